@@ -1,0 +1,173 @@
+//! The one event stream: everything a run tells the outside world.
+//!
+//! Stages and the engine send; reporters, and nobody else, consume.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{
+    CommitId, Endpoint, EnvironmentName, Evaluation, Failure, GateResult, Limits, Progress,
+    ReleaseId, Review, RunId, Stage, StopReason, TargetKind, Usage,
+};
+
+/// Where events go. Sending never blocks and never fails: a reporter that is gone is no reason
+/// to stop a deployment.
+#[derive(Debug, Clone)]
+pub struct EventSink(Option<std::sync::mpsc::Sender<RunEvent>>);
+
+impl EventSink {
+    /// A sink into `sender`.
+    pub fn new(sender: std::sync::mpsc::Sender<RunEvent>) -> Self {
+        Self(Some(sender))
+    }
+
+    /// A sink that drops everything.
+    pub fn null() -> Self {
+        Self(None)
+    }
+
+    /// Sends one event.
+    pub fn send(&self, event: RunEvent) {
+        if let Some(sender) = &self.0 {
+            let _receiver_gone = sender.send(event);
+        }
+    }
+}
+
+/// What a run is about, known when it starts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunHeader {
+    /// The run.
+    pub run: RunId,
+    /// What is run: an environment's stages, or one command to heal.
+    pub title: String,
+    /// The environment; `None` for `heal`.
+    pub environment: Option<EnvironmentName>,
+    /// The commit it starts from.
+    pub commit: CommitId,
+    /// The first line of that commit's message.
+    pub commit_subject: String,
+    /// The target; `None` for `heal`.
+    pub target: Option<TargetKind>,
+    /// Who writes and who reviews: `replay (recorded transcript)`, `gpt-4o at api.openai.com`.
+    pub author: String,
+    pub reviewer: String,
+    /// The limits it runs under.
+    pub limits: Limits,
+    /// The repository's root.
+    pub repository: PathBuf,
+    /// The run's folder: audit log, patches, stage logs, reports.
+    pub folder: PathBuf,
+}
+
+/// Something a person should know that is not an event of the loop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// Good to know.
+    Info(String),
+    /// Look at this.
+    Warning(String),
+}
+
+/// One applied patch in the summary.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SummaryPatch {
+    /// 1-based.
+    pub iteration: u32,
+    /// The failure it mended.
+    pub failure: String,
+    /// The author's reason.
+    pub reason: String,
+    /// The canonical unified diff.
+    pub diff: String,
+    /// The review that let it pass.
+    pub review: Review,
+    /// The commit that carries it.
+    pub commit: CommitId,
+    /// Who confirmed it, where the policy wanted a person.
+    pub confirmed_by: Option<String>,
+}
+
+/// How a run ended, for people.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunSummary {
+    /// Why it ended.
+    pub stop: StopReason,
+    /// Passes over the stages.
+    pub iterations: u32,
+    /// The patches that were applied, in order.
+    pub patches: Vec<SummaryPatch>,
+    /// The failure that is left, when it did not end verified.
+    pub failure: Option<Box<Failure>>,
+    /// What serves now, and whether it is the new release.
+    pub serving: Option<(ReleaseId, Endpoint)>,
+    /// Whether the last verified release was restored after a failed deployment.
+    pub restored: bool,
+    /// The branch with the patches, when there are any.
+    pub branch: Option<String>,
+    /// Tokens and money.
+    pub usage: Usage,
+    /// Wall-clock time.
+    pub elapsed: Duration,
+    /// What a person can do next, most useful first.
+    pub next_steps: Vec<String>,
+}
+
+/// Everything a run tells. Texts from outside (output, reasons, diffs) are redacted already;
+/// reporters make control characters and pipeline commands harmless when they print.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RunEvent {
+    /// The first event.
+    Started(Box<RunHeader>),
+    /// Something to know.
+    Notice(Notice),
+    /// A pass over the stages begins.
+    IterationStarted { iteration: u32, of: u32, commit: CommitId },
+    /// A stage begins; for gates, with the names in configured order.
+    StageStarted { iteration: u32, stage: Stage, parts: Vec<String> },
+    /// A gate, flow or check within a stage begins.
+    PartStarted { stage: Stage, name: String, command: String },
+    /// Output of a part: one or more whole lines where possible; lossy text.
+    Output { stage: Stage, name: String, text: String },
+    /// A gate ended.
+    GateFinished { iteration: u32, result: GateResult },
+    /// A rollout or smoke step ended: `ok` and what happened.
+    StepFinished { stage: Stage, name: String, ok: bool, detail: String, elapsed: Duration },
+    /// A stage passed.
+    StagePassed { iteration: u32, stage: Stage, elapsed: Duration },
+    /// A stage failed; `progress` compares with the iteration before.
+    StageFailed {
+        iteration: u32,
+        failure: Box<Failure>,
+        progress: Option<Progress>,
+        elapsed: Duration,
+    },
+    /// A suspect is run once more on the same tree; `passed` is `None` while it runs.
+    FlakyRerun { stage: Stage, name: String, passed: Option<bool> },
+    /// The last verified release was restored (`ok`), or could not be.
+    Restored { release: Option<ReleaseId>, ok: bool, detail: String },
+    /// The author is asked.
+    AuthorAsked { iteration: u32, model: String },
+    /// The author used a tool: `read src/main.rs 1-80`.
+    AuthorLooked { iteration: u32, call: String },
+    /// The author answered with edits; the canonical diff of what they come to.
+    PatchProposed { iteration: u32, reason: String, diff: String, usage: Usage },
+    /// The author's answer could not be used; it is told why.
+    PatchRefused { iteration: u32, reason: String, usage: Usage },
+    /// The author answered that no patch is right.
+    NoPatch { iteration: u32, class: String, reason: String },
+    /// The reviewer is asked.
+    ReviewerAsked { iteration: u32, model: String },
+    /// The reviewer answered.
+    Reviewed { iteration: u32, review: Review, usage: Usage },
+    /// The policy decided.
+    Evaluated { iteration: u32, evaluation: Evaluation },
+    /// A person decided.
+    HumanDecided { iteration: u32, approved: bool, who: String },
+    /// The patch is committed and in the work tree.
+    PatchApplied { iteration: u32, commit: CommitId, files: Vec<String> },
+    /// A new release serves.
+    Switched { release: ReleaseId, endpoint: Endpoint },
+    /// The last event.
+    Finished(Box<RunSummary>),
+}

@@ -1,0 +1,37 @@
+//! The nouns of Greenloop: what every other layer speaks of.
+//!
+//! Lives here: plain data with validated constructors and small pure functions over it.
+//! Must not be here: tokio, the file system, the network, serialisation of domain types
+//! (the audit log and the event stream have versioned records of their own at their edges).
+
+mod change;
+mod evaluation;
+mod event;
+mod evidence;
+mod failure;
+mod gate;
+mod ids;
+mod limits;
+mod path;
+mod proposal;
+mod release;
+mod review;
+mod stage;
+mod stop;
+mod usage;
+
+pub use change::{FileChange, FileContent, FileMode};
+pub use evaluation::{Decision, Evaluation, RuleMatch};
+pub use event::{EventSink, Notice, RunEvent, RunHeader, RunSummary, SummaryPatch};
+pub use evidence::{CodeContext, Evidence, Excerpt, Exit, HttpExchange, Location};
+pub use failure::{Failure, FailureClass, Fingerprint, Progress, compare};
+pub use gate::{GateResult, GateStatus};
+pub use ids::{CommitId, EnvironmentName, InvalidId, ReleaseId, RunId, TreeId};
+pub use limits::Limits;
+pub use path::{InvalidPath, RepoPath};
+pub use proposal::{Attempt, AttemptOutcome, NoPatch, NoPatchClass, Proposal};
+pub use release::{Endpoint, Release, ReleaseState, TargetKind};
+pub use review::{Review, Risk, Verdict};
+pub use stage::{Stage, StageOutcome};
+pub use stop::StopReason;
+pub use usage::Usage;

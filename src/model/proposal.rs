@@ -1,0 +1,77 @@
+//! What the author answers, and what became of it.
+
+use super::{Evaluation, Review};
+
+/// The author's edits with a reason, as text that is not yet understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proposal {
+    /// The model's whole answer.
+    pub answer: String,
+    /// The prose around the edits: why this is the fix.
+    pub reason: String,
+}
+
+/// Why no patch is right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NoPatchClass {
+    /// A machine, a network, a service the repository does not own.
+    Infrastructure,
+    /// It would pass when run again.
+    Flaky,
+    /// A decision that a person has to take.
+    NeedsHuman,
+}
+
+impl NoPatchClass {
+    /// The words of the answer format.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Infrastructure => "infrastructure",
+            Self::Flaky => "flaky",
+            Self::NeedsHuman => "needs human",
+        }
+    }
+
+    /// The class that `text` names; `_` and `-` count as a space.
+    pub fn from_name(text: &str) -> Option<Self> {
+        let text = text.trim().to_ascii_lowercase().replace(['_', '-'], " ");
+        [Self::Infrastructure, Self::Flaky, Self::NeedsHuman]
+            .into_iter()
+            .find(|class| class.name() == text)
+    }
+}
+
+/// The author's answer that no patch is right.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NoPatch {
+    /// What kind of trouble it takes it for.
+    pub class: NoPatchClass,
+    /// Why.
+    pub reason: String,
+}
+
+/// What became of one proposal.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AttemptOutcome {
+    /// The answer could not be read or did not fit the tree; the text teaches how to mend it.
+    Refused { reason: String },
+    /// The reviewer did not approve.
+    Rejected { review: Review },
+    /// The policy did not allow it.
+    Forbidden { evaluation: Evaluation },
+    /// It was applied, and the iteration after it failed like this.
+    Applied { next_failure: Option<String> },
+}
+
+/// One earlier try, as the author is told of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempt {
+    /// 1-based iteration it belongs to.
+    pub iteration: u32,
+    /// The failure it was meant to mend.
+    pub headline: String,
+    /// The canonical diff, or the beginning of the answer when there is none.
+    pub diff: String,
+    /// What became of it.
+    pub outcome: AttemptOutcome,
+}

@@ -1,0 +1,67 @@
+//! Why a run ended.
+
+use std::fmt;
+
+use super::{FailureClass, NoPatchClass, Stage};
+
+/// Why a run ended. Every run ends with exactly one.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StopReason {
+    /// Every stage passed: the release is verified, or the healed command passes.
+    Verified,
+    /// The iterations are used up.
+    MaxIterations { limit: u32 },
+    /// The same failure came back this often.
+    NoProgress { repeats: u32 },
+    /// A patch led to a tree that had failed before (`swing`: it alternates between two).
+    RepeatedTree { swing: bool },
+    /// Tokens, money or time are used up.
+    Budget { what: String },
+    /// The failure is of a class that no patch can mend.
+    NotHealable { class: FailureClass, stage: Stage },
+    /// The author says that no patch is right.
+    NoPatch { class: NoPatchClass, reason: String },
+    /// The policy wants a person, and none could be asked, or they declined.
+    NeedsHuman { request: String },
+    /// The run was told only to verify, and a stage failed.
+    VerifyOnly { stage: Stage },
+    /// No model could be reached or none is configured.
+    ModelUnavailable { reason: String },
+    /// Something under the loop failed: the audit log, git, the target.
+    Internal { reason: String },
+    /// A person or a signal cancelled it.
+    Cancelled,
+    /// An earlier run was found dead and was cleaned up.
+    Abandoned,
+}
+
+impl fmt::Display for StopReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Verified => f.write_str("verified"),
+            Self::MaxIterations { limit } => write!(f, "all {limit} iterations are used up"),
+            Self::NoProgress { repeats } => {
+                write!(f, "no progress: the same failure appeared {repeats} times")
+            }
+            Self::RepeatedTree { swing: true } => {
+                f.write_str("no progress: the patches swing between two trees")
+            }
+            Self::RepeatedTree { swing: false } => {
+                f.write_str("no progress: the patch leads back to a tree that failed before")
+            }
+            Self::Budget { what } => write!(f, "the {what} budget is used up"),
+            Self::NotHealable { class, stage } => {
+                write!(f, "the {stage} stage failed for a reason no patch can mend ({class})")
+            }
+            Self::NoPatch { class, reason } => {
+                write!(f, "the author says no patch is right ({}): {reason}", class.name())
+            }
+            Self::NeedsHuman { request } => write!(f, "a person has to decide: {request}"),
+            Self::VerifyOnly { stage } => write!(f, "the {stage} stage failed (verify only)"),
+            Self::ModelUnavailable { reason } => write!(f, "no model can be asked: {reason}"),
+            Self::Internal { reason } => write!(f, "the loop itself failed: {reason}"),
+            Self::Cancelled => f.write_str("cancelled"),
+            Self::Abandoned => f.write_str("abandoned: its process was gone"),
+        }
+    }
+}

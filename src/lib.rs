@@ -14,6 +14,7 @@ pub mod adapters;
 pub mod apply;
 pub mod audit;
 pub mod config;
+pub mod engine;
 pub mod evidence;
 pub mod exec;
 pub mod heal;

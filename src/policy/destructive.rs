@@ -271,16 +271,14 @@ fn git(words: &[String]) -> Option<&'static str> {
     let rest = words.get(1..)?;
     match words.first()?.as_str() {
         "help" => return None,
-        "push" if !has_option(rest, "-n") && !has_option(rest, "--dry-run") => {
-            // `+main` forces, `:main` deletes.
-            if operands(rest).any(|w| w.starts_with('+') || (w.starts_with(':') && w.len() > 1)) {
-                return Some("rewrites the remote's history");
-            }
+        "push" if !has_option(rest, "-n") && !has_option(rest, "--dry-run") && rewrites(rest) => {
+            return Some("rewrites the remote's history");
         }
-        "branch" if has_option(rest, "-d") || has_option(rest, "--delete") => {
-            if has_option(rest, "-f") || has_option(rest, "--force") {
-                return Some("deletes a branch that may not be merged");
-            }
+        "branch"
+            if (has_option(rest, "-d") || has_option(rest, "--delete"))
+                && (has_option(rest, "-f") || has_option(rest, "--force")) =>
+        {
+            return Some("deletes a branch that may not be merged");
         }
         "checkout" => {
             let separator = rest.iter().position(|w| w == "--");
@@ -302,6 +300,11 @@ fn git(words: &[String]) -> Option<&'static str> {
         _ => {}
     }
     table("git", words)
+}
+
+/// Whether a refspec forces (`+main`) or deletes (`:main`).
+fn rewrites(words: &[String]) -> bool {
+    operands(words).any(|w| w.starts_with('+') || (w.starts_with(':') && w.len() > 1))
 }
 
 fn table(program: &str, words: &[String]) -> Option<&'static str> {

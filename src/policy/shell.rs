@@ -18,8 +18,8 @@ pub(super) struct Command {
     pub first_line: usize,
     /// 0-based line of the last word.
     pub last_line: usize,
-    /// A here-document or here-string.
-    stdin: Option<String>,
+    /// A here-document or here-string, and the line it begins on.
+    stdin: Option<(String, usize)>,
     /// Whether its output goes to the next command.
     piped: bool,
     /// Whether further arguments come from elsewhere (`xargs`, `find -exec`).
@@ -157,9 +157,9 @@ fn expand(mut command: Command, source: Option<&Command>, depth: usize, found: &
             // The far side's shell reads it all again.
             run(&words.join(" "), line, depth + 1, found);
             if words.is_empty()
-                && let Some(stdin) = &command.stdin
+                && let Some((stdin, line)) = &command.stdin
             {
-                run(stdin, line, depth + 1, found);
+                run(stdin, *line, depth + 1, found);
             }
             return;
         }
@@ -174,10 +174,10 @@ fn expand(mut command: Command, source: Option<&Command>, depth: usize, found: &
         if let Some(text) = flag.and_then(|flag| command.words.get(flag + 1)) {
             run(text, line, depth + 1, found);
         } else {
-            if let Some(stdin) = &command.stdin {
-                run(stdin, line, depth + 1, found);
+            if let Some((stdin, line)) = &command.stdin {
+                run(stdin, *line, depth + 1, found);
             }
-            if let Some(text) = source.and_then(output_of) {
+            if let Some((text, line)) = source.and_then(output_of) {
                 run(&text, line, depth + 1, found);
             }
         }
@@ -284,17 +284,18 @@ fn unwrapped(program: &str, words: &[String]) -> Option<Inner> {
 }
 
 /// What a command prints, as far as its text says.
-fn output_of(command: &Command) -> Option<String> {
+fn output_of(command: &Command) -> Option<(String, usize)> {
     let arguments = || command.words.get(1..).unwrap_or_default();
     match command.program() {
-        "echo" | "printf" => Some(
-            arguments()
+        "echo" | "printf" => {
+            let text = arguments()
                 .iter()
                 .filter(|w| !matches!(w.as_str(), "-e" | "-n" | "-en" | "-ne"))
                 .map(|w| w.replace("\\n", "\n"))
                 .collect::<Vec<_>>()
-                .join(" "),
-        ),
+                .join(" ");
+            Some((text, command.first_line))
+        }
         "cat" | "tee" => command.stdin.clone(),
         _ => None,
     }
@@ -568,8 +569,9 @@ impl<'a> Reader<'a> {
         self.end_word();
         if self.rest().starts_with("<<<") {
             self.at += 3;
+            let line = self.line;
             let text = self.operand();
-            self.current.stdin = Some(text);
+            self.current.stdin = Some((text, line));
             return;
         }
         if self.rest().starts_with("<<") {
@@ -640,6 +642,7 @@ impl<'a> Reader<'a> {
     fn read_heredocs(&mut self) {
         for heredoc in std::mem::take(&mut self.heredocs) {
             let mut body = String::new();
+            let first_line = self.line;
             while !self.rest().is_empty() {
                 let line = self.rest().split('\n').next().unwrap_or_default();
                 let ended = self.rest().len() == line.len();
@@ -656,7 +659,7 @@ impl<'a> Reader<'a> {
                 body.push('\n');
             }
             if let Some(command) = self.commands.get_mut(heredoc.command) {
-                command.stdin = Some(body);
+                command.stdin = Some((body, first_line));
             }
         }
     }
@@ -710,6 +713,9 @@ mod tests {
         let found = commands("a\nb \\\n  c\n\nbash -c 'd'");
         let at: Vec<_> = found.iter().map(|c| (c.first_line, c.last_line)).collect();
         assert_eq!(at, [(0, 0), (1, 2), (4, 4), (4, 4)]);
+        let found = commands("sh <<E\n\na\nE\nb");
+        let at: Vec<_> = found.iter().map(|c| c.first_line).collect();
+        assert_eq!(at, [2, 0, 4]);
     }
 
     #[test]

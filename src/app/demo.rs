@@ -25,6 +25,9 @@ const FILES: &[(&str, &str)] = &[
     ("Cargo.toml", include_str!("../../examples/service/Cargo.toml")),
     ("Cargo.lock", include_str!("../../examples/service/Cargo.lock")),
     ("src/main.rs", include_str!("../../examples/service/src/main.rs")),
+    ("src/fleet.rs", include_str!("../../examples/service/src/fleet.rs")),
+    ("src/http.rs", include_str!("../../examples/service/src/http.rs")),
+    ("src/routes.rs", include_str!("../../examples/service/src/routes.rs")),
     (".gitignore", "/target\n"),
     ("demo/transcript.jsonl", include_str!("../../demo/transcript.jsonl")),
 ];
@@ -171,7 +174,7 @@ fn broken_commit(folder: &Path) -> Result<CommitId, DemoError> {
     let patch = resolve(&edits, &tree, &ResolveOptions::default())
         .map_err(|refusal| DemoError::Broken(refusal.to_string()))?;
     apply::write_work_tree(folder, patch.changes()).map_err(AppError::from)?;
-    let message = edits.reason().lines().next().unwrap_or("Add the dashboard's summary").to_owned();
+    let message = edits.reason().lines().next().unwrap_or("Show a summary of the fleet").to_owned();
     Ok(apply::commit_all(folder, &message).map_err(AppError::from)?)
 }
 

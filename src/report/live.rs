@@ -167,12 +167,11 @@ impl Live {
     }
 }
 
+const COLOURED: &str = "    {spinner:.cyan} {prefix:8!} {elapsed:>7.dim}  {wide_msg:.dim}";
+const PLAIN: &str = "    {spinner} {prefix:8!} {elapsed:>7}  {wide_msg}";
+
 fn style(color: bool) -> ProgressStyle {
-    let template = if color {
-        "    {spinner:.cyan} {prefix:8!} {elapsed:>7.dim}  {wide_msg:.dim}"
-    } else {
-        "    {spinner} {prefix:8!} {elapsed:>7}  {wide_msg}"
-    };
+    let template = if color { COLOURED } else { PLAIN };
     let spinner = ProgressStyle::default_spinner();
     match spinner.clone().template(template) {
         Ok(style) => style.tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ "),
@@ -187,7 +186,7 @@ mod tests {
 
     #[test]
     fn the_templates_parse() {
-        for template in ["    {spinner:.cyan} {prefix:8!} {elapsed:>7.dim}  {wide_msg:.dim}"] {
+        for template in [COLOURED, PLAIN] {
             assert!(ProgressStyle::with_template(template).is_ok());
         }
     }

@@ -229,7 +229,8 @@ impl Narrator {
                     .push(Tone::Good, "✓")
                     .plain(" commit ")
                     .push(Tone::Accent, commit.short())
-                    .dim(format!("  {}", files.join(", ")));
+                    .dim(format!("  {}", files.join(", ")))
+                    .fit(self.width.saturating_sub(GUTTER));
                 self.labelled("applied", head, "")
             }
             RunEvent::Switched { release, endpoint } => {
@@ -256,15 +257,16 @@ impl Narrator {
             title = title.dim(format!("  on the {} target", target.name()));
         }
         let mut lines = vec![title, Line::new()];
-        let mut row = |label, text: Line| lines.extend(self.labelled(label, text, ""));
-        row(
-            "commit",
-            Line::new().plain(header.commit.short()).dim(format!("  {}", header.commit_subject)),
-        );
-        row("author", Line::new().plain(&header.author));
-        row("reviewer", Line::new().plain(&header.reviewer));
-        row("limits", Line::new().plain(limits(header)));
-        row("records", Line::new().plain(header.folder.to_string_lossy()));
+        let commit = Line::new()
+            .plain(header.commit.short())
+            .dim(format!("  {}", header.commit_subject))
+            .fit(self.width.saturating_sub(GUTTER));
+        lines.extend(self.labelled("commit", commit, ""));
+        lines.extend(self.labelled("author", Line::new(), &header.author));
+        lines.extend(self.labelled("reviewer", Line::new(), &header.reviewer));
+        lines.extend(self.labelled("limits", Line::new(), &limits(header)));
+        let folder = header.folder.to_string_lossy();
+        lines.extend(self.labelled("records", Line::new().plain(folder), ""));
         if verdict::is_recorded(header) {
             lines.extend(self.note(Tone::Warn, "!", verdict::RECORDED));
         }
@@ -384,7 +386,7 @@ impl Narrator {
         let first = headline.next().unwrap_or_default();
         lines.push(Line::indent(2).push(Tone::Bad, "✗ ").strong(first));
         lines.extend(headline.map(|line| Line::indent(4).strong(line)));
-        lines.push(Line::indent(4).dim(facts));
+        lines.extend(self.text(4, Tone::Dim, &facts));
         if let (Some(command), Some(exit)) = (&evidence.command, &evidence.exit) {
             lines.push(Line::indent(4).dim("$ ").plain(command).dim(format!("  {exit}")));
         }

@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use unicode_width::UnicodeWidthStr;
+
 use super::diff::{self, Change};
 use super::figures;
 use super::line::{Line, Tone, wrap};
@@ -69,7 +71,7 @@ impl Narrator {
         Self {
             detail,
             width,
-            name_width: 8,
+            name_width: name_width(&[]),
             results: 0,
             output: BTreeMap::new(),
             header: None,
@@ -107,8 +109,7 @@ impl Narrator {
             ],
             RunEvent::StageStarted { stage, parts, .. } => {
                 self.results = 0;
-                let longest = parts.iter().map(|part| part.chars().count()).max().unwrap_or(8);
-                self.name_width = longest.clamp(8, 28);
+                self.name_width = name_width(parts);
                 vec![Line::indent(2).plain(stage.name())]
             }
             RunEvent::PartStarted { stage: _, name, command } => {
@@ -491,6 +492,11 @@ impl PartOutput {
         }
         printed
     }
+}
+
+/// Columns for the names of a stage's parts.
+pub(super) fn name_width(parts: &[String]) -> usize {
+    parts.iter().map(|part| part.width()).max().unwrap_or(0).clamp(8, 28)
 }
 
 /// `require_approval src/report.rs:6: every patch …`

@@ -215,21 +215,7 @@ fn a_finished_run_leaves_its_files_and_they_can_be_made_again() {
     assert!(job.ends_with("##vso[task.complete result=SucceededWithIssues;]healed\n"));
 }
 
-/// Not a test of anything: writes the files to look at.
-#[test]
-#[ignore = "writes samples for a person to look at into the folder GREENLOOP_SAMPLES names"]
-fn samples_to_look_at() {
-    let folder = PathBuf::from(std::env::var_os("GREENLOOP_SAMPLES").unwrap());
-    for (run, events) in [("healed", samples::healed()), ("restored", samples::restored())] {
-        for (name, format) in [("html", Format::Html), ("md", Format::Markdown)] {
-            let path = folder.join(format!("{run}.{name}"));
-            std::fs::write(path, render(format, &events).unwrap()).unwrap();
-        }
-        replay(vec![human(io::stdout(), true, false)], &events);
-    }
-}
-
-/// The same for what is redrawn: run it on a terminal.
+/// What is redrawn has to be looked at: run it on a terminal, with `--nocapture`.
 #[test]
 #[ignore = "takes seconds; shows the live progress to a person at a terminal"]
 fn live_to_look_at() {

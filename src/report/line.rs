@@ -109,9 +109,17 @@ impl Line {
         self.plain(" ".repeat(missing))
     }
 
-    /// Columns it takes on a terminal.
+    /// Columns it takes on a terminal, with the spaces that break commands.
     pub(super) fn width(&self) -> usize {
-        self.spans.iter().map(|(_, text)| text.width()).sum()
+        self.text().width() + self.breaks().len()
+    }
+
+    fn text(&self) -> String {
+        self.spans.iter().map(|(_, text)| text.as_str()).collect()
+    }
+
+    fn breaks(&self) -> Vec<usize> {
+        safe_text::command_breaks(&self.text())
     }
 
     /// Cut to `width` columns, the cut marked by `…`.
@@ -119,7 +127,7 @@ impl Line {
         if self.width() <= width {
             return self;
         }
-        let mut left = width.saturating_sub(1);
+        let mut left = width.saturating_sub(1 + self.breaks().len());
         let mut kept = Vec::new();
         for (tone, text) in self.spans.drain(..) {
             let fitting = head_columns(&text, left);
@@ -136,9 +144,8 @@ impl Line {
 
     /// The line as it is printed, with or without colour, pipeline commands broken.
     pub(super) fn render(&self, color: bool) -> String {
-        let whole: String = self.spans.iter().map(|(_, text)| text.as_str()).collect();
-        let breaks = safe_text::command_breaks(&whole);
-        let mut out = String::with_capacity(whole.len() + 16);
+        let breaks = self.breaks();
+        let mut out = String::new();
         let mut at = 0;
         for (tone, text) in &self.spans {
             let style = tone.style();

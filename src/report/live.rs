@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::line::Line;
+use super::narrate;
 use super::safe_text::{self, LineAssembler};
 use crate::model::{RunEvent, Stage};
 
@@ -29,13 +31,23 @@ struct Entry {
 pub(super) struct Live {
     bars: MultiProgress,
     color: bool,
+    /// Columns of the names, the same as in the results above.
+    name_width: usize,
     workers: BTreeMap<Worker, Entry>,
 }
 
 impl Live {
     pub(super) fn new(color: bool) -> Self {
-        let target = ProgressDrawTarget::stderr_with_hz(12);
-        Self { bars: MultiProgress::with_draw_target(target), color, workers: BTreeMap::new() }
+        Self::on(ProgressDrawTarget::stderr_with_hz(12), color)
+    }
+
+    fn on(target: ProgressDrawTarget, color: bool) -> Self {
+        Self {
+            bars: MultiProgress::with_draw_target(target),
+            color,
+            name_width: narrate::name_width(&[]),
+            workers: BTreeMap::new(),
+        }
     }
 
     /// Runs `print` with the foot out of the way.
@@ -81,7 +93,8 @@ impl Live {
     /// Who begins with `event`, and what they say.
     pub(super) fn after(&mut self, event: &RunEvent) {
         match event {
-            RunEvent::StageStarted { stage, .. } => {
+            RunEvent::StageStarted { iteration: _, stage, parts } => {
+                self.name_width = narrate::name_width(parts);
                 if *stage != Stage::Gates {
                     self.start(Worker::Stage(*stage), stage.name());
                 }
@@ -147,7 +160,9 @@ impl Live {
         self.stop(&worker);
         let bar = self.bars.add(ProgressBar::new_spinner());
         bar.set_style(style(self.color));
-        bar.set_prefix(safe_text::safe(name).replace('\n', " "));
+        let name = Line::new().plain(name).fit(self.name_width);
+        let padding = " ".repeat(self.name_width.saturating_sub(name.width()));
+        bar.set_prefix(name.render(false) + &padding);
         bar.enable_steady_tick(Duration::from_millis(100));
         self.workers.insert(worker, Entry { bar, output: LineAssembler::default() });
     }
@@ -167,12 +182,11 @@ impl Live {
     }
 }
 
+const COLOURED: &str = "    {spinner:.cyan} {prefix} {elapsed:>7.dim}  {wide_msg:.dim}";
+const PLAIN: &str = "    {spinner} {prefix} {elapsed:>7}  {wide_msg}";
+
 fn style(color: bool) -> ProgressStyle {
-    let template = if color {
-        "    {spinner:.cyan} {prefix:8!} {elapsed:>7.dim}  {wide_msg:.dim}"
-    } else {
-        "    {spinner} {prefix:8!} {elapsed:>7}  {wide_msg}"
-    };
+    let template = if color { COLOURED } else { PLAIN };
     let spinner = ProgressStyle::default_spinner();
     match spinner.clone().template(template) {
         Ok(style) => style.tick_chars("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏ "),
@@ -186,8 +200,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn nobody_is_at_work_when_the_run_is_over() {
+        let mut live = Live::on(ProgressDrawTarget::hidden(), true);
+        let mut most = 0;
+        for stamped in crate::report::samples::healed() {
+            live.before(&stamped.event);
+            live.after(&stamped.event);
+            most = most.max(live.workers.len());
+        }
+        assert_eq!((most, live.workers.len()), (2, 0));
+    }
+
+    #[test]
     fn the_templates_parse() {
-        for template in ["    {spinner:.cyan} {prefix:8!} {elapsed:>7.dim}  {wide_msg:.dim}"] {
+        for template in [COLOURED, PLAIN] {
             assert!(ProgressStyle::with_template(template).is_ok());
         }
     }

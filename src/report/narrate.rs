@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use unicode_width::UnicodeWidthStr;
+
 use super::diff::{self, Change};
 use super::figures;
 use super::line::{Line, Tone, wrap};
@@ -69,7 +71,7 @@ impl Narrator {
         Self {
             detail,
             width,
-            name_width: 8,
+            name_width: name_width(&[]),
             results: 0,
             output: BTreeMap::new(),
             header: None,
@@ -107,8 +109,7 @@ impl Narrator {
             ],
             RunEvent::StageStarted { stage, parts, .. } => {
                 self.results = 0;
-                let longest = parts.iter().map(|part| part.chars().count()).max().unwrap_or(8);
-                self.name_width = longest.clamp(8, 28);
+                self.name_width = name_width(parts);
                 vec![Line::indent(2).plain(stage.name())]
             }
             RunEvent::PartStarted { stage: _, name, command } => {
@@ -229,7 +230,8 @@ impl Narrator {
                     .push(Tone::Good, "✓")
                     .plain(" commit ")
                     .push(Tone::Accent, commit.short())
-                    .dim(format!("  {}", files.join(", ")));
+                    .dim(format!("  {}", files.join(", ")))
+                    .fit(self.width.saturating_sub(GUTTER));
                 self.labelled("applied", head, "")
             }
             RunEvent::Switched { release, endpoint } => {
@@ -256,15 +258,16 @@ impl Narrator {
             title = title.dim(format!("  on the {} target", target.name()));
         }
         let mut lines = vec![title, Line::new()];
-        let mut row = |label, text: Line| lines.extend(self.labelled(label, text, ""));
-        row(
-            "commit",
-            Line::new().plain(header.commit.short()).dim(format!("  {}", header.commit_subject)),
-        );
-        row("author", Line::new().plain(&header.author));
-        row("reviewer", Line::new().plain(&header.reviewer));
-        row("limits", Line::new().plain(limits(header)));
-        row("records", Line::new().plain(header.folder.to_string_lossy()));
+        let commit = Line::new()
+            .plain(header.commit.short())
+            .dim(format!("  {}", header.commit_subject))
+            .fit(self.width.saturating_sub(GUTTER));
+        lines.extend(self.labelled("commit", commit, ""));
+        lines.extend(self.labelled("author", Line::new(), &header.author));
+        lines.extend(self.labelled("reviewer", Line::new(), &header.reviewer));
+        lines.extend(self.labelled("limits", Line::new(), &limits(header)));
+        let folder = header.folder.to_string_lossy();
+        lines.extend(self.labelled("records", Line::new().plain(folder), ""));
         if verdict::is_recorded(header) {
             lines.extend(self.note(Tone::Warn, "!", verdict::RECORDED));
         }
@@ -384,7 +387,7 @@ impl Narrator {
         let first = headline.next().unwrap_or_default();
         lines.push(Line::indent(2).push(Tone::Bad, "✗ ").strong(first));
         lines.extend(headline.map(|line| Line::indent(4).strong(line)));
-        lines.push(Line::indent(4).dim(facts));
+        lines.extend(self.text(4, Tone::Dim, &facts));
         if let (Some(command), Some(exit)) = (&evidence.command, &evidence.exit) {
             lines.push(Line::indent(4).dim("$ ").plain(command).dim(format!("  {exit}")));
         }
@@ -489,6 +492,11 @@ impl PartOutput {
         }
         printed
     }
+}
+
+/// Columns for the names of a stage's parts.
+pub(super) fn name_width(parts: &[String]) -> usize {
+    parts.iter().map(|part| part.width()).max().unwrap_or(0).clamp(8, 28)
 }
 
 /// `require_approval src/report.rs:6: every patch …`

@@ -38,7 +38,10 @@ pub(super) fn lines(narrator: &Narrator, summary: &RunSummary) -> Vec<Line> {
     }
     if !summary.patches.is_empty() {
         lines.extend(section("What broke, and what was changed"));
-        for patch in &summary.patches {
+        for (n, patch) in summary.patches.iter().enumerate() {
+            if n > 0 {
+                lines.push(Line::new());
+            }
             lines.extend(patch_lines(narrator, patch));
         }
     }
@@ -121,6 +124,5 @@ fn patch_lines(narrator: &Narrator, patch: &SummaryPatch) -> Vec<Line> {
     }
     row("commit", patch.commit.short());
     lines.extend(diff_lines(&patch.diff, 4, MOST_DIFF, Context::Hidden, narrator.width()));
-    lines.push(Line::new());
     lines
 }

@@ -80,7 +80,7 @@ pub(super) fn event(run: Option<&str>, form: EventForm) -> Decoded<RunEvent> {
     Ok(match form {
         EventForm::Started(header) => {
             let run = parsed("run", run.unwrap_or_default())?;
-            RunEvent::Started(Box::new(self::header(run, header)?))
+            RunEvent::Started(Box::new(self::header(run, *header)?))
         }
         EventForm::Notice { level, text } => RunEvent::Notice(match level.as_str() {
             "info" => Notice::Info(text),
@@ -117,7 +117,7 @@ pub(super) fn event(run: Option<&str>, form: EventForm) -> Decoded<RunEvent> {
         EventForm::StageFailed { iteration, failure, progress, elapsed_ms } => {
             RunEvent::StageFailed {
                 iteration,
-                failure: Box::new(self::failure(failure)?),
+                failure: Box::new(self::failure(*failure)?),
                 progress: progress.as_deref().map(self::progress).transpose()?,
                 elapsed: time(elapsed_ms),
             }
@@ -164,7 +164,7 @@ pub(super) fn event(run: Option<&str>, form: EventForm) -> Decoded<RunEvent> {
         EventForm::Switched { release, url } => {
             RunEvent::Switched { release: self::release(&release)?, endpoint: Endpoint { url } }
         }
-        EventForm::Finished(summary) => RunEvent::Finished(Box::new(self::summary(summary)?)),
+        EventForm::Finished(summary) => RunEvent::Finished(Box::new(self::summary(*summary)?)),
     })
 }
 

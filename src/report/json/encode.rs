@@ -6,13 +6,13 @@ use std::time::Duration;
 use super::record::*;
 use crate::model::*;
 
-pub(super) fn millis(time: Duration) -> u64 {
+pub(in crate::report) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
 pub(super) fn event(event: &RunEvent) -> EventForm {
     match event {
-        RunEvent::Started(header) => EventForm::Started(self::header(header)),
+        RunEvent::Started(header) => EventForm::Started(Box::new(self::header(header))),
         RunEvent::Notice(notice) => {
             let (level, text) = match notice {
                 Notice::Info(text) => ("info", text),
@@ -55,7 +55,7 @@ pub(super) fn event(event: &RunEvent) -> EventForm {
         },
         RunEvent::StageFailed { iteration, failure, progress, elapsed } => EventForm::StageFailed {
             iteration: *iteration,
-            failure: self::failure(failure),
+            failure: Box::new(self::failure(failure)),
             progress: progress.map(|progress| progress.name().to_owned()),
             elapsed_ms: millis(*elapsed),
         },
@@ -113,7 +113,7 @@ pub(super) fn event(event: &RunEvent) -> EventForm {
         RunEvent::Switched { release, endpoint } => {
             EventForm::Switched { release: release.to_string(), url: endpoint.url.clone() }
         }
-        RunEvent::Finished(summary) => EventForm::Finished(self::summary(summary)),
+        RunEvent::Finished(summary) => EventForm::Finished(Box::new(self::summary(summary))),
     }
 }
 

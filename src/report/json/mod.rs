@@ -16,6 +16,7 @@ use super::safe_text;
 use crate::model::{RunEvent, RunId};
 
 pub use decode::InvalidEvent;
+pub(super) use encode::millis;
 
 /// The name of the file with a run's events, within the run's folder.
 pub const EVENTS_FILE: &str = "events.jsonl";
@@ -37,10 +38,11 @@ impl<W: Write> Json<W> {
 
 impl<W: Write> Reporter for Json<W> {
     fn event(&mut self, at: jiff::Timestamp, event: &RunEvent) -> io::Result<()> {
-        match event {
-            RunEvent::Started(header) => self.run = Some(header.run),
-            RunEvent::Output { .. } if !self.output => return Ok(()),
-            _ => {}
+        if let RunEvent::Started(header) = event {
+            self.run = Some(header.run);
+        }
+        if matches!(event, RunEvent::Output { .. }) && !self.output {
+            return Ok(());
         }
         let mut line = line(self.run, at, event)?;
         line.push('\n');

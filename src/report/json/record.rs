@@ -20,30 +20,116 @@ pub(super) struct EventRecord {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(super) enum EventForm {
-    Started(HeaderForm),
-    Notice { level: String, text: String },
-    IterationStarted { iteration: u32, of: u32, commit: String },
-    StageStarted { iteration: u32, stage: String, parts: Vec<String> },
-    PartStarted { stage: String, name: String, command: String },
-    Output { stage: String, name: String, text: String },
-    GateFinished { iteration: u32, gate: GateForm },
-    StepFinished { stage: String, name: String, ok: bool, detail: String, elapsed_ms: u64 },
-    StagePassed { iteration: u32, stage: String, elapsed_ms: u64 },
-    StageFailed { iteration: u32, failure: FailureForm, progress: Option<String>, elapsed_ms: u64 },
-    FlakyRerun { stage: String, name: String, passed: Option<bool> },
-    Restored { release: Option<String>, ok: bool, detail: String },
-    AuthorAsked { iteration: u32, model: String },
-    AuthorLooked { iteration: u32, call: String },
-    PatchProposed { iteration: u32, reason: String, diff: String, usage: UsageForm },
-    PatchRefused { iteration: u32, reason: String, usage: UsageForm },
-    NoPatch { iteration: u32, class: String, reason: String },
-    ReviewerAsked { iteration: u32, model: String },
-    Reviewed { iteration: u32, review: ReviewForm, usage: UsageForm },
-    Evaluated { iteration: u32, decision: String, matches: Vec<RuleMatchForm> },
-    HumanDecided { iteration: u32, approved: bool, who: String },
-    PatchApplied { iteration: u32, commit: String, files: Vec<String> },
-    Switched { release: String, url: String },
-    Finished(SummaryForm),
+    Started(Box<HeaderForm>),
+    Notice {
+        level: String,
+        text: String,
+    },
+    IterationStarted {
+        iteration: u32,
+        of: u32,
+        commit: String,
+    },
+    StageStarted {
+        iteration: u32,
+        stage: String,
+        parts: Vec<String>,
+    },
+    PartStarted {
+        stage: String,
+        name: String,
+        command: String,
+    },
+    Output {
+        stage: String,
+        name: String,
+        text: String,
+    },
+    GateFinished {
+        iteration: u32,
+        gate: GateForm,
+    },
+    StepFinished {
+        stage: String,
+        name: String,
+        ok: bool,
+        detail: String,
+        elapsed_ms: u64,
+    },
+    StagePassed {
+        iteration: u32,
+        stage: String,
+        elapsed_ms: u64,
+    },
+    StageFailed {
+        iteration: u32,
+        failure: Box<FailureForm>,
+        progress: Option<String>,
+        elapsed_ms: u64,
+    },
+    FlakyRerun {
+        stage: String,
+        name: String,
+        passed: Option<bool>,
+    },
+    Restored {
+        release: Option<String>,
+        ok: bool,
+        detail: String,
+    },
+    AuthorAsked {
+        iteration: u32,
+        model: String,
+    },
+    AuthorLooked {
+        iteration: u32,
+        call: String,
+    },
+    PatchProposed {
+        iteration: u32,
+        reason: String,
+        diff: String,
+        usage: UsageForm,
+    },
+    PatchRefused {
+        iteration: u32,
+        reason: String,
+        usage: UsageForm,
+    },
+    NoPatch {
+        iteration: u32,
+        class: String,
+        reason: String,
+    },
+    ReviewerAsked {
+        iteration: u32,
+        model: String,
+    },
+    Reviewed {
+        iteration: u32,
+        review: ReviewForm,
+        usage: UsageForm,
+    },
+    Evaluated {
+        iteration: u32,
+        decision: String,
+        matches: Vec<RuleMatchForm>,
+    },
+    HumanDecided {
+        iteration: u32,
+        approved: bool,
+        who: String,
+    },
+    PatchApplied {
+        iteration: u32,
+        commit: String,
+        files: Vec<String>,
+    },
+    Switched {
+        release: String,
+        url: String,
+    },
+    Finished(Box<SummaryForm>),
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -18,7 +18,7 @@ use crate::config;
 use crate::engine::approval::Approval;
 use crate::model::{CommitId, RunSummary};
 use crate::patch::{Answer, ResolveOptions, parse_answer, resolve};
-use crate::report::Reporter;
+use crate::report::Boxed;
 
 /// The service as it works, and what the demo adds to it.
 const FILES: &[(&str, &str)] = &[
@@ -132,14 +132,14 @@ pub async fn deploy_good(
     stage: &Stage,
     cancel: CancellationToken,
 ) -> Result<RunSummary, DemoError> {
-    Ok(run(run_request(request, stage), |_| Vec::new(), cancel).await?)
+    Ok(run(run_request(request, stage), Vec::new(), cancel).await?)
 }
 
 /// Takes the broken commit through the loop.
 pub async fn heal_broken(
     request: &DemoRequest,
     stage: &Stage,
-    reporters: impl FnOnce(&Path) -> Vec<Box<dyn Reporter + Send>>,
+    reporters: Vec<Boxed>,
     cancel: CancellationToken,
 ) -> Result<RunSummary, DemoError> {
     apply::check_out(&stage.folder, &stage.broken).map_err(AppError::from)?;

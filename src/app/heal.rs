@@ -19,7 +19,7 @@ use crate::engine::passed::PassedBefore;
 use crate::evidence::Redactor;
 use crate::model::{Limits, RepoPath, RunHeader, RunSummary, Stage};
 use crate::policy::Policy;
-use crate::report::Reporter;
+use crate::report::Boxed;
 
 /// What is to be healed.
 pub struct HealRequest {
@@ -44,7 +44,7 @@ pub struct HealRequest {
 /// Heals a command.
 pub async fn heal(
     request: HealRequest,
-    reporters: impl FnOnce(&Path) -> Vec<Box<dyn Reporter + Send>>,
+    reporters: Vec<Boxed>,
     cancel: CancellationToken,
 ) -> Result<RunSummary, AppError> {
     let workspace = Workspace::open(&request.directory)?;
@@ -89,7 +89,6 @@ pub async fn heal(
         working_directory: below(workspace.root(), &request.directory),
         needs: Vec::new(),
     };
-    let reporters = reporters(&session.folder);
     let assembly = Assembly {
         header,
         course,

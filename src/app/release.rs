@@ -17,7 +17,7 @@ use crate::evidence::Redactor;
 use crate::model::{Release, ReleaseId, RunHeader, RunSummary, Stage, Usage};
 use crate::policy::Policy;
 use crate::ports::{ModelError, ModelErrorKind, TargetStatus};
-use crate::report::Reporter;
+use crate::report::Boxed;
 
 /// Which environment, and for a rollback which release.
 pub struct ReleaseRequest {
@@ -134,7 +134,7 @@ fn status_json(environment: &str, status: &TargetStatus) -> serde_json::Value {
 /// Lets an earlier release serve again, smoke-tested like any other.
 pub async fn roll_back(
     request: ReleaseRequest,
-    reporters: impl FnOnce(&std::path::Path) -> Vec<Box<dyn Reporter + Send>>,
+    reporters: Vec<Boxed>,
     cancel: CancellationToken,
 ) -> Result<RunSummary, AppError> {
     let workspace = Workspace::open(&request.directory)?;
@@ -174,7 +174,6 @@ pub async fn roll_back(
         repository: workspace.root().to_owned(),
         folder: session.folder.clone(),
     };
-    let reporters = reporters(&session.folder);
     let nobody = || {
         Err(ModelError {
             model: "none".to_owned(),

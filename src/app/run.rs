@@ -21,7 +21,7 @@ use crate::evidence::Redactor;
 use crate::model::{RepoPath, RunHeader, RunId, RunSummary, Stage, TargetKind};
 use crate::policy::Policy;
 use crate::ports::Target;
-use crate::report::Reporter;
+use crate::report::Boxed;
 
 /// What is to be run.
 pub struct RunRequest {
@@ -151,7 +151,7 @@ pub fn describe(request: &RunRequest) -> Result<String, AppError> {
 /// Runs an environment to its end.
 pub async fn run(
     request: RunRequest,
-    reporters: impl FnOnce(&Path) -> Vec<Box<dyn Reporter + Send>>,
+    reporters: Vec<Boxed>,
     cancel: CancellationToken,
 ) -> Result<RunSummary, AppError> {
     let workspace = Workspace::open(&request.directory)?;
@@ -212,7 +212,7 @@ pub async fn run(
         repository: workspace.root().to_owned(),
         folder: session.folder.clone(),
     };
-    let mut reporters = reporters(&session.folder);
+    let mut reporters = reporters;
     if let Some(path) = plan.metrics.as_ref().filter(|_| !request.verify_only) {
         reporters.push(crate::report::metrics(&workspace.root().join(path)));
     }

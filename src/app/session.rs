@@ -1,7 +1,7 @@
 //! What every kind of run shares: claims, recovery of dead runs, the run's folder, the audit
 //! log, the reporters.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +15,7 @@ use crate::engine::recover::{abandon, resume};
 use crate::evidence::Redactor;
 use crate::model::{CommitId, EnvironmentName, EventSink, Notice, RunEvent, RunId, RunSummary};
 use crate::ports::Target;
-use crate::report::{self, Reporter};
+use crate::report::{self, Boxed};
 
 /// A run that holds its claims and has its folder and its audit log.
 pub(super) struct Session {
@@ -70,7 +70,7 @@ impl Session {
         for (left, in_environment) in &dead {
             if Some(left.run) != wanted {
                 let target = target.filter(|_| *in_environment);
-                let done = abandon(workspace, target, left.run, &left.folder).await?;
+                let done = abandon(workspace, target, left.run, &left.folder, redact(redactor)).await?;
                 notices.push(Notice::Warning(cleaned_up(left, &done)));
             }
         }
@@ -115,11 +115,11 @@ impl Session {
     pub(super) async fn drive(
         self,
         assembly: Assembly,
-        mut reporters: Vec<Box<dyn Reporter + Send>>,
+        mut reporters: Vec<Boxed>,
         cancel: CancellationToken,
     ) -> Result<RunSummary, AppError> {
         let Self { folder, claims, audit, continuation, notices, .. } = self;
-        reporters.extend(report::files(&folder));
+        reporters.extend(file_reporters(&folder, continuation.is_some())?);
         let (sender, receiver) = std::sync::mpsc::channel();
         let events = EventSink::new(sender);
         let reporting = report::spawn(reporters, receiver);
@@ -135,6 +135,25 @@ impl Session {
         }
         Ok(summary)
     }
+}
+
+/// The reports in the run's folder. A resumed run's reports begin where the first process began.
+fn file_reporters(folder: &Path, resumed: bool) -> Result<Vec<Boxed>, AppError> {
+    let events = folder.join(report::EVENTS_FILE);
+    let failed = |source| AppError::Folder { path: events.clone(), source };
+    let earlier = if resumed { report::read_events(&events).unwrap_or_default() } else { Vec::new() };
+    let mut reporters = vec![
+        report::events(&events).map_err(failed)?,
+        report::junit(&folder.join(report::JUNIT_FILE)),
+        report::markdown(&folder.join(report::SUMMARY_FILE)),
+        report::html(&folder.join(report::HTML_FILE)),
+    ];
+    for reporter in &mut reporters {
+        for stamped in &earlier {
+            reporter.event(stamped.at, &stamped.event).map_err(failed)?;
+        }
+    }
+    Ok(reporters)
 }
 
 /// What the audit log runs every text through, as the last line of defence.

@@ -61,10 +61,15 @@ pub(super) fn audit(command: AuditCommand) -> Result<Exit, CommandError> {
                 Format::Html => report::Format::Html,
                 Format::Json => report::Format::Json,
             };
-            let folder = log.parent().unwrap_or(&root);
-            let text = report::of_run(folder, format).map_err(|error| {
-                CommandError::usage("the run's report cannot be made").because(error)
-            })?;
+            let events = log.with_file_name(report::EVENTS_FILE);
+            let rendered = report::read_events(&events)
+                .map_err(|e| CommandError::usage("the run's events cannot be read").because(e))
+                .and_then(|events| {
+                    report::render(format, &events).map_err(|e| {
+                        CommandError::infrastructure("the report cannot be made").because(e)
+                    })
+                })?;
+            let text = String::from_utf8_lossy(&rendered);
             output::print(&text)?;
             Ok(Exit::Ok)
         }
@@ -99,7 +104,7 @@ fn list(root: &std::path::Path, json: bool) -> Result<Exit, CommandError> {
     if listings.is_empty() && !json {
         text.push_str("no runs yet in logs/runs\n");
     }
-    output::print(&report::safe_text(&text, true))?;
+    output::print(&report::safe_text::safe(&text))?;
     Ok(Exit::Ok)
 }
 
@@ -127,7 +132,7 @@ fn show(log: &std::path::Path, json: bool) -> Result<Exit, CommandError> {
             );
         }
     }
-    output::print(&report::safe_text(&text, true))?;
+    output::print(&report::safe_text::safe(&text))?;
     Ok(Exit::Ok)
 }
 
@@ -205,6 +210,6 @@ fn replay(log: &std::path::Path) -> Result<Exit, CommandError> {
     if replayed.divergences.is_empty() {
         text.push_str("no divergence\n");
     }
-    output::print(&report::safe_text(&text, true))?;
+    output::print(&report::safe_text::safe(&text))?;
     Ok(if replayed.divergences.is_empty() { Exit::Ok } else { Exit::NeedsPerson })
 }

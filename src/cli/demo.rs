@@ -68,7 +68,7 @@ pub(super) fn demo(args: DemoArgs) -> Result<Exit, CommandError> {
             stage.good.short(),
             began.elapsed().as_secs_f64()
         ))?;
-        let reporters = |folder: &std::path::Path| output::reporters(output, folder);
+        let reporters = output::reporters(output);
         let summary =
             demo::heal_broken(&request, &stage, reporters, cancel).await.map_err(explained)?;
         say(&closing(&stage))?;

@@ -39,7 +39,7 @@ pub(super) fn doctor(args: DoctorArgs) -> Result<Exit, CommandError> {
             worst = Exit::NeedsPerson;
         }
         let style = Style::new().fg_color(Some(color.into()));
-        let found = crate::report::safe_text(&check.found, false);
+        let found = crate::report::safe_text::safe(&check.found);
         let _infallible =
             writeln!(text, "{style}{mark:<8}{style:#} {:<14} {found}", check.what);
         if let Some(remedy) = &check.remedy {

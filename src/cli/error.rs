@@ -138,7 +138,7 @@ impl CommandError {
             text.push_str(hint);
             text.push('\n');
         }
-        let safe = crate::report::safe_text(&redactor.redact(&text), true);
+        let safe = crate::report::safe_text::safe(&redactor.redact(&text));
         let _closed_pipe = anstream::stderr().write_all(safe.as_bytes());
         self.exit
     }

@@ -68,7 +68,7 @@ fn text(extraction: &Extraction) -> String {
             let _infallible = writeln!(out, "{:>width$} ⋮", "");
         }
         for (offset, line) in excerpt.text.lines().enumerate() {
-            let line = crate::report::safe_text(line, false);
+            let line = crate::report::safe_text::safe(line);
             let _infallible = writeln!(out, "{:>width$} │ {line}", excerpt.start + offset as u64);
         }
     }
@@ -83,7 +83,7 @@ fn text(extraction: &Extraction) -> String {
     if !extraction.failing_tests.is_empty() {
         let _infallible = writeln!(out, "failing tests:");
         for test in &extraction.failing_tests {
-            let _infallible = writeln!(out, "  {}", crate::report::safe_text(test, false));
+            let _infallible = writeln!(out, "  {}", crate::report::safe_text::safe(test));
         }
     }
     String::from_utf8_lossy(&out).into_owned()

@@ -53,7 +53,7 @@ pub(super) fn heal(args: HealArgs) -> Result<Exit, CommandError> {
     };
     let summary = block_on(async {
         let cancel = terminal::cancel_on_signals();
-        app::heal(request, |folder| output::reporters(output, folder), cancel).await
+        app::heal(request, output::reporters(output), cancel).await
     })??;
     Ok(exit_of(&summary))
 }

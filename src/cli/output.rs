@@ -1,12 +1,11 @@
 //! Which reporters a command gets, and plain printing.
 
 use std::io::{IsTerminal, Write as _};
-use std::path::Path;
 
 use clap::ValueEnum;
 
 use super::error::CommandError;
-use crate::report::{self, Reporter};
+use crate::report::{self, Boxed, Output};
 
 /// How a run is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -23,28 +22,32 @@ pub(super) enum OutputChoice {
     Azure,
 }
 
+impl OutputChoice {
+    fn resolve(self, terminal: bool) -> Output {
+        match self {
+            Self::Auto if std::env::var_os("TF_BUILD").is_some() => Output::Azure,
+            Self::Auto if terminal => Output::Human,
+            Self::Auto | Self::Plain => Output::Plain,
+            Self::Human => Output::Human,
+            Self::Json => Output::Json,
+            Self::Azure => Output::Azure,
+        }
+    }
+}
+
 /// The reporters for the chosen output. With JSON, stdout carries only events and the text for
 /// people goes to stderr.
-pub(super) fn reporters(choice: OutputChoice, folder: &Path) -> Vec<Box<dyn Reporter + Send>> {
+pub(super) fn reporters(choice: OutputChoice) -> Vec<Boxed> {
     let stdout = std::io::stdout();
     let terminal = stdout.is_terminal();
-    let choice = match choice {
-        OutputChoice::Auto if std::env::var_os("TF_BUILD").is_some() => OutputChoice::Azure,
-        OutputChoice::Auto if terminal => OutputChoice::Human,
-        OutputChoice::Auto => OutputChoice::Plain,
-        chosen => chosen,
-    };
-    match choice {
-        OutputChoice::Auto | OutputChoice::Plain => vec![report::plain(Box::new(stdout))],
-        OutputChoice::Human => {
-            let color = std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
-            vec![report::human(Box::new(stdout), color, terminal)]
+    match choice.resolve(terminal) {
+        Output::Plain => vec![report::plain(stdout)],
+        Output::Human => {
+            let color = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+            vec![report::human(stdout, color, terminal)]
         }
-        OutputChoice::Json => vec![
-            report::json(Box::new(stdout)),
-            report::plain(Box::new(std::io::stderr())),
-        ],
-        OutputChoice::Azure => vec![report::azure(Box::new(stdout), folder)],
+        Output::Json => vec![report::json(stdout), report::plain(std::io::stderr())],
+        Output::Azure => vec![report::azure(stdout)],
     }
 }
 

@@ -72,7 +72,7 @@ pub(super) fn patch(command: PatchCommand) -> Result<Exit, CommandError> {
     };
     let mut stderr = anstream::stderr();
     for leniency in parsed.leniencies() {
-        let leniency = crate::report::safe_text(leniency, false);
+        let leniency = crate::report::safe_text::safe(leniency);
         let _closed_pipe = writeln!(stderr, "forgiven: {leniency}");
     }
     if write {
@@ -125,7 +125,7 @@ pub(super) fn read(
 
 /// Tells a refusal: exit 1, with the text that teaches.
 pub(super) fn refused(refusal: &Refusal) -> Result<Exit, CommandError> {
-    let text = crate::report::safe_text(&refusal.to_string(), true);
+    let text = crate::report::safe_text::safe(&refusal.to_string());
     let _closed_pipe = writeln!(anstream::stderr(), "refused, nothing was changed\n{text}");
     Ok(Exit::NeedsPerson)
 }

@@ -63,7 +63,7 @@ fn check(file: PathBuf, config: Option<PathBuf>) -> Result<Exit, CommandError> {
     }
     let decision = evaluation.decision();
     let _infallible = writeln!(text, "{}", decision.name());
-    output::print(&crate::report::safe_text(&text, true))?;
+    output::print(&crate::report::safe_text::safe(&text))?;
     Ok(match decision {
         Decision::Allow => Exit::Ok,
         Decision::NeedsHuman | Decision::Forbid => Exit::NeedsPerson,

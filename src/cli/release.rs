@@ -87,7 +87,7 @@ pub(super) fn rollback(args: RollbackArgs) -> Result<Exit, CommandError> {
     };
     let summary = block_on(async {
         let cancel = terminal::cancel_on_signals();
-        app::roll_back(request, |folder| output::reporters(output, folder), cancel).await
+        app::roll_back(request, output::reporters(output), cancel).await
     })??;
     Ok(exit_of(&summary))
 }

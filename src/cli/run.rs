@@ -105,7 +105,7 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, CommandError> {
     }
     let summary = block_on(async {
         let cancel = terminal::cancel_on_signals();
-        app::run(request, |folder| output::reporters(output, folder), cancel).await
+        app::run(request, output::reporters(output), cancel).await
     })??;
     Ok(exit_of(&summary))
 }

@@ -43,7 +43,7 @@ fn who() -> String {
 
 fn ask(request: &str) -> Option<bool> {
     let mut stderr = std::io::stderr().lock();
-    let safe = crate::report::safe_text(request, true);
+    let safe = crate::report::safe_text::safe(request);
     write!(stderr, "\n? {safe}\n  [y/N] ").ok()?;
     stderr.flush().ok()?;
     drop(stderr);

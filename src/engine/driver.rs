@@ -895,7 +895,7 @@ impl Driver {
         if let Err(error) = self.run.passed_before.save() {
             tracing::warn!(%error, "the gates that passed could not be remembered");
         }
-        let record = self.audit.append(&Actor::Machine, "run.finished", json!({
+        let data = json!({
             "stop": stop_word(&reason),
             "reason": reason.to_string(),
             "iterations": summary.iterations,
@@ -904,8 +904,9 @@ impl Driver {
             "patches": summary.patches.len(),
             "tokens": summary.usage.tokens(),
             "cost_usd": summary.usage.cost_usd,
-        }));
-        if let Err(error) = record {
+        });
+        // Before the last event: the report shows the chain's head.
+        if let Err(error) = self.audit.close(&Actor::Machine, data) {
             let text = format!("the audit log has no end: {}", advice::chain(&error));
             self.events.send(RunEvent::Notice(Notice::Warning(text)));
         }

@@ -19,7 +19,7 @@ use super::machine::{Happened, Input, step};
 use super::record::{stop_word, write_effect, write_input};
 use super::replay::{ReplayError, replay};
 use crate::apply::{Workspace, WorkspaceError};
-use crate::audit::{Actor, AuditError, Record, Writer};
+use crate::audit::{Actor, AuditError, AuditErrorKind, FILE_NAME, RUN_FINISHED, Record, Redact, Writer};
 use crate::model::{
     Attempt, AttemptOutcome, CommitId, InvalidId, Review, Risk, RunId, StopReason, SummaryPatch,
     Verdict,
@@ -64,7 +64,7 @@ fn base_of(records: &[Record]) -> Result<CommitId, RecoverError> {
 }
 
 fn end_of(records: &[Record]) -> Option<String> {
-    let record = records.iter().rev().find(|r| r.event == "run.finished")?;
+    let record = records.iter().rev().find(|r| r.event == RUN_FINISHED)?;
     Some(text_of(&record.data, "stop"))
 }
 
@@ -83,8 +83,9 @@ pub async fn resume(
     target: Option<&dyn Target>,
     run: RunId,
     folder: &Path,
+    redact: Redact,
 ) -> Result<(Writer, Continuation, CommitId, Vec<String>), RecoverError> {
-    let records = crate::audit::read(&folder.join("audit.jsonl"))?;
+    let records = crate::audit::read(&folder.join(FILE_NAME))?;
     if let Some(stop) = end_of(&records) {
         return Err(RecoverError::Ended(stop));
     }
@@ -102,7 +103,7 @@ pub async fn resume(
     if let Some(target) = target {
         done.extend(target.clean_up(run).await?);
     }
-    let (mut writer, records, torn) = Writer::resume(&folder.join("audit.jsonl"))?;
+    let (mut writer, records, torn) = Writer::resume(&folder.join(FILE_NAME), redact)?;
     if torn.is_some() {
         done.push("cut a torn last record off the audit log (it is kept beside it)".into());
     }
@@ -140,21 +141,23 @@ pub async fn abandon(
     target: Option<&dyn Target>,
     run: RunId,
     folder: &Path,
+    redact: Redact,
 ) -> Result<Vec<String>, RecoverError> {
     let mut done = Vec::new();
     let killed = crate::exec::kill_marked(run);
     if killed > 0 {
         done.push(format!("killed {killed} processes it left behind"));
     }
-    let path = folder.join("audit.jsonl");
-    let records = match Writer::resume(&path) {
-        Ok((_writer, records, _torn)) => records,
+    let path = folder.join(FILE_NAME);
+    let (writer, records) = match Writer::resume(&path, redact) {
+        Ok((writer, records, _torn)) => (Some(writer), records),
         // It died before its first record: nothing was done yet.
-        Err(_missing) if !path.exists() => Vec::new(),
+        Err(AuditError { kind: AuditErrorKind::Empty, .. }) => (None, Vec::new()),
+        Err(_) if !path.exists() => (None, Vec::new()),
         Err(error) => return Err(error.into()),
     };
-    let started = records.iter().any(|r| r.event == "run.started");
-    if started && end_of(&records).is_none() {
+    let unfinished = end_of(&records).is_none();
+    if unfinished && records.iter().any(|r| r.event == "run.started") {
         let base = base_of(&records)?;
         if let Some(tip) = workspace.tip(run)?
             && tip != base
@@ -172,14 +175,10 @@ pub async fn abandon(
     if let Some(target) = target {
         done.extend(target.clean_up(run).await?);
     }
-    if started && end_of(&records).is_none() {
-        let (mut writer, _, _) = Writer::resume(&path)?;
+    if let Some(writer) = writer.filter(|_| unfinished) {
         let reason = StopReason::Abandoned;
-        writer.append(
-            &Actor::Machine,
-            "run.finished",
-            json!({"stop": stop_word(&reason), "reason": reason.to_string(), "did": done}),
-        )?;
+        let data = json!({"stop": stop_word(&reason), "reason": reason.to_string(), "did": done});
+        writer.close(&Actor::Machine, data)?;
     }
     Ok(done)
 }

@@ -886,4 +886,11 @@ fn the_own_configuration_is_without_mistakes() {
         assert!(root.join(folder.unwrap_or_default()).is_dir(), "{gate:?}");
     }
     assert!(root.join(plan.verification.script.unwrap().script).is_file());
+
+    let demo = load(&root.join("demo/config.yaml")).unwrap();
+    let demo = demo.plan("local", &Overrides::default(), &bare).unwrap();
+    for role in [&demo.author, &demo.reviewer] {
+        let Provider::Replay { path } = &role.provider else { panic!("{role:?}") };
+        assert!(root.join(path).is_file(), "{path:?}");
+    }
 }

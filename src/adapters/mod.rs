@@ -1,1 +1,3 @@
-//! (being written)
+//! What stands behind the ports: the process target.
+
+pub mod process;

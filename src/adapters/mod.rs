@@ -1,4 +1,4 @@
-//! The outside world, one folder for each thing that is spoken to; what each can do is a trait
-//! in [`crate::ports`].
+//! The outside world: what speaks to it stands behind a trait of [`crate::ports`].
 
 pub mod llm;
+pub mod process;

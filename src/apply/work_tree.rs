@@ -8,7 +8,6 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use git2::Repository;
 use git2::build::CheckoutBuilder;
 use tempfile::TempDir;
 
@@ -40,11 +39,10 @@ impl Workspace {
     /// When a path leads through a symbolic link, a folder with files of its own stands in the
     /// way, or a file cannot be written.
     pub fn write_paths(&self, paths: &[RepoPath], from: &CommitId) -> Result<(), WorkspaceError> {
-        let repo = self.repo()?;
         for path in paths {
             self.check_parents(path)?;
         }
-        let draft = self.draft(&repo, from, paths)?;
+        let draft = self.draft(from, paths)?;
         let (come, go): (Vec<_>, Vec<_>) = paths.iter().partition(|path| {
             let file = draft.path().join(path.to_os_path());
             file.symlink_metadata().is_ok_and(|found| !found.is_dir())
@@ -138,7 +136,7 @@ impl Workspace {
             repo.config().and_then(|config| config.get_bool("core.fileMode")).unwrap_or(cfg!(unix));
         let drafts = versions
             .iter()
-            .map(|version| self.draft(&repo, version.commit, paths))
+            .map(|version| self.draft(version.commit, paths))
             .collect::<Result<Vec<_>, _>>()?;
         let mut foreign = Vec::new();
         for path in paths {
@@ -156,19 +154,19 @@ impl Workspace {
     }
 
     /// The commit's version of `paths`, as a checkout would write them, in a new folder.
-    fn draft(
-        &self,
-        repo: &Repository,
-        commit: &CommitId,
-        paths: &[RepoPath],
-    ) -> Result<TempDir, WorkspaceError> {
+    fn draft(&self, commit: &CommitId, paths: &[RepoPath]) -> Result<TempDir, WorkspaceError> {
         let folder = self.git_dir().join("greenloop");
         let failed = || WorkspaceError::io(format!("cannot make a folder in {}", folder.display()));
         fs::create_dir_all(&folder).map_err(failed())?;
         remove_stale_drafts(&folder);
         let draft =
             tempfile::Builder::new().prefix(DRAFT_PREFIX).tempdir_in(&folder).map_err(failed())?;
-        let found = find_commit(repo, commit)?;
+        let repo = self.repo()?;
+        // A checkout compares with HEAD when there is an index on disk, and leaves out files in
+        // whose place HEAD has a folder. Without one it writes whatever is asked for.
+        let mut index = git2::Index::new().map_err(WorkspaceError::git("cannot make an index"))?;
+        repo.set_index(&mut index).map_err(WorkspaceError::git("cannot set an index aside"))?;
+        let found = find_commit(&repo, commit)?;
         let failed = || WorkspaceError::git(format!("cannot check out {}", commit.short()));
         let tree = found.tree().map_err(failed())?;
         let there: Vec<&RepoPath> = paths
@@ -188,11 +186,19 @@ impl Workspace {
             .force()
             .recreate_missing(true)
             .update_index(false)
+            .refresh(false)
             .disable_pathspec_match(true);
-        for path in there {
+        for path in &there {
             checkout.path(path.as_bytes());
         }
         repo.checkout_tree(tree.as_object(), Some(&mut checkout)).map_err(failed())?;
+        // A file that is missing here would be taken for one to delete.
+        for path in there {
+            if draft.path().join(path.to_os_path()).symlink_metadata().is_err() {
+                let context = format!("the checkout of {} left {path} out", commit.short());
+                return Err(WorkspaceError::new(WorkspaceErrorKind::Git, context));
+            }
+        }
         Ok(draft)
     }
 

@@ -44,17 +44,15 @@ impl Workspace {
     pub fn open(path: &Path) -> Result<Self, WorkspaceError> {
         let shown = path.display();
         let repo = Repository::discover(path).map_err(|source| {
-            let kind = match source.code() {
-                ErrorCode::NotFound => WorkspaceErrorKind::NotARepository,
-                ErrorCode::Owner => WorkspaceErrorKind::Ownership,
+            let cannot = format!("the git repository of {shown} cannot be opened");
+            let (kind, context) = match source.code() {
+                ErrorCode::NotFound => (
+                    WorkspaceErrorKind::NotARepository,
+                    format!("{shown} is not inside a git repository"),
+                ),
+                ErrorCode::Owner => (WorkspaceErrorKind::Ownership, cannot),
                 // libgit2 has no code of its own for unknown extensions and object formats.
-                _ => WorkspaceErrorKind::Unsupported,
-            };
-            let context = match kind {
-                WorkspaceErrorKind::NotARepository => {
-                    format!("{shown} is not inside a git repository")
-                }
-                _ => format!("the git repository of {shown} cannot be opened"),
+                _ => (WorkspaceErrorKind::Unsupported, cannot),
             };
             WorkspaceError { kind, context, source: Some(Box::new(source)) }
         })?;

@@ -20,7 +20,8 @@ pub struct ParsedPatch {
 
 impl ParsedPatch {
     /// From changes that are known already.
-    pub fn from_changes(changes: Vec<FileChange>) -> Self {
+    #[cfg(test)]
+    pub(crate) fn from_changes(changes: Vec<FileChange>) -> Self {
         Self { changes }
     }
 

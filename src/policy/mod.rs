@@ -481,4 +481,56 @@ mod tests {
         let bad = PolicyPlan { never_delete: vec!["a/[".to_owned()], ..plan() };
         assert!(matches!(Policy::new(&bad), Err(PolicyError::Pattern { .. })));
     }
+
+    #[test]
+    fn the_right_fixes_of_the_public_corpus_are_allowed() {
+        let root = std::env::var_os("GREENLOOP_CORPORA").map_or_else(
+            || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpora"),
+            Into::into,
+        );
+        let policy =
+            Policy::new(&PolicyPlan { max_changed_lines: 400, max_file_bytes: 1 << 20, ..plan() })
+                .expect("a valid plan");
+        let (mut cases, mut stopped) = (0, Vec::new());
+        for (file, extension) in [("python", "py"), ("rust", "rs"), ("js", "js")] {
+            let path = root.join("repair").join(file).with_extension("jsonl");
+            let Ok(text) = std::fs::read_to_string(&path) else {
+                println!("skipped: no corpus at {} (set GREENLOOP_CORPORA)", path.display());
+                continue;
+            };
+            for line in text.lines() {
+                let case: serde_json::Value = serde_json::from_str(line).expect("a case");
+                let get = |key: &str| case[key].as_str().unwrap_or_default();
+                let with = |body: &str| format!("{}{body}\n{}", get("declaration"), get("test"));
+                let before = with(get("buggy_solution"));
+                let after = with(get("canonical_solution"));
+                let path = format!("src/case.{extension}");
+                let evaluation = policy.evaluate(&[change(&path, Some(&before), Some(&after))]);
+                cases += 1;
+                if evaluation.decision() != Decision::Allow {
+                    stopped.push((get("task_id").to_owned(), evaluation.matches().to_vec()));
+                }
+            }
+        }
+        println!("{} of {cases} right fixes stopped", stopped.len());
+        assert!(stopped.is_empty(), "{stopped:#?}");
+    }
+
+    #[test]
+    fn a_large_change_is_judged_in_linear_time() {
+        let policy = Policy::new(&PolicyPlan { max_file_bytes: 8 << 20, ..plan() });
+        let policy = policy.expect("a valid plan");
+        let line = "    let value = compute(\"some text\", 'c', other.field); // a remark\n";
+        let mut took = Vec::new();
+        for lines in [2_000, 8_000] {
+            let before = line.repeat(lines);
+            let after = line.replace("value", "result").repeat(lines);
+            let start = std::time::Instant::now();
+            policy.evaluate(&[change("src/a.rs", Some(&before), Some(&after))]);
+            took.push(start.elapsed());
+        }
+        println!("{took:?}");
+        // Four times the text; eight leaves room for a busy machine.
+        assert!(took[1] < took[0] * 8 + std::time::Duration::from_millis(500), "{took:?}");
+    }
 }

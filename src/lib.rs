@@ -11,8 +11,10 @@
 //! `adapters` → `heal` → `engine` `report` → `app` → `cli`
 
 pub mod adapters;
+pub mod app;
 pub mod apply;
 pub mod audit;
+pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod evidence;

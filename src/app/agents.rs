@@ -46,7 +46,8 @@ impl Agents {
     }
 }
 
-fn key_variables(plans: [&RolePlan; 2]) -> Vec<String> {
+/// The variables that hold the agents' keys.
+pub(super) fn key_variables(plans: [&RolePlan; 2]) -> Vec<String> {
     let mut names = vec!["OPENAI_API_KEY".to_owned(), "SYSTEM_ACCESSTOKEN".to_owned()];
     for plan in plans {
         match &plan.provider {

@@ -14,7 +14,6 @@ use super::run::{RunRequest, run};
 use super::{AppError, Environment};
 use crate::adapters::process;
 use crate::apply::{self, Workspace};
-use crate::config;
 use crate::engine::approval::Approval;
 use crate::model::{CommitId, RunSummary};
 use crate::patch::{Answer, ResolveOptions, parse_answer, resolve};

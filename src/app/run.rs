@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::agents::Agents;
+use super::agents::{Agents, key_variables};
 use super::session::{Purpose, Session};
 use super::{AppError, Environment, logging};
 use crate::adapters::process::ProcessTarget;
@@ -92,9 +92,11 @@ pub(super) fn target(
                 process,
                 &plan.environment.url,
                 &plan.verification.health,
-                redactor.clone(),
+                Arc::new(redactor.clone()),
                 exe,
-            )))
+            )
+            .withhold(key_variables([&plan.author, &plan.reviewer]).into_iter().map(Into::into))
+            ))
         }
         (kind, _) => Err(AppError::Unsupported {
             what: format!("this version cannot deploy to the {} target yet", kind.name()),

@@ -107,6 +107,36 @@ impl WorkspaceError {
         move |source| Self { kind: WorkspaceErrorKind::Io, context, source: Some(Box::new(source)) }
     }
 
+    /// Whether the person at the keyboard can put it right, rather than whoever runs the machine.
+    pub fn is_usage(&self) -> bool {
+        use WorkspaceErrorKind as Kind;
+        match &self.kind {
+            Kind::NotARepository
+            | Kind::Bare
+            | Kind::NoCommits
+            | Kind::Ownership
+            | Kind::Unsupported
+            | Kind::Dirty { .. }
+            | Kind::OperationInProgress { .. }
+            | Kind::InTheWay { .. }
+            | Kind::NotFound
+            | Kind::BadPattern
+            | Kind::Symlink
+            | Kind::Submodule
+            | Kind::PathConflict
+            | Kind::InvalidPath => true,
+            Kind::BranchExists
+            | Kind::RefMoved
+            | Kind::Busy
+            | Kind::Stale
+            | Kind::CaseCollision
+            | Kind::Filtered
+            | Kind::NothingChanges
+            | Kind::Git
+            | Kind::Io => false,
+        }
+    }
+
     /// What to do about it, for a person.
     pub fn hint(&self) -> Option<String> {
         use WorkspaceErrorKind as Kind;

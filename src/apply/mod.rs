@@ -18,6 +18,8 @@
 mod browse;
 mod commit_tree;
 mod error;
+mod folder;
+mod founding;
 mod history;
 mod prepare;
 #[cfg(test)]
@@ -28,6 +30,8 @@ mod workspace;
 pub use browse::{FileLines, SearchHit};
 pub use commit_tree::CommitTree;
 pub use error::{WorkspaceError, WorkspaceErrorKind};
+pub use folder::{list_work_tree, read_work_tree, work_tree_root, write_work_tree};
+pub use founding::{check_out, commit_all, create_repository};
 pub use history::CommitInfo;
 pub use prepare::{AppliedPatch, PreparedPatch};
 pub use workspace::{Head, Workspace};

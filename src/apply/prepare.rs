@@ -72,6 +72,23 @@ impl AppliedPatch {
 }
 
 impl Workspace {
+    /// The tree that the changes would make of `parent`: for comparing it with trees that were
+    /// tried before, ahead of any review.
+    ///
+    /// # Errors
+    /// Those of [`Workspace::prepare`] that need no look at the work tree.
+    pub fn preview(
+        &self,
+        parent: &CommitId,
+        changes: &[FileChange],
+    ) -> Result<TreeId, WorkspaceError> {
+        let repo = self.repo()?;
+        let parent_tree = find_commit(&repo, parent)?
+            .tree()
+            .map_err(WorkspaceError::git(format!("cannot read the tree of {}", parent.short())))?;
+        tree_id(resulting_tree(&repo, &parent_tree, changes)?)
+    }
+
     /// Makes blobs, trees and a commit on top of `parent`. No ref and no file of the work tree
     /// is touched; until [`Workspace::publish`] nothing refers to what was made.
     ///
@@ -92,38 +109,7 @@ impl Workspace {
             .tree()
             .map_err(WorkspaceError::git(format!("cannot read the tree of {}", parent.short())))?;
         let files = touched(patch.changes());
-        for change in patch.changes() {
-            check_fits(&repo, &parent_tree, change)?;
-        }
-        for path in &files {
-            if is_filtered(&repo, path) {
-                return Err(WorkspaceError::new(
-                    WorkspaceErrorKind::Filtered,
-                    format!("{path} is under a git filter"),
-                ));
-            }
-        }
-
-        let mut edits = Folder::default();
-        for change in patch.changes() {
-            if let Some(from) = change.moved_from.as_ref().filter(|from| **from != change.path) {
-                edits.add(from, None)?;
-            }
-        }
-        for change in patch.changes() {
-            let leaf = match &change.after {
-                None => None,
-                Some(after) => Some((write_blob(&repo, &change.path, after)?, git_mode(change)?)),
-            };
-            edits.add(&change.path, leaf)?;
-        }
-        let tree = match edits.build(&repo, Some(&parent_tree), &[])? {
-            Some(tree) => tree,
-            None => repo
-                .treebuilder(None)
-                .and_then(|builder| builder.write())
-                .map_err(WorkspaceError::git("cannot write an empty tree"))?,
-        };
+        let tree = resulting_tree(&repo, &parent_tree, patch.changes())?;
         if tree == parent_tree.id() {
             return Err(WorkspaceError::new(
                 WorkspaceErrorKind::NothingChanges,
@@ -196,6 +182,45 @@ impl Workspace {
                 Err(WorkspaceError { kind, context, source: Some(Box::new(source)) })
             }
         }
+    }
+}
+
+/// The tree that the changes make of `parent_tree`.
+fn resulting_tree(
+    repo: &Repository,
+    parent_tree: &GitTree<'_>,
+    changes: &[FileChange],
+) -> Result<Oid, WorkspaceError> {
+    for change in changes {
+        check_fits(repo, parent_tree, change)?;
+    }
+    for path in touched(changes) {
+        if is_filtered(repo, &path) {
+            return Err(WorkspaceError::new(
+                WorkspaceErrorKind::Filtered,
+                format!("{path} is under a git filter"),
+            ));
+        }
+    }
+    let mut edits = Folder::default();
+    for change in changes {
+        if let Some(from) = change.moved_from.as_ref().filter(|from| **from != change.path) {
+            edits.add(from, None)?;
+        }
+    }
+    for change in changes {
+        let leaf = match &change.after {
+            None => None,
+            Some(after) => Some((write_blob(repo, &change.path, after)?, git_mode(change)?)),
+        };
+        edits.add(&change.path, leaf)?;
+    }
+    match edits.build(repo, Some(parent_tree), &[])? {
+        Some(tree) => Ok(tree),
+        None => repo
+            .treebuilder(None)
+            .and_then(|builder| builder.write())
+            .map_err(WorkspaceError::git("cannot write an empty tree")),
     }
 }
 

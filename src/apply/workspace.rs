@@ -328,6 +328,14 @@ impl Workspace {
         let found = find_commit(&repo, commit)?;
         tree_id(found.tree_id())
     }
+
+    /// The first line of a commit's message.
+    ///
+    /// # Errors
+    /// When there is no such commit.
+    pub fn subject(&self, commit: &CommitId) -> Result<String, WorkspaceError> {
+        Ok(subject(&find_commit(&self.repo()?, commit)?))
+    }
 }
 
 /// Tracked files that differ from HEAD in the index or the work tree, but for those under a

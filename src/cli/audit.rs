@@ -92,8 +92,9 @@ fn list(root: &std::path::Path, json: bool) -> Result<Exit, CommandError> {
         let outcome = run.outcome.as_deref().unwrap_or("no end: under way, or it died");
         if json {
             let value = serde_json::json!({
-                "run": run.run, "started": started, "title": title, "outcome": run.outcome,
-                "records": run.records, "broken": run.broken,
+                "run": run.run.to_string(), "started": started, "title": title, "outcome": run.outcome,
+                "records": run.records, "complete": run.complete,
+                "broken": run.broken.as_ref().map(ToString::to_string),
             });
             let _infallible = writeln!(text, "{value}");
         } else {
@@ -116,7 +117,7 @@ fn show(log: &std::path::Path, json: bool) -> Result<Exit, CommandError> {
         if json {
             let value = serde_json::json!({
                 "seq": record.seq, "wall": record.wall.to_string(), "mono_ms": record.mono_ms,
-                "actor": record.actor.to_string(), "event": record.event, "data": record.data,
+                "actor": actor(&record.actor), "event": record.event, "data": record.data,
                 "h": record.hash,
             });
             let _infallible = writeln!(text, "{value}");
@@ -126,7 +127,7 @@ fn show(log: &std::path::Path, json: bool) -> Result<Exit, CommandError> {
                 text,
                 "{:>4}  {seconds:>8.3}s  {:<22}  {:<18}  {}",
                 record.seq,
-                record.actor.to_string(),
+                actor(&record.actor),
                 record.event,
                 brief(&record.data)
             );
@@ -134,6 +135,15 @@ fn show(log: &std::path::Path, json: bool) -> Result<Exit, CommandError> {
     }
     output::print(&report::safe_text::safe(&text))?;
     Ok(Exit::Ok)
+}
+
+fn actor(actor: &audit::Actor) -> String {
+    match actor {
+        audit::Actor::Machine => "greenloop".to_owned(),
+        audit::Actor::Author(name) => format!("author {name}"),
+        audit::Actor::Reviewer(name) => format!("reviewer {name}"),
+        audit::Actor::Human(name) => format!("person {name}"),
+    }
 }
 
 /// A record's data on one line, long texts cut.
@@ -151,7 +161,7 @@ fn verify(root: &std::path::Path, run: Option<&str>) -> Result<Exit, CommandErro
         Some(run) => vec![audit_log(root, run)?],
         None => {
             let listings = audit::list(&runs_folder(root));
-            listings.iter().map(|l| runs_folder(root).join(&l.run).join("audit.jsonl")).collect()
+            listings.iter().map(|l| l.folder.join(audit::FILE_NAME)).collect()
         }
     };
     let mut text = String::new();

@@ -55,7 +55,10 @@ pub(super) fn config(command: ConfigCommand) -> Result<Exit, CommandError> {
         ConfigCommand::Show { environment, config } => {
             let loaded = config::load(&path(config)?)?;
             let plan = loaded.plan(&environment, &Overrides::default(), &lookup)?;
-            output::print(&config::show(&plan))?;
+            let yaml = config::to_yaml(&plan).map_err(|e| {
+                CommandError::infrastructure("the plan cannot be printed").because(e)
+            })?;
+            output::print(&yaml)?;
         }
     }
     Ok(Exit::Ok)

@@ -1,14 +1,15 @@
 //! `greenloop policy`.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 
 use super::error::{CommandError, Exit};
 use super::patch::{self, WorkTree};
 use super::{output, terminal};
-use crate::config;
+use crate::config::plan::PolicyPlan;
+use crate::config::{self, Overrides};
 use crate::model::Decision;
 use crate::policy::Policy;
 
@@ -45,7 +46,7 @@ fn check(file: PathBuf, config: Option<PathBuf>) -> Result<Exit, CommandError> {
         Err(refusal) => return patch::refused(&refusal),
     };
     let plan = match config.or_else(|| tree.default_config()) {
-        Some(path) => config::load(&path)?.policy(tree.relative(&path)),
+        Some(path) => configured(&path, &tree)?,
         None => config::heal_plan(&|_: &str| None)?.policy,
     };
     let policy = Policy::new(&plan)
@@ -68,6 +69,16 @@ fn check(file: PathBuf, config: Option<PathBuf>) -> Result<Exit, CommandError> {
         Decision::Allow => Exit::Ok,
         Decision::NeedsHuman | Decision::Forbid => Exit::NeedsPerson,
     })
+}
+
+/// The policy is the same for every environment, but for who must confirm: a patch by itself
+/// belongs to none.
+fn configured(path: &Path, tree: &WorkTree) -> Result<PolicyPlan, CommandError> {
+    let config = config::load(path)?;
+    let overrides = Overrides { config_path: tree.relative(path), ..Overrides::default() };
+    let first = config.environments().first().map(|name| name.as_str().to_owned());
+    let plan = config.plan(&first.unwrap_or_default(), &overrides, &|_: &str| None)?;
+    Ok(PolicyPlan { confirm_every_patch: false, ..plan.policy })
 }
 
 fn explain(rule: Option<String>) -> Result<Exit, CommandError> {
@@ -101,7 +112,15 @@ fn explain(rule: Option<String>) -> Result<Exit, CommandError> {
     if !rule.examples.is_empty() {
         text.push_str("\nExamples:\n");
         for example in rule.examples {
-            let _infallible = writeln!(text, "  {example}");
+            let what = match (example.before, example.after) {
+                (None, Some(after)) => format!("new: {after}"),
+                (Some(before), None) => format!("deleted, was: {before}"),
+                (Some(before), Some(after)) => format!("{before} → {after}"),
+                (None, None) => continue,
+            };
+            let verdict = if example.matches { "matches" } else { "does not match" };
+            let _infallible =
+                writeln!(text, "  {verdict:<15} {}  {}", example.path, what.replace('\n', "⏎"));
         }
     }
     output::print(&text)?;

@@ -23,23 +23,28 @@ use super::advice;
 use super::approval::Approval;
 use super::machine::{Course, Effect, Happened, Input, OutOfOrder, State, Symptom, step};
 use super::record::{RecordError, stop_word, write_course, write_effect, write_input};
-use crate::apply::{Workspace, WorkspaceError};
+use crate::apply::{CommitInfo, Workspace, WorkspaceError};
 use crate::audit::{Actor, AuditError, Writer};
 use crate::config::plan::{GatePlan, PolicyPlan, VerificationPlan};
 use crate::evidence::Redactor;
 use crate::heal::{Author, Brief, Reviewer};
 use crate::model::{
     Attempt, AttemptOutcome, CommitId, Decision, Evaluation, EventSink, Failure, Notice, Proposal,
-    Release, ReleaseId, ReleaseState, Review, RunEvent, RunHeader, RunSummary, Stage,
+    Release, ReleaseId, ReleaseState, RepoPath, Review, RunEvent, RunHeader, RunSummary, Stage,
     StageOutcome, StopReason, SummaryPatch, Usage, Verdict, compare,
 };
 use crate::patch::{Answer, ParsedPatch, ResolveOptions, parse_answer, resolve};
 use crate::policy::{Confirmation, Policy, clear};
 use crate::ports::{Deployed, ModelError, ModelErrorKind, Restored, RolloutRequest, Target};
 use super::passed::PassedBefore;
-use crate::stages::gates::{GateContext, run_gates};
+use crate::stages::StageContext;
+use crate::stages::gates::run_gates;
 use crate::stages::rollout::{RolloutOutcome, roll_back, roll_out};
 use crate::stages::smoke::{SmokeOutcome, run_smoke};
+
+/// Commits the author is told of, and bytes of their diffs.
+const HISTORY_COMMITS: usize = 5;
+const HISTORY_BYTES: usize = 12_000;
 
 /// Where releases go and how they are verified; absent when one command is healed.
 pub struct Delivery {
@@ -358,8 +363,8 @@ impl Driver {
         Ok(())
     }
 
-    fn gate_context<'a>(&'a self, iteration: u32) -> GateContext<'a> {
-        GateContext {
+    fn context(&self, iteration: u32) -> StageContext<'_> {
+        StageContext {
             root: self.run.workspace.root(),
             run: self.run.header.run,
             iteration,
@@ -378,7 +383,7 @@ impl Driver {
             stage: Stage::Gates,
             parts: plans.iter().map(|g| g.name.clone()).collect(),
         });
-        let outcome = run_gates(plans, &self.gate_context(iteration)).await;
+        let outcome = run_gates(plans, &self.context(iteration)).await;
         let (StageOutcome::Passed { gates } | StageOutcome::Failed { gates, .. }) = &outcome else {
             return outcome;
         };
@@ -417,7 +422,7 @@ impl Driver {
             "release": release.map(|id| id.to_string()),
             "commit": self.tip.to_string(),
         }))?;
-        let context = self.gate_context(iteration);
+        let context = self.context(iteration);
         let outcome = match release.filter(|_| !earlier) {
             Some(release) => {
                 let request = RolloutRequest {
@@ -466,7 +471,7 @@ impl Driver {
                 serving.map(|(release, _)| (target.as_ref(), release.id))
             }
         };
-        let context = self.gate_context(iteration);
+        let context = self.context(iteration);
         Ok(match run_smoke(&delivery.verification, url, watched, &context).await {
             SmokeOutcome::Passed => StageOutcome::Passed { gates: Vec::new() },
             SmokeOutcome::Failed(failure) => StageOutcome::Failed { failure, gates: Vec::new() },
@@ -586,7 +591,7 @@ impl Driver {
             return Ok((Happened::Broke { reason: "no failure is at hand".into() }, Usage::default()));
         };
         self.events.send(RunEvent::AuthorAsked { iteration, model: author.label() });
-        let commits = self.run.workspace.commits_touching(&self.tip, failure)?;
+        let commits = self.history(failure);
         let limits_text = advice::limits_text(&self.run.policy_plan, &self.run.course.limits, iteration);
         let brief = Brief {
             failure,
@@ -620,6 +625,22 @@ impl Driver {
             }
             Ok((proposal, usage)) => self.receive(iteration, &actor, proposal, usage),
         }
+    }
+
+    /// The latest commits that touched the failing files, newest first.
+    fn history(&self, failure: &Failure) -> Vec<CommitInfo> {
+        let paths: Vec<RepoPath> =
+            failure.evidence.code.iter().filter_map(|c| RepoPath::new(&c.path).ok()).collect();
+        let found = self.run.workspace.recent_commits(
+            &self.run.header.commit,
+            &paths,
+            HISTORY_COMMITS,
+            HISTORY_BYTES,
+        );
+        found.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the author is not told of recent commits");
+            Vec::new()
+        })
     }
 
     fn receive(
@@ -833,15 +854,15 @@ impl Driver {
         self.audit.append(&Actor::Machine, "apply.intent", json!({
             "iteration": iteration,
             "parent": self.tip.to_string(),
-            "commit": prepared.commit.to_string(),
-            "tree": prepared.tree.to_string(),
+            "commit": prepared.commit().to_string(),
+            "tree": prepared.tree().to_string(),
         }))?;
         if self.case.patches.is_empty() && self.run.workspace.tip(run)?.is_none() {
             self.run.workspace.start_branch(run, &self.run.header.commit)?;
         }
         let applied = self.run.workspace.publish(run, &prepared)?;
         self.tip = applied.commit().clone();
-        let files: Vec<String> = prepared.files.iter().map(ToString::to_string).collect();
+        let files: Vec<String> = prepared.files().iter().map(ToString::to_string).collect();
         self.note(&Actor::Machine, "apply.done", json!({
             "iteration": iteration, "commit": self.tip.to_string(), "files": files,
         }))?;
@@ -858,7 +879,7 @@ impl Driver {
         });
         self.case.previous = self.case.failure.take();
         self.case.refused = None;
-        Ok(Happened::Applied { tree: prepared.tree })
+        Ok(Happened::Applied { tree: prepared.tree().clone() })
     }
 
     // --- the end

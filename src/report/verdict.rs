@@ -34,8 +34,9 @@ pub(super) fn mood(stop: &StopReason) -> Mood {
         | StopReason::Budget { .. }
         | StopReason::NotHealable { .. }
         | StopReason::NoPatch { .. }
-        | StopReason::VerifyOnly { .. }
+        | StopReason::NoHealing { .. }
         | StopReason::ModelUnavailable { .. }
+        | StopReason::NoModel { .. }
         | StopReason::Internal { .. }
         | StopReason::Abandoned => Mood::Bad,
     }

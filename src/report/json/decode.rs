@@ -331,7 +331,8 @@ fn stop(form: StopForm) -> Decoded<StopReason> {
             StopReason::NoPatch { class: no_patch_class(&class)?, reason }
         }
         StopForm::NeedsHuman { request } => StopReason::NeedsHuman { request },
-        StopForm::VerifyOnly { stage } => StopReason::VerifyOnly { stage: self::stage(&stage)? },
+        StopForm::NoHealing { stage } => StopReason::NoHealing { stage: self::stage(&stage)? },
+        StopForm::NoModel { reason } => StopReason::NoModel { reason },
         StopForm::ModelUnavailable { reason } => StopReason::ModelUnavailable { reason },
         StopForm::Internal { reason } => StopReason::Internal { reason },
         StopForm::Cancelled => StopReason::Cancelled,

@@ -299,7 +299,8 @@ fn stop(stop: &StopReason) -> StopForm {
             StopForm::NoPatch { class: class.name().to_owned(), reason: reason.clone() }
         }
         StopReason::NeedsHuman { request } => StopForm::NeedsHuman { request: request.clone() },
-        StopReason::VerifyOnly { stage } => StopForm::VerifyOnly { stage: stage.to_string() },
+        StopReason::NoHealing { stage } => StopForm::NoHealing { stage: stage.to_string() },
+        StopReason::NoModel { reason } => StopForm::NoModel { reason: reason.clone() },
         StopReason::ModelUnavailable { reason } => {
             StopForm::ModelUnavailable { reason: reason.clone() }
         }

@@ -5,15 +5,19 @@ use super::*;
 use crate::heal::fence::outside;
 use crate::heal::recorded::{Recorded, Repository, failure, mark, plan};
 use crate::model::{
-    Attempt, AttemptOutcome, Decision, Evaluation, Failure, RepoPath, Review, Risk,
+    Attempt, AttemptOutcome, Decision, Evaluation, Failure, FileContent, RepoPath, Review, Risk,
     RuleMatch, Verdict,
 };
+use crate::patch::{ResolveOptions, resolve};
 use crate::ports::ModelErrorKind;
 
 const EDIT: &str = "The quantity was forgotten.\n\nsrc/price.py\n<<<<<<< SEARCH\n    return 1\n=======\n    return 2\n>>>>>>> REPLACE\n";
 
 static REPOSITORY: LazyLock<Repository> = LazyLock::new(|| {
-    Repository::of(&[("src/price.py", "def total(items):\n    return 1\n"), ("README.md", "prices\n")])
+    Repository::of(&[
+        ("src/price.py", "def total(items):\n    return 1\n"),
+        ("README.md", "prices\n"),
+    ])
 });
 
 fn brief<'a>(failure: &'a Failure, attempts: &'a [Attempt]) -> Brief<'a> {
@@ -256,4 +260,31 @@ async fn injected_text_never_leaves_its_fence() {
             assert!(!outside(text, &mark).contains(line), "{line}");
         }
     }
+}
+#[test]
+fn the_forms_that_are_taught_are_the_forms_that_are_read() {
+    let prompt = Prompt::Author.render(context! { persona => "", mark => "0" }).unwrap();
+    let (_, forms) = prompt.split_once("# How to answer").unwrap();
+    let (forms, _) = forms.split_once("# What is data").unwrap();
+    let price = "import x\n\ndef total(items):\n    return sum(i.price for i in items)\n";
+    let tree: MemoryTree =
+        std::iter::once((RepoPath::new("src/price.py").unwrap(), FileContent::regular(price)))
+            .collect();
+    let mut read = Vec::new();
+    for form in forms.split("\n## ").skip(1) {
+        match parse_answer(form) {
+            Ok(Answer::Edits(edits)) => {
+                let patch = resolve(&edits, &tree, &ResolveOptions::default());
+                let patch = patch.unwrap_or_else(|refusal| panic!("{form}\n{refusal}"));
+                read.push(String::from_utf8_lossy(&patch.to_unified_diff()).into_owned());
+            }
+            Ok(Answer::NoPatch(no_patch)) => read.push(no_patch.class.name().to_owned()),
+            Err(refusal) => panic!("{form}\n{refusal}"),
+        }
+    }
+    assert_eq!(read.len(), 4, "{read:?}");
+    assert!(read[0].contains("+    return sum(i.price * i.quantity"), "{}", read[0]);
+    assert_eq!(read[0], read[1]);
+    assert!(read[2].contains("+MAX_ITEMS = 100"), "{}", read[2]);
+    assert_eq!(read[3], "infrastructure");
 }

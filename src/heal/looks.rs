@@ -104,7 +104,10 @@ impl Look {
             ToolSpec {
                 name: "list_files",
                 description: "Lists the entries of a folder; folders end in a slash.",
-                parameters: object(json!({ "path": text("a folder; the root when left out") }), &[]),
+                parameters: object(
+                    json!({ "path": text("a folder; the root when left out") }),
+                    &[],
+                ),
             },
             ToolSpec {
                 name: "show_commit",

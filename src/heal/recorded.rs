@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 use crate::adapters::llm::Replay;
 use crate::apply::Workspace;
 use crate::config::plan::{Provider, RolePlan};
-use crate::model::{CommitId, Evidence, Excerpt, Exit, Failure, FailureClass, Fingerprint, Location, Stage};
+use crate::model::{
+    CommitId, Evidence, Excerpt, Exit, Failure, FailureClass, Fingerprint, Location, Stage,
+};
 use crate::ports::{Model, ModelError, ModelReply, ModelRequest};
 
 pub(super) struct Recorded {

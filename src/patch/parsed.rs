@@ -19,7 +19,7 @@ impl ParsedPatch {
         Self { changes, leniencies }
     }
 
-    /// Changes that no answer stands behind, for tests of what comes after.
+    /// From changes that are known already, for tests of what comes after.
     #[cfg(test)]
     pub(crate) fn from_changes(changes: Vec<FileChange>) -> Self {
         Self::new(changes, Vec::new())

@@ -15,6 +15,7 @@ mod chat;
 mod draft;
 mod pause;
 mod price;
+mod recorder;
 mod replay;
 mod round_trip;
 mod token;
@@ -24,9 +25,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::plan::{Provider, RolePlan};
+use crate::evidence::Redactor;
 use crate::ports::{Model, ModelError, ModelErrorKind};
 
+pub use recorder::Recorder;
 pub use replay::Replay;
+
+/// Names the file that answers are recorded to, see [`Recorder`].
+pub const RECORD_VARIABLE: &str = "GREENLOOP_RECORD";
 
 /// The model that answers for `role` (`author` or `reviewer`). `root` is what a recording's
 /// path is relative to; `env` looks up environment variables. Nothing is sent yet.
@@ -51,7 +57,13 @@ pub fn connect(
             Arc::new(chat::ChatModel::new(address, plan)?)
         }
     };
-    Ok(model)
+    match env(RECORD_VARIABLE).filter(|path| !path.is_empty()) {
+        Some(path) => {
+            let redactor = Redactor::from_env();
+            Ok(Arc::new(Recorder::new(model, role, Path::new(&path), redactor)?))
+        }
+        None => Ok(model),
+    }
 }
 
 /// An error before anything was sent.

@@ -96,7 +96,7 @@ pub async fn stop(folder: &Path) -> Result<bool, DemoError> {
         return Err(DemoError::Foreign(folder.to_owned()));
     }
     let state = folder.join(".git/greenloop/targets/local");
-    process::shut_down(&state).await.map_err(|error| AppError::Target(error))?;
+    process::shut_down(&state).await.map_err(AppError::Target)?;
     let failed = |source| DemoError::Io { folder: folder.to_owned(), source };
     std::fs::remove_dir_all(folder).map_err(failed)?;
     Ok(true)

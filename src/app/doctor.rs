@@ -239,7 +239,10 @@ async fn endpoint(what: &str, plan: &RolePlan, label: String) -> Check {
         Ok(_answer) => Check::ok(what, format!("{label}, reachable")),
         Err(error) => Check::warning(
             what,
-            format!("{label} cannot be reached: {}", crate::engine::advice::chain(&error.without_url())),
+            format!(
+                "{label} cannot be reached: {}",
+                crate::engine::advice::chain(&error.without_url())
+            ),
             "check the address, the network and HTTPS_PROXY",
         ),
     }

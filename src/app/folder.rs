@@ -7,7 +7,8 @@ use crate::apply::Workspace;
 use crate::model::RunId;
 
 /// What Greenloop writes into a work tree, kept out of `git status`.
-const OWN_FILES: [&str; 3] = ["/logs/runs/", "/logs/orchestrator_*.log", "/metrics/deployments.json"];
+const OWN_FILES: [&str; 3] =
+    ["/logs/runs/", "/logs/orchestrator_*.log", "/metrics/deployments.json"];
 
 /// `logs/runs` of the repository.
 pub fn runs_folder(root: &Path) -> PathBuf {

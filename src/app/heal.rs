@@ -56,8 +56,7 @@ pub async fn heal(
     let redactor = Redactor::from_env();
     let agents = Agents::connect(&author, &reviewer, workspace.root(), &request.env, &redactor);
     let title = format!("heal `{}`", request.command);
-    let purpose =
-        Purpose { title: title.clone(), environment: None, writes: true, resume: None };
+    let purpose = Purpose { title: title.clone(), environment: None, writes: true, resume: None };
     let session = Session::open(&workspace, purpose, None, &redactor).await?;
     let limits = Limits { max_iterations: request.max_iterations, ..limits };
     let course = Course {

@@ -98,8 +98,7 @@ fn status_text(environment: &str, status: &TargetStatus, head: &str) -> String {
         let _infallible = writeln!(text, "  {note}");
     }
     let serving = status.serving.as_ref().map(|(release, _)| release.id);
-    let earlier: Vec<&Release> =
-        status.releases.iter().filter(|r| Some(r.id) != serving).collect();
+    let earlier: Vec<&Release> = status.releases.iter().filter(|r| Some(r.id) != serving).collect();
     if !earlier.is_empty() {
         let _infallible = writeln!(text, "earlier releases, newest first:");
         for (i, release) in earlier.iter().enumerate() {

@@ -48,7 +48,11 @@ pub struct RunRequest {
 }
 
 /// Where the configuration lies for a command given in `directory`.
-pub(super) fn config_path(workspace: &Workspace, given: Option<&PathBuf>, directory: &Path) -> PathBuf {
+pub(super) fn config_path(
+    workspace: &Workspace,
+    given: Option<&PathBuf>,
+    directory: &Path,
+) -> PathBuf {
     given.map_or_else(|| workspace.root().join("config.yaml"), |path| directory.join(path))
 }
 
@@ -63,8 +67,8 @@ pub(super) fn load_plan(
     let path = config_path(workspace, request_config, directory);
     let config = config::load(&path)?;
     let inside = path.strip_prefix(workspace.root()).ok();
-    let config_path = inside
-        .and_then(|relative| RepoPath::new(relative.as_os_str().as_encoded_bytes()).ok());
+    let config_path =
+        inside.and_then(|relative| RepoPath::new(relative.as_os_str().as_encoded_bytes()).ok());
     let overrides = Overrides { max_iterations, config_path };
     Ok(config.plan(environment, &overrides, &|name: &str| env(name))?)
 }
@@ -87,15 +91,18 @@ pub(super) fn target(
                 .join(plan.environment.name.as_str());
             let exe = std::env::current_exe()
                 .map_err(|source| AppError::Folder { path: "greenloop".into(), source })?;
-            Ok(Arc::new(ProcessTarget::new(
-                state,
-                process,
-                &plan.environment.url,
-                &plan.verification.health,
-                Arc::new(redactor.clone()),
-                exe,
-            )
-            .withhold(key_variables([&plan.author, &plan.reviewer]).into_iter().map(Into::into))
+            Ok(Arc::new(
+                ProcessTarget::new(
+                    state,
+                    process,
+                    &plan.environment.url,
+                    &plan.verification.health,
+                    Arc::new(redactor.clone()),
+                    exe,
+                )
+                .withhold(
+                    key_variables([&plan.author, &plan.reviewer]).into_iter().map(Into::into),
+                ),
             ))
         }
         (kind, _) => Err(AppError::Unsupported {
@@ -144,7 +151,8 @@ pub fn describe(request: &RunRequest) -> Result<String, AppError> {
         line("flow", format!("{} ({} steps)", flow.name, flow.steps.len()));
     }
     line("limits", format!("{} iterations", plan.limits.max_iterations));
-    let approval = if plan.environment.require_approval { "a person must approve" } else { "none needed" };
+    let approval =
+        if plan.environment.require_approval { "a person must approve" } else { "none needed" };
     line("approval", approval.to_owned());
     text.push_str("\nNothing was run (--dry-run).\n");
     Ok(text)
@@ -216,7 +224,7 @@ pub async fn run(
     };
     let mut reporters = reporters;
     if let Some(path) = plan.metrics.as_ref().filter(|_| !request.verify_only) {
-        reporters.push(crate::report::metrics(&workspace.root().join(path)));
+        reporters.push(crate::report::metrics(workspace.root().join(path)));
     }
     let assembly = Assembly {
         header,

@@ -70,7 +70,8 @@ impl Session {
         for (left, in_environment) in &dead {
             if Some(left.run) != wanted {
                 let target = target.filter(|_| *in_environment);
-                let done = abandon(workspace, target, left.run, &left.folder, redact(redactor)).await?;
+                let done =
+                    abandon(workspace, target, left.run, &left.folder, redact(redactor)).await?;
                 notices.push(Notice::Warning(cleaned_up(left, &done)));
             }
         }
@@ -141,12 +142,13 @@ impl Session {
 fn file_reporters(folder: &Path, resumed: bool) -> Result<Vec<Boxed>, AppError> {
     let events = folder.join(report::EVENTS_FILE);
     let failed = |source| AppError::Folder { path: events.clone(), source };
-    let earlier = if resumed { report::read_events(&events).unwrap_or_default() } else { Vec::new() };
+    let earlier =
+        if resumed { report::read_events(&events).unwrap_or_default() } else { Vec::new() };
     let mut reporters = vec![
         report::events(&events).map_err(failed)?,
-        report::junit(&folder.join(report::JUNIT_FILE)),
-        report::markdown(&folder.join(report::SUMMARY_FILE)),
-        report::html(&folder.join(report::HTML_FILE)),
+        report::junit(folder.join(report::JUNIT_FILE)),
+        report::markdown(folder.join(report::SUMMARY_FILE)),
+        report::html(folder.join(report::HTML_FILE)),
     ];
     for reporter in &mut reporters {
         for stamped in &earlier {

@@ -219,8 +219,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         fs::write(root.path().join("a"), "1").unwrap();
         fs::create_dir_all(root.path().join("folder/inside")).unwrap();
-        let changes =
-            [change("a", Some("1"), Some("one")), change("folder", None, Some("a file"))];
+        let changes = [change("a", Some("1"), Some("one")), change("folder", None, Some("a file"))];
         assert!(write_work_tree(root.path(), &changes).is_err());
         assert_eq!(fs::read_to_string(root.path().join("a")).unwrap(), "1");
         let left: Vec<_> = fs::read_dir(root.path()).unwrap().flatten().collect();

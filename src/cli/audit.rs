@@ -85,9 +85,9 @@ fn list(root: &std::path::Path, json: bool) -> Result<Exit, CommandError> {
     let listings = audit::list(&runs_folder(root));
     let mut text = String::new();
     for run in &listings {
-        let started = run.started.map_or_else(|| "?".to_owned(), |t| {
-            t.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
-        });
+        let started = run
+            .started
+            .map_or_else(|| "?".to_owned(), |t| t.strftime("%Y-%m-%d %H:%M:%SZ").to_string());
         let title = run.title.as_deref().unwrap_or("?");
         let outcome = run.outcome.as_deref().unwrap_or("no end: under way, or it died");
         if json {
@@ -99,7 +99,8 @@ fn list(root: &std::path::Path, json: bool) -> Result<Exit, CommandError> {
             let _infallible = writeln!(text, "{value}");
         } else {
             let broken = run.broken.as_ref().map_or_else(String::new, |b| format!("  BROKEN: {b}"));
-            let _infallible = writeln!(text, "{}  {started}  {outcome:<16}  {title}{broken}", run.run);
+            let _infallible =
+                writeln!(text, "{}  {started}  {outcome:<16}  {title}{broken}", run.run);
         }
     }
     if listings.is_empty() && !json {

@@ -83,10 +83,7 @@ fn opening(stage: &Stage, live: bool) -> String {
         "Author and reviewer answer from a recorded transcript; no model is asked.\n\
          Everything else is real: the builds, the tests, git, the process, the requests."
     };
-    format!(
-        "Greenloop demo: a small fleet service in {}\n{agents}\n\n",
-        stage.folder.display()
-    )
+    format!("Greenloop demo: a small fleet service in {}\n{agents}\n\n", stage.folder.display())
 }
 
 fn closing(stage: &Stage) -> String {
@@ -101,8 +98,9 @@ fn closing(stage: &Stage) -> String {
 fn explained(error: DemoError) -> CommandError {
     match error {
         DemoError::App(error) => error.into(),
-        DemoError::Foreign(_) => CommandError::usage(error.to_string())
-            .hint("choose another place with --folder FOLDER"),
+        DemoError::Foreign(_) => {
+            CommandError::usage(error.to_string()).hint("choose another place with --folder FOLDER")
+        }
         DemoError::NoCargo => CommandError::usage(error.to_string())
             .hint("install Rust from https://rustup.rs, or `apt-get install cargo`"),
         DemoError::Io { .. } => CommandError::infrastructure(error.to_string()).because(error),

@@ -25,8 +25,7 @@ pub(super) fn doctor(args: DoctorArgs) -> Result<Exit, CommandError> {
     let DoctorArgs { environment, config } = args;
     let here = terminal::current_directory()?;
     let env = terminal::environment();
-    let checks =
-        block_on(app::doctor(&here, environment.as_deref(), config.as_ref(), &env))?;
+    let checks = block_on(app::doctor(&here, environment.as_deref(), config.as_ref(), &env))?;
     let mut text = String::new();
     let mut worst = Exit::Ok;
     for check in &checks {
@@ -40,8 +39,7 @@ pub(super) fn doctor(args: DoctorArgs) -> Result<Exit, CommandError> {
         }
         let style = Style::new().fg_color(Some(color.into()));
         let found = crate::report::safe_text::safe(&check.found);
-        let _infallible =
-            writeln!(text, "{style}{mark:<8}{style:#} {:<14} {found}", check.what);
+        let _infallible = writeln!(text, "{style}{mark:<8}{style:#} {:<14} {found}", check.what);
         if let Some(remedy) = &check.remedy {
             let _infallible = writeln!(text, "{:<24}{remedy}", "");
         }

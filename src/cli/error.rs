@@ -47,10 +47,8 @@ impl From<Exit> for ExitCode {
 
 /// The exit code of a run that ended like this.
 pub(super) fn exit_of(summary: &RunSummary) -> Exit {
-    let deployment_failed = summary
-        .failure
-        .as_ref()
-        .is_some_and(|f| matches!(f.stage, Stage::Rollout | Stage::Smoke));
+    let deployment_failed =
+        summary.failure.as_ref().is_some_and(|f| matches!(f.stage, Stage::Rollout | Stage::Smoke));
     match &summary.stop {
         StopReason::Verified => Exit::Ok,
         StopReason::Cancelled | StopReason::Abandoned => Exit::Cancelled,
@@ -190,7 +188,9 @@ impl From<RecoverError> for CommandError {
             RecoverError::Foreign => Self { cause, ..Self::person(message) }
                 .hint("git status shows them; commit or stash what is yours")
                 .hint("git checkout -- FILE puts a file back as it was"),
-            RecoverError::Ended(_) => Self::usage(message).hint("greenloop audit list shows the runs"),
+            RecoverError::Ended(_) => {
+                Self::usage(message).hint("greenloop audit list shows the runs")
+            }
             RecoverError::Audit(_)
             | RecoverError::Replay(_)
             | RecoverError::Workspace(_)
@@ -208,15 +208,14 @@ impl From<AppError> for CommandError {
             AppError::Claim(error) => error.into(),
             AppError::Recover(error) => error.into(),
             AppError::Unsupported { what, hint } => Self::usage(what).hint(hint),
-            AppError::Policy(_) => {
-                Self::usage(error.to_string()).because_source(&error)
-            }
+            AppError::Policy(_) => Self::usage(error.to_string()).because_source(&error),
             AppError::NoSuchRun { .. } => {
                 Self::usage(error.to_string()).hint("greenloop audit list shows the runs")
             }
-            AppError::Drive(_) | AppError::Folder { .. } | AppError::Audit(_) | AppError::Target(_) => {
-                Self::infrastructure(error.to_string()).because_source(&error)
-            }
+            AppError::Drive(_)
+            | AppError::Folder { .. }
+            | AppError::Audit(_)
+            | AppError::Target(_) => Self::infrastructure(error.to_string()).because_source(&error),
         }
     }
 }

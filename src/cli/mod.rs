@@ -134,7 +134,9 @@ fn block_on<T>(future: impl Future<Output = T>) -> Result<T, CommandError> {
         .worker_threads(2)
         .enable_all()
         .build()
-        .map_err(|e| CommandError::infrastructure("failed to start the async runtime").because(e))?;
+        .map_err(|e| {
+            CommandError::infrastructure("failed to start the async runtime").because(e)
+        })?;
     let result = runtime.block_on(future);
     // A terminal read that nobody answers must not keep the program.
     runtime.shutdown_background();

@@ -156,7 +156,10 @@ pub(super) fn next_steps(header: &RunHeader, summary: &RunSummary, kept: bool) -
     {
         steps.push(format!("less {}", header.folder.join(log).display()));
     }
-    if summary.failure.as_ref().is_some_and(|f| f.stage == Stage::Rollout || f.stage == Stage::Smoke)
+    if summary
+        .failure
+        .as_ref()
+        .is_some_and(|f| f.stage == Stage::Rollout || f.stage == Stage::Smoke)
         && let Some(environment) = &header.environment
     {
         steps.push(format!("greenloop status --environment {environment}   what serves now"));

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::advice;
 use super::approval::Approval;
 use super::machine::{Course, Effect, Happened, Input, OutOfOrder, State, Symptom, step};
+use super::passed::PassedBefore;
 use super::record::{RecordError, stop_word, write_course, write_effect, write_input};
 use crate::apply::{CommitInfo, Workspace, WorkspaceError};
 use crate::audit::{Actor, AuditError, Writer};
@@ -36,7 +37,6 @@ use crate::model::{
 use crate::patch::{Answer, ParsedPatch, ResolveOptions, parse_answer, resolve};
 use crate::policy::{Confirmation, Policy, clear};
 use crate::ports::{Deployed, ModelError, ModelErrorKind, Restored, RolloutRequest, Target};
-use super::passed::PassedBefore;
 use crate::stages::StageContext;
 use crate::stages::gates::run_gates;
 use crate::stages::rollout::{RolloutOutcome, roll_back, roll_out};
@@ -262,9 +262,7 @@ impl Driver {
                     (self.rerun(iteration, stage, name).await?, Usage::default())
                 }
                 Effect::Restore => (self.restore().await, Usage::default()),
-                Effect::AskAuthor { iteration, again } => {
-                    self.ask_author(iteration, again).await?
-                }
+                Effect::AskAuthor { iteration, again } => self.ask_author(iteration, again).await?,
                 Effect::AskReviewer { iteration } => self.ask_reviewer(iteration).await?,
                 Effect::AskHumanForPatch { iteration } => {
                     (self.ask_about_patch(iteration).await?, Usage::default())
@@ -278,7 +276,12 @@ impl Driver {
         }
     }
 
-    fn note(&mut self, actor: &Actor, event: &str, data: serde_json::Value) -> Result<(), DriveError> {
+    fn note(
+        &mut self,
+        actor: &Actor,
+        event: &str,
+        data: serde_json::Value,
+    ) -> Result<(), DriveError> {
         self.audit.append(actor, event, data)?;
         Ok(())
     }
@@ -290,11 +293,7 @@ impl Driver {
 
     // --- stages
 
-    async fn run_stage(
-        &mut self,
-        iteration: u32,
-        stage: Stage,
-    ) -> Result<Happened, DriveError> {
+    async fn run_stage(&mut self, iteration: u32, stage: Stage) -> Result<Happened, DriveError> {
         if self.run.course.stages.first() == Some(&stage) {
             self.events.send(RunEvent::IterationStarted {
                 iteration,
@@ -333,20 +332,29 @@ impl Driver {
         })
     }
 
-    fn failed(&mut self, iteration: u32, failure: Failure, elapsed: Duration) -> Result<(), DriveError> {
+    fn failed(
+        &mut self,
+        iteration: u32,
+        failure: Failure,
+        elapsed: Duration,
+    ) -> Result<(), DriveError> {
         let progress = self.case.previous.as_ref().map(|last| compare(last, &failure));
-        self.note(&Actor::Machine, "stage.failed", json!({
-            "iteration": iteration,
-            "stage": failure.stage.name(),
-            "name": failure.name,
-            "headline": failure.headline,
-            "class": failure.class.name(),
-            "fingerprint": failure.fingerprint.as_str(),
-            "failing_tests": failure.evidence.failing_tests,
-            "log": failure.evidence.log,
-            "progress": progress.map(|p| p.name()),
-            "ms": elapsed.as_millis() as u64,
-        }))?;
+        self.note(
+            &Actor::Machine,
+            "stage.failed",
+            json!({
+                "iteration": iteration,
+                "stage": failure.stage.name(),
+                "name": failure.name,
+                "headline": failure.headline,
+                "class": failure.class.name(),
+                "fingerprint": failure.fingerprint.as_str(),
+                "failing_tests": failure.evidence.failing_tests,
+                "log": failure.evidence.log,
+                "progress": progress.map(|p| p.name()),
+                "ms": elapsed.as_millis() as u64,
+            }),
+        )?;
         if let Some(Attempt { outcome: AttemptOutcome::Applied { next_failure }, .. }) =
             self.case.attempts.last_mut()
             && next_failure.is_none()
@@ -417,11 +425,15 @@ impl Driver {
             stage: Stage::Rollout,
             parts: vec![target.kind().name().to_owned()],
         });
-        self.note(&Actor::Machine, "rollout.intent", json!({
-            "iteration": iteration,
-            "release": release.map(|id| id.to_string()),
-            "commit": self.tip.to_string(),
-        }))?;
+        self.note(
+            &Actor::Machine,
+            "rollout.intent",
+            json!({
+                "iteration": iteration,
+                "release": release.map(|id| id.to_string()),
+                "commit": self.tip.to_string(),
+            }),
+        )?;
         let context = self.context(iteration);
         let outcome = match release.filter(|_| !earlier) {
             Some(release) => {
@@ -438,9 +450,13 @@ impl Driver {
         };
         match outcome {
             RolloutOutcome::Deployed(deployed) => {
-                self.note(&Actor::Machine, "rollout.switched", json!({
-                    "release": deployed.release.to_string(), "url": deployed.endpoint.url,
-                }))?;
+                self.note(
+                    &Actor::Machine,
+                    "rollout.switched",
+                    json!({
+                        "release": deployed.release.to_string(), "url": deployed.endpoint.url,
+                    }),
+                )?;
                 self.case.release = Some(deployed.release);
                 self.events.send(RunEvent::Switched {
                     release: deployed.release,
@@ -507,9 +523,13 @@ impl Driver {
             StageOutcome::Cancelled => return Ok(Happened::Cancelled),
         };
         self.events.send(RunEvent::FlakyRerun { stage, name: name.clone(), passed: Some(passed) });
-        self.note(&Actor::Machine, "rerun", json!({
-            "iteration": iteration, "stage": stage.name(), "name": name, "passed": passed,
-        }))?;
+        self.note(
+            &Actor::Machine,
+            "rerun",
+            json!({
+                "iteration": iteration, "stage": stage.name(), "name": name, "passed": passed,
+            }),
+        )?;
         Ok(match outcome {
             StageOutcome::Failed { failure, .. } => {
                 let symptom = symptom_of(&failure);
@@ -530,14 +550,16 @@ impl Driver {
         let outcome = target.restore(release).await;
         let (happened, event) = match outcome {
             Ok(Restored::Release(deployed) | Restored::Untouched(deployed)) => {
-                let detail = format!("the last verified release serves at {}", deployed.endpoint.url);
-                let event = RunEvent::Restored { release: Some(deployed.release), ok: true, detail };
+                let detail =
+                    format!("the last verified release serves at {}", deployed.endpoint.url);
+                let event =
+                    RunEvent::Restored { release: Some(deployed.release), ok: true, detail };
                 self.case.serving = Some(deployed);
                 (Happened::Restored { serving: true }, event)
             }
             Ok(Restored::Nothing) => {
-                let detail =
-                    "there is no verified release to restore; the failed one was stopped".to_owned();
+                let detail = "there is no verified release to restore; the failed one was stopped"
+                    .to_owned();
                 let event = RunEvent::Restored { release: None, ok: true, detail };
                 (Happened::Restored { serving: false }, event)
             }
@@ -567,11 +589,15 @@ impl Driver {
         if let Err(error) = target.mark_verified(deployed.release).await {
             return Ok(Happened::Broke { reason: self.redacted(&advice::chain(&error)) });
         }
-        self.note(&Actor::Machine, "release.verified", json!({
-            "release": deployed.release.to_string(),
-            "commit": self.tip.to_string(),
-            "url": deployed.endpoint.url,
-        }))?;
+        self.note(
+            &Actor::Machine,
+            "release.verified",
+            json!({
+                "release": deployed.release.to_string(),
+                "commit": self.tip.to_string(),
+                "url": deployed.endpoint.url,
+            }),
+        )?;
         self.case.serving = Some(deployed);
         Ok(Happened::MarkedVerified)
     }
@@ -588,11 +614,15 @@ impl Driver {
             Err(error) => return Ok((model_failed(error, &self.run.redactor), Usage::default())),
         };
         let Some(failure) = &self.case.failure else {
-            return Ok((Happened::Broke { reason: "no failure is at hand".into() }, Usage::default()));
+            return Ok((
+                Happened::Broke { reason: "no failure is at hand".into() },
+                Usage::default(),
+            ));
         };
         self.events.send(RunEvent::AuthorAsked { iteration, model: author.label() });
         let commits = self.history(failure);
-        let limits_text = advice::limits_text(&self.run.policy_plan, &self.run.course.limits, iteration);
+        let limits_text =
+            advice::limits_text(&self.run.policy_plan, &self.run.course.limits, iteration);
         let brief = Brief {
             failure,
             commits: &commits,
@@ -650,24 +680,25 @@ impl Driver {
         proposal: Proposal,
         usage: Usage,
     ) -> Result<(Happened, Usage), DriveError> {
-        let edits = match parse_answer(&proposal.answer) {
-            Err(refusal) => {
-                return self.refuse(iteration, actor, proposal, refusal.to_string(), usage);
-            }
-            Ok(Answer::NoPatch(no_patch)) => {
-                let reason = self.redacted(&no_patch.reason);
-                self.note(actor, "author.no_patch", json!({
+        let edits =
+            match parse_answer(&proposal.answer) {
+                Err(refusal) => {
+                    return self.refuse(iteration, actor, proposal, refusal.to_string(), usage);
+                }
+                Ok(Answer::NoPatch(no_patch)) => {
+                    let reason = self.redacted(&no_patch.reason);
+                    self.note(actor, "author.no_patch", json!({
                     "iteration": iteration, "class": no_patch.class.name(), "reason": reason,
                 }))?;
-                self.events.send(RunEvent::NoPatch {
-                    iteration,
-                    class: no_patch.class.name().to_owned(),
-                    reason: reason.clone(),
-                });
-                return Ok((Happened::NoPatch { class: no_patch.class, reason }, usage));
-            }
-            Ok(Answer::Edits(edits)) => edits,
-        };
+                    self.events.send(RunEvent::NoPatch {
+                        iteration,
+                        class: no_patch.class.name().to_owned(),
+                        reason: reason.clone(),
+                    });
+                    return Ok((Happened::NoPatch { class: no_patch.class, reason }, usage));
+                }
+                Ok(Answer::Edits(edits)) => edits,
+            };
         let tree = self.run.workspace.tree_at(&self.tip)?;
         let options = ResolveOptions::new([self.run.workspace.root()]);
         let patch = match resolve(&edits, &tree, &options) {
@@ -711,14 +742,8 @@ impl Driver {
             let outcome = AttemptOutcome::Forbidden { evaluation };
             self.remember(iteration, diff, outcome);
         } else {
-            self.case.draft = Some(Draft {
-                patch,
-                diff,
-                reason,
-                evaluation,
-                review: None,
-                confirmation: None,
-            });
+            self.case.draft =
+                Some(Draft { patch, diff, reason, evaluation, review: None, confirmation: None });
         }
         Ok((Happened::Proposed { tree: resulting, decision }, usage))
     }
@@ -733,9 +758,13 @@ impl Driver {
     ) -> Result<(Happened, Usage), DriveError> {
         let reason = self.redacted(&reason);
         let answer = self.redacted(&proposal.answer);
-        self.note(actor, "author.refused", json!({
-            "iteration": iteration, "reason": reason, "answer": answer,
-        }))?;
+        self.note(
+            actor,
+            "author.refused",
+            json!({
+                "iteration": iteration, "reason": reason, "answer": answer,
+            }),
+        )?;
         self.events.send(RunEvent::PatchRefused { iteration, reason: reason.clone(), usage });
         let shown: String = answer.chars().take(4_000).collect();
         self.remember(iteration, shown, AttemptOutcome::Refused { reason: reason.clone() });
@@ -754,7 +783,10 @@ impl Driver {
             Err(error) => return Ok((model_failed(error, &self.run.redactor), Usage::default())),
         };
         let (Some(draft), Some(failure)) = (&self.case.draft, &self.case.failure) else {
-            return Ok((Happened::Broke { reason: "no patch is at hand".into() }, Usage::default()));
+            return Ok((
+                Happened::Broke { reason: "no patch is at hand".into() },
+                Usage::default(),
+            ));
         };
         self.events.send(RunEvent::ReviewerAsked { iteration, model: reviewer.label() });
         let facts = self.run.policy.facts(draft.patch.changes(), &draft.evaluation);
@@ -772,13 +804,17 @@ impl Driver {
         };
         review.reason = self.redacted(&review.reason);
         review.suggestion = review.suggestion.map(|text| self.redacted(&text));
-        self.note(&Actor::Reviewer(review.reviewer.clone()), "reviewer.reviewed", json!({
-            "iteration": iteration,
-            "verdict": if review.verdict == Verdict::Approve { "approve" } else { "reject" },
-            "risk": review.risk.name(),
-            "reason": review.reason,
-            "suggestion": review.suggestion,
-        }))?;
+        self.note(
+            &Actor::Reviewer(review.reviewer.clone()),
+            "reviewer.reviewed",
+            json!({
+                "iteration": iteration,
+                "verdict": if review.verdict == Verdict::Approve { "approve" } else { "reject" },
+                "risk": review.risk.name(),
+                "reason": review.reason,
+                "suggestion": review.suggestion,
+            }),
+        )?;
         self.events.send(RunEvent::Reviewed { iteration, review: review.clone(), usage });
         let verdict = review.verdict;
         match verdict {
@@ -815,19 +851,31 @@ impl Driver {
         self.ask_person(iteration, request).await
     }
 
-    async fn ask_person(&mut self, iteration: u32, request: String) -> Result<Happened, DriveError> {
-        self.note(&Actor::Machine, "human.asked", json!({
-            "iteration": iteration, "request": request,
-        }))?;
+    async fn ask_person(
+        &mut self,
+        iteration: u32,
+        request: String,
+    ) -> Result<Happened, DriveError> {
+        self.note(
+            &Actor::Machine,
+            "human.asked",
+            json!({
+                "iteration": iteration, "request": request,
+            }),
+        )?;
         let approved = tokio::select! {
             approved = self.run.approval.decide(&request) => approved,
             () = self.cancel.cancelled() => return Ok(Happened::Cancelled),
         };
         if let (Some(approved), Some(who)) = (approved, self.run.approval.who()) {
             let who = who.to_owned();
-            self.note(&Actor::Human(who.clone()), "human.decided", json!({
-                "iteration": iteration, "approved": approved, "request": request,
-            }))?;
+            self.note(
+                &Actor::Human(who.clone()),
+                "human.decided",
+                json!({
+                    "iteration": iteration, "approved": approved, "request": request,
+                }),
+            )?;
             self.events.send(RunEvent::HumanDecided { iteration, approved, who });
         }
         Ok(Happened::HumanDecided { approved, request })
@@ -848,26 +896,39 @@ impl Driver {
             Err(error) => return Ok(Happened::Broke { reason: error.to_string() }),
         };
         let failure = self.case.failure.as_ref().map_or_else(String::new, |f| f.headline.clone());
-        let message = advice::commit_message(&self.run.header, iteration, &failure, &draft.reason, &review);
+        let message =
+            advice::commit_message(&self.run.header, iteration, &failure, &draft.reason, &review);
         let run = self.run.header.run;
         let prepared = self.run.workspace.prepare(run, &self.tip, &cleared, &message)?;
-        self.audit.append(&Actor::Machine, "apply.intent", json!({
-            "iteration": iteration,
-            "parent": self.tip.to_string(),
-            "commit": prepared.commit().to_string(),
-            "tree": prepared.tree().to_string(),
-        }))?;
+        self.audit.append(
+            &Actor::Machine,
+            "apply.intent",
+            json!({
+                "iteration": iteration,
+                "parent": self.tip.to_string(),
+                "commit": prepared.commit().to_string(),
+                "tree": prepared.tree().to_string(),
+            }),
+        )?;
         if self.case.patches.is_empty() && self.run.workspace.tip(run)?.is_none() {
             self.run.workspace.start_branch(run, &self.run.header.commit)?;
         }
         let applied = self.run.workspace.publish(run, &prepared)?;
         self.tip = applied.commit().clone();
         let files: Vec<String> = prepared.files().iter().map(ToString::to_string).collect();
-        self.note(&Actor::Machine, "apply.done", json!({
-            "iteration": iteration, "commit": self.tip.to_string(), "files": files,
-        }))?;
+        self.note(
+            &Actor::Machine,
+            "apply.done",
+            json!({
+                "iteration": iteration, "commit": self.tip.to_string(), "files": files,
+            }),
+        )?;
         self.events.send(RunEvent::PatchApplied { iteration, commit: self.tip.clone(), files });
-        self.remember(iteration, draft.diff.clone(), AttemptOutcome::Applied { next_failure: None });
+        self.remember(
+            iteration,
+            draft.diff.clone(),
+            AttemptOutcome::Applied { next_failure: None },
+        );
         self.case.patches.push(SummaryPatch {
             iteration,
             failure,
@@ -888,15 +949,14 @@ impl Driver {
         let healed = reason == StopReason::Verified;
         let run = self.run.header.run;
         let keep = healed && self.run.at_end == WorkTreeAtEnd::Keep;
-        if !keep && self.tip != self.run.header.commit {
-            if let Err(error) = self.run.workspace.restore(&self.tip, &self.run.header.commit) {
+        if !keep && self.tip != self.run.header.commit
+            && let Err(error) = self.run.workspace.restore(&self.tip, &self.run.header.commit) {
                 let text = format!(
                     "the work tree could not be put back as it was: {}",
                     self.redacted(&advice::chain(&error))
                 );
                 self.events.send(RunEvent::Notice(Notice::Warning(text)));
             }
-        }
         let serving = self.serving().await;
         let restored = self.state.restored() == Some(true);
         let branch = (!self.case.patches.is_empty()).then(|| run.branch());

@@ -19,7 +19,9 @@ use super::machine::{Happened, Input, step};
 use super::record::{stop_word, write_effect, write_input};
 use super::replay::{ReplayError, replay};
 use crate::apply::{Workspace, WorkspaceError};
-use crate::audit::{Actor, AuditError, AuditErrorKind, FILE_NAME, RUN_FINISHED, Record, Redact, Writer};
+use crate::audit::{
+    Actor, AuditError, AuditErrorKind, FILE_NAME, RUN_FINISHED, Record, Redact, Writer,
+};
 use crate::model::{
     Attempt, AttemptOutcome, CommitId, InvalidId, Review, Risk, RunId, StopReason, SummaryPatch,
     Verdict,
@@ -118,8 +120,8 @@ pub async fn resume(
             what: Happened::Applied { tree: tip_tree },
         };
         writer.append(&Actor::Machine, "input", write_input(&applied).map_err(record_error)?)?;
-        let (next, effect) = step(state, applied)
-            .map_err(|source| ReplayError::OutOfOrder { seq: 0, source })?;
+        let (next, effect) =
+            step(state, applied).map_err(|source| ReplayError::OutOfOrder { seq: 0, source })?;
         writer.append(&Actor::Machine, "intent", write_effect(&effect))?;
         state = next;
         done.push(format!("the branch already had the patch {}", tip.short()));
@@ -211,7 +213,12 @@ fn attempts_of(records: &[Record]) -> Vec<Attempt> {
             "apply.done" => AttemptOutcome::Applied { next_failure: None },
             _other => continue,
         };
-        attempts.push(Attempt { iteration, headline: headline.clone(), diff: diff.clone(), outcome });
+        attempts.push(Attempt {
+            iteration,
+            headline: headline.clone(),
+            diff: diff.clone(),
+            outcome,
+        });
     }
     attempts
 }
@@ -270,7 +277,8 @@ fn patches_of(records: &[Record], base: &CommitId, tip: &CommitId) -> Vec<Summar
         if record.event != "apply.intent" {
             continue;
         }
-        if let (Some(proposed), Some(review), Some(commit)) = (proposed, review.take(), intent.take())
+        if let (Some(proposed), Some(review), Some(commit)) =
+            (proposed, review.take(), intent.take())
         {
             patches.push(SummaryPatch {
                 iteration: proposed

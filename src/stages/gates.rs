@@ -118,10 +118,9 @@ fn skipped(gate: &GatePlan, needs: String) -> GateResult {
 }
 
 fn finished(context: &StageContext<'_>, result: &GateResult) {
-    context.events.send(RunEvent::GateFinished {
-        iteration: context.iteration,
-        result: result.clone(),
-    });
+    context
+        .events
+        .send(RunEvent::GateFinished { iteration: context.iteration, result: result.clone() });
 }
 
 async fn run_gate(gate: &GatePlan, context: &StageContext<'_>) -> (GateResult, Option<Trouble>) {
@@ -141,8 +140,7 @@ async fn run_gate(gate: &GatePlan, context: &StageContext<'_>) -> (GateResult, O
     command.timeout = gate.timeout;
     let log = context.log_name(Stage::Gates, &gate.name);
     let path = context.folder.join(&log);
-    let mut output =
-        Output::new(Stage::Gates, &gate.name, &path, context.redactor, context.events);
+    let mut output = Output::new(Stage::Gates, &gate.name, &path, context.redactor, context.events);
     let outcome = exec::run(&command, &mut |bytes| output.push(bytes), context.cancel).await;
     let (extraction, log_trouble) = output.finish(context.redactor);
 
@@ -218,13 +216,14 @@ fn conclude(
 fn held_up(held: &GateResult) -> Failure {
     let needs = match &held.status {
         GateStatus::Skipped { needs } => needs.as_str(),
-        GateStatus::Passed
-        | GateStatus::Failed(_)
-        | GateStatus::Flaky
-        | GateStatus::Cancelled => "",
+        GateStatus::Passed | GateStatus::Failed(_) | GateStatus::Flaky | GateStatus::Cancelled => {
+            ""
+        }
     };
-    let headline =
-        format!("gate {} is required, but needs the advisory gate {needs}, which failed", held.name);
+    let headline = format!(
+        "gate {} is required, but needs the advisory gate {needs}, which failed",
+        held.name
+    );
     Failure {
         stage: Stage::Gates,
         name: held.name.clone(),
@@ -262,9 +261,9 @@ fn failure_of(
         // reason enough to ask the author.
         class = match class {
             None => Some(own),
-            Some(known @ (FailureClass::Infrastructure | FailureClass::Auth | FailureClass::Quota)) => {
-                Some(if own.heals() { own } else { known })
-            }
+            Some(
+                known @ (FailureClass::Infrastructure | FailureClass::Auth | FailureClass::Quota),
+            ) => Some(if own.heals() { own } else { known }),
             Some(known) => Some(known),
         };
         if headline.is_empty() {
@@ -312,7 +311,11 @@ fn headline_of(names: &[&str], exit: &Exit, telling: &str) -> String {
         [one] => format!("gate {one} failed"),
         several => format!("gates {} failed", several.join(", ")),
     };
-    if telling.is_empty() { format!("{what}: {exit}") } else { format!("{what} ({exit}): {telling}") }
+    if telling.is_empty() {
+        format!("{what}: {exit}")
+    } else {
+        format!("{what} ({exit}): {telling}")
+    }
 }
 
 /// Excerpts up to `lines` lines in all; the last one may be cut.

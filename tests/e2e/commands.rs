@@ -28,7 +28,9 @@ fn explain_prints_what_matters_as_json() {
     assert_eq!(value["lines"], 10, "{value}");
     assert_eq!(value["class"], "code");
     let excerpts = value["excerpts"].as_array().unwrap();
-    assert!(excerpts.iter().any(|e| e["start"].as_u64() <= Some(4) && e["end"].as_u64() >= Some(5)));
+    assert!(
+        excerpts.iter().any(|e| e["start"].as_u64() <= Some(4) && e["end"].as_u64() >= Some(5))
+    );
     let place = excerpts
         .iter()
         .flat_map(|e| e["locations"].as_array().unwrap())
@@ -48,7 +50,8 @@ fn explain_of_a_missing_file_is_a_usage_error() {
 #[test]
 fn patch_apply_is_tolerant_and_all_or_nothing() {
     let repository = Repository::new(&[("a.txt", "one\ntwo\nthree\n"), ("b.txt", "x\n")]);
-    let good = "```diff\n--- a/a.txt\n+++ b/a.txt\n@@ -9,3 +9,3 @@\n one\n-two\n+TWO\n three\n```\n";
+    let good =
+        "```diff\n--- a/a.txt\n+++ b/a.txt\n@@ -9,3 +9,3 @@\n one\n-two\n+TWO\n three\n```\n";
     let outcome = with_stdin(&repository, &["patch", "check", "-"], good.as_bytes());
     assert_eq!(outcome.code, Some(0), "{}", outcome.all());
     assert!(outcome.stdout.contains("+TWO"), "{}", outcome.all());
@@ -69,7 +72,11 @@ fn patch_apply_is_tolerant_and_all_or_nothing() {
 fn patch_apply_works_below_the_root_and_outside_a_repository() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("a.txt"), "one\n").unwrap();
-    std::fs::write(folder.path().join("p.diff"), "--- a/a.txt\n+++ b/a.txt\n@@ -1 +1 @@\n-one\n+two\n").unwrap();
+    std::fs::write(
+        folder.path().join("p.diff"),
+        "--- a/a.txt\n+++ b/a.txt\n@@ -1 +1 @@\n-one\n+two\n",
+    )
+    .unwrap();
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_greenloop"))
         .args(["patch", "apply", "p.diff"])
         .current_dir(folder.path())

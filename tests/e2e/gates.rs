@@ -51,8 +51,7 @@ fn a_timeout_kills_everything_the_gate_started() {
 
 #[test]
 fn an_exit_by_signal_is_named() {
-    let repository =
-        with_gates("  - {name: crashes, command: 'kill -SEGV $$', required: true}\n");
+    let repository = with_gates("  - {name: crashes, command: 'kill -SEGV $$', required: true}\n");
     let outcome = repository.run(&["--environment", "local"]);
     assert!(outcome.all().contains("SIGSEGV"), "{}", outcome.all());
 }

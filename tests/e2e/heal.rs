@@ -52,7 +52,8 @@ async fn with_branch_the_work_tree_stays_and_the_branch_has_the_fix() {
     assert_eq!(outcome.code, Some(0), "{}", outcome.all());
     assert_eq!(repository.read("add.sh"), BROKEN);
     assert_eq!(repository.git(&["status", "--porcelain"]), "");
-    let branches = repository.git(&["branch", "--list", "greenloop/*", "--format=%(refname:short)"]);
+    let branches =
+        repository.git(&["branch", "--list", "greenloop/*", "--format=%(refname:short)"]);
     let fixed = repository.git(&["show", &format!("{branches}:add.sh")]);
     assert!(fixed.contains("$(($1 + $2))"), "{fixed}");
     assert_eq!(repository.git(&["rev-list", "--count", &format!("main..{branches}")]), "1");

@@ -144,9 +144,10 @@ fn ctrl_c_ends_the_run_and_its_children() {
 fn an_environment_that_requires_approval_stops_where_nobody_can_be_asked() {
     let port = free_port();
     let repository = deployable(port, "hello\n", "hello", "");
-    let strict = repository
-        .read("config.yaml")
-        .replace("    health_endpoint: /health\n", "    health_endpoint: /health\n    require_approval: true\n");
+    let strict = repository.read("config.yaml").replace(
+        "    health_endpoint: /health\n",
+        "    health_endpoint: /health\n    require_approval: true\n",
+    );
     repository.write("config.yaml", &strict);
     repository.commit("strict");
     let outcome = repository.run(&["--environment", "local"]);

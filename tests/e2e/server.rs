@@ -61,7 +61,8 @@ impl Respond for Script {
         let middle = answer.len() / 2;
         let middle = (0..=middle).rev().find(|i| answer.is_char_boundary(*i)).unwrap_or(0);
         let (first, second) = answer.split_at(middle);
-        let mut text = chunk(json!({"role": "assistant", "content": first}), Value::Null, Value::Null);
+        let mut text =
+            chunk(json!({"role": "assistant", "content": first}), Value::Null, Value::Null);
         text += &chunk(json!({"content": second}), Value::Null, Value::Null);
         text += &chunk(
             json!({}),

@@ -26,9 +26,7 @@ use super::output::Output;
 use crate::config::plan::{
     Expectation, FlowPlan, FlowStep, HealthPlan, ScriptPlan, VerificationPlan,
 };
-use crate::evidence::{
-    CodeLimits, ExtractLimits, Extraction, extract, normalise, read_code,
-};
+use crate::evidence::{CodeLimits, ExtractLimits, Extraction, extract, normalise, read_code};
 use crate::exec::{self, Program};
 use crate::model::{
     Evidence, Exit, Failure, FailureClass, HttpExchange, ReleaseId, RunEvent, Stage,
@@ -113,7 +111,12 @@ async fn checks(
     std::iter::once(script).chain(flows).filter_map(Result::err).collect()
 }
 
-fn step_finished(context: &StageContext<'_>, name: &str, outcome: Result<String, String>, elapsed: Duration) {
+fn step_finished(
+    context: &StageContext<'_>,
+    name: &str,
+    outcome: Result<String, String>,
+    elapsed: Duration,
+) {
     let (ok, detail) = match outcome {
         Ok(detail) => (true, detail),
         Err(detail) => (false, detail),
@@ -173,8 +176,7 @@ async fn run_flow(
     context: &StageContext<'_>,
 ) -> Result<(), Trouble> {
     // A client of its own for each flow: a login's cookie is for its own steps.
-    let caller =
-        Caller::new(base_url, context.redactor).map_err(|c| trouble_of(&flow.name, c))?;
+    let caller = Caller::new(base_url, context.redactor).map_err(|c| trouble_of(&flow.name, c))?;
     for step in &flow.steps {
         let began = Instant::now();
         let label = format!("{}: {} {}", flow.name, step.method, step.path);
@@ -298,8 +300,7 @@ fn failure_of(
         let said = extract(log.as_bytes(), ExtractLimits::default(), context.redactor);
         let mut excerpts = evidence.excerpts.clone();
         excerpts.extend(said.excerpts);
-        evidence.code =
-            read_code(context.root, &excerpts, CodeLimits::default(), context.redactor);
+        evidence.code = read_code(context.root, &excerpts, CodeLimits::default(), context.redactor);
         evidence.service_log = Some(context.redactor.redact(&log).into_owned());
     } else {
         evidence.code =

@@ -57,7 +57,8 @@ impl Cookies {
 
     fn header(&self) -> Option<String> {
         let jar = self.0.lock().ok()?;
-        let pairs: Vec<String> = jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let pairs: Vec<String> =
+            jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
         (!pairs.is_empty()).then(|| pairs.join("; "))
     }
 }
@@ -180,7 +181,9 @@ fn render(status: u16, headers: &HeaderMap, body: &[u8]) -> String {
     let mut text = format!("HTTP {status}\n");
     for (name, value) in headers.iter().take(SHOWN_HEADERS) {
         // A session is a secret whatever it looks like.
-        let value = if name == "set-cookie" { "[redacted]".into() } else {
+        let value = if name == "set-cookie" {
+            "[redacted]".into()
+        } else {
             String::from_utf8_lossy(value.as_bytes())
         };
         text.push_str(&format!("{name}: {value}\n"));
@@ -198,7 +201,8 @@ fn describe(error: &reqwest::Error, step: &FlowStep) -> String {
     if error.is_timeout() {
         return format!("no answer within {}s", step.timeout.as_secs_f64());
     }
-    let mut text = if error.is_connect() { "no connection" } else { "the exchange failed" }.to_owned();
+    let mut text =
+        if error.is_connect() { "no connection" } else { "the exchange failed" }.to_owned();
     let mut cause = error.source();
     while let Some(error) = cause {
         text.push_str(&format!(": {error}"));

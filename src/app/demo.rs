@@ -27,6 +27,7 @@ const FILES: &[(&str, &str)] = &[
     ("src/fleet.rs", include_str!("../../examples/service/src/fleet.rs")),
     ("src/http.rs", include_str!("../../examples/service/src/http.rs")),
     ("src/routes.rs", include_str!("../../examples/service/src/routes.rs")),
+    ("rustfmt.toml", include_str!("../../examples/service/rustfmt.toml")),
     (".gitignore", "/target\n"),
     ("demo/transcript.jsonl", include_str!("../../demo/transcript.jsonl")),
 ];

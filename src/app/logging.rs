@@ -73,7 +73,8 @@ pub(super) fn start(plan: &LoggingPlan, root: &Path, debug: bool) {
     }
     let Ok(file) = OpenOptions::new().create(true).append(true).open(&path) else { return };
     let level = if debug { "debug" } else { &plan.level };
-    let filter = EnvFilter::new(format!("warn,greenloop={level}"));
+    // Only our own: a library may log what a server answered, before anything was redacted.
+    let filter = EnvFilter::new(format!("off,greenloop={level}"));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)

@@ -458,10 +458,6 @@ impl Driver {
                     }),
                 )?;
                 self.case.release = Some(deployed.release);
-                self.events.send(RunEvent::Switched {
-                    release: deployed.release,
-                    endpoint: deployed.endpoint.clone(),
-                });
                 self.case.deployed = Some(deployed);
                 Ok(StageOutcome::Passed { gates: Vec::new() })
             }

@@ -973,7 +973,7 @@ impl Driver {
             tracing::warn!(%error, "the gates that passed could not be remembered");
         }
         let data = json!({
-            "stop": stop_word(&reason),
+            "outcome": stop_word(&reason),
             "reason": reason.to_string(),
             "iterations": summary.iterations,
             "restored": summary.restored,

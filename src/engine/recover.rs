@@ -67,7 +67,7 @@ fn base_of(records: &[Record]) -> Result<CommitId, RecoverError> {
 
 fn end_of(records: &[Record]) -> Option<String> {
     let record = records.iter().rev().find(|r| r.event == RUN_FINISHED)?;
-    Some(text_of(&record.data, "stop"))
+    Some(text_of(&record.data, "outcome"))
 }
 
 fn text_of(data: &serde_json::Value, key: &str) -> String {
@@ -179,7 +179,7 @@ pub async fn abandon(
     }
     if let Some(writer) = writer.filter(|_| unfinished) {
         let reason = StopReason::Abandoned;
-        let data = json!({"stop": stop_word(&reason), "reason": reason.to_string(), "did": done});
+        let data = json!({"outcome": stop_word(&reason), "reason": reason.to_string(), "did": done});
         writer.close(&Actor::Machine, data)?;
     }
     Ok(done)

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use super::reporter::Stamped;
 use super::safe_text::head;
-use crate::model::{CommitId, Evaluation, ReleaseId, Review, RunEvent, RunHeader, RunSummary};
+use crate::model::{
+    CommitId, Evaluation, ReleaseId, Review, RunEvent, RunHeader, RunSummary, Stage,
+};
 
 /// Events that are kept; a run has a few dozen in each iteration.
 const MOST_EVENTS: usize = 20_000;
@@ -55,13 +57,15 @@ impl Story {
                 let reason = reason.clone();
                 self.keep(at, RunEvent::PatchProposed { iteration, reason, diff, usage });
             }
+            RunEvent::StagePassed { .. } | RunEvent::StageFailed { .. } => {
+                self.put_gates_in_order();
+                self.keep(at, event.clone());
+            }
             RunEvent::Notice(_)
             | RunEvent::StageStarted { .. }
             | RunEvent::PartStarted { .. }
             | RunEvent::GateFinished { .. }
             | RunEvent::StepFinished { .. }
-            | RunEvent::StagePassed { .. }
-            | RunEvent::StageFailed { .. }
             | RunEvent::FlakyRerun { .. }
             | RunEvent::Restored { .. }
             | RunEvent::AuthorAsked { .. }
@@ -73,6 +77,30 @@ impl Story {
             | RunEvent::Evaluated { .. }
             | RunEvent::HumanDecided { .. }
             | RunEvent::PatchApplied { .. } => self.keep(at, event.clone()),
+        }
+    }
+
+    /// Gates end in any order; a report shows them as they are configured, so that the reports
+    /// of two runs can be compared.
+    fn put_gates_in_order(&mut self) {
+        let Some(pass) = self.passes.last_mut() else { return };
+        let started = pass.events.iter().rposition(|stamped| {
+            matches!(stamped.event, RunEvent::StageStarted { stage: Stage::Gates, .. })
+        });
+        let Some((head, rest)) = started.map(|at| pass.events.split_at_mut(at + 1)) else { return };
+        let Some(RunEvent::StageStarted { parts, .. }) = head.last().map(|s| &s.event) else {
+            return;
+        };
+        let place = |event: &RunEvent| {
+            let RunEvent::GateFinished { result, .. } = event else { return None };
+            parts.iter().position(|part| *part == result.name)
+        };
+        let slots: Vec<usize> =
+            (0..rest.len()).filter(|at| place(&rest[*at].event).is_some()).collect();
+        let mut gates: Vec<Stamped> = slots.iter().map(|at| rest[*at].clone()).collect();
+        gates.sort_by_key(|stamped| place(&stamped.event));
+        for (slot, gate) in slots.into_iter().zip(gates) {
+            rest[slot] = gate;
         }
     }
 

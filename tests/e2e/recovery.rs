@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::repository::{Repository, deployable, free_port, get};
+use crate::repository::{Repository, deployable, free_port, get, pids_mentioning};
 use crate::run::{APPROVE, FIX_CONTENT, FIX_SPELLING};
 
 /// Kills in CI; more by `GREENLOOP_KILLS`.
@@ -34,15 +34,12 @@ fn start(repository: &Repository, arguments: &[&str]) -> std::process::Child {
 /// Processes of the page service that run in this repository's state folder.
 fn services(repository: &Repository) -> usize {
     let targets = repository.path().join(".git/greenloop/targets");
-    std::fs::read_dir("/proc")
-        .unwrap()
-        .flatten()
-        .filter(|entry| {
-            std::fs::read_link(entry.path().join("cwd")).is_ok_and(|cwd| cwd.starts_with(&targets))
-                && std::fs::read(entry.path().join("cmdline"))
-                    .is_ok_and(|line| line.starts_with(b"./service"))
-        })
-        .count()
+    let runs_there = |pid: &u32| {
+        let proc = std::path::PathBuf::from(format!("/proc/{pid}"));
+        let program = std::fs::read_link(proc.join("exe")).unwrap_or_default();
+        program.starts_with(&targets) && program.ends_with("service")
+    };
+    pids_mentioning(&targets).iter().filter(|pid| runs_there(pid)).count()
 }
 
 /// What must hold after the end of any run, however many were killed before it.

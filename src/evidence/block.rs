@@ -1,13 +1,14 @@
 //! A run of lines that one row of the tables claims, while it grows and when it is done.
 
 use super::clean::Line;
+use super::location::locations;
 use super::normalise::normalise;
 use super::patterns::level_len;
 use super::rule::{
     Body, Compiled, Rule, Symptom, Verdict, first_group, is_dull, is_noise, matches,
 };
 use super::test_name::{TestNames, join};
-use crate::model::FailureClass;
+use crate::model::{FailureClass, Location};
 
 /// Lines of a block that are stored, telling ones aside.
 const MOST_LINES: usize = 60;
@@ -15,6 +16,10 @@ const MOST_LINES: usize = 60;
 const MOST_KEYS: usize = 20;
 /// Lines after which a block without an end is ended.
 const MOST_TAKEN: usize = 400;
+
+/// What tools put around a message.
+const DECORATION: &[char] =
+    &[' ', '\t', '-', '_', '=', '>', '\u{25cf}', '\u{2716}', '\u{d7}', '\u{2502}', '\u{2577}'];
 
 /// What a line is within its block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +49,8 @@ pub(super) struct Block {
     blanks: Vec<Line>,
     taken: usize,
     owner: Option<String>,
+    /// The failing test that the first line names.
+    name: Option<String>,
 }
 
 /// Whether a block took a line.
@@ -65,17 +72,18 @@ impl Block {
         soft: usize,
         tests: &mut TestNames,
     ) -> Self {
+        let mut name = None;
         let text = head.text.get(soft..).unwrap_or(&head.text);
         if let Some(captures) = row.start().and_then(|start| start.captures(text.as_bytes())) {
             let group = |name: &str| {
                 captures.name(name).and_then(|found| text.get(found.range())).map(str::to_owned)
             };
-            match (group("name"), group("owner"), group("test")) {
-                (Some(name), _, _) => tests.add(&name),
-                (None, Some(owner), Some(test)) => tests.add(&join(&owner, &test)),
-                (None, None, Some(test)) => tests.add(&test),
-                (None, _, None) => {}
-            }
+            name = match (group("name"), group("owner"), group("test")) {
+                (None, Some(owner), Some(test)) => Some(join(&owner, &test)),
+                (None, None, test) => test,
+                (name, _, _) => name,
+            };
+            name.iter().for_each(|name| tests.add(name));
         }
         let indent = text.len() - text.trim_start_matches(' ').len();
         Self {
@@ -88,6 +96,7 @@ impl Block {
             blanks: Vec::new(),
             taken: 0,
             owner: None,
+            name,
         }
     }
 
@@ -100,7 +109,9 @@ impl Block {
             lead = lead && taken < rule.before && matches(self.row.lead(), &line.text);
             if lead {
                 if !is_noise(&line.text) {
-                    self.lines.insert(0, (line, Role::Lead));
+                    let key = matches(self.row.key(), &line.text);
+                    let role = if key { Role::Key } else { Role::Lead };
+                    self.lines.insert(0, (line, role));
                 }
                 taken += 1;
             } else if self.row.header().is_none() {
@@ -249,6 +260,19 @@ impl Block {
         self.telling().next().unwrap_or_default()
     }
 
+    /// The place it is about: the innermost one outside of frameworks.
+    pub(super) fn place(&self) -> Option<Location> {
+        let named = |(line, role): &(Line, Role)| {
+            let places = locations(&line.text, self.header.as_deref());
+            if *role == Role::Dull { None } else { places.into_iter().next() }
+        };
+        match self.row.rule.body {
+            // A traceback ends where it went wrong.
+            Body::Through(_) => self.lines.iter().rev().find_map(named),
+            Body::Line | Body::While(..) | Body::Until(_) => self.lines.iter().find_map(named),
+        }
+    }
+
     /// Number of its first stored line.
     pub(super) fn first_line(&self) -> u64 {
         self.lines.iter().find(|(_, role)| *role == Role::Head).map_or(0, |(line, _)| line.no)
@@ -257,22 +281,20 @@ impl Block {
     /// The one line that tells most: the first telling line where the head only introduces it.
     pub(super) fn headline(&self) -> String {
         let head = self.head();
-        let head = head
-            .get(level_len(head)..)
-            .unwrap_or(head)
-            .trim_matches(|c: char| c.is_whitespace() || "-_=\u{25cf}\u{2716}\u{d7}>".contains(c));
-        let best = self
-            .lines
-            .iter()
-            .filter(|(_, role)| *role == Role::Key)
-            .map(|(line, _)| line.text.trim())
-            .find(|text| Some(*text) != self.header.as_deref());
-        match best {
-            Some(best) if self.row.rule.introduces && self.row.rule.start.contains("(?P<") => {
-                format!("{head}: {best}")
-            }
-            Some(best) if self.row.rule.introduces => best.to_owned(),
-            Some(_) | None => head.to_owned(),
+        let head = head.get(level_len(head)..).unwrap_or(head).trim_matches(DECORATION);
+        let best = self.lines.iter().position(|(line, role)| {
+            *role == Role::Key && Some(line.text.trim()) != self.header.as_deref()
+        });
+        let Some(at) = best.filter(|_| self.row.rule.introduces) else { return head.to_owned() };
+        let text = |at: usize| self.lines.get(at).map_or("", |(line, _)| line.text.trim());
+        let mut best = text(at).trim_start_matches("E ").trim_start().to_owned();
+        // `panicked at src/lib.rs:3:5:` has its message on the next line.
+        if best.ends_with(':') {
+            best = format!("{best} {}", text(at + 1));
+        }
+        match &self.name {
+            Some(name) => format!("{name}: {best}"),
+            None => best,
         }
     }
 

@@ -7,8 +7,9 @@ use regex::bytes::Regex;
 use super::patterns::PREFIXES;
 use super::rule::compile;
 
-/// Characters of a line that are kept.
-const MAX_CHARS: usize = 600;
+/// Characters of a line that are kept: many more than are ever shown, so that a secret which
+/// reaches over the end of what is shown is still seen whole.
+const MAX_CHARS: usize = 2000;
 
 /// A line of the log, ready to be matched and shown.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -7,17 +7,17 @@ use super::clean::{Line, bounded, strip};
 use super::found::Found;
 use super::lines::Lines;
 use super::location::locations;
-use super::normalise::{fingerprint, normalise};
+use super::normalise::{digest, normalise};
 use super::redact::{KeyLine, KeyState, MARKER, Redactor};
 use super::rule::{RuleSet, Symptom, is_noise};
-use super::select::select;
+use super::select::{make_presentable, select};
 use super::test_name::TestNames;
 use crate::model::{Excerpt, FailureClass, Fingerprint};
 
 /// Lines looked back over for context and headers.
 const RECENT: usize = 40;
 /// Bytes kept of each of them.
-const RECENT_BYTES: usize = 1024;
+const RECENT_BYTES: usize = 2048;
 /// Lines shown when nothing looks like an error.
 const LAST_LINES: usize = 20;
 /// Characters of a headline.
@@ -115,18 +115,18 @@ impl Extractor {
                 .unwrap_or_default()
                 .to_owned(),
         };
-        let parts = identity(&blocks, &failing_tests, &excerpts);
-        let symptoms = symptoms(&blocks, &failing_tests, redactor);
+        let headline = bounded(redactor.redact(headline.trim()).trim(), HEADLINE);
+        let symptoms = symptoms(&blocks, &failing_tests, &headline, redactor);
         let (class, flaky_suspect) = class(&blocks);
         Extraction {
             lines,
             bytes,
-            fingerprint: fingerprint(parts),
+            fingerprint: identity(&blocks, &failing_tests, &excerpts),
             failing_tests,
             class,
             flaky_suspect,
             symptoms,
-            headline: bounded(redactor.redact(headline.trim()).trim(), HEADLINE),
+            headline,
             excerpts,
         }
     }
@@ -138,30 +138,35 @@ fn causes(blocks: &[Block]) -> impl Iterator<Item = &Block> {
     blocks.iter().filter(move |block| block.score() + PART >= best)
 }
 
-/// The lines that a failure is known by again.
-fn identity(blocks: &[Block], tests: &BTreeSet<String>, excerpts: &[Excerpt]) -> Vec<String> {
-    if blocks.is_empty() {
-        return excerpts.iter().flat_map(|e| e.text.lines()).map(str::to_owned).collect();
-    }
-    let said = causes(blocks)
+/// What a failure is known by again: its failing tests by name, and what its causes say. Where
+/// there is neither, all that was kept.
+fn identity(blocks: &[Block], tests: &BTreeSet<String>, excerpts: &[Excerpt]) -> Fingerprint {
+    let said: Vec<&str> = causes(blocks)
         .filter(|block| block.row().rule.symptom != Symptom::None)
-        .flat_map(|block| block.telling().take(3).map(str::to_owned));
-    let mut parts: Vec<String> = tests.iter().cloned().chain(said).collect();
-    if parts.is_empty() {
-        parts = blocks.iter().map(|block| block.head().to_owned()).collect();
+        .flat_map(|block| block.telling().take(3))
+        .collect();
+    let mut parts: BTreeSet<String> = tests.clone();
+    if parts.is_empty() && said.is_empty() {
+        parts.extend(blocks.iter().map(|block| normalise(block.head())));
+        let kept = excerpts.iter().filter(|_| blocks.is_empty()).flat_map(|e| e.text.lines());
+        parts.extend(kept.map(normalise));
     }
-    parts
+    parts.extend(said.into_iter().map(normalise));
+    digest(&parts)
 }
 
-fn symptoms(blocks: &[Block], tests: &BTreeSet<String>, redactor: &Redactor) -> BTreeSet<String> {
-    let mut out: BTreeSet<String> = tests.iter().map(|name| normalise(name)).collect();
+fn symptoms(
+    blocks: &[Block],
+    tests: &BTreeSet<String>,
+    headline: &str,
+    redactor: &Redactor,
+) -> BTreeSet<String> {
+    let mut out: BTreeSet<String> = tests.clone();
     let mut add = |block: &Block| {
-        let file = block.lines.iter().find_map(|(line, _)| {
-            locations(&line.text, block.header.as_deref()).into_iter().next()
-        });
-        let message = normalise(block.head());
-        let symptom = match file {
-            Some(place) if !block.head().contains(&place.file) => {
+        let headline = block.headline();
+        let message = normalise(&headline);
+        let symptom = match block.place() {
+            Some(place) if !headline.contains(&place.file) => {
                 format!("{}: {message}", normalise(&place.file))
             }
             _ => message,
@@ -171,14 +176,8 @@ fn symptoms(blocks: &[Block], tests: &BTreeSet<String>, redactor: &Redactor) -> 
         }
     };
     causes(blocks).filter(|block| block.row().rule.symptom == Symptom::Place).for_each(&mut add);
-    if out.is_empty() {
-        let mut add_first = |blocks: &[Block]| {
-            if let Some(block) = blocks.first() {
-                let head = normalise(block.head());
-                out.insert(bounded(&redactor.redact(&head), HEADLINE));
-            }
-        };
-        add_first(blocks);
+    if out.is_empty() && !headline.is_empty() {
+        out.insert(normalise(headline));
     }
     out
 }
@@ -213,7 +212,7 @@ fn last_lines(recent: &Recent, limits: ExtractLimits, redactor: &Redactor) -> Ve
             continue;
         }
         kept += 1;
-        let text = bounded(&line.text, 400);
+        let text = line.text.clone();
         match out.last_mut().filter(|next| next.start == line.no + 1) {
             Some(next) => {
                 next.start = line.no;
@@ -232,9 +231,7 @@ fn last_lines(recent: &Recent, limits: ExtractLimits, redactor: &Redactor) -> Ve
         }
     }
     out.reverse();
-    for excerpt in &mut out {
-        excerpt.text = redactor.redact(&excerpt.text).into_owned();
-    }
+    out.iter_mut().for_each(|excerpt| make_presentable(excerpt, redactor));
     out
 }
 
@@ -343,6 +340,115 @@ impl Scan {
         match self.key.line(raw) {
             KeyLine::Outside => raw,
             KeyLine::Begins | KeyLine::Inside => MARKER.as_bytes(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of(log: &str) -> Extraction {
+        extract(log.as_bytes(), ExtractLimits::default(), &Redactor::default())
+    }
+
+    #[test]
+    fn a_failure_is_known_again() {
+        for (name, a, b) in [
+            (
+                "times, addresses, ports, temporary paths",
+                "2024-05-01T10:00:00Z starting\nTraceback (most recent call last):\n  File \"/tmp/run1/app.py\", line 3, in f\n    g()\nOSError: <Sock at 0x7f12> 127.0.0.1:34567 after 1.2s\n",
+                "2025-06-02T11:11:11Z starting\nTraceback (most recent call last):\n  File \"/tmp/run2/app.py\", line 30, in f\n    g()\nOSError: <Sock at 0x55aa> 127.0.0.1:45678 after 13s\n",
+            ),
+            (
+                "the order of parallel tests",
+                "test a ... FAILED\ntest b ... FAILED\n\nfailures:\n\n---- a stdout ----\nthread 'a' (7) panicked at src/l.rs:1:1:\nno\n\n---- b stdout ----\nthread 'b' (8) panicked at src/l.rs:2:1:\nno\n\n",
+                "test b ... FAILED\ntest a ... FAILED\n\nfailures:\n\n---- b stdout ----\nthread 'b' (91) panicked at src/l.rs:2:1:\nno\n\n---- a stdout ----\nthread 'a' (92) panicked at src/l.rs:1:1:\nno\n\n",
+            ),
+            (
+                "lines put in above",
+                "error[E0425]: cannot find value `x` in this scope\n --> src/a.rs:3:5\n",
+                "   Compiling a v0.1.0\nerror[E0425]: cannot find value `x` in this scope\n --> src/a.rs:13:9\n",
+            ),
+            ("colours", "error[E0425]: no `x`\n", "\x1b[31merror[E0425]\x1b[0m: no `x`\n"),
+            ("nothing found", "step 1 done in 3s\n", "step 2 done in 5s\n"),
+        ] {
+            assert_eq!(of(a).fingerprint, of(b).fingerprint, "{name}");
+            assert_eq!(of(a).symptoms, of(b).symptoms, "{name}");
+        }
+        let other = "error[E0425]: cannot find value `y` in this scope\n --> src/a.rs:3:5\n";
+        let one = "error[E0425]: cannot find value `x` in this scope\n --> src/a.rs:3:5\n";
+        assert_ne!(of(one).fingerprint, of(other).fingerprint);
+        assert_ne!(of(one).symptoms, of(other).symptoms);
+    }
+
+    #[test]
+    fn an_empty_log_is_unknown() {
+        let found = of("");
+        assert_eq!((found.lines, found.bytes, found.class), (0, 0, FailureClass::Unknown));
+        assert!(found.excerpts.is_empty() && found.headline.is_empty());
+    }
+
+    #[test]
+    fn limits_hold_and_excerpts_do_not_overlap() {
+        let mut log = String::new();
+        for n in 0..5000 {
+            log += &format!(
+                "src/f{n}.c:{n}:1: error: bad thing number {n} {}\n    x\n    ^\n",
+                "y".repeat(n % 900)
+            );
+            log += &format!("test t{n} ... FAILED\nERROR: thing {n} went wrong\n\n");
+        }
+        for limits in [ExtractLimits::default(), ExtractLimits { lines: 7, bytes: 300 }] {
+            let found = extract(log.as_bytes(), limits, &Redactor::default());
+            let kept: usize = found.excerpts.iter().map(|e| e.text.lines().count()).sum();
+            let bytes: usize = found.excerpts.iter().map(|e| e.text.len() + 1).sum();
+            assert!(kept <= limits.lines && bytes <= limits.bytes, "{kept} {bytes}");
+            assert!(found.excerpts.windows(2).all(|w| w[0].end < w[1].start));
+            assert!(found.failing_tests.len() <= 400);
+        }
+    }
+
+    #[test]
+    fn a_secret_is_not_cut_in_half() {
+        let secret = "S3cr3tV4lu3".repeat(20);
+        let redactor = Redactor::new([secret.clone()]);
+        for filler in [100, 350, 395, 1500] {
+            let log = format!("error: {} {secret} rest\n", "x".repeat(filler));
+            let found = extract(log.as_bytes(), ExtractLimits::default(), &redactor);
+            let all = format!("{found:?}");
+            assert!(!all.contains("S3cr3t"), "{filler}: {all}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn where_the_bytes_are_cut_does_not_matter(
+            cuts in proptest::collection::vec(1usize..200, 1..40),
+        ) {
+            let log: &[u8] = include_bytes!("../../tests/fixtures/logs/028_maven_compile_cr_progress/input.log");
+            let mut extractor = Extractor::new(ExtractLimits::default());
+            let mut rest = log;
+            for cut in cuts.iter().cycle() {
+                if rest.is_empty() { break; }
+                let (now, later) = rest.split_at((*cut).min(rest.len()));
+                extractor.push(now);
+                rest = later;
+            }
+            let redactor = Redactor::default();
+            prop_assert_eq!(
+                extractor.finish(&redactor),
+                extract(log, ExtractLimits::default(), &redactor)
+            );
+        }
+
+        #[test]
+        fn any_bytes_are_survived(log in proptest::collection::vec(any::<u8>(), 0..2000)) {
+            let found = extract(&log, ExtractLimits::default(), &Redactor::default());
+            prop_assert_eq!(found.bytes, log.len() as u64);
+            prop_assert!(found.excerpts.iter().all(|e| e.start >= 1 && e.start <= e.end && e.end <= found.lines));
         }
     }
 }

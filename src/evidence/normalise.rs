@@ -129,8 +129,13 @@ pub fn fingerprint(parts: impl IntoIterator<Item = impl AsRef<str>>) -> Fingerpr
         .map(|part| normalise(part.as_ref()))
         .filter(|line| !line.is_empty())
         .collect();
+    digest(&lines)
+}
+
+/// The identity that these lines make, as they are.
+pub(super) fn digest(lines: &BTreeSet<String>) -> Fingerprint {
     let mut digest = Sha256::new();
-    for line in &lines {
+    for line in lines {
         digest.update(line.as_bytes());
         digest.update(b"\n");
     }

@@ -202,7 +202,6 @@ fn excerpts(
     let mut open: Option<usize> = None;
     for (no, (at, line)) in lines {
         let Some(block) = blocks.get(*at) else { continue };
-        let text = bounded(&line.text, LINE_CHARS);
         let places = locations(&line.text, block.header.as_deref());
         let joins = open == Some(*at) && out.last().is_some_and(|last| last.end + 1 == *no);
         if !joins {
@@ -220,16 +219,24 @@ fn excerpts(
             last.text.push('\n');
         }
         last.end = *no;
-        last.text.push_str(&text);
-        for mut place in places {
-            place.file = redactor.redact(&place.file).into_owned();
+        last.text.push_str(&line.text);
+        for place in places {
             if last.locations.len() < MOST_PLACES && !last.locations.contains(&place) {
                 last.locations.push(place);
             }
         }
     }
-    for excerpt in &mut out {
-        excerpt.text = redactor.redact(&excerpt.text).into_owned();
-    }
+    out.iter_mut().for_each(|excerpt| make_presentable(excerpt, redactor));
     out
+}
+
+/// Takes the secrets out of an excerpt's text and only then shortens its lines: half a secret
+/// would not be recognised.
+pub(super) fn make_presentable(excerpt: &mut Excerpt, redactor: &Redactor) {
+    let lines: Vec<String> =
+        redactor.redact(&excerpt.text).split('\n').map(|line| bounded(line, LINE_CHARS)).collect();
+    excerpt.text = lines.join("\n");
+    for place in &mut excerpt.locations {
+        place.file = redactor.redact(&place.file).into_owned();
+    }
 }

@@ -1,7 +1,7 @@
 //! The running processes, as `/proc` shows them.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
@@ -12,6 +12,8 @@ use crate::model::RunId;
 const PASSES: usize = 200;
 /// Pause between two passes.
 const PAUSE: Duration = Duration::from_millis(10);
+/// How long the kernel may take to end a process that has closed its files.
+const ENDING: Duration = Duration::from_millis(50);
 
 /// One process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,9 +101,20 @@ pub(super) struct Family {
 }
 
 impl Family {
-    /// Kills every process of it until a pass finds none; how many there were.
+    /// Kills every process of it until a pass finds none; how many there were. One that is just
+    /// ending by itself (its files are closed before it is gone) gets a moment, and is not
+    /// counted.
     pub(super) fn kill(&self) -> usize {
-        kill_until_gone(|process| process.group == self.group || process.has_variable(&self.entry))
+        let belongs =
+            |process: &Entry| process.group == self.group || process.has_variable(&self.entry);
+        let deadline = Instant::now() + ENDING;
+        while Entry::all().iter().any(belongs) {
+            if Instant::now() >= deadline {
+                return kill_until_gone(belongs);
+            }
+            std::thread::sleep(PAUSE / 2);
+        }
+        0
     }
 }
 

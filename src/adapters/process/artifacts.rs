@@ -41,6 +41,11 @@ impl ArtifactError {
     pub(super) fn problem(&self) -> ArtifactProblem {
         self.problem
     }
+
+    /// What lies underneath.
+    pub(super) fn into_source(self) -> Option<Box<dyn std::error::Error + Send + Sync>> {
+        Some(Box::new(self.source?))
+    }
 }
 
 fn error(artifact: &Path, problem: ArtifactProblem) -> ArtifactError {

@@ -24,7 +24,7 @@ use super::state::{ReleaseRecord, RunningRecord, State, StateError};
 use crate::model::{Exit, ReleaseId, ReleaseState, RunId};
 
 /// How long an unverified release serves on after its deployer has gone away without a verdict.
-const LEASE_GRACE: Duration = Duration::from_secs(30);
+const LEASE_GRACE: Duration = Duration::from_secs(if cfg!(test) { 4 } else { 30 });
 /// The first pause before a crashed process is started again; doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);

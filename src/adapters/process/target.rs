@@ -2,7 +2,6 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -45,7 +44,7 @@ pub struct ProcessTarget {
     plan: ProcessPlan,
     url: String,
     health: HealthPlan,
-    redactor: Arc<Redactor>,
+    redactor: Redactor,
     launcher: Launcher,
     /// The connection that answers for a release that serves and is not verified.
     lease: Mutex<Option<Control>>,
@@ -59,7 +58,7 @@ impl ProcessTarget {
         plan: &ProcessPlan,
         url: &str,
         health: &HealthPlan,
-        redactor: Arc<Redactor>,
+        redactor: Redactor,
         program: PathBuf,
     ) -> Self {
         Self {
@@ -139,10 +138,7 @@ impl ProcessTarget {
                     let stage = Stage::Rollout;
                     events.send(RunEvent::StepFinished { stage, name: step, ok, detail, elapsed });
                 }
-                Reply::Serving { release } => {
-                    events.send(RunEvent::Switched { release, endpoint: self.endpoint() });
-                    return Ok(release);
-                }
+                Reply::Serving { release } => return Ok(release),
                 Reply::Failed { trouble } => return Err(self.error(trouble, asked)),
                 Reply::Here { .. } | Reply::Restored { .. } | Reply::Done { .. } => {
                     return Err(unreachable(ControlError::NoAnswer(None)));
@@ -249,13 +245,24 @@ impl ProcessTarget {
     }
 }
 
+/// The message, and each cause that lies underneath.
+fn notes(message: &str, source: &Option<Box<dyn std::error::Error + Send + Sync>>) -> Vec<String> {
+    let mut notes = vec![message.to_owned()];
+    let mut cause = source.as_deref().map(|error| error as &dyn std::error::Error);
+    while let Some(error) = cause {
+        notes.push(error.to_string());
+        cause = error.source();
+    }
+    notes
+}
+
 fn target_error(
     message: String,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 ) -> TargetError {
     TargetError {
         kind: TargetErrorKind::Target,
-        evidence: Box::new(Evidence { notes: vec![message.clone()], ..Evidence::default() }),
+        evidence: Box::new(Evidence { notes: notes(&message, &source), ..Evidence::default() }),
         message,
         class: FailureClass::Infrastructure,
         source,
@@ -263,7 +270,8 @@ fn target_error(
 }
 
 fn unreachable(error: ControlError) -> TargetError {
-    target_error(error.to_string(), Some(Box::new(error)))
+    let message = "the supervisor of the process target cannot be used".to_owned();
+    target_error(message, Some(Box::new(error)))
 }
 
 fn cancelled() -> TargetError {
@@ -496,7 +504,7 @@ fn unusable(error: artifacts::ArtifactError) -> TargetError {
         evidence: Box::new(Evidence { notes: vec![message.clone()], ..Evidence::default() }),
         message,
         class,
-        source: Some(Box::new(error)),
+        source: error.into_source(),
     }
 }
 

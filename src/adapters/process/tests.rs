@@ -114,7 +114,7 @@ impl Stand {
             retries: 1,
             backoff: Duration::from_millis(10),
         };
-        let redactor = Arc::new(Redactor::default());
+        let redactor = Redactor::default();
         let program = PROGRAM.clone();
         ProcessTarget::new(self.folder.clone(), &self.plan, &self.url, &health, redactor, program)
             .withhold(["GREENLOOP_TEST_SECRET".into(), STATE.into()])
@@ -450,6 +450,24 @@ async fn a_release_whose_run_died_unverified_gives_way_or_is_taken_up() {
     assert!(notes.len() == 1 && notes[0].contains("serves again"), "{notes:?}");
     assert_eq!(stand.state().active(), Some(first));
     stand.serves("one").await;
+    stand.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unverified_release_without_a_deployer_gives_way_by_itself() {
+    let stand = Stand::new();
+    let first = stand.deploy(&stand.target(), "one").await;
+    let dying = stand.target();
+    let second = stand.roll_out(&dying, "two").await.unwrap().release;
+    drop(dying);
+    stand.serves("two").await;
+    Stand::until(Duration::from_secs(10), "the old one serves again", async || {
+        stand.get("/").await == Some((200, "one".to_owned()))
+    })
+    .await;
+    let state = stand.state();
+    assert_eq!(state.active(), Some(first));
+    assert_eq!(state.get(second).unwrap().state, ReleaseState::Failed);
     stand.end().await;
 }
 

@@ -61,6 +61,20 @@ pub(super) const EPITAPHS: &[Rule] = &[
 ];
 
 pub(super) const RULES: &[Rule] = &[
+    // An annotation with a place was made from a compiler's or a linter's message.
+    Rule {
+        kind: "annotation",
+        needs: &["##[error]", "::error ", "task.logissue"],
+        start: r"^##\[error\]\S+?(?:\(\d+(?:,\d+)?\)|:\d+:\d+): |^::error [^:]*file=|##vso\[task\.logissue [^\]]*type=error[^\]]*sourcepath=|##vso\[task\.logissue [^\]]*sourcepath=[^\]]*type=error",
+        score: 84,
+        share: 2,
+        examples: &[
+            "##[error]src/app.js(3,5): 'x' is not defined",
+            "::error file=app.js,line=1,col=5::no",
+            "##vso[task.logissue type=error;sourcepath=src/app.cs;linenumber=3]no",
+        ],
+        ..Rule::COMPILER
+    },
     Rule {
         kind: "github",
         needs: &["##[error]", "::error"],
@@ -68,10 +82,7 @@ pub(super) const RULES: &[Rule] = &[
         score: 64,
         share: 6,
         body: Body::While(r"^##\[error\]\s", 0),
-        examples: &[
-            "##[error]src/app.ts(3,5): 'x' is not defined",
-            "::error file=app.js,line=1::no",
-        ],
+        examples: &["##[error]No file matched to [**/package-lock.json]", "::error::no"],
         ..Rule::TOOL
     },
     Rule {
@@ -80,7 +91,7 @@ pub(super) const RULES: &[Rule] = &[
         start: r"##vso\[task\.logissue [^\]]*type=error",
         score: 64,
         share: 2,
-        examples: &["##vso[task.logissue type=error;sourcepath=src/app.cs;linenumber=3]no"],
+        examples: &["##vso[task.logissue type=error]no"],
         ..Rule::TOOL
     },
     Rule {

@@ -166,6 +166,8 @@ pub(super) const RULES: &[Rule] = &[
         ],
         start: r#"^(?:ERROR in \S|Failed to compile\.?$|(?u:✘|X) \[ERROR\] |Module not found: |error during build:|\[vite\]: Rollup failed|.*: Module not found: Error)"#,
         body: Body::While(r"^\s+\S|^\S+Error: |^(?:\./|/)\S+|^Module not found|^Error: |^>", 1),
+        key: r"^Module not found|^\S*Error: |Can't resolve|Could not resolve",
+        introduces: true,
         share: 14,
         examples: &[
             "ERROR in ./src/index.js 3:0-24",
@@ -248,7 +250,8 @@ pub(super) const RULES: &[Rule] = &[
         start: r"^npm (?:ERR!|error)(?: |$)",
         unless: r"A complete log of this run|^npm (?:ERR!|error)\s*$|ERR! +/\S+_logs/|code ELIFECYCLE|Exit status|errno \d|Lifecycle script|Failed at the|not a problem with npm|command (?:failed|sh)|workspace |location |path /|signal ",
         body: Body::While(r"^npm (?:ERR!|error)", 0),
-        key: r"code E|ERESOLVE|Missing script|Not Found|notarget|network|reason|Cannot|Could not",
+        key: r"ERESOLVE unable|Missing script|Not Found|notarget|network |reason|Cannot|Could not|^npm (?:ERR!|error) \d{3} ",
+        introduces: true,
         score: 62,
         share: 8,
         verdict: Verdict::Says(Unknown),

@@ -27,7 +27,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         kind: "rspec",
         needs: &["rspec "],
-        start: r"^rspec (?P<name>\S+\.rb(?::\d+|\[[\d:]+\]))(?: # .*)?$",
+        start: r"^rspec \S+\.rb(?::\d+|\[[\d:]+\]) # (?P<name>.*)$",
         score: 66,
         share: 1,
         examples: &["rspec ./spec/cart_spec.rb:12 # Cart adds up"],

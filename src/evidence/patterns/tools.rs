@@ -52,7 +52,7 @@ pub(super) const RULES: &[Rule] = &[
         needs: &[" > ["],
         start: r"^ ?> \[[^\]]*\] ?(?:[A-Z]|https?://|internal|load)",
         body: Body::Until(r"^-{5,}$"),
-        score: 61,
+        score: 57,
         share: 10,
         examples: &[" > [4/5] RUN npm ci:"],
         ..Rule::TOOL

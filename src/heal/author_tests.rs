@@ -30,6 +30,11 @@ fn brief<'a>(failure: &'a Failure, attempts: &'a [Attempt]) -> Brief<'a> {
     }
 }
 
+/// A run is driven on a pool of threads.
+fn sendable<F: Future + Send>(future: F) -> F {
+    future
+}
+
 struct Asked {
     result: Result<(Proposal, Usage), ModelError>,
     model: Arc<Recorded>,
@@ -48,7 +53,7 @@ async fn ask(
     let mut looks = Vec::new();
     let mut on_look = |words: &str| looks.push(words.to_owned());
     let Repository { workspace, head, .. } = &*REPOSITORY;
-    let result = author.propose(brief, workspace, head, refusal, &mut on_look).await;
+    let result = sendable(author.propose(brief, workspace, head, refusal, &mut on_look)).await;
     Asked { result, model, looks }
 }
 

@@ -97,7 +97,7 @@ pub(super) fn target(
                     process,
                     &plan.environment.url,
                     &plan.verification.health,
-                    Arc::new(redactor.clone()),
+                    redactor.clone(),
                     exe,
                 )
                 .withhold(

@@ -71,7 +71,7 @@ impl Session {
             if Some(left.run) != wanted {
                 let target = target.filter(|_| *in_environment);
                 let done =
-                    abandon(workspace, target, left.run, &left.folder, redact(redactor)).await?;
+                    abandon(workspace, target, left.run, &left.folder, || redact(redactor)).await?;
                 notices.push(Notice::Warning(cleaned_up(left, &done)));
             }
         }

@@ -195,7 +195,8 @@ impl From<RecoverError> for CommandError {
             | RecoverError::Replay(_)
             | RecoverError::Workspace(_)
             | RecoverError::Target(_)
-            | RecoverError::Base(_) => Self { cause, ..Self::infrastructure(message) },
+            | RecoverError::Base(_)
+            | RecoverError::Folder(_) => Self { cause, ..Self::infrastructure(message) },
         }
     }
 }

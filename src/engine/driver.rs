@@ -458,6 +458,10 @@ impl Driver {
                     }),
                 )?;
                 self.case.release = Some(deployed.release);
+                self.events.send(RunEvent::Switched {
+                    release: deployed.release,
+                    endpoint: deployed.endpoint.clone(),
+                });
                 self.case.deployed = Some(deployed);
                 Ok(StageOutcome::Passed { gates: Vec::new() })
             }
@@ -945,14 +949,16 @@ impl Driver {
         let healed = reason == StopReason::Verified;
         let run = self.run.header.run;
         let keep = healed && self.run.at_end == WorkTreeAtEnd::Keep;
-        if !keep && self.tip != self.run.header.commit
-            && let Err(error) = self.run.workspace.restore(&self.tip, &self.run.header.commit) {
-                let text = format!(
-                    "the work tree could not be put back as it was: {}",
-                    self.redacted(&advice::chain(&error))
-                );
-                self.events.send(RunEvent::Notice(Notice::Warning(text)));
-            }
+        if !keep
+            && self.tip != self.run.header.commit
+            && let Err(error) = self.run.workspace.restore(&self.tip, &self.run.header.commit)
+        {
+            let text = format!(
+                "the work tree could not be put back as it was: {}",
+                self.redacted(&advice::chain(&error))
+            );
+            self.events.send(RunEvent::Notice(Notice::Warning(text)));
+        }
         let serving = self.serving().await;
         let restored = self.state.restored() == Some(true);
         let branch = (!self.case.patches.is_empty()).then(|| run.branch());

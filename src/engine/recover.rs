@@ -43,6 +43,9 @@ pub enum RecoverError {
     /// The target.
     #[error("the target failed")]
     Target(#[from] TargetError),
+    /// Its folder.
+    #[error("its folder failed")]
+    Folder(#[source] std::io::Error),
     /// It ended as it should.
     #[error("the run has ended ({0}); there is nothing to resume")]
     Ended(String),
@@ -143,7 +146,7 @@ pub async fn abandon(
     target: Option<&dyn Target>,
     run: RunId,
     folder: &Path,
-    redact: Redact,
+    redact: impl Fn() -> Redact,
 ) -> Result<Vec<String>, RecoverError> {
     let mut done = Vec::new();
     let killed = crate::exec::kill_marked(run);
@@ -151,10 +154,14 @@ pub async fn abandon(
         done.push(format!("killed {killed} processes it left behind"));
     }
     let path = folder.join(FILE_NAME);
-    let (writer, records) = match Writer::resume(&path, redact) {
+    let (writer, records) = match Writer::resume(&path, redact()) {
         Ok((writer, records, _torn)) => (Some(writer), records),
-        // It died before its first record: nothing was done yet.
-        Err(AuditError { kind: AuditErrorKind::Empty, .. }) => (None, Vec::new()),
+        // It died before its first record, so it did nothing; its log begins with its end.
+        Err(AuditError { kind: AuditErrorKind::Empty, .. }) => {
+            let torn = folder.join(format!("{FILE_NAME}.torn-0"));
+            std::fs::rename(&path, torn).map_err(RecoverError::Folder)?;
+            (Some(Writer::create(&path, run, redact())?), Vec::new())
+        }
         Err(_) if !path.exists() => (None, Vec::new()),
         Err(error) => return Err(error.into()),
     };
@@ -179,7 +186,8 @@ pub async fn abandon(
     }
     if let Some(writer) = writer.filter(|_| unfinished) {
         let reason = StopReason::Abandoned;
-        let data = json!({"outcome": stop_word(&reason), "reason": reason.to_string(), "did": done});
+        let data =
+            json!({"outcome": stop_word(&reason), "reason": reason.to_string(), "did": done});
         writer.close(&Actor::Machine, data)?;
     }
     Ok(done)

@@ -48,13 +48,21 @@ impl StageContext<'_> {
         }
     }
 
-    /// The log of a part, relative to the run's folder.
+    /// A log for a part, relative to the run's folder; one that no file has yet, because a part
+    /// may run again and two names may differ only in what a file name cannot hold.
     pub(super) fn log_name(&self, stage: Stage, part: &str) -> String {
         let plain: String = part
             .chars()
             .map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' })
             .take(60)
             .collect();
-        format!("stages/{}-{stage}-{plain}.log", self.iteration)
+        let base = format!("stages/{}-{stage}-{plain}", self.iteration);
+        let mut name = format!("{base}.log");
+        let mut nth = 1;
+        while self.folder.join(&name).exists() {
+            nth += 1;
+            name = format!("{base}-{nth}.log");
+        }
+        name
     }
 }

@@ -253,7 +253,11 @@ fn failure_of(
         identity.push(gate.name.clone());
         identity.push(exit.to_string());
         identity.push(extraction.fingerprint.to_string());
-        symptoms.insert(format!("gate {}", gate.name));
+        // The gate's own name only where its output names nothing: it would be common to all
+        // failures of the gate, and hide that one of them is gone.
+        if extraction.symptoms.is_empty() {
+            symptoms.insert(format!("gate {}", gate.name));
+        }
         symptoms.extend(extraction.symptoms.iter().cloned());
         flaky_suspect &= extraction.flaky_suspect;
         let own = class_of(exit, extraction.class);
@@ -302,6 +306,8 @@ fn class_of(exit: &Exit, said: FailureClass) -> FailureClass {
     match (exit, said) {
         (Exit::TimedOut(_), FailureClass::Unknown) => FailureClass::Timeout,
         (Exit::NotStarted(_), _) => FailureClass::Config,
+        // The shell's own: cannot be executed, or not found.
+        (Exit::Code(126 | 127), FailureClass::Unknown) => FailureClass::Config,
         (Exit::Code(_) | Exit::Signal(_) | Exit::TimedOut(_), said) => said,
     }
 }

@@ -5,20 +5,20 @@ use std::process::{Command, Output};
 use std::sync::OnceLock;
 
 /// A git repository in a folder of its own; gone with its value, and its service with it.
-pub struct Repository {
+pub(crate) struct Repository {
     folder: tempfile::TempDir,
 }
 
 /// What the program did.
-pub struct Outcome {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Outcome {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Outcome {
     /// Everything it said, for a failed assertion.
-    pub fn all(&self) -> String {
+    pub(crate) fn all(&self) -> String {
         format!("exit {:?}\n{}\n{}", self.code, self.stdout, self.stderr)
     }
 }
@@ -35,7 +35,7 @@ impl From<Output> for Outcome {
 
 impl Repository {
     /// With these files in its first commit.
-    pub fn new(files: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(files: &[(&str, &str)]) -> Self {
         let repository = Self { folder: tempfile::tempdir().unwrap() };
         repository.git(&["init", "-q", "-b", "main"]);
         for (path, text) in files {
@@ -45,27 +45,27 @@ impl Repository {
         repository
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    pub fn write(&self, path: &str, text: &str) {
+    pub(crate) fn write(&self, path: &str, text: &str) {
         let path = self.path().join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
     }
 
-    pub fn read(&self, path: &str) -> String {
+    pub(crate) fn read(&self, path: &str) -> String {
         std::fs::read_to_string(self.path().join(path)).unwrap()
     }
 
-    pub fn commit(&self, message: &str) {
+    pub(crate) fn commit(&self, message: &str) {
         self.git(&["add", "-A"]);
         self.git(&["commit", "-q", "-m", message]);
     }
 
     /// Runs git and returns what it printed, trimmed.
-    pub fn git(&self, arguments: &[&str]) -> String {
+    pub(crate) fn git(&self, arguments: &[&str]) -> String {
         let output = Command::new("git")
             .args(["-c", "user.name=t", "-c", "user.email=t@localhost"])
             .args(arguments)
@@ -82,7 +82,7 @@ impl Repository {
     }
 
     /// The program in this repository, with no model, no pipeline and no terminal.
-    pub fn greenloop(&self) -> Command {
+    pub(crate) fn greenloop(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_greenloop"));
         command.current_dir(self.path());
         for name in [
@@ -100,12 +100,12 @@ impl Repository {
     }
 
     /// Runs the program to its end.
-    pub fn run(&self, arguments: &[&str]) -> Outcome {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Outcome {
         self.greenloop().args(arguments).output().unwrap().into()
     }
 
     /// The only run's folder, or the newest.
-    pub fn run_folder(&self) -> PathBuf {
+    pub(crate) fn run_folder(&self) -> PathBuf {
         let mut folders: Vec<PathBuf> = std::fs::read_dir(self.path().join("logs/runs"))
             .unwrap()
             .flatten()
@@ -126,7 +126,7 @@ impl Drop for Repository {
 }
 
 /// Processes whose command line or working folder lies in `folder`.
-pub fn pids_mentioning(folder: &Path) -> Vec<u32> {
+pub(crate) fn pids_mentioning(folder: &Path) -> Vec<u32> {
     let needle = folder.as_os_str().as_encoded_bytes();
     let holds = |bytes: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
     std::fs::read_dir("/proc")
@@ -144,12 +144,12 @@ pub fn pids_mentioning(folder: &Path) -> Vec<u32> {
 }
 
 /// A free loopback port.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// The page service, built once for all tests.
-pub fn page_service() -> &'static Path {
+pub(crate) fn page_service() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
@@ -167,7 +167,7 @@ pub fn page_service() -> &'static Path {
 
 /// A repository that deploys the page service: gates over `page.txt`, smoke tests that want
 /// `want` in the page, and agents that answer from `transcript.jsonl`.
-pub fn deployable(port: u16, page: &str, want: &str, transcript: &str) -> Repository {
+pub(crate) fn deployable(port: u16, page: &str, want: &str, transcript: &str) -> Repository {
     let config = format!(
         r#"environments:
   local:
@@ -219,7 +219,7 @@ agents:
 }
 
 /// A GET over a plain socket: status and body, or `None` when nobody answers.
-pub fn get(port: u16, path: &str) -> Option<(u16, String)> {
+pub(crate) fn get(port: u16, path: &str) -> Option<(u16, String)> {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
     stream.set_read_timeout(Some(std::time::Duration::from_secs(5))).ok()?;

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use crate::repository::{deployable, free_port, get};
 
-pub const FIX_SPELLING: &str = r#"{"role":"author","answer":"The word is misspelt.\n\npage.txt\n```\n<<<<<<< SEARCH\nteh page\n=======\nthe page\n>>>>>>> REPLACE\n```\n"}"#;
-pub const FIX_CONTENT: &str = r#"{"role":"author","answer":"The greeting is missing.\n\npage.txt\n```\n<<<<<<< SEARCH\nthe page\n=======\nthe page: hello\n>>>>>>> REPLACE\n```\n"}"#;
-pub const APPROVE: &str = r#"{"role":"reviewer","answer":"{\"verdict\":\"approve\",\"risk\":\"low\",\"reason\":\"right\",\"suggestion\":null}"}"#;
+pub(crate) const FIX_SPELLING: &str = r#"{"role":"author","answer":"The word is misspelt.\n\npage.txt\n```\n<<<<<<< SEARCH\nteh page\n=======\nthe page\n>>>>>>> REPLACE\n```\n"}"#;
+pub(crate) const FIX_CONTENT: &str = r#"{"role":"author","answer":"The greeting is missing.\n\npage.txt\n```\n<<<<<<< SEARCH\nthe page\n=======\nthe page: hello\n>>>>>>> REPLACE\n```\n"}"#;
+pub(crate) const APPROVE: &str = r#"{"role":"reviewer","answer":"{\"verdict\":\"approve\",\"risk\":\"low\",\"reason\":\"right\",\"suggestion\":null}"}"#;
 
 fn transcript() -> String {
     [FIX_SPELLING, APPROVE, FIX_CONTENT, APPROVE].join("\n") + "\n"

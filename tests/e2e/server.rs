@@ -8,7 +8,7 @@ use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
 /// What the server answers as the author, in order; the last one again and again. As the
 /// reviewer it answers `review`.
-pub struct ModelServer {
+pub(crate) struct ModelServer {
     server: MockServer,
     seen: Arc<Mutex<Vec<Value>>>,
 }
@@ -74,12 +74,12 @@ impl Respond for Script {
     }
 }
 
-pub const APPROVE: &str =
+pub(crate) const APPROVE: &str =
     r#"{"verdict": "approve", "risk": "low", "reason": "minimal and correct", "suggestion": null}"#;
-pub const REJECT: &str = r#"{"verdict": "reject", "risk": "high", "reason": "masks the error", "suggestion": "mend the cause"}"#;
+pub(crate) const REJECT: &str = r#"{"verdict": "reject", "risk": "high", "reason": "masks the error", "suggestion": "mend the cause"}"#;
 
 impl ModelServer {
-    pub async fn start(answers: &[&str], review: &str) -> Self {
+    pub(crate) async fn start(answers: &[&str], review: &str) -> Self {
         let server = MockServer::start().await;
         let seen = Arc::new(Mutex::new(Vec::new()));
         Mock::given(method("POST"))
@@ -95,17 +95,17 @@ impl ModelServer {
         Self { server, seen }
     }
 
-    pub fn base_url(&self) -> String {
+    pub(crate) fn base_url(&self) -> String {
         format!("{}/v1", self.server.uri())
     }
 
     /// The requests made to the author.
-    pub fn author_requests(&self) -> Vec<Value> {
+    pub(crate) fn author_requests(&self) -> Vec<Value> {
         self.seen.lock().unwrap().iter().filter(|b| !is_review(b)).cloned().collect()
     }
 
     /// The requests made to the reviewer.
-    pub fn reviewer_requests(&self) -> Vec<Value> {
+    pub(crate) fn reviewer_requests(&self) -> Vec<Value> {
         self.seen.lock().unwrap().iter().filter(|b| is_review(b)).cloned().collect()
     }
 }

@@ -269,7 +269,6 @@ fn failure_of(
     let mut class = FailureClass::Unknown;
     let (mut name, mut headline) = (String::new(), String::new());
     for trouble in troubles {
-        symptoms.insert(format!("smoke {}", trouble.name));
         identity.push(trouble.name.clone());
         flaky_suspect &= trouble.flaky_suspect;
         if headline.is_empty() {
@@ -282,12 +281,17 @@ fn failure_of(
             }
         }
         if let Some(exchange) = trouble.http {
-            identity.push(normalise(&exchange.complaint));
+            let complaint = normalise(&exchange.complaint);
+            symptoms.insert(format!("{}: {complaint}", trouble.name));
+            identity.push(complaint);
             evidence.http.push(exchange);
         }
         if let Some((exit, command, log, extraction)) = trouble.script {
             identity.push(exit.to_string());
             identity.push(extraction.fingerprint.to_string());
+            if extraction.symptoms.is_empty() {
+                symptoms.insert(format!("script {}", trouble.name));
+            }
             symptoms.extend(extraction.symptoms);
             evidence.excerpts.extend(extraction.excerpts);
             evidence.failing_tests.extend(extraction.failing_tests);

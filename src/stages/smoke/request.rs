@@ -65,7 +65,12 @@ impl Cookies {
 
 impl<'a> Caller<'a> {
     pub(super) fn new(base: &str, redactor: &'a Redactor) -> Result<Self, Complaint> {
-        let client = reqwest::Client::builder()
+        let mut builder = reqwest::Client::builder();
+        if is_loopback(base) {
+            // A proxy cannot reach what serves on this machine.
+            builder = builder.no_proxy();
+        }
+        let client = builder
             // A redirect is an answer to be judged, not a way to another server.
             .redirect(reqwest::redirect::Policy::none())
             .user_agent(concat!("greenloop/", env!("CARGO_PKG_VERSION")))
@@ -155,6 +160,16 @@ impl<'a> Caller<'a> {
                 Err(complain(Some(status), shown, complaint, FailureClass::Code, flaky))
             }
         }
+    }
+}
+
+fn is_loopback(base: &str) -> bool {
+    let Ok(url) = url::Url::parse(base) else { return false };
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
     }
 }
 

@@ -36,11 +36,14 @@ pub fn audit_log(root: &Path, run: &str) -> Result<PathBuf, AppError> {
     }
 }
 
-/// Makes the run's folder and keeps it out of `git status`.
-pub(super) fn prepare(workspace: &Workspace, run: RunId) -> Result<PathBuf, AppError> {
+/// The folder of a run.
+pub(super) fn of_run(workspace: &Workspace, run: RunId) -> PathBuf {
+    runs_folder(workspace.root()).join(run.to_string())
+}
+
+/// Makes a run's folder and keeps it out of `git status`.
+pub(super) fn prepare(workspace: &Workspace, folder: &Path) -> Result<(), AppError> {
     workspace.exclude(&OWN_FILES)?;
-    let folder = runs_folder(workspace.root()).join(run.to_string());
     std::fs::create_dir_all(folder.join("stages"))
-        .map_err(|source| AppError::Folder { path: folder.clone(), source })?;
-    Ok(folder)
+        .map_err(|source| AppError::Folder { path: folder.to_owned(), source })
 }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{AppError, folder};
 use crate::apply::Workspace;
-use crate::audit::Writer;
+use crate::audit::{self, Writer};
 use crate::engine::claim::{Claim, Holder};
 use crate::engine::driver::{Assembly, Continuation, drive};
 use crate::engine::recover::{abandon, resume};
@@ -75,30 +75,14 @@ impl Session {
                 notices.push(Notice::Warning(cleaned_up(left, &done)));
             }
         }
-        let (run, run_folder, audit, continuation, base) = match wanted {
-            Some(run) => {
-                let run_folder = folder::runs_folder(workspace.root()).join(run.to_string());
-                if !run_folder.join("audit.jsonl").is_file() {
-                    return Err(AppError::NoSuchRun { run: run.to_string() });
-                }
-                let (audit, continuation, base, done) =
-                    resume(workspace, target, run, &run_folder, redact(redactor)).await?;
-                for text in done {
-                    notices.push(Notice::Info(format!("resumed: {text}")));
-                }
-                (run, run_folder, audit, Some(continuation), base)
-            }
-            None => {
-                if writes {
-                    workspace.ensure_clean()?;
-                }
-                let run = RunId::generate();
-                let run_folder = folder::prepare(workspace, run)?;
-                let path = run_folder.join("audit.jsonl");
-                let audit = Writer::create(&path, run, redact(redactor))?;
-                (run, run_folder, audit, None, workspace.head()?.commit)
-            }
-        };
+        if wanted.is_none() && writes {
+            workspace.ensure_clean()?;
+        }
+        let run = wanted.unwrap_or_else(RunId::generate);
+        let run_folder = folder::of_run(workspace, run);
+        if wanted.is_some() && !run_folder.join(audit::FILE_NAME).is_file() {
+            return Err(AppError::NoSuchRun { run: run.to_string() });
+        }
         let holder = Holder {
             run,
             pid: std::process::id(),
@@ -106,9 +90,21 @@ impl Session {
             title,
             folder: run_folder.clone(),
         };
+        // Before the first trace of the run itself: from here on, whoever comes next finds it.
         for claim in &claims {
             claim.sign(&holder)?;
         }
+        let (audit, continuation, base) = if wanted.is_some() {
+            let (audit, continuation, base, done) =
+                resume(workspace, target, run, &run_folder, redact(redactor)).await?;
+            notices.extend(done.into_iter().map(|text| Notice::Info(format!("resumed: {text}"))));
+            (audit, Some(continuation), base)
+        } else {
+            folder::prepare(workspace, &run_folder)?;
+            let path = run_folder.join(audit::FILE_NAME);
+            let audit = Writer::create(&path, run, redact(redactor))?;
+            (audit, None, workspace.head()?.commit)
+        };
         Ok(Self { run, folder: run_folder, base, claims, audit, continuation, notices })
     }
 

@@ -11,12 +11,14 @@ use std::time::{Duration, SystemTime};
 use git2::build::CheckoutBuilder;
 use tempfile::TempDir;
 
-use super::workspace::{changed_paths, find_commit, is_filtered, names};
+use super::workspace::{changed_paths, commit_id, find_commit, is_filtered, names};
 use super::{Workspace, WorkspaceError, WorkspaceErrorKind};
 use crate::model::{CommitId, RepoPath};
 
 /// Drafts this old were left by a process that died.
 const STALE_DRAFT: Duration = Duration::from_secs(3_600);
+/// Commits of one run: its iterations are far fewer.
+const LONGEST_CHAIN: usize = 1_000;
 const DRAFT_PREFIX: &str = "checkout-";
 
 /// Files as a commit has them.
@@ -56,14 +58,15 @@ impl Workspace {
         Ok(())
     }
 
-    /// Writes every path that differs between the two commits back from `to`, and says which
+    /// Writes every path that the commits between the two change back from `to`, and says which
     /// they are.
     ///
     /// # Errors
-    /// `InTheWay` when one of them is neither as `from` nor as `to` has it: nothing was written.
+    /// `InTheWay` when one of them is as none of those commits has it: nothing was written.
     pub fn restore(&self, from: &CommitId, to: &CommitId) -> Result<Vec<RepoPath>, WorkspaceError> {
-        let paths = self.differing(from, to)?;
-        let foreign = self.not_as(&paths, &[Version::of(from), Version::of(to)])?;
+        let (paths, chain) = self.span(from, to)?;
+        let versions: Vec<Version<'_>> = chain.iter().map(Version::of).collect();
+        let foreign = self.not_as(&paths, &versions)?;
         if !foreign.is_empty() {
             let context = format!(
                 "{} changed since, and would be overwritten",
@@ -77,14 +80,15 @@ impl Workspace {
     }
 
     /// Whether every difference of the work tree from HEAD is explained by `base..tip`: a path
-    /// that differs is one of theirs, and is as one of the two commits has it. The index must
-    /// not differ.
+    /// that differs is one of theirs, and is as one of those commits has it. A process that
+    /// died between moving the branch and writing the files leaves them as the commit before
+    /// the tip has them, so the two ends are not enough. The index must not differ.
     ///
     /// # Errors
     /// When the work tree cannot be compared.
     pub fn ours(&self, base: &CommitId, tip: &CommitId) -> Result<bool, WorkspaceError> {
         let repo = self.repo()?;
-        let paths = self.differing(base, tip)?;
+        let (paths, chain) = self.span(base, tip)?;
         for (path, status) in changed_paths(&repo)? {
             let staged = status.is_index_new()
                 || status.is_index_modified()
@@ -96,7 +100,49 @@ impl Workspace {
                 return Ok(false);
             }
         }
-        Ok(self.not_as(&paths, &[Version::of(base), Version::of(tip)])?.is_empty())
+        let versions: Vec<Version<'_>> = chain.iter().map(Version::of).collect();
+        Ok(self.not_as(&paths, &versions)?.is_empty())
+    }
+
+    /// The commits from one to the other along first parents, whichever is the older, and every
+    /// path that one of them changes, sorted. Two commits of which neither is the other's
+    /// ancestor stand for themselves.
+    fn span(
+        &self,
+        a: &CommitId,
+        b: &CommitId,
+    ) -> Result<(Vec<RepoPath>, Vec<CommitId>), WorkspaceError> {
+        let chain = match self.ancestry(a, b)? {
+            Some(chain) => chain,
+            None => self.ancestry(b, a)?.unwrap_or_else(|| vec![a.clone(), b.clone()]),
+        };
+        let mut paths = Vec::new();
+        for pair in chain.windows(2) {
+            paths.extend(self.differing(&pair[0], &pair[1])?);
+        }
+        paths.sort_unstable();
+        paths.dedup();
+        Ok((paths, chain))
+    }
+
+    /// From `young` back to `old` along first parents; `None` when `old` does not come.
+    fn ancestry(
+        &self,
+        young: &CommitId,
+        old: &CommitId,
+    ) -> Result<Option<Vec<CommitId>>, WorkspaceError> {
+        let repo = self.repo()?;
+        let mut chain = vec![young.clone()];
+        let mut at = find_commit(&repo, young)?;
+        while chain.last() != Some(old) {
+            if chain.len() > LONGEST_CHAIN {
+                return Ok(None);
+            }
+            let Ok(parent) = at.parent(0) else { return Ok(None) };
+            chain.push(commit_id(parent.id())?);
+            at = parent;
+        }
+        Ok(Some(chain))
     }
 
     /// The paths that differ between two commits, sorted.

@@ -32,7 +32,7 @@ const VOLATILE: &[(&str, &str)] = &[
     ),
     (r"/\.tmp[A-Za-z0-9]{6}\b", "/<tmp>"),
     (r"/(?:builds|home/runner/work|github/workspace|__w|home/vsts/work/\d+)/", "/<work>/"),
-    (r"\bsha(?:256|512|1):[0-9a-f]{8,}\b", "<hash>"),
+    (r"\bsha(?:256|512|1):[0-9a-f]{8,}\b", "#"),
     (r"@[0-9a-f]{4,16}\b", "@<address>"),
     (r"\b\d+(?:[.,]\d+)?\s?%", "<percent>"),
     (r"(?i)\b\d+(?:[.,]\d+)?\s?(?:[kmgt]i?b|bytes?)(?:/s)?\b", "<size>"),
@@ -63,7 +63,7 @@ pub fn normalise(line: &str) -> String {
     numbers_and_hashes(&String::from_utf8_lossy(&text))
 }
 
-/// Puts `#` for numbers that stand alone and `<hash>` for words that look like digests, and one
+/// Puts `#` for numbers that stand alone and for words that look like digests, and one
 /// blank for every run of them.
 fn numbers_and_hashes(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -75,12 +75,12 @@ fn numbers_and_hashes(text: &str) -> String {
         }
         let digits = word.bytes().filter(u8::is_ascii_digit).count();
         let hex = word.bytes().all(|b| b.is_ascii_hexdigit());
-        if digits == word.len() {
-            out.push('#');
-        } else if hex && word.len() >= 7 && digits > 0
+        // One sign for both: a digest may happen to have no letter in it.
+        if digits == word.len()
+            || hex && word.len() >= 7 && digits > 0
             || word.len() >= 20 && digits >= 4 && word.bytes().any(|b| b.is_ascii_alphabetic())
         {
-            out.push_str("<hash>");
+            out.push('#');
         } else {
             out.push_str(word);
         }
@@ -162,6 +162,7 @@ mod tests {
             ("at /tmp/abc123/x.txt", "at /tmp/zzz/x.txt"),
             ("at /var/folders/ab/cd12/T/x1/y", "at /var/folders/zz/ef/T/x2/y"),
             ("commit 3f2a1bc9 failed", "commit 99ffee12 failed"),
+            ("commit 00000000 failed", "commit 99ffee12 failed"),
             ("id 123e4567-e89b-12d3-a456-426614174000", "id 00000000-0000-4000-8000-000000000001"),
             ("src/a.rs:12:5: no", "src/a.rs:120:50: no"),
             ("thread 'x' (4711) panicked", "thread 'x' (8) panicked"),

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{LazyLock, OnceLock};
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use aho_corasick::automaton::Automaton;
+use aho_corasick::dfa::DFA;
+use aho_corasick::{Anchored, MatchKind};
 use regex::bytes::{Regex, RegexBuilder};
 
 use super::patterns;
@@ -301,7 +303,7 @@ impl Rows {
 /// start a block there.
 pub(super) struct RuleSet {
     rows: Vec<Compiled>,
-    literals: Option<AhoCorasick>,
+    literals: Option<DFA>,
     of_literal: Vec<Rows>,
 }
 
@@ -320,10 +322,11 @@ impl RuleSet {
                 literals.entry(need.to_ascii_lowercase()).or_default().insert(i);
             }
         }
-        let automaton = AhoCorasick::builder()
+        let automaton = DFA::builder()
             .ascii_case_insensitive(true)
             .match_kind(MatchKind::Standard)
-            .kind(Some(AhoCorasickKind::DFA))
+            // With so many literals it finds a place to stop at every few bytes.
+            .prefilter(false)
             .build(literals.keys())
             .ok();
         Self { rows, literals: automaton, of_literal: literals.into_values().collect() }
@@ -332,10 +335,17 @@ impl RuleSet {
     /// The rows that could start a block on this line: nearly always none.
     pub(super) fn candidates(&self, raw: &[u8]) -> Rows {
         let mut rows = Rows::default();
-        if let Some(literals) = &self.literals {
-            for found in literals.find_overlapping_iter(raw) {
-                if let Some(of) = self.of_literal.get(found.pattern().as_usize()) {
-                    rows.union(of);
+        let Some(literals) = &self.literals else { return rows };
+        let Ok(mut state) = literals.start_state(Anchored::No) else { return rows };
+        // The automaton's own search for overlapping matches takes a third longer.
+        for byte in raw {
+            state = literals.next_state(Anchored::No, state, *byte);
+            if literals.is_special(state) && literals.is_match(state) {
+                for i in 0..literals.match_len(state) {
+                    let literal = literals.match_pattern(state, i).as_usize();
+                    if let Some(of) = self.of_literal.get(literal) {
+                        rows.union(of);
+                    }
                 }
             }
         }
@@ -345,18 +355,15 @@ impl RuleSet {
     /// The first of these rows that the line starts. A line with a level in brackets is also
     /// tried without it.
     pub(super) fn start(&self, rows: Rows, text: &str) -> Option<(&Compiled, usize)> {
-        if rows.is_empty() || is_dull(text) || is_noise(text) {
-            return None;
-        }
         let soft = patterns::level_len(text);
-        rows.iter().filter_map(|row| self.rows.get(row)).find_map(|row| {
+        let started = rows.iter().filter_map(|row| self.rows.get(row)).find_map(|row| {
             if row.starts(text) {
                 return Some((row, 0));
             }
-            let rest =
-                (soft > 0 && row.rule.score >= PARTICULAR).then(|| text.get(soft..)).flatten()?;
-            row.starts(rest).then_some((row, soft))
-        })
+            let rest = (soft > 0 && row.rule.score >= PARTICULAR).then(|| text.get(soft..));
+            row.starts(rest.flatten()?).then_some((row, soft))
+        });
+        started.filter(|_| !is_dull(text) && !is_noise(text))
     }
 
     /// All rows, for the tests of the tables.

@@ -6,7 +6,7 @@ use crate::model::FailureClass::Code;
 pub(super) const RULES: &[Rule] = &[
     Rule {
         kind: "msbuild",
-        needs: &["error "],
+        needs: &[": error ", ": fatal error "],
         start: r"^\s*(?:\d+>)?[^\s(:][^(]*\(\d+(?:,\d+)*\)\s?: (?:fatal )?error [A-Z]+\d+: ",
         share: 2,
         examples: &[
@@ -17,7 +17,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         kind: "msbuild",
-        needs: &["error "],
+        needs: &[": error ", ": fatal error "],
         start: r"^\s*(?:\d+>)?(?:MSBUILD|CSC|LINK|\S+\.(?:\w*proj|sln|targets|obj|lib)(?:\(\d+(?:,\d+)?\))?)\s?: (?:fatal )?error [A-Z]+\d+: ",
         score: 80,
         share: 3,

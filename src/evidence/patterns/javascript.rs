@@ -189,7 +189,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         kind: "exception",
-        needs: &["error: ", "error [", "exception: ", "errors: ", "error\n"],
+        needs: &["error: ", "error [", "exception: "],
         start: r"^(?:Uncaught |\[?Unhandled ?Rejection\]?:? |Unhandled exception\. |\* )?[A-Z][\w$]*(?:Error|Exception)(?: \[[A-Z_]+\])?: \S",
         lead: r"^\s*\^|^$|^\S+:\d+$|^\s+\S|^node:internal",
         before: 6,

@@ -117,7 +117,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         kind: "gradle",
-        needs: &["> task :"],
+        needs: &[" failed"],
         start: r"^> Task :\S+ FAILED$",
         body: Body::While(r"^(?u:w|e): \S", 0),
         share: 1,

@@ -93,12 +93,13 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         kind: "phpunit",
-        needs: &["::test"],
-        start: r"^\d+\) (?P<name>[\w\\]+::test\w*)",
-        body: Body::Until(r"^\d+\) |^(?:FAILURES|ERRORS)!|^--$"),
-        key: r"^Failed asserting|^\S+\.php:\d+|^[-+@]",
-        share: 14,
-        examples: &["1) Tests\\CartTest::testAddsUp"],
+        needs: &["there was ", "there were "],
+        start: r"^There (?:was|were) \d+ (?:failure|error)s?:$",
+        body: Body::Until(r"^(?:FAILURES|ERRORS)!|^--$"),
+        item: r"^\d+\) ([\w\\]+::\w+)",
+        key: r"^\d+\) |^Failed asserting|^[\w\\]*(?:Error|Exception): |^\S+\.php:\d+",
+        share: 20,
+        examples: &["There was 1 failure:", "There were 2 errors:"],
         ..Rule::TEST
     },
     Rule {

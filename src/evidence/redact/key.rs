@@ -1,5 +1,7 @@
 //! Private keys printed over several lines.
 
+use std::sync::LazyLock;
+
 use memchr::memmem;
 
 /// A key of more lines has lost its end.
@@ -52,7 +54,10 @@ impl KeyState {
 }
 
 fn begin(line: &[u8]) -> Option<usize> {
-    let at = memmem::find(line, b"-----BEGIN ")?;
+    // Every line of every log comes by here.
+    static BEGIN: LazyLock<memmem::Finder<'static>> =
+        LazyLock::new(|| memmem::Finder::new("-----BEGIN "));
+    let at = BEGIN.find(line)?;
     memmem::find(line.get(at..)?, b"PRIVATE KEY")?;
     Some(at)
 }

@@ -3,7 +3,9 @@
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use aho_corasick::AhoCorasick;
+use aho_corasick::Anchored;
+use aho_corasick::automaton::Automaton;
+use aho_corasick::dfa::DFA;
 use regex::bytes::{Captures, Regex};
 
 use super::super::rule::compile;
@@ -145,7 +147,7 @@ const SHAPES: &[Shape] = &[
 ];
 
 struct Table {
-    literals: Option<AhoCorasick>,
+    literals: Option<DFA>,
     of_literal: Vec<usize>,
     shapes: Vec<(Option<Regex>, &'static Shape)>,
 }
@@ -159,8 +161,9 @@ pub(super) fn spans(text: &[u8]) -> Vec<Range<usize>> {
             .flat_map(|(i, shape)| shape.needs.iter().map(move |need| (*need, i)))
             .collect();
         Table {
-            literals: AhoCorasick::builder()
+            literals: DFA::builder()
                 .ascii_case_insensitive(true)
+                .prefilter(false)
                 .build(literals.iter().map(|(need, _)| need))
                 .ok(),
             of_literal: literals.iter().map(|(_, i)| *i).collect(),
@@ -170,9 +173,15 @@ pub(super) fn spans(text: &[u8]) -> Vec<Range<usize>> {
     let table = &*TABLE;
     let mut wanted = 0u64;
     if let Some(literals) = &table.literals {
-        for found in literals.find_overlapping_iter(text) {
-            if let Some(shape) = table.of_literal.get(found.pattern().as_usize()) {
-                wanted |= 1 << shape;
+        let Ok(mut state) = literals.start_state(Anchored::No) else { return Vec::new() };
+        // The automaton's own search for overlapping matches takes a third longer.
+        for byte in text {
+            state = literals.next_state(Anchored::No, state, *byte);
+            if literals.is_special(state) && literals.is_match(state) {
+                for i in 0..literals.match_len(state) {
+                    let literal = literals.match_pattern(state, i).as_usize();
+                    wanted |= table.of_literal.get(literal).map_or(0, |shape| 1u64 << shape);
+                }
             }
         }
     }

@@ -8,7 +8,7 @@ use super::fold::{Family, fold, plain, trim_end};
 use super::haystack::{Form, Haystack};
 use super::indentation::Shift;
 use super::ladder::{Place, Rung, Step};
-use super::lines::is_blank;
+use super::lines::{indent, is_blank};
 
 /// Why added lines cannot be dressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,10 +26,62 @@ pub(super) fn dress(
     steps: &[Step],
     place: &Place,
 ) -> Result<Vec<Vec<u8>>, Undressable> {
-    let exact = place.rung == Rung::Plain(Form::Exact);
     let pairs = pairs(file, lines, steps);
-    let suffix = if exact { Vec::new() } else { extra_suffix(&pairs) };
-    let folds = if exact { Vec::new() } else { folded_families(&pairs) };
+    // Kept lines of a diff may have lost their leading space, or have one too many: when nothing
+    // else tells the shift, it may be off by one, and the outcome has to look like the file.
+    let unsure = !pairs.iter().any(|pair| !lines[pair.at].after_space);
+    match place.rung {
+        Rung::Plain(_) => dressed(file, lines, &pairs, place, &Shift::None),
+        Rung::ContextSpace(_) if unsure => {
+            let shifted = off_by_one(&pairs);
+            std::iter::once(Shift::None)
+                .chain(shifted)
+                .map(|shift| dressed(file, lines, &pairs, place, &shift))
+                .find(|texts| texts.as_ref().is_ok_and(|texts| are_usual(file, texts)))
+                .unwrap_or(Err(Undressable::Indentation))
+        }
+        Rung::Shifted | Rung::Collapsed | Rung::BlankLines(_)
+            if unsure && place.shift != Shift::None =>
+        {
+            dressed(file, lines, &pairs, place, &place.shift).and_then(|texts| {
+                if are_usual(file, &texts) { Ok(texts) } else { Err(Undressable::Indentation) }
+            })
+        }
+        Rung::ContextSpace(_)
+        | Rung::Shifted
+        | Rung::Collapsed
+        | Rung::BlankLines(_)
+        | Rung::BeyondTheFile => dressed(file, lines, &pairs, place, &place.shift),
+    }
+}
+
+/// The space that all kept lines have too much, or lack.
+fn off_by_one(pairs: &[Pair<'_>]) -> Option<Shift> {
+    let lacks = |pair: &Pair<'_>| pair.file.strip_prefix(b" ") == Some(pair.answer);
+    let exceeds = |pair: &Pair<'_>| pair.answer.strip_prefix(b" ") == Some(pair.file);
+    if pairs.iter().all(lacks) {
+        Some(Shift::More(b" ".to_vec()))
+    } else if pairs.iter().all(exceeds) {
+        Some(Shift::Less(b" ".to_vec()))
+    } else {
+        None
+    }
+}
+
+fn are_usual(file: &Haystack<'_>, texts: &[Vec<u8>]) -> bool {
+    texts.iter().all(|text| is_blank(text) || is_usual(file, indent(text)))
+}
+
+fn dressed(
+    file: &Haystack<'_>,
+    lines: &[HunkLine],
+    pairs: &[Pair<'_>],
+    place: &Place,
+    shift: &Shift,
+) -> Result<Vec<Vec<u8>>, Undressable> {
+    let exact = place.rung == Rung::Plain(Form::Exact);
+    let suffix = if exact { Vec::new() } else { extra_suffix(pairs) };
+    let folds = if exact { Vec::new() } else { folded_families(pairs) };
     let partners = partners(lines);
     let mut dressed = Vec::new();
     for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.fate == Fate::Add) {
@@ -41,9 +93,8 @@ pub(super) fn dress(
             .get(&at)
             .and_then(|removed| pairs.binary_search_by_key(removed, |pair| pair.at).ok())
             .and_then(|position| pairs.get(position));
-        let text =
-            if exact { text.to_vec() } else { reworded(text, partner, &folds, &place.shift)? };
-        if contains_replacement(&text) && contains_replacement(&line.text) && !is_utf8(file) {
+        let text = if exact { text.to_vec() } else { reworded(text, partner, &folds, shift)? };
+        if contains_replacement(&text) && !knows_replacement(file) {
             return Err(Undressable::NotUtf8);
         }
         dressed.push(text);
@@ -51,12 +102,21 @@ pub(super) fn dress(
     Ok(dressed)
 }
 
+/// Whether the file indents so: a line of it does, or its shallowest indentation is a part of it.
+fn is_usual(file: &Haystack<'_>, wanted: &[u8]) -> bool {
+    let indents =
+        || file.file.lines.iter().filter(|line| !is_blank(line.text)).map(|line| indent(line.text));
+    let unit = indents().map(<[u8]>::len).filter(|width| *width > 0).min().unwrap_or(1);
+    indents().any(|known| known == wanted) || (unit > 1 && wanted.len().is_multiple_of(unit))
+}
+
 fn contains_replacement(text: &[u8]) -> bool {
     memchr::memmem::find(text, "\u{fffd}".as_bytes()).is_some()
 }
 
-fn is_utf8(file: &Haystack<'_>) -> bool {
-    file.file.lines.iter().all(|line| std::str::from_utf8(line.text).is_ok())
+/// Whether the file itself has the character that stands for bytes that are not UTF-8.
+fn knows_replacement(file: &Haystack<'_>) -> bool {
+    file.file.lines.iter().any(|line| contains_replacement(line.text))
 }
 
 /// An old line of the hunk and the file's.
@@ -222,12 +282,12 @@ fn reworded(
     folds: &[Family],
     shift: &Shift,
 ) -> Result<Vec<u8>, Undressable> {
-    let (indent, body) = text.split_at(lead(text));
+    let (white, body) = text.split_at(lead(text));
     if body.is_empty() {
         return Ok(text.to_vec());
     }
-    let indent = flattened(&units(indent), folds);
-    let indent = shift.apply(&indent).ok_or(Undressable::Indentation)?;
+    let white = flattened(&units(white), folds);
+    let white = shift.apply(&white).ok_or(Undressable::Indentation)?;
     let body_units = units(body);
     let body = match partner {
         Some(pair) if !(pair.answer.is_ascii() && pair.file.is_ascii()) => {
@@ -241,7 +301,7 @@ fn reworded(
         }
         Some(_) | None => flattened(&body_units, folds),
     };
-    Ok([indent, body].concat())
+    Ok([white, body].concat())
 }
 
 fn flattened(units: &[Unit], folds: &[Family]) -> Vec<u8> {

@@ -16,7 +16,7 @@ use super::edit::{Action, Fate, FileEdit, Hunk, NewContent};
 use super::fence::Fence;
 use super::refusal::{Finding, RefusalKind};
 use super::scan::Scan;
-use super::unified::{Body, hunk_header};
+use super::unified::{Body, hunk_header, left_behind};
 use super::written_path::WrittenPath;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +93,16 @@ pub(super) fn read<'a>(
         };
         at = next;
     }
+    if let Some(line) = left_behind(scan.lines, at, fence.is_some()) {
+        return Err(malformed(
+            start,
+            format!(
+                "it is unclear where it ends: line {} may be of it or not; end it with \
+                 `*** End Patch`, and put a space before every kept line",
+                line + 1
+            ),
+        ));
+    }
     scan.take(start, at);
     Ok(at)
 }
@@ -114,13 +124,14 @@ fn part_end(scan: &Scan<'_>, start: usize, fence: Option<&Fence<'_>>) -> usize {
             Some(Directive::EndOfFile) | None => false,
             Some(_) => true,
         };
-        let closed = fence.is_some_and(|fence| fence.is_closed_by(line));
+        // A bare fence before the envelope's last line is a line of a Markdown file.
+        let closed = fence.is_some_and(|fence| fence.is_closed_by(line)) && !goes_on(scan, at);
         let prose = fence.is_none()
             && line.trim().is_empty()
             && scan.line(at + 1).is_none_or(|next| {
                 !next.trim().is_empty()
                     && !next.starts_with(['+', '-', ' ', '@', '*', '\t'])
-                    && !envelope_goes_on(scan, at + 1)
+                    && !goes_on(scan, at + 1)
             });
         if ends || closed || prose {
             break;
@@ -130,8 +141,12 @@ fn part_end(scan: &Scan<'_>, start: usize, fence: Option<&Fence<'_>>) -> usize {
     at
 }
 
-fn envelope_goes_on(scan: &Scan<'_>, at: usize) -> bool {
-    scan.lines.iter().skip(at).any(|line| directive(line) == Some(Directive::End))
+/// Whether the envelope's last line is still to come.
+fn goes_on(scan: &Scan<'_>, at: usize) -> bool {
+    let next = scan.lines.iter().skip(at).find_map(|line| {
+        directive(line).filter(|next| matches!(next, Directive::Begin | Directive::End))
+    });
+    next == Some(Directive::End)
 }
 
 fn update<'a>(

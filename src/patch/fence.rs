@@ -29,13 +29,14 @@ impl<'a> Fence<'a> {
         (mark != b'`' || !info.contains('`')).then_some(Self { indent, mark, length, info })
     }
 
-    /// Whether `line` closes this fence.
+    /// Whether `line` closes this fence. It must not be indented more than the opening: in a
+    /// diff, such a line is a kept line of a Markdown file.
     pub(super) fn is_closed_by(&self, line: &str) -> bool {
         marks(line).is_some_and(|(mark, length, rest)| {
             mark == self.mark
                 && length >= self.length
                 && rest.is_empty()
-                && indent(line) <= self.indent + 3
+                && indent(line) <= self.indent
         })
     }
 
@@ -70,6 +71,7 @@ mod tests {
         assert!(!fence.is_closed_by("```"));
         assert!(fence.is_closed_by("`````  "));
         assert!(!fence.is_closed_by("~~~~"));
+        assert!(!fence.is_closed_by(" ````"));
         assert!(Fence::opening("``` a `b` ```").is_none());
         assert!(Fence::opening("``x").is_none());
     }

@@ -1,5 +1,7 @@
 //! All hunks of one file fitted to it, or the reasons why they do not.
 
+use std::collections::HashSet;
+
 use super::dress::{Undressable, dress};
 use super::edit::{Fate, Hunk, HunkLine};
 use super::elision::leaves_out;
@@ -230,6 +232,17 @@ fn settle<'h>(
             ),
         );
     }
+    if let Some(line) = unspaced(file, reading, place) {
+        return refuse(
+            RefusalKind::Ambiguous,
+            format!(
+                "line {} of {path} is `{}` itself, so it is open whether the answer adds that line \
+                 without the `+` or keeps it; put a space before every kept line",
+                line + 1,
+                super::refusal::shown(file.text(line))
+            ),
+        );
+    }
     if repeats_an_insertion(file, reading.lines, place) {
         return Ok(None);
     }
@@ -256,6 +269,23 @@ fn settle<'h>(
                 .to_owned(),
         ),
     }
+}
+
+/// A line of the file near the place that is, sign and all, one of the diff's added lines: it
+/// may be a kept line that lost its space. Counts that hold say that it is not.
+fn unspaced(file: &Haystack<'_>, reading: &Reading<'_>, place: &Place) -> Option<usize> {
+    if reading.hunk.ordered_in.is_none() || reading.hunk.counts_hold() {
+        return None;
+    }
+    let added: HashSet<Vec<u8>> = reading
+        .lines
+        .iter()
+        .filter(|line| line.fate == Fate::Add)
+        .map(|line| Form::Trailing.of(&[b"+", line.text.as_slice()].concat()))
+        .collect();
+    (place.start.saturating_sub(1)..place.end + added.len() + 1)
+        .take_while(|line| *line < file.len())
+        .find(|line| added.contains(&Form::Trailing.of(file.text(*line))))
 }
 
 /// Whether a hunk that only adds lines finds them added already, around its place.

@@ -23,6 +23,9 @@ pub(super) struct Scan<'a> {
     last_path: Option<WrittenPath>,
 }
 
+/// A line names several files.
+struct Unclear;
+
 /// What the pass found.
 pub(super) struct Found {
     pub(super) files: Vec<FileEdit>,
@@ -117,7 +120,8 @@ impl<'a> Scan<'a> {
                 at = envelope::read(self, at, fence.as_ref().map(|(_, fence)| fence))?;
             } else if unified::opens(self.lines, at, fence.is_some()) {
                 self.take_fence(fence.as_ref());
-                let named = self.named_near(at, fence.as_ref().map(|(line, _)| *line));
+                let fence_line = fence.as_ref().map(|(line, _)| *line);
+                let named = self.named_near(at, fence_line).unwrap_or(None);
                 at = unified::read(self, at, fence.as_ref().map(|(_, fence)| fence), named)?;
             } else if let Some((opened, open)) = &fence {
                 if open.is_closed_by(line) {
@@ -165,7 +169,7 @@ impl<'a> Scan<'a> {
         }
         let sure = named_in_info(fence.info);
         if matches!(language.as_str(), "diff" | "patch" | "udiff") {
-            let named = sure.or_else(|| self.named_above(at));
+            let named = sure.or_else(|| self.named_above(at).unwrap_or(None));
             if unified::is_body(body) {
                 let next = unified::read_bare(self, at + 1, fence, named)?;
                 self.take(at, next + 1);
@@ -253,10 +257,11 @@ impl<'a> Scan<'a> {
             .map_err(|text| Finding::new(RefusalKind::Malformed, subject.clone(), text))?;
         let path = match block.path {
             Some(path) => Some(WrittenPath::alone(path.trim_matches('`'))),
-            None => self
-                .named_near(at, fence)
-                .map(|path| WrittenPath::alone(&path))
-                .or_else(|| self.last_path.clone()),
+            None => match self.named_near(at, fence) {
+                Ok(Some(path)) => Some(WrittenPath::alone(&path)),
+                Ok(None) => self.last_path.clone(),
+                Err(Unclear) => None,
+            },
         };
         let path = path.ok_or_else(|| {
             Finding::new(
@@ -300,41 +305,49 @@ impl<'a> Scan<'a> {
     }
 
     /// The file named for the edit at `at`: between it and the fence it stands in, in the
-    /// fence's info string, or above. Takes the naming line.
-    fn named_near(&mut self, at: usize, fence: Option<usize>) -> Option<String> {
+    /// fence's info string, or above. Takes the line that is nothing but the path. An error
+    /// when a line names several.
+    fn named_near(&mut self, at: usize, fence: Option<usize>) -> Result<Option<String>, Unclear> {
         let floor = fence.map_or(0, |line| line + 1);
         for line in (floor..at).rev() {
             if self.taken[line] {
-                return None;
+                return Ok(None);
             }
-            let text = self.lines[line];
-            if text.trim().is_empty() {
+            if self.lines[line].trim().is_empty() {
                 continue;
             }
-            let (Naming::Whole(path) | Naming::Within(path)) = match named_in(text) {
-                Some(naming) => naming,
+            match self.named_on(line)? {
+                Some(path) => return Ok(Some(path)),
                 None if fence.is_some() => break,
-                None => return None,
-            };
-            self.take(line, line + 1);
-            return Some(path);
+                None => return Ok(None),
+            }
         }
-        let fence = fence?;
+        let Some(fence) = fence else { return Ok(None) };
         let info =
             self.line(fence).and_then(Fence::opening).and_then(|open| named_in_info(open.info));
-        info.or_else(|| self.named_above(fence))
+        match info {
+            Some(path) => Ok(Some(path)),
+            None => self.named_above(fence),
+        }
     }
 
-    /// The file named on the nearest line above `at` that is not blank. Takes that line when
-    /// it is nothing but the path.
-    fn named_above(&mut self, at: usize) -> Option<String> {
-        let line = self.nearest_above(at)?;
-        match named_in(self.lines[line])? {
-            Naming::Whole(path) => {
+    /// The file named on the nearest line above `at` that is not blank.
+    fn named_above(&mut self, at: usize) -> Result<Option<String>, Unclear> {
+        match self.nearest_above(at) {
+            Some(line) => self.named_on(line),
+            None => Ok(None),
+        }
+    }
+
+    fn named_on(&mut self, line: usize) -> Result<Option<String>, Unclear> {
+        match named_in(self.lines[line]) {
+            Some(Naming::Whole(path) | Naming::Spaced(path)) => {
                 self.take(line, line + 1);
-                Some(path)
+                Ok(Some(path))
             }
-            Naming::Within(path) => Some(path),
+            Some(Naming::Within(path)) => Ok(Some(path)),
+            Some(Naming::Unclear) => Err(Unclear),
+            None => Ok(None),
         }
     }
 
@@ -342,7 +355,7 @@ impl<'a> Scan<'a> {
         let line = self.nearest_above(at)?;
         match named_in(self.lines[line])? {
             Naming::Whole(path) => Some((line, path)),
-            Naming::Within(_) => None,
+            Naming::Spaced(_) | Naming::Within(_) | Naming::Unclear => None,
         }
     }
 

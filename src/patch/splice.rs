@@ -67,36 +67,41 @@ pub(super) fn splice(file: &Haystack<'_>, placed: &[Placed<'_>]) -> Result<Vec<u
             }
         }
     }
-    Ok(assemble(file, &removed, &insertions))
+    let end = placed
+        .iter()
+        .find(|hunk| hunk.steps.contains(&Step::Remove(file.len().wrapping_sub(1))))
+        .map(|hunk| (hunk.hunk.old_lacks_newline, hunk.hunk.new_lacks_newline));
+    Ok(assemble(file, &removed, &insertions, end))
 }
 
+/// The file's bytes; `end` is what the hunk that removes the last line says of the newlines
+/// at the old and the new end.
 fn assemble(
     file: &Haystack<'_>,
     removed: &[bool],
     insertions: &BTreeMap<usize, Insertion<'_>>,
+    end: Option<(bool, bool)>,
 ) -> Vec<u8> {
     let file_lacks = file.file.lacks_final_newline();
     let mut lines: Vec<(&[u8], Ending)> = Vec::with_capacity(file.len());
-    // What the end of the file shall be, when the last line is an added one.
-    let mut last_added = None;
+    // What is said of the file's end, unless its last line stays.
+    let mut said = None;
     for at in 0..=file.len() {
         if let Some(insertion) = insertions.get(&at) {
             lines.extend(insertion.lines.iter().copied());
-            last_added = Some((insertion.old_lacks, insertion.new_lacks));
+            said = Some((insertion.old_lacks, insertion.new_lacks));
         }
-        if let Some(line) = file.file.lines.get(at)
-            && !removed[at]
-        {
+        let stays = removed.get(at) == Some(&false);
+        if let Some(line) = file.file.lines.get(at).filter(|_| stays) {
             lines.push((line.text, line.ending));
-            last_added = None;
+            said = end;
         }
     }
-    let lacks =
-        last_added.map(
-            |(old_lacks, new_lacks)| {
-                if file_lacks { new_lacks || !old_lacks } else { new_lacks && !old_lacks }
-            },
-        );
+    let lacks = match said {
+        Some((old_lacks, new_lacks)) if file_lacks => Some(new_lacks || !old_lacks),
+        Some((old_lacks, new_lacks)) => Some(new_lacks && !old_lacks),
+        None => None,
+    };
     let prevailing = file.file.prevailing();
     let count = lines.len();
     let mut bytes = file.file.bom.to_vec();

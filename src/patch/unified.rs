@@ -160,6 +160,7 @@ fn read_hunks<'a>(
     let mut at = start;
     // Blank lines between the header and the first hunk, or between hunks, are nobody's.
     let mut headings: Vec<Vec<u8>> = Vec::new();
+    let mut is_loose = false;
     while let Some(line) = scan.line(at) {
         let headed = is_hunk_header(line);
         let begins = headed
@@ -176,10 +177,12 @@ fn read_hunks<'a>(
         let (numbers, heading) = if headed { hunk_header(line, at)? } else { (None, None) };
         headings.extend(heading);
         let body_at = if headed { at + 1 } else { at };
-        let (body, end) = match numbers.and_then(|n| strict_body(scan.lines, body_at, &n, fence)) {
-            Some(strict) => strict,
-            None => loose_body(scan.lines, body_at, fence),
-        };
+        let strict = numbers.and_then(|n| strict_body(scan.lines, body_at, &n, fence));
+        is_loose = strict.is_none();
+        let (body, end) = strict.unwrap_or_else(|| loose_body(scan.lines, body_at, fence));
+        if end == at {
+            break;
+        }
         at = end;
         if body.lines.is_empty() {
             // Headings above one another: `@@ class A` then `@@ def f`.
@@ -199,7 +202,50 @@ fn read_hunks<'a>(
             new_lacks_newline: body.new_lacks_newline,
         });
     }
+    if is_loose && let Some(line) = left_behind(scan.lines, at, fence.is_some()) {
+        return Err(Finding::new(
+            RefusalKind::Malformed,
+            format!("the diff at line {} of the answer", start + 1),
+            format!(
+                "it is unclear where it ends: line {} (`{}`) may be of it or not; put the diff \
+                 between fences of four or more marks, and a space before every kept line",
+                line + 1,
+                scan.line(line).unwrap_or_default()
+            ),
+        ));
+    }
     Ok((hunks, at))
+}
+
+/// A line after the end of a diff that comes or goes, as it seems: had it been left behind, half
+/// of a hunk would be applied. Items and rules of Markdown are none.
+pub(super) fn left_behind(lines: &[&str], end: usize, fenced: bool) -> Option<usize> {
+    let is_prose = |line: &str| {
+        let rest = line.trim_start_matches(['-', '+']);
+        let signs = line.len() - rest.len();
+        rest.trim().is_empty() && signs > 1
+            || (signs == 1 && rest.starts_with(' ') && !rest.starts_with("  "))
+    };
+    let mut fences = 0;
+    for at in end..lines.len() {
+        let line = lines.get(at)?;
+        if opens(lines, at, false)
+            || super::envelope::opens(line)
+            || super::search_replace::opening(line).is_some()
+        {
+            return None;
+        }
+        if Fence::opening(line).is_some() {
+            fences += 1;
+            if fences > usize::from(fenced) {
+                return None;
+            }
+        }
+        if line.starts_with(['+', '-']) && !is_prose(line) {
+            return Some(at);
+        }
+    }
+    None
 }
 
 /// The numbers and the heading of an `@@` line.
@@ -351,10 +397,14 @@ fn loose_body(lines: &[&str], start: usize, fence: Option<&Fence<'_>>) -> (Body,
     while !is_boundary(lines, end, fence) {
         let Some(line) = lines.get(end) else { break };
         if fence.is_none() && !is_diff_line(line) {
-            let next = lines.get(end + 1).copied().unwrap_or("");
             let blank = line.trim().is_empty();
             // Outside a fence, prose begins where the lines stop looking like a diff's.
-            let goes_on = if blank { is_diff_line(next) } else { run_goes_on(lines, end) };
+            let goes_on = if blank {
+                let next = lines.iter().skip(end + 1).find(|line| !line.trim().is_empty());
+                next.is_some_and(|line| is_diff_line(line))
+            } else {
+                run_goes_on(lines, end)
+            };
             if !goes_on {
                 break;
             }

@@ -138,8 +138,13 @@ const LABELS: [&str; 14] = [
 pub(super) enum Naming {
     /// The whole line is the path, perhaps decorated: `### src/a.rs`, `**src/a.rs**:`.
     Whole(String),
-    /// A sentence has exactly one path in it, in backticks.
+    /// The line is a path if it may have spaces: `docs/my file.md`. Good above a
+    /// search/replace block, where nothing but a path stands.
+    Spaced(String),
+    /// A sentence has exactly one path in it.
     Within(String),
+    /// A sentence has several.
+    Unclear,
 }
 
 /// The file that a line names.
@@ -151,16 +156,62 @@ pub(super) fn named_in(line: &str) -> Option<Naming> {
     if let Some(path) = whole_line(line) {
         return Some(Naming::Whole(path));
     }
-    let mut paths = line
+    let mut marked = line
         .split('`')
         .skip(1)
         .step_by(2)
         .map(str::trim)
-        .filter(|token| looks_like_path(token, false));
-    match (paths.next(), paths.next()) {
-        (Some(path), None) => Some(Naming::Within(path.to_owned())),
-        (Some(_), Some(_)) | (None, _) => None,
+        .filter(|name| looks_like_path(name, false));
+    match (marked.next(), marked.next()) {
+        (Some(path), None) => return Some(Naming::Within(path.to_owned())),
+        (Some(_), Some(_)) => return Some(Naming::Unclear),
+        (None, _) => {}
     }
+    if let Some(path) = spaced(line) {
+        return Some(Naming::Spaced(path.to_owned()));
+    }
+    let mut bare = line
+        .split_whitespace()
+        .map(|word| word.trim_matches(['`', '"', '\'', '(', ')', ',', ':', '.', ';', '*']))
+        .filter(|word| has_extension(word) && looks_like_path(word, false));
+    // Another word with a slash may be the beginning of a path with spaces.
+    let slashed = line.split_whitespace().filter(|word| word.contains(['/', '\\'])).count();
+    match (bare.next(), bare.next()) {
+        (Some(path), None) if slashed > usize::from(path.contains(['/', '\\'])) => {
+            Some(Naming::Unclear)
+        }
+        (Some(path), None) => Some(Naming::Within(path.to_owned())),
+        (Some(_), Some(_)) => Some(Naming::Unclear),
+        (None, _) => None,
+    }
+}
+
+/// Whether the last component ends as a file's name does: a dot and a few letters.
+fn has_extension(path: &str) -> bool {
+    let name = path.rsplit(['/', '\\']).next().unwrap_or(path);
+    if matches!(name, "e.g" | "i.e") {
+        return false;
+    }
+    name.rsplit_once('.').is_some_and(|(stem, extension)| {
+        !stem.is_empty()
+            && (1..=8).contains(&extension.len())
+            && extension.chars().all(|c| c.is_ascii_alphanumeric())
+            && extension.starts_with(|c: char| c.is_ascii_alphabetic())
+    })
+}
+
+/// A line that is a path with spaces: a directory in its first word, an extension in its last
+/// and nowhere else.
+fn spaced(line: &str) -> Option<&str> {
+    let line = line.trim_matches(['#', '*', ':', ' ']);
+    let words: Vec<&str> = line.split(' ').collect();
+    let (last, others) = words.split_last()?;
+    let first = others.first()?;
+    let is_path = first.contains('/')
+        && has_extension(last)
+        && !others.iter().any(|word| has_extension(word))
+        && !line.contains(['`', '<', '>', '|', '*', '?', '"', '=', ';', ',']);
+    is_path.then_some(line)
 }
 
 fn whole_line(line: &str) -> Option<String> {
@@ -301,7 +352,7 @@ mod tests {
             "*** src/a.rs",
         ] {
             let expect = match line {
-                "*** src/a.rs" => None,
+                "*** src/a.rs" => Some(Naming::Within("src/a.rs".to_owned())),
                 _ => Some(Naming::Whole("src/a.rs".to_owned())),
             };
             assert_eq!(named_in(line), expect, "{line}");
@@ -314,6 +365,12 @@ mod tests {
             named_in("`docs/my file.md`"),
             Some(Naming::Whole("docs/my file.md".to_owned()))
         );
+        assert_eq!(named_in("Both `a.rs` and `b.rs` change:"), Some(Naming::Unclear));
+        assert_eq!(named_in("Then src/a.rs, too:"), Some(Naming::Within("src/a.rs".to_owned())));
+        for line in ["lib/b c.txt", "### lib/b c.txt", "## lib/b c.txt:"] {
+            assert_eq!(named_in(line), Some(Naming::Spaced("lib/b c.txt".to_owned())), "{line}");
+        }
+        assert_eq!(named_in("or/and c.txt here"), Some(Naming::Unclear));
         assert_eq!(named_in("Makefile"), Some(Naming::Whole("Makefile".to_owned())));
     }
 
@@ -326,7 +383,6 @@ mod tests {
             "foo(a, b);",
             "",
             "```rust",
-            "Both `a.rs` and `b.rs` change:",
             "see https://example.com/a.rs",
             "e.g. this",
         ] {

@@ -1,1 +1,56 @@
-//! (being written)
+//! A model's answer or a plain diff, understood and fitted to a tree.
+//!
+//! The way of an answer: text → [`parse_answer`] → [`Edits`] (what it says) → [`resolve`]
+//! against a [`Tree`] → [`ParsedPatch`] (what it means) → canonical unified diff.
+//!
+//! Lives here: the accepted formats (search/replace blocks, unified diffs, the
+//! `*** Begin Patch` envelope, whole files), the ladder of ever looser matching, the refusals
+//! that teach, the rendering of the canonical diff. Must not be here: the file system, git,
+//! policy. Nothing here judges whether a change is wise; symlinks and modes are carried through.
+//!
+//! Invariants:
+//! - All or nothing: a [`ParsedPatch`] exists only when every edit of the answer has its place.
+//! - An edit has exactly one place at the first rung of the ladder that has any, or the answer
+//!   is refused. Line numbers alone never choose between places unless all of them hold.
+//! - Lines that an edit keeps come from the file, byte for byte, never from the answer.
+//! - The canonical diff is computed from the two trees, never copied from the answer.
+//! - Time is bounded by the sizes of the answer and of the files it names; there are no clocks.
+
+mod answer;
+mod canonical;
+mod dress;
+mod edit;
+mod elision;
+mod envelope;
+mod fence;
+mod fit;
+mod fold;
+mod haystack;
+mod indentation;
+mod ladder;
+mod lines;
+mod locate;
+mod nearest;
+mod no_patch;
+mod parsed;
+mod placement;
+mod refusal;
+mod resolve;
+mod scan;
+mod search_replace;
+mod splice;
+mod tree;
+mod unified;
+mod whole_file;
+mod written_path;
+
+#[cfg(test)]
+mod damage_tests;
+#[cfg(test)]
+mod scenario_tests;
+
+pub use answer::{Answer, Edits, parse_answer};
+pub use parsed::ParsedPatch;
+pub use refusal::{Refusal, RefusalKind};
+pub use resolve::{ResolveOptions, resolve};
+pub use tree::{MemoryTree, Tree};

@@ -1,0 +1,365 @@
+//! All hunks of one file fitted to it, or the reasons why they do not.
+
+use std::collections::HashSet;
+
+use super::dress::{Undressable, dress};
+use super::edit::{Fate, Hunk, HunkLine};
+use super::elision::leaves_out;
+use super::haystack::{Form, Haystack, TooRepetitive, Wanted};
+use super::indentation::Shift;
+use super::ladder::{Place, Rung, Step, has_word, places};
+use super::lines::is_blank;
+use super::nearest;
+use super::placement::{Candidate, choose, heading_contradicts};
+use super::refusal::{Finding, RefusalKind};
+use super::splice::{Overlap, Placed, splice};
+
+/// What is known of an answer's edits so far.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    pub(super) findings: Vec<Finding>,
+    /// Edits that fit.
+    pub(super) fitting: Vec<String>,
+    /// Edits whose result is there already.
+    pub(super) there: Vec<String>,
+    pub(super) leniencies: Vec<String>,
+}
+
+/// One hunk with the reading of it that has places.
+struct Reading<'h> {
+    hunk: &'h Hunk,
+    lines: &'h [HunkLine],
+}
+
+fn subject(hunk: &Hunk, path: &str) -> String {
+    format!(
+        "hunk {} of {path} ({}, line {} of the answer)",
+        hunk.number, hunk.label, hunk.answer_line
+    )
+}
+
+/// The file's bytes with all hunks in their places; `None` when one has none.
+pub(super) fn fit(
+    path: &str,
+    bytes: &[u8],
+    hunks: &[&Hunk],
+    report: &mut Report,
+) -> Option<Vec<u8>> {
+    let file = Haystack::new(bytes);
+    let before = report.findings.len() + report.there.len();
+    let mut readings: Vec<Reading<'_>> = Vec::new();
+    let mut candidates: Vec<Candidate<'_>> = Vec::new();
+    for hunk in hunks {
+        if hunk.count(Fate::Add) + hunk.count(Fate::Remove) == 0 {
+            report.leniencies.push(format!("{} changes nothing", subject(hunk, path)));
+            continue;
+        }
+        if let Some(finding) = left_out(&file, hunk, path) {
+            report.findings.push(finding);
+            continue;
+        }
+        match read(&file, hunk, path) {
+            Ok((lines, places)) => {
+                readings.push(Reading { hunk, lines });
+                candidates.push(Candidate { hunk, places });
+            }
+            Err(finding) => report.findings.push(finding),
+        }
+    }
+    let chosen = choose(&file, &candidates);
+    let mut placed: Vec<Placed<'_>> = Vec::new();
+    let mut late: Vec<&Reading<'_>> = Vec::new();
+    for ((reading, candidate), chosen) in readings.iter().zip(&candidates).zip(chosen) {
+        let what = subject(reading.hunk, path);
+        match chosen.and_then(|place| candidate.places.get(place)) {
+            Some(place) => match settle(&file, reading, place, path) {
+                Ok(Some(hunk)) => {
+                    report.fitting.push(format!("{what} at line {}", place.start + 1));
+                    report.leniencies.extend(forgiven(reading.hunk, place, &what));
+                    placed.push(hunk);
+                }
+                Ok(None) => report.there.push(what),
+                Err(finding) => report.findings.push(finding),
+            },
+            None if candidate.places.is_empty() => late.push(reading),
+            None => {
+                let spans: Vec<(usize, usize)> =
+                    candidate.places.iter().map(|place| (place.start, place.end)).collect();
+                let text = nearest::explain_ambiguity(&file, path, reading.lines, &spans);
+                report.findings.push(Finding::new(RefusalKind::Ambiguous, what, text));
+            }
+        }
+    }
+    let mut result = match splice(&file, &placed) {
+        Ok(bytes) => bytes,
+        Err(overlap) => {
+            report.findings.push(overlapping(overlap, path));
+            return None;
+        }
+    };
+    for reading in late {
+        let what = subject(reading.hunk, path);
+        if is_there(&file, reading.lines) {
+            report.there.push(what);
+        } else if let Some(bytes) = after_the_others(&result, reading, &placed) {
+            report.fitting.push(format!("{what}, after the hunks before it"));
+            report.leniencies.push(format!("{what} builds on the hunks before it"));
+            result = bytes;
+        } else {
+            let text = nearest::explain(&file, path, reading.lines);
+            report.findings.push(Finding::new(RefusalKind::NotFound, what, text));
+        }
+    }
+    (report.findings.len() + report.there.len() == before).then_some(result)
+}
+
+/// An added line that leaves something out, and is not of the file.
+fn left_out(file: &Haystack<'_>, hunk: &Hunk, path: &str) -> Option<Finding> {
+    let line = hunk.lines.iter().find(|line| {
+        line.fate == Fate::Add
+            && leaves_out(&line.text)
+            && file.lines_with(Form::Body, &line.text).is_empty()
+    })?;
+    Some(elided(subject(hunk, path), &line.text))
+}
+
+pub(super) fn elided(subject: String, line: &[u8]) -> Finding {
+    Finding::new(
+        RefusalKind::Elision,
+        subject,
+        format!(
+            "the line `{}` stands for lines that are left out; give every line that shall be in \
+             the file",
+            super::refusal::shown(line.trim_ascii())
+        ),
+    )
+}
+
+/// The reading of a hunk that has places in the file, and these.
+fn read<'h>(
+    file: &Haystack<'_>,
+    hunk: &'h Hunk,
+    path: &str,
+) -> Result<(&'h [HunkLine], Vec<Place>), Finding> {
+    let too_repetitive = |TooRepetitive| {
+        Finding::new(
+            RefusalKind::Ambiguous,
+            subject(hunk, path),
+            format!("{path} repeats itself too much to find the place; add more lines around it"),
+        )
+    };
+    if let Some(place) = without_old_lines(file, hunk, path)? {
+        return Ok((&hunk.lines, vec![place]));
+    }
+    let mut fitting = Vec::new();
+    for lines in std::iter::once(&hunk.lines).chain(&hunk.other_readings) {
+        let places = places(file, lines).map_err(too_repetitive)?;
+        if !places.is_empty() {
+            fitting.push((lines.as_slice(), places));
+        }
+    }
+    if fitting.len() > 1 {
+        return Err(Finding::new(
+            RefusalKind::Ambiguous,
+            subject(hunk, path),
+            "it has several `=======` lines, and fits the file whichever divides it; use marks of \
+             another length for the block, such as `<<<<<<<<< SEARCH`, `=========`, \
+             `>>>>>>>>> REPLACE`",
+        ));
+    }
+    Ok(fitting.pop().unwrap_or((&hunk.lines, Vec::new())))
+}
+
+/// The place of a hunk that has nothing to look for.
+fn without_old_lines(
+    file: &Haystack<'_>,
+    hunk: &Hunk,
+    path: &str,
+) -> Result<Option<Place>, Finding> {
+    if hunk.old_lines().any(|line| !is_blank(&line.text)) {
+        return Ok(None);
+    }
+    let at = if file.len() == 0 {
+        Some(0)
+    } else {
+        (hunk.at_end && hunk.old_lines().next().is_none()).then_some(file.len())
+    };
+    let Some(at) = at else {
+        return Err(Finding::new(
+            RefusalKind::Ambiguous,
+            subject(hunk, path),
+            "it has no line of the file that is not blank, so nothing says where it belongs; \
+             line numbers alone are not trusted. Add lines above or below the change",
+        ));
+    };
+    let steps = hunk
+        .lines
+        .iter()
+        .map(|line| if line.fate == Fate::Add { Step::Insert(at) } else { Step::Keep(None) })
+        .collect();
+    let rung = Rung::Plain(Form::Exact);
+    Ok(Some(Place { start: at, end: at, rung, shift: Shift::None, steps: Some(steps) }))
+}
+
+/// The hunk at its place; `None` when its result is there already.
+fn settle<'h>(
+    file: &Haystack<'_>,
+    reading: &Reading<'h>,
+    place: &Place,
+    path: &str,
+) -> Result<Option<Placed<'h>>, Finding> {
+    let refuse = |kind: RefusalKind, text: String| {
+        Err(Finding::new(kind, subject(reading.hunk, path), text))
+    };
+    let Some(steps) = &place.steps else {
+        return refuse(
+            RefusalKind::Ambiguous,
+            format!(
+                "its blank lines are not those of {path} at line {}, so it is open where the new \
+                 lines belong; {}",
+                place.start + 1,
+                nearest::explain(file, path, reading.lines)
+            ),
+        );
+    };
+    if heading_contradicts(file, reading.hunk, place) {
+        return refuse(
+            RefusalKind::NotFound,
+            format!(
+                "its lines are at line {}, but the heading after `@@` stands only below that; \
+                 correct the heading, or leave it out",
+                place.start + 1
+            ),
+        );
+    }
+    if let Some(line) = unspaced(file, reading, place) {
+        return refuse(
+            RefusalKind::Ambiguous,
+            format!(
+                "line {} of {path} is `{}` itself, so it is open whether the answer adds that line \
+                 without the `+` or keeps it; put a space before every kept line",
+                line + 1,
+                super::refusal::shown(file.text(line))
+            ),
+        );
+    }
+    if repeats_an_insertion(file, reading.lines, place) {
+        return Ok(None);
+    }
+    match dress(file, reading.lines, steps, place) {
+        Ok(added) => Ok(Some(Placed {
+            hunk: reading.hunk,
+            lines: reading.lines,
+            steps: steps.clone(),
+            added,
+        })),
+        Err(Undressable::Indentation) => refuse(
+            RefusalKind::NotFound,
+            format!(
+                "its lines are at line {}, but indented in another way, and the indentation of the \
+                 new lines cannot be told from it; {}",
+                place.start + 1,
+                nearest::explain(file, path, reading.lines)
+            ),
+        ),
+        Err(Undressable::NotUtf8) => refuse(
+            RefusalKind::NotFound,
+            "it adds the character U+FFFD, which stands for bytes that are not UTF-8; leave such \
+             lines as they are"
+                .to_owned(),
+        ),
+    }
+}
+
+/// A line of the file near the place that is, sign and all, one of the diff's added lines: it
+/// may be a kept line that lost its space. Counts that hold say that it is not.
+fn unspaced(file: &Haystack<'_>, reading: &Reading<'_>, place: &Place) -> Option<usize> {
+    if reading.hunk.ordered_in.is_none() || reading.hunk.counts_hold() {
+        return None;
+    }
+    let added: HashSet<Vec<u8>> = reading
+        .lines
+        .iter()
+        .filter(|line| line.fate == Fate::Add)
+        .map(|line| Form::Trailing.of(&[b"+", line.text.as_slice()].concat()))
+        .collect();
+    let margin = reading.lines.len() + 1;
+    (place.start.saturating_sub(margin)..place.end + margin)
+        .take_while(|line| *line < file.len())
+        .find(|line| added.contains(&Form::Trailing.of(file.text(*line))))
+}
+
+/// Whether a hunk that only adds lines finds them added already, around its place.
+fn repeats_an_insertion(file: &Haystack<'_>, lines: &[HunkLine], place: &Place) -> bool {
+    if lines.iter().any(|line| line.fate == Fate::Remove) {
+        return false;
+    }
+    let new: Vec<Wanted> = new_side(lines);
+    file.find(Form::Folded, &new).is_ok_and(|starts| {
+        starts.iter().any(|start| *start <= place.start && start + new.len() >= place.end)
+    })
+}
+
+fn new_side(lines: &[HunkLine]) -> Vec<Wanted> {
+    lines.iter().filter(|line| line.is_new()).map(|line| vec![line.text.clone()]).collect()
+}
+
+/// Whether what a hunk would leave behind is in the file, at one place: its lines are gone and
+/// the new ones have come.
+fn is_there(file: &Haystack<'_>, lines: &[HunkLine]) -> bool {
+    let adds = lines.iter().any(|line| line.fate == Fate::Add && has_word(&line.text));
+    let new: Vec<Wanted> = new_side(lines);
+    // With no telling line added, what is kept has to be enough to know the place by.
+    let telling = lines.iter().filter(|line| line.is_new() && has_word(&line.text)).count();
+    (adds || telling >= 2) && file.find(Form::Folded, &new).is_ok_and(|starts| starts.len() == 1)
+}
+
+/// The bytes after a search/replace block that looks for what blocks before it have made.
+fn after_the_others(
+    result: &[u8],
+    reading: &Reading<'_>,
+    placed: &[Placed<'_>],
+) -> Option<Vec<u8>> {
+    let is_block = |hunk: &Hunk| hunk.ordered_in.is_none();
+    let follows =
+        placed.iter().any(|other| is_block(other.hunk) && other.hunk.number < reading.hunk.number);
+    if !is_block(reading.hunk) || !follows {
+        return None;
+    }
+    let file = Haystack::new(result);
+    let places = places(&file, reading.lines).ok()?;
+    let [place] = places.as_slice() else { return None };
+    if !matches!(place.rung, Rung::Plain(Form::Exact | Form::Trailing)) {
+        return None;
+    }
+    let steps = place.steps.clone()?;
+    let added = dress(&file, reading.lines, &steps, place).ok()?;
+    let placed = Placed { hunk: reading.hunk, lines: reading.lines, steps, added };
+    splice(&file, &[placed]).ok()
+}
+
+fn overlapping(overlap: Overlap, path: &str) -> Finding {
+    Finding::new(
+        RefusalKind::Overlap,
+        format!("hunks {} and {} of {path}", overlap.first, overlap.second),
+        format!("both want line {}; make one hunk of them", overlap.line + 1),
+    )
+}
+
+/// What had to be forgiven to place a hunk.
+fn forgiven(hunk: &Hunk, place: &Place, what: &str) -> Vec<String> {
+    let mut forgiven: Vec<String> = Vec::new();
+    forgiven.extend(place.rung.describe().map(str::to_owned));
+    forgiven.extend(place.shift.describe());
+    if let Some(numbers) = hunk.numbers {
+        // Git counts from the line above when there is no old line.
+        let start = place.start + usize::from(numbers.old_count > 0);
+        if start != numbers.old_start {
+            forgiven.push(format!("line number {} for {start}", numbers.old_start));
+        }
+        if !hunk.counts_hold() {
+            forgiven.push("wrong counts".to_owned());
+        }
+    }
+    if forgiven.is_empty() { Vec::new() } else { vec![format!("{what}: {}", forgiven.join(", "))] }
+}

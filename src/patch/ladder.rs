@@ -1,0 +1,425 @@
+//! The ladder of ever looser matching.
+//!
+//! Each rung looks at the whole file. The first rung on which a hunk has any place decides: one
+//! place is the place, several are an ambiguity that no looser rung could mend.
+
+use super::edit::{Fate, HunkLine};
+use super::fold::fold;
+use super::haystack::{Form, Haystack, TooRepetitive, Wanted};
+use super::indentation::Shift;
+use super::lines::{indent, is_blank};
+
+/// How much had to be forgiven.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rung {
+    /// The lines stand there as they are in this form: exactly, or but for white space at
+    /// their ends, or but for typographic characters.
+    Plain(Form),
+    /// As above, and the space that a diff puts before kept lines is missing or doubled.
+    ContextSpace(Form),
+    /// The indentation is off by the same amount throughout.
+    Shifted,
+    /// White space within the lines differs.
+    Collapsed,
+    /// Blank lines are missing, or there are too many.
+    BlankLines(Form),
+    /// Kept lines lie before the file's beginning or beyond its end.
+    BeyondTheFile,
+}
+
+impl Rung {
+    /// What was forgiven, in words; `None` when nothing was.
+    pub(super) const fn describe(self) -> Option<&'static str> {
+        match self {
+            Self::Plain(Form::Exact) => None,
+            Self::Plain(Form::Trailing) => Some("white space at line ends"),
+            Self::Plain(Form::Folded | Form::Body | Form::Collapsed) => {
+                Some("typographic characters")
+            }
+            Self::ContextSpace(_) => Some("the space before kept lines"),
+            Self::Shifted => Some("indentation"),
+            Self::Collapsed => Some("white space within lines"),
+            Self::BlankLines(_) => Some("blank lines"),
+            Self::BeyondTheFile => Some("kept lines beyond the end of the file"),
+        }
+    }
+}
+
+/// What becomes of one line of a hunk at a place; file lines count from zero.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    /// The file's line stays; `None` for a kept line that the file does not have.
+    Keep(Option<usize>),
+    /// The file's line goes.
+    Remove(usize),
+    /// A line comes before this line of the file.
+    Insert(usize),
+}
+
+/// A place where a hunk fits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    /// First line, and the line after the last.
+    pub(super) start: usize,
+    pub(super) end: usize,
+    pub(super) rung: Rung,
+    pub(super) shift: Shift,
+    /// One per line of the hunk; `None` when the lines are there, but blank lines leave it open
+    /// where the added ones belong.
+    pub(super) steps: Option<Vec<Step>>,
+}
+
+/// Kept lines that may lie beyond the file, on either side.
+const MOST_BEYOND: usize = 3;
+
+/// All places on the first rung that has any.
+pub(super) fn places(file: &Haystack<'_>, lines: &[HunkLine]) -> Result<Vec<Place>, TooRepetitive> {
+    let old: Vec<&HunkLine> = lines.iter().filter(|line| line.is_old()).collect();
+    if old.iter().all(|line| is_blank(&line.text)) {
+        return Ok(Vec::new());
+    }
+    let spaced = old.iter().any(|line| line.after_space);
+    for form in [Form::Exact, Form::Trailing, Form::Folded] {
+        for (rung, loose) in [(Rung::Plain(form), false), (Rung::ContextSpace(form), true)] {
+            if loose && !spaced {
+                continue;
+            }
+            let wanted: Vec<Wanted> = old.iter().map(|line| texts(line, loose)).collect();
+            let starts = file.find(form, &wanted)?;
+            if !starts.is_empty() {
+                let place = |start| straight(lines, start, 0, 0, rung, Shift::None);
+                return Ok(starts.into_iter().map(place).collect());
+            }
+        }
+    }
+    // From here on, lines of nothing but braces fit too many places to be told apart.
+    if !old.iter().any(|line| has_word(&line.text)) {
+        return Ok(Vec::new());
+    }
+    for (rung, form) in [(Rung::Shifted, Form::Body), (Rung::Collapsed, Form::Collapsed)] {
+        let wanted: Vec<Wanted> = old.iter().map(|line| texts(line, false)).collect();
+        let found: Vec<Place> = file
+            .find(form, &wanted)?
+            .into_iter()
+            .filter_map(|start| {
+                let shift = shift(rung, file, &old, |at| Some(start + at))?;
+                Some(straight(lines, start, 0, 0, rung, shift))
+            })
+            .collect();
+        if !found.is_empty() {
+            return Ok(found);
+        }
+    }
+    for form in [Form::Folded, Form::Collapsed] {
+        let found = over_blank_lines(file, lines, &old, form)?;
+        if found.len() > 1 || found.iter().any(|place| place.steps.is_some()) {
+            return Ok(found);
+        }
+    }
+    beyond_the_file(file, lines, &old)
+}
+
+pub(super) fn has_word(text: &[u8]) -> bool {
+    text.iter().any(|b| b.is_ascii_alphanumeric() || !b.is_ascii())
+}
+
+/// The texts that a line may have in the file.
+fn texts(line: &HunkLine, loose: bool) -> Wanted {
+    let mut texts = vec![line.text.clone()];
+    if loose && line.fate == Fate::Keep && line.after_space && !is_blank(&line.text) {
+        texts.push([b" ", line.text.as_slice()].concat());
+        if let Some(rest) = line.text.strip_prefix(b" ") {
+            texts.push(rest.to_vec());
+        }
+    }
+    texts
+}
+
+/// The shift that is true of all lines that are not blank.
+fn shift(
+    rung: Rung,
+    file: &Haystack<'_>,
+    old: &[&HunkLine],
+    file_line: impl Fn(usize) -> Option<usize>,
+) -> Option<Shift> {
+    let folded: Vec<(Vec<u8>, Vec<u8>)> = old
+        .iter()
+        .enumerate()
+        .filter(|(_, line)| !is_blank(&line.text))
+        .filter_map(|(at, line)| Some((fold(&line.text), fold(file.text(file_line(at)?)))))
+        .collect();
+    let pairs: Vec<(&[u8], &[u8])> =
+        folded.iter().map(|(answer, file)| (indent(answer), indent(file))).collect();
+    match rung {
+        Rung::Shifted => Shift::uniform(&pairs),
+        Rung::Plain(_)
+        | Rung::ContextSpace(_)
+        | Rung::Collapsed
+        | Rung::BlankLines(_)
+        | Rung::BeyondTheFile => Shift::uniform(&pairs).or_else(|| Shift::by_example(&pairs)),
+    }
+}
+
+/// The place where all old lines stand one after the other, but for some at either edge.
+fn straight(
+    lines: &[HunkLine],
+    start: usize,
+    lead: usize,
+    trail: usize,
+    rung: Rung,
+    shift: Shift,
+) -> Place {
+    let old = lines.iter().filter(|line| line.is_old()).count();
+    let (mut seen, mut at) = (0, start);
+    let mut steps = Vec::with_capacity(lines.len());
+    for line in lines {
+        if line.fate == Fate::Add {
+            steps.push(Step::Insert(at));
+            continue;
+        }
+        let there = seen >= lead && seen + trail < old;
+        seen += 1;
+        steps.push(match (line.fate, there) {
+            (Fate::Remove, _) => Step::Remove(at),
+            (Fate::Keep | Fate::Add, true) => Step::Keep(Some(at)),
+            (Fate::Keep | Fate::Add, false) => Step::Keep(None),
+        });
+        at += usize::from(there);
+    }
+    Place { start, end: at, rung, shift, steps: Some(steps) }
+}
+
+/// Places among the lines that are not blank.
+fn over_blank_lines(
+    file: &Haystack<'_>,
+    lines: &[HunkLine],
+    old: &[&HunkLine],
+    form: Form,
+) -> Result<Vec<Place>, TooRepetitive> {
+    let solid: Vec<&HunkLine> = old.iter().copied().filter(|line| !is_blank(&line.text)).collect();
+    let wanted: Vec<Wanted> = solid.iter().map(|line| texts(line, false)).collect();
+    let mut found = Vec::new();
+    for start in file.find_solid(form, &wanted)? {
+        let file_line = |at: usize| file.solid().get(start + at).map(|line| *line as usize);
+        let shift = if form == Form::Folded {
+            Some(Shift::None)
+        } else {
+            shift(Rung::BlankLines(form), file, &solid, file_line)
+        };
+        let (Some(shift), Some(first)) = (shift, file_line(0)) else { continue };
+        let last = file_line(solid.len() - 1).unwrap_or(first);
+        found.push(Place {
+            start: first,
+            end: last + 1,
+            rung: Rung::BlankLines(form),
+            shift,
+            steps: steps_over_blanks(file, lines, first, file_line),
+        });
+    }
+    Ok(found)
+}
+
+/// The steps of a hunk whose blank lines are not those of the file. `None` when a blank line
+/// would have to go that is not there, or when it is open on which side of a blank line the
+/// added lines belong.
+fn steps_over_blanks(
+    file: &Haystack<'_>,
+    lines: &[HunkLine],
+    first: usize,
+    file_line: impl Fn(usize) -> Option<usize>,
+) -> Option<Vec<Step>> {
+    let is_solid = |line: &HunkLine| line.is_old() && !is_blank(&line.text);
+    let blank_at = |line: usize| line < file.len() && is_blank(file.text(line));
+    let mut steps = Vec::with_capacity(lines.len());
+    let mut solid = 0;
+    let mut rest = lines;
+    loop {
+        let length = rest.iter().position(is_solid).unwrap_or(rest.len());
+        let (gap, after) = rest.split_at(length);
+        // The file's blank lines of this gap.
+        let (from, to) = match solid {
+            0 => {
+                let mut from = first;
+                while from > 0 && blank_at(from - 1) {
+                    from -= 1;
+                }
+                (from, first)
+            }
+            _ => {
+                let from = file_line(solid - 1)? + 1;
+                let mut to = from;
+                while blank_at(to) {
+                    to += 1;
+                }
+                (from, to)
+            }
+        };
+        let follows_removal =
+            solid > 0 && lines.get(lines.len() - rest.len() - 1)?.fate == Fate::Remove;
+        let precedes_removal = after.first().is_some_and(|line| line.fate == Fate::Remove);
+        let outer = (solid == 0).then_some(true).or((after.is_empty()).then_some(false));
+        gap_steps(gap, from, to, follows_removal, precedes_removal, outer, &mut steps)?;
+        let Some(line) = after.first() else { return Some(steps) };
+        let at = file_line(solid)?;
+        steps.push(if line.fate == Fate::Remove { Step::Remove(at) } else { Step::Keep(Some(at)) });
+        solid += 1;
+        rest = &after[1..];
+    }
+}
+
+/// The steps of the blank and added lines between two lines that are not blank; the file's
+/// blank lines there are `from..to`. `outer` tells the gap before the first such line (`true`)
+/// and after the last (`false`), where the file may have more than the hunk shows.
+fn gap_steps(
+    gap: &[HunkLine],
+    from: usize,
+    to: usize,
+    follows_removal: bool,
+    precedes_removal: bool,
+    outer: Option<bool>,
+    steps: &mut Vec<Step>,
+) -> Option<()> {
+    let there = to - from;
+    let old = gap.iter().filter(|line| line.is_old()).count();
+    let adds = gap.iter().any(|line| line.fate == Fate::Add);
+    let removes = gap.iter().any(|line| line.fate == Fate::Remove);
+    if old == there || (outer.is_some() && old < there && removes) {
+        // At the outer edges the lines next to the text are meant.
+        let mut at = if outer == Some(true) { to - old } else { from };
+        for line in gap {
+            steps.push(match line.fate {
+                Fate::Add => Step::Insert(at),
+                Fate::Keep => Step::Keep(Some(at)),
+                Fate::Remove => Step::Remove(at),
+            });
+            at += usize::from(line.is_old());
+        }
+        return Some(());
+    }
+    if removes {
+        return None;
+    }
+    let at = if !adds || there == 0 {
+        from
+    } else {
+        let first = gap.iter().position(|line| line.fate == Fate::Add)?;
+        let last = gap.iter().rposition(|line| line.fate == Fate::Add)?;
+        let before = gap[..first].iter().filter(|line| line.is_old()).count();
+        let behind = gap[last..].iter().filter(|line| line.is_old()).count();
+        if before + behind != old {
+            return None;
+        }
+        if before == 0 && follows_removal {
+            from
+        } else if behind == 0 && precedes_removal {
+            to
+        } else if old > there && before == 0 {
+            from
+        } else if old > there && behind == 0 {
+            to
+        } else {
+            return None;
+        }
+    };
+    for line in gap {
+        steps.push(if line.fate == Fate::Add { Step::Insert(at) } else { Step::Keep(None) });
+    }
+    Some(())
+}
+
+/// Places at the file's edges, with kept lines that would lie outside it. Such a line must not
+/// be anywhere else in the file: then the hunk would belong there.
+fn beyond_the_file(
+    file: &Haystack<'_>,
+    lines: &[HunkLine],
+    old: &[&HunkLine],
+) -> Result<Vec<Place>, TooRepetitive> {
+    let droppable = |line: &&&HunkLine| {
+        line.fate == Fate::Keep
+            && (is_blank(&line.text) || file.lines_with(Form::Body, &line.text).is_empty())
+    };
+    let lead = old.iter().take_while(droppable).count().min(MOST_BEYOND);
+    let trail = old.iter().rev().take_while(droppable).count().min(MOST_BEYOND);
+    let wanted: Vec<Wanted> = old.iter().map(|line| texts(line, false)).collect();
+    for dropped in 1..=lead + trail {
+        let mut found = Vec::new();
+        for front in dropped.saturating_sub(trail)..=dropped.min(lead) {
+            let back = dropped - front;
+            let Some(inner) = old.get(front..old.len().saturating_sub(back)) else { continue };
+            if inner.len() < dropped || !inner.iter().any(|line| has_word(&line.text)) {
+                continue;
+            }
+            for start in file.find(Form::Folded, &wanted[front..old.len() - back])? {
+                let at_start = front == 0 || start == 0;
+                let at_end = back == 0 || start + inner.len() == file.len();
+                if at_start && at_end {
+                    found.push(straight(
+                        lines,
+                        start,
+                        front,
+                        back,
+                        Rung::BeyondTheFile,
+                        Shift::None,
+                    ));
+                }
+            }
+        }
+        if !found.is_empty() {
+            return Ok(found);
+        }
+    }
+    Ok(Vec::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hunk(text: &str) -> Vec<HunkLine> {
+        text.split('\n')
+            .map(|line| {
+                let fate = match line.as_bytes().first() {
+                    Some(b'+') => Fate::Add,
+                    Some(b'-') => Fate::Remove,
+                    _ => Fate::Keep,
+                };
+                let mut line = HunkLine::new(fate, line.get(1..).unwrap_or("").as_bytes());
+                line.after_space = fate == Fate::Keep;
+                line
+            })
+            .collect()
+    }
+
+    fn check(file: &str, lines: &str, expect: &[(usize, Rung)]) {
+        let haystack = Haystack::new(file.as_bytes());
+        let found: Vec<(usize, Rung)> = places(&haystack, &hunk(lines))
+            .expect("not too repetitive")
+            .into_iter()
+            .filter(|place| place.steps.is_some())
+            .map(|place| (place.start, place.rung))
+            .collect();
+        assert_eq!(found, expect, "{file:?} {lines:?}");
+    }
+
+    #[test]
+    fn the_first_rung_with_a_place_decides() {
+        check("a\nb\nc\n", " a\n-b\n c", &[(0, Rung::Plain(Form::Exact))]);
+        check("a \nb\na\nb\n", " a\n-b", &[(2, Rung::Plain(Form::Exact))]);
+        check("a\t\nb\n", " a\n-b", &[(0, Rung::Plain(Form::Trailing))]);
+        check("it\u{2019}s\nb\n", " it's\n-b", &[(0, Rung::Plain(Form::Folded))]);
+        check(" a\nb\n", " a\n-b", &[(0, Rung::ContextSpace(Form::Exact))]);
+        check("    a\n      b\n", "-a\n   b", &[(0, Rung::Shifted)]);
+        check("a  = 1\n", "-a = 1", &[(0, Rung::Collapsed)]);
+        check("a\n\n\nb\nc\n", " a\n \n b\n-c", &[(0, Rung::BlankLines(Form::Folded))]);
+        check("x\na\nb\n", " a\n-b\n z", &[(1, Rung::BeyondTheFile)]);
+    }
+
+    #[test]
+    fn what_no_rung_takes() {
+        check("fn bar() {\n    return 1;\n}\n", " fn foo() {\n-    return 1;\n }", &[]);
+        check("    }\n", "-}", &[]);
+        check("if a:\n    b()\nc()\n", " if a:\n     b()\n-    c()", &[]);
+        check("a\n\nb\n", " a\n+x\n b", &[]);
+        check("a\nb\n", " \n+x", &[]);
+    }
+}

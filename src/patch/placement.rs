@@ -1,0 +1,202 @@
+//! The choice between places of one file's hunks.
+//!
+//! Four things may choose, and each only when it leaves one place: as many places as there are
+//! hunks with the same lines; the order of a diff's hunks; the heading after `@@`; and line
+//! numbers, when all numbers of the diff are true of the file. Where two of them disagree, none
+//! chooses.
+
+use super::edit::Hunk;
+use super::haystack::{Form, Haystack};
+use super::ladder::{Place, Rung};
+use super::lines::{indent, is_blank};
+
+/// A hunk with the places it could have.
+#[derive(Debug)]
+pub(super) struct Candidate<'h> {
+    pub(super) hunk: &'h Hunk,
+    pub(super) places: Vec<Place>,
+}
+
+/// For each hunk the place it has; `None` where there is none, or no way to choose.
+pub(super) fn choose(file: &Haystack<'_>, candidates: &[Candidate<'_>]) -> Vec<Option<usize>> {
+    let mut chosen: Vec<Option<usize>> =
+        candidates.iter().map(|candidate| (candidate.places.len() == 1).then_some(0)).collect();
+    if candidates.iter().all(|candidate| candidate.places.len() < 2) {
+        return chosen;
+    }
+    let ordered = in_order(candidates);
+    for (at, candidate) in candidates.iter().enumerate() {
+        if candidate.places.len() < 2 {
+            continue;
+        }
+        chosen[at] = twins(candidates, at).or_else(|| {
+            let by_number = by_number(candidates, at);
+            let literal = literal_number(candidate);
+            let by_order: Vec<usize> = ordered[at].clone();
+            let by_heading = by_heading(file, candidate);
+            let agreed: Vec<usize> = (0..candidate.places.len())
+                .filter(|place| by_number.is_none_or(|number| number == *place))
+                .filter(|place| by_order.contains(place))
+                .filter(|place| by_heading.as_ref().is_none_or(|named| named.contains(place)))
+                .filter(|place| by_end(file, candidate).is_none_or(|end| end == *place))
+                .collect();
+            match agreed.as_slice() {
+                // A number that is true of another place speaks against this one.
+                [place] if literal.is_none_or(|literal| literal == *place) => Some(*place),
+                _ => None,
+            }
+        });
+    }
+    chosen
+}
+
+/// Hunks with the same lines, as many as they have places: whichever goes where, the result is
+/// the same.
+fn twins(candidates: &[Candidate<'_>], at: usize) -> Option<usize> {
+    let this = &candidates[at];
+    let same =
+        |other: &Candidate<'_>| other.hunk.lines == this.hunk.lines && other.places == this.places;
+    let twins = candidates.iter().filter(|other| same(other)).count();
+    let apart = this.places.windows(2).all(|pair| pair[0].end <= pair[1].start);
+    if twins != this.places.len() || !apart {
+        return None;
+    }
+    Some(candidates[..at].iter().filter(|other| same(other)).count())
+}
+
+/// The places that remain when the hunks of each diff stand in the order of the file. All of
+/// them where the order is unknown or cannot be.
+fn in_order(candidates: &[Candidate<'_>]) -> Vec<Vec<usize>> {
+    let mut remaining: Vec<Vec<usize>> =
+        candidates.iter().map(|candidate| (0..candidate.places.len()).collect()).collect();
+    let mut diffs: Vec<usize> =
+        candidates.iter().filter_map(|candidate| candidate.hunk.ordered_in).collect();
+    diffs.dedup();
+    for diff in diffs {
+        let members: Vec<usize> = (0..candidates.len())
+            .filter(|at| candidates[*at].hunk.ordered_in == Some(diff))
+            .collect();
+        let numbers: Vec<usize> = members
+            .iter()
+            .filter_map(|at| candidates[*at].hunk.numbers.map(|numbers| numbers.old_start))
+            .collect();
+        let rising = numbers.windows(2).all(|pair| pair[0] < pair[1]);
+        let all_placed = members.iter().all(|at| !candidates[*at].places.is_empty());
+        if !rising || !all_placed {
+            continue;
+        }
+        // The earliest place each can have after those before it, the latest before those after.
+        let mut earliest = Vec::with_capacity(members.len());
+        let mut floor = 0;
+        for at in &members {
+            let Some(place) = candidates[*at].places.iter().position(|place| place.start >= floor)
+            else {
+                break;
+            };
+            floor = candidates[*at].places[place].end;
+            earliest.push(place);
+        }
+        let mut latest = Vec::with_capacity(members.len());
+        let mut ceiling = usize::MAX;
+        for at in members.iter().rev() {
+            let Some(place) = candidates[*at].places.iter().rposition(|place| place.end <= ceiling)
+            else {
+                break;
+            };
+            ceiling = candidates[*at].places[place].start;
+            latest.push(place);
+        }
+        latest.reverse();
+        if earliest.len() != members.len() || latest.len() != members.len() {
+            continue;
+        }
+        for ((at, first), last) in members.iter().zip(earliest).zip(latest) {
+            remaining[*at].retain(|place| (first..=last).contains(place));
+        }
+    }
+    remaining
+}
+
+/// The place that the numbers name, when every number of the diff is true: the counts of its
+/// lines, the starts of where its lines stand exactly, the new starts of what comes before.
+fn by_number(candidates: &[Candidate<'_>], at: usize) -> Option<usize> {
+    let diff = candidates[at].hunk.ordered_in?;
+    let mut shift: isize = 0;
+    for candidate in candidates.iter().filter(|other| other.hunk.ordered_in == Some(diff)) {
+        let numbers = candidate.hunk.numbers?;
+        let moved = numbers.new_start as isize - numbers.old_start as isize;
+        let empty = numbers.old_count == 0 || numbers.new_count == 0;
+        let consistent = moved == shift || (empty && (moved - shift).abs() == 1);
+        if !candidate.hunk.counts_hold() || !consistent {
+            return None;
+        }
+        literal_number(candidate)?;
+        shift += numbers.new_count as isize - numbers.old_count as isize;
+    }
+    literal_number(&candidates[at])
+}
+
+/// The place that begins exactly at the hunk's number, with exactly its lines.
+fn literal_number(candidate: &Candidate<'_>) -> Option<usize> {
+    let start = candidate.hunk.numbers?.old_start.checked_sub(1)?;
+    candidate
+        .places
+        .iter()
+        .position(|place| place.start == start && place.rung == Rung::Plain(Form::Exact))
+}
+
+/// The places below the hunk's headings; `None` when they say nothing.
+fn by_heading(file: &Haystack<'_>, candidate: &Candidate<'_>) -> Option<Vec<usize>> {
+    let heading = candidate.hunk.headings.last()?;
+    let lines = heading_lines(file, heading);
+    if lines.is_empty() {
+        return None;
+    }
+    let below = (0..candidate.places.len())
+        .filter(|place| {
+            let start = candidate.places[*place].start;
+            lines.iter().any(|line| *line < start && within(file, *line, start))
+        })
+        .collect::<Vec<_>>();
+    (!below.is_empty()).then_some(below)
+}
+
+/// Where a heading stands; git cuts it off at 80 bytes.
+pub(super) fn heading_lines(file: &Haystack<'_>, heading: &[u8]) -> Vec<usize> {
+    let whole: Vec<usize> =
+        file.lines_with(Form::Body, heading).iter().map(|line| *line as usize).collect();
+    if !whole.is_empty() || heading.len() < 40 {
+        return whole;
+    }
+    (0..file.len())
+        .filter(|line| file.text(*line).trim_ascii_start().starts_with(heading))
+        .collect()
+}
+
+/// Whether nothing between the heading and the place begins anew at the heading's level.
+fn within(file: &Haystack<'_>, heading: usize, start: usize) -> bool {
+    let level = indent(file.text(heading)).len();
+    (heading + 1..start).map(|line| file.text(line)).all(|text| {
+        let first = text.get(indent(text).len()).copied().unwrap_or(b' ');
+        is_blank(text)
+            || indent(text).len() > level
+            || !(first.is_ascii_alphanumeric() || matches!(first, b'_' | b'@' | b'#' | b'$'))
+    })
+}
+
+/// The place at the end of the file, when the hunk says that it is there.
+fn by_end(file: &Haystack<'_>, candidate: &Candidate<'_>) -> Option<usize> {
+    if !candidate.hunk.at_end {
+        return None;
+    }
+    candidate.places.iter().rposition(|place| place.end == file.len())
+}
+
+/// Whether a heading speaks against a hunk's only place: it stands in the file, but nowhere
+/// above the place's end.
+pub(super) fn heading_contradicts(file: &Haystack<'_>, hunk: &Hunk, place: &Place) -> bool {
+    hunk.headings.last().is_some_and(|heading| {
+        let lines = heading_lines(file, heading);
+        !lines.is_empty() && lines.iter().all(|line| *line >= place.end)
+    })
+}

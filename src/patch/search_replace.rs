@@ -1,0 +1,166 @@
+//! Search/replace blocks.
+//!
+//! ```text
+//! src/a.rs
+//! <<<<<<< SEARCH
+//! lines that are there
+//! =======
+//! lines that come in their place
+//! >>>>>>> REPLACE
+//! ```
+
+use similar::{Algorithm, DiffOp, capture_diff_slices};
+
+use super::edit::{Fate, HunkLine};
+
+/// The marks of a line that has nothing before them: how many, and what follows.
+fn marks(line: &str, mark: char) -> Option<(usize, &str)> {
+    let line = line.trim();
+    let rest = line.trim_start_matches(mark);
+    let count = line.len() - rest.len();
+    (5..=9).contains(&count).then(|| (count, rest.trim()))
+}
+
+/// What follows one of `words` at the beginning of `text`.
+fn after_word<'a>(text: &'a str, words: &[&str]) -> Option<&'a str> {
+    words.iter().find_map(|word| {
+        let head = text.get(..word.len())?;
+        let rest = &text[word.len()..];
+        let whole = !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+        (head.eq_ignore_ascii_case(word) && whole).then_some(rest)
+    })
+}
+
+/// The line that opens a block: how many marks it has, and the path it names.
+pub(super) fn opening(line: &str) -> Option<(usize, Option<&str>)> {
+    let (count, rest) = marks(line, '<')?;
+    if rest.is_empty() {
+        return Some((count, None));
+    }
+    let rest = after_word(rest, &["SEARCH", "ORIGINAL", "FIND"])?;
+    let path = rest.trim_start_matches([':', '<', '>', ' ']).trim();
+    Some((count, (!path.is_empty()).then_some(path)))
+}
+
+/// The number of marks of a line between the two parts.
+fn divider(line: &str) -> Option<usize> {
+    marks(line, '=').filter(|(_, rest)| rest.is_empty()).map(|(count, _)| count)
+}
+
+/// Whether a line closes a block, and whether it says so in words.
+fn closing(line: &str) -> Option<bool> {
+    let (_, rest) = marks(line, '>')?;
+    if rest.is_empty() {
+        return Some(false);
+    }
+    after_word(rest, &["REPLACE", "REPLACEMENT", "UPDATED"]).map(|_| true)
+}
+
+/// A block as it stands in the answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Block<'a> {
+    /// The path in its opening line.
+    pub(super) path: Option<&'a str>,
+    /// The line after its last.
+    pub(super) end: usize,
+    /// The two parts; more than one division when the lines between hold several dividers.
+    pub(super) divisions: Vec<(&'a [&'a str], &'a [&'a str])>,
+}
+
+/// Reads the block that opens at `at`.
+pub(super) fn read<'a>(lines: &'a [&'a str], at: usize) -> Result<Block<'a>, &'static str> {
+    const NO_END: &str = "it never ends: `>>>>>>> REPLACE` is missing";
+    let (count, path) = lines.get(at).and_then(|line| opening(line)).ok_or(NO_END)?;
+    let body = lines.get(at + 1..).unwrap_or(&[]);
+    let next = body
+        .iter()
+        .position(|line| {
+            opening(line).is_some() && !marks(line, '<').is_some_and(|m| m.1.is_empty())
+        })
+        .unwrap_or(body.len());
+    let body = &body[..next];
+    let length = body
+        .iter()
+        .position(|line| closing(line) == Some(true))
+        .or_else(|| body.iter().position(|line| closing(line) == Some(false)))
+        .ok_or(NO_END)?;
+    let body = &body[..length];
+    let dividers: Vec<(usize, usize)> = body
+        .iter()
+        .enumerate()
+        .filter_map(|(line, text)| divider(text).map(|count| (line, count)))
+        .collect();
+    let same: Vec<usize> =
+        dividers.iter().filter(|(_, marks)| *marks == count).map(|(line, _)| *line).collect();
+    let chosen =
+        if same.is_empty() { dividers.iter().map(|(line, _)| *line).collect() } else { same };
+    if chosen.is_empty() {
+        return Err("it has no `=======` line between what is there and what comes");
+    }
+    if chosen.len() > 20 {
+        return Err("it has too many `=======` lines to tell the two parts apart");
+    }
+    let divisions = chosen.into_iter().map(|line| (&body[..line], &body[line + 1..])).collect();
+    Ok(Block { path, end: at + 1 + length + 1, divisions })
+}
+
+/// What is looked for and what comes in its place, as lines that stay, go and come.
+pub(super) fn hunk_lines(search: &[&str], replace: &[&str]) -> Vec<HunkLine> {
+    fn text(line: &str) -> &str {
+        line.strip_suffix('\r').unwrap_or(line)
+    }
+    let search: Vec<&str> = search.iter().map(|line| text(line)).collect();
+    let replace: Vec<&str> = replace.iter().map(|line| text(line)).collect();
+    let mut lines = Vec::with_capacity(search.len() + replace.len());
+    for op in capture_diff_slices(Algorithm::Myers, &search, &replace) {
+        let (old, new) = (op.old_range(), op.new_range());
+        let keeps = matches!(op, DiffOp::Equal { .. });
+        for line in search.get(old).unwrap_or(&[]) {
+            let fate = if keeps { Fate::Keep } else { Fate::Remove };
+            lines.push(HunkLine::new(fate, line.as_bytes()));
+        }
+        if !keeps {
+            for line in replace.get(new).unwrap_or(&[]) {
+                lines.push(HunkLine::new(Fate::Add, line.as_bytes()));
+            }
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn markers_in_many_spellings() {
+        for line in
+            ["<<<<<<< SEARCH", "<<<<< search", "<<<<<<<<< SEARCH:", "<<<<<<<SEARCH", "<<<<<<<"]
+        {
+            assert!(opening(line).is_some_and(|(_, path)| path.is_none()), "{line}");
+        }
+        assert_eq!(opening("<<<<<<< SEARCH src/a.rs"), Some((7, Some("src/a.rs"))));
+        for line in ["<<<<<<< HEAD", "<<<< SEARCH", "x <<<<<<< SEARCH", "<<<<<<< SEARCHING"] {
+            assert!(opening(line).is_none(), "{line}");
+        }
+        assert_eq!(closing(">>>>>>> feature"), None);
+        assert_eq!(closing(">>>>>> REPLACE"), Some(true));
+    }
+
+    #[test]
+    fn conflict_markers_within_a_block() {
+        let text = "<<<<<<< SEARCH\n<<<<<<< HEAD\na\n=======\nb\n>>>>>>> x\n=======\nb\n>>>>>>> REPLACE\nrest";
+        let lines: Vec<&str> = text.lines().collect();
+        let block = read(&lines, 0).expect("a block");
+        assert_eq!(block.divisions.len(), 2);
+        assert_eq!(lines[block.end], "rest");
+    }
+
+    #[test]
+    fn unterminated_blocks() {
+        for text in ["<<<<<<< SEARCH\na\n=======\nb", "<<<<<<< SEARCH\na\n>>>>>>> REPLACE"] {
+            let lines: Vec<&str> = text.lines().collect();
+            assert!(read(&lines, 0).is_err(), "{text}");
+        }
+    }
+}

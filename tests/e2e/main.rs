@@ -1,0 +1,16 @@
+//! The program from outside: real repositories, real processes, real HTTP.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
+
+mod commands;
+mod gates;
+mod heal;
+mod recovery;
+mod repository;
+mod run;
+mod server;

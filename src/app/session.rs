@@ -151,6 +151,8 @@ fn file_reporters(folder: &Path, resumed: bool) -> Result<Vec<Boxed>, AppError> 
             reporter.event(stamped.at, &stamped.event).map_err(failed)?;
         }
     }
+    // Not what happened before: the log has that already.
+    reporters.push(report::program_log());
     Ok(reporters)
 }
 

@@ -244,6 +244,9 @@ impl Damage {
     };
 
     fn random(tape: &mut Tape<'_>) -> Self {
+        let lost_space = tape.one_in(8);
+        // A lost space and a shift may cancel each other where they can be seen.
+        let shifts = !lost_space;
         Self {
             numbers: match tape.below(5) {
                 0 | 1 => Numbers::Right,
@@ -253,10 +256,10 @@ impl Damage {
             },
             trailing: tape.one_in(6),
             crlf: tape.one_in(6),
-            lost_space: tape.one_in(8),
+            lost_space,
             lost_blank_space: tape.one_in(4),
-            shift: if tape.one_in(6) { 1 + tape.below(8) } else { 0 },
-            dedent: tape.one_in(8),
+            shift: if tape.one_in(6) && shifts { 1 + tape.below(8) } else { 0 },
+            dedent: tape.one_in(8) && shifts,
             curly: tape.one_in(6),
             straight: tape.one_in(6),
             collapse: tape.one_in(8),
@@ -474,6 +477,26 @@ fn header(tape: &mut Tape<'_>, hunk: &Hunk, damage: &Damage, before: &Text) -> S
     format!("@@ -{} +{} @@", range(old_start, old_len), range(new_start, new_len))
 }
 
+/// Whether damage made lines that are in the file just so: then the answer is right for that
+/// place, and nothing tells that another was meant.
+fn is_another_patch(before: &Text, intended: &[Row], damaged: &[Row]) -> bool {
+    let old = |rows: &[Row]| -> Vec<String> {
+        let old = rows.iter().filter(|row| row.sign != '+');
+        old.map(|row| row.text.trim_end().to_owned()).collect()
+    };
+    let (intended, damaged) = (old(intended), old(damaged));
+    let lines: Vec<String> = before
+        .lines
+        .iter()
+        .map(|line| straightened(String::from_utf8_lossy(line).trim_end()))
+        .collect();
+    let plain: Vec<String> = damaged.iter().map(|line| straightened(line)).collect();
+    intended != damaged
+        && !plain.is_empty()
+        && lines.windows(plain.len()).any(|w| w == plain)
+        && intended.iter().map(|line| straightened(line)).ne(plain)
+}
+
 fn hunk_old_lines(text: &Text, start: usize, len: usize) -> Vec<&[u8]> {
     text.lines.iter().skip(start).take(len).map(Vec::as_slice).collect()
 }
@@ -527,11 +550,11 @@ fn file(
     let hunks = hunks(tape, format, before, after);
     let same_end = before.final_newline == after.final_newline;
     let rows_of = |tape: &mut Tape<'_>, hunk: &Hunk| {
-        if change.before.is_some() && change.after.is_some() {
-            damaged(tape, &hunk.rows, damage)
-        } else {
-            hunk.rows.clone()
+        if change.before.is_none() || change.after.is_none() {
+            return hunk.rows.clone();
         }
+        let rows = damaged(tape, &hunk.rows, damage);
+        if is_another_patch(before, &hunk.rows, &rows) { hunk.rows.clone() } else { rows }
     };
     match format {
         Format::Unified => {

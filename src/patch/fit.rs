@@ -283,7 +283,8 @@ fn unspaced(file: &Haystack<'_>, reading: &Reading<'_>, place: &Place) -> Option
         .filter(|line| line.fate == Fate::Add)
         .map(|line| Form::Trailing.of(&[b"+", line.text.as_slice()].concat()))
         .collect();
-    (place.start.saturating_sub(1)..place.end + added.len() + 1)
+    let margin = reading.lines.len() + 1;
+    (place.start.saturating_sub(margin)..place.end + margin)
         .take_while(|line| *line < file.len())
         .find(|line| added.contains(&Form::Trailing.of(file.text(*line))))
 }

@@ -9,7 +9,7 @@ use super::edit::{Action, FileEdit, Hunk, NewContent};
 use super::elision::leaves_out;
 use super::fit::{Report, elided, fit};
 use super::haystack::Form;
-use super::lines::{Ending, Lines, is_blank};
+use super::lines::{Ending, Lines};
 use super::locate::{Located, Locator};
 use super::parsed::ParsedPatch;
 use super::refusal::{Finding, Refusal, RefusalKind};
@@ -227,7 +227,7 @@ fn create<'e>(
             report.there.push(format!("the new file {}", located.path));
             return Ok(None);
         }
-        if !is_blank(&there.bytes) || there.mode != mode {
+        if !there.bytes.is_empty() || there.mode != mode {
             return Err(Finding::new(
                 RefusalKind::AlreadyExists,
                 written.shown.clone(),
@@ -278,7 +278,7 @@ fn whole<'e>(
         report.there.push(format!("the whole file {}", located.path));
         return Ok(None);
     }
-    if said_new && !is_blank(&there.bytes) {
+    if said_new && !matches!(there.bytes.as_slice(), b"" | b"\n" | b"\r\n") {
         return refuse(
             RefusalKind::AlreadyExists,
             "the block's SEARCH part is empty, as for a new file, but the file is there; put the \

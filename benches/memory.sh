@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# Peak of resident memory and throughput with a log of 2 GiB: of a gate that prints it and fails
+# (streamed, redacted, written to the run's folder, searched for its errors), and of
+# `greenloop explain` that reads it from a file and from a pipe. Once as ordinary lines of a
+# build, once as a single line without an end.
+#
+#   benches/memory.sh [MIB]       default: 2048; needs twice that on the disk of $TMPDIR
+#
+# GREENLOOP   the program to measure; without it one is built with `cargo build --profile bench`
+#
+# Exit status: 0 when no peak is above 64 MiB, else 1.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export LIBZ_SYS_STATIC=1
+
+mib=${1:-2048}
+if [ -z "${GREENLOOP:-}" ]; then
+  cargo build --locked --quiet --profile bench --bin greenloop
+  GREENLOOP=${CARGO_TARGET_DIR:-target}/release/greenloop
+fi
+bin=$(realpath "$GREENLOOP")
+resident=$PWD/benches/resident.py
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+
+# A log of a large build: downloads, compilation, passing tests, colours, progress by carriage
+# return, warnings, and a failure in about every two thousandth line. 4 MiB of it, repeated.
+cat >"$work/generate.py" <<'PYTHON'
+import random
+import sys
+
+size, form = int(sys.argv[1]) << 20, sys.argv[2]
+r = random.Random(7)
+lines, length = [], 0
+while length < 4 << 20:
+    kind, a, b = r.randrange(2000), r.randrange(1000), r.randrange(100_000)
+    if kind == 0:
+        text = (
+            f"error[E0308]: mismatched types in item {b}\n --> src/module{a}.rs:{b}:5\n  |\n"
+            f"{a} |     let x: u32 = y;\n  |            ^^^ expected `u32`, found `i64`\n\n"
+        )
+    elif kind < 120:
+        text = f"   Compiling crate-name-{a} v1.{a}.{b}\n"
+    elif kind < 400:
+        text = f"\x1b[32m2026-01-02T03:04:{a % 60:02}.{a:03}Z\x1b[0m INFO downloaded package-{b} in {a} ms\n"
+    elif kind < 500:
+        text = "".join(f"\rprogress {n}%" for n in range(0, 100, 10)) + "\n"
+    elif kind < 560:
+        text = f"warning: unused variable: `v{a}`\n --> src/module{a}.rs:{b}:9\n"
+    else:
+        text = f"test module{a}::case_{b} ... ok\n"
+    lines.append(text)
+    length += len(text)
+block = "".join(lines).encode()[: 4 << 20]
+if form == "line":
+    block = block.replace(b"\n", b" ").replace(b"\r", b" ")
+for _ in range(size // len(block)):
+    sys.stdout.buffer.write(block)
+PYTHON
+
+worst=0
+report() { # WHAT SECONDS KIB
+  awk -v what="$1" -v s="$2" -v k="$3" -v m="$mib" 'BEGIN {
+    printf "%-44s %6.1f s  %5.0f MB/s  peak %5.1f MiB\n", what, s, m * 1.048576 / s, k / 1024 }'
+  [ "$3" -le "$worst" ] || worst=$3
+}
+
+gate() { # FORM
+  local repo=$work/$1 measured seconds kib status log
+  mkdir -p "$repo"
+  cat >"$repo/config.yaml" <<YAML
+environments:
+  local: {url: "http://127.0.0.1:9"}
+quality_gates:
+  - {name: noisy, command: "python3 $work/generate.py $mib $1; exit 1"}
+deploy:
+  method: process
+  process: {command: ["true"]}
+agents:
+  codex: {provider: replay, transcript: answers.jsonl}
+  jules: {provider: replay, transcript: answers.jsonl}
+YAML
+  printf '%s\n' '{"role": "author", "answer": "```no-patch\nclass: needs human\nreason: the log is generated\n```\n"}' >"$repo/answers.jsonl"
+  printf 'logs/\n' >"$repo/.gitignore"
+  git -C "$repo" init --quiet
+  git -C "$repo" add -A
+  git -C "$repo" -c user.name=Bench -c user.email=bench@localhost commit --quiet -m Bench
+  measured=$(cd "$repo" && python3 "$resident" -- "$bin" --environment local --output plain)
+  read -r seconds kib status <<<"$measured"
+  log=$(find "$repo/logs" -name '*-gates-noisy.log' -size +"$((mib - 5))"M | head -n 1)
+  [ "$status" -eq 1 ] && [ -n "$log" ] || {
+    echo "the gate's run ended with $status, its log is ${log:-too short}" >&2
+    exit 1
+  }
+  report "gate, $2" "$seconds" "$kib"
+  rm -rf "$repo"
+}
+
+explain() { # FORM
+  local seconds kib status
+  python3 "$work/generate.py" "$mib" "$1" >"$work/log"
+  read -r seconds kib status <<<"$(python3 "$resident" --stdin "$work/log" -- "$bin" explain -)"
+  [ "$status" -eq 0 ] || { echo "explain ended with $status" >&2; exit 1; }
+  report "explain -, $2" "$seconds" "$kib"
+  rm "$work/log"
+}
+
+read -r seconds _ _ <<<"$(python3 "$resident" -- python3 "$work/generate.py" "$mib" lines)"
+echo "the generator alone, to /dev/null: $seconds s"
+gate lines "lines of a build"
+gate line "a single line"
+explain lines "lines of a build"
+explain line "a single line"
+awk -v k="$worst" 'BEGIN { printf "highest peak %.1f MiB (at most 64)\n", k / 1024 }'
+[ "$worst" -le 65536 ]

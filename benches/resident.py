@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Runs a command and prints its seconds, its peak of resident memory in KiB and its exit status.
+"""Runs a command; prints its seconds, its processor seconds, its peak of resident memory in KiB
+and its exit status.
 
     benches/resident.py [--stdin FILE] [--full-pipe] -- COMMAND...
 
-The peak is the kernel's own (VmHWM of this process alone, without its children), read every few
-milliseconds while the command runs. ru_maxrss would not do: it counts what this interpreter
-takes before the command replaces it.
+Both are of the process alone, without its children. The peak is the kernel's own (VmHWM), read
+every few milliseconds while the command runs. ru_maxrss would not do: it counts what this
+interpreter takes before the command replaces it.
 
 --full-pipe gives the command an output pipe that is full already, so that a command that ends
 within a millisecond waits in its first write until it was measured. Its seconds mean nothing.
@@ -26,6 +27,16 @@ def peak(pid):
     except (FileNotFoundError, ProcessLookupError):
         return None
     return int(fields["VmHWM"].split()[0]) if "VmHWM" in fields else None
+
+
+def processor(pid):
+    """Seconds, or None when the process has ended."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
+            fields = stat.read().rsplit(")", 1)[1].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def full_pipe():
@@ -49,7 +60,7 @@ def main():
     parser.add_argument("command", nargs="+")
     options = parser.parse_args()
     read, write = full_pipe() if options.full_pipe else (None, None)
-    most = 0
+    most, spent = 0, 0.0
     began = time.monotonic()
     with open(options.stdin, "rb") as stdin:
         process = subprocess.Popen(
@@ -60,6 +71,7 @@ def main():
         )
     while process.poll() is None:
         most = max(most, peak(process.pid) or 0)
+        spent = max(spent, processor(process.pid) or 0)
         if read is not None and time.monotonic() - began > 0.3:
             os.close(write)
             while os.read(read, 1 << 16):
@@ -67,7 +79,7 @@ def main():
             os.close(read)
             read = None
         time.sleep(0.002)
-    print(f"{time.monotonic() - began:.3f} {most} {process.returncode}")
+    print(f"{time.monotonic() - began:.3f} {spent:.2f} {most} {process.returncode}")
 
 
 if __name__ == "__main__":

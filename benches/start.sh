@@ -4,7 +4,7 @@
 #   benches/start.sh [RUNS]       default: 50
 #
 # Each run's time is from before the process is made until its end was seen, the program in the
-# page cache. `true` is measured in the same way for comparison.
+# page cache. `/bin/true` is measured in the same way for comparison.
 #
 # GREENLOOP   the program to measure; without it one is built with `cargo build --profile bench`
 set -euo pipefail
@@ -33,7 +33,7 @@ def seconds(command):
     return time.perf_counter() - began
 
 
-for command in ([program, "--version"], [program, "--help"], ["true"]):
+for command in ([program, "--version"], [program, "--help"], ["/bin/true"]):
     seconds(command)
     times = sorted(seconds(command) for _ in range(runs))
     name = " ".join(command).replace(program, "greenloop")
@@ -41,5 +41,5 @@ for command in ([program, "--version"], [program, "--help"], ["true"]):
 PYTHON
 for _ in 1 2 3 4 5; do
   python3 benches/resident.py --full-pipe -- "$bin" --version
-done | sort -n -k 2 | awk 'NR == 3 { printf "greenloop --version  resident at its end %.1f MiB (median of 5)\n", $2 / 1024 }'
+done | sort -n -k 3 | awk 'NR == 3 { printf "greenloop --version  resident at its end %.1f MiB (median of 5)\n", $3 / 1024 }'
 printf 'size of the program  %.1f MiB\n' "$(stat --format %s "$bin" | awk '{ print $1 / 1048576 }')"

@@ -90,7 +90,7 @@ pub fn check_resumable(folder: &Path, title: &str) -> Result<(), RecoverError> {
     if let Some(stop) = end_of(&records) {
         return Err(RecoverError::Ended(stop));
     }
-    let start = records.iter().find(|r| r.event == "run.started").ok_or(ReplayError::NoStart)?;
+    let start = records.iter().find(|r| r.event == "run.started").ok_or(ReplayError::Unborn)?;
     let is = text_of(&start.data, "title");
     if is != title {
         return Err(RecoverError::Another { is, wanted: title.to_owned() });

@@ -128,7 +128,7 @@ pub(super) fn next_steps(header: &RunHeader, summary: &RunSummary, kept: bool) -
         }
         StopReason::ModelUnavailable { .. } => {
             steps.push("greenloop doctor           checks the model's endpoint".into());
-            steps.push(format!("greenloop run --resume {}   when it answers again", header.run));
+            steps.push(format!("{rerun}   when it answers again"));
         }
         StopReason::NotHealable { stage, .. } => {
             steps.push(format!("mend what the {stage} stage depends on, then: {rerun}"));
@@ -147,7 +147,7 @@ pub(super) fn next_steps(header: &RunHeader, summary: &RunSummary, kept: bool) -
             }
         }
         StopReason::Internal { .. } => {
-            steps.push(format!("greenloop run --resume {}   when the cause is gone", header.run));
+            steps.push(format!("{rerun}   when the cause is gone"));
         }
         StopReason::Cancelled | StopReason::Abandoned => steps.push(format!("{rerun}   to go on")),
     }

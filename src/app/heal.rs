@@ -53,7 +53,8 @@ pub async fn heal(
     logging::start(&logging::default_plan(), workspace.root(), request.debug);
     let redactor = Redactor::from_env();
     let agents = Agents::connect(&author, &reviewer, workspace.root(), &request.env, &redactor);
-    let title = format!("heal `{}`", request.command);
+    // The command may hold a password, and the title is told everywhere.
+    let title = redactor.redact(&format!("heal `{}`", request.command)).into_owned();
     let purpose = Purpose { title: title.clone(), environment: None, writes: true, resume: None };
     let session = Session::open(&workspace, purpose, None, &redactor).await?;
     let limits = Limits { max_iterations: request.max_iterations, ..limits };

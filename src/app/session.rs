@@ -82,6 +82,9 @@ impl Session {
             workspace.ensure_clean()?;
         }
         let run = wanted.unwrap_or_else(RunId::generate);
+        if writes {
+            workspace.ensure_room_for_branch(run)?;
+        }
         let run_folder = folder::of_run(workspace, run);
         if wanted.is_some() {
             if !run_folder.join(audit::FILE_NAME).is_file() {

@@ -180,6 +180,7 @@ impl From<ClaimError> for CommandError {
             ClaimError::Io { .. } => {
                 let cause = error_cause(&error);
                 Self { cause, ..Self::infrastructure(error.to_string()) }
+                    .hint("the git folder holds the state of runs: it has to be writable")
             }
         }
     }

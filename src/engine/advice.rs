@@ -116,7 +116,8 @@ pub(super) fn next_steps(header: &RunHeader, summary: &RunSummary, kept: bool) -
             }
         }
         StopReason::NeedsHuman { request } => {
-            steps.push(format!("decide: {request}"));
+            let question = request.lines().next().unwrap_or_default();
+            steps.push(format!("decide: {question}"));
             steps.push(format!("{rerun} --yes   if the answer is yes"));
         }
         StopReason::NoModel { .. } => {

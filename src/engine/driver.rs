@@ -674,8 +674,9 @@ impl Driver {
         };
         let actor = Actor::Author(author.label());
         match answer {
-            Err(error) if error.kind == ModelErrorKind::Cut => {
-                // Never parsed: half a patch is not a patch.
+            // Never parsed: half a patch is not a patch. A model that is cut time and again is
+            // as good as none.
+            Err(error) if error.kind == ModelErrorKind::Cut && !again => {
                 let reason = self.redacted(&error.to_string());
                 let proposal = Proposal { answer: String::new(), reason: String::new() };
                 self.refuse(iteration, &actor, proposal, reason, error.usage)
@@ -748,6 +749,22 @@ impl Driver {
         if &resulting == self.state.tree() {
             let reason = "the patch changes nothing: the files are already like that".to_owned();
             return self.refuse(iteration, actor, proposal, reason, usage);
+        }
+        match self.run.workspace.in_the_way(&self.tip, patch.changes()) {
+            Ok(paths) if paths.is_empty() => {}
+            Ok(paths) => {
+                let paths: Vec<String> = paths.iter().map(ToString::to_string).collect();
+                let reason = format!(
+                    "the work tree has files there that are not in the last commit, and nothing \
+                     overwrites them: {}; leave them alone, and choose another path for a new file",
+                    paths.join(", ")
+                );
+                return self.refuse(iteration, actor, proposal, reason, usage);
+            }
+            Err(error) => {
+                let reason = format!("the patch cannot be applied: {}", advice::chain(&error));
+                return self.refuse(iteration, actor, proposal, reason, usage);
+            }
         }
         let evaluation = self.run.policy.evaluate(patch.changes());
         let decision = evaluation.decision();

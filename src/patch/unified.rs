@@ -69,6 +69,9 @@ fn is_null(path: &str) -> bool {
     matches!(path.trim_matches('"'), "/dev/null" | "a/dev/null" | "b/dev/null" | "dev/null")
 }
 
+/// What stands for the `@@` line of a hunk that has none.
+pub(super) const NO_HEADER: &str = "no @@ line";
+
 /// Reads the part of a diff that begins at `at`: one file. Returns the line after it.
 pub(super) fn read<'a>(
     scan: &mut Scan<'a>,
@@ -182,16 +185,21 @@ fn read_hunks<'a>(
             break;
         }
         at = end;
+        if body.lines.is_empty()
+            && (numbers.is_some() || !scan.line(at).is_some_and(is_hunk_header))
+        {
+            return Err(malformed(start, format!("no lines follow its `{}`", line.trim_end())));
+        }
         if body.lines.is_empty() {
             // Headings above one another: `@@ class A` then `@@ def f`.
             continue;
         }
         hunks.push(Hunk {
             number: scan.next_hunk(),
-            label: if headed { line.trim_end().to_owned() } else { "no @@ line".to_owned() },
+            label: if headed { line.trim_end().to_owned() } else { NO_HEADER.to_owned() },
             answer_line: body_at + 1,
             lines: body.lines,
-            other_readings: Vec::new(),
+            has_more_dividers: false,
             numbers,
             headings: std::mem::take(&mut headings),
             ordered_in: Some(diff),
@@ -200,7 +208,7 @@ fn read_hunks<'a>(
             new_lacks_newline: body.new_lacks_newline,
         });
     }
-    if let Some(line) = left_behind(scan.lines, at, fence.is_some()) {
+    if let Some(line) = left_behind(scan.lines, at) {
         return Err(Finding::new(
             RefusalKind::Malformed,
             format!("the diff at line {} of the answer", start + 1),
@@ -217,8 +225,7 @@ fn read_hunks<'a>(
 
 /// A line after the end of a diff that comes or goes, as it seems: had it been left behind, half
 /// of a hunk would be applied. Items and rules of Markdown are none.
-pub(super) fn left_behind(lines: &[&str], end: usize, fenced: bool) -> Option<usize> {
-    let mut fences = 0;
+pub(super) fn left_behind(lines: &[&str], end: usize) -> Option<usize> {
     for at in end..lines.len() {
         let line = lines.get(at)?;
         if opens(lines, at, false)
@@ -227,11 +234,8 @@ pub(super) fn left_behind(lines: &[&str], end: usize, fenced: bool) -> Option<us
         {
             return None;
         }
-        if Fence::opening(line).is_some() {
-            fences += 1;
-            if fences > usize::from(fenced) {
-                return None;
-            }
+        if Fence::opening(line).is_some_and(|fence| !fence.info.is_empty()) {
+            return None;
         }
         if line.starts_with(['+', '-']) && !is_markdown_item(line) {
             return Some(at);
@@ -550,6 +554,10 @@ fn file_edit(
         (None, Some(path), None) | (None, None, Some(path)) => (path, None),
         (None, None, None) => (named.ok_or_else(no_path)?, None),
     };
+    let only_git = header.old.is_none() && header.new.is_none() && header.git.is_some();
+    if only_git && hunks.iter().any(|hunk| hunk.label == NO_HEADER) {
+        return Err(malformed(start, "its `---` and `+++` lines are missing, and its `@@` lines"));
+    }
     if hunks.is_empty() && move_to.is_none() && header.mode.is_none() {
         return Err(malformed(start, "it has no lines that change anything"));
     }

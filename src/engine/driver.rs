@@ -679,7 +679,10 @@ impl Driver {
             Err(error) if error.kind == ModelErrorKind::Cut && !again => {
                 let reason = self.redacted(&error.to_string());
                 let proposal = Proposal { answer: String::new(), reason: String::new() };
-                self.refuse(iteration, &actor, proposal, reason, error.usage)
+                let refused = self.refuse(iteration, &actor, proposal, reason, error.usage);
+                // There is no answer to send back: it is asked anew, and told why.
+                self.case.refused = None;
+                refused
             }
             Err(error) => {
                 let usage = error.usage;

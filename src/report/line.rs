@@ -142,6 +142,33 @@ impl Line {
         Self { spans: kept }
     }
 
+    /// As lines of at most `width` columns, all but the first indented by `indent`.
+    pub(super) fn folded(self, width: usize, indent: usize) -> Vec<Self> {
+        /// So many lines; the last is cut.
+        const MOST: usize = 6;
+        if self.width() <= width || width <= indent + 8 {
+            return vec![self.fit(width)];
+        }
+        let mut lines = Vec::new();
+        let mut line = Self::new();
+        for (tone, text) in self.spans {
+            let mut rest = text.as_str();
+            while !rest.is_empty() {
+                let mut fitting = head_columns(rest, width.saturating_sub(line.width()));
+                if lines.len() + 1 == MOST {
+                    fitting = rest;
+                }
+                rest = &rest[fitting.len()..];
+                line.spans.push((tone, fitting.to_owned()));
+                if !rest.is_empty() {
+                    lines.push(std::mem::replace(&mut line, Self::indent(indent)));
+                }
+            }
+        }
+        lines.push(line.fit(width));
+        lines
+    }
+
     /// The line as it is printed, with or without colour, pipeline commands broken.
     pub(super) fn render(&self, color: bool) -> String {
         let breaks = self.breaks();
@@ -227,6 +254,19 @@ mod tests {
         {
             assert_eq!(Line::new().plain(text).fit(width).render(false), expect);
         }
+    }
+
+    #[test]
+    fn long_lines_are_folded() {
+        let fold = |line: Line, width, indent| -> Vec<String> {
+            line.folded(width, indent).iter().map(|line| line.render(false)).collect()
+        };
+        let line = Line::new().plain("+ abcdefghij").push(Tone::AddedPart, "klmnopqrstuvwxyz");
+        assert_eq!(fold(line.clone(), 40, 2), ["+ abcdefghijklmnopqrstuvwxyz"]);
+        assert_eq!(fold(line, 14, 2), ["+ abcdefghijkl", "  mnopqrstuvwx", "  yz"]);
+        let endless = fold(Line::new().plain("x".repeat(1000)), 20, 4);
+        assert_eq!(endless.len(), 6);
+        assert!(endless.iter().all(|line| line.width() <= 20) && endless[5].ends_with('…'));
     }
 
     #[test]

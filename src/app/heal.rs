@@ -17,7 +17,7 @@ use crate::engine::driver::{Assembly, WorkTreeAtEnd};
 use crate::engine::machine::{Course, Mode};
 use crate::engine::passed::PassedBefore;
 use crate::evidence::Redactor;
-use crate::model::{Limits, RepoPath, RunHeader, RunSummary, Stage};
+use crate::model::{Invocation, Limits, RepoPath, RunHeader, RunSummary, Stage, Task};
 use crate::policy::Policy;
 use crate::report::Boxed;
 
@@ -39,6 +39,8 @@ pub struct HealRequest {
     pub approval: Approval,
     /// Environment variables.
     pub env: Environment,
+    /// How the command was written.
+    pub invocation: Invocation,
 }
 
 /// Heals a command.
@@ -67,6 +69,7 @@ pub async fn heal(
     };
     let header = RunHeader {
         run: session.run,
+        task: Task::Heal,
         title,
         environment: None,
         commit: session.base.clone(),
@@ -76,6 +79,7 @@ pub async fn heal(
         reviewer: agents.reviewer_label(),
         limits,
         repository: workspace.root().to_owned(),
+        invocation: request.invocation,
         folder: session.folder.clone(),
     };
     let gate = GatePlan {

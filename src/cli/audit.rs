@@ -11,7 +11,7 @@ use crate::app::{audit_log, runs_folder};
 use crate::engine::replay::{ReplayError, replay_file};
 use crate::{apply, audit, report};
 
-/// What to do with audit logs. RUN is a run's id, or the end of it.
+/// What to do with audit logs.
 #[derive(Debug, Subcommand)]
 pub(super) enum AuditCommand {
     /// List the runs, newest first
@@ -22,17 +22,25 @@ pub(super) enum AuditCommand {
     },
     /// Print a run's records
     Show {
+        /// The run's id, or the end of it (greenloop audit list)
         run: String,
         /// One JSON object a record
         #[arg(long)]
         json: bool,
     },
     /// Prove that a run's log, or every run's, is whole and unchanged
-    Verify { run: Option<String> },
+    Verify {
+        /// The run's id, or the end of it; every run when it is left out
+        run: Option<String>,
+    },
     /// Feed a run's records through the loop's state machine and report any divergence
-    Replay { run: String },
+    Replay {
+        /// The run's id, or the end of it (greenloop audit list)
+        run: String,
+    },
     /// Print a run's report
     Report {
+        /// The run's id, or the end of it (greenloop audit list)
         run: String,
         /// The form
         #[arg(long, value_enum, default_value_t = Format::Md)]

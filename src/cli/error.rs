@@ -2,7 +2,7 @@
 //! an exit code.
 
 use std::error::Error;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use crate::app::AppError;
@@ -68,6 +68,15 @@ pub(super) fn exit_of(summary: &RunSummary) -> Exit {
             | FailureClass::Timeout
             | FailureClass::Unknown => Exit::NeedsPerson,
         },
+        // Nothing was reached that could have passed or not.
+        StopReason::NoHealing { .. }
+            if summary
+                .failure
+                .as_ref()
+                .is_some_and(|f| f.class == FailureClass::Infrastructure) =>
+        {
+            Exit::Infrastructure
+        }
         StopReason::NoPatch { class, .. } => match class {
             NoPatchClass::Infrastructure => Exit::Infrastructure,
             NoPatchClass::Flaky | NoPatchClass::NeedsHuman => Exit::NeedsPerson,
@@ -89,7 +98,7 @@ pub struct CommandError {
     exit: Exit,
     message: String,
     cause: Option<Box<dyn Error + Send + Sync>>,
-    diagnostic: Option<miette::Report>,
+    diagnostic: Option<Box<ConfigError>>,
     hints: Vec<String>,
 }
 
@@ -125,7 +134,7 @@ impl CommandError {
         let redactor = crate::evidence::Redactor::from_env();
         let mut text = String::new();
         match &self.diagnostic {
-            Some(report) => text.push_str(&format!("{report:?}")),
+            Some(error) => text.push_str(&config_report(error)),
             None => {
                 text.push_str("error: ");
                 text.push_str(&self.message);
@@ -147,11 +156,34 @@ impl CommandError {
     }
 }
 
+/// Every mistake of a configuration with its place, one below the other.
+fn config_report(error: &ConfigError) -> String {
+    let handler = miette::GraphicalReportHandler::new_themed(theme()).with_width(100);
+    let mut text = String::new();
+    for problem in error.each() {
+        // Writing into a string cannot fail.
+        let _infallible = handler.render_report(&mut text, &problem);
+    }
+    if error.problems().len() > 1 {
+        text.push_str(&format!("{error}\n"));
+    }
+    text
+}
+
+fn theme() -> miette::GraphicalTheme {
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if std::io::stderr().is_terminal() && !plain {
+        miette::GraphicalTheme::unicode()
+    } else {
+        miette::GraphicalTheme::unicode_nocolor()
+    }
+}
+
 impl From<ConfigError> for CommandError {
     fn from(error: ConfigError) -> Self {
         let message = error.to_string();
         let mut own = Self::usage(message);
-        own.diagnostic = Some(miette::Report::new(error));
+        own.diagnostic = Some(Box::new(error));
         own
     }
 }

@@ -438,7 +438,7 @@ fn a_mistake_of_form_is_told_with_its_place() {
             "quality_gates:\n  - lint\n",
             WrongType,
             "lint",
-            "must be a mapping, and this is a text",
+            "must be a mapping, and this is text",
             "",
         ),
         ("quality_gates:\n  - name: a\n", MissingKey, "name", "`command` is missing", "sh -c"),

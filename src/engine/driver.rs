@@ -1073,10 +1073,10 @@ fn symptom_of(failure: &Failure) -> Symptom {
 }
 
 fn model_failed(error: &ModelError, redactor: &Redactor) -> Happened {
-    Happened::ModelFailed {
-        reason: redactor.redact(&advice::chain(error)).into_owned(),
-        configured: error.kind != ModelErrorKind::NotConfigured,
-    }
+    let configured = error.kind != ModelErrorKind::NotConfigured;
+    // The name of a model that is not there says nothing.
+    let reason = if configured { advice::chain(error) } else { error.message.clone() };
+    Happened::ModelFailed { reason: redactor.redact(&reason).into_owned(), configured }
 }
 
 fn matches_json(evaluation: &Evaluation) -> Vec<serde_json::Value> {

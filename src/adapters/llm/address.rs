@@ -64,7 +64,7 @@ impl Address {
             None if host == OPENAI_HOST => {
                 return Err(not_configured(
                     label,
-                    format!("no API key: the environment variable {key_variable} is not set"),
+                    format!("no API key: {key_variable} is not set"),
                     None,
                 ));
             }

@@ -580,7 +580,10 @@ impl Supervisor {
         let healthy = Reply::Progress {
             step: "health check".to_owned(),
             ok: true,
-            detail: format!("healthy after {requests} requests"),
+            detail: match requests {
+                1 => "healthy at the first request".to_owned(),
+                n => format!("healthy after {n} requests"),
+            },
             elapsed: switching.duration_since(started),
         };
         let switched = Reply::Progress {

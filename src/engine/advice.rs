@@ -105,6 +105,11 @@ pub(super) fn next_steps(header: &RunHeader, summary: &RunSummary, kept: bool) -
         Some(environment) => format!("greenloop --environment {environment}"),
         None => "the same command".to_owned(),
     };
+    // A repair without a configuration has no environment to be taken up again in.
+    let resume = match &header.environment {
+        Some(_) => format!("greenloop run --resume {}", header.run),
+        None => rerun.clone(),
+    };
     match &summary.stop {
         StopReason::Verified => {
             if let Some(branch) = &summary.branch {
@@ -129,7 +134,7 @@ pub(super) fn next_steps(header: &RunHeader, summary: &RunSummary, kept: bool) -
         }
         StopReason::ModelUnavailable { .. } => {
             steps.push("greenloop doctor           checks the model's endpoint".into());
-            steps.push(format!("greenloop run --resume {}   when it answers again", header.run));
+            steps.push(format!("{resume}   when it answers again"));
         }
         StopReason::NotHealable { stage, .. } => {
             steps.push(format!("mend what the {stage} stage depends on, then: {rerun}"));
@@ -148,7 +153,7 @@ pub(super) fn next_steps(header: &RunHeader, summary: &RunSummary, kept: bool) -
             }
         }
         StopReason::Internal { .. } => {
-            steps.push(format!("greenloop run --resume {}   when the cause is gone", header.run));
+            steps.push(format!("{resume}   when the cause is gone"));
         }
         StopReason::Cancelled | StopReason::Abandoned => steps.push(format!("{rerun}   to go on")),
     }

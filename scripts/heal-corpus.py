@@ -17,13 +17,16 @@ import difflib
 import hashlib
 import json
 import os
+import queue
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -371,20 +374,23 @@ class Handler(BaseHTTPRequestHandler):
 
 def run(command, folder, env=None, timeout=120):
     """Exit status and output; a status of None means that it did not end."""
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        shell=isinstance(command, str),
+        start_new_session=True,
+    )
     try:
-        done = subprocess.run(
-            command,
-            cwd=folder,
-            env=env,
-            timeout=timeout,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            shell=isinstance(command, str),
-        )
-    except subprocess.TimeoutExpired as expired:
-        return None, (expired.stdout or b"").decode(errors="replace")
-    return done.returncode, done.stdout.decode(errors="replace")
+        output, status = process.communicate(timeout=timeout)[0], process.returncode
+    except subprocess.TimeoutExpired:
+        # The shell's children too: a bug may be an endless loop.
+        os.killpg(process.pid, signal.SIGKILL)
+        output, status = process.communicate()[0], None
+    return status, output.decode(errors="replace")
 
 
 def repository(case, folder):
@@ -429,6 +435,16 @@ def heal(case, greenloop, models, folder, patience):
     return None, output
 
 
+class Attempt:
+    """One case with the answer that its author gives."""
+
+    def __init__(self, language, case, write, edit):
+        self.language = language
+        self.case = case
+        self.form = f"{write.__name__.replace('_', ' ')}, {edit.name}"
+        self.answer = edit.answer(write(case, edit))
+
+
 def corpora():
     found = os.environ.get("GREENLOOP_CORPORA")
     return Path(found) if found else ROOT.parent / "shared" / "corpora"
@@ -440,6 +456,7 @@ def main():
     parser.add_argument("--cases", type=int, default=20, help="of each language (20)")
     parser.add_argument("--languages", default=",".join(LANGUAGES))
     parser.add_argument("--timeout", type=int, default=20, help="seconds for the tests (20)")
+    parser.add_argument("--jobs", type=int, default=2, help="cases at the same time (2)")
     parser.add_argument("--answers-only", action="store_true", help="print the answers, heal nothing")
     parser.add_argument("--keep", action="store_true", help="keep the repositories")
     options = parser.parse_args()
@@ -451,12 +468,8 @@ def main():
     if not options.answers_only and not shutil.which(options.greenloop):
         print(f"there is no {options.greenloop}: build it first (cargo build)", file=sys.stderr)
         return 2
-    greenloop = str(Path(options.greenloop).resolve())
-    models = Models()
-    threading.Thread(target=models.serve_forever, daemon=True).start()
-    work = Path(tempfile.mkdtemp(prefix="greenloop-corpus-"))
 
-    results, failures = [], []
+    attempts = []
     for offset, language in enumerate(options.languages.split(",")):
         make, program = LANGUAGES[language]
         if not shutil.which(program):
@@ -464,27 +477,50 @@ def main():
             continue
         lines = (repair / f"{language}.jsonl").read_text().splitlines()[: options.cases]
         for number, line in enumerate(lines):
-            case = make(json.loads(line))
             # Another start for each language, so that none has a format to itself.
             write, damage = ANSWERS[(number + 7 * offset) % len(ANSWERS)]
-            edit = damage()
-            answer = edit.answer(write(case, edit))
-            if options.answers_only:
-                print(f"=== {case.name}: {write.__name__}, {edit.name}\n{answer}")
-                continue
-            folder = work / case.name.replace("/", "-")
+            attempts.append(Attempt(language, make(json.loads(line)), write, damage()))
+    if options.answers_only:
+        for attempt in attempts:
+            print(f"=== {attempt.case.name}: {attempt.form}\n{attempt.answer}")
+        return 0
+
+    greenloop = str(Path(options.greenloop).resolve())
+    work = Path(tempfile.mkdtemp(prefix="greenloop-corpus-"))
+    servers = queue.SimpleQueue()
+    for _ in range(options.jobs):
+        models = Models()
+        threading.Thread(target=models.serve_forever, daemon=True).start()
+        servers.put(models)
+
+    def one(attempt):
+        models = servers.get()
+        try:
+            folder = work / attempt.case.name.replace("/", "-")
             folder.mkdir()
-            models.play(answer)
+            models.play(attempt.answer)
             start = time.monotonic()
-            trouble, output = heal(case, greenloop, models, folder, options.timeout)
+            trouble, output = heal(attempt.case, greenloop, models, folder, options.timeout)
             seconds = time.monotonic() - start
             asked = models.asked["author"]
-            verdict = "healed" if trouble is None else trouble
-            form = f"{write.__name__.replace('_', ' ')}, {edit.name}"
-            print(f"{case.name:<14} {form:<46} {seconds:5.1f} s  asked {asked}x  {verdict}", flush=True)
-            results.append((language, trouble))
-            if trouble is not None:
-                failures.append((case.name, folder, answer, output))
+        finally:
+            servers.put(models)
+        verdict = "healed" if trouble is None else trouble
+        print(
+            f"{attempt.case.name:<14} {attempt.form:<46} {seconds:5.1f} s  asked {asked}x  {verdict}",
+            flush=True,
+        )
+        return attempt, trouble, folder, output
+
+    began = time.monotonic()
+    with ThreadPoolExecutor(options.jobs) as pool:
+        done = list(pool.map(one, attempts))
+    results = [(attempt.language, trouble) for attempt, trouble, _, _ in done]
+    failures = [
+        (attempt.case.name, folder, attempt.answer, output)
+        for attempt, trouble, folder, output in done
+        if trouble is not None
+    ]
 
     for name, folder, answer, output in failures:
         print(f"\n=== {name} ({folder})\n--- answer\n{answer}\n--- output (end)\n{output[-4000:]}")
@@ -494,7 +530,8 @@ def main():
         if of_language:
             healed = sum(trouble is None for trouble in of_language)
             print(f"{language:<8} {healed}/{len(of_language)} healed")
-    print(f"{'total':<8} {len(results) - len(failures)}/{len(results)} healed, tests untouched in all of them")
+    healed, seconds = len(results) - len(failures), time.monotonic() - began
+    print(f"{'total':<8} {healed}/{len(results)} healed with their tests untouched, in {seconds:.0f} s")
     if options.keep or failures:
         print(f"the repositories are in {work}")
     else:

@@ -15,7 +15,6 @@ unset OPENAI_API_KEY OPENAI_BASE_URL GREENLOOP_MODEL GREENLOOP_CONFIG TF_BUILD
 need=()
 command -v git >/dev/null || need+=(git)
 command -v cc >/dev/null || need+=(gcc libc6-dev)
-command -v cmake >/dev/null || need+=(cmake)
 command -v curl >/dev/null || need+=(curl)
 command -v python3 >/dev/null || need+=(python3)
 if [ ${#need[@]} -gt 0 ]; then

@@ -50,9 +50,7 @@ pub async fn heal(
     let workspace = Workspace::open(&request.directory)?;
     let HealPlan { author, reviewer, limits, policy } =
         config::heal_plan(&|name: &str| (request.env)(name))?;
-    if request.debug {
-        logging::start(&logging::default_plan(), workspace.root(), true);
-    }
+    logging::start(&logging::default_plan(), workspace.root(), request.debug);
     let redactor = Redactor::from_env();
     let agents = Agents::connect(&author, &reviewer, workspace.root(), &request.env, &redactor);
     // The command may hold a password, and the title is told everywhere.

@@ -8,7 +8,7 @@ use clap::{Subcommand, ValueEnum};
 use super::error::{CommandError, Exit};
 use super::{output, terminal};
 use crate::app::{audit_log, runs_folder};
-use crate::engine::replay::replay_file;
+use crate::engine::replay::{ReplayError, replay_file};
 use crate::{apply, audit, report};
 
 /// What to do with audit logs. RUN is a run's id, or the end of it.
@@ -199,8 +199,16 @@ fn verify(root: &std::path::Path, run: Option<&str>) -> Result<Exit, CommandErro
 }
 
 fn replay(log: &std::path::Path) -> Result<Exit, CommandError> {
-    let replayed = replay_file(log)
-        .map_err(|error| CommandError::person("the run cannot be replayed").because(error))?;
+    let replayed = match replay_file(log) {
+        Ok(replayed) => replayed,
+        Err(ReplayError::Unborn) => {
+            output::print("0 inputs replayed; the run died before it began\nno divergence\n")?;
+            return Ok(Exit::Ok);
+        }
+        Err(error) => {
+            return Err(CommandError::person("the run cannot be replayed").because(error));
+        }
+    };
     let mut text = format!("{} inputs replayed", replayed.inputs);
     match (replayed.state.stop_reason(), &replayed.pending) {
         (Some(reason), _) => {

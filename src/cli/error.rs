@@ -52,6 +52,11 @@ pub(super) fn exit_of(summary: &RunSummary) -> Exit {
     match &summary.stop {
         StopReason::Verified => Exit::Ok,
         StopReason::Cancelled | StopReason::Abandoned => Exit::Cancelled,
+        // Nothing was switched: what is out of order is the machine, not the release.
+        StopReason::NotHealable {
+            class: FailureClass::Infrastructure | FailureClass::Auth | FailureClass::Quota,
+            stage: Stage::Rollout,
+        } => Exit::Infrastructure,
         _ if summary.restored && deployment_failed => Exit::Restored,
         StopReason::NotHealable { class, .. } => match class {
             FailureClass::Infrastructure | FailureClass::Auth | FailureClass::Quota => {
@@ -189,7 +194,7 @@ impl From<RecoverError> for CommandError {
             RecoverError::Foreign => Self { cause, ..Self::person(message) }
                 .hint("git status shows them; commit or stash what is yours")
                 .hint("git checkout -- FILE puts a file back as it was"),
-            RecoverError::Ended(_) => {
+            RecoverError::Ended(_) | RecoverError::Another { .. } => {
                 Self::usage(message).hint("greenloop audit list shows the runs")
             }
             RecoverError::Audit(_)

@@ -105,11 +105,6 @@ pub(super) fn next_steps(header: &RunHeader, summary: &RunSummary, kept: bool) -
         Some(environment) => format!("greenloop --environment {environment}"),
         None => "the same command".to_owned(),
     };
-    // A repair without a configuration has no environment to be taken up again in.
-    let resume = match &header.environment {
-        Some(_) => format!("greenloop run --resume {}", header.run),
-        None => rerun.clone(),
-    };
     match &summary.stop {
         StopReason::Verified => {
             if let Some(branch) = &summary.branch {
@@ -134,7 +129,7 @@ pub(super) fn next_steps(header: &RunHeader, summary: &RunSummary, kept: bool) -
         }
         StopReason::ModelUnavailable { .. } => {
             steps.push("greenloop doctor           checks the model's endpoint".into());
-            steps.push(format!("{resume}   when it answers again"));
+            steps.push(format!("{rerun}   when it answers again"));
         }
         StopReason::NotHealable { stage, .. } => {
             steps.push(format!("mend what the {stage} stage depends on, then: {rerun}"));
@@ -153,7 +148,7 @@ pub(super) fn next_steps(header: &RunHeader, summary: &RunSummary, kept: bool) -
             }
         }
         StopReason::Internal { .. } => {
-            steps.push(format!("{resume}   when the cause is gone"));
+            steps.push(format!("{rerun}   when the cause is gone"));
         }
         StopReason::Cancelled | StopReason::Abandoned => steps.push(format!("{rerun}   to go on")),
     }

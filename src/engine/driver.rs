@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::advice;
 use super::approval::Approval;
-use super::machine::{Course, Effect, Happened, Input, OutOfOrder, State, Symptom, step};
+use super::machine::{Course, Effect, Happened, Input, Mode, OutOfOrder, State, Symptom, step};
 use super::passed::PassedBefore;
 use super::record::{RecordError, stop_word, write_course, write_effect, write_input};
 use crate::apply::{CommitInfo, Workspace, WorkspaceError};
@@ -30,15 +30,15 @@ use crate::config::plan::{GatePlan, PolicyPlan, VerificationPlan};
 use crate::evidence::Redactor;
 use crate::heal::{Author, Brief, Reviewer};
 use crate::model::{
-    Attempt, AttemptOutcome, CommitId, Decision, Evaluation, EventSink, Failure, Notice, Proposal,
-    Release, ReleaseId, ReleaseState, RepoPath, Review, RunEvent, RunHeader, RunSummary, Stage,
-    StageOutcome, StopReason, SummaryPatch, Usage, Verdict, compare,
+    Attempt, AttemptOutcome, CommitId, Decision, Evaluation, EventSink, Failure, GateStatus,
+    Notice, Proposal, Release, ReleaseId, ReleaseState, RepoPath, Review, RunEvent, RunHeader,
+    RunSummary, Stage, StageOutcome, StopReason, SummaryPatch, Usage, Verdict, compare,
 };
 use crate::patch::{Answer, ParsedPatch, ResolveOptions, parse_answer, resolve};
 use crate::policy::{Confirmation, Policy, clear};
 use crate::ports::{Deployed, ModelError, ModelErrorKind, Restored, RolloutRequest, Target};
 use crate::stages::StageContext;
-use crate::stages::gates::run_gates;
+use crate::stages::gates::{run_gates, run_gates_again};
 use crate::stages::rollout::{RolloutOutcome, roll_back, roll_out};
 use crate::stages::smoke::{SmokeOutcome, run_smoke};
 
@@ -170,6 +170,8 @@ struct Case {
     serving: Option<Deployed>,
     /// Gates that failed or were skipped when the gates last ran.
     unfinished_gates: Vec<String>,
+    /// Those of them that failed.
+    failed_gates: Vec<String>,
 }
 
 struct Driver {
@@ -305,7 +307,7 @@ impl Driver {
         let outcome = match stage {
             Stage::Gates => {
                 let plans = self.run.gates.clone();
-                self.gates(iteration, &plans).await
+                self.gates(iteration, &plans, &[]).await
             }
             Stage::Rollout => self.roll_out(iteration).await?,
             Stage::Smoke => self.smoke(iteration).await?,
@@ -385,13 +387,23 @@ impl Driver {
         }
     }
 
-    async fn gates(&mut self, iteration: u32, plans: &[GatePlan]) -> StageOutcome {
+    /// `failed` have failed on this very tree, and run again because they may be flaky.
+    async fn gates(
+        &mut self,
+        iteration: u32,
+        plans: &[GatePlan],
+        failed: &[String],
+    ) -> StageOutcome {
         self.events.send(RunEvent::StageStarted {
             iteration,
             stage: Stage::Gates,
             parts: plans.iter().map(|g| g.name.clone()).collect(),
         });
-        let outcome = run_gates(plans, &self.context(iteration)).await;
+        let context = self.context(iteration);
+        let outcome = match failed {
+            [] => run_gates(plans, &context).await,
+            failed => run_gates_again(plans, failed, &context).await,
+        };
         let (StageOutcome::Passed { gates } | StageOutcome::Failed { gates, .. }) = &outcome else {
             return outcome;
         };
@@ -401,6 +413,11 @@ impl Driver {
         }
         self.case.unfinished_gates =
             gates.iter().filter(|g| !g.passed()).map(|g| g.name.clone()).collect();
+        self.case.failed_gates = gates
+            .iter()
+            .filter(|g| matches!(g.status, GateStatus::Failed(_)))
+            .map(|g| g.name.clone())
+            .collect();
         outcome
     }
 
@@ -450,6 +467,9 @@ impl Driver {
         };
         match outcome {
             RolloutOutcome::Deployed(deployed) => {
+                // Before the record of it: when that fails, it is taken back.
+                self.case.release = Some(deployed.release);
+                self.case.deployed = Some(deployed.clone());
                 self.note(
                     &Actor::Machine,
                     "rollout.switched",
@@ -457,12 +477,10 @@ impl Driver {
                         "release": deployed.release.to_string(), "url": deployed.endpoint.url,
                     }),
                 )?;
-                self.case.release = Some(deployed.release);
                 self.events.send(RunEvent::Switched {
                     release: deployed.release,
-                    endpoint: deployed.endpoint.clone(),
+                    endpoint: deployed.endpoint,
                 });
-                self.case.deployed = Some(deployed);
                 Ok(StageOutcome::Passed { gates: Vec::new() })
             }
             RolloutOutcome::Failed(failure) => {
@@ -512,9 +530,17 @@ impl Driver {
                     // What the others gave has been had already.
                     plan.needs.retain(|need| names.contains(need));
                 }
-                self.gates(iteration, &plans).await
+                let failed = self.case.failed_gates.clone();
+                self.gates(iteration, &plans, &failed).await
             }
-            Stage::Smoke => self.smoke(iteration).await?,
+            Stage::Smoke => {
+                // A look at the target brings back what keeps the release running, if that is
+                // what is gone; what it says is the smoke tests' business.
+                if let Some((_, target)) = self.delivery() {
+                    let _looked = target.status().await;
+                }
+                self.smoke(iteration).await?
+            }
             Stage::Tasks | Stage::Image | Stage::Rollout => StageOutcome::Passed { gates: vec![] },
         };
         let passed = match &outcome {
@@ -538,6 +564,8 @@ impl Driver {
             }
             StageOutcome::Passed { .. } | StageOutcome::Cancelled => {
                 self.case.failure = None;
+                let elapsed = began.elapsed();
+                self.events.send(RunEvent::StagePassed { iteration, stage, elapsed });
                 Happened::RerunPassed
             }
         })
@@ -576,7 +604,8 @@ impl Driver {
 
     /// Without the machine and without a record: see the module's text.
     async fn take_back(&mut self) {
-        if self.case.deployed.is_some() {
+        let keeps = self.run.course.mode == Mode::RollBack;
+        if self.case.deployed.is_some() && !keeps {
             let _happened = self.restore().await;
         }
     }
@@ -589,6 +618,9 @@ impl Driver {
         if let Err(error) = target.mark_verified(deployed.release).await {
             return Ok(Happened::Broke { reason: self.redacted(&advice::chain(&error)) });
         }
+        // Verified, whether or not the record of it can be written: not to be taken back.
+        self.case.deployed = None;
+        self.case.serving = Some(deployed.clone());
         self.note(
             &Actor::Machine,
             "release.verified",
@@ -598,7 +630,6 @@ impl Driver {
                 "url": deployed.endpoint.url,
             }),
         )?;
-        self.case.serving = Some(deployed);
         Ok(Happened::MarkedVerified)
     }
 
@@ -648,7 +679,10 @@ impl Driver {
             Err(error) if error.kind == ModelErrorKind::Cut && !again => {
                 let reason = self.redacted(&error.to_string());
                 let proposal = Proposal { answer: String::new(), reason: String::new() };
-                self.refuse(iteration, &actor, proposal, reason, error.usage)
+                let refused = self.refuse(iteration, &actor, proposal, reason, error.usage);
+                // There is no answer to send back: it is asked anew, and told why.
+                self.case.refused = None;
+                refused
             }
             Err(error) => {
                 let usage = error.usage;

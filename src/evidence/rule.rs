@@ -1,6 +1,6 @@
 //! A row of the pattern tables, and the tables compiled for matching.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{LazyLock, OnceLock};
 
 use aho_corasick::automaton::Automaton;
@@ -136,6 +136,50 @@ impl Rule {
         symptom: Symptom::None,
         ..Self::COMPILER
     };
+}
+
+/// Whether the scout finds anything. Each step waits for the memory of the one before, so both
+/// halves of the line are walked at once; they overlap by as much as a literal could reach over
+/// the middle.
+fn sees(scout: &DFA, raw: &[u8]) -> bool {
+    let Ok(start) = scout.start_state(Anchored::No) else { return false };
+    let found = |state| scout.is_special(state) && scout.is_match(state);
+    let middle = raw.len() / 2;
+    let (first, _) = raw.split_at(middle);
+    let (_, second) = raw.split_at(middle.saturating_sub(SCOUTED - 1));
+    let (mut one, mut two) = (start, start);
+    for (a, b) in first.iter().zip(second) {
+        one = scout.next_state(Anchored::No, one, *a);
+        two = scout.next_state(Anchored::No, two, *b);
+        if found(one) || found(two) {
+            return true;
+        }
+    }
+    second.get(first.len()..).unwrap_or_default().iter().any(|byte| {
+        two = scout.next_state(Anchored::No, two, *byte);
+        found(two)
+    })
+}
+
+/// The beginnings of these literals without those that contain another.
+fn beginnings<'l>(literals: impl Iterator<Item = &'l Vec<u8>>) -> Vec<Vec<u8>> {
+    let all: BTreeSet<&[u8]> =
+        literals.map(|literal| literal.get(..SCOUTED).unwrap_or(literal)).collect();
+    let contains = |long: &[u8], short: &[u8]| long.windows(short.len()).any(|w| w == short);
+    all.iter()
+        .filter(|one| !all.iter().any(|other| other != *one && contains(one, other)))
+        .map(|one| one.to_vec())
+        .collect()
+}
+
+fn automaton(literals: impl IntoIterator<Item = impl AsRef<[u8]>>) -> Option<DFA> {
+    DFA::builder()
+        .ascii_case_insensitive(true)
+        .match_kind(MatchKind::Standard)
+        // With so many literals it finds a place to stop at every few bytes.
+        .prefilter(false)
+        .build(literals)
+        .ok()
 }
 
 /// A row with its expressions compiled on first use.
@@ -299,10 +343,17 @@ impl Rows {
     }
 }
 
-/// All rows, with the automaton that tells in one pass over a raw line which of them could
-/// start a block there.
+/// Bytes of a literal that the scout looks for.
+const SCOUTED: usize = 8;
+
+/// All rows, with the automata that tell in one pass over a raw line which of them could start a
+/// block there.
 pub(super) struct RuleSet {
     rows: Vec<Compiled>,
+    /// Beginnings of the literals, as few and as short as will do: it stays in the fast memory
+    /// next to the processor, and nearly every line of a log ends here.
+    scout: Option<DFA>,
+    /// The literals themselves.
     literals: Option<DFA>,
     of_literal: Vec<Rows>,
 }
@@ -316,28 +367,29 @@ impl RuleSet {
 
     fn new() -> Self {
         let rows: Vec<Compiled> = patterns::tables().map(Compiled::new).collect();
-        let mut literals: BTreeMap<String, Rows> = BTreeMap::new();
+        let mut literals: BTreeMap<Vec<u8>, Rows> = BTreeMap::new();
         for (i, row) in rows.iter().enumerate() {
             for need in row.rule.needs {
-                literals.entry(need.to_ascii_lowercase()).or_default().insert(i);
+                literals.entry(need.to_ascii_lowercase().into_bytes()).or_default().insert(i);
             }
         }
-        let automaton = DFA::builder()
-            .ascii_case_insensitive(true)
-            .match_kind(MatchKind::Standard)
-            // With so many literals it finds a place to stop at every few bytes.
-            .prefilter(false)
-            .build(literals.keys())
-            .ok();
-        Self { rows, literals: automaton, of_literal: literals.into_values().collect() }
+        Self {
+            rows,
+            scout: automaton(beginnings(literals.keys())),
+            literals: automaton(literals.keys()),
+            of_literal: literals.into_values().collect(),
+        }
     }
 
     /// The rows that could start a block on this line: nearly always none.
     pub(super) fn candidates(&self, raw: &[u8]) -> Rows {
         let mut rows = Rows::default();
-        let Some(literals) = &self.literals else { return rows };
+        let (Some(scout), Some(literals)) = (&self.scout, &self.literals) else { return rows };
+        if !sees(scout, raw) {
+            return rows;
+        }
+        // The automaton's own search takes a third longer than this loop.
         let Ok(mut state) = literals.start_state(Anchored::No) else { return rows };
-        // The automaton's own search for overlapping matches takes a third longer.
         for byte in raw {
             state = literals.next_state(Anchored::No, state, *byte);
             if literals.is_special(state) && literals.is_match(state) {
@@ -402,6 +454,23 @@ mod tests {
             assert!(!row.rule.examples.is_empty(), "{} {}", row.rule.kind, row.rule.start);
         }
         assert!(RuleSet::get().rows().len() < Rows::MOST);
+    }
+
+    #[test]
+    fn the_scout_sees_what_the_literals_would() {
+        let set = RuleSet::get();
+        let (scout, literals) = (set.scout.as_ref().unwrap(), set.literals.as_ref().unwrap());
+        for row in set.rows() {
+            for need in row.rule.needs {
+                for before in 0..40 {
+                    let line = format!("{}{need}{}", "~".repeat(before), "~".repeat(40 - before));
+                    assert!(sees(scout, line.as_bytes()), "{line}");
+                    assert!(literals.try_find(&line.as_str().into()).unwrap().is_some(), "{line}");
+                }
+                assert!(sees(scout, need.as_bytes()), "{need}");
+            }
+        }
+        assert!(!sees(scout, b"") && !sees(scout, b"all is well"));
     }
 
     #[test]

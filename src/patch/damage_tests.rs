@@ -35,7 +35,7 @@ impl Tape<'_> {
     }
 }
 
-const POOL: [&[u8]; 30] = [
+const POOL: [&[u8]; 29] = [
     b"",
     b"}",
     b"    return x",
@@ -62,7 +62,6 @@ const POOL: [&[u8]; 30] = [
     b"    if (a) {",
     b"    }",
     b"end",
-    b" ",
     b"diff --git a/x b/x",
     b"\\ No newline at end of file",
     b"*** End Patch",
@@ -244,6 +243,9 @@ impl Damage {
     };
 
     fn random(tape: &mut Tape<'_>) -> Self {
+        let lost_space = tape.one_in(8);
+        // A lost space and a shift may cancel each other where they can be seen.
+        let shifts = !lost_space;
         Self {
             numbers: match tape.below(5) {
                 0 | 1 => Numbers::Right,
@@ -253,10 +255,10 @@ impl Damage {
             },
             trailing: tape.one_in(6),
             crlf: tape.one_in(6),
-            lost_space: tape.one_in(8),
+            lost_space,
             lost_blank_space: tape.one_in(4),
-            shift: if tape.one_in(6) { 1 + tape.below(8) } else { 0 },
-            dedent: tape.one_in(8),
+            shift: if tape.one_in(6) && shifts { 1 + tape.below(8) } else { 0 },
+            dedent: tape.one_in(8) && shifts,
             curly: tape.one_in(6),
             straight: tape.one_in(6),
             collapse: tape.one_in(8),
@@ -356,7 +358,9 @@ fn straightened(text: &str) -> String {
 fn damaged(tape: &mut Tape<'_>, rows: &[Row], damage: &Damage) -> Vec<Row> {
     let mut rows = rows.to_vec();
     let solid = |row: &Row| !is_blank(&row.text);
-    if damage.dedent {
+    // A shift can be known only by a line that is there.
+    let shiftable = rows.iter().any(|row| row.sign != '+' && solid(row));
+    if damage.dedent && shiftable {
         let least = rows
             .iter()
             .filter(|row| solid(row))
@@ -366,7 +370,7 @@ fn damaged(tape: &mut Tape<'_>, rows: &[Row], damage: &Damage) -> Vec<Row> {
         for row in rows.iter_mut().filter(|row| solid(row)) {
             row.text = row.text[least..].to_owned();
         }
-    } else if damage.shift > 0 {
+    } else if damage.shift > 0 && shiftable {
         for row in rows.iter_mut().filter(|row| solid(row)) {
             row.text = format!("{}{}", " ".repeat(damage.shift), row.text);
         }
@@ -434,7 +438,9 @@ fn damaged(tape: &mut Tape<'_>, rows: &[Row], damage: &Damage) -> Vec<Row> {
             rows.insert(at, Row { sign: ' ', text: String::new(), marker: false });
         }
     }
-    if damage.trailing {
+    // White space that every line has at its end is taken for damage to all of them.
+    let told = !rows.iter().any(|row| row.sign == '+' && row.text.ends_with(' ') && solid(row));
+    if damage.trailing && told {
         for row in rows.iter_mut().filter(|row| row.sign != '+') {
             if tape.one_in(2) {
                 row.text.push_str(tape.pick(&[" ", "\t", "   "]));
@@ -472,6 +478,28 @@ fn header(tape: &mut Tape<'_>, hunk: &Hunk, damage: &Damage, before: &Text) -> S
         return "@@".to_owned();
     }
     format!("@@ -{} +{} @@", range(old_start, old_len), range(new_start, new_len))
+}
+
+/// Whether damage made lines that are in the file just so: then the answer is right for that
+/// place, and nothing tells that another was meant.
+fn is_another_patch(before: &Text, intended: &[Row], damaged: &[Row]) -> bool {
+    let old = |rows: &[Row]| -> Vec<String> {
+        let old = rows.iter().filter(|row| row.sign != '+');
+        old.map(|row| row.text.trim_end().to_owned()).collect()
+    };
+    let (intended, damaged) = (old(intended), old(damaged));
+    let lines: Vec<String> = before
+        .lines
+        .iter()
+        .map(|line| String::from_utf8_lossy(line).trim_end().to_owned())
+        .collect();
+    let plain =
+        |lines: &[String]| -> Vec<String> { lines.iter().map(|line| straightened(line)).collect() };
+    let has = |lines: &[String], part: &[String]| {
+        !part.is_empty() && lines.windows(part.len()).any(|window| window == part)
+    };
+    intended != damaged && has(&lines, &damaged)
+        || plain(&intended) != plain(&damaged) && has(&plain(&lines), &plain(&damaged))
 }
 
 fn hunk_old_lines(text: &Text, start: usize, len: usize) -> Vec<&[u8]> {
@@ -527,11 +555,11 @@ fn file(
     let hunks = hunks(tape, format, before, after);
     let same_end = before.final_newline == after.final_newline;
     let rows_of = |tape: &mut Tape<'_>, hunk: &Hunk| {
-        if change.before.is_some() && change.after.is_some() {
-            damaged(tape, &hunk.rows, damage)
-        } else {
-            hunk.rows.clone()
+        if change.before.is_none() || change.after.is_none() {
+            return hunk.rows.clone();
         }
+        let rows = damaged(tape, &hunk.rows, damage);
+        if is_another_patch(before, &hunk.rows, &rows) { hunk.rows.clone() } else { rows }
     };
     match format {
         Format::Unified => {
@@ -618,7 +646,10 @@ fn file(
 
 fn diff_row(answer: &mut String, row: &Row, damage: &Damage, no_markers: bool) {
     let blank = is_blank(&row.text);
-    if row.sign == ' ' && (if blank { damage.lost_blank_space } else { damage.lost_space }) {
+    // Without its space, a line of a diff's own syntax makes another diff.
+    let syntax = ["@@", "+++", "---", "diff ", "***", "\\"];
+    let kept = row.sign == ' ' && !syntax.iter().any(|start| row.text.starts_with(start));
+    if kept && (if blank { damage.lost_blank_space } else { damage.lost_space }) {
         let _ = writeln!(answer, "{}", if blank { "" } else { &row.text });
     } else {
         let _ = writeln!(answer, "{}{}", row.sign, row.text);

@@ -66,8 +66,8 @@ pub(super) struct Hunk {
     /// 1-based line of the answer.
     pub(super) answer_line: usize,
     pub(super) lines: Vec<HunkLine>,
-    /// Further readings, where the answer can be divided in more than one way.
-    pub(super) other_readings: Vec<Vec<HunkLine>>,
+    /// Whether it is a block with further `=======` lines, the first of which divides it.
+    pub(super) has_more_dividers: bool,
     pub(super) numbers: Option<Numbers>,
     /// Lines said to stand above the place: the text after `@@`.
     pub(super) headings: Vec<Vec<u8>>,

@@ -16,7 +16,7 @@ use super::edit::{Action, Fate, FileEdit, Hunk, NewContent};
 use super::fence::Fence;
 use super::refusal::{Finding, RefusalKind};
 use super::scan::Scan;
-use super::unified::{Body, hunk_header, left_behind};
+use super::unified::{Body, NO_HEADER, hunk_header, left_behind};
 use super::written_path::WrittenPath;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +93,7 @@ pub(super) fn read<'a>(
         };
         at = next;
     }
-    if let Some(line) = left_behind(scan.lines, at, fence.is_some()) {
+    if let Some(line) = left_behind(scan.lines, at) {
         return Err(malformed(
             start,
             format!(
@@ -165,7 +165,7 @@ fn update<'a>(
     let diff = scan.next_diff();
     let mut hunks: Vec<Hunk> = Vec::new();
     let mut headings = Vec::new();
-    let mut label = "no @@ line".to_owned();
+    let mut label = NO_HEADER.to_owned();
     let mut numbers = None;
     while at < end {
         let Some(line) = scan.line(at) else { break };
@@ -209,10 +209,10 @@ fn update<'a>(
         }
         hunks.push(Hunk {
             number: scan.next_hunk(),
-            label: std::mem::replace(&mut label, "no @@ line".to_owned()),
+            label: std::mem::replace(&mut label, NO_HEADER.to_owned()),
             answer_line: from + 1,
             lines: body.lines,
-            other_readings: Vec::new(),
+            has_more_dividers: false,
             numbers: numbers.take(),
             headings: std::mem::take(&mut headings),
             ordered_in: Some(diff),

@@ -55,11 +55,6 @@ impl<'a> Fence<'a> {
     }
 }
 
-/// Whether the line is nothing but the marks of a fence.
-pub(super) fn is_bare_fence(line: &str) -> bool {
-    marks(line).is_some_and(|(_, _, rest)| rest.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

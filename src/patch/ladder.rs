@@ -88,7 +88,15 @@ pub(super) fn places(file: &Haystack<'_>, lines: &[HunkLine]) -> Result<Vec<Plac
             let starts = file.find(form, &wanted)?;
             if !starts.is_empty() {
                 let place = |start| straight(lines, start, 0, 0, rung, Shift::None);
-                return Ok(starts.into_iter().map(place).collect());
+                let mut found: Vec<Place> = starts.into_iter().map(place).collect();
+                if loose {
+                    // A space more or less is a shift as well: a place that another shift
+                    // leads to is as good.
+                    let more = shifted(file, lines, &old, Rung::Shifted, Form::Body)?;
+                    let known: Vec<usize> = found.iter().map(|place| place.start).collect();
+                    found.extend(more.into_iter().filter(|more| !known.contains(&more.start)));
+                }
+                return Ok(found);
             }
         }
     }
@@ -96,19 +104,13 @@ pub(super) fn places(file: &Haystack<'_>, lines: &[HunkLine]) -> Result<Vec<Plac
     if !old.iter().any(|line| has_word(&line.text)) {
         return Ok(Vec::new());
     }
-    for (rung, form) in [(Rung::Shifted, Form::Body), (Rung::Collapsed, Form::Collapsed)] {
-        let wanted: Vec<Wanted> = old.iter().map(|line| texts(line, false)).collect();
-        let found: Vec<Place> = file
-            .find(form, &wanted)?
-            .into_iter()
-            .filter_map(|start| {
-                let shift = shift(rung, file, &old, |at| Some(start + at))?;
-                Some(straight(lines, start, 0, 0, rung, shift))
-            })
-            .collect();
-        if !found.is_empty() {
-            return Ok(found);
-        }
+    // A place that only looser white space leads to is as good as one that a shift leads to.
+    let mut found = shifted(file, lines, &old, Rung::Shifted, Form::Body)?;
+    let known: Vec<usize> = found.iter().map(|place| place.start).collect();
+    let more = shifted(file, lines, &old, Rung::Collapsed, Form::Collapsed)?;
+    found.extend(more.into_iter().filter(|more| !known.contains(&more.start)));
+    if !found.is_empty() {
+        return Ok(found);
     }
     for form in [Form::Folded, Form::Collapsed] {
         let found = over_blank_lines(file, lines, &old, form)?;
@@ -117,6 +119,23 @@ pub(super) fn places(file: &Haystack<'_>, lines: &[HunkLine]) -> Result<Vec<Plac
         }
     }
     beyond_the_file(file, lines, &old)
+}
+
+/// The places where the lines stand with an indentation that can be told from theirs.
+fn shifted(
+    file: &Haystack<'_>,
+    lines: &[HunkLine],
+    old: &[&HunkLine],
+    rung: Rung,
+    form: Form,
+) -> Result<Vec<Place>, TooRepetitive> {
+    let wanted: Vec<Wanted> = old.iter().map(|line| texts(line, false)).collect();
+    let starts = file.find(form, &wanted)?;
+    let place = |start: usize| {
+        let shift = shift(rung, file, old, |at| Some(start + at))?;
+        Some(straight(lines, start, 0, 0, rung, shift))
+    };
+    Ok(starts.into_iter().filter_map(place).collect())
 }
 
 pub(super) fn has_word(text: &[u8]) -> bool {
@@ -259,12 +278,18 @@ fn steps_over_blanks(
         let precedes_removal = after.first().is_some_and(|line| line.fate == Fate::Remove);
         let outer = (solid == 0).then_some(true).or((after.is_empty()).then_some(false));
         gap_steps(gap, from, to, follows_removal, precedes_removal, outer, &mut steps)?;
-        let Some(line) = after.first() else { return Some(steps) };
+        let Some(line) = after.first() else { break };
         let at = file_line(solid)?;
         steps.push(if line.fate == Fate::Remove { Step::Remove(at) } else { Step::Keep(Some(at)) });
         solid += 1;
         rest = &after[1..];
     }
+    // Where a blank line too many meets an added one in a block, either may be the one that was
+    // meant; a diff tells them apart.
+    let is_block = !lines.iter().any(|line| line.after_space);
+    let too_many = is_block && steps.contains(&Step::Keep(None));
+    let adds_blank = lines.iter().any(|line| line.fate == Fate::Add && is_blank(&line.text));
+    (!too_many || !adds_blank).then_some(steps)
 }
 
 /// The steps of the blank and added lines between two lines that are not blank; the file's

@@ -7,7 +7,7 @@
 use crate::model::FileMode;
 
 use super::edit::{Action, Fate, FileEdit, Hunk, HunkLine, NewContent, Numbers};
-use super::fence::{Fence, is_bare_fence};
+use super::fence::Fence;
 use super::refusal::{Finding, RefusalKind};
 use super::scan::Scan;
 use super::written_path::{WrittenPath, header_path};
@@ -68,6 +68,9 @@ fn mode(text: &str) -> Option<FileMode> {
 fn is_null(path: &str) -> bool {
     matches!(path.trim_matches('"'), "/dev/null" | "a/dev/null" | "b/dev/null" | "dev/null")
 }
+
+/// What stands for the `@@` line of a hunk that has none.
+pub(super) const NO_HEADER: &str = "no @@ line";
 
 /// Reads the part of a diff that begins at `at`: one file. Returns the line after it.
 pub(super) fn read<'a>(
@@ -160,7 +163,6 @@ fn read_hunks<'a>(
     let mut at = start;
     // Blank lines between the header and the first hunk, or between hunks, are nobody's.
     let mut headings: Vec<Vec<u8>> = Vec::new();
-    let mut is_loose = false;
     while let Some(line) = scan.line(at) {
         let headed = is_hunk_header(line);
         let begins = headed
@@ -178,22 +180,26 @@ fn read_hunks<'a>(
         headings.extend(heading);
         let body_at = if headed { at + 1 } else { at };
         let strict = numbers.and_then(|n| strict_body(scan.lines, body_at, &n, fence));
-        is_loose = strict.is_none();
         let (body, end) = strict.unwrap_or_else(|| loose_body(scan.lines, body_at, fence));
         if end == at {
             break;
         }
         at = end;
+        if body.lines.is_empty()
+            && (numbers.is_some() || !scan.line(at).is_some_and(is_hunk_header))
+        {
+            return Err(malformed(start, format!("no lines follow its `{}`", line.trim_end())));
+        }
         if body.lines.is_empty() {
             // Headings above one another: `@@ class A` then `@@ def f`.
             continue;
         }
         hunks.push(Hunk {
             number: scan.next_hunk(),
-            label: if headed { line.trim_end().to_owned() } else { "no @@ line".to_owned() },
+            label: if headed { line.trim_end().to_owned() } else { NO_HEADER.to_owned() },
             answer_line: body_at + 1,
             lines: body.lines,
-            other_readings: Vec::new(),
+            has_more_dividers: false,
             numbers,
             headings: std::mem::take(&mut headings),
             ordered_in: Some(diff),
@@ -202,7 +208,7 @@ fn read_hunks<'a>(
             new_lacks_newline: body.new_lacks_newline,
         });
     }
-    if is_loose && let Some(line) = left_behind(scan.lines, at, fence.is_some()) {
+    if let Some(line) = left_behind(scan.lines, at) {
         return Err(Finding::new(
             RefusalKind::Malformed,
             format!("the diff at line {} of the answer", start + 1),
@@ -219,14 +225,7 @@ fn read_hunks<'a>(
 
 /// A line after the end of a diff that comes or goes, as it seems: had it been left behind, half
 /// of a hunk would be applied. Items and rules of Markdown are none.
-pub(super) fn left_behind(lines: &[&str], end: usize, fenced: bool) -> Option<usize> {
-    let is_prose = |line: &str| {
-        let rest = line.trim_start_matches(['-', '+']);
-        let signs = line.len() - rest.len();
-        rest.trim().is_empty() && signs > 1
-            || (signs == 1 && rest.starts_with(' ') && !rest.starts_with("  "))
-    };
-    let mut fences = 0;
+pub(super) fn left_behind(lines: &[&str], end: usize) -> Option<usize> {
     for at in end..lines.len() {
         let line = lines.get(at)?;
         if opens(lines, at, false)
@@ -235,13 +234,10 @@ pub(super) fn left_behind(lines: &[&str], end: usize, fenced: bool) -> Option<us
         {
             return None;
         }
-        if Fence::opening(line).is_some() {
-            fences += 1;
-            if fences > usize::from(fenced) {
-                return None;
-            }
+        if Fence::opening(line).is_some_and(|fence| !fence.info.is_empty()) {
+            return None;
         }
-        if line.starts_with(['+', '-']) && !is_prose(line) {
+        if line.starts_with(['+', '-']) && !is_markdown_item(line) {
             return Some(at);
         }
     }
@@ -351,43 +347,52 @@ fn strict_body(
     let mut at = start;
     while old < numbers.old_count || new < numbers.new_count {
         let line = lines.get(at)?;
+        let next_file = line.starts_with("diff --git ")
+            || (is_old_header(line)
+                && lines.get(at + 1).is_some_and(|next| is_new_header(next))
+                && lines.get(at + 2).is_some_and(|next| is_hunk_header(next)));
+        if next_file || is_hunk_header(line) {
+            return None;
+        }
         match line.bytes().next() {
             Some(b'+') => new += 1,
             Some(b'-') => old += 1,
             Some(b'\\') if is_no_newline(line) => {}
-            Some(b' ') => {
+            // A kept line, perhaps without its space.
+            Some(_) | None => {
                 old += 1;
                 new += 1;
             }
-            None => {
-                old += 1;
-                new += 1;
-            }
-            Some(b'\r') if line.len() == 1 => {
-                old += 1;
-                new += 1;
-            }
-            Some(b'`' | b'~') if is_bare_fence(line) => {
-                old += 1;
-                new += 1;
-            }
-            Some(_) => return None,
         }
         body.push(line);
         at += 1;
     }
-    while lines.get(at).is_some_and(|line| line.starts_with('\\') && is_no_newline(line)) {
-        body.push(lines.get(at)?);
+    while let Some(line) = lines.get(at).filter(|l| l.starts_with('\\') && is_no_newline(l)) {
+        body.push(line);
         at += 1;
     }
     let exact = old == numbers.old_count && new == numbers.new_count;
-    let ends = is_boundary(lines, at, fence)
-        || lines.get(at).is_none_or(|line| {
-            line.trim().is_empty()
-                || line.starts_with("*** ")
-                || (fence.is_none() && !line.starts_with(['+', '-', ' ']))
-        });
-    (exact && ends && !body.lines.is_empty()).then_some((body, at))
+    let ends = exact && !body.lines.is_empty() && ends_at(lines, at, fence);
+    ends.then_some((body, at))
+}
+
+/// Whether what stands at `at`, behind blank lines at most, is no further line of a hunk.
+fn ends_at(lines: &[&str], at: usize, fence: Option<&Fence<'_>>) -> bool {
+    let empty = |line: &&str| line.trim_end_matches('\r').is_empty();
+    let blank = lines.iter().skip(at).take_while(|line| empty(line)).count();
+    let Some(line) = lines.get(at + blank) else { return true };
+    is_boundary(lines, at + blank, fence)
+        || line.starts_with("*** ")
+        || (fence.is_none() && !line.starts_with(['+', '-', ' ', '\t']))
+        || (blank > 0 && is_markdown_item(line))
+}
+
+/// Whether a line that begins as one that goes or comes is an item or a rule of Markdown.
+fn is_markdown_item(line: &str) -> bool {
+    let rest = line.trim_start_matches(['-', '+']);
+    let signs = line.len() - rest.len();
+    (rest.trim().is_empty() && signs > 1)
+        || (signs == 1 && rest.starts_with(' ') && !rest.starts_with("  "))
 }
 
 /// The hunk's lines where its counts are no help.
@@ -549,6 +554,10 @@ fn file_edit(
         (None, Some(path), None) | (None, None, Some(path)) => (path, None),
         (None, None, None) => (named.ok_or_else(no_path)?, None),
     };
+    let only_git = header.old.is_none() && header.new.is_none() && header.git.is_some();
+    if only_git && hunks.iter().any(|hunk| hunk.label == NO_HEADER) {
+        return Err(malformed(start, "its `---` and `+++` lines are missing, and its `@@` lines"));
+    }
     if hunks.is_empty() && move_to.is_none() && header.mode.is_none() {
         return Err(malformed(start, "it has no lines that change anything"));
     }
@@ -579,7 +588,8 @@ fn one_of(old: &WrittenPath, new: &WrittenPath) -> Option<WrittenPath> {
 
 fn new_content(hunks: &[Hunk], start: usize) -> Result<NewContent, Finding> {
     let mut lines = Vec::new();
-    for line in hunks.iter().flat_map(|hunk| &hunk.lines) {
+    let all: Vec<&HunkLine> = hunks.iter().flat_map(|hunk| &hunk.lines).collect();
+    for line in without_layout(&all) {
         let blank = line.text.iter().all(u8::is_ascii_whitespace);
         if line.fate == Fate::Add || (line.fate == Fate::Keep && blank) {
             lines.push(if line.fate == Fate::Add { line.text.clone() } else { Vec::new() });
@@ -593,6 +603,12 @@ fn new_content(hunks: &[Hunk], start: usize) -> Result<NewContent, Finding> {
     Ok(NewContent { lines, lacks_newline: hunks.last().is_some_and(|hunk| hunk.new_lacks_newline) })
 }
 
+/// Without blank lines at the end that have no sign: they are the answer's layout.
+fn without_layout<'l, 'h>(lines: &'l [&'h HunkLine]) -> &'l [&'h HunkLine] {
+    let layout = |line: &&&HunkLine| line.fate == Fate::Keep && line.text.is_empty();
+    &lines[..lines.len() - lines.iter().rev().take_while(layout).count()]
+}
+
 fn joined(hunks: Vec<Hunk>, start: usize) -> Result<Option<Hunk>, Finding> {
     let mut hunks = hunks.into_iter();
     let Some(mut first) = hunks.next() else { return Ok(None) };
@@ -600,6 +616,8 @@ fn joined(hunks: Vec<Hunk>, start: usize) -> Result<Option<Hunk>, Finding> {
         first.lines.extend(hunk.lines);
         first.old_lacks_newline |= hunk.old_lacks_newline;
     }
+    let length = without_layout(&first.lines.iter().collect::<Vec<_>>()).len();
+    first.lines.truncate(length);
     if first.lines.iter().any(|line| line.fate == Fate::Add) {
         return Err(malformed(start, "it deletes the file and adds lines to it"));
     }

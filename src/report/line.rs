@@ -142,6 +142,41 @@ impl Line {
         Self { spans: kept }
     }
 
+    /// Folded into lines of `width` columns, the later ones indented by `hang`; what does not
+    /// fit into `most` lines is cut. For text that a person must see whole to judge it.
+    pub(super) fn fold(self, width: usize, hang: usize, most: usize) -> Vec<Self> {
+        let room = width.saturating_sub(self.breaks().len()).max(hang + 1);
+        let mut lines = Vec::new();
+        let mut rest = self;
+        while rest.width() > width && lines.len() + 1 < most {
+            let (head, tail) = rest.split_at(room);
+            lines.push(head);
+            rest = Self::indent(hang).append(tail);
+        }
+        lines.push(rest.fit(width));
+        lines
+    }
+
+    /// The first `columns` of it, and the rest.
+    fn split_at(self, columns: usize) -> (Self, Self) {
+        let (mut head, mut tail) = (Self::new(), Self::new());
+        let mut left = columns;
+        for (tone, text) in self.spans {
+            if !tail.spans.is_empty() {
+                tail = tail.push(tone, text);
+                continue;
+            }
+            let fitting = head_columns(&text, left);
+            left -= fitting.width();
+            let rest = text[fitting.len()..].to_owned();
+            head = head.push(tone, fitting);
+            if !rest.is_empty() {
+                tail = tail.push(tone, rest);
+            }
+        }
+        (head, tail)
+    }
+
     /// The line as it is printed, with or without colour, pipeline commands broken.
     pub(super) fn render(&self, color: bool) -> String {
         let breaks = self.breaks();
@@ -227,6 +262,21 @@ mod tests {
         {
             assert_eq!(Line::new().plain(text).fit(width).render(false), expect);
         }
+    }
+
+    #[test]
+    fn lines_fold_and_lose_nothing() {
+        let line = || {
+            let removed = Line::new().push(Tone::Removed, "- let x = ");
+            removed.push(Tone::RemovedPart, "Škoda 世界").push(Tone::Removed, "; end")
+        };
+        let render =
+            |lines: Vec<Line>| lines.iter().map(|line| line.render(false)).collect::<Vec<_>>();
+        assert_eq!(render(line().fold(40, 2, 9)), ["- let x = Škoda 世界; end"]);
+        assert_eq!(render(line().fold(12, 2, 9)), ["- let x = Šk", "  oda 世界;", "  end"]);
+        assert_eq!(render(line().fold(12, 2, 2)), ["- let x = Šk", "  oda 世界;…"]);
+        // A width that nothing fits into still comes to an end.
+        assert!(render(line().fold(1, 4, 9)).len() <= 9);
     }
 
     #[test]

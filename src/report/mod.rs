@@ -31,6 +31,7 @@ mod markdown;
 mod metrics;
 mod narrate;
 mod plain;
+mod program_log;
 mod reporter;
 pub mod safe_text;
 #[cfg(test)]
@@ -123,6 +124,11 @@ pub fn html(path: impl Into<PathBuf>) -> Boxed {
 /// Appends to `metrics/deployments.json` when a run of an environment is over.
 pub fn metrics(path: impl Into<PathBuf>) -> Boxed {
     Box::new(metrics::Metrics::new(path.into()))
+}
+
+/// The program's own log, a line an event.
+pub fn program_log() -> Boxed {
+    Box::new(program_log::ProgramLog)
 }
 
 /// In which form a finished run is reported.

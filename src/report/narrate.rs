@@ -35,6 +35,8 @@ const MOST_EXCERPT: usize = 24;
 const MOST_RESPONSE: usize = 8;
 /// Lines of a proposed diff.
 const MOST_DIFF: usize = 80;
+/// Lines that one changed line of a diff may take.
+const MOST_FOLDS: usize = 8;
 /// Where the text beside a label begins.
 const GUTTER: usize = 12;
 
@@ -627,7 +629,14 @@ pub(super) fn diff_lines(
                     continue;
                 }
                 shown += 1;
-                lines.push(diff_line(line, indent).fit(width));
+                let text = diff_line(line, indent);
+                match line.change {
+                    Change::Context => lines.push(text.fit(width)),
+                    // What is approved is seen whole.
+                    Change::Removed | Change::Added => {
+                        lines.extend(text.fold(width, indent + 7, MOST_FOLDS));
+                    }
+                }
             }
         }
     }

@@ -242,6 +242,8 @@ async fn an_author_that_is_always_cut_ends_the_run_and_changes_nothing() {
     let outcome = heal(&repository, &server, &[]);
     assert_eq!(outcome.code, Some(3), "{}", outcome.all());
     assert!(outcome.all().contains("ended before the answer did"), "{}", outcome.all());
+    // There is no environment that `run --resume` could take it up in.
+    assert!(!outcome.all().contains("--resume"), "{}", outcome.all());
     assert_eq!(repository.read("add.sh"), BROKEN);
     // One request and three retries, and the same once more.
     assert_eq!(server.author_requests().len(), 8);

@@ -112,13 +112,16 @@ pub(super) fn places(file: &Haystack<'_>, lines: &[HunkLine]) -> Result<Vec<Plac
     if !found.is_empty() {
         return Ok(found);
     }
+    let mut open = Vec::new();
     for form in [Form::Folded, Form::Collapsed] {
         let found = over_blank_lines(file, lines, &old, form)?;
         if found.len() > 1 || found.iter().any(|place| place.steps.is_some()) {
             return Ok(found);
         }
+        open.extend(found);
     }
-    beyond_the_file(file, lines, &old)
+    let beyond = beyond_the_file(file, lines, &old)?;
+    Ok(if beyond.is_empty() { open.into_iter().take(1).collect() } else { beyond })
 }
 
 /// The places where the lines stand with an indentation that can be told from theirs.

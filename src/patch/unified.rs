@@ -372,7 +372,23 @@ fn strict_body(
         at += 1;
     }
     let exact = old == numbers.old_count && new == numbers.new_count;
-    let ends = exact && !body.lines.is_empty() && ends_at(lines, at, fence);
+    // What closes the fence can be a kept line only when something else closes it.
+    let closed_within = fence.is_some_and(|fence| {
+        lines.iter().take(at).skip(start).any(|line| fence.is_closed_by(line))
+    });
+    let closed_after = || {
+        fence.is_some_and(|fence| {
+            lines
+                .iter()
+                .skip(at)
+                .take_while(|line| !fence.is_nested_by(line))
+                .any(|line| fence.is_closed_by(line))
+        })
+    };
+    let ends = exact
+        && !body.lines.is_empty()
+        && (!closed_within || closed_after())
+        && ends_at(lines, at, fence);
     ends.then_some((body, at))
 }
 
@@ -399,6 +415,8 @@ fn is_markdown_item(line: &str) -> bool {
 fn loose_body(lines: &[&str], start: usize, fence: Option<&Fence<'_>>) -> (Body, usize) {
     let is_diff_line = |line: &str| line.starts_with(['+', '-', ' ', '\\', '\t']);
     let mut end = start;
+    // Up to here, the lines of this run are known to be followed by one of a diff.
+    let mut known = start;
     while !is_boundary(lines, end, fence) {
         let Some(line) = lines.get(end) else { break };
         if fence.is_none() && !is_diff_line(line) {
@@ -408,7 +426,10 @@ fn loose_body(lines: &[&str], start: usize, fence: Option<&Fence<'_>>) -> (Body,
                 let next = lines.iter().skip(end + 1).find(|line| !line.trim().is_empty());
                 next.is_some_and(|line| is_diff_line(line))
             } else {
-                run_goes_on(lines, end)
+                if end >= known {
+                    known = run_goes_on(lines, end).unwrap_or(known);
+                }
+                end < known
             };
             if !goes_on {
                 break;
@@ -430,13 +451,16 @@ fn loose_body(lines: &[&str], start: usize, fence: Option<&Fence<'_>>) -> (Body,
     (body, end)
 }
 
-/// Whether a line of a diff follows before the next blank line.
-fn run_goes_on(lines: &[&str], at: usize) -> bool {
+/// The last line of a diff before the next blank line.
+fn run_goes_on(lines: &[&str], at: usize) -> Option<usize> {
     lines
         .iter()
+        .enumerate()
         .skip(at + 1)
-        .take_while(|line| !line.trim().is_empty() && Fence::opening(line).is_none())
-        .any(|line| line.starts_with(['+', '-', ' ']))
+        .take_while(|(_, line)| !line.trim().is_empty() && Fence::opening(line).is_none())
+        .filter(|(_, line)| line.starts_with(['+', '-', ' ']))
+        .last()
+        .map(|(at, _)| at)
 }
 
 fn malformed(start: usize, text: impl Into<String>) -> Finding {

@@ -12,7 +12,7 @@
 
 use crate::model::FileMode;
 
-use super::edit::{Action, Fate, FileEdit, Hunk, NewContent};
+use super::edit::{Action, FileEdit, Hunk, NewContent};
 use super::fence::Fence;
 use super::refusal::{Finding, RefusalKind};
 use super::scan::Scan;
@@ -200,12 +200,8 @@ fn update<'a>(
             }
             body.push(line);
         }
-        while body.lines.last().is_some_and(|line| {
-            line.text.is_empty() && !line.after_space && line.fate == Fate::Keep
-        }) {
-            body.lines.pop();
-        }
-        if body.lines.is_empty() {
+        let layout = body.layout();
+        if body.lines.len() == layout {
             continue;
         }
         hunks.push(Hunk {
@@ -213,6 +209,7 @@ fn update<'a>(
             label: std::mem::replace(&mut label, NO_HEADER.to_owned()),
             answer_line: from + 1,
             lines: body.lines,
+            layout,
             has_more_dividers: false,
             numbers: numbers.take(),
             headings: std::mem::take(&mut headings),

@@ -156,7 +156,7 @@ fn places_of(file: &Haystack<'_>, hunk: &Hunk, path: &str) -> Result<Vec<Place>,
             ),
         ));
     }
-    places(file, &hunk.lines).map_err(too_repetitive)
+    places(file, &hunk.lines, hunk.layout).map_err(too_repetitive)
 }
 
 fn has_dividers(file: &Haystack<'_>) -> bool {
@@ -335,7 +335,7 @@ fn after_the_others(result: &[u8], hunk: &Hunk, placed: &[Placed<'_>]) -> Option
         return None;
     }
     let file = Haystack::new(result);
-    let places = places(&file, &hunk.lines).ok()?;
+    let places = places(&file, &hunk.lines, 0).ok()?;
     let [place] = places.as_slice() else { return None };
     if !matches!(place.rung, Rung::Plain(Form::Exact | Form::Trailing)) {
         return None;

@@ -180,17 +180,19 @@ fn read_hunks<'a>(
         headings.extend(heading);
         let body_at = if headed { at + 1 } else { at };
         let strict = numbers.and_then(|n| strict_body(scan.lines, body_at, &n, fence));
+        let is_strict = strict.is_some();
         let (body, end) = strict.unwrap_or_else(|| loose_body(scan.lines, body_at, fence));
+        // Counts that hold leave no doubt.
+        let layout = if is_strict { 0 } else { body.layout() };
+        let is_empty = body.lines.len() == layout;
         if end == at {
             break;
         }
         at = end;
-        if body.lines.is_empty()
-            && (numbers.is_some() || !scan.line(at).is_some_and(is_hunk_header))
-        {
+        if is_empty && (numbers.is_some() || !scan.line(at).is_some_and(is_hunk_header)) {
             return Err(malformed(start, format!("no lines follow its `{}`", line.trim_end())));
         }
-        if body.lines.is_empty() {
+        if is_empty {
             // Headings above one another: `@@ class A` then `@@ def f`.
             continue;
         }
@@ -199,6 +201,7 @@ fn read_hunks<'a>(
             label: if headed { line.trim_end().to_owned() } else { NO_HEADER.to_owned() },
             answer_line: body_at + 1,
             lines: body.lines,
+            layout,
             has_more_dividers: false,
             numbers,
             headings: std::mem::take(&mut headings),
@@ -292,6 +295,14 @@ pub(super) struct Body {
 }
 
 impl Body {
+    /// How many lines at the end are blank and have no sign: the answer's layout as often as
+    /// the file's.
+    pub(super) fn layout(&self) -> usize {
+        let layout =
+            |line: &&HunkLine| line.fate == Fate::Keep && line.text.is_empty() && !line.after_space;
+        self.lines.iter().rev().take_while(layout).count()
+    }
+
     pub(super) fn push(&mut self, line: &str) {
         let bytes = line.as_bytes();
         match bytes.first() {
@@ -437,15 +448,8 @@ fn loose_body(lines: &[&str], start: usize, fence: Option<&Fence<'_>>) -> (Body,
         }
         end += 1;
     }
-    // Blank lines at the end are the answer's layout as often as the file's.
-    let mut last = end;
-    while last > start
-        && lines.get(last - 1).is_some_and(|line| line.trim_end_matches('\r').is_empty())
-    {
-        last -= 1;
-    }
     let mut body = Body::default();
-    for line in lines.get(start..last).unwrap_or(&[]) {
+    for line in lines.get(start..end).unwrap_or(&[]) {
         body.push(line);
     }
     (body, end)

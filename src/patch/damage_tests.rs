@@ -493,8 +493,10 @@ fn is_another_patch(before: &Text, intended: &[Row], damaged: &[Row]) -> bool {
         .iter()
         .map(|line| String::from_utf8_lossy(line).trim_end().to_owned())
         .collect();
-    let plain =
-        |lines: &[String]| -> Vec<String> { lines.iter().map(|line| straightened(line)).collect() };
+    let words = |line: &String| -> String {
+        straightened(line).split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let plain = |lines: &[String]| -> Vec<String> { lines.iter().map(words).collect() };
     let has = |lines: &[String], part: &[String]| {
         !part.is_empty() && lines.windows(part.len()).any(|window| window == part)
     };

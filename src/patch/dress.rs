@@ -91,14 +91,17 @@ fn dressed(
     let partners = partners(lines);
     let moved = moved(file, lines, steps);
     // In a diff the kept line is marked as such; a block leaves it open.
-    let kept: HashMap<&[u8], &[u8]> = pairs
-        .iter()
-        .filter(|pair| is_block && !exact && lines[pair.at].fate == Fate::Keep)
-        .map(|pair| (pair.answer, pair.file))
-        .collect();
-    let open =
-        moved.iter().any(|(text, there)| kept.get(text).is_some_and(|kept| Some(*kept) != *there));
-    if open {
+    let mut kept: HashMap<&[u8], Option<&[u8]>> = HashMap::new();
+    let may_repeat = is_block && !exact;
+    for pair in pairs.iter().filter(|pair| may_repeat && lines[pair.at].fate == Fate::Keep) {
+        kept.entry(pair.answer)
+            .and_modify(|known| *known = known.filter(|known| *known == pair.file))
+            .or_insert(Some(pair.file));
+    }
+    let differs = |text: &[u8], there: Option<&[u8]>| {
+        kept.get(text).is_some_and(|kept| kept.is_none() || *kept != there)
+    };
+    if moved.iter().any(|(text, there)| differs(text, *there)) {
         return Err(Undressable::Repeated);
     }
     let mut dressed = Vec::new();
@@ -116,7 +119,7 @@ fn dressed(
             .and_then(|removed| pairs.binary_search_by_key(removed, |pair| pair.at).ok())
             .and_then(|position| pairs.get(position));
         let text = if exact { text.to_vec() } else { reworded(text, partner, &folds, shift)? };
-        if kept.get(line.text.as_slice()).is_some_and(|there| *there != text) {
+        if differs(&line.text, Some(text.as_slice())) {
             return Err(Undressable::Repeated);
         }
         if contains_replacement(&text) && !knows_replacement(file) {

@@ -66,6 +66,8 @@ pub(super) struct Hunk {
     /// 1-based line of the answer.
     pub(super) answer_line: usize,
     pub(super) lines: Vec<HunkLine>,
+    /// How many blank lines at its end may be of the answer's layout, and not of the hunk.
+    pub(super) layout: usize,
     /// Whether it is a block with further `=======` lines, the first of which divides it.
     pub(super) has_more_dividers: bool,
     pub(super) numbers: Option<Numbers>,

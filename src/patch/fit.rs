@@ -60,13 +60,14 @@ pub(super) fn fit(
     let chosen = choose(&file, &candidates);
     let mut placed: Vec<Placed<'_>> = Vec::new();
     let mut late: Vec<&Hunk> = Vec::new();
+    let mut fitting: Vec<(usize, String)> = Vec::new();
     for (candidate, chosen) in candidates.iter().zip(chosen) {
         let hunk = candidate.hunk;
         let what = subject(hunk, path);
         match chosen.and_then(|place| candidate.places.get(place)) {
             Some(place) => match settle(&file, hunk, place, path) {
                 Ok(Some(settled)) => {
-                    report.fitting.push(format!("{what} at line {}", place.start + 1));
+                    fitting.push((hunk.number, format!("{what} at line {}", place.start + 1)));
                     report.leniencies.extend(forgiven(hunk, place, &what));
                     placed.push(settled);
                 }
@@ -82,7 +83,12 @@ pub(super) fn fit(
             }
         }
     }
-    let mut result = match splice(&file, &placed) {
+    let spliced = splice(&file, &placed);
+    if let Err(overlap) = &spliced {
+        fitting.retain(|(number, _)| *number != overlap.first && *number != overlap.second);
+    }
+    report.fitting.extend(fitting.into_iter().map(|(_, text)| text));
+    let mut result = match spliced {
         Ok(bytes) => bytes,
         Err(overlap) => {
             report.findings.push(overlapping(overlap, path));
@@ -150,7 +156,7 @@ fn places_of(file: &Haystack<'_>, hunk: &Hunk, path: &str) -> Result<Vec<Place>,
             ),
         ));
     }
-    places(file, &hunk.lines).map_err(too_repetitive)
+    places(file, &hunk.lines, hunk.layout).map_err(too_repetitive)
 }
 
 fn has_dividers(file: &Haystack<'_>) -> bool {
@@ -329,7 +335,7 @@ fn after_the_others(result: &[u8], hunk: &Hunk, placed: &[Placed<'_>]) -> Option
         return None;
     }
     let file = Haystack::new(result);
-    let places = places(&file, &hunk.lines).ok()?;
+    let places = places(&file, &hunk.lines, 0).ok()?;
     let [place] = places.as_slice() else { return None };
     if !matches!(place.rung, Rung::Plain(Form::Exact | Form::Trailing)) {
         return None;

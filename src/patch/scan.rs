@@ -286,6 +286,7 @@ impl<'a> Scan<'a> {
                 label: "search/replace block".to_owned(),
                 answer_line: at + 1,
                 lines: search_replace::hunk_lines(search, replace),
+                layout: 0,
                 has_more_dividers: block.has_more_dividers,
                 numbers: None,
                 headings: Vec::new(),

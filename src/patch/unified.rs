@@ -180,17 +180,19 @@ fn read_hunks<'a>(
         headings.extend(heading);
         let body_at = if headed { at + 1 } else { at };
         let strict = numbers.and_then(|n| strict_body(scan.lines, body_at, &n, fence));
+        let is_strict = strict.is_some();
         let (body, end) = strict.unwrap_or_else(|| loose_body(scan.lines, body_at, fence));
+        // Counts that hold leave no doubt.
+        let layout = if is_strict { 0 } else { body.layout() };
+        let is_empty = body.lines.len() == layout;
         if end == at {
             break;
         }
         at = end;
-        if body.lines.is_empty()
-            && (numbers.is_some() || !scan.line(at).is_some_and(is_hunk_header))
-        {
+        if is_empty && (numbers.is_some() || !scan.line(at).is_some_and(is_hunk_header)) {
             return Err(malformed(start, format!("no lines follow its `{}`", line.trim_end())));
         }
-        if body.lines.is_empty() {
+        if is_empty {
             // Headings above one another: `@@ class A` then `@@ def f`.
             continue;
         }
@@ -199,6 +201,7 @@ fn read_hunks<'a>(
             label: if headed { line.trim_end().to_owned() } else { NO_HEADER.to_owned() },
             answer_line: body_at + 1,
             lines: body.lines,
+            layout,
             has_more_dividers: false,
             numbers,
             headings: std::mem::take(&mut headings),
@@ -292,6 +295,14 @@ pub(super) struct Body {
 }
 
 impl Body {
+    /// How many lines at the end are blank and have no sign: the answer's layout as often as
+    /// the file's.
+    pub(super) fn layout(&self) -> usize {
+        let layout =
+            |line: &&HunkLine| line.fate == Fate::Keep && line.text.is_empty() && !line.after_space;
+        self.lines.iter().rev().take_while(layout).count()
+    }
+
     pub(super) fn push(&mut self, line: &str) {
         let bytes = line.as_bytes();
         match bytes.first() {
@@ -372,7 +383,23 @@ fn strict_body(
         at += 1;
     }
     let exact = old == numbers.old_count && new == numbers.new_count;
-    let ends = exact && !body.lines.is_empty() && ends_at(lines, at, fence);
+    // What closes the fence can be a kept line only when something else closes it.
+    let closed_within = fence.is_some_and(|fence| {
+        lines.iter().take(at).skip(start).any(|line| fence.is_closed_by(line))
+    });
+    let closed_after = || {
+        fence.is_some_and(|fence| {
+            lines
+                .iter()
+                .skip(at)
+                .take_while(|line| !fence.is_nested_by(line))
+                .any(|line| fence.is_closed_by(line))
+        })
+    };
+    let ends = exact
+        && !body.lines.is_empty()
+        && (!closed_within || closed_after())
+        && ends_at(lines, at, fence);
     ends.then_some((body, at))
 }
 
@@ -399,6 +426,8 @@ fn is_markdown_item(line: &str) -> bool {
 fn loose_body(lines: &[&str], start: usize, fence: Option<&Fence<'_>>) -> (Body, usize) {
     let is_diff_line = |line: &str| line.starts_with(['+', '-', ' ', '\\', '\t']);
     let mut end = start;
+    // Up to here, the lines of this run are known to be followed by one of a diff.
+    let mut known = start;
     while !is_boundary(lines, end, fence) {
         let Some(line) = lines.get(end) else { break };
         if fence.is_none() && !is_diff_line(line) {
@@ -408,7 +437,10 @@ fn loose_body(lines: &[&str], start: usize, fence: Option<&Fence<'_>>) -> (Body,
                 let next = lines.iter().skip(end + 1).find(|line| !line.trim().is_empty());
                 next.is_some_and(|line| is_diff_line(line))
             } else {
-                run_goes_on(lines, end)
+                if end >= known {
+                    known = run_goes_on(lines, end).unwrap_or(known);
+                }
+                end < known
             };
             if !goes_on {
                 break;
@@ -416,27 +448,23 @@ fn loose_body(lines: &[&str], start: usize, fence: Option<&Fence<'_>>) -> (Body,
         }
         end += 1;
     }
-    // Blank lines at the end are the answer's layout as often as the file's.
-    let mut last = end;
-    while last > start
-        && lines.get(last - 1).is_some_and(|line| line.trim_end_matches('\r').is_empty())
-    {
-        last -= 1;
-    }
     let mut body = Body::default();
-    for line in lines.get(start..last).unwrap_or(&[]) {
+    for line in lines.get(start..end).unwrap_or(&[]) {
         body.push(line);
     }
     (body, end)
 }
 
-/// Whether a line of a diff follows before the next blank line.
-fn run_goes_on(lines: &[&str], at: usize) -> bool {
+/// The last line of a diff before the next blank line.
+fn run_goes_on(lines: &[&str], at: usize) -> Option<usize> {
     lines
         .iter()
+        .enumerate()
         .skip(at + 1)
-        .take_while(|line| !line.trim().is_empty() && Fence::opening(line).is_none())
-        .any(|line| line.starts_with(['+', '-', ' ']))
+        .take_while(|(_, line)| !line.trim().is_empty() && Fence::opening(line).is_none())
+        .filter(|(_, line)| line.starts_with(['+', '-', ' ']))
+        .last()
+        .map(|(at, _)| at)
 }
 
 fn malformed(start: usize, text: impl Into<String>) -> Finding {

@@ -79,7 +79,11 @@ pub async fn heal(
         reviewer: agents.reviewer_label(),
         limits,
         repository: workspace.root().to_owned(),
-        invocation: request.invocation,
+        // A secret in the command is left out even of what a person could type again.
+        invocation: Invocation {
+            tail: redactor.redact(&request.invocation.tail).into_owned(),
+            ..request.invocation
+        },
         folder: session.folder.clone(),
     };
     let gate = GatePlan {

@@ -379,8 +379,8 @@ async fn flows_log_in_post_and_match() {
         _ => None,
     });
     let steps: Vec<_> = steps.collect();
-    assert_eq!(steps[0], ("health".into(), true, "GET /health -> 200".into()));
-    assert_eq!(steps[1], ("good: POST /login".into(), true, "-> 303".into()));
+    assert_eq!(steps[0], ("health".into(), true, "GET /health → 200".into()));
+    assert_eq!(steps[1], ("good: POST /login".into(), true, "303".into()));
 
     // A flow without the login gets no cookie of the other's.
     let stranger = flow("stranger", vec![step("GET", "/vehicles", Expectation::default())]);

@@ -21,6 +21,7 @@ demo:
 # write the generated files anew
 generate:
     cargo run --quiet -- config schema > docs/config.schema.json
+    GREENLOOP_UPDATE=1 cargo test --quiet --lib cli::
 
 # benchmarks, with results to compare in benches/README.md
 bench:

@@ -8,6 +8,7 @@ use crate::config::plan::{Provider, RolePlan};
 use crate::engine::driver::Agent;
 use crate::evidence::Redactor;
 use crate::heal::{Author, Reviewer};
+use crate::ports::ModelError;
 
 /// The author and the reviewer, each perhaps with the reason why it cannot be had.
 pub(super) struct Agents {
@@ -37,13 +38,18 @@ impl Agents {
 
     /// Who writes, in words.
     pub(super) fn author_label(&self) -> String {
-        self.author.as_ref().map_or_else(ToString::to_string, Author::label)
+        self.author.as_ref().map_or_else(absent, Author::label)
     }
 
     /// Who reviews, in words.
     pub(super) fn reviewer_label(&self) -> String {
-        self.reviewer.as_ref().map_or_else(ToString::to_string, Reviewer::label)
+        self.reviewer.as_ref().map_or_else(absent, Reviewer::label)
     }
+}
+
+/// Why there is none.
+fn absent(error: &ModelError) -> String {
+    format!("none ({})", error.message)
 }
 
 /// The variables that hold the agents' keys.

@@ -15,7 +15,7 @@ use super::{AppError, Environment};
 use crate::adapters::process;
 use crate::apply::{self, Workspace};
 use crate::engine::approval::Approval;
-use crate::model::{CommitId, RunSummary};
+use crate::model::{CommitId, Invocation, RunSummary};
 use crate::patch::{Answer, ResolveOptions, parse_answer, resolve};
 use crate::report::Boxed;
 
@@ -48,6 +48,8 @@ pub struct DemoRequest {
     pub env: Environment,
     /// How a person's decision is had.
     pub approval: Approval,
+    /// How commands about its repository are written.
+    pub invocation: Invocation,
 }
 
 /// What the demo has made before the loop starts.
@@ -158,6 +160,7 @@ fn run_request(request: &DemoRequest, stage: &Stage) -> RunRequest {
         approval: request.approval.clone(),
         env: request.env.clone(),
         live_roles: request.live,
+        invocation: request.invocation.clone(),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::engine::driver::{Assembly, WorkTreeAtEnd};
 use crate::engine::machine::{Course, Mode};
 use crate::engine::passed::PassedBefore;
 use crate::evidence::Redactor;
-use crate::model::{Limits, RepoPath, RunHeader, RunSummary, Stage};
+use crate::model::{Invocation, Limits, RepoPath, RunHeader, RunSummary, Stage, Task};
 use crate::policy::Policy;
 use crate::report::Boxed;
 
@@ -39,6 +39,8 @@ pub struct HealRequest {
     pub approval: Approval,
     /// Environment variables.
     pub env: Environment,
+    /// How the command was written.
+    pub invocation: Invocation,
 }
 
 /// Heals a command.
@@ -53,7 +55,8 @@ pub async fn heal(
     logging::start(&logging::default_plan(), workspace.root(), request.debug);
     let redactor = Redactor::from_env();
     let agents = Agents::connect(&author, &reviewer, workspace.root(), &request.env, &redactor);
-    let title = format!("heal `{}`", request.command);
+    // The command may hold a password, and the title is told everywhere.
+    let title = redactor.redact(&format!("heal `{}`", request.command)).into_owned();
     let purpose = Purpose { title: title.clone(), environment: None, writes: true, resume: None };
     let session = Session::open(&workspace, purpose, None, &redactor).await?;
     let limits = Limits { max_iterations: request.max_iterations, ..limits };
@@ -66,6 +69,7 @@ pub async fn heal(
     };
     let header = RunHeader {
         run: session.run,
+        task: Task::Heal,
         title,
         environment: None,
         commit: session.base.clone(),
@@ -75,6 +79,11 @@ pub async fn heal(
         reviewer: agents.reviewer_label(),
         limits,
         repository: workspace.root().to_owned(),
+        // A secret in the command is left out even of what a person could type again.
+        invocation: Invocation {
+            tail: redactor.redact(&request.invocation.tail).into_owned(),
+            ..request.invocation
+        },
         folder: session.folder.clone(),
     };
     let gate = GatePlan {

@@ -78,6 +78,8 @@ pub(super) fn start(plan: &LoggingPlan, root: &Path, debug: bool) {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
+        // A full disk is told of by the run itself, once.
+        .log_internal_errors(false)
         .with_writer(Mutex::new(file))
         .event_format(ConfiguredLine(plan.format.clone()))
         .finish();

@@ -14,7 +14,7 @@ use crate::engine::driver::{Assembly, Deliverable, Delivery, WorkTreeAtEnd};
 use crate::engine::machine::{Course, Mode};
 use crate::engine::passed::PassedBefore;
 use crate::evidence::Redactor;
-use crate::model::{Release, ReleaseId, RunHeader, RunSummary, Stage, Usage};
+use crate::model::{Invocation, Release, ReleaseId, RunHeader, RunSummary, Stage, Task, Usage};
 use crate::policy::Policy;
 use crate::ports::{ModelError, ModelErrorKind, TargetStatus};
 use crate::report::Boxed;
@@ -33,6 +33,8 @@ pub struct ReleaseRequest {
     pub revision: Option<usize>,
     /// Environment variables.
     pub env: Environment,
+    /// How the command was written.
+    pub invocation: Invocation,
 }
 
 /// What is deployed, for a person and as JSON.
@@ -162,6 +164,7 @@ pub async fn roll_back(
     };
     let header = RunHeader {
         run: session.run,
+        task: Task::RollBack,
         title,
         environment: Some(plan.environment.name.clone()),
         commit: session.base.clone(),
@@ -171,6 +174,7 @@ pub async fn roll_back(
         reviewer: "nobody".to_owned(),
         limits: plan.limits.clone(),
         repository: workspace.root().to_owned(),
+        invocation: request.invocation,
         folder: session.folder.clone(),
     };
     let nobody = || {

@@ -18,7 +18,7 @@ use crate::engine::driver::{Assembly, Deliverable, Delivery, WorkTreeAtEnd};
 use crate::engine::machine::{Course, Mode};
 use crate::engine::passed::PassedBefore;
 use crate::evidence::Redactor;
-use crate::model::{RepoPath, RunHeader, RunId, RunSummary, Stage, TargetKind};
+use crate::model::{Invocation, RepoPath, RunHeader, RunId, RunSummary, Stage, TargetKind, Task};
 use crate::policy::Policy;
 use crate::ports::Target;
 use crate::report::Boxed;
@@ -43,6 +43,8 @@ pub struct RunRequest {
     pub approval: Approval,
     /// Environment variables.
     pub env: Environment,
+    /// How the command was written.
+    pub invocation: Invocation,
     /// Take the model from the environment, whatever the configuration says.
     pub live_roles: bool,
 }
@@ -211,6 +213,7 @@ pub async fn run(
     };
     let header = RunHeader {
         run: session.run,
+        task: if request.verify_only { Task::Verify } else { Task::Deploy },
         title,
         environment: Some(plan.environment.name.clone()),
         commit: session.base.clone(),
@@ -220,6 +223,7 @@ pub async fn run(
         reviewer: agents.reviewer_label(),
         limits: plan.limits.clone(),
         repository: workspace.root().to_owned(),
+        invocation: request.invocation,
         folder: session.folder.clone(),
     };
     let mut reporters = reporters;

@@ -11,7 +11,7 @@ use crate::apply::Workspace;
 use crate::audit::{self, Writer};
 use crate::engine::claim::{Claim, Holder};
 use crate::engine::driver::{Assembly, Continuation, drive};
-use crate::engine::recover::{abandon, resume};
+use crate::engine::recover::{abandon, check_resumable, resume};
 use crate::evidence::Redactor;
 use crate::model::{CommitId, EnvironmentName, EventSink, Notice, RunEvent, RunId, RunSummary};
 use crate::ports::Target;
@@ -52,36 +52,45 @@ impl Session {
     ) -> Result<Self, AppError> {
         let Purpose { title, environment, writes, resume: wanted } = purpose;
         let place = workspace.git_dir().join("greenloop").join("claims");
-        let mut claims = Vec::new();
-        let mut dead = Vec::new();
+        let mut taken = Vec::new();
         if let Some(environment) = environment {
             let what = format!("environment {environment}");
-            let (claim, left) = Claim::take(&place, &format!("env-{environment}"), &what)?;
-            claims.push(claim);
-            dead.extend(left.map(|left| (left, true)));
+            taken.push((Claim::take(&place, &format!("env-{environment}"), &what)?, true));
         }
         if writes {
             let name = work_tree_claim(workspace);
-            let (claim, left) = Claim::take(&place, &name, "the work tree")?;
-            claims.push(claim);
-            dead.extend(left.map(|left| (left, false)));
+            taken.push((Claim::take(&place, &name, "the work tree")?, false));
         }
         let mut notices: Vec<Notice> = workspace.notices().into_iter().map(Notice::Info).collect();
-        for (left, in_environment) in &dead {
-            if Some(left.run) != wanted {
-                let target = target.filter(|_| *in_environment);
-                let done =
-                    abandon(workspace, target, left.run, &left.folder, || redact(redactor)).await?;
-                notices.push(Notice::Warning(cleaned_up(left, &done)));
+        let mut claims = Vec::new();
+        let mut cleaned = Vec::new();
+        for ((claim, left), in_environment) in taken {
+            if let Some(left) = left.filter(|left| Some(left.run) != wanted) {
+                // Most often both claims bear the trace of one run.
+                if !cleaned.contains(&left.run) {
+                    let target = target.filter(|_| in_environment);
+                    let redact = || redact(redactor);
+                    let done = abandon(workspace, target, left.run, &left.folder, redact).await?;
+                    notices.push(Notice::Warning(cleaned_up(&left, &done)));
+                    cleaned.push(left.run);
+                }
+                claim.forget()?;
             }
+            claims.push(claim);
         }
         if wanted.is_none() && writes {
             workspace.ensure_clean()?;
         }
         let run = wanted.unwrap_or_else(RunId::generate);
+        if writes {
+            workspace.ensure_room_for_branch(run)?;
+        }
         let run_folder = folder::of_run(workspace, run);
-        if wanted.is_some() && !run_folder.join(audit::FILE_NAME).is_file() {
-            return Err(AppError::NoSuchRun { run: run.to_string() });
+        if wanted.is_some() {
+            if !run_folder.join(audit::FILE_NAME).is_file() {
+                return Err(AppError::NoSuchRun { run: run.to_string() });
+            }
+            check_resumable(&run_folder, &title)?;
         }
         let holder = Holder {
             run,
@@ -100,10 +109,16 @@ impl Session {
             notices.extend(done.into_iter().map(|text| Notice::Info(format!("resumed: {text}"))));
             (audit, Some(continuation), base)
         } else {
-            folder::prepare(workspace, &run_folder)?;
-            let path = run_folder.join(audit::FILE_NAME);
-            let audit = Writer::create(&path, run, redact(redactor))?;
-            (audit, None, workspace.head()?.commit)
+            match begin(workspace, run, &run_folder, redactor) {
+                Ok((audit, base)) => (audit, None, base),
+                Err(error) => {
+                    // It never was: there is nothing to clean up after.
+                    for claim in claims {
+                        claim.release()?;
+                    }
+                    return Err(error);
+                }
+            }
         };
         Ok(Self { run, folder: run_folder, base, claims, audit, continuation, notices })
     }
@@ -126,12 +141,25 @@ impl Session {
         let outcome = drive(assembly, audit, events, cancel, continuation).await;
         // The sender went with the run: the reporters come to an end.
         let _reporter_panicked = tokio::task::spawn_blocking(move || reporting.join()).await;
-        let summary = outcome?;
+        // A run that could not even begin leaves nothing to clean up after either.
         for claim in claims {
             claim.release()?;
         }
-        Ok(summary)
+        Ok(outcome?)
     }
+}
+
+/// A new run's folder and audit log, and the commit it starts from.
+fn begin(
+    workspace: &Workspace,
+    run: RunId,
+    run_folder: &Path,
+    redactor: &Redactor,
+) -> Result<(Writer, CommitId), AppError> {
+    let base = workspace.head()?.commit;
+    folder::prepare(workspace, run_folder)?;
+    let audit = Writer::create(&run_folder.join(audit::FILE_NAME), run, redact(redactor))?;
+    Ok((audit, base))
 }
 
 /// The reports in the run's folder. A resumed run's reports begin where the first process began.

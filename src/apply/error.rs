@@ -31,6 +31,8 @@ pub enum WorkspaceErrorKind {
     },
     /// The run's branch exists and points elsewhere.
     BranchExists,
+    /// A branch with the name that is the folder of the runs' branches.
+    BranchInTheWay,
     /// The run's branch is not where it was expected: nothing was changed.
     RefMoved,
     /// Another process holds the ref or the index.
@@ -119,6 +121,7 @@ impl WorkspaceError {
             | Kind::Dirty { .. }
             | Kind::OperationInProgress { .. }
             | Kind::InTheWay { .. }
+            | Kind::BranchInTheWay
             | Kind::NotFound
             | Kind::BadPattern
             | Kind::Symlink
@@ -165,6 +168,7 @@ impl WorkspaceError {
             Kind::BranchExists => {
                 "Another run left it. Look at it with git log, then delete it with git branch -D."
             }
+            Kind::BranchInTheWay => "Give that branch another name: git branch -m OLD NEW.",
             Kind::RefMoved => {
                 "Somebody else moved the run's branch. Nothing was changed; look at it with git \
                  log, and start again."

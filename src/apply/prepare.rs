@@ -89,6 +89,19 @@ impl Workspace {
         tree_id(resulting_tree(&repo, &parent_tree, changes)?)
     }
 
+    /// Files that the changes would write and that the work tree has otherwise than `parent`:
+    /// untracked ones above all. Asked ahead of any review.
+    ///
+    /// # Errors
+    /// When a path leads through a link, or the work tree cannot be compared.
+    pub fn in_the_way(
+        &self,
+        parent: &CommitId,
+        changes: &[FileChange],
+    ) -> Result<Vec<RepoPath>, WorkspaceError> {
+        self.not_as(&touched(changes), &[Version::of(parent)])
+    }
+
     /// Makes blobs, trees and a commit on top of `parent`. No ref and no file of the work tree
     /// is touched; until [`Workspace::publish`] nothing refers to what was made.
     ///

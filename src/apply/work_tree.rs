@@ -487,4 +487,61 @@ mod tests {
         repo.git(&["add", "a"]);
         assert!(!ours(), "staged");
     }
+
+    /// Several commits in a row, with the work tree at the first.
+    fn chain(versions: &[&[(&str, &str)]]) -> (TestRepo, Workspace, Vec<CommitId>) {
+        let repo = TestRepo::new(versions[0]);
+        let workspace = repo.workspace();
+        let mut commits = vec![workspace.head().expect("head").commit];
+        for files in &versions[1..] {
+            repo.commit(files);
+            commits.push(workspace.head().expect("head").commit);
+        }
+        repo.git(&["reset", "-q", "--hard", commits[0].as_str()]);
+        (repo, workspace, commits)
+    }
+
+    #[test]
+    fn a_work_tree_left_between_two_patches_is_ours_and_goes_both_ways() {
+        // Died after the branch moved for the second patch, before its files were written.
+        let (repo, workspace, commits) = chain(&[
+            &[("a", "1\n"), ("b", "1\n")],
+            &[("a", "2\n")],
+            &[("a", "3\n"), ("b", "3\n"), ("n", "3\n")],
+        ]);
+        let [base, middle, tip] = commits.as_slice() else { panic!("{commits:?}") };
+        let left = || workspace.write_paths(&[path("a")], middle).expect("written");
+        left();
+        assert!(workspace.ours(base, tip).expect("judged"));
+        workspace.restore(base, tip).expect("on to the tip");
+        assert_eq!(repo.differences(tip), "");
+        workspace.restore(tip, base).expect("back");
+        left();
+        workspace.restore(tip, base).expect("back to the base");
+        workspace.ensure_clean().expect("clean");
+        // What none of the commits has is somebody else's.
+        left();
+        repo.write("b", "2\n");
+        assert!(!workspace.ours(base, tip).expect("judged"));
+        workspace.restore(tip, base).expect_err("refused");
+        assert_eq!(repo.read("a").as_deref(), Some("2\n"));
+        assert_eq!(repo.read("b").as_deref(), Some("2\n"));
+    }
+
+    #[test]
+    fn a_file_that_came_back_to_what_it_was_is_put_right_too() {
+        // `a` is the same in both ends: only the commit between them explains it.
+        let (repo, workspace, commits) =
+            chain(&[&[("a", "A\n"), ("c", "1\n")], &[("a", "B\n")], &[("a", "A\n"), ("c", "2\n")]]);
+        let [base, middle, tip] = commits.as_slice() else { panic!("{commits:?}") };
+        for (to, c) in [(base, "1\n"), (tip, "2\n")] {
+            workspace.write_paths(&[path("a")], middle).expect("written");
+            assert!(workspace.ours(base, tip).expect("judged"));
+            let from = if to == base { tip } else { base };
+            workspace.restore(from, to).expect("restored");
+            assert_eq!(repo.read("a").as_deref(), Some("A\n"));
+            assert_eq!(repo.read("c").as_deref(), Some(c));
+            assert_eq!(repo.differences(to), "");
+        }
+    }
 }

@@ -225,6 +225,23 @@ impl Workspace {
         Err(WorkspaceError::new(WorkspaceErrorKind::Dirty { paths, count }, context))
     }
 
+    /// That a run can have its branch: none may have the name of the folder they lie in.
+    ///
+    /// # Errors
+    /// When one has.
+    pub fn ensure_room_for_branch(&self, run: RunId) -> Result<(), WorkspaceError> {
+        let repo = self.repo()?;
+        let branch = run.branch();
+        let Some((folder, _)) = branch.rsplit_once('/') else { return Ok(()) };
+        match repo.find_branch(folder, git2::BranchType::Local) {
+            Ok(_) => Err(WorkspaceError::new(
+                WorkspaceErrorKind::BranchInTheWay,
+                format!("the branch {folder} keeps the branch {branch} from being made"),
+            )),
+            Err(_) => Ok(()),
+        }
+    }
+
     /// Adds patterns to the repository's own exclude file, each once; the file is replaced as a
     /// whole or not at all.
     ///
@@ -346,12 +363,17 @@ pub(super) fn changed_paths(repo: &Repository) -> Result<Vec<(RepoPath, Status)>
     let statuses = repo
         .statuses(Some(&mut options))
         .map_err(WorkspaceError::git("cannot compare the work tree with the last commit"))?;
+    let index = repo.index().map_err(WorkspaceError::git("cannot read the index"))?;
     let mut changed = Vec::new();
     for entry in statuses.iter() {
         if entry.status() == Status::CURRENT {
             continue;
         }
         let Ok(path) = RepoPath::new(entry.path_bytes()) else { continue };
+        // Outside a sparse checkout, where a file is meant to be absent.
+        if entry.status() == Status::WT_DELETED && is_left_out(&index, &path) {
+            continue;
+        }
         let only_content = entry.status() == Status::WT_MODIFIED;
         if only_content && is_filtered(repo, &path) {
             continue;
@@ -359,6 +381,14 @@ pub(super) fn changed_paths(repo: &Repository) -> Result<Vec<(RepoPath, Status)>
         changed.push((path, entry.status()));
     }
     Ok(changed)
+}
+
+/// Whether the index says that the file is not to be checked out.
+fn is_left_out(index: &git2::Index, path: &RepoPath) -> bool {
+    index.get_path(&path.to_os_path(), 0).is_some_and(|entry| {
+        git2::IndexEntryExtendedFlag::from_bits_truncate(entry.flags_extended)
+            .contains(git2::IndexEntryExtendedFlag::SKIP_WORKTREE)
+    })
 }
 
 /// Whether a filter program makes the file's content (`filter=lfs`).

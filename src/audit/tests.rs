@@ -429,3 +429,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_log_that_was_deleted_takes_no_more_records() {
+    let dir = folder();
+    let path = dir.path().join(FILE_NAME);
+    let mut writer = Writer::create(&path, RunId::generate(), keep()).unwrap();
+    writer.append(&Actor::Machine, "run.started", Value::Null).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let error = writer.append(&Actor::Machine, "input", Value::Null).unwrap_err();
+    assert!(matches!(error.kind, AuditErrorKind::Io { .. }), "{error:?}");
+}

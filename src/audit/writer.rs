@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -210,7 +210,11 @@ impl Writer {
         if self.end + length + reserve > self.allocated && reserve > 0 {
             self.reserve(length).map_err(io_error(&self.path, "reserve disk space"))?;
         }
-        let written = self.file.write_all_at(&line, self.end).and_then(|()| self.file.sync_data());
+        let written = self
+            .file
+            .write_all_at(&line, self.end)
+            .and_then(|()| self.file.sync_data())
+            .and_then(|()| self.still_there());
         if let Err(source) = written {
             // Truncation also gives back the reserved space behind the end, which is then free
             // for the closing record.
@@ -236,6 +240,14 @@ impl Writer {
             event: event.to_owned(),
             data,
         })
+    }
+
+    /// A record in a file that has no name any more is on no disk.
+    fn still_there(&self) -> io::Result<()> {
+        match self.file.metadata()?.nlink() {
+            0 => Err(io::Error::new(io::ErrorKind::NotFound, "the file was deleted")),
+            _ => Ok(()),
+        }
     }
 
     /// Allocates space for `length` bytes and the reserve behind them, and some more, so that

@@ -8,10 +8,10 @@ use clap::{Subcommand, ValueEnum};
 use super::error::{CommandError, Exit};
 use super::{output, terminal};
 use crate::app::{audit_log, runs_folder};
-use crate::engine::replay::replay_file;
+use crate::engine::replay::{ReplayError, replay_file};
 use crate::{apply, audit, report};
 
-/// What to do with audit logs. RUN is a run's id, or the end of it.
+/// What to do with audit logs.
 #[derive(Debug, Subcommand)]
 pub(super) enum AuditCommand {
     /// List the runs, newest first
@@ -22,17 +22,25 @@ pub(super) enum AuditCommand {
     },
     /// Print a run's records
     Show {
+        /// The run's id, or the end of it (greenloop audit list)
         run: String,
         /// One JSON object a record
         #[arg(long)]
         json: bool,
     },
     /// Prove that a run's log, or every run's, is whole and unchanged
-    Verify { run: Option<String> },
+    Verify {
+        /// The run's id, or the end of it; every run when it is left out
+        run: Option<String>,
+    },
     /// Feed a run's records through the loop's state machine and report any divergence
-    Replay { run: String },
+    Replay {
+        /// The run's id, or the end of it (greenloop audit list)
+        run: String,
+    },
     /// Print a run's report
     Report {
+        /// The run's id, or the end of it (greenloop audit list)
         run: String,
         /// The form
         #[arg(long, value_enum, default_value_t = Format::Md)]
@@ -199,8 +207,16 @@ fn verify(root: &std::path::Path, run: Option<&str>) -> Result<Exit, CommandErro
 }
 
 fn replay(log: &std::path::Path) -> Result<Exit, CommandError> {
-    let replayed = replay_file(log)
-        .map_err(|error| CommandError::person("the run cannot be replayed").because(error))?;
+    let replayed = match replay_file(log) {
+        Ok(replayed) => replayed,
+        Err(ReplayError::Unborn) => {
+            output::print("0 inputs replayed; the run died before it began\nno divergence\n")?;
+            return Ok(Exit::Ok);
+        }
+        Err(error) => {
+            return Err(CommandError::person("the run cannot be replayed").because(error));
+        }
+    };
     let mut text = format!("{} inputs replayed", replayed.inputs);
     match (replayed.state.stop_reason(), &replayed.pending) {
         (Some(reason), _) => {

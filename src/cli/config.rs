@@ -15,7 +15,7 @@ pub(super) enum ConfigCommand {
     /// Validate the file and every environment in it
     Check {
         /// The file [default: config.yaml at the repository's root]
-        #[arg(short, long, value_name = "FILE", env = "GREENLOOP_CONFIG")]
+        #[arg(short, long, value_name = "FILE", env = "GREENLOOP_CONFIG", hide_env_values = true)]
         config: Option<PathBuf>,
     },
     /// Print its JSON Schema
@@ -26,7 +26,7 @@ pub(super) enum ConfigCommand {
         #[arg(short, long, value_name = "ENV")]
         environment: String,
         /// The file [default: config.yaml at the repository's root]
-        #[arg(short, long, value_name = "FILE", env = "GREENLOOP_CONFIG")]
+        #[arg(short, long, value_name = "FILE", env = "GREENLOOP_CONFIG", hide_env_values = true)]
         config: Option<PathBuf>,
     },
 }

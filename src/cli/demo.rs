@@ -9,7 +9,7 @@ use super::error::{CommandError, Exit, exit_of};
 use super::output::{self, OutputChoice};
 use super::{block_on, terminal};
 use crate::app::demo::{self, DemoError, DemoRequest, Stage};
-use crate::model::StopReason;
+use crate::model::{Invocation, StopReason, shell_word};
 
 /// How the demo is wanted.
 #[derive(Debug, Args)]
@@ -31,7 +31,10 @@ pub(super) struct DemoArgs {
 
 pub(super) fn demo(args: DemoArgs) -> Result<Exit, CommandError> {
     let DemoArgs { live, stop, folder, output } = args;
-    let folder = folder.unwrap_or_else(|| std::env::temp_dir().join("greenloop-demo"));
+    let folder = match folder {
+        Some(folder) => terminal::current_directory()?.join(folder),
+        None => default_folder(),
+    };
     if stop {
         let there = block_on(demo::stop(&folder))?.map_err(explained)?;
         let text = if there { "the demo is stopped and gone\n" } else { "no demo is running\n" };
@@ -44,7 +47,19 @@ pub(super) fn demo(args: DemoArgs) -> Result<Exit, CommandError> {
             .hint("export OPENAI_API_KEY=…, and OPENAI_BASE_URL for a compatible server")
             .hint("without --live the demo answers from its recording"));
     }
-    let request = DemoRequest { folder, live, env, approval: terminal::approval(false) };
+    let named = folder != default_folder();
+    let cd = format!("cd {}", shell_word(&folder.to_string_lossy()));
+    let program = terminal::program();
+    let invocation = Invocation {
+        // From another folder `./target/debug/greenloop` would not be found.
+        program: format!("{cd} && {}", absolute(&program)),
+        git: format!("{cd} && git"),
+        arguments: "--environment local".to_owned(),
+        tail: String::new(),
+        options: String::new(),
+    };
+    let approval = terminal::approval(false);
+    let request = DemoRequest { folder, live, env, approval, invocation };
     let quiet = output == OutputChoice::Json;
     let say = |text: &str| if quiet { Ok(()) } else { output::print(text) };
     block_on(async {
@@ -71,7 +86,7 @@ pub(super) fn demo(args: DemoArgs) -> Result<Exit, CommandError> {
         let reporters = output::reporters(output);
         let summary =
             demo::heal_broken(&request, &stage, reporters, cancel).await.map_err(explained)?;
-        say(&closing(&stage))?;
+        say(&closing(&stage, &program, named))?;
         Ok(exit_of(&summary))
     })?
 }
@@ -86,12 +101,25 @@ fn opening(stage: &Stage, live: bool) -> String {
     format!("Greenloop demo: a small fleet service in {}\n{agents}\n\n", stage.folder.display())
 }
 
-fn closing(stage: &Stage) -> String {
+fn default_folder() -> PathBuf {
+    std::env::temp_dir().join("greenloop-demo")
+}
+
+/// `program` as it is called from another folder.
+fn absolute(program: &str) -> String {
+    match (program.strip_prefix("./"), std::env::current_dir()) {
+        (Some(below), Ok(here)) => shell_word(&here.join(below).to_string_lossy()),
+        (Some(_) | None, _) => program.to_owned(),
+    }
+}
+
+fn closing(stage: &Stage, program: &str, named: bool) -> String {
+    let folder = shell_word(&stage.folder.to_string_lossy());
+    let stop = if named { format!(" --folder {folder}") } else { String::new() };
     format!(
-        "\nTry it:  curl {url}/api/v1/vehicles\n         cd {folder} && git log --oneline --all\n\
-         Stop it: greenloop demo --stop\n",
+        "Try it\n    curl {url}/api/v1/vehicles\n    cd {folder} && git log --oneline --all\n\
+         Stop it\n    {program} demo --stop{stop}\n",
         url = stage.url,
-        folder = stage.folder.display()
     )
 }
 

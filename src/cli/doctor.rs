@@ -17,7 +17,7 @@ pub(super) struct DoctorArgs {
     #[arg(short, long, value_name = "ENV")]
     environment: Option<String>,
     /// The configuration file [default: config.yaml at the repository's root]
-    #[arg(short, long, value_name = "FILE", env = "GREENLOOP_CONFIG")]
+    #[arg(short, long, value_name = "FILE", env = "GREENLOOP_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
 }
 

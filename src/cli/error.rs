@@ -2,7 +2,7 @@
 //! an exit code.
 
 use std::error::Error;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use crate::app::AppError;
@@ -52,6 +52,11 @@ pub(super) fn exit_of(summary: &RunSummary) -> Exit {
     match &summary.stop {
         StopReason::Verified => Exit::Ok,
         StopReason::Cancelled | StopReason::Abandoned => Exit::Cancelled,
+        // Nothing was switched: what is out of order is the machine, not the release.
+        StopReason::NotHealable {
+            class: FailureClass::Infrastructure | FailureClass::Auth | FailureClass::Quota,
+            stage: Stage::Rollout,
+        } => Exit::Infrastructure,
         _ if summary.restored && deployment_failed => Exit::Restored,
         StopReason::NotHealable { class, .. } => match class {
             FailureClass::Infrastructure | FailureClass::Auth | FailureClass::Quota => {
@@ -63,6 +68,15 @@ pub(super) fn exit_of(summary: &RunSummary) -> Exit {
             | FailureClass::Timeout
             | FailureClass::Unknown => Exit::NeedsPerson,
         },
+        // Nothing was reached that could have passed or not.
+        StopReason::NoHealing { .. }
+            if summary
+                .failure
+                .as_ref()
+                .is_some_and(|f| f.class == FailureClass::Infrastructure) =>
+        {
+            Exit::Infrastructure
+        }
         StopReason::NoPatch { class, .. } => match class {
             NoPatchClass::Infrastructure => Exit::Infrastructure,
             NoPatchClass::Flaky | NoPatchClass::NeedsHuman => Exit::NeedsPerson,
@@ -84,7 +98,7 @@ pub struct CommandError {
     exit: Exit,
     message: String,
     cause: Option<Box<dyn Error + Send + Sync>>,
-    diagnostic: Option<miette::Report>,
+    diagnostic: Option<Box<ConfigError>>,
     hints: Vec<String>,
 }
 
@@ -120,7 +134,7 @@ impl CommandError {
         let redactor = crate::evidence::Redactor::from_env();
         let mut text = String::new();
         match &self.diagnostic {
-            Some(report) => text.push_str(&format!("{report:?}")),
+            Some(error) => text.push_str(&config_report(error)),
             None => {
                 text.push_str("error: ");
                 text.push_str(&self.message);
@@ -142,11 +156,34 @@ impl CommandError {
     }
 }
 
+/// Every mistake of a configuration with its place, one below the other.
+fn config_report(error: &ConfigError) -> String {
+    let handler = miette::GraphicalReportHandler::new_themed(theme()).with_width(100);
+    let mut text = String::new();
+    for problem in error.each() {
+        // Writing into a string cannot fail.
+        let _infallible = handler.render_report(&mut text, &problem);
+    }
+    if error.problems().len() > 1 {
+        text.push_str(&format!("{error}\n"));
+    }
+    text
+}
+
+fn theme() -> miette::GraphicalTheme {
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if std::io::stderr().is_terminal() && !plain {
+        miette::GraphicalTheme::unicode()
+    } else {
+        miette::GraphicalTheme::unicode_nocolor()
+    }
+}
+
 impl From<ConfigError> for CommandError {
     fn from(error: ConfigError) -> Self {
         let message = error.to_string();
         let mut own = Self::usage(message);
-        own.diagnostic = Some(miette::Report::new(error));
+        own.diagnostic = Some(Box::new(error));
         own
     }
 }
@@ -175,6 +212,7 @@ impl From<ClaimError> for CommandError {
             ClaimError::Io { .. } => {
                 let cause = error_cause(&error);
                 Self { cause, ..Self::infrastructure(error.to_string()) }
+                    .hint("the git folder holds the state of runs: it has to be writable")
             }
         }
     }
@@ -188,7 +226,7 @@ impl From<RecoverError> for CommandError {
             RecoverError::Foreign => Self { cause, ..Self::person(message) }
                 .hint("git status shows them; commit or stash what is yours")
                 .hint("git checkout -- FILE puts a file back as it was"),
-            RecoverError::Ended(_) => {
+            RecoverError::Ended(_) | RecoverError::Another { .. } => {
                 Self::usage(message).hint("greenloop audit list shows the runs")
             }
             RecoverError::Audit(_)

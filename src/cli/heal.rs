@@ -9,11 +9,12 @@ use super::output::{self, OutputChoice};
 use super::{block_on, terminal};
 use crate::app::{self, HealRequest};
 use crate::engine::driver::WorkTreeAtEnd;
+use crate::model::{Invocation, shell_word};
 
 /// What to heal.
 #[derive(Debug, Args)]
 pub(super) struct HealArgs {
-    /// Runs of the command at the most
+    /// Stop after this many iterations
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     max_iterations: u32,
     /// Leave the fix in the work tree (the default)
@@ -22,13 +23,13 @@ pub(super) struct HealArgs {
     /// Leave the fix only as commits on the branch greenloop/<run>; the work tree stays as it is
     #[arg(long)]
     branch: bool,
-    /// Stop the command after this many seconds
+    /// Stop the command when it has run for this many seconds
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     timeout: Option<u64>,
     /// How to tell what happens
     #[arg(short, long, value_enum, default_value_t = OutputChoice::Auto)]
     output: OutputChoice,
-    /// Log the program's own doings in detail
+    /// Log in detail what Greenloop itself does (to logs/orchestrator_<date>.log)
     #[arg(long)]
     debug: bool,
     /// Answer yes wherever the policy wants a person; never overrides what it forbids
@@ -41,15 +42,34 @@ pub(super) struct HealArgs {
 
 pub(super) fn heal(args: HealArgs) -> Result<Exit, CommandError> {
     let HealArgs { max_iterations, apply: _, branch, timeout, output, debug, yes, command } = args;
+    let command_line = shell_line(&command)?;
+    let mut arguments = "heal".to_owned();
+    if branch {
+        arguments.push_str(" --branch");
+    }
+    if let Some(seconds) = timeout {
+        arguments.push_str(&format!(" --timeout {seconds}"));
+    }
+    let invocation = Invocation {
+        program: terminal::program(),
+        git: "git".to_owned(),
+        arguments,
+        tail: match command.as_slice() {
+            [_] => format!(" -- {}", shell_word(&command_line)),
+            _ => format!(" -- {command_line}"),
+        },
+        options: String::new(),
+    };
     let request = HealRequest {
         directory: terminal::current_directory()?,
-        command: shell_line(&command)?,
+        command: command_line,
         max_iterations,
         timeout: timeout.map(std::time::Duration::from_secs),
         at_end: if branch { WorkTreeAtEnd::Restore } else { WorkTreeAtEnd::Keep },
         debug,
         approval: terminal::approval(yes),
         env: terminal::environment(),
+        invocation,
     };
     let summary = block_on(async {
         let cancel = terminal::cancel_on_signals();
@@ -72,14 +92,8 @@ fn shell_line(command: &[OsString]) -> Result<String, CommandError> {
         .collect::<Result<Vec<&str>, _>>()?;
     Ok(match texts.as_slice() {
         [line] => (*line).to_owned(),
-        words => words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "),
+        words => words.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" "),
     })
-}
-
-fn quoted(word: &str) -> String {
-    let plain = !word.is_empty()
-        && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-./=:,@%+".contains(&b));
-    if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
 #[cfg(test)]

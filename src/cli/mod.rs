@@ -142,3 +142,35 @@ fn block_on<T>(future: impl Future<Output = T>) -> Result<T, CommandError> {
     runtime.shutdown_background();
     Ok(result)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn describe(command: &mut clap::Command, page: &mut String) {
+        let title = command.get_bin_name().unwrap_or(command.get_name()).to_owned();
+        let help = command.render_long_help().to_string();
+        let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+        page.push_str(&format!("\n## {title}\n\n```text\n{}\n```\n", lines.join("\n").trim_end()));
+        for sub in command.get_subcommands_mut().filter(|sub| !sub.is_hide_set()) {
+            describe(sub, page);
+        }
+    }
+
+    /// `GREENLOOP_UPDATE=1 cargo test --lib cli::` writes it anew.
+    #[test]
+    fn the_reference_says_what_the_help_says() {
+        let mut command = Cli::command().term_width(100);
+        command.build();
+        let mut page = String::from(
+            "# Command line\n\nMade from the help texts; `just generate` writes it anew.\n",
+        );
+        describe(&mut command, &mut page);
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/cli.md");
+        if std::env::var_os("GREENLOOP_UPDATE").is_some() {
+            std::fs::write(path, &page).unwrap();
+        }
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(written == page, "docs/cli.md is out of date: just generate");
+    }
+}

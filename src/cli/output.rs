@@ -43,12 +43,18 @@ pub(super) fn reporters(choice: OutputChoice) -> Vec<Boxed> {
     match choice.resolve(terminal) {
         Output::Plain => vec![report::plain(stdout)],
         Output::Human => {
-            let color = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-            vec![report::human(stdout, color, terminal)]
+            vec![report::human(stdout, terminal && colour_is_wanted(), terminal)]
         }
-        Output::Json => vec![report::json(stdout), report::plain(std::io::stderr())],
+        Output::Json => {
+            // Results only: the output of gates stands in the records.
+            vec![report::json(stdout), report::human(std::io::stderr(), false, false)]
+        }
         Output::Azure => vec![report::azure(stdout)],
     }
+}
+
+fn colour_is_wanted() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Prints `text` on stdout. A reader that went away is not an error.

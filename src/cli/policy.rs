@@ -22,7 +22,7 @@ pub(super) enum PolicyCommand {
         #[arg(long, value_name = "FILE")]
         patch: PathBuf,
         /// The configuration file [default: config.yaml at the repository's root, if there is one]
-        #[arg(short, long, value_name = "FILE", env = "GREENLOOP_CONFIG")]
+        #[arg(short, long, value_name = "FILE", env = "GREENLOOP_CONFIG", hide_env_values = true)]
         config: Option<PathBuf>,
     },
     /// Say what a rule is for and how to live with it; without a rule, list them

@@ -16,7 +16,7 @@ pub(super) struct StatusArgs {
     #[arg(short, long, value_name = "ENV")]
     environment: String,
     /// The configuration file [default: config.yaml at the repository's root]
-    #[arg(short, long, value_name = "FILE", env = "GREENLOOP_CONFIG")]
+    #[arg(short, long, value_name = "FILE", env = "GREENLOOP_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
     /// The form of the answer
     #[arg(short, long, value_enum, default_value_t = StatusOutput::Text)]
@@ -32,6 +32,7 @@ enum StatusOutput {
 
 pub(super) fn status(args: StatusArgs) -> Result<Exit, CommandError> {
     let StatusArgs { environment, config, output } = args;
+    let invocation = terminal::invocation("status ", &environment, config.as_ref(), "");
     let request = ReleaseRequest {
         directory: terminal::current_directory()?,
         environment,
@@ -39,6 +40,7 @@ pub(super) fn status(args: StatusArgs) -> Result<Exit, CommandError> {
         release: None,
         revision: None,
         env: terminal::environment(),
+        invocation,
     };
     let (text, json) = block_on(app::status(&request))??;
     match output {
@@ -61,7 +63,7 @@ pub(super) struct RollbackArgs {
     #[arg(long, value_name = "ID")]
     to_release: Option<String>,
     /// The configuration file [default: config.yaml at the repository's root]
-    #[arg(short, long, value_name = "FILE", env = "GREENLOOP_CONFIG")]
+    #[arg(short, long, value_name = "FILE", env = "GREENLOOP_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
     /// How to tell what happens
     #[arg(short, long, value_enum, default_value_t = OutputChoice::Auto)]
@@ -77,6 +79,12 @@ pub(super) fn rollback(args: RollbackArgs) -> Result<Exit, CommandError> {
                 .hint("greenloop status lists the releases with their ids")
         })?),
     };
+    let flags = match (to_revision, &release) {
+        (Some(revision), _) => format!(" --to-revision {revision}"),
+        (None, Some(release)) => format!(" --to-release {release}"),
+        (None, None) => String::new(),
+    };
+    let invocation = terminal::invocation("rollback ", &environment, config.as_ref(), &flags);
     let request = ReleaseRequest {
         directory: terminal::current_directory()?,
         environment,
@@ -84,6 +92,7 @@ pub(super) fn rollback(args: RollbackArgs) -> Result<Exit, CommandError> {
         release,
         revision: to_revision,
         env: terminal::environment(),
+        invocation,
     };
     let summary = block_on(async {
         let cancel = terminal::cancel_on_signals();

@@ -16,9 +16,9 @@ pub(super) struct RunArgs {
     #[arg(short, long, value_name = "ENV")]
     environment: Option<String>,
     /// The configuration file [default: config.yaml at the repository's root]
-    #[arg(short, long, value_name = "FILE", env = "GREENLOOP_CONFIG")]
+    #[arg(short, long, value_name = "FILE", env = "GREENLOOP_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
-    /// Passes over the stages at the most, whatever the configuration says
+    /// Stop after this many iterations, whatever the configuration says
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_iterations: Option<u32>,
     /// Only run the smoke tests against what is deployed; heal and deploy nothing
@@ -27,13 +27,13 @@ pub(super) struct RunArgs {
     /// Say what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
-    /// Go on with a run whose process is gone
+    /// Go on with this run, whose process died before its end (greenloop audit list)
     #[arg(long, value_name = "RUN")]
     resume: Option<String>,
     /// How to tell what happens
     #[arg(short, long, value_enum, default_value_t = OutputChoice::Auto)]
     output: OutputChoice,
-    /// Log the program's own doings in detail (logs/orchestrator_<date>.log)
+    /// Log in detail what Greenloop itself does (to logs/orchestrator_<date>.log)
     #[arg(long)]
     debug: bool,
     /// Answer yes wherever the policy or the environment wants a person; never overrides what
@@ -86,6 +86,9 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, CommandError> {
                 .hint("greenloop audit list shows the runs")
         })?),
     };
+    let command = if verify_only { "verify " } else { "" };
+    let flags = max_iterations.map_or_else(String::new, |n| format!(" --max-iterations {n}"));
+    let invocation = terminal::invocation(command, &environment, config.as_ref(), &flags);
     let request = RunRequest {
         directory: terminal::current_directory()?,
         environment,
@@ -97,6 +100,7 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, CommandError> {
         approval: terminal::approval(yes),
         env: terminal::environment(),
         live_roles: false,
+        invocation,
     };
     if dry_run {
         let text = app::describe(&request)?;
@@ -117,7 +121,7 @@ pub(super) struct VerifyArgs {
     #[arg(short, long, value_name = "ENV")]
     environment: String,
     /// The configuration file [default: config.yaml at the repository's root]
-    #[arg(short, long, value_name = "FILE", env = "GREENLOOP_CONFIG")]
+    #[arg(short, long, value_name = "FILE", env = "GREENLOOP_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
     /// How to tell what happens
     #[arg(short, long, value_enum, default_value_t = OutputChoice::Auto)]

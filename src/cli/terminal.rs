@@ -1,7 +1,7 @@
 //! The terminal, the environment and the signals of this process.
 
 use std::io::{IsTerminal, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::CommandError;
 use crate::app::Environment;
 use crate::engine::approval::Approval;
+use crate::model::{Invocation, shell_word};
 
 /// The folder the command was given in.
 pub(super) fn current_directory() -> Result<PathBuf, CommandError> {
@@ -32,6 +33,46 @@ pub(super) fn approval(yes: bool) -> Approval {
         return Approval::Nobody;
     }
     Approval::Ask { who, asker: Arc::new(ask) }
+}
+
+/// How this program is called from here: by its name where a shell finds it by that.
+pub(super) fn program() -> String {
+    const NAME: &str = "greenloop";
+    let Ok(own) = std::env::current_exe() else { return NAME.to_owned() };
+    let found = std::env::var_os("PATH").and_then(|path| {
+        std::env::split_paths(&path).map(|folder| folder.join(NAME)).find(|file| file.is_file())
+    });
+    if found.is_some_and(|file| file.canonicalize().is_ok_and(|file| file == own)) {
+        return NAME.to_owned();
+    }
+    let here = std::env::current_dir().ok();
+    let shown = here
+        .and_then(|here| own.strip_prefix(here).ok().map(|below| Path::new(".").join(below)))
+        .unwrap_or(own);
+    shell_word(&shown.to_string_lossy())
+}
+
+/// The command line of a command of one environment, to be given again.
+pub(super) fn invocation(
+    command: &str,
+    environment: &str,
+    config: Option<&PathBuf>,
+    flags: &str,
+) -> Invocation {
+    // What the variable says needs no option.
+    let variable = std::env::var_os("GREENLOOP_CONFIG").map(PathBuf::from);
+    let named = config.filter(|path| Some(*path) != variable.as_ref());
+    let options = named.map_or_else(String::new, |path| {
+        format!(" --config {}", shell_word(&path.to_string_lossy()))
+    });
+    let environment = shell_word(environment);
+    Invocation {
+        program: program(),
+        git: "git".to_owned(),
+        arguments: format!("{command}--environment {environment}{options}{flags}"),
+        tail: String::new(),
+        options,
+    }
 }
 
 fn who() -> String {

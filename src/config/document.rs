@@ -292,7 +292,7 @@ impl Node {
             Value::Null => "nothing",
             Value::Bool(_) => "true or false",
             Value::Unsigned(_) | Value::Signed(_) | Value::Float(_) => "a number",
-            Value::Text(_) => "a text",
+            Value::Text(_) => "text",
             Value::List(_) => "a list",
             Value::Map(_) => "a mapping",
         }

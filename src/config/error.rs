@@ -194,6 +194,18 @@ impl ConfigError {
         &self.0.problems
     }
 
+    /// Each problem as an error of its own, with the source.
+    pub fn each(&self) -> impl Iterator<Item = Self> + '_ {
+        self.0.problems.iter().map(|problem| {
+            Self(Box::new(Report {
+                file_name: self.0.file_name.clone(),
+                source_code: self.0.source_code.clone(),
+                problems: vec![problem.clone()],
+                cause: None,
+            }))
+        })
+    }
+
     /// The first problem's line, from 1.
     pub fn line(&self) -> Option<usize> {
         self.position().map(|at| at.line)

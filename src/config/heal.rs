@@ -28,7 +28,9 @@ pub fn heal_plan(env: &dyn Fn(&str) -> Option<String>) -> Result<HealPlan, Confi
         None => Ok(HealPlan {
             author: roles.author,
             reviewer: roles.reviewer,
-            limits: default_limits(),
+            // One more try than the loop gives by default: with a single command nothing else
+            // can tell a useless patch from a step forward.
+            limits: Limits { no_progress_threshold: 3, ..default_limits() },
             policy: default_policy(),
         }),
     }

@@ -335,7 +335,7 @@ impl<'a> Reader<'a> {
                 "boolean" => "true or false",
                 "integer" => "a whole number",
                 "number" => "a number",
-                "string" => "a text",
+                "string" => "text",
                 _ => continue,
             };
             if !out.contains(&word) {

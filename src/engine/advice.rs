@@ -6,7 +6,8 @@ use std::fmt::Write as _;
 
 use crate::config::plan::PolicyPlan;
 use crate::model::{
-    CommitId, Decision, Evaluation, Limits, Review, RunHeader, RunSummary, Stage, StopReason,
+    CommitId, Decision, Evaluation, Invocation, Limits, NextStep, Review, RunHeader, RunSummary,
+    Stage, StopReason, TargetKind, shell_word,
 };
 
 /// An error with all that lies beneath it: `failed to x: no such file`.
@@ -98,71 +99,76 @@ pub(super) fn commit_message(
     )
 }
 
-/// What a person can do now, most useful first.
-pub(super) fn next_steps(header: &RunHeader, summary: &RunSummary, kept: bool) -> Vec<String> {
+/// What a person can do now, most useful first. `kept`: the fix is in the work tree.
+pub(super) fn next_steps(header: &RunHeader, summary: &RunSummary, kept: bool) -> Vec<NextStep> {
     let mut steps = Vec::new();
-    let rerun = match &header.environment {
-        Some(environment) => format!("greenloop --environment {environment}"),
-        None => "the same command".to_owned(),
+    let invocation = &header.invocation;
+    let mut step = |what: &str, command: String| {
+        steps.push(NextStep { what: what.to_owned(), command: Some(command) });
     };
     match &summary.stop {
-        StopReason::Verified => {
-            if let Some(branch) = &summary.branch {
-                if kept {
-                    steps.push("git diff                 look at the fix in your work tree".into());
-                } else {
-                    steps.push(format!("git merge --ff-only {branch}   take the fix"));
-                }
+        StopReason::Verified => match &summary.branch {
+            Some(_) if kept => {
+                step("look at the fix in your work tree", format!("{} diff", invocation.git));
             }
-        }
-        StopReason::NeedsHuman { request } => {
-            steps.push(format!("decide: {request}"));
-            steps.push(format!("{rerun} --yes   if the answer is yes"));
-        }
+            Some(branch) => {
+                step("take the fix", format!("{} merge --ff-only {branch}", invocation.git));
+            }
+            None => {}
+        },
+        StopReason::NeedsHuman { .. } => step("if the answer is yes", invocation.again("--yes")),
         StopReason::NoModel { .. } => {
-            steps.push(
-                "export OPENAI_API_KEY=…   (and OPENAI_BASE_URL for another compatible server)"
-                    .into(),
-            );
-            steps.push("greenloop doctor           says what else is missing".into());
+            step("what is missing for a model", format!("{} doctor", invocation.program));
+            step("with a model, heal it", invocation.again(""));
         }
         StopReason::ModelUnavailable { .. } => {
-            steps.push("greenloop doctor           checks the model's endpoint".into());
-            steps.push(format!("greenloop run --resume {}   when it answers again", header.run));
+            step("look at the model's endpoint", format!("{} doctor", invocation.program));
+            step("when it answers again", invocation.again(""));
         }
         StopReason::NotHealable { stage, .. } => {
-            steps.push(format!("mend what the {stage} stage depends on, then: {rerun}"));
+            step(
+                &format!("when what the {stage} stage depends on is mended"),
+                invocation.again(""),
+            );
         }
-        StopReason::NoPatch { reason, .. } => {
-            steps.push(format!("see to it: {reason}"));
-            steps.push(format!("{rerun}   afterwards"));
-        }
-        StopReason::MaxIterations { .. }
-        | StopReason::NoProgress { .. }
-        | StopReason::RepeatedTree { .. }
-        | StopReason::Budget { .. }
-        | StopReason::NoHealing { .. } => {
-            if let Some(branch) = &summary.branch {
-                steps.push(format!("git diff {} {branch}   what was tried", header.commit.short()));
+        StopReason::NoPatch { .. } => step("when that is seen to", invocation.again("")),
+        StopReason::MaxIterations { limit } => {
+            // It is given once already where the command line set it.
+            if !invocation.arguments.contains("--max-iterations") {
+                let flags = format!("--max-iterations {}", limit.saturating_mul(2).min(100));
+                step("give it more iterations", invocation.again(&flags));
             }
         }
-        StopReason::Internal { .. } => {
-            steps.push(format!("greenloop run --resume {}   when the cause is gone", header.run));
-        }
-        StopReason::Cancelled | StopReason::Abandoned => steps.push(format!("{rerun}   to go on")),
+        StopReason::NoHealing { .. } => step("when it is mended", invocation.again("")),
+        StopReason::NoProgress { .. }
+        | StopReason::RepeatedTree { .. }
+        | StopReason::Budget { .. } => {}
+        StopReason::Internal { .. } => step("when the cause is gone", invocation.again("")),
+        StopReason::Cancelled | StopReason::Abandoned => step("start over", invocation.again("")),
+    }
+    if summary.stop != StopReason::Verified
+        && let Some(branch) = &summary.branch
+    {
+        let from = header.commit.short();
+        step("what was changed so far", format!("{} diff {from} {branch}", invocation.git));
     }
     if let Some(failure) = &summary.failure
         && let Some(log) = &failure.evidence.log
     {
-        steps.push(format!("less {}", header.folder.join(log).display()));
+        let log = header.folder.join(log);
+        step("the whole log", format!("less {}", shell_word(&log.to_string_lossy())));
     }
-    if summary
+    let deployment_failed = summary
         .failure
         .as_ref()
-        .is_some_and(|f| f.stage == Stage::Rollout || f.stage == Stage::Smoke)
-        && let Some(environment) = &header.environment
+        .is_some_and(|f| f.stage == Stage::Rollout || f.stage == Stage::Smoke);
+    if let Some(environment) = &header.environment
+        && deployment_failed
+        && header.target == Some(TargetKind::Process)
     {
-        steps.push(format!("greenloop status --environment {environment}   what serves now"));
+        let Invocation { program, options, .. } = invocation;
+        let command = format!("{program} status --environment {environment}{options}");
+        step("what serves now, and what served before", command);
     }
     steps
 }

@@ -2,6 +2,10 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long the reporters may take to come to the end of what they were sent.
+const REPORTERS: Duration = Duration::from_millis(150);
 
 /// What a person says to a request, or `None` when they went away without an answer.
 pub type Asker = Arc<dyn Fn(&str) -> Option<bool> + Send + Sync>;
@@ -44,6 +48,9 @@ impl Approval {
             Self::Ask { asker, .. } => {
                 let asker = Arc::clone(asker);
                 let request = request.to_owned();
+                // The reporters write from a thread of their own: the question comes after what
+                // they have to say so far, not in its middle.
+                tokio::time::sleep(REPORTERS).await;
                 // Reading a terminal blocks, perhaps for hours.
                 tokio::task::spawn_blocking(move || asker(&request)).await.ok().flatten()
             }

@@ -111,13 +111,18 @@ impl Claim {
         Ok(())
     }
 
-    /// Gives it back: the run has ended as it should.
-    pub fn release(self) -> Result<(), ClaimError> {
+    /// Removes the trace of the run that died holding it: it was cleaned up after.
+    pub fn forget(&self) -> Result<(), ClaimError> {
         match std::fs::remove_file(&self.trace) {
             Ok(()) => Ok(()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(source) => Err(ClaimError::Io { path: self.trace, source }),
+            Err(source) => Err(ClaimError::Io { path: self.trace.clone(), source }),
         }
+    }
+
+    /// Gives it back: the run has ended as it should.
+    pub fn release(self) -> Result<(), ClaimError> {
+        self.forget()
     }
 }
 

@@ -5,12 +5,15 @@ use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest as _, Sha256};
+
 use crate::model::TreeId;
 
 /// How many trees are remembered; older ones are forgotten first.
 const KEPT_TREES: usize = 64;
 
-/// Which gates passed on which trees. A lost or torn file only means that nothing is remembered.
+/// Which gates passed on which trees. Commands are kept as digests only: a command line may hold
+/// a password. A lost or torn file only means that nothing is remembered.
 #[derive(Debug)]
 pub struct PassedBefore {
     path: PathBuf,
@@ -31,12 +34,12 @@ impl PassedBefore {
 
     /// Whether the gate with this command passed on `tree` in an earlier run.
     pub fn contains(&self, tree: &TreeId, command: &str) -> bool {
-        self.trees.iter().any(|(t, gates)| t == tree.as_str() && gates.contains(command))
+        self.trees.iter().any(|(t, gates)| t == tree.as_str() && gates.contains(&digest(command)))
     }
 
     /// Remembers that the gate with this command passed on `tree`, from the next run on.
     pub fn insert(&mut self, tree: &TreeId, command: &str) {
-        self.added.push((tree.to_string(), command.to_owned()));
+        self.added.push((tree.to_string(), digest(command)));
     }
 
     /// Writes it down, atomically.
@@ -61,6 +64,10 @@ impl PassedBefore {
     }
 }
 
+fn digest(command: &str) -> String {
+    Sha256::digest(command).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -74,6 +81,7 @@ mod tests {
         first.insert(&tree, "test");
         assert!(!first.contains(&tree, "test"));
         first.save().unwrap();
+        assert!(!std::fs::read_to_string(&path).unwrap().contains("\"test\""));
         let second = PassedBefore::load(&path);
         assert!(second.contains(&tree, "test"));
         assert!(!second.contains(&tree, "lint"));

@@ -49,6 +49,9 @@ pub enum RecoverError {
     /// It ended as it should.
     #[error("the run has ended ({0}); there is nothing to resume")]
     Ended(String),
+    /// It is another kind of run, or one of another environment.
+    #[error("the run is `{is}`, not `{wanted}`")]
+    Another { is: String, wanted: String },
     /// The log names no commit.
     #[error("its audit log names no commit to go back to")]
     Base(#[from] InvalidId),
@@ -75,6 +78,24 @@ fn end_of(records: &[Record]) -> Option<String> {
 
 fn text_of(data: &serde_json::Value, key: &str) -> String {
     data.get(key).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// Whether the run whose log is in `folder` can go on as `title`. Changes nothing.
+///
+/// # Errors
+/// [`RecoverError::Ended`] when it ended as it should, [`RecoverError::Another`] when it is not
+/// a run of that title, others when its log does not say.
+pub fn check_resumable(folder: &Path, title: &str) -> Result<(), RecoverError> {
+    let records = crate::audit::read(&folder.join(FILE_NAME))?;
+    if let Some(stop) = end_of(&records) {
+        return Err(RecoverError::Ended(stop));
+    }
+    let start = records.iter().find(|r| r.event == "run.started").ok_or(ReplayError::Unborn)?;
+    let is = text_of(&start.data, "title");
+    if is != title {
+        return Err(RecoverError::Another { is, wanted: title.to_owned() });
+    }
+    Ok(())
 }
 
 /// Takes over a dead run: its processes are gone, the work tree is at the branch's tip, its

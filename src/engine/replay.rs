@@ -37,8 +37,11 @@ pub enum ReplayError {
     /// The log itself is broken.
     #[error("the audit log cannot be read")]
     Audit(#[from] AuditError),
-    /// It does not begin with `run.started`.
+    /// It died before `run.started`.
     #[error("the log has no run.started record, so the run did nothing yet")]
+    Unborn,
+    /// It has inputs and no `run.started`.
+    #[error("the log has inputs, but no run.started record")]
     NoStart,
     /// A record of another form.
     #[error("record {seq} cannot be read")]
@@ -63,7 +66,12 @@ pub fn replay_file(path: &Path) -> Result<Replayed, ReplayError> {
 
 /// Replays verified records.
 pub fn replay(records: &[Record]) -> Result<Replayed, ReplayError> {
-    let start = records.iter().find(|r| r.event == "run.started").ok_or(ReplayError::NoStart)?;
+    let fed = records.iter().any(|r| r.event == "input" || r.event == "intent");
+    let start = records.iter().find(|r| r.event == "run.started").ok_or(if fed {
+        ReplayError::NoStart
+    } else {
+        ReplayError::Unborn
+    })?;
     let at = |seq| move |source| ReplayError::Record { seq, source };
     let course = start.data.get("course").unwrap_or(&serde_json::Value::Null);
     let mut state = State::new(read_course(course).map_err(at(start.seq))?);

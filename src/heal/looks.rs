@@ -43,17 +43,19 @@ pub(super) enum NoLook {
     },
 }
 
+// The aliases are names that models are used to from other tools.
 #[derive(Deserialize)]
 struct ReadFile {
     path: String,
-    #[serde(default)]
+    #[serde(default, alias = "start_line", alias = "start")]
     first_line: Option<u64>,
-    #[serde(default)]
+    #[serde(default, alias = "end_line", alias = "end")]
     last_line: Option<u64>,
 }
 
 #[derive(Deserialize)]
 struct Search {
+    #[serde(alias = "query")]
     pattern: String,
     #[serde(default)]
     path: Option<String>,
@@ -67,6 +69,7 @@ struct ListFiles {
 
 #[derive(Deserialize)]
 struct ShowCommit {
+    #[serde(alias = "commit", alias = "sha", alias = "hash", alias = "rev")]
     revision: String,
 }
 

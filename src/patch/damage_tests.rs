@@ -35,7 +35,7 @@ impl Tape<'_> {
     }
 }
 
-const POOL: [&[u8]; 30] = [
+const POOL: [&[u8]; 29] = [
     b"",
     b"}",
     b"    return x",
@@ -62,7 +62,6 @@ const POOL: [&[u8]; 30] = [
     b"    if (a) {",
     b"    }",
     b"end",
-    b" ",
     b"diff --git a/x b/x",
     b"\\ No newline at end of file",
     b"*** End Patch",
@@ -359,7 +358,9 @@ fn straightened(text: &str) -> String {
 fn damaged(tape: &mut Tape<'_>, rows: &[Row], damage: &Damage) -> Vec<Row> {
     let mut rows = rows.to_vec();
     let solid = |row: &Row| !is_blank(&row.text);
-    if damage.dedent {
+    // A shift can be known only by a line that is there.
+    let shiftable = rows.iter().any(|row| row.sign != '+' && solid(row));
+    if damage.dedent && shiftable {
         let least = rows
             .iter()
             .filter(|row| solid(row))
@@ -369,7 +370,7 @@ fn damaged(tape: &mut Tape<'_>, rows: &[Row], damage: &Damage) -> Vec<Row> {
         for row in rows.iter_mut().filter(|row| solid(row)) {
             row.text = row.text[least..].to_owned();
         }
-    } else if damage.shift > 0 {
+    } else if damage.shift > 0 && shiftable {
         for row in rows.iter_mut().filter(|row| solid(row)) {
             row.text = format!("{}{}", " ".repeat(damage.shift), row.text);
         }
@@ -437,7 +438,9 @@ fn damaged(tape: &mut Tape<'_>, rows: &[Row], damage: &Damage) -> Vec<Row> {
             rows.insert(at, Row { sign: ' ', text: String::new(), marker: false });
         }
     }
-    if damage.trailing {
+    // White space that every line has at its end is taken for damage to all of them.
+    let told = !rows.iter().any(|row| row.sign == '+' && row.text.ends_with(' ') && solid(row));
+    if damage.trailing && told {
         for row in rows.iter_mut().filter(|row| row.sign != '+') {
             if tape.one_in(2) {
                 row.text.push_str(tape.pick(&[" ", "\t", "   "]));
@@ -488,13 +491,17 @@ fn is_another_patch(before: &Text, intended: &[Row], damaged: &[Row]) -> bool {
     let lines: Vec<String> = before
         .lines
         .iter()
-        .map(|line| straightened(String::from_utf8_lossy(line).trim_end()))
+        .map(|line| String::from_utf8_lossy(line).trim_end().to_owned())
         .collect();
-    let plain: Vec<String> = damaged.iter().map(|line| straightened(line)).collect();
-    intended != damaged
-        && !plain.is_empty()
-        && lines.windows(plain.len()).any(|w| w == plain)
-        && intended.iter().map(|line| straightened(line)).ne(plain)
+    let words = |line: &String| -> String {
+        straightened(line).split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let plain = |lines: &[String]| -> Vec<String> { lines.iter().map(words).collect() };
+    let has = |lines: &[String], part: &[String]| {
+        !part.is_empty() && lines.windows(part.len()).any(|window| window == part)
+    };
+    intended != damaged && has(&lines, &damaged)
+        || plain(&intended) != plain(&damaged) && has(&plain(&lines), &plain(&damaged))
 }
 
 fn hunk_old_lines(text: &Text, start: usize, len: usize) -> Vec<&[u8]> {
@@ -641,7 +648,10 @@ fn file(
 
 fn diff_row(answer: &mut String, row: &Row, damage: &Damage, no_markers: bool) {
     let blank = is_blank(&row.text);
-    if row.sign == ' ' && (if blank { damage.lost_blank_space } else { damage.lost_space }) {
+    // Without its space, a line of a diff's own syntax makes another diff.
+    let syntax = ["@@", "+++", "---", "diff ", "***", "\\"];
+    let kept = row.sign == ' ' && !syntax.iter().any(|start| row.text.starts_with(start));
+    if kept && (if blank { damage.lost_blank_space } else { damage.lost_space }) {
         let _ = writeln!(answer, "{}", if blank { "" } else { &row.text });
     } else {
         let _ = writeln!(answer, "{}{}", row.sign, row.text);

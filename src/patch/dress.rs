@@ -15,6 +15,8 @@ use super::lines::{indent, is_blank};
 pub(super) enum Undressable {
     /// Their indentation has no counterpart in the file.
     Indentation,
+    /// A block repeats a kept line that the file has otherwise: which of the two is kept is open.
+    Repeated,
     /// They hold U+FFFD, which stands for bytes that are not UTF-8.
     NotUtf8,
 }
@@ -25,25 +27,27 @@ pub(super) fn dress(
     lines: &[HunkLine],
     steps: &[Step],
     place: &Place,
+    is_block: bool,
 ) -> Result<Vec<Vec<u8>>, Undressable> {
+    let dressed = |shift: &Shift| dressed(file, lines, steps, place, shift, is_block);
     let pairs = pairs(file, lines, steps);
     // Kept lines of a diff may have lost their leading space, or have one too many: when nothing
     // else tells the shift, it may be off by one, and the outcome has to look like the file.
     let unsure = !pairs.iter().any(|pair| !lines[pair.at].after_space);
     match place.rung {
-        Rung::Plain(_) => dressed(file, lines, &pairs, place, &Shift::None),
+        Rung::Plain(_) => dressed(&Shift::None),
         Rung::ContextSpace(_) if unsure => {
             let shifted = off_by_one(&pairs);
             std::iter::once(Shift::None)
                 .chain(shifted)
-                .map(|shift| dressed(file, lines, &pairs, place, &shift))
+                .map(|shift| dressed(&shift))
                 .find(|texts| texts.as_ref().is_ok_and(|texts| are_usual(file, texts)))
                 .unwrap_or(Err(Undressable::Indentation))
         }
         Rung::Shifted | Rung::Collapsed | Rung::BlankLines(_)
             if unsure && place.shift != Shift::None =>
         {
-            dressed(file, lines, &pairs, place, &place.shift).and_then(|texts| {
+            dressed(&place.shift).and_then(|texts| {
                 if are_usual(file, &texts) { Ok(texts) } else { Err(Undressable::Indentation) }
             })
         }
@@ -51,7 +55,7 @@ pub(super) fn dress(
         | Rung::Shifted
         | Rung::Collapsed
         | Rung::BlankLines(_)
-        | Rung::BeyondTheFile => dressed(file, lines, &pairs, place, &place.shift),
+        | Rung::BeyondTheFile => dressed(&place.shift),
     }
 }
 
@@ -75,16 +79,37 @@ fn are_usual(file: &Haystack<'_>, texts: &[Vec<u8>]) -> bool {
 fn dressed(
     file: &Haystack<'_>,
     lines: &[HunkLine],
-    pairs: &[Pair<'_>],
+    steps: &[Step],
     place: &Place,
     shift: &Shift,
+    is_block: bool,
 ) -> Result<Vec<Vec<u8>>, Undressable> {
     let exact = place.rung == Rung::Plain(Form::Exact);
-    let suffix = if exact { Vec::new() } else { extra_suffix(pairs) };
-    let folds = if exact { Vec::new() } else { folded_families(pairs) };
+    let pairs = pairs(file, lines, steps);
+    let suffix = if exact { Vec::new() } else { extra_suffix(&pairs, lines) };
+    let folds = if exact { Vec::new() } else { folded_families(&pairs) };
     let partners = partners(lines);
+    let moved = moved(file, lines, steps);
+    // In a diff the kept line is marked as such; a block leaves it open.
+    let mut kept: HashMap<&[u8], Option<&[u8]>> = HashMap::new();
+    let may_repeat = is_block && !exact;
+    for pair in pairs.iter().filter(|pair| may_repeat && lines[pair.at].fate == Fate::Keep) {
+        kept.entry(pair.answer)
+            .and_modify(|known| *known = known.filter(|known| *known == pair.file))
+            .or_insert(Some(pair.file));
+    }
+    let differs = |text: &[u8], there: Option<&[u8]>| {
+        kept.get(text).is_some_and(|kept| kept.is_none() || *kept != there)
+    };
+    if moved.iter().any(|(text, there)| differs(text, *there)) {
+        return Err(Undressable::Repeated);
+    }
     let mut dressed = Vec::new();
     for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.fate == Fate::Add) {
+        if let (false, Some(Some(there))) = (exact, moved.get(line.text.as_slice())) {
+            dressed.push(there.to_vec());
+            continue;
+        }
         let mut text = line.text.as_slice();
         if !suffix.is_empty() && !is_blank(text) {
             text = text.strip_suffix(suffix.as_slice()).unwrap_or(text);
@@ -94,6 +119,9 @@ fn dressed(
             .and_then(|removed| pairs.binary_search_by_key(removed, |pair| pair.at).ok())
             .and_then(|position| pairs.get(position));
         let text = if exact { text.to_vec() } else { reworded(text, partner, &folds, shift)? };
+        if differs(&line.text, Some(text.as_slice())) {
+            return Err(Undressable::Repeated);
+        }
         if contains_replacement(&text) && !knows_replacement(file) {
             return Err(Undressable::NotUtf8);
         }
@@ -143,12 +171,17 @@ fn pairs<'a>(file: &Haystack<'a>, lines: &'a [HunkLine], steps: &[Step]) -> Vec<
         .collect()
 }
 
-/// The white space that the answer has at the end of every line where the file has none.
-fn extra_suffix(pairs: &[Pair<'_>]) -> Vec<u8> {
+/// The white space that the answer has at the end of every line, added ones included, where the
+/// file has none.
+fn extra_suffix(pairs: &[Pair<'_>], lines: &[HunkLine]) -> Vec<u8> {
     let suffix = |text: &[u8]| text[trim_end(text).len()..].to_vec();
     let Some(first) = pairs.first().map(|pair| suffix(pair.answer)) else { return Vec::new() };
     let throughout =
-        pairs.iter().all(|pair| suffix(pair.answer) == first && suffix(pair.file).is_empty());
+        pairs.iter().all(|pair| suffix(pair.answer) == first && suffix(pair.file).is_empty())
+            && lines
+                .iter()
+                .filter(|line| line.fate == Fate::Add && !is_blank(&line.text))
+                .all(|line| suffix(&line.text) == first);
     if throughout { first } else { Vec::new() }
 }
 
@@ -222,9 +255,30 @@ fn folded_families(pairs: &[Pair<'_>]) -> Vec<Family> {
     folded
 }
 
+/// The lines that go, as the answer and as the file has them: one that comes again has only
+/// moved. `None` where the answer has one text for several of the file.
+fn moved<'a>(
+    file: &Haystack<'a>,
+    lines: &'a [HunkLine],
+    steps: &[Step],
+) -> HashMap<&'a [u8], Option<&'a [u8]>> {
+    let mut moved: HashMap<&[u8], Option<&[u8]>> = HashMap::new();
+    for (line, step) in lines.iter().zip(steps) {
+        if let Step::Remove(at) = step {
+            let there = file.text(*at);
+            moved
+                .entry(line.text.as_slice())
+                .and_modify(|known| *known = known.filter(|known| *known == there))
+                .or_insert(Some(there));
+        }
+    }
+    moved
+}
+
 /// For each added line the removed line it stands for.
 fn partners(lines: &[HunkLine]) -> HashMap<usize, usize> {
     let mut partners = HashMap::new();
+
     let mut at = 0;
     while at < lines.len() {
         let end =

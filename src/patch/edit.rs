@@ -66,8 +66,10 @@ pub(super) struct Hunk {
     /// 1-based line of the answer.
     pub(super) answer_line: usize,
     pub(super) lines: Vec<HunkLine>,
-    /// Further readings, where the answer can be divided in more than one way.
-    pub(super) other_readings: Vec<Vec<HunkLine>>,
+    /// How many blank lines at its end may be of the answer's layout, and not of the hunk.
+    pub(super) layout: usize,
+    /// Whether it is a block with further `=======` lines, the first of which divides it.
+    pub(super) has_more_dividers: bool,
     pub(super) numbers: Option<Numbers>,
     /// Lines said to stand above the place: the text after `@@`.
     pub(super) headings: Vec<Vec<u8>>,

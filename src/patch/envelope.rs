@@ -12,11 +12,11 @@
 
 use crate::model::FileMode;
 
-use super::edit::{Action, Fate, FileEdit, Hunk, NewContent};
+use super::edit::{Action, FileEdit, Hunk, NewContent};
 use super::fence::Fence;
 use super::refusal::{Finding, RefusalKind};
 use super::scan::Scan;
-use super::unified::{Body, hunk_header, left_behind};
+use super::unified::{Body, NO_HEADER, hunk_header, left_behind};
 use super::written_path::WrittenPath;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +93,7 @@ pub(super) fn read<'a>(
         };
         at = next;
     }
-    if let Some(line) = left_behind(scan.lines, at, fence.is_some()) {
+    if let Some(line) = left_behind(scan.lines, at) {
         return Err(malformed(
             start,
             format!(
@@ -118,6 +118,7 @@ fn malformed(at: usize, text: impl Into<String>) -> Finding {
 /// The end of a file's part: the next directive, the end of the fence, or, outside a fence, the
 /// first paragraph that is prose.
 fn part_end(scan: &Scan<'_>, start: usize, fence: Option<&Fence<'_>>) -> usize {
+    let goes_on = goes_on(scan, start);
     let mut at = start;
     while let Some(line) = scan.line(at) {
         let ends = match directive(line) {
@@ -125,13 +126,13 @@ fn part_end(scan: &Scan<'_>, start: usize, fence: Option<&Fence<'_>>) -> usize {
             Some(_) => true,
         };
         // A bare fence before the envelope's last line is a line of a Markdown file.
-        let closed = fence.is_some_and(|fence| fence.is_closed_by(line)) && !goes_on(scan, at);
+        let closed = fence.is_some_and(|fence| fence.is_closed_by(line)) && !goes_on;
         let prose = fence.is_none()
             && line.trim().is_empty()
             && scan.line(at + 1).is_none_or(|next| {
                 !next.trim().is_empty()
                     && !next.starts_with(['+', '-', ' ', '@', '*', '\t'])
-                    && !goes_on(scan, at + 1)
+                    && !goes_on
             });
         if ends || closed || prose {
             break;
@@ -165,7 +166,7 @@ fn update<'a>(
     let diff = scan.next_diff();
     let mut hunks: Vec<Hunk> = Vec::new();
     let mut headings = Vec::new();
-    let mut label = "no @@ line".to_owned();
+    let mut label = NO_HEADER.to_owned();
     let mut numbers = None;
     while at < end {
         let Some(line) = scan.line(at) else { break };
@@ -199,20 +200,17 @@ fn update<'a>(
             }
             body.push(line);
         }
-        while body.lines.last().is_some_and(|line| {
-            line.text.is_empty() && !line.after_space && line.fate == Fate::Keep
-        }) {
-            body.lines.pop();
-        }
-        if body.lines.is_empty() {
+        let layout = body.layout();
+        if body.lines.len() == layout {
             continue;
         }
         hunks.push(Hunk {
             number: scan.next_hunk(),
-            label: std::mem::replace(&mut label, "no @@ line".to_owned()),
+            label: std::mem::replace(&mut label, NO_HEADER.to_owned()),
             answer_line: from + 1,
             lines: body.lines,
-            other_readings: Vec::new(),
+            layout,
+            has_more_dividers: false,
             numbers: numbers.take(),
             headings: std::mem::take(&mut headings),
             ordered_in: Some(diff),

@@ -12,6 +12,7 @@ use super::lines::is_blank;
 use super::nearest;
 use super::placement::{Candidate, choose, heading_contradicts};
 use super::refusal::{Finding, RefusalKind};
+use super::search_replace::is_divider;
 use super::splice::{Overlap, Placed, splice};
 
 /// What is known of an answer's edits so far.
@@ -23,12 +24,6 @@ pub(super) struct Report {
     /// Edits whose result is there already.
     pub(super) there: Vec<String>,
     pub(super) leniencies: Vec<String>,
-}
-
-/// One hunk with the reading of it that has places.
-struct Reading<'h> {
-    hunk: &'h Hunk,
-    lines: &'h [HunkLine],
 }
 
 fn subject(hunk: &Hunk, path: &str) -> String {
@@ -47,7 +42,6 @@ pub(super) fn fit(
 ) -> Option<Vec<u8>> {
     let file = Haystack::new(bytes);
     let before = report.findings.len() + report.there.len();
-    let mut readings: Vec<Reading<'_>> = Vec::new();
     let mut candidates: Vec<Candidate<'_>> = Vec::new();
     for hunk in hunks {
         if hunk.count(Fate::Add) + hunk.count(Fate::Remove) == 0 {
@@ -58,55 +52,59 @@ pub(super) fn fit(
             report.findings.push(finding);
             continue;
         }
-        match read(&file, hunk, path) {
-            Ok((lines, places)) => {
-                readings.push(Reading { hunk, lines });
-                candidates.push(Candidate { hunk, places });
-            }
+        match places_of(&file, hunk, path) {
+            Ok(places) => candidates.push(Candidate { hunk, places }),
             Err(finding) => report.findings.push(finding),
         }
     }
     let chosen = choose(&file, &candidates);
     let mut placed: Vec<Placed<'_>> = Vec::new();
-    let mut late: Vec<&Reading<'_>> = Vec::new();
-    for ((reading, candidate), chosen) in readings.iter().zip(&candidates).zip(chosen) {
-        let what = subject(reading.hunk, path);
+    let mut late: Vec<&Hunk> = Vec::new();
+    let mut fitting: Vec<(usize, String)> = Vec::new();
+    for (candidate, chosen) in candidates.iter().zip(chosen) {
+        let hunk = candidate.hunk;
+        let what = subject(hunk, path);
         match chosen.and_then(|place| candidate.places.get(place)) {
-            Some(place) => match settle(&file, reading, place, path) {
-                Ok(Some(hunk)) => {
-                    report.fitting.push(format!("{what} at line {}", place.start + 1));
-                    report.leniencies.extend(forgiven(reading.hunk, place, &what));
-                    placed.push(hunk);
+            Some(place) => match settle(&file, hunk, place, path) {
+                Ok(Some(settled)) => {
+                    fitting.push((hunk.number, format!("{what} at line {}", place.start + 1)));
+                    report.leniencies.extend(forgiven(hunk, place, &what));
+                    placed.push(settled);
                 }
                 Ok(None) => report.there.push(what),
                 Err(finding) => report.findings.push(finding),
             },
-            None if candidate.places.is_empty() => late.push(reading),
+            None if candidate.places.is_empty() => late.push(hunk),
             None => {
                 let spans: Vec<(usize, usize)> =
                     candidate.places.iter().map(|place| (place.start, place.end)).collect();
-                let text = nearest::explain_ambiguity(&file, path, reading.lines, &spans);
+                let text = nearest::explain_ambiguity(&file, path, &hunk.lines, &spans);
                 report.findings.push(Finding::new(RefusalKind::Ambiguous, what, text));
             }
         }
     }
-    let mut result = match splice(&file, &placed) {
+    let spliced = splice(&file, &placed);
+    if let Err(overlap) = &spliced {
+        fitting.retain(|(number, _)| *number != overlap.first && *number != overlap.second);
+    }
+    report.fitting.extend(fitting.into_iter().map(|(_, text)| text));
+    let mut result = match spliced {
         Ok(bytes) => bytes,
         Err(overlap) => {
             report.findings.push(overlapping(overlap, path));
             return None;
         }
     };
-    for reading in late {
-        let what = subject(reading.hunk, path);
-        if is_there(&file, reading.lines) {
+    for hunk in late {
+        let what = subject(hunk, path);
+        if is_there(&file, &hunk.lines) {
             report.there.push(what);
-        } else if let Some(bytes) = after_the_others(&result, reading, &placed) {
+        } else if let Some(bytes) = after_the_others(&result, hunk, &placed) {
             report.fitting.push(format!("{what}, after the hunks before it"));
             report.leniencies.push(format!("{what} builds on the hunks before it"));
             result = bytes;
         } else {
-            let text = nearest::explain(&file, path, reading.lines);
+            let text = nearest::explain(&file, path, &hunk.lines);
             report.findings.push(Finding::new(RefusalKind::NotFound, what, text));
         }
     }
@@ -135,12 +133,8 @@ pub(super) fn elided(subject: String, line: &[u8]) -> Finding {
     )
 }
 
-/// The reading of a hunk that has places in the file, and these.
-fn read<'h>(
-    file: &Haystack<'_>,
-    hunk: &'h Hunk,
-    path: &str,
-) -> Result<(&'h [HunkLine], Vec<Place>), Finding> {
+/// The places of a hunk.
+fn places_of(file: &Haystack<'_>, hunk: &Hunk, path: &str) -> Result<Vec<Place>, Finding> {
     let too_repetitive = |TooRepetitive| {
         Finding::new(
             RefusalKind::Ambiguous,
@@ -149,25 +143,24 @@ fn read<'h>(
         )
     };
     if let Some(place) = without_old_lines(file, hunk, path)? {
-        return Ok((&hunk.lines, vec![place]));
+        return Ok(vec![place]);
     }
-    let mut fitting = Vec::new();
-    for lines in std::iter::once(&hunk.lines).chain(&hunk.other_readings) {
-        let places = places(file, lines).map_err(too_repetitive)?;
-        if !places.is_empty() {
-            fitting.push((lines.as_slice(), places));
-        }
-    }
-    if fitting.len() > 1 {
+    if hunk.has_more_dividers && has_dividers(file) {
         return Err(Finding::new(
             RefusalKind::Ambiguous,
             subject(hunk, path),
-            "it has several `=======` lines, and fits the file whichever divides it; use marks of \
-             another length for the block, such as `<<<<<<<<< SEARCH`, `=========`, \
-             `>>>>>>>>> REPLACE`",
+            format!(
+                "it has several `=======` lines, and so has {path}, so it is open which of them \
+                 divides it; use marks of another length for the block, such as \
+                 `<<<<<<<<< SEARCH`, `=========`, `>>>>>>>>> REPLACE`"
+            ),
         ));
     }
-    Ok(fitting.pop().unwrap_or((&hunk.lines, Vec::new())))
+    places(file, &hunk.lines, hunk.layout).map_err(too_repetitive)
+}
+
+fn has_dividers(file: &Haystack<'_>) -> bool {
+    file.file.lines.iter().any(|line| is_divider(line.text))
 }
 
 /// The place of a hunk that has nothing to look for.
@@ -204,13 +197,12 @@ fn without_old_lines(
 /// The hunk at its place; `None` when its result is there already.
 fn settle<'h>(
     file: &Haystack<'_>,
-    reading: &Reading<'h>,
+    hunk: &'h Hunk,
     place: &Place,
     path: &str,
 ) -> Result<Option<Placed<'h>>, Finding> {
-    let refuse = |kind: RefusalKind, text: String| {
-        Err(Finding::new(kind, subject(reading.hunk, path), text))
-    };
+    let refuse =
+        |kind: RefusalKind, text: String| Err(Finding::new(kind, subject(hunk, path), text));
     let Some(steps) = &place.steps else {
         return refuse(
             RefusalKind::Ambiguous,
@@ -218,11 +210,11 @@ fn settle<'h>(
                 "its blank lines are not those of {path} at line {}, so it is open where the new \
                  lines belong; {}",
                 place.start + 1,
-                nearest::explain(file, path, reading.lines)
+                nearest::explain(file, path, &hunk.lines)
             ),
         );
     };
-    if heading_contradicts(file, reading.hunk, place) {
+    if heading_contradicts(file, hunk, place) {
         return refuse(
             RefusalKind::NotFound,
             format!(
@@ -232,7 +224,16 @@ fn settle<'h>(
             ),
         );
     }
-    if let Some(line) = unspaced(file, reading, place) {
+    if marker_may_be_a_line(file, hunk) {
+        return refuse(
+            RefusalKind::Ambiguous,
+            format!(
+                "{path} itself has a line `\\ No newline at end of file`, so it is open what the \
+                 answer means by it; use a search/replace block"
+            ),
+        );
+    }
+    if let Some(line) = unspaced(file, hunk, place) {
         return refuse(
             RefusalKind::Ambiguous,
             format!(
@@ -243,23 +244,27 @@ fn settle<'h>(
             ),
         );
     }
-    if repeats_an_insertion(file, reading.lines, place) {
+    if repeats_an_insertion(file, &hunk.lines, place) {
         return Ok(None);
     }
-    match dress(file, reading.lines, steps, place) {
-        Ok(added) => Ok(Some(Placed {
-            hunk: reading.hunk,
-            lines: reading.lines,
-            steps: steps.clone(),
-            added,
-        })),
+    match dress(file, &hunk.lines, steps, place, hunk.ordered_in.is_none()) {
+        Ok(added) => Ok(Some(Placed { hunk, steps: steps.clone(), added })),
         Err(Undressable::Indentation) => refuse(
             RefusalKind::NotFound,
             format!(
                 "its lines are at line {}, but indented in another way, and the indentation of the \
                  new lines cannot be told from it; {}",
                 place.start + 1,
-                nearest::explain(file, path, reading.lines)
+                nearest::explain(file, path, &hunk.lines)
+            ),
+        ),
+        Err(Undressable::Repeated) => refuse(
+            RefusalKind::Ambiguous,
+            format!(
+                "its lines are not quite those at line {}, and it repeats one of them, so it is open \
+                 which of the two is kept; {}",
+                place.start + 1,
+                nearest::explain(file, path, &hunk.lines)
             ),
         ),
         Err(Undressable::NotUtf8) => refuse(
@@ -271,19 +276,26 @@ fn settle<'h>(
     }
 }
 
+/// Whether what looks like git's mark of a missing newline may be a line of the file.
+fn marker_may_be_a_line(file: &Haystack<'_>, hunk: &Hunk) -> bool {
+    (hunk.old_lacks_newline || hunk.new_lacks_newline)
+        && !hunk.counts_hold()
+        && !file.lines_with(Form::Body, b"\\ No newline at end of file").is_empty()
+}
+
 /// A line of the file near the place that is, sign and all, one of the diff's added lines: it
 /// may be a kept line that lost its space. Counts that hold say that it is not.
-fn unspaced(file: &Haystack<'_>, reading: &Reading<'_>, place: &Place) -> Option<usize> {
-    if reading.hunk.ordered_in.is_none() || reading.hunk.counts_hold() {
+fn unspaced(file: &Haystack<'_>, hunk: &Hunk, place: &Place) -> Option<usize> {
+    if hunk.ordered_in.is_none() || hunk.counts_hold() {
         return None;
     }
-    let added: HashSet<Vec<u8>> = reading
+    let added: HashSet<Vec<u8>> = hunk
         .lines
         .iter()
         .filter(|line| line.fate == Fate::Add)
         .map(|line| Form::Trailing.of(&[b"+", line.text.as_slice()].concat()))
         .collect();
-    let margin = reading.lines.len() + 1;
+    let margin = hunk.lines.len() + 1;
     (place.start.saturating_sub(margin)..place.end + margin)
         .take_while(|line| *line < file.len())
         .find(|line| added.contains(&Form::Trailing.of(file.text(*line))))
@@ -315,26 +327,22 @@ fn is_there(file: &Haystack<'_>, lines: &[HunkLine]) -> bool {
 }
 
 /// The bytes after a search/replace block that looks for what blocks before it have made.
-fn after_the_others(
-    result: &[u8],
-    reading: &Reading<'_>,
-    placed: &[Placed<'_>],
-) -> Option<Vec<u8>> {
+fn after_the_others(result: &[u8], hunk: &Hunk, placed: &[Placed<'_>]) -> Option<Vec<u8>> {
     let is_block = |hunk: &Hunk| hunk.ordered_in.is_none();
     let follows =
-        placed.iter().any(|other| is_block(other.hunk) && other.hunk.number < reading.hunk.number);
-    if !is_block(reading.hunk) || !follows {
+        placed.iter().any(|other| is_block(other.hunk) && other.hunk.number < hunk.number);
+    if !is_block(hunk) || !follows {
         return None;
     }
     let file = Haystack::new(result);
-    let places = places(&file, reading.lines).ok()?;
+    let places = places(&file, &hunk.lines, 0).ok()?;
     let [place] = places.as_slice() else { return None };
     if !matches!(place.rung, Rung::Plain(Form::Exact | Form::Trailing)) {
         return None;
     }
     let steps = place.steps.clone()?;
-    let added = dress(&file, reading.lines, &steps, place).ok()?;
-    let placed = Placed { hunk: reading.hunk, lines: reading.lines, steps, added };
+    let added = dress(&file, &hunk.lines, &steps, place, true).ok()?;
+    let placed = Placed { hunk, steps, added };
     splice(&file, &[placed]).ok()
 }
 

@@ -3,6 +3,8 @@
 //! Each rung looks at the whole file. The first rung on which a hunk has any place decides: one
 //! place is the place, several are an ambiguity that no looser rung could mend.
 
+use std::collections::HashSet;
+
 use super::edit::{Fate, HunkLine};
 use super::fold::fold;
 use super::haystack::{Form, Haystack, TooRepetitive, Wanted};
@@ -72,8 +74,33 @@ pub(super) struct Place {
 /// Kept lines that may lie beyond the file, on either side.
 const MOST_BEYOND: usize = 3;
 
-/// All places on the first rung that has any.
-pub(super) fn places(file: &Haystack<'_>, lines: &[HunkLine]) -> Result<Vec<Place>, TooRepetitive> {
+/// All places on the first rung that has any. The last `layout` lines, all blank, may be of the
+/// answer's layout rather than of the hunk: the places with and without them are all as good.
+pub(super) fn places(
+    file: &Haystack<'_>,
+    lines: &[HunkLine],
+    layout: usize,
+) -> Result<Vec<Place>, TooRepetitive> {
+    let core = &lines[..lines.len().saturating_sub(layout)];
+    let mut found = unbroken(file, core)?;
+    if found.is_empty() {
+        found = broken(file, core)?;
+    }
+    if layout > 0 {
+        for place in &mut found {
+            if let Some(steps) = &mut place.steps {
+                steps.resize(lines.len(), Step::Keep(None));
+            }
+        }
+        let known: Vec<usize> = found.iter().map(|place| place.start).collect();
+        let more = unbroken(file, lines)?;
+        found.extend(more.into_iter().filter(|more| !known.contains(&more.start)));
+    }
+    Ok(found)
+}
+
+/// Places where the old lines stand one after the other.
+fn unbroken(file: &Haystack<'_>, lines: &[HunkLine]) -> Result<Vec<Place>, TooRepetitive> {
     let old: Vec<&HunkLine> = lines.iter().filter(|line| line.is_old()).collect();
     if old.iter().all(|line| is_blank(&line.text)) {
         return Ok(Vec::new());
@@ -88,7 +115,15 @@ pub(super) fn places(file: &Haystack<'_>, lines: &[HunkLine]) -> Result<Vec<Plac
             let starts = file.find(form, &wanted)?;
             if !starts.is_empty() {
                 let place = |start| straight(lines, start, 0, 0, rung, Shift::None);
-                return Ok(starts.into_iter().map(place).collect());
+                let mut found: Vec<Place> = starts.into_iter().map(place).collect();
+                if loose {
+                    // A space more or less is a shift as well: a place that another shift
+                    // leads to is as good.
+                    let more = shifted(file, lines, &old, Rung::Shifted, Form::Body)?;
+                    let known: Vec<usize> = found.iter().map(|place| place.start).collect();
+                    found.extend(more.into_iter().filter(|more| !known.contains(&more.start)));
+                }
+                return Ok(found);
             }
         }
     }
@@ -96,27 +131,47 @@ pub(super) fn places(file: &Haystack<'_>, lines: &[HunkLine]) -> Result<Vec<Plac
     if !old.iter().any(|line| has_word(&line.text)) {
         return Ok(Vec::new());
     }
-    for (rung, form) in [(Rung::Shifted, Form::Body), (Rung::Collapsed, Form::Collapsed)] {
-        let wanted: Vec<Wanted> = old.iter().map(|line| texts(line, false)).collect();
-        let found: Vec<Place> = file
-            .find(form, &wanted)?
-            .into_iter()
-            .filter_map(|start| {
-                let shift = shift(rung, file, &old, |at| Some(start + at))?;
-                Some(straight(lines, start, 0, 0, rung, shift))
-            })
-            .collect();
-        if !found.is_empty() {
-            return Ok(found);
-        }
+    // A place that only looser white space leads to is as good as one that a shift leads to.
+    let mut found = shifted(file, lines, &old, Rung::Shifted, Form::Body)?;
+    let known: Vec<usize> = found.iter().map(|place| place.start).collect();
+    let more = shifted(file, lines, &old, Rung::Collapsed, Form::Collapsed)?;
+    found.extend(more.into_iter().filter(|more| !known.contains(&more.start)));
+    Ok(found)
+}
+
+/// Places where blank lines or the file's edges come between the old lines.
+fn broken(file: &Haystack<'_>, lines: &[HunkLine]) -> Result<Vec<Place>, TooRepetitive> {
+    let old: Vec<&HunkLine> = lines.iter().filter(|line| line.is_old()).collect();
+    if !old.iter().any(|line| has_word(&line.text)) {
+        return Ok(Vec::new());
     }
+    let mut open = Vec::new();
     for form in [Form::Folded, Form::Collapsed] {
         let found = over_blank_lines(file, lines, &old, form)?;
         if found.len() > 1 || found.iter().any(|place| place.steps.is_some()) {
             return Ok(found);
         }
+        open.extend(found);
     }
-    beyond_the_file(file, lines, &old)
+    let beyond = beyond_the_file(file, lines, &old)?;
+    Ok(if beyond.is_empty() { open.into_iter().take(1).collect() } else { beyond })
+}
+
+/// The places where the lines stand with an indentation that can be told from theirs.
+fn shifted(
+    file: &Haystack<'_>,
+    lines: &[HunkLine],
+    old: &[&HunkLine],
+    rung: Rung,
+    form: Form,
+) -> Result<Vec<Place>, TooRepetitive> {
+    let wanted: Vec<Wanted> = old.iter().map(|line| texts(line, false)).collect();
+    let starts = file.find(form, &wanted)?;
+    let place = |start: usize| {
+        let shift = shift(rung, file, old, |at| Some(start + at))?;
+        Some(straight(lines, start, 0, 0, rung, shift))
+    };
+    Ok(starts.into_iter().filter_map(place).collect())
 }
 
 pub(super) fn has_word(text: &[u8]) -> bool {
@@ -259,12 +314,27 @@ fn steps_over_blanks(
         let precedes_removal = after.first().is_some_and(|line| line.fate == Fate::Remove);
         let outer = (solid == 0).then_some(true).or((after.is_empty()).then_some(false));
         gap_steps(gap, from, to, follows_removal, precedes_removal, outer, &mut steps)?;
-        let Some(line) = after.first() else { return Some(steps) };
+        let Some(line) = after.first() else { break };
         let at = file_line(solid)?;
         steps.push(if line.fate == Fate::Remove { Step::Remove(at) } else { Step::Keep(Some(at)) });
         solid += 1;
         rest = &after[1..];
     }
+    // Where a blank line too many meets an added one in a block, either may be the one that was
+    // meant; a diff tells them apart.
+    let is_block = !lines.iter().any(|line| line.after_space);
+    let too_many = is_block && steps.contains(&Step::Keep(None));
+    let adds_blank = lines.iter().any(|line| line.fate == Fate::Add && is_blank(&line.text));
+    // And a line that is kept as well as added or removed may have its place on either side of
+    // a blank line.
+    let kept: HashSet<&[u8]> = lines
+        .iter()
+        .filter(|line| line.fate == Fate::Keep && !is_blank(&line.text))
+        .map(|line| line.text.as_slice())
+        .collect();
+    let slides = is_block
+        && lines.iter().any(|line| line.fate != Fate::Keep && kept.contains(line.text.as_slice()));
+    (!slides && (!too_many || !adds_blank)).then_some(steps)
 }
 
 /// The steps of the blank and added lines between two lines that are not blank; the file's
@@ -392,7 +462,7 @@ mod tests {
 
     fn check(file: &str, lines: &str, expect: &[(usize, Rung)]) {
         let haystack = Haystack::new(file.as_bytes());
-        let found: Vec<(usize, Rung)> = places(&haystack, &hunk(lines))
+        let found: Vec<(usize, Rung)> = places(&haystack, &hunk(lines), 0)
             .expect("not too repetitive")
             .into_iter()
             .filter(|place| place.steps.is_some())

@@ -1,6 +1,6 @@
 //! Which file of the tree a written path means.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::io;
 
 use crate::model::{FileContent, InvalidPath, RepoPath};
@@ -15,6 +15,7 @@ pub(super) struct Locator<'t> {
     tree: &'t dyn Tree,
     options: &'t ResolveOptions,
     files: OnceCell<Vec<RepoPath>>,
+    hints: Cell<usize>,
 }
 
 /// A path and, when it was not written so, what was forgiven.
@@ -24,12 +25,14 @@ pub(super) struct Located<T> {
     pub(super) leniency: Option<String>,
 }
 
+/// Unknown paths that nearest names are looked up for.
+const MOST_HINTS: usize = 8;
 /// More files than this are not searched for likenesses.
 const MOST_COMPARED: usize = 20_000;
 
 impl<'t> Locator<'t> {
     pub(super) fn new(tree: &'t dyn Tree, options: &'t ResolveOptions) -> Self {
-        Self { tree, options, files: OnceCell::new() }
+        Self { tree, options, files: OnceCell::new(), hints: Cell::new(0) }
     }
 
     pub(super) fn read(&self, path: &RepoPath) -> Result<Option<FileContent>, Finding> {
@@ -256,6 +259,10 @@ impl<'t> Locator<'t> {
     }
 
     fn hint(&self, path: &RepoPath) -> Result<String, Finding> {
+        self.hints.set(self.hints.get() + 1);
+        if self.hints.get() > MOST_HINTS {
+            return Ok(String::new());
+        }
         let wanted = path.to_string_lossy();
         let name = String::from_utf8_lossy(path.file_name()).into_owned();
         let mut likest: Vec<(f64, &RepoPath)> = self

@@ -278,7 +278,7 @@ fn whole<'e>(
         report.there.push(format!("the whole file {}", located.path));
         return Ok(None);
     }
-    if said_new && !matches!(there.bytes.as_slice(), b"" | b"\n" | b"\r\n") {
+    if said_new && !there.bytes.is_empty() {
         return refuse(
             RefusalKind::AlreadyExists,
             "the block's SEARCH part is empty, as for a new file, but the file is there; put the \
@@ -293,6 +293,9 @@ fn whole<'e>(
         );
     }
     refuse_elision(written, content)?;
+    if invents_replacement(&there.bytes, &bytes) {
+        return refuse(RefusalKind::NotFound, NOT_UTF8);
+    }
     if !sure && is_excerpt(&there.bytes, content) {
         return refuse(
             RefusalKind::WholeFile,
@@ -304,6 +307,15 @@ fn whole<'e>(
     report.fitting.push(format!("the whole file {}", located.path));
     let wish = Wish::Content(FileContent { bytes, mode: there.mode });
     Ok(Some(Target { path: located.path, before: located.content, move_to: None, wish }))
+}
+
+const NOT_UTF8: &str = "it adds the character U+FFFD, which stands for bytes that are not UTF-8; \
+                        leave such lines as they are";
+
+/// Whether U+FFFD comes into a file that did not have it.
+fn invents_replacement(before: &[u8], after: &[u8]) -> bool {
+    let has = |bytes: &[u8]| memchr::memmem::find(bytes, "\u{fffd}".as_bytes()).is_some();
+    has(after) && !has(before)
 }
 
 /// New content with the byte order mark, the line endings and the final newline of the old.

@@ -275,22 +275,19 @@ impl<'a> Scan<'a> {
         }
         self.take(at, block.end);
         self.last_path = Some(path.clone());
-        let (search, replace) = block.divisions[0];
-        let action = if block.divisions.len() == 1
-            && search.iter().all(|line| line.trim().is_empty())
-        {
+        let (search, replace) = (block.search, block.replace);
+        let action = if search.iter().all(|line| line.trim().is_empty()) {
             let lines = replace.iter().map(|line| line.trim_end_matches('\r').as_bytes().to_vec());
             let content = NewContent { lines: lines.collect(), lacks_newline: false };
             Action::Whole { content, said_new: true, sure: true }
         } else {
-            let mut readings =
-                block.divisions.iter().map(|(old, new)| search_replace::hunk_lines(old, new));
             let hunk = Hunk {
                 number,
                 label: "search/replace block".to_owned(),
                 answer_line: at + 1,
-                lines: readings.next().unwrap_or_default(),
-                other_readings: readings.collect(),
+                lines: search_replace::hunk_lines(search, replace),
+                layout: 0,
+                has_more_dividers: block.has_more_dividers,
                 numbers: None,
                 headings: Vec::new(),
                 ordered_in: None,

@@ -47,6 +47,12 @@ fn divider(line: &str) -> Option<usize> {
     marks(line, '=').filter(|(_, rest)| rest.is_empty()).map(|(count, _)| count)
 }
 
+/// Whether a line of a file could be taken for the one between the two parts.
+pub(super) fn is_divider(text: &[u8]) -> bool {
+    let text = text.trim_ascii();
+    (5..=9).contains(&text.len()) && text.iter().all(|b| *b == b'=')
+}
+
 /// Whether a line closes a block, and whether it says so in words.
 fn closing(line: &str) -> Option<bool> {
     let (_, rest) = marks(line, '>')?;
@@ -63,8 +69,10 @@ pub(super) struct Block<'a> {
     pub(super) path: Option<&'a str>,
     /// The line after its last.
     pub(super) end: usize,
-    /// The two parts; more than one division when the lines between hold several dividers.
-    pub(super) divisions: Vec<(&'a [&'a str], &'a [&'a str])>,
+    pub(super) search: &'a [&'a str],
+    pub(super) replace: &'a [&'a str],
+    /// Whether further lines could have divided it; the first one is taken.
+    pub(super) has_more_dividers: bool,
 }
 
 /// Reads the block that opens at `at`.
@@ -85,23 +93,31 @@ pub(super) fn read<'a>(lines: &'a [&'a str], at: usize) -> Result<Block<'a>, &'s
         .or_else(|| body.iter().position(|line| closing(line) == Some(false)))
         .ok_or(NO_END)?;
     let body = &body[..length];
-    let dividers: Vec<(usize, usize)> = body
-        .iter()
-        .enumerate()
-        .filter_map(|(line, text)| divider(text).map(|count| (line, count)))
-        .collect();
+    // The dividers of conflict markers, which a block may take out of a file, are not its own.
+    let mut in_conflict = false;
+    let mut dividers: Vec<(usize, usize)> = Vec::new();
+    for (line, text) in body.iter().enumerate() {
+        in_conflict = match (marks(text, '<'), marks(text, '>')) {
+            (Some(_), _) => true,
+            (_, Some(_)) => false,
+            (None, None) => in_conflict,
+        };
+        dividers.extend(divider(text).filter(|_| !in_conflict).map(|marks| (line, marks)));
+    }
     let same: Vec<usize> =
         dividers.iter().filter(|(_, marks)| *marks == count).map(|(line, _)| *line).collect();
     let chosen =
         if same.is_empty() { dividers.iter().map(|(line, _)| *line).collect() } else { same };
-    if chosen.is_empty() {
+    let Some(first) = chosen.first().copied() else {
         return Err("it has no `=======` line between what is there and what comes");
-    }
-    if chosen.len() > 20 {
-        return Err("it has too many `=======` lines to tell the two parts apart");
-    }
-    let divisions = chosen.into_iter().map(|line| (&body[..line], &body[line + 1..])).collect();
-    Ok(Block { path, end: at + 1 + length + 1, divisions })
+    };
+    Ok(Block {
+        path,
+        end: at + 1 + length + 1,
+        search: &body[..first],
+        replace: &body[first + 1..],
+        has_more_dividers: chosen.len() > 1,
+    })
 }
 
 /// What is looked for and what comes in its place, as lines that stay, go and come.
@@ -152,7 +168,8 @@ mod tests {
         let text = "<<<<<<< SEARCH\n<<<<<<< HEAD\na\n=======\nb\n>>>>>>> x\n=======\nb\n>>>>>>> REPLACE\nrest";
         let lines: Vec<&str> = text.lines().collect();
         let block = read(&lines, 0).expect("a block");
-        assert_eq!(block.divisions.len(), 2);
+        assert_eq!((block.search.len(), block.replace.len()), (5, 1));
+        assert!(!block.has_more_dividers);
         assert_eq!(lines[block.end], "rest");
     }
 

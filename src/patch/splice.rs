@@ -11,8 +11,6 @@ use super::lines::Ending;
 #[derive(Debug)]
 pub(super) struct Placed<'h> {
     pub(super) hunk: &'h Hunk,
-    /// Which of its readings has it.
-    pub(super) lines: &'h [super::edit::HunkLine],
     pub(super) steps: Vec<Step>,
     /// The texts of its added lines, as they come into the file.
     pub(super) added: Vec<Vec<u8>>,
@@ -44,7 +42,7 @@ pub(super) fn splice(file: &Haystack<'_>, placed: &[Placed<'_>]) -> Result<Vec<u
         let ending = local_ending(file, hunk);
         let literal = changes_endings(file, hunk);
         let mut added = hunk.added.iter();
-        for (line, step) in hunk.lines.iter().zip(&hunk.steps) {
+        for (line, step) in hunk.hunk.lines.iter().zip(&hunk.steps) {
             match step {
                 Step::Keep(_) => {}
                 Step::Remove(at) => {
@@ -139,17 +137,19 @@ fn local_ending(file: &Haystack<'_>, hunk: &Placed<'_>) -> Ending {
 /// it says of the old lines' endings is true.
 fn changes_endings(file: &Haystack<'_>, hunk: &Placed<'_>) -> bool {
     let gone: HashSet<(&[u8], bool)> = hunk
+        .hunk
         .lines
         .iter()
         .filter(|line| line.fate == Fate::Remove)
         .map(|line| (line.text.as_slice(), line.cr))
         .collect();
     let about_endings = hunk
+        .hunk
         .lines
         .iter()
         .any(|line| line.fate == Fate::Add && gone.contains(&(line.text.as_slice(), !line.cr)));
     about_endings
-        && hunk.lines.iter().zip(&hunk.steps).all(|(line, step)| match step {
+        && hunk.hunk.lines.iter().zip(&hunk.steps).all(|(line, step)| match step {
             Step::Keep(Some(at)) | Step::Remove(at) => {
                 file.file.lines.get(*at).is_some_and(|there| match there.ending {
                     Ending::CrLf => line.cr,

@@ -69,6 +69,9 @@ fn is_null(path: &str) -> bool {
     matches!(path.trim_matches('"'), "/dev/null" | "a/dev/null" | "b/dev/null" | "dev/null")
 }
 
+/// What stands for the `@@` line of a hunk that has none.
+pub(super) const NO_HEADER: &str = "no @@ line";
+
 /// Reads the part of a diff that begins at `at`: one file. Returns the line after it.
 pub(super) fn read<'a>(
     scan: &mut Scan<'a>,
@@ -177,21 +180,29 @@ fn read_hunks<'a>(
         headings.extend(heading);
         let body_at = if headed { at + 1 } else { at };
         let strict = numbers.and_then(|n| strict_body(scan.lines, body_at, &n, fence));
+        let is_strict = strict.is_some();
         let (body, end) = strict.unwrap_or_else(|| loose_body(scan.lines, body_at, fence));
+        // Counts that hold leave no doubt.
+        let layout = if is_strict { 0 } else { body.layout() };
+        let is_empty = body.lines.len() == layout;
         if end == at {
             break;
         }
         at = end;
-        if body.lines.is_empty() {
+        if is_empty && (numbers.is_some() || !scan.line(at).is_some_and(is_hunk_header)) {
+            return Err(malformed(start, format!("no lines follow its `{}`", line.trim_end())));
+        }
+        if is_empty {
             // Headings above one another: `@@ class A` then `@@ def f`.
             continue;
         }
         hunks.push(Hunk {
             number: scan.next_hunk(),
-            label: if headed { line.trim_end().to_owned() } else { "no @@ line".to_owned() },
+            label: if headed { line.trim_end().to_owned() } else { NO_HEADER.to_owned() },
             answer_line: body_at + 1,
             lines: body.lines,
-            other_readings: Vec::new(),
+            layout,
+            has_more_dividers: false,
             numbers,
             headings: std::mem::take(&mut headings),
             ordered_in: Some(diff),
@@ -200,7 +211,7 @@ fn read_hunks<'a>(
             new_lacks_newline: body.new_lacks_newline,
         });
     }
-    if let Some(line) = left_behind(scan.lines, at, fence.is_some()) {
+    if let Some(line) = left_behind(scan.lines, at) {
         return Err(Finding::new(
             RefusalKind::Malformed,
             format!("the diff at line {} of the answer", start + 1),
@@ -217,8 +228,7 @@ fn read_hunks<'a>(
 
 /// A line after the end of a diff that comes or goes, as it seems: had it been left behind, half
 /// of a hunk would be applied. Items and rules of Markdown are none.
-pub(super) fn left_behind(lines: &[&str], end: usize, fenced: bool) -> Option<usize> {
-    let mut fences = 0;
+pub(super) fn left_behind(lines: &[&str], end: usize) -> Option<usize> {
     for at in end..lines.len() {
         let line = lines.get(at)?;
         if opens(lines, at, false)
@@ -227,11 +237,8 @@ pub(super) fn left_behind(lines: &[&str], end: usize, fenced: bool) -> Option<us
         {
             return None;
         }
-        if Fence::opening(line).is_some() {
-            fences += 1;
-            if fences > usize::from(fenced) {
-                return None;
-            }
+        if Fence::opening(line).is_some_and(|fence| !fence.info.is_empty()) {
+            return None;
         }
         if line.starts_with(['+', '-']) && !is_markdown_item(line) {
             return Some(at);
@@ -288,6 +295,14 @@ pub(super) struct Body {
 }
 
 impl Body {
+    /// How many lines at the end are blank and have no sign: the answer's layout as often as
+    /// the file's.
+    pub(super) fn layout(&self) -> usize {
+        let layout =
+            |line: &&HunkLine| line.fate == Fate::Keep && line.text.is_empty() && !line.after_space;
+        self.lines.iter().rev().take_while(layout).count()
+    }
+
     pub(super) fn push(&mut self, line: &str) {
         let bytes = line.as_bytes();
         match bytes.first() {
@@ -368,7 +383,23 @@ fn strict_body(
         at += 1;
     }
     let exact = old == numbers.old_count && new == numbers.new_count;
-    let ends = exact && !body.lines.is_empty() && ends_at(lines, at, fence);
+    // What closes the fence can be a kept line only when something else closes it.
+    let closed_within = fence.is_some_and(|fence| {
+        lines.iter().take(at).skip(start).any(|line| fence.is_closed_by(line))
+    });
+    let closed_after = || {
+        fence.is_some_and(|fence| {
+            lines
+                .iter()
+                .skip(at)
+                .take_while(|line| !fence.is_nested_by(line))
+                .any(|line| fence.is_closed_by(line))
+        })
+    };
+    let ends = exact
+        && !body.lines.is_empty()
+        && (!closed_within || closed_after())
+        && ends_at(lines, at, fence);
     ends.then_some((body, at))
 }
 
@@ -395,6 +426,8 @@ fn is_markdown_item(line: &str) -> bool {
 fn loose_body(lines: &[&str], start: usize, fence: Option<&Fence<'_>>) -> (Body, usize) {
     let is_diff_line = |line: &str| line.starts_with(['+', '-', ' ', '\\', '\t']);
     let mut end = start;
+    // Up to here, the lines of this run are known to be followed by one of a diff.
+    let mut known = start;
     while !is_boundary(lines, end, fence) {
         let Some(line) = lines.get(end) else { break };
         if fence.is_none() && !is_diff_line(line) {
@@ -404,7 +437,10 @@ fn loose_body(lines: &[&str], start: usize, fence: Option<&Fence<'_>>) -> (Body,
                 let next = lines.iter().skip(end + 1).find(|line| !line.trim().is_empty());
                 next.is_some_and(|line| is_diff_line(line))
             } else {
-                run_goes_on(lines, end)
+                if end >= known {
+                    known = run_goes_on(lines, end).unwrap_or(known);
+                }
+                end < known
             };
             if !goes_on {
                 break;
@@ -412,27 +448,23 @@ fn loose_body(lines: &[&str], start: usize, fence: Option<&Fence<'_>>) -> (Body,
         }
         end += 1;
     }
-    // Blank lines at the end are the answer's layout as often as the file's.
-    let mut last = end;
-    while last > start
-        && lines.get(last - 1).is_some_and(|line| line.trim_end_matches('\r').is_empty())
-    {
-        last -= 1;
-    }
     let mut body = Body::default();
-    for line in lines.get(start..last).unwrap_or(&[]) {
+    for line in lines.get(start..end).unwrap_or(&[]) {
         body.push(line);
     }
     (body, end)
 }
 
-/// Whether a line of a diff follows before the next blank line.
-fn run_goes_on(lines: &[&str], at: usize) -> bool {
+/// The last line of a diff before the next blank line.
+fn run_goes_on(lines: &[&str], at: usize) -> Option<usize> {
     lines
         .iter()
+        .enumerate()
         .skip(at + 1)
-        .take_while(|line| !line.trim().is_empty() && Fence::opening(line).is_none())
-        .any(|line| line.starts_with(['+', '-', ' ']))
+        .take_while(|(_, line)| !line.trim().is_empty() && Fence::opening(line).is_none())
+        .filter(|(_, line)| line.starts_with(['+', '-', ' ']))
+        .last()
+        .map(|(at, _)| at)
 }
 
 fn malformed(start: usize, text: impl Into<String>) -> Finding {
@@ -550,6 +582,10 @@ fn file_edit(
         (None, Some(path), None) | (None, None, Some(path)) => (path, None),
         (None, None, None) => (named.ok_or_else(no_path)?, None),
     };
+    let only_git = header.old.is_none() && header.new.is_none() && header.git.is_some();
+    if only_git && hunks.iter().any(|hunk| hunk.label == NO_HEADER) {
+        return Err(malformed(start, "its `---` and `+++` lines are missing, and its `@@` lines"));
+    }
     if hunks.is_empty() && move_to.is_none() && header.mode.is_none() {
         return Err(malformed(start, "it has no lines that change anything"));
     }

@@ -321,7 +321,10 @@ pub(super) fn named_in_info(info: &str) -> Option<String> {
     let last = info.split_whitespace().last()?;
     let is_path = last.contains(['/', '\\'])
         || (last.contains('.') && !last.starts_with('.') && !last.contains('='))
-        || (BARE_NAMES.contains(&last) && (info != last || last != "makefile"));
+        || (BARE_NAMES.contains(&last) && info != last);
+    // `Dockerfile` and `node.js` alone are languages.
+    let language = ["node.js", "next.js", "vue.js", "react.js", "asp.net", "vb.net"];
+    let is_path = is_path && !language.contains(&info.to_ascii_lowercase().as_str());
     (is_path && looks_like_path(last, false)).then(|| last.to_owned())
 }
 
@@ -404,6 +407,9 @@ mod tests {
             ("c++", None),
             ("no-patch", None),
             ("makefile", None),
+            ("Dockerfile", None),
+            ("docker Dockerfile", Some("Dockerfile")),
+            ("node.js", None),
         ] {
             assert_eq!(named_in_info(info).as_deref(), expect, "{info}");
         }

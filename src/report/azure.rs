@@ -14,7 +14,7 @@ use super::plain::WIDTH;
 use super::reporter::Reporter;
 use super::safe_text;
 use super::verdict::{self, Mood};
-use crate::model::{Decision, Failure, Location, Notice, RunEvent, RunSummary, Stage};
+use crate::model::{Decision, Evidence, Failure, Location, Notice, RunEvent, RunSummary, Stage};
 
 /// The Azure Pipelines reporter.
 #[derive(Debug)]
@@ -76,8 +76,14 @@ impl<W: Write> Azure<W> {
         );
     }
 
-    /// The agent links the source file when the path is the repository's.
-    fn source_path(&self, file: &str) -> String {
+    /// The agent links the source file when the path is the repository's. A gate that runs in a
+    /// folder of its own names files relative to that: the code that was read for a place
+    /// knows better.
+    fn source_path(&self, place: &Location, evidence: &Evidence) -> String {
+        if let Some(code) = evidence.code.iter().find(|code| code.about == *place) {
+            return code.path.clone();
+        }
+        let file = place.file.as_str();
         let relative = self
             .repository
             .as_deref()
@@ -86,10 +92,16 @@ impl<W: Write> Azure<W> {
         relative.unwrap_or_else(|| file.to_owned())
     }
 
-    fn issue(&self, text: &mut String, kind: &str, place: Option<&Location>, message: &str) {
+    fn issue(
+        &self,
+        text: &mut String,
+        kind: &str,
+        place: Option<(&Location, &Evidence)>,
+        message: &str,
+    ) {
         let _infallible = write!(text, "##vso[task.logissue type={kind};");
-        if let Some(place) = place {
-            let path = escaped(&self.source_path(&place.file));
+        if let Some((place, evidence)) = place {
+            let path = escaped(&self.source_path(place, evidence));
             let _infallible = write!(text, "sourcepath={path};linenumber={};", place.line);
             if let Some(column) = place.column {
                 let _infallible = write!(text, "columnnumber={column};");
@@ -98,17 +110,25 @@ impl<W: Write> Azure<W> {
         let _infallible = writeln!(text, "]{}", escaped(message));
     }
 
-    fn failure(&self, text: &mut String, failure: &Failure) {
+    /// A failure that may yet be healed is a warning; what is left at the end is an error.
+    fn failure(&self, text: &mut String, kind: &str, failure: &Failure) {
         /// Issues of one failure: more bury the first, which is the cause.
         const MOST: usize = 5;
-        let message = format!("{}/{}: {}", failure.stage, failure.name, failure.headline);
+        let message = match failure.stage {
+            // Its headline names the gate.
+            Stage::Gates => failure.headline.clone(),
+            Stage::Tasks | Stage::Image | Stage::Rollout | Stage::Smoke => {
+                format!("{}: {}", failure.stage, failure.headline)
+            }
+        };
+        let evidence = &failure.evidence;
         let mut places = failure.evidence.excerpts.iter().flat_map(|excerpt| {
             let first = excerpt.text.lines().find(|line| !line.trim().is_empty());
             excerpt.locations.first().map(|place| (place, first.unwrap_or(&excerpt.kind)))
         });
-        self.issue(text, "error", places.next().map(|(place, _)| place), &message);
+        self.issue(text, kind, places.next().map(|(place, _)| (place, evidence)), &message);
         for (place, said) in places.take(MOST - 1) {
-            self.issue(text, "error", Some(place), said.trim());
+            self.issue(text, kind, Some((place, evidence)), said.trim());
         }
     }
 
@@ -123,7 +143,12 @@ impl<W: Write> Azure<W> {
                 let message = format!("{headline}: take over the patches from {branch}");
                 self.issue(text, "warning", None, &message);
             }
-            Mood::Open | Mood::Bad => self.issue(text, "error", None, &headline),
+            Mood::Open | Mood::Bad => {
+                self.issue(text, "error", None, &headline);
+                if let Some(failure) = &summary.failure {
+                    self.failure(text, "error", failure);
+                }
+            }
         }
     }
 }
@@ -151,7 +176,7 @@ impl<W: Write> Reporter for Azure<W> {
             }
             RunEvent::StageFailed { failure, .. } => {
                 self.close(&mut text);
-                self.failure(&mut text, failure);
+                self.failure(&mut text, "warning", failure);
             }
             RunEvent::Restored { ok, detail, .. } => {
                 self.close(&mut text);

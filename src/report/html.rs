@@ -20,8 +20,8 @@ use super::syntax::Highlighter;
 use super::verdict::{self, Mood};
 use crate::audit;
 use crate::model::{
-    CodeContext, Decision, Evidence, Excerpt, Failure, GateResult, GateStatus, Notice, RunEvent,
-    Verdict,
+    CodeContext, Decision, Evidence, Excerpt, Failure, GateResult, GateStatus, NextStep, Notice,
+    RunEvent, Verdict,
 };
 
 /// Diff lines on the page; further diffs are in `patches/`.
@@ -44,7 +44,13 @@ struct Page {
     patches: Vec<Patch>,
     failure: Option<Trouble>,
     passes: Vec<Section>,
-    steps: Vec<String>,
+    steps: Vec<Step>,
+}
+
+#[derive(Serialize)]
+struct Step {
+    what: String,
+    command: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -216,7 +222,13 @@ fn page(story: &Story) -> Page {
             .map(|(id, pass)| section(id, pass, &mut budget))
             .collect(),
         steps: summary
-            .map(|summary| summary.next_steps.iter().map(|step| text(step)).collect())
+            .map(|summary| {
+                let step = |step: &NextStep| Step {
+                    what: text(&step.what),
+                    command: step.command.as_deref().map(text),
+                };
+                summary.next_steps.iter().map(step).collect()
+            })
             .unwrap_or_default(),
     }
 }
@@ -378,9 +390,9 @@ fn entry(stamped: &Stamped, budget: &mut Budget) -> Option<Entry> {
         },
         RunEvent::Restored { ok, detail, .. } => {
             if *ok {
-                is("good", "the last verified release was restored".to_owned());
+                is("good", "restore".to_owned());
             } else {
-                is("bad", "the last verified release could not be restored".to_owned());
+                is("bad", "the last verified release could NOT be restored".to_owned());
             }
             entry.text = Some(text(detail));
         }

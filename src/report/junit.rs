@@ -44,6 +44,9 @@ fn suites(pass: &Pass) -> Vec<TestSuite> {
         }
         suites.push(suite);
     };
+    // The stage that failed last: its suite, and its cases before they were explained.
+    let mut failed: Option<(TestSuite, Vec<TestCase>)> = None;
+    let mut waiting: Option<(TestSuite, Vec<TestCase>)> = None;
     for stamped in &pass.events {
         match &stamped.event {
             RunEvent::GateFinished { result, .. } => cases.push(gate(result)),
@@ -69,8 +72,31 @@ fn suites(pass: &Pass) -> Vec<TestSuite> {
                 close(&mut suites, *stage, *elapsed, &mut cases);
             }
             RunEvent::StageFailed { failure, elapsed, .. } => {
+                let plain = cases.clone();
                 explain(&mut cases, failure, *elapsed);
                 close(&mut suites, failure.stage, *elapsed, &mut cases);
+                failed = suites.last().cloned().map(|suite| (suite, plain));
+            }
+            // What failed runs again: its suite waits for what comes of that.
+            RunEvent::FlakyRerun { passed: None, .. } => {
+                if failed.is_some() {
+                    suites.pop();
+                }
+                waiting = failed.take();
+            }
+            RunEvent::FlakyRerun { passed: Some(true), .. } => {
+                if let Some((_, mut plain)) = waiting.take() {
+                    for case in &mut plain {
+                        if let Some(again) = cases.iter().position(|c| c.name == case.name) {
+                            *case = cases.remove(again);
+                        }
+                    }
+                    plain.append(&mut cases);
+                    cases = plain;
+                }
+            }
+            RunEvent::FlakyRerun { passed: Some(false), .. } => {
+                suites.extend(waiting.take().map(|(suite, _)| suite));
             }
             RunEvent::Started(_)
             | RunEvent::Notice(_)
@@ -78,7 +104,6 @@ fn suites(pass: &Pass) -> Vec<TestSuite> {
             | RunEvent::StageStarted { .. }
             | RunEvent::PartStarted { .. }
             | RunEvent::Output { .. }
-            | RunEvent::FlakyRerun { .. }
             | RunEvent::Restored { .. }
             | RunEvent::AuthorAsked { .. }
             | RunEvent::AuthorLooked { .. }
@@ -94,6 +119,7 @@ fn suites(pass: &Pass) -> Vec<TestSuite> {
             | RunEvent::Finished(_) => {}
         }
     }
+    suites.extend(waiting.map(|(suite, _)| suite));
     suites
 }
 

@@ -142,39 +142,31 @@ impl Line {
         Self { spans: kept }
     }
 
-    /// Folded into lines of `width` columns, the later ones indented by `hang`; what does not
-    /// fit into `most` lines is cut. For text that a person must see whole to judge it.
-    pub(super) fn fold(self, width: usize, hang: usize, most: usize) -> Vec<Self> {
-        let room = width.saturating_sub(self.breaks().len()).max(hang + 1);
+    /// As lines of at most `width` columns, all but the first indented by `indent`.
+    pub(super) fn folded(self, width: usize, indent: usize) -> Vec<Self> {
+        /// So many lines; the last is cut.
+        const MOST: usize = 6;
+        if self.width() <= width || width <= indent + 8 {
+            return vec![self.fit(width)];
+        }
         let mut lines = Vec::new();
-        let mut rest = self;
-        while rest.width() > width && lines.len() + 1 < most {
-            let (head, tail) = rest.split_at(room);
-            lines.push(head);
-            rest = Self::indent(hang).append(tail);
-        }
-        lines.push(rest.fit(width));
-        lines
-    }
-
-    /// The first `columns` of it, and the rest.
-    fn split_at(self, columns: usize) -> (Self, Self) {
-        let (mut head, mut tail) = (Self::new(), Self::new());
-        let mut left = columns;
+        let mut line = Self::new();
         for (tone, text) in self.spans {
-            if !tail.spans.is_empty() {
-                tail = tail.push(tone, text);
-                continue;
-            }
-            let fitting = head_columns(&text, left);
-            left -= fitting.width();
-            let rest = text[fitting.len()..].to_owned();
-            head = head.push(tone, fitting);
-            if !rest.is_empty() {
-                tail = tail.push(tone, rest);
+            let mut rest = text.as_str();
+            while !rest.is_empty() {
+                let mut fitting = head_columns(rest, width.saturating_sub(line.width()));
+                if lines.len() + 1 == MOST {
+                    fitting = rest;
+                }
+                rest = &rest[fitting.len()..];
+                line.spans.push((tone, fitting.to_owned()));
+                if !rest.is_empty() {
+                    lines.push(std::mem::replace(&mut line, Self::indent(indent)));
+                }
             }
         }
-        (head, tail)
+        lines.push(line.fit(width));
+        lines
     }
 
     /// The line as it is printed, with or without colour, pipeline commands broken.
@@ -265,18 +257,16 @@ mod tests {
     }
 
     #[test]
-    fn lines_fold_and_lose_nothing() {
-        let line = || {
-            let removed = Line::new().push(Tone::Removed, "- let x = ");
-            removed.push(Tone::RemovedPart, "Škoda 世界").push(Tone::Removed, "; end")
+    fn long_lines_are_folded() {
+        let fold = |line: Line, width, indent| -> Vec<String> {
+            line.folded(width, indent).iter().map(|line| line.render(false)).collect()
         };
-        let render =
-            |lines: Vec<Line>| lines.iter().map(|line| line.render(false)).collect::<Vec<_>>();
-        assert_eq!(render(line().fold(40, 2, 9)), ["- let x = Škoda 世界; end"]);
-        assert_eq!(render(line().fold(12, 2, 9)), ["- let x = Šk", "  oda 世界;", "  end"]);
-        assert_eq!(render(line().fold(12, 2, 2)), ["- let x = Šk", "  oda 世界;…"]);
-        // A width that nothing fits into still comes to an end.
-        assert!(render(line().fold(1, 4, 9)).len() <= 9);
+        let line = Line::new().plain("+ abcdefghij").push(Tone::AddedPart, "klmnopqrstuvwxyz");
+        assert_eq!(fold(line.clone(), 40, 2), ["+ abcdefghijklmnopqrstuvwxyz"]);
+        assert_eq!(fold(line, 14, 2), ["+ abcdefghijkl", "  mnopqrstuvwx", "  yz"]);
+        let endless = fold(Line::new().plain("x".repeat(1000)), 20, 4);
+        assert_eq!(endless.len(), 6);
+        assert!(endless.iter().all(|line| line.width() <= 20) && endless[5].ends_with('…'));
     }
 
     #[test]

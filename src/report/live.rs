@@ -45,7 +45,7 @@ impl Live {
         Self {
             bars: MultiProgress::with_draw_target(target),
             color,
-            name_width: narrate::name_width(&[]),
+            name_width: narrate::name_width(Stage::Gates, &[]),
             workers: BTreeMap::new(),
         }
     }
@@ -94,7 +94,7 @@ impl Live {
     pub(super) fn after(&mut self, event: &RunEvent) {
         match event {
             RunEvent::StageStarted { iteration: _, stage, parts } => {
-                self.name_width = narrate::name_width(parts);
+                self.name_width = narrate::name_width(*stage, parts);
                 if *stage != Stage::Gates {
                     self.start(Worker::Stage(*stage), stage.name());
                 }
@@ -122,12 +122,12 @@ impl Live {
             }
             RunEvent::AuthorAsked { model, .. } => {
                 self.start(Worker::Author, "author");
-                self.say(&Worker::Author, &format!("{model} is thinking"));
+                self.say(&Worker::Author, &format!("{model}: writes a patch"));
             }
             RunEvent::AuthorLooked { call, .. } => self.say(&Worker::Author, call),
             RunEvent::ReviewerAsked { model, .. } => {
                 self.start(Worker::Reviewer, "review");
-                self.say(&Worker::Reviewer, &format!("{model} is reading"));
+                self.say(&Worker::Reviewer, &format!("{model}: reads the patch"));
             }
             RunEvent::Started(_)
             | RunEvent::Notice(_)

@@ -9,7 +9,7 @@ use super::narrate;
 use super::safe_text::{harmless, head, literal, visible};
 use super::story::Story;
 use super::verdict::{self, Mood};
-use crate::model::{Failure, GateStatus, RunEvent, Verdict};
+use crate::model::{Failure, GateStatus, RunEvent, Task, Verdict};
 
 /// Bytes of one fenced block.
 const LONGEST_BLOCK: usize = 12 << 10;
@@ -53,10 +53,14 @@ fn write(page: &mut String, story: &Story) -> std::fmt::Result {
         let mut row = |name: &str, value: &str| writeln!(page, "| {name} | {} |", escaped(value));
         row("Run", &header.run.to_string())?;
         row("Commit", &format!("{} {}", header.commit.short(), header.commit_subject))?;
-        row("Author", &header.author)?;
-        row("Reviewer", &header.reviewer)?;
+        if matches!(header.task, Task::Deploy | Task::Heal) {
+            row("Author", &header.author)?;
+            row("Reviewer", &header.reviewer)?;
+        }
         if let Some(summary) = &story.summary {
-            row("Models", &figures::usage(&summary.usage))?;
+            if summary.usage.requests > 0 {
+                row("Models", &figures::usage(&summary.usage))?;
+            }
             if let Some(branch) = &summary.branch {
                 row("Branch", branch)?;
             }
@@ -68,7 +72,8 @@ fn write(page: &mut String, story: &Story) -> std::fmt::Result {
             writeln!(page, "## What broke, and what was changed\n")?;
         }
         for patch in &summary.patches {
-            writeln!(page, "### {}. {}\n", patch.iteration, escaped(&patch.failure))?;
+            let failure = escaped(&narrate::shortened(&patch.failure));
+            writeln!(page, "### Iteration {}: {failure}\n", patch.iteration)?;
             writeln!(page, "{}\n", escaped(&patch.reason))?;
             let review = &patch.review;
             write!(
@@ -97,7 +102,12 @@ fn write(page: &mut String, story: &Story) -> std::fmt::Result {
     {
         writeln!(page, "## What you can do\n")?;
         for step in &summary.next_steps {
-            writeln!(page, "- {}", escaped(step))?;
+            match &step.command {
+                None => writeln!(page, "- {}", escaped(&step.what))?,
+                Some(command) => {
+                    writeln!(page, "- {}: {}", escaped(&step.what), code(command))?;
+                }
+            }
         }
     }
     Ok(())
@@ -123,7 +133,7 @@ fn row(event: &RunEvent) -> Option<(String, String, Option<Duration>)> {
         return Some((stage.to_string(), "passed".to_owned(), Some(*elapsed)));
     }
     if let RunEvent::StageFailed { failure, elapsed, .. } = event {
-        let said = format!("**failed**: {}", escaped(&failure.headline));
+        let said = format!("**failed**: {}", escaped(&narrate::shortened(&failure.headline)));
         return Some((failure.stage.to_string(), said, Some(*elapsed)));
     }
     if let RunEvent::Restored { ok, detail, .. } = event {
@@ -200,6 +210,16 @@ fn block(page: &mut String, language: &str, text: &str) -> std::fmt::Result {
         writeln!(page, "…")?;
     }
     writeln!(page, "{fence}\n")
+}
+
+/// A command in a line of text.
+fn code(command: &str) -> String {
+    let shown = literal(command);
+    let shown = harmless(&shown).replace('\n', " ");
+    let ticks = "`".repeat(longest_run(&shown, '`') + 1);
+    // Without the spaces a backtick at an end would belong to the fence.
+    let gap = if shown.contains('`') { " " } else { "" };
+    format!("{ticks}{gap}{shown}{gap}{ticks}")
 }
 
 fn longest_run(text: &str, wanted: char) -> usize {

@@ -11,11 +11,11 @@ use unicode_width::UnicodeWidthStr;
 use super::diff::{self, Change};
 use super::figures;
 use super::line::{Line, Tone, wrap};
-use super::safe_text::LineAssembler;
+use super::safe_text::{self, LineAssembler};
 use super::{summary, verdict};
 use crate::model::{
     Decision, Evaluation, Evidence, Failure, FailureClass, GateResult, GateStatus, Notice,
-    Progress, ReleaseId, Review, Risk, RunEvent, RunHeader, Stage, Verdict,
+    Progress, ReleaseId, Review, Risk, RunEvent, RunHeader, Stage, Task, Verdict,
 };
 
 /// How much is told.
@@ -35,8 +35,6 @@ const MOST_EXCERPT: usize = 24;
 const MOST_RESPONSE: usize = 8;
 /// Lines of a proposed diff.
 const MOST_DIFF: usize = 80;
-/// Lines that one changed line of a diff may take.
-const MOST_FOLDS: usize = 8;
 /// Where the text beside a label begins.
 const GUTTER: usize = 12;
 
@@ -48,6 +46,13 @@ pub(super) struct Narrator {
     name_width: usize,
     /// Result lines since the stage began.
     results: usize,
+    /// The iteration that was told of last.
+    iteration: (u32, u32),
+    /// The author was asked, and nothing was said of the answer yet.
+    author_at_work: bool,
+    /// The last failure's headline, while it runs once more.
+    suspect: Option<String>,
+    last_headline: String,
     output: BTreeMap<(Stage, String), PartOutput>,
     pub(super) header: Option<Box<RunHeader>>,
     pub(super) switched: BTreeSet<ReleaseId>,
@@ -73,8 +78,12 @@ impl Narrator {
         Self {
             detail,
             width,
-            name_width: name_width(&[]),
+            name_width: name_width(Stage::Gates, &[]),
             results: 0,
+            iteration: (0, 0),
+            author_at_work: false,
+            suspect: None,
+            last_headline: String::new(),
             output: BTreeMap::new(),
             header: None,
             switched: BTreeSet::new(),
@@ -102,16 +111,23 @@ impl Narrator {
             }
             RunEvent::Notice(Notice::Info(text)) => self.note(Tone::Dim, "note", text),
             RunEvent::Notice(Notice::Warning(text)) => self.note(Tone::Warn, "!", text),
-            RunEvent::IterationStarted { iteration, of, commit } => vec![
-                Line::new(),
-                Line::new()
-                    .push(Tone::Accent, "▸ ")
-                    .strong(format!("Iteration {iteration} of {of}"))
-                    .dim(format!("  {}", commit.short())),
-            ],
+            RunEvent::IterationStarted { iteration, of, commit } => {
+                self.iteration = (*iteration, *of);
+                if !self.heals() {
+                    // It has one pass, whatever the limit says.
+                    return vec![Line::new()];
+                }
+                vec![
+                    Line::new(),
+                    Line::new()
+                        .push(Tone::Accent, "▸ ")
+                        .strong(format!("Iteration {iteration} of {of}"))
+                        .dim(format!("  {}", commit.short())),
+                ]
+            }
             RunEvent::StageStarted { stage, parts, .. } => {
                 self.results = 0;
-                self.name_width = name_width(parts);
+                self.name_width = name_width(*stage, parts);
                 vec![Line::indent(2).plain(stage.name())]
             }
             RunEvent::PartStarted { stage: _, name, command } => {
@@ -152,14 +168,25 @@ impl Narrator {
                 }
             }
             RunEvent::StageFailed { iteration, failure, progress, elapsed } => {
+                let again = self.suspect.take().as_ref() == Some(&failure.headline);
+                self.last_headline.clone_from(&failure.headline);
+                if again {
+                    // What is known of it stands above.
+                    return vec![Line::new()];
+                }
                 self.tried.push(Tried {
                     iteration: *iteration,
-                    failure: format!("{}/{}: {}", failure.stage, failure.name, failure.headline),
+                    failure: shortened(&failure.headline),
                     outcomes: Vec::new(),
                 });
                 self.failure(failure, *progress, *elapsed)
             }
             RunEvent::FlakyRerun { stage: _, name, passed } => {
+                match passed {
+                    None => self.suspect = Some(std::mem::take(&mut self.last_headline)),
+                    Some(true) => self.suspect = None,
+                    Some(false) => {}
+                }
                 let (mark, text) = match passed {
                     None => ((Tone::Warn, "↻"), "runs once more on the same tree"),
                     Some(true) => ((Tone::Warn, "~"), "passed this time: it is flaky"),
@@ -168,22 +195,20 @@ impl Narrator {
                 vec![self.result(mark, name, None, text)]
             }
             RunEvent::Restored { release: _, ok, detail } => {
-                let (tone, mark) = if *ok { (Tone::Good, "✓") } else { (Tone::Bad, "✗") };
-                let what = if *ok { "the last verified release" } else { "could not restore" };
-                self.labelled(
-                    "restored",
-                    Line::new().push(tone, mark).plain(" ").strong(what),
-                    detail,
-                )
+                if *ok {
+                    return self.labelled("restore", Line::new(), &format!("✓ {detail}"));
+                }
+                let head = Line::new().push(Tone::Bad, "✗ NOT restored");
+                self.labelled("restore", head, detail)
             }
-            RunEvent::AuthorAsked { iteration: _, model } => {
-                self.labelled("author", Line::new().dim(model), "")
-            }
+            RunEvent::AuthorAsked { iteration, model } => self.author_asked(*iteration, model),
             RunEvent::AuthorLooked { iteration: _, call } => {
-                vec![Line::indent(GUTTER).dim(format!("looked: {call}"))]
+                let label = self.author_label();
+                self.labelled(label, Line::new().dim(format!("looked: {call}")), "")
             }
             RunEvent::PatchProposed { iteration: _, reason, diff, usage: _ } => {
-                let mut lines = self.text(GUTTER, Tone::Plain, reason);
+                let label = self.author_label();
+                let mut lines = self.labelled(label, Line::new(), reason);
                 lines.push(Line::new());
                 lines.extend(diff_lines(diff, 4, MOST_DIFF, Context::Shown, self.width));
                 lines.push(Line::new());
@@ -192,7 +217,8 @@ impl Narrator {
             RunEvent::PatchRefused { iteration: _, reason, usage: _ } => {
                 self.outcome(format!("an answer could not be used: {reason}"));
                 let head = Line::new().push(Tone::Warn, "✗").plain(" the answer could not be used");
-                self.labelled("", head, reason)
+                let label = self.author_label();
+                self.labelled(label, head, reason)
             }
             RunEvent::NoPatch { iteration: _, class, reason } => {
                 self.outcome(format!("no patch ({class}): {reason}"));
@@ -200,11 +226,13 @@ impl Narrator {
                     .push(Tone::Warn, "∅")
                     .strong(" no patch is right")
                     .dim(format!(" · {class}"));
-                self.labelled("", head, reason)
+                let label = self.author_label();
+                self.labelled(label, head, reason)
             }
             RunEvent::ReviewerAsked { iteration: _, model } => {
                 if everything {
-                    self.labelled("review", Line::new().dim(format!("asks {model}")), "")
+                    let named = self.unless_known(model, |header| &header.reviewer);
+                    self.labelled("review", Line::new().dim(format!("is asked{named}")), "")
                 } else {
                     Vec::new()
                 }
@@ -247,6 +275,39 @@ impl Narrator {
         }
     }
 
+    /// Whether failures are healed in this run.
+    fn heals(&self) -> bool {
+        self.header.as_ref().is_none_or(|header| matches!(header.task, Task::Deploy | Task::Heal))
+    }
+
+    /// ` · model` where it is not the one that the run began with.
+    fn unless_known(&self, model: &str, known: impl Fn(&RunHeader) -> &String) -> String {
+        match &self.header {
+            Some(header) if known(header) == model => String::new(),
+            Some(_) | None => format!(" · {model}"),
+        }
+    }
+
+    /// The label of the first thing that is said of the author's answer.
+    fn author_label(&mut self) -> &'static str {
+        if std::mem::take(&mut self.author_at_work) { "author" } else { "" }
+    }
+
+    fn author_asked(&mut self, iteration: u32, model: &str) -> Vec<Line> {
+        let mut said = self.unless_known(model, |header| &header.author);
+        let (last, of) = self.iteration;
+        if iteration != last {
+            // A new answer is an iteration too, though no stage runs before it.
+            self.iteration.0 = iteration;
+            said = format!(" again · iteration {iteration} of {of}{said}");
+        }
+        if said.is_empty() && self.detail == Detail::Results {
+            self.author_at_work = true;
+            return Vec::new();
+        }
+        self.labelled("author", Line::new().dim(format!("is asked{said}")), "")
+    }
+
     fn outcome(&mut self, outcome: String) {
         if let Some(tried) = self.tried.last_mut() {
             tried.outcomes.push(outcome);
@@ -265,9 +326,15 @@ impl Narrator {
             .dim(format!("  {}", header.commit_subject))
             .fit(self.width.saturating_sub(GUTTER));
         lines.extend(self.labelled("commit", commit, ""));
-        lines.extend(self.labelled("author", Line::new(), &header.author));
-        lines.extend(self.labelled("reviewer", Line::new(), &header.reviewer));
-        lines.extend(self.labelled("limits", Line::new(), &limits(header)));
+        if self.heals() {
+            if header.author == header.reviewer {
+                lines.extend(self.labelled("agents", Line::new(), &header.author));
+            } else {
+                lines.extend(self.labelled("author", Line::new(), &header.author));
+                lines.extend(self.labelled("reviewer", Line::new(), &header.reviewer));
+            }
+            lines.extend(self.labelled("limits", Line::new(), &limits(header)));
+        }
         let folder = header.folder.to_string_lossy();
         lines.extend(self.labelled("records", Line::new().plain(folder), ""));
         if verdict::is_recorded(header) {
@@ -385,7 +452,8 @@ impl Narrator {
             facts.push_str(&format!(" · {}", progress_words(progress)));
         }
         facts.push_str(&format!(" · after {}", figures::duration(elapsed)));
-        let mut headline = wrap(&failure.headline, self.width.saturating_sub(4)).into_iter();
+        let headline = shortened(&failure.headline);
+        let mut headline = wrap(&headline, self.width.saturating_sub(4)).into_iter();
         let first = headline.next().unwrap_or_default();
         lines.push(Line::indent(2).push(Tone::Bad, "✗ ").strong(first));
         lines.extend(headline.map(|line| Line::indent(4).strong(line)));
@@ -406,7 +474,9 @@ impl Narrator {
                 .push(Tone::Bad, status)
                 .dim(format!("  {took}"));
             lines.push(line);
-            lines.extend(self.text(6, Tone::Plain, &exchange.complaint));
+            if !failure.headline.contains(&exchange.complaint) {
+                lines.extend(self.text(6, Tone::Plain, &exchange.complaint));
+            }
             lines.extend(quoted(&exchange.response, End::First, self.width));
         }
         if let Some(log) = &evidence.service_log {
@@ -455,7 +525,7 @@ impl Narrator {
         let head = Line::new()
             .push(tone, text)
             .push(risk, format!(" · {} risk", review.risk.name()))
-            .dim(format!(" · {}", review.reviewer));
+            .dim(self.unless_known(&review.reviewer, |header| &header.reviewer));
         let mut lines = self.labelled("review", head, &review.reason);
         if let Some(suggestion) = &review.suggestion {
             lines.extend(self.text(GUTTER, Tone::Plain, &format!("suggests: {suggestion}")));
@@ -496,9 +566,22 @@ impl PartOutput {
     }
 }
 
-/// Columns for the names of a stage's parts.
-pub(super) fn name_width(parts: &[String]) -> usize {
-    parts.iter().map(|part| part.width()).max().unwrap_or(0).clamp(8, 28)
+/// Columns for the names of a stage's parts. The steps of a rollout and of a flow are not known
+/// when the stage begins.
+pub(super) fn name_width(stage: Stage, parts: &[String]) -> usize {
+    let least = match stage {
+        Stage::Gates | Stage::Tasks | Stage::Image => 8,
+        Stage::Rollout => 12,
+        Stage::Smoke => 30,
+    };
+    parts.iter().map(|part| part.width()).max().unwrap_or(0).clamp(least, 36)
+}
+
+/// A headline that is no longer than a few lines: what it quotes stands in the evidence.
+pub(super) fn shortened(headline: &str) -> String {
+    const LONGEST: usize = 280;
+    let head = safe_text::head(headline, LONGEST);
+    if head.len() == headline.len() { headline.to_owned() } else { format!("{head}…") }
 }
 
 /// `require_approval src/report.rs:6: every patch …`
@@ -629,14 +712,7 @@ pub(super) fn diff_lines(
                     continue;
                 }
                 shown += 1;
-                let text = diff_line(line, indent);
-                match line.change {
-                    Change::Context => lines.push(text.fit(width)),
-                    // What is approved is seen whole.
-                    Change::Removed | Change::Added => {
-                        lines.extend(text.fold(width, indent + 7, MOST_FOLDS));
-                    }
-                }
+                lines.extend(diff_line(line, indent, width));
             }
         }
     }
@@ -646,7 +722,9 @@ pub(super) fn diff_lines(
     lines
 }
 
-fn diff_line(line: &diff::DiffLine, indent: usize) -> Line {
+/// A line of a diff: cut to the width when it did not change, else whole, on as many lines as
+/// it takes.
+fn diff_line(line: &diff::DiffLine, indent: usize, width: usize) -> Vec<Line> {
     let (sign, whole, part) = match line.change {
         Change::Context => (" ", Tone::Dim, Tone::Dim),
         Change::Removed => ("-", Tone::Removed, Tone::RemovedPart),
@@ -657,5 +735,13 @@ fn diff_line(line: &diff::DiffLine, indent: usize) -> Line {
     for (differs, text) in line.pieces() {
         out = out.push(if differs { part } else { whole }, text);
     }
-    if line.unterminated { out.dim(" (no newline at the end)") } else { out }
+    if line.unterminated {
+        out = out.dim(" (no newline at the end)");
+    }
+    /// Columns of the number and the sign.
+    const MARGIN: usize = 7;
+    match line.change {
+        Change::Context => vec![out.fit(width)],
+        Change::Removed | Change::Added => out.folded(width, indent + MARGIN),
+    }
 }

@@ -25,6 +25,7 @@ pub(super) fn run_id() -> RunId {
 pub(super) fn header() -> RunHeader {
     RunHeader {
         run: run_id(),
+        task: Task::Deploy,
         title: "deploy to local".into(),
         environment: Some("local".parse().unwrap()),
         commit: commit(1),
@@ -40,8 +41,19 @@ pub(super) fn header() -> RunHeader {
             max_duration: Some(Duration::from_secs(1800)),
         },
         repository: "/srv/fleet".into(),
+        invocation: Invocation {
+            program: "greenloop".into(),
+            git: "git".into(),
+            arguments: "--environment local --config 'my config.yaml'".into(),
+            tail: String::new(),
+            options: " --config 'my config.yaml'".into(),
+        },
         folder: "/srv/fleet/logs/runs/0190aaaa-bbbb-7ccc-8ddd-eeeeeeeeffff".into(),
     }
+}
+
+fn next_step(what: &str, command: Option<&str>) -> NextStep {
+    NextStep { what: what.into(), command: command.map(Into::into) }
 }
 
 fn location(file: &str, line: u64, column: Option<u64>) -> Location {
@@ -392,9 +404,14 @@ pub(super) fn healed() -> Vec<Stamped> {
             usage: usage(5, 10_800, 790, 0.0414),
             elapsed: ms(41_200),
             next_steps: vec![
-                "look at the commits: git log -p greenloop/0190aaaa-bbbb-7ccc-8ddd-eeeeeeeeffff"
-                    .into(),
-                "take them over: git merge greenloop/0190aaaa-bbbb-7ccc-8ddd-eeeeeeeeffff".into(),
+                next_step(
+                    "look at the commits",
+                    Some("git log -p greenloop/0190aaaa-bbbb-7ccc-8ddd-eeeeeeeeffff"),
+                ),
+                next_step(
+                    "take the fix",
+                    Some("git merge --ff-only greenloop/0190aaaa-bbbb-7ccc-8ddd-eeeeeeeeffff"),
+                ),
             ],
         })),
     ]);
@@ -466,7 +483,8 @@ pub(super) fn restored() -> Vec<Stamped> {
             usage: usage(3, 9_000, 700, 0.0301),
             elapsed: ms(128_000),
             next_steps: vec![
-                "decide what an average over no distance means, then run again".into(),
+                next_step("decide what an average over no distance means", None),
+                next_step("when that is seen to", Some("greenloop --environment local")),
             ],
         })),
     ])

@@ -3,7 +3,7 @@
 
 use super::figures;
 use super::line::{Line, Tone};
-use super::narrate::{Context, Narrator, diff_lines};
+use super::narrate::{Context, Narrator, diff_lines, shortened};
 use super::verdict::{self, Mood};
 use crate::audit;
 use crate::model::{RunSummary, SummaryPatch};
@@ -47,11 +47,12 @@ pub(super) fn lines(narrator: &Narrator, summary: &RunSummary) -> Vec<Line> {
     }
     if let Some(failure) = &summary.failure {
         lines.extend(section("What is still broken"));
-        lines.extend(narrator.text(2, Tone::Bad, &failure.headline));
+        lines.extend(narrator.text(2, Tone::Bad, &shortened(&failure.headline)));
         let place = format!("{}/{}", failure.stage, failure.name);
         lines.push(Line::indent(2).dim(place));
     }
-    if verdict::mood(&summary.stop) != Mood::Good && !narrator.tried.is_empty() {
+    let tried = narrator.tried.iter().any(|tried| !tried.outcomes.is_empty());
+    if verdict::mood(&summary.stop) != Mood::Good && tried {
         lines.extend(section("What was tried"));
         for tried in &narrator.tried {
             let head = format!("{}. {}", tried.iteration, tried.failure);
@@ -80,19 +81,19 @@ pub(super) fn lines(narrator: &Narrator, summary: &RunSummary) -> Vec<Line> {
     if let Some(branch) = &summary.branch {
         row("branch", branch);
     }
-    let recorded = header.is_some_and(verdict::is_recorded);
-    let usage = figures::usage(&summary.usage);
-    if recorded {
-        row("models", &format!("{usage}, all recorded"));
-        lines.push(Line::indent(13).push(Tone::Warn, verdict::RECORDED));
-    } else {
-        row("models", &usage);
+    if summary.usage.requests > 0 {
+        let usage = figures::usage(&summary.usage);
+        let recorded = header.is_some_and(verdict::is_recorded);
+        let asked = if recorded { " · recorded answers" } else { "" };
+        row("models", &format!("{usage}{asked}"));
     }
     if !summary.next_steps.is_empty() {
         lines.extend(section("What you can do"));
         for step in &summary.next_steps {
-            // Never wrapped: a command must survive being copied.
-            lines.push(Line::indent(2).push(Tone::Accent, "▸ ").plain(step));
+            lines.extend(narrator.text(2, Tone::Plain, &step.what));
+            // Never wrapped, and alone on its line: it must survive being copied.
+            let command = step.command.iter();
+            lines.extend(command.map(|text| Line::indent(4).push(Tone::Accent, text)));
         }
     }
     lines.push(Line::new());
@@ -104,7 +105,7 @@ fn section(title: &str) -> [Line; 2] {
 }
 
 fn patch_lines(narrator: &Narrator, patch: &SummaryPatch) -> Vec<Line> {
-    let mut lines = narrator.text(2, Tone::Plain, &format!("✗ {}", patch.failure));
+    let mut lines = narrator.text(2, Tone::Plain, &format!("✗ {}", shortened(&patch.failure)));
     let mut row = |label: &str, text: &str| {
         let mut wrapped = narrator.text(15, Tone::Plain, text);
         if let Some(first) = wrapped.first_mut() {
@@ -115,10 +116,9 @@ fn patch_lines(narrator: &Narrator, patch: &SummaryPatch) -> Vec<Line> {
     };
     row("why", &patch.reason);
     let review = &patch.review;
-    row(
-        "reviewed",
-        &format!("{}, {} risk: {}", review.reviewer, review.risk.name(), review.reason),
-    );
+    let known = narrator.header.as_ref().is_some_and(|h| h.reviewer == review.reviewer);
+    let reviewer = if known { "the reviewer" } else { &review.reviewer };
+    row("approved", &format!("by {reviewer}, {} risk: {}", review.risk.name(), review.reason));
     if let Some(who) = &patch.confirmed_by {
         row("confirmed", &format!("by {who}, as the policy asks"));
     }

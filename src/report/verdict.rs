@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::figures;
-use crate::model::{ReleaseId, RunHeader, RunSummary, StopReason};
+use crate::model::{ReleaseId, RunHeader, RunSummary, Stage, StopReason, Task};
 
 /// How good an end it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,14 +44,28 @@ pub(super) fn mood(stop: &StopReason) -> Mood {
 
 /// One sentence: `Healed and verified`, `Stopped: …`.
 pub(super) fn headline(header: Option<&RunHeader>, summary: &RunSummary) -> String {
-    let deploys = header.is_none_or(|header| header.environment.is_some());
-    match (&summary.stop, summary.patches.is_empty(), deploys) {
-        (StopReason::Verified, false, true) => "Healed, deployed and verified".into(),
-        (StopReason::Verified, false, false) => "Healed: it passes now".into(),
-        (StopReason::Verified, true, true) => "Verified, nothing had to be mended".into(),
-        (StopReason::Verified, true, false) => "It passes, nothing had to be mended".into(),
-        (StopReason::Cancelled, _, _) => "Cancelled".into(),
-        (stop, _, _) => format!("Stopped: {stop}"),
+    let task = header.map_or(Task::Deploy, |header| header.task);
+    let healed = !summary.patches.is_empty();
+    match (&summary.stop, task) {
+        (StopReason::Verified, Task::Deploy) if healed => "Healed, deployed and verified".into(),
+        (StopReason::Verified, Task::Deploy) => {
+            "Deployed and verified, nothing had to be mended".into()
+        }
+        (StopReason::Verified, Task::Heal) if healed => "Healed: it passes now".into(),
+        (StopReason::Verified, Task::Heal) => "It passes, nothing had to be mended".into(),
+        (StopReason::Verified, Task::Verify) => "Verified: what is deployed passes".into(),
+        (StopReason::Verified, Task::RollBack) => "Rolled back and verified".into(),
+        (StopReason::NoHealing { .. }, Task::Verify) => {
+            "NOT verified: what is deployed does not pass".into()
+        }
+        (StopReason::NoHealing { stage: Stage::Smoke }, Task::RollBack) => {
+            "Rolled back, and NOT verified: the earlier release does not pass either".into()
+        }
+        (StopReason::NoHealing { stage }, Task::RollBack) => {
+            format!("NOT rolled back: the {stage} stage failed")
+        }
+        (StopReason::Cancelled, _) => "Cancelled".into(),
+        (stop, _) => format!("Stopped: {stop}"),
     }
 }
 
@@ -74,8 +88,8 @@ pub(super) fn serving(
     switched: &BTreeSet<ReleaseId>,
 ) -> Option<String> {
     let Some((release, endpoint)) = &summary.serving else {
-        let deploys = header.is_some_and(|header| header.environment.is_some());
-        return deploys.then(|| {
+        let task = header.map(|header| header.task);
+        return matches!(task, Some(Task::Deploy | Task::RollBack)).then(|| {
             if summary.restored {
                 "Nothing serves: the failed release was stopped and there was none to restore"
                     .into()
@@ -84,11 +98,19 @@ pub(super) fn serving(
             }
         });
     };
+    let back = header.is_some_and(|header| header.task == Task::RollBack);
+    let verified = summary.stop == StopReason::Verified;
     let which = if summary.restored {
         "The last verified release, restored"
     } else if !switched.contains(release) {
-        "The release from before this run, untouched"
-    } else if summary.stop == StopReason::Verified {
+        if header.is_some_and(|header| header.task == Task::Verify) {
+            "What was deployed before"
+        } else {
+            "The release from before this run, untouched"
+        }
+    } else if back {
+        if verified { "The earlier release, verified" } else { "The earlier release, NOT verified" }
+    } else if verified {
         "The new release, verified"
     } else {
         "The new release, NOT verified"

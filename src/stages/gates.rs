@@ -43,6 +43,19 @@ enum Progress {
 
 /// Runs `gates` to their end.
 pub async fn run_gates(gates: &[GatePlan], context: &StageContext<'_>) -> StageOutcome {
+    run(gates, &[], context).await
+}
+
+/// Runs `gates` once more, on the same tree. One that is among `failed` and passes now is flaky.
+pub async fn run_gates_again(
+    gates: &[GatePlan],
+    failed: &[String],
+    context: &StageContext<'_>,
+) -> StageOutcome {
+    run(gates, failed, context).await
+}
+
+async fn run(gates: &[GatePlan], failed: &[String], context: &StageContext<'_>) -> StageOutcome {
     let places: HashMap<&str, usize> =
         gates.iter().enumerate().map(|(i, gate)| (gate.name.as_str(), i)).collect();
     let mut progress: Vec<Progress> = gates.iter().map(|_| Progress::Waiting).collect();
@@ -60,7 +73,8 @@ pub async fn run_gates(gates: &[GatePlan], context: &StageContext<'_>) -> StageO
             if ready && running.len() < context.parallelism.max(1) && !context.cancel.is_cancelled()
             {
                 progress[i] = Progress::Running;
-                running.push(async move { (i, run_gate(gate, context).await) });
+                let again = failed.contains(&gate.name);
+                running.push(async move { (i, run_gate(gate, again, context).await) });
             }
         }
         match running.next().await {
@@ -123,7 +137,11 @@ fn finished(context: &StageContext<'_>, result: &GateResult) {
         .send(RunEvent::GateFinished { iteration: context.iteration, result: result.clone() });
 }
 
-async fn run_gate(gate: &GatePlan, context: &StageContext<'_>) -> (GateResult, Option<Trouble>) {
+async fn run_gate(
+    gate: &GatePlan,
+    failed_before: bool,
+    context: &StageContext<'_>,
+) -> (GateResult, Option<Trouble>) {
     let command_text = context.redactor.redact(&gate.command).into_owned();
     context.events.send(RunEvent::PartStarted {
         stage: Stage::Gates,
@@ -156,6 +174,7 @@ async fn run_gate(gate: &GatePlan, context: &StageContext<'_>) -> (GateResult, O
     }
     let status = match (outcome.cancelled, &outcome.exit) {
         (true, _) => GateStatus::Cancelled,
+        (false, Exit::Code(0)) if failed_before => GateStatus::Flaky,
         (false, Exit::Code(0)) => GateStatus::Passed,
         (false, exit) => GateStatus::Failed(exit.clone()),
     };

@@ -11,5 +11,7 @@ mod identity;
 mod output;
 pub mod rollout;
 pub mod smoke;
+#[cfg(test)]
+mod tests;
 
 pub use context::StageContext;

@@ -1,7 +1,7 @@
 //! `greenloop heal` against a server that speaks OpenAI's protocol.
 
 use crate::repository::{Outcome, Repository};
-use crate::server::{APPROVE, ModelServer, REJECT};
+use crate::server::{APPROVE, ModelServer, Quirk, REJECT};
 
 const TEST: &str = "#!/bin/sh\n. ./add.sh\n[ \"$(add 2 3)\" = 5 ] || { echo \"add.sh:2: error: add 2 3 is $(add 2 3), not 5\" >&2; exit 1; }\n";
 const BROKEN: &str = "add() {\n  echo $(($1 - $2))\n}\n";
@@ -224,4 +224,95 @@ async fn a_dirty_tree_is_left_alone() {
     assert!(outcome.stderr.contains("add.sh"), "{}", outcome.all());
     assert!(outcome.stderr.contains("stash"), "{}", outcome.all());
     assert_eq!(repository.read("add.sh"), "mine\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_streams_is_asked_without() {
+    let repository = repository();
+    let server = ModelServer::with_quirk(&[FIX], APPROVE, Quirk::NoStreams).await;
+    let outcome = heal(&repository, &server, &[]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    assert!(repository.read("add.sh").contains("$1 + $2"), "{}", outcome.all());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_author_that_is_always_cut_ends_the_run_and_changes_nothing() {
+    let repository = repository();
+    let server = ModelServer::with_quirk(&[FIX], APPROVE, Quirk::CutsTheAuthor).await;
+    let outcome = heal(&repository, &server, &[]);
+    assert_eq!(outcome.code, Some(3), "{}", outcome.all());
+    assert!(outcome.all().contains("ended before the answer did"), "{}", outcome.all());
+    // There is no environment that `run --resume` could take it up in.
+    assert!(!outcome.all().contains("--resume"), "{}", outcome.all());
+    assert_eq!(repository.read("add.sh"), BROKEN);
+    // One request and three retries, and the same once more.
+    assert_eq!(server.author_requests().len(), 8);
+    assert!(server.reviewer_requests().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_untracked_file_in_the_way_is_told_to_the_author_and_kept() {
+    let repository = repository();
+    repository.write("new.sh", "mine\n");
+    let collides = format!("new.sh\n```sh\necho theirs\n```\n\n{FIX}");
+    let server = ModelServer::start(&[&collides, FIX], APPROVE).await;
+    let outcome = heal(&repository, &server, &[]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    assert_eq!(repository.read("new.sh"), "mine\n");
+    let requests = server.author_requests();
+    assert_eq!(requests.len(), 2);
+    assert!(requests[1].to_string().contains("nothing overwrites them: new.sh"), "{}", requests[1]);
+    assert_eq!(server.reviewer_requests().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_branch_in_the_way_is_told_before_anything_else() {
+    let repository = repository();
+    repository.git(&["branch", "greenloop"]);
+    let outcome = repository.run(&["heal", "--", "sh", "test.sh"]);
+    assert_eq!(outcome.code, Some(2), "{}", outcome.all());
+    assert!(outcome.stderr.contains("git branch -m"), "{}", outcome.all());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_outside_a_sparse_checkout_are_no_changes() {
+    let repository = Repository::new(&[
+        ("add.sh", BROKEN),
+        ("test.sh", TEST),
+        ("in/x", "1\n"),
+        ("out/y", "2\n"),
+    ]);
+    repository.git(&["sparse-checkout", "set", "in"]);
+    assert!(!repository.path().join("out/y").exists());
+    let server = ModelServer::start(&[FIX], APPROVE).await;
+    let outcome = heal(&repository, &server, &[]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    assert_eq!(repository.git(&["status", "--porcelain"]), "M add.sh");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_in_the_command_line_is_told_nobody() {
+    let secret = "ghp_abcdefghijklmnopqrstuvwxyz0123456789";
+    let repository = repository();
+    let server = ModelServer::start(&[FIX], APPROVE).await;
+    let outcome: Outcome = repository
+        .greenloop()
+        .args(["heal", "--", &format!(": {secret}; sh test.sh")])
+        .env("OPENAI_BASE_URL", server.base_url())
+        .env("OPENAI_API_KEY", "sk-test-0123456789abcdef")
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    assert!(!outcome.all().contains(secret), "{}", outcome.all());
+    for request in server.author_requests().iter().chain(&server.reviewer_requests()) {
+        assert!(!request.to_string().contains(secret), "{request}");
+    }
+    let found = std::process::Command::new("grep")
+        .args(["-rl", secret])
+        .arg(repository.path().join("logs"))
+        .arg(repository.path().join(".git/greenloop"))
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&found.stdout), "");
 }

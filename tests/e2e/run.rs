@@ -171,4 +171,10 @@ fn a_flaky_gate_is_run_again_and_reported() {
     let outcome = repository.run(&["--environment", "local"]);
     assert_eq!(outcome.code, Some(0), "{}", outcome.all());
     assert!(outcome.all().to_lowercase().contains("flaky"), "{}", outcome.all());
+    let read = |name: &str| std::fs::read_to_string(repository.run_folder().join(name)).unwrap();
+    let junit = read("junit.xml");
+    assert!(junit.contains("<flakyFailure"), "{junit}");
+    assert!(!junit.contains("<failure"), "it passed in the end: {junit}");
+    assert!(read("summary.md").contains("flaky: passed when it was run again"));
+    assert!(read("events.jsonl").contains(r#""status":"flaky""#), "{}", read("events.jsonl"));
 }

@@ -13,7 +13,18 @@ pub(crate) struct ModelServer {
     seen: Arc<Mutex<Vec<Value>>>,
 }
 
+/// What is wrong with a server.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Quirk {
+    None,
+    /// It refuses a request that says anything of streams.
+    NoStreams,
+    /// Its streams to the author end before the answer does.
+    CutsTheAuthor,
+}
+
 struct Script {
+    quirk: Quirk,
     answers: Vec<String>,
     review: String,
     next: Mutex<usize>,
@@ -28,6 +39,13 @@ fn is_review(body: &Value) -> bool {
 impl Respond for Script {
     fn respond(&self, request: &Request) -> ResponseTemplate {
         let body: Value = serde_json::from_slice(&request.body).unwrap();
+        if self.quirk == Quirk::NoStreams
+            && (body.get("stream").is_some() || body.get("stream_options").is_some())
+        {
+            self.seen.lock().unwrap().push(body);
+            return ResponseTemplate::new(400)
+                .set_body_json(json!({"error": {"message": "unknown field"}}));
+        }
         let answer = if is_review(&body) {
             self.review.clone()
         } else {
@@ -36,6 +54,7 @@ impl Respond for Script {
             *next += 1;
             answer
         };
+        let cut = self.quirk == Quirk::CutsTheAuthor && !is_review(&body);
         let stream = body.get("stream").and_then(Value::as_bool).unwrap_or(false);
         self.seen.lock().unwrap().push(body);
         if !stream {
@@ -64,6 +83,9 @@ impl Respond for Script {
         let mut text =
             chunk(json!({"role": "assistant", "content": first}), Value::Null, Value::Null);
         text += &chunk(json!({"content": second}), Value::Null, Value::Null);
+        if cut {
+            return ResponseTemplate::new(200).set_body_raw(text, "text/event-stream");
+        }
         text += &chunk(
             json!({}),
             json!("stop"),
@@ -80,11 +102,16 @@ pub(crate) const REJECT: &str = r#"{"verdict": "reject", "risk": "high", "reason
 
 impl ModelServer {
     pub(crate) async fn start(answers: &[&str], review: &str) -> Self {
+        Self::with_quirk(answers, review, Quirk::None).await
+    }
+
+    pub(crate) async fn with_quirk(answers: &[&str], review: &str, quirk: Quirk) -> Self {
         let server = MockServer::start().await;
         let seen = Arc::new(Mutex::new(Vec::new()));
         Mock::given(method("POST"))
             .and(path("/v1/chat/completions"))
             .respond_with(Script {
+                quirk,
                 answers: answers.iter().map(|a| (*a).to_owned()).collect(),
                 review: review.to_owned(),
                 next: Mutex::new(0),

@@ -35,6 +35,7 @@ pub(super) struct Abilities {
     pub(super) form: Form,
     pub(super) tools: bool,
     pub(super) stream_options: bool,
+    pub(super) stream: bool,
     pub(super) token_limit: TokenLimit,
     pub(super) temperature: bool,
 }
@@ -46,6 +47,7 @@ impl Abilities {
             form: Form::Schema,
             tools: true,
             stream_options: true,
+            stream: true,
             token_limit,
             temperature: true,
         }
@@ -69,6 +71,10 @@ impl Abilities {
             }
             Part::StreamOptions => {
                 self.stream_options.then_some(Self { stream_options: false, ..self })
+            }
+            // The options go with it: they mean nothing without a stream.
+            Part::Stream => {
+                self.stream.then_some(Self { stream: false, stream_options: false, ..self })
             }
             Part::TokenLimit => {
                 request.max_tokens?;
@@ -94,12 +100,19 @@ enum Part {
     StreamOptions,
     TokenLimit,
     Temperature,
+    Stream,
 }
 
 impl Part {
     /// In the order in which servers most often lack them.
-    const ALL: [Self; 5] =
-        [Self::Form, Self::Tools, Self::StreamOptions, Self::TokenLimit, Self::Temperature];
+    const ALL: [Self; 6] = [
+        Self::Form,
+        Self::Tools,
+        Self::StreamOptions,
+        Self::TokenLimit,
+        Self::Temperature,
+        Self::Stream,
+    ];
 
     /// The part that a refusal's `param` names: `tools`, `tools[0].function`,
     /// `response_format.json_schema`.
@@ -111,6 +124,7 @@ impl Part {
             "stream_options" => Self::StreamOptions,
             "max_tokens" | "max_completion_tokens" => Self::TokenLimit,
             "temperature" => Self::Temperature,
+            "stream" => Self::Stream,
             _ => return None,
         })
     }
@@ -136,7 +150,7 @@ pub(super) struct Ladder {
 
 impl Ladder {
     /// At most this many further requests.
-    const STEPS: usize = 7;
+    const STEPS: usize = 8;
 
     /// Begins with what the first request was sent with.
     pub(super) fn new(start: Abilities) -> Self {
@@ -180,9 +194,11 @@ impl Ladder {
             start.without(Part::Form, request).map(|less| Abilities { form: Form::Prompt, ..less });
         let together = parts.iter().fold(prompt_only.unwrap_or(start), |less, part| match part {
             Part::Form => less,
-            Part::Tools | Part::StreamOptions | Part::TokenLimit | Part::Temperature => {
-                less.without(*part, request).unwrap_or(less)
-            }
+            Part::Tools
+            | Part::StreamOptions
+            | Part::TokenLimit
+            | Part::Temperature
+            | Part::Stream => less.without(*part, request).unwrap_or(less),
         });
         let mut candidates: Vec<Abilities> = alone.collect();
         if let Some(prompt_only) = prompt_only {
@@ -262,6 +278,7 @@ mod tests {
             ("response_format.json_schema", Abilities { form: Form::Object, ..all }),
             ("max_tokens", Abilities { token_limit: TokenLimit::MaxCompletionTokens, ..all }),
             ("stream_options", Abilities { stream_options: false, ..all }),
+            ("stream", Abilities { stream: false, stream_options: false, ..all }),
         ] {
             let steps = walk(&request(true, true), &refusal(400, &[param], &["unsupported"]));
             assert_eq!(steps.first(), Some(&expect), "{param}");
@@ -288,15 +305,16 @@ mod tests {
     fn without_a_name_each_part_goes_alone_then_all() {
         let all = Abilities::all(TokenLimit::MaxTokens);
         let steps = walk(&request(true, false), &refusal(400, &[], &[]));
-        assert_eq!(steps.len(), 5);
+        assert_eq!(steps.len(), 6);
         assert_eq!(steps[0], Abilities { tools: false, ..all });
         assert_eq!(steps[1], Abilities { stream_options: false, ..all });
         assert_eq!(
-            steps[4],
+            steps[5],
             Abilities {
                 form: Form::Schema,
                 tools: false,
                 stream_options: false,
+                stream: false,
                 token_limit: TokenLimit::MaxCompletionTokens,
                 temperature: false
             }

@@ -64,7 +64,7 @@ impl Address {
             None if host == OPENAI_HOST => {
                 return Err(not_configured(
                     label,
-                    format!("no API key: the environment variable {key_variable} is not set"),
+                    format!("no API key: {key_variable} is not set"),
                     None,
                 ));
             }
@@ -205,6 +205,8 @@ impl Config for Address {
 /// The base without trailing slashes, the host, and whether it is this machine.
 fn parse(model: &str, base_url: &str) -> Result<(String, String, bool), ModelError> {
     let base = base_url.trim().trim_end_matches('/');
+    // The whole address of the call is what many a server's page says to copy.
+    let base = base.strip_suffix("/chat/completions").unwrap_or(base);
     let wrong =
         |what: &str| not_configured(model, format!("the base URL of the model {what}"), None);
     let url = Url::parse(base).map_err(|source| {

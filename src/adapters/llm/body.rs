@@ -11,9 +11,12 @@ pub(super) fn body(model: &str, request: &ModelRequest, can: Abilities) -> Value
     let mut body = Map::new();
     body.insert("model".into(), model.into());
     body.insert("messages".into(), messages(request, tools));
-    body.insert("stream".into(), true.into());
-    if can.stream_options {
-        body.insert("stream_options".into(), json!({ "include_usage": true }));
+    // Left out rather than false: a server without streams may not know the word.
+    if can.stream {
+        body.insert("stream".into(), true.into());
+        if can.stream_options {
+            body.insert("stream_options".into(), json!({ "include_usage": true }));
+        }
     }
     if let Some(temperature) = request.temperature.filter(|_| can.temperature) {
         // As it was written: 0.2 and not the nearest single-precision number's digits.
@@ -153,6 +156,7 @@ mod tests {
             form: Form::Prompt,
             tools: false,
             stream_options: false,
+            stream: false,
             token_limit: TokenLimit::MaxCompletionTokens,
             temperature: false,
         };
@@ -167,7 +171,6 @@ mod tests {
                         "content": "why?\n\nResult of read with {}:\nbecause\n\ngo on",
                     },
                 ],
-                "stream": true,
                 "max_completion_tokens": 100,
             })
         );

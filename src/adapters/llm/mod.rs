@@ -124,8 +124,10 @@ mod tests {
         let error = connect("author", &plan, Path::new("."), &|_| None).err().unwrap();
         assert_eq!(error.kind, ModelErrorKind::NotConfigured);
         assert!(error.to_string().contains("OPENAI_API_KEY"), "{error}");
-        let key = |name: &str| (name == "OPENAI_API_KEY").then(|| "sk-x".to_owned());
-        let model = connect("author", &plan, Path::new("."), &key).unwrap();
+        let model = connect("author", &plan, Path::new("."), &|name| {
+            (name == "OPENAI_API_KEY").then(|| "sk-x".into())
+        })
+        .unwrap();
         assert_eq!(model.label(), "test-model at api.openai.com");
     }
 }

@@ -19,7 +19,7 @@ use super::front::{Backend, Front};
 use super::port_owner::port_owner;
 use super::probe::until_healthy;
 use super::protocol::{ExitRecord, Probe, Reply, Request, Trouble, Variable};
-use super::service::{Service, Start, release_folder};
+use super::service::{Service, Start, files_folder, release_folder};
 use super::state::{ReleaseRecord, RunningRecord, State, StateError};
 use crate::model::{Exit, ReleaseId, ReleaseState, RunId};
 
@@ -580,7 +580,10 @@ impl Supervisor {
         let healthy = Reply::Progress {
             step: "health check".to_owned(),
             ok: true,
-            detail: format!("healthy after {requests} requests"),
+            detail: match requests {
+                1 => "healthy at the first request".to_owned(),
+                n => format!("healthy after {n} requests"),
+            },
             elapsed: switching.duration_since(started),
         };
         let switched = Reply::Progress {
@@ -663,6 +666,9 @@ impl Supervisor {
 
     async fn look_around(&mut self) -> Result<Next, StateError> {
         while self.stopping.try_join_next().is_some() {}
+        if self.stopping.is_empty() {
+            self.empty_failed_folders();
+        }
         if !State::path(&self.folder).exists() {
             // The repository is gone, and with it everything this was for.
             return Ok(Next::End);
@@ -791,6 +797,16 @@ impl Supervisor {
         self.state.forget_candidate(release);
         if self.state.get(release).is_none() {
             remove_folder(&release_folder(&self.folder, release));
+        }
+    }
+
+    /// A failed release never serves again: each of a run's attempts would else keep its files
+    /// until one is verified. Its log stays.
+    fn empty_failed_folders(&self) {
+        for known in self.state.releases() {
+            if known.state == ReleaseState::Failed && !self.running.contains_key(&known.id) {
+                remove_folder(&files_folder(&self.folder, known.id));
+            }
         }
     }
 

@@ -172,8 +172,11 @@ fn header(run: RunId, form: HeaderForm) -> Decoded<RunHeader> {
     const TARGETS: [TargetKind; 3] =
         [TargetKind::Process, TargetKind::Docker, TargetKind::Kubernetes];
     let target = |text: &str| named(&TARGETS, TargetKind::name, "target", text);
+    let task = named(&Task::ALL, Task::name, "task", &form.task)?;
+    let InvocationForm { program, git, arguments, tail, options } = form.invocation;
     Ok(RunHeader {
         run,
+        task,
         title: form.title,
         environment: form
             .environment
@@ -193,6 +196,7 @@ fn header(run: RunId, form: HeaderForm) -> Decoded<RunHeader> {
             max_duration: form.limits.max_duration_ms.map(time),
         },
         repository: form.repository.into(),
+        invocation: Invocation { program, git, arguments, tail, options },
         folder: form.folder.into(),
     })
 }
@@ -365,6 +369,10 @@ fn summary(form: SummaryForm) -> Decoded<RunSummary> {
         branch: form.branch,
         usage: usage(&form.usage),
         elapsed: time(form.elapsed_ms),
-        next_steps: form.next_steps,
+        next_steps: form
+            .next_steps
+            .into_iter()
+            .map(|NextStepForm { what, command }| NextStep { what, command })
+            .collect(),
     })
 }

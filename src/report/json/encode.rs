@@ -121,6 +121,7 @@ fn header(header: &RunHeader) -> HeaderForm {
     // The run's id stands in every record.
     let RunHeader {
         run: _,
+        task,
         title,
         environment,
         commit,
@@ -130,9 +131,11 @@ fn header(header: &RunHeader) -> HeaderForm {
         reviewer,
         limits,
         repository,
+        invocation: Invocation { program, git, arguments, tail, options },
         folder,
     } = header;
     HeaderForm {
+        task: task.name().to_owned(),
         title: title.clone(),
         environment: environment.as_ref().map(EnvironmentName::to_string),
         commit: commit.to_string(),
@@ -148,6 +151,13 @@ fn header(header: &RunHeader) -> HeaderForm {
             max_duration_ms: limits.max_duration.map(millis),
         },
         repository: repository.to_string_lossy().into_owned(),
+        invocation: InvocationForm {
+            program: program.clone(),
+            git: git.clone(),
+            arguments: arguments.clone(),
+            tail: tail.clone(),
+            options: options.clone(),
+        },
         folder: folder.to_string_lossy().into_owned(),
     }
 }
@@ -348,6 +358,12 @@ fn summary(summary: &RunSummary) -> SummaryForm {
         branch: branch.clone(),
         usage: self::usage(usage),
         elapsed_ms: millis(*elapsed),
-        next_steps: next_steps.clone(),
+        next_steps: next_steps
+            .iter()
+            .map(|NextStep { what, command }| NextStepForm {
+                what: what.clone(),
+                command: command.clone(),
+            })
+            .collect(),
     }
 }

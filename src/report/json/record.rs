@@ -134,6 +134,7 @@ pub(super) enum EventForm {
 
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct HeaderForm {
+    pub(super) task: String,
     pub(super) title: String,
     pub(super) environment: Option<String>,
     pub(super) commit: String,
@@ -143,7 +144,17 @@ pub(super) struct HeaderForm {
     pub(super) reviewer: String,
     pub(super) limits: LimitsForm,
     pub(super) repository: String,
+    pub(super) invocation: InvocationForm,
     pub(super) folder: String,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct InvocationForm {
+    pub(super) program: String,
+    pub(super) git: String,
+    pub(super) arguments: String,
+    pub(super) tail: String,
+    pub(super) options: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -303,7 +314,13 @@ pub(super) struct SummaryForm {
     pub(super) branch: Option<String>,
     pub(super) usage: UsageForm,
     pub(super) elapsed_ms: u64,
-    pub(super) next_steps: Vec<String>,
+    pub(super) next_steps: Vec<NextStepForm>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct NextStepForm {
+    pub(super) what: String,
+    pub(super) command: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -150,8 +150,8 @@ async fn check_health(
         match caller.call(&step).await {
             Ok(Answer { status, .. }) => {
                 let detail = match tries {
-                    1 => format!("GET {} -> {status}", plan.endpoint),
-                    n => format!("GET {} -> {status} at try {n}", plan.endpoint),
+                    1 => format!("GET {} → {status}", plan.endpoint),
+                    n => format!("GET {} → {status} at try {n}", plan.endpoint),
                 };
                 step_finished(context, "health", Ok(detail), began.elapsed());
                 return Ok(());
@@ -182,7 +182,7 @@ async fn run_flow(
         let label = format!("{}: {} {}", flow.name, step.method, step.path);
         match caller.call(step).await {
             Ok(Answer { status, .. }) => {
-                step_finished(context, &label, Ok(format!("-> {status}")), began.elapsed());
+                step_finished(context, &label, Ok(format!("{status}")), began.elapsed());
             }
             Err(complaint) => {
                 let text = complaint.exchange.complaint.clone();

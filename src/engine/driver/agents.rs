@@ -1,0 +1,353 @@
+//! Asking the author, the reviewer and a person.
+
+use serde_json::json;
+
+use super::{Draft, DriveError, Driver};
+use crate::apply::CommitInfo;
+use crate::audit::Actor;
+use crate::engine::advice;
+use crate::engine::machine::Happened;
+use crate::evidence::Redactor;
+use crate::heal::Brief;
+use crate::model::{
+    Attempt, AttemptOutcome, Decision, Evaluation, Failure, Proposal, RepoPath, RunEvent, Usage,
+    Verdict,
+};
+use crate::patch::{Answer, ResolveOptions, parse_answer, resolve};
+use crate::policy::Confirmation;
+use crate::ports::{ModelError, ModelErrorKind};
+
+/// Commits the author is told of, and bytes of their diffs.
+const HISTORY_COMMITS: usize = 5;
+const HISTORY_BYTES: usize = 12_000;
+impl Driver {
+    pub(super) async fn ask_author(
+        &mut self,
+        iteration: u32,
+        again: bool,
+    ) -> Result<(Happened, Usage), DriveError> {
+        let author = match &self.run.author {
+            Ok(author) => author,
+            Err(error) => return Ok((model_failed(error, &self.run.redactor), Usage::default())),
+        };
+        let Some(failure) = &self.case.failure else {
+            return Ok((
+                Happened::Broke { reason: "no failure is at hand".into() },
+                Usage::default(),
+            ));
+        };
+        self.events.send(RunEvent::AuthorAsked { iteration, model: author.label() });
+        let commits = self.history(failure);
+        let limits_text =
+            advice::limits_text(&self.run.policy_plan, &self.run.course.limits, iteration);
+        let brief = Brief {
+            failure,
+            commits: &commits,
+            attempts: &self.case.attempts,
+            limits_text,
+            title: &self.run.header.title,
+        };
+        let refused = self.case.refused.take().filter(|_| again);
+        let events = self.events.clone();
+        let mut on_look = |call: &str| {
+            events.send(RunEvent::AuthorLooked { iteration, call: call.to_owned() });
+        };
+        let refusal = refused.as_ref().map(|(proposal, text)| (proposal, text.as_str()));
+        let asked = author.propose(&brief, &self.run.workspace, &self.tip, refusal, &mut on_look);
+        let answer = tokio::select! {
+            answer = asked => answer,
+            () = self.cancel.cancelled() => return Ok((Happened::Cancelled, Usage::default())),
+        };
+        let actor = Actor::Author(author.label());
+        match answer {
+            // Never parsed: half a patch is not a patch. A model that is cut time and again is
+            // as good as none.
+            Err(error) if error.kind == ModelErrorKind::Cut && !again => {
+                let reason = self.redacted(&error.to_string());
+                let proposal = Proposal { answer: String::new(), reason: String::new() };
+                let refused = self.refuse(iteration, &actor, proposal, reason, error.usage);
+                // There is no answer to send back: it is asked anew, and told why.
+                self.case.refused = None;
+                refused
+            }
+            Err(error) => {
+                let usage = error.usage;
+                Ok((model_failed(&error, &self.run.redactor), usage))
+            }
+            Ok((proposal, usage)) => self.receive(iteration, &actor, proposal, usage),
+        }
+    }
+
+    /// The latest commits that touched the failing files, newest first.
+    fn history(&self, failure: &Failure) -> Vec<CommitInfo> {
+        let paths: Vec<RepoPath> =
+            failure.evidence.code.iter().filter_map(|c| RepoPath::new(&c.path).ok()).collect();
+        let found = self.run.workspace.recent_commits(
+            &self.run.header.commit,
+            &paths,
+            HISTORY_COMMITS,
+            HISTORY_BYTES,
+        );
+        found.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the author is not told of recent commits");
+            Vec::new()
+        })
+    }
+
+    fn receive(
+        &mut self,
+        iteration: u32,
+        actor: &Actor,
+        proposal: Proposal,
+        usage: Usage,
+    ) -> Result<(Happened, Usage), DriveError> {
+        let edits =
+            match parse_answer(&proposal.answer) {
+                Err(refusal) => {
+                    return self.refuse(iteration, actor, proposal, refusal.to_string(), usage);
+                }
+                Ok(Answer::NoPatch(no_patch)) => {
+                    let reason = self.redacted(&no_patch.reason);
+                    self.note(actor, "author.no_patch", json!({
+                    "iteration": iteration, "class": no_patch.class.name(), "reason": reason,
+                }))?;
+                    self.events.send(RunEvent::NoPatch {
+                        iteration,
+                        class: no_patch.class.name().to_owned(),
+                        reason: reason.clone(),
+                    });
+                    return Ok((Happened::NoPatch { class: no_patch.class, reason }, usage));
+                }
+                Ok(Answer::Edits(edits)) => edits,
+            };
+        let tree = self.run.workspace.tree_at(&self.tip)?;
+        let options = ResolveOptions::new([self.run.workspace.root()]);
+        let patch = match resolve(&edits, &tree, &options) {
+            Ok(patch) => patch,
+            Err(refusal) => {
+                return self.refuse(iteration, actor, proposal, refusal.to_string(), usage);
+            }
+        };
+        let resulting = match self.run.workspace.preview(&self.tip, patch.changes()) {
+            Ok(tree) => tree,
+            Err(error) => {
+                let reason = format!("the patch cannot be applied: {}", advice::chain(&error));
+                return self.refuse(iteration, actor, proposal, reason, usage);
+            }
+        };
+        if &resulting == self.state.tree() {
+            let reason = "the patch changes nothing: the files are already like that".to_owned();
+            return self.refuse(iteration, actor, proposal, reason, usage);
+        }
+        match self.run.workspace.in_the_way(&self.tip, patch.changes()) {
+            Ok(paths) if paths.is_empty() => {}
+            Ok(paths) => {
+                let paths: Vec<String> = paths.iter().map(ToString::to_string).collect();
+                let reason = format!(
+                    "the work tree has files there that are not in the last commit, and nothing \
+                     overwrites them: {}; leave them alone, and choose another path for a new file",
+                    paths.join(", ")
+                );
+                return self.refuse(iteration, actor, proposal, reason, usage);
+            }
+            Err(error) => {
+                let reason = format!("the patch cannot be applied: {}", advice::chain(&error));
+                return self.refuse(iteration, actor, proposal, reason, usage);
+            }
+        }
+        let evaluation = self.run.policy.evaluate(patch.changes());
+        let decision = evaluation.decision();
+        let diff = self.redacted(&String::from_utf8_lossy(&patch.to_unified_diff()));
+        let reason = self.redacted(edits.reason());
+        let file = format!("patches/patch_{iteration}.diff");
+        write_file(&self.run.header.folder.join(&file), diff.as_bytes())?;
+        self.note(actor, "author.proposed", json!({
+            "iteration": iteration, "reason": reason, "patch": file, "tree": resulting.to_string(),
+            "leniencies": patch.leniencies(), "diff": diff,
+        }))?;
+        self.events.send(RunEvent::PatchProposed {
+            iteration,
+            reason: reason.clone(),
+            diff: diff.clone(),
+            usage,
+        });
+        self.note(&Actor::Machine, "policy.evaluated", json!({
+            "iteration": iteration, "decision": decision.name(), "matches": matches_json(&evaluation),
+        }))?;
+        self.events.send(RunEvent::Evaluated { iteration, evaluation: evaluation.clone() });
+        if decision == Decision::Forbid {
+            let outcome = AttemptOutcome::Forbidden { evaluation };
+            self.remember(iteration, diff, outcome);
+        } else {
+            self.case.draft =
+                Some(Draft { patch, diff, reason, evaluation, review: None, confirmation: None });
+        }
+        Ok((Happened::Proposed { tree: resulting, decision }, usage))
+    }
+
+    fn refuse(
+        &mut self,
+        iteration: u32,
+        actor: &Actor,
+        proposal: Proposal,
+        reason: String,
+        usage: Usage,
+    ) -> Result<(Happened, Usage), DriveError> {
+        let reason = self.redacted(&reason);
+        let answer = self.redacted(&proposal.answer);
+        self.note(
+            actor,
+            "author.refused",
+            json!({
+                "iteration": iteration, "reason": reason, "answer": answer,
+            }),
+        )?;
+        self.events.send(RunEvent::PatchRefused { iteration, reason: reason.clone(), usage });
+        let shown: String = answer.chars().take(4_000).collect();
+        self.remember(iteration, shown, AttemptOutcome::Refused { reason: reason.clone() });
+        self.case.refused = Some((proposal, reason.clone()));
+        Ok((Happened::Refused { reason }, usage))
+    }
+
+    pub(super) fn remember(&mut self, iteration: u32, diff: String, outcome: AttemptOutcome) {
+        let headline = self.case.failure.as_ref().map_or_else(String::new, |f| f.headline.clone());
+        self.case.attempts.push(Attempt { iteration, headline, diff, outcome });
+    }
+
+    pub(super) async fn ask_reviewer(
+        &mut self,
+        iteration: u32,
+    ) -> Result<(Happened, Usage), DriveError> {
+        let reviewer = match &self.run.reviewer {
+            Ok(reviewer) => reviewer,
+            Err(error) => return Ok((model_failed(error, &self.run.redactor), Usage::default())),
+        };
+        let (Some(draft), Some(failure)) = (&self.case.draft, &self.case.failure) else {
+            return Ok((
+                Happened::Broke { reason: "no patch is at hand".into() },
+                Usage::default(),
+            ));
+        };
+        self.events.send(RunEvent::ReviewerAsked { iteration, model: reviewer.label() });
+        let facts = self.run.policy.facts(draft.patch.changes(), &draft.evaluation);
+        let asked = reviewer.review(&draft.diff, failure, &facts, &draft.reason);
+        let answer = tokio::select! {
+            answer = asked => answer,
+            () = self.cancel.cancelled() => return Ok((Happened::Cancelled, Usage::default())),
+        };
+        let (mut review, usage) = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                let usage = error.usage;
+                return Ok((model_failed(&error, &self.run.redactor), usage));
+            }
+        };
+        review.reason = self.redacted(&review.reason);
+        review.suggestion = review.suggestion.map(|text| self.redacted(&text));
+        self.note(
+            &Actor::Reviewer(review.reviewer.clone()),
+            "reviewer.reviewed",
+            json!({
+                "iteration": iteration,
+                "verdict": if review.verdict == Verdict::Approve { "approve" } else { "reject" },
+                "risk": review.risk.name(),
+                "reason": review.reason,
+                "suggestion": review.suggestion,
+            }),
+        )?;
+        self.events.send(RunEvent::Reviewed { iteration, review: review.clone(), usage });
+        let verdict = review.verdict;
+        match verdict {
+            Verdict::Approve => {
+                if let Some(draft) = &mut self.case.draft {
+                    draft.review = Some(review);
+                }
+            }
+            Verdict::Reject => {
+                if let Some(draft) = self.case.draft.take() {
+                    self.remember(iteration, draft.diff, AttemptOutcome::Rejected { review });
+                }
+            }
+        }
+        Ok((Happened::Reviewed { verdict }, usage))
+    }
+
+    pub(super) async fn ask_about_patch(&mut self, iteration: u32) -> Result<Happened, DriveError> {
+        let Some(draft) = &self.case.draft else {
+            return Ok(Happened::Broke { reason: "no patch is at hand".into() });
+        };
+        let request = advice::patch_request(&draft.evaluation, iteration);
+        let happened = self.ask_person(iteration, request).await?;
+        if let (Happened::HumanDecided { approved: Some(true), .. }, Some(draft)) =
+            (&happened, &mut self.case.draft)
+        {
+            draft.confirmation = self.run.approval.who().map(Confirmation::by);
+        }
+        Ok(happened)
+    }
+
+    pub(super) async fn ask_about_rollout(
+        &mut self,
+        iteration: u32,
+    ) -> Result<Happened, DriveError> {
+        let request = advice::rollout_request(&self.run.header, &self.tip);
+        self.ask_person(iteration, request).await
+    }
+
+    async fn ask_person(
+        &mut self,
+        iteration: u32,
+        request: String,
+    ) -> Result<Happened, DriveError> {
+        self.note(
+            &Actor::Machine,
+            "human.asked",
+            json!({
+                "iteration": iteration, "request": request,
+            }),
+        )?;
+        let approved = tokio::select! {
+            approved = self.run.approval.decide(&request) => approved,
+            () = self.cancel.cancelled() => return Ok(Happened::Cancelled),
+        };
+        if let (Some(approved), Some(who)) = (approved, self.run.approval.who()) {
+            let who = who.to_owned();
+            self.note(
+                &Actor::Human(who.clone()),
+                "human.decided",
+                json!({
+                    "iteration": iteration, "approved": approved, "request": request,
+                }),
+            )?;
+            self.events.send(RunEvent::HumanDecided { iteration, approved, who });
+        }
+        Ok(Happened::HumanDecided { approved, request })
+    }
+}
+
+fn model_failed(error: &ModelError, redactor: &Redactor) -> Happened {
+    let configured = error.kind != ModelErrorKind::NotConfigured;
+    // The name of a model that is not there says nothing.
+    let reason = if configured { advice::chain(error) } else { error.message.clone() };
+    Happened::ModelFailed { reason: redactor.redact(&reason).into_owned(), configured }
+}
+
+fn matches_json(evaluation: &Evaluation) -> Vec<serde_json::Value> {
+    let one = |m: &crate::model::RuleMatch| {
+        json!({
+            "rule": m.rule,
+            "decision": m.decision.name(),
+            "path": m.path.as_ref().map(ToString::to_string),
+            "line": m.line,
+            "detail": m.detail,
+        })
+    };
+    evaluation.matches().iter().map(one).collect()
+}
+
+fn write_file(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    std::fs::write(path, bytes)
+}

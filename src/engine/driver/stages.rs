@@ -1,0 +1,373 @@
+//! Running the stages, and taking a release back or recording it as verified.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::{Deliverable, DriveError, Driver};
+use crate::audit::Actor;
+use crate::config::plan::GatePlan;
+use crate::engine::advice;
+use crate::engine::machine::{Happened, Mode, Symptom};
+use crate::model::{
+    Attempt, AttemptOutcome, Failure, GateStatus, ReleaseId, RunEvent, Stage, StageOutcome, compare,
+};
+use crate::ports::{Restored, RolloutRequest};
+use crate::stages::StageContext;
+use crate::stages::gates::{run_gates, run_gates_again};
+use crate::stages::rollout::{RolloutOutcome, roll_back, roll_out};
+use crate::stages::smoke::{SmokeOutcome, run_smoke};
+
+impl Driver {
+    pub(super) async fn run_stage(
+        &mut self,
+        iteration: u32,
+        stage: Stage,
+    ) -> Result<Happened, DriveError> {
+        if self.run.course.stages.first() == Some(&stage) {
+            self.events.send(RunEvent::IterationStarted {
+                iteration,
+                of: self.run.course.limits.max_iterations,
+                commit: self.tip.clone(),
+            });
+        }
+        let began = Instant::now();
+        let outcome = match stage {
+            Stage::Gates => {
+                let plans = self.run.gates.clone();
+                self.gates(iteration, &plans, &[]).await
+            }
+            Stage::Rollout => self.roll_out(iteration).await?,
+            Stage::Smoke => self.smoke(iteration).await?,
+            // Their stages come with the container and the cluster targets; a plan that asks
+            // for them is refused when it is made.
+            Stage::Tasks | Stage::Image => StageOutcome::Passed { gates: Vec::new() },
+        };
+        let elapsed = began.elapsed();
+        Ok(match outcome {
+            StageOutcome::Passed { .. } => {
+                self.note(&Actor::Machine, "stage.passed", json!({
+                    "iteration": iteration, "stage": stage.name(), "ms": elapsed.as_millis() as u64,
+                }))?;
+                self.events.send(RunEvent::StagePassed { iteration, stage, elapsed });
+                Happened::StagePassed
+            }
+            StageOutcome::Cancelled => Happened::Cancelled,
+            StageOutcome::Failed { failure, .. } => {
+                let mut symptom = symptom_of(&failure);
+                symptom.flaky_suspect |= stage == Stage::Gates && self.passed_before(&failure.name);
+                self.failed(iteration, *failure, elapsed)?;
+                Happened::StageFailed(symptom)
+            }
+        })
+    }
+
+    fn failed(
+        &mut self,
+        iteration: u32,
+        failure: Failure,
+        elapsed: Duration,
+    ) -> Result<(), DriveError> {
+        let progress = self.case.previous.as_ref().map(|last| compare(last, &failure));
+        self.note(
+            &Actor::Machine,
+            "stage.failed",
+            json!({
+                "iteration": iteration,
+                "stage": failure.stage.name(),
+                "name": failure.name,
+                "headline": failure.headline,
+                "class": failure.class.name(),
+                "fingerprint": failure.fingerprint.as_str(),
+                "failing_tests": failure.evidence.failing_tests,
+                "log": failure.evidence.log,
+                "progress": progress.map(|p| p.name()),
+                "ms": elapsed.as_millis() as u64,
+            }),
+        )?;
+        if let Some(Attempt { outcome: AttemptOutcome::Applied { next_failure }, .. }) =
+            self.case.attempts.last_mut()
+            && next_failure.is_none()
+        {
+            *next_failure = Some(failure.headline.clone());
+        }
+        self.events.send(RunEvent::StageFailed {
+            iteration,
+            failure: Box::new(failure.clone()),
+            progress,
+            elapsed,
+        });
+        self.case.failure = Some(failure);
+        Ok(())
+    }
+
+    fn context(&self, iteration: u32) -> StageContext<'_> {
+        StageContext {
+            root: self.run.workspace.root(),
+            run: self.run.header.run,
+            iteration,
+            folder: &self.run.header.folder,
+            redactor: &self.run.redactor,
+            events: &self.events,
+            cancel: &self.cancel,
+            parallelism: self.run.parallelism,
+            hidden_env: &self.run.hidden_env,
+        }
+    }
+
+    /// `failed` have failed on this very tree, and run again because they may be flaky.
+    async fn gates(
+        &mut self,
+        iteration: u32,
+        plans: &[GatePlan],
+        failed: &[String],
+    ) -> StageOutcome {
+        self.events.send(RunEvent::StageStarted {
+            iteration,
+            stage: Stage::Gates,
+            parts: plans.iter().map(|g| g.name.clone()).collect(),
+        });
+        let context = self.context(iteration);
+        let outcome = match failed {
+            [] => run_gates(plans, &context).await,
+            failed => run_gates_again(plans, failed, &context).await,
+        };
+        let (StageOutcome::Passed { gates } | StageOutcome::Failed { gates, .. }) = &outcome else {
+            return outcome;
+        };
+        let tree = self.state.tree().clone();
+        for (plan, _) in plans.iter().zip(gates).filter(|(_, result)| result.passed()) {
+            self.run.passed_before.insert(&tree, &plan.command);
+        }
+        self.case.unfinished_gates =
+            gates.iter().filter(|g| !g.passed()).map(|g| g.name.clone()).collect();
+        self.case.failed_gates = gates
+            .iter()
+            .filter(|g| matches!(g.status, GateStatus::Failed(_)))
+            .map(|g| g.name.clone())
+            .collect();
+        outcome
+    }
+
+    fn passed_before(&self, gate: &str) -> bool {
+        let plan = self.run.gates.iter().find(|plan| plan.name == gate);
+        plan.is_some_and(|plan| self.run.passed_before.contains(self.state.tree(), &plan.command))
+    }
+
+    async fn roll_out(&mut self, iteration: u32) -> Result<StageOutcome, DriveError> {
+        let Some((delivery, target)) = self.delivery() else {
+            return Ok(StageOutcome::Passed { gates: Vec::new() });
+        };
+        let release = match delivery.what {
+            Deliverable::New => Some(ReleaseId::generate()),
+            Deliverable::Earlier(release) => release,
+        };
+        let earlier = delivery.what != Deliverable::New;
+        let wait = delivery.wait;
+        self.case.release = release;
+        self.events.send(RunEvent::StageStarted {
+            iteration,
+            stage: Stage::Rollout,
+            parts: vec![target.kind().name().to_owned()],
+        });
+        self.note(
+            &Actor::Machine,
+            "rollout.intent",
+            json!({
+                "iteration": iteration,
+                "release": release.map(|id| id.to_string()),
+                "commit": self.tip.to_string(),
+            }),
+        )?;
+        let context = self.context(iteration);
+        let outcome = match release.filter(|_| !earlier) {
+            Some(release) => {
+                let request = RolloutRequest {
+                    release,
+                    commit: self.tip.clone(),
+                    run: self.run.header.run,
+                    work_tree: self.run.workspace.root().to_owned(),
+                    wait,
+                };
+                roll_out(target.as_ref(), &request, &context).await
+            }
+            None => roll_back(target.as_ref(), release, &context).await,
+        };
+        match outcome {
+            RolloutOutcome::Deployed(deployed) => {
+                // Before the record of it: when that fails, it is taken back.
+                self.case.release = Some(deployed.release);
+                self.case.deployed = Some(deployed.clone());
+                self.note(
+                    &Actor::Machine,
+                    "rollout.switched",
+                    json!({
+                        "release": deployed.release.to_string(), "url": deployed.endpoint.url,
+                    }),
+                )?;
+                self.events.send(RunEvent::Switched {
+                    release: deployed.release,
+                    endpoint: deployed.endpoint,
+                });
+                Ok(StageOutcome::Passed { gates: Vec::new() })
+            }
+            RolloutOutcome::Failed(failure) => {
+                Ok(StageOutcome::Failed { failure, gates: Vec::new() })
+            }
+            RolloutOutcome::Cancelled => Ok(StageOutcome::Cancelled),
+        }
+    }
+
+    async fn smoke(&mut self, iteration: u32) -> Result<StageOutcome, DriveError> {
+        let Some(delivery) = &self.run.delivery else {
+            return Ok(StageOutcome::Passed { gates: Vec::new() });
+        };
+        let url = self.case.deployed.as_ref().map_or(&delivery.url, |d| &d.endpoint.url);
+        // Whose log is evidence: the release of this run, or whatever serves when it only verifies.
+        let watched = match (&delivery.target, &self.case.deployed) {
+            (None, _) => None,
+            (Some(target), Some(deployed)) => Some((target.as_ref(), deployed.release)),
+            (Some(target), None) => {
+                let status = target.status().await.ok();
+                let serving = status.and_then(|status| status.serving);
+                serving.map(|(release, _)| (target.as_ref(), release.id))
+            }
+        };
+        let context = self.context(iteration);
+        Ok(match run_smoke(&delivery.verification, url, watched, &context).await {
+            SmokeOutcome::Passed => StageOutcome::Passed { gates: Vec::new() },
+            SmokeOutcome::Failed(failure) => StageOutcome::Failed { failure, gates: Vec::new() },
+            SmokeOutcome::Cancelled => StageOutcome::Cancelled,
+        })
+    }
+
+    pub(super) async fn rerun(
+        &mut self,
+        iteration: u32,
+        stage: Stage,
+        name: String,
+    ) -> Result<Happened, DriveError> {
+        self.events.send(RunEvent::FlakyRerun { stage, name: name.clone(), passed: None });
+        let began = Instant::now();
+        let outcome = match stage {
+            Stage::Gates => {
+                let names = self.case.unfinished_gates.clone();
+                let mut plans: Vec<GatePlan> =
+                    self.run.gates.iter().filter(|g| names.contains(&g.name)).cloned().collect();
+                for plan in &mut plans {
+                    // What the others gave has been had already.
+                    plan.needs.retain(|need| names.contains(need));
+                }
+                let failed = self.case.failed_gates.clone();
+                self.gates(iteration, &plans, &failed).await
+            }
+            Stage::Smoke => {
+                // A look at the target brings back what keeps the release running, if that is
+                // what is gone; what it says is the smoke tests' business.
+                if let Some((_, target)) = self.delivery() {
+                    let _looked = target.status().await;
+                }
+                self.smoke(iteration).await?
+            }
+            Stage::Tasks | Stage::Image | Stage::Rollout => StageOutcome::Passed { gates: vec![] },
+        };
+        let passed = match &outcome {
+            StageOutcome::Passed { .. } => true,
+            StageOutcome::Failed { .. } => false,
+            StageOutcome::Cancelled => return Ok(Happened::Cancelled),
+        };
+        self.events.send(RunEvent::FlakyRerun { stage, name: name.clone(), passed: Some(passed) });
+        self.note(
+            &Actor::Machine,
+            "rerun",
+            json!({
+                "iteration": iteration, "stage": stage.name(), "name": name, "passed": passed,
+            }),
+        )?;
+        Ok(match outcome {
+            StageOutcome::Failed { failure, .. } => {
+                let symptom = symptom_of(&failure);
+                self.failed(iteration, *failure, began.elapsed())?;
+                Happened::RerunFailed(symptom)
+            }
+            StageOutcome::Passed { .. } | StageOutcome::Cancelled => {
+                self.case.failure = None;
+                let elapsed = began.elapsed();
+                self.events.send(RunEvent::StagePassed { iteration, stage, elapsed });
+                Happened::RerunPassed
+            }
+        })
+    }
+
+    pub(super) async fn restore(&mut self) -> Happened {
+        let Some(((_, target), release)) = self.delivery().zip(self.case.release) else {
+            return Happened::Restored { serving: false };
+        };
+        let outcome = target.restore(release).await;
+        let (happened, event) = match outcome {
+            Ok(Restored::Release(deployed) | Restored::Untouched(deployed)) => {
+                let detail =
+                    format!("the last verified release serves at {}", deployed.endpoint.url);
+                let event =
+                    RunEvent::Restored { release: Some(deployed.release), ok: true, detail };
+                self.case.serving = Some(deployed);
+                (Happened::Restored { serving: true }, event)
+            }
+            Ok(Restored::Nothing) => {
+                let detail = "there is no verified release to restore; the failed one was stopped"
+                    .to_owned();
+                let event = RunEvent::Restored { release: None, ok: true, detail };
+                (Happened::Restored { serving: false }, event)
+            }
+            Err(error) => {
+                let reason = self.redacted(&advice::chain(&error));
+                let event = RunEvent::Restored { release: None, ok: false, detail: reason.clone() };
+                (Happened::RestoreFailed { reason }, event)
+            }
+        };
+        self.case.deployed = None;
+        self.events.send(event);
+        happened
+    }
+
+    /// Without the machine and without a record: see the module's text.
+    pub(super) async fn take_back(&mut self) {
+        let keeps = self.run.course.mode == Mode::RollBack;
+        if self.case.deployed.is_some() && !keeps {
+            let _happened = self.restore().await;
+        }
+    }
+
+    pub(super) async fn mark_verified(&mut self) -> Result<Happened, DriveError> {
+        let (Some((_, target)), Some(deployed)) = (self.delivery(), self.case.deployed.clone())
+        else {
+            return Ok(Happened::MarkedVerified);
+        };
+        if let Err(error) = target.mark_verified(deployed.release).await {
+            return Ok(Happened::Broke { reason: self.redacted(&advice::chain(&error)) });
+        }
+        // Verified, whether or not the record of it can be written: not to be taken back.
+        self.case.deployed = None;
+        self.case.serving = Some(deployed.clone());
+        self.note(
+            &Actor::Machine,
+            "release.verified",
+            json!({
+                "release": deployed.release.to_string(),
+                "commit": self.tip.to_string(),
+                "url": deployed.endpoint.url,
+            }),
+        )?;
+        Ok(Happened::MarkedVerified)
+    }
+}
+
+fn symptom_of(failure: &Failure) -> Symptom {
+    Symptom {
+        stage: failure.stage,
+        name: failure.name.clone(),
+        class: failure.class,
+        fingerprint: failure.fingerprint.clone(),
+        flaky_suspect: failure.flaky_suspect,
+    }
+}

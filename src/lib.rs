@@ -11,9 +11,12 @@
 //! `adapters` → `heal` → `engine` `report` → `app` → `cli`
 
 pub mod adapters;
+pub mod app;
 pub mod apply;
 pub mod audit;
+pub mod cli;
 pub mod config;
+pub mod engine;
 pub mod evidence;
 pub mod exec;
 pub mod heal;

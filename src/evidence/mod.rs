@@ -1,1 +1,42 @@
-//! (being written)
+//! From raw build output to bounded, redacted evidence.
+//!
+//! Lives here: splitting bytes into lines, finding the blocks that state a cause, choosing which
+//! of their lines to keep, naming places and failing tests, telling the class of the failure,
+//! fingerprints, redaction, and reading the code around a named place.
+//!
+//! Must not be here: processes, the network, git. Only [`read_code`] touches the file system,
+//! and it never leaves the root it is given.
+//!
+//! Invariants:
+//! - Memory is bounded whatever the log's size, the length of its lines or the number of its
+//!   errors.
+//! - Nothing that leaves an [`Extraction`] has escaped the [`Redactor`].
+//! - Knowledge of languages and tools is data, in [`patterns`]; the code that reads the tables
+//!   knows none.
+
+mod block;
+mod clean;
+mod code;
+mod explain;
+mod extractor;
+mod found;
+mod lines;
+mod location;
+mod normalise;
+mod patterns;
+mod redact;
+mod rule;
+mod select;
+mod test_name;
+mod verdict;
+
+#[cfg(test)]
+mod corpus;
+#[cfg(test)]
+mod fixtures;
+
+pub use code::{CodeLimits, read_code};
+pub use explain::explain_json;
+pub use extractor::{ExtractLimits, Extraction, Extractor, extract};
+pub use normalise::{fingerprint, normalise};
+pub use redact::{LineRedactor, MARKER, Redactor};

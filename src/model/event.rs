@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    CommitId, Endpoint, EnvironmentName, Evaluation, Failure, GateResult, Limits, Progress,
-    ReleaseId, Review, RunId, Stage, StopReason, TargetKind, Usage,
+    CommitId, Endpoint, EnvironmentName, Evaluation, Failure, GateResult, Invocation, Limits,
+    Progress, ReleaseId, Review, RunId, Stage, StopReason, TargetKind, Usage,
 };
 
 /// Where events go. Sending never blocks and never fails: a reporter that is gone is no reason
@@ -34,12 +34,42 @@ impl EventSink {
     }
 }
 
+/// What a run is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// From a commit to a verified deployment.
+    Deploy,
+    /// The smoke tests against what is deployed.
+    Verify,
+    /// An earlier release serves again.
+    RollBack,
+    /// One command passes.
+    Heal,
+}
+
+impl Task {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Deploy, Self::Verify, Self::RollBack, Self::Heal];
+
+    /// The word in records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Deploy => "deploy",
+            Self::Verify => "verify",
+            Self::RollBack => "roll back",
+            Self::Heal => "heal",
+        }
+    }
+}
+
 /// What a run is about, known when it starts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunHeader {
     /// The run.
     pub run: RunId,
-    /// What is run: an environment's stages, or one command to heal.
+    /// What it is for.
+    pub task: Task,
+    /// The same for people, with the environment or the command it is about.
     pub title: String,
     /// The environment; `None` for `heal`.
     pub environment: Option<EnvironmentName>,
@@ -56,6 +86,8 @@ pub struct RunHeader {
     pub limits: Limits,
     /// The repository's root.
     pub repository: PathBuf,
+    /// How to start it again.
+    pub invocation: Invocation,
     /// The run's folder: audit log, patches, stage logs, reports.
     pub folder: PathBuf,
 }
@@ -88,6 +120,15 @@ pub struct SummaryPatch {
     pub confirmed_by: Option<String>,
 }
 
+/// One thing a person can do after a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NextStep {
+    /// What it does, or what is to be done where no command does it.
+    pub what: String,
+    /// To be typed as it stands.
+    pub command: Option<String>,
+}
+
 /// How a run ended, for people.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunSummary {
@@ -110,7 +151,7 @@ pub struct RunSummary {
     /// Wall-clock time.
     pub elapsed: Duration,
     /// What a person can do next, most useful first.
-    pub next_steps: Vec<String>,
+    pub next_steps: Vec<NextStep>,
 }
 
 /// Everything a run tells. Texts from outside (output, reasons, diffs) are redacted already;

@@ -23,10 +23,12 @@ pub enum StopReason {
     NoPatch { class: NoPatchClass, reason: String },
     /// The policy wants a person, and none could be asked, or they declined.
     NeedsHuman { request: String },
-    /// The run was told only to verify, and a stage failed.
-    VerifyOnly { stage: Stage },
-    /// No model could be reached or none is configured.
+    /// A stage failed in a run that only verifies or rolls back.
+    NoHealing { stage: Stage },
+    /// No model could be reached.
     ModelUnavailable { reason: String },
+    /// A model is needed and none is configured.
+    NoModel { reason: String },
     /// Something under the loop failed: the audit log, git, the target.
     Internal { reason: String },
     /// A person or a signal cancelled it.
@@ -57,8 +59,11 @@ impl fmt::Display for StopReason {
                 write!(f, "the author says no patch is right ({}): {reason}", class.name())
             }
             Self::NeedsHuman { request } => write!(f, "a person has to decide: {request}"),
-            Self::VerifyOnly { stage } => write!(f, "the {stage} stage failed (verify only)"),
+            Self::NoHealing { stage } => {
+                write!(f, "the {stage} stage failed, in a run that does not heal")
+            }
             Self::ModelUnavailable { reason } => write!(f, "no model can be asked: {reason}"),
+            Self::NoModel { reason } => write!(f, "no model is configured: {reason}"),
             Self::Internal { reason } => write!(f, "the loop itself failed: {reason}"),
             Self::Cancelled => f.write_str("cancelled"),
             Self::Abandoned => f.write_str("abandoned: its process was gone"),

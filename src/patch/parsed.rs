@@ -19,6 +19,12 @@ impl ParsedPatch {
         Self { changes, leniencies }
     }
 
+    /// From changes that are known already, for tests of what comes after.
+    #[cfg(test)]
+    pub(crate) fn from_changes(changes: Vec<FileChange>) -> Self {
+        Self::new(changes, Vec::new())
+    }
+
     /// The changes, by path; each path at most once. Each changes something.
     pub fn changes(&self) -> &[FileChange] {
         &self.changes

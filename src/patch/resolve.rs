@@ -25,6 +25,14 @@ pub struct ResolveOptions {
     pub roots: Vec<Vec<u8>>,
 }
 
+impl ResolveOptions {
+    /// For a tree whose root lies at these places.
+    pub fn new<P: AsRef<std::path::Path>>(roots: impl IntoIterator<Item = P>) -> Self {
+        let bytes = |root: P| root.as_ref().as_os_str().as_encoded_bytes().to_vec();
+        Self { roots: roots.into_iter().map(bytes).collect() }
+    }
+}
+
 /// What is to become of one path of the tree.
 struct Target<'e> {
     path: RepoPath,

@@ -1,1 +1,17 @@
-//! (being written)
+//! The stages of an iteration: gates, rollout, smoke.
+//!
+//! Lives here: running what the plan says and turning what failed into a [`Failure`] with its
+//! evidence. Must not be here: deciding what follows, talking to a model, printing.
+//!
+//! [`Failure`]: crate::model::Failure
+
+mod context;
+pub mod gates;
+mod identity;
+mod output;
+pub mod rollout;
+pub mod smoke;
+#[cfg(test)]
+mod tests;
+
+pub use context::StageContext;

@@ -1,0 +1,34 @@
+# The everyday commands; `just` lists them.
+export LIBZ_SYS_STATIC := "1"
+
+default:
+    @just --list
+
+# every check that CI runs
+test:
+    ./scripts/test.sh
+
+# the fast half of it
+check:
+    cargo fmt --check
+    cargo clippy --all-targets -- -D warnings
+    cargo test --lib
+
+# the whole loop on a small broken service
+demo:
+    cargo run -- demo
+
+# write the generated files anew
+generate:
+    cargo run --quiet -- config schema > docs/config.schema.json
+    GREENLOOP_UPDATE=1 cargo test --quiet --lib cli::
+
+# benchmarks, with results to compare in benches/README.md
+bench:
+    cargo bench --bench evidence
+    ./benches/loop-overhead.sh
+    ./benches/memory.sh
+
+# licences, advisories, duplicate versions
+deny:
+    cargo deny check

@@ -1,0 +1,327 @@
+//! The front listener: the address that stays while releases come and go.
+//!
+//! It forwards whole TCP connections and knows no HTTP, but for the one answer it gives itself
+//! when nothing serves.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+/// Connections forwarded at once; further ones wait in the kernel's queue.
+const MOST: usize = 4096;
+/// How long a connection waits for a release that is being restarted.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Between two tries to reach it.
+const RETRY: Duration = Duration::from_millis(25);
+/// A connection of a retired release is closed when it is silent this long after an answer: the
+/// client's next request opens a new one, to the new release.
+const SILENCE: Duration = Duration::from_millis(300);
+/// How long the other direction may go on after the service has closed its own.
+const LAST_WORDS: Duration = Duration::from_secs(2);
+
+const NOTHING_SERVES: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\n\
+retry-after: 1\r\nconnection: close\r\ncontent-length: 43\r\n\r\n\
+greenloop: no release is serving right now\n";
+
+/// A process that can take connections.
+#[derive(Debug, Clone)]
+pub(super) struct Backend {
+    /// Its private port on the loopback interface.
+    pub(super) port: u16,
+    /// Connections that are forwarded to it.
+    pub(super) connections: Arc<Connections>,
+}
+
+/// The connections that are forwarded to one process.
+#[derive(Debug, Default)]
+pub(super) struct Connections {
+    open: AtomicUsize,
+    /// Set when the process is about to be stopped.
+    retired: CancellationToken,
+    changed: tokio::sync::Notify,
+}
+
+impl Connections {
+    /// Closes connections as they fall silent; returns when none is left.
+    pub(super) async fn drain(&self) {
+        self.retired.cancel();
+        loop {
+            let changed = self.changed.notified();
+            if self.open.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    fn enter(self: &Arc<Self>) -> Presence {
+        self.open.fetch_add(1, Ordering::SeqCst);
+        Presence(Arc::clone(self))
+    }
+}
+
+/// One connection, counted while it lives.
+struct Presence(Arc<Connections>);
+
+impl Drop for Presence {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::SeqCst);
+        self.0.changed.notify_waiters();
+    }
+}
+
+/// The listener. Dropping it closes the address; connections go on.
+#[derive(Debug)]
+pub(super) struct Front {
+    pub(super) address: String,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Front {
+    /// Listens at `address` and forwards to whatever `backends` names when a connection comes.
+    pub(super) async fn bind(
+        address: &str,
+        backends: watch::Receiver<Option<Backend>>,
+    ) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(address).await?;
+        let task = tokio::spawn(accept(listener, backends));
+        Ok(Self { address: address.to_owned(), task })
+    }
+}
+
+async fn accept(listener: TcpListener, backends: watch::Receiver<Option<Backend>>) {
+    let places = Arc::new(Semaphore::new(MOST));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((client, _)) => {
+                let backends = backends.clone();
+                tokio::spawn(async move {
+                    forward(client, backends).await;
+                    drop(place);
+                });
+            }
+            // Out of descriptors, or the client is gone again: neither is a reason to stop.
+            Err(_) => tokio::time::sleep(RETRY).await,
+        }
+    }
+}
+
+async fn forward(client: TcpStream, backends: watch::Receiver<Option<Backend>>) {
+    let patience = Instant::now() + PATIENCE;
+    loop {
+        let Some(backend) = backends.borrow().clone() else { break };
+        // Counted first and looked at again: a release that is not counted on is not stopped
+        // under a connection that has just chosen it.
+        let presence = backend.connections.enter();
+        if backend.connections.retired.is_cancelled() {
+            drop(presence);
+        } else {
+            let address = SocketAddr::from(([127, 0, 0, 1], backend.port));
+            if let Ok(service) = TcpStream::connect(address).await {
+                relay(client, service, &backend.connections).await;
+                return;
+            }
+        }
+        if Instant::now() > patience {
+            break;
+        }
+        tokio::time::sleep(RETRY).await;
+    }
+    refuse(client).await;
+}
+
+/// Answers 503, once the client has asked: an answer that comes before the question is an error
+/// to most. What it still sends is read, for closing a socket with unread bytes takes the answer
+/// away from the client.
+async fn refuse(mut client: TcpStream) {
+    let mut question = [0u8; 4096];
+    let asked = tokio::time::timeout(PATIENCE, client.read(&mut question)).await;
+    if !matches!(asked, Ok(Ok(length)) if length > 0) {
+        return;
+    }
+    if client.write_all(NOTHING_SERVES).await.is_ok() && client.shutdown().await.is_ok() {
+        let mut ignored = [0u8; 4096];
+        let drain = async { while matches!(client.read(&mut ignored).await, Ok(n) if n > 0) {} };
+        let _client_is_slow = tokio::time::timeout(SILENCE, drain).await;
+    }
+}
+
+/// When bytes last passed, and in which direction.
+struct Activity {
+    since: Instant,
+    last: AtomicU64,
+    answered: AtomicBool,
+}
+
+impl Activity {
+    fn note(&self, answered: bool) {
+        let now = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last.store(now, Ordering::Relaxed);
+        self.answered.store(answered, Ordering::Relaxed);
+    }
+
+    fn silence(&self) -> Duration {
+        self.since
+            .elapsed()
+            .saturating_sub(Duration::from_millis(self.last.load(Ordering::Relaxed)))
+    }
+}
+
+async fn relay(mut client: TcpStream, mut service: TcpStream, connections: &Connections) {
+    let _slower_at_worst = (client.set_nodelay(true), service.set_nodelay(true));
+    let activity = Activity {
+        since: Instant::now(),
+        last: AtomicU64::new(0),
+        // A connection that has not asked anything may be closed as well.
+        answered: AtomicBool::new(true),
+    };
+    let (mut from_client, mut to_client) = client.split();
+    let (mut from_service, mut to_service) = service.split();
+    let up = pump(&mut from_client, &mut to_service, &activity, false);
+    let down = pump(&mut from_service, &mut to_client, &activity, true);
+    tokio::pin!(up, down);
+    let both = async {
+        tokio::select! {
+            sent = &mut up => {
+                if sent.is_ok() {
+                    let _client_is_gone = (&mut down).await;
+                }
+            }
+            received = &mut down => {
+                if received.is_ok() {
+                    let _service_has_closed = tokio::time::timeout(LAST_WORDS, &mut up).await;
+                }
+            }
+        }
+    };
+    let silent = async {
+        connections.retired.cancelled().await;
+        while !(activity.answered.load(Ordering::Relaxed) && activity.silence() >= SILENCE) {
+            tokio::time::sleep(SILENCE / 6).await;
+        }
+    };
+    tokio::select! {
+        () = both => {}
+        () = silent => {}
+    }
+}
+
+async fn pump(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+    activity: &Activity,
+    answering: bool,
+) -> std::io::Result<()> {
+    let mut buffer = vec![0u8; 16 * 1024];
+    loop {
+        let length = from.read(&mut buffer).await?;
+        if length == 0 {
+            return to.shutdown().await;
+        }
+        activity.note(answering);
+        to.write_all(&buffer[..length]).await?;
+        activity.note(answering);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A line server that answers each line with its own name.
+    async fn lines(name: &'static str) -> Backend {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let mut buffer = [0u8; 64];
+                    while matches!(stream.read(&mut buffer).await, Ok(n) if n > 0) {
+                        if stream.write_all(name.as_bytes()).await.is_err() {
+                            break;
+                        }
+                    }
+                });
+            }
+        });
+        Backend { port, connections: Arc::default() }
+    }
+
+    async fn free_address() -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.local_addr().unwrap().to_string()
+    }
+
+    async fn ask(stream: &mut TcpStream) -> Option<String> {
+        stream.write_all(b"?\n").await.ok()?;
+        let mut buffer = [0u8; 64];
+        let length = stream.read(&mut buffer).await.ok()?;
+        (length > 0).then(|| String::from_utf8_lossy(&buffer[..length]).into_owned())
+    }
+
+    #[tokio::test]
+    async fn new_connections_follow_the_switch_and_old_ones_finish() {
+        let (old, new) = (lines("old").await, lines("new").await);
+        let (switch, backends) = watch::channel(Some(old.clone()));
+        let address = free_address().await;
+        let _front = Front::bind(&address, backends).await.unwrap();
+        let mut first = TcpStream::connect(&address).await.unwrap();
+        assert_eq!(ask(&mut first).await.as_deref(), Some("old"));
+        switch.send_replace(Some(new));
+        let mut second = TcpStream::connect(&address).await.unwrap();
+        assert_eq!(ask(&mut second).await.as_deref(), Some("new"));
+        assert_eq!(ask(&mut first).await.as_deref(), Some("old"));
+        let started = Instant::now();
+        old.connections.drain().await;
+        assert!(started.elapsed() < Duration::from_secs(2));
+        assert_eq!(ask(&mut first).await, None);
+        assert_eq!(ask(&mut second).await.as_deref(), Some("new"));
+    }
+
+    #[tokio::test]
+    async fn nothing_serving_is_said_in_http() {
+        let (_switch, backends) = watch::channel(None);
+        let address = free_address().await;
+        let _front = Front::bind(&address, backends).await.unwrap();
+        let answer = reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .unwrap()
+            .get(format!("http://{address}/"))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), 503);
+        assert!(answer.text().await.unwrap().contains("no release is serving"));
+    }
+
+    #[tokio::test]
+    async fn a_connection_waits_for_a_release_that_is_coming_back() {
+        let dead = Backend {
+            port: free_address().await.rsplit(':').next().unwrap().parse().unwrap(),
+            connections: Arc::default(),
+        };
+        let (switch, backends) = watch::channel(Some(dead));
+        let address = free_address().await;
+        let _front = Front::bind(&address, backends).await.unwrap();
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        let asked = tokio::spawn(async move { ask(&mut stream).await });
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        switch.send_replace(Some(lines("back").await));
+        assert_eq!(asked.await.unwrap().as_deref(), Some("back"));
+    }
+}

@@ -1,0 +1,539 @@
+//! What a process target remembers: the versioned record in `state.json`, and its transitions.
+//!
+//! Pure but for [`State::load`] and [`State::save`]. Only the supervisor writes.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::service_log::LogMark;
+use crate::model::{CommitId, Release, ReleaseId, ReleaseState, RunId};
+
+/// The form of the record.
+const VERSION: u32 = 1;
+
+/// How a release's process is started and judged.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Launch {
+    /// Program and arguments.
+    pub(super) command: Vec<String>,
+    /// Added to the environment.
+    pub(super) env: BTreeMap<String, String>,
+    /// Path of the health check.
+    pub(super) health: String,
+    /// For each health request.
+    pub(super) health_timeout: Duration,
+    /// How long connections may take to finish after a switch.
+    pub(super) drain: Duration,
+    /// How many releases are kept.
+    pub(super) keep: u32,
+}
+
+/// A process that runs a release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct RunningRecord {
+    pub(super) pid: u32,
+    /// Its private port on the loopback interface.
+    pub(super) port: u16,
+}
+
+/// One release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ReleaseRecord {
+    #[serde(with = "as_text")]
+    pub(super) id: ReleaseId,
+    #[serde(with = "as_text")]
+    pub(super) commit: CommitId,
+    #[serde(with = "as_text")]
+    pub(super) run: RunId,
+    #[serde(with = "state_name")]
+    pub(super) state: ReleaseState,
+    pub(super) created_at: Timestamp,
+    pub(super) verified_at: Option<Timestamp>,
+    pub(super) launch: Launch,
+    pub(super) running: Option<RunningRecord>,
+    /// Where its log stood when it last began to serve, or was started.
+    pub(super) log: Option<LogMark>,
+    /// Starts after a crash.
+    pub(super) restarts: u32,
+    /// How its process last ended by itself.
+    pub(super) last_exit: Option<String>,
+    /// Why it failed.
+    pub(super) failure: Option<String>,
+}
+
+impl ReleaseRecord {
+    /// A candidate made now.
+    pub(super) fn candidate(
+        id: ReleaseId,
+        commit: CommitId,
+        run: RunId,
+        launch: Launch,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            commit,
+            run,
+            state: ReleaseState::Candidate,
+            created_at: now,
+            verified_at: None,
+            launch,
+            running: None,
+            log: None,
+            restarts: 0,
+            last_exit: None,
+            failure: None,
+        }
+    }
+
+    /// What the rest of the program calls it.
+    pub(super) fn release(&self) -> Release {
+        Release {
+            id: self.id,
+            commit: self.commit.clone(),
+            run: self.run,
+            state: self.state,
+            created_at: self.created_at,
+            verified_at: self.verified_at,
+        }
+    }
+
+    /// Whether it may serve again.
+    pub(super) fn is_restorable(&self) -> bool {
+        self.verified_at.is_some() && self.state != ReleaseState::Failed
+    }
+}
+
+/// All a target remembers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct State {
+    version: u32,
+    /// Where the front listens: `127.0.0.1:8080`.
+    pub(super) front: Option<String>,
+    /// The release that serves.
+    #[serde(with = "as_optional_text")]
+    active: Option<ReleaseId>,
+    /// The last verified release, kept warm while the active one is not yet verified.
+    #[serde(with = "as_optional_text")]
+    fallback: Option<ReleaseId>,
+    /// Oldest first.
+    releases: Vec<ReleaseRecord>,
+    /// Number of the supervisor that writes this.
+    pub(super) supervisor: Option<u32>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            version: VERSION,
+            front: None,
+            active: None,
+            fallback: None,
+            releases: Vec::new(),
+            supervisor: None,
+        }
+    }
+}
+
+/// A state that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("the target's state {} {problem}", path.display())]
+pub struct StateError {
+    path: PathBuf,
+    problem: StateProblem,
+    #[source]
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum StateProblem {
+    #[error("cannot be read")]
+    Unreadable,
+    #[error("cannot be written")]
+    Unwritable,
+    #[error("is not a record of this program")]
+    Malformed,
+    #[error("has form {found}, this greenloop knows form {VERSION}")]
+    Version { found: u32 },
+}
+
+/// Only the part that says how to read the rest.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
+impl State {
+    /// Where it stands in a target's folder.
+    pub(super) fn path(folder: &Path) -> PathBuf {
+        folder.join("state.json")
+    }
+
+    /// The state in `folder`; `None` when nothing was ever deployed there.
+    pub(super) fn load(folder: &Path) -> Result<Option<Self>, StateError> {
+        let path = Self::path(folder);
+        let error = |problem, source| StateError { path: path.clone(), problem, source };
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(error(StateProblem::Unreadable, Some(e.into()))),
+        };
+        let Versioned { version } = serde_json::from_slice(&bytes)
+            .map_err(|e| error(StateProblem::Malformed, Some(e.into())))?;
+        if version != VERSION {
+            return Err(error(StateProblem::Version { found: version }, None));
+        }
+        serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|e| error(StateProblem::Malformed, Some(e.into())))
+    }
+
+    /// Replaces the state in `folder`, all or nothing, on the disk when it returns.
+    pub(super) fn save(&self, folder: &Path) -> Result<(), StateError> {
+        let path = Self::path(folder);
+        let write = || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+            let mut file = tempfile::NamedTempFile::new_in(folder)?;
+            serde_json::to_writer_pretty(&mut file, self)?;
+            file.write_all(b"\n")?;
+            file.as_file().sync_all()?;
+            file.persist(&path)?;
+            std::fs::File::open(folder)?.sync_all()?;
+            Ok(())
+        };
+        write().map_err(|e| StateError {
+            path: path.clone(),
+            problem: StateProblem::Unwritable,
+            source: Some(e),
+        })
+    }
+
+    pub(super) fn active(&self) -> Option<ReleaseId> {
+        self.active
+    }
+
+    pub(super) fn fallback(&self) -> Option<ReleaseId> {
+        self.fallback
+    }
+
+    pub(super) fn releases(&self) -> &[ReleaseRecord] {
+        &self.releases
+    }
+
+    pub(super) fn get(&self, id: ReleaseId) -> Option<&ReleaseRecord> {
+        self.releases.iter().find(|release| release.id == id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: ReleaseId) -> Option<&mut ReleaseRecord> {
+        self.releases.iter_mut().find(|release| release.id == id)
+    }
+
+    /// Whether its process is to be kept running.
+    pub(super) fn is_wanted(&self, id: ReleaseId) -> bool {
+        self.active == Some(id) || self.fallback == Some(id)
+    }
+
+    /// A new candidate; replaces nothing.
+    pub(super) fn add(&mut self, candidate: ReleaseRecord) {
+        self.releases.push(candidate);
+    }
+
+    /// Forgets a candidate that was given up; anything else stays.
+    pub(super) fn forget_candidate(&mut self, id: ReleaseId) {
+        self.releases.retain(|r| r.id != id || r.state != ReleaseState::Candidate);
+    }
+
+    /// `id` serves from now on. A verified release that served until now becomes the fallback
+    /// while `id` is not verified itself; one that was not gives way for good.
+    pub(super) fn switch(&mut self, id: ReleaseId) {
+        let verified = self.get(id).is_some_and(ReleaseRecord::is_restorable);
+        let last = self.active.filter(|last| *last != id);
+        if let Some(last) = last.and_then(|last| self.get_mut(last)) {
+            match last.state {
+                ReleaseState::Verified if !verified => {
+                    let last = last.id;
+                    self.fallback = Some(last);
+                }
+                ReleaseState::Verified | ReleaseState::Live | ReleaseState::Candidate => {
+                    last.state = ReleaseState::Superseded;
+                }
+                ReleaseState::Superseded | ReleaseState::Failed => {}
+            }
+        }
+        if verified {
+            self.fallback = None;
+        }
+        self.active = Some(id);
+        if let Some(release) = self.get_mut(id) {
+            release.state = if verified { ReleaseState::Verified } else { ReleaseState::Live };
+        }
+    }
+
+    /// The active release passed its smoke tests. The one that stood by, when there is one.
+    pub(super) fn verify(&mut self, id: ReleaseId, now: Timestamp) -> Option<ReleaseId> {
+        let stood_by = self.fallback.take();
+        if let Some(last) = stood_by.and_then(|last| self.get_mut(last)) {
+            last.state = ReleaseState::Superseded;
+        }
+        if let Some(release) = self.get_mut(id) {
+            release.state = ReleaseState::Verified;
+            release.verified_at.get_or_insert(now);
+        }
+        stood_by
+    }
+
+    /// `id` failed; never serves again unless it is serving now.
+    pub(super) fn fail(&mut self, id: ReleaseId, why: &str) {
+        if let Some(release) = self.get_mut(id) {
+            release.state = ReleaseState::Failed;
+            release.failure.get_or_insert_with(|| why.to_owned());
+        }
+    }
+
+    /// Nothing serves any more.
+    pub(super) fn silence(&mut self) {
+        for id in [self.active.take(), self.fallback.take()].into_iter().flatten() {
+            if let Some(release) = self.get_mut(id) {
+                match release.state {
+                    ReleaseState::Verified | ReleaseState::Live | ReleaseState::Candidate => {
+                        release.state = ReleaseState::Superseded;
+                    }
+                    ReleaseState::Superseded | ReleaseState::Failed => {}
+                }
+            }
+        }
+    }
+
+    /// The release a rollback without a name goes to: the newest restorable one that is older
+    /// than what serves.
+    pub(super) fn before_active(&self) -> Option<ReleaseId> {
+        self.releases
+            .iter()
+            .filter(|r| r.is_restorable() && self.active.is_none_or(|active| r.id < active))
+            .map(|r| r.id)
+            .max()
+    }
+
+    /// Forgets what is beyond `keep` restorable and `keep` other releases, never what serves or
+    /// stands by. The forgotten ones.
+    pub(super) fn prune(&mut self, keep: u32) -> Vec<ReleaseId> {
+        let keep = usize::try_from(keep).unwrap_or(usize::MAX).max(2);
+        let mut ids: Vec<(ReleaseId, bool)> =
+            self.releases.iter().map(|r| (r.id, r.is_restorable())).collect();
+        ids.sort_by(|a, b| b.cmp(a));
+        let mut gone = Vec::new();
+        for restorable in [true, false] {
+            let of_kind = ids.iter().filter(|(_, kind)| *kind == restorable);
+            gone.extend(of_kind.skip(keep).map(|(id, _)| *id).filter(|id| !self.is_wanted(*id)));
+        }
+        self.releases.retain(|r| !gone.contains(&r.id));
+        gone
+    }
+}
+
+/// Ids as the text they are everywhere else.
+pub(super) mod as_text {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+
+    pub(in super::super) fn serialize<T: Display, S: Serializer>(
+        value: &T,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub(in super::super) fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// The same for what may be absent.
+pub(super) mod as_optional_text {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+
+    pub(in super::super) fn serialize<T: Display, S: Serializer>(
+        value: &Option<T>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => serializer.collect_str(value),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(in super::super) fn deserialize<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        Option::<String>::deserialize(deserializer)?
+            .map(|text| text.parse().map_err(D::Error::custom))
+            .transpose()
+    }
+}
+
+/// A release's state by its name.
+mod state_name {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+
+    use crate::model::ReleaseState;
+
+    const ALL: [ReleaseState; 5] = [
+        ReleaseState::Candidate,
+        ReleaseState::Live,
+        ReleaseState::Verified,
+        ReleaseState::Superseded,
+        ReleaseState::Failed,
+    ];
+
+    pub(super) fn serialize<S: Serializer>(
+        state: &ReleaseState,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(state.name())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<ReleaseState, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        ALL.into_iter()
+            .find(|state| state.name() == name)
+            .ok_or_else(|| D::Error::custom(format!("{name:?} is not a release's state")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn launch() -> Launch {
+        Launch {
+            command: vec!["./server".into()],
+            env: BTreeMap::new(),
+            health: "/health".into(),
+            health_timeout: Duration::from_secs(1),
+            drain: Duration::from_secs(1),
+            keep: 2,
+        }
+    }
+
+    fn add(state: &mut State) -> ReleaseId {
+        let id = ReleaseId::generate();
+        let commit = "a".repeat(40).parse().unwrap();
+        state.add(ReleaseRecord::candidate(
+            id,
+            commit,
+            RunId::generate(),
+            launch(),
+            Timestamp::UNIX_EPOCH,
+        ));
+        id
+    }
+
+    fn serve(state: &mut State, verified: bool) -> ReleaseId {
+        let id = add(state);
+        state.switch(id);
+        if verified {
+            state.verify(id, Timestamp::UNIX_EPOCH);
+        }
+        id
+    }
+
+    fn shown(state: &State, id: ReleaseId) -> &'static str {
+        state.get(id).unwrap().state.name()
+    }
+
+    #[test]
+    fn a_verified_release_stands_by_until_the_next_is_verified() {
+        let mut state = State::default();
+        let first = serve(&mut state, true);
+        let second = serve(&mut state, false);
+        assert_eq!((state.active(), state.fallback()), (Some(second), Some(first)));
+        assert_eq!((shown(&state, first), shown(&state, second)), ("verified", "live"));
+        assert_eq!(state.verify(second, Timestamp::UNIX_EPOCH), Some(first));
+        assert_eq!((state.active(), state.fallback()), (Some(second), None));
+        assert_eq!((shown(&state, first), shown(&state, second)), ("superseded", "verified"));
+    }
+
+    #[test]
+    fn an_unverified_release_never_becomes_the_fallback() {
+        let mut state = State::default();
+        let first = serve(&mut state, true);
+        let second = serve(&mut state, false);
+        let third = serve(&mut state, false);
+        assert_eq!((state.active(), state.fallback()), (Some(third), Some(first)));
+        assert_eq!(shown(&state, second), "superseded");
+        assert!(!state.get(second).unwrap().is_restorable());
+    }
+
+    #[test]
+    fn a_restore_goes_back_to_the_fallback() {
+        let mut state = State::default();
+        let first = serve(&mut state, true);
+        let second = serve(&mut state, false);
+        state.fail(second, "smoke");
+        state.switch(first);
+        assert_eq!((state.active(), state.fallback()), (Some(first), None));
+        assert_eq!((shown(&state, first), shown(&state, second)), ("verified", "failed"));
+    }
+
+    #[test]
+    fn a_rollback_goes_to_the_newest_verified_one_before() {
+        let mut state = State::default();
+        assert_eq!(state.before_active(), None);
+        let first = serve(&mut state, true);
+        assert_eq!(state.before_active(), None);
+        let second = serve(&mut state, true);
+        let bad = serve(&mut state, false);
+        state.fail(bad, "smoke");
+        state.switch(second);
+        let third = serve(&mut state, true);
+        assert_eq!(state.before_active(), Some(second));
+        state.switch(second);
+        assert_eq!((state.active(), state.before_active()), (Some(second), Some(first)));
+        assert_eq!(shown(&state, third), "superseded");
+    }
+
+    #[test]
+    fn pruning_spares_what_serves_or_stands_by() {
+        let mut state = State::default();
+        let all: Vec<_> = (0..4).map(|_| serve(&mut state, true)).collect();
+        state.switch(all[0]);
+        let live = serve(&mut state, false);
+        assert_eq!(state.prune(2), vec![all[1]]);
+        assert!(state.get(all[0]).is_some() && state.get(live).is_some());
+    }
+
+    #[test]
+    fn the_record_survives_the_disk_and_others_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(State::load(folder.path()).unwrap().is_none());
+        let mut state = State::default();
+        serve(&mut state, true);
+        add(&mut state);
+        state.save(folder.path()).unwrap();
+        assert_eq!(State::load(folder.path()).unwrap(), Some(state));
+        for (text, expect) in
+            [("{\"version\": 9}", "form 9"), ("{", "not a record"), ("{\"version\":1}", "not a")]
+        {
+            std::fs::write(State::path(folder.path()), text).unwrap();
+            let error = State::load(folder.path()).unwrap_err().to_string();
+            assert!(error.contains(expect), "{error}");
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! The two agents, from their role plans.
+
+use std::path::Path;
+
+use super::Environment;
+use crate::adapters::llm;
+use crate::config::plan::{Provider, RolePlan};
+use crate::engine::driver::Agent;
+use crate::evidence::Redactor;
+use crate::heal::{Author, Reviewer};
+use crate::ports::ModelError;
+
+/// The author and the reviewer, each perhaps with the reason why it cannot be had.
+pub(super) struct Agents {
+    pub(super) author: Agent<Author>,
+    pub(super) reviewer: Agent<Reviewer>,
+    /// Variables that hold their keys: gates do not get to see them.
+    pub(super) key_variables: Vec<String>,
+}
+
+impl Agents {
+    pub(super) fn connect(
+        author: &RolePlan,
+        reviewer: &RolePlan,
+        root: &Path,
+        env: &Environment,
+        redactor: &Redactor,
+    ) -> Self {
+        let lookup = |name: &str| env(name);
+        let connect = |role, plan| llm::connect(role, plan, root, &lookup);
+        Self {
+            author: connect("author", author).map(|m| Author::new(m, author, redactor.clone())),
+            reviewer: connect("reviewer", reviewer)
+                .map(|m| Reviewer::new(m, reviewer, redactor.clone())),
+            key_variables: key_variables([author, reviewer]),
+        }
+    }
+
+    /// Who writes, in words.
+    pub(super) fn author_label(&self) -> String {
+        self.author.as_ref().map_or_else(absent, Author::label)
+    }
+
+    /// Who reviews, in words.
+    pub(super) fn reviewer_label(&self) -> String {
+        self.reviewer.as_ref().map_or_else(absent, Reviewer::label)
+    }
+}
+
+/// Why there is none.
+fn absent(error: &ModelError) -> String {
+    format!("none ({})", error.message)
+}
+
+/// The variables that hold the agents' keys.
+pub(super) fn key_variables(plans: [&RolePlan; 2]) -> Vec<String> {
+    let mut names = vec!["OPENAI_API_KEY".to_owned(), "SYSTEM_ACCESSTOKEN".to_owned()];
+    for plan in plans {
+        match &plan.provider {
+            Provider::OpenAi { api_key_env, .. } => names.push(api_key_env.clone()),
+            Provider::Azure { api_key_env: Some(name), .. } => names.push(name.clone()),
+            Provider::Azure { api_key_env: None, .. } | Provider::Replay { .. } => {}
+        }
+    }
+    names.sort();
+    names.dedup();
+    names
+}

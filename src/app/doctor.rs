@@ -1,0 +1,249 @@
+//! What is missing on this machine, and how to get it.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use super::run::{load_plan, target};
+use super::{Environment, agents::Agents};
+use crate::apply::Workspace;
+use crate::config;
+use crate::config::plan::{Provider, RolePlan, RunPlan};
+use crate::evidence::Redactor;
+
+/// How a check came out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// As it should be.
+    Ok,
+    /// Works, but look at it.
+    Warning,
+    /// Stands in the way.
+    Missing,
+}
+
+/// One line of the doctor's report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// What was looked at.
+    pub what: String,
+    /// How it came out.
+    pub health: Health,
+    /// What was found.
+    pub found: String,
+    /// What to do, when it is not [`Health::Ok`].
+    pub remedy: Option<String>,
+}
+
+impl Check {
+    fn ok(what: &str, found: impl Into<String>) -> Self {
+        Self { what: what.into(), health: Health::Ok, found: found.into(), remedy: None }
+    }
+
+    fn warning(what: &str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            what: what.into(),
+            health: Health::Warning,
+            found: found.into(),
+            remedy: Some(remedy.into()),
+        }
+    }
+
+    fn missing(what: &str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { health: Health::Missing, ..Self::warning(what, found, remedy) }
+    }
+}
+
+/// Looks at everything a run needs. Without an environment: what `heal` needs.
+pub async fn doctor(
+    directory: &Path,
+    environment: Option<&str>,
+    config: Option<&std::path::PathBuf>,
+    env: &Environment,
+) -> Vec<Check> {
+    let mut checks = vec![git(), space(directory)];
+    let workspace = match Workspace::open(directory) {
+        Ok(workspace) => {
+            checks.extend(repository(&workspace));
+            workspace
+        }
+        Err(error) => {
+            let remedy = error.hint().unwrap_or_else(|| "run it inside a git repository".into());
+            checks.push(Check::missing("repository", error.to_string(), remedy));
+            return checks;
+        }
+    };
+    let (author, reviewer) = match environment {
+        None => match config::heal_plan(&|name: &str| env(name)) {
+            Ok(plan) => (plan.author, plan.reviewer),
+            Err(error) => {
+                checks.push(Check::missing("model settings", error.to_string(), "see the text"));
+                return checks;
+            }
+        },
+        Some(name) => match load_plan(&workspace, config, directory, name, None, env) {
+            Ok(plan) => {
+                checks.push(Check::ok("configuration", format!("environment {name}")));
+                checks.extend(plan_checks(&workspace, &plan).await);
+                (plan.author, plan.reviewer)
+            }
+            Err(error) => {
+                let found = crate::engine::advice::chain(&error);
+                let remedy = "greenloop config check shows the place";
+                checks.push(Check::missing("configuration", found, remedy));
+                return checks;
+            }
+        },
+    };
+    let redactor = Redactor::from_env();
+    let agents = Agents::connect(&author, &reviewer, workspace.root(), env, &redactor);
+    for (what, plan, label, failure) in [
+        ("author", &author, agents.author_label(), agents.author.as_ref().err()),
+        ("reviewer", &reviewer, agents.reviewer_label(), agents.reviewer.as_ref().err()),
+    ] {
+        checks.push(match failure {
+            Some(error) => Check::warning(what, error.message.clone(), model_remedy(plan)),
+            None => endpoint(what, plan, label).await,
+        });
+    }
+    checks
+}
+
+fn git() -> Check {
+    match Command::new("git").arg("--version").output() {
+        Ok(output) if output.status.success() => {
+            Check::ok("git", String::from_utf8_lossy(&output.stdout).trim().to_owned())
+        }
+        Ok(_) | Err(_) => Check::warning(
+            "git",
+            "not found; Greenloop brings its own library, gates may need the program",
+            "apt-get install git",
+        ),
+    }
+}
+
+fn space(directory: &Path) -> Check {
+    const ENOUGH: u64 = 1 << 30;
+    match rustix::fs::statvfs(directory) {
+        Ok(stat) => {
+            let free = stat.f_bavail.saturating_mul(stat.f_frsize);
+            let found = format!("{:.1} GiB free", free as f64 / (1u64 << 30) as f64);
+            if free >= ENOUGH {
+                Check::ok("disk", found)
+            } else {
+                Check::warning("disk", found, "make room: builds and logs need some GiB")
+            }
+        }
+        Err(error) => Check::warning("disk", error.to_string(), "check the file system"),
+    }
+}
+
+fn repository(workspace: &Workspace) -> Vec<Check> {
+    let mut checks = Vec::new();
+    match workspace.head() {
+        Ok(head) => checks.push(Check::ok(
+            "repository",
+            format!(
+                "{} at {} ({})",
+                workspace.root().display(),
+                head.commit.short(),
+                head.branch.as_deref().unwrap_or("detached HEAD")
+            ),
+        )),
+        Err(error) => {
+            let remedy = error.hint().unwrap_or_else(|| "make a first commit".into());
+            checks.push(Check::missing("repository", error.to_string(), remedy));
+        }
+    }
+    if let Err(error) = workspace.ensure_clean() {
+        let remedy = error.hint().unwrap_or_else(|| "commit or stash your changes".into());
+        checks.push(Check::missing("work tree", error.to_string(), remedy));
+    }
+    checks.extend(
+        workspace
+            .notices()
+            .into_iter()
+            .map(|notice| Check::warning("repository", notice, "good to know; nothing to do")),
+    );
+    checks
+}
+
+async fn plan_checks(workspace: &Workspace, plan: &RunPlan) -> Vec<Check> {
+    let mut checks = Vec::new();
+    if let Some(script) = &plan.verification.script {
+        let path = workspace.root().join(&script.script);
+        checks.push(if path.is_file() {
+            Check::ok("smoke script", script.script.display().to_string())
+        } else {
+            Check::missing(
+                "smoke script",
+                format!("{} does not exist", script.script.display()),
+                "write it, or remove verification.smoke_tests",
+            )
+        });
+    }
+    let redactor = Redactor::from_env();
+    match target(workspace, plan, &redactor) {
+        Err(error) => checks.push(Check::missing(
+            "target",
+            error.to_string(),
+            "deploy.method: process runs the release as a supervised local process",
+        )),
+        Ok(target) => checks.push(match target.status().await {
+            Ok(status) => {
+                let found = match status.serving {
+                    Some((release, endpoint)) => {
+                        format!("release {} serves at {}", release.id.short(), endpoint.url)
+                    }
+                    None => format!("{}: nothing is deployed yet", target.kind().name()),
+                };
+                Check::ok("target", found)
+            }
+            Err(error) => Check::missing(
+                "target",
+                crate::engine::advice::chain(&error),
+                "greenloop status shows more",
+            ),
+        }),
+    }
+    checks
+}
+
+fn model_remedy(plan: &RolePlan) -> String {
+    match &plan.provider {
+        Provider::OpenAi { api_key_env, .. } => format!(
+            "export {api_key_env}=…, and OPENAI_BASE_URL for a compatible server; without a \
+             model Greenloop still runs and deploys, but heals nothing"
+        ),
+        Provider::Azure { api_key_env, .. } => format!(
+            "export {}=…, or sign in with az login",
+            api_key_env.as_deref().unwrap_or("AZURE_OPENAI_API_KEY")
+        ),
+        Provider::Replay { path } => format!("check the recording at {}", path.display()),
+    }
+}
+
+/// Whether somebody listens at the model's address. No request that costs anything is made.
+async fn endpoint(what: &str, plan: &RolePlan, label: String) -> Check {
+    let base = match &plan.provider {
+        Provider::OpenAi { base_url, .. } => base_url,
+        Provider::Azure { endpoint, .. } => endpoint,
+        Provider::Replay { .. } => return Check::ok(what, label),
+    };
+    let client = match reqwest::Client::builder().timeout(Duration::from_secs(5)).build() {
+        Ok(client) => client,
+        Err(error) => return Check::warning(what, error.to_string(), "check the proxy settings"),
+    };
+    // Any answer will do: that somebody speaks HTTP there is all that can be known for free.
+    match client.get(base).send().await {
+        Ok(_answer) => Check::ok(what, format!("{label}, reachable")),
+        Err(error) => Check::warning(
+            what,
+            format!(
+                "{label} cannot be reached: {}",
+                crate::engine::advice::chain(&error.without_url())
+            ),
+            "check the address, the network and HTTPS_PROXY",
+        ),
+    }
+}

@@ -1,0 +1,81 @@
+//! The composition root: the only place that names concrete adapters and puts the parts
+//! together. It decides nothing about the loop itself.
+
+mod agents;
+pub mod demo;
+mod doctor;
+mod folder;
+mod heal;
+mod logging;
+mod release;
+mod run;
+mod session;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+pub use doctor::{Check, Health, doctor};
+pub use folder::{audit_log, runs_folder};
+pub use heal::{HealRequest, heal};
+pub use release::{ReleaseRequest, roll_back, status};
+pub use run::{RunRequest, describe, run};
+
+use crate::apply::WorkspaceError;
+use crate::audit::AuditError;
+use crate::config::ConfigError;
+use crate::engine::claim::ClaimError;
+use crate::engine::driver::DriveError;
+use crate::engine::recover::RecoverError;
+use crate::policy::PolicyError;
+use crate::ports::TargetError;
+
+/// Environment variables by name.
+pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+/// Why something could not be started or ended.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The configuration.
+    #[error("the configuration cannot be used")]
+    Config(#[source] Box<ConfigError>),
+    /// The repository.
+    #[error(transparent)]
+    Workspace(#[from] WorkspaceError),
+    /// The environment or the work tree is held.
+    #[error(transparent)]
+    Claim(#[from] ClaimError),
+    /// An earlier run.
+    #[error(transparent)]
+    Recover(#[from] RecoverError),
+    /// Something this version cannot do.
+    #[error("{what}")]
+    Unsupported { what: String, hint: String },
+    /// The policy's settings.
+    #[error("the policy cannot be used")]
+    Policy(#[from] PolicyError),
+    /// No run of that id.
+    #[error("there is no run {run}")]
+    NoSuchRun { run: String },
+    /// The loop.
+    #[error(transparent)]
+    Drive(#[from] DriveError),
+    /// A folder of Greenloop's own.
+    #[error("failed to use {}", .path.display())]
+    Folder {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    /// The audit log.
+    #[error("the audit log failed")]
+    Audit(#[from] AuditError),
+    /// The target.
+    #[error("the target failed")]
+    Target(#[from] TargetError),
+}
+
+impl From<ConfigError> for AppError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(Box::new(error))
+    }
+}

@@ -1,0 +1,229 @@
+//! What is deployed, and going back to an earlier release.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use tokio_util::sync::CancellationToken;
+
+use super::run::{load_plan, parallelism, target};
+use super::session::{Purpose, Session};
+use super::{AppError, Environment};
+use crate::apply::Workspace;
+use crate::engine::approval::Approval;
+use crate::engine::driver::{Assembly, Deliverable, Delivery, WorkTreeAtEnd};
+use crate::engine::machine::{Course, Mode};
+use crate::engine::passed::PassedBefore;
+use crate::evidence::Redactor;
+use crate::model::{Invocation, Release, ReleaseId, RunHeader, RunSummary, Stage, Task, Usage};
+use crate::policy::Policy;
+use crate::ports::{ModelError, ModelErrorKind, TargetStatus};
+use crate::report::Boxed;
+
+/// Which environment, and for a rollback which release.
+pub struct ReleaseRequest {
+    /// Where the command was given.
+    pub directory: PathBuf,
+    /// The environment.
+    pub environment: String,
+    /// The configuration.
+    pub config: Option<PathBuf>,
+    /// The release to go back to; the verified one before the one that serves when `None`.
+    pub release: Option<ReleaseId>,
+    /// Go back to the release this many places down the history that `status` shows.
+    pub revision: Option<usize>,
+    /// Environment variables.
+    pub env: Environment,
+    /// How the command was written.
+    pub invocation: Invocation,
+}
+
+/// What is deployed, for a person and as JSON.
+pub async fn status(request: &ReleaseRequest) -> Result<(String, serde_json::Value), AppError> {
+    let workspace = Workspace::open(&request.directory)?;
+    let plan = plan_of(&workspace, request)?;
+    let target = target(&workspace, &plan, &Redactor::from_env())?;
+    let status = target.status().await?;
+    let head = workspace.head()?;
+    Ok((
+        status_text(&request.environment, &status, head.commit.as_str()),
+        status_json(&request.environment, &status),
+    ))
+}
+
+fn plan_of(
+    workspace: &Workspace,
+    request: &ReleaseRequest,
+) -> Result<crate::config::plan::RunPlan, AppError> {
+    load_plan(
+        workspace,
+        request.config.as_ref(),
+        &request.directory,
+        &request.environment,
+        None,
+        &request.env,
+    )
+}
+
+fn release_line(release: &Release) -> String {
+    let verified = match release.verified_at {
+        Some(at) => format!("verified {}", at.strftime("%Y-%m-%d %H:%M:%SZ")),
+        None => "never verified".to_owned(),
+    };
+    format!(
+        "{}  {}  commit {}  run {}  {}",
+        release.id,
+        release.state.name(),
+        release.commit.short(),
+        release.run.short(),
+        verified
+    )
+}
+
+fn status_text(environment: &str, status: &TargetStatus, head: &str) -> String {
+    let mut text = String::new();
+    match &status.serving {
+        None => {
+            let _infallible = writeln!(text, "{environment}: nothing is deployed");
+        }
+        Some((release, endpoint)) => {
+            let _infallible = writeln!(text, "{environment}: serving at {}", endpoint.url);
+            let _infallible = writeln!(text, "  {}", release_line(release));
+            let since = if release.commit.as_str() == head {
+                "this is the commit at hand".to_owned()
+            } else {
+                format!("git log {}..HEAD shows what changed since", release.commit.short())
+            };
+            let _infallible = writeln!(text, "  {since}");
+        }
+    }
+    for note in &status.notes {
+        let _infallible = writeln!(text, "  {note}");
+    }
+    let serving = status.serving.as_ref().map(|(release, _)| release.id);
+    let earlier: Vec<&Release> = status.releases.iter().filter(|r| Some(r.id) != serving).collect();
+    if !earlier.is_empty() {
+        let _infallible = writeln!(text, "earlier releases, newest first:");
+        for (i, release) in earlier.iter().enumerate() {
+            let _infallible = writeln!(text, "  {:>2}  {}", i + 1, release_line(release));
+        }
+    }
+    text
+}
+
+fn release_json(release: &Release) -> serde_json::Value {
+    serde_json::json!({
+        "id": release.id.to_string(),
+        "state": release.state.name(),
+        "commit": release.commit.as_str(),
+        "run": release.run.to_string(),
+        "created_at": release.created_at.to_string(),
+        "verified_at": release.verified_at.map(|at| at.to_string()),
+    })
+}
+
+fn status_json(environment: &str, status: &TargetStatus) -> serde_json::Value {
+    serde_json::json!({
+        "environment": environment,
+        "serving": status.serving.as_ref().map(|(release, endpoint)| {
+            serde_json::json!({"url": endpoint.url, "release": release_json(release)})
+        }),
+        "releases": status.releases.iter().map(release_json).collect::<Vec<_>>(),
+        "notes": status.notes,
+    })
+}
+
+/// Lets an earlier release serve again, smoke-tested like any other.
+pub async fn roll_back(
+    request: ReleaseRequest,
+    reporters: Vec<Boxed>,
+    cancel: CancellationToken,
+) -> Result<RunSummary, AppError> {
+    let workspace = Workspace::open(&request.directory)?;
+    let plan = plan_of(&workspace, &request)?;
+    let redactor = Redactor::from_env();
+    let target = target(&workspace, &plan, &redactor)?;
+    let release = match (request.release, request.revision) {
+        (Some(release), _) => Some(release),
+        (None, None) => None,
+        (None, Some(revision)) => Some(nth_earlier(target.as_ref(), revision).await?),
+    };
+    let title = format!("roll back {}", plan.environment.name);
+    let purpose = Purpose {
+        title: title.clone(),
+        environment: Some(&plan.environment.name),
+        writes: false,
+        resume: None,
+    };
+    let session = Session::open(&workspace, purpose, Some(target.as_ref()), &redactor).await?;
+    let course = Course {
+        stages: vec![Stage::Rollout, Stage::Smoke],
+        limits: plan.limits.clone(),
+        mode: Mode::RollBack,
+        approve_rollout: false,
+        tree: workspace.tree_id(&session.base)?,
+    };
+    let header = RunHeader {
+        run: session.run,
+        task: Task::RollBack,
+        title,
+        environment: Some(plan.environment.name.clone()),
+        commit: session.base.clone(),
+        commit_subject: workspace.subject(&session.base)?,
+        target: Some(plan.deploy.target),
+        author: "nobody: a rollback is not healed".to_owned(),
+        reviewer: "nobody".to_owned(),
+        limits: plan.limits.clone(),
+        repository: workspace.root().to_owned(),
+        invocation: request.invocation,
+        folder: session.folder.clone(),
+    };
+    let nobody = || {
+        Err(ModelError {
+            model: "none".to_owned(),
+            kind: ModelErrorKind::NotConfigured,
+            message: "a rollback asks no model".to_owned(),
+            usage: Usage::default(),
+            source: None,
+        })
+    };
+    let assembly = Assembly {
+        header,
+        course,
+        gates: Vec::new(),
+        hidden_env: Vec::new(),
+        delivery: Some(Delivery {
+            target: Some(target),
+            wait: plan.deploy.wait_timeout,
+            verification: plan.verification,
+            url: plan.environment.url,
+            what: Deliverable::Earlier(release),
+        }),
+        author: nobody().map(|never: std::convert::Infallible| match never {}),
+        reviewer: nobody().map(|never: std::convert::Infallible| match never {}),
+        policy: Policy::new(&plan.policy)?,
+        policy_plan: plan.policy,
+        approval: Approval::Nobody,
+        passed_before: PassedBefore::load(&workspace.git_dir().join("greenloop/passed.json")),
+        workspace,
+        redactor,
+        at_end: WorkTreeAtEnd::Keep,
+        parallelism: parallelism(),
+    };
+    session.drive(assembly, reporters, cancel).await
+}
+
+async fn nth_earlier(
+    target: &dyn crate::ports::Target,
+    revision: usize,
+) -> Result<ReleaseId, AppError> {
+    let status = target.status().await?;
+    let serving = status.serving.as_ref().map(|(release, _)| release.id);
+    let earlier: Vec<ReleaseId> =
+        status.releases.iter().map(|r| r.id).filter(|id| Some(*id) != serving).collect();
+    revision.checked_sub(1).and_then(|i| earlier.get(i)).copied().ok_or_else(|| {
+        AppError::Unsupported {
+            what: format!("there is no earlier release number {revision}"),
+            hint: "greenloop status lists the earlier releases with their numbers".to_owned(),
+        }
+    })
+}

@@ -1,0 +1,262 @@
+//! One run of one environment.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::agents::{Agents, key_variables};
+use super::session::{Purpose, Session};
+use super::{AppError, Environment, logging};
+use crate::adapters::process::ProcessTarget;
+use crate::apply::Workspace;
+use crate::config::plan::RunPlan;
+use crate::config::{self, Overrides};
+use crate::engine::approval::Approval;
+use crate::engine::driver::{Assembly, Deliverable, Delivery, WorkTreeAtEnd};
+use crate::engine::machine::{Course, Mode};
+use crate::engine::passed::PassedBefore;
+use crate::evidence::Redactor;
+use crate::model::{Invocation, RepoPath, RunHeader, RunId, RunSummary, Stage, TargetKind, Task};
+use crate::policy::Policy;
+use crate::ports::Target;
+use crate::report::Boxed;
+
+/// What is to be run.
+pub struct RunRequest {
+    /// Where the command was given.
+    pub directory: PathBuf,
+    /// The environment, as the configuration names it.
+    pub environment: String,
+    /// The configuration; `config.yaml` at the repository's root when it is `None`.
+    pub config: Option<PathBuf>,
+    /// Overrides the configuration's.
+    pub max_iterations: Option<u32>,
+    /// Smoke tests only.
+    pub verify_only: bool,
+    /// The run to go on with.
+    pub resume: Option<RunId>,
+    /// Log in detail.
+    pub debug: bool,
+    /// How a person's decision is had.
+    pub approval: Approval,
+    /// Environment variables.
+    pub env: Environment,
+    /// How the command was written.
+    pub invocation: Invocation,
+    /// Take the model from the environment, whatever the configuration says.
+    pub live_roles: bool,
+}
+
+/// Where the configuration lies for a command given in `directory`.
+pub(super) fn config_path(
+    workspace: &Workspace,
+    given: Option<&PathBuf>,
+    directory: &Path,
+) -> PathBuf {
+    given.map_or_else(|| workspace.root().join("config.yaml"), |path| directory.join(path))
+}
+
+pub(super) fn load_plan(
+    workspace: &Workspace,
+    request_config: Option<&PathBuf>,
+    directory: &Path,
+    environment: &str,
+    max_iterations: Option<u32>,
+    env: &Environment,
+) -> Result<RunPlan, AppError> {
+    let path = config_path(workspace, request_config, directory);
+    let config = config::load(&path)?;
+    let inside = path.strip_prefix(workspace.root()).ok();
+    let config_path =
+        inside.and_then(|relative| RepoPath::new(relative.as_os_str().as_encoded_bytes()).ok());
+    let overrides = Overrides { max_iterations, config_path };
+    Ok(config.plan(environment, &overrides, &|name: &str| env(name))?)
+}
+
+/// The target that the plan asks for.
+///
+/// # Errors
+/// [`AppError::Unsupported`] for a target that this version does not have.
+pub(super) fn target(
+    workspace: &Workspace,
+    plan: &RunPlan,
+    redactor: &Redactor,
+) -> Result<Arc<dyn Target>, AppError> {
+    match (plan.deploy.target, &plan.deploy.process) {
+        (TargetKind::Process, Some(process)) => {
+            let state = workspace
+                .git_dir()
+                .join("greenloop")
+                .join("targets")
+                .join(plan.environment.name.as_str());
+            let exe = std::env::current_exe()
+                .map_err(|source| AppError::Folder { path: "greenloop".into(), source })?;
+            Ok(Arc::new(
+                ProcessTarget::new(
+                    state,
+                    process,
+                    &plan.environment.url,
+                    &plan.verification.health,
+                    redactor.clone(),
+                    exe,
+                )
+                .withhold(
+                    key_variables([&plan.author, &plan.reviewer]).into_iter().map(Into::into),
+                ),
+            ))
+        }
+        (kind, _) => Err(AppError::Unsupported {
+            what: format!("this version cannot deploy to the {} target yet", kind.name()),
+            hint: format!(
+                "deploy.method: process runs the release as a supervised local process; \
+                 `greenloop verify --environment {}` works with any target",
+                plan.environment.name
+            ),
+        }),
+    }
+}
+
+/// Says what a run would do, and does nothing.
+pub fn describe(request: &RunRequest) -> Result<String, AppError> {
+    let workspace = Workspace::open(&request.directory)?;
+    let plan = load_plan(
+        &workspace,
+        request.config.as_ref(),
+        &request.directory,
+        &request.environment,
+        request.max_iterations,
+        &request.env,
+    )?;
+    let head = workspace.head()?;
+    let mut text = String::new();
+    let mut line = |label: &str, value: String| {
+        let _infallible = writeln!(text, "{label:<12} {value}");
+    };
+    line("environment", plan.environment.name.to_string());
+    line("commit", format!("{} {}", head.commit.short(), head.subject));
+    for gate in &plan.gates {
+        let kind = if gate.required { "required" } else { "advisory" };
+        let needs = match gate.needs.as_slice() {
+            [] => String::new(),
+            needs => format!(", after {}", needs.join(", ")),
+        };
+        line("gate", format!("{} ({kind}{needs}): {}", gate.name, gate.command));
+    }
+    line("rollout", format!("{} target at {}", plan.deploy.target.name(), plan.environment.url));
+    line("health", plan.verification.health.endpoint.clone());
+    if let Some(script) = &plan.verification.script {
+        line("script", script.script.display().to_string());
+    }
+    for flow in &plan.verification.flows {
+        line("flow", format!("{} ({} steps)", flow.name, flow.steps.len()));
+    }
+    line("limits", format!("{} iterations", plan.limits.max_iterations));
+    let approval =
+        if plan.environment.require_approval { "a person must approve" } else { "none needed" };
+    line("approval", approval.to_owned());
+    text.push_str("\nNothing was run (--dry-run).\n");
+    Ok(text)
+}
+
+/// Runs an environment to its end.
+pub async fn run(
+    request: RunRequest,
+    reporters: Vec<Boxed>,
+    cancel: CancellationToken,
+) -> Result<RunSummary, AppError> {
+    let workspace = Workspace::open(&request.directory)?;
+    let mut plan = load_plan(
+        &workspace,
+        request.config.as_ref(),
+        &request.directory,
+        &request.environment,
+        request.max_iterations,
+        &request.env,
+    )?;
+    logging::start(&plan.logging, workspace.root(), request.debug);
+    let redactor = Redactor::from_env();
+    let target = match target(&workspace, &plan, &redactor) {
+        Ok(target) => Some(target),
+        // Smoke tests need only an address.
+        Err(AppError::Unsupported { .. }) if request.verify_only => None,
+        Err(error) => return Err(error),
+    };
+    if request.live_roles {
+        let live = config::heal_plan(&|name: &str| (request.env)(name))?;
+        (plan.author, plan.reviewer) = (live.author, live.reviewer);
+    }
+    let agents =
+        Agents::connect(&plan.author, &plan.reviewer, workspace.root(), &request.env, &redactor);
+    let verb = if request.verify_only { "verify" } else { "deploy to" };
+    let title = format!("{verb} {}", plan.environment.name);
+    let purpose = Purpose {
+        title: title.clone(),
+        environment: Some(&plan.environment.name),
+        writes: !request.verify_only,
+        resume: request.resume,
+    };
+    let session = Session::open(&workspace, purpose, target.as_deref(), &redactor).await?;
+    let stages = if request.verify_only {
+        vec![Stage::Smoke]
+    } else {
+        let gates = (!plan.gates.is_empty()).then_some(Stage::Gates);
+        gates.into_iter().chain([Stage::Rollout, Stage::Smoke]).collect()
+    };
+    let course = Course {
+        stages,
+        limits: plan.limits.clone(),
+        mode: if request.verify_only { Mode::Verify } else { Mode::Heal },
+        approve_rollout: plan.environment.require_approval,
+        tree: workspace.tree_id(&session.base)?,
+    };
+    let header = RunHeader {
+        run: session.run,
+        task: if request.verify_only { Task::Verify } else { Task::Deploy },
+        title,
+        environment: Some(plan.environment.name.clone()),
+        commit: session.base.clone(),
+        commit_subject: workspace.subject(&session.base)?,
+        target: Some(plan.deploy.target),
+        author: agents.author_label(),
+        reviewer: agents.reviewer_label(),
+        limits: plan.limits.clone(),
+        repository: workspace.root().to_owned(),
+        invocation: request.invocation,
+        folder: session.folder.clone(),
+    };
+    let mut reporters = reporters;
+    if let Some(path) = plan.metrics.as_ref().filter(|_| !request.verify_only) {
+        reporters.push(crate::report::metrics(workspace.root().join(path)));
+    }
+    let assembly = Assembly {
+        header,
+        course,
+        gates: plan.gates,
+        hidden_env: agents.key_variables,
+        delivery: Some(Delivery {
+            target,
+            wait: plan.deploy.wait_timeout,
+            verification: plan.verification,
+            url: plan.environment.url,
+            what: Deliverable::New,
+        }),
+        author: agents.author,
+        reviewer: agents.reviewer,
+        policy: Policy::new(&plan.policy)?,
+        policy_plan: plan.policy,
+        approval: request.approval,
+        passed_before: PassedBefore::load(&workspace.git_dir().join("greenloop/passed.json")),
+        workspace,
+        redactor,
+        at_end: WorkTreeAtEnd::Restore,
+        parallelism: parallelism(),
+    };
+    session.drive(assembly, reporters, cancel).await
+}
+
+/// As many gates at the same time as there are cores.
+pub(super) fn parallelism() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

@@ -1,0 +1,94 @@
+//! Reading and verifying, a line at a time.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read};
+use std::path::Path;
+
+use super::error::{AuditError, AuditErrorKind, Fault, FaultKind};
+use super::record::{self, GENESIS, Record};
+use super::{MAX_LINE, RUN_FINISHED};
+
+/// What a verified log is known to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verified {
+    /// Whole records.
+    pub records: u64,
+    /// The last whole record's hash.
+    pub head: String,
+    /// Whether a torn line follows it: the process died, or the file was cut, within a record.
+    pub torn: bool,
+    /// Whether the last record is [`RUN_FINISHED`] and nothing follows it. Where it is not, the
+    /// run did not end, or whole records were cut off: the chain cannot tell the two apart.
+    pub complete: bool,
+}
+
+/// Where the whole records end, and what follows them.
+pub(super) struct Scan {
+    pub(super) verified: Verified,
+    /// Offset after the last whole record.
+    pub(super) end: u64,
+}
+
+/// Walks the chain and hands each record to `each`.
+pub(super) fn scan(input: impl Read, mut each: impl FnMut(Record)) -> Result<Scan, Fault> {
+    let mut input = BufReader::with_capacity(64 << 10, input);
+    let mut line = Vec::new();
+    let (mut seq, mut end, mut torn) = (0, 0, false);
+    let (mut prev, mut run, mut finished) = (GENESIS.to_owned(), None, false);
+    loop {
+        let fault = |what| Fault { line: seq + 1, seq, what };
+        line.clear();
+        let limit = MAX_LINE as u64 + 1;
+        input
+            .by_ref()
+            .take(limit)
+            .read_until(b'\n', &mut line)
+            .map_err(|error| fault(FaultKind::Unreadable(error.kind())))?;
+        if line.is_empty() {
+            break;
+        }
+        let length = line.len() as u64;
+        if line.pop() != Some(b'\n') {
+            if length == limit {
+                return Err(fault(FaultKind::TooLong));
+            }
+            torn = true;
+            break;
+        }
+        let record = record::parse(&line, seq, &prev, run).map_err(fault)?;
+        prev.clone_from(&record.hash);
+        run = Some(record.run);
+        finished = record.event == RUN_FINISHED;
+        end += length;
+        seq += 1;
+        each(record);
+    }
+    let verified = Verified { records: seq, head: prev, torn, complete: finished && !torn };
+    Ok(Scan { verified, end })
+}
+
+fn open(path: &Path) -> Result<File, AuditError> {
+    File::open(path).map_err(|source| {
+        AuditError::new(path, AuditErrorKind::Io { doing: "open the audit log", source })
+    })
+}
+
+/// All whole records, verified. A torn last line is left out (and left alone).
+pub fn read(path: &Path) -> Result<Vec<Record>, AuditError> {
+    let mut records = Vec::new();
+    scan(open(path)?, |record| records.push(record))
+        .map_err(|fault| AuditError::new(path, fault))?;
+    Ok(records)
+}
+
+/// Proves the chain, holding one record in memory at a time. A log without a whole record is a
+/// fault of record 0.
+pub fn verify(path: &Path) -> Result<Verified, Fault> {
+    let unreadable =
+        |error: io::Error| Fault { line: 1, seq: 0, what: FaultKind::Unreadable(error.kind()) };
+    let scan = scan(File::open(path).map_err(unreadable)?, drop)?;
+    if scan.verified.records == 0 {
+        return Err(Fault { line: 1, seq: 0, what: FaultKind::Empty });
+    }
+    Ok(scan.verified)
+}

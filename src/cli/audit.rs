@@ -1,0 +1,242 @@
+//! `greenloop audit`.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::{Subcommand, ValueEnum};
+
+use super::error::{CommandError, Exit};
+use super::{output, terminal};
+use crate::app::{audit_log, runs_folder};
+use crate::engine::replay::{ReplayError, replay_file};
+use crate::{apply, audit, report};
+
+/// What to do with audit logs.
+#[derive(Debug, Subcommand)]
+pub(super) enum AuditCommand {
+    /// List the runs, newest first
+    List {
+        /// One JSON object a run
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print a run's records
+    Show {
+        /// The run's id, or the end of it (greenloop audit list)
+        run: String,
+        /// One JSON object a record
+        #[arg(long)]
+        json: bool,
+    },
+    /// Prove that a run's log, or every run's, is whole and unchanged
+    Verify {
+        /// The run's id, or the end of it; every run when it is left out
+        run: Option<String>,
+    },
+    /// Feed a run's records through the loop's state machine and report any divergence
+    Replay {
+        /// The run's id, or the end of it (greenloop audit list)
+        run: String,
+    },
+    /// Print a run's report
+    Report {
+        /// The run's id, or the end of it (greenloop audit list)
+        run: String,
+        /// The form
+        #[arg(long, value_enum, default_value_t = Format::Md)]
+        format: Format,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    Md,
+    Html,
+    Json,
+}
+
+pub(super) fn audit(command: AuditCommand) -> Result<Exit, CommandError> {
+    let root = root()?;
+    match command {
+        AuditCommand::List { json } => list(&root, json),
+        AuditCommand::Show { run, json } => show(&audit_log(&root, &run)?, json),
+        AuditCommand::Verify { run } => verify(&root, run.as_deref()),
+        AuditCommand::Replay { run } => replay(&audit_log(&root, &run)?),
+        AuditCommand::Report { run, format } => {
+            let log = audit_log(&root, &run)?;
+            let format = match format {
+                Format::Md => report::Format::Markdown,
+                Format::Html => report::Format::Html,
+                Format::Json => report::Format::Json,
+            };
+            let events = log.with_file_name(report::EVENTS_FILE);
+            let rendered = report::read_events(&events)
+                .map_err(|e| CommandError::usage("the run's events cannot be read").because(e))
+                .and_then(|events| {
+                    report::render(format, &events).map_err(|e| {
+                        CommandError::infrastructure("the report cannot be made").because(e)
+                    })
+                })?;
+            let text = String::from_utf8_lossy(&rendered);
+            output::print(&text)?;
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+fn root() -> Result<PathBuf, CommandError> {
+    let here = terminal::current_directory()?;
+    Ok(apply::work_tree_root(&here).unwrap_or(here))
+}
+
+fn list(root: &std::path::Path, json: bool) -> Result<Exit, CommandError> {
+    let listings = audit::list(&runs_folder(root));
+    let mut text = String::new();
+    for run in &listings {
+        let started = run
+            .started
+            .map_or_else(|| "?".to_owned(), |t| t.strftime("%Y-%m-%d %H:%M:%SZ").to_string());
+        let title = run.title.as_deref().unwrap_or("?");
+        let outcome = run.outcome.as_deref().unwrap_or("no end: under way, or it died");
+        if json {
+            let value = serde_json::json!({
+                "run": run.run.to_string(), "started": started, "title": title, "outcome": run.outcome,
+                "records": run.records, "complete": run.complete,
+                "broken": run.broken.as_ref().map(ToString::to_string),
+            });
+            let _infallible = writeln!(text, "{value}");
+        } else {
+            let broken = run.broken.as_ref().map_or_else(String::new, |b| format!("  BROKEN: {b}"));
+            let _infallible =
+                writeln!(text, "{}  {started}  {outcome:<16}  {title}{broken}", run.run);
+        }
+    }
+    if listings.is_empty() && !json {
+        text.push_str("no runs yet in logs/runs\n");
+    }
+    output::print(&report::safe_text::safe(&text))?;
+    Ok(Exit::Ok)
+}
+
+fn show(log: &std::path::Path, json: bool) -> Result<Exit, CommandError> {
+    let records = audit::read(log)
+        .map_err(|e| CommandError::person("the audit log cannot be read").because(e))?;
+    let mut text = String::new();
+    for record in &records {
+        if json {
+            let value = serde_json::json!({
+                "seq": record.seq, "wall": record.wall.to_string(), "mono_ms": record.mono_ms,
+                "actor": actor(&record.actor), "event": record.event, "data": record.data,
+                "h": record.hash,
+            });
+            let _infallible = writeln!(text, "{value}");
+        } else {
+            let seconds = record.mono_ms as f64 / 1000.0;
+            let _infallible = writeln!(
+                text,
+                "{:>4}  {seconds:>8.3}s  {:<22}  {:<18}  {}",
+                record.seq,
+                actor(&record.actor),
+                record.event,
+                brief(&record.data)
+            );
+        }
+    }
+    output::print(&report::safe_text::safe(&text))?;
+    Ok(Exit::Ok)
+}
+
+fn actor(actor: &audit::Actor) -> String {
+    match actor {
+        audit::Actor::Machine => "greenloop".to_owned(),
+        audit::Actor::Author(name) => format!("author {name}"),
+        audit::Actor::Reviewer(name) => format!("reviewer {name}"),
+        audit::Actor::Human(name) => format!("person {name}"),
+    }
+}
+
+/// A record's data on one line, long texts cut.
+fn brief(data: &serde_json::Value) -> String {
+    const LONGEST: usize = 160;
+    let mut text = data.to_string();
+    if text.chars().count() > LONGEST {
+        text = text.chars().take(LONGEST).chain(['…']).collect();
+    }
+    text
+}
+
+fn verify(root: &std::path::Path, run: Option<&str>) -> Result<Exit, CommandError> {
+    let logs: Vec<PathBuf> = match run {
+        Some(run) => vec![audit_log(root, run)?],
+        None => {
+            let listings = audit::list(&runs_folder(root));
+            listings.iter().map(|l| l.folder.join(audit::FILE_NAME)).collect()
+        }
+    };
+    let mut text = String::new();
+    let mut exit = Exit::Ok;
+    for log in &logs {
+        let name = log
+            .parent()
+            .and_then(|folder| folder.file_name())
+            .map_or_else(String::new, |name| name.display().to_string());
+        match audit::verify(log) {
+            Ok(verified) => {
+                let end = match (verified.torn, verified.complete) {
+                    (true, _) => ", its last line is torn (a run that died, or is writing)",
+                    (false, true) => ", complete",
+                    (false, false) => ", without an end (under way, or it died)",
+                };
+                let _infallible = writeln!(
+                    text,
+                    "ok      {name}  {} records{end}, head {}",
+                    verified.records, verified.head
+                );
+            }
+            Err(fault) => {
+                exit = Exit::NeedsPerson;
+                let _infallible = writeln!(text, "BROKEN  {name}  {fault}");
+            }
+        }
+    }
+    if logs.is_empty() {
+        text.push_str("no runs yet in logs/runs\n");
+    }
+    output::print(&text)?;
+    Ok(exit)
+}
+
+fn replay(log: &std::path::Path) -> Result<Exit, CommandError> {
+    let replayed = match replay_file(log) {
+        Ok(replayed) => replayed,
+        Err(ReplayError::Unborn) => {
+            output::print("0 inputs replayed; the run died before it began\nno divergence\n")?;
+            return Ok(Exit::Ok);
+        }
+        Err(error) => {
+            return Err(CommandError::person("the run cannot be replayed").because(error));
+        }
+    };
+    let mut text = format!("{} inputs replayed", replayed.inputs);
+    match (replayed.state.stop_reason(), &replayed.pending) {
+        (Some(reason), _) => {
+            let _infallible = writeln!(text, "; the run ends: {reason}");
+        }
+        (None, Some(pending)) => {
+            let _infallible = writeln!(text, "; it was about to: {pending}");
+        }
+        (None, None) => text.push('\n'),
+    }
+    for divergence in &replayed.divergences {
+        let _infallible = writeln!(
+            text,
+            "record {} diverges\n  the machine decides: {}\n  the log says:        {}",
+            divergence.seq, divergence.expected, divergence.recorded
+        );
+    }
+    if replayed.divergences.is_empty() {
+        text.push_str("no divergence\n");
+    }
+    output::print(&report::safe_text::safe(&text))?;
+    Ok(if replayed.divergences.is_empty() { Exit::Ok } else { Exit::NeedsPerson })
+}

@@ -1,0 +1,77 @@
+//! `greenloop config`.
+
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+
+use super::error::{CommandError, Exit};
+use super::{output, terminal};
+use crate::apply;
+use crate::config::{self, Overrides};
+
+/// What to do with the configuration.
+#[derive(Debug, Subcommand)]
+pub(super) enum ConfigCommand {
+    /// Validate the file and every environment in it
+    Check {
+        /// The file [default: config.yaml at the repository's root]
+        #[arg(short, long, value_name = "FILE", env = "GREENLOOP_CONFIG", hide_env_values = true)]
+        config: Option<PathBuf>,
+    },
+    /// Print its JSON Schema
+    Schema,
+    /// Print what it means for one environment, defaults filled
+    Show {
+        /// The environment
+        #[arg(short, long, value_name = "ENV")]
+        environment: String,
+        /// The file [default: config.yaml at the repository's root]
+        #[arg(short, long, value_name = "FILE", env = "GREENLOOP_CONFIG", hide_env_values = true)]
+        config: Option<PathBuf>,
+    },
+}
+
+pub(super) fn config(command: ConfigCommand) -> Result<Exit, CommandError> {
+    let env = terminal::environment();
+    let lookup = |name: &str| env(name);
+    match command {
+        ConfigCommand::Schema => output::print_json(&config::schema())?,
+        ConfigCommand::Check { config } => {
+            let path = path(config)?;
+            let loaded = config::load(&path)?;
+            let mut names = Vec::new();
+            for name in loaded.environments() {
+                let plan = loaded.plan(name.as_str(), &Overrides::default(), &lookup)?;
+                crate::policy::Policy::new(&plan.policy)
+                    .map_err(|e| CommandError::usage("the policy cannot be used").because(e))?;
+                names.push(name.to_string());
+            }
+            output::print(&format!(
+                "{} is valid; environments: {}\n",
+                shown(&path),
+                names.join(", ")
+            ))?;
+        }
+        ConfigCommand::Show { environment, config } => {
+            let loaded = config::load(&path(config)?)?;
+            let plan = loaded.plan(&environment, &Overrides::default(), &lookup)?;
+            let yaml = config::to_yaml(&plan).map_err(|e| {
+                CommandError::infrastructure("the plan cannot be printed").because(e)
+            })?;
+            output::print(&yaml)?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn path(given: Option<PathBuf>) -> Result<PathBuf, CommandError> {
+    if let Some(path) = given {
+        return Ok(path);
+    }
+    let here = terminal::current_directory()?;
+    Ok(apply::work_tree_root(&here).unwrap_or(here).join("config.yaml"))
+}
+
+fn shown(path: &Path) -> String {
+    path.file_name().map_or_else(|| path.display().to_string(), |n| n.display().to_string())
+}

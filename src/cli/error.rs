@@ -1,0 +1,267 @@
+//! Every error of every layer becomes a [`CommandError`] here: one line, its causes, hints, and
+//! an exit code.
+
+use std::error::Error;
+use std::io::{IsTerminal as _, Write as _};
+use std::process::ExitCode;
+
+use crate::app::AppError;
+use crate::apply::WorkspaceError;
+use crate::config::ConfigError;
+use crate::engine::claim::ClaimError;
+use crate::engine::recover::RecoverError;
+use crate::model::{FailureClass, NoPatchClass, RunSummary, Stage, StopReason};
+
+/// What the process exits with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Verified, healed, or the command did what it was asked to.
+    Ok,
+    /// Stopped; a person is needed.
+    NeedsPerson,
+    /// Usage or configuration.
+    Usage,
+    /// Engine, registry, cluster, model, disk.
+    Infrastructure,
+    /// The deployment failed and the last good release serves again.
+    Restored,
+    /// Another run holds the environment.
+    Held,
+    /// Cancelled.
+    Cancelled,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Ok => 0,
+            Exit::NeedsPerson => 1,
+            Exit::Usage => 2,
+            Exit::Infrastructure => 3,
+            Exit::Restored => 4,
+            Exit::Held => 5,
+            Exit::Cancelled => 130,
+        })
+    }
+}
+
+/// The exit code of a run that ended like this.
+pub(super) fn exit_of(summary: &RunSummary) -> Exit {
+    let deployment_failed =
+        summary.failure.as_ref().is_some_and(|f| matches!(f.stage, Stage::Rollout | Stage::Smoke));
+    match &summary.stop {
+        StopReason::Verified => Exit::Ok,
+        StopReason::Cancelled | StopReason::Abandoned => Exit::Cancelled,
+        // Nothing was switched: what is out of order is the machine, not the release.
+        StopReason::NotHealable {
+            class: FailureClass::Infrastructure | FailureClass::Auth | FailureClass::Quota,
+            stage: Stage::Rollout,
+        } => Exit::Infrastructure,
+        _ if summary.restored && deployment_failed => Exit::Restored,
+        StopReason::NotHealable { class, .. } => match class {
+            FailureClass::Infrastructure | FailureClass::Auth | FailureClass::Quota => {
+                Exit::Infrastructure
+            }
+            FailureClass::Code
+            | FailureClass::Config
+            | FailureClass::Flaky
+            | FailureClass::Timeout
+            | FailureClass::Unknown => Exit::NeedsPerson,
+        },
+        // Nothing was reached that could have passed or not.
+        StopReason::NoHealing { .. }
+            if summary
+                .failure
+                .as_ref()
+                .is_some_and(|f| f.class == FailureClass::Infrastructure) =>
+        {
+            Exit::Infrastructure
+        }
+        StopReason::NoPatch { class, .. } => match class {
+            NoPatchClass::Infrastructure => Exit::Infrastructure,
+            NoPatchClass::Flaky | NoPatchClass::NeedsHuman => Exit::NeedsPerson,
+        },
+        StopReason::ModelUnavailable { .. } | StopReason::Internal { .. } => Exit::Infrastructure,
+        StopReason::NoModel { .. } => Exit::Usage,
+        StopReason::MaxIterations { .. }
+        | StopReason::NoProgress { .. }
+        | StopReason::RepeatedTree { .. }
+        | StopReason::Budget { .. }
+        | StopReason::NeedsHuman { .. }
+        | StopReason::NoHealing { .. } => Exit::NeedsPerson,
+    }
+}
+
+/// An error as a person sees it.
+#[derive(Debug)]
+pub struct CommandError {
+    exit: Exit,
+    message: String,
+    cause: Option<Box<dyn Error + Send + Sync>>,
+    diagnostic: Option<Box<ConfigError>>,
+    hints: Vec<String>,
+}
+
+impl CommandError {
+    fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into(), cause: None, diagnostic: None, hints: Vec::new() }
+    }
+
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    pub(super) fn infrastructure(message: impl Into<String>) -> Self {
+        Self::new(Exit::Infrastructure, message)
+    }
+
+    pub(super) fn person(message: impl Into<String>) -> Self {
+        Self::new(Exit::NeedsPerson, message)
+    }
+
+    pub(super) fn because(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// Prints it on stderr and returns the exit code.
+    pub(super) fn report(self) -> Exit {
+        let redactor = crate::evidence::Redactor::from_env();
+        let mut text = String::new();
+        match &self.diagnostic {
+            Some(error) => text.push_str(&config_report(error)),
+            None => {
+                text.push_str("error: ");
+                text.push_str(&self.message);
+                if let Some(cause) = &self.cause {
+                    text.push_str(": ");
+                    text.push_str(&crate::engine::advice::chain(cause.as_ref()));
+                }
+                text.push('\n');
+            }
+        }
+        for hint in &self.hints {
+            text.push_str("  hint: ");
+            text.push_str(hint);
+            text.push('\n');
+        }
+        let safe = crate::report::safe_text::safe(&redactor.redact(&text));
+        let _closed_pipe = anstream::stderr().write_all(safe.as_bytes());
+        self.exit
+    }
+}
+
+/// Every mistake of a configuration with its place, one below the other.
+fn config_report(error: &ConfigError) -> String {
+    let handler = miette::GraphicalReportHandler::new_themed(theme()).with_width(100);
+    let mut text = String::new();
+    for problem in error.each() {
+        // Writing into a string cannot fail.
+        let _infallible = handler.render_report(&mut text, &problem);
+    }
+    if error.problems().len() > 1 {
+        text.push_str(&format!("{error}\n"));
+    }
+    text
+}
+
+fn theme() -> miette::GraphicalTheme {
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if std::io::stderr().is_terminal() && !plain {
+        miette::GraphicalTheme::unicode()
+    } else {
+        miette::GraphicalTheme::unicode_nocolor()
+    }
+}
+
+impl From<ConfigError> for CommandError {
+    fn from(error: ConfigError) -> Self {
+        let message = error.to_string();
+        let mut own = Self::usage(message);
+        own.diagnostic = Some(Box::new(error));
+        own
+    }
+}
+
+impl From<WorkspaceError> for CommandError {
+    fn from(error: WorkspaceError) -> Self {
+        let hint = error.hint();
+        let exit = if error.is_usage() { Exit::Usage } else { Exit::Infrastructure };
+        let own = Self { cause: error_cause(&error), ..Self::new(exit, error.to_string()) };
+        match hint {
+            Some(hint) => own.hint(hint),
+            None => own,
+        }
+    }
+}
+
+fn error_cause(error: &dyn Error) -> Option<Box<dyn Error + Send + Sync>> {
+    error.source().map(|source| crate::engine::advice::chain(source).into())
+}
+
+impl From<ClaimError> for CommandError {
+    fn from(error: ClaimError) -> Self {
+        match &error {
+            ClaimError::Held { .. } => Self::new(Exit::Held, error.to_string())
+                .hint("wait for it to end, or cancel it with Ctrl-C where it runs"),
+            ClaimError::Io { .. } => {
+                let cause = error_cause(&error);
+                Self { cause, ..Self::infrastructure(error.to_string()) }
+                    .hint("the git folder holds the state of runs: it has to be writable")
+            }
+        }
+    }
+}
+
+impl From<RecoverError> for CommandError {
+    fn from(error: RecoverError) -> Self {
+        let message = format!("an earlier run cannot be taken over: {error}");
+        let cause = error_cause(&error);
+        match error {
+            RecoverError::Foreign => Self { cause, ..Self::person(message) }
+                .hint("git status shows them; commit or stash what is yours")
+                .hint("git checkout -- FILE puts a file back as it was"),
+            RecoverError::Ended(_) | RecoverError::Another { .. } => {
+                Self::usage(message).hint("greenloop audit list shows the runs")
+            }
+            RecoverError::Audit(_)
+            | RecoverError::Replay(_)
+            | RecoverError::Workspace(_)
+            | RecoverError::Target(_)
+            | RecoverError::Base(_)
+            | RecoverError::Folder(_) => Self { cause, ..Self::infrastructure(message) },
+        }
+    }
+}
+
+impl From<AppError> for CommandError {
+    fn from(error: AppError) -> Self {
+        match error {
+            AppError::Config(error) => (*error).into(),
+            AppError::Workspace(error) => error.into(),
+            AppError::Claim(error) => error.into(),
+            AppError::Recover(error) => error.into(),
+            AppError::Unsupported { what, hint } => Self::usage(what).hint(hint),
+            AppError::Policy(_) => Self::usage(error.to_string()).because_source(&error),
+            AppError::NoSuchRun { .. } => {
+                Self::usage(error.to_string()).hint("greenloop audit list shows the runs")
+            }
+            AppError::Drive(_)
+            | AppError::Folder { .. }
+            | AppError::Audit(_)
+            | AppError::Target(_) => Self::infrastructure(error.to_string()).because_source(&error),
+        }
+    }
+}
+
+impl CommandError {
+    fn because_source(mut self, error: &dyn Error) -> Self {
+        self.cause = error_cause(error);
+        self
+    }
+}

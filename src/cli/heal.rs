@@ -1,0 +1,115 @@
+//! `greenloop heal`.
+
+use std::ffi::OsString;
+
+use clap::Args;
+
+use super::error::{CommandError, Exit, exit_of};
+use super::output::{self, OutputChoice};
+use super::{block_on, terminal};
+use crate::app::{self, HealRequest};
+use crate::engine::driver::WorkTreeAtEnd;
+use crate::model::{Invocation, shell_word};
+
+/// What to heal.
+#[derive(Debug, Args)]
+pub(super) struct HealArgs {
+    /// Stop after this many iterations
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    max_iterations: u32,
+    /// Leave the fix in the work tree (the default)
+    #[arg(long, conflicts_with = "branch")]
+    apply: bool,
+    /// Leave the fix only as commits on the branch greenloop/<run>; the work tree stays as it is
+    #[arg(long)]
+    branch: bool,
+    /// Stop the command when it has run for this many seconds
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    timeout: Option<u64>,
+    /// How to tell what happens
+    #[arg(short, long, value_enum, default_value_t = OutputChoice::Auto)]
+    output: OutputChoice,
+    /// Log in detail what Greenloop itself does (to logs/orchestrator_<date>.log)
+    #[arg(long)]
+    debug: bool,
+    /// Answer yes wherever the policy wants a person; never overrides what it forbids
+    #[arg(short, long)]
+    yes: bool,
+    /// The command that fails, after `--`
+    #[arg(required = true, last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+pub(super) fn heal(args: HealArgs) -> Result<Exit, CommandError> {
+    let HealArgs { max_iterations, apply: _, branch, timeout, output, debug, yes, command } = args;
+    let command_line = shell_line(&command)?;
+    let mut arguments = "heal".to_owned();
+    if branch {
+        arguments.push_str(" --branch");
+    }
+    if let Some(seconds) = timeout {
+        arguments.push_str(&format!(" --timeout {seconds}"));
+    }
+    let invocation = Invocation {
+        program: terminal::program(),
+        git: "git".to_owned(),
+        arguments,
+        tail: match command.as_slice() {
+            [_] => format!(" -- {}", shell_word(&command_line)),
+            _ => format!(" -- {command_line}"),
+        },
+        options: String::new(),
+    };
+    let request = HealRequest {
+        directory: terminal::current_directory()?,
+        command: command_line,
+        max_iterations,
+        timeout: timeout.map(std::time::Duration::from_secs),
+        at_end: if branch { WorkTreeAtEnd::Restore } else { WorkTreeAtEnd::Keep },
+        debug,
+        approval: terminal::approval(yes),
+        env: terminal::environment(),
+        invocation,
+    };
+    let summary = block_on(async {
+        let cancel = terminal::cancel_on_signals();
+        app::heal(request, output::reporters(output), cancel).await
+    })??;
+    Ok(exit_of(&summary))
+}
+
+/// One argument is a shell line (`heal -- 'make && make test'`); several are a command whose
+/// arguments are quoted, so that the shell sees just what was given.
+fn shell_line(command: &[OsString]) -> Result<String, CommandError> {
+    let texts = command
+        .iter()
+        .map(|part| {
+            part.to_str().ok_or_else(|| {
+                CommandError::usage(format!("the command is not UTF-8: {}", part.display()))
+                    .hint("put it into a script and heal the script")
+            })
+        })
+        .collect::<Result<Vec<&str>, _>>()?;
+    Ok(match texts.as_slice() {
+        [line] => (*line).to_owned(),
+        words => words.iter().map(|word| shell_word(word)).collect::<Vec<_>>().join(" "),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_words_reach_the_shell_as_they_are() {
+        for (words, expect) in [
+            (vec!["cargo", "test"], "cargo test"),
+            (vec!["make && make test"], "make && make test"),
+            (vec!["sh", "-c", "exit 3"], "sh -c 'exit 3'"),
+            (vec!["echo", "it's", ""], r"echo 'it'\''s' ''"),
+        ] {
+            let words: Vec<OsString> = words.into_iter().map(Into::into).collect();
+            assert_eq!(shell_line(&words).unwrap(), expect);
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The command line: arguments in, exit code out.
+//!
+//! One file a command. Only here do errors become hints and exit codes ([`error`]), and only
+//! here are the environment, the terminal and the current directory looked at.
+
+mod audit;
+mod config;
+mod demo;
+mod doctor;
+mod error;
+mod explain;
+mod heal;
+mod output;
+mod patch;
+mod policy;
+mod release;
+mod run;
+mod supervise;
+mod terminal;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+pub use error::{CommandError, Exit};
+
+/// A self-healing deploy loop: from a commit to a verified deployment, repairing what stands in
+/// the way.
+#[derive(Debug, Parser)]
+#[command(
+    name = "greenloop",
+    version,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    after_help = "\
+`greenloop --environment ENV` is the same as `greenloop run --environment ENV`.
+
+Exit codes:
+  0    verified (or healed)
+  1    stopped, a person is needed
+  2    usage or configuration
+  3    infrastructure: engine, registry, cluster or model unreachable
+  4    the deployment failed and the last good release was restored
+  5    another run holds the environment
+  130  cancelled"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: run::RunArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Take the commit at hand to a verified deployment, healing what fails
+    Run(run::RunArgs),
+    /// Repair one failing command in a git repository, no configuration needed
+    Heal(heal::HealArgs),
+    /// Run the smoke tests against what is deployed
+    Verify(run::VerifyArgs),
+    /// Let an earlier verified release serve again
+    Rollback(release::RollbackArgs),
+    /// Say what is deployed, since when, verified or not
+    Status(release::StatusArgs),
+    /// Read, verify, replay and report the audit logs of runs
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
+    /// Print what matters in a build log
+    Explain(explain::ExplainArgs),
+    /// Apply a diff or a model's answer to the work tree, all or nothing
+    #[command(subcommand)]
+    Patch(patch::PatchCommand),
+    /// Judge a patch by the policy, or explain one of its rules
+    #[command(subcommand)]
+    Policy(policy::PolicyCommand),
+    /// Check, show or describe the configuration
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Say what is missing on this machine, and how to get it
+    Doctor(doctor::DoctorArgs),
+    /// Run the whole loop on a small broken service: no account, no network
+    Demo(demo::DemoArgs),
+    /// Keep a release of the process target running (started by a rollout)
+    #[command(hide = true)]
+    Supervise(supervise::SuperviseArgs),
+}
+
+/// Parses `arguments`, does what they ask for and returns the exit code.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _closed_pipe = error.print();
+            return if error.use_stderr() { Exit::Usage.into() } else { Exit::Ok.into() };
+        }
+    };
+    match dispatch(cli) {
+        Ok(exit) => exit.into(),
+        Err(error) => error.report().into(),
+    }
+}
+
+fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
+    let Cli { command, run } = cli;
+    let Some(command) = command else {
+        if run.is_empty() {
+            let _closed_pipe = Cli::command().print_help();
+            return Ok(Exit::Usage);
+        }
+        return run::run(run);
+    };
+    match command {
+        Command::Run(args) => run::run(args),
+        Command::Heal(args) => heal::heal(args),
+        Command::Verify(args) => run::verify(args),
+        Command::Rollback(args) => release::rollback(args),
+        Command::Status(args) => release::status(args),
+        Command::Audit(command) => audit::audit(command),
+        Command::Explain(args) => explain::explain(args),
+        Command::Patch(command) => patch::patch(command),
+        Command::Policy(command) => policy::policy(command),
+        Command::Config(command) => config::config(command),
+        Command::Doctor(args) => doctor::doctor(args),
+        Command::Demo(args) => demo::demo(args),
+        Command::Supervise(args) => supervise::supervise(args),
+    }
+}
+
+/// A runtime for the commands that wait for something.
+fn block_on<T>(future: impl Future<Output = T>) -> Result<T, CommandError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| {
+            CommandError::infrastructure("failed to start the async runtime").because(e)
+        })?;
+    let result = runtime.block_on(future);
+    // A terminal read that nobody answers must not keep the program.
+    runtime.shutdown_background();
+    Ok(result)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn describe(command: &mut clap::Command, page: &mut String) {
+        let title = command.get_bin_name().unwrap_or(command.get_name()).to_owned();
+        let help = command.render_long_help().to_string();
+        let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+        page.push_str(&format!("\n## {title}\n\n```text\n{}\n```\n", lines.join("\n").trim_end()));
+        for sub in command.get_subcommands_mut().filter(|sub| !sub.is_hide_set()) {
+            describe(sub, page);
+        }
+    }
+
+    /// `GREENLOOP_UPDATE=1 cargo test --lib cli::` writes it anew.
+    #[test]
+    fn the_reference_says_what_the_help_says() {
+        let mut command = Cli::command().term_width(100);
+        command.build();
+        let mut page = String::from(
+            "# Command line\n\nMade from the help texts; `just generate` writes it anew.\n",
+        );
+        describe(&mut command, &mut page);
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/cli.md");
+        if std::env::var_os("GREENLOOP_UPDATE").is_some() {
+            std::fs::write(path, &page).unwrap();
+        }
+        let written = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(written == page, "docs/cli.md is out of date: just generate");
+    }
+}

@@ -1,0 +1,131 @@
+//! `greenloop patch`: the tolerant, all-or-nothing ladder on the work tree.
+
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+
+use super::error::{CommandError, Exit};
+use super::{output, terminal};
+use crate::apply;
+use crate::model::{FileContent, RepoPath};
+use crate::patch::{Answer, ParsedPatch, Refusal, ResolveOptions, Tree, parse_answer, resolve};
+
+/// What to do with a patch.
+#[derive(Debug, Subcommand)]
+pub(super) enum PatchCommand {
+    /// Say whether it would apply, and print the canonical diff
+    Check {
+        /// A diff or a model's answer; `-` reads standard input
+        file: PathBuf,
+    },
+    /// Apply it to the work tree: all of it or nothing
+    Apply {
+        /// A diff or a model's answer; `-` reads standard input
+        file: PathBuf,
+    },
+}
+
+/// The files as they stand in the folder: the repository's work tree, or any folder.
+pub(super) struct WorkTree {
+    root: PathBuf,
+}
+
+impl WorkTree {
+    /// The work tree around `directory`; `directory` itself outside a repository.
+    pub(super) fn open(directory: &Path) -> Result<Self, CommandError> {
+        let root = apply::work_tree_root(directory).unwrap_or_else(|| directory.to_owned());
+        Ok(Self { root })
+    }
+
+    /// `config.yaml`, when there is one.
+    pub(super) fn default_config(&self) -> Option<PathBuf> {
+        Some(self.root.join("config.yaml")).filter(|path| path.is_file())
+    }
+
+    /// A path relative to the root, when it lies inside.
+    pub(super) fn relative(&self, path: &Path) -> Option<RepoPath> {
+        let inside = path.strip_prefix(&self.root).ok()?;
+        RepoPath::new(inside.as_os_str().as_encoded_bytes()).ok()
+    }
+}
+
+impl Tree for WorkTree {
+    fn read(&self, path: &RepoPath) -> io::Result<Option<FileContent>> {
+        apply::read_work_tree(&self.root, path)
+    }
+
+    fn files(&self) -> io::Result<Vec<RepoPath>> {
+        apply::list_work_tree(&self.root)
+    }
+}
+
+pub(super) fn patch(command: PatchCommand) -> Result<Exit, CommandError> {
+    let (file, write) = match command {
+        PatchCommand::Check { file } => (file, false),
+        PatchCommand::Apply { file } => (file, true),
+    };
+    let tree = WorkTree::open(&terminal::current_directory()?)?;
+    let parsed = match read(&file, &tree)? {
+        Ok(parsed) => parsed,
+        Err(refusal) => return refused(&refusal),
+    };
+    let mut stderr = anstream::stderr();
+    for leniency in parsed.leniencies() {
+        let leniency = crate::report::safe_text::safe(leniency);
+        let _closed_pipe = writeln!(stderr, "forgiven: {leniency}");
+    }
+    if write {
+        apply::write_work_tree(&tree.root, parsed.changes())?;
+        for change in parsed.changes() {
+            let what = match (&change.before, &change.after) {
+                (None, _) => "added",
+                (_, None) => "deleted",
+                (Some(_), Some(_)) if change.moved_from.is_some() => "moved",
+                (Some(_), Some(_)) => "changed",
+            };
+            output::print(&format!("{what} {}\n", change.path))?;
+        }
+    } else {
+        // Bytes, not text: a patch may touch files in any encoding.
+        let mut stdout = io::stdout().lock();
+        let _closed_pipe = stdout.write_all(&parsed.to_unified_diff());
+    }
+    Ok(Exit::Ok)
+}
+
+/// Reads a diff or an answer and resolves it against the tree.
+pub(super) fn read(
+    file: &Path,
+    tree: &WorkTree,
+) -> Result<Result<ParsedPatch, Refusal>, CommandError> {
+    let mut bytes = Vec::new();
+    let read = if file.as_os_str() == "-" {
+        io::stdin().read_to_end(&mut bytes)
+    } else {
+        std::fs::File::open(file).and_then(|mut f| f.read_to_end(&mut bytes))
+    };
+    read.map_err(|error| {
+        CommandError::usage(format!("failed to read {}", file.display())).because(error)
+    })?;
+    let text = String::from_utf8_lossy(&bytes);
+    let edits = match parse_answer(&text) {
+        Ok(Answer::Edits(edits)) => edits,
+        Ok(Answer::NoPatch(no_patch)) => {
+            return Err(CommandError::person(format!(
+                "the answer says that no patch is right ({}): {}",
+                no_patch.class.name(),
+                no_patch.reason
+            )));
+        }
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    Ok(resolve(&edits, tree, &ResolveOptions::new([&tree.root])))
+}
+
+/// Tells a refusal: exit 1, with the text that teaches.
+pub(super) fn refused(refusal: &Refusal) -> Result<Exit, CommandError> {
+    let text = crate::report::safe_text::safe(&refusal.to_string());
+    let _closed_pipe = writeln!(anstream::stderr(), "refused, nothing was changed\n{text}");
+    Ok(Exit::NeedsPerson)
+}

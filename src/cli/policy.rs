@@ -1,0 +1,128 @@
+//! `greenloop policy`.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+
+use super::error::{CommandError, Exit};
+use super::patch::{self, WorkTree};
+use super::{output, terminal};
+use crate::config::plan::PolicyPlan;
+use crate::config::{self, Overrides};
+use crate::model::Decision;
+use crate::policy::Policy;
+
+/// What to ask the policy.
+#[derive(Debug, Subcommand)]
+pub(super) enum PolicyCommand {
+    /// Judge a diff or a model's answer against the work tree; exit 0 allow, 1 otherwise
+    Check {
+        /// The diff or answer; `-` reads standard input
+        #[arg(long, value_name = "FILE")]
+        patch: PathBuf,
+        /// The configuration file [default: config.yaml at the repository's root, if there is one]
+        #[arg(short, long, value_name = "FILE", env = "GREENLOOP_CONFIG", hide_env_values = true)]
+        config: Option<PathBuf>,
+    },
+    /// Say what a rule is for and how to live with it; without a rule, list them
+    Explain {
+        /// The rule's name, such as never_delete
+        rule: Option<String>,
+    },
+}
+
+pub(super) fn policy(command: PolicyCommand) -> Result<Exit, CommandError> {
+    match command {
+        PolicyCommand::Check { patch, config } => check(patch, config),
+        PolicyCommand::Explain { rule } => explain(rule),
+    }
+}
+
+fn check(file: PathBuf, config: Option<PathBuf>) -> Result<Exit, CommandError> {
+    let tree = WorkTree::open(&terminal::current_directory()?)?;
+    let parsed = match patch::read(&file, &tree)? {
+        Ok(parsed) => parsed,
+        Err(refusal) => return patch::refused(&refusal),
+    };
+    let plan = match config.or_else(|| tree.default_config()) {
+        Some(path) => configured(&path, &tree)?,
+        None => config::heal_plan(&|_: &str| None)?.policy,
+    };
+    let policy = Policy::new(&plan)
+        .map_err(|e| CommandError::usage("the policy cannot be used").because(e))?;
+    let evaluation = policy.evaluate(parsed.changes());
+    let mut text = String::new();
+    for m in evaluation.matches() {
+        let place = match (&m.path, m.line) {
+            (Some(path), Some(line)) => format!("{path}:{line}"),
+            (Some(path), None) => path.to_string(),
+            (None, _) => "patch".to_owned(),
+        };
+        let _infallible =
+            writeln!(text, "{:<11}  {:<22}  {place}: {}", m.decision.name(), m.rule, m.detail);
+    }
+    let decision = evaluation.decision();
+    let _infallible = writeln!(text, "{}", decision.name());
+    output::print(&crate::report::safe_text::safe(&text))?;
+    Ok(match decision {
+        Decision::Allow => Exit::Ok,
+        Decision::NeedsHuman | Decision::Forbid => Exit::NeedsPerson,
+    })
+}
+
+/// The policy is the same for every environment, but for who must confirm: a patch by itself
+/// belongs to none.
+fn configured(path: &Path, tree: &WorkTree) -> Result<PolicyPlan, CommandError> {
+    let config = config::load(path)?;
+    let overrides = Overrides { config_path: tree.relative(path), ..Overrides::default() };
+    let first = config.environments().first().map(|name| name.as_str().to_owned());
+    let plan = config.plan(&first.unwrap_or_default(), &overrides, &|_: &str| None)?;
+    Ok(PolicyPlan { confirm_every_patch: false, ..plan.policy })
+}
+
+fn explain(rule: Option<String>) -> Result<Exit, CommandError> {
+    let Some(name) = rule else {
+        let mut text = String::new();
+        for rule in Policy::rules() {
+            let _infallible =
+                writeln!(text, "{:<24} {:<11}  {}", rule.id, rule.decision.name(), rule.what);
+        }
+        output::print(&text)?;
+        return Ok(Exit::Ok);
+    };
+    let Some(rule) = Policy::explain(&name) else {
+        let nearest = Policy::rules()
+            .iter()
+            .max_by(|a, b| {
+                strsim::jaro_winkler(a.id, &name).total_cmp(&strsim::jaro_winkler(b.id, &name))
+            })
+            .map_or("never_delete", |rule| rule.id);
+        return Err(CommandError::usage(format!("there is no rule {name:?}"))
+            .hint(format!("did you mean {nearest}? greenloop policy explain lists all")));
+    };
+    let mut text = format!(
+        "{} ({})\n\n{}\n\nWhy: {}\n\nWhat to do: {}\n",
+        rule.id,
+        rule.decision.name(),
+        rule.what,
+        rule.why,
+        rule.way_out
+    );
+    if !rule.examples.is_empty() {
+        text.push_str("\nExamples:\n");
+        for example in rule.examples {
+            let what = match (example.before, example.after) {
+                (None, Some(after)) => format!("new: {after}"),
+                (Some(before), None) => format!("deleted, was: {before}"),
+                (Some(before), Some(after)) => format!("{before} → {after}"),
+                (None, None) => continue,
+            };
+            let verdict = if example.matches { "matches" } else { "does not match" };
+            let _infallible =
+                writeln!(text, "  {verdict:<15} {}  {}", example.path, what.replace('\n', "⏎"));
+        }
+    }
+    output::print(&text)?;
+    Ok(Exit::Ok)
+}

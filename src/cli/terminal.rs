@@ -1,0 +1,121 @@
+//! The terminal, the environment and the signals of this process.
+
+use std::io::{IsTerminal, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::error::CommandError;
+use crate::app::Environment;
+use crate::engine::approval::Approval;
+use crate::model::{Invocation, shell_word};
+
+/// The folder the command was given in.
+pub(super) fn current_directory() -> Result<PathBuf, CommandError> {
+    std::env::current_dir()
+        .map_err(|error| CommandError::usage("the current directory is gone").because(error))
+}
+
+/// This process's environment variables, as the layers below are given them.
+pub(super) fn environment() -> Environment {
+    Arc::new(|name| std::env::var(name).ok())
+}
+
+/// How a person's decision is had: beforehand, on the terminal, or not at all.
+pub(super) fn approval(yes: bool) -> Approval {
+    let who = who();
+    if yes {
+        return Approval::Beforehand { who: format!("{who} (--yes)") };
+    }
+    let pipeline = std::env::var_os("TF_BUILD").is_some() || std::env::var_os("CI").is_some();
+    if pipeline || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        return Approval::Nobody;
+    }
+    Approval::Ask { who, asker: Arc::new(ask) }
+}
+
+/// How this program is called from here: by its name where a shell finds it by that.
+pub(super) fn program() -> String {
+    const NAME: &str = "greenloop";
+    let Ok(own) = std::env::current_exe() else { return NAME.to_owned() };
+    let found = std::env::var_os("PATH").and_then(|path| {
+        std::env::split_paths(&path).map(|folder| folder.join(NAME)).find(|file| file.is_file())
+    });
+    if found.is_some_and(|file| file.canonicalize().is_ok_and(|file| file == own)) {
+        return NAME.to_owned();
+    }
+    let here = std::env::current_dir().ok();
+    let shown = here
+        .and_then(|here| own.strip_prefix(here).ok().map(|below| Path::new(".").join(below)))
+        .unwrap_or(own);
+    shell_word(&shown.to_string_lossy())
+}
+
+/// The command line of a command of one environment, to be given again.
+pub(super) fn invocation(
+    command: &str,
+    environment: &str,
+    config: Option<&PathBuf>,
+    flags: &str,
+) -> Invocation {
+    // What the variable says needs no option.
+    let variable = std::env::var_os("GREENLOOP_CONFIG").map(PathBuf::from);
+    let named = config.filter(|path| Some(*path) != variable.as_ref());
+    let options = named.map_or_else(String::new, |path| {
+        format!(" --config {}", shell_word(&path.to_string_lossy()))
+    });
+    let environment = shell_word(environment);
+    Invocation {
+        program: program(),
+        git: "git".to_owned(),
+        arguments: format!("{command}--environment {environment}{options}{flags}"),
+        tail: String::new(),
+        options,
+    }
+}
+
+fn who() -> String {
+    ["BUILD_REQUESTEDFOR", "SUDO_USER", "USER", "LOGNAME"]
+        .into_iter()
+        .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()))
+        .unwrap_or_else(|| "the person at the terminal".to_owned())
+}
+
+fn ask(request: &str) -> Option<bool> {
+    let mut stderr = std::io::stderr().lock();
+    let safe = crate::report::safe_text::safe(request);
+    write!(stderr, "\n? {safe}\n  [y/N] ").ok()?;
+    stderr.flush().ok()?;
+    drop(stderr);
+    let mut answer = String::new();
+    let read = std::io::stdin().read_line(&mut answer).ok()?;
+    (read > 0).then(|| matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+/// A token that is cancelled by Ctrl-C or SIGTERM. A second Ctrl-C does nothing more: what is
+/// under way by then is a restore.
+pub(super) fn cancel_on_signals() -> CancellationToken {
+    let token = CancellationToken::new();
+    let cancelled = token.clone();
+    tokio::spawn(async move {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)) = (
+            signal(SignalKind::interrupt()),
+            signal(SignalKind::terminate()),
+            signal(SignalKind::hangup()),
+        ) else {
+            tracing::warn!("signals cannot be caught: Ctrl-C will end the program at once");
+            return;
+        };
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
+        }
+        cancelled.cancel();
+        // The streams stay registered, so that later signals do not end the program.
+        std::future::pending::<()>().await;
+    });
+    token
+}

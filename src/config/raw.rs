@@ -1,0 +1,403 @@
+//! What the file says, key for key. The JSON Schema is derived from these types, and
+//! [`shape`](super::shape) holds every file to that schema before it is read into them, so the
+//! doc comments here are what an editor shows and the ranges are what an error names.
+//!
+//! Nothing here fills a default or judges a value; [`resolve`](super::resolve) does.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// Configuration of Greenloop. Secrets never stand in this file: they come from the
+/// environment, by the name that `api_key_env` gives.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "Greenloop configuration")]
+pub(super) struct RawConfig {
+    /// The environments, by name: what `--environment` chooses from.
+    pub(super) environments: BTreeMap<String, RawEnvironment>,
+    /// The container image; needed where the image stage runs.
+    pub(super) build: Option<RawBuild>,
+    /// Commands that must pass before anything is deployed. Independent gates run at the same
+    /// time.
+    pub(super) quality_gates: Option<Vec<RawGate>>,
+    /// Where and how a release is started. An environment's own `deploy` is merged over it, key
+    /// by key.
+    pub(super) deploy: Option<RawDeploy>,
+    /// How a release is verified once it runs.
+    pub(super) verification: Option<RawVerification>,
+    /// The two models. When it is left out, `OPENAI_BASE_URL`, `OPENAI_API_KEY` and
+    /// `GREENLOOP_MODEL` are enough.
+    pub(super) agents: Option<RawAgents>,
+    /// What ends a run that does not end by itself, and what a patch may do.
+    pub(super) safety: Option<RawSafety>,
+    /// The program's own log.
+    pub(super) logging: Option<RawLogging>,
+    /// The history of deployments.
+    pub(super) metrics: Option<RawMetrics>,
+}
+
+/// One environment.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawEnvironment {
+    /// The Kubernetes namespace.
+    pub(super) namespace: Option<String>,
+    /// Base URL: what smoke tests call. For the process target, the address that Greenloop's
+    /// front listener binds.
+    pub(super) url: String,
+    /// Path of the health check, `/health` when it is left out. Templates in `verification`
+    /// reach it as `{{ env.health_endpoint }}`.
+    pub(super) health_endpoint: Option<String>,
+    /// Whether a person must approve each patch and the deployment. False when it is left out.
+    pub(super) require_approval: Option<bool>,
+    /// What differs from the top-level `deploy` in this environment.
+    pub(super) deploy: Option<RawDeploy>,
+}
+
+/// The container image.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawBuild {
+    /// Host of the registry, without a scheme: `fleetproductionacr.azurecr.io`.
+    pub(super) registry: String,
+    /// Repository within the registry: `fleet-frontend`.
+    pub(super) image_name: String,
+    /// Relative to the repository's root; `Dockerfile` when it is left out.
+    pub(super) dockerfile_path: Option<String>,
+    /// Relative to the repository's root; the root itself when it is left out.
+    pub(super) context_path: Option<String>,
+}
+
+/// One quality gate.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawGate {
+    /// Unique among the gates.
+    pub(super) name: String,
+    /// Run by `sh -c`. Not a template: `{{ … }}` reaches the shell as it is.
+    pub(super) command: String,
+    /// Whether its failure stops the deployment (true, the default) or only warns.
+    pub(super) required: Option<bool>,
+    /// The gate's whole process group is killed after this. No limit when it is left out.
+    pub(super) timeout: Option<RawDuration>,
+    /// Environment variables, added to the inherited ones.
+    pub(super) env: Option<BTreeMap<String, String>>,
+    /// Relative to the repository's root; the root itself when it is left out.
+    pub(super) working_directory: Option<String>,
+    /// Names of gates that must pass first.
+    pub(super) needs: Option<Vec<String>>,
+}
+
+/// A length of time.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum RawDuration {
+    /// Seconds: `30` or `0.5`.
+    Seconds(f64),
+    /// With units: `500ms`, `30s`, `5m`, `1h30m`.
+    Text(String),
+}
+
+/// Where and how a release is started.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawDeploy {
+    /// Which target.
+    pub(super) method: Option<RawMethod>,
+    /// The file or folder of Kubernetes manifests, relative to the repository's root. May use
+    /// `{{ env.… }}`.
+    pub(super) manifest_path: Option<String>,
+    /// How long a rollout may take: 60 seconds for a process, 300 elsewhere, when it is left
+    /// out.
+    pub(super) wait_timeout: Option<RawDuration>,
+    /// Settings of the process target.
+    pub(super) process: Option<RawProcess>,
+}
+
+/// The target a release runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawMethod {
+    /// A supervised local process.
+    Process,
+    /// A container on a Docker Engine.
+    Docker,
+    /// Workloads in a Kubernetes cluster.
+    Kubernetes,
+    /// The same as `kubernetes`.
+    Kubectl,
+}
+
+/// Settings of the process target.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawProcess {
+    /// Program and arguments, run inside the release's folder; a text is split as a shell would
+    /// split it. Greenloop picks a free loopback port, passes it as `PORT`, and puts it in the
+    /// place of `{{ port }}`.
+    pub(super) command: Option<RawCommand>,
+    /// Files and folders, relative to the repository's root, copied into the release's folder
+    /// under their own names.
+    pub(super) artifacts: Option<Vec<String>>,
+    /// Environment variables, added to the inherited ones.
+    pub(super) env: Option<BTreeMap<String, String>>,
+    /// How long the old process may take to finish its requests after the switch; 5 seconds
+    /// when it is left out.
+    pub(super) drain_timeout: Option<RawDuration>,
+    /// How many releases are kept for a rollback, the serving one included; 3 when it is left
+    /// out.
+    #[schemars(range(min = 2, max = 100))]
+    pub(super) keep_releases: Option<u32>,
+}
+
+/// A program with its arguments.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum RawCommand {
+    /// Split at white space, quotes kept together: `node server.js --name "a b"`.
+    Line(String),
+    /// One item an argument: `[node, server.js]`.
+    List(Vec<String>),
+}
+
+/// How a release is verified.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawVerification {
+    /// The first thing that must answer.
+    pub(super) health_check: Option<RawHealthCheck>,
+    /// A script that is run against the release, with `GREENLOOP_URL` set.
+    pub(super) smoke_tests: Option<RawSmokeTests>,
+    /// Requests to make, in order.
+    pub(super) user_flows: Option<Vec<RawFlow>>,
+}
+
+/// The health check.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawHealthCheck {
+    /// Path; `{{ env.health_endpoint }}` when it is left out.
+    pub(super) endpoint: Option<String>,
+    /// For each request; 10 seconds when it is left out.
+    pub(super) timeout: Option<RawDuration>,
+    /// Further tries after the first; 3 when it is left out.
+    #[schemars(range(min = 0, max = 100))]
+    pub(super) retries: Option<u32>,
+    /// Pause before the first retry, doubling with each; 1 second when it is left out.
+    pub(super) backoff: Option<RawDuration>,
+}
+
+/// A script that is run against the release.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSmokeTests {
+    /// Relative to the repository's root.
+    pub(super) script: String,
+    /// Killed after this; 60 seconds when it is left out.
+    pub(super) timeout: Option<RawDuration>,
+}
+
+/// What a user would do.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawFlow {
+    /// Unique among the flows.
+    pub(super) name: String,
+    /// In order; the first failure ends the flow.
+    #[schemars(length(min = 1))]
+    pub(super) steps: Vec<RawStep>,
+}
+
+/// One request of a flow.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum RawStep {
+    /// Method and path: `GET /login`. Any status below 400 passes.
+    Short(String),
+    /// With a body, headers and expectations.
+    Long(Box<RawLongStep>),
+}
+
+/// One request with what it sends and what must come back.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLongStep {
+    /// Method and path: `POST /api/v1/vehicles`.
+    pub(super) request: String,
+    /// A text is sent as it is; a mapping or a list is sent as JSON.
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(with = "serde_json::Value")]
+    pub(super) body: Option<serde_json::Value>,
+    /// Sent with the request.
+    pub(super) headers: Option<BTreeMap<String, String>>,
+    /// What must come back; all that is given must hold.
+    pub(super) expect: Option<RawExpect>,
+    /// For the request; 10 seconds when it is left out.
+    pub(super) timeout: Option<RawDuration>,
+}
+
+/// What must come back.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawExpect {
+    /// One status or several; any below 400 when it is left out.
+    pub(super) status: Option<RawStatus>,
+    /// Text that the body must contain.
+    pub(super) body_contains: Option<String>,
+    /// A JSON value that the body must contain: objects may have more keys, lists must be equal.
+    #[serde(default, deserialize_with = "given")]
+    #[schemars(with = "serde_json::Value")]
+    pub(super) json: Option<serde_json::Value>,
+    /// Headers that must have these values.
+    pub(super) headers: Option<BTreeMap<String, String>>,
+}
+
+/// A `null` that was written is a JSON null, not a key that was left out.
+fn given<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<serde_json::Value>, D::Error> {
+    serde_json::Value::deserialize(deserializer).map(Some)
+}
+
+/// Statuses that pass.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum RawStatus {
+    /// Exactly this.
+    One(#[schemars(range(min = 100, max = 599))] u16),
+    /// Any of these.
+    Any(#[schemars(inner(range(min = 100, max = 599)))] Vec<u16>),
+}
+
+/// The two models.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAgents {
+    /// The author: drafts patches.
+    pub(super) codex: Option<RawAgent>,
+    /// The reviewer: may veto them. What it leaves out about the connection and the model it
+    /// takes from `codex`.
+    pub(super) jules: Option<RawAgent>,
+}
+
+/// One model and how it is asked.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAgent {
+    /// Where answers come from; `openai` when it is left out.
+    pub(super) provider: Option<RawProvider>,
+    /// The model's name. When it is left out: `GREENLOOP_MODEL` (for jules first
+    /// `GREENLOOP_REVIEWER_MODEL`), then a default.
+    pub(super) model: Option<String>,
+    /// Base URL of an OpenAI-compatible server, with the version part:
+    /// `http://localhost:11434/v1`. When it is left out: `OPENAI_BASE_URL`, then OpenAI's own.
+    pub(super) base_url: Option<String>,
+    /// Name of the environment variable that holds the key: `OPENAI_API_KEY`
+    /// (`AZURE_OPENAI_API_KEY` for azure) when it is left out.
+    pub(super) api_key_env: Option<String>,
+    /// For azure: `https://NAME.openai.azure.com`.
+    pub(super) endpoint: Option<String>,
+    /// For azure: the deployment's name; the model's name when it is left out.
+    pub(super) deployment: Option<String>,
+    /// For azure: `2024-10-21` when it is left out.
+    pub(super) api_version: Option<String>,
+    /// For replay: the file or folder of recorded answers, relative to the repository's root.
+    pub(super) transcript: Option<String>,
+    /// How freely the model answers, from 0 to 2; the server decides when it is left out.
+    #[schemars(range(min = 0.0, max = 2.0))]
+    pub(super) temperature: Option<f32>,
+    /// The longest answer, in tokens; the server decides when it is left out.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(super) max_tokens: Option<u32>,
+    /// What the model is told it is. The answer format is always added.
+    pub(super) system_prompt: Option<String>,
+    /// For one request, retries not included; 120 seconds when it is left out.
+    pub(super) timeout: Option<RawDuration>,
+    /// How often a request is retried on 429, 5xx and lost connections; 3 when it is left out.
+    #[schemars(range(min = 0, max = 20))]
+    pub(super) max_retries: Option<u32>,
+    /// US dollars per million tokens sent; the list price of a well-known model when it is left
+    /// out, else 0.
+    #[schemars(range(min = 0.0, max = 10_000.0))]
+    pub(super) input_price: Option<f64>,
+    /// US dollars per million tokens received; the list price of a well-known model when it is
+    /// left out, else 0.
+    #[schemars(range(min = 0.0, max = 10_000.0))]
+    pub(super) output_price: Option<f64>,
+    /// For codex: how many read-only tool calls it may make for one proposal; 12 when it is left
+    /// out, 0 for one shot.
+    #[schemars(range(min = 0, max = 200))]
+    pub(super) tool_steps: Option<u32>,
+}
+
+/// Where a model's answers come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawProvider {
+    /// OpenAI, or any server that speaks its chat-completions protocol.
+    Openai,
+    /// Azure OpenAI.
+    Azure,
+    /// Recorded answers; no network.
+    Replay,
+}
+
+/// What ends a run, and what a patch may do.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSafety {
+    /// Passes over the stages; 5 when it is left out.
+    #[schemars(range(min = 1, max = 100))]
+    pub(super) max_iterations: Option<u32>,
+    /// The run stops when the same failure has appeared this many times; 2 when it is left out.
+    #[schemars(range(min = 1, max = 100))]
+    pub(super) no_progress_threshold: Option<u32>,
+    /// Tokens sent and received, over both models; 1 000 000 when it is left out.
+    #[schemars(range(min = 1))]
+    pub(super) max_tokens: Option<u64>,
+    /// US dollars, by `input_price` and `output_price`. No limit when it is left out.
+    #[schemars(range(min = 0.0, max = 1_000_000.0))]
+    pub(super) max_cost_usd: Option<f64>,
+    /// Wall-clock time of the run. No limit when it is left out.
+    pub(super) max_duration: Option<RawDuration>,
+    /// Gitignore-style patterns of files that no patch may delete, move away or empty. When it
+    /// is left out: `*.sql`, `migrations/`.
+    pub(super) never_delete: Option<Vec<String>>,
+    /// Words that want a person's confirmation when a patch adds them. When it is left out:
+    /// statements that destroy tables, folders and namespaces.
+    pub(super) require_confirmation: Option<Vec<String>>,
+    /// How many files a patch may change; 20 when it is left out.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub(super) max_files: Option<u32>,
+    /// How many lines a patch may add and remove; 500 when it is left out.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(super) max_changed_lines: Option<u32>,
+    /// The size in bytes that a file may have after a patch; 1 MiB when it is left out.
+    #[schemars(range(min = 1, max = 1_073_741_824))]
+    pub(super) max_file_bytes: Option<u32>,
+}
+
+/// The program's own log.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLogging {
+    /// `ERROR`, `WARNING`, `INFO`, `DEBUG` or `TRACE`, in any case; `INFO` when it is left out.
+    pub(super) level: Option<String>,
+    /// Relative to the repository's root; `{date}` stands for `YYYYMMDD`.
+    /// `logs/orchestrator_{date}.log` when it is left out.
+    pub(super) file: Option<String>,
+    /// A line, with `%(asctime)s`, `%(name)s`, `%(levelname)s` and `%(message)s`.
+    pub(super) format: Option<String>,
+}
+
+/// The history of deployments.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawMetrics {
+    /// True when it is left out and `metrics` is there.
+    pub(super) enabled: Option<bool>,
+    /// Relative to the repository's root; `metrics/deployments.json` when it is left out.
+    pub(super) path: Option<String>,
+}

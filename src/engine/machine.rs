@@ -1,0 +1,626 @@
+//! The loop as a pure function: [`step`] takes a state and what happened, and returns the next
+//! state and the one effect to perform.
+//!
+//! # Expected flow
+//!
+//! `RunStage` for each configured stage; on a failure `Restore` (when a release of this run is
+//! out), `Rerun` (when it may be flaky), `AskAuthor`, `AskReviewer`, `AskHuman` (when the policy
+//! wants one), `Apply`, and round again; `Finish` is always last.
+//!
+//! # Guarantees
+//!
+//! - Stop conditions (iterations, repeated fingerprint, repeated tree, budgets, cancel) are
+//!   decided here and nowhere else.
+//! - Evidence, then restore, then think: after a failed rollout or smoke test the restore comes
+//!   before the author is asked, so a model that is down never keeps a broken release up.
+//! - `Apply` follows only an approved review and, where the policy wants one, a person's yes.
+//! - The function reads no clock and no file: recovery and replay feed it the recorded inputs
+//!   and must come to the same effects.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::model::{
+    Decision, FailureClass, Fingerprint, Limits, NoPatchClass, Stage, StopReason, TreeId, Usage,
+    Verdict,
+};
+
+/// What follows a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// A failed release is taken back, then the failure is healed.
+    Heal,
+    /// The run ends; nothing was released.
+    Verify,
+    /// The run ends, and the release stays: a rollback never rolls back a rollback.
+    RollBack,
+}
+
+impl Mode {
+    /// The word in the audit log.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Heal => "heal",
+            Self::Verify => "verify",
+            Self::RollBack => "roll back",
+        }
+    }
+
+    /// The mode of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Heal, Self::Verify, Self::RollBack].into_iter().find(|mode| mode.name() == name)
+    }
+}
+
+/// What the machine has to know of a run before it starts.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Course {
+    /// The stages to run, in order; never empty.
+    pub stages: Vec<Stage>,
+    /// When it stops at the latest.
+    pub limits: Limits,
+    /// What follows a failure.
+    pub mode: Mode,
+    /// A person must agree before the rollout.
+    pub approve_rollout: bool,
+    /// The tree the run starts from.
+    pub tree: TreeId,
+}
+
+/// A failure as far as decisions need it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Symptom {
+    /// The stage that failed.
+    pub stage: Stage,
+    /// The gate, flow or check.
+    pub name: String,
+    /// What kind of trouble it is.
+    pub class: FailureClass,
+    /// Its normalised identity.
+    pub fingerprint: Fingerprint,
+    /// Whether it may pass when it is run again: it looks like a network or timing failure, or
+    /// it has passed on this very tree before.
+    pub flaky_suspect: bool,
+}
+
+/// What happened, with the time since the run began and what models have used since the input
+/// before.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Input {
+    /// Since the run began; over all processes, when it was resumed.
+    pub at: Duration,
+    /// Used since the last input.
+    pub spent: Usage,
+    /// What happened.
+    pub what: Happened,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Happened {
+    /// The run begins.
+    Started,
+    /// A new process takes over a run whose process is gone. Candidates are stopped, a release
+    /// that was not verified has given way, the work tree is that of the branch's tip.
+    Resumed,
+    /// The stage passed.
+    StagePassed,
+    /// The stage failed.
+    StageFailed(Symptom),
+    /// The suspects passed this time.
+    RerunPassed,
+    /// They failed again; the failure as it is now.
+    RerunFailed(Symptom),
+    /// The last verified release serves (`true`), or there was none and nothing serves
+    /// (`false`).
+    Restored { serving: bool },
+    /// The target could not restore.
+    RestoreFailed { reason: String },
+    /// The author answered with a patch that fits, leading to this tree.
+    Proposed { tree: TreeId, decision: Decision },
+    /// The author's answer was cut, could not be read, or does not fit.
+    Refused { reason: String },
+    /// The author says that no patch is right.
+    NoPatch { class: NoPatchClass, reason: String },
+    /// A model could not be asked.
+    ModelFailed { reason: String, configured: bool },
+    /// The reviewer's verdict.
+    Reviewed { verdict: Verdict },
+    /// A person decided; `None` when nobody could be asked.
+    HumanDecided { approved: Option<bool>, request: String },
+    /// The patch is committed.
+    Applied { tree: TreeId },
+    /// The release is recorded as verified.
+    MarkedVerified,
+    /// Something under the loop failed.
+    Broke { reason: String },
+    /// A person or a signal wants the run to end.
+    Cancelled,
+}
+
+/// What to do next.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Run one stage.
+    RunStage { iteration: u32, stage: Stage },
+    /// Run what failed once more, on the same tree.
+    Rerun { iteration: u32, stage: Stage, name: String },
+    /// Let the last verified release serve again.
+    Restore,
+    /// Ask the author; `again` when its last answer goes back with the reason it was refused.
+    AskAuthor { iteration: u32, again: bool },
+    /// Ask the reviewer about the patch at hand.
+    AskReviewer { iteration: u32 },
+    /// Ask a person about the patch at hand.
+    AskHumanForPatch { iteration: u32 },
+    /// Ask a person whether to roll out.
+    AskHumanForRollout { iteration: u32 },
+    /// Commit the patch at hand and write it to the work tree.
+    Apply { iteration: u32 },
+    /// Record the release as verified.
+    MarkVerified,
+    /// End.
+    Finish(StopReason),
+}
+
+/// Where the loop is. Each variant carries what only it needs.
+#[derive(Debug, Clone, PartialEq)]
+enum Phase {
+    /// Before [`Happened::Started`]. Goes to `Staging`.
+    Ready,
+    /// A stage runs. Goes to the next stage, `Approving`, `Verifying`, or a failure's route.
+    Staging { stage: usize },
+    /// A person is asked about the rollout. Goes to `Staging` or `Done`.
+    Approving { stage: usize },
+    /// What failed runs again. Goes back to `Staging` or on along the failure's route.
+    Rerunning { symptom: Symptom, stage: usize },
+    /// The last verified release is being restored. Goes on along `then`.
+    Restoring { then: AfterRestore },
+    /// The author is asked. Goes to `Reviewing`, itself, a rerun or `Done`.
+    Authoring { symptom: Symptom, refused: bool },
+    /// The reviewer is asked. Goes to `Confirming`, `Applying`, `Authoring` or `Done`.
+    Reviewing { symptom: Symptom, decision: Decision },
+    /// A person is asked about the patch. Goes to `Applying` or `Done`.
+    Confirming { symptom: Symptom },
+    /// The patch is being applied. Goes to `Staging` of the next iteration.
+    Applying { symptom: Symptom },
+    /// The release is being recorded as verified. Goes to `Done`.
+    Verifying,
+    /// The run is over.
+    Done(StopReason),
+}
+
+/// What follows a restore.
+#[derive(Debug, Clone, PartialEq)]
+enum AfterRestore {
+    /// The failure's route goes on.
+    Heal(Symptom),
+    /// The run ends.
+    Finish(StopReason),
+}
+
+/// What is remembered over the iterations.
+#[derive(Debug, Clone, PartialEq)]
+struct Memory {
+    iteration: u32,
+    /// Fingerprints in the order they came, one for each pass that failed.
+    fingerprints: Vec<(u32, Fingerprint)>,
+    /// Trees that failed, in order; the current one is last once it has failed.
+    failed_trees: Vec<TreeId>,
+    tree: TreeId,
+    /// Stages and names that were run again on the current tree.
+    rerun: BTreeSet<(Stage, String)>,
+    usage: Usage,
+    elapsed: Duration,
+    /// A release of this run serves and is not verified.
+    live: bool,
+    /// How the last restore of this run ended, while no later rollout passed.
+    restored: Option<bool>,
+}
+
+/// The state of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct State {
+    course: Course,
+    phase: Phase,
+    memory: Memory,
+}
+
+impl State {
+    /// Before the first input.
+    pub fn new(course: Course) -> Self {
+        let tree = course.tree.clone();
+        Self {
+            course,
+            phase: Phase::Ready,
+            memory: Memory {
+                iteration: 1,
+                fingerprints: Vec::new(),
+                failed_trees: Vec::new(),
+                tree,
+                rerun: BTreeSet::new(),
+                usage: Usage::default(),
+                elapsed: Duration::ZERO,
+                live: false,
+                restored: None,
+            },
+        }
+    }
+
+    /// The current iteration, 1-based.
+    pub fn iteration(&self) -> u32 {
+        self.memory.iteration
+    }
+
+    /// The tree at hand.
+    pub fn tree(&self) -> &TreeId {
+        &self.memory.tree
+    }
+
+    /// What models have used.
+    pub fn usage(&self) -> Usage {
+        self.memory.usage
+    }
+
+    /// Time at the last input.
+    pub fn elapsed(&self) -> Duration {
+        self.memory.elapsed
+    }
+
+    /// Whether a release of this run was taken back and the last verified one serves
+    /// (`Some(true)`), or nothing serves (`Some(false)`).
+    pub fn restored(&self) -> Option<bool> {
+        self.memory.restored
+    }
+
+    /// Why the run ended, when it has.
+    pub fn stop_reason(&self) -> Option<&StopReason> {
+        match &self.phase {
+            Phase::Done(reason) => Some(reason),
+            Phase::Ready
+            | Phase::Staging { .. }
+            | Phase::Approving { .. }
+            | Phase::Rerunning { .. }
+            | Phase::Restoring { .. }
+            | Phase::Authoring { .. }
+            | Phase::Reviewing { .. }
+            | Phase::Confirming { .. }
+            | Phase::Applying { .. }
+            | Phase::Verifying => None,
+        }
+    }
+}
+
+/// An input that cannot follow the state: the log is not one of this machine.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{input} cannot follow {phase}")]
+pub struct OutOfOrder {
+    phase: String,
+    input: String,
+}
+
+/// The next state, and what to do. See the module's text.
+pub fn step(mut state: State, input: Input) -> Result<(State, Effect), OutOfOrder> {
+    state.memory.elapsed = state.memory.elapsed.max(input.at);
+    state.memory.usage += input.spent;
+    let (phase, effect) = state.next(input.what)?;
+    state.phase = phase;
+    Ok((state, effect))
+}
+
+impl State {
+    fn next(&mut self, what: Happened) -> Result<(Phase, Effect), OutOfOrder> {
+        let phase = self.phase.clone();
+        match (phase, what) {
+            (phase @ Phase::Done(_), what) => {
+                Err(OutOfOrder { phase: format!("{phase:?}"), input: format!("{what:?}") })
+            }
+            (Phase::Restoring { then }, Happened::Cancelled) => {
+                // The restore goes on: a broken release must not stay up because of Ctrl-C.
+                let _superseded = then;
+                Ok(self.restore_then(AfterRestore::Finish(StopReason::Cancelled)))
+            }
+            (_, Happened::Cancelled) => Ok(self.end(StopReason::Cancelled)),
+            (_, Happened::Broke { reason }) => Ok(self.end(StopReason::Internal { reason })),
+            (_, Happened::Resumed) => {
+                let iteration = self.memory.iteration;
+                self.memory.fingerprints.retain(|(of, _)| *of != iteration);
+                if self.memory.failed_trees.last() == Some(&self.memory.tree) {
+                    self.memory.failed_trees.pop();
+                }
+                self.memory.live = false;
+                Ok(self.stage(0))
+            }
+            (Phase::Ready, Happened::Started) => Ok(self.stage(0)),
+            (Phase::Approving { stage }, Happened::HumanDecided { approved, request }) => {
+                Ok(match approved {
+                    Some(true) => self.run_stage(stage),
+                    Some(false) | None => self.end(StopReason::NeedsHuman { request }),
+                })
+            }
+            (Phase::Staging { stage }, Happened::StagePassed) => Ok(self.passed(stage)),
+            (Phase::Staging { stage }, Happened::StageFailed(symptom)) => {
+                Ok(self.failed(symptom, stage))
+            }
+            (Phase::Rerunning { stage, .. }, Happened::RerunPassed) => Ok(self.passed(stage)),
+            (Phase::Rerunning { .. }, Happened::RerunFailed(symptom)) => {
+                Ok(self.restore_first(symptom))
+            }
+            (Phase::Restoring { then }, Happened::Restored { serving }) => {
+                self.memory.restored = Some(serving);
+                Ok(self.after_restore(then))
+            }
+            (Phase::Restoring { .. }, Happened::RestoreFailed { reason }) => {
+                Ok(Self::finish(StopReason::Internal {
+                    reason: format!("the last verified release could not be restored: {reason}"),
+                }))
+            }
+            (Phase::Authoring { symptom, .. }, Happened::Proposed { tree, decision }) => {
+                if let Some(reason) = self.seen_before(&tree) {
+                    return Ok(self.end(reason));
+                }
+                match decision {
+                    Decision::Forbid => Ok(self.try_again(symptom)),
+                    Decision::Allow | Decision::NeedsHuman => {
+                        let effect = Effect::AskReviewer { iteration: self.memory.iteration };
+                        Ok((Phase::Reviewing { symptom, decision }, effect))
+                    }
+                }
+            }
+            (Phase::Authoring { symptom, refused }, Happened::Refused { .. }) => {
+                if refused {
+                    return Ok(self.try_again(symptom));
+                }
+                if let Some(reason) = self.over_budget() {
+                    return Ok(self.end(reason));
+                }
+                let effect = Effect::AskAuthor { iteration: self.memory.iteration, again: true };
+                Ok((Phase::Authoring { symptom, refused: true }, effect))
+            }
+            (Phase::Authoring { symptom, .. }, Happened::NoPatch { class, reason }) => {
+                let stage = self.course.stages.iter().position(|s| *s == symptom.stage);
+                match (class, stage) {
+                    // A release that failed was taken back already: only what runs before a
+                    // rollout can be run again by itself.
+                    (NoPatchClass::Flaky, Some(stage))
+                        if symptom.stage < Stage::Rollout && self.may_rerun(&symptom) =>
+                    {
+                        Ok(self.rerun(symptom, stage))
+                    }
+                    (
+                        NoPatchClass::Flaky
+                        | NoPatchClass::Infrastructure
+                        | NoPatchClass::NeedsHuman,
+                        _,
+                    ) => Ok(self.end(StopReason::NoPatch { class, reason })),
+                }
+            }
+            (
+                Phase::Authoring { .. } | Phase::Reviewing { .. },
+                Happened::ModelFailed { reason, configured },
+            ) => Ok(self.end(if configured {
+                StopReason::ModelUnavailable { reason }
+            } else {
+                StopReason::NoModel { reason }
+            })),
+            (Phase::Reviewing { symptom, decision }, Happened::Reviewed { verdict }) => {
+                let iteration = self.memory.iteration;
+                match (verdict, decision) {
+                    (Verdict::Reject, _) | (Verdict::Approve, Decision::Forbid) => {
+                        Ok(self.try_again(symptom))
+                    }
+                    (Verdict::Approve, Decision::NeedsHuman) => {
+                        Ok((Phase::Confirming { symptom }, Effect::AskHumanForPatch { iteration }))
+                    }
+                    (Verdict::Approve, Decision::Allow) => {
+                        Ok((Phase::Applying { symptom }, Effect::Apply { iteration }))
+                    }
+                }
+            }
+            (Phase::Confirming { symptom }, Happened::HumanDecided { approved, request }) => {
+                let iteration = self.memory.iteration;
+                Ok(match approved {
+                    Some(true) => (Phase::Applying { symptom }, Effect::Apply { iteration }),
+                    Some(false) | None => self.end(StopReason::NeedsHuman { request }),
+                })
+            }
+            (Phase::Applying { .. }, Happened::Applied { tree }) => {
+                self.memory.tree = tree;
+                self.memory.rerun.clear();
+                self.memory.iteration += 1;
+                Ok(self.stage(0))
+            }
+            (Phase::Verifying, Happened::MarkedVerified) => {
+                self.memory.live = false;
+                self.memory.restored = None;
+                Ok(Self::finish(StopReason::Verified))
+            }
+            (phase, what) => {
+                Err(OutOfOrder { phase: format!("{phase:?}"), input: format!("{what:?}") })
+            }
+        }
+    }
+
+    fn finish(reason: StopReason) -> (Phase, Effect) {
+        (Phase::Done(reason.clone()), Effect::Finish(reason))
+    }
+
+    /// Ends the run; a release that is out and not verified is taken back first.
+    fn end(&mut self, reason: StopReason) -> (Phase, Effect) {
+        if self.must_take_back() {
+            self.restore_then(AfterRestore::Finish(reason))
+        } else {
+            Self::finish(reason)
+        }
+    }
+
+    fn must_take_back(&self) -> bool {
+        match self.course.mode {
+            Mode::Heal | Mode::Verify => self.memory.live,
+            Mode::RollBack => false,
+        }
+    }
+
+    fn restore_then(&mut self, then: AfterRestore) -> (Phase, Effect) {
+        self.memory.live = false;
+        (Phase::Restoring { then }, Effect::Restore)
+    }
+
+    fn stage(&mut self, index: usize) -> (Phase, Effect) {
+        if let Some(reason) = self.over_time() {
+            return self.end(reason);
+        }
+        match self.course.stages.get(index) {
+            Some(Stage::Rollout) if self.course.approve_rollout => (
+                Phase::Approving { stage: index },
+                Effect::AskHumanForRollout { iteration: self.memory.iteration },
+            ),
+            Some(_) => self.run_stage(index),
+            None if self.memory.live => (Phase::Verifying, Effect::MarkVerified),
+            None => Self::finish(StopReason::Verified),
+        }
+    }
+
+    fn run_stage(&mut self, index: usize) -> (Phase, Effect) {
+        match self.course.stages.get(index) {
+            Some(stage) => {
+                // From here on a release of this run may be out, whatever the process learns
+                // of it before it dies.
+                if *stage == Stage::Rollout {
+                    self.memory.live = true;
+                }
+                let effect = Effect::RunStage { iteration: self.memory.iteration, stage: *stage };
+                (Phase::Staging { stage: index }, effect)
+            }
+            None => self.stage(index),
+        }
+    }
+
+    fn passed(&mut self, stage: usize) -> (Phase, Effect) {
+        self.stage(stage + 1)
+    }
+
+    fn failed(&mut self, symptom: Symptom, stage: usize) -> (Phase, Effect) {
+        let again = symptom.flaky_suspect && symptom.stage != Stage::Rollout;
+        if again && self.may_rerun(&symptom) {
+            return self.rerun(symptom, stage);
+        }
+        self.restore_first(symptom)
+    }
+
+    fn may_rerun(&self, symptom: &Symptom) -> bool {
+        !self.memory.rerun.contains(&(symptom.stage, symptom.name.clone()))
+    }
+
+    fn rerun(&mut self, symptom: Symptom, stage: usize) -> (Phase, Effect) {
+        self.memory.rerun.insert((symptom.stage, symptom.name.clone()));
+        let effect = Effect::Rerun {
+            iteration: self.memory.iteration,
+            stage: symptom.stage,
+            name: symptom.name.clone(),
+        };
+        (Phase::Rerunning { symptom, stage }, effect)
+    }
+
+    /// Evidence is frozen by now: take the release back, then think.
+    fn restore_first(&mut self, symptom: Symptom) -> (Phase, Effect) {
+        if self.must_take_back() {
+            self.restore_then(AfterRestore::Heal(symptom))
+        } else {
+            self.heal(symptom)
+        }
+    }
+
+    fn after_restore(&mut self, then: AfterRestore) -> (Phase, Effect) {
+        match then {
+            AfterRestore::Heal(symptom) => self.heal(symptom),
+            AfterRestore::Finish(reason) => Self::finish(reason),
+        }
+    }
+
+    fn heal(&mut self, symptom: Symptom) -> (Phase, Effect) {
+        let memory = &mut self.memory;
+        memory.fingerprints.push((memory.iteration, symptom.fingerprint.clone()));
+        if memory.failed_trees.last() != Some(&memory.tree) {
+            memory.failed_trees.push(memory.tree.clone());
+        }
+        match self.course.mode {
+            Mode::Heal => {}
+            Mode::Verify | Mode::RollBack => {
+                return self.end(StopReason::NoHealing { stage: symptom.stage });
+            }
+        }
+        if !symptom.class.heals() {
+            return self
+                .end(StopReason::NotHealable { class: symptom.class, stage: symptom.stage });
+        }
+        if let Some(reason) = self.no_progress(&symptom.fingerprint) {
+            return self.end(reason);
+        }
+        self.ask(symptom)
+    }
+
+    fn ask(&mut self, symptom: Symptom) -> (Phase, Effect) {
+        // A patch of the last iteration could not be tried any more.
+        if self.memory.iteration >= self.course.limits.max_iterations {
+            let limit = self.course.limits.max_iterations;
+            return self.end(StopReason::MaxIterations { limit });
+        }
+        if let Some(reason) = self.over_budget() {
+            return self.end(reason);
+        }
+        let effect = Effect::AskAuthor { iteration: self.memory.iteration, again: false };
+        (Phase::Authoring { symptom, refused: false }, effect)
+    }
+
+    /// The proposal came to nothing. The tree is the same, so the stages would fail the same
+    /// way: the next iteration begins with the author.
+    fn try_again(&mut self, symptom: Symptom) -> (Phase, Effect) {
+        self.memory.iteration += 1;
+        self.ask(symptom)
+    }
+
+    fn no_progress(&self, fingerprint: &Fingerprint) -> Option<StopReason> {
+        let seen: Vec<&Fingerprint> = self.memory.fingerprints.iter().map(|(_, f)| f).collect();
+        let repeats = seen.iter().filter(|f| **f == fingerprint).count() as u32;
+        let threshold = self.course.limits.no_progress_threshold;
+        let swings = match seen.as_slice() {
+            [.., a, b, c] => a == c && a != b,
+            _ => false,
+        };
+        (repeats >= threshold || swings).then_some(StopReason::NoProgress { repeats })
+    }
+
+    fn seen_before(&self, tree: &TreeId) -> Option<StopReason> {
+        let position = self.memory.failed_trees.iter().rposition(|seen| seen == tree)?;
+        // The last one is the tree at hand; the one before it makes an A-B-A swing.
+        let swing = position + 2 == self.memory.failed_trees.len();
+        Some(StopReason::RepeatedTree { swing })
+    }
+
+    fn over_time(&self) -> Option<StopReason> {
+        let limit = self.course.limits.max_duration?;
+        (self.memory.elapsed >= limit)
+            .then(|| StopReason::Budget { what: format!("time ({}s)", limit.as_secs()) })
+    }
+
+    fn over_budget(&self) -> Option<StopReason> {
+        let limits = &self.course.limits;
+        let usage = &self.memory.usage;
+        if let Some(limit) = limits.max_tokens.filter(|limit| usage.tokens() >= *limit) {
+            return Some(StopReason::Budget {
+                what: format!("token ({} of {limit} used)", usage.tokens()),
+            });
+        }
+        if let Some(limit) = limits.max_cost_usd.filter(|limit| usage.cost_usd >= *limit) {
+            return Some(StopReason::Budget {
+                what: format!("cost (${:.2} of ${limit:.2} used)", usage.cost_usd),
+            });
+        }
+        self.over_time()
+    }
+}
+
+#[cfg(test)]
+#[path = "machine_tests.rs"]
+mod tests;

@@ -1,0 +1,44 @@
+//! How tools write `file:line[:column]`.
+
+/// Expressions with the groups `file` and `line`, and perhaps `col` and `package`; tried in this
+/// order at every place of a line, an earlier one claims its text.
+pub(crate) const LOCATIONS: &[&str] = &[
+    // CPython.
+    r#"File "(?P<file>[^"<]+)", line (?P<line>\d+)"#,
+    // Java stack frames: the package makes the file findable.
+    r"\bat (?:[\w.$@-]*/)*(?P<package>(?:[a-z_]\w*\.)+)[A-Z][\w$]*\.[\w$<>]+ ?\((?P<file>\w+\.(?:java|kt|scala|groovy|clj)):(?P<line>\d+)\)",
+    // tsc, MSBuild, MSVC.
+    r"(?P<file>(?:[A-Za-z]:)?[\w./\\@+~-]+\.\w{1,8})\((?P<line>\d+)(?:,(?P<col>\d+)(?:,\d+,\d+)?)?\)",
+    // Maven's compiler plug-in.
+    r"(?P<file>[\w./\\@+~-]+\.\w{1,8}):\[(?P<line>\d+)(?:,(?P<col>\d+))?\]",
+    // .NET stack frames.
+    r"(?P<file>(?:[A-Za-z]:)?[\w./\\@+~-]+\.\w{1,8}):line (?P<line>\d+)",
+    // Shells.
+    r"(?P<file>[\w./\\@+~-]+\.(?:sh|bash|bats|zsh)): line (?P<line>\d+)",
+    r"(?P<file>[\w./\\@+~-]+\.(?:sh|bash|bats|zsh)): (?P<line>\d+):",
+    // PHP, Perl, Terraform, `in test file x.bats, line 3`.
+    r"(?P<file>[\w./\\@+~-]+\.\w{1,8})(?: on|,)? line (?P<line>\d+)(?:, column (?P<col>\d+))?",
+    // Azure Pipelines and GitHub commands.
+    r"sourcepath=(?P<file>[^;\]]+);linenumber=(?P<line>\d+)(?:;columnnumber=(?P<col>\d+))?",
+    r"file=(?P<file>[^,:]+),line=(?P<line>\d+)(?:,(?:endLine=\d+,)?col=(?P<col>\d+))?",
+    // Dockerfiles by line only.
+    r"(?i)dockerfile parse error on line (?P<line>\d+)",
+    // Everybody else.
+    r"(?:file://)?(?P<file>(?:[A-Za-z]:[/\\])?[\w./\\@+~-]*(?:\.[A-Za-z]\w{0,9}|\b(?:Dockerfile|Makefile|GNUmakefile|Jenkinsfile|Rakefile|Gemfile|Vagrantfile|BUILD)\b[\w.-]*)):(?P<line>\d+)(?::(?P<col>\d+))?",
+];
+
+/// What looks like a file's extension and is the end of a host's name.
+pub(crate) const NOT_FILES: &[&str] = &[
+    "com",
+    "org",
+    "net",
+    "io",
+    "dev",
+    "local",
+    "internal",
+    "cloud",
+    "test",
+    "example",
+    "localhost",
+    "app",
+];

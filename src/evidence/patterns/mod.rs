@@ -1,0 +1,58 @@
+//! What is known of languages and tools, as data: one table a family. The first row that a line
+//! matches wins, so the particular stands before the general.
+//!
+//! To teach Greenloop a tool, add a row with examples; the tests in `rule.rs` hold every row to
+//! its examples and keep [`HARMLESS`] lines from starting anything.
+
+mod build_tools;
+mod ci;
+mod dotnet;
+mod general;
+mod go;
+mod javascript;
+mod jvm;
+mod locations;
+mod native;
+mod python;
+mod ruby_php;
+mod rust;
+mod tools;
+mod verdicts;
+
+#[cfg(test)]
+pub(super) use general::HARMLESS;
+pub(super) use general::{DULL, NOISE, PREFIXES};
+pub(super) use locations::{LOCATIONS, NOT_FILES};
+pub(super) use verdicts::{VERDICTS, VerdictRow};
+
+use super::rule::Rule;
+
+/// All rows, in the order in which they are tried.
+pub(super) fn tables() -> impl Iterator<Item = &'static Rule> {
+    [
+        ci::EPITAPHS,
+        rust::RULES,
+        python::RULES,
+        javascript::RULES,
+        go::RULES,
+        jvm::RULES,
+        dotnet::RULES,
+        ruby_php::RULES,
+        native::RULES,
+        build_tools::RULES,
+        tools::RULES,
+        ci::RULES,
+        general::RULES,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// Length of a level in brackets at the start, such as Maven's `[ERROR] `. A warning's is not
+/// one: what a tool calls a warning did not fail the build.
+pub(super) fn level_len(text: &str) -> usize {
+    ["[ERROR] ", "[error] ", "[FATAL] ", "[INFO] "]
+        .into_iter()
+        .find(|level| text.starts_with(level))
+        .map_or(0, str::len)
+}

@@ -1,0 +1,158 @@
+//! `password=…` and its kin: told from ordinary code by the value.
+
+use regex::bytes::Captures;
+
+pub(super) const NEEDS: &[&str] = &[
+    "password",
+    "passwd",
+    "passphrase",
+    "pwd",
+    "secret",
+    "token",
+    "key",
+    "credential",
+    "connection_string",
+    "connectionstring",
+];
+
+/// A name that speaks of a secret, a `=` or `:`, or a command-line flag and a blank, and a
+/// value, quoted or not.
+pub(super) const PATTERN: &str = r#"(?ix)
+    (?P<name> --?[a-z0-9_-]*? | [a-z0-9_.\[\]-]*? )
+    (?P<word> password | passwd | passphrase | pwd | secret (?:[_-]?(?:access)?[_-]?key)? | token
+      | (?:api|access|account|shared|private|signing|encryption|auth|storage|master|client|service|license|secret|subscription|deploy|ssh)[_-]?key
+      | credentials? | connection[_-]?string )
+    (?P<end> ["']? )
+    (?P<sep> \s?=>?\s? | :\s? | [\ ] )
+    (?: "(?P<dq>[^"\r\n]{3,})" | '(?P<sq>[^'\r\n]{3,})' | (?P<bare>[^\s"'`,;<>\[\]{}()|]{3,}(?:[^\s"'`,<>\[\]{}|]*[^\s"'`,;<>\[\]{}()|])?) )
+"#;
+
+/// Words that are types, placeholders and grammar rather than secrets.
+const WORDS: &[&str] = &[
+    "string",
+    "str",
+    "number",
+    "bool",
+    "boolean",
+    "none",
+    "null",
+    "nil",
+    "undefined",
+    "true",
+    "false",
+    "text",
+    "hidden",
+    "required",
+    "optional",
+    "option",
+    "type",
+    "bytes",
+    "object",
+    "any",
+    "value",
+    "password",
+    "token",
+    "secret",
+    "key",
+    "input",
+    "default",
+    "changeme",
+    "example",
+    "placeholder",
+    "self",
+    "this",
+    "empty",
+    "missing",
+    "invalid",
+    "expired",
+    "not",
+    "must",
+    "too",
+    "static",
+    "const",
+    "new",
+    "await",
+    "return",
+    "user",
+    "wrong",
+];
+
+/// Whether what the expression found is a secret.
+pub(super) fn holds(captures: &Captures<'_>) -> bool {
+    let bytes = |name: &str| captures.name(name).map(|found| found.as_bytes()).unwrap_or_default();
+    let word = bytes("word").to_ascii_lowercase();
+    let separator = bytes("sep");
+    let flag = bytes("name").starts_with(b"--");
+    // `token (`, `password is`: a blank separates only a flag from its value.
+    if separator == b" " && !flag {
+        return false;
+    }
+    let quoted = captures.name("dq").or_else(|| captures.name("sq"));
+    let Some(value) = quoted.or_else(|| captures.name("bare")).map(|found| found.as_bytes()) else {
+        return false;
+    };
+    if is_placeholder(value) {
+        return false;
+    }
+    let alphabetic = value.iter().all(|b| b.is_ascii_alphabetic() || *b == b'_');
+    if quoted.is_some() {
+        let blank = value.iter().any(u8::is_ascii_whitespace);
+        // A parser's `token: "return"` is a word; a password may be one.
+        let grammar =
+            alphabetic && (word == b"token" || word.ends_with(b"key")) && value.len() < 12;
+        return value.len() >= 4 && !blank && !grammar;
+    }
+    let value = value.strip_suffix(b".").unwrap_or(value);
+    let call = value.iter().any(|b| b"(){}$*&".contains(b)) && !separator.ends_with(b"=")
+        || value.contains(&b'(');
+    if call
+        || value.starts_with(b"&")
+        || value.starts_with(b"/")
+        || value.starts_with(b"=")
+        || value.starts_with(b":")
+    {
+        return false;
+    }
+    let digits = value.iter().filter(|b| b.is_ascii_digit()).count();
+    if digits == value.len() && value.len() < 6 {
+        return false;
+    }
+    // A path of names is code: `args.token`, `self.password`, `user_password`.
+    let names = value.split(|b| *b == b'.' || *b == b':').all(|part| {
+        part.first().is_none_or(|b| !b.is_ascii_digit())
+            && part.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'_')
+    });
+    let lower = value.to_ascii_lowercase();
+    let says_secret = ["password", "token", "secret", "key", "passwd", "credential", "env"]
+        .iter()
+        .any(|word| memchr::memmem::find(&lower, word.as_bytes()).is_some());
+    let tight = separator == b"=" || flag;
+    if tight {
+        return value.len() >= 4
+            && !(names && (says_secret || digits == 0 && value.contains(&b'.')));
+    }
+    // With blanks around it could be code in any language: only what no name looks like.
+    let statement = value.ends_with(b";");
+    if names {
+        return value.len() >= 16 && digits >= 4 && !statement && !says_secret;
+    }
+    value.len() >= 8 && digits > 0 && !statement && !says_secret && !value.contains(&b'!')
+        || value.len() >= 6
+            && digits > 0
+            && separator.starts_with(b":")
+            && !statement
+            && value.iter().all(|b| b.is_ascii_graphic())
+            && !value.contains(&b'.')
+}
+
+/// `$VAR`, `<your key>`, `***`, `%s`, `[redacted]`, `null`.
+pub(super) fn is_placeholder(value: &[u8]) -> bool {
+    let value = value.strip_suffix(b",").or(value.strip_suffix(b";")).unwrap_or(value);
+    let lower = value.to_ascii_lowercase();
+    value.is_empty()
+        || value.first().is_some_and(|first| b"$<%{*[".contains(first))
+        || value.starts_with(b"...")
+        || value.iter().all(|b| *b == b'x' || *b == b'X' || *b == b'*' || *b == b'.' || *b == b'-')
+        || WORDS.iter().any(|word| word.as_bytes() == lower)
+        || memchr::memmem::find(value, b"redacted").is_some()
+}

@@ -1,0 +1,306 @@
+//! Secrets out: known values in every spelling a log may give them, and what has the shape of a
+//! secret.
+//!
+//! Invariants: what is replaced becomes [`MARKER`]; the number of lines never changes; text
+//! without a secret comes back borrowed.
+
+mod assignment;
+mod encoded;
+mod environment;
+mod key;
+mod line;
+mod shapes;
+
+use std::borrow::Cow;
+use std::ops::Range;
+use std::sync::Arc;
+
+use aho_corasick::{AhoCorasick, MatchKind};
+
+pub(super) use key::{KeyLine, KeyState};
+pub use line::LineRedactor;
+
+/// What stands in a secret's place.
+pub const MARKER: &str = "[redacted]";
+
+/// Shorter values are not looked for: they are words.
+const SHORTEST: usize = 6;
+
+/// Takes secrets out of text. Cheap to clone.
+#[derive(Clone)]
+pub struct Redactor {
+    known: Arc<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    values: Option<AhoCorasick>,
+    /// Bytes of the longest value.
+    longest: usize,
+}
+
+impl std::fmt::Debug for Redactor {
+    /// Never the values.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let count = self.known.values.as_ref().map_or(0, AhoCorasick::patterns_len);
+        f.debug_struct("Redactor").field("spellings", &count).finish()
+    }
+}
+
+impl Default for Redactor {
+    /// Knows no values, only shapes.
+    fn default() -> Self {
+        Self { known: Arc::new(Known::default()) }
+    }
+}
+
+impl Redactor {
+    /// Knows these values, of six bytes or more, in every spelling of [`encoded::spellings`],
+    /// and the built-in shapes.
+    pub fn new(secrets: impl IntoIterator<Item = String>) -> Self {
+        let mut spellings: Vec<Vec<u8>> = Vec::new();
+        for secret in secrets {
+            let whole = secret.trim();
+            // A value of several lines is printed line by line.
+            let lines = whole.lines().map(str::trim).filter(|_| whole.contains('\n'));
+            for value in std::iter::once(whole).chain(lines) {
+                if value.len() >= SHORTEST && !value.starts_with("-----") {
+                    spellings.extend(encoded::spellings(value));
+                }
+            }
+        }
+        spellings.sort_unstable();
+        spellings.dedup();
+        if spellings.is_empty() {
+            return Self::default();
+        }
+        let longest = spellings.iter().map(Vec::len).max().unwrap_or_default();
+        let values =
+            AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&spellings);
+        Self { known: Arc::new(Known { values: values.ok(), longest }) }
+    }
+
+    /// Knows the values of the environment variables whose names look secret.
+    pub fn from_env() -> Self {
+        Self::new(environment::secrets(std::env::vars_os()))
+    }
+
+    /// The text without its secrets.
+    pub fn redact<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        let spans = self.spans(text.as_bytes());
+        if spans.is_empty() {
+            return Cow::Borrowed(text);
+        }
+        let mut out = Vec::with_capacity(text.len());
+        replace(text.as_bytes(), &spans, &mut out);
+        Cow::Owned(match String::from_utf8(out) {
+            Ok(text) => text,
+            Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+        })
+    }
+
+    /// For output that streams.
+    pub fn line_redactor(&self) -> LineRedactor {
+        LineRedactor::new(self.clone())
+    }
+
+    /// The secret parts of a text, in order, apart from each other.
+    fn spans(&self, text: &[u8]) -> Vec<Range<usize>> {
+        let mut spans = shapes::spans(text);
+        if let Some(values) = &self.known.values {
+            spans.extend(values.find_iter(text).map(|found| {
+                let tail = text.get(found.end()..).unwrap_or_default();
+                found.start()..found.end() + encoded::tail(text.get(found.range()), tail)
+            }));
+        }
+        merged(spans)
+    }
+}
+
+fn merged(mut spans: Vec<Range<usize>>) -> Vec<Range<usize>> {
+    spans.retain(|span| !span.is_empty());
+    spans.sort_unstable_by_key(|span| (span.start, span.end));
+    let mut out: Vec<Range<usize>> = Vec::with_capacity(spans.len());
+    for span in spans {
+        match out.last_mut() {
+            Some(last) if span.start <= last.end => last.end = last.end.max(span.end),
+            _ => out.push(span),
+        }
+    }
+    out
+}
+
+/// Writes `text` with a marker in place of every span, as many lines as before.
+fn replace(text: &[u8], spans: &[Range<usize>], out: &mut Vec<u8>) {
+    let mut at = 0;
+    for span in spans {
+        out.extend_from_slice(text.get(at..span.start).unwrap_or_default());
+        out.extend_from_slice(MARKER.as_bytes());
+        let hidden = text.get(span.clone()).unwrap_or_default();
+        for _ in memchr::memchr_iter(b'\n', hidden) {
+            out.push(b'\n');
+            out.extend_from_slice(MARKER.as_bytes());
+        }
+        at = span.end;
+    }
+    out.extend_from_slice(text.get(at..).unwrap_or_default());
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn known_values_go_in_every_spelling() {
+        let redactor = Redactor::new(["p@ss w\"rd/1".to_owned(), "short".to_owned()]);
+        for (text, expect) in [
+            ("it is p@ss w\"rd/1.", "it is [redacted]."),
+            ("url p%40ss%20w%22rd%2F1", "url [redacted]"),
+            ("url p%40ss%20w%22rd%2f1", "url [redacted]"),
+            ("json p@ss w\\\"rd/1", "json [redacted]"),
+            ("b64 cEBzcyB3InJkLzE=", "b64 [redacted]"),
+            // `user:p@ss w"rd/1`: the value starts in the middle of a group of three.
+            ("b64 dXNlcjpwQHNzIHcicmQvMQ==", "b64 dXNlcjp[redacted]"),
+            ("short stays", "short stays"),
+        ] {
+            assert_eq!(redactor.redact(text), expect, "{text}");
+        }
+    }
+
+    #[test]
+    fn shapes_go() {
+        let redactor = Redactor::default();
+        let gh = format!("ghp_{}", "a1B2c3D4e5".repeat(4));
+        for text in [
+            "Authorization: Bearer abcdef0123456789abcdef",
+            "curl -H 'Authorization: Basic dXNlcjpwYXNz'",
+            "clone https://bob:hunter2@example.com/x.git",
+            "key AKIAIOSFODNN7EXAMPLE here",
+            &gh,
+            "glpat-abcdefABCDEF12345678",
+            "sk-proj-abcDEF1234567890abcdefGHIJ",
+            "xoxb-123456789012-abcdefghij",
+            "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=abcdEFGH1234abcdEFGH1234abcdEFGH1234==;EndpointSuffix=x",
+            "Endpoint=sb://x/;SharedAccessKeyName=n;SharedAccessKey=abcdEFGH1234abcdEFGH1234=",
+            "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U",
+            "password=hunter2",
+            "PASSWORD: \"hunter2!\"",
+            "db_password = 'correct-horse'",
+            "--password hunter22",
+            "--token=abc123def456",
+            "api_key: 9f8e7d6c5b4a39281706",
+            "AWS_SECRET_ACCESS_KEY=wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+            "https://x.blob.core.windows.net/c?sv=2020&sig=abcDEF123%2Babcdefghijklmnop%3D",
+            "client_secret=abc8Q~abcdefghijklmnopqrstuvwxyz012345",
+            "{\"access_token\":\"abcdefghijklmnop\"}",
+        ] {
+            let out = redactor.redact(text);
+            assert!(out.contains(MARKER), "{text} -> {out}");
+            for secret in [
+                "hunter2",
+                "abcdef0123456789",
+                "dXNlcjpwYXNz",
+                "AKIAIOS",
+                "a1B2c3D4e5",
+                "ABCDEF12345678",
+                "abcDEF1",
+                "abcdefghij",
+                "abcdEFGH1234",
+                "dozjgNry",
+                "correct-horse",
+                "abc123def456",
+                "9f8e7d6c",
+                "wJalrX",
+                "hunter22",
+            ] {
+                assert!(!out.contains(secret), "{text} -> {out}");
+            }
+        }
+    }
+
+    #[test]
+    fn ordinary_text_is_left_alone() {
+        let redactor = Redactor::default();
+        for text in [
+            "let token = next_token();",
+            "token = next_token()",
+            "password = get_password(user)",
+            "fn login(password: &str, token: Option<String>) -> Result<Token, Error> {",
+            "  password: String,",
+            "const secret = process.env.SECRET;",
+            "connect(user=user, password=password)",
+            "self.token = token",
+            "commit 3f2a1bc94d5e6f708192a3b4c5d6e7f801234567",
+            "id 123e4567-e89b-12d3-a456-426614174000",
+            "sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            "unexpected token: \"return\"",
+            "error: expected token `;`, found `}`",
+            "integrity sha512-6xpi8zPqdJqx5KBaBnM3pcPcdSrwbPj2CK4Uz5J4lrVZ7+3QKgpPQmC0wQmEm9xv2vVXJ4nHo5vUhKXQm4zZ5Q==",
+            "GET https://example.com:8080/path?key=value",
+            "PWD=/home/user/project",
+            "password must not be empty",
+            "invalid password: too short",
+            "token: string;",
+            "tokens = tokenize(text)",
+            "SECRET_KEY is not set",
+            "password=$DB_PASSWORD --token=${TOKEN}",
+            "export API_KEY=<your key>",
+            "  12 |     let key = map.get(&token)?;",
+            "assert_eq!(token, Token::Ident);",
+            "Key: value, key = 3",
+            "git@github.com:acme/app.git",
+            "expected password=None",
+            "max_tokens: 4096",
+            "max_tokens=4096",
+            "sk-loading-spinner-container-wrapper",
+        ] {
+            assert_eq!(redactor.redact(text), text);
+            assert!(matches!(redactor.redact(text), Cow::Borrowed(_)));
+        }
+    }
+
+    #[test]
+    fn private_keys_go_line_by_line() {
+        let text = "before\n-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA\nabcd\n-----END RSA PRIVATE KEY-----\nafter";
+        assert_eq!(
+            Redactor::default().redact(text),
+            "before\n[redacted]\n[redacted]\n[redacted]\n[redacted]\nafter"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn a_known_value_never_survives(
+            secret in "[A-Za-z0-9!@#%&/+ ]{4}[A-Za-z0-9]{4,20}", before in "[ -~]{0,30}", after in "[ -~\n]{0,30}",
+        ) {
+            let redactor = Redactor::new([secret.clone()]);
+            let text = format!("{before}{secret}{after}");
+            let out = redactor.redact(&text);
+            prop_assert!(!out.contains(secret.trim()));
+            prop_assert_eq!(out.lines().count(), text.lines().count());
+        }
+
+        #[test]
+        fn a_stream_cut_anywhere_says_the_same(
+            lines in proptest::collection::vec("[ -~]{0,40}(hunter2hunter2)?[ -~]{0,10}", 1..8),
+            cuts in proptest::collection::vec(1usize..20, 1..30),
+        ) {
+            let redactor = Redactor::new(["hunter2hunter2".to_owned()]);
+            let text = lines.join("\n");
+            let mut stream = redactor.line_redactor();
+            let mut out = Vec::new();
+            let mut rest = text.as_bytes();
+            for cut in cuts.iter().cycle() {
+                if rest.is_empty() { break; }
+                let (now, later) = rest.split_at((*cut).min(rest.len()));
+                stream.push(now, &mut out);
+                rest = later;
+            }
+            stream.finish(&mut out);
+            let whole: Vec<String> = lines.iter().map(|line| redactor.redact(line).into_owned()).collect();
+            prop_assert_eq!(String::from_utf8_lossy(&out).into_owned(), whole.join("\n"));
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Prompts: templates with values put in. Nothing is escaped, so that code stays code; what
+//! comes from outside is fenced before it gets here.
+
+use minijinja::{Environment, UndefinedBehavior, Value};
+
+use super::budget::Section;
+use super::fence::Fence;
+
+/// The templates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Prompt {
+    /// The author's system prompt.
+    Author,
+    /// What the author is asked.
+    Brief,
+    /// What the author is told of an answer that could not be applied.
+    Refused,
+    /// What the author is told when its tool calls are used up.
+    AnswerNow,
+    /// The reviewer's system prompt.
+    Reviewer,
+    /// What the reviewer is asked.
+    Review,
+}
+
+impl Prompt {
+    const fn source(self) -> &'static str {
+        match self {
+            Self::Author => include_str!("prompts/author.md.j2"),
+            Self::Brief => include_str!("prompts/brief.md.j2"),
+            Self::Refused => include_str!("prompts/refused.md.j2"),
+            Self::AnswerNow => include_str!("prompts/answer_now.md.j2"),
+            Self::Reviewer => include_str!("prompts/reviewer.md.j2"),
+            Self::Review => include_str!("prompts/review.md.j2"),
+        }
+    }
+
+    /// The text with `values` in it.
+    pub(super) fn render(self, values: Value) -> Result<String, minijinja::Error> {
+        let mut environment = Environment::new();
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+        environment.template_from_str(self.source())?.render(values)
+    }
+}
+
+/// Sections as the templates take them, each in its fence.
+pub(super) fn fenced(sections: &[Section], fence: &Fence) -> Vec<Value> {
+    sections
+        .iter()
+        .map(|section| {
+            minijinja::context! {
+                heading => section.heading.as_str(),
+                fenced => fence.wrap(&section.label, &section.text),
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,60 @@
+//! How the command that started a run is written, so that what a person is told to type next
+//! runs as it is printed.
+
+/// The command line a run was started by, in pieces.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invocation {
+    /// The program: `greenloop`, or a path where no shell would find it; with a `cd` before it
+    /// where the run's repository is not where the person is.
+    pub program: String,
+    /// Git, in the same way.
+    pub git: String,
+    /// Its arguments, up to where a flag may be added: `--environment local`.
+    pub arguments: String,
+    /// What follows the flags: ` -- cargo test`, or nothing.
+    pub tail: String,
+    /// The options every command of this environment wants: ` --config other.yaml`, or nothing.
+    pub options: String,
+}
+
+impl Invocation {
+    /// The command line again, with `flags` added.
+    pub fn again(&self, flags: &str) -> String {
+        let gap = if flags.is_empty() { "" } else { " " };
+        format!("{} {}{gap}{flags}{}", self.program, self.arguments, self.tail)
+    }
+}
+
+/// `word` as a POSIX shell reads it.
+pub fn shell_word(word: &str) -> String {
+    let plain = !word.is_empty()
+        && word.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-./=:,@%+".contains(&b));
+    if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_stand_before_the_command_that_is_healed() {
+        let heal = Invocation {
+            program: "greenloop".into(),
+            git: "git".into(),
+            arguments: "heal".into(),
+            tail: " -- cargo test".into(),
+            options: String::new(),
+        };
+        assert_eq!(heal.again(""), "greenloop heal -- cargo test");
+        assert_eq!(heal.again("--yes"), "greenloop heal --yes -- cargo test");
+    }
+
+    #[test]
+    fn words_are_quoted_when_a_shell_would_change_them() {
+        for (word, expect) in
+            [("a/b.c", "a/b.c"), ("", "''"), ("it's", r"'it'\''s'"), ("$x y", "'$x y'")]
+        {
+            assert_eq!(shell_word(word), expect);
+        }
+    }
+}

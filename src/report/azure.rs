@@ -1,0 +1,287 @@
+//! The log of an Azure Pipelines job: plain lines, folded into groups, with the agent's logging
+//! commands for errors, progress and what to publish.
+//!
+//! The commands are written by this file alone. Everything else goes through [`Line::render`]
+//! or [`escaped`], so that no text from outside can be one.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::line::Line;
+use super::narrate::{Detail, Narrator};
+use super::plain::WIDTH;
+use super::reporter::Reporter;
+use super::safe_text;
+use super::verdict::{self, Mood};
+use crate::model::{Decision, Evidence, Failure, Location, Notice, RunEvent, RunSummary, Stage};
+
+/// The Azure Pipelines reporter.
+#[derive(Debug)]
+pub(super) struct Azure<W> {
+    out: W,
+    narrator: Narrator,
+    grouped: bool,
+    iteration: (u32, u32),
+    /// For the paths that are published at the end.
+    folder: Option<PathBuf>,
+    repository: Option<PathBuf>,
+    end: Option<(Mood, bool)>,
+}
+
+impl<W: Write> Azure<W> {
+    pub(super) fn new(out: W) -> Self {
+        Self {
+            out,
+            narrator: Narrator::new(Detail::Everything, WIDTH),
+            grouped: false,
+            iteration: (1, 1),
+            folder: None,
+            repository: None,
+            end: None,
+        }
+    }
+
+    fn open(&mut self, text: &mut String, title: &str) {
+        self.close(text);
+        text.push_str("##[group]");
+        text.push_str(&Line::new().plain(title).render(false));
+        text.push('\n');
+        self.grouped = true;
+    }
+
+    fn close(&mut self, text: &mut String) {
+        if std::mem::take(&mut self.grouped) {
+            text.push_str("##[endgroup]\n");
+        }
+    }
+
+    fn section(&mut self, text: &mut String, title: &str) {
+        self.close(text);
+        text.push_str("##[section]");
+        text.push_str(&Line::new().plain(title).render(false));
+        text.push('\n');
+    }
+
+    /// How far the loop is: every iteration counts the same, and its stages within it.
+    fn progress(&self, text: &mut String, stage: Stage, done: bool) {
+        let (iteration, of) = self.iteration;
+        let index = Stage::ALL.iter().position(|s| *s == stage).unwrap_or(0) + usize::from(done);
+        let stages = Stage::ALL.len() as u32;
+        let steps = (iteration.saturating_sub(1)) * stages + index as u32;
+        let percent = (steps * 100 / (of.max(1) * stages)).min(99);
+        let _infallible = writeln!(
+            text,
+            "##vso[task.setprogress value={percent};]iteration {iteration} of {of}: {stage}"
+        );
+    }
+
+    /// The agent links the source file when the path is the repository's. A gate that runs in a
+    /// folder of its own names files relative to that: the code that was read for a place
+    /// knows better.
+    fn source_path(&self, place: &Location, evidence: &Evidence) -> String {
+        if let Some(code) = evidence.code.iter().find(|code| code.about == *place) {
+            return code.path.clone();
+        }
+        let file = place.file.as_str();
+        let relative = self
+            .repository
+            .as_deref()
+            .and_then(|root| Path::new(file).strip_prefix(root).ok())
+            .map(|path| path.to_string_lossy().into_owned());
+        relative.unwrap_or_else(|| file.to_owned())
+    }
+
+    fn issue(
+        &self,
+        text: &mut String,
+        kind: &str,
+        place: Option<(&Location, &Evidence)>,
+        message: &str,
+    ) {
+        let _infallible = write!(text, "##vso[task.logissue type={kind};");
+        if let Some((place, evidence)) = place {
+            let path = escaped(&self.source_path(place, evidence));
+            let _infallible = write!(text, "sourcepath={path};linenumber={};", place.line);
+            if let Some(column) = place.column {
+                let _infallible = write!(text, "columnnumber={column};");
+            }
+        }
+        let _infallible = writeln!(text, "]{}", escaped(message));
+    }
+
+    /// A failure that may yet be healed is a warning; what is left at the end is an error.
+    fn failure(&self, text: &mut String, kind: &str, failure: &Failure) {
+        /// Issues of one failure: more bury the first, which is the cause.
+        const MOST: usize = 5;
+        let message = match failure.stage {
+            // Its headline names the gate.
+            Stage::Gates => failure.headline.clone(),
+            Stage::Tasks | Stage::Image | Stage::Rollout | Stage::Smoke => {
+                format!("{}: {}", failure.stage, failure.headline)
+            }
+        };
+        let evidence = &failure.evidence;
+        let mut places = failure.evidence.excerpts.iter().flat_map(|excerpt| {
+            let first = excerpt.text.lines().find(|line| !line.trim().is_empty());
+            excerpt.locations.first().map(|place| (place, first.unwrap_or(&excerpt.kind)))
+        });
+        self.issue(text, kind, places.next().map(|(place, _)| (place, evidence)), &message);
+        for (place, said) in places.take(MOST - 1) {
+            self.issue(text, kind, Some((place, evidence)), said.trim());
+        }
+    }
+
+    fn finished(&mut self, text: &mut String, summary: &RunSummary) {
+        let mood = verdict::mood(&summary.stop);
+        self.end = Some((mood, !summary.patches.is_empty()));
+        let headline = verdict::headline(self.narrator.header.as_deref(), summary);
+        match mood {
+            Mood::Good if summary.patches.is_empty() => {}
+            Mood::Good => {
+                let branch = summary.branch.as_deref().unwrap_or("the run's branch");
+                let message = format!("{headline}: take over the patches from {branch}");
+                self.issue(text, "warning", None, &message);
+            }
+            Mood::Open | Mood::Bad => {
+                self.issue(text, "error", None, &headline);
+                if let Some(failure) = &summary.failure {
+                    self.failure(text, "error", failure);
+                }
+            }
+        }
+    }
+}
+
+impl<W: Write> Reporter for Azure<W> {
+    fn event(&mut self, _at: jiff::Timestamp, event: &RunEvent) -> io::Result<()> {
+        let lines = self.narrator.tell(event);
+        let mut text = String::new();
+        match event {
+            RunEvent::Started(header) => {
+                self.folder = Some(header.folder.clone());
+                self.repository = Some(header.repository.clone());
+            }
+            RunEvent::Notice(Notice::Warning(warning)) => {
+                self.issue(&mut text, "warning", None, warning);
+            }
+            RunEvent::IterationStarted { iteration, of, commit } => {
+                self.iteration = (*iteration, *of);
+                let title = format!("Iteration {iteration} of {of} ({})", commit.short());
+                self.section(&mut text, &title);
+            }
+            RunEvent::StageStarted { iteration, stage, .. } => {
+                self.progress(&mut text, *stage, false);
+                self.open(&mut text, &format!("{iteration}: {stage}"));
+            }
+            RunEvent::StageFailed { failure, .. } => {
+                self.close(&mut text);
+                self.failure(&mut text, "warning", failure);
+            }
+            RunEvent::Restored { ok, detail, .. } => {
+                self.close(&mut text);
+                let kind = if *ok { "warning" } else { "error" };
+                self.issue(&mut text, kind, None, &format!("restore: {detail}"));
+            }
+            RunEvent::AuthorAsked { iteration, .. } => {
+                self.open(&mut text, &format!("{iteration}: heal"));
+            }
+            RunEvent::Evaluated { evaluation, .. } if evaluation.decision() != Decision::Allow => {
+                for found in evaluation.matches() {
+                    let message = super::narrate::rule_match(found);
+                    self.issue(&mut text, "warning", None, &message);
+                }
+            }
+            RunEvent::Finished(summary) => {
+                self.section(&mut text, "Summary");
+                self.finished(&mut text, summary);
+            }
+            RunEvent::Notice(Notice::Info(_))
+            | RunEvent::PartStarted { .. }
+            | RunEvent::Output { .. }
+            | RunEvent::GateFinished { .. }
+            | RunEvent::StepFinished { .. }
+            | RunEvent::StagePassed { .. }
+            | RunEvent::FlakyRerun { .. }
+            | RunEvent::AuthorLooked { .. }
+            | RunEvent::PatchProposed { .. }
+            | RunEvent::PatchRefused { .. }
+            | RunEvent::NoPatch { .. }
+            | RunEvent::ReviewerAsked { .. }
+            | RunEvent::Reviewed { .. }
+            | RunEvent::Evaluated { .. }
+            | RunEvent::HumanDecided { .. }
+            | RunEvent::PatchApplied { .. }
+            | RunEvent::Switched { .. } => {}
+        }
+        // The section and the group have said it already.
+        let said =
+            matches!(event, RunEvent::IterationStarted { .. } | RunEvent::StageStarted { .. });
+        for line in lines.iter().filter(|_| !said) {
+            text.push_str(&line.render(false));
+            text.push('\n');
+        }
+        if let RunEvent::StagePassed { stage, .. } = event {
+            self.close(&mut text);
+            self.progress(&mut text, *stage, true);
+        }
+        if matches!(event, RunEvent::PatchApplied { .. } | RunEvent::NoPatch { .. }) {
+            self.close(&mut text);
+        }
+        self.out.write_all(text.as_bytes())?;
+        self.out.flush()
+    }
+
+    fn finish(&mut self) {
+        let mut text = String::new();
+        self.close(&mut text);
+        let folder = self.folder.take().and_then(|folder| std::path::absolute(folder).ok());
+        if let Some(folder) = folder {
+            let summary = folder.join(super::SUMMARY_FILE);
+            if summary.is_file() {
+                let path = escaped(&summary.to_string_lossy());
+                let _infallible = writeln!(text, "##vso[task.uploadsummary]{path}");
+            }
+            if folder.is_dir() {
+                let path = escaped(&folder.to_string_lossy());
+                let _infallible = writeln!(
+                    text,
+                    "##vso[artifact.upload containerfolder=greenloop;artifactname=greenloop]{path}"
+                );
+            }
+        }
+        // A run that had to mend the commit it was given is no plain success: the commit in the
+        // pipeline is still broken. A failed run fails its task by the exit code.
+        if self.end == Some((Mood::Good, true)) {
+            text.push_str("##vso[task.complete result=SucceededWithIssues;]healed\n");
+        }
+        let written = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
+        if let Err(error) = written {
+            tracing::warn!(%error, "the job's log could not be finished");
+        }
+    }
+}
+
+/// For a property or the message of a logging command. The percent sign comes first.
+pub(super) fn escaped(text: &str) -> String {
+    let text = text.trim().replace('%', "%AZP25").replace(';', "%3B");
+    let text = text.replace('\r', "%0D").replace('\n', "%0A").replace(']', "%5D");
+    safe_text::safe(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_escaped_percent_first() {
+        for (input, expect) in [
+            ("50%; done]\r\nx", "50%AZP25%3B done%5D%0D%0Ax"),
+            ("%0A", "%AZP250A"),
+            ("##vso[task.complete]", "# #vso[task.complete%5D"),
+            ("\u{1b}[2J", "␛[2J"),
+        ] {
+            assert_eq!(escaped(input), expect, "{input:?}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Lines for a person at a terminal: colour, and what is under way below them.
+
+use std::io::{self, Write};
+
+use super::live::Live;
+use super::narrate::{Detail, Narrator};
+use super::reporter::Reporter;
+use crate::model::RunEvent;
+
+/// Columns where there is no terminal to ask.
+const WIDTH: usize = 80;
+/// Text is not wrapped wider than this, however wide the terminal is.
+const WIDEST: usize = 100;
+/// Nor narrower than this.
+const NARROWEST: usize = 40;
+
+/// The human reporter.
+pub(super) struct Human<W> {
+    out: W,
+    color: bool,
+    narrator: Narrator,
+    /// What is under way; `None` where the output is no terminal.
+    live: Option<Live>,
+}
+
+impl<W: Write> Human<W> {
+    pub(super) fn new(out: W, color: bool, terminal: bool) -> Self {
+        Self {
+            out,
+            color,
+            narrator: Narrator::new(Detail::Results, if terminal { columns() } else { WIDTH }),
+            live: terminal.then(|| Live::new(color)),
+        }
+    }
+}
+
+impl<W: Write> Reporter for Human<W> {
+    fn event(&mut self, _at: jiff::Timestamp, event: &RunEvent) -> io::Result<()> {
+        if self.live.is_some() {
+            self.narrator.set_width(columns());
+        }
+        let mut text = String::new();
+        for line in self.narrator.tell(event) {
+            text.push_str(&line.render(self.color));
+            text.push('\n');
+        }
+        let Some(live) = &mut self.live else {
+            self.out.write_all(text.as_bytes())?;
+            return self.out.flush();
+        };
+        live.before(event);
+        if !text.is_empty() {
+            live.aside(|| {
+                self.out.write_all(text.as_bytes())?;
+                self.out.flush()
+            })?;
+        }
+        live.after(event);
+        Ok(())
+    }
+
+    fn finish(&mut self) {
+        if let Some(live) = &mut self.live {
+            live.clear();
+        }
+    }
+}
+
+/// The terminal's columns.
+fn columns() -> usize {
+    let size = rustix::termios::tcgetwinsize(io::stdout())
+        .or_else(|_| rustix::termios::tcgetwinsize(io::stderr()));
+    match size {
+        Ok(size) if size.ws_col > 0 => usize::from(size.ws_col).clamp(NARROWEST, WIDEST),
+        Ok(_) | Err(_) => WIDTH,
+    }
+}

@@ -1,0 +1,81 @@
+//! Rollout: tells the target, and turns its trouble into a failure.
+
+use std::collections::BTreeSet;
+
+use super::StageContext;
+use super::identity::combined;
+use crate::evidence::normalise;
+use crate::model::{Failure, FailureClass, ReleaseId, Stage};
+use crate::ports::{Deployed, RolloutRequest, Target, TargetError, TargetErrorKind};
+
+/// How a rollout ended.
+#[derive(Debug)]
+pub enum RolloutOutcome {
+    /// The release serves.
+    Deployed(Deployed),
+    /// It does not; what served before still does.
+    Failed(Box<Failure>),
+    /// It was cancelled; nothing was switched.
+    Cancelled,
+}
+
+/// Rolls a new release out.
+pub async fn roll_out(
+    target: &dyn Target,
+    request: &RolloutRequest,
+    context: &StageContext<'_>,
+) -> RolloutOutcome {
+    conclude(target, target.roll_out(request, context.events, context.cancel).await)
+}
+
+/// Lets an earlier release serve again.
+pub async fn roll_back(
+    target: &dyn Target,
+    release: Option<ReleaseId>,
+    context: &StageContext<'_>,
+) -> RolloutOutcome {
+    conclude(target, target.roll_back(release, context.events, context.cancel).await)
+}
+
+fn conclude(target: &dyn Target, outcome: Result<Deployed, TargetError>) -> RolloutOutcome {
+    match outcome {
+        Ok(deployed) => RolloutOutcome::Deployed(deployed),
+        Err(error) => match error.kind {
+            TargetErrorKind::Cancelled => RolloutOutcome::Cancelled,
+            // A target that cannot be told what to do is no fault of the code.
+            TargetErrorKind::Target | TargetErrorKind::NoRelease => {
+                failed(target, error, Some(FailureClass::Infrastructure))
+            }
+            TargetErrorKind::Release => failed(target, error, None),
+        },
+    }
+}
+
+fn failed(target: &dyn Target, error: TargetError, class: Option<FailureClass>) -> RolloutOutcome {
+    let mut message = error.message.clone();
+    let mut cause = error.source.as_deref().map(|e| e as &dyn std::error::Error);
+    while let Some(error) = cause {
+        message.push_str(": ");
+        message.push_str(&error.to_string());
+        cause = error.source();
+    }
+    let telling = normalise(&message);
+    let lines: Vec<String> = error
+        .evidence
+        .excerpts
+        .iter()
+        .flat_map(|excerpt| excerpt.text.lines().map(normalise))
+        .collect();
+    let mut identity = vec!["rollout", target.kind().name(), telling.as_str()];
+    identity.extend(lines.iter().map(String::as_str));
+    RolloutOutcome::Failed(Box::new(Failure {
+        stage: Stage::Rollout,
+        name: target.kind().name().to_owned(),
+        headline: message,
+        class: class.unwrap_or(error.class),
+        fingerprint: combined(&identity),
+        flaky_suspect: false,
+        symptoms: BTreeSet::from([format!("rollout: {telling}")]),
+        evidence: *error.evidence,
+    }))
+}

@@ -1,0 +1,254 @@
+//! One request of a smoke test, and the complaint when what comes back is not what was wanted.
+
+use std::error::Error;
+use std::time::Instant;
+
+use futures::StreamExt;
+use reqwest::header::HeaderMap;
+
+use super::expect::{check_body, check_headers, check_status};
+use crate::config::plan::{FlowStep, StepBody};
+use crate::evidence::Redactor;
+use crate::model::{FailureClass, HttpExchange};
+
+/// Bytes of a body that are read to be compared.
+const MAX_BODY: usize = 8 << 20;
+/// Bytes of a body that are kept as evidence.
+const SHOWN_BODY: usize = 4 << 10;
+/// Headers that are kept as evidence.
+const SHOWN_HEADERS: usize = 24;
+
+/// Makes the requests of one flow: cookies are kept between its steps.
+pub(super) struct Caller<'a> {
+    base: String,
+    client: reqwest::Client,
+    cookies: Cookies,
+    redactor: &'a Redactor,
+}
+
+/// What came back and was as wanted.
+pub(super) struct Answer {
+    pub(super) status: u16,
+}
+
+/// What came back and was not.
+pub(super) struct Complaint {
+    pub(super) exchange: HttpExchange,
+    pub(super) class: FailureClass,
+    pub(super) flaky_suspect: bool,
+}
+
+/// `name=value` of each cookie that a response set; a login flow needs no more.
+#[derive(Default)]
+struct Cookies(std::sync::Mutex<Vec<(String, String)>>);
+
+impl Cookies {
+    fn remember(&self, headers: &HeaderMap) {
+        let Ok(mut jar) = self.0.lock() else { return };
+        for value in headers.get_all("set-cookie") {
+            let Ok(text) = value.to_str() else { continue };
+            let pair = text.split(';').next().unwrap_or_default();
+            if let Some((name, value)) = pair.split_once('=') {
+                jar.retain(|(known, _)| known != name.trim());
+                jar.push((name.trim().to_owned(), value.trim().to_owned()));
+            }
+        }
+    }
+
+    fn header(&self) -> Option<String> {
+        let jar = self.0.lock().ok()?;
+        let pairs: Vec<String> =
+            jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        (!pairs.is_empty()).then(|| pairs.join("; "))
+    }
+}
+
+impl<'a> Caller<'a> {
+    pub(super) fn new(base: &str, redactor: &'a Redactor) -> Result<Self, Complaint> {
+        let mut builder = reqwest::Client::builder();
+        if is_loopback(base) {
+            // A proxy cannot reach what serves on this machine.
+            builder = builder.no_proxy();
+        }
+        let client = builder
+            // A redirect is an answer to be judged, not a way to another server.
+            .redirect(reqwest::redirect::Policy::none())
+            .user_agent(concat!("greenloop/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(|error| Complaint {
+                exchange: HttpExchange {
+                    request: base.to_owned(),
+                    status: None,
+                    response: String::new(),
+                    complaint: format!("no HTTP client: {error}"),
+                    elapsed: Default::default(),
+                },
+                class: FailureClass::Infrastructure,
+                flaky_suspect: false,
+            })?;
+        let base = base.trim_end_matches('/').to_owned();
+        Ok(Self { base, client, cookies: Cookies::default(), redactor })
+    }
+
+    /// Makes the request and compares what comes back with what the step expects.
+    pub(super) async fn call(&self, step: &FlowStep) -> Result<Answer, Complaint> {
+        let began = Instant::now();
+        let url = format!("{}{}", self.base, step.path);
+        let complain = |status, response: String, complaint: String, class, flaky_suspect| {
+            let shown = |text: &str| self.redactor.redact(text).into_owned();
+            Complaint {
+                exchange: HttpExchange {
+                    request: shown(&format!("{} {url}", step.method)),
+                    status,
+                    response: shown(&response),
+                    complaint: shown(&complaint),
+                    elapsed: began.elapsed(),
+                },
+                class,
+                flaky_suspect,
+            }
+        };
+        let method = match reqwest::Method::from_bytes(step.method.as_bytes()) {
+            Ok(method) => method,
+            Err(_) => {
+                let text = format!("{:?} is not an HTTP method", step.method);
+                return Err(complain(None, String::new(), text, FailureClass::Config, false));
+            }
+        };
+        let mut request = self.client.request(method, &url).timeout(step.timeout);
+        for (name, value) in &step.headers {
+            request = request.header(name, value);
+        }
+        if let Some(cookies) = self.cookies.header() {
+            request = request.header("cookie", cookies);
+        }
+        match &step.body {
+            Some(StepBody::Text(text)) => request = request.body(text.clone()),
+            Some(StepBody::Json(value)) => request = request.json(value),
+            None => {}
+        }
+        let response = match request.send().await {
+            Ok(response) => response,
+            Err(error) => {
+                let (class, flaky) = class_of(&error);
+                let text = describe(&error, step);
+                return Err(complain(None, String::new(), text, class, flaky));
+            }
+        };
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        self.cookies.remember(&headers);
+        let (body, broken) = read_body(response).await;
+        let shown = render(status, &headers, &body);
+        if let Some(error) = broken {
+            let (class, flaky) = class_of(&error);
+            let text = format!(
+                "the response ended after {} bytes of its body: {}",
+                body.len(),
+                describe(&error, step)
+            );
+            return Err(complain(Some(status), shown, text, class, flaky));
+        }
+        let verdict = check_status(status, &step.expect)
+            .and_then(|()| check_headers(&headers, &step.expect))
+            .and_then(|()| check_body(&body, &step.expect));
+        match verdict {
+            Ok(()) => Ok(Answer { status }),
+            Err(complaint) => {
+                // A gateway's answer is not the service's own.
+                let flaky = matches!(status, 502..=504);
+                Err(complain(Some(status), shown, complaint, FailureClass::Code, flaky))
+            }
+        }
+    }
+}
+
+fn is_loopback(base: &str) -> bool {
+    let Ok(url) = url::Url::parse(base) else { return false };
+    match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// At most [`MAX_BODY`] bytes, and the error that cut it short.
+async fn read_body(response: reqwest::Response) -> (Vec<u8>, Option<reqwest::Error>) {
+    let mut body = Vec::new();
+    let mut stream = response.bytes_stream();
+    while let Some(chunk) = stream.next().await {
+        match chunk {
+            Ok(chunk) => {
+                let room = MAX_BODY - body.len();
+                body.extend_from_slice(&chunk[..chunk.len().min(room)]);
+                if body.len() == MAX_BODY {
+                    break;
+                }
+            }
+            Err(error) => return (body, Some(error)),
+        }
+    }
+    (body, None)
+}
+
+fn render(status: u16, headers: &HeaderMap, body: &[u8]) -> String {
+    let mut text = format!("HTTP {status}\n");
+    for (name, value) in headers.iter().take(SHOWN_HEADERS) {
+        // A session is a secret whatever it looks like.
+        let value = if name == "set-cookie" {
+            "[redacted]".into()
+        } else {
+            String::from_utf8_lossy(value.as_bytes())
+        };
+        text.push_str(&format!("{name}: {value}\n"));
+    }
+    text.push('\n');
+    text.push_str(&String::from_utf8_lossy(&body[..body.len().min(SHOWN_BODY)]));
+    if body.len() > SHOWN_BODY {
+        text.push_str(&format!("\n… {} bytes more", body.len() - SHOWN_BODY));
+    }
+    text
+}
+
+/// The error without the address, which the request line has already, and with its causes.
+fn describe(error: &reqwest::Error, step: &FlowStep) -> String {
+    if error.is_timeout() {
+        return format!("no answer within {}s", step.timeout.as_secs_f64());
+    }
+    let mut text =
+        if error.is_connect() { "no connection" } else { "the exchange failed" }.to_owned();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
+/// What a failed exchange says of whose trouble it is.
+fn class_of(error: &reqwest::Error) -> (FailureClass, bool) {
+    if error.is_timeout() {
+        return (FailureClass::Timeout, true);
+    }
+    if error.is_builder() {
+        return (FailureClass::Config, false);
+    }
+    if !error.is_connect() {
+        // The service began to answer and broke off.
+        return (FailureClass::Code, false);
+    }
+    let mut cause: Option<&dyn Error> = error.source();
+    while let Some(inner) = cause {
+        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
+            return match io.kind() {
+                // Nobody listens: the service is not up.
+                std::io::ErrorKind::ConnectionRefused => (FailureClass::Code, true),
+                _ => (FailureClass::Infrastructure, true),
+            };
+        }
+        cause = inner.source();
+    }
+    // Names that do not resolve, certificates that do not fit.
+    (FailureClass::Infrastructure, true)
+}

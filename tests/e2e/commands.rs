@@ -1,0 +1,196 @@
+//! The small commands, and what bad input gets.
+
+use std::io::Write as _;
+use std::process::Stdio;
+
+use crate::repository::{Outcome, Repository, deployable, free_port};
+
+fn with_stdin(repository: &Repository, arguments: &[&str], input: &[u8]) -> Outcome {
+    let mut child = repository
+        .greenloop()
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    child.wait_with_output().unwrap().into()
+}
+
+#[test]
+fn explain_prints_what_matters_as_json() {
+    let repository = Repository::new(&[("a", "x")]);
+    let log = b"Compiling x\rDownloading 1%\rDownloading 2%\r\nerror[E0308]: mismatched types\n --> src/main.rs:3:9\n  |\n3 |     \"x\"\n  |     ^^^ expected `u32`\n\nerror: could not compile `x` (bin \"x\") due to 1 previous error\n";
+    let outcome = with_stdin(&repository, &["explain", "--output", "json"], log);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    let value: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(value["lines"], 10, "{value}");
+    assert_eq!(value["class"], "code");
+    let excerpts = value["excerpts"].as_array().unwrap();
+    assert!(
+        excerpts.iter().any(|e| e["start"].as_u64() <= Some(4) && e["end"].as_u64() >= Some(5))
+    );
+    let place = excerpts
+        .iter()
+        .flat_map(|e| e["locations"].as_array().unwrap())
+        .find(|l| l["file"] == "src/main.rs")
+        .unwrap();
+    assert_eq!((place["line"].as_u64(), place["column"].as_u64()), (Some(3), Some(9)));
+}
+
+#[test]
+fn explain_of_a_missing_file_is_a_usage_error() {
+    let repository = Repository::new(&[("a", "x")]);
+    let outcome = repository.run(&["explain", "no-such.log"]);
+    assert_eq!(outcome.code, Some(2));
+    assert!(outcome.stderr.contains("no-such.log"), "{}", outcome.all());
+}
+
+#[test]
+fn patch_apply_is_tolerant_and_all_or_nothing() {
+    let repository = Repository::new(&[("a.txt", "one\ntwo\nthree\n"), ("b.txt", "x\n")]);
+    let good =
+        "```diff\n--- a/a.txt\n+++ b/a.txt\n@@ -9,3 +9,3 @@\n one\n-two\n+TWO\n three\n```\n";
+    let outcome = with_stdin(&repository, &["patch", "check", "-"], good.as_bytes());
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    assert!(outcome.stdout.contains("+TWO"), "{}", outcome.all());
+    assert_eq!(repository.read("a.txt"), "one\ntwo\nthree\n");
+
+    let bad = format!("{good}\n```diff\n--- a/b.txt\n+++ b/b.txt\n@@ -1 +1 @@\n-y\n+z\n```\n");
+    let outcome = with_stdin(&repository, &["patch", "apply", "-"], bad.as_bytes());
+    assert_eq!(outcome.code, Some(1), "{}", outcome.all());
+    assert!(outcome.stderr.contains("b.txt"), "{}", outcome.all());
+    assert_eq!(repository.read("a.txt"), "one\ntwo\nthree\n");
+
+    let outcome = with_stdin(&repository, &["patch", "apply", "-"], good.as_bytes());
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    assert_eq!(repository.read("a.txt"), "one\nTWO\nthree\n");
+}
+
+#[test]
+fn patch_apply_works_below_the_root_and_outside_a_repository() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.txt"), "one\n").unwrap();
+    std::fs::write(
+        folder.path().join("p.diff"),
+        "--- a/a.txt\n+++ b/a.txt\n@@ -1 +1 @@\n-one\n+two\n",
+    )
+    .unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_greenloop"))
+        .args(["patch", "apply", "p.diff"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let outcome: Outcome = output.into();
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    assert_eq!(std::fs::read_to_string(folder.path().join("a.txt")).unwrap(), "two\n");
+}
+
+#[test]
+fn a_patch_cannot_leave_the_work_tree_through_a_link() {
+    let repository = Repository::new(&[("a.txt", "one\n")]);
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::write(outside.path().join("x.txt"), "safe\n").unwrap();
+    std::os::unix::fs::symlink(outside.path(), repository.path().join("link")).unwrap();
+    for diff in [
+        "--- a/link/x.txt\n+++ b/link/x.txt\n@@ -1 +1 @@\n-safe\n+owned\n",
+        "--- /dev/null\n+++ b/link/new.txt\n@@ -0,0 +1 @@\n+owned\n",
+        "--- /dev/null\n+++ b/../new.txt\n@@ -0,0 +1 @@\n+owned\n",
+    ] {
+        let outcome = with_stdin(&repository, &["patch", "apply", "-"], diff.as_bytes());
+        assert_ne!(outcome.code, Some(0), "{diff}: {}", outcome.all());
+    }
+    assert_eq!(std::fs::read_to_string(outside.path().join("x.txt")).unwrap(), "safe\n");
+    assert!(!outside.path().join("new.txt").exists());
+}
+
+#[test]
+fn policy_check_names_the_rule() {
+    let repository = Repository::new(&[("db/a.sql", "create table t (x int);\n")]);
+    let diff = "--- a/db/a.sql\n+++ /dev/null\n@@ -1 +0,0 @@\n-create table t (x int);\n";
+    repository.write("p.diff", diff);
+    let config = "environments: {local: {url: 'http://127.0.0.1:1'}}\ndeploy: {method: kubectl, manifest_path: k8s}\nsafety: {never_delete: ['*.sql']}\n";
+    repository.write("config.yaml", config);
+    let outcome = repository.run(&["policy", "check", "--patch", "p.diff"]);
+    assert_eq!(outcome.code, Some(1), "{}", outcome.all());
+    assert!(outcome.stdout.contains("never_delete"), "{}", outcome.all());
+    assert!(outcome.stdout.contains("forbid"), "{}", outcome.all());
+    let explained = repository.run(&["policy", "explain", "never_delete"]);
+    assert_eq!(explained.code, Some(0), "{}", explained.all());
+}
+
+#[test]
+fn a_misspelt_key_gets_its_place_and_the_nearest_name() {
+    let repository = deployable(free_port(), "hello\n", "hello", "");
+    let config = repository.read("config.yaml").replace("quality_gates:", "qualty_gates:");
+    repository.write("config.yaml", &config);
+    let outcome = repository.run(&["config", "check"]);
+    assert_eq!(outcome.code, Some(2), "{}", outcome.all());
+    assert!(outcome.stderr.contains("quality_gates"), "{}", outcome.all());
+    let line = config.lines().position(|l| l.starts_with("qualty")).unwrap() + 1;
+    assert!(outcome.stderr.contains(&format!(":{line}:1")), "{}", outcome.all());
+}
+
+#[test]
+fn bad_usage_exits_with_2_and_says_what_to_do() {
+    let repository = deployable(free_port(), "hello\n", "hello", "");
+    for (arguments, word) in [
+        (vec!["--environment", "locl"], "local"),
+        (vec!["run"], "--environment"),
+        (vec!["--environment", "local", "--max-iterations", "0"], "max-iterations"),
+        (vec!["--environment", "local", "--config", "nope.yaml"], "nope.yaml"),
+        (vec!["--environment", "local", "--resume", "zzz"], "resume"),
+        (vec!["heal"], "COMMAND"),
+        (vec!["audit", "show", "nope"], "nope"),
+        (vec!["policy", "explain", "never_delet"], "never_delete"),
+    ] {
+        let outcome = repository.run(&arguments);
+        assert_eq!(outcome.code, Some(2), "{arguments:?}: {}", outcome.all());
+        assert!(outcome.stderr.contains(word), "{arguments:?}: {}", outcome.all());
+    }
+}
+
+#[test]
+fn outside_a_repository_and_without_commits_the_way_out_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |folder: &std::path::Path| -> Outcome {
+        std::process::Command::new(env!("CARGO_BIN_EXE_greenloop"))
+            .args(["heal", "--", "false"])
+            .current_dir(folder)
+            .env_remove("OPENAI_API_KEY")
+            .env("GIT_CEILING_DIRECTORIES", "/")
+            .output()
+            .unwrap()
+            .into()
+    };
+    let outcome = run(folder.path());
+    assert_eq!(outcome.code, Some(2), "{}", outcome.all());
+    assert!(outcome.stderr.contains("git init"), "{}", outcome.all());
+    std::process::Command::new("git")
+        .args(["init", "-q"])
+        .current_dir(folder.path())
+        .status()
+        .unwrap();
+    let outcome = run(folder.path());
+    assert_eq!(outcome.code, Some(2), "{}", outcome.all());
+    assert!(outcome.stderr.contains("git commit"), "{}", outcome.all());
+}
+
+#[test]
+fn dry_run_runs_nothing() {
+    let repository = deployable(free_port(), "teh\n", "hello", "");
+    let outcome = repository.run(&["--environment", "local", "--dry-run"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    assert!(outcome.stdout.contains("spelling"), "{}", outcome.all());
+    assert!(!repository.path().join("logs").exists());
+}
+
+#[test]
+fn doctor_says_what_is_missing() {
+    let repository = deployable(free_port(), "hello\n", "hello", "");
+    let outcome = repository.run(&["doctor"]);
+    assert!(outcome.stdout.contains("OPENAI_API_KEY"), "{}", outcome.all());
+    let outcome = repository.run(&["doctor", "--environment", "local"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+}

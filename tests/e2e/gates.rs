@@ -1,0 +1,110 @@
+//! Gates from outside: order, timeouts, leftovers, memory.
+
+use crate::repository::{Repository, deployable, free_port, pids_mentioning};
+
+/// A repository whose gates are these; nothing of it gets as far as a rollout.
+fn with_gates(gates: &str) -> Repository {
+    let repository = deployable(free_port(), "hello\n", "hello", "");
+    let config = repository.read("config.yaml");
+    let (before, rest) = config.split_once("quality_gates:\n").unwrap();
+    let (_, after) = rest.split_once("deploy:\n").unwrap();
+    let config = format!("{before}quality_gates:\n{gates}deploy:\n{after}");
+    repository.write("config.yaml", &config);
+    repository.commit("gates");
+    repository
+}
+
+#[test]
+fn results_stand_in_configured_order_however_they_ran() {
+    let repository = with_gates(
+        "  - {name: slow, command: sleep 0.4, required: true}\n\
+         \x20 - {name: quick, command: 'true', required: true}\n\
+         \x20 - {name: last, command: 'false', required: true, needs: [slow]}\n\
+         \x20 - {name: never, command: 'true', required: true, needs: [last]}\n",
+    );
+    let outcome = repository.run(&["--environment", "local", "--output", "json"]);
+    let finished: Vec<serde_json::Value> = outcome
+        .stdout
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .filter(|event| event["event"] == "gate_finished")
+        .collect();
+    assert_eq!(finished.len(), 4, "{}", outcome.all());
+    let junit = std::fs::read_to_string(repository.run_folder().join("junit.xml")).unwrap();
+    let places: Vec<usize> = ["\"slow\"", "\"quick\"", "\"last\"", "\"never\""]
+        .iter()
+        .map(|name| junit.find(name).unwrap_or_else(|| panic!("{name} in {junit}")))
+        .collect();
+    assert!(places.is_sorted(), "{junit}");
+}
+
+#[test]
+fn a_timeout_kills_everything_the_gate_started() {
+    let repository = with_gates(
+        "  - {name: hangs, command: 'sleep 77 & setsid sleep 78 & sleep 79', required: true, timeout: 1}\n",
+    );
+    let outcome = repository.run(&["--environment", "local"]);
+    assert_ne!(outcome.code, Some(0));
+    assert!(outcome.all().contains("timed out after 1s"), "{}", outcome.all());
+    assert_eq!(pids_mentioning(repository.path()), Vec::<u32>::new());
+}
+
+#[test]
+fn an_exit_by_signal_is_named() {
+    let repository = with_gates("  - {name: crashes, command: 'kill -SEGV $$', required: true}\n");
+    let outcome = repository.run(&["--environment", "local"]);
+    assert!(outcome.all().contains("SIGSEGV"), "{}", outcome.all());
+}
+
+#[test]
+fn an_advisory_gate_only_warns() {
+    let repository = with_gates("  - {name: lint, command: 'exit 7', required: false}\n");
+    let outcome = repository.run(&["--environment", "local"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    assert!(outcome.all().contains("lint"), "{}", outcome.all());
+}
+
+#[test]
+fn output_that_is_no_text_and_a_name_that_is_no_text_are_no_trouble() {
+    let repository = with_gates(
+        "  - {name: bytes, command: \"printf 'error: \\\\377\\\\376 bad\\\\n'; cat -- *.bin; exit 1\", required: true}\n",
+    );
+    use std::os::unix::ffi::OsStrExt;
+    let name = std::ffi::OsStr::from_bytes(b"caf\xe9.bin");
+    std::fs::write(repository.path().join(name), b"\xff\xfe\x00\x01").unwrap();
+    repository.commit("bytes");
+    let outcome = repository.run(&["--environment", "local"]);
+    // The recording is empty: the failure is what this is about, not the healing.
+    assert_eq!(outcome.code, Some(3), "{}", outcome.all());
+    assert!(outcome.all().contains("bytes"), "{}", outcome.all());
+}
+
+#[test]
+fn a_log_of_any_size_is_read_in_bounded_memory() {
+    // 300 MB here, 2 GB in benches/memory.sh; the bound is the same.
+    let repository = with_gates(
+        "  - {name: loud, command: \"yes 'npm http fetch GET 200 https://registry/x 12ms' | head -c 300000000; echo 'src/a.rs:3:5: error: broken'; exit 1\", required: true}\n",
+    );
+    let mut child = repository
+        .greenloop()
+        .args(["--environment", "local", "--output", "plain"])
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    while child.try_wait().unwrap().is_none() {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let high = text
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .and_then(|kb| kb.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        peak = peak.max(high.unwrap_or(0));
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    assert!(peak > 1_000, "no memory was measured");
+    assert!(peak < 64 * 1024, "the peak was {peak} kB");
+    let log = repository.run_folder().join("stages/1-gates-loud.log");
+    assert!(std::fs::metadata(log).unwrap().len() > 300_000_000);
+}

@@ -1,0 +1,318 @@
+//! `greenloop heal` against a server that speaks OpenAI's protocol.
+
+use crate::repository::{Outcome, Repository};
+use crate::server::{APPROVE, ModelServer, Quirk, REJECT};
+
+const TEST: &str = "#!/bin/sh\n. ./add.sh\n[ \"$(add 2 3)\" = 5 ] || { echo \"add.sh:2: error: add 2 3 is $(add 2 3), not 5\" >&2; exit 1; }\n";
+const BROKEN: &str = "add() {\n  echo $(($1 - $2))\n}\n";
+
+const FIX: &str = "The operator is wrong: it subtracts.\n\n\
+    add.sh\n```sh\n<<<<<<< SEARCH\n  echo $(($1 - $2))\n=======\n  echo $(($1 + $2))\n>>>>>>> REPLACE\n```\n";
+/// Wrong numbers, a changed indentation, prose around it: what models do.
+const FIX_AS_DIFF: &str = "Here is the patch:\n\n```diff\n--- a/add.sh\n+++ b/add.sh\n@@ -40,9 +40,9 @@ add\n add() {\n-    echo $(($1 - $2))\n+    echo $(($1 + $2))\n }\n```\nThat is all.\n";
+
+fn repository() -> Repository {
+    Repository::new(&[("add.sh", BROKEN), ("test.sh", TEST)])
+}
+
+fn heal(repository: &Repository, server: &ModelServer, arguments: &[&str]) -> Outcome {
+    repository
+        .greenloop()
+        .arg("heal")
+        .args(arguments)
+        .args(["--", "sh", "test.sh"])
+        .env("OPENAI_BASE_URL", server.base_url())
+        .env("OPENAI_API_KEY", "sk-test-0123456789abcdef")
+        .env("GREENLOOP_MODEL", "test-model")
+        .output()
+        .unwrap()
+        .into()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_command_is_healed_in_the_work_tree() {
+    for answer in [FIX, FIX_AS_DIFF] {
+        let repository = repository();
+        let server = ModelServer::start(&[answer], APPROVE).await;
+        let outcome = heal(&repository, &server, &[]);
+        assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+        assert!(repository.read("add.sh").contains("  echo $(($1 + $2))"), "{}", outcome.all());
+        assert_eq!(repository.read("test.sh"), TEST);
+        assert_eq!(server.author_requests().len(), 1);
+        assert_eq!(server.reviewer_requests().len(), 1);
+        assert_eq!(repository.git(&["status", "--porcelain"]), "M add.sh");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_branch_the_work_tree_stays_and_the_branch_has_the_fix() {
+    let repository = repository();
+    let server = ModelServer::start(&[FIX], APPROVE).await;
+    let outcome = heal(&repository, &server, &["--branch"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    assert_eq!(repository.read("add.sh"), BROKEN);
+    assert_eq!(repository.git(&["status", "--porcelain"]), "");
+    let branches =
+        repository.git(&["branch", "--list", "greenloop/*", "--format=%(refname:short)"]);
+    let fixed = repository.git(&["show", &format!("{branches}:add.sh")]);
+    assert!(fixed.contains("$(($1 + $2))"), "{fixed}");
+    assert_eq!(repository.git(&["rev-list", "--count", &format!("main..{branches}")]), "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_passes_asks_nobody() {
+    let repository = Repository::new(&[("a", "x\n")]);
+    let outcome = repository.run(&["heal", "--", "true"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_model_the_error_names_the_variable() {
+    let repository = repository();
+    let outcome = repository.run(&["heal", "--", "sh", "test.sh"]);
+    assert_eq!(outcome.code, Some(2), "{}", outcome.all());
+    assert!(outcome.all().contains("OPENAI_API_KEY"), "{}", outcome.all());
+    assert_eq!(repository.git(&["status", "--porcelain"]), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rejection_goes_back_to_the_author_with_its_suggestion() {
+    let repository = repository();
+    let server = ModelServer::start(&[FIX], REJECT).await;
+    let outcome = heal(&repository, &server, &["--max-iterations", "3"]);
+    assert_eq!(outcome.code, Some(1), "{}", outcome.all());
+    assert_eq!(repository.read("add.sh"), BROKEN);
+    let requests = server.author_requests();
+    assert_eq!(requests.len(), 2, "{}", outcome.all());
+    assert!(requests[1].to_string().contains("mend the cause"), "{}", requests[1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_malformed_review_is_no_approval() {
+    for review in ["LGTM!", r#"{"verdict": "approve"}"#, ""] {
+        let repository = repository();
+        let server = ModelServer::start(&[FIX], review).await;
+        let outcome = heal(&repository, &server, &["--max-iterations", "2"]);
+        assert_eq!(outcome.code, Some(1), "{review}: {}", outcome.all());
+        assert_eq!(repository.read("add.sh"), BROKEN, "{review}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_answer_is_sent_back_once_with_what_is_wrong() {
+    let repository = repository();
+    let wrong = FIX.replace("$1 - $2", "$1 * $7");
+    let server = ModelServer::start(&[&wrong, FIX], APPROVE).await;
+    let outcome = heal(&repository, &server, &["--max-iterations", "2"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    let requests = server.author_requests();
+    assert_eq!(requests.len(), 2);
+    assert!(requests[1].to_string().contains("$1 - $2"), "{}", requests[1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_patch_stops_the_run_with_the_authors_reason() {
+    for (class, code) in [("infrastructure", 3), ("needs human", 1)] {
+        let repository = repository();
+        let answer =
+            format!("```no-patch\nclass: {class}\nreason: the licence server is down\n```\n");
+        let server = ModelServer::start(&[&answer], APPROVE).await;
+        let outcome = heal(&repository, &server, &[]);
+        assert_eq!(outcome.code, Some(code), "{}", outcome.all());
+        assert!(outcome.all().contains("the licence server is down"), "{}", outcome.all());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_policy_forbids_is_not_applied_even_with_yes() {
+    let repository = repository();
+    let evil = "```diff\n--- /dev/null\n+++ b/.git/hooks/post-commit\n@@ -0,0 +1 @@\n+touch /tmp/owned\n```\n";
+    let server = ModelServer::start(&[evil], APPROVE).await;
+    let outcome = heal(&repository, &server, &["--yes", "--max-iterations", "2"]);
+    assert_eq!(outcome.code, Some(1), "{}", outcome.all());
+    assert!(!repository.path().join(".git/hooks/post-commit").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_weakened_test_needs_a_person() {
+    let weaken = "```diff\n--- a/test.sh\n+++ b/test.sh\n@@ -1,3 +1,3 @@\n #!/bin/sh\n-. ./add.sh\n+. ./add.sh; exit 0\n```\n";
+    let repository = repository();
+    let server = ModelServer::start(&[weaken], APPROVE).await;
+    let outcome = heal(&repository, &server, &["--max-iterations", "2"]);
+    assert_eq!(outcome.code, Some(1), "{}", outcome.all());
+    assert_eq!(repository.read("test.sh"), TEST);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn secrets_reach_neither_the_model_nor_the_disk() {
+    let secret = "hunter2-deploy-password-9f3b";
+    let leaky = TEST.replace("exit 1;", "echo \"password is $DEPLOY_PASSWORD\" >&2; exit 1;");
+    let repository = Repository::new(&[("add.sh", BROKEN), ("test.sh", &leaky)]);
+    let server = ModelServer::start(&[FIX], APPROVE).await;
+    let outcome: Outcome = repository
+        .greenloop()
+        .args(["heal", "--", "sh", "test.sh"])
+        .env("OPENAI_BASE_URL", server.base_url())
+        .env("OPENAI_API_KEY", "sk-test-0123456789abcdef")
+        .env("DEPLOY_PASSWORD", secret)
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    for request in server.author_requests().iter().chain(&server.reviewer_requests()) {
+        assert!(!request.to_string().contains(secret), "{request}");
+    }
+    assert!(!outcome.all().contains(secret));
+    let found = std::process::Command::new("grep")
+        .args(["-rl", secret])
+        .arg(repository.path().join("logs"))
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&found.stdout), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_audit_log_of_a_healed_run_verifies_and_replays() {
+    let repository = repository();
+    let server = ModelServer::start(&[FIX], APPROVE).await;
+    assert_eq!(heal(&repository, &server, &[]).code, Some(0));
+    let run = repository.run_folder();
+    let id = run.file_name().unwrap().to_str().unwrap();
+    for file in ["audit.jsonl", "summary.md", "report.html", "junit.xml", "patches/patch_1.diff"] {
+        assert!(run.join(file).is_file(), "{file}");
+    }
+    let verified = repository.run(&["audit", "verify", id]);
+    assert_eq!(verified.code, Some(0), "{}", verified.all());
+    assert!(verified.stdout.contains("complete"), "{}", verified.all());
+    let replayed = repository.run(&["audit", "replay", id]);
+    assert_eq!(replayed.code, Some(0), "{}", replayed.all());
+    assert!(replayed.stdout.contains("no divergence"), "{}", replayed.all());
+
+    let log = run.join("audit.jsonl");
+    let changed = std::fs::read_to_string(&log).unwrap().replacen("approve", "approvE", 1);
+    std::fs::write(&log, changed).unwrap();
+    let broken = repository.run(&["audit", "verify", id]);
+    assert_eq!(broken.code, Some(1), "{}", broken.all());
+    assert!(broken.stdout.contains("BROKEN"), "{}", broken.all());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn json_output_is_one_object_a_line() {
+    let repository = repository();
+    let server = ModelServer::start(&[FIX], APPROVE).await;
+    let outcome = heal(&repository, &server, &["--output", "json"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    let events: Vec<String> = outcome
+        .stdout
+        .lines()
+        .map(|line| {
+            let event: serde_json::Value = serde_json::from_str(line).expect(line);
+            event["event"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!(events.first().map(String::as_str), Some("started"));
+    assert_eq!(events.last().map(String::as_str), Some("finished"));
+    assert!(events.iter().any(|e| e == "patch_applied"), "{events:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dirty_tree_is_left_alone() {
+    let repository = repository();
+    repository.write("add.sh", "mine\n");
+    let outcome = repository.run(&["heal", "--", "sh", "test.sh"]);
+    assert_eq!(outcome.code, Some(2), "{}", outcome.all());
+    assert!(outcome.stderr.contains("add.sh"), "{}", outcome.all());
+    assert!(outcome.stderr.contains("stash"), "{}", outcome.all());
+    assert_eq!(repository.read("add.sh"), "mine\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_streams_is_asked_without() {
+    let repository = repository();
+    let server = ModelServer::with_quirk(&[FIX], APPROVE, Quirk::NoStreams).await;
+    let outcome = heal(&repository, &server, &[]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    assert!(repository.read("add.sh").contains("$1 + $2"), "{}", outcome.all());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_author_that_is_always_cut_ends_the_run_and_changes_nothing() {
+    let repository = repository();
+    let server = ModelServer::with_quirk(&[FIX], APPROVE, Quirk::CutsTheAuthor).await;
+    let outcome = heal(&repository, &server, &[]);
+    assert_eq!(outcome.code, Some(3), "{}", outcome.all());
+    assert!(outcome.all().contains("ended before the answer did"), "{}", outcome.all());
+    // There is no environment that `run --resume` could take it up in.
+    assert!(!outcome.all().contains("--resume"), "{}", outcome.all());
+    assert_eq!(repository.read("add.sh"), BROKEN);
+    // One request and three retries, and the same once more.
+    assert_eq!(server.author_requests().len(), 8);
+    assert!(server.reviewer_requests().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_untracked_file_in_the_way_is_told_to_the_author_and_kept() {
+    let repository = repository();
+    repository.write("new.sh", "mine\n");
+    let collides = format!("new.sh\n```sh\necho theirs\n```\n\n{FIX}");
+    let server = ModelServer::start(&[&collides, FIX], APPROVE).await;
+    let outcome = heal(&repository, &server, &[]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    assert_eq!(repository.read("new.sh"), "mine\n");
+    let requests = server.author_requests();
+    assert_eq!(requests.len(), 2);
+    assert!(requests[1].to_string().contains("nothing overwrites them: new.sh"), "{}", requests[1]);
+    assert_eq!(server.reviewer_requests().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_branch_in_the_way_is_told_before_anything_else() {
+    let repository = repository();
+    repository.git(&["branch", "greenloop"]);
+    let outcome = repository.run(&["heal", "--", "sh", "test.sh"]);
+    assert_eq!(outcome.code, Some(2), "{}", outcome.all());
+    assert!(outcome.stderr.contains("git branch -m"), "{}", outcome.all());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_outside_a_sparse_checkout_are_no_changes() {
+    let repository = Repository::new(&[
+        ("add.sh", BROKEN),
+        ("test.sh", TEST),
+        ("in/x", "1\n"),
+        ("out/y", "2\n"),
+    ]);
+    repository.git(&["sparse-checkout", "set", "in"]);
+    assert!(!repository.path().join("out/y").exists());
+    let server = ModelServer::start(&[FIX], APPROVE).await;
+    let outcome = heal(&repository, &server, &[]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    assert_eq!(repository.git(&["status", "--porcelain"]), "M add.sh");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_in_the_command_line_is_told_nobody() {
+    let secret = "ghp_abcdefghijklmnopqrstuvwxyz0123456789";
+    let repository = repository();
+    let server = ModelServer::start(&[FIX], APPROVE).await;
+    let outcome: Outcome = repository
+        .greenloop()
+        .args(["heal", "--", &format!(": {secret}; sh test.sh")])
+        .env("OPENAI_BASE_URL", server.base_url())
+        .env("OPENAI_API_KEY", "sk-test-0123456789abcdef")
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    assert!(!outcome.all().contains(secret), "{}", outcome.all());
+    for request in server.author_requests().iter().chain(&server.reviewer_requests()) {
+        assert!(!request.to_string().contains(secret), "{request}");
+    }
+    let found = std::process::Command::new("grep")
+        .args(["-rl", secret])
+        .arg(repository.path().join("logs"))
+        .arg(repository.path().join(".git/greenloop"))
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&found.stdout), "");
+}

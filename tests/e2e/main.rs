@@ -1,0 +1,11 @@
+//! The program from outside: real repositories, real processes, real HTTP.
+
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+
+mod commands;
+mod gates;
+mod heal;
+mod recovery;
+mod repository;
+mod run;
+mod server;

@@ -1,0 +1,222 @@
+//! kill -9 at any point: never two deployments, never half a patch.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::repository::{Repository, deployable, free_port, get, pids_mentioning};
+use crate::run::{APPROVE, FIX_CONTENT, FIX_SPELLING};
+
+/// Kills in CI; more by `GREENLOOP_KILLS`.
+const KILLS: u64 = 50;
+
+/// A pseudo-random sequence that a failure can be repeated with.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}
+
+fn start(repository: &Repository, arguments: &[&str]) -> std::process::Child {
+    repository
+        .greenloop()
+        .args(arguments)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// Processes of the page service that run in this repository's state folder.
+fn services(repository: &Repository) -> usize {
+    let targets = repository.path().join(".git/greenloop/targets");
+    let runs_there = |pid: &u32| {
+        let proc = std::path::PathBuf::from(format!("/proc/{pid}"));
+        let program = std::fs::read_link(proc.join("exe")).unwrap_or_default();
+        program.starts_with(&targets) && program.ends_with("service")
+    };
+    pids_mentioning(&targets).iter().filter(|pid| runs_there(pid)).count()
+}
+
+/// What must hold after the end of any run, however many were killed before it.
+fn check(repository: &Repository, port: u16, context: &str) {
+    // A patched file is the old or the new version; after a run's end the tree is as it was.
+    assert_eq!(repository.git(&["status", "--porcelain"]), "", "{context}");
+    assert_eq!(repository.read("page.txt"), "teh page\n", "{context}");
+    let branches = repository.git(&["for-each-ref", "refs/heads/greenloop", "--format=%(refname)"]);
+    for branch in branches.lines() {
+        let text = repository.git(&["show", &format!("{branch}:page.txt")]);
+        assert!(
+            ["teh page", "the page", "the page: hello"].contains(&text.as_str()),
+            "{context}: {branch} has {text:?}"
+        );
+    }
+    assert_eq!(get(port, "/"), Some((200, "the page: hello\n".into())), "{context}");
+    // A replaced release may take a moment to drain.
+    let began = Instant::now();
+    while services(repository) != 1 && began.elapsed() < Duration::from_secs(15) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(services(repository), 1, "{context}: one release serves, and no other runs");
+    let verified = repository.run(&["audit", "verify"]);
+    assert_eq!(verified.code, Some(0), "{context}: {}", verified.all());
+}
+
+#[test]
+fn a_run_killed_at_any_point_is_finished_or_cleaned_up() {
+    let kills = std::env::var("GREENLOOP_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(KILLS);
+    let port = free_port();
+    let transcript = [FIX_SPELLING, APPROVE, FIX_CONTENT, APPROVE].join("\n") + "\n";
+    let repository = deployable(port, "teh page\n", "hello", &transcript);
+    let arguments = ["--environment", "local"];
+    let began = Instant::now();
+    let whole = repository.run(&arguments);
+    assert_eq!(whole.code, Some(0), "{}", whole.all());
+    let length = began.elapsed().as_millis() as u64 + 50;
+    check(&repository, port, "before any kill");
+
+    let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
+    let mut resumed = 0;
+    for kill in 0..kills {
+        let after = Duration::from_millis(dice.below(length));
+        let mut child = start(&repository, &arguments);
+        std::thread::sleep(after);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let context = format!("kill {kill} after {after:?}");
+
+        let log = repository.path().join(".git/greenloop/claims/env-local.json");
+        let trace = std::fs::read_to_string(log).unwrap_or_default();
+        let dead: Option<String> = serde_json::from_str::<serde_json::Value>(&trace)
+            .ok()
+            .and_then(|trace| Some(trace["run"].as_str()?.to_owned()));
+        // Every other time the dead run itself goes on; else the next run cleans up after it.
+        let outcome = match dead.filter(|_| kill % 2 == 0) {
+            Some(run) => {
+                let outcome = repository.run(&["run", "--environment", "local", "--resume", &run]);
+                // It may have died before its first record, or after its last.
+                if outcome.code == Some(2) || outcome.code == Some(3) {
+                    repository.run(&arguments)
+                } else {
+                    resumed += 1;
+                    outcome
+                }
+            }
+            None => repository.run(&arguments),
+        };
+        assert_eq!(outcome.code, Some(0), "{context}: {}", outcome.all());
+        check(&repository, port, &context);
+    }
+    assert!(kills < 20 || resumed > 0, "no run was ever resumed");
+}
+
+/// Pids of this repository's supervisors.
+fn supervisors(repository: &Repository) -> Vec<u32> {
+    let supervises = |pid: &u32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        line.split(|b| *b == 0).nth(1) == Some(b"supervise")
+    };
+    pids_mentioning(repository.path()).into_iter().filter(supervises).collect()
+}
+
+fn kill(pid: u32) {
+    let _gone = std::process::Command::new("kill").args(["-9", &pid.to_string()]).output();
+}
+
+#[test]
+fn a_supervisor_killed_at_any_point_is_replaced_and_the_verified_release_serves() {
+    let port = free_port();
+    let transcript = [FIX_SPELLING, APPROVE, FIX_CONTENT, APPROVE].join("\n") + "\n";
+    let repository = deployable(port, "teh page\n", "hello", &transcript);
+    let arguments = ["--environment", "local"];
+    let began = Instant::now();
+    assert_eq!(repository.run(&arguments).code, Some(0));
+    let length = began.elapsed().as_millis() as u64 + 50;
+    let mut dice = Dice(0x2545_f491_4f6c_dd1d);
+    for nth in 0..12 {
+        let after = Duration::from_millis(dice.below(length));
+        let mut child = start(&repository, &arguments);
+        std::thread::sleep(after);
+        supervisors(&repository).into_iter().for_each(kill);
+        let code = child.wait().unwrap().code();
+        let context = format!("kill {nth} after {after:?}: exit {code:?}");
+        // The run goes on with the next supervisor, or says that it could not.
+        assert!(matches!(code, Some(0 | 3 | 4)), "{context}");
+        // Whoever looks brings it back.
+        let status = repository.run(&["status", "--environment", "local"]);
+        assert!(status.stdout.contains("verified"), "{context}: {}", status.all());
+        check(&repository, port, &context);
+    }
+}
+
+#[test]
+fn a_rollback_killed_at_any_point_leaves_one_of_the_two_releases_serving() {
+    let port = free_port();
+    let repository = deployable(port, "hello one\n", "hello", "");
+    assert_eq!(repository.run(&["--environment", "local"]).code, Some(0));
+    repository.write("page.txt", "hello two\n");
+    repository.commit("two");
+    assert_eq!(repository.run(&["--environment", "local"]).code, Some(0));
+    let arguments = ["rollback", "--environment", "local"];
+    let began = Instant::now();
+    assert_eq!(repository.run(&arguments).code, Some(0));
+    let length = began.elapsed().as_millis() as u64 + 50;
+    let mut dice = Dice(0x1357_9bdf_0246_8ace);
+    for nth in 0..12 {
+        let after = Duration::from_millis(dice.below(length));
+        let mut child = start(&repository, &arguments);
+        std::thread::sleep(after);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let context = format!("kill {nth} after {after:?}");
+        let (status, page) = get(port, "/").expect("an answer");
+        assert_eq!(status, 200, "{context}");
+        assert!(["hello one\n", "hello two\n"].contains(&page.as_str()), "{context}: {page}");
+        let began = Instant::now();
+        while services(&repository) != 1 && began.elapsed() < Duration::from_secs(15) {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        assert_eq!(services(&repository), 1, "{context}");
+    }
+    let verify = repository.run(&["verify", "--environment", "local"]);
+    assert_eq!(verify.code, Some(0), "{}", verify.all());
+    for run in std::fs::read_dir(repository.path().join("logs/runs")).unwrap().flatten() {
+        let id = run.file_name().into_string().unwrap();
+        // Killed before its first record, there is nothing to replay.
+        let log = std::fs::metadata(run.path().join("audit.jsonl")).map_or(0, |log| log.len());
+        if log > 0 {
+            let replay = repository.run(&["audit", "replay", &id]);
+            assert_eq!(replay.code, Some(0), "{}", replay.all());
+        }
+    }
+}
+
+#[test]
+fn only_the_same_kind_of_run_in_the_same_environment_can_be_resumed() {
+    let repository = deployable(free_port(), "hello\n", "hello", "");
+    let slow = repository.read("config.yaml").replace("! grep -n teh page.txt", "sleep 0.4");
+    repository.write("config.yaml", &slow);
+    repository.commit("slow");
+    let mut child = start(&repository, &["--environment", "local"]);
+    std::thread::sleep(Duration::from_millis(350));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let run = repository.run_folder().file_name().unwrap().to_str().unwrap().to_owned();
+    let other = ["run", "--environment", "local", "--verify-only", "--resume", &run];
+    let refused = repository.run(&other);
+    assert_eq!(refused.code, Some(2), "{}", refused.all());
+    assert!(refused.stderr.contains("`deploy to local`"), "{}", refused.all());
+    let arguments = ["run", "--environment", "local", "--resume", &run];
+    assert_eq!(repository.run(&arguments).code, Some(0));
+    let again = repository.run(&arguments);
+    assert_eq!(again.code, Some(2), "{}", again.all());
+    assert!(again.stderr.contains("has ended"), "{}", again.all());
+    // Nothing of the refused ones is taken for a run that died.
+    let next = repository.run(&["--environment", "local"]);
+    assert_eq!(next.code, Some(0));
+    assert!(!next.all().contains("died"), "{}", next.all());
+}

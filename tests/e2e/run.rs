@@ -1,0 +1,180 @@
+//! `greenloop run` to the process target, with agents that answer from a recording.
+
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use crate::repository::{deployable, free_port, get};
+
+pub(crate) const FIX_SPELLING: &str = r#"{"role":"author","answer":"The word is misspelt.\n\npage.txt\n```\n<<<<<<< SEARCH\nteh page\n=======\nthe page\n>>>>>>> REPLACE\n```\n"}"#;
+pub(crate) const FIX_CONTENT: &str = r#"{"role":"author","answer":"The greeting is missing.\n\npage.txt\n```\n<<<<<<< SEARCH\nthe page\n=======\nthe page: hello\n>>>>>>> REPLACE\n```\n"}"#;
+pub(crate) const APPROVE: &str = r#"{"role":"reviewer","answer":"{\"verdict\":\"approve\",\"risk\":\"low\",\"reason\":\"right\",\"suggestion\":null}"}"#;
+
+fn transcript() -> String {
+    [FIX_SPELLING, APPROVE, FIX_CONTENT, APPROVE].join("\n") + "\n"
+}
+
+#[test]
+fn a_commit_that_is_broken_twice_is_healed_and_deployed() {
+    let port = free_port();
+    let repository = deployable(port, "teh page\n", "hello", &transcript());
+    let outcome = repository.run(&["--environment", "local"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    assert_eq!(get(port, "/"), Some((200, "the page: hello\n".into())));
+    assert_eq!(repository.read("page.txt"), "teh page\n", "the work tree is as it was");
+    assert_eq!(repository.git(&["status", "--porcelain"]), "");
+    let branch = repository.git(&["branch", "--list", "greenloop/*", "--format=%(refname:short)"]);
+    assert_eq!(repository.git(&["show", &format!("{branch}:page.txt")]), "the page: hello");
+
+    let status = repository.run(&["status", "--environment", "local", "--output", "json"]);
+    let status: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
+    assert_eq!(status["serving"]["release"]["state"], "verified");
+    let verify = repository.run(&["verify", "--environment", "local"]);
+    assert_eq!(verify.code, Some(0), "{}", verify.all());
+    let metrics = repository.run(&["audit", "list"]);
+    assert!(metrics.stdout.contains("verified"), "{}", metrics.all());
+}
+
+#[test]
+fn a_release_that_fails_its_smoke_test_gives_way_to_the_last_verified_one() {
+    let port = free_port();
+    let repository = deployable(port, "hello one\n", "hello", "");
+    let first = repository.run(&["--environment", "local"]);
+    assert_eq!(first.code, Some(0), "{}", first.all());
+
+    repository.write("page.txt", "goodbye\n");
+    repository.commit("breaks the page");
+    let second = repository.run(&["--environment", "local"]);
+    // The recording has no answer, so nothing is healed; what serves is the first release.
+    assert_eq!(second.code, Some(4), "{}", second.all());
+    assert_eq!(get(port, "/"), Some((200, "hello one\n".into())));
+    let status = repository.run(&["status", "--environment", "local"]);
+    assert!(status.stdout.contains("verified"), "{}", status.all());
+}
+
+#[test]
+fn a_release_that_never_starts_leaves_the_old_one_serving() {
+    let port = free_port();
+    let repository = deployable(port, "hello one\n", "hello", "");
+    assert_eq!(repository.run(&["--environment", "local"]).code, Some(0));
+    repository.write("page.txt", "exit 3\n");
+    repository.commit("does not start");
+    let second = repository.run(&["--environment", "local"]);
+    assert_eq!(second.code, Some(4), "{}", second.all());
+    assert!(second.all().contains("exit status 3"), "{}", second.all());
+    assert_eq!(get(port, "/"), Some((200, "hello one\n".into())));
+}
+
+#[test]
+fn rollback_serves_the_verified_release_before() {
+    let port = free_port();
+    let repository = deployable(port, "hello one\n", "hello", "");
+    assert_eq!(repository.run(&["--environment", "local"]).code, Some(0));
+    repository.write("page.txt", "hello two\n");
+    repository.commit("two");
+    assert_eq!(repository.run(&["--environment", "local"]).code, Some(0));
+    assert_eq!(get(port, "/"), Some((200, "hello two\n".into())));
+    let back = repository.run(&["rollback", "--environment", "local"]);
+    assert_eq!(back.code, Some(0), "{}", back.all());
+    assert_eq!(get(port, "/"), Some((200, "hello one\n".into())));
+}
+
+#[test]
+fn a_second_run_is_told_who_holds_the_environment() {
+    let port = free_port();
+    let repository = deployable(port, "hello\n", "hello", "");
+    let slow = repository.read("config.yaml").replace("! grep -n teh page.txt", "sleep 20");
+    repository.write("config.yaml", &slow);
+    repository.commit("slow");
+    let mut first = repository
+        .greenloop()
+        .args(["--environment", "local"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let claims = repository.path().join(".git/greenloop/claims/env-local.json");
+    let began = Instant::now();
+    while !claims.exists() && began.elapsed() < Duration::from_secs(10) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let second = repository.run(&["--environment", "local"]);
+    assert_eq!(second.code, Some(5), "{}", second.all());
+    assert!(second.stderr.contains(&first.id().to_string()), "{}", second.all());
+    first.kill().unwrap();
+    first.wait().unwrap();
+}
+
+#[test]
+fn ctrl_c_ends_the_run_and_its_children() {
+    let port = free_port();
+    let repository = deployable(port, "hello\n", "hello", "");
+    let slow = repository
+        .read("config.yaml")
+        .replace("! grep -n teh page.txt", "sleep 97 & setsid sleep 98 & sleep 99");
+    repository.write("config.yaml", &slow);
+    repository.commit("slow");
+    let first = repository
+        .greenloop()
+        .args(["--environment", "local"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let log = || std::fs::read_dir(repository.path().join("logs/runs")).ok();
+    let began = Instant::now();
+    while log().is_none() && began.elapsed() < Duration::from_secs(10) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_millis(700));
+    let interrupt = std::process::Command::new("kill")
+        .args(["-INT", &first.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(interrupt.success());
+    let outcome: crate::repository::Outcome = first.wait_with_output().unwrap().into();
+    assert_eq!(outcome.code, Some(130), "{}", outcome.all());
+    assert_eq!(crate::repository::pids_mentioning(repository.path()), Vec::<u32>::new());
+    let run = repository.run_folder();
+    let id = run.file_name().unwrap().to_str().unwrap().to_owned();
+    let verified = repository.run(&["audit", "verify", &id]);
+    assert!(verified.stdout.contains("complete"), "{}", verified.all());
+}
+
+#[test]
+fn an_environment_that_requires_approval_stops_where_nobody_can_be_asked() {
+    let port = free_port();
+    let repository = deployable(port, "hello\n", "hello", "");
+    let strict = repository.read("config.yaml").replace(
+        "    health_endpoint: /health\n",
+        "    health_endpoint: /health\n    require_approval: true\n",
+    );
+    repository.write("config.yaml", &strict);
+    repository.commit("strict");
+    let outcome = repository.run(&["--environment", "local"]);
+    assert_eq!(outcome.code, Some(1), "{}", outcome.all());
+    assert!(outcome.all().contains("approval"), "{}", outcome.all());
+    assert_eq!(get(port, "/"), None, "nothing was deployed");
+    let outcome = repository.run(&["--environment", "local", "--yes"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+}
+
+#[test]
+fn a_flaky_gate_is_run_again_and_reported() {
+    let port = free_port();
+    let repository = deployable(port, "hello\n", "hello", "");
+    let flaky = repository.read("config.yaml").replace(
+        "! grep -n teh page.txt",
+        "[ -e .git/once ] || { touch .git/once; echo 'Error: connect ECONNRESET 127.0.0.1:5432' >&2; exit 1; }",
+    );
+    repository.write("config.yaml", &flaky);
+    repository.commit("flaky");
+    let outcome = repository.run(&["--environment", "local"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    assert!(outcome.all().to_lowercase().contains("flaky"), "{}", outcome.all());
+    let read = |name: &str| std::fs::read_to_string(repository.run_folder().join(name)).unwrap();
+    let junit = read("junit.xml");
+    assert!(junit.contains("<flakyFailure"), "{junit}");
+    assert!(!junit.contains("<failure"), "it passed in the end: {junit}");
+    assert!(read("summary.md").contains("flaky: passed when it was run again"));
+    assert!(read("events.jsonl").contains(r#""status":"flaky""#), "{}", read("events.jsonl"));
+}

@@ -1,0 +1,138 @@
+//! An OpenAI-compatible server on the wire: chat completions, streamed or not.
+
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use wiremock::matchers::{method, path};
+use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
+
+/// What the server answers as the author, in order; the last one again and again. As the
+/// reviewer it answers `review`.
+pub(crate) struct ModelServer {
+    server: MockServer,
+    seen: Arc<Mutex<Vec<Value>>>,
+}
+
+/// What is wrong with a server.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Quirk {
+    None,
+    /// It refuses a request that says anything of streams.
+    NoStreams,
+    /// Its streams to the author end before the answer does.
+    CutsTheAuthor,
+}
+
+struct Script {
+    quirk: Quirk,
+    answers: Vec<String>,
+    review: String,
+    next: Mutex<usize>,
+    seen: Arc<Mutex<Vec<Value>>>,
+}
+
+/// The reviewer is asked for JSON, the author never is.
+fn is_review(body: &Value) -> bool {
+    body.get("response_format").is_some()
+}
+
+impl Respond for Script {
+    fn respond(&self, request: &Request) -> ResponseTemplate {
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        if self.quirk == Quirk::NoStreams
+            && (body.get("stream").is_some() || body.get("stream_options").is_some())
+        {
+            self.seen.lock().unwrap().push(body);
+            return ResponseTemplate::new(400)
+                .set_body_json(json!({"error": {"message": "unknown field"}}));
+        }
+        let answer = if is_review(&body) {
+            self.review.clone()
+        } else {
+            let mut next = self.next.lock().unwrap();
+            let answer = self.answers[(*next).min(self.answers.len() - 1)].clone();
+            *next += 1;
+            answer
+        };
+        let cut = self.quirk == Quirk::CutsTheAuthor && !is_review(&body);
+        let stream = body.get("stream").and_then(Value::as_bool).unwrap_or(false);
+        self.seen.lock().unwrap().push(body);
+        if !stream {
+            return ResponseTemplate::new(200).set_body_json(json!({
+                "id": "x", "object": "chat.completion", "created": 0, "model": "m",
+                "choices": [{
+                    "index": 0, "finish_reason": "stop",
+                    "message": {"role": "assistant", "content": answer},
+                }],
+                "usage": {"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120},
+            }));
+        }
+        let chunk = |delta: Value, finish: Value, usage: Value| {
+            format!(
+                "data: {}\n\n",
+                json!({
+                    "id": "x", "object": "chat.completion.chunk", "created": 0, "model": "m",
+                    "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
+                    "usage": usage,
+                })
+            )
+        };
+        let middle = answer.len() / 2;
+        let middle = (0..=middle).rev().find(|i| answer.is_char_boundary(*i)).unwrap_or(0);
+        let (first, second) = answer.split_at(middle);
+        let mut text =
+            chunk(json!({"role": "assistant", "content": first}), Value::Null, Value::Null);
+        text += &chunk(json!({"content": second}), Value::Null, Value::Null);
+        if cut {
+            return ResponseTemplate::new(200).set_body_raw(text, "text/event-stream");
+        }
+        text += &chunk(
+            json!({}),
+            json!("stop"),
+            json!({"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}),
+        );
+        text += "data: [DONE]\n\n";
+        ResponseTemplate::new(200).set_body_raw(text, "text/event-stream")
+    }
+}
+
+pub(crate) const APPROVE: &str =
+    r#"{"verdict": "approve", "risk": "low", "reason": "minimal and correct", "suggestion": null}"#;
+pub(crate) const REJECT: &str = r#"{"verdict": "reject", "risk": "high", "reason": "masks the error", "suggestion": "mend the cause"}"#;
+
+impl ModelServer {
+    pub(crate) async fn start(answers: &[&str], review: &str) -> Self {
+        Self::with_quirk(answers, review, Quirk::None).await
+    }
+
+    pub(crate) async fn with_quirk(answers: &[&str], review: &str, quirk: Quirk) -> Self {
+        let server = MockServer::start().await;
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        Mock::given(method("POST"))
+            .and(path("/v1/chat/completions"))
+            .respond_with(Script {
+                quirk,
+                answers: answers.iter().map(|a| (*a).to_owned()).collect(),
+                review: review.to_owned(),
+                next: Mutex::new(0),
+                seen: Arc::clone(&seen),
+            })
+            .mount(&server)
+            .await;
+        Self { server, seen }
+    }
+
+    pub(crate) fn base_url(&self) -> String {
+        format!("{}/v1", self.server.uri())
+    }
+
+    /// The requests made to the author.
+    pub(crate) fn author_requests(&self) -> Vec<Value> {
+        self.seen.lock().unwrap().iter().filter(|b| !is_review(b)).cloned().collect()
+    }
+
+    /// The requests made to the reviewer.
+    pub(crate) fn reviewer_requests(&self) -> Vec<Value> {
+        self.seen.lock().unwrap().iter().filter(|b| is_review(b)).cloned().collect()
+    }
+}

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use similar::{Algorithm, DiffOp, capture_diff_slices, group_diff_ops};
 
 use super::{Answer, MemoryTree, ParsedPatch, Refusal, ResolveOptions, parse_answer, resolve};
-use crate::model::{FileContent, RepoPath};
+use crate::model::{FileChange, FileContent, RepoPath};
 
 /// Random choices, all of them zero beyond its end.
 struct Tape<'t> {
@@ -768,6 +768,36 @@ proptest! {
                 "{damage:?}\n{answer}\nbefore {:#?}\nintended {:#?}\nresult {:#?}",
                 shown(&before), shown(&after), shown(&result)
             );
+        }
+    }
+
+    #[test]
+    fn the_canonical_diff_means_itself(tape in numbering()) {
+        let mut tape = Tape { numbers: &tape.0, at: 0 };
+        let changes = changes(&mut tape, Lines::Repeating);
+        let (before, after) = trees(&changes);
+        let contents = |tree: &MemoryTree, path: &RepoPath| {
+            tree.iter().find(|(known, _)| *known == path).map(|(_, content)| content.clone())
+        };
+        let path = |path: &str| RepoPath::new(path).expect("a path");
+        let changes: Vec<FileChange> = changes
+            .iter()
+            .map(|change| {
+                let moved_from = change.moved_to.map(|_| path(change.path));
+                let to = path(change.moved_to.unwrap_or(change.path));
+                let before = contents(&before, &path(change.path));
+                FileChange { after: contents(&after, &to), path: to, moved_from, before }
+            })
+            .filter(|change| change.before != change.after || change.moved_from.is_some())
+            .collect();
+        let patch = ParsedPatch::new(changes, Vec::new());
+        if let Ok(diff) = String::from_utf8(patch.to_unified_diff())
+            && !patch.is_empty()
+        {
+            match run(&diff, &before) {
+                Ok(again) => prop_assert_eq!(again.changes(), patch.changes(), "{}", diff),
+                Err(refusal) => prop_assert!(false, "{diff}\n{refusal}"),
+            }
         }
     }
 

@@ -2,10 +2,11 @@
 
 use crate::model::FileMode;
 
+use super::lines::is_blank;
 use super::written_path::WrittenPath;
 
 /// What becomes of one line of a hunk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Fate {
     /// It is there and stays.
     Keep,
@@ -16,7 +17,7 @@ pub(super) enum Fate {
 }
 
 /// One line of a hunk.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct HunkLine {
     pub(super) fate: Fate,
     /// Without the ending.
@@ -89,6 +90,11 @@ impl Hunk {
 
     pub(super) fn new_lines(&self) -> impl Iterator<Item = &HunkLine> {
         self.lines.iter().filter(|line| line.is_new())
+    }
+
+    /// Whether it has no line to find its place by: none that is there, or only blank ones.
+    pub(super) fn is_placeless(&self) -> bool {
+        self.old_lines().all(|line| is_blank(&line.text))
     }
 
     pub(super) fn count(&self, fate: Fate) -> usize {

@@ -7,8 +7,7 @@ use super::edit::{Fate, Hunk, HunkLine};
 use super::elision::leaves_out;
 use super::haystack::{Form, Haystack, TooRepetitive, Wanted};
 use super::indentation::Shift;
-use super::ladder::{Place, Rung, Step, has_word, places};
-use super::lines::is_blank;
+use super::ladder::{Place, Rung, Step, blank_place, has_word, places};
 use super::nearest;
 use super::placement::{Candidate, choose, heading_contradicts};
 use super::refusal::{Finding, RefusalKind};
@@ -75,6 +74,7 @@ pub(super) fn fit(
                 Err(finding) => report.findings.push(finding),
             },
             None if candidate.places.is_empty() => late.push(hunk),
+            None if hunk.is_placeless() => report.findings.push(without_place(hunk, path)),
             None => {
                 let spans: Vec<(usize, usize)> =
                     candidate.places.iter().map(|place| (place.start, place.end)).collect();
@@ -142,8 +142,8 @@ fn places_of(file: &Haystack<'_>, hunk: &Hunk, path: &str) -> Result<Vec<Place>,
             format!("{path} repeats itself too much to find the place; add more lines around it"),
         )
     };
-    if let Some(place) = without_old_lines(file, hunk, path)? {
-        return Ok(vec![place]);
+    if hunk.is_placeless() {
+        return Ok(vec![placeless(file, hunk, path)?]);
     }
     if hunk.has_more_dividers && has_dividers(file) {
         return Err(Finding::new(
@@ -163,35 +163,34 @@ fn has_dividers(file: &Haystack<'_>) -> bool {
     file.file.lines.iter().any(|line| is_divider(line.text))
 }
 
-/// The place of a hunk that has nothing to look for.
-fn without_old_lines(
-    file: &Haystack<'_>,
-    hunk: &Hunk,
-    path: &str,
-) -> Result<Option<Place>, Finding> {
-    if hunk.old_lines().any(|line| !is_blank(&line.text)) {
-        return Ok(None);
+/// The place of a hunk that has no line to find it by.
+fn placeless(file: &Haystack<'_>, hunk: &Hunk, path: &str) -> Result<Place, Finding> {
+    let no_old = hunk.old_lines().next().is_none();
+    if let (false, Some(numbers)) = (no_old, hunk.numbers)
+        && let Some(place) = blank_place(file, &hunk.lines, numbers.old_start.saturating_sub(1))
+    {
+        return Ok(place);
     }
-    let at = if file.len() == 0 {
-        Some(0)
-    } else {
-        (hunk.at_end && hunk.old_lines().next().is_none()).then_some(file.len())
-    };
-    let Some(at) = at else {
-        return Err(Finding::new(
-            RefusalKind::Ambiguous,
-            subject(hunk, path),
-            "it has no line of the file that is not blank, so nothing says where it belongs; \
-             line numbers alone are not trusted. Add lines above or below the change",
-        ));
-    };
+    if file.len() > 0 && !(hunk.at_end && no_old) {
+        return Err(without_place(hunk, path));
+    }
+    let at = file.len();
     let steps = hunk
         .lines
         .iter()
         .map(|line| if line.fate == Fate::Add { Step::Insert(at) } else { Step::Keep(None) })
         .collect();
     let rung = Rung::Plain(Form::Exact);
-    Ok(Some(Place { start: at, end: at, rung, shift: Shift::None, steps: Some(steps) }))
+    Ok(Place { start: at, end: at, rung, shift: Shift::None, steps: Some(steps) })
+}
+
+fn without_place(hunk: &Hunk, path: &str) -> Finding {
+    Finding::new(
+        RefusalKind::Ambiguous,
+        subject(hunk, path),
+        "it has no line of the file that is not blank, so nothing says where it belongs; \
+         line numbers alone are not trusted. Add lines above or below the change",
+    )
 }
 
 /// The hunk at its place; `None` when its result is there already.

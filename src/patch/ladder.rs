@@ -99,6 +99,13 @@ pub(super) fn places(
     Ok(found)
 }
 
+/// The place of a hunk whose old lines are all blank: only where its number says, exactly.
+pub(super) fn blank_place(file: &Haystack<'_>, lines: &[HunkLine], start: usize) -> Option<Place> {
+    let mut old = lines.iter().filter(|line| line.is_old()).enumerate();
+    let there = old.all(|(at, line)| start + at < file.len() && file.text(start + at) == line.text);
+    there.then(|| straight(lines, start, 0, 0, Rung::Plain(Form::Exact), Shift::None))
+}
+
 /// Places where the old lines stand one after the other.
 fn unbroken(file: &Haystack<'_>, lines: &[HunkLine]) -> Result<Vec<Place>, TooRepetitive> {
     let old: Vec<&HunkLine> = lines.iter().filter(|line| line.is_old()).collect();

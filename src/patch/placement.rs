@@ -5,7 +5,9 @@
 //! numbers, when all numbers of the diff are true of the file. Where two of them disagree, none
 //! chooses.
 
-use super::edit::Hunk;
+use std::collections::{HashMap, HashSet};
+
+use super::edit::{Hunk, HunkLine};
 use super::haystack::{Form, Haystack};
 use super::ladder::{Place, Rung};
 use super::lines::{indent, is_blank};
@@ -19,26 +21,40 @@ pub(super) struct Candidate<'h> {
 
 /// For each hunk the place it has; `None` where there is none, or no way to choose.
 pub(super) fn choose(file: &Haystack<'_>, candidates: &[Candidate<'_>]) -> Vec<Option<usize>> {
+    let is_sure = |candidate: &Candidate<'_>| {
+        candidate.places.len() == 1 && (!candidate.hunk.is_placeless() || file.len() == 0)
+    };
     let mut chosen: Vec<Option<usize>> =
-        candidates.iter().map(|candidate| (candidate.places.len() == 1).then_some(0)).collect();
-    if candidates.iter().all(|candidate| candidate.places.len() < 2) {
+        candidates.iter().map(|candidate| is_sure(candidate).then_some(0)).collect();
+    if chosen.iter().all(Option::is_some) {
         return chosen;
     }
     let ordered = in_order(candidates);
+    let numbered = numbered(candidates);
+    let twins = twins(candidates);
     for (at, candidate) in candidates.iter().enumerate() {
-        if candidate.places.len() < 2 {
+        if is_sure(candidate) || candidate.places.is_empty() {
             continue;
         }
-        chosen[at] = twins(candidates, at).or_else(|| {
-            let by_number = by_number(candidates, at);
+        let by_number = candidate
+            .hunk
+            .ordered_in
+            .filter(|diff| numbered.contains(diff))
+            .and_then(|_| literal_number(candidate));
+        let by_end = by_end(file, candidate);
+        if candidate.hunk.is_placeless() {
+            // Blank lines say nothing: all numbers have to be true, or it has to be the end.
+            chosen[at] = by_number.or(by_end);
+            continue;
+        }
+        chosen[at] = twins.get(&at).copied().or_else(|| {
             let literal = literal_number(candidate);
-            let by_order: Vec<usize> = ordered[at].clone();
             let by_heading = by_heading(file, candidate);
             let agreed: Vec<usize> = (0..candidate.places.len())
                 .filter(|place| by_number.is_none_or(|number| number == *place))
-                .filter(|place| by_order.contains(place))
+                .filter(|place| ordered[at].contains(place))
                 .filter(|place| by_heading.as_ref().is_none_or(|named| named.contains(place)))
-                .filter(|place| by_end(file, candidate).is_none_or(|end| end == *place))
+                .filter(|place| by_end.is_none_or(|end| end == *place))
                 .collect();
             match agreed.as_slice() {
                 // A number that is true of another place speaks against this one.
@@ -51,17 +67,22 @@ pub(super) fn choose(file: &Haystack<'_>, candidates: &[Candidate<'_>]) -> Vec<O
 }
 
 /// Hunks with the same lines, as many as they have places: whichever goes where, the result is
-/// the same.
-fn twins(candidates: &[Candidate<'_>], at: usize) -> Option<usize> {
-    let this = &candidates[at];
-    let same =
-        |other: &Candidate<'_>| other.hunk.lines == this.hunk.lines && other.places == this.places;
-    let twins = candidates.iter().filter(|other| same(other)).count();
-    let apart = this.places.windows(2).all(|pair| pair[0].end <= pair[1].start);
-    if twins != this.places.len() || !apart {
-        return None;
+/// the same. For each such hunk, its place.
+fn twins(candidates: &[Candidate<'_>]) -> HashMap<usize, usize> {
+    let mut groups: HashMap<(&[HunkLine], usize), Vec<usize>> = HashMap::new();
+    for (at, candidate) in candidates.iter().enumerate() {
+        let hunk = candidate.hunk;
+        groups.entry((hunk.lines.as_slice(), hunk.layout)).or_default().push(at);
     }
-    Some(candidates[..at].iter().filter(|other| same(other)).count())
+    let mut twins = HashMap::new();
+    for group in groups.into_values() {
+        let Some(first) = group.first().and_then(|at| candidates.get(*at)) else { continue };
+        let apart = first.places.windows(2).all(|pair| pair[0].end <= pair[1].start);
+        if group.len() == first.places.len() && apart {
+            twins.extend(group.into_iter().enumerate().map(|(place, at)| (at, place)));
+        }
+    }
+    twins
 }
 
 /// The places that remain when the hunks of each diff stand in the order of the file. All of
@@ -117,23 +138,24 @@ fn in_order(candidates: &[Candidate<'_>]) -> Vec<Vec<usize>> {
     remaining
 }
 
-/// The place that the numbers name, when every number of the diff is true: the counts of its
-/// lines, the starts of where its lines stand exactly, the new starts of what comes before.
-fn by_number(candidates: &[Candidate<'_>], at: usize) -> Option<usize> {
-    let diff = candidates[at].hunk.ordered_in?;
-    let mut shift: isize = 0;
-    for candidate in candidates.iter().filter(|other| other.hunk.ordered_in == Some(diff)) {
-        let numbers = candidate.hunk.numbers?;
-        let moved = numbers.new_start as isize - numbers.old_start as isize;
-        let empty = numbers.old_count == 0 || numbers.new_count == 0;
-        let consistent = moved == shift || (empty && (moved - shift).abs() == 1);
-        if !candidate.hunk.counts_hold() || !consistent {
-            return None;
-        }
-        literal_number(candidate)?;
-        shift += numbers.new_count as isize - numbers.old_count as isize;
+/// The diffs of which every number is true: the counts of its lines, the starts of where its
+/// lines stand exactly, the new starts of what comes before.
+fn numbered(candidates: &[Candidate<'_>]) -> HashSet<usize> {
+    let mut shifts: HashMap<usize, Option<isize>> = HashMap::new();
+    for candidate in candidates {
+        let Some(diff) = candidate.hunk.ordered_in else { continue };
+        let shift = shifts.entry(diff).or_insert(Some(0));
+        *shift = shift.and_then(|shift| {
+            let numbers = candidate.hunk.numbers?;
+            let moved = numbers.new_start as isize - numbers.old_start as isize;
+            let empty = numbers.old_count == 0 || numbers.new_count == 0;
+            let consistent = moved == shift || (empty && (moved - shift).abs() == 1);
+            literal_number(candidate)?;
+            (candidate.hunk.counts_hold() && consistent)
+                .then_some(shift + numbers.new_count as isize - numbers.old_count as isize)
+        });
     }
-    literal_number(&candidates[at])
+    shifts.into_iter().filter_map(|(diff, shift)| shift.map(|_| diff)).collect()
 }
 
 /// The place that begins exactly at the hunk's number, with exactly its lines.

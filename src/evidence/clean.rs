@@ -196,6 +196,8 @@ mod tests {
             ("src/a.c:12:5: error: stays", "src/a.c:12:5: error: stays"),
             ("#include stays", "#include stays"),
             ("  12 | stays", "  12 | stays"),
+            ("42 |         let x = 1;", "42 |         let x = 1;"),
+            ("15 | |         1", "15 | |         1"),
         ] {
             assert_eq!(Line::new(1, raw.as_bytes()).text, expect, "{raw}");
         }

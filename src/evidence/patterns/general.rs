@@ -17,8 +17,8 @@ pub(crate) const PREFIXES: &[&str] = &[
     // BuildKit's plain progress: step number, then seconds.
     r"#\d+ (?:\d+\.\d+ )?",
     r"\d+\.\d{3} ",
-    // docker compose: the service's name.
-    r"[\w.-]{1,40}(?:[-_]\d+)? +\| ",
+    // docker compose: the service's name. Digits alone are a compiler's line number.
+    r"[A-Za-z_][\w.-]{0,39}(?:[-_]\d+)? +\| ",
     // turborepo, nx, wireit: package and task.
     r"@?[\w./-]{1,60}:(?:build|test|lint|check|typecheck|type-check|dev|compile|e2e)[\w:-]*: ",
     // pnpm -r.
@@ -29,7 +29,7 @@ pub(crate) const PREFIXES: &[&str] = &[
 pub(crate) const NOISE: &str = r"^\s*(?:Progress \(\d+\)|Download(?:ing|ed)\b|Uploading\b|Compiling \S+ v\d|Fresh |Updating |Checking \S+ v\d|Blocking waiting|Resolving |Get:\d+ |Hit:\d+ |Fetched |Receiving objects|Resolving deltas|remote: (?:Counting|Compressing|Enumerating|Total)|Unpacking |Setting up |Preparing to |Selecting previously|Collecting |Using cached|Requirement already|Installing collected|Pulling |Waiting$|Verifying Checksum|Download complete|Pull complete|Extracting |Pulling fs layer|[a-f0-9]{12}: |[|/\\-]$|\d{1,3}(?:\.\d+)? ?%|\[[=#>.\s-]{6,}\]|#{8,}|added \d+ packages|travis_(?:fold|time):|##\[(?:group|endgroup|section|command|debug)\]|\[command\])|^\s+\d+%|^\[\s*\d+%\] Building |^\s*$|\d+(?:\.\d+)? ?[kMG]i?B(?:/s|\s*/\s*\d)";
 
 /// Stack frames of runtimes and frameworks, and other lines that are the same whatever failed.
-pub(crate) const DULL: &str = r"^\s*at (?:[\w.]+@[\w.]+/|java\.base/|app//)?(?:java\.|javax\.|jdk\.|sun\.|com\.sun\.|org\.junit|junit\.|org\.testng|org\.gradle|org\.apache\.maven|org\.codehaus|hudson\.|jenkins\.|kotlin\.|scala\.|groovy\.|org\.springframework|node:|internal/|Module\._|Object\.<anonymous> \(internal|process\.processTicks|System\.|Xunit\.|NUnit\.|Microsoft\.)|node_modules[/\\]|node:internal|^\s*File \x22.*(?:site-packages|dist-packages|/lib/python3)|/rustc/[0-9a-f]{8,}|/library/(?:std|core|alloc|test)/|^\s*at .*\((?:Native Method|Unknown Source)\)|^\s*\.\.\. \d+ more|^note: run with `RUST_BACKTRACE|^\s+(?:testing\.|runtime\.|created by testing)|/usr/(?:local/)?(?:go|lib/go)|^\[ERROR\]\s*$|Re-run Maven|To see the full stack|For more information|^\[ERROR\] \[Help|^\s*$|^\[ERROR\] -> |^\[ERROR\] (?:urls\[|realm =|strategy =|import:|Number of foreign|-{10,})|After correcting|^\s+\^+\s*$|mvn <";
+pub(crate) const DULL: &str = r"^\s*at (?:[\w.]+@[\w.]+/|java\.base/|app//)?(?:java\.|javax\.|jdk\.|sun\.|com\.sun\.|org\.junit|junit\.|org\.testng|org\.gradle|org\.apache\.maven|org\.codehaus|hudson\.|jenkins\.|kotlin\.|scala\.|groovy\.|org\.springframework|node:|internal/|Module\._|Object\.<anonymous> \(internal|process\.processTicks|System\.|Xunit\.|NUnit\.|Microsoft\.)|node_modules[/\\]|node:internal|^\s*File \x22.*(?:site-packages|dist-packages|/lib/python3)|/rustc/[0-9a-f]{8,}|/library/(?:std|core|alloc|test)/|^\s*at .*\((?:Native Method|Unknown Source)\)|^\s*\.\.\. \d+ more|^note: run with `RUST_BACKTRACE|^stack backtrace:$|^\s*\d+: (?:core|std|alloc|test|__rustc|<alloc|<core)(?:::|\b)|^note: Some details are omitted|^\s+(?:testing\.|runtime\.|created by testing)|/usr/(?:local/)?(?:go|lib/go)|^\[ERROR\]\s*$|Re-run Maven|To see the full stack|For more information|^\[ERROR\] \[Help|^\s*$|^\[ERROR\] -> |^\[ERROR\] (?:urls\[|realm =|strategy =|import:|Number of foreign|-{10,})|After correcting|^\s+\^+\s*$|mvn <";
 
 /// Lines that must start nothing.
 #[cfg(test)]

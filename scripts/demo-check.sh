@@ -55,7 +55,7 @@ timeout --kill-after=20 "${DEMO_TIMEOUT:-240}" \
   fail "exit status $? (124: not within ${DEMO_TIMEOUT:-240} s)"
 took=$((SECONDS - began))
 
-for text in 'answers come from a recorded transcript, no model was asked' \
+for text in 'answer from a recorded transcript; no model is asked' \
   'Healed, deployed and verified' 'the last verified release serves at'; do
   grep -qF "$text" "$output" || fail "its output does not say: $text"
 done
@@ -96,7 +96,7 @@ expect("what stopped it", finished["stop"], {"kind": "verified"})
 PYTHON
 
 # --- what it serves ---------------------------------------------------------------------------
-url=$(sed -n 's|^Try it: *curl \(http://[^/]*\)/.*|\1|p' "$output")
+url=$(sed -n 's|^ *curl \(http://[^/]*\)/.*|\1|p' "$output")
 [ -n "$url" ] || fail "it prints no address"
 get() { curl --silent --show-error --fail --max-time 10 "$url$1" || fail "GET $1 fails at $url"; }
 get /health >/dev/null

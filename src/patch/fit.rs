@@ -243,7 +243,7 @@ fn settle<'h>(
             ),
         );
     }
-    if repeats_an_insertion(file, &hunk.lines, place) {
+    if repeats_an_insertion(file, hunk, place) {
         return Ok(None);
     }
     match dress(file, &hunk.lines, steps, place, hunk.ordered_in.is_none()) {
@@ -301,14 +301,26 @@ fn unspaced(file: &Haystack<'_>, hunk: &Hunk, place: &Place) -> Option<usize> {
 }
 
 /// Whether a hunk that only adds lines finds them added already, around its place.
-fn repeats_an_insertion(file: &Haystack<'_>, lines: &[HunkLine], place: &Place) -> bool {
-    if lines.iter().any(|line| line.fate == Fate::Remove) {
+fn repeats_an_insertion(file: &Haystack<'_>, hunk: &Hunk, place: &Place) -> bool {
+    if hunk.count(Fate::Remove) > 0 || is_literal(file, hunk, place) {
         return false;
     }
-    let new: Vec<Wanted> = new_side(lines);
+    let new: Vec<Wanted> = new_side(&hunk.lines);
     file.find(Form::Folded, &new).is_ok_and(|starts| {
         starts.iter().any(|start| *start <= place.start && start + new.len() >= place.end)
     })
+}
+
+/// Whether a hunk can only have been made from this file: its numbers are true, and it shows
+/// what stands on either side of the lines it adds, or that nothing does.
+fn is_literal(file: &Haystack<'_>, hunk: &Hunk, place: &Place) -> bool {
+    let numbered = hunk.numbers.is_some_and(|numbers| numbers.old_start == place.start + 1);
+    let keeps = |line: Option<&HunkLine>| line.is_some_and(|line| line.fate == Fate::Keep);
+    numbered
+        && hunk.counts_hold()
+        && place.rung == Rung::Plain(Form::Exact)
+        && (place.start == 0 || keeps(hunk.lines.first()))
+        && (place.end == file.len() || keeps(hunk.lines.last()))
 }
 
 fn new_side(lines: &[HunkLine]) -> Vec<Wanted> {

@@ -240,7 +240,8 @@ pub(super) fn left_behind(lines: &[&str], end: usize) -> Option<usize> {
         if Fence::opening(line).is_some_and(|fence| !fence.info.is_empty()) {
             return None;
         }
-        if line.starts_with(['+', '-']) && !is_markdown_item(line) {
+        let prose = is_markdown_item(line) || is_signature(lines, at);
+        if line.starts_with(['+', '-']) && !prose {
             return Some(at);
         }
     }
@@ -418,7 +419,7 @@ fn ends_at(lines: &[&str], at: usize, fence: Option<&Fence<'_>>) -> bool {
 fn is_markdown_item(line: &str) -> bool {
     let rest = line.trim_start_matches(['-', '+']);
     let signs = line.len() - rest.len();
-    (rest.trim().is_empty() && signs > 1)
+    line.trim_end().len() >= 3 && line.trim_end().bytes().all(|b| b == b'-')
         || (signs == 1 && rest.starts_with(' ') && !rest.starts_with("  "))
 }
 

@@ -28,6 +28,7 @@ bench:
     cargo bench --bench evidence
     ./benches/loop-overhead.sh
     ./benches/memory.sh
+    ./benches/start.sh
 
 # licences, advisories, duplicate versions
 deny:

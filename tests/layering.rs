@@ -23,6 +23,10 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("git2", &["apply"]),
     ("async_openai", &["adapters"]),
     ("azure_identity", &["adapters"]),
+    ("bollard", &["adapters"]),
+    ("kube", &["adapters"]),
+    ("k8s_openapi", &["adapters"]),
+    ("opentelemetry", &["report"]),
     ("clap", &["cli"]),
     ("indicatif", &["report"]),
 ];

@@ -1,4 +1,10 @@
 //! The outside world: what speaks to it stands behind a trait of [`crate::ports`].
 
+pub mod azure;
+pub mod docker;
+pub mod image;
+pub mod kubernetes;
 pub mod llm;
 pub mod process;
+pub mod pull_requests;
+pub mod registry;

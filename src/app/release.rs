@@ -16,7 +16,7 @@ use crate::engine::passed::PassedBefore;
 use crate::evidence::Redactor;
 use crate::model::{Invocation, Release, ReleaseId, RunHeader, RunSummary, Stage, Task, Usage};
 use crate::policy::Policy;
-use crate::ports::{ModelError, ModelErrorKind, TargetStatus};
+use crate::ports::{Earlier, ModelError, ModelErrorKind, TargetStatus};
 use crate::report::Boxed;
 
 /// Which environment, and for a rollback which release.
@@ -30,7 +30,7 @@ pub struct ReleaseRequest {
     /// The release to go back to; the verified one before the one that serves when `None`.
     pub release: Option<ReleaseId>,
     /// Go back to the release this many places down the history that `status` shows.
-    pub revision: Option<usize>,
+    pub revision: Option<u32>,
     /// Environment variables.
     pub env: Environment,
     /// How the command was written.
@@ -142,10 +142,10 @@ pub async fn roll_back(
     let plan = plan_of(&workspace, &request)?;
     let redactor = Redactor::from_env();
     let target = target(&workspace, &plan, &redactor)?;
-    let release = match (request.release, request.revision) {
-        (Some(release), _) => Some(release),
-        (None, None) => None,
-        (None, Some(revision)) => Some(nth_earlier(target.as_ref(), revision).await?),
+    let earlier = match (request.release, request.revision) {
+        (Some(release), _) => Earlier::Release(release),
+        (None, None) => Earlier::LastVerified,
+        (None, Some(number)) => Earlier::Revision(number),
     };
     let title = format!("roll back {}", plan.environment.name);
     let purpose = Purpose {
@@ -196,7 +196,7 @@ pub async fn roll_back(
             wait: plan.deploy.wait_timeout,
             verification: plan.verification,
             url: plan.environment.url,
-            what: Deliverable::Earlier(release),
+            what: Deliverable::Earlier(earlier),
         }),
         author: nobody().map(|never: std::convert::Infallible| match never {}),
         reviewer: nobody().map(|never: std::convert::Infallible| match never {}),
@@ -210,20 +210,4 @@ pub async fn roll_back(
         parallelism: parallelism(),
     };
     session.drive(assembly, reporters, cancel).await
-}
-
-async fn nth_earlier(
-    target: &dyn crate::ports::Target,
-    revision: usize,
-) -> Result<ReleaseId, AppError> {
-    let status = target.status().await?;
-    let serving = status.serving.as_ref().map(|(release, _)| release.id);
-    let earlier: Vec<ReleaseId> =
-        status.releases.iter().map(|r| r.id).filter(|id| Some(*id) != serving).collect();
-    revision.checked_sub(1).and_then(|i| earlier.get(i)).copied().ok_or_else(|| {
-        AppError::Unsupported {
-            what: format!("there is no earlier release number {revision}"),
-            hint: "greenloop status lists the earlier releases with their numbers".to_owned(),
-        }
-    })
 }

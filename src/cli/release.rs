@@ -58,7 +58,7 @@ pub(super) struct RollbackArgs {
     environment: String,
     /// The N-th earlier release that `greenloop status` lists
     #[arg(long, value_name = "N", conflicts_with = "to_release")]
-    to_revision: Option<usize>,
+    to_revision: Option<u32>,
     /// The release of this id
     #[arg(long, value_name = "ID")]
     to_release: Option<String>,

@@ -31,6 +31,12 @@ pub struct RunPlan {
     pub metrics: Option<PathBuf>,
     /// Image build settings, for the image stage.
     pub build: Option<BuildPlan>,
+    /// Azure.
+    pub azure: AzurePlan,
+    /// Pull requests, when they are wanted.
+    pub pull_request: Option<PullRequestPlan>,
+    /// OpenTelemetry, when it is wanted.
+    pub telemetry: Option<TelemetryPlan>,
 }
 
 /// `environments.NAME`
@@ -79,6 +85,31 @@ pub struct BuildPlan {
     pub dockerfile_path: PathBuf,
     /// Relative to the repository's root.
     pub context_path: PathBuf,
+    /// Build arguments.
+    pub args: BTreeMap<String, String>,
+    /// The stage of the Dockerfile to build; the last one for `None`.
+    pub target: Option<String>,
+    /// Added to the labels that Greenloop sets.
+    pub labels: BTreeMap<String, String>,
+    /// `linux/amd64`; the engine's own for `None`.
+    pub platform: Option<String>,
+    /// Tags beside the commit and the pipeline's build id.
+    pub tags: Vec<String>,
+    /// What builds.
+    pub builder: Builder,
+    /// Address of the engine; `DOCKER_HOST`, then the local socket for `None`.
+    pub docker_host: Option<String>,
+}
+
+/// `build.builder`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Builder {
+    /// BuildKit where the engine has it, the classic builder otherwise.
+    Auto,
+    /// BuildKit.
+    Buildkit,
+    /// The classic builder.
+    Classic,
 }
 
 /// `deploy`
@@ -90,8 +121,167 @@ pub struct DeployPlan {
     pub manifest_path: Option<PathBuf>,
     /// How long a rollout may take.
     pub wait_timeout: Duration,
+    /// Whether a release may be rolled back.
+    pub rollback: Rollback,
     /// Settings of the process target.
     pub process: Option<ProcessPlan>,
+    /// Settings of the docker target.
+    pub docker: Option<DockerPlan>,
+    /// Settings of the Kubernetes target.
+    pub kubernetes: Option<KubernetesPlan>,
+}
+
+/// `deploy.rollback`: it stands in the configuration of the commit that is released, so it is a
+/// property of the release.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rollback {
+    /// When it fails, the last verified release is restored.
+    Allowed,
+    /// It must stay, say after a migration that cannot be undone; a failure waits for a person.
+    Forbidden,
+}
+
+/// `deploy.docker`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DockerPlan {
+    /// Address of the engine; `DOCKER_HOST`, then the local socket for `None`.
+    pub docker_host: Option<String>,
+    /// The port the service listens on inside the container; passed as `PORT`.
+    pub container_port: u16,
+    /// Replaces the image's own command, when it is not empty.
+    pub command: Vec<String>,
+    /// Added to the image's environment.
+    pub env: BTreeMap<String, String>,
+    /// `name:/path` or `/host/path:/path[:ro]`.
+    pub volumes: Vec<String>,
+    /// A network of the engine; its default bridge for `None`.
+    pub network: Option<String>,
+    /// Bytes of memory a container may use.
+    pub memory: Option<u64>,
+    /// How long the old container may take to finish its requests after the switch.
+    pub drain_timeout: Duration,
+    /// How many releases are kept for a rollback, the serving one included; at least 2.
+    pub keep_releases: u32,
+}
+
+/// `deploy.kubernetes`, with the manifests of `deploy.manifest_path`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KubernetesPlan {
+    /// Where the objects come from.
+    pub manifests: Manifests,
+    /// Where objects without a namespace of their own go.
+    pub namespace: String,
+    /// A kubeconfig; `KUBECONFIG`, `~/.kube/config`, then the pod's own account for `None`.
+    pub kubeconfig: Option<PathBuf>,
+    /// A context of it; its current one for `None`.
+    pub context: Option<String>,
+    /// Where the cluster's address and credentials come from instead.
+    pub aks: Option<AksPlan>,
+    /// Values for `{{ vars.NAME }}` in manifests.
+    pub variables: BTreeMap<String, String>,
+    /// The service smoke tests reach through a port-forward; the environment's URL for `None`.
+    pub service: Option<ServicePlan>,
+    /// How long restart counts must stay still after the rollout; computed from the pods'
+    /// probes for `None`.
+    pub soak: Option<Duration>,
+    /// How long to wait for another run's lease; zero leaves at once.
+    pub lease_wait: Duration,
+    /// How many releases are remembered.
+    pub history: u32,
+}
+
+/// Where a release's objects come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Manifests {
+    /// A file, a folder or a glob, relative to the repository's root.
+    Files(PathBuf),
+    /// A folder for `kustomize build` (or `kubectl kustomize`).
+    Kustomize(PathBuf),
+    /// A chart for `helm template`.
+    Helm {
+        /// The chart's folder.
+        chart: PathBuf,
+        /// The release's name.
+        release: String,
+        /// Value files, in order.
+        values: Vec<PathBuf>,
+    },
+}
+
+/// `deploy.kubernetes.aks`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AksPlan {
+    /// The subscription's id.
+    pub subscription: String,
+    /// The resource group.
+    pub resource_group: String,
+    /// The cluster's name.
+    pub cluster: String,
+}
+
+/// `deploy.kubernetes.service`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServicePlan {
+    /// The service's name.
+    pub name: String,
+    /// One of its ports; the first for `None`.
+    pub port: Option<u16>,
+}
+
+/// `azure`; what is left out comes from the environment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AzurePlan {
+    /// The tenant; `AZURE_TENANT_ID`.
+    pub tenant_id: Option<String>,
+    /// The application or managed identity; `AZURE_CLIENT_ID`.
+    pub client_id: Option<String>,
+    /// The pipeline's service connection; `AZURE_SERVICE_CONNECTION_ID`.
+    pub service_connection_id: Option<String>,
+    /// `https://NAME.vault.azure.net`
+    pub key_vault: Option<String>,
+    /// `https://login.microsoftonline.com`
+    pub authority_host: Option<String>,
+    /// `https://management.azure.com`
+    pub resource_manager: Option<String>,
+}
+
+/// `pull_request`: what becomes of the branch with the patches of a run that ended verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PullRequestPlan {
+    /// Who keeps the repository; told from the remote's address for `None`.
+    pub provider: Option<PullRequestProvider>,
+    /// The branch to merge into; the one the run started from for `None`.
+    pub target_branch: Option<String>,
+    /// The git remote.
+    pub remote: String,
+    /// Name of the environment variable that holds the token; the provider's usual one for
+    /// `None`.
+    pub token_env: Option<String>,
+    /// Base URL of the API; the provider's own for `None`.
+    pub api_url: Option<String>,
+    /// Whether it is opened as a draft.
+    pub draft: bool,
+}
+
+/// `pull_request.provider`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PullRequestProvider {
+    /// Azure Repos.
+    AzureDevops,
+    /// GitHub.
+    Github,
+}
+
+/// `telemetry`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TelemetryPlan {
+    /// Base URL of an OTLP/HTTP receiver; traces go to `/v1/traces`, metrics to `/v1/metrics`.
+    pub otlp_endpoint: String,
+    /// Name of the environment variable with `key=value,key=value` headers;
+    /// `OTEL_EXPORTER_OTLP_HEADERS` for `None`.
+    pub headers_env: Option<String>,
+    /// `service.name`
+    pub service_name: String,
 }
 
 /// `deploy.process`

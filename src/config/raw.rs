@@ -10,7 +10,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// Configuration of Greenloop. Secrets never stand in this file: they come from the
-/// environment, by the name that `api_key_env` gives.
+/// environment, by the name that a key such as `api_key_env` gives, or from the key vault, where
+/// a value is `keyvault:NAME`.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "Greenloop configuration")]
@@ -36,6 +37,13 @@ pub(super) struct RawConfig {
     pub(super) logging: Option<RawLogging>,
     /// The history of deployments.
     pub(super) metrics: Option<RawMetrics>,
+    /// Azure: what is left out comes from the environment.
+    pub(super) azure: Option<RawAzure>,
+    /// Opens a pull request with the patches of a run that ended verified.
+    pub(super) pull_request: Option<RawPullRequest>,
+    /// OpenTelemetry traces and metrics; off when it is left out and
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT` is not set.
+    pub(super) telemetry: Option<RawTelemetry>,
 }
 
 /// One environment.
@@ -68,6 +76,33 @@ pub(super) struct RawBuild {
     pub(super) dockerfile_path: Option<String>,
     /// Relative to the repository's root; the root itself when it is left out.
     pub(super) context_path: Option<String>,
+    /// Build arguments. `keyvault:NAME` takes the value from the key vault.
+    pub(super) args: Option<BTreeMap<String, String>>,
+    /// The stage of the Dockerfile to build; the last one when it is left out.
+    pub(super) target: Option<String>,
+    /// Labels, added to the OCI annotations that Greenloop sets.
+    pub(super) labels: Option<BTreeMap<String, String>>,
+    /// `linux/amd64`; the engine's own when it is left out.
+    pub(super) platform: Option<String>,
+    /// Tags beside the commit's and the pipeline's build id.
+    pub(super) tags: Option<Vec<String>>,
+    /// What builds; `auto` when it is left out.
+    pub(super) builder: Option<RawBuilder>,
+    /// Address of the Docker Engine, `unix:///run/docker.sock` or `tcp://HOST:PORT`.
+    /// `DOCKER_HOST`, then the local socket when it is left out.
+    pub(super) docker_host: Option<String>,
+}
+
+/// What builds images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawBuilder {
+    /// BuildKit where the engine has it, the classic builder otherwise.
+    Auto,
+    /// BuildKit.
+    Buildkit,
+    /// The classic builder.
+    Classic,
 }
 
 /// One quality gate.
@@ -112,8 +147,185 @@ pub(super) struct RawDeploy {
     /// How long a rollout may take: 60 seconds for a process, 300 elsewhere, when it is left
     /// out.
     pub(super) wait_timeout: Option<RawDuration>,
+    /// Whether a release may be rolled back; `allowed` when it is left out. It stands in the
+    /// configuration of the commit that is released: forbid it for a commit whose migration
+    /// cannot be undone.
+    pub(super) rollback: Option<RawRollback>,
     /// Settings of the process target.
     pub(super) process: Option<RawProcess>,
+    /// Settings of the docker target.
+    pub(super) docker: Option<RawDocker>,
+    /// Settings of the kubernetes target.
+    pub(super) kubernetes: Option<RawKubernetes>,
+}
+
+/// Whether a release may be rolled back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawRollback {
+    /// When it fails, the last verified release is restored.
+    Allowed,
+    /// It stays; a failure waits for a person.
+    Forbidden,
+}
+
+/// Settings of the docker target.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawDocker {
+    /// Address of the Docker Engine the release runs on. `DOCKER_HOST`, then the local socket
+    /// when it is left out.
+    pub(super) docker_host: Option<String>,
+    /// The port the service listens on inside the container, passed to it as `PORT`; 8080 when
+    /// it is left out.
+    #[schemars(range(min = 1, max = 65535))]
+    pub(super) container_port: Option<u16>,
+    /// Replaces the image's own command.
+    pub(super) command: Option<RawCommand>,
+    /// Environment variables of the container. `keyvault:NAME` takes the value from the key
+    /// vault.
+    pub(super) env: Option<BTreeMap<String, String>>,
+    /// `name:/path` or `/host/path:/path:ro`.
+    pub(super) volumes: Option<Vec<String>>,
+    /// A network of the engine; its default bridge when it is left out.
+    pub(super) network: Option<String>,
+    /// Memory a container may use, in bytes or with a unit: `512m`, `2g`.
+    pub(super) memory: Option<RawSize>,
+    /// How long the old container may take to finish its requests after the switch; 5 seconds
+    /// when it is left out.
+    pub(super) drain_timeout: Option<RawDuration>,
+    /// How many releases are kept for a rollback, the serving one included; 3 when it is left
+    /// out.
+    #[schemars(range(min = 2, max = 100))]
+    pub(super) keep_releases: Option<u32>,
+}
+
+/// A number of bytes.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum RawSize {
+    /// Bytes.
+    Bytes(u64),
+    /// With a unit of 1024: `512k`, `512m`, `2g`.
+    Text(String),
+}
+
+/// Settings of the kubernetes target.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawKubernetes {
+    /// A folder for `kustomize build` (or `kubectl kustomize`), instead of `manifest_path`.
+    pub(super) kustomize: Option<String>,
+    /// A chart for `helm template`, instead of `manifest_path`.
+    pub(super) helm: Option<RawHelm>,
+    /// A kubeconfig. `KUBECONFIG`, `~/.kube/config`, then the pod's own account when it is left
+    /// out.
+    pub(super) kubeconfig: Option<String>,
+    /// A context of the kubeconfig; its current one when it is left out.
+    pub(super) context: Option<String>,
+    /// An AKS cluster: its address and credentials come from Azure, no kubeconfig is needed.
+    pub(super) aks: Option<RawAks>,
+    /// Values for `{{ vars.NAME }}` in manifests.
+    pub(super) variables: Option<BTreeMap<String, String>>,
+    /// The service that smoke tests reach through a port-forward, `NAME` or `NAME:PORT`, where
+    /// no ingress leads to it. The environment's `url` when it is left out.
+    pub(super) service: Option<String>,
+    /// How long restart counts must stay still after a rollout. The longest of
+    /// `minReadySeconds`, two readiness periods and 10 seconds when it is left out.
+    pub(super) soak: Option<RawDuration>,
+    /// How long to wait for another run that holds the environment's lease; not at all when it
+    /// is left out.
+    pub(super) lease_wait: Option<RawDuration>,
+    /// How many releases are remembered in the cluster; 10 when it is left out.
+    #[schemars(range(min = 2, max = 100))]
+    pub(super) history: Option<u32>,
+}
+
+/// A Helm chart.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawHelm {
+    /// The chart's folder, relative to the repository's root.
+    pub(super) chart: String,
+    /// The release's name.
+    pub(super) release: String,
+    /// Value files, in order, relative to the repository's root.
+    pub(super) values: Option<Vec<String>>,
+}
+
+/// An AKS cluster.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAks {
+    /// The subscription's id.
+    pub(super) subscription: String,
+    /// The resource group.
+    pub(super) resource_group: String,
+    /// The cluster's name.
+    pub(super) cluster: String,
+}
+
+/// Azure. No secret stands here: the client secret, the federated token and the pipeline's token
+/// come from the environment.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAzure {
+    /// The tenant; `AZURE_TENANT_ID` when it is left out.
+    pub(super) tenant_id: Option<String>,
+    /// The application or the managed identity; `AZURE_CLIENT_ID` when it is left out.
+    pub(super) client_id: Option<String>,
+    /// The pipeline's service connection; `AZURE_SERVICE_CONNECTION_ID` when it is left out.
+    pub(super) service_connection_id: Option<String>,
+    /// The vault that `keyvault:NAME` refers to: `https://NAME.vault.azure.net`.
+    pub(super) key_vault: Option<String>,
+    /// `https://login.microsoftonline.com` when it and `AZURE_AUTHORITY_HOST` are left out.
+    pub(super) authority_host: Option<String>,
+    /// `https://management.azure.com` when it is left out.
+    pub(super) resource_manager: Option<String>,
+}
+
+/// Opens a pull request with the patches of a run that ended verified. One stays open for one
+/// failure; a run on a branch of Greenloop's own opens none.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPullRequest {
+    /// Who keeps the repository; told from the remote's address when it is left out.
+    pub(super) provider: Option<RawPullRequestProvider>,
+    /// The branch to merge into; the one the run started from when it is left out.
+    pub(super) target_branch: Option<String>,
+    /// The git remote; `origin` when it is left out.
+    pub(super) remote: Option<String>,
+    /// Name of the environment variable that holds the token; `SYSTEM_ACCESSTOKEN` for Azure
+    /// Repos and `GITHUB_TOKEN` for GitHub when it is left out.
+    pub(super) token_env: Option<String>,
+    /// Base URL of the API, for servers of your own.
+    pub(super) api_url: Option<String>,
+    /// Open it as a draft. False when it is left out.
+    pub(super) draft: Option<bool>,
+}
+
+/// Who keeps the repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RawPullRequestProvider {
+    /// Azure Repos.
+    AzureDevops,
+    /// GitHub.
+    Github,
+}
+
+/// OpenTelemetry over OTLP/HTTP.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTelemetry {
+    /// Base URL of the receiver, such as a collector's `http://localhost:4318`;
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT` when it is left out.
+    pub(super) otlp_endpoint: Option<String>,
+    /// Name of the environment variable that holds headers, `key=value,key=value`;
+    /// `OTEL_EXPORTER_OTLP_HEADERS` when it is left out.
+    pub(super) headers_env: Option<String>,
+    /// `service.name`; `greenloop` when it is left out.
+    pub(super) service_name: Option<String>,
 }
 
 /// The target a release runs on.

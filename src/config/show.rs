@@ -12,8 +12,9 @@ use serde_json::{Value as Json, json};
 
 use super::duration::render;
 use super::plan::{
-    BuildPlan, DeployPlan, Expectation, FlowStep, GatePlan, LogPiece, LoggingPlan, ProcessPlan,
-    Provider, RolePlan, RunPlan, StepBody, VerificationPlan,
+    AzurePlan, BuildPlan, Builder, DeployPlan, DockerPlan, Expectation, FlowStep, GatePlan,
+    KubernetesPlan, LogPiece, LoggingPlan, Manifests, ProcessPlan, Provider, PullRequestPlan,
+    PullRequestProvider, RolePlan, Rollback, RunPlan, StepBody, TelemetryPlan, VerificationPlan,
 };
 use super::secrets;
 use crate::model::RepoPath;
@@ -53,6 +54,9 @@ pub fn to_json(plan: &RunPlan) -> Json {
         },
         "logging": logging(&plan.logging),
         "metrics": plan.metrics.as_deref().map(path),
+        "azure": azure(&plan.azure),
+        "pull_request": plan.pull_request.as_ref().map(pull_request),
+        "telemetry": plan.telemetry.as_ref().map(telemetry),
     })
 }
 
@@ -80,6 +84,17 @@ fn build(plan: &BuildPlan) -> Json {
         "image_name": plan.image_name,
         "dockerfile_path": path(&plan.dockerfile_path),
         "context_path": path(&plan.context_path),
+        "args": variables(&plan.args),
+        "target": plan.target,
+        "labels": variables(&plan.labels),
+        "platform": plan.platform,
+        "tags": plan.tags,
+        "builder": match plan.builder {
+            Builder::Auto => "auto",
+            Builder::Buildkit => "buildkit",
+            Builder::Classic => "classic",
+        },
+        "docker_host": plan.docker_host,
     })
 }
 
@@ -100,7 +115,13 @@ fn deploy(plan: &DeployPlan) -> Json {
         "method": plan.target.name(),
         "manifest_path": plan.manifest_path.as_deref().map(path),
         "wait_timeout": render(plan.wait_timeout),
+        "rollback": match plan.rollback {
+            Rollback::Allowed => "allowed",
+            Rollback::Forbidden => "forbidden",
+        },
         "process": plan.process.as_ref().map(process),
+        "docker": plan.docker.as_ref().map(docker),
+        "kubernetes": plan.kubernetes.as_ref().map(kubernetes),
     })
 }
 
@@ -111,6 +132,86 @@ fn process(plan: &ProcessPlan) -> Json {
         "env": variables(&plan.env),
         "drain_timeout": render(plan.drain_timeout),
         "keep_releases": plan.keep_releases,
+    })
+}
+
+fn docker(plan: &DockerPlan) -> Json {
+    json!({
+        "docker_host": plan.docker_host,
+        "container_port": plan.container_port,
+        "command": plan.command,
+        "env": variables(&plan.env),
+        "volumes": plan.volumes,
+        "network": plan.network,
+        "memory": plan.memory,
+        "drain_timeout": render(plan.drain_timeout),
+        "keep_releases": plan.keep_releases,
+    })
+}
+
+fn kubernetes(plan: &KubernetesPlan) -> Json {
+    let manifests = match &plan.manifests {
+        Manifests::Files(files) => json!({ "files": path(files) }),
+        Manifests::Kustomize(folder) => json!({ "kustomize": path(folder) }),
+        Manifests::Helm { chart, release, values } => json!({
+            "helm": {
+                "chart": path(chart),
+                "release": release,
+                "values": values.iter().map(|p| path(p)).collect::<Vec<_>>(),
+            }
+        }),
+    };
+    json!({
+        "manifests": manifests,
+        "namespace": plan.namespace,
+        "kubeconfig": plan.kubeconfig.as_deref().map(path),
+        "context": plan.context,
+        "aks": plan.aks.as_ref().map(|aks| json!({
+            "subscription": aks.subscription,
+            "resource_group": aks.resource_group,
+            "cluster": aks.cluster,
+        })),
+        "variables": variables(&plan.variables),
+        "service": plan.service.as_ref().map(|service| json!({
+            "name": service.name,
+            "port": service.port,
+        })),
+        "soak": plan.soak.map(render),
+        "lease_wait": render(plan.lease_wait),
+        "history": plan.history,
+    })
+}
+
+fn azure(plan: &AzurePlan) -> Json {
+    json!({
+        "tenant_id": plan.tenant_id,
+        "client_id": plan.client_id,
+        "service_connection_id": plan.service_connection_id,
+        "key_vault": plan.key_vault,
+        "authority_host": plan.authority_host,
+        "resource_manager": plan.resource_manager,
+    })
+}
+
+fn pull_request(plan: &PullRequestPlan) -> Json {
+    json!({
+        "provider": plan.provider.map(|provider| match provider {
+            PullRequestProvider::AzureDevops => "azure_devops",
+            PullRequestProvider::Github => "github",
+        }),
+        "target_branch": plan.target_branch,
+        "remote": plan.remote,
+        "token_env": plan.token_env,
+        "api_url": plan.api_url,
+        "draft": plan.draft,
+    })
+}
+
+fn telemetry(plan: &TelemetryPlan) -> Json {
+    json!({
+        "otlp_endpoint": plan.otlp_endpoint,
+        "headers_env": plan.headers_env,
+        "service_name": plan.service_name,
     })
 }
 

@@ -83,7 +83,21 @@ fn the_file_of_the_seeds_means_what_it_says() {
             target: TargetKind::Kubernetes,
             manifest_path: Some(PathBuf::from("k8s/deployment.yaml")),
             wait_timeout: Duration::from_secs(300),
+            rollback: Rollback::Allowed,
             process: None,
+            docker: None,
+            kubernetes: Some(KubernetesPlan {
+                manifests: Manifests::Files(PathBuf::from("k8s/deployment.yaml")),
+                namespace: "fleet-management-staging".to_owned(),
+                kubeconfig: None,
+                context: None,
+                aks: None,
+                variables: BTreeMap::new(),
+                service: None,
+                soak: None,
+                lease_wait: Duration::ZERO,
+                history: 10,
+            }),
         },
         verification: VerificationPlan {
             health: HealthPlan {
@@ -163,7 +177,17 @@ fn the_file_of_the_seeds_means_what_it_says() {
             image_name: "fleet-frontend".to_owned(),
             dockerfile_path: PathBuf::from("Dockerfile"),
             context_path: PathBuf::from("."),
+            args: BTreeMap::new(),
+            target: None,
+            labels: BTreeMap::new(),
+            platform: None,
+            tags: Vec::new(),
+            builder: Builder::Auto,
+            docker_host: None,
         }),
+        azure: AzurePlan::default(),
+        pull_request: None,
+        telemetry: None,
     };
     let staging = config.plan("staging", &Overrides::default(), &bare).unwrap();
     assert_eq!(staging, expect);

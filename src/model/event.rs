@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    CommitId, Endpoint, EnvironmentName, Evaluation, Failure, GateResult, Invocation, Limits,
-    Progress, ReleaseId, Review, RunId, Stage, StopReason, TargetKind, Usage,
+    CommitId, Endpoint, EnvironmentName, Evaluation, Failure, GateResult, ImageRef, Invocation,
+    Limits, Progress, ReleaseId, Review, RunId, Stage, StopReason, TargetKind, Usage,
 };
 
 /// Where events go. Sending never blocks and never fails: a reporter that is gone is no reason
@@ -174,6 +174,11 @@ pub enum RunEvent {
     GateFinished { iteration: u32, result: GateResult },
     /// A rollout or smoke step ended: `ok` and what happened.
     StepFinished { stage: Stage, name: String, ok: bool, detail: String, elapsed: Duration },
+    /// How far a part has come, in bytes; `total` when it is known. Frequent: for live display,
+    /// not for records.
+    Progress { stage: Stage, name: String, done: u64, total: Option<u64> },
+    /// The image that will be rolled out is in its registry.
+    ImageReady { image: ImageRef, tags: Vec<String>, reused: bool },
     /// A stage passed.
     StagePassed { iteration: u32, stage: Stage, elapsed: Duration },
     /// A stage failed; `progress` compares with the iteration before.

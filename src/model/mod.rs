@@ -11,6 +11,7 @@ mod evidence;
 mod failure;
 mod gate;
 mod ids;
+mod image;
 mod invocation;
 mod limits;
 mod path;
@@ -28,6 +29,7 @@ pub use evidence::{CodeContext, Evidence, Excerpt, Exit, HttpExchange, Location}
 pub use failure::{Failure, FailureClass, Fingerprint, Progress, compare};
 pub use gate::{GateResult, GateStatus};
 pub use ids::{CommitId, EnvironmentName, InvalidId, ReleaseId, RunId, TreeId};
+pub use image::ImageRef;
 pub use invocation::{Invocation, shell_word};
 pub use limits::Limits;
 pub use path::{InvalidPath, RepoPath};

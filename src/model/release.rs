@@ -1,6 +1,6 @@
 //! What is deployed.
 
-use super::{CommitId, ReleaseId, RunId};
+use super::{CommitId, ImageRef, ReleaseId, RunId};
 
 /// Where a release runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -68,6 +68,8 @@ pub struct Release {
     pub commit: CommitId,
     /// The run that made it.
     pub run: RunId,
+    /// The image it runs; `None` where it runs none.
+    pub image: Option<ImageRef>,
     /// How far it has come.
     pub state: ReleaseState,
     /// When it was made.

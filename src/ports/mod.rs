@@ -1,12 +1,14 @@
 //! The seams: traits with more than one real implementation, and the types they speak.
 
+mod image;
 mod model;
 mod target;
 
+pub use image::{Image, ImageError, ImageErrorKind, ImageRequest, ImageSource};
 pub use model::{
     JsonSchema, Message, Model, ModelError, ModelErrorKind, ModelReply, ModelRequest, ToolCall,
     ToolSpec,
 };
 pub use target::{
-    Deployed, Restored, RolloutRequest, Target, TargetError, TargetErrorKind, TargetStatus,
+    Deployed, Earlier, Restored, RolloutRequest, Target, TargetError, TargetErrorKind, TargetStatus,
 };

@@ -7,7 +7,8 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{
-    CommitId, Endpoint, EventSink, Evidence, FailureClass, Release, ReleaseId, RunId, TargetKind,
+    CommitId, Endpoint, EventSink, Evidence, FailureClass, ImageRef, Release, ReleaseId, RunId,
+    TargetKind,
 };
 
 /// What to roll out.
@@ -19,6 +20,8 @@ pub struct RolloutRequest {
     pub commit: CommitId,
     /// The run that makes it.
     pub run: RunId,
+    /// The image that the image stage gave; `None` for a target that runs none.
+    pub image: Option<ImageRef>,
     /// The work tree that holds what the stages before have built.
     pub work_tree: PathBuf,
     /// How long it may take to become healthy.
@@ -32,6 +35,18 @@ pub struct Deployed {
     pub release: ReleaseId,
     /// Where it can be reached.
     pub endpoint: Endpoint,
+}
+
+/// Which earlier release a rollback makes serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Earlier {
+    /// The verified release before the one that serves.
+    LastVerified,
+    /// This release.
+    Release(ReleaseId),
+    /// A revision that the cluster itself remembers, as `kubectl rollout undo --to-revision`
+    /// counts them: for workloads that Greenloop did not deploy.
+    Revision(u32),
 }
 
 /// What a restore came to.
@@ -56,6 +71,15 @@ pub struct TargetStatus {
     pub notes: Vec<String>,
 }
 
+impl TargetStatus {
+    /// The release this many places down the history, 1 for the newest that does not serve.
+    pub fn earlier(&self, number: u32) -> Option<ReleaseId> {
+        let serving = self.serving.as_ref().map(|(release, _)| release.id);
+        let place = usize::try_from(number).ok()?.checked_sub(1)?;
+        self.releases.iter().map(|release| release.id).filter(|id| Some(*id) != serving).nth(place)
+    }
+}
+
 /// What kind of trouble a target had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TargetErrorKind {
@@ -67,6 +91,13 @@ pub enum TargetErrorKind {
     Cancelled,
     /// There is no such release, or none to restore.
     NoRelease,
+    /// Another run holds the environment; nothing was written.
+    Held,
+    /// A newer rollout than this one is under way: what serves is no longer this run's to judge
+    /// or to take back.
+    Superseded,
+    /// The release must not be rolled back (`deploy.rollback: forbidden`).
+    Forbidden,
 }
 
 /// A target that did not do what it was asked to.
@@ -93,6 +124,29 @@ pub trait Target: Send + Sync {
     /// Which kind it is.
     fn kind(&self) -> TargetKind;
 
+    /// Takes the environment for `run` where the target can be reached from several machines,
+    /// and keeps it until [`Target::let_go`]. The run that holds it already may ask again.
+    ///
+    /// # Errors
+    /// [`TargetErrorKind::Held`] when another run holds it.
+    async fn claim(&self, _run: RunId, _cancel: &CancellationToken) -> Result<(), TargetError> {
+        Ok(())
+    }
+
+    /// Gives back what [`Target::claim`] took.
+    async fn let_go(&self) {}
+
+    /// What a rollout would change, as a unified diff, empty for nothing; changes nothing.
+    async fn preview(&self, _request: &RolloutRequest) -> Result<String, TargetError> {
+        Ok(String::new())
+    }
+
+    /// Where smoke tests reach what serves, when that is not the environment's URL: an address
+    /// that stays open while the target lives.
+    async fn reach(&self) -> Result<Option<Endpoint>, TargetError> {
+        Ok(None)
+    }
+
     /// Starts the release beside the one that serves, waits until it is healthy, switches to it
     /// and keeps the old one for a restore. On error the old release still serves.
     async fn roll_out(
@@ -111,11 +165,11 @@ pub trait Target: Send + Sync {
     /// Marks `failed` as failed and lets the last verified release serve again.
     async fn restore(&self, failed: ReleaseId) -> Result<Restored, TargetError>;
 
-    /// Lets `release` (or, for `None`, the verified release before the one that serves) serve
-    /// again; it is started and must become healthy first.
+    /// Lets an earlier release serve again; it is started and must become healthy first, within
+    /// a time budget of its own.
     async fn roll_back(
         &self,
-        release: Option<ReleaseId>,
+        earlier: Earlier,
         events: &EventSink,
         cancel: &CancellationToken,
     ) -> Result<Deployed, TargetError>;

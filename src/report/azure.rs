@@ -199,6 +199,8 @@ impl<W: Write> Reporter for Azure<W> {
             RunEvent::Notice(Notice::Info(_))
             | RunEvent::PartStarted { .. }
             | RunEvent::Output { .. }
+            | RunEvent::Progress { .. }
+            | RunEvent::ImageReady { .. }
             | RunEvent::GateFinished { .. }
             | RunEvent::StepFinished { .. }
             | RunEvent::StagePassed { .. }

@@ -18,6 +18,30 @@ pub(super) fn duration(time: Duration) -> String {
     }
 }
 
+/// `512 B`, `12.0 MiB`, `1.5 GiB`
+pub(super) fn bytes(n: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let (mut whole, mut tenths, mut unit) = (n, 0, 0);
+    while whole >= 1024 && unit + 1 < UNITS.len() {
+        tenths = whole % 1024 * 10 / 1024;
+        whole /= 1024;
+        unit += 1;
+    }
+    let name = UNITS.get(unit).copied().unwrap_or("B");
+    if unit == 0 { format!("{n} B") } else { format!("{whole}.{tenths} {name}") }
+}
+
+/// `12.0 MiB of 48.0 MiB (25%)`, or `12.0 MiB` when the whole is not known.
+pub(super) fn progress(done: u64, total: Option<u64>) -> String {
+    match total.filter(|total| *total > 0) {
+        None => bytes(done),
+        Some(total) => {
+            let percent = u128::from(done) * 100 / u128::from(total);
+            format!("{} of {} ({}%)", bytes(done), bytes(total), percent.min(100))
+        }
+    }
+}
+
 /// `12,345`
 pub(super) fn count(n: u64) -> String {
     let digits = n.to_string();

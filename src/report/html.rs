@@ -442,12 +442,17 @@ fn entry(stamped: &Stamped, budget: &mut Budget) -> Option<Entry> {
             is("good", format!("applied as commit {}", commit.short()));
             entry.list.extend(files.iter().take(200).map(|file| text(file)));
         }
+        RunEvent::ImageReady { image, tags, reused } => {
+            is("", format!("image {}", narrate::image_origin(*reused)));
+            entry.note = text(&format!("{image} {}", tags.join(" ")));
+        }
         RunEvent::Switched { release, endpoint } => {
             is("", format!("release {} serves at {}", release.short(), endpoint.url));
         }
         RunEvent::StageStarted { .. }
         | RunEvent::PartStarted { .. }
         | RunEvent::Output { .. }
+        | RunEvent::Progress { .. }
         | RunEvent::Started(_)
         | RunEvent::IterationStarted { .. }
         | RunEvent::Finished(_) => return None,

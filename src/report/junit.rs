@@ -116,6 +116,8 @@ fn suites(pass: &Pass) -> Vec<TestSuite> {
             | RunEvent::HumanDecided { .. }
             | RunEvent::PatchApplied { .. }
             | RunEvent::Switched { .. }
+            | RunEvent::Progress { .. }
+            | RunEvent::ImageReady { .. }
             | RunEvent::Finished(_) => {}
         }
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::line::Line;
-use super::narrate;
 use super::safe_text::{self, LineAssembler};
+use super::{figures, narrate};
 use crate::model::{RunEvent, Stage};
 
 /// Who is at work.
@@ -79,6 +79,8 @@ impl Live {
             | RunEvent::StageStarted { .. }
             | RunEvent::PartStarted { .. }
             | RunEvent::Output { .. }
+            | RunEvent::Progress { .. }
+            | RunEvent::ImageReady { .. }
             | RunEvent::FlakyRerun { .. }
             | RunEvent::Restored { .. }
             | RunEvent::AuthorAsked { .. }
@@ -114,6 +116,10 @@ impl Live {
                     self.say(&worker, &last);
                 }
             }
+            RunEvent::Progress { stage, name, done, total } => {
+                let worker = Worker::Part(*stage, name.clone());
+                self.say(&worker, &figures::progress(*done, *total));
+            }
             RunEvent::FlakyRerun { stage, name, passed: None } => {
                 self.start(Worker::Part(*stage, name.clone()), name);
             }
@@ -144,6 +150,7 @@ impl Live {
             | RunEvent::Evaluated { .. }
             | RunEvent::HumanDecided { .. }
             | RunEvent::PatchApplied { .. }
+            | RunEvent::ImageReady { .. }
             | RunEvent::Switched { .. }
             | RunEvent::Finished(_) => {}
         }

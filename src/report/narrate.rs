@@ -73,6 +73,11 @@ struct PartOutput {
     shown: usize,
 }
 
+/// Where an image is from.
+pub(super) const fn image_origin(reused: bool) -> &'static str {
+    if reused { "unchanged, already there" } else { "built and pushed" }
+}
+
 impl Narrator {
     pub(super) fn new(detail: Detail, width: usize) -> Self {
         Self {
@@ -263,6 +268,15 @@ impl Narrator {
                     .dim(format!("  {}", files.join(", ")))
                     .fit(self.width.saturating_sub(GUTTER));
                 self.labelled("applied", head, "")
+            }
+            RunEvent::Progress { .. } => Vec::new(),
+            RunEvent::ImageReady { image, tags, reused } => {
+                let head = Line::new()
+                    .plain(format!("{} ", image_origin(*reused)))
+                    .push(Tone::Accent, &image.to_string());
+                let tags = tags.join(", ");
+                let detail = if tags.is_empty() { tags } else { format!("tags {tags}") };
+                self.labelled("image", head, &detail)
             }
             RunEvent::Switched { release, endpoint } => {
                 self.switched.insert(*release);

@@ -115,6 +115,9 @@ fn line(event: &RunEvent) -> Option<(Level, String)> {
         RunEvent::PatchApplied { commit, files, .. } => {
             (Level::Info, format!("applied as commit {}: {}", commit.short(), files.join(", ")))
         }
+        RunEvent::ImageReady { image, reused, .. } => {
+            (Level::Info, format!("image {}: {image}", super::narrate::image_origin(*reused)))
+        }
         RunEvent::Switched { release, endpoint } => {
             (Level::Info, format!("release {} serves at {}", release.short(), endpoint.url))
         }
@@ -125,6 +128,8 @@ fn line(event: &RunEvent) -> Option<(Level, String)> {
                 format!("the run ends after {} iterations: {}", summary.iterations, summary.stop),
             )
         }
-        RunEvent::PartStarted { .. } | RunEvent::Output { .. } => return None,
+        RunEvent::PartStarted { .. } | RunEvent::Output { .. } | RunEvent::Progress { .. } => {
+            return None;
+        }
     })
 }

@@ -362,6 +362,18 @@ pub(super) fn healed() -> Vec<Stamped> {
         gate("test", true, GateStatus::Passed, 4100),
         RunEvent::StagePassed { iteration: 3, stage: Stage::Gates, elapsed: ms(7300) },
         RunEvent::StageStarted { iteration: 3, stage: Stage::Image, parts: vec![] },
+        RunEvent::Progress {
+            stage: Stage::Image,
+            name: "push".into(),
+            done: 12_582_912,
+            total: Some(50_331_648),
+        },
+        RunEvent::ImageReady {
+            image: ImageRef::new("registry.example.org/fleet", &format!("sha256:{}", "5e".repeat(32)))
+                .unwrap(),
+            tags: vec!["3333333".into()],
+            reused: false,
+        },
         RunEvent::StagePassed { iteration: 3, stage: Stage::Image, elapsed: ms(12_300) },
         RunEvent::StageStarted { iteration: 3, stage: Stage::Rollout, parts: vec![] },
         step(Stage::Rollout, "start", true, "release eeee0002 listens on 127.0.0.1:40124", 205),

@@ -42,7 +42,7 @@ impl Story {
         match event {
             RunEvent::Started(header) => self.header = Some(header.clone()),
             RunEvent::Finished(summary) => self.summary = Some(summary.clone()),
-            RunEvent::Output { .. } => {}
+            RunEvent::Output { .. } | RunEvent::Progress { .. } => {}
             RunEvent::IterationStarted { iteration, of, commit } => self.passes.push(Pass {
                 iteration: Some((*iteration, *of, commit.clone())),
                 events: Vec::new(),
@@ -64,6 +64,7 @@ impl Story {
             RunEvent::Notice(_)
             | RunEvent::StageStarted { .. }
             | RunEvent::PartStarted { .. }
+            | RunEvent::ImageReady { .. }
             | RunEvent::GateFinished { .. }
             | RunEvent::StepFinished { .. }
             | RunEvent::FlakyRerun { .. }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::StageContext;
 use super::identity::combined;
 use crate::evidence::normalise;
-use crate::model::{Failure, FailureClass, ReleaseId, Stage};
-use crate::ports::{Deployed, RolloutRequest, Target, TargetError, TargetErrorKind};
+use crate::model::{Failure, FailureClass, Stage};
+use crate::ports::{Deployed, Earlier, RolloutRequest, Target, TargetError, TargetErrorKind};
 
 /// How a rollout ended.
 #[derive(Debug)]
@@ -31,10 +31,10 @@ pub async fn roll_out(
 /// Lets an earlier release serve again.
 pub async fn roll_back(
     target: &dyn Target,
-    release: Option<ReleaseId>,
+    earlier: Earlier,
     context: &StageContext<'_>,
 ) -> RolloutOutcome {
-    conclude(target, target.roll_back(release, context.events, context.cancel).await)
+    conclude(target, target.roll_back(earlier, context.events, context.cancel).await)
 }
 
 fn conclude(target: &dyn Target, outcome: Result<Deployed, TargetError>) -> RolloutOutcome {
@@ -42,8 +42,12 @@ fn conclude(target: &dyn Target, outcome: Result<Deployed, TargetError>) -> Roll
         Ok(deployed) => RolloutOutcome::Deployed(deployed),
         Err(error) => match error.kind {
             TargetErrorKind::Cancelled => RolloutOutcome::Cancelled,
-            // A target that cannot be told what to do is no fault of the code.
-            TargetErrorKind::Target | TargetErrorKind::NoRelease => {
+            // None of them is a fault of the code.
+            TargetErrorKind::Target
+            | TargetErrorKind::NoRelease
+            | TargetErrorKind::Held
+            | TargetErrorKind::Superseded
+            | TargetErrorKind::Forbidden => {
                 failed(target, error, Some(FailureClass::Infrastructure))
             }
             TargetErrorKind::Release => failed(target, error, None),

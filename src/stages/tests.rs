@@ -25,7 +25,7 @@ use crate::model::{
     RepoPath, RunEvent, RunId, Stage, StageOutcome, TargetKind,
 };
 use crate::ports::{
-    Deployed, Restored, RolloutRequest, Target, TargetError, TargetErrorKind, TargetStatus,
+    Deployed, Earlier, Restored, RolloutRequest, Target, TargetError, TargetErrorKind, TargetStatus,
 };
 
 /// A work tree and a run's folder.
@@ -588,12 +588,15 @@ impl Target for Scripted {
 
     async fn roll_back(
         &self,
-        release: Option<ReleaseId>,
+        earlier: Earlier,
         _: &EventSink,
         _: &CancellationToken,
     ) -> Result<Deployed, TargetError> {
         let endpoint = Endpoint { url: "http://localhost".to_owned() };
-        release.map(|release| Deployed { release, endpoint }).ok_or_else(|| self.error())
+        match earlier {
+            Earlier::Release(release) => Ok(Deployed { release, endpoint }),
+            Earlier::LastVerified | Earlier::Revision(_) => Err(self.error()),
+        }
     }
 
     async fn status(&self) -> Result<TargetStatus, TargetError> {
@@ -629,6 +632,7 @@ async fn a_targets_trouble_is_a_failure_of_its_kind() {
         release: ReleaseId::generate(),
         commit: "0123456789abcdef0123456789abcdef01234567".parse().unwrap(),
         run: stand.run,
+        image: None,
         work_tree: stand.root.path().to_owned(),
         wait: Duration::from_secs(1),
     };
@@ -654,6 +658,6 @@ async fn a_targets_trouble_is_a_failure_of_its_kind() {
         Scripted { said: "", kind: TargetErrorKind::Cancelled, class: FailureClass::Unknown };
     let outcome = roll_out(&target, &request, &stand.context()).await;
     assert!(matches!(outcome, RolloutOutcome::Cancelled), "{outcome:?}");
-    let outcome = roll_back(&target, Some(request.release), &stand.context()).await;
+    let outcome = roll_back(&target, Earlier::Release(request.release), &stand.context()).await;
     assert!(matches!(outcome, RolloutOutcome::Deployed(_)), "{outcome:?}");
 }

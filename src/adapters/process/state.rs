@@ -97,6 +97,7 @@ impl ReleaseRecord {
             id: self.id,
             commit: self.commit.clone(),
             run: self.run,
+            image: None,
             state: self.state,
             created_at: self.created_at,
             verified_at: self.verified_at,

@@ -24,7 +24,7 @@ use crate::model::{
     RunEvent, RunId, Stage, TargetKind,
 };
 use crate::ports::{
-    Deployed, Restored, RolloutRequest, Target, TargetError, TargetErrorKind, TargetStatus,
+    Deployed, Earlier, Restored, RolloutRequest, Target, TargetError, TargetErrorKind, TargetStatus,
 };
 
 /// On top of what a release may take to become healthy.
@@ -401,7 +401,7 @@ impl Target for ProcessTarget {
 
     async fn roll_back(
         &self,
-        release: Option<ReleaseId>,
+        earlier: Earlier,
         events: &EventSink,
         cancel: &CancellationToken,
     ) -> Result<Deployed, TargetError> {
@@ -412,6 +412,16 @@ impl Target for ProcessTarget {
             let message = "nothing was ever deployed here".to_owned();
             return Err(self.error(Trouble::NoRelease { message }, None));
         }
+        let release = match earlier {
+            Earlier::LastVerified => None,
+            Earlier::Release(release) => Some(release),
+            Earlier::Revision(number) => {
+                Some(self.status().await?.earlier(number).ok_or_else(|| {
+                    let message = format!("there is no earlier release number {number}");
+                    self.error(Trouble::NoRelease { message }, None)
+                })?)
+            }
+        };
         let mut control = self.control().await?;
         let request = Request::RollBack { release, wait: SLACK };
         let serving = self.follow(&mut control, (&request, release), SLACK, events, cancel).await?;

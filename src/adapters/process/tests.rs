@@ -15,7 +15,9 @@ use crate::config::plan::{HealthPlan, ProcessPlan};
 use crate::evidence::Redactor;
 use crate::exec::ProcessIdentity;
 use crate::model::{EventSink, Exit, FailureClass, ReleaseId, ReleaseState, RunId};
-use crate::ports::{Deployed, Restored, RolloutRequest, Target as _, TargetError, TargetErrorKind};
+use crate::ports::{
+    Deployed, Earlier, Restored, RolloutRequest, Target as _, TargetError, TargetErrorKind,
+};
 
 const STATE: &str = "GREENLOOP_TEST_SUPERVISE";
 
@@ -126,6 +128,7 @@ impl Stand {
             release: ReleaseId::generate(),
             commit: "c".repeat(40).parse().unwrap(),
             run: self.run,
+            image: None,
             work_tree: self.tree.path().to_owned(),
             wait: Duration::from_secs(10),
         }
@@ -344,21 +347,22 @@ async fn a_rollback_starts_an_earlier_release_again() {
     let target = stand.target();
     let events = EventSink::null();
     let go = CancellationToken::new();
-    let none = target.roll_back(None, &events, &go).await.unwrap_err();
+    let none = target.roll_back(Earlier::LastVerified, &events, &go).await.unwrap_err();
     assert_eq!(none.kind, TargetErrorKind::NoRelease);
     let first = stand.deploy(&target, "one").await;
     let second = stand.deploy(&target, "two").await;
-    let back = target.roll_back(None, &events, &go).await.unwrap();
+    let back = target.roll_back(Earlier::LastVerified, &events, &go).await.unwrap();
     assert_eq!(back.release, first);
     stand.serves("one").await;
-    let forth = target.roll_back(Some(second), &events, &go).await.unwrap();
+    let forth = target.roll_back(Earlier::Release(second), &events, &go).await.unwrap();
     assert_eq!(forth.release, second);
     stand.serves("two").await;
-    let unknown = target.roll_back(Some(ReleaseId::generate()), &events, &go).await.unwrap_err();
+    let unknown =
+        target.roll_back(Earlier::Release(ReleaseId::generate()), &events, &go).await.unwrap_err();
     assert_eq!(unknown.kind, TargetErrorKind::NoRelease);
     // Two are kept: the third pushes the first one out, with its folder.
     stand.deploy(&target, "three").await;
-    assert!(target.roll_back(Some(first), &events, &go).await.is_err());
+    assert!(target.roll_back(Earlier::Release(first), &events, &go).await.is_err());
     let folders = std::fs::read_dir(stand.folder.join("releases")).unwrap().count();
     assert_eq!(folders, 2);
     stand.end().await;

@@ -4,12 +4,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::gates::variables;
-use super::{Context, Root};
+use super::{Context, Root, cluster};
 use crate::config::command;
 use crate::config::document::Place;
 use crate::config::error::{ProblemKind, quoted};
-use crate::config::plan::{BuildPlan, DeployPlan, EnvironmentPlan, ProcessPlan};
-use crate::config::raw::{RawBuild, RawCommand, RawConfig, RawDeploy, RawMethod, RawProcess};
+use crate::config::plan::{BuildPlan, Builder, DeployPlan, EnvironmentPlan, ProcessPlan, Rollback};
+use crate::config::raw::{
+    RawBuild, RawBuilder, RawCommand, RawConfig, RawDeploy, RawDocker, RawKubernetes, RawMethod,
+    RawProcess, RawRollback,
+};
 use crate::model::TargetKind;
 
 pub(super) fn resolve(
@@ -54,7 +57,7 @@ pub(super) fn resolve(
     let process = match target {
         TargetKind::Process => {
             if let Some(environment) = environment {
-                listens(cx, environment, name);
+                listens(cx, environment, name, "process");
             }
             let Some(process) = &deploy.process else {
                 cx.report(
@@ -67,30 +70,39 @@ pub(super) fn resolve(
             };
             Some(one_process(cx, process, [own.key("process"), shared.key("process")])?)
         }
-        TargetKind::Docker => {
-            if raw.build.is_none() {
-                cx.report(
-                    ProblemKind::MissingKey,
-                    &method_place,
-                    "the docker target needs `build`, which names the image".to_owned(),
-                    "for example `build: { registry: registry.example.org, image_name: app }`",
-                );
-            }
-            None
-        }
-        TargetKind::Kubernetes => {
-            if deploy.manifest_path.is_none() {
-                cx.report(
-                    ProblemKind::MissingKey,
-                    &method_place,
-                    "the kubernetes target needs `deploy.manifest_path`".to_owned(),
-                    "for example `manifest_path: k8s/deployment.yaml`",
-                );
-            }
-            None
-        }
+        TargetKind::Docker | TargetKind::Kubernetes => None,
     };
-    Some(DeployPlan { target, manifest_path, wait_timeout, process })
+    if target == TargetKind::Docker && raw.build.is_none() {
+        cx.report(
+            ProblemKind::MissingKey,
+            &method_place,
+            "the docker target needs `build`, which names the image".to_owned(),
+            "for example `build: { registry: registry.example.org, image_name: app }`",
+        );
+    }
+    let docker = (target == TargetKind::Docker).then(|| {
+        if let Some(environment) = environment {
+            listens(cx, environment, name, "docker");
+        }
+        let docker = deploy.docker.clone().unwrap_or_default();
+        cluster::docker(cx, &docker, [own.key("docker"), shared.key("docker")])
+    });
+    let kubernetes = match (target, environment) {
+        (TargetKind::Kubernetes, Some(environment)) => {
+            let settings = deploy.kubernetes.clone().unwrap_or_default();
+            let places = [own.key("kubernetes"), shared.key("kubernetes")];
+            let method = &method_place;
+            let files = manifest_path.clone();
+            let given = deploy.manifest_path.is_some();
+            cluster::kubernetes(cx, &settings, places, environment, (files, given), method)
+        }
+        _ => None,
+    };
+    let rollback = match deploy.rollback {
+        None | Some(RawRollback::Allowed) => Rollback::Allowed,
+        Some(RawRollback::Forbidden) => Rollback::Forbidden,
+    };
+    Some(DeployPlan { target, manifest_path, wait_timeout, rollback, process, docker, kubernetes })
 }
 
 /// Key by key, what the environment says over what all share.
@@ -107,11 +119,67 @@ fn merge(shared: Option<&RawDeploy>, own: Option<&RawDeploy>) -> RawDeploy {
             keep_releases: own.keep_releases.or(shared.keep_releases),
         }),
     };
+    let docker = match (shared.docker, own.docker) {
+        (None, docker) | (docker, None) => docker,
+        (Some(shared), Some(own)) => Some(RawDocker {
+            docker_host: own.docker_host.or(shared.docker_host),
+            container_port: own.container_port.or(shared.container_port),
+            command: own.command.or(shared.command),
+            env: own.env.or(shared.env),
+            volumes: own.volumes.or(shared.volumes),
+            network: own.network.or(shared.network),
+            memory: own.memory.or(shared.memory),
+            drain_timeout: own.drain_timeout.or(shared.drain_timeout),
+            keep_releases: own.keep_releases.or(shared.keep_releases),
+        }),
+    };
+    let kubernetes = match (shared.kubernetes, own.kubernetes) {
+        (None, kubernetes) | (kubernetes, None) => kubernetes,
+        (Some(shared), Some(own)) => Some(RawKubernetes {
+            kustomize: own.kustomize.or(shared.kustomize),
+            helm: own.helm.or(shared.helm),
+            kubeconfig: own.kubeconfig.or(shared.kubeconfig),
+            context: own.context.or(shared.context),
+            aks: own.aks.or(shared.aks),
+            variables: own.variables.or(shared.variables),
+            service: own.service.or(shared.service),
+            soak: own.soak.or(shared.soak),
+            lease_wait: own.lease_wait.or(shared.lease_wait),
+            history: own.history.or(shared.history),
+        }),
+    };
     RawDeploy {
         method: own.method.or(shared.method),
         manifest_path: own.manifest_path.or(shared.manifest_path),
         wait_timeout: own.wait_timeout.or(shared.wait_timeout),
+        rollback: own.rollback.or(shared.rollback),
         process,
+        docker,
+        kubernetes,
+    }
+}
+
+/// Program and arguments; empty when there are none.
+pub(super) fn words(
+    cx: &mut Context<'_>,
+    command: Option<&RawCommand>,
+    place: &Place,
+) -> Option<Vec<String>> {
+    match command {
+        None => Some(Vec::new()),
+        Some(RawCommand::List(words)) => Some(words.clone()),
+        Some(RawCommand::Line(line)) => match command::split(line) {
+            Ok(words) => Some(words),
+            Err(error) => {
+                cx.report(
+                    ProblemKind::InvalidValue,
+                    place,
+                    format!("{} cannot be started: {error}", quoted(line)),
+                    "for a shell line, write [sh, -c, \"…\"]",
+                );
+                None
+            }
+        },
     }
 }
 
@@ -123,22 +191,7 @@ fn one_process(
     let [own, shared] = &places;
     let at = |cx: &Context<'_>, key: &str| cx.existing([own.key(key), shared.key(key)]);
     let place = at(cx, "command");
-    let command = match &process.command {
-        Some(RawCommand::List(words)) => words.clone(),
-        Some(RawCommand::Line(line)) => match command::split(line) {
-            Ok(words) => words,
-            Err(error) => {
-                cx.report(
-                    ProblemKind::InvalidValue,
-                    &place,
-                    format!("{} cannot be started: {error}", quoted(line)),
-                    "for a shell line, write [sh, -c, \"…\"]",
-                );
-                return None;
-            }
-        },
-        None => Vec::new(),
-    };
+    let command = words(cx, process.command.as_ref(), &place)?;
     if command.first().is_none_or(|program| program.trim().is_empty()) {
         let place = cx.existing([place, cx.existing(places.clone())]);
         cx.report(
@@ -186,8 +239,8 @@ fn one_process(
     })
 }
 
-/// The process target's front listener speaks plain HTTP on an address of this machine.
-fn listens(cx: &mut Context<'_>, environment: &EnvironmentPlan, name: &str) {
+/// The front listener of the process and docker targets speaks plain HTTP on an address of this machine.
+fn listens(cx: &mut Context<'_>, environment: &EnvironmentPlan, name: &str, target: &str) {
     let Ok(url) = url::Url::parse(&environment.url) else { return };
     let here = match url.host() {
         Some(url::Host::Domain(domain)) => domain == "localhost",
@@ -199,7 +252,7 @@ fn listens(cx: &mut Context<'_>, environment: &EnvironmentPlan, name: &str) {
             ProblemKind::InvalidUrl,
             &Place::root().key("environments").key(name).key("url"),
             format!(
-                "the process target listens on this machine, which {} does not name",
+                "the {target} target listens on this machine, which {} does not name",
                 quoted(&environment.url)
             ),
             "write http://127.0.0.1:PORT",
@@ -232,6 +285,23 @@ pub(super) fn build(cx: &mut Context<'_>, raw: &RawBuild) -> BuildPlan {
             "lower-case letters, digits, `.`, `_`, `-` and `/`, without a tag: fleet-frontend",
         );
     }
+    let tags = raw.tags.clone().unwrap_or_default();
+    for (i, tag) in tags.iter().enumerate() {
+        // The grammar of the distribution specification.
+        let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+        let rest = |b: u8| word(b) || b == b'.' || b == b'-';
+        if !(1..=128).contains(&tag.len())
+            || !tag.bytes().take(1).all(word)
+            || !tag.bytes().all(rest)
+        {
+            cx.report(
+                ProblemKind::InvalidValue,
+                &place.key("tags").index(i),
+                format!("{} is not a tag", quoted(tag)),
+                "letters, digits, `_`, `.` and `-`, at most 128, beginning with a letter or digit",
+            );
+        }
+    }
     let dockerfile = raw.dockerfile_path.as_deref().unwrap_or("Dockerfile");
     let context = raw.context_path.as_deref().unwrap_or(".");
     BuildPlan {
@@ -243,5 +313,16 @@ pub(super) fn build(cx: &mut Context<'_>, raw: &RawBuild) -> BuildPlan {
         context_path: cx
             .path(context, &place.key("context_path"), Root::Allowed)
             .unwrap_or_default(),
+        args: raw.args.clone().unwrap_or_default(),
+        target: raw.target.clone(),
+        labels: raw.labels.clone().unwrap_or_default(),
+        platform: raw.platform.clone(),
+        tags,
+        builder: match raw.builder {
+            None | Some(RawBuilder::Auto) => Builder::Auto,
+            Some(RawBuilder::Buildkit) => Builder::Buildkit,
+            Some(RawBuilder::Classic) => Builder::Classic,
+        },
+        docker_host: raw.docker_host.clone(),
     }
 }

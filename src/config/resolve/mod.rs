@@ -3,11 +3,13 @@
 //! stand-in, so that one reading finds every mistake.
 
 mod agents;
+mod cluster;
 mod deploy;
 mod environment;
 mod gates;
 mod logging;
 mod safety;
+mod surroundings;
 mod verification;
 
 use std::path::PathBuf;
@@ -47,6 +49,9 @@ pub(super) fn plan(
     let policy = safety::policy(&mut cx, raw.safety.as_ref(), environment.as_ref());
     let logging = logging::resolve(&mut cx, raw.logging.as_ref());
     let metrics = logging::metrics(&mut cx, raw.metrics.as_ref());
+    let azure = surroundings::azure(&mut cx, raw.azure.as_ref());
+    let pull_request = surroundings::pull_request(&mut cx, raw.pull_request.as_ref());
+    let telemetry = surroundings::telemetry(&mut cx, raw.telemetry.as_ref());
     match (environment, deploy, verification) {
         (Some(environment), Some(deploy), Some(verification)) if cx.problems.is_empty() => {
             Ok(RunPlan {
@@ -61,6 +66,9 @@ pub(super) fn plan(
                 logging,
                 metrics,
                 build,
+                azure,
+                pull_request,
+                telemetry,
             })
         }
         _ => Err(cx.problems),

@@ -40,7 +40,7 @@ use crate::model::{
 };
 use crate::patch::ParsedPatch;
 use crate::policy::{Confirmation, Policy};
-use crate::ports::{Deployed, ModelError, Target};
+use crate::ports::{Deployed, Earlier, ModelError, Target};
 
 /// Where releases go and how they are verified; absent when one command is healed.
 pub struct Delivery {
@@ -62,8 +62,8 @@ pub struct Delivery {
 pub enum Deliverable {
     /// A new release from the work tree.
     New,
-    /// An earlier release; the verified one before the one that serves for `None`.
-    Earlier(Option<ReleaseId>),
+    /// An earlier one.
+    Earlier(Earlier),
 }
 
 /// An agent, or why there is none. A run that needs no healing needs no model.

@@ -12,7 +12,7 @@ use crate::engine::machine::{Happened, Mode, Symptom};
 use crate::model::{
     Attempt, AttemptOutcome, Failure, GateStatus, ReleaseId, RunEvent, Stage, StageOutcome, compare,
 };
-use crate::ports::{Restored, RolloutRequest};
+use crate::ports::{Earlier, Restored, RolloutRequest};
 use crate::stages::StageContext;
 use crate::stages::gates::{run_gates, run_gates_again};
 use crate::stages::rollout::{RolloutOutcome, roll_back, roll_out};
@@ -160,9 +160,10 @@ impl Driver {
         };
         let release = match delivery.what {
             Deliverable::New => Some(ReleaseId::generate()),
-            Deliverable::Earlier(release) => release,
+            Deliverable::Earlier(Earlier::Release(release)) => Some(release),
+            Deliverable::Earlier(Earlier::LastVerified | Earlier::Revision(_)) => None,
         };
-        let earlier = delivery.what != Deliverable::New;
+        let what = delivery.what;
         let wait = delivery.wait;
         self.case.release = release;
         self.events.send(RunEvent::StageStarted {
@@ -180,18 +181,19 @@ impl Driver {
             }),
         )?;
         let context = self.context(iteration);
-        let outcome = match release.filter(|_| !earlier) {
-            Some(release) => {
+        let outcome = match what {
+            Deliverable::New => {
                 let request = RolloutRequest {
-                    release,
+                    release: release.unwrap_or_else(ReleaseId::generate),
                     commit: self.tip.clone(),
                     run: self.run.header.run,
+                    image: None,
                     work_tree: self.run.workspace.root().to_owned(),
                     wait,
                 };
                 roll_out(target.as_ref(), &request, &context).await
             }
-            None => roll_back(target.as_ref(), release, &context).await,
+            Deliverable::Earlier(earlier) => roll_back(target.as_ref(), earlier, &context).await,
         };
         match outcome {
             RolloutOutcome::Deployed(deployed) => {

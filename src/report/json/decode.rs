@@ -72,6 +72,10 @@ fn release(text: &str) -> Decoded<ReleaseId> {
     parsed("release", text)
 }
 
+fn image(text: &str) -> Decoded<ImageRef> {
+    ImageRef::parse(text).ok_or_else(|| InvalidEvent::new("image", text))
+}
+
 fn time(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
@@ -160,6 +164,12 @@ pub(super) fn event(run: Option<&str>, form: EventForm) -> Decoded<RunEvent> {
         }
         EventForm::PatchApplied { iteration, commit, files } => {
             RunEvent::PatchApplied { iteration, commit: self::commit(&commit)?, files }
+        }
+        EventForm::Progress { stage, name, done, total } => {
+            RunEvent::Progress { stage: self::stage(&stage)?, name, done, total }
+        }
+        EventForm::ImageReady { image, tags, reused } => {
+            RunEvent::ImageReady { image: self::image(&image)?, tags, reused }
         }
         EventForm::Switched { release, url } => {
             RunEvent::Switched { release: self::release(&release)?, endpoint: Endpoint { url } }

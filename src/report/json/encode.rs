@@ -110,6 +110,15 @@ pub(super) fn event(event: &RunEvent) -> EventForm {
             commit: commit.to_string(),
             files: files.clone(),
         },
+        RunEvent::Progress { stage, name, done, total } => EventForm::Progress {
+            stage: stage.name().to_owned(),
+            name: name.clone(),
+            done: *done,
+            total: *total,
+        },
+        RunEvent::ImageReady { image, tags, reused } => {
+            EventForm::ImageReady { image: image.to_string(), tags: tags.clone(), reused: *reused }
+        }
         RunEvent::Switched { release, endpoint } => {
             EventForm::Switched { release: release.to_string(), url: endpoint.url.clone() }
         }

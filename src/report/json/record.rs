@@ -125,6 +125,17 @@ pub(super) enum EventForm {
         commit: String,
         files: Vec<String>,
     },
+    Progress {
+        stage: String,
+        name: String,
+        done: u64,
+        total: Option<u64>,
+    },
+    ImageReady {
+        image: String,
+        tags: Vec<String>,
+        reused: bool,
+    },
     Switched {
         release: String,
         url: String,

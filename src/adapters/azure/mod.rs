@@ -1,0 +1,1 @@
+//! Azure: identity, the container registry's tokens, AKS credentials, the key vault.

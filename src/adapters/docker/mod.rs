@@ -1,0 +1,1 @@
+//! Releases as containers on a Docker Engine, and the connection to an engine.

@@ -1,0 +1,1 @@
+//! Releases as workloads in a Kubernetes cluster.

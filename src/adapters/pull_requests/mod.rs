@@ -1,0 +1,1 @@
+//! Pull requests with a run's patches, at Azure Repos and GitHub.

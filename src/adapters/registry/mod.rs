@@ -1,0 +1,1 @@
+//! Registries: the distribution API over HTTP, and who one is there.

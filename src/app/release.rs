@@ -152,9 +152,11 @@ pub async fn roll_back(
         title: title.clone(),
         environment: Some(&plan.environment.name),
         writes: false,
+        deploys: true,
         resume: None,
     };
-    let session = Session::open(&workspace, purpose, Some(target.as_ref()), &redactor).await?;
+    let session =
+        Session::open(&workspace, purpose, Some(target.as_ref()), &redactor, &cancel).await?;
     let course = Course {
         stages: vec![Stage::Rollout, Stage::Smoke],
         limits: plan.limits.clone(),
@@ -193,6 +195,7 @@ pub async fn roll_back(
         hidden_env: Vec::new(),
         delivery: Some(Delivery {
             target: Some(target),
+            image: None,
             wait: plan.deploy.wait_timeout,
             verification: plan.verification,
             url: plan.environment.url,

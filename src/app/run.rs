@@ -195,9 +195,10 @@ pub async fn run(
         title: title.clone(),
         environment: Some(&plan.environment.name),
         writes: !request.verify_only,
+        deploys: !request.verify_only,
         resume: request.resume,
     };
-    let session = Session::open(&workspace, purpose, target.as_deref(), &redactor).await?;
+    let session = Session::open(&workspace, purpose, target.as_deref(), &redactor, &cancel).await?;
     let stages = if request.verify_only {
         vec![Stage::Smoke]
     } else {
@@ -237,6 +238,7 @@ pub async fn run(
         hidden_env: agents.key_variables,
         delivery: Some(Delivery {
             target,
+            image: None,
             wait: plan.deploy.wait_timeout,
             verification: plan.verification,
             url: plan.environment.url,

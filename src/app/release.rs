@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::run::{load_plan, parallelism, target};
 use super::session::{Purpose, Session};
-use super::{AppError, Environment};
+use super::{AppError, Environment, telemetry};
 use crate::apply::Workspace;
 use crate::engine::approval::Approval;
 use crate::engine::driver::{Assembly, Deliverable, Delivery, WorkTreeAtEnd};
@@ -182,7 +182,7 @@ fn status_json(
 /// Lets an earlier release serve again, smoke-tested like any other.
 pub async fn roll_back(
     request: ReleaseRequest,
-    reporters: Vec<Boxed>,
+    mut reporters: Vec<Boxed>,
     cancel: CancellationToken,
 ) -> Result<RunSummary, AppError> {
     let workspace = Workspace::open(&request.directory)?;
@@ -235,6 +235,9 @@ pub async fn roll_back(
             source: None,
         })
     };
+    if let Some(plan) = &plan.telemetry {
+        reporters.push(telemetry::reporter(plan, &request.env));
+    }
     let assembly = Assembly {
         header,
         course,

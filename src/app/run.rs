@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::agents::{Agents, key_variables};
 use super::session::{Purpose, Session};
-use super::{AppError, Environment, logging};
+use super::{AppError, Environment, logging, telemetry};
 use crate::adapters::process::ProcessTarget;
 use crate::apply::Workspace;
 use crate::config::plan::RunPlan;
@@ -258,6 +258,9 @@ pub async fn run(
     let mut reporters = reporters;
     if let Some(path) = plan.metrics.as_ref().filter(|_| !request.verify_only) {
         reporters.push(crate::report::metrics(workspace.root().join(path)));
+    }
+    if let Some(plan) = &plan.telemetry {
+        reporters.push(telemetry::reporter(plan, &request.env));
     }
     let assembly = Assembly {
         header,

@@ -31,6 +31,7 @@ mod live;
 mod markdown;
 mod metrics;
 mod narrate;
+mod otlp;
 mod plain;
 mod program_log;
 mod pull_request;
@@ -49,6 +50,8 @@ mod written;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+
+use crate::config::plan::TelemetryPlan;
 
 pub use json::{EVENTS_FILE, EventsError, EventsErrorKind, InvalidEvent, read_events};
 pub use pull_request::{Links, PullRequestText, pull_request};
@@ -127,6 +130,12 @@ pub fn html(path: impl Into<PathBuf>) -> Boxed {
 /// Appends to `metrics/deployments.json` when a run of an environment is over.
 pub fn metrics(path: impl Into<PathBuf>) -> Boxed {
     Box::new(metrics::Metrics::new(path.into()))
+}
+
+/// The run as a trace and its outcome as metrics, sent to an OpenTelemetry receiver. `headers`
+/// go with every request.
+pub fn otlp(plan: &TelemetryPlan, headers: impl IntoIterator<Item = (String, String)>) -> Boxed {
+    Box::new(otlp::Otlp::new(plan.clone(), headers.into_iter().collect()))
 }
 
 /// The program's own log, a line an event.

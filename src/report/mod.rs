@@ -2,7 +2,8 @@
 //!
 //! Lives here: one file a form of output. Terminals and logs (`human`, `plain`, `azure`) print
 //! the same lines, which `narrate` makes; `json` writes and reads records; `junit`, `markdown`,
-//! `html` and `metrics` write a file when the run is over, from the `story` of its events.
+//! `html` and `metrics` write a file when the run is over, from the `story` of its events;
+//! `pull_request` makes a text of it.
 //! Must not be here: decisions of any kind, and calls back into a run. A reporter sees events
 //! and the run's own folder.
 //!
@@ -33,6 +34,7 @@ mod narrate;
 mod otlp;
 mod plain;
 mod program_log;
+mod pull_request;
 mod reporter;
 pub mod safe_text;
 #[cfg(test)]
@@ -52,6 +54,7 @@ use std::path::{Path, PathBuf};
 use crate::config::plan::TelemetryPlan;
 
 pub use json::{EVENTS_FILE, EventsError, EventsErrorKind, InvalidEvent, read_events};
+pub use pull_request::{Links, PullRequestText, pull_request};
 pub use reporter::{Reporter, Stamped, replay, spawn};
 
 /// The report's name within a run's folder.

@@ -10,6 +10,7 @@ mod logging;
 mod release;
 mod run;
 mod session;
+mod telemetry;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -103,7 +103,7 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, CommandError> {
         invocation,
     };
     if dry_run {
-        let text = app::describe(&request)?;
+        let text = block_on(app::describe(&request))??;
         output::print(&text)?;
         return Ok(Exit::Ok);
     }

@@ -70,7 +70,8 @@ fn hostile(events: Vec<Stamped>) -> Vec<Stamped> {
 
 fn poison(value: &mut serde_json::Value, evil: &str) {
     // What is validated cannot be evil.
-    const CLOSED: [&str; 25] = [
+    const CLOSED: [&str; 26] = [
+        "image",
         "v",
         "run",
         "at",

@@ -5,6 +5,7 @@
 mod commands;
 mod gates;
 mod heal;
+mod pipelines;
 mod recovery;
 mod repository;
 mod run;

@@ -5,6 +5,7 @@
 mod commands;
 mod gates;
 mod heal;
+mod manifests;
 mod pipelines;
 mod recovery;
 mod repository;

@@ -1,1 +1,3 @@
 //! Releases as containers on a Docker Engine, and the connection to an engine.
+
+pub mod engine;

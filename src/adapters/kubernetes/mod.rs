@@ -1,1 +1,3 @@
 //! Releases as workloads in a Kubernetes cluster.
+
+pub mod track;

@@ -1,17 +1,20 @@
 //! The deployer's side of the control socket.
 
 use std::ffi::OsString;
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio::io::BufReader;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::Instant;
 
-use super::protocol::{self, Reply, Request, Trouble, WireError};
+use super::detach::make_folder;
 use super::socket;
-use super::supervise::make_folder;
+use super::wire::{self, WireError};
 
 /// How long a supervisor may take to be there.
 const START: Duration = Duration::from_secs(15);
@@ -29,9 +32,41 @@ const OF_THE_RUN: [&str; 4] = [
     "GREENLOOP_STAGE",
 ];
 
+/// What one kind of target and its detached process say to each other.
+pub(in crate::adapters) trait Protocol: 'static {
+    /// What can be asked.
+    type Request: Serialize + DeserializeOwned + Send + Sync + 'static;
+    /// What is answered.
+    type Reply: Serialize + DeserializeOwned + Send + Sync + 'static;
+    /// The command that is the detached process; `--state FOLDER` follows.
+    const COMMAND: &'static [&'static str];
+
+    /// Asks whether it is there.
+    fn ping() -> Self::Request;
+
+    /// Tells what kind of answer it is.
+    fn kind(reply: &Self::Reply) -> Answer;
+
+    /// The answer to a side that speaks another version than [`wire::VERSION`].
+    fn other_version() -> Self::Reply;
+}
+
+/// The kinds of answers that do not depend on the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::adapters) enum Answer {
+    /// To a ping: its number.
+    Here(u32),
+    /// More will come.
+    Progress,
+    /// It speaks this version.
+    OtherVersion(u32),
+    /// What was asked for.
+    Last,
+}
+
 /// Why the supervisor could not be asked.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum ControlError {
+pub(in crate::adapters) enum ControlError {
     /// There is none, and none was to be started.
     #[error("no supervisor is running")]
     NotRunning,
@@ -46,7 +81,11 @@ pub(super) enum ControlError {
     #[error("the supervisor did not answer")]
     NoAnswer(#[source] Option<WireError>),
     /// It speaks another version of the protocol.
-    #[error("{}", super::supervisor::in_words(&Trouble::Version { supervisor: *.0 }))]
+    #[error(
+        "the running supervisor speaks version {0} of the protocol, this greenloop version {own}: \
+         shut the service down with the greenloop that started it",
+        own = wire::VERSION
+    )]
     Version(u32),
 }
 
@@ -65,59 +104,61 @@ impl From<WireError> for ControlError {
 
 /// A connection to the supervisor.
 #[derive(Debug)]
-pub(super) struct Control {
+pub(in crate::adapters) struct Control<P> {
     reader: BufReader<OwnedReadHalf>,
     writer: OwnedWriteHalf,
+    protocol: PhantomData<fn() -> P>,
     /// The supervisor's number.
-    pub(super) pid: u32,
+    pub(in crate::adapters) pid: u32,
 }
 
-impl Control {
+impl<P: Protocol> Control<P> {
     /// Connects to the supervisor of the target in `folder`.
-    pub(super) async fn connect(folder: &Path) -> Result<Self, ControlError> {
+    pub(in crate::adapters) async fn connect(folder: &Path) -> Result<Self, ControlError> {
         let stream = socket::connect(folder).await.map_err(|_| ControlError::NotRunning)?;
         let (reader, writer) = stream.into_split();
-        let mut control = Self { reader: BufReader::new(reader), writer, pid: 0 };
-        match control.ask(&Request::Ping).await? {
-            Reply::Here { pid } => Ok(Self { pid, ..control }),
-            Reply::Failed { trouble: Trouble::Version { supervisor } } => {
-                Err(ControlError::Version(supervisor))
-            }
-            Reply::Progress { .. }
-            | Reply::Serving { .. }
-            | Reply::Restored { .. }
-            | Reply::Done { .. }
-            | Reply::Failed { .. } => Err(ControlError::NoAnswer(None)),
+        let reader = BufReader::new(reader);
+        let mut control = Self { reader, writer, protocol: PhantomData, pid: 0 };
+        match P::kind(&control.ask(&P::ping()).await?) {
+            Answer::Here(pid) => Ok(Self { pid, ..control }),
+            Answer::OtherVersion(version) => Err(ControlError::Version(version)),
+            Answer::Progress | Answer::Last => Err(ControlError::NoAnswer(None)),
         }
     }
 
     /// Sends without waiting for an answer.
-    pub(super) async fn send(&mut self, request: &Request) -> Result<(), ControlError> {
-        Ok(protocol::send(&mut self.writer, request).await?)
+    pub(in crate::adapters) async fn send(
+        &mut self,
+        request: &P::Request,
+    ) -> Result<(), ControlError> {
+        Ok(wire::send(&mut self.writer, request).await?)
     }
 
     /// The next answer.
-    pub(super) async fn receive(&mut self) -> Result<Reply, ControlError> {
-        protocol::receive(&mut self.reader).await?.ok_or(ControlError::NoAnswer(None))
+    pub(in crate::adapters) async fn receive(&mut self) -> Result<P::Reply, ControlError> {
+        wire::receive(&mut self.reader).await?.ok_or(ControlError::NoAnswer(None))
     }
 
     /// Asks what is answered at once.
-    pub(super) async fn ask(&mut self, request: &Request) -> Result<Reply, ControlError> {
+    pub(in crate::adapters) async fn ask(
+        &mut self,
+        request: &P::Request,
+    ) -> Result<P::Reply, ControlError> {
         self.ask_within(request, ANSWER).await
     }
 
     /// Asks what is answered within `limit`, passing over progress.
-    pub(super) async fn ask_within(
+    pub(in crate::adapters) async fn ask_within(
         &mut self,
-        request: &Request,
+        request: &P::Request,
         limit: Duration,
-    ) -> Result<Reply, ControlError> {
+    ) -> Result<P::Reply, ControlError> {
         let asking = async {
             self.send(request).await?;
             loop {
-                match self.receive().await? {
-                    Reply::Progress { .. } => {}
-                    reply => return Ok(reply),
+                let reply = self.receive().await?;
+                if P::kind(&reply) != Answer::Progress {
+                    return Ok(reply);
                 }
             }
         };
@@ -127,23 +168,26 @@ impl Control {
 
 /// How a supervisor is started.
 #[derive(Debug, Clone)]
-pub(super) struct Launcher {
+pub(in crate::adapters) struct Launcher {
     /// This program.
-    pub(super) program: PathBuf,
+    pub(in crate::adapters) program: PathBuf,
     /// Variables that neither it nor its services inherit.
-    pub(super) withheld: Vec<OsString>,
+    pub(in crate::adapters) withheld: Vec<OsString>,
 }
 
 impl Launcher {
     /// Connects, after starting a supervisor when there is none.
-    pub(super) async fn connect(&self, folder: &Path) -> Result<Control, ControlError> {
+    pub(in crate::adapters) async fn connect<P: Protocol>(
+        &self,
+        folder: &Path,
+    ) -> Result<Control<P>, ControlError> {
         match Control::connect(folder).await {
             Err(ControlError::NotRunning) => self.start(folder).await,
             other => other,
         }
     }
 
-    async fn start(&self, folder: &Path) -> Result<Control, ControlError> {
+    async fn start<P: Protocol>(&self, folder: &Path) -> Result<Control<P>, ControlError> {
         let not_started =
             |source| ControlError::NotStarted { said: String::new(), source: Some(source) };
         make_folder(folder).map_err(not_started)?;
@@ -151,7 +195,7 @@ impl Launcher {
         let log = std::fs::File::create(&log_path).map_err(not_started)?;
         let mut command = tokio::process::Command::new(&self.program);
         command
-            .arg("supervise")
+            .args(P::COMMAND)
             .arg("--state")
             .arg(folder)
             .current_dir(folder)
@@ -186,7 +230,7 @@ impl Launcher {
     }
 
     /// The variables that are the run's business alone.
-    pub(super) fn all_withheld(&self) -> impl Iterator<Item = &std::ffi::OsStr> {
+    pub(in crate::adapters) fn all_withheld(&self) -> impl Iterator<Item = &std::ffi::OsStr> {
         self.withheld.iter().map(OsString::as_os_str).chain(OF_THE_RUN.iter().map(AsRef::as_ref))
     }
 }

@@ -1,4 +1,4 @@
-//! The control socket in a target's folder, and the supervisor that listens there.
+//! The control socket in a target's folder, and the process that listens there.
 //!
 //! A socket's path may have at most 107 bytes, a target's folder more: a longer path is reached
 //! through the folder's descriptor under `/proc/self/fd`.
@@ -14,8 +14,8 @@ use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 
-use super::protocol::{self, Reply, Request, Trouble, WireError};
-use super::supervisor::Message;
+use super::control::Protocol;
+use super::wire::{self, WireError};
 
 const NAME: &str = "control.sock";
 /// What fits on every system.
@@ -38,13 +38,13 @@ fn short(folder: &Path) -> std::io::Result<ShortPath> {
 }
 
 /// Connects to the supervisor of the target in `folder`.
-pub(super) async fn connect(folder: &Path) -> std::io::Result<UnixStream> {
+pub(in crate::adapters) async fn connect(folder: &Path) -> std::io::Result<UnixStream> {
     UnixStream::connect(&short(folder)?.path).await
 }
 
 /// Listens in `folder`; only this user can connect. Whoever holds the target's lock may replace
 /// the socket that a dead supervisor left.
-pub(super) fn listen(folder: &Path) -> std::io::Result<UnixListener> {
+pub(in crate::adapters) fn listen(folder: &Path) -> std::io::Result<UnixListener> {
     let short = short(folder)?;
     match std::fs::remove_file(&short.path) {
         Ok(()) => {}
@@ -56,14 +56,33 @@ pub(super) fn listen(folder: &Path) -> std::io::Result<UnixListener> {
     Ok(listener)
 }
 
+/// What happens at the socket.
+pub(in crate::adapters) enum Incoming<P: Protocol> {
+    /// A connection was made.
+    Opened,
+    /// A connection asks.
+    Asked {
+        /// Its number.
+        connection: u64,
+        request: P::Request,
+        /// Where the answers go.
+        replies: mpsc::UnboundedSender<P::Reply>,
+    },
+    /// A connection is gone.
+    Closed { connection: u64 },
+}
+
 /// Turns connections into messages, for as long as somebody takes them.
-pub(super) async fn serve(listener: UnixListener, messages: mpsc::UnboundedSender<Message>) {
+pub(in crate::adapters) async fn serve<P: Protocol, M: From<Incoming<P>> + Send + 'static>(
+    listener: UnixListener,
+    messages: mpsc::UnboundedSender<M>,
+) {
     let mut connection = 0;
     while !messages.is_closed() {
         match listener.accept().await {
             Ok((stream, _)) => {
                 connection += 1;
-                tokio::spawn(attend(stream, connection, messages.clone()));
+                tokio::spawn(attend::<P, M>(stream, connection, messages.clone()));
             }
             // Out of descriptors, or the client is gone again.
             Err(_) => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
@@ -71,37 +90,43 @@ pub(super) async fn serve(listener: UnixListener, messages: mpsc::UnboundedSende
     }
 }
 
-async fn attend(stream: UnixStream, connection: u64, messages: mpsc::UnboundedSender<Message>) {
+async fn attend<P: Protocol, M: From<Incoming<P>> + Send + 'static>(
+    stream: UnixStream,
+    connection: u64,
+    messages: mpsc::UnboundedSender<M>,
+) {
     let (reader, writer) = stream.into_split();
     let mut reader = BufReader::new(reader);
     let (replies, outgoing) = mpsc::unbounded_channel();
-    let writing = tokio::spawn(write(writer, outgoing));
-    let _supervisor_has_ended = messages.send(Message::Opened);
+    let writing = tokio::spawn(write::<P>(writer, outgoing));
+    let _supervisor_has_ended = messages.send(Incoming::Opened.into());
     loop {
-        match protocol::receive::<Request>(&mut reader).await {
+        match wire::receive::<P::Request>(&mut reader).await {
             Ok(Some(request)) => {
                 let replies = replies.clone();
-                let asked = Message::Asked { connection, request, replies };
-                if messages.send(asked).is_err() {
+                let asked = Incoming::Asked { connection, request, replies };
+                if messages.send(asked.into()).is_err() {
                     break;
                 }
             }
             Ok(None) | Err(WireError::Io(_)) => break,
             Err(WireError::Version(_) | WireError::Malformed(_)) => {
-                let trouble = Trouble::Version { supervisor: protocol::VERSION };
-                let _client_is_gone = replies.send(Reply::Failed { trouble });
+                let _client_is_gone = replies.send(P::other_version());
                 break;
             }
         }
     }
     drop(replies);
-    let _supervisor_has_ended = messages.send(Message::Closed { connection });
+    let _supervisor_has_ended = messages.send(Incoming::Closed { connection }.into());
     let _written = writing.await;
 }
 
-async fn write(mut writer: OwnedWriteHalf, mut replies: mpsc::UnboundedReceiver<Reply>) {
+async fn write<P: Protocol>(
+    mut writer: OwnedWriteHalf,
+    mut replies: mpsc::UnboundedReceiver<P::Reply>,
+) {
     while let Some(reply) = replies.recv().await {
-        if protocol::send(&mut writer, &reply).await.is_err() {
+        if wire::send(&mut writer, &reply).await.is_err() {
             break;
         }
     }

@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt as _;
 
 /// `1234 (nginx)`; `None` when it cannot be seen, as for another user's process.
-pub(super) fn port_owner(port: u16) -> Option<String> {
+pub(in crate::adapters) fn port_owner(port: u16) -> Option<String> {
     let inodes: Vec<u64> = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
         .filter_map(|table| std::fs::read_to_string(table).ok())

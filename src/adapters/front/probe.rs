@@ -1,11 +1,9 @@
-//! The health check of a process that is about to serve, made directly at its private port.
+//! The health check of a release that is about to serve, made directly at its private port.
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
-
-use super::protocol::Probe;
-use super::state::Launch;
 
 /// Between the first tries; grows to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -13,15 +11,34 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// Bytes of an unhealthy answer that are kept.
 const BODY: usize = 2048;
 
+/// One health request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::adapters) struct Probe {
+    pub(in crate::adapters) url: String,
+    pub(in crate::adapters) status: Option<u16>,
+    /// The beginning of the body.
+    pub(in crate::adapters) body: String,
+    pub(in crate::adapters) complaint: String,
+    pub(in crate::adapters) elapsed: Duration,
+}
+
+/// A client that asks the release itself: no proxy, no redirects, a connection a request.
+pub(in crate::adapters) fn client() -> Result<reqwest::Client, reqwest::Error> {
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .pool_max_idle_per_host(0)
+        .build()
+}
+
 /// Asks until the answer is a success, for at most `wait`; the number of requests it took, or
 /// the last request that failed.
-pub(super) async fn until_healthy(
+pub(in crate::adapters) async fn until_healthy(
     client: &reqwest::Client,
-    port: u16,
-    launch: &Launch,
+    url: &str,
+    timeout: Duration,
     wait: Duration,
 ) -> Result<u32, Option<Probe>> {
-    let url = format!("http://127.0.0.1:{port}{}", launch.health);
     let deadline = Instant::now() + wait;
     let mut pause = FIRST_PAUSE;
     let mut requests = 0;
@@ -32,7 +49,7 @@ pub(super) async fn until_healthy(
             return Err(last);
         }
         requests += 1;
-        match ask(client, &url, launch.health_timeout.min(left)).await {
+        match ask(client, url, timeout.min(left)).await {
             Ok(()) => return Ok(requests),
             Err(probe) => last = Some(probe),
         }

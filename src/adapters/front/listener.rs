@@ -3,7 +3,6 @@
 //! It forwards whole TCP connections and knows no HTTP, but for the one answer it gives itself
 //! when nothing serves.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -30,27 +29,43 @@ const NOTHING_SERVES: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type
 retry-after: 1\r\nconnection: close\r\ncontent-length: 43\r\n\r\n\
 greenloop: no release is serving right now\n";
 
-/// A process that can take connections.
+/// A release that can take connections.
 #[derive(Debug, Clone)]
-pub(super) struct Backend {
-    /// Its private port on the loopback interface.
-    pub(super) port: u16,
+pub(in crate::adapters) struct Backend {
+    /// The machine it runs on.
+    pub(in crate::adapters) host: Arc<str>,
+    /// Its private port there.
+    pub(in crate::adapters) port: u16,
     /// Connections that are forwarded to it.
-    pub(super) connections: Arc<Connections>,
+    pub(in crate::adapters) connections: Arc<Connections>,
 }
 
-/// The connections that are forwarded to one process.
+impl Backend {
+    /// A release at `port` of `host`, without connections yet.
+    pub(in crate::adapters) fn new(host: &str, port: u16) -> Self {
+        Self { host: host.into(), port, connections: Arc::default() }
+    }
+}
+
+/// The connections that are forwarded to one release.
 #[derive(Debug, Default)]
-pub(super) struct Connections {
+pub(in crate::adapters) struct Connections {
     open: AtomicUsize,
-    /// Set when the process is about to be stopped.
+    /// Set when the release is about to be stopped.
     retired: CancellationToken,
+    /// Whether new ones wait, because the release is known not to answer.
+    held: AtomicBool,
     changed: tokio::sync::Notify,
 }
 
 impl Connections {
+    /// Lets new connections wait, or go on.
+    pub(in crate::adapters) fn hold(&self, held: bool) {
+        self.held.store(held, Ordering::SeqCst);
+    }
+
     /// Closes connections as they fall silent; returns when none is left.
-    pub(super) async fn drain(&self) {
+    pub(in crate::adapters) async fn drain(&self) {
         self.retired.cancel();
         loop {
             let changed = self.changed.notified();
@@ -79,8 +94,8 @@ impl Drop for Presence {
 
 /// The listener. Dropping it closes the address; connections go on.
 #[derive(Debug)]
-pub(super) struct Front {
-    pub(super) address: String,
+pub(in crate::adapters) struct Front {
+    pub(in crate::adapters) address: String,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -92,7 +107,7 @@ impl Drop for Front {
 
 impl Front {
     /// Listens at `address` and forwards to whatever `backends` names when a connection comes.
-    pub(super) async fn bind(
+    pub(in crate::adapters) async fn bind(
         address: &str,
         backends: watch::Receiver<Option<Backend>>,
     ) -> std::io::Result<Self> {
@@ -127,14 +142,12 @@ async fn forward(client: TcpStream, backends: watch::Receiver<Option<Backend>>) 
         // Counted first and looked at again: a release that is not counted on is not stopped
         // under a connection that has just chosen it.
         let presence = backend.connections.enter();
-        if backend.connections.retired.is_cancelled() {
+        let connections = &backend.connections;
+        if connections.retired.is_cancelled() || connections.held.load(Ordering::SeqCst) {
             drop(presence);
-        } else {
-            let address = SocketAddr::from(([127, 0, 0, 1], backend.port));
-            if let Ok(service) = TcpStream::connect(address).await {
-                relay(client, service, &backend.connections).await;
-                return;
-            }
+        } else if let Ok(service) = TcpStream::connect((&*backend.host, backend.port)).await {
+            relay(client, service, connections).await;
+            return;
         }
         if Instant::now() > patience {
             break;
@@ -258,7 +271,7 @@ mod tests {
                 });
             }
         });
-        Backend { port, connections: Arc::default() }
+        Backend::new("127.0.0.1", port)
     }
 
     async fn free_address() -> String {
@@ -311,10 +324,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_waits_for_a_release_that_is_coming_back() {
-        let dead = Backend {
-            port: free_address().await.rsplit(':').next().unwrap().parse().unwrap(),
-            connections: Arc::default(),
-        };
+        let port = free_address().await.rsplit(':').next().unwrap().parse().unwrap();
+        let dead = Backend::new("127.0.0.1", port);
         let (switch, backends) = watch::channel(Some(dead));
         let address = free_address().await;
         let _front = Front::bind(&address, backends).await.unwrap();
@@ -323,5 +334,19 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(200)).await;
         switch.send_replace(Some(lines("back").await));
         assert_eq!(asked.await.unwrap().as_deref(), Some("back"));
+    }
+
+    #[tokio::test]
+    async fn connections_to_a_release_that_is_held_wait() {
+        let backend = lines("here").await;
+        backend.connections.hold(true);
+        let (_switch, backends) = watch::channel(Some(backend.clone()));
+        let address = free_address().await;
+        let _front = Front::bind(&address, backends).await.unwrap();
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        let mut asked = tokio::spawn(async move { ask(&mut stream).await });
+        assert!(tokio::time::timeout(Duration::from_millis(200), &mut asked).await.is_err());
+        backend.connections.hold(false);
+        assert_eq!(asked.await.unwrap().as_deref(), Some("here"));
     }
 }

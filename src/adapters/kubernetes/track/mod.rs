@@ -1,0 +1,143 @@
+//! Follows a rollout until it has proved itself, is doomed, or is no longer this run's.
+
+mod error;
+
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+pub use error::{TrackError, TrackErrorKind};
+
+use crate::evidence::Redactor;
+use crate::model::{EventSink, Evidence, FailureClass};
+
+/// The kinds of workload that can be followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum WorkloadKind {
+    /// `apps/v1` Deployment.
+    Deployment,
+    /// `apps/v1` StatefulSet.
+    StatefulSet,
+    /// `apps/v1` DaemonSet.
+    DaemonSet,
+    /// `batch/v1` Job.
+    Job,
+}
+
+impl WorkloadKind {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Deployment, Self::StatefulSet, Self::DaemonSet, Self::Job];
+
+    /// The kind as the API writes it: `Deployment`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Deployment => "Deployment",
+            Self::StatefulSet => "StatefulSet",
+            Self::DaemonSet => "DaemonSet",
+            Self::Job => "Job",
+        }
+    }
+
+    /// The kind as people type it: `deployment` in `deployment/web`.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Deployment => "deployment",
+            Self::StatefulSet => "statefulset",
+            Self::DaemonSet => "daemonset",
+            Self::Job => "job",
+        }
+    }
+}
+
+/// One workload as this run wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Workload {
+    /// Its kind.
+    pub kind: WorkloadKind,
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its `metadata.uid`: an object of the same name with another uid is not this one.
+    pub uid: String,
+    /// Its `metadata.generation` after this run's write.
+    pub generation: i64,
+    /// Whether the write changed anything.
+    pub changed: bool,
+}
+
+/// How a rollout is followed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TrackSettings {
+    /// Not proved by then, it has failed. Time in which the API server could not be reached
+    /// is added, up to a limit.
+    pub deadline: Duration,
+    /// How long restart counts must stay still once all is available; the longest of
+    /// `minReadySeconds`, two readiness periods and ten seconds for `None`.
+    pub soak: Option<Duration>,
+    /// The rendered diff since the last good release, for the evidence.
+    pub diff: String,
+}
+
+/// How a rollout ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Everything is updated and available, and stayed so.
+    Ready {
+        /// How long it was watched after it had become available.
+        soaked: Duration,
+    },
+    /// It cannot succeed, or has not in time.
+    Doomed(Box<Doom>),
+    /// Somebody else wrote a newer revision: what happens now is not this run's to judge.
+    Superseded {
+        /// One line for a person.
+        message: String,
+    },
+    /// It was cancelled.
+    Cancelled,
+}
+
+/// Why a rollout failed.
+#[derive(Debug)]
+pub struct Doom {
+    /// The rule that says so: a row of `docs/rollout-rules.md`.
+    pub rule: &'static str,
+    /// One line for a person.
+    pub message: String,
+    /// Where it is routed to.
+    pub class: FailureClass,
+    /// What was known at that moment, before anything was rolled back.
+    pub evidence: Box<Evidence>,
+}
+
+/// Follows `workloads` until they have proved themselves, one of them is doomed, or `deadline`.
+///
+/// # Errors
+/// When the cluster cannot be read: refused, or away for longer than is tolerated.
+pub async fn track(
+    _client: &kube::Client,
+    workloads: &[Workload],
+    _settings: &TrackSettings,
+    _redactor: &Redactor,
+    _events: &EventSink,
+    cancel: &CancellationToken,
+) -> Result<Outcome, TrackError> {
+    if cancel.is_cancelled() {
+        return Ok(Outcome::Cancelled);
+    }
+    Err(TrackError::new(TrackErrorKind::Unreachable, format!("{} workloads", workloads.len())))
+}
+
+/// The end of what the pods of `workloads` have written since `since`, bounded and redacted.
+///
+/// # Errors
+/// When the cluster cannot be read.
+pub async fn pod_logs(
+    _client: &kube::Client,
+    workloads: &[Workload],
+    _since: Option<jiff::Timestamp>,
+    _redactor: &Redactor,
+) -> Result<String, TrackError> {
+    Err(TrackError::new(TrackErrorKind::Unreachable, format!("{} workloads", workloads.len())))
+}

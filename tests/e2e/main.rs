@@ -7,6 +7,7 @@ mod delivery;
 mod gates;
 mod heal;
 mod manifests;
+mod pipelines;
 mod recovery;
 mod repository;
 mod run;

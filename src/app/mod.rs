@@ -7,6 +7,7 @@ mod doctor;
 mod folder;
 mod heal;
 mod logging;
+mod proposal;
 mod release;
 mod run;
 mod session;
@@ -18,6 +19,7 @@ use std::sync::Arc;
 pub use doctor::{Check, Health, doctor};
 pub use folder::{audit_log, runs_folder};
 pub use heal::{HealRequest, heal};
+pub use proposal::Proposal;
 pub use release::{ReleaseRequest, roll_back, status};
 pub use run::{RunRequest, describe, run};
 

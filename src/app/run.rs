@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::agents::{Agents, key_variables};
+use super::proposal::{Proposal, propose};
 use super::session::{Purpose, Session};
 use super::{AppError, Environment, logging, telemetry};
 use crate::adapters::process::ProcessTarget;
@@ -193,7 +194,7 @@ pub async fn run(
     request: RunRequest,
     reporters: Vec<Boxed>,
     cancel: CancellationToken,
-) -> Result<RunSummary, AppError> {
+) -> Result<(RunSummary, Option<Proposal>), AppError> {
     let workspace = Workspace::open(&request.directory)?;
     let mut plan = load_plan(
         &workspace,
@@ -255,6 +256,7 @@ pub async fn run(
         invocation: request.invocation,
         folder: session.folder.clone(),
     };
+    let (run, folder, proposing) = (session.run, session.folder.clone(), redactor.clone());
     let mut reporters = reporters;
     if let Some(path) = plan.metrics.as_ref().filter(|_| !request.verify_only) {
         reporters.push(crate::report::metrics(workspace.root().join(path)));
@@ -286,7 +288,19 @@ pub async fn run(
         at_end: WorkTreeAtEnd::Restore,
         parallelism: parallelism(),
     };
-    session.drive(assembly, reporters, cancel).await
+    let summary = session.drive(assembly, reporters, cancel.clone()).await?;
+    let workspace = Workspace::open(&request.directory)?;
+    let proposal = propose(
+        plan.pull_request.as_ref(),
+        &workspace,
+        (run, &folder),
+        &summary,
+        &request.env,
+        &proposing,
+        &cancel,
+    )
+    .await;
+    Ok((summary, proposal))
 }
 
 /// As many gates at the same time as there are cores.

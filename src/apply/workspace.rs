@@ -354,6 +354,16 @@ impl Workspace {
         Ok(subject(&find_commit(&self.repo()?, commit)?))
     }
 
+    /// A commit's whole message.
+    ///
+    /// # Errors
+    /// When there is no such commit.
+    pub fn message(&self, commit: &CommitId) -> Result<String, WorkspaceError> {
+        let repo = self.repo()?;
+        let found = find_commit(&repo, commit)?;
+        Ok(String::from_utf8_lossy(found.message_bytes()).into_owned())
+    }
+
     /// When a commit was committed.
     ///
     /// # Errors

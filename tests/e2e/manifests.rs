@@ -24,7 +24,13 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 fn documents(path: &Path) -> Vec<Value> {
     let text = std::fs::read_to_string(path).unwrap();
     let digest = format!("sha256:{}", "0".repeat(64));
-    let values = minijinja::context! { image => format!("registry.example.org/fleet@{digest}") };
+    let values = minijinja::context! {
+        image => format!("registry.example.org/fleet@{digest}"),
+        digest,
+        environment => "staging",
+        run => "0190aaaa-bbbb-7ccc-8ddd-eeeeeeeeffff",
+        vars => std::collections::BTreeMap::<String, String>::new(),
+    };
     let mut environment = minijinja::Environment::new();
     environment.set_undefined_behavior(minijinja::UndefinedBehavior::Strict);
     let rendered = environment.render_str(&text, values).unwrap();
@@ -82,6 +88,7 @@ fn every_manifest_is_what_its_kind_allows() {
             );
             let wrong = match kind.as_str() {
                 "v1/ConfigMap" => check::<core::v1::ConfigMap>(&document),
+                "v1/Namespace" => check::<core::v1::Namespace>(&document),
                 "v1/Service" => check::<core::v1::Service>(&document),
                 "v1/ServiceAccount" => check::<core::v1::ServiceAccount>(&document),
                 "apps/v1/Deployment" => check::<apps::v1::Deployment>(&document),
@@ -91,11 +98,56 @@ fn every_manifest_is_what_its_kind_allows() {
                 "rbac.authorization.k8s.io/v1/RoleBinding" => {
                     check::<rbac::v1::RoleBinding>(&document)
                 }
+                "rbac.authorization.k8s.io/v1/ClusterRole" => {
+                    check::<rbac::v1::ClusterRole>(&document)
+                }
+                "rbac.authorization.k8s.io/v1/ClusterRoleBinding" => {
+                    check::<rbac::v1::ClusterRoleBinding>(&document)
+                }
                 other => panic!("{}: {other} has no check", path.display()),
             };
             assert!(wrong.is_empty(), "{}: {kind}: {wrong:#?}", path.display());
             kinds.push(kind);
         }
     }
-    assert!(kinds.len() >= 8, "{kinds:?}");
+    assert!(kinds.len() >= 12, "{kinds:?}");
+}
+
+/// The context of Greenloop's own image: all that its Dockerfile copies and nothing that is made
+/// or kept elsewhere.
+#[test]
+fn the_image_of_greenloop_is_built_from_its_sources() {
+    use greenloop::adapters::image::context::BuildContext;
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let context = BuildContext::scan(root, &root.join("Dockerfile"), None).unwrap();
+    let dockerfile = String::from_utf8(context.dockerfile_text().to_vec()).unwrap();
+    let bytes = futures::executor::block_on(async {
+        let mut stream = std::pin::pin!(context.tar());
+        let mut bytes = Vec::new();
+        while let Some(piece) = futures::StreamExt::next(&mut stream).await {
+            bytes.extend_from_slice(&piece.unwrap());
+        }
+        bytes
+    });
+    let mut archive = tar::Archive::new(bytes.as_slice());
+    let names: Vec<String> = archive
+        .entries()
+        .unwrap()
+        .map(|entry| String::from_utf8(entry.unwrap().path_bytes().into_owned()).unwrap())
+        .collect();
+    let copied = dockerfile.lines().filter_map(|line| line.strip_prefix("COPY "));
+    for line in copied.filter(|line| !line.starts_with("--from")) {
+        let sources: Vec<&str> = line.split(' ').collect();
+        let (_, sources) = sources.split_last().unwrap();
+        for source in sources.iter().filter(|source| !source.ends_with('*')) {
+            let found = names.iter().any(|name| name.trim_end_matches('/') == *source);
+            assert!(found, "COPY {source}");
+        }
+    }
+    let foreign = |name: &&String| {
+        [".git/", "target/", "examples/service/target/", "logs/", "tests/"]
+            .iter()
+            .any(|folder| name.starts_with(folder))
+    };
+    assert_eq!(names.iter().find(foreign), None);
 }

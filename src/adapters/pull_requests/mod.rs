@@ -46,7 +46,7 @@ use self::github::GitHub;
 use self::remote::{Remote, Repository};
 use self::token::Token;
 use self::wire::Wire;
-use crate::config::plan::PullRequestPlan;
+use crate::config::plan::{PullRequestPlan, PullRequestProvider};
 use crate::evidence::Redactor;
 use crate::model::Fingerprint;
 use crate::ports::{PullRequestError, PullRequests};
@@ -94,8 +94,16 @@ pub fn base_branch(
     })
 }
 
+/// The environment variables that hold the token: what gates and releases, whose code a model
+/// may have written, are not to inherit.
+pub fn token_variables(plan: &PullRequestPlan) -> Vec<String> {
+    let usual = [PullRequestProvider::AzureDevops, PullRequestProvider::Github];
+    let usual = usual.into_iter().flat_map(token::usual).map(str::to_owned);
+    usual.chain(plan.token_env.clone()).collect()
+}
+
 /// What a pull request for this fingerprint begins with.
-pub fn marker(fingerprint: &Fingerprint) -> String {
+fn marker(fingerprint: &Fingerprint) -> String {
     format!("<!-- greenloop:fingerprint={fingerprint} -->")
 }
 

@@ -16,7 +16,6 @@ use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
 use super::remote::{Remote, Repository};
 use super::*;
-use crate::config::plan::PullRequestProvider;
 use crate::model::RunId;
 use crate::ports::{Proposed, PullRequestErrorKind};
 
@@ -667,7 +666,7 @@ async fn a_branch_is_pushed_with_the_token_and_nothing_else() {
     assert_eq!(clones.pushed("refs/heads/greenloop/1"), Some(head));
     assert!(!spied.exists(), "a hook ran and knew the token");
     for sent in &front.lock().unwrap().seen {
-        assert_eq!(*sent, std::slice::from_ref(&wanted));
+        assert_eq!(sent.as_slice(), std::slice::from_ref(&wanted));
     }
     let kept = git(&clones.work(), &["config", "--local", "--list"]);
     assert!(!kept.contains(TOKEN), "{kept}");

@@ -24,7 +24,7 @@ impl std::fmt::Debug for Token {
 }
 
 /// The variables a provider's token usually stands in.
-fn usual(provider: PullRequestProvider) -> [&'static str; 2] {
+pub(super) fn usual(provider: PullRequestProvider) -> [&'static str; 2] {
     match provider {
         PullRequestProvider::AzureDevops => ["SYSTEM_ACCESSTOKEN", "AZURE_DEVOPS_EXT_PAT"],
         PullRequestProvider::Github => ["GITHUB_TOKEN", "GH_TOKEN"],

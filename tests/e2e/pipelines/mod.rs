@@ -1,6 +1,7 @@
 //! The pipelines in `pipelines/`: held to the schema with their templates in place, and every
 //! script in them run.
 
+mod docs;
 mod expression;
 mod run;
 mod schema;

@@ -38,8 +38,6 @@ pub(in crate::adapters) trait Protocol: 'static {
     type Request: Serialize + DeserializeOwned + Send + Sync + 'static;
     /// What is answered.
     type Reply: Serialize + DeserializeOwned + Send + Sync + 'static;
-    /// The command that is the detached process; `--state FOLDER` follows.
-    const COMMAND: &'static [&'static str];
 
     /// Asks whether it is there.
     fn ping() -> Self::Request;
@@ -171,6 +169,8 @@ impl<P: Protocol> Control<P> {
 pub(in crate::adapters) struct Launcher {
     /// This program.
     pub(in crate::adapters) program: PathBuf,
+    /// What makes it the supervisor; `--state FOLDER` follows.
+    pub(in crate::adapters) arguments: Vec<OsString>,
     /// Variables that neither it nor its services inherit.
     pub(in crate::adapters) withheld: Vec<OsString>,
 }
@@ -195,7 +195,7 @@ impl Launcher {
         let log = std::fs::File::create(&log_path).map_err(not_started)?;
         let mut command = tokio::process::Command::new(&self.program);
         command
-            .args(P::COMMAND)
+            .args(&self.arguments)
             .arg("--state")
             .arg(folder)
             .current_dir(folder)

@@ -13,6 +13,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::port_owner::port_owner;
+
 /// Connections forwarded at once; further ones wait in the kernel's queue.
 const MOST: usize = 4096;
 /// How long a connection waits for a release that is being restarted.
@@ -105,13 +107,41 @@ impl Drop for Front {
     }
 }
 
+/// Why a front cannot listen at its address.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::adapters) enum NotBound {
+    /// Another program does; which one, where it can be seen.
+    #[error("the address {address} is in use")]
+    InUse { address: String, owner: Option<String> },
+    /// Anything else.
+    #[error("cannot listen at {address}")]
+    Refused {
+        address: String,
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl NotBound {
+    fn new(address: &str, source: std::io::Error) -> Self {
+        let address = address.to_owned();
+        if source.kind() == std::io::ErrorKind::AddrInUse {
+            let port = address.rsplit(':').next().and_then(|port| port.parse().ok());
+            Self::InUse { owner: port.and_then(port_owner), address }
+        } else {
+            Self::Refused { address, source }
+        }
+    }
+}
+
 impl Front {
     /// Listens at `address` and forwards to whatever `backends` names when a connection comes.
     pub(in crate::adapters) async fn bind(
         address: &str,
         backends: watch::Receiver<Option<Backend>>,
-    ) -> std::io::Result<Self> {
-        let listener = TcpListener::bind(address).await?;
+    ) -> Result<Self, NotBound> {
+        let listener =
+            TcpListener::bind(address).await.map_err(|error| NotBound::new(address, error))?;
         let task = tokio::spawn(accept(listener, backends));
         Ok(Self { address: address.to_owned(), task })
     }

@@ -118,7 +118,6 @@ pub(super) enum Supervision {}
 impl Protocol for Supervision {
     type Request = Request;
     type Reply = Reply;
-    const COMMAND: &'static [&'static str] = &["supervise"];
 
     fn ping() -> Request {
         Request::Ping

@@ -20,8 +20,7 @@ use super::service::{Service, Start, files_folder, release_folder};
 use super::state::{ReleaseRecord, RunningRecord, State, Supervised};
 use crate::adapters::front::control::ControlError;
 use crate::adapters::front::ledger::StateError;
-use crate::adapters::front::listener::{Backend, Front};
-use crate::adapters::front::port_owner::port_owner;
+use crate::adapters::front::listener::{Backend, Front, NotBound};
 use crate::adapters::front::probe::{Probe, until_healthy};
 use crate::adapters::front::socket::Incoming;
 use crate::model::{Exit, ReleaseId, ReleaseState, RunId};
@@ -842,7 +841,7 @@ impl Supervisor {
     async fn listen(&mut self, address: &str) -> Result<(), Trouble> {
         if self.front.as_ref().is_none_or(|front| front.address != address) {
             let front = Front::bind(address, self.backends.subscribe()).await;
-            self.front = Some(front.map_err(|error| not_bound(address, &error))?);
+            self.front = Some(front.map_err(not_bound)?);
         }
         self.state.front = Some(address.to_owned());
         Ok(())
@@ -874,13 +873,10 @@ fn remove_folder(folder: &Path) {
     }
 }
 
-fn not_bound(address: &str, error: &std::io::Error) -> Trouble {
-    if error.kind() == std::io::ErrorKind::AddrInUse {
-        let port = address.rsplit(':').next().and_then(|port| port.parse().ok());
-        let owner = port.and_then(port_owner);
-        Trouble::AddressInUse { address: address.to_owned(), owner }
-    } else {
-        Trouble::Supervisor { message: format!("cannot listen at {address}: {error}") }
+fn not_bound(error: NotBound) -> Trouble {
+    match error {
+        NotBound::InUse { address, owner } => Trouble::AddressInUse { address, owner },
+        NotBound::Refused { .. } => Trouble::Supervisor { message: error.to_string() },
     }
 }
 

@@ -71,7 +71,11 @@ impl ProcessTarget {
             url: url.trim_end_matches('/').to_owned(),
             health: health.clone(),
             redactor,
-            launcher: Launcher { program, withheld: Vec::new() },
+            launcher: Launcher {
+                program,
+                arguments: vec!["supervise".into()],
+                withheld: Vec::new(),
+            },
             lease: Mutex::new(None),
         }
     }

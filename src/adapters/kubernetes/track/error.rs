@@ -26,4 +26,7 @@ impl TrackError {
     pub(super) fn new(kind: TrackErrorKind, message: String) -> Self {
         Self { kind, message, source: None }
     }
+    pub(super) fn caused(kind: TrackErrorKind, message: String, source: Box<kube::Error>) -> Self {
+        Self { kind, message, source: Some(source) }
+    }
 }

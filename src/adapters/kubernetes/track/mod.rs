@@ -1,6 +1,41 @@
 //! Follows a rollout until it has proved itself, is doomed, or is no longer this run's.
+//!
+//! A pure judge and an impure driver. [`view`] keeps what the watches brought, [`signal`] reads
+//! signs of trouble off it, the table in [`rules`] says which of them are final and when, and
+//! [`judge`] gives the verdict for a moment in time; none of these reads a clock or the network.
+//! [`driver`] owns the view and the connection: it feeds the one, asks the judge after every
+//! change, sets a timer for the next moment at which the clock alone could change the verdict,
+//! and fetches the logs of crashes and the open ports that the judge would like to know.
+//!
+//! Invariants:
+//! - Only pods of the revision that this run wrote are judged; an older pod's trouble is its own.
+//! - Nothing is polled, and nothing is written to the cluster.
+//! - The evidence is complete before [`track`] returns, and with it before anything is rolled back.
+//! - While the API server is away nothing is decided: what is known is from before.
+//!
+//! What is final when stands in `docs/rollout-rules.md`, made from the table.
 
+mod crash;
+mod driver;
 mod error;
+mod evidence;
+mod judge;
+mod logs;
+mod object;
+#[cfg(test)]
+mod page;
+mod pods;
+mod ports;
+mod probe;
+mod progress;
+mod rule;
+mod rules;
+#[cfg(test)]
+mod scenarios;
+mod signal;
+mod standing;
+mod view;
+mod watch;
 
 use std::time::Duration;
 
@@ -116,17 +151,14 @@ pub struct Doom {
 /// # Errors
 /// When the cluster cannot be read: refused, or away for longer than is tolerated.
 pub async fn track(
-    _client: &kube::Client,
+    client: &kube::Client,
     workloads: &[Workload],
-    _settings: &TrackSettings,
-    _redactor: &Redactor,
-    _events: &EventSink,
+    settings: &TrackSettings,
+    redactor: &Redactor,
+    events: &EventSink,
     cancel: &CancellationToken,
 ) -> Result<Outcome, TrackError> {
-    if cancel.is_cancelled() {
-        return Ok(Outcome::Cancelled);
-    }
-    Err(TrackError::new(TrackErrorKind::Unreachable, format!("{} workloads", workloads.len())))
+    driver::run(client, workloads, settings, redactor, events, cancel).await
 }
 
 /// The end of what the pods of `workloads` have written since `since`, bounded and redacted.
@@ -134,10 +166,35 @@ pub async fn track(
 /// # Errors
 /// When the cluster cannot be read.
 pub async fn pod_logs(
-    _client: &kube::Client,
+    client: &kube::Client,
     workloads: &[Workload],
-    _since: Option<jiff::Timestamp>,
-    _redactor: &Redactor,
+    since: Option<jiff::Timestamp>,
+    redactor: &Redactor,
 ) -> Result<String, TrackError> {
-    Err(TrackError::new(TrackErrorKind::Unreachable, format!("{} workloads", workloads.len())))
+    let mut text = String::new();
+    for workload in workloads {
+        for pod in pods::of(client, workload).await? {
+            logs::append(client, &pod, since, redactor, &mut text).await;
+        }
+    }
+    Ok(text)
+}
+
+/// The broken pods that keep a StatefulSet among `workloads` from moving on, as namespace and
+/// name: with ordered pods, its controller waits for a pod of an earlier revision to become ready
+/// before it replaces it, for ever when that pod is broken. A rollback has to delete them.
+///
+/// # Errors
+/// When the cluster cannot be read.
+pub async fn stuck_pods(
+    client: &kube::Client,
+    workloads: &[Workload],
+) -> Result<Vec<(String, String)>, TrackError> {
+    let mut stuck = Vec::new();
+    for workload in workloads.iter().filter(|w| w.kind == WorkloadKind::StatefulSet) {
+        let pods = pods::of(client, workload).await?;
+        let broken = pods.into_iter().filter(signal::is_stuck);
+        stuck.extend(broken.filter_map(|pod| Some((pod.metadata.namespace?, pod.metadata.name?))));
+    }
+    Ok(stuck)
 }

@@ -13,7 +13,6 @@ mod address;
 mod body;
 mod chat;
 mod draft;
-mod pause;
 mod price;
 mod recorder;
 mod replay;

@@ -18,8 +18,8 @@ use reqwest::Response;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::pause::asked_for;
 use super::token::{TokenError, TokenSource};
+use crate::adapters::pause::asked_for;
 
 /// The longest answer that is read.
 const LONGEST_BODY: usize = 32 << 20;

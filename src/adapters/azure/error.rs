@@ -39,6 +39,12 @@ impl AzureError {
         Self { kind, message: message.into(), source: None }
     }
 
+    /// For tests in which it must not matter.
+    #[cfg(test)]
+    pub(in crate::adapters) fn for_test() -> Self {
+        Self::new(AzureErrorKind::NotConfigured, "no identity in this test")
+    }
+
     pub(super) fn because(
         self,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,

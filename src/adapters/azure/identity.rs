@@ -82,22 +82,45 @@ impl Identity {
         let settings = Settings::new(plan, env);
         let tenant = settings.tenant().map(str::to_owned);
         let ways = settings.ways(&reach::options(outbound.clone(), &cloud, metadata.as_ref()));
-        let patience = Patience::default();
-        Ok(Self::of(Inner {
-            cloud,
-            tenant,
-            ways,
-            metadata,
-            way: OnceLock::new(),
-            metadata_answers: tokio::sync::OnceCell::new(),
-            outbound,
-            patience,
-            slots: Lock::default(),
-        }))
+        Ok(Self {
+            inner: Arc::new(Inner {
+                cloud,
+                tenant,
+                ways,
+                metadata,
+                way: OnceLock::new(),
+                metadata_answers: tokio::sync::OnceCell::new(),
+                outbound,
+                patience: Patience::default(),
+                slots: Lock::default(),
+            }),
+        })
     }
 
-    fn of(inner: Inner) -> Self {
-        Self { inner: Arc::new(inner) }
+    /// With one way only, for tests of what the token is used for.
+    #[cfg(test)]
+    pub(in crate::adapters) fn with_credential(
+        credential: Arc<dyn azure_core::credentials::TokenCredential>,
+    ) -> Self {
+        Self::with_ways([("a test", There::Perhaps, credential)])
+    }
+
+    #[cfg(test)]
+    fn with_ways(
+        ways: impl IntoIterator<
+            Item = (&'static str, There, Arc<dyn azure_core::credentials::TokenCredential>),
+        >,
+    ) -> Self {
+        let mut identity = Self::new(&AzurePlan::default(), &|_| None).unwrap();
+        let inner = Arc::get_mut(&mut identity.inner).unwrap();
+        inner.ways = ways
+            .into_iter()
+            .map(|(name, there, credential)| {
+                let make = Box::new(move || Ok(Arc::clone(&credential)));
+                Way { name, there, make }
+            })
+            .collect();
+        identity
     }
 
     /// A token for `scope` that is good for some minutes more.
@@ -259,4 +282,4 @@ fn is_unreachable(error: &azure_core::Error) -> bool {
 }
 
 #[cfg(test)]
-pub(in crate::adapters) mod tests;
+mod tests;

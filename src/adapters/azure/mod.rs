@@ -10,6 +10,8 @@
 pub mod aks;
 mod cloud;
 mod error;
+#[cfg(test)]
+pub(super) mod fake;
 mod identity;
 pub mod key_vault;
 mod managed;

@@ -5,7 +5,11 @@ use std::sync::Arc;
 
 use azure_core::cloud::{CloudConfiguration, CustomConfiguration};
 use azure_core::error::ErrorKind;
-use azure_core::http::{AsyncRawResponse, ClientOptions, HttpClient, Request, Transport};
+use azure_core::http::{
+    AsyncRawResponse, ClientOptions, ExponentialRetryOptions, HttpClient, Request, RetryOptions,
+    Transport,
+};
+use azure_core::time::Duration;
 use url::{Origin, Url};
 
 use super::cloud::Cloud;
@@ -62,7 +66,14 @@ pub(super) fn options(
     }
     let mut custom = CustomConfiguration::default();
     authority.as_str().clone_into(&mut custom.authority_host);
+    let retry = RetryOptions::exponential(ExponentialRetryOptions {
+        initial_delay: Duration::milliseconds(200),
+        max_retries: 3,
+        max_total_elapsed: Duration::seconds(20),
+        ..ExponentialRetryOptions::default()
+    });
     ClientOptions {
+        retry,
         transport: Some(Transport::new(Arc::new(Reach { outbound, routes }))),
         cloud: Some(Arc::new(CloudConfiguration::from(custom))),
         ..ClientOptions::default()

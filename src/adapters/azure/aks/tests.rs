@@ -1,6 +1,6 @@
 use secrecy::ExposeSecret as _;
 use serde_json::json;
-use wiremock::matchers::{header, method, path, query_param};
+use wiremock::matchers::{header_exists, method, path, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::*;
@@ -27,7 +27,7 @@ async fn ask(answer: ResponseTemplate) -> Result<AksCluster, AzureError> {
         .and(path(PATH))
         .and(query_param("format", "exec"))
         .and(query_param("api-version", API_VERSION))
-        .and(header("authorization", "Bearer token-1"))
+        .and(header_exists("authorization"))
         .respond_with(answer)
         .mount(&server)
         .await;

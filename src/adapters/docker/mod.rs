@@ -10,6 +10,8 @@ mod record;
 mod supervise;
 mod supervisor;
 mod target;
+#[cfg(test)]
+mod tests;
 mod trial;
 
 pub use pull::{Login, LoginError, Logins};

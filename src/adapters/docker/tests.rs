@@ -193,8 +193,9 @@ async fn push(registry: &str, program: &[u8], config: serde_json::Value) -> Imag
 }
 
 fn config() -> serde_json::Value {
-    let os = json!({ "Cmd": ["/server"], "Env": ["LISTEN=0.0.0.0"] });
-    json!({ "architecture": arch(), "os": "linux", "config": os })
+    // The first process of a container has no default for SIGTERM, and the service none of its own.
+    let run = json!({ "Cmd": ["/server"], "Env": ["LISTEN=0.0.0.0"], "StopSignal": "SIGKILL" });
+    json!({ "architecture": arch(), "os": "linux", "config": run })
 }
 
 fn arch() -> &'static str {
@@ -608,6 +609,13 @@ async fn the_images_own_health_check_is_heard() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_an_engine_or_an_address_that_is_not_there_is_said() {
     let Some(mut stand) = Stand::new().await else { return };
+    let taken = std::net::TcpListener::bind(stand.url.strip_prefix("http://").unwrap()).unwrap();
+    let (error, _) = stand.fail("one").await;
+    assert_eq!((error.kind, error.class), (TargetErrorKind::Target, FailureClass::Infrastructure));
+    let owner = format!("in use by process {} (", std::process::id());
+    assert!(error.message.contains(&owner), "{}", error.message);
+    drop(taken);
+
     let real = stand.image.clone();
     stand.image = ImageRef::new(real.repository(), &digest(b"never pushed")).unwrap();
     let (error, _) = stand.fail("one").await;
@@ -625,13 +633,6 @@ async fn an_image_an_engine_or_an_address_that_is_not_there_is_said() {
     assert!(error.message.contains("plain http"), "{}", error.message);
     stand.url = url;
 
-    let taken = std::net::TcpListener::bind(stand.url.strip_prefix("http://").unwrap()).unwrap();
-    let (error, _) = stand.fail("one").await;
-    assert_eq!((error.kind, error.class), (TargetErrorKind::Target, FailureClass::Infrastructure));
-    let owner = format!("in use by process {} (", std::process::id());
-    assert!(error.message.contains(&owner), "{}", error.message);
-    drop(taken);
-
     let here = std::mem::replace(
         &mut stand.engine,
         Engine::at(Some("tcp://127.0.0.1:9"), &|_| None).unwrap(),
@@ -644,17 +645,74 @@ async fn an_image_an_engine_or_an_address_that_is_not_there_is_said() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_registry_that_wants_a_login_gets_it_or_the_failure_is_one_of_authentication() {
+    let Some(mut stand) = Stand::new().await else { return };
+    // A registry that only says who may come; nothing is in it.
+    let registry = wiremock::MockServer::start().await;
+    let answer = wiremock::ResponseTemplate::new;
+    let robot = || wiremock::matchers::basic_auth("robot", "s3cr3t~?>");
+    let unknown = json!({ "errors": [{ "code": "MANIFEST_UNKNOWN", "message": "no such" }] });
+    let refused = answer(401).insert_header("www-authenticate", "Basic realm=\"test\"");
+    for (priority, mock) in [
+        wiremock::Mock::given(robot())
+            .and(wiremock::matchers::path("/v2/"))
+            .respond_with(answer(200)),
+        wiremock::Mock::given(robot()).respond_with(answer(404).set_body_json(unknown)),
+        wiremock::Mock::given(wiremock::matchers::any()).respond_with(refused),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let priority = u8::try_from(priority + 1).unwrap();
+        mock.with_priority(priority).mount(&registry).await;
+    }
+    let host = registry.address().to_string();
+    let real = stand.image.clone();
+    stand.image = ImageRef::new(&format!("{host}/fleet"), real.digest()).unwrap();
+    let (error, evidence) = stand.fail("one").await;
+    assert_eq!((error.kind, error.class), (TargetErrorKind::Release, FailureClass::Auth));
+    assert!(error.message.contains(&format!("could not pull {host}/fleet")), "{}", error.message);
+    assert!(evidence.notes.len() > 1, "{:?}", evidence.notes);
+
+    let (asked, (events, go)) =
+        (Arc::new(std::sync::Mutex::new(None)), (EventSink::null(), CancellationToken::new()));
+    let mut target = stand.target("one");
+    let by = Arc::clone(&asked);
+    target.logins = Arc::new(move |host| {
+        *by.lock().unwrap() = Some(host);
+        let (username, password) = ("robot".to_owned(), "s3cr3t~?>".to_owned().into());
+        let login = super::Login { username, password, identity_token: false };
+        Box::pin(async { Ok(Some(login)) })
+    });
+    let error = target.roll_out(&stand.request(), &events, &go).await.unwrap_err();
+    assert!(error.message.contains("the registry does not have"), "{}", error.message);
+    assert_eq!(error.class, FailureClass::Config);
+    assert_eq!(asked.lock().unwrap().take(), Some(host));
+
+    target.logins = Arc::new(|_| Box::pin(async { Err("no helper on PATH".into()) }));
+    let error = target.roll_out(&stand.request(), &events, &go).await.unwrap_err();
+    assert_eq!((error.kind, error.class), (TargetErrorKind::Release, FailureClass::Auth));
+    assert!(error.evidence.notes.iter().any(|note| note == "no helper on PATH"));
+    stand.image = real;
+    stand.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_crashed_service_is_started_again_and_status_tells() {
     let Some(stand) = Stand::new().await else { return };
     let release = stand.deploy("slow-start").await;
     assert_eq!(stand.get("/crash").await, None);
+    Stand::until(SOON, "the engine tells of it", async || {
+        stand.state().get(release).unwrap().detail.last_exit.is_some()
+    })
+    .await;
     // Whoever comes while it starts waits for it, though the engine's forwarder is there already.
     stand.serves("slow-start").await;
     let target = stand.target("slow-start");
     let mut notes = String::new();
     Stand::until(SOON, "the crash is told", async || {
         notes = target.status().await.unwrap().notes.join("\n");
-        notes.contains("restarted once, last exit: killed by SIGABRT")
+        notes.contains("restarted once, last exit: killed by SIG")
     })
     .await;
     assert_eq!(stand.state().active(), Some(release));

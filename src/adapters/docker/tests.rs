@@ -460,10 +460,15 @@ async fn a_release_is_rolled_out_verified_and_outlives_its_deployer() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_request_fails_during_a_switch() {
-    let Some(stand) = Stand::new().await else { return };
+    let Some(mut stand) = Stand::new().await else { return };
+    // On a new kernel the bridge of an old engine changes its own address whenever a container
+    // comes or goes, and containers that run lose packets for up to a minute.
+    stand.plan.network = Some("host".to_owned());
+    stand.plan.env.insert("LISTEN".to_owned(), "127.0.0.1".to_owned());
     stand.deploy("one").await;
     let stop = Arc::new(AtomicBool::new(false));
-    let (asked, failed) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let asked = Arc::new(AtomicUsize::new(0));
+    let failed: Arc<std::sync::Mutex<Vec<String>>> = Arc::default();
     let mut load = tokio::task::JoinSet::new();
     for worker in 0..6 {
         let (stop, asked, failed) = (Arc::clone(&stop), Arc::clone(&asked), Arc::clone(&failed));
@@ -477,8 +482,9 @@ async fn no_request_fails_during_a_switch() {
             while !stop.load(Ordering::Relaxed) {
                 let answer = client.get(format!("{url}{path}")).send().await;
                 asked.fetch_add(1, Ordering::Relaxed);
-                if !answer.is_ok_and(|answer| answer.status().is_success()) {
-                    failed.fetch_add(1, Ordering::Relaxed);
+                match answer {
+                    Ok(answer) if answer.status().is_success() => {}
+                    other => failed.lock().unwrap().push(format!("{worker}: {other:?}")),
                 }
             }
         });
@@ -499,7 +505,8 @@ async fn no_request_fails_during_a_switch() {
     while load.join_next().await.is_some() {}
     let asked = asked.load(Ordering::Relaxed);
     assert!(asked > 100, "{asked}");
-    assert_eq!(failed.load(Ordering::Relaxed), 0, "of {asked}");
+    let failed = failed.lock().unwrap().clone();
+    assert!(failed.is_empty(), "{} of {asked}: {failed:#?}", failed.len());
     stand.end().await;
 }
 

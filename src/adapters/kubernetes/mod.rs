@@ -2,6 +2,7 @@
 
 mod connection;
 mod error;
+mod manifest;
 mod target;
 pub mod track;
 

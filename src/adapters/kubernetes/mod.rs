@@ -1,8 +1,13 @@
 //! Releases as workloads in a Kubernetes cluster.
 
+mod cluster;
 mod connection;
+mod denial;
+mod difference;
 mod error;
 mod manifest;
+mod ownership;
+mod scaler;
 mod target;
 pub mod track;
 

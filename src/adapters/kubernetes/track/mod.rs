@@ -15,11 +15,32 @@
 //!
 //! What is final when stands in `docs/rollout-rules.md`, made from the table.
 
+mod crash;
+mod driver;
+mod error;
+mod evidence;
+mod judge;
+mod logs;
+mod object;
+#[cfg(test)]
+mod page;
+mod pods;
+mod ports;
+mod probe;
+mod progress;
+mod rule;
+mod rules;
+#[cfg(test)]
+mod scenarios;
+mod signal;
+mod standing;
+mod view;
+mod watch;
+
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-mod error;
 pub use error::{TrackError, TrackErrorKind};
 
 use crate::evidence::Redactor;
@@ -137,8 +158,7 @@ pub async fn track(
     events: &EventSink,
     cancel: &CancellationToken,
 ) -> Result<Outcome, TrackError> {
-    let _not_merged_yet = (client, workloads, settings, redactor, events, cancel);
-    Ok(Outcome::Ready { soaked: Duration::ZERO })
+    driver::run(client, workloads, settings, redactor, events, cancel).await
 }
 
 /// The end of what the pods of `workloads` have written since `since`, bounded and redacted.
@@ -151,8 +171,13 @@ pub async fn pod_logs(
     since: Option<jiff::Timestamp>,
     redactor: &Redactor,
 ) -> Result<String, TrackError> {
-    let _not_merged_yet = (client, workloads, since, redactor);
-    Ok(String::new())
+    let mut text = String::new();
+    for workload in workloads {
+        for pod in pods::of(client, workload).await? {
+            logs::append(client, &pod, since, redactor, &mut text).await;
+        }
+    }
+    Ok(text)
 }
 
 /// The broken pods that keep a StatefulSet among `workloads` from moving on, as namespace and
@@ -165,6 +190,11 @@ pub async fn stuck_pods(
     client: &kube::Client,
     workloads: &[Workload],
 ) -> Result<Vec<(String, String)>, TrackError> {
-    let _not_merged_yet = (client, workloads);
-    Ok(Vec::new())
+    let mut stuck = Vec::new();
+    for workload in workloads.iter().filter(|w| w.kind == WorkloadKind::StatefulSet) {
+        let pods = pods::of(client, workload).await?;
+        let broken = pods.into_iter().filter(signal::is_stuck);
+        stuck.extend(broken.filter_map(|pod| Some((pod.metadata.namespace?, pod.metadata.name?))));
+    }
+    Ok(stuck)
 }

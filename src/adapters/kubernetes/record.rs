@@ -22,7 +22,7 @@ use super::error::{KubernetesError, KubernetesErrorKind};
 use super::manifest::ObjectId;
 use super::manifest::settle::{COMMIT, MANAGED_BY, MANAGER, RELEASE, RUN};
 use crate::config::plan::Rollback;
-use crate::model::{CommitId, EnvironmentName, ImageRef, Release, ReleaseId, ReleaseState, RunId};
+use crate::model::{CommitId, EnvironmentName, ImageRef, Release, ReleaseId, ReleaseState};
 
 /// The Secret's type.
 pub(super) const TYPE: &str = "greenloop.dev/release";
@@ -320,6 +320,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::model::RunId;
 
     fn record() -> Record {
         let at: jiff::Timestamp = "2026-11-21T06:30:00.25Z".parse().unwrap();

@@ -17,10 +17,16 @@ command -v git >/dev/null || need+=(git)
 command -v cc >/dev/null || need+=(gcc libc6-dev)
 command -v curl >/dev/null || need+=(curl)
 command -v python3 >/dev/null || need+=(python3)
+command -v dockerd >/dev/null || need+=(docker.io)
+command -v docker-registry >/dev/null || need+=(docker-registry)
+command -v iptables >/dev/null || need+=(iptables)
+command -v ip >/dev/null || need+=(iproute2)
+# Base images are made from a static program: nothing can be pulled where tests run.
+[ -x /bin/busybox ] && ! ldd /bin/busybox >/dev/null 2>&1 || need+=(busybox-static)
+sudo=''
+[ "$(id -u)" -eq 0 ] || sudo=sudo
 if [ ${#need[@]} -gt 0 ]; then
   step "install ${need[*]}"
-  sudo=''
-  [ "$(id -u)" -eq 0 ] || sudo=sudo
   $sudo apt-get update -qq
   $sudo apt-get install -y -qq --no-install-recommends "${need[@]}"
 fi
@@ -34,6 +40,17 @@ cargo clippy --locked --all-targets --quiet -- -D warnings
 step "build"
 cargo build --locked --quiet
 
+step "start a Docker Engine and a registry"
+scratch=$(mktemp -d)
+finish() {
+  $sudo ./scripts/services.sh stop "$scratch/services" || true
+  $sudo rm -rf "$scratch"
+}
+trap finish EXIT
+$sudo ./scripts/services.sh start "$scratch/services"
+# shellcheck disable=SC1091
+. "$scratch/services/env"
+
 step "tests"
 if cargo nextest --version >/dev/null 2>&1; then
   cargo nextest run --locked --no-fail-fast --show-progress none --status-level slow --final-status-level fail
@@ -43,10 +60,8 @@ fi
 
 step "generated files"
 bin=target/debug/greenloop
-generated=$(mktemp -d)
-trap 'rm -rf "$generated"' EXIT
-"$bin" config schema >"$generated/config.schema.json"
-diff -u docs/config.schema.json "$generated/config.schema.json" || {
+"$bin" config schema >"$scratch/config.schema.json"
+diff -u docs/config.schema.json "$scratch/config.schema.json" || {
   echo "docs/config.schema.json is out of date: just generate" >&2
   exit 1
 }

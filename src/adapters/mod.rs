@@ -2,6 +2,7 @@
 
 pub mod azure;
 pub mod docker;
+mod front;
 pub mod image;
 pub mod kubernetes;
 pub mod llm;

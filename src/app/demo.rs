@@ -134,7 +134,7 @@ pub async fn deploy_good(
     stage: &Stage,
     cancel: CancellationToken,
 ) -> Result<RunSummary, DemoError> {
-    Ok(run(run_request(request, stage), Vec::new(), cancel).await?)
+    Ok(run(run_request(request, stage), Vec::new(), cancel).await?.0)
 }
 
 /// Takes the broken commit through the loop.
@@ -145,7 +145,7 @@ pub async fn heal_broken(
     cancel: CancellationToken,
 ) -> Result<RunSummary, DemoError> {
     apply::check_out(&stage.folder, &stage.broken).map_err(AppError::from)?;
-    Ok(run(run_request(request, stage), reporters, cancel).await?)
+    Ok(run(run_request(request, stage), reporters, cancel).await?.0)
 }
 
 fn run_request(request: &DemoRequest, stage: &Stage) -> RunRequest {

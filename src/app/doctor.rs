@@ -88,7 +88,7 @@ pub async fn doctor(
                 (plan.author, plan.reviewer)
             }
             Err(error) => {
-                let found = crate::engine::advice::chain(&error);
+                let found = crate::model::chain(&error);
                 let remedy = "greenloop config check shows the place";
                 checks.push(Check::missing("configuration", found, remedy));
                 return checks;
@@ -199,11 +199,9 @@ async fn plan_checks(workspace: &Workspace, plan: &RunPlan) -> Vec<Check> {
                 };
                 Check::ok("target", found)
             }
-            Err(error) => Check::missing(
-                "target",
-                crate::engine::advice::chain(&error),
-                "greenloop status shows more",
-            ),
+            Err(error) => {
+                Check::missing("target", crate::model::chain(&error), "greenloop status shows more")
+            }
         }),
     }
     checks
@@ -239,10 +237,7 @@ async fn endpoint(what: &str, plan: &RolePlan, label: String) -> Check {
         Ok(_answer) => Check::ok(what, format!("{label}, reachable")),
         Err(error) => Check::warning(
             what,
-            format!(
-                "{label} cannot be reached: {}",
-                crate::engine::advice::chain(&error.without_url())
-            ),
+            format!("{label} cannot be reached: {}", crate::model::chain(&error.without_url())),
             "check the address, the network and HTTPS_PROXY",
         ),
     }

@@ -57,8 +57,14 @@ pub async fn heal(
     let agents = Agents::connect(&author, &reviewer, workspace.root(), &request.env, &redactor);
     // The command may hold a password, and the title is told everywhere.
     let title = redactor.redact(&format!("heal `{}`", request.command)).into_owned();
-    let purpose = Purpose { title: title.clone(), environment: None, writes: true, resume: None };
-    let session = Session::open(&workspace, purpose, None, &redactor).await?;
+    let purpose = Purpose {
+        title: title.clone(),
+        environment: None,
+        writes: true,
+        deploys: false,
+        resume: None,
+    };
+    let session = Session::open(&workspace, purpose, None, &redactor, &cancel).await?;
     let limits = Limits { max_iterations: request.max_iterations, ..limits };
     let course = Course {
         stages: vec![Stage::Gates],

@@ -7,9 +7,11 @@ mod doctor;
 mod folder;
 mod heal;
 mod logging;
+mod proposal;
 mod release;
 mod run;
 mod session;
+mod telemetry;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,6 +19,7 @@ use std::sync::Arc;
 pub use doctor::{Check, Health, doctor};
 pub use folder::{audit_log, runs_folder};
 pub use heal::{HealRequest, heal};
+pub use proposal::Proposal;
 pub use release::{ReleaseRequest, roll_back, status};
 pub use run::{RunRequest, describe, run};
 

@@ -7,14 +7,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::run::{load_plan, parallelism, target};
 use super::session::{Purpose, Session};
-use super::{AppError, Environment};
+use super::{AppError, Environment, telemetry};
 use crate::apply::Workspace;
 use crate::engine::approval::Approval;
 use crate::engine::driver::{Assembly, Deliverable, Delivery, WorkTreeAtEnd};
 use crate::engine::machine::{Course, Mode};
 use crate::engine::passed::PassedBefore;
 use crate::evidence::Redactor;
-use crate::model::{Invocation, Release, ReleaseId, RunHeader, RunSummary, Stage, Task, Usage};
+use crate::model::{
+    CommitId, Invocation, Release, ReleaseId, RunHeader, RunSummary, Stage, Task, Usage,
+};
 use crate::policy::Policy;
 use crate::ports::{Earlier, ModelError, ModelErrorKind, TargetStatus};
 use crate::report::Boxed;
@@ -37,16 +39,26 @@ pub struct ReleaseRequest {
     pub invocation: Invocation,
 }
 
+/// Commits listed of those that came after what serves.
+const COMMITS_SHOWN: usize = 10;
+
+/// Commits that came after what serves: the newest, and how many there are.
+type Since = (Vec<(CommitId, String)>, usize);
+
 /// What is deployed, for a person and as JSON.
 pub async fn status(request: &ReleaseRequest) -> Result<(String, serde_json::Value), AppError> {
     let workspace = Workspace::open(&request.directory)?;
     let plan = plan_of(&workspace, request)?;
     let target = target(&workspace, &plan, &Redactor::from_env())?;
     let status = target.status().await?;
-    let head = workspace.head()?;
+    let head = workspace.head()?.commit;
+    let since = status
+        .serving
+        .as_ref()
+        .and_then(|(release, _)| workspace.commits_since(&release.commit, &head, COMMITS_SHOWN));
     Ok((
-        status_text(&request.environment, &status, head.commit.as_str()),
-        status_json(&request.environment, &status),
+        status_text(&request.environment, &status, &head, since.as_ref()),
+        status_json(&request.environment, &status, since.as_ref()),
     ))
 }
 
@@ -79,7 +91,12 @@ fn release_line(release: &Release) -> String {
     )
 }
 
-fn status_text(environment: &str, status: &TargetStatus, head: &str) -> String {
+fn status_text(
+    environment: &str,
+    status: &TargetStatus,
+    head: &CommitId,
+    since: Option<&Since>,
+) -> String {
     let mut text = String::new();
     match &status.serving {
         None => {
@@ -88,12 +105,10 @@ fn status_text(environment: &str, status: &TargetStatus, head: &str) -> String {
         Some((release, endpoint)) => {
             let _infallible = writeln!(text, "{environment}: serving at {}", endpoint.url);
             let _infallible = writeln!(text, "  {}", release_line(release));
-            let since = if release.commit.as_str() == head {
-                "this is the commit at hand".to_owned()
-            } else {
-                format!("git log {}..HEAD shows what changed since", release.commit.short())
-            };
-            let _infallible = writeln!(text, "  {since}");
+            if let Some(image) = &release.image {
+                let _infallible = writeln!(text, "  image {image}");
+            }
+            changed_since(&mut text, &release.commit, head, since);
         }
     }
     for note in &status.notes {
@@ -110,10 +125,32 @@ fn status_text(environment: &str, status: &TargetStatus, head: &str) -> String {
     text
 }
 
+fn changed_since(text: &mut String, serving: &CommitId, head: &CommitId, since: Option<&Since>) {
+    match since {
+        _ if serving == head => text.push_str("  this is the commit at hand\n"),
+        Some((_, 0)) => text.push_str("  it is ahead of the commit at hand\n"),
+        Some((commits, all)) => {
+            let _infallible = writeln!(text, "  commits since then: {all}");
+            for (commit, subject) in commits {
+                let _infallible = writeln!(text, "    {}  {subject}", commit.short());
+            }
+            if *all > commits.len() {
+                let _infallible =
+                    writeln!(text, "    git log {}..HEAD shows the rest", serving.short());
+            }
+        }
+        None => {
+            let _infallible =
+                writeln!(text, "  commit {} is not in this repository", serving.short());
+        }
+    }
+}
+
 fn release_json(release: &Release) -> serde_json::Value {
     serde_json::json!({
         "id": release.id.to_string(),
         "state": release.state.name(),
+        "image": release.image.as_ref().map(ToString::to_string),
         "commit": release.commit.as_str(),
         "run": release.run.to_string(),
         "created_at": release.created_at.to_string(),
@@ -121,7 +158,11 @@ fn release_json(release: &Release) -> serde_json::Value {
     })
 }
 
-fn status_json(environment: &str, status: &TargetStatus) -> serde_json::Value {
+fn status_json(
+    environment: &str,
+    status: &TargetStatus,
+    since: Option<&Since>,
+) -> serde_json::Value {
     serde_json::json!({
         "environment": environment,
         "serving": status.serving.as_ref().map(|(release, endpoint)| {
@@ -129,13 +170,19 @@ fn status_json(environment: &str, status: &TargetStatus) -> serde_json::Value {
         }),
         "releases": status.releases.iter().map(release_json).collect::<Vec<_>>(),
         "notes": status.notes,
+        "commits_since": since.map(|(commits, all)| serde_json::json!({
+            "count": all,
+            "newest": commits.iter().map(|(commit, subject)| {
+                serde_json::json!({"commit": commit.as_str(), "subject": subject})
+            }).collect::<Vec<_>>(),
+        })),
     })
 }
 
 /// Lets an earlier release serve again, smoke-tested like any other.
 pub async fn roll_back(
     request: ReleaseRequest,
-    reporters: Vec<Boxed>,
+    mut reporters: Vec<Boxed>,
     cancel: CancellationToken,
 ) -> Result<RunSummary, AppError> {
     let workspace = Workspace::open(&request.directory)?;
@@ -152,9 +199,11 @@ pub async fn roll_back(
         title: title.clone(),
         environment: Some(&plan.environment.name),
         writes: false,
+        deploys: true,
         resume: None,
     };
-    let session = Session::open(&workspace, purpose, Some(target.as_ref()), &redactor).await?;
+    let session =
+        Session::open(&workspace, purpose, Some(target.as_ref()), &redactor, &cancel).await?;
     let course = Course {
         stages: vec![Stage::Rollout, Stage::Smoke],
         limits: plan.limits.clone(),
@@ -186,6 +235,9 @@ pub async fn roll_back(
             source: None,
         })
     };
+    if let Some(plan) = &plan.telemetry {
+        reporters.push(telemetry::reporter(plan, &request.env));
+    }
     let assembly = Assembly {
         header,
         course,
@@ -193,6 +245,7 @@ pub async fn roll_back(
         hidden_env: Vec::new(),
         delivery: Some(Delivery {
             target: Some(target),
+            image: None,
             wait: plan.deploy.wait_timeout,
             verification: plan.verification,
             url: plan.environment.url,

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::agents::{Agents, key_variables};
+use super::proposal::{Proposal, propose};
 use super::session::{Purpose, Session};
-use super::{AppError, Environment, logging};
+use super::{AppError, Environment, logging, telemetry};
 use crate::adapters::process::ProcessTarget;
 use crate::apply::Workspace;
 use crate::config::plan::RunPlan;
@@ -18,9 +19,11 @@ use crate::engine::driver::{Assembly, Deliverable, Delivery, WorkTreeAtEnd};
 use crate::engine::machine::{Course, Mode};
 use crate::engine::passed::PassedBefore;
 use crate::evidence::Redactor;
-use crate::model::{Invocation, RepoPath, RunHeader, RunId, RunSummary, Stage, TargetKind, Task};
+use crate::model::{
+    Invocation, ReleaseId, RepoPath, RunHeader, RunId, RunSummary, Stage, TargetKind, Task,
+};
 use crate::policy::Policy;
-use crate::ports::Target;
+use crate::ports::{RolloutRequest, Target};
 use crate::report::Boxed;
 
 /// What is to be run.
@@ -118,8 +121,8 @@ pub(super) fn target(
     }
 }
 
-/// Says what a run would do, and does nothing.
-pub fn describe(request: &RunRequest) -> Result<String, AppError> {
+/// Says what a run would do and what a rollout would change, and changes nothing.
+pub async fn describe(request: &RunRequest) -> Result<String, AppError> {
     let workspace = Workspace::open(&request.directory)?;
     let plan = load_plan(
         &workspace,
@@ -144,6 +147,17 @@ pub fn describe(request: &RunRequest) -> Result<String, AppError> {
         };
         line("gate", format!("{} ({kind}{needs}): {}", gate.name, gate.command));
     }
+    if let Some(build) = &plan.build {
+        line(
+            "image",
+            format!(
+                "{}/{} from {}",
+                build.registry,
+                build.image_name,
+                build.dockerfile_path.display()
+            ),
+        );
+    }
     line("rollout", format!("{} target at {}", plan.deploy.target.name(), plan.environment.url));
     line("health", plan.verification.health.endpoint.clone());
     if let Some(script) = &plan.verification.script {
@@ -156,6 +170,21 @@ pub fn describe(request: &RunRequest) -> Result<String, AppError> {
     let approval =
         if plan.environment.require_approval { "a person must approve" } else { "none needed" };
     line("approval", approval.to_owned());
+    let redactor = Redactor::from_env();
+    let target = target(&workspace, &plan, &redactor)?;
+    let rollout = RolloutRequest {
+        release: ReleaseId::generate(),
+        commit: head.commit,
+        run: RunId::generate(),
+        // Nothing is built: what serves now stands for it.
+        image: None,
+        work_tree: workspace.root().to_owned(),
+        wait: plan.deploy.wait_timeout,
+    };
+    let changes = target.preview(&rollout).await?;
+    if !changes.is_empty() {
+        let _infallible = write!(text, "\n{}", redactor.redact(&changes));
+    }
     text.push_str("\nNothing was run (--dry-run).\n");
     Ok(text)
 }
@@ -165,7 +194,7 @@ pub async fn run(
     request: RunRequest,
     reporters: Vec<Boxed>,
     cancel: CancellationToken,
-) -> Result<RunSummary, AppError> {
+) -> Result<(RunSummary, Option<Proposal>), AppError> {
     let workspace = Workspace::open(&request.directory)?;
     let mut plan = load_plan(
         &workspace,
@@ -195,9 +224,10 @@ pub async fn run(
         title: title.clone(),
         environment: Some(&plan.environment.name),
         writes: !request.verify_only,
+        deploys: !request.verify_only,
         resume: request.resume,
     };
-    let session = Session::open(&workspace, purpose, target.as_deref(), &redactor).await?;
+    let session = Session::open(&workspace, purpose, target.as_deref(), &redactor, &cancel).await?;
     let stages = if request.verify_only {
         vec![Stage::Smoke]
     } else {
@@ -226,9 +256,13 @@ pub async fn run(
         invocation: request.invocation,
         folder: session.folder.clone(),
     };
+    let (run, folder, proposing) = (session.run, session.folder.clone(), redactor.clone());
     let mut reporters = reporters;
     if let Some(path) = plan.metrics.as_ref().filter(|_| !request.verify_only) {
         reporters.push(crate::report::metrics(workspace.root().join(path)));
+    }
+    if let Some(plan) = &plan.telemetry {
+        reporters.push(telemetry::reporter(plan, &request.env));
     }
     let assembly = Assembly {
         header,
@@ -237,6 +271,7 @@ pub async fn run(
         hidden_env: agents.key_variables,
         delivery: Some(Delivery {
             target,
+            image: None,
             wait: plan.deploy.wait_timeout,
             verification: plan.verification,
             url: plan.environment.url,
@@ -253,7 +288,19 @@ pub async fn run(
         at_end: WorkTreeAtEnd::Restore,
         parallelism: parallelism(),
     };
-    session.drive(assembly, reporters, cancel).await
+    let summary = session.drive(assembly, reporters, cancel.clone()).await?;
+    let workspace = Workspace::open(&request.directory)?;
+    let proposal = propose(
+        plan.pull_request.as_ref(),
+        &workspace,
+        (run, &folder),
+        &summary,
+        &request.env,
+        &proposing,
+        &cancel,
+    )
+    .await;
+    Ok((summary, proposal))
 }
 
 /// As many gates at the same time as there are cores.

@@ -37,6 +37,8 @@ pub(super) struct Purpose<'a> {
     pub(super) environment: Option<&'a EnvironmentName>,
     /// Whether it changes the work tree.
     pub(super) writes: bool,
+    /// Whether it changes what the target runs.
+    pub(super) deploys: bool,
     /// The run to go on with.
     pub(super) resume: Option<RunId>,
 }
@@ -49,8 +51,9 @@ impl Session {
         purpose: Purpose<'_>,
         target: Option<&dyn Target>,
         redactor: &Redactor,
+        cancel: &CancellationToken,
     ) -> Result<Self, AppError> {
-        let Purpose { title, environment, writes, resume: wanted } = purpose;
+        let Purpose { title, environment, writes, deploys, resume: wanted } = purpose;
         let place = workspace.git_dir().join("greenloop").join("claims");
         let mut taken = Vec::new();
         if let Some(environment) = environment {
@@ -84,6 +87,9 @@ impl Session {
         let run = wanted.unwrap_or_else(RunId::generate);
         if writes {
             workspace.ensure_room_for_branch(run)?;
+        }
+        if let Some(target) = target.filter(|_| deploys) {
+            target.claim(run, cancel).await?;
         }
         let run_folder = folder::of_run(workspace, run);
         if wanted.is_some() {
@@ -131,6 +137,7 @@ impl Session {
         cancel: CancellationToken,
     ) -> Result<RunSummary, AppError> {
         let Self { folder, claims, audit, continuation, notices, .. } = self;
+        let target = assembly.delivery.as_ref().and_then(|delivery| delivery.target.clone());
         reporters.extend(file_reporters(&folder, continuation.is_some())?);
         let (sender, receiver) = std::sync::mpsc::channel();
         let events = EventSink::new(sender);
@@ -141,6 +148,9 @@ impl Session {
         let outcome = drive(assembly, audit, events, cancel, continuation).await;
         // The sender went with the run: the reporters come to an end.
         let _reporter_panicked = tokio::task::spawn_blocking(move || reporting.join()).await;
+        if let Some(target) = target {
+            target.let_go().await;
+        }
         // A run that could not even begin leaves nothing to clean up after either.
         for claim in claims {
             claim.release()?;

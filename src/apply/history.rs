@@ -73,6 +73,31 @@ impl Workspace {
         Ok(cut(shown, max_bytes))
     }
 
+    /// The commits of `to` that `from` lacks, newest first, each with its subject: at most
+    /// `count`, and how many there are in all. `None` when `from` is not a commit of this
+    /// repository, as after a shallow clone.
+    pub fn commits_since(
+        &self,
+        from: &CommitId,
+        to: &CommitId,
+        count: usize,
+    ) -> Option<(Vec<(CommitId, String)>, usize)> {
+        let repo = self.repo().ok()?;
+        let mut walk = repo.revwalk().ok()?;
+        walk.push(oid(to).ok()?).ok()?;
+        walk.hide(oid(from).ok()?).ok()?;
+        let mut found = Vec::new();
+        let mut all = 0;
+        for id in walk.flatten() {
+            all += 1;
+            if found.len() < count {
+                let commit = repo.find_commit(id).ok()?;
+                found.push((commit_id(id).ok()?, subject(&commit)));
+            }
+        }
+        Some((found, all))
+    }
+
     /// The latest commits, from `commit` back, that changed one of `paths` (anything, when there
     /// are none): at most `count`, with `max_bytes` of diff in all. Follows first parents, so
     /// that a merge stands for what it brought; looks at two thousand commits.

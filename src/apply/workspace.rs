@@ -353,6 +353,46 @@ impl Workspace {
     pub fn subject(&self, commit: &CommitId) -> Result<String, WorkspaceError> {
         Ok(subject(&find_commit(&self.repo()?, commit)?))
     }
+
+    /// A commit's whole message.
+    ///
+    /// # Errors
+    /// When there is no such commit.
+    pub fn message(&self, commit: &CommitId) -> Result<String, WorkspaceError> {
+        let repo = self.repo()?;
+        let found = find_commit(&repo, commit)?;
+        Ok(String::from_utf8_lossy(found.message_bytes()).into_owned())
+    }
+
+    /// When a commit was committed.
+    ///
+    /// # Errors
+    /// When there is no such commit.
+    pub fn committed_at(&self, commit: &CommitId) -> Result<jiff::Timestamp, WorkspaceError> {
+        let repo = self.repo()?;
+        let seconds = find_commit(&repo, commit)?.time().seconds();
+        // A date beyond what can be written is as good as none.
+        Ok(jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH))
+    }
+
+    /// The address of a remote, without credentials; `None` when there is no such remote.
+    pub fn remote_url(&self, name: &str) -> Option<String> {
+        let repo = self.repo().ok()?;
+        let remote = repo.find_remote(name).ok()?;
+        let address = remote.url().ok()?.to_owned();
+        match url::Url::parse(&address) {
+            Ok(mut url) if url.host_str().is_some() => {
+                // Neither can fail for a URL with a host.
+                let _bare = url.set_password(None);
+                if matches!(url.scheme(), "http" | "https") {
+                    let _bare = url.set_username("");
+                }
+                Some(url.to_string())
+            }
+            // A path, or git@host:path, which carries no secret.
+            Ok(_) | Err(_) => Some(address),
+        }
+    }
 }
 
 /// Tracked files that differ from HEAD in the index or the work tree, but for those under a

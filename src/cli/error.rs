@@ -11,6 +11,7 @@ use crate::config::ConfigError;
 use crate::engine::claim::ClaimError;
 use crate::engine::recover::RecoverError;
 use crate::model::{FailureClass, NoPatchClass, RunSummary, Stage, StopReason};
+use crate::ports::{TargetError, TargetErrorKind};
 
 /// What the process exits with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -140,7 +141,7 @@ impl CommandError {
                 text.push_str(&self.message);
                 if let Some(cause) = &self.cause {
                     text.push_str(": ");
-                    text.push_str(&crate::engine::advice::chain(cause.as_ref()));
+                    text.push_str(&crate::model::chain(cause.as_ref()));
                 }
                 text.push('\n');
             }
@@ -201,7 +202,7 @@ impl From<WorkspaceError> for CommandError {
 }
 
 fn error_cause(error: &dyn Error) -> Option<Box<dyn Error + Send + Sync>> {
-    error.source().map(|source| crate::engine::advice::chain(source).into())
+    error.source().map(|source| crate::model::chain(source).into())
 }
 
 impl From<ClaimError> for CommandError {
@@ -239,6 +240,38 @@ impl From<RecoverError> for CommandError {
     }
 }
 
+impl From<TargetError> for CommandError {
+    fn from(error: TargetError) -> Self {
+        let cause = error_cause(&error);
+        let (exit, hint) = match error.kind {
+            TargetErrorKind::Held => (
+                Exit::Held,
+                Some("wait for it to end; a run that died lets go when its lease expires"),
+            ),
+            TargetErrorKind::Forbidden => (
+                Exit::NeedsPerson,
+                Some(
+                    "deploy.rollback of that release forbids it: mend it forward, or change it there",
+                ),
+            ),
+            TargetErrorKind::NoRelease => {
+                (Exit::Usage, Some("greenloop status lists the releases"))
+            }
+            TargetErrorKind::Superseded | TargetErrorKind::Release => (Exit::NeedsPerson, None),
+            TargetErrorKind::Cancelled => (Exit::Cancelled, None),
+            TargetErrorKind::Target => (
+                Exit::Infrastructure,
+                Some("greenloop doctor --environment ENV looks at each part"),
+            ),
+        };
+        let own = Self { cause, ..Self::new(exit, error.message.clone()) };
+        match hint {
+            Some(hint) => own.hint(hint),
+            None => own,
+        }
+    }
+}
+
 impl From<AppError> for CommandError {
     fn from(error: AppError) -> Self {
         match error {
@@ -251,10 +284,10 @@ impl From<AppError> for CommandError {
             AppError::NoSuchRun { .. } => {
                 Self::usage(error.to_string()).hint("greenloop audit list shows the runs")
             }
-            AppError::Drive(_)
-            | AppError::Folder { .. }
-            | AppError::Audit(_)
-            | AppError::Target(_) => Self::infrastructure(error.to_string()).because_source(&error),
+            AppError::Target(error) => error.into(),
+            AppError::Drive(_) | AppError::Folder { .. } | AppError::Audit(_) => {
+                Self::infrastructure(error.to_string()).because_source(&error)
+            }
         }
     }
 }

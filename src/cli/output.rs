@@ -67,6 +67,12 @@ pub(super) fn print(text: &str) -> Result<(), CommandError> {
     }
 }
 
+/// Tells a person something beside what stdout carries. A reader that went away is not an error.
+pub(super) fn tell(text: &str) {
+    let safe = crate::report::safe_text::safe(text);
+    let _closed_pipe = anstream::stderr().write_all(safe.as_bytes());
+}
+
 /// Prints a JSON value on stdout, indented, with a final newline.
 pub(super) fn print_json(value: &serde_json::Value) -> Result<(), CommandError> {
     print(&format!("{value:#}\n"))

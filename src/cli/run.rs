@@ -7,7 +7,7 @@ use clap::Args;
 use super::error::{CommandError, Exit, exit_of};
 use super::output::{self, OutputChoice};
 use super::{block_on, terminal};
-use crate::app::{self, RunRequest};
+use crate::app::{self, Proposal, RunRequest};
 
 /// What to run.
 #[derive(Debug, Args)]
@@ -103,15 +103,32 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, CommandError> {
         invocation,
     };
     if dry_run {
-        let text = app::describe(&request)?;
+        let text = block_on(app::describe(&request))??;
         output::print(&text)?;
         return Ok(Exit::Ok);
     }
-    let summary = block_on(async {
+    let (summary, proposal) = block_on(async {
         let cancel = terminal::cancel_on_signals();
         app::run(request, output::reporters(output), cancel).await
     })??;
+    if let Some(proposal) = proposal {
+        // Beside the events, which have had their end.
+        output::tell(&in_words(&proposal));
+    }
     Ok(exit_of(&summary))
+}
+
+fn in_words(proposal: &Proposal) -> String {
+    match proposal {
+        Proposal::Opened(request) if request.reused => {
+            format!("pull request {} was open already and has the new patches\n", request.url)
+        }
+        Proposal::Opened(request) => format!("pull request {} is open\n", request.url),
+        Proposal::Skipped(why) => format!("no pull request: {why}\n"),
+        Proposal::Failed(error) => {
+            format!("warning: no pull request could be opened: {}\n", crate::model::chain(error))
+        }
+    }
 }
 
 /// What to verify.

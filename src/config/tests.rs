@@ -739,10 +739,10 @@ fn a_target_that_cannot_be_used_is_told() {
             "environments: { a: { url: 'https://example.org' } }\ndeploy: { method: kubectl }\n",
             MissingKey,
             "kubectl",
-            "`deploy.manifest_path`",
+            "needs `deploy.manifest_path`",
         ),
         (
-            "environments: { a: { url: 'https://example.org' } }\ndeploy: { method: docker }\n",
+            "environments: { a: { url: 'http://127.0.0.1:1' } }\ndeploy: { method: docker }\n",
             MissingKey,
             "docker",
             "`build`",

@@ -1,7 +1,6 @@
 //! Texts for people and models that follow from the state of a run: what to do next, what a
 //! person is asked, what the author is told of its limits, what a commit says.
 
-use std::error::Error;
 use std::fmt::Write as _;
 
 use crate::config::plan::PolicyPlan;
@@ -9,20 +8,6 @@ use crate::model::{
     CommitId, Decision, Evaluation, Invocation, Limits, NextStep, Review, RunHeader, RunSummary,
     Stage, StopReason, TargetKind, shell_word,
 };
-
-/// An error with all that lies beneath it: `failed to x: no such file`.
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let part = error.to_string();
-        if !text.ends_with(&part) {
-            let _infallible = write!(text, ": {part}");
-        }
-        source = error.source();
-    }
-    text
-}
 
 /// The limits that the author works under.
 pub(super) fn limits_text(policy: &PolicyPlan, limits: &Limits, iteration: u32) -> String {

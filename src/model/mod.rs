@@ -4,6 +4,7 @@
 //! Must not be here: tokio, the file system, the network, serialisation of domain types
 //! (the audit log and the event stream have versioned records of their own at their edges).
 
+mod chain;
 mod change;
 mod evaluation;
 mod event;
@@ -22,6 +23,7 @@ mod stage;
 mod stop;
 mod usage;
 
+pub use chain::chain;
 pub use change::{FileChange, FileContent, FileMode};
 pub use evaluation::{Decision, Evaluation, RuleMatch};
 pub use event::{EventSink, NextStep, Notice, RunEvent, RunHeader, RunSummary, SummaryPatch, Task};

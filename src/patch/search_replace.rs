@@ -120,13 +120,34 @@ pub(super) fn read<'a>(lines: &'a [&'a str], at: usize) -> Result<Block<'a>, &'s
     })
 }
 
+/// `  5| text` as the line's number and its text: how files are shown to the author.
+fn numbered(line: &str) -> Option<(u64, &str)> {
+    let (number, text) = line.split_once('|')?;
+    Some((number.trim_start().parse().ok()?, text.strip_prefix(' ').unwrap_or(text)))
+}
+
+/// Whether every line has its number, each one more than the one before.
+fn are_numbered(lines: &[&str]) -> bool {
+    let numbers: Option<Vec<u64>> = lines.iter().map(|line| Some(numbered(line)?.0)).collect();
+    numbers.is_some_and(|numbers| {
+        !numbers.is_empty()
+            && numbers.windows(2).all(|pair| pair[0].checked_add(1) == Some(pair[1]))
+    })
+}
+
 /// What is looked for and what comes in its place, as lines that stay, go and come.
 pub(super) fn hunk_lines(search: &[&str], replace: &[&str]) -> Vec<HunkLine> {
     fn text(line: &str) -> &str {
         line.strip_suffix('\r').unwrap_or(line)
     }
-    let search: Vec<&str> = search.iter().map(|line| text(line)).collect();
-    let replace: Vec<&str> = replace.iter().map(|line| text(line)).collect();
+    let mut search: Vec<&str> = search.iter().map(|line| text(line)).collect();
+    let mut replace: Vec<&str> = replace.iter().map(|line| text(line)).collect();
+    if are_numbered(&search) {
+        // The author copied what it was shown, with the numbers of the lines.
+        for line in search.iter_mut().chain(&mut replace) {
+            *line = numbered(line).map_or(*line, |(_, text)| text);
+        }
+    }
     let mut lines = Vec::with_capacity(search.len() + replace.len());
     for op in capture_diff_slices(Algorithm::Myers, &search, &replace) {
         let (old, new) = (op.old_range(), op.new_range());
@@ -171,6 +192,25 @@ mod tests {
         assert_eq!((block.search.len(), block.replace.len()), (5, 1));
         assert!(!block.has_more_dividers);
         assert_eq!(lines[block.end], "rest");
+    }
+
+    #[test]
+    fn line_numbers_that_were_copied_are_taken_off() {
+        let lines = |texts: &[&str]| -> Vec<String> {
+            texts.iter().map(|text| (*text).to_owned()).collect()
+        };
+        let check = |search: &[&str], replace: &[&str], expect: &[&str]| {
+            let got: Vec<String> = hunk_lines(search, replace)
+                .iter()
+                .map(|line| String::from_utf8_lossy(&line.text).into_owned())
+                .collect();
+            assert_eq!(got, lines(expect), "{search:?}");
+        };
+        check(&[" 9| a", "10|   b"], &[" 9| a", "10|   c"], &["a", "  b", "  c"]);
+        check(&[" 9| a", "10| "], &["b"], &["a", "", "b"]);
+        // A table of a file's own is left alone.
+        check(&["1| a", "3| b"], &["1| a"], &["1| a", "3| b"]);
+        check(&["1| a", "x"], &["x"], &["1| a", "x"]);
     }
 
     #[test]

@@ -2,12 +2,16 @@
 
 mod image;
 mod model;
+mod pull_request;
 mod target;
 
 pub use image::{Image, ImageError, ImageErrorKind, ImageRequest, ImageSource};
 pub use model::{
     JsonSchema, Message, Model, ModelError, ModelErrorKind, ModelReply, ModelRequest, ToolCall,
     ToolSpec,
+};
+pub use pull_request::{
+    Proposed, PullRequest, PullRequestError, PullRequestErrorKind, PullRequests,
 };
 pub use target::{
     Deployed, Earlier, Restored, RolloutRequest, Target, TargetError, TargetErrorKind, TargetStatus,

@@ -14,7 +14,10 @@ use super::plain::WIDTH;
 use super::reporter::Reporter;
 use super::safe_text;
 use super::verdict::{self, Mood};
-use crate::model::{Decision, Evidence, Failure, Location, Notice, RunEvent, RunSummary, Stage};
+use crate::model::{
+    Decision, Evidence, Failure, Location, Notice, RunEvent, RunHeader, RunSummary, Stage,
+    StopReason,
+};
 
 /// The Azure Pipelines reporter.
 #[derive(Debug)]
@@ -26,7 +29,10 @@ pub(super) struct Azure<W> {
     /// For the paths that are published at the end.
     folder: Option<PathBuf>,
     repository: Option<PathBuf>,
-    end: Option<(Mood, bool)>,
+    /// The artifact's name, and the environment's.
+    artifact: String,
+    environment: Option<String>,
+    end: Option<End>,
 }
 
 impl<W: Write> Azure<W> {
@@ -38,6 +44,8 @@ impl<W: Write> Azure<W> {
             iteration: (1, 1),
             folder: None,
             repository: None,
+            artifact: "greenloop".to_owned(),
+            environment: None,
             end: None,
         }
     }
@@ -134,7 +142,10 @@ impl<W: Write> Azure<W> {
 
     fn finished(&mut self, text: &mut String, summary: &RunSummary) {
         let mood = verdict::mood(&summary.stop);
-        self.end = Some((mood, !summary.patches.is_empty()));
+        self.end = Some(End {
+            outcome: Outcome::of(summary),
+            branch: summary.branch.clone().filter(|_| !summary.patches.is_empty()),
+        });
         let headline = verdict::headline(self.narrator.header.as_deref(), summary);
         match mood {
             Mood::Good if summary.patches.is_empty() => {}
@@ -161,6 +172,8 @@ impl<W: Write> Reporter for Azure<W> {
             RunEvent::Started(header) => {
                 self.folder = Some(header.folder.clone());
                 self.repository = Some(header.repository.clone());
+                self.artifact = artifact_name(header);
+                self.environment = header.environment.as_ref().map(ToString::to_string);
             }
             RunEvent::Notice(Notice::Warning(warning)) => {
                 self.issue(&mut text, "warning", None, warning);
@@ -246,22 +259,103 @@ impl<W: Write> Reporter for Azure<W> {
             }
             if folder.is_dir() {
                 let path = escaped(&folder.to_string_lossy());
+                let name = escaped(&self.artifact);
                 let _infallible = writeln!(
                     text,
-                    "##vso[artifact.upload containerfolder=greenloop;artifactname=greenloop]{path}"
+                    "##vso[artifact.upload containerfolder={name};artifactname={name}]{path}"
                 );
             }
         }
-        // A run that had to mend the commit it was given is no plain success: the commit in the
-        // pipeline is still broken. A failed run fails its task by the exit code.
-        if self.end == Some((Mood::Good, true)) {
-            text.push_str("##vso[task.complete result=SucceededWithIssues;]healed\n");
+        if let Some(end) = self.end.take() {
+            end.tell(&mut text, self.environment.as_deref());
         }
         let written = self.out.write_all(text.as_bytes()).and_then(|()| self.out.flush());
         if let Err(error) = written {
             tracing::warn!(%error, "the job's log could not be finished");
         }
     }
+}
+
+/// How a run ended, in one word: a tag of the build, and the output variable `outcome` that
+/// later stages decide by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// Nothing had to be mended.
+    Verified,
+    /// Verified, with patches.
+    Healed,
+    /// The last verified release serves again.
+    Restored,
+    /// A person has to decide.
+    Waiting,
+    Cancelled,
+    Stopped,
+}
+
+impl Outcome {
+    fn of(summary: &RunSummary) -> Self {
+        match (verdict::mood(&summary.stop), &summary.stop) {
+            (Mood::Good, _) if summary.patches.is_empty() => Self::Verified,
+            (Mood::Good, _) => Self::Healed,
+            (Mood::Open | Mood::Bad, _) if summary.restored => Self::Restored,
+            (Mood::Open, StopReason::NeedsHuman { .. }) => Self::Waiting,
+            (Mood::Open, _) => Self::Cancelled,
+            (Mood::Bad, _) => Self::Stopped,
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Verified => "verified",
+            Self::Healed => "healed",
+            Self::Restored => "restored",
+            Self::Waiting => "waiting",
+            Self::Cancelled => "cancelled",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// What the pipeline is told at the end.
+#[derive(Debug)]
+struct End {
+    outcome: Outcome,
+    /// The branch with the patches.
+    branch: Option<String>,
+}
+
+impl End {
+    fn tell(&self, text: &mut String, environment: Option<&str>) {
+        let outcome = self.outcome.name();
+        let mut line = |command: &str, value: &str| {
+            let _infallible = writeln!(text, "##vso[{command}]{}", escaped(value));
+        };
+        line("build.addbuildtag", &tag(&format!("greenloop-{outcome}")));
+        if let Some(environment) = environment {
+            line("build.addbuildtag", &tag(&format!("greenloop-{environment}-{outcome}")));
+        }
+        line("task.setvariable variable=outcome;isOutput=true", outcome);
+        if let Some(branch) = &self.branch {
+            line("task.setvariable variable=branch;isOutput=true", branch);
+        }
+        // A run that had to mend the commit it was given is no plain success: the commit in the
+        // pipeline is still broken. A failed run fails its task by the exit code.
+        if self.outcome == Outcome::Healed {
+            line("task.complete result=SucceededWithIssues;", "healed");
+        }
+    }
+}
+
+/// The name of the artifact with the run's folder; a build may have several runs.
+pub(super) fn artifact_name(header: &RunHeader) -> String {
+    let about = header.environment.as_ref().map_or("heal", |environment| environment.as_str());
+    tag(&format!("greenloop-{about}-{}", header.run.short()))
+}
+
+/// What a build's tag or an artifact may be called: no colon, no slash, no quote.
+fn tag(text: &str) -> String {
+    let allowed = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_' | '.');
+    text.chars().map(|c| if allowed(c) { c } else { '-' }).collect()
 }
 
 /// For a property or the message of a logging command. The percent sign comes first.

@@ -201,7 +201,17 @@ fn failure(page: &mut String, failure: &Failure) -> std::fmt::Result {
 
 /// A fenced block; the fence is longer than any run of backticks in it.
 fn block(page: &mut String, language: &str, text: &str) -> std::fmt::Result {
-    let cut = head(text, LONGEST_BLOCK);
+    block_of(page, language, text, LONGEST_BLOCK)
+}
+
+/// A block with at most so many bytes of the text.
+pub(super) fn block_of(
+    page: &mut String,
+    language: &str,
+    text: &str,
+    limit: usize,
+) -> std::fmt::Result {
+    let cut = head(text, limit);
     let shown = literal(cut);
     let shown = harmless(&shown);
     let fence = "`".repeat(longest_run(&shown, '`').max(2) + 1);
@@ -227,7 +237,7 @@ fn longest_run(text: &str, wanted: char) -> usize {
 }
 
 /// One line of text that is only text: no markup, no HTML, no table cell's end, no mention.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let text = visible(text.trim());
     let mut out = String::with_capacity(text.len() + 8);
     let mut chars = text.chars().peekable();

@@ -1,8 +1,16 @@
-//! `metrics/deployments.json`: a list of what was deployed, for dashboards and for people with
-//! `jq`.
+//! `metrics/deployments.json`: what was deployed and what it comes to, for dashboards and for
+//! people with `jq`.
+//!
+//! ```json
+//! { "summary": { "all": {…}, "staging": {…} }, "deployments": [ {…} ] }
+//! ```
+//!
+//! Earlier versions wrote the bare list; it is taken over.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -21,11 +29,15 @@ const LARGEST: u64 = 16 << 20;
 pub(super) struct Metrics {
     path: PathBuf,
     header: Option<Box<RunHeader>>,
+    /// When the release failed that has not been taken back yet.
+    failed_at: Option<jiff::Timestamp>,
+    /// From the failure of a release to the last good one serving; the last of the run.
+    time_to_restore: Option<Duration>,
 }
 
 impl Metrics {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, header: None }
+        Self { path, header: None, failed_at: None, time_to_restore: None }
     }
 }
 
@@ -34,11 +46,19 @@ impl Reporter for Metrics {
         if let RunEvent::Started(header) = event {
             self.header = Some(header.clone());
         }
+        if let RunEvent::StageFailed { .. } = event {
+            self.failed_at = Some(at);
+        }
+        if let RunEvent::Restored { ok: true, .. } = event {
+            let failed_at = self.failed_at.take();
+            self.time_to_restore =
+                failed_at.and_then(|since| at.duration_since(since).try_into().ok());
+        }
         if let RunEvent::Finished(summary) = event
             && let Some(header) = self.header.as_deref()
             && header.environment.is_some()
         {
-            append(&self.path, entry(header, summary, at))?;
+            append(&self.path, entry(header, summary, self.time_to_restore, at))?;
         }
         Ok(())
     }
@@ -46,7 +66,12 @@ impl Reporter for Metrics {
     fn finish(&mut self) {}
 }
 
-fn entry(header: &RunHeader, summary: &RunSummary, at: jiff::Timestamp) -> Value {
+fn entry(
+    header: &RunHeader,
+    summary: &RunSummary,
+    time_to_restore: Option<Duration>,
+    at: jiff::Timestamp,
+) -> Value {
     json!({
         "run": header.run.to_string(),
         "environment": header.environment.as_ref().map(|name| name.as_str()),
@@ -57,7 +82,51 @@ fn entry(header: &RunHeader, summary: &RunSummary, at: jiff::Timestamp) -> Value
         "patches": summary.patches.len(),
         "cost_usd": summary.usage.cost_usd,
         "restored": summary.restored,
+        "time_to_restore_s": time_to_restore.map(|time| millis(time) as f64 / 1000.0),
     })
+}
+
+/// What the deployments come to, over all and for each environment. A figure that nothing tells
+/// is null.
+fn summary(deployments: &[Value]) -> Value {
+    let mut groups: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
+    for deployment in deployments {
+        groups.entry("all").or_default().push(deployment);
+        if let Some(environment) = deployment["environment"].as_str() {
+            groups.entry(environment).or_default().push(deployment);
+        }
+    }
+    groups.into_iter().map(|(name, group)| (name.to_owned(), figures(&group))).collect()
+}
+
+fn figures(group: &[&Value]) -> Value {
+    let mean = |numbers: &[f64]| {
+        (!numbers.is_empty()).then(|| rounded(numbers.iter().sum::<f64>() / numbers.len() as f64))
+    };
+    let succeeded = |deployment: &&&Value| deployment["success"] == true;
+    let healed: Vec<&&Value> = group
+        .iter()
+        .filter(succeeded)
+        .filter(|deployment| deployment["patches"].as_u64() > Some(0))
+        .collect();
+    let numbers = |list: &[&&Value], key: &str| -> Vec<f64> {
+        list.iter().filter_map(|deployment| deployment[key].as_f64()).collect()
+    };
+    let every: Vec<&&Value> = group.iter().collect();
+    let successes = group.iter().filter(succeeded).count();
+    json!({
+        "deployments": group.len(),
+        "success_rate": rounded(successes as f64 / group.len().max(1) as f64),
+        "healed": healed.len(),
+        "cost_per_healed_deploy_usd": mean(&numbers(&healed, "cost_usd")),
+        "mean_time_to_restore_s": mean(&numbers(&every, "time_to_restore_s")),
+        "mean_duration_s": mean(&numbers(&every, "duration_s")),
+    })
+}
+
+/// To four places: what a person reads.
+fn rounded(number: f64) -> f64 {
+    (number * 10_000.0).round() / 10_000.0
 }
 
 fn append(path: &Path, entry: Value) -> io::Result<()> {
@@ -75,7 +144,8 @@ fn append(path: &Path, entry: Value) -> io::Result<()> {
     };
     list.push(entry);
     list.drain(..list.len().saturating_sub(MOST));
-    let mut bytes = serde_json::to_vec_pretty(&list)?;
+    let whole = json!({ "summary": summary(&list), "deployments": list });
+    let mut bytes = serde_json::to_vec_pretty(&whole)?;
     bytes.push(b'\n');
     file::replace(path, &bytes)
 }
@@ -96,7 +166,14 @@ fn known(path: &Path) -> Result<Vec<Value>, Trouble> {
         return Err(Trouble::Corrupt);
     }
     let bytes = std::fs::read(path).map_err(Trouble::Io)?;
-    serde_json::from_slice(&bytes).map_err(|_| Trouble::Corrupt)
+    match serde_json::from_slice(&bytes) {
+        Ok(Value::Array(list)) => Ok(list),
+        Ok(Value::Object(mut whole)) => match whole.remove("deployments") {
+            Some(Value::Array(list)) => Ok(list),
+            _ => Err(Trouble::Corrupt),
+        },
+        _ => Err(Trouble::Corrupt),
+    }
 }
 
 /// Nothing that somebody wrote is thrown away.
@@ -104,7 +181,7 @@ fn set_aside(path: &Path) -> io::Result<()> {
     let now = jiff::Timestamp::now().as_millisecond();
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".corrupt-{now}"));
-    tracing::warn!(path = %path.display(), "the metrics are no JSON list and are set aside");
+    tracing::warn!(path = %path.display(), "the metrics are not ours and are set aside");
     std::fs::rename(path, name)
 }
 
@@ -120,8 +197,12 @@ mod tests {
         }
     }
 
-    fn list(path: &Path) -> Vec<Value> {
+    fn whole(path: &Path) -> Value {
         serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    }
+
+    fn list(path: &Path) -> Vec<Value> {
+        whole(path)["deployments"].as_array().unwrap().clone()
     }
 
     #[test]
@@ -139,6 +220,44 @@ mod tests {
         run(&path);
         let bounded = list(&path);
         assert_eq!((bounded.len(), &bounded[0]["run"]), (MOST, &json!(1)));
+    }
+
+    #[test]
+    fn the_summary_tells_rates_and_costs() {
+        let deployment = |environment: &str, success: bool, patches: u32, restore: Option<f64>| {
+            json!({
+                "environment": environment, "success": success, "patches": patches,
+                "cost_usd": 0.5, "duration_s": 10.0, "time_to_restore_s": restore,
+            })
+        };
+        let told = summary(&[
+            deployment("staging", true, 0, None),
+            deployment("staging", true, 2, Some(4.0)),
+            deployment("staging", false, 1, Some(6.0)),
+            deployment("prod", true, 0, None),
+        ]);
+        let staging = json!({
+            "deployments": 3, "success_rate": 0.6667, "healed": 1,
+            "cost_per_healed_deploy_usd": 0.5, "mean_time_to_restore_s": 5.0,
+            "mean_duration_s": 10.0,
+        });
+        assert_eq!(told["staging"], staging);
+        assert_eq!(told["all"]["success_rate"], 0.75);
+        assert_eq!(told["prod"]["mean_time_to_restore_s"], Value::Null);
+    }
+
+    #[test]
+    fn time_to_restore_is_from_the_failure_to_the_restore() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("deployments.json");
+        let mut metrics = Metrics::new(path.clone());
+        let start = samples::restored()[0].at;
+        for (n, stamped) in samples::restored().into_iter().enumerate() {
+            let at = start + Duration::from_secs(n as u64);
+            metrics.event(at, &stamped.event).unwrap();
+        }
+        let took = list(&path)[0]["time_to_restore_s"].as_f64().unwrap();
+        assert!((1.0..=5.0).contains(&took), "{took}");
     }
 
     #[test]

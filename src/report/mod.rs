@@ -2,7 +2,8 @@
 //!
 //! Lives here: one file a form of output. Terminals and logs (`human`, `plain`, `azure`) print
 //! the same lines, which `narrate` makes; `json` writes and reads records; `junit`, `markdown`,
-//! `html` and `metrics` write a file when the run is over, from the `story` of its events.
+//! `html` and `metrics` write a file when the run is over, from the `story` of its events;
+//! `pull_request` makes a text of it.
 //! Must not be here: decisions of any kind, and calls back into a run. A reporter sees events
 //! and the run's own folder.
 //!
@@ -30,8 +31,10 @@ mod live;
 mod markdown;
 mod metrics;
 mod narrate;
+mod otlp;
 mod plain;
 mod program_log;
+mod pull_request;
 mod reporter;
 pub mod safe_text;
 #[cfg(test)]
@@ -48,7 +51,10 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::config::plan::TelemetryPlan;
+
 pub use json::{EVENTS_FILE, EventsError, EventsErrorKind, InvalidEvent, read_events};
+pub use pull_request::{Links, PullRequestText, pull_request};
 pub use reporter::{Reporter, Stamped, replay, spawn};
 
 /// The report's name within a run's folder.
@@ -124,6 +130,12 @@ pub fn html(path: impl Into<PathBuf>) -> Boxed {
 /// Appends to `metrics/deployments.json` when a run of an environment is over.
 pub fn metrics(path: impl Into<PathBuf>) -> Boxed {
     Box::new(metrics::Metrics::new(path.into()))
+}
+
+/// The run as a trace and its outcome as metrics, sent to an OpenTelemetry receiver. `headers`
+/// go with every request.
+pub fn otlp(plan: &TelemetryPlan, headers: impl IntoIterator<Item = (String, String)>) -> Boxed {
+    Box::new(otlp::Otlp::new(plan.clone(), headers.into_iter().collect()))
 }
 
 /// The program's own log, a line an event.

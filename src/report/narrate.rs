@@ -273,9 +273,8 @@ impl Narrator {
             RunEvent::ImageReady { image, tags, reused } => {
                 let head = Line::new()
                     .plain(format!("{} ", image_origin(*reused)))
-                    .push(Tone::Accent, &image.to_string());
-                let tags = tags.join(", ");
-                let detail = if tags.is_empty() { tags } else { format!("tags {tags}") };
+                    .push(Tone::Accent, image.short());
+                let detail = format!("{}: {}", image.repository(), tags.join(", "));
                 self.labelled("image", head, &detail)
             }
             RunEvent::Switched { release, endpoint } => {

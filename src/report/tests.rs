@@ -70,7 +70,8 @@ fn hostile(events: Vec<Stamped>) -> Vec<Stamped> {
 
 fn poison(value: &mut serde_json::Value, evil: &str) {
     // What is validated cannot be evil.
-    const CLOSED: [&str; 25] = [
+    const CLOSED: [&str; 26] = [
+        "image",
         "v",
         "run",
         "at",
@@ -118,9 +119,16 @@ fn poison(value: &mut serde_json::Value, evil: &str) {
 fn no_reporter_lets_a_log_command_anything() {
     let events = hostile(samples::every_event());
     let is_ours = |line: &str| {
-        ["##[group]", "##[endgroup]", "##[section]", "##vso[task.logissue type="]
-            .iter()
-            .any(|ours| line.starts_with(ours) && line.matches("##").count() == 1)
+        const BEGINNINGS: [&str; 7] = [
+            "##[group]",
+            "##[endgroup]",
+            "##[section]",
+            "##vso[task.logissue type=",
+            "##vso[build.addbuildtag]greenloop-",
+            "##vso[task.setvariable variable=outcome;isOutput=true]",
+            "##vso[task.setvariable variable=branch;isOutput=true]",
+        ];
+        BEGINNINGS.iter().any(|ours| line.starts_with(ours) && line.matches("##").count() == 1)
             || line.starts_with("##vso[task.setprogress value=")
     };
     let file = |format| String::from_utf8(render(format, &events).unwrap()).unwrap();

@@ -1,4 +1,4 @@
-//! The stages of an iteration: gates, rollout, smoke.
+//! The stages of an iteration: gates, image, rollout, smoke.
 //!
 //! Lives here: running what the plan says and turning what failed into a [`Failure`] with its
 //! evidence. Must not be here: deciding what follows, talking to a model, printing.
@@ -8,6 +8,7 @@
 mod context;
 pub mod gates;
 mod identity;
+pub mod image;
 mod output;
 pub mod rollout;
 pub mod smoke;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::StageContext;
 use super::identity::combined;
 use crate::evidence::normalise;
-use crate::model::{Failure, FailureClass, Stage};
+use crate::model::{Failure, FailureClass, Stage, chain};
 use crate::ports::{Deployed, Earlier, RolloutRequest, Target, TargetError, TargetErrorKind};
 
 /// How a rollout ended.
@@ -56,13 +56,7 @@ fn conclude(target: &dyn Target, outcome: Result<Deployed, TargetError>) -> Roll
 }
 
 fn failed(target: &dyn Target, error: TargetError, class: Option<FailureClass>) -> RolloutOutcome {
-    let mut message = error.message.clone();
-    let mut cause = error.source.as_deref().map(|e| e as &dyn std::error::Error);
-    while let Some(error) = cause {
-        message.push_str(": ");
-        message.push_str(&error.to_string());
-        cause = error.source();
-    }
+    let message = chain(&error);
     let telling = normalise(&message);
     let lines: Vec<String> = error
         .evidence

@@ -3,8 +3,11 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod commands;
+mod delivery;
 mod gates;
 mod heal;
+mod manifests;
+mod pipelines;
 mod recovery;
 mod repository;
 mod run;

@@ -1,6 +1,6 @@
 //! A small fleet service over plain sockets, standard library only.
 //!
-//! Listens on `127.0.0.1:$PORT`. Logs a line a request to stdout.
+//! Listens on `127.0.0.1:$PORT`, or at the address in `HOST`. Logs a line a request to stdout.
 
 mod fleet;
 mod http;
@@ -17,7 +17,8 @@ fn main() {
         eprintln!("error: PORT is not set");
         std::process::exit(2);
     });
-    let address = format!("127.0.0.1:{port}");
+    let host = std::env::var("HOST").unwrap_or_else(|_| "127.0.0.1".to_owned());
+    let address = format!("{host}:{port}");
     let listener = TcpListener::bind(&address).unwrap_or_else(|error| {
         eprintln!("error: cannot listen on {address}: {error}");
         std::process::exit(1);

@@ -47,14 +47,9 @@
 //!   a killed one has the environment of the command that started it.
 
 mod artifacts;
-mod control;
-mod front;
-mod port_owner;
-mod probe;
 mod protocol;
 mod service;
 mod service_log;
-mod socket;
 mod state;
 mod supervise;
 mod supervisor;
@@ -62,6 +57,6 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-pub use state::StateError;
+pub use crate::adapters::front::ledger::StateError;
 pub use supervise::{SuperviseError, supervise};
 pub use target::{ProcessTarget, shut_down};

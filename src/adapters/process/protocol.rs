@@ -1,21 +1,17 @@
-//! What Greenloop and a supervisor say to each other: JSON lines over a Unix socket, each with
-//! the protocol's version, for the two may be of different builds.
+//! What Greenloop and a supervisor say to each other.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::time::Duration;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt as _, AsyncWrite, AsyncWriteExt};
 
-use super::state::{Launch, as_optional_text, as_text};
+use super::state::Launch;
+use crate::adapters::front::control::{Answer, Protocol};
+use crate::adapters::front::ledger::{as_optional_text, as_text};
+use crate::adapters::front::probe::Probe;
+use crate::adapters::front::wire::VERSION;
 use crate::model::{CommitId, Exit, ReleaseId, RunId};
-
-/// Raised with every change that an older side would misunderstand.
-pub(super) const VERSION: u32 = 1;
-/// The longest line either side reads; an environment can be large.
-const LONGEST: u64 = 8 * 1024 * 1024;
 
 /// What a supervisor can be asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -115,15 +111,35 @@ pub(super) enum Trouble {
     Version { supervisor: u32 },
 }
 
-/// One health request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Probe {
-    pub(super) url: String,
-    pub(super) status: Option<u16>,
-    /// The beginning of the body.
-    pub(super) body: String,
-    pub(super) complaint: String,
-    pub(super) elapsed: Duration,
+/// The process target's protocol.
+#[derive(Debug)]
+pub(super) enum Supervision {}
+
+impl Protocol for Supervision {
+    type Request = Request;
+    type Reply = Reply;
+
+    fn ping() -> Request {
+        Request::Ping
+    }
+
+    fn kind(reply: &Reply) -> Answer {
+        match reply {
+            Reply::Here { pid } => Answer::Here(*pid),
+            Reply::Progress { .. } => Answer::Progress,
+            Reply::Failed { trouble: Trouble::Version { supervisor } } => {
+                Answer::OtherVersion(*supervisor)
+            }
+            Reply::Serving { .. }
+            | Reply::Restored { .. }
+            | Reply::Done { .. }
+            | Reply::Failed { .. } => Answer::Last,
+        }
+    }
+
+    fn other_version() -> Reply {
+        Reply::Failed { trouble: Trouble::Version { supervisor: VERSION } }
+    }
 }
 
 /// [`Exit`] on the wire.
@@ -167,68 +183,10 @@ impl Variable {
     }
 }
 
-/// A line that could not be had.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum WireError {
-    /// The connection broke.
-    #[error("the connection broke")]
-    Io(#[from] std::io::Error),
-    /// The other side speaks another version.
-    #[error("the other side speaks version {0} of the protocol")]
-    Version(u32),
-    /// Not a message, or too long for one.
-    #[error("the other side sent something that is no message")]
-    Malformed(#[source] Option<serde_json::Error>),
-}
-
-#[derive(Serialize, Deserialize)]
-struct Envelope<T> {
-    v: u32,
-    body: T,
-}
-
-/// Only the part that says how to read the rest.
-#[derive(Deserialize)]
-struct Versioned {
-    v: u32,
-}
-
-/// Sends one message.
-pub(super) async fn send<T: Serialize + Sync>(
-    to: &mut (impl AsyncWrite + Unpin),
-    body: &T,
-) -> Result<(), WireError> {
-    let mut line = serde_json::to_vec(&Envelope { v: VERSION, body })
-        .map_err(|e| WireError::Malformed(Some(e)))?;
-    line.push(b'\n');
-    to.write_all(&line).await?;
-    Ok(to.flush().await?)
-}
-
-/// Receives one message; `None` when the other side has closed.
-pub(super) async fn receive<T: DeserializeOwned>(
-    from: &mut (impl AsyncBufRead + Unpin),
-) -> Result<Option<T>, WireError> {
-    let mut line = Vec::new();
-    if from.take(LONGEST).read_until(b'\n', &mut line).await? == 0 {
-        return Ok(None);
-    }
-    if line.last() != Some(&b'\n') {
-        return Err(WireError::Malformed(None));
-    }
-    let Versioned { v } =
-        serde_json::from_slice(&line).map_err(|e| WireError::Malformed(Some(e)))?;
-    if v != VERSION {
-        return Err(WireError::Version(v));
-    }
-    let envelope: Envelope<T> =
-        serde_json::from_slice(&line).map_err(|e| WireError::Malformed(Some(e)))?;
-    Ok(Some(envelope.body))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::adapters::front::wire::{WireError, receive, send};
 
     #[tokio::test]
     async fn messages_round_trip() {

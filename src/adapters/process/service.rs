@@ -13,10 +13,10 @@ use tokio::net::unix::pipe;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::front::{Backend, Connections};
 use super::protocol::ExitRecord;
 use super::service_log::{LogMark, ServiceLog};
 use super::state::Launch;
+use crate::adapters::front::listener::{Backend, Connections};
 use crate::exec;
 use crate::model::ReleaseId;
 
@@ -109,7 +109,7 @@ impl Service {
             command.spawn().map_err(|e| format!("{program}: {e}"))?
         };
         let pid = child.id().ok_or_else(|| format!("{program}: gone at once"))?;
-        let connections: Arc<Connections> = Arc::default();
+        let backend = Backend::new("127.0.0.1", port);
         let (order, orders) = watch::channel(Order::Live);
         let attended = Attended {
             child,
@@ -117,7 +117,7 @@ impl Service {
             output,
             log,
             mark: format!("{SERVICE_VARIABLE}={own_mark}").into_bytes(),
-            connections: Arc::clone(&connections),
+            connections: Arc::clone(&backend.connections),
             orders,
         };
         let ended = tokio::spawn(async move {
@@ -127,14 +127,7 @@ impl Service {
             }
             exit
         });
-        Ok(Self {
-            backend: Backend { port, connections },
-            pid,
-            started: Instant::now(),
-            log: mark,
-            order,
-            ended,
-        })
+        Ok(Self { backend, pid, started: Instant::now(), log: mark, order, ended })
     }
 
     /// Ends it: lets its connections finish for at most `drain`, then SIGTERM, five seconds,

@@ -1,19 +1,19 @@
 //! The supervisor's process: what it takes hold of before its first message.
 
-use std::fs::{File, TryLockError};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::process::{Resource, Rlimit};
 use sha2::{Digest as _, Sha256};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::protocol::Supervision;
 use super::service::TARGET_VARIABLE;
-use super::socket;
-use super::state::{State, StateError};
+use super::state::State;
 use super::supervisor::{Beginning, Message, Supervisor};
+use crate::adapters::front::detach::{detach, lock, make_folder};
+use crate::adapters::front::ledger::StateError;
+use crate::adapters::front::{probe, socket};
 use crate::exec;
 
 /// Why there is no supervisor.
@@ -38,26 +38,6 @@ pub enum SuperviseError {
     Client(#[from] reqwest::Error),
 }
 
-/// The target's lock: who holds it is the supervisor.
-fn lock(folder: &Path) -> std::io::Result<Option<File>> {
-    let file = File::options()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(folder.join("supervisor.lock"))?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(error),
-    }
-}
-
-/// The folder, only this user's.
-pub(super) fn make_folder(folder: &Path) -> std::io::Result<()> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
-}
-
 /// What the target's services carry in their environment.
 fn mark(folder: &Path) -> String {
     let digest = Sha256::digest(folder.as_os_str().as_bytes());
@@ -78,18 +58,13 @@ pub async fn supervise(state: &Path) -> Result<(), SuperviseError> {
     let Some(lock) = lock(&folder).map_err(error)? else {
         return Err(SuperviseError::AlreadyRunning(folder));
     };
-    let _leads_its_group_already = rustix::process::setsid();
-    raise_descriptor_limit();
+    detach();
     let state = State::load(&folder)?.unwrap_or_default();
     let mark = mark(&folder);
     let orphans = format!("{TARGET_VARIABLE}={mark}").into_bytes();
     let _none_left = tokio::task::spawn_blocking(move || exec::kill_entry(&orphans)).await;
 
-    let client = reqwest::Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .pool_max_idle_per_host(0)
-        .build()?;
+    let client = probe::client()?;
     let mut terminate = signal(SignalKind::terminate()).map_err(error)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(error)?;
     let listener = socket::listen(&folder).map_err(error)?;
@@ -103,7 +78,7 @@ pub async fn supervise(state: &Path) -> Result<(), SuperviseError> {
         messages: messages.clone(),
     })
     .await?;
-    let serving = tokio::spawn(socket::serve(listener, messages.clone()));
+    let serving = tokio::spawn(socket::serve::<Supervision, Message>(listener, messages.clone()));
     tokio::spawn(async move {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -115,13 +90,4 @@ pub async fn supervise(state: &Path) -> Result<(), SuperviseError> {
     serving.abort();
     drop(lock);
     Ok(())
-}
-
-/// Each forwarded connection takes two descriptors.
-fn raise_descriptor_limit() {
-    let limit = rustix::process::getrlimit(Resource::Nofile);
-    let _as_it_was = rustix::process::setrlimit(
-        Resource::Nofile,
-        Rlimit { current: limit.maximum, maximum: limit.maximum },
-    );
 }

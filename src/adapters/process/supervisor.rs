@@ -15,12 +15,14 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::front::{Backend, Front};
-use super::port_owner::port_owner;
-use super::probe::until_healthy;
-use super::protocol::{ExitRecord, Probe, Reply, Request, Trouble, Variable};
+use super::protocol::{ExitRecord, Reply, Request, Supervision, Trouble, Variable};
 use super::service::{Service, Start, files_folder, release_folder};
-use super::state::{ReleaseRecord, RunningRecord, State, StateError};
+use super::state::{ReleaseRecord, RunningRecord, State, Supervised};
+use crate::adapters::front::control::ControlError;
+use crate::adapters::front::ledger::StateError;
+use crate::adapters::front::listener::{Backend, Front, NotBound};
+use crate::adapters::front::probe::{Probe, until_healthy};
+use crate::adapters::front::socket::Incoming;
 use crate::model::{Exit, ReleaseId, ReleaseState, RunId};
 
 /// How long an unverified release serves on after its deployer has gone away without a verdict.
@@ -54,6 +56,18 @@ pub(super) enum Message {
     Tick,
     /// The machine goes down, or somebody ends the supervisor politely.
     Terminated,
+}
+
+impl From<Incoming<Supervision>> for Message {
+    fn from(incoming: Incoming<Supervision>) -> Self {
+        match incoming {
+            Incoming::Opened => Self::Opened,
+            Incoming::Asked { connection, request, replies } => {
+                Self::Asked { connection, request, replies }
+            }
+            Incoming::Closed { connection } => Self::Closed { connection },
+        }
+    }
 }
 
 /// Whether to go on.
@@ -264,8 +278,8 @@ impl Supervisor {
         let reply = match request {
             Request::Ping => Some(Reply::Here { pid: std::process::id() }),
             Request::RollOut { release, commit, run, launch, front, wait, environment } => {
-                let candidate =
-                    ReleaseRecord::candidate(release, commit, run, launch, Timestamp::now());
+                let (service, now) = (Supervised::new(launch), Timestamp::now());
+                let candidate = ReleaseRecord::candidate(release, commit, run, service, now);
                 self.environment = environment.into_iter().map(Variable::into_pair).collect();
                 let purpose = Purpose::RollOut { connection, replies: replies.clone() };
                 self.roll_out(candidate, &front, wait, purpose, connection).await?
@@ -394,7 +408,7 @@ impl Supervisor {
             return Ok(no_release(&message));
         }
         let stood_by = self.state.verify(release, Timestamp::now());
-        let keep = self.state.get(release).map_or(2, |known| known.launch.keep);
+        let keep = self.state.get(release).map_or(2, |known| known.detail.launch.keep);
         let gone = self.state.prune(keep);
         self.lease = Lease::None;
         self.save()?;
@@ -622,8 +636,8 @@ impl Supervisor {
         let lived =
             self.running.remove(&release).map_or(Duration::ZERO, |r| r.service.started.elapsed());
         if let Some(known) = self.state.get_mut(release) {
-            known.running = None;
-            known.last_exit = Some(Exit::from(exit).to_string());
+            known.detail.running = None;
+            known.detail.last_exit = Some(Exit::from(exit).to_string());
         }
         if self.pending.as_ref().is_some_and(|pending| pending.release == release) {
             self.give_up(Trouble::Exited { exit })?;
@@ -650,9 +664,9 @@ impl Supervisor {
     fn restart(&mut self, release: ReleaseId) -> Result<(), StateError> {
         let started = self.start(release);
         if let Some(known) = self.state.get_mut(release) {
-            known.restarts += 1;
+            known.detail.restarts += 1;
             if let Err(reason) = &started {
-                known.last_exit = Some(format!("could not be started: {reason}"));
+                known.detail.last_exit = Some(format!("could not be started: {reason}"));
             }
         }
         if started.is_err() {
@@ -732,7 +746,7 @@ impl Supervisor {
                 target: &self.folder,
                 mark: &self.mark,
                 release,
-                launch: &known.launch,
+                launch: &known.detail.launch,
                 environment: &self.environment,
             },
             move |exit| {
@@ -740,8 +754,8 @@ impl Supervisor {
                     messages.send(Message::Exited { release, attempt, exit });
             },
         )?;
-        known.running = Some(RunningRecord { pid: service.pid, port: service.backend.port });
-        known.log = Some(service.log);
+        known.detail.running = Some(RunningRecord { pid: service.pid, port: service.backend.port });
+        known.detail.log = Some(service.log);
         self.running.insert(release, Running { attempt, service });
         Ok(())
     }
@@ -763,12 +777,13 @@ impl Supervisor {
         }
         let probe = CancellationToken::new();
         let (cancelled, client, launch) =
-            (probe.clone(), self.client.clone(), known.launch.clone());
+            (probe.clone(), self.client.clone(), known.detail.launch.clone());
+        let url = format!("http://127.0.0.1:{port}{}", launch.health);
         let messages = self.messages.clone();
         tokio::spawn(async move {
             tokio::select! {
                 () = cancelled.cancelled() => {}
-                result = until_healthy(&client, port, &launch, wait) => {
+                result = until_healthy(&client, &url, launch.health_timeout, wait) => {
                     let _supervisor_has_ended =
                         messages.send(Message::Probed { release, attempt, result });
                 }
@@ -779,14 +794,15 @@ impl Supervisor {
 
     /// Stops a release that has served, letting its connections finish.
     fn retire(&mut self, release: ReleaseId) {
-        let drain = self.state.get(release).map_or(Duration::ZERO, |known| known.launch.drain);
+        let drain =
+            self.state.get(release).map_or(Duration::ZERO, |known| known.detail.launch.drain);
         self.stop(release, drain);
     }
 
     fn stop(&mut self, release: ReleaseId, drain: Duration) {
         self.pauses.remove(&release);
         if let Some(known) = self.state.get_mut(release) {
-            known.running = None;
+            known.detail.running = None;
         }
         if let Some(Running { service, .. }) = self.running.remove(&release) {
             self.stopping.spawn(service.stop(drain));
@@ -825,7 +841,7 @@ impl Supervisor {
     async fn listen(&mut self, address: &str) -> Result<(), Trouble> {
         if self.front.as_ref().is_none_or(|front| front.address != address) {
             let front = Front::bind(address, self.backends.subscribe()).await;
-            self.front = Some(front.map_err(|error| not_bound(address, &error))?);
+            self.front = Some(front.map_err(not_bound)?);
         }
         self.state.front = Some(address.to_owned());
         Ok(())
@@ -857,13 +873,10 @@ fn remove_folder(folder: &Path) {
     }
 }
 
-fn not_bound(address: &str, error: &std::io::Error) -> Trouble {
-    if error.kind() == std::io::ErrorKind::AddrInUse {
-        let port = address.rsplit(':').next().and_then(|port| port.parse().ok());
-        let owner = port.and_then(port_owner);
-        Trouble::AddressInUse { address: address.to_owned(), owner }
-    } else {
-        Trouble::Supervisor { message: format!("cannot listen at {address}: {error}") }
+fn not_bound(error: NotBound) -> Trouble {
+    match error {
+        NotBound::InUse { address, owner } => Trouble::AddressInUse { address, owner },
+        NotBound::Refused { .. } => Trouble::Supervisor { message: error.to_string() },
     }
 }
 
@@ -904,10 +917,6 @@ pub(super) fn in_words(trouble: &Trouble) -> String {
         Trouble::Busy { with } => format!("the target is busy with {with}"),
         Trouble::Cancelled => "cancelled; nothing was switched".to_owned(),
         Trouble::NoRelease { message } | Trouble::Supervisor { message } => message.clone(),
-        Trouble::Version { supervisor } => format!(
-            "the running supervisor speaks version {supervisor} of the protocol, this greenloop \
-             version {}: shut the service down with the greenloop that started it",
-            super::protocol::VERSION
-        ),
+        Trouble::Version { supervisor } => ControlError::Version(*supervisor).to_string(),
     }
 }

@@ -10,12 +10,14 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::artifacts;
-use super::control::{Control, ControlError, Launcher};
-use super::protocol::{Probe, Reply, Request, Trouble, Variable};
+use super::protocol::{Reply, Request, Supervision, Trouble, Variable};
 use super::service::release_folder;
 use super::service_log::{LogMark, read_since};
 use super::state::{Launch, ReleaseRecord, State};
 use super::supervisor::in_words;
+use crate::adapters::front::address::front_address;
+use crate::adapters::front::control::{ControlError, Launcher};
+use crate::adapters::front::probe::Probe;
 use crate::config::plan::{HealthPlan, ProcessPlan};
 use crate::evidence::{ExtractLimits, Extractor, Redactor};
 use crate::exec::ProcessIdentity;
@@ -37,6 +39,8 @@ const LOG_READ: u64 = 1024 * 1024;
 const LOG_SHOWN: u64 = 16 * 1024;
 /// How long a shutdown may take.
 const SHUTDOWN: Duration = Duration::from_secs(30);
+
+type Control = crate::adapters::front::control::Control<Supervision>;
 
 /// Releases as supervised local processes. See the module's documentation.
 pub struct ProcessTarget {
@@ -67,7 +71,11 @@ impl ProcessTarget {
             url: url.trim_end_matches('/').to_owned(),
             health: health.clone(),
             redactor,
-            launcher: Launcher { program, withheld: Vec::new() },
+            launcher: Launcher {
+                program,
+                arguments: vec!["supervise".into()],
+                withheld: Vec::new(),
+            },
             lease: Mutex::new(None),
         }
     }
@@ -227,7 +235,7 @@ impl ProcessTarget {
         let mark = State::load(&self.folder)
             .ok()
             .flatten()
-            .and_then(|state| state.get(release)?.log)
+            .and_then(|state| state.get(release)?.detail.log)
             .unwrap_or(LogMark { files: 0, offset: 0 });
         read_since(&release_folder(&self.folder, release), mark, limit).unwrap_or_default()
     }
@@ -284,22 +292,6 @@ fn cancelled() -> TargetError {
     }
 }
 
-/// The address the front binds: what the environment's URL names, loopback for `localhost`.
-fn front_address(url: &str) -> Result<String, TargetError> {
-    let bad = |why: &str| target_error(format!("the environment's url {url:?} {why}"), None);
-    let parsed = url::Url::parse(url).map_err(|_| bad("is no URL"))?;
-    if parsed.scheme() != "http" {
-        return Err(bad("cannot be served by the process target, which speaks plain http"));
-    }
-    let host = match parsed.host() {
-        Some(url::Host::Domain("localhost")) => "127.0.0.1".to_owned(),
-        Some(host) => host.to_string(),
-        None => return Err(bad("names no host")),
-    };
-    let port = parsed.port_or_known_default().ok_or_else(|| bad("names no port"))?;
-    Ok(format!("{host}:{port}"))
-}
-
 #[async_trait]
 impl Target for ProcessTarget {
     fn kind(&self) -> TargetKind {
@@ -316,7 +308,8 @@ impl Target for ProcessTarget {
             return Err(cancelled());
         }
         let started = Instant::now();
-        let front = front_address(&self.url)?;
+        let front =
+            front_address(&self.url).map_err(|error| target_error(error.to_string(), None))?;
         let known = self.state()?.is_some_and(|state| state.get(request.release).is_some());
         let named = if known {
             None
@@ -474,15 +467,15 @@ impl Target for ProcessTarget {
 impl ProcessTarget {
     fn service_notes(&self, record: &ReleaseRecord, state: &State) -> Vec<String> {
         let mut notes = Vec::new();
-        match record.running {
+        match record.detail.running {
             Some(running) => {
                 notes.push(format!("process {} at private port {}", running.pid, running.port));
             }
             None => notes.push("its process is being started again".to_owned()),
         }
-        if let Some(exit) = &record.last_exit {
-            let times = if record.restarts == 1 { "once" } else { "times" };
-            let count = match record.restarts {
+        if let Some(exit) = &record.detail.last_exit {
+            let times = if record.detail.restarts == 1 { "once" } else { "times" };
+            let count = match record.detail.restarts {
                 1 => String::new(),
                 count => format!("{count} "),
             };

@@ -174,12 +174,12 @@ impl Stand {
     }
 
     fn pid_of(&self, release: ReleaseId) -> Option<u32> {
-        Some(self.state().get(release)?.running?.pid)
+        Some(self.state().get(release)?.detail.running?.pid)
     }
 
     async fn end(self) {
         let pids: Vec<u32> =
-            self.state().releases().iter().filter_map(|r| Some(r.running?.pid)).collect();
+            self.state().releases().iter().filter_map(|r| Some(r.detail.running?.pid)).collect();
         shut_down(&self.folder).await.unwrap();
         for pid in pids {
             assert!(ProcessIdentity::of(pid).is_none(), "{pid} survived");

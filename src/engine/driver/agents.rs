@@ -11,7 +11,7 @@ use crate::evidence::Redactor;
 use crate::heal::Brief;
 use crate::model::{
     Attempt, AttemptOutcome, Decision, Evaluation, Failure, Proposal, RepoPath, RunEvent, Usage,
-    Verdict,
+    Verdict, chain,
 };
 use crate::patch::{Answer, ResolveOptions, parse_answer, resolve};
 use crate::policy::Confirmation;
@@ -131,7 +131,7 @@ impl Driver {
         let resulting = match self.run.workspace.preview(&self.tip, patch.changes()) {
             Ok(tree) => tree,
             Err(error) => {
-                let reason = format!("the patch cannot be applied: {}", advice::chain(&error));
+                let reason = format!("the patch cannot be applied: {}", chain(&error));
                 return self.refuse(iteration, actor, proposal, reason, usage);
             }
         };
@@ -151,7 +151,7 @@ impl Driver {
                 return self.refuse(iteration, actor, proposal, reason, usage);
             }
             Err(error) => {
-                let reason = format!("the patch cannot be applied: {}", advice::chain(&error));
+                let reason = format!("the patch cannot be applied: {}", chain(&error));
                 return self.refuse(iteration, actor, proposal, reason, usage);
             }
         }
@@ -328,7 +328,7 @@ impl Driver {
 fn model_failed(error: &ModelError, redactor: &Redactor) -> Happened {
     let configured = error.kind != ModelErrorKind::NotConfigured;
     // The name of a model that is not there says nothing.
-    let reason = if configured { advice::chain(error) } else { error.message.clone() };
+    let reason = if configured { chain(error) } else { error.message.clone() };
     Happened::ModelFailed { reason: redactor.redact(&reason).into_owned(), configured }
 }
 

@@ -6,7 +6,9 @@ use super::{DriveError, Driver, WorkTreeAtEnd};
 use crate::audit::Actor;
 use crate::engine::advice;
 use crate::engine::record::stop_word;
-use crate::model::{Notice, Release, ReleaseId, ReleaseState, RunEvent, RunSummary, StopReason};
+use crate::model::{
+    Notice, Release, ReleaseId, ReleaseState, RunEvent, RunSummary, StopReason, chain,
+};
 
 impl Driver {
     pub(super) async fn finish(mut self, reason: StopReason) -> Result<RunSummary, DriveError> {
@@ -19,7 +21,7 @@ impl Driver {
         {
             let text = format!(
                 "the work tree could not be put back as it was: {}",
-                self.redacted(&advice::chain(&error))
+                self.redacted(&chain(&error))
             );
             self.events.send(RunEvent::Notice(Notice::Warning(text)));
         }
@@ -54,7 +56,7 @@ impl Driver {
         });
         // Before the last event: the report shows the chain's head.
         if let Err(error) = self.audit.close(&Actor::Machine, data) {
-            let text = format!("the audit log has no end: {}", advice::chain(&error));
+            let text = format!("the audit log has no end: {}", chain(&error));
             self.events.send(RunEvent::Notice(Notice::Warning(text)));
         }
         self.events.send(RunEvent::Finished(Box::new(summary.clone())));

@@ -27,7 +27,6 @@ use tokio_util::sync::CancellationToken;
 use crate::apply::{Workspace, WorkspaceError};
 use crate::audit::{Actor, AuditError, Writer};
 use crate::config::plan::{GatePlan, PolicyPlan, VerificationPlan};
-use crate::engine::advice;
 use crate::engine::approval::Approval;
 use crate::engine::machine::{Course, Effect, Happened, Input, OutOfOrder, State, step};
 use crate::engine::passed::PassedBefore;
@@ -35,18 +34,20 @@ use crate::engine::record::{RecordError, write_course, write_effect, write_input
 use crate::evidence::Redactor;
 use crate::heal::{Author, Reviewer};
 use crate::model::{
-    Attempt, CommitId, Evaluation, EventSink, Failure, Proposal, ReleaseId, Review, RunEvent,
-    RunHeader, RunSummary, StopReason, SummaryPatch, Usage,
+    Attempt, CommitId, Evaluation, EventSink, Failure, ImageRef, Proposal, ReleaseId, Review,
+    RunEvent, RunHeader, RunSummary, StopReason, SummaryPatch, Usage, chain,
 };
 use crate::patch::ParsedPatch;
 use crate::policy::{Confirmation, Policy};
-use crate::ports::{Deployed, Earlier, ModelError, Target};
+use crate::ports::{Deployed, Earlier, ImageSource, ModelError, Target};
 
 /// Where releases go and how they are verified; absent when one command is healed.
 pub struct Delivery {
     /// Where it runs; `None` for a target this version cannot reach, of which only the address
     /// is needed.
     pub target: Option<Arc<dyn Target>>,
+    /// Where its image comes from; `None` when it runs none.
+    pub image: Option<Arc<dyn ImageSource>>,
     /// How long a rollout may take.
     pub wait: Duration,
     /// How it is verified.
@@ -161,6 +162,8 @@ struct Case {
     refused: Option<(Proposal, String)>,
     draft: Option<Draft>,
     patches: Vec<SummaryPatch>,
+    /// The image of the tree at hand.
+    image: Option<ImageRef>,
     release: Option<ReleaseId>,
     deployed: Option<Deployed>,
     serving: Option<Deployed>,
@@ -214,7 +217,7 @@ pub async fn drive(
         Err(error) => {
             // The log or the repository is broken, so the machine cannot be asked any more.
             driver.take_back().await;
-            StopReason::Internal { reason: advice::chain(&error) }
+            StopReason::Internal { reason: chain(&error) }
         }
     };
     driver.finish(reason).await

@@ -7,14 +7,15 @@ use serde_json::json;
 use super::{Deliverable, DriveError, Driver};
 use crate::audit::Actor;
 use crate::config::plan::GatePlan;
-use crate::engine::advice;
 use crate::engine::machine::{Happened, Mode, Symptom};
 use crate::model::{
-    Attempt, AttemptOutcome, Failure, GateStatus, ReleaseId, RunEvent, Stage, StageOutcome, compare,
+    Attempt, AttemptOutcome, Failure, GateStatus, ReleaseId, RunEvent, Stage, StageOutcome, chain,
+    compare,
 };
-use crate::ports::{Earlier, Restored, RolloutRequest};
+use crate::ports::{Earlier, Image, ImageRequest, Restored, RolloutRequest};
 use crate::stages::StageContext;
 use crate::stages::gates::{run_gates, run_gates_again};
+use crate::stages::image::{ImageOutcome, image_log, make_image};
 use crate::stages::rollout::{RolloutOutcome, roll_back, roll_out};
 use crate::stages::smoke::{SmokeOutcome, run_smoke};
 
@@ -39,9 +40,9 @@ impl Driver {
             }
             Stage::Rollout => self.roll_out(iteration).await?,
             Stage::Smoke => self.smoke(iteration).await?,
-            // Their stages come with the container and the cluster targets; a plan that asks
-            // for them is refused when it is made.
-            Stage::Tasks | Stage::Image => StageOutcome::Passed { gates: Vec::new() },
+            Stage::Image => self.image(iteration).await?,
+            // Its stage comes with the hub; no course has it.
+            Stage::Tasks => StageOutcome::Passed { gates: Vec::new() },
         };
         let elapsed = began.elapsed();
         Ok(match outcome {
@@ -154,6 +155,47 @@ impl Driver {
         plan.is_some_and(|plan| self.run.passed_before.contains(self.state.tree(), &plan.command))
     }
 
+    async fn image(&mut self, iteration: u32) -> Result<StageOutcome, DriveError> {
+        let source = self.run.delivery.as_ref().and_then(|delivery| delivery.image.clone());
+        let Some(source) = source else {
+            return Ok(StageOutcome::Passed { gates: Vec::new() });
+        };
+        self.case.image = None;
+        let parts = Vec::new();
+        self.events.send(RunEvent::StageStarted { iteration, stage: Stage::Image, parts });
+        let context = self.context(iteration);
+        let log = image_log(&context);
+        let request = ImageRequest {
+            commit: self.tip.clone(),
+            committed_at: self.run.workspace.committed_at(&self.tip)?,
+            source: self.run.workspace.remote_url("origin"),
+            run: self.run.header.run,
+            work_tree: self.run.workspace.root().to_owned(),
+            log: self.run.header.folder.join(&log),
+        };
+        match make_image(source.as_ref(), &request, &log, &context).await {
+            ImageOutcome::Ready(Image { image, tags, reused }) => {
+                self.note(
+                    &Actor::Machine,
+                    "image.ready",
+                    json!({
+                        "iteration": iteration,
+                        "image": image.to_string(),
+                        "tags": tags,
+                        "reused": reused,
+                    }),
+                )?;
+                self.case.image = Some(image.clone());
+                self.events.send(RunEvent::ImageReady { image, tags, reused });
+                Ok(StageOutcome::Passed { gates: Vec::new() })
+            }
+            ImageOutcome::Failed(failure) => {
+                Ok(StageOutcome::Failed { failure, gates: Vec::new() })
+            }
+            ImageOutcome::Cancelled => Ok(StageOutcome::Cancelled),
+        }
+    }
+
     async fn roll_out(&mut self, iteration: u32) -> Result<StageOutcome, DriveError> {
         let Some((delivery, target)) = self.delivery() else {
             return Ok(StageOutcome::Passed { gates: Vec::new() });
@@ -187,7 +229,7 @@ impl Driver {
                     release: release.unwrap_or_else(ReleaseId::generate),
                     commit: self.tip.clone(),
                     run: self.run.header.run,
-                    image: None,
+                    image: self.case.image.clone(),
                     work_tree: self.run.workspace.root().to_owned(),
                     wait,
                 };
@@ -224,7 +266,13 @@ impl Driver {
         let Some(delivery) = &self.run.delivery else {
             return Ok(StageOutcome::Passed { gates: Vec::new() });
         };
-        let url = self.case.deployed.as_ref().map_or(&delivery.url, |d| &d.endpoint.url);
+        let reached = match (&self.case.deployed, &delivery.target) {
+            (Some(deployed), _) => Some(deployed.endpoint.clone()),
+            // What does not answer is the smoke tests' finding, at the environment's own address.
+            (None, Some(target)) => target.reach().await.unwrap_or_default(),
+            (None, None) => None,
+        };
+        let url = reached.map_or_else(|| delivery.url.clone(), |endpoint| endpoint.url);
         // Whose log is evidence: the release of this run, or whatever serves when it only verifies.
         let watched = match (&delivery.target, &self.case.deployed) {
             (None, _) => None,
@@ -236,7 +284,7 @@ impl Driver {
             }
         };
         let context = self.context(iteration);
-        Ok(match run_smoke(&delivery.verification, url, watched, &context).await {
+        Ok(match run_smoke(&delivery.verification, &url, watched, &context).await {
             SmokeOutcome::Passed => StageOutcome::Passed { gates: Vec::new() },
             SmokeOutcome::Failed(failure) => StageOutcome::Failed { failure, gates: Vec::new() },
             SmokeOutcome::Cancelled => StageOutcome::Cancelled,
@@ -322,7 +370,7 @@ impl Driver {
                 (Happened::Restored { serving: false }, event)
             }
             Err(error) => {
-                let reason = self.redacted(&advice::chain(&error));
+                let reason = self.redacted(&chain(&error));
                 let event = RunEvent::Restored { release: None, ok: false, detail: reason.clone() };
                 (Happened::RestoreFailed { reason }, event)
             }
@@ -346,7 +394,7 @@ impl Driver {
             return Ok(Happened::MarkedVerified);
         };
         if let Err(error) = target.mark_verified(deployed.release).await {
-            return Ok(Happened::Broke { reason: self.redacted(&advice::chain(&error)) });
+            return Ok(Happened::Broke { reason: self.redacted(&chain(&error)) });
         }
         // Verified, whether or not the record of it can be written: not to be taken back.
         self.case.deployed = None;

@@ -45,8 +45,9 @@ pub(super) const AUTH_NEEDS: &[&str] = &[
     "terminal prompts disabled",
     "resource not accessible by integration",
     "not accessible by",
+    "failed to authorize",
 ];
-pub(super) const AUTH: &str = r"(?i)\bunauthorized\b|authentication (?:required|failed|error)|permission denied \((?:publickey|keyboard|password|gssapi)|requested access to the resource is denied|access denied|403 forbidden|http(?:/\d\S*)? ?40[13]|status(?: code)?:? 40[13]|returned error: 40[13]|invalid (?:credentials|token|api key|username or password)|bad credentials|could not read (?:username|password)|ENEEDAUTH|\bE40[13]\b|login failed|not authorized|no basic auth credentials|token (?:has )?expired|expired token|AADSTS\d+|AuthorizationFailed|insufficient_scope|terminal prompts disabled|resource not accessible by|unable to (?:locate|find|load) credentials|^denied: |: denied: |\(forbidden\)";
+pub(super) const AUTH: &str = r"(?i)\bunauthorized\b|failed to authorize|authentication (?:required|failed|error)|permission denied \((?:publickey|keyboard|password|gssapi)|requested access to the resource is denied|access denied|403 forbidden|http(?:/\d\S*)? ?40[13]|status(?: code)?:? 40[13]|returned error: 40[13]|invalid (?:credentials|token|api key|username or password)|bad credentials|could not read (?:username|password)|ENEEDAUTH|\bE40[13]\b|login failed|not authorized|no basic auth credentials|token (?:has )?expired|expired token|AADSTS\d+|AuthorizationFailed|insufficient_scope|terminal prompts disabled|resource not accessible by|unable to (?:locate|find|load) credentials|^denied: |: denied: |\(forbidden\)";
 
 pub(super) const QUOTA_NEEDS: &[&str] = &[
     "toomanyrequests",
@@ -131,6 +132,7 @@ pub(super) const TIMEOUT_NEEDS: &[&str] = &[
     "timed out after",
     "timeout of ",
     "deadline exceeded",
+    "exceeded its progress deadline",
     "maximum execution time",
     "operation was canceled",
     "no output has been received",
@@ -141,7 +143,7 @@ pub(super) const TIMEOUT_NEEDS: &[&str] = &[
     "exceeded timeout",
     "execution took longer",
 ];
-pub(super) const TIMEOUT: &str = r"(?i)timed out after|timeout of \d+ ?m?s exceeded|deadline exceeded|exceeded the maximum execution time|the operation was canceled|no output has been received in the last|build timed out|timed out waiting|timeout exceeded|exceeded timeout|execution took longer than";
+pub(super) const TIMEOUT: &str = r"(?i)timed out after|timeout of \d+ ?m?s exceeded|deadline exceeded|exceeded its progress deadline|exceeded the maximum execution time|the operation was canceled|no output has been received in the last|build timed out|timed out waiting|timeout exceeded|exceeded timeout|execution took longer than";
 
 /// The table, in order.
 pub(crate) const VERDICTS: &[VerdictRow] = &[

@@ -12,6 +12,7 @@ mod line;
 mod shapes;
 
 use std::borrow::Cow;
+use std::ffi::OsString;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -82,7 +83,12 @@ impl Redactor {
 
     /// Knows the values of the environment variables whose names look secret.
     pub fn from_env() -> Self {
-        Self::new(environment::secrets(std::env::vars_os()))
+        Self::from_vars(std::env::vars_os())
+    }
+
+    /// Knows the values of those of these variables whose names look secret.
+    pub fn from_vars(vars: impl Iterator<Item = (OsString, OsString)>) -> Self {
+        Self::new(environment::secrets(vars))
     }
 
     /// The text without its secrets.

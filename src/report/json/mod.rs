@@ -179,7 +179,7 @@ mod tests {
             .collect();
         kinds.sort();
         kinds.dedup();
-        assert_eq!(kinds.len(), 24, "{kinds:?}");
+        assert_eq!(kinds.len(), 26, "{kinds:?}");
         let documented = include_str!("../../../docs/events.md");
         for kind in kinds {
             assert!(documented.contains(&format!("`{kind}`")), "{kind} is not in docs/events.md");

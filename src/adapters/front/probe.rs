@@ -1,0 +1,95 @@
+//! The health check of a release that is about to serve, made directly at its private port.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+/// Between the first tries; grows to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// Bytes of an unhealthy answer that are kept.
+const BODY: usize = 2048;
+
+/// One health request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::adapters) struct Probe {
+    pub(in crate::adapters) url: String,
+    pub(in crate::adapters) status: Option<u16>,
+    /// The beginning of the body.
+    pub(in crate::adapters) body: String,
+    pub(in crate::adapters) complaint: String,
+    pub(in crate::adapters) elapsed: Duration,
+}
+
+/// A client that asks the release itself: no proxy, no redirects, a connection a request.
+pub(in crate::adapters) fn client() -> Result<reqwest::Client, reqwest::Error> {
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .pool_max_idle_per_host(0)
+        .build()
+}
+
+/// Asks until the answer is a success, for at most `wait`; the number of requests it took, or
+/// the last request that failed.
+pub(in crate::adapters) async fn until_healthy(
+    client: &reqwest::Client,
+    url: &str,
+    timeout: Duration,
+    wait: Duration,
+) -> Result<u32, Option<Probe>> {
+    let deadline = Instant::now() + wait;
+    let mut pause = FIRST_PAUSE;
+    let mut requests = 0;
+    let mut last = None;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(last);
+        }
+        requests += 1;
+        match ask(client, url, timeout.min(left)).await {
+            Ok(()) => return Ok(requests),
+            Err(probe) => last = Some(probe),
+        }
+        tokio::time::sleep(pause.min(deadline.saturating_duration_since(Instant::now()))).await;
+        pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+    }
+}
+
+async fn ask(client: &reqwest::Client, url: &str, timeout: Duration) -> Result<(), Probe> {
+    let started = Instant::now();
+    let probe = |status, body, complaint| Probe {
+        url: url.to_owned(),
+        status,
+        body,
+        complaint,
+        elapsed: started.elapsed(),
+    };
+    match client.get(url).timeout(timeout).send().await {
+        Ok(mut response) => {
+            let status = response.status();
+            if status.is_success() || status.is_redirection() {
+                return Ok(());
+            }
+            let mut body = Vec::new();
+            while body.len() < BODY
+                && let Ok(Some(piece)) = response.chunk().await
+            {
+                body.extend_from_slice(&piece);
+            }
+            body.truncate(BODY);
+            let body = String::from_utf8_lossy(&body).into_owned();
+            let code = status.as_u16();
+            Err(probe(Some(code), body, format!("answered {code} instead of a success")))
+        }
+        Err(error) if error.is_timeout() => {
+            Err(probe(None, String::new(), format!("no answer within {timeout:?}")))
+        }
+        Err(error) if error.is_connect() => {
+            Err(probe(None, String::new(), "nothing listens at the port in PORT".to_owned()))
+        }
+        Err(_) => Err(probe(None, String::new(), "the answer is not HTTP".to_owned())),
+    }
+}

@@ -1,0 +1,123 @@
+//! One build on an engine.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use bollard::auth::DockerCredentials;
+use bollard::errors::Error as BollardError;
+use bollard::query_parameters::{BuildImageOptionsBuilder, BuilderVersion};
+use futures::StreamExt;
+use tokio_util::sync::CancellationToken;
+
+use super::buildkit::BuildKit;
+use super::classic::Classic;
+use super::context::BuildContext;
+use super::pace::Pace;
+use super::watch::Watch;
+use crate::adapters::docker::engine::Engine;
+use crate::config::plan::BuildPlan;
+use crate::model::EventSink;
+
+/// The upload of the context, in events.
+const UPLOAD: &str = "context";
+
+/// What to build.
+pub(super) struct Order<'a> {
+    pub engine: &'a Engine,
+    pub plan: &'a BuildPlan,
+    pub context: BuildContext,
+    pub labels: HashMap<String, String>,
+    /// For the registries that base images come from.
+    pub logins: HashMap<String, DockerCredentials>,
+    pub buildkit: bool,
+    pub events: &'a EventSink,
+}
+
+/// Why there is no image.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// It was told to stop; dropping the stream has stopped the engine.
+    Cancelled,
+    /// A file of the context could not be read, or changed while it was sent.
+    Context(String),
+    /// What the engine says.
+    Engine(BollardError),
+    /// The stream ended well, without an image.
+    NoImage,
+}
+
+/// Builds, and gives the image's id on the engine. Nothing is tagged.
+pub(super) async fn build(
+    order: Order<'_>,
+    watch: &mut Watch<'_>,
+    cancel: &CancellationToken,
+) -> Result<String, Broken> {
+    let mut options = BuildImageOptionsBuilder::default()
+        .dockerfile(order.context.dockerfile_name())
+        .rm(true)
+        .forcerm(true)
+        .buildargs(&order.plan.args.clone().into_iter().collect::<HashMap<_, _>>())
+        .labels(&order.labels);
+    if let Some(target) = &order.plan.target {
+        options = options.target(target);
+    }
+    if let Some(platform) = &order.plan.platform {
+        options = options.platform(platform);
+    }
+    if order.buildkit {
+        let session = uuid::Uuid::new_v4().to_string();
+        options = options.version(BuilderVersion::BuilderBuildKit).session(&session);
+    }
+
+    let mut pace = Pace::new(UPLOAD, order.events);
+    let total = order.context.bytes();
+    let mut sent = 0;
+    let trouble = Arc::new(OnceLock::new());
+    let told = Arc::clone(&trouble);
+    let tar = if order.buildkit {
+        order.context.tar_for_buildkit().left_stream()
+    } else {
+        order.context.tar().right_stream()
+    };
+    let tar = tar.map(move |piece| match piece {
+        Ok(bytes) => {
+            sent += bytes.len() as u64;
+            // The archive's own frame is a little more than the files.
+            pace.at(sent.min(total), Some(total));
+            Ok(bytes)
+        }
+        Err(error) => {
+            let kind = error.kind();
+            let _first = told.set(error.to_string());
+            Err(io::Error::from(kind))
+        }
+    });
+    let body = bollard::body_try_stream(tar);
+    let docker = order.engine.docker();
+    let mut stream = docker.build_image(options.build(), Some(order.logins), Some(body));
+    let mut classic = Classic::default();
+    let mut buildkit = BuildKit::default();
+    loop {
+        let next = tokio::select! {
+            biased;
+            () = cancel.cancelled() => return Err(Broken::Cancelled),
+            next = stream.next() => next,
+        };
+        match next {
+            Some(Ok(info)) if order.buildkit => buildkit.take(info, watch),
+            Some(Ok(info)) => classic.take(info, watch),
+            Some(Err(error)) => {
+                return Err(match trouble.get() {
+                    Some(text) => Broken::Context(text.clone()),
+                    None => Broken::Engine(error),
+                });
+            }
+            None => break,
+        }
+    }
+    if !order.buildkit {
+        classic.finish(watch);
+    }
+    watch.image().ok_or(Broken::NoImage)
+}

@@ -1,0 +1,131 @@
+//! Reads the files of a context: to hash them, and to send them.
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::SystemTime;
+
+use super::entry::{Entry, Kind};
+use super::error::{ContextError, ContextErrorKind};
+use super::stat::Stat;
+use super::stat_cache::StatCache;
+
+/// How many threads hash: the disk is the limit soon, and gates may run at the same time.
+const THREADS: usize = 2;
+/// Bytes that are read at once.
+pub(super) const PIECE: usize = 128 << 10;
+/// How often a file is read that changes while it is hashed.
+const TRIES: u32 = 3;
+
+/// Where an entry lies.
+pub(super) fn path_of(root: &Path, entry: &[u8]) -> PathBuf {
+    root.join(std::ffi::OsStr::from_bytes(entry))
+}
+
+/// Opens a file and nothing else: no link is followed, no pipe is waited for.
+pub(super) fn open(path: &Path) -> Result<(File, Stat), ContextError> {
+    use rustix::fs::OFlags;
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.read(true).custom_flags(flags).open(path);
+    let file = file.map_err(|error| ContextError::io(path, error))?;
+    let metadata = file.metadata().map_err(|error| ContextError::io(path, error))?;
+    if !metadata.is_file() {
+        return Err(ContextError::new(path, ContextErrorKind::Changed));
+    }
+    Ok((file, Stat::of(&metadata)))
+}
+
+/// Fills in the hash of every file's content: from `cache` what it knows, the rest from the
+/// files. Keeps in `cache` what it may, and nothing of files that are no longer here.
+pub(super) fn hash_all(
+    root: &Path,
+    entries: &mut [Entry],
+    cache: &mut StatCache,
+) -> Result<(), ContextError> {
+    let known = std::mem::take(cache);
+    let mut unknown = Vec::new();
+    for (at, entry) in entries.iter_mut().enumerate() {
+        if let Kind::File { stat, hash } = &mut entry.kind {
+            *hash = known.get(stat);
+            match hash {
+                Some(hash) => cache.carry(*stat, *hash),
+                None => unknown.push(at),
+            }
+        }
+    }
+    let now = SystemTime::now();
+    for (at, stat, hash) in hash_these(root, entries, &unknown)? {
+        if let Some(entry) = entries.get_mut(at) {
+            entry.kind = Kind::File { stat, hash: Some(hash) };
+        }
+        cache.keep(stat, hash, now);
+    }
+    Ok(())
+}
+
+type Hashed = (usize, Stat, blake3::Hash);
+
+fn hash_these(
+    root: &Path,
+    entries: &[Entry],
+    which: &[usize],
+) -> Result<Vec<Hashed>, ContextError> {
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<Vec<Hashed>, ContextError> {
+        let mut buffer = vec![0; PIECE];
+        let mut hashed = Vec::new();
+        while let Some(&at) = which.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let Some(entry) = entries.get(at) else { break };
+            match hash(&path_of(root, &entry.path), &mut buffer) {
+                Ok((stat, hash)) => hashed.push((at, stat, hash)),
+                Err(error) => {
+                    // Nobody takes a next one.
+                    next.store(which.len(), Ordering::Relaxed);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(hashed)
+    };
+    if which.len() < THREADS {
+        return work();
+    }
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (1..THREADS).map(|_| scope.spawn(work)).collect();
+        let mut all = work()?;
+        for thread in threads {
+            match thread.join() {
+                Ok(hashed) => all.extend(hashed?),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        Ok(all)
+    })
+}
+
+/// The content of a file as it stands between two equal looks at its stat.
+fn hash(path: &Path, buffer: &mut [u8]) -> Result<(Stat, blake3::Hash), ContextError> {
+    for _ in 0..TRIES {
+        let (mut file, before) = open(path)?;
+        let mut hasher = blake3::Hasher::new();
+        loop {
+            match file.read(buffer) {
+                Ok(0) => break,
+                Ok(n) => {
+                    hasher.update(buffer.get(..n).unwrap_or_default());
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(ContextError::io(path, error)),
+            }
+        }
+        let after = file.metadata().map_err(|error| ContextError::io(path, error))?;
+        if Stat::of(&after) == before && hasher.count() == before.size {
+            return Ok((before, hasher.finalize()));
+        }
+    }
+    Err(ContextError::new(path, ContextErrorKind::Changed))
+}

@@ -1,0 +1,348 @@
+//! One termination of a container, and what several of them in a row amount to.
+
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::rule::contains;
+use crate::evidence::{ExtractLimits, Extraction, Redactor, extract};
+
+/// Bytes kept of a crash's log, from its end.
+pub(super) const LOG_KEPT: usize = 16 * 1024;
+
+/// One termination of one container.
+#[derive(Debug, Clone)]
+pub(super) struct Crash {
+    /// `containerd://…`: no two terminations share it.
+    pub(super) id: String,
+    pub(super) pod_uid: String,
+    pub(super) pod: String,
+    pub(super) namespace: String,
+    pub(super) container: String,
+    pub(super) exit_code: i32,
+    pub(super) signal: Option<i32>,
+    /// `Error`, `Completed`, `OOMKilled`, `StartError`, …
+    pub(super) reason: String,
+    /// The container's termination message, or the runtime's.
+    pub(super) message: String,
+    pub(super) log: CrashLog,
+}
+
+/// What is known of what a container wrote before it died.
+#[derive(Debug, Clone)]
+pub(super) enum CrashLog {
+    /// Nobody has asked yet. Becomes [`CrashLog::Read`] or [`CrashLog::Unavailable`].
+    Unread,
+    /// It could not be had.
+    Unavailable,
+    /// This.
+    Read(Box<Said>),
+}
+
+/// A crash's log, read.
+#[derive(Debug, Clone)]
+pub(super) struct Said {
+    /// Its end, redacted.
+    pub(super) text: String,
+    /// What matters in it.
+    pub(super) extraction: Extraction,
+    /// Whether it was read as the log of the current container, which may have been the next
+    /// one by then.
+    pub(super) current: bool,
+}
+
+impl Said {
+    /// Reads a log.
+    pub(super) fn read(log: &str, current: bool, redactor: &Redactor) -> Self {
+        let extraction = extract(log.as_bytes(), ExtractLimits::default(), redactor);
+        let redacted = redactor.redact(log);
+        Self { text: end_of(&redacted, LOG_KEPT).to_owned(), extraction, current }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.text.trim().is_empty()
+    }
+}
+
+/// The last `most` bytes, from the beginning of a line where there is one.
+pub(super) fn end_of(text: &str, most: usize) -> &str {
+    let Some(mut from) = text.len().checked_sub(most).filter(|from| *from > 0) else { return text };
+    while !text.is_char_boundary(from) {
+        from += 1;
+    }
+    let end = &text[from..];
+    end.split_once('\n').map_or(end, |(_, lines)| lines)
+}
+
+/// The sign that crashes amount to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Amount {
+    /// `OutOfMemory`, `CannotRun`, `SameCause` or `Unclear`: reasons of the rule table.
+    pub(super) reason: &'static str,
+    pub(super) message: String,
+    pub(super) count: u32,
+}
+
+/// Words of a program that waits for something else to come up.
+const WAITS: &[&str] = &[
+    "connection refused",
+    "econnrefused",
+    "connection reset",
+    "econnreset",
+    "timed out",
+    "timeout",
+    "etimedout",
+    "deadline exceeded",
+    "waiting for",
+    "wait for",
+    "no such host",
+    "name or service not known",
+    "temporary failure in name resolution",
+    "could not resolve host",
+    "could not translate host name",
+    "enotfound",
+    "eai_again",
+    "ehostunreach",
+    "no route to host",
+    "network is unreachable",
+    "unreachable",
+    "not ready",
+    "not yet",
+    "not available",
+    "unavailable",
+    "could not connect",
+    "cannot connect",
+    "can't connect",
+    "failed to connect",
+    "unable to connect",
+    "starting up",
+    "try again",
+    "retry",
+    "retries",
+    "attempt",
+    "broken pipe",
+    "lock held",
+    "is locked",
+    "leader election",
+];
+
+/// Words of a program that cannot be executed at all.
+const CANNOT_RUN: &[&str] = &[
+    "exec format error",
+    "cannot execute binary file",
+    "bad interpreter",
+    "error while loading shared libraries",
+    ": applet not found",
+];
+
+/// What these crashes of one container, oldest first, amount to; `None` for none, or while the
+/// log that decides has not been read.
+pub(super) fn amount(crashes: &[&Crash]) -> Option<Amount> {
+    let last = crashes.last()?;
+    let count = u32::try_from(crashes.len()).unwrap_or(u32::MAX);
+    let killed = crashes.iter().filter(|crash| crash.reason == "OOMKilled").count();
+    if killed > 0 && last.reason == "OOMKilled" {
+        return Some(Amount {
+            reason: "OutOfMemory",
+            message: last.how(),
+            count: u32::try_from(killed).unwrap_or(u32::MAX),
+        });
+    }
+    if let CrashLog::Unread = last.log {
+        return None;
+    }
+    if let Some(line) = last.cannot_run() {
+        return Some(Amount { reason: "CannotRun", message: line, count });
+    }
+    if let [.., before, last] = crashes
+        && same_cause(before, last)
+    {
+        return Some(Amount { reason: "SameCause", message: last.told(), count });
+    }
+    let told = last.told();
+    let message = if told.is_empty() {
+        format!("{}, without a word", last.how())
+    } else {
+        format!("{}; {told}", last.how())
+    };
+    Some(Amount { reason: "Unclear", message, count })
+}
+
+/// Whether both say the same thing, and a thing that will not pass by itself.
+fn same_cause(before: &Crash, last: &Crash) -> bool {
+    let by_force = |crash: &Crash| matches!(crash.exit_code, 137 | 143) || crash.signal.is_some();
+    if before.exit_code != last.exit_code || by_force(before) || by_force(last) {
+        return false;
+    }
+    match (&before.log, &last.log) {
+        (CrashLog::Read(a), CrashLog::Read(b)) => {
+            !a.is_empty()
+                && !b.is_empty()
+                && a.extraction.fingerprint == b.extraction.fingerprint
+                && !waits(a)
+                && !waits(b)
+                && counters(a) == counters(b)
+        }
+        // `FallbackToLogsOnError` leaves the end of the log where the log itself is gone.
+        (CrashLog::Unavailable, CrashLog::Unavailable) => {
+            !last.message.trim().is_empty()
+                && before.message == last.message
+                && !WAITS.iter().any(|word| contains(&last.message, word))
+        }
+        (CrashLog::Unread | CrashLog::Unavailable | CrashLog::Read(_), _) => false,
+    }
+}
+
+/// Whether a log looks like waiting: what matters in it, and how it ends.
+fn waits(said: &Said) -> bool {
+    let excerpts = said.extraction.excerpts.iter().flat_map(|excerpt| excerpt.text.lines());
+    let last = said.text.lines().rev().filter(|line| !line.trim().is_empty()).take(3);
+    excerpts.chain(last).any(|line| WAITS.iter().any(|word| contains(line, word)))
+}
+
+/// Small whole numbers in the lines that matter: a program that counts its starts says something
+/// else each time, though the fingerprint, which takes numbers away, cannot tell.
+fn counters(said: &Said) -> Vec<u32> {
+    static NUMBER: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r"(?:^|[\s#=(\[])(\d{1,3})(?:$|[\s,.;)\]])").ok());
+    let Some(number) = NUMBER.as_ref() else { return Vec::new() };
+    let lines = said.extraction.excerpts.iter().flat_map(|excerpt| excerpt.text.lines());
+    lines
+        .flat_map(|line| number.captures_iter(line))
+        .filter_map(|found| found.get(1)?.as_str().parse().ok())
+        .collect()
+}
+
+impl Crash {
+    /// Whether the runtime could not even start it.
+    pub(super) fn is_start_error(&self) -> bool {
+        matches!(self.reason.as_str(), "StartError" | "ContainerCannotRun")
+    }
+
+    /// `exit status 1`, `killed by SIGSEGV (signal 11)`, `OOMKilled`.
+    pub(super) fn how(&self) -> String {
+        match (self.reason.as_str(), self.signal, self.exit_code) {
+            ("OOMKilled", _, _) => "killed for using more memory than its limit".to_owned(),
+            (_, Some(signal), _) => crate::model::Exit::Signal(signal).to_string(),
+            (_, None, code) if code > 128 => crate::model::Exit::Signal(code - 128).to_string(),
+            (_, None, code) => crate::model::Exit::Code(code).to_string(),
+        }
+    }
+
+    /// The one line that says most.
+    pub(super) fn told(&self) -> String {
+        match &self.log {
+            CrashLog::Read(said) if !said.is_empty() => said.extraction.headline.clone(),
+            CrashLog::Unread | CrashLog::Unavailable | CrashLog::Read(_) => self
+                .message
+                .lines()
+                .rev()
+                .find(|line| !line.trim().is_empty())
+                .unwrap_or_default()
+                .to_owned(),
+        }
+    }
+
+    fn cannot_run(&self) -> Option<String> {
+        if self.exit_code == 0 {
+            return None;
+        }
+        let text = match &self.log {
+            CrashLog::Read(said) => said.text.as_str(),
+            CrashLog::Unread | CrashLog::Unavailable => self.message.as_str(),
+        };
+        // Such a program says nothing else: a long log is that of one that ran.
+        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        if lines.len() > 5 {
+            return None;
+        }
+        let says = |line: &&&str| CANNOT_RUN.iter().any(|word| contains(line, word));
+        lines.iter().find(says).map(|line| line.trim().to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn crash(code: i32, log: Option<&str>) -> Crash {
+        Crash {
+            id: "containerd://0".into(),
+            pod_uid: "p".into(),
+            pod: "web-1".into(),
+            namespace: "shop".into(),
+            container: "web".into(),
+            exit_code: code,
+            signal: None,
+            reason: if code == 0 { "Completed" } else { "Error" }.into(),
+            message: String::new(),
+            log: match log {
+                Some(log) => CrashLog::Read(Box::new(Said::read(log, false, &Redactor::default()))),
+                None => CrashLog::Unavailable,
+            },
+        }
+    }
+
+    fn reasons(crashes: &[Crash]) -> Option<(&'static str, u32)> {
+        let crashes: Vec<&Crash> = crashes.iter().collect();
+        amount(&crashes).map(|amount| (amount.reason, amount.count))
+    }
+
+    #[test]
+    fn crashes_are_judged_by_what_they_say() {
+        let setting = "starting\nerror: DATABASE_URL is not set\n";
+        let panic = "thread 'main' panicked at src/main.rs:7:20:\nattempt to divide by zero\n";
+        let refused = "Error: connect ECONNREFUSED 10.0.0.7:5432\n";
+        for (crashes, expect) in [
+            (vec![crash(1, Some(setting))], ("Unclear", 1)),
+            (vec![crash(1, Some(setting)), crash(1, Some(setting))], ("SameCause", 2)),
+            (vec![crash(101, Some(panic)), crash(101, Some(panic))], ("SameCause", 2)),
+            (vec![crash(1, Some("boom\n")), crash(1, Some("boom\n"))], ("SameCause", 2)),
+            (
+                vec![
+                    crash(1, Some("2026-11-02T08:00:01Z FATAL no config\n")),
+                    crash(1, Some("2026-11-02T08:00:03Z FATAL no config\n")),
+                ],
+                ("SameCause", 2),
+            ),
+            // Waiting, silent, counting, different, killed from outside.
+            (vec![crash(1, Some(refused)), crash(1, Some(refused))], ("Unclear", 2)),
+            (vec![crash(1, Some("")), crash(1, Some(""))], ("Unclear", 2)),
+            (vec![crash(1, None), crash(1, None), crash(1, None)], ("Unclear", 3)),
+            (vec![crash(1, Some("start 1\n")), crash(1, Some("start 2\n"))], ("Unclear", 2)),
+            (vec![crash(1, Some(setting)), crash(1, Some(panic))], ("Unclear", 2)),
+            (vec![crash(1, Some(setting)), crash(2, Some(setting))], ("Unclear", 2)),
+            (vec![crash(137, Some("up\n")), crash(137, Some("up\n"))], ("Unclear", 2)),
+            (vec![crash(1, Some("database is not ready\n")); 2], ("Unclear", 2)),
+            // A program that ends as if it were done.
+            (vec![crash(0, Some("hello\n")), crash(0, Some("hello\n"))], ("SameCause", 2)),
+            (vec![crash(255, Some("exec /app/web: exec format error\n"))], ("CannotRun", 1)),
+        ] {
+            assert_eq!(reasons(&crashes), Some(expect), "{crashes:?}");
+        }
+    }
+
+    #[test]
+    fn a_log_that_is_still_being_read_decides_nothing() {
+        let mut unread = crash(1, None);
+        unread.log = CrashLog::Unread;
+        assert_eq!(reasons(&[crash(1, Some("boom\n")), unread]), None);
+    }
+
+    #[test]
+    fn memory_kills_are_counted_by_themselves() {
+        let mut killed = crash(137, Some("up\n"));
+        killed.reason = "OOMKilled".into();
+        assert_eq!(reasons(&[crash(1, Some("boom\n")), killed.clone()]), Some(("OutOfMemory", 1)));
+        assert_eq!(reasons(&[killed.clone(), killed]), Some(("OutOfMemory", 2)));
+    }
+
+    #[test]
+    fn the_end_of_a_log_begins_with_a_line() {
+        for (text, most, expect) in
+            [("one\ntwo\nthree", 8, "three"), ("one", 8, "one"), ("ünïcödé", 3, "dé")]
+        {
+            assert_eq!(end_of(text, most), expect, "{text} {most}");
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The judgement: a snapshot and the time in, a [`Verdict`] out. Reads no clock and no cluster.
+
+use std::time::Duration;
+
+use super::probe;
+use super::rule::{Source, find};
+use super::signal::{Signal, signals};
+use super::standing::Standing;
+use super::view::View;
+use super::{TrackSettings, WorkloadKind};
+use crate::model::FailureClass;
+
+/// How long restart counts must stay still when nothing says longer.
+const LEAST_SOAK: Duration = Duration::from_secs(10);
+
+/// What a snapshot amounts to.
+#[derive(Debug, Clone)]
+pub(super) enum Verdict {
+    /// Everything is there and has stayed so.
+    Ready { soaked: Duration },
+    /// Everything is there; restarts are watched until then.
+    Soaking { until: Duration },
+    /// Not there yet. Nothing can change by the clock alone before `look_again`.
+    Progressing { look_again: Option<Duration> },
+    /// It cannot succeed.
+    Doomed(Box<Judgement>),
+    /// The deadline has passed.
+    Late(Box<Judgement>),
+    /// It is no longer this run's.
+    Superseded { message: String },
+}
+
+/// Why it cannot succeed.
+#[derive(Debug, Clone)]
+pub(super) struct Judgement {
+    pub(super) rule: &'static str,
+    pub(super) message: String,
+    pub(super) class: FailureClass,
+    /// The sign that decided; `None` for the deadline without any.
+    pub(super) signal: Option<Signal>,
+}
+
+impl View {
+    /// Takes the time: remembers since when each sign has been there, and since when everything
+    /// has been available. To be called after each change and before each judgement.
+    pub(super) fn settle(&mut self, now: Duration) -> Vec<Signal> {
+        let signals = signals(self);
+        let mut since = std::collections::BTreeMap::new();
+        for signal in &signals {
+            let key = (signal.rule.id, signal.subject());
+            let at = signal.since.or_else(|| self.since.get(&key).copied()).unwrap_or(now);
+            since.insert(key, at);
+        }
+        self.since = since;
+        let standings = self.standings();
+        let done = !standings.is_empty() && standings.iter().all(|standing| standing.done);
+        let restarts = self.restarts();
+        self.available = match self.available {
+            Some((at, before)) if done && before == restarts => Some((at, before)),
+            Some(_) => {
+                self.relapses += 1;
+                done.then_some((now, restarts))
+            }
+            None => done.then_some((now, restarts)),
+        };
+        signals
+    }
+
+    /// How far each workload has come.
+    pub(super) fn standings(&self) -> Vec<Standing> {
+        (0..self.followed.len()).map(|scope| self.standing(scope)).collect()
+    }
+
+    /// Restarts of all new pods' containers since the tracking began.
+    fn restarts(&self) -> i64 {
+        let scopes = 0..self.followed.len();
+        let pods = scopes.flat_map(|scope| self.new_pods(scope));
+        pods.flat_map(|(_, seen)| {
+            super::view::statuses(&seen.pod).map(|(status, _)| {
+                let old = seen.containers.get(&status.name).map_or(0, |seen| seen.old_restarts);
+                i64::from(status.restart_count - old)
+            })
+        })
+        .sum()
+    }
+
+    /// How long restarts are watched: the longest of `minReadySeconds`, two periods of a
+    /// readiness probe, and ten seconds. Jobs have done what they should when they end.
+    pub(super) fn soak(&self, settings: &TrackSettings) -> Duration {
+        let mut soak = Duration::ZERO;
+        for (scope, followed) in self.followed.iter().enumerate() {
+            let serves = followed.workload.kind != WorkloadKind::Job;
+            let Some(object) = followed.object.as_ref().filter(|_| serves) else { continue };
+            if self.new_pods(scope).next().is_none() {
+                continue;
+            }
+            if let Some(configured) = settings.soak {
+                return configured;
+            }
+            let least = u64::try_from(object.min_ready_seconds()).unwrap_or(0);
+            soak = soak.max(LEAST_SOAK).max(Duration::from_secs(least));
+            let spec = object.template().and_then(|template| template.spec.as_ref());
+            let containers = spec.map(|spec| spec.containers.as_slice()).unwrap_or_default();
+            for readiness in containers.iter().filter_map(|c| c.readiness_probe.as_ref()) {
+                soak = soak.max(probe::period(readiness) * 2);
+            }
+        }
+        soak
+    }
+}
+
+/// What the snapshot amounts to at `now`; `deadline` is the settings' one and the outages that
+/// count.
+pub(super) fn judge(
+    view: &View,
+    signals: &[Signal],
+    settings: &TrackSettings,
+    deadline: Duration,
+    now: Duration,
+) -> Verdict {
+    if let Some(message) = view.followed.iter().find_map(|followed| followed.superseded.clone()) {
+        return Verdict::Superseded { message };
+    }
+    let age = |signal: &Signal| {
+        let since = view.since.get(&(signal.rule.id, signal.subject())).copied();
+        now.saturating_sub(since.unwrap_or(now))
+    };
+    let is_final =
+        |signal: &&Signal| signal.rule.is_final(age(signal), signal.count, signal.window);
+    if let Some(signal) = signals.iter().filter(is_final).min_by_key(|signal| place(signal)) {
+        return Verdict::Doomed(Box::new(Judgement {
+            rule: signal.rule.id,
+            message: in_words(view, signal),
+            class: class(signal),
+            signal: Some(signal.clone()),
+        }));
+    }
+    if let Some((since, _)) = view.available {
+        let until = since + view.soak(settings);
+        return match now >= until {
+            true => Verdict::Ready { soaked: now.saturating_sub(since) },
+            // Time that is needed to prove what is there already is not taken from it.
+            false => Verdict::Soaking { until },
+        };
+    }
+    if now >= deadline {
+        return Verdict::Late(Box::new(too_late(view, signals, settings)));
+    }
+    let ripe = signals.iter().filter_map(|signal| {
+        let since = view.since.get(&(signal.rule.id, signal.subject())).copied()?;
+        Some(since + signal.rule.ripe_at(signal.window)?).filter(|at| *at > now)
+    });
+    Verdict::Progressing { look_again: ripe.chain([deadline]).min() }
+}
+
+/// Its row's place in the table.
+fn place(signal: &Signal) -> usize {
+    let rules = super::rules::RULES;
+    rules.iter().position(|rule| rule.id == signal.rule.id).unwrap_or(rules.len())
+}
+
+fn class(signal: &Signal) -> FailureClass {
+    let told = signal.log_class.filter(|_| signal.rule.log_class);
+    told.unwrap_or(signal.rule.class)
+}
+
+/// The deadline has passed: the last trouble that was seen names the class.
+fn too_late(view: &View, signals: &[Signal], settings: &TrackSettings) -> Judgement {
+    let scope = view.standings().iter().position(|standing| !standing.done).unwrap_or_default();
+    let title = view.followed.get(scope).map(super::object::Followed::title).unwrap_or_default();
+    let standing = view.standing(scope);
+    let mut message =
+        format!("{title} is not ready after {:?}: {}", settings.deadline, standing.words);
+    let worst = signals.iter().min_by_key(|signal| place(signal));
+    if let Some(signal) = worst {
+        message.push_str("; ");
+        message.push_str(&in_words(view, signal));
+    }
+    let clock = find(Source::Clock, "Deadline", &message);
+    Judgement {
+        rule: clock.map_or("deadline", |rule| rule.id),
+        message,
+        class: worst.map_or(FailureClass::Timeout, class),
+        signal: worst.cloned(),
+    }
+}
+
+/// The rule's line, filled in.
+pub(super) fn in_words(view: &View, signal: &Signal) -> String {
+    let workload = view.followed.get(signal.scope).map(super::object::Followed::title);
+    let pod = signal.pod.as_ref().map(|(_, name)| format!("pod {name}"));
+    let mut line = String::with_capacity(signal.rule.line.len() + signal.message.len());
+    let mut rest = signal.rule.line;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (name, after) = after.split_once('}').unwrap_or((after, ""));
+        line.push_str(before);
+        match name {
+            "workload" => line.push_str(workload.as_deref().unwrap_or_default()),
+            "pod" => line.push_str(pod.as_deref().unwrap_or_default()),
+            "container" => line.push_str(signal.container.as_deref().unwrap_or_default()),
+            "image" => line.push_str(match signal.image.as_str() {
+                "" => "its image",
+                image => image,
+            }),
+            "count" => line.push_str(&signal.count.to_string()),
+            _ => line.push_str(short(&signal.message)),
+        }
+        rest = after;
+    }
+    line.push_str(rest);
+    line.trim_end_matches([':', ' ']).to_owned()
+}
+
+/// A cluster's message, no longer than a line for a person should be.
+fn short(message: &str) -> &str {
+    let line = message.trim();
+    let most = 600;
+    match line.char_indices().nth(most) {
+        Some((end, _)) => &line[..end],
+        None => line,
+    }
+}

@@ -1,0 +1,158 @@
+//! Endless watches: what they bring, and when they are cut off.
+//!
+//! kube's watcher lists, watches with bookmarks and resumes by itself when the server ends a
+//! watch in good order. It does not tell when it is back after an error, and it repeats a watch
+//! that was refused with 410 at the same version for ever: hence after any error this makes a new
+//! one, which lists again.
+
+use std::fmt::Debug;
+use std::time::Duration;
+
+use futures::stream::{BoxStream, StreamExt};
+use kube::runtime::watcher::{self, Event};
+use kube::{Api, Resource};
+use serde::de::DeserializeOwned;
+
+use super::view::Change;
+
+/// The server ends a watch after this long, so that a connection that is dead without a word is
+/// noticed within a minute.
+const WATCH_SECONDS: u32 = 50;
+/// A list that takes longer is given up.
+const LIST_TIMEOUT: Duration = Duration::from_secs(20);
+/// The first pause after an error; each next is twice as long, up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// What comes out of a watch.
+#[derive(Debug)]
+pub(super) enum News<K> {
+    /// The cluster said something.
+    Change(Change<K>),
+    /// The watch is cut off, for the given reason; a [`Change::Listed`] follows when it is back.
+    Lost(Lost),
+}
+
+/// Why a watch was cut off.
+#[derive(Debug)]
+pub(super) enum Lost {
+    /// The server has forgotten the version that the watch was at: nothing is wrong.
+    Expired,
+    /// The server refuses: the account may not, or is not known.
+    Refused(Box<kube::Error>),
+    /// The server cannot be reached, or is in trouble.
+    Away(Option<Box<kube::Error>>),
+}
+
+struct Watch<K: Clone + Debug + Send + 'static> {
+    api: Api<K>,
+    config: watcher::Config,
+    stream: Option<BoxStream<'static, Result<Event<K>, watcher::Error>>>,
+    /// Objects of a list that is not complete yet.
+    listing: Option<Vec<K>>,
+    pause: Option<Duration>,
+    pausing: bool,
+}
+
+/// Watches the objects that `selector` (labels) or `name` restrict.
+pub(super) fn watch<K>(
+    api: Api<K>,
+    labels: Option<String>,
+    name: Option<&str>,
+) -> BoxStream<'static, News<K>>
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    let mut config = watcher::Config::default().timeout(WATCH_SECONDS);
+    if let Some(labels) = labels {
+        config = config.labels(&labels);
+    }
+    if let Some(name) = name {
+        config = config.fields(&format!("metadata.name={name}"));
+    }
+    let watch =
+        Watch { api, config, stream: None, listing: Some(Vec::new()), pause: None, pausing: false };
+    futures::stream::unfold(watch, |mut watch| async {
+        let news = watch.next().await;
+        Some((news, watch))
+    })
+    .boxed()
+}
+
+impl<K> Watch<K>
+where
+    K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
+{
+    async fn next(&mut self) -> News<K> {
+        loop {
+            if self.pausing
+                && let Some(pause) = self.pause
+            {
+                tokio::time::sleep(pause).await;
+                self.pausing = false;
+            }
+            let (api, config) = (&self.api, &self.config);
+            let stream = self
+                .stream
+                .get_or_insert_with(|| watcher::watcher(api.clone(), config.clone()).boxed());
+            let next = match self.listing {
+                Some(_) => match tokio::time::timeout(LIST_TIMEOUT, stream.next()).await {
+                    Ok(next) => next,
+                    Err(_) => return self.lose(Lost::Away(None)),
+                },
+                None => stream.next().await,
+            };
+            match next {
+                Some(Ok(Event::Init)) => self.listing = Some(Vec::new()),
+                Some(Ok(Event::InitApply(object))) => {
+                    self.listing.get_or_insert_default().push(object);
+                }
+                Some(Ok(Event::InitDone)) => {
+                    self.pause = None;
+                    let listed = self.listing.take().unwrap_or_default();
+                    return News::Change(Change::Listed(listed));
+                }
+                Some(Ok(Event::Apply(object))) => return News::Change(Change::Applied(object)),
+                Some(Ok(Event::Delete(object))) => return News::Change(Change::Gone(object)),
+                Some(Err(error)) => return self.lose(why(error)),
+                None => return self.lose(Lost::Away(None)),
+            }
+        }
+    }
+
+    fn lose(&mut self, lost: Lost) -> News<K> {
+        self.stream = None;
+        self.listing = Some(Vec::new());
+        // A watch that had gone well is taken up again at once when its version has expired.
+        let expired = matches!(lost, Lost::Expired) && self.pause.is_none();
+        self.pausing = !expired;
+        self.pause = Some(match self.pause {
+            Some(pause) => (pause * 2).min(LONGEST_PAUSE),
+            None => FIRST_PAUSE,
+        });
+        News::Lost(lost)
+    }
+}
+
+fn why(error: watcher::Error) -> Lost {
+    match error {
+        watcher::Error::WatchError(status) if status.code == 410 => Lost::Expired,
+        watcher::Error::WatchError(status) => of(kube::Error::Api(status)),
+        watcher::Error::InitialListFailed(error)
+        | watcher::Error::WatchStartFailed(error)
+        | watcher::Error::WatchFailed(error) => of(error),
+        watcher::Error::NoResourceVersion => Lost::Away(None),
+    }
+}
+
+fn of(error: kube::Error) -> Lost {
+    match &error {
+        kube::Error::Api(status) => match status.code {
+            410 => Lost::Expired,
+            401 | 403 => Lost::Refused(Box::new(error)),
+            _ => Lost::Away(Some(Box::new(error))),
+        },
+        kube::Error::Auth(_) => Lost::Refused(Box::new(error)),
+        _ => Lost::Away(Some(Box::new(error))),
+    }
+}

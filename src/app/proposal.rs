@@ -1,0 +1,82 @@
+//! The pull request that a healed run asks for.
+
+use std::path::Path;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Environment;
+use crate::adapters::pull_requests::{self, Pusher, base_branch, is_own_branch, is_own_commit};
+use crate::apply::Workspace;
+use crate::config::plan::PullRequestPlan;
+use crate::evidence::Redactor;
+use crate::model::{RunId, RunSummary, StopReason};
+use crate::ports::{Proposed, PullRequest, PullRequestError};
+use crate::report::{self, Links};
+
+/// What became of a run's patches beyond its branch.
+#[derive(Debug)]
+pub enum Proposal {
+    /// A pull request is open with them.
+    Opened(PullRequest),
+    /// None is asked for, and why: `this run heals a branch of Greenloop's own`.
+    Skipped(String),
+    /// It could not be opened; the branch is there all the same.
+    Failed(PullRequestError),
+}
+
+/// Pushes the branch of a run that ended verified with patches, and opens a pull request. `None`
+/// where there is nothing to propose.
+pub(super) async fn propose(
+    plan: Option<&PullRequestPlan>,
+    workspace: &Workspace,
+    (run, folder): (RunId, &Path),
+    summary: &RunSummary,
+    env: &Environment,
+    redactor: &Redactor,
+    cancel: &CancellationToken,
+) -> Option<Proposal> {
+    let plan = plan?;
+    if summary.stop != StopReason::Verified || summary.patches.is_empty() {
+        return None;
+    }
+    let skipped = |why: &str| Some(Proposal::Skipped(why.to_owned()));
+    let Ok(head) = workspace.head() else { return skipped("HEAD cannot be read") };
+    let message = workspace.message(&head.commit).unwrap_or_default();
+    let started_from =
+        head.branch.clone().or_else(|| env("BUILD_SOURCEBRANCH")).or_else(|| env("GITHUB_REF"));
+    if started_from.is_some_and(|branch| is_own_branch(&branch)) || is_own_commit(&message) {
+        return skipped("the run healed work of Greenloop's own, which is not proposed again");
+    }
+    let Some(base) = base_branch(plan, head.branch.as_deref(), &|name| env(name)) else {
+        return skipped("no branch is checked out; pull_request.target_branch can name one");
+    };
+    let Some(remote) = workspace.remote_url(&plan.remote) else {
+        return skipped("the repository has no such remote; pull_request.remote names it");
+    };
+    let lookup = |name: &str| env(name);
+    let opened = async {
+        let pusher = Pusher::new(plan, &remote, &lookup, redactor)?;
+        let requests = pull_requests::connect(plan, &remote, &lookup, redactor)?;
+        let events = report::read_events(&folder.join(report::EVENTS_FILE)).unwrap_or_default();
+        let links = Links::of_pipeline(&lookup);
+        let Some(text) = report::pull_request(&events, &links, requests.body_limit()) else {
+            return Ok(None);
+        };
+        let branch = run.branch();
+        pusher.push(workspace.root(), &branch, run, cancel).await?;
+        let proposed = Proposed {
+            branch,
+            base,
+            title: text.title,
+            body: text.body,
+            fingerprint: text.fingerprint,
+            draft: plan.draft,
+        };
+        requests.open(&proposed).await.map(Some)
+    };
+    match opened.await {
+        Ok(Some(request)) => Some(Proposal::Opened(request)),
+        Ok(None) => skipped("the run's events do not tell what was mended"),
+        Err(error) => Some(Proposal::Failed(error)),
+    }
+}

@@ -1,0 +1,186 @@
+//! From a commit to a container: a real Docker Engine and a real registry, agents that answer
+//! from a recording.
+
+use std::process::Command;
+
+use crate::repository::{Repository, free_port, get};
+use crate::run::APPROVE;
+
+/// Where the engine and the registry are; `None` when these tests are to be skipped.
+fn servers() -> Option<(String, String)> {
+    let read = |name: &str| {
+        std::env::var(name).unwrap_or_else(|_| {
+            panic!(
+                "{name} is not set: scripts/services.sh starts a Docker Engine and a registry \
+                 (or set it to `skip`)"
+            )
+        })
+    };
+    let (docker, registry) = (read("GREENLOOP_TEST_DOCKER"), read("GREENLOOP_TEST_REGISTRY"));
+    (docker != "skip" && registry != "skip").then_some((docker, registry))
+}
+
+/// A repository whose service is a page in a container. Its containers go with it.
+struct Shop {
+    repository: Repository,
+    docker: String,
+    environment: String,
+    port: u16,
+}
+
+const DOCKERFILE: &str = r#"FROM scratch
+COPY busybox /bin/busybox
+COPY page.txt /www/index.html
+COPY health /www/health
+RUN ["/bin/busybox", "grep", "-q", "hello", "/www/index.html"]
+CMD ["/bin/busybox", "httpd", "-f", "-v", "-p", "8080", "-h", "/www"]
+"#;
+
+impl Shop {
+    fn new(dockerfile: &str, transcript: &str) -> Option<Self> {
+        let (docker, registry) = servers()?;
+        let port = free_port();
+        let environment = format!("e2e-{port}");
+        let config = format!(
+            r#"environments:
+  {environment}:
+    url: http://127.0.0.1:{port}
+build:
+  registry: {registry}
+  image_name: greenloop-e2e/shop-{port}
+  docker_host: {docker}
+deploy:
+  method: docker
+  wait_timeout: 30
+  docker:
+    docker_host: {docker}
+    container_port: 8080
+verification:
+  health_check: {{ timeout: 5, retries: 3 }}
+  user_flows:
+    - name: page
+      steps:
+        - request: GET /
+          expect: {{ status: 200, body_contains: hello }}
+agents:
+  codex: {{ provider: replay, transcript: transcript.jsonl }}
+  jules: {{ provider: replay, transcript: transcript.jsonl }}
+"#
+        );
+        let repository = Repository::new(&[
+            ("config.yaml", &config),
+            ("Dockerfile", dockerfile),
+            ("page.txt", "hello one\n"),
+            ("health", "ok\n"),
+            ("transcript.jsonl", transcript),
+            (".gitignore", "/busybox\n"),
+            (".dockerignore", ".git\nlogs\n"),
+        ]);
+        std::fs::copy("/bin/busybox", repository.path().join("busybox")).unwrap();
+        Some(Self { repository, docker, environment, port })
+    }
+
+    fn run(&self, arguments: &[&str]) -> crate::repository::Outcome {
+        let mut all = arguments.to_vec();
+        all.extend(["--environment", &self.environment]);
+        self.repository.run(&all)
+    }
+
+    fn page(&self) -> Option<String> {
+        get(self.port, "/").map(|(_, body)| body)
+    }
+
+    /// The engine's answer to a request, as JSON.
+    fn engine(&self, method: &str, path: &str) -> serde_json::Value {
+        let socket = self.docker.strip_prefix("unix://").expect("a local engine");
+        let output = Command::new("curl")
+            .args(["-s", "-g", "-X", method, "--unix-socket", socket])
+            .arg(format!("http://localhost{path}"))
+            .output()
+            .unwrap();
+        serde_json::from_slice(&output.stdout).unwrap_or_default()
+    }
+
+    fn containers(&self) -> Vec<String> {
+        let label = format!("dev.greenloop.environment={}", self.environment);
+        let filters = format!("%7B%22label%22%3A%5B%22{label}%22%5D%7D");
+        let found = self.engine("GET", &format!("/containers/json?all=1&filters={filters}"));
+        let found = found.as_array().cloned().unwrap_or_default();
+        found.iter().filter_map(|c| c["Id"].as_str().map(str::to_owned)).collect()
+    }
+}
+
+impl Drop for Shop {
+    fn drop(&mut self) {
+        for id in self.containers() {
+            self.engine("DELETE", &format!("/containers/{id}?force=1"));
+        }
+    }
+}
+
+#[test]
+fn a_commit_becomes_an_image_and_a_container_that_serves() {
+    let Some(shop) = Shop::new(DOCKERFILE, "") else { return };
+    let first = shop.run(&[]);
+    assert_eq!(first.code, Some(0), "{}", first.all());
+    assert_eq!(shop.page().as_deref(), Some("hello one\n"), "{}", first.all());
+    let status = shop.run(&["status", "--output", "json"]);
+    let status: serde_json::Value = serde_json::from_str(&status.stdout).unwrap();
+    let image = status["serving"]["release"]["image"].as_str().unwrap();
+    assert!(image.contains("@sha256:"), "{status}");
+
+    // The same commit again: nothing is built.
+    let again = shop.run(&[]);
+    assert_eq!(again.code, Some(0), "{}", again.all());
+    assert!(again.all().contains("already there"), "{}", again.all());
+
+    shop.repository.write("page.txt", "hello two\n");
+    shop.repository.commit("two");
+    let second = shop.run(&[]);
+    assert_eq!(second.code, Some(0), "{}", second.all());
+    assert_eq!(shop.page().as_deref(), Some("hello two\n"));
+    let back = shop.run(&["rollback"]);
+    assert_eq!(back.code, Some(0), "{}", back.all());
+    assert_eq!(shop.page().as_deref(), Some("hello one\n"), "{}", back.all());
+}
+
+#[test]
+fn an_image_that_does_not_build_is_healed() {
+    let fix = r#"{"role":"author","answer":"The greeting is misspelt, so the check in the image fails.\n\npage.txt\n```\n<<<<<<< SEARCH\nhallo one\n=======\nhello one\n>>>>>>> REPLACE\n```\n"}"#;
+    let Some(shop) = Shop::new(DOCKERFILE, &format!("{fix}\n{APPROVE}\n")) else { return };
+    shop.repository.write("page.txt", "hallo one\n");
+    shop.repository.commit("misspelt");
+    let outcome = shop.run(&[]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    assert!(outcome.all().contains("Dockerfile:5"), "{}", outcome.all());
+    assert_eq!(shop.page().as_deref(), Some("hello one\n"));
+}
+
+#[test]
+fn a_container_that_dies_leaves_the_old_one_serving() {
+    let Some(shop) = Shop::new(DOCKERFILE, "") else { return };
+    assert_eq!(shop.run(&[]).code, Some(0));
+    let dies = DOCKERFILE.lines().take(5).collect::<Vec<_>>().join("\n")
+        + "\nCMD [\"/bin/busybox\", \"sh\", \"-c\", \"echo fatal: DATABASE_URL is not set >&2; exit 3\"]\n";
+    shop.repository.write("Dockerfile", &dies);
+    shop.repository.commit("needs a database");
+    let outcome = shop.run(&[]);
+    assert_eq!(outcome.code, Some(4), "{}", outcome.all());
+    assert!(outcome.all().contains("DATABASE_URL is not set"), "{}", outcome.all());
+    assert_eq!(shop.page().as_deref(), Some("hello one\n"));
+}
+
+#[test]
+fn an_engine_that_is_gone_is_told_at_once() {
+    let Some(shop) = Shop::new(DOCKERFILE, "") else { return };
+    let config = shop.repository.read("config.yaml");
+    shop.repository
+        .write("config.yaml", &config.replace(&shop.docker, "unix:///nowhere/docker.sock"));
+    shop.repository.commit("elsewhere");
+    let outcome = shop.run(&[]);
+    assert_eq!(outcome.code, Some(3), "{}", outcome.all());
+    assert!(outcome.all().contains("/nowhere/docker.sock"), "{}", outcome.all());
+    let doctor = shop.run(&["doctor"]);
+    assert_eq!(doctor.code, Some(1), "{}", doctor.all());
+    assert!(doctor.stdout.contains("/nowhere/docker.sock"), "{}", doctor.all());
+}

@@ -206,8 +206,8 @@ pub(super) mod tests {
 
     fn serve(state: &mut State, stays: bool) -> ReleaseId {
         let id = add(state, stays);
-        let (id, host) = ("c".into(), "127.0.0.1".into());
-        let container = ContainerRecord { id, host, port: 1, log_from: None };
+        let host = "127.0.0.1".to_owned();
+        let container = ContainerRecord { id: "c".into(), host, port: 1, log_from: None };
         switch(state, id, container).unwrap();
         id
     }

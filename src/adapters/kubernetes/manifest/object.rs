@@ -196,6 +196,7 @@ impl Manifest {
     }
 
     /// The pods' template, where the kind has one.
+    #[cfg(test)]
     pub(crate) fn template(&self) -> Option<&Value> {
         self.value.pointer(template_at(self.kind())?)
     }

@@ -11,5 +11,6 @@ mod control;
 mod fidelity;
 mod objects;
 mod program;
+mod scenarios;
 mod server;
 mod world;

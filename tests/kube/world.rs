@@ -43,6 +43,8 @@ pub(crate) struct World {
     pub(crate) plan: KubernetesPlan,
     pub(crate) rollback: Rollback,
     pub(crate) environment: EnvironmentPlan,
+    /// How long a rollout may take.
+    pub(crate) wait: Duration,
     folder: TempDir,
 }
 
@@ -135,6 +137,7 @@ impl World {
         let config = Kubeconfig::read_from(&kubeconfig).unwrap();
         let options = KubeConfigOptions::default();
         let config = Config::from_custom_kubeconfig(config, &options).await.unwrap();
+        let on_wire = wire.is_some();
         let world = Self {
             client: Client::try_from(config).unwrap(),
             wire,
@@ -142,6 +145,7 @@ impl World {
             registry: registry.to_owned(),
             plan: plan(&namespace, kubeconfig, soak),
             rollback: Rollback::Allowed,
+            wait: Duration::from_secs(if on_wire { 75 } else { 180 }),
             environment: environment(&namespace),
             folder,
             namespace,
@@ -228,7 +232,7 @@ impl World {
             run,
             image: None,
             work_tree: self.folder.path().to_owned(),
-            wait: self.time(Duration::from_secs(75), Duration::from_secs(180)),
+            wait: self.wait,
         }
     }
 

@@ -256,10 +256,13 @@ fn remove_in(kind: &str, name: &str, at: &mut Value, path: &[Step]) {
             let Some(place) = items.iter().position(|item| item_key(keys, item) == *key) else {
                 return;
             };
-            if rest.is_empty() {
-                items.remove(place);
-            } else {
-                remove_in(kind, "", &mut items[place], rest);
+            match rest {
+                [] => {
+                    items.remove(place);
+                }
+                // An item that stays keeps what identifies it.
+                [Step::Field(field)] if keys.contains(&field.as_str()) => {}
+                rest => remove_in(kind, "", &mut items[place], rest),
             }
         }
         (Step::Member(member), Value::Array(items)) => {

@@ -204,10 +204,8 @@ pub(crate) fn apply(
         .filter(|entry| !entry.is(writer, "Apply"))
         .flat_map(|entry| entry.paths.iter().cloned())
         .collect();
-    // Deepest first, so that an item goes after what it holds, and only when nobody else has
-    // something in it.
-    let dropped: Vec<_> = last.difference(&wanted).collect();
-    for path in dropped.into_iter().rev() {
+    // An item before what it holds, and only when nobody else has something in it.
+    for path in last.difference(&wanted) {
         let kept = others.iter().chain(&wanted).any(|other| other.starts_with(path));
         if !kept {
             fields::remove(kind, &mut merged, path);

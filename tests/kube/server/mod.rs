@@ -34,6 +34,7 @@ use axum::Router;
 use serde_json::{Value, json};
 
 use api::Api;
+use crate::program::{PORT, Program};
 use call::Call;
 use connection::{Door, Line, Via};
 use fault::Faults;
@@ -167,15 +168,20 @@ impl Server {
         answer
     }
 
-    /// Where the ports of a pod's containers really are.
+    /// Where the ports of a pod's containers really are: one is open when its program serves.
     fn backends(&self, pod: &Value) -> Backends {
+        let statuses = pod["status"]["containerStatuses"].as_array().cloned().unwrap_or_default();
         pod["spec"]["containers"]
             .as_array()
             .into_iter()
             .flatten()
-            .flat_map(|container| container["ports"].as_array().into_iter().flatten())
-            .filter_map(|port| u16::try_from(port["containerPort"].as_u64()?).ok())
-            .map(|port| (port, self.backend))
+            .filter(|container| {
+                let runs = statuses.iter().any(|status| {
+                    status["name"] == container["name"] && status["state"]["running"].is_object()
+                });
+                runs && Program::of(container).lives.iter().any(|life| life.serves)
+            })
+            .map(|_| (PORT, self.backend))
             .collect()
     }
 

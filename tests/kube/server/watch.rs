@@ -219,7 +219,8 @@ pub(crate) fn watch(server: &Arc<Server>, call: &Call) -> Result<Body, Refusal> 
         let wanted: u64 = wanted
             .parse()
             .map_err(|_| Refusal::bad_request(format!("invalid resource version {wanted:?}")))?;
-        if wanted < store.compacted {
+        // A real server tells it either way, with its watch cache in the stream.
+        if wanted < store.compacted && !server.tells_expiry_in_stream() {
             return Err(Refusal::expired(format!(
                 "too old resource version: {wanted} ({})",
                 store.compacted

@@ -51,6 +51,8 @@ pub struct KubernetesTarget {
     cluster: OnceCell<Cluster>,
     held: Mutex<Option<Arc<Hold>>>,
     forward: Mutex<Option<Forward>>,
+    /// Where the last rollout told of itself: a restore tells there too.
+    told_to: Mutex<EventSink>,
 }
 
 /// The environment's lease, for one piece of work.
@@ -91,6 +93,7 @@ impl KubernetesTarget {
             cluster: OnceCell::new(),
             held: Mutex::new(None),
             forward: Mutex::new(None),
+            told_to: Mutex::new(EventSink::null()),
         }
     }
 
@@ -422,6 +425,7 @@ impl Target for KubernetesTarget {
         if cancel.is_cancelled() {
             return Err(cancelled());
         }
+        *self.told_to.lock().await = events.clone();
         let cluster = self.cluster().await.map_err(|error| self.told(error))?;
         let cluster = cluster.during(events, cancel);
         let held = self.hold(&cluster, request.run).await.map_err(|error| self.told(error))?;
@@ -441,14 +445,16 @@ impl Target for KubernetesTarget {
         let objects = Self::recorded(&record.content.objects, release);
         let ids: Vec<ObjectId> = objects.iter().map(Manifest::id).collect();
         let workloads = self.workloads(&cluster, &ids).await.map_err(|error| self.told(error))?;
-        let since = record.since.unwrap_or(record.release.created_at);
-        track::pod_logs(cluster.client(), &workloads, Some(since), &self.redactor)
+        // Its pods write from their start on, before they serve.
+        let since = Some(record.release.created_at);
+        track::pod_logs(cluster.client(), &workloads, since, &self.redactor)
             .await
             .map_err(|error| self.untracked(error))
     }
 
     async fn restore(&self, failed: ReleaseId) -> Result<Restored, TargetError> {
-        self.put_back(failed, &EventSink::null()).await
+        let events = self.told_to.lock().await.clone();
+        self.put_back(failed, &events).await
     }
 
     async fn roll_back(

@@ -441,8 +441,9 @@ impl Target for KubernetesTarget {
         let objects = Self::recorded(&record.content.objects, release);
         let ids: Vec<ObjectId> = objects.iter().map(Manifest::id).collect();
         let workloads = self.workloads(&cluster, &ids).await.map_err(|error| self.told(error))?;
-        let since = record.since.unwrap_or(record.release.created_at);
-        track::pod_logs(cluster.client(), &workloads, Some(since), &self.redactor)
+        // Its pods write from their start on, before they serve.
+        let since = Some(record.release.created_at);
+        track::pod_logs(cluster.client(), &workloads, since, &self.redactor)
             .await
             .map_err(|error| self.untracked(error))
     }

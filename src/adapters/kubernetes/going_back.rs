@@ -111,8 +111,6 @@ impl KubernetesTarget {
                 let laid = laid.map_err(|error| self.told(error))?;
                 let changed = laid.has_changed();
                 let workloads = laid.workloads();
-                let unstuck = self.unstick(&cluster, hold, &workloads).await;
-                unstuck.map_err(|error| self.told(error))?;
                 let settings =
                     TrackSettings { deadline: wait, soak: self.plan.soak, diff: String::new() };
                 self.follow(&cluster, hold, &workloads, &settings).await.map_err(|mut error| {
@@ -274,8 +272,6 @@ impl KubernetesTarget {
             Err(error) => return Err(self.told(error)),
         };
         let workloads = laid.workloads();
-        let stuck = self.unstick(cluster, hold, &workloads).await;
-        stuck.map_err(|error| self.told(error))?;
         let settings = TrackSettings {
             deadline: wanted.content.wait.max(USUAL_WAIT),
             soak: self.plan.soak,
@@ -358,8 +354,6 @@ impl KubernetesTarget {
             number => format!("{}: revision {number}", titles.join(", ")),
         };
         step(cluster.events(), "undo", true, detail, began);
-        let stuck = self.unstick(cluster, hold, &workloads).await;
-        stuck.map_err(|error| self.told(error))?;
         let settings =
             TrackSettings { deadline: USUAL_WAIT, soak: self.plan.soak, diff: String::new() };
         self.follow(cluster, hold, &workloads, &settings).await?;

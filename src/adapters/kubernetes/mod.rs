@@ -16,6 +16,7 @@ mod record;
 mod rollout;
 mod scaler;
 mod store;
+mod stuck;
 mod survey;
 mod target;
 pub mod track;

@@ -11,19 +11,13 @@ use super::lease::Hold;
 use super::manifest::{Manifest, ObjectId, checksum};
 use super::record::{Content, Record};
 use super::store::History;
+use super::stuck;
 use super::survey::Step;
 use super::target::{KubernetesTarget, cancelled, refused, step};
-use super::track::{
-    self, Outcome, TrackError, TrackErrorKind, TrackSettings, Workload, WorkloadKind,
-};
+use super::track::{self, Outcome, TrackError, TrackErrorKind, TrackSettings, Workload};
 use super::writing::{self, Written};
 use crate::model::{Excerpt, FailureClass, Release, ReleaseId, ReleaseState, RunEvent, Stage};
 use crate::ports::{Deployed, RolloutRequest, TargetError, TargetErrorKind};
-
-/// How long a StatefulSet's controller may take to see what was written.
-const OBSERVED: std::time::Duration = std::time::Duration::from_secs(10);
-/// How often that is looked at.
-const LOOK: std::time::Duration = std::time::Duration::from_millis(200);
 
 impl KubernetesTarget {
     pub(super) async fn roll_out_held(
@@ -200,7 +194,6 @@ impl KubernetesTarget {
         };
         step(cluster.events(), "apply", true, counted(&written), began);
         let workloads: Vec<Workload> = written.iter().filter_map(Written::workload).collect();
-        self.unstick(cluster, hold, &workloads).await.map_err(|error| self.told(error))?;
         let settings = TrackSettings { deadline: request.wait, soak: self.plan.soak, diff };
         self.follow(cluster, hold, &workloads, &settings).await
     }
@@ -226,6 +219,7 @@ impl KubernetesTarget {
                 cluster.events(),
                 cluster.cancel(),
             ) => followed.map_err(|error| self.untracked(error))?,
+            never = stuck::unstick(cluster, hold, workloads) => match never {},
             () = hold.lost().cancelled() => {
                 let lost = hold.permit().await.err();
                 let lost = lost.map_or_else(
@@ -279,75 +273,6 @@ impl KubernetesTarget {
         told.class = class;
         told.source = error.source.map(|source| source as _);
         told
-    }
-
-    /// Removes the broken pods that a StatefulSet's controller would wait for, for ever, before it
-    /// makes new ones: a known issue of it (kubernetes/kubernetes#67250).
-    pub(super) async fn unstick(
-        &self,
-        cluster: &Cluster,
-        hold: &Hold,
-        workloads: &[Workload],
-    ) -> Result<(), KubernetesError> {
-        let sets: Vec<Workload> = workloads
-            .iter()
-            .filter(|workload| workload.kind == WorkloadKind::StatefulSet && workload.changed)
-            .cloned()
-            .collect();
-        if sets.is_empty() {
-            return Ok(());
-        }
-        let stuck = match track::stuck_pods(cluster.client(), &sets).await {
-            Ok(stuck) => stuck,
-            Err(error) => {
-                tracing::debug!(%error, "pods that are stuck cannot be looked for");
-                return Ok(());
-            }
-        };
-        if stuck.is_empty() {
-            return Ok(());
-        }
-        // Before its controller has seen the write, a pod would be made anew as it was.
-        for set in &sets {
-            self.observed(cluster, set).await?;
-        }
-        let Some(kind) = cluster.kind("v1", "Pod").await? else { return Ok(()) };
-        for (namespace, name) in stuck {
-            let id = ObjectId {
-                api_version: "v1".to_owned(),
-                kind: "Pod".to_owned(),
-                namespace: Some(namespace),
-                name,
-            };
-            hold.permit().await?;
-            cluster.delete(&kind, &id, None).await?;
-            let text = format!("removed {id}, which was broken and kept its StatefulSet waiting");
-            cluster.events().send(RunEvent::Notice(crate::model::Notice::Info(text)));
-        }
-        Ok(())
-    }
-
-    async fn observed(&self, cluster: &Cluster, set: &Workload) -> Result<(), KubernetesError> {
-        let Some(kind) = cluster.kind("apps/v1", "StatefulSet").await? else { return Ok(()) };
-        let id = ObjectId {
-            api_version: "apps/v1".to_owned(),
-            kind: "StatefulSet".to_owned(),
-            namespace: Some(set.namespace.clone()),
-            name: set.name.clone(),
-        };
-        let deadline = Instant::now() + OBSERVED;
-        while Instant::now() < deadline && !cluster.cancel().is_cancelled() {
-            let live = cluster.get(&kind, &id).await?;
-            let observed = live
-                .as_ref()
-                .and_then(|live| live.data.pointer("/status/observedGeneration"))
-                .and_then(Value::as_i64);
-            if observed.is_some_and(|observed| observed >= set.generation) {
-                break;
-            }
-            tokio::time::sleep(LOOK).await;
-        }
-        Ok(())
     }
 
     /// Records that the smoke tests of `release` passed: it is what serves, and what was before

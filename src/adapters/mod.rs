@@ -6,6 +6,8 @@ mod front;
 pub mod image;
 pub mod kubernetes;
 pub mod llm;
+mod outbound;
+mod pause;
 pub mod process;
 pub mod pull_requests;
 pub mod registry;

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::Environment;
+use crate::adapters::azure::{AzureError, Identity};
 use crate::adapters::llm;
 use crate::config::plan::{Provider, RolePlan};
 use crate::engine::driver::Agent;
@@ -24,10 +25,11 @@ impl Agents {
         reviewer: &RolePlan,
         root: &Path,
         env: &Environment,
+        azure: Result<&Identity, &AzureError>,
         redactor: &Redactor,
     ) -> Self {
         let lookup = |name: &str| env(name);
-        let connect = |role, plan| llm::connect(role, plan, root, &lookup);
+        let connect = |role, plan| llm::connect(role, plan, root, &lookup, azure);
         Self {
             author: connect("author", author).map(|m| Author::new(m, author, redactor.clone())),
             reviewer: connect("reviewer", reviewer)

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use super::run::{load_plan, target};
 use super::{Environment, agents::Agents};
+use crate::adapters::azure::Identity;
 use crate::apply::Workspace;
 use crate::config;
-use crate::config::plan::{Provider, RolePlan, RunPlan};
+use crate::config::plan::{AzurePlan, Provider, RolePlan, RunPlan};
 use crate::evidence::Redactor;
 
 /// How a check came out.
@@ -73,9 +74,9 @@ pub async fn doctor(
             return checks;
         }
     };
-    let (author, reviewer) = match environment {
+    let (author, reviewer, azure) = match environment {
         None => match config::heal_plan(&|name: &str| env(name)) {
-            Ok(plan) => (plan.author, plan.reviewer),
+            Ok(plan) => (plan.author, plan.reviewer, AzurePlan::default()),
             Err(error) => {
                 checks.push(Check::missing("model settings", error.to_string(), "see the text"));
                 return checks;
@@ -85,7 +86,7 @@ pub async fn doctor(
             Ok(plan) => {
                 checks.push(Check::ok("configuration", format!("environment {name}")));
                 checks.extend(plan_checks(&workspace, &plan).await);
-                (plan.author, plan.reviewer)
+                (plan.author, plan.reviewer, plan.azure)
             }
             Err(error) => {
                 let found = crate::model::chain(&error);
@@ -96,7 +97,9 @@ pub async fn doctor(
         },
     };
     let redactor = Redactor::from_env();
-    let agents = Agents::connect(&author, &reviewer, workspace.root(), env, &redactor);
+    let azure = Identity::new(&azure, &|name| env(name));
+    let agents =
+        Agents::connect(&author, &reviewer, workspace.root(), env, azure.as_ref(), &redactor);
     for (what, plan, label, failure) in [
         ("author", &author, agents.author_label(), agents.author.as_ref().err()),
         ("reviewer", &reviewer, agents.reviewer_label(), agents.reviewer.as_ref().err()),

@@ -9,8 +9,9 @@ use super::agents::Agents;
 use super::run::parallelism;
 use super::session::{Purpose, Session};
 use super::{AppError, Environment, logging};
+use crate::adapters::azure::Identity;
 use crate::apply::Workspace;
-use crate::config::plan::GatePlan;
+use crate::config::plan::{AzurePlan, GatePlan};
 use crate::config::{self, HealPlan};
 use crate::engine::approval::Approval;
 use crate::engine::driver::{Assembly, WorkTreeAtEnd};
@@ -54,7 +55,15 @@ pub async fn heal(
         config::heal_plan(&|name: &str| (request.env)(name))?;
     logging::start(&logging::default_plan(), workspace.root(), request.debug);
     let redactor = Redactor::from_env();
-    let agents = Agents::connect(&author, &reviewer, workspace.root(), &request.env, &redactor);
+    let azure = Identity::new(&AzurePlan::default(), &|name| (request.env)(name));
+    let agents = Agents::connect(
+        &author,
+        &reviewer,
+        workspace.root(),
+        &request.env,
+        azure.as_ref(),
+        &redactor,
+    );
     // The command may hold a password, and the title is told everywhere.
     let title = redactor.redact(&format!("heal `{}`", request.command)).into_owned();
     let purpose = Purpose {

@@ -10,6 +10,7 @@ use super::agents::{Agents, key_variables};
 use super::proposal::{Proposal, propose};
 use super::session::{Purpose, Session};
 use super::{AppError, Environment, logging, telemetry};
+use crate::adapters::azure::Identity;
 use crate::adapters::process::ProcessTarget;
 use crate::apply::Workspace;
 use crate::config::plan::RunPlan;
@@ -216,8 +217,15 @@ pub async fn run(
         let live = config::heal_plan(&|name: &str| (request.env)(name))?;
         (plan.author, plan.reviewer) = (live.author, live.reviewer);
     }
-    let agents =
-        Agents::connect(&plan.author, &plan.reviewer, workspace.root(), &request.env, &redactor);
+    let azure = Identity::new(&plan.azure, &|name| (request.env)(name));
+    let agents = Agents::connect(
+        &plan.author,
+        &plan.reviewer,
+        workspace.root(),
+        &request.env,
+        azure.as_ref(),
+        &redactor,
+    );
     let verb = if request.verify_only { "verify" } else { "deploy to" };
     let title = format!("{verb} {}", plan.environment.name);
     let purpose = Purpose {

@@ -3,6 +3,7 @@
 mod image;
 mod model;
 mod pull_request;
+mod secret;
 mod target;
 
 pub use image::{Image, ImageError, ImageErrorKind, ImageRequest, ImageSource};
@@ -13,6 +14,7 @@ pub use model::{
 pub use pull_request::{
     Proposed, PullRequest, PullRequestError, PullRequestErrorKind, PullRequests,
 };
+pub use secret::{SecretError, SecretErrorKind, SecretSource};
 pub use target::{
     Deployed, Earlier, Restored, RolloutRequest, Target, TargetError, TargetErrorKind, TargetStatus,
 };

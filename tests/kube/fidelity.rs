@@ -6,6 +6,7 @@ use futures::{AsyncBufReadExt as _, StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Event, Pod};
+use kube::ResourceExt as _;
 use kube::api::{
     Api, DeleteParams, DynamicObject, ListParams, LogParams, Patch, PatchParams, PostParams,
     ValidationDirective, WatchEvent, WatchParams,
@@ -13,7 +14,6 @@ use kube::api::{
 use kube::core::Status;
 use kube::runtime::watcher::{self, watcher};
 use kube::runtime::{WatchStreamExt as _, wait};
-use kube::ResourceExt as _;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -39,10 +39,8 @@ async fn apply(world: &World, object: &Value) -> kube::Result<Deployment> {
 }
 
 async fn rolled_out(world: &World) -> Deployment {
-    let complete = wait::await_condition(
-        world.api::<Deployment>(),
-        "web",
-        |object: Option<&Deployment>| {
+    let complete =
+        wait::await_condition(world.api::<Deployment>(), "web", |object: Option<&Deployment>| {
             let Some(object) = object else { return false };
             let status = object.status.clone().unwrap_or_default();
             let wanted = object.spec.as_ref().and_then(|spec| spec.replicas);
@@ -50,8 +48,7 @@ async fn rolled_out(world: &World) -> Deployment {
                 && status.updated_replicas == wanted
                 && status.replicas == wanted
                 && status.available_replicas == wanted
-        },
-    );
+        });
     let found = tokio::time::timeout(Duration::from_secs(10), complete).await.unwrap();
     found.unwrap().unwrap()
 }
@@ -96,15 +93,11 @@ async fn applying_over_others_conflicts_by_field() {
         {"name": "web", "image": "registry.test/other:1"}]}}}});
     let hand = PatchParams { field_manager: Some("kubectl-edit".to_owned()), ..Default::default() };
     api.patch("web", &hand, &Patch::Strategic(&by_hand)).await.unwrap();
-    let refused =
-        refusal(apply(&world, &deployment(&world, &program::HEALTHY)).await.unwrap_err());
+    let refused = refusal(apply(&world, &deployment(&world, &program::HEALTHY)).await.unwrap_err());
     assert_eq!((refused.code, refused.reason.as_str()), (409, "Conflict"));
     let causes = refused.details.unwrap().causes;
     let fields: Vec<&str> = causes.iter().map(|cause| cause.field.as_str()).collect();
-    assert_eq!(
-        fields,
-        [".spec.replicas", ".spec.template.spec.containers[name=\"web\"].image"]
-    );
+    assert_eq!(fields, [".spec.replicas", ".spec.template.spec.containers[name=\"web\"].image"]);
     assert_eq!(causes[0].reason, "FieldManagerConflict");
     let expected = "conflict with \"kubectl-edit\" using apps/v1 at ";
     assert!(causes[0].message.starts_with(expected), "{}", causes[0].message);
@@ -183,7 +176,8 @@ async fn lists_page_and_watches_go_on_after_expiry() {
         maps.patch(name, &greenloop(), &Patch::Apply(&map)).await.unwrap();
     }
     let page = maps.list(&ListParams::default().limit(3)).await.unwrap();
-    let rest = ListParams::default().limit(3).continue_token(page.metadata.continue_.as_ref().unwrap());
+    let rest =
+        ListParams::default().limit(3).continue_token(page.metadata.continue_.as_ref().unwrap());
     let rest = maps.list(&rest).await.unwrap();
     assert_eq!((page.items.len(), rest.items.len()), (3, 1), "with the authority's map");
 
@@ -199,8 +193,7 @@ async fn lists_page_and_watches_go_on_after_expiry() {
     let server = &world.wire().server;
     for strategy in [watcher::Config::default(), watcher::Config::default().streaming_lists()] {
         let name = format!("{strategy:?}").len().to_string();
-        let mut seen =
-            watcher(maps.clone(), strategy).default_backoff().touched_objects().boxed();
+        let mut seen = watcher(maps.clone(), strategy).default_backoff().touched_objects().boxed();
         seen.try_next().await.unwrap();
         server.expire_watches(true);
         let expired = loop {
@@ -298,7 +291,8 @@ async fn ports_are_forwarded_to_what_listens() {
     apply(&world, &deployment(&world, &program::HEALTHY)).await.unwrap();
     rolled_out(&world).await;
     let pods: Api<Pod> = world.api();
-    let name = pods.list(&ListParams::default().labels("app=web")).await.unwrap().items[0].name_any();
+    let name =
+        pods.list(&ListParams::default().labels("app=web")).await.unwrap().items[0].name_any();
     let mut forwarder = pods.portforward(&name, &[program::PORT, 9999]).await.unwrap();
     let mut stream = forwarder.take_stream(program::PORT).unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await.unwrap();
@@ -368,9 +362,7 @@ async fn discovery_tells_of_custom_kinds_both_ways() {
     let stored = widgets.patch("w", &greenloop(), &Patch::Apply(&widget)).await.unwrap();
     assert_eq!(stored.data["spec"], widget["spec"]);
     assert_eq!(objects::resource(&widget).plural, "widgets");
-    let logs = world.client.request_stream(
-        http::Request::get("/readyz").body(Vec::new()).unwrap(),
-    );
+    let logs = world.client.request_stream(http::Request::get("/readyz").body(Vec::new()).unwrap());
     let line = logs.await.unwrap().lines().try_next().await.unwrap();
     assert_eq!(line.as_deref(), Some("ok"));
 }

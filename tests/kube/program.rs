@@ -95,10 +95,7 @@ pub(crate) static PANICS: Program = shell(
          echo \"thread 'main' panicked at src/main.rs:14:5: missing DATABASE_URL\" >&2; exit 101",
     ],
     &[dies(
-        &[
-            "starting fleet api",
-            "thread 'main' panicked at src/main.rs:14:5: missing DATABASE_URL",
-        ],
+        &["starting fleet api", "thread 'main' panicked at src/main.rs:14:5: missing DATABASE_URL"],
         101,
     )],
 );
@@ -158,10 +155,8 @@ pub(crate) static MIGRATION_FAILS: Program = shell(
 );
 
 /// A migration that works.
-pub(crate) static MIGRATION_WORKS: Program = shell(
-    &["sh", "-c", "echo 'migrated to 42'"],
-    &[dies(&["migrated to 42"], 0)],
-);
+pub(crate) static MIGRATION_WORKS: Program =
+    shell(&["sh", "-c", "echo 'migrated to 42'"], &[dies(&["migrated to 42"], 0)]);
 
 /// Becomes ready, then dies: what only a soak finds.
 pub(crate) static DIES_LATER: Program = shell(

@@ -25,7 +25,7 @@ const OUTAGE: Duration = Duration::from_secs(120);
 /// How long one that has never answered is waited for: its address may be wrong.
 const FIRST_CONTACT: Duration = Duration::from_secs(10);
 /// How long one answer may take.
-const ANSWER: Duration = Duration::from_secs(30);
+const ANSWER: Duration = Duration::from_secs(45);
 /// Silence after which a person is told.
 const TELL: Duration = Duration::from_secs(3);
 /// The first pause between two tries; doubles up to [`LONGEST_PAUSE`].
@@ -330,8 +330,11 @@ impl Cluster {
 
     /// An error about an object, with its place; for a refusal, who refused it.
     async fn explain(&self, kind: &Kind, object: &Manifest, error: kube::Error) -> KubernetesError {
+        let ending = is_ending(&error);
         let mut told = KubernetesError::of(&format!("apply {}", object.id()), error);
-        if told.kind == KubernetesErrorKind::Refused {
+        if ending {
+            told.kind = KubernetesErrorKind::Waiting;
+        } else if told.kind == KubernetesErrorKind::Refused {
             let mut allowed = true;
             for verb in ["patch", "create"] {
                 let asked = self
@@ -404,6 +407,13 @@ impl Cluster {
             Err(error) => Err(KubernetesError::of(&format!("remove {id}"), error)),
         }
     }
+}
+
+/// Whether the namespace is being removed: nobody can make anything in it.
+fn is_ending(error: &kube::Error) -> bool {
+    let kube::Error::Api(status) = error else { return false };
+    let mut causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.any(|cause| cause.reason == "NamespaceTerminating")
 }
 
 /// What the server itself asks for, within reason.

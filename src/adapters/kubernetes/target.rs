@@ -54,6 +54,8 @@ pub struct KubernetesTarget {
     cluster: OnceCell<Cluster>,
     held: Mutex<Option<Arc<Hold>>>,
     forward: Mutex<Option<Forward>>,
+    /// Where the last rollout told of itself: a restore tells there too.
+    told_to: Mutex<EventSink>,
 }
 
 /// The environment's lease, for one piece of work.
@@ -94,6 +96,7 @@ impl KubernetesTarget {
             cluster: OnceCell::new(),
             held: Mutex::new(None),
             forward: Mutex::new(None),
+            told_to: Mutex::new(EventSink::null()),
         }
     }
 
@@ -425,6 +428,7 @@ impl Target for KubernetesTarget {
         if cancel.is_cancelled() {
             return Err(cancelled());
         }
+        *self.told_to.lock().await = events.clone();
         let cluster = self.cluster().await.map_err(|error| self.told(error))?;
         let cluster = cluster.during(events, cancel);
         let held = self.hold(&cluster, request.run).await.map_err(|error| self.told(error))?;
@@ -453,7 +457,8 @@ impl Target for KubernetesTarget {
     }
 
     async fn restore(&self, failed: ReleaseId) -> Result<Restored, TargetError> {
-        self.put_back(failed, &EventSink::null()).await
+        let events = self.told_to.lock().await.clone();
+        self.put_back(failed, &events).await
     }
 
     async fn roll_back(

@@ -6,7 +6,8 @@ use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::not_configured;
-use super::token::TokenSource;
+use super::token::Tokens;
+use crate::adapters::azure::{AzureError, Identity};
 use crate::ports::ModelError;
 
 /// Where a model is: what `async_openai` builds its requests from. Unlike that crate's own
@@ -40,7 +41,7 @@ enum Entry {
     /// `api-key: …`
     ApiKey(SecretString),
     /// `Authorization: Bearer …` with a Microsoft Entra token, fresh for each request.
-    Entra(TokenSource),
+    Entra(Tokens),
 }
 
 /// The host whose servers always want a key.
@@ -81,6 +82,7 @@ impl Address {
         api_version: &str,
         key_variable: Option<&str>,
         env: &dyn Fn(&str) -> Option<String>,
+        azure: Result<&Identity, &AzureError>,
     ) -> Result<Self, ModelError> {
         let (base, host, loopback) = parse(deployment, endpoint)?;
         let label = format!("{deployment} at {host}");
@@ -90,9 +92,13 @@ impl Address {
         };
         let entry = match key {
             Some(key) => Entry::ApiKey(key),
-            None => Entry::Entra(TokenSource::from_environment(env).map_err(|source| {
-                not_configured(label, "no way to a Microsoft Entra token", Some(source.into()))
-            })?),
+            None => match azure {
+                Ok(identity) => Entry::Entra(Tokens::new(identity.clone(), &host)),
+                Err(error) => {
+                    let message = format!("no way to a Microsoft Entra token: {error}");
+                    return Err(not_configured(label, message, None));
+                }
+            },
         };
         let form = if base.ends_with("/openai/v1") {
             Form::OpenAi { base }
@@ -105,13 +111,6 @@ impl Address {
             Form::Azure { config, version: api_version.to_owned() }
         };
         Ok(Self { form, entry, host, loopback, model: deployment.to_owned() })
-    }
-
-    /// For tests of the token's way into the request.
-    #[cfg(test)]
-    pub(super) fn with_tokens(mut self, tokens: TokenSource) -> Self {
-        self.entry = Entry::Entra(tokens);
-        self
     }
 
     /// `gpt-4o at api.openai.com`
@@ -135,7 +134,7 @@ impl Address {
     }
 
     /// The tokens, when that is how one gets in.
-    pub(super) const fn tokens(&self) -> Option<&TokenSource> {
+    pub(super) const fn tokens(&self) -> Option<&Tokens> {
         match &self.entry {
             Entry::Entra(tokens) => Some(tokens),
             Entry::Open | Entry::Bearer(_) | Entry::ApiKey(_) => None,
@@ -308,8 +307,9 @@ mod tests {
         assert!(open_ai("http://x/v1", None).unwrap().headers().is_empty());
 
         let azure = |endpoint: &str| {
-            Address::azure(endpoint, "gpt", "2024-10-21", Some("K"), &|_| Some("az".into()))
-                .unwrap()
+            let unused = AzureError::for_test();
+            let env = |_: &str| Some("az".into());
+            Address::azure(endpoint, "gpt", "2024-10-21", Some("K"), &env, Err(&unused)).unwrap()
         };
         let address = azure("https://n.openai.azure.com/");
         assert_eq!(address.headers()["api-key"], "az");

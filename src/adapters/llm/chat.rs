@@ -15,9 +15,10 @@ use super::address::Address;
 use super::body::body;
 use super::draft::{Answer, Chunk, Draft, Finish};
 use super::not_configured;
-use super::pause::Backoff;
 use super::price::{Price, estimate_answer, estimate_request};
 use super::round_trip::{BodyEnd, Refusal, RoundTrip, WireError, bounded, root};
+use crate::adapters::azure::AzureErrorKind;
+use crate::adapters::pause::Backoff;
 use crate::config::plan::RolePlan;
 use crate::model::Usage;
 use crate::ports::{Model, ModelError, ModelErrorKind, ModelReply, ModelRequest};
@@ -258,7 +259,16 @@ impl ChatModel {
                 Trouble::new(ModelErrorKind::NotConfigured, "no request can be made of its address")
             }
             WireError::NoToken(source) => {
-                Trouble::new(ModelErrorKind::Auth, source.to_string()).because_of(source)
+                let kind = match source.kind {
+                    AzureErrorKind::Unreachable => ModelErrorKind::Unreachable,
+                    AzureErrorKind::NotConfigured => ModelErrorKind::NotConfigured,
+                    AzureErrorKind::Auth
+                    | AzureErrorKind::Forbidden
+                    | AzureErrorKind::NotFound
+                    | AzureErrorKind::Refused
+                    | AzureErrorKind::Protocol => ModelErrorKind::Auth,
+                };
+                Trouble::new(kind, source.to_string()).because_of(source)
             }
             WireError::Refused(refusal) => refused(refusal),
             WireError::Late => self.late(),

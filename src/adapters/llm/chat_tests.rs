@@ -1,6 +1,6 @@
 //! The model against real HTTP servers that misbehave on purpose.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -9,9 +9,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::adapters::azure::fake::Counting;
+use crate::adapters::azure::{AzureError, Identity};
 use crate::adapters::llm::tests::{plan_for, request};
-use crate::adapters::llm::token::TokenSource;
-use crate::adapters::llm::token::tests::Counting;
 use crate::config::plan::Provider;
 use crate::ports::{JsonSchema, ToolSpec};
 
@@ -426,13 +426,14 @@ async fn azure_gets_its_key_or_a_fresh_token_for_each_attempt() {
         api_version: "2024-10-21".into(),
         api_key_env: None,
     });
+    let credential = Counting::living(200);
+    let identity = Identity::with_credential(credential.clone());
     let address = |key: Option<&str>| {
         let key = key.map(str::to_owned);
-        Address::azure(&endpoint, "gpt", "2024-10-21", Some("K"), &|_| key.clone()).unwrap()
+        let env = |_: &str| key.clone();
+        Address::azure(&endpoint, "gpt", "2024-10-21", Some("K"), &env, Ok(&identity)).unwrap()
     };
-    let credential = Counting::living(200);
-    let with_tokens = address(None).with_tokens(TokenSource::of(credential.clone()));
-    let model = quick(ChatModel::new(with_tokens, &plan).unwrap());
+    let model = quick(ChatModel::new(address(None), &plan).unwrap());
     assert_eq!(model.complete(&request("why?")).await.unwrap().text, "ok");
     let model = quick(ChatModel::new(address(Some(KEY)), &plan).unwrap());
     assert_eq!(model.complete(&request("why?")).await.unwrap().text, "key");
@@ -450,12 +451,15 @@ async fn azure_gets_its_key_or_a_fresh_token_for_each_attempt() {
 #[tokio::test]
 async fn without_a_token_the_ways_are_named() {
     let plan = plan_for(Provider::Replay { path: "unused".into() });
-    let tokens = TokenSource::of(Arc::new(Counting { asked: AtomicU32::new(0), lives: -1 }));
-    let address = Address::azure("http://127.0.0.1:9", "gpt", "v", None, &|_| None)
-        .unwrap()
-        .with_tokens(tokens);
+    let identity = Identity::with_credential(Counting::living(-1));
+    let azure = Ok(&identity);
+    let address = Address::azure("http://127.0.0.1:9", "gpt", "v", None, &|_| None, azure).unwrap();
     let model = quick(ChatModel::new(address, &plan).unwrap());
     let error = model.complete(&request("why?")).await.unwrap_err();
     assert_eq!(error.kind, ModelErrorKind::Auth);
     assert!(error.message.contains("a test"), "{}", error.message);
+
+    let missing = AzureError::for_test();
+    let error = Address::azure("http://127.0.0.1:9", "gpt", "v", None, &|_| None, Err(&missing));
+    assert_eq!(error.err().map(|error| error.kind), Some(ModelErrorKind::NotConfigured));
 }

@@ -13,7 +13,6 @@ mod address;
 mod body;
 mod chat;
 mod draft;
-mod pause;
 mod price;
 mod recorder;
 mod replay;
@@ -24,6 +23,7 @@ mod transcript;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::azure::{AzureError, Identity};
 use crate::config::plan::{Provider, RolePlan};
 use crate::evidence::Redactor;
 use crate::ports::{Model, ModelError, ModelErrorKind};
@@ -35,7 +35,8 @@ pub use replay::Replay;
 pub const RECORD_VARIABLE: &str = "GREENLOOP_RECORD";
 
 /// The model that answers for `role` (`author` or `reviewer`). `root` is what a recording's
-/// path is relative to; `env` looks up environment variables. Nothing is sent yet.
+/// path is relative to; `env` looks up environment variables; `azure` is who asks for a Microsoft
+/// Entra token where there is no key. Nothing is sent yet.
 ///
 /// Errors: [`ModelErrorKind::NotConfigured`], naming the variable or the file that is missing.
 pub fn connect(
@@ -43,6 +44,7 @@ pub fn connect(
     plan: &RolePlan,
     root: &Path,
     env: &dyn Fn(&str) -> Option<String>,
+    azure: Result<&Identity, &AzureError>,
 ) -> Result<Arc<dyn Model>, ModelError> {
     let model: Arc<dyn Model> = match &plan.provider {
         Provider::Replay { path } => return Ok(Arc::new(Replay::open(role, plan, root, path)?)),
@@ -52,8 +54,9 @@ pub fn connect(
         }
         Provider::Azure { endpoint, deployment, api_version, api_key_env } => {
             let key_variable = api_key_env.as_deref();
+            let (deployment, version) = (deployment.as_str(), api_version.as_str());
             let address =
-                address::Address::azure(endpoint, deployment, api_version, key_variable, env)?;
+                address::Address::azure(endpoint, deployment, version, key_variable, env, azure)?;
             Arc::new(chat::ChatModel::new(address, plan)?)
         }
     };
@@ -121,13 +124,13 @@ mod tests {
             api_key_env: "OPENAI_API_KEY".into(),
         };
         let plan = plan_for(open_ai);
-        let error = connect("author", &plan, Path::new("."), &|_| None).err().unwrap();
+        let unused = AzureError::for_test();
+        let azure = Err(&unused);
+        let error = connect("author", &plan, Path::new("."), &|_| None, azure).err().unwrap();
         assert_eq!(error.kind, ModelErrorKind::NotConfigured);
         assert!(error.to_string().contains("OPENAI_API_KEY"), "{error}");
-        let model = connect("author", &plan, Path::new("."), &|name| {
-            (name == "OPENAI_API_KEY").then(|| "sk-x".into())
-        })
-        .unwrap();
+        let env = |name: &str| (name == "OPENAI_API_KEY").then(|| "sk-x".into());
+        let model = connect("author", &plan, Path::new("."), &env, azure).unwrap();
         assert_eq!(model.label(), "test-model at api.openai.com");
     }
 }

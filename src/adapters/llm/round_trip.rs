@@ -15,11 +15,13 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt};
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION};
 use reqwest::Response;
+use secrecy::ExposeSecret;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::pause::asked_for;
-use super::token::{TokenError, TokenSource};
+use super::token::Tokens;
+use crate::adapters::azure::AzureError;
+use crate::adapters::pause::asked_for;
 
 /// The longest answer that is read.
 const LONGEST_BODY: usize = 32 << 20;
@@ -71,7 +73,7 @@ pub(super) enum WireError {
     Unbuildable(#[source] OpenAIError),
     /// There is no token to send.
     #[error("no token")]
-    NoToken(#[source] TokenError),
+    NoToken(#[source] AzureError),
     /// The server said no.
     #[error("HTTP status {}", .0.status)]
     Refused(Refusal),
@@ -96,7 +98,7 @@ impl From<WireError> for OpenAIError {
 #[derive(Clone)]
 pub(super) struct RoundTrip {
     pub(super) http: reqwest::Client,
-    pub(super) tokens: Option<TokenSource>,
+    pub(super) tokens: Option<Tokens>,
     /// For the whole response.
     pub(super) deadline: Instant,
     /// Between two pieces of the body.
@@ -130,7 +132,9 @@ impl RoundTrip {
                 .map_err(WireError::NoToken)?;
             // A token that is no header value would be a fault of the identity service; the
             // server then refuses the request.
-            if let Ok(mut value) = HeaderValue::try_from(format!("Bearer {}", token.secret())) {
+            if let Ok(mut value) =
+                HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
+            {
                 value.set_sensitive(true);
                 request.headers_mut().insert(AUTHORIZATION, value);
             }

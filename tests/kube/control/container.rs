@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
+use super::clock;
 use super::image::{Pull, pull};
 use super::probe::{Probe, Turn};
-use super::clock;
 use crate::program::{End, Life, Program};
 use crate::server::logs::Logs;
 use crate::server::store;
@@ -18,12 +18,28 @@ const RETRY: i64 = 5;
 enum Phase {
     New,
     Pulling(Instant),
-    PullFailed { message: String, since: Instant, retry: Instant, bad_name: bool },
-    ConfigError { message: String, retry: Instant },
+    PullFailed {
+        message: String,
+        since: Instant,
+        retry: Instant,
+        bad_name: bool,
+    },
+    ConfigError {
+        message: String,
+        retry: Instant,
+    },
     Starting(Instant),
-    Running { since: Instant, life: Life },
+    Running {
+        since: Instant,
+        life: Life,
+    },
     /// It has died, and starts again at `restart`.
-    Dead { record: Value, since: Instant, restart: Instant, unstartable: Option<String> },
+    Dead {
+        record: Value,
+        since: Instant,
+        restart: Instant,
+        unstartable: Option<String>,
+    },
     /// It has ended for good.
     Done(Value),
 }
@@ -154,7 +170,11 @@ impl Container {
     fn pulled(&mut self, image: &str, now: Instant, remarks: &mut Vec<Remark>) {
         match pull(image) {
             Pull::Failed(message) => {
-                remarks.push((true, "Failed", format!("Failed to pull image {image:?}: {message}")));
+                remarks.push((
+                    true,
+                    "Failed",
+                    format!("Failed to pull image {image:?}: {message}"),
+                ));
                 remarks.push((true, "Failed", "Error: ErrImagePull".to_owned()));
                 self.pulls += 1;
                 let wait = clock::seconds(10 << (self.pulls - 1).min(4));
@@ -207,7 +227,11 @@ impl Container {
         let turn = usize::try_from(self.restarts).unwrap_or(0);
         let life = program.lives[turn.min(program.lives.len() - 1)];
         logs.begin(uid, name);
-        let early = if life.ends.is_some() && life.log.len() > 1 { life.log.len() - 1 } else { life.log.len() };
+        let early = if life.ends.is_some() && life.log.len() > 1 {
+            life.log.len() - 1
+        } else {
+            life.log.len()
+        };
         for line in &life.log[..early] {
             logs.write(uid, name, line);
         }
@@ -323,7 +347,9 @@ impl Container {
             remarks.push((
                 true,
                 "BackOff",
-                format!("Back-off restarting failed container {name} in pod {pod}_{namespace}({uid})"),
+                format!(
+                    "Back-off restarting failed container {name} in pod {pod}_{namespace}({uid})"
+                ),
             ));
         }
         let (since, restart) = (around.now, around.now + clock::seconds(wait));
@@ -361,9 +387,7 @@ impl Container {
                 wait("ImagePullBackOff", Some(message))
             }
             Phase::PullFailed { message, .. } => wait("ErrImagePull", Some(message)),
-            Phase::ConfigError { message, .. } => {
-                wait("CreateContainerConfigError", Some(message))
-            }
+            Phase::ConfigError { message, .. } => wait("CreateContainerConfigError", Some(message)),
             Phase::Running { .. } => json!({"running": {"startedAt": self.started_at}}),
             Phase::Dead { record, since, restart, unstartable } => {
                 let shown = around.now.duration_since(*since);

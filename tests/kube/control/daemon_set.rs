@@ -40,8 +40,7 @@ fn one(api: &mut Api, set: &Value, since: &Ready) {
             pods::delete(api, pod);
         }
     }
-    let now: Vec<Value> =
-        pods::owned(api, "Pod", set).into_iter().filter(pods::active).collect();
+    let now: Vec<Value> = pods::owned(api, "Pod", set).into_iter().filter(pods::active).collect();
     let number = |test: &dyn Fn(&Value) -> bool| now.iter().filter(|pod| test(pod)).count();
     let minimum = &set["spec"]["minReadySeconds"];
     let available = number(&|pod| pods::available(pod, minimum, since));

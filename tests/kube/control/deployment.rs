@@ -241,13 +241,8 @@ impl<'a> Rollout<'a> {
             set["spec"]["minReadySeconds"] = json!(minimum);
         }
         let writer = Writer::named(MANAGER);
-        let _refused = self.api.create(
-            by_kind("ReplicaSet"),
-            &namespace,
-            &set,
-            &writer,
-            Strictness::Ignore,
-        );
+        let _refused =
+            self.api.create(by_kind("ReplicaSet"), &namespace, &set, &writer, Strictness::Ignore);
     }
 
     fn write(&mut self, live: &Value, changed: Value) {
@@ -288,13 +283,8 @@ impl<'a> Rollout<'a> {
         let recreate = self.deployment["spec"]["strategy"]["type"] == "Recreate";
         if paused {
             // Only a change of the number itself is followed.
-            let active: Vec<Value> = self
-                .new
-                .iter()
-                .chain(&self.old)
-                .filter(|set| wanted(set) > 0)
-                .cloned()
-                .collect();
+            let active: Vec<Value> =
+                self.new.iter().chain(&self.old).filter(|set| wanted(set) > 0).cloned().collect();
             if let [only] = active.as_slice()
                 && wanted(only) != replicas
             {
@@ -315,9 +305,9 @@ impl<'a> Rollout<'a> {
                 if wanted(set) > 0 {
                     self.scale(set, 0);
                 }
-                left |= pods::owned(self.api, "Pod", set)
-                    .iter()
-                    .any(|pod| !matches!(pod["status"]["phase"].as_str(), Some("Failed" | "Succeeded")));
+                left |= pods::owned(self.api, "Pod", set).iter().any(|pod| {
+                    !matches!(pod["status"]["phase"].as_str(), Some("Failed" | "Succeeded"))
+                });
             }
             if !left && wanted(&new) < replicas {
                 self.scale(&new, replicas);
@@ -398,9 +388,9 @@ impl<'a> Rollout<'a> {
         };
         condition::set(&mut status, "Available", enough, reason, told, true);
 
-        let failing = sets.iter().find_map(|set| {
-            condition::find(set, "ReplicaFailure").map(|c| c["message"].clone())
-        });
+        let failing = sets
+            .iter()
+            .find_map(|set| condition::find(set, "ReplicaFailure").map(|c| c["message"].clone()));
         match failing {
             Some(message) => condition::set(
                 &mut status,

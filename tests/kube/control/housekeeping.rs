@@ -89,8 +89,7 @@ fn quotas(api: &mut Api) {
         let (namespace, _) = store::identity(&quota);
         let used =
             api.store.list(by_kind("Pod"), Some(&namespace)).filter(|p| pods::active(p)).count();
-        let status =
-            json!({"hard": quota["spec"]["hard"], "used": {"pods": used.to_string()}});
+        let status = json!({"hard": quota["spec"]["hard"], "used": {"pods": used.to_string()}});
         pods::write_status(api, "ResourceQuota", &quota, status, "kube-controller-manager");
     }
 }

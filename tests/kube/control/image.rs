@@ -17,9 +17,8 @@ pub(crate) fn pull(image: &str) -> Pull {
              invalid reference format: repository name (library/{repository}) must be lowercase"
         ));
     }
-    let prefix = format!(
-        "failed to pull and unpack image {image:?}: failed to resolve reference {image:?}"
-    );
+    let prefix =
+        format!("failed to pull and unpack image {image:?}: failed to resolve reference {image:?}");
     if image.contains("missing") {
         Pull::Failed(format!("rpc error: code = NotFound desc = {prefix}: {image}: not found"))
     } else if image.contains("private") {

@@ -101,14 +101,7 @@ fn list<'a>(pod: &'a Value, name: &str) -> Vec<&'a Value> {
     pod["spec"][name].as_array().into_iter().flatten().collect()
 }
 
-fn advance(
-    api: &mut Api,
-    logs: &mut Logs,
-    pod: &Value,
-    run: &mut Run,
-    now: Instant,
-    synced: bool,
-) {
+fn advance(api: &mut Api, logs: &mut Logs, pod: &Value, run: &mut Run, now: Instant, synced: bool) {
     let mut turn = |api: &mut Api, spec: &Value, init: bool| {
         let name = spec["name"].as_str().unwrap_or_default();
         let container = run.containers.entry(name.to_owned()).or_insert_with(Container::new);
@@ -221,8 +214,7 @@ fn report(pod: &Value, run: &Run, now: Instant, mounted: bool) -> Value {
         .collect();
     let initialized = undone.is_empty();
     let entry = |spec: &Value, init: bool| {
-        let waiting =
-            if initialized || init { "ContainerCreating" } else { "PodInitializing" };
+        let waiting = if initialized || init { "ContainerCreating" } else { "PodInitializing" };
         let waiting = if init && !mounted { "PodInitializing" } else { waiting };
         of(spec).status(&Around { now, pod, spec, init, missing: None }, waiting)
     };

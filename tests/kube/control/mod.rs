@@ -85,9 +85,9 @@ fn pass(server: &Server, cluster: &mut Cluster, memory: &mut Memory) {
     let mut api = server.api();
     let mut logs = server.logs();
     cluster.kubelet.sync(&mut api, &mut logs);
-    let idle = memory.seen.is_some_and(|(revision, at)| {
-        revision == api.store.revision() && at.elapsed() < IDLE
-    });
+    let idle = memory
+        .seen
+        .is_some_and(|(revision, at)| revision == api.store.revision() && at.elapsed() < IDLE);
     if idle {
         return;
     }

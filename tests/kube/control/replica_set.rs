@@ -85,10 +85,8 @@ fn one(api: &mut Api, set: &Value, since: &Ready, refused: &mut Refused) {
         active.sort_by_key(rank);
         let surplus = active.len() - wanted;
         for pod in active.drain(..surplus) {
-            let told = format!(
-                "Deleted pod: {}",
-                pod["metadata"]["name"].as_str().unwrap_or_default()
-            );
+            let told =
+                format!("Deleted pod: {}", pod["metadata"]["name"].as_str().unwrap_or_default());
             pods::delete(api, &pod);
             recorder::record(
                 api,

@@ -48,8 +48,7 @@ pub(crate) fn current(api: &mut Api, owner: &Value) -> (String, Vec<(String, Val
                 "data": data, "revision": newest + 1,
             });
             let writer = Writer::named("kube-controller-manager");
-            let _refused =
-                api.create(resource, &namespace, &revision, &writer, Strictness::Ignore);
+            let _refused = api.create(resource, &namespace, &revision, &writer, Strictness::Ignore);
             named
         }
     };

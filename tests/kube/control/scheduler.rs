@@ -105,15 +105,7 @@ impl Scheduler {
         {
             self.promised = Some(Instant::now() + clock::seconds(seconds));
             let told = "pod triggered scale-up: [{pool-1 1->2 (max: 5)}]";
-            recorder::record(
-                api,
-                pod,
-                "cluster-autoscaler",
-                false,
-                "TriggeredScaleUp",
-                told,
-                None,
-            );
+            recorder::record(api, pod, "cluster-autoscaler", false, "TriggeredScaleUp", told, None);
         }
     }
 }

@@ -88,7 +88,8 @@ fn act(
                     return;
                 }
             }
-            Some(pod) if matches!(pod["status"]["phase"].as_str(), Some("Failed" | "Succeeded")) =>
+            Some(pod)
+                if matches!(pod["status"]["phase"].as_str(), Some("Failed" | "Succeeded")) =>
             {
                 pods::delete(api, &pod);
                 return;

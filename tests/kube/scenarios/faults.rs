@@ -77,7 +77,10 @@ fn writes_of(plural: &'static str) -> impl Fn(&Call) -> bool + Send + 'static {
 
 /// Whether a write was done is found out by looking, not by doing it again blindly.
 async fn lost_acknowledgements_are_resolved(world: &mut World) {
-    world.manifests(&[config_map("settings", json!({"A": "1"})), deployment(world, &program::HEALTHY)]);
+    world.manifests(&[
+        config_map("settings", json!({"A": "1"})),
+        deployment(world, &program::HEALTHY),
+    ]);
     for plural in ["deployments", "configmaps", "secrets", "leases"] {
         world.wire().server.faults().add(1, Trouble::LoseAnswer, writes_of(plural));
     }
@@ -90,7 +93,10 @@ async fn lost_acknowledgements_are_resolved(world: &mut World) {
 }
 
 async fn throttling_and_server_errors_are_waited_out(world: &mut World) {
-    world.manifests(&[config_map("settings", json!({"A": "1"})), deployment(world, &program::HEALTHY)]);
+    world.manifests(&[
+        config_map("settings", json!({"A": "1"})),
+        deployment(world, &program::HEALTHY),
+    ]);
     let server = world.wire().server.clone();
     let status = |code, retry_after| Trouble::Status { code, retry_after };
     server.faults().add(2, status(429, Some(1)), |call| call.verb == "patch");

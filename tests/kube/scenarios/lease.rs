@@ -97,8 +97,7 @@ async fn a_stolen_lease_ends_all_writing(world: &mut World) {
             let spec = lease.spec.as_mut().unwrap();
             spec.holder_identity = Some(thief.clone());
             spec.lease_transitions = Some(spec.lease_transitions.unwrap_or(0) + 1);
-            let stolen =
-                world.api::<Lease>().replace(&name, &PostParams::default(), &lease).await;
+            let stolen = world.api::<Lease>().replace(&name, &PostParams::default(), &lease).await;
             if stolen.is_ok() {
                 return thief;
             }
@@ -119,7 +118,9 @@ async fn a_stolen_lease_ends_all_writing(world: &mut World) {
         let theft = journal
             .entries()
             .iter()
-            .rposition(|e| e.call.resource.plural == "leases" && e.code == Some(200) && e.call.writes())
+            .rposition(|e| {
+                e.call.resource.plural == "leases" && e.code == Some(200) && e.call.writes()
+            })
             .unwrap();
         let late: Vec<String> = journal.entries()[theft.min(mark)..]
             .iter()

@@ -8,6 +8,7 @@ mod healthy;
 mod images;
 mod lease;
 mod probes;
+mod releases;
 mod rollback;
 mod scheduling;
 mod superseded;

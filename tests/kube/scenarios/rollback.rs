@@ -55,8 +55,7 @@ async fn goes_back(world: &World, earlier: Earlier) -> Result<(), TargetErrorKin
 async fn restores_the_last_verified_release(world: &mut World) {
     world.manifests(&release_of(world, &program::HEALTHY, "one"));
     let good = world.release().await;
-    let broken =
-        fails(world, &release_of(world, &program::PANICS, "two"), &panics()).await;
+    let broken = fails(world, &release_of(world, &program::PANICS, "two"), &panics()).await;
     assert_eq!(greeting(world).await.as_deref(), Some("two"));
     let restored = broken.target.restore(broken.release).await.unwrap();
     let Restored::Release(deployed) = restored else { panic!("{restored:?}") };
@@ -76,9 +75,8 @@ async fn restores_the_last_verified_release(world: &mut World) {
             all.filter(|(_, entry)| wanted(entry)).map(|(place, _)| place).collect()
         };
         let logs = places(&|entry| entry.call.subresource == "log");
-        let writes = places(&|entry| {
-            entry.call.writes() && entry.call.resource.plural == "deployments"
-        });
+        let writes =
+            places(&|entry| entry.call.writes() && entry.call.resource.plural == "deployments");
         assert_eq!(writes.len(), 3, "once for each release, and once to go back");
         assert!(logs.iter().all(|log| *log < writes[2]), "evidence after the rollback began");
         assert!(logs.iter().any(|log| *log > writes[1]), "no evidence of the broken release");
@@ -116,8 +114,7 @@ async fn a_release_that_must_stay_stays(world: &mut World) {
     world.manifests(&release_of(world, &program::HEALTHY, "one"));
     world.release().await;
     world.rollback = Rollback::Forbidden;
-    let broken =
-        fails(world, &release_of(world, &program::PANICS, "two"), &panics()).await;
+    let broken = fails(world, &release_of(world, &program::PANICS, "two"), &panics()).await;
     let refused = broken.target.restore(broken.release).await.unwrap_err();
     assert_eq!(refused.kind, TargetErrorKind::Forbidden, "{refused}");
     assert_eq!(command(world).await, command_of(&program::PANICS));
@@ -134,10 +131,7 @@ async fn goes_back_by_hand_and_never_forth(world: &mut World) {
     let status = world.target().status().await.unwrap();
     assert_eq!(status.serving.unwrap().0.id, first);
     // The release before the first is none: the one that was left is not gone back to.
-    assert_eq!(
-        goes_back(world, Earlier::LastVerified).await,
-        Err(TargetErrorKind::NoRelease)
-    );
+    assert_eq!(goes_back(world, Earlier::LastVerified).await, Err(TargetErrorKind::NoRelease));
     goes_back(world, Earlier::Release(second)).await.unwrap();
     assert_eq!(greeting(world).await.as_deref(), Some("two"));
 }
@@ -156,10 +150,7 @@ async fn a_foreign_deployment_goes_back_to_a_revision(world: &mut World) {
     world.manifests(&[deployment(world, &program::HEALTHY)]);
     goes_back(world, Earlier::Revision(1)).await.unwrap();
     assert_eq!(command(world).await, command_of(&program::HEALTHY));
-    assert_eq!(
-        goes_back(world, Earlier::Revision(77)).await,
-        Err(TargetErrorKind::NoRelease)
-    );
+    assert_eq!(goes_back(world, Earlier::Revision(77)).await, Err(TargetErrorKind::NoRelease));
 }
 
 async fn settled(world: &World, revision: &str) {

@@ -16,12 +16,8 @@ use crate::world::{World, scenarios};
 async fn a_paused_deployment_fails_at_once(world: &mut World) {
     let mut object = deployment(world, &program::HEALTHY);
     object["spec"]["paused"] = json!(true);
-    let doom = Doom {
-        class: FailureClass::Config,
-        message: &["paused"],
-        evidence: &[],
-        within: (3, 20),
-    };
+    let doom =
+        Doom { class: FailureClass::Config, message: &["paused"], evidence: &[], within: (3, 20) };
     fails(world, &[object], &doom).await;
 }
 
@@ -44,10 +40,8 @@ async fn a_newer_revision_takes_over(world: &mut World) {
         tokio::time::sleep(Duration::from_millis(300)).await;
         let change = json!({"spec": {"template": {"spec": {"containers": [
             {"name": "web", "env": [{"name": "BY", "value": "hand"}]}]}}}});
-        let hand = PatchParams {
-            field_manager: Some("kubectl-set".to_owned()),
-            ..PatchParams::default()
-        };
+        let hand =
+            PatchParams { field_manager: Some("kubectl-set".to_owned()), ..PatchParams::default() };
         api.patch("web", &hand, &Patch::Strategic(&change)).await.unwrap();
     };
     let (attempt, ()) = tokio::join!(world.roll_out(), overtake);

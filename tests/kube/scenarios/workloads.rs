@@ -47,10 +47,7 @@ async fn a_daemon_set_rolls(world: &mut World) {
 }
 
 async fn a_job_runs_to_its_end(world: &mut World) {
-    world.manifests(&[
-        job(world, &program::MIGRATION_WORKS),
-        deployment(world, &program::HEALTHY),
-    ]);
+    world.manifests(&[job(world, &program::MIGRATION_WORKS), deployment(world, &program::HEALTHY)]);
     world.release().await;
 }
 

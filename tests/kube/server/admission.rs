@@ -49,8 +49,7 @@ pub(crate) fn admit(
         if let Some(level) = level.as_str() {
             let broken = security(level, &object["spec"]);
             if !broken.is_empty() {
-                let why =
-                    format!("violates PodSecurity \"{level}:latest\": {}", broken.join(", "));
+                let why = format!("violates PodSecurity \"{level}:latest\": {}", broken.join(", "));
                 return Err(Refusal::forbidden(resource, &name, &why));
             }
         }
@@ -129,8 +128,7 @@ fn security(level: &str, spec: &Value) -> Vec<String> {
         }
     };
     if let Some(who) = names(&|context| context["privileged"] == true) {
-        broken
-            .push(format!("privileged ({who} must not set securityContext.privileged=true)"));
+        broken.push(format!("privileged ({who} must not set securityContext.privileged=true)"));
     }
     if level != "restricted" {
         return broken;
@@ -153,8 +151,7 @@ fn security(level: &str, spec: &Value) -> Vec<String> {
              securityContext.capabilities.drop=[\"ALL\"])"
         ));
     }
-    let root =
-        |context: &Value| pod["runAsNonRoot"] != true && context["runAsNonRoot"] != true;
+    let root = |context: &Value| pod["runAsNonRoot"] != true && context["runAsNonRoot"] != true;
     if let Some(who) = names(&root) {
         broken.push(format!(
             "runAsNonRoot != true (pod or {who} must set securityContext.runAsNonRoot=true)"

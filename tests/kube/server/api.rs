@@ -364,9 +364,7 @@ impl Api {
             return Err(refusal);
         }
         if applied["metadata"]["managedFields"].as_array().is_some_and(|list| !list.is_empty()) {
-            return Err(Refusal::bad_request(
-                "metadata.managedFields must be nil",
-            ));
+            return Err(Refusal::bad_request("metadata.managedFields must be nil"));
         }
         let mut applied = self.applied(resource, namespace, name, applied, strictness)?;
         self.place(resource, namespace, &mut applied)?;
@@ -420,7 +418,8 @@ impl Api {
                 applied["kind"].as_str().unwrap_or_default()
             )));
         }
-        let what = format!("{namespace}/{name}; {}, Kind={}", resource.api_version(), resource.kind);
+        let what =
+            format!("{namespace}/{name}; {}, Kind={}", resource.api_version(), resource.kind);
         let failed = |why: String| {
             Refusal::new(500, "", format!("failed to create typed patch object ({what}): {why}"))
         };
@@ -565,9 +564,15 @@ fn expect_version(
 /// What strategies do to an object that replaces another: what a client cannot change is kept,
 /// defaults are filled in, the generation counts.
 fn finish(resource: &Resource, live: &Value, object: &mut Value, writer: &Writer) {
-    for name in ["uid", "creationTimestamp", "generation", "deletionTimestamp",
-        "deletionGracePeriodSeconds", "resourceVersion", "managedFields"]
-    {
+    for name in [
+        "uid",
+        "creationTimestamp",
+        "generation",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "resourceVersion",
+        "managedFields",
+    ] {
         let kept = live["metadata"][name].clone();
         let metadata = metadata_mut(object);
         if kept.is_null() {
@@ -638,8 +643,7 @@ const JOB_LABELS: &[&str] = &[
 fn label_job(job: &mut Value) {
     let uid = uuid::Uuid::new_v4().to_string();
     let name = job["metadata"]["name"].clone();
-    job["spec"]["selector"] =
-        json!({"matchLabels": {"batch.kubernetes.io/controller-uid": uid}});
+    job["spec"]["selector"] = json!({"matchLabels": {"batch.kubernetes.io/controller-uid": uid}});
     if !job["spec"]["template"]["metadata"].is_object() {
         job["spec"]["template"]["metadata"] = json!({});
     }

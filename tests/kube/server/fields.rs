@@ -35,8 +35,14 @@ pub(crate) fn list_merge(kind: &str, name: &str, items: &[Value]) -> Merge {
         return Merge::Atomic;
     }
     match name {
-        "containers" | "initContainers" | "ephemeralContainers" | "env" | "volumes"
-        | "imagePullSecrets" | "secrets" | "resourceClaims" => {
+        "containers"
+        | "initContainers"
+        | "ephemeralContainers"
+        | "env"
+        | "volumes"
+        | "imagePullSecrets"
+        | "secrets"
+        | "resourceClaims" => {
             if kind == "ServiceAccount" && name == "imagePullSecrets" {
                 Merge::Atomic
             } else {
@@ -356,16 +362,18 @@ mod tests {
         let paths: Paths = leaves("Deployment", &object).into_keys().collect();
         let v1 = to_v1(&paths);
         assert_eq!(from_v1(&v1), paths);
-        let container = &v1["f:spec"]["f:template"]["f:spec"]["f:containers"]
-            ["k:{\"name\":\"web\"}"];
+        let container =
+            &v1["f:spec"]["f:template"]["f:spec"]["f:containers"]["k:{\"name\":\"web\"}"];
         assert_eq!(container["."], json!({}));
         assert_eq!(v1["f:spec"]["f:selector"], json!({}));
         let told: Vec<String> = paths.iter().map(|path| written(path)).collect();
-        assert!(told.contains(
-            &".spec.template.spec.containers[name=\"web\"]\
+        assert!(
+            told.contains(
+                &".spec.template.spec.containers[name=\"web\"]\
               .ports[containerPort=80,protocol=\"TCP\"].containerPort"
-                .to_owned()
-        ));
+                    .to_owned()
+            )
+        );
     }
 
     #[test]

@@ -66,12 +66,7 @@ pub(crate) async fn handle(
 }
 
 fn header(request: &Request, name: &str) -> String {
-    request
-        .headers()
-        .get(name)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default()
-        .to_owned()
+    request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
 }
 
 fn troubled(code: u16, retry_after: Option<u32>) -> Response {
@@ -223,8 +218,8 @@ fn verb(
     let resource = call.resource;
     let namespace = call.namespace.clone().unwrap_or_default();
     let name = call.name.as_str();
-    let known = call.subresource.is_empty()
-        || resource.subresources.contains(&call.subresource.as_str());
+    let known =
+        call.subresource.is_empty() || resource.subresources.contains(&call.subresource.as_str());
     if !known {
         return Err(Refusal::no_path());
     }
@@ -253,14 +248,8 @@ fn verb(
         }
         "update" => {
             let sent = event::stored(resource, &parse(bytes)?);
-            let stored = api.update(
-                resource.stored(),
-                &namespace,
-                name,
-                &sent,
-                &writer,
-                strictness(call),
-            )?;
+            let stored =
+                api.update(resource.stored(), &namespace, name, &sent, &writer, strictness(call))?;
             Ok((200, out(stored)))
         }
         "patch" => {
@@ -268,14 +257,8 @@ fn verb(
             let patch = match kind.split(';').next().unwrap_or_default() {
                 "application/apply-patch+yaml" => {
                     writer.manager = call.query("fieldManager").unwrap_or_default().to_owned();
-                    let (stored, created) = api.apply(
-                        resource,
-                        &namespace,
-                        name,
-                        &body,
-                        &writer,
-                        strictness(call),
-                    )?;
+                    let (stored, created) =
+                        api.apply(resource, &namespace, name, &body, &writer, strictness(call))?;
                     return Ok((if created { 201 } else { 200 }, stored));
                 }
                 "application/json-patch+json" => Patch::Json(body),
@@ -295,19 +278,11 @@ fn verb(
                     ));
                 }
             };
-            let stored = api.patch(
-                resource.stored(),
-                &namespace,
-                name,
-                &patch,
-                &writer,
-                strictness(call),
-            )?;
+            let stored =
+                api.patch(resource.stored(), &namespace, name, &patch, &writer, strictness(call))?;
             Ok((200, out(stored)))
         }
-        "delete" => {
-            Ok((200, api.delete(resource, &namespace, name, &deletion(call, bytes))?))
-        }
+        "delete" => Ok((200, api.delete(resource, &namespace, name, &deletion(call, bytes))?)),
         "deletecollection" => {
             let listed = watch::list(&api.store, call)?;
             for item in listed["items"].as_array().into_iter().flatten() {
@@ -366,7 +341,9 @@ async fn forward(server: &Arc<Server>, call: &Call, request: Request) -> Respons
         .collect();
     let (mut parts, _) = request.into_parts();
     let Ok(upgrade) = WebSocketUpgrade::from_request_parts(&mut parts, server).await else {
-        return refused(&Refusal::bad_request("unable to upgrade: you must specify at least 1 port"));
+        return refused(&Refusal::bad_request(
+            "unable to upgrade: you must specify at least 1 port",
+        ));
     };
     if pod["status"]["phase"] != "Running" {
         let phase = pod["status"]["phase"].as_str().unwrap_or_default();

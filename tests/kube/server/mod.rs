@@ -33,8 +33,8 @@ use std::time::Duration;
 use axum::Router;
 use serde_json::{Value, json};
 
-use api::Api;
 use crate::program::{PORT, Program};
+use api::Api;
 use call::Call;
 use connection::{Door, Line, Via};
 use fault::Faults;

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use axum::extract::ws::{Message, WebSocket};
-use futures::stream::{SplitSink, StreamExt as _};
 use futures::SinkExt as _;
+use futures::stream::{SplitSink, StreamExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
@@ -14,10 +14,7 @@ use tokio::sync::mpsc;
 /// Where a pod's ports really are: by container port, an address on this machine.
 pub(crate) type Backends = BTreeMap<u16, std::net::SocketAddr>;
 
-async fn pump(
-    mut sink: SplitSink<WebSocket, Message>,
-    mut frames: mpsc::Receiver<Vec<u8>>,
-) {
+async fn pump(mut sink: SplitSink<WebSocket, Message>, mut frames: mpsc::Receiver<Vec<u8>>) {
     while let Some(frame) = frames.recv().await {
         if sink.send(Message::Binary(frame.into())).await.is_err() {
             return;

@@ -134,11 +134,21 @@ pub(crate) const RESOURCES: &[Resource] = &[
     row("rbac.authorization.k8s.io", "rolebindings", "RoleBinding", &[]),
     cluster_wide(row("storage.k8s.io", "storageclasses", "StorageClass", &["sc"])),
     cluster_wide(counted(
-        row("apiextensions.k8s.io", "customresourcedefinitions", "CustomResourceDefinition", &["crd"]),
+        row(
+            "apiextensions.k8s.io",
+            "customresourcedefinitions",
+            "CustomResourceDefinition",
+            &["crd"],
+        ),
         &["status"],
     )),
     row("events.k8s.io", "events", "Event", &["ev"]),
-    cluster_wide(row("authorization.k8s.io", "selfsubjectaccessreviews", "SelfSubjectAccessReview", &[])),
+    cluster_wide(row(
+        "authorization.k8s.io",
+        "selfsubjectaccessreviews",
+        "SelfSubjectAccessReview",
+        &[],
+    )),
     CUSTOM,
 ];
 

@@ -128,9 +128,7 @@ impl Selector {
             let known = matches!(name, "metadata.name" | "metadata.namespace")
                 || selectable(resource).contains(&name);
             if !known {
-                return Err(Refusal::bad_request(format!(
-                    "field label not supported: {name}"
-                )));
+                return Err(Refusal::bad_request(format!("field label not supported: {name}")));
             }
             parsed.fields.push((name.to_owned(), value.to_owned(), equal));
         }
@@ -214,8 +212,7 @@ mod tests {
             ("", "metadata.name!=web", false),
             ("", "involvedObject.name=web-1", true),
         ] {
-            let selector =
-                Selector::parse(by_kind("Event"), Some(labels), Some(fields)).unwrap();
+            let selector = Selector::parse(by_kind("Event"), Some(labels), Some(fields)).unwrap();
             assert_eq!(selector.matches(&object), expect, "{labels} {fields}");
         }
         assert!(Selector::parse(by_kind("Event"), None, Some("spec.x=1")).is_err());

@@ -103,10 +103,8 @@ impl Refusal {
     }
 
     pub(crate) fn precondition(resource: &Resource, name: &str, what: &str) -> Self {
-        let message = format!(
-            "Operation cannot be fulfilled on {} {name:?}: {what}",
-            resource.qualified()
-        );
+        let message =
+            format!("Operation cannot be fulfilled on {} {name:?}: {what}", resource.qualified());
         Self::new(409, "Conflict", message).about(resource, name)
     }
 

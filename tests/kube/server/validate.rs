@@ -137,10 +137,8 @@ fn changes(kind: &str, old: &Value, new: &Value, mistakes: &mut Vec<Mistake>) {
         }
         "ConfigMap" | "Secret" if old["immutable"] == true => {
             if old["data"] != new["data"] || new["immutable"] != true {
-                mistakes.push(Mistake::forbidden(
-                    "data",
-                    "field is immutable when `immutable` is set",
-                ));
+                mistakes
+                    .push(Mistake::forbidden("data", "field is immutable when `immutable` is set"));
             }
         }
         "Service" => {
@@ -160,7 +158,10 @@ fn changes(kind: &str, old: &Value, new: &Value, mistakes: &mut Vec<Mistake>) {
                 }
                 if let Some(spec) = spec.as_object_mut() {
                     spec.retain(|name, _| {
-                        !matches!(name.as_str(), "tolerations" | "activeDeadlineSeconds" | "nodeName")
+                        !matches!(
+                            name.as_str(),
+                            "tolerations" | "activeDeadlineSeconds" | "nodeName"
+                        )
                     });
                 }
                 spec

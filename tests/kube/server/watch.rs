@@ -139,9 +139,8 @@ impl Watch {
         let store = &api.store;
         if self.last < store.compacted {
             if server.tells_expiry_in_stream() {
-                let gone = Refusal::expired(
-                    "The resourceVersion for the provided watch is too old.",
-                );
+                let gone =
+                    Refusal::expired("The resourceVersion for the provided watch is too old.");
                 self.waiting.push_back(line("ERROR", &gone.body));
             }
             self.over = true;

@@ -188,6 +188,11 @@ impl Manifest {
         }
     }
 
+    /// Changes the object by `how`, which must leave its names alone.
+    pub(crate) fn change(&mut self, how: impl FnOnce(&mut Value)) {
+        how(&mut self.value);
+    }
+
     /// Everything below `spec` and beside it, to be changed in place; the names stay.
     pub(crate) fn body_mut(&mut self) -> impl Iterator<Item = (&String, &mut Value)> {
         let named = |key: &str| matches!(key, "apiVersion" | "kind" | "metadata");

@@ -1,6 +1,11 @@
 //! Objects as they go to the cluster: in their namespace, with Greenloop's marks.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
 use super::Manifest;
+use super::object::mapping;
 use crate::model::{CommitId, ReleaseId, RunId};
 
 /// The label on every object.
@@ -27,10 +32,30 @@ pub(crate) struct Stamp {
 pub(crate) fn settle(object: &mut Manifest, namespaced: bool, namespace: &str, stamp: &Stamp) {
     let own = object.namespace().filter(|own| !own.is_empty()).unwrap_or(namespace).to_owned();
     object.set_namespace(namespaced.then_some(own.as_str()));
+    if object.kind() == "Secret" && object.group().is_empty() {
+        object.change(encode);
+    }
     object.label(MANAGED_BY, MANAGER);
     object.annotate(RUN, &stamp.run.to_string());
     object.annotate(RELEASE, &stamp.release.to_string());
     object.annotate(COMMIT, stamp.commit.as_str());
+}
+
+/// Moves a Secret's `stringData` to where the API server keeps it. It is only a way of writing:
+/// what is applied through it is owned under another name than what is kept, so that a key that
+/// goes would stay, and a change by hand would not be seen.
+fn encode(secret: &mut Value) {
+    let written = secret.as_object_mut().and_then(|fields| fields.remove("stringData"));
+    let Some(Value::Object(written)) = written else { return };
+    let Some(data) = mapping(secret, "/data") else { return };
+    for (key, value) in written {
+        let value = match value {
+            Value::String(text) => Value::from(STANDARD.encode(text)),
+            // No text: the API server says so.
+            other => other,
+        };
+        data.insert(key, value);
+    }
 }
 
 #[cfg(test)]
@@ -69,5 +94,16 @@ mod tests {
             assert_eq!(settled.value()["metadata"]["labels"][MANAGED_BY], MANAGER);
             assert_eq!(settled.template(), Some(&json!({"metadata": {}})));
         }
+    }
+
+    #[test]
+    fn what_a_secret_is_written_as_becomes_what_it_is_kept_as() {
+        let mut secret = json!({"kind": "Secret", "data": {"a": "MQ==", "b": "Mg=="},
+            "stringData": {"b": "ä", "c": 3}});
+        encode(&mut secret);
+        let expect = json!({"kind": "Secret", "data": {"a": "MQ==", "b": "w6Q=", "c": 3}});
+        assert_eq!(secret, expect);
+        encode(&mut secret);
+        assert_eq!(secret, expect);
     }
 }

@@ -9,6 +9,7 @@
 
 mod control;
 mod fidelity;
+mod kubectl;
 mod objects;
 mod program;
 mod scenarios;

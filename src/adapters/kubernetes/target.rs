@@ -39,6 +39,9 @@ use crate::ports::{
 /// How long a release may take to become ready where nobody has said.
 pub(super) const USUAL_WAIT: Duration = Duration::from_secs(300);
 
+/// By how much earlier than its release was made a pod may say that it has started.
+const SKEW: Duration = Duration::from_secs(5);
+
 /// Releases as workloads in a cluster. See the module's documentation.
 pub struct KubernetesTarget {
     pub(super) plan: KubernetesPlan,
@@ -445,8 +448,9 @@ impl Target for KubernetesTarget {
         let objects = Self::recorded(&record.content.objects, release);
         let ids: Vec<ObjectId> = objects.iter().map(Manifest::id).collect();
         let workloads = self.workloads(&cluster, &ids).await.map_err(|error| self.told(error))?;
-        // Its pods write from their start on, before they serve.
-        let since = Some(record.release.created_at);
+        // Its pods write from their start on, before they serve. The client rounds to seconds, up
+        // as well as down, and the nodes' clocks are not this machine's.
+        let since = record.release.created_at.checked_sub(SKEW).ok();
         track::pod_logs(cluster.client(), &workloads, since, &self.redactor)
             .await
             .map_err(|error| self.untracked(error))

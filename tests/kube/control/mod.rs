@@ -22,7 +22,6 @@ use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
 pub(crate) use kubelet::Kubelet;
-pub(crate) use recorder::record;
 pub(crate) use scheduler::Autoscaler;
 
 use crate::server::Server;

@@ -33,7 +33,11 @@ pub(crate) fn current(api: &mut Api, owner: &Value) -> (String, Vec<(String, Val
             let named = format!("{name}-{hash}");
             let mut labels = template["metadata"]["labels"].clone();
             if labels.is_object() {
-                labels["controller.kubernetes.io/hash"] = json!(hash);
+                let label = match owner["kind"].as_str() {
+                    Some("DaemonSet") => "controller-revision-hash",
+                    _ => "controller.kubernetes.io/hash",
+                };
+                labels[label] = json!(hash);
             }
             let revision = json!({
                 "apiVersion": "apps/v1", "kind": "ControllerRevision",

@@ -18,7 +18,8 @@ async fn a_missing_right_is_a_matter_of_access(world: &mut World) {
     assert!(told.contains("cannot patch resource") && told.contains("deployments"), "{told}");
 }
 
-async fn watching_is_forbidden(world: &mut World) {
+async fn seeing_pods_is_forbidden(world: &mut World) {
+    world.wire().server.forbid("list", "pods");
     world.wire().server.forbid("watch", "pods");
     world.manifests(&[deployment(world, &program::HEALTHY)]);
     let error = world.roll_out().await.outcome.unwrap_err();
@@ -65,7 +66,7 @@ scenarios! {
     both: smoke_tests_go_through_a_port_forward;
     wire:
         a_missing_right_is_a_matter_of_access,
-        watching_is_forbidden,
+        seeing_pods_is_forbidden,
         logs_are_forbidden,
         permissions_are_asked_for
 }

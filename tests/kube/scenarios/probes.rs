@@ -13,8 +13,8 @@ async fn the_path_is_wrong(world: &mut World) {
     first(&mut object)["readinessProbe"] = probe("/ready");
     let doom = Doom {
         class: FailureClass::Code,
-        message: &["/ready"],
-        evidence: &["404", "Readiness probe failed"],
+        message: &["404"],
+        evidence: &["Readiness probe failed", "/ready"],
         within: (16, 60),
     };
     fails(world, &[object], &doom).await;
@@ -37,6 +37,7 @@ async fn it_is_never_ready(world: &mut World) {
     first(&mut object)["readinessProbe"] = json!({
         "exec": {"command": ["sh", "-c", "exit 1"]}, "periodSeconds": 1, "failureThreshold": 3,
     });
+    object["spec"]["progressDeadlineSeconds"] = json!(3600);
     let doom = Doom {
         class: FailureClass::Code,
         message: &["ready"],

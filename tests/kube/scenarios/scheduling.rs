@@ -13,6 +13,7 @@ use crate::world::{World, scenarios};
 async fn no_node_has_room(world: &mut World) {
     let mut object = deployment(world, &program::HEALTHY);
     first(&mut object)["resources"] = json!({"requests": {"cpu": "9000"}});
+    object["spec"]["progressDeadlineSeconds"] = json!(3600);
     let doom = Doom {
         class: FailureClass::Infrastructure,
         message: &["cpu"],

@@ -158,6 +158,12 @@ pub(crate) fn note_update(
     write(new, &entries);
 }
 
+/// The paths, and what they lie in.
+fn with_parents<'a>(paths: impl IntoIterator<Item = &'a fields::Path>) -> Paths {
+    let all = paths.into_iter();
+    all.flat_map(|path| (1..=path.len()).map(|length| path[..length].to_vec())).collect()
+}
+
 /// The object that applying `applied` over `live` comes to, its books kept.
 ///
 /// # Errors
@@ -204,12 +210,11 @@ pub(crate) fn apply(
         .filter(|entry| !entry.is(writer, "Apply"))
         .flat_map(|entry| entry.paths.iter().cloned())
         .collect();
-    // An item before what it holds, and only when nobody else has something in it.
-    for path in last.difference(&wanted) {
-        let kept = others.iter().chain(&wanted).any(|other| other.starts_with(path));
-        if !kept {
-            fields::remove(kind, &mut merged, path);
-        }
+    // What was applied and now belongs to nobody goes, and with an object all that defaults had
+    // put into it; parents come before what they hold.
+    let owned = with_parents(others.iter().chain(&wanted));
+    for path in with_parents(&last).difference(&owned) {
+        fields::remove(kind, &mut merged, path);
     }
 
     finish(&mut merged);

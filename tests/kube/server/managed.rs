@@ -218,9 +218,8 @@ pub(crate) fn apply(
     }
 
     finish(&mut merged);
-    let changes = live.is_none_or(|live| {
-        fields::leaves(kind, live) != fields::leaves(kind, &merged)
-    });
+    let changes =
+        live.is_none_or(|live| fields::leaves(kind, live) != fields::leaves(kind, &merged));
     let own = entry(&mut entries, resource, writer, "Apply");
     if changes || own.paths != wanted {
         own.time = store::now();

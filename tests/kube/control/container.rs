@@ -134,7 +134,8 @@ impl Container {
                 let (since, life) = (*since, *life);
                 self.run(around, since, life, logs, &mut remarks);
             }
-            Phase::Dead { restart, .. } if *restart <= now => {
+            Phase::Dead { restart, record, .. } if *restart <= now => {
+                self.last = Some(record.clone());
                 self.restarts += 1;
                 remarks.push((
                     false,
@@ -353,7 +354,6 @@ impl Container {
             ));
         }
         let (since, restart) = (around.now, around.now + clock::seconds(wait));
-        self.last = Some(record.clone());
         self.phase = Phase::Dead { record, since, restart, unstartable };
     }
 
@@ -393,13 +393,14 @@ impl Container {
                 let shown = around.now.duration_since(*since);
                 if shown < clock::SECOND || *restart - *since <= clock::seconds(1) {
                     match unstartable {
-                        Some(message) => wait("RunContainerError", Some(message)),
-                        None => {
-                            last = None;
-                            json!({"terminated": record})
+                        Some(message) => {
+                            last = Some(record.clone());
+                            wait("RunContainerError", Some(message))
                         }
+                        None => json!({"terminated": record}),
                     }
                 } else {
+                    last = Some(record.clone());
                     let wait_s = (*restart - *since).as_millis() / clock::SECOND.as_millis();
                     let name = spec["name"].as_str().unwrap_or_default();
                     let pod = around.pod["metadata"]["name"].as_str().unwrap_or_default();

@@ -150,6 +150,9 @@ async fn serve(server: &Arc<Server>, call: &Call, request: Request) -> Response 
         _ => {}
     }
     let kind = header(&request, "content-type");
+    if kind.contains("protobuf") {
+        return refused(&unsupported(&kind));
+    }
     let agent = header(&request, "user-agent");
     let Ok(bytes) = axum::body::to_bytes(request.into_body(), 4 << 20).await else {
         return refused(&Refusal::bad_request("unexpected end of the body"));
@@ -169,6 +172,20 @@ async fn serve(server: &Arc<Server>, call: &Call, request: Request) -> Response 
         }
     }
     response
+}
+
+/// A body in a form that this server does not read; a real one reads protobuf too.
+fn unsupported(kind: &str) -> Refusal {
+    Refusal::new(
+        415,
+        "UnsupportedMediaType",
+        format!(
+            "the body of the request was in an unknown format - accepted media types include: \
+             application/json, application/yaml, application/json-patch+json, \
+             application/merge-patch+json, application/strategic-merge-patch+json, \
+             application/apply-patch+yaml; not {kind}"
+        ),
+    )
 }
 
 /// Metadata only, when a client asks for that.
@@ -264,19 +281,7 @@ fn verb(
                 "application/json-patch+json" => Patch::Json(body),
                 "application/merge-patch+json" => Patch::Merge(body),
                 "application/strategic-merge-patch+json" => Patch::Strategic(body),
-                other => {
-                    return Err(Refusal::new(
-                        415,
-                        "UnsupportedMediaType",
-                        format!(
-                            "the body of the request was in an unknown format - accepted media \
-                             types include: application/json-patch+json, \
-                             application/merge-patch+json, \
-                             application/strategic-merge-patch+json, \
-                             application/apply-patch+yaml; not {other}"
-                        ),
-                    ));
-                }
+                other => return Err(unsupported(other)),
             };
             let stored =
                 api.patch(resource.stored(), &namespace, name, &patch, &writer, strictness(call))?;

@@ -11,3 +11,4 @@ mod pause;
 pub mod process;
 pub mod pull_requests;
 pub mod registry;
+pub mod secrets;

@@ -87,6 +87,15 @@ impl Place {
         self.0.is_empty()
     }
 
+    /// The keys on the way, without the numbers of lists.
+    pub(super) fn keys(&self) -> Vec<&str> {
+        let key = |step| match step {
+            &Step::Key(ref name) => Some(name.as_str()),
+            &Step::Index(_) => None,
+        };
+        self.0.iter().filter_map(key).collect()
+    }
+
     /// The innermost key on the way.
     pub(super) fn last_key(&self) -> Option<&str> {
         self.0.iter().rev().find_map(|step| match step {

@@ -23,6 +23,7 @@ mod secrets;
 mod shape;
 mod show;
 mod template;
+mod vault;
 
 use std::io::Read;
 use std::path::Path;
@@ -37,6 +38,7 @@ pub use error::{ConfigError, Position, Problem, ProblemKind};
 pub use heal::{HealPlan, heal_plan};
 pub use schema::schema;
 pub use show::{to_json, to_yaml};
+pub use vault::{fill_secrets, is_vault_name, secret_references, with_secrets};
 
 use crate::model::{EnvironmentName, RepoPath};
 
@@ -120,6 +122,7 @@ pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
     let document = Document::parse(text, file_name)?;
     let fail = |problems| Err(ConfigError::in_text(file_name, text, problems));
     let mut problems = secrets_in(&document);
+    problems.extend(vault::problems(&document));
     let json = match shape::read(&document, schema::shared()) {
         Ok(json) => json,
         Err(others) => {
@@ -241,7 +244,8 @@ fn secrets_in(document: &Document) -> Vec<Problem> {
         let Some(text) = document.scalar(node) else { continue };
         let what = secrets::find(text).or_else(|| {
             let name = place.last_key()?;
-            (secrets::is_secret_name(name) && secrets::is_credible(text)).then_some("a secret")
+            let named = secrets::is_secret_name(name) && vault::reference(text).is_none();
+            (named && secrets::is_credible(text)).then_some("a secret")
         });
         let Some(what) = what else { continue };
         let place_text = place.to_string();

@@ -6,6 +6,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use super::vault::reference;
+
 /// Forms that are secrets wherever they stand. Each has a prefix that nothing else has, so that
 /// an ordinary value is never refused.
 const FORMS: &[(&str, &str)] = &[
@@ -72,7 +74,7 @@ pub(super) fn blot_also(text: &str, mut spans: Vec<Range<usize>>) -> String {
             assignment
                 .captures_iter(text)
                 .filter_map(|c| c.get(1))
-                .filter(|value| is_credible(value.as_str()))
+                .filter(|value| is_credible(value.as_str()) && reference(value.as_str()).is_none())
                 .map(|value| value.range()),
         );
     }

@@ -17,6 +17,7 @@ use super::plan::{
     PullRequestProvider, RolePlan, Rollback, RunPlan, StepBody, TelemetryPlan, VerificationPlan,
 };
 use super::secrets;
+use super::vault::reference;
 use crate::model::RepoPath;
 
 /// The version of the record.
@@ -72,7 +73,8 @@ fn path(path: &Path) -> String {
 fn variables(env: &BTreeMap<String, String>) -> Json {
     env.iter()
         .map(|(name, value)| {
-            let hidden = secrets::is_secret_name(name) || secrets::find(value).is_some();
+            let hidden = (secrets::is_secret_name(name) && reference(value).is_none())
+                || secrets::find(value).is_some();
             (name.clone(), Json::from(if hidden { "(hidden)" } else { value.as_str() }))
         })
         .collect()

@@ -9,6 +9,7 @@ use super::cloud::base;
 use super::error::{AzureError, AzureErrorKind};
 use super::identity::Identity;
 use super::rest::{self, Answer};
+use crate::config::is_vault_name;
 
 const API_VERSION: &str = "7.4";
 
@@ -30,7 +31,7 @@ pub async fn secret(
 ) -> Result<SecretString, AzureError> {
     let vault = base(vault, "the key vault")?;
     let mut url = vault.clone();
-    if !is_name(name) || !push(&mut url, &["secrets", name]) {
+    if !is_vault_name(name) || !push(&mut url, &["secrets", name]) {
         let message = "a secret's name has letters, digits and hyphens, and no more than 127";
         return Err(AzureError::new(AzureErrorKind::NotConfigured, message));
     }
@@ -80,10 +81,6 @@ fn scope(host: &str) -> String {
         .iter()
         .find(|suffix| host.strip_suffix(*suffix).is_some_and(|name| name.ends_with('.')));
     format!("https://{}/.default", own.unwrap_or(&SUFFIXES[0]))
-}
-
-pub(crate) fn is_name(name: &str) -> bool {
-    (1..=127).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
 /// Adds segments to a URL's path.

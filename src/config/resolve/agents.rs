@@ -12,6 +12,7 @@ use crate::config::error::{ProblemKind, quoted};
 use crate::config::plan::{Provider, RolePlan};
 use crate::config::price;
 use crate::config::raw::{RawAgent, RawAgents, RawProvider};
+use crate::config::vault;
 
 /// What is asked when nothing names a model.
 const DEFAULT_MODEL: &str = "gpt-4.1";
@@ -178,17 +179,17 @@ fn azure_endpoint(cx: &mut Context<'_>, raw: &RawAgent, place: &Place) -> String
     }
 }
 
-/// The name of a variable, which a key itself is not.
+/// The name of a variable or of a secret in the key vault, which a key itself is not.
 fn key_name(cx: &mut Context<'_>, raw: &RawAgent, place: &Place) -> Option<String> {
     let name = raw.api_key_env.as_ref()?;
     let fits = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    if !fits {
+    if !fits && vault::reference(name).is_none() {
         cx.report(
             ProblemKind::InvalidValue,
             &place.key("api_key_env"),
             "`api_key_env` is the name of a variable, not a key".to_owned(),
-            "write a name such as OPENAI_API_KEY, and export the key under it",
+            "write a name such as OPENAI_API_KEY and export the key under it, or keyvault:NAME",
         );
     }
     Some(name.clone())

@@ -36,6 +36,8 @@ pub struct Redactor {
 #[derive(Default)]
 struct Known {
     values: Option<AhoCorasick>,
+    /// What the automaton finds, for one that finds more.
+    spellings: Vec<Vec<u8>>,
     /// Bytes of the longest value.
     longest: usize,
 }
@@ -59,8 +61,14 @@ impl Redactor {
     /// Knows these values, of six bytes or more, in every spelling of [`encoded::spellings`],
     /// and the built-in shapes.
     pub fn new(secrets: impl IntoIterator<Item = String>) -> Self {
-        let mut spellings: Vec<Vec<u8>> = Vec::new();
-        for secret in secrets {
+        Self::default().with(secrets)
+    }
+
+    /// Knows these values as well.
+    #[must_use]
+    pub fn with(&self, more: impl IntoIterator<Item = String>) -> Self {
+        let mut spellings = self.known.spellings.clone();
+        for secret in more {
             let whole = secret.trim();
             // A value of several lines is printed line by line.
             let lines = whole.lines().map(str::trim).filter(|_| whole.contains('\n'));
@@ -78,7 +86,7 @@ impl Redactor {
         let longest = spellings.iter().map(Vec::len).max().unwrap_or_default();
         let values =
             AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&spellings);
-        Self { known: Arc::new(Known { values: values.ok(), longest }) }
+        Self { known: Arc::new(Known { values: values.ok(), spellings, longest }) }
     }
 
     /// Knows the values of the environment variables whose names look secret.
@@ -173,6 +181,16 @@ mod tests {
         ] {
             assert_eq!(redactor.redact(text), expect, "{text}");
         }
+    }
+
+    #[test]
+    fn more_values_can_become_known() {
+        let first = Redactor::new(["hunter2-one".to_owned()]);
+        let both = first.with(["hunter2-two".to_owned(), "short".to_owned()]);
+        let text = "hunter2-one hunter2-two short";
+        assert_eq!(first.redact(text), "[redacted] hunter2-two short");
+        assert_eq!(both.redact(text), "[redacted] [redacted] short");
+        assert_eq!(Redactor::default().with([]).redact(text), text);
     }
 
     #[test]

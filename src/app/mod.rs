@@ -2,6 +2,7 @@
 //! together. It decides nothing about the loop itself.
 
 mod agents;
+mod delivery;
 pub mod demo;
 mod doctor;
 mod folder;
@@ -30,7 +31,7 @@ use crate::engine::claim::ClaimError;
 use crate::engine::driver::DriveError;
 use crate::engine::recover::RecoverError;
 use crate::policy::PolicyError;
-use crate::ports::TargetError;
+use crate::ports::{SecretError, TargetError};
 
 /// Environment variables by name.
 pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
@@ -75,6 +76,9 @@ pub enum AppError {
     /// The target.
     #[error("the target failed")]
     Target(#[from] TargetError),
+    /// A secret that the configuration names.
+    #[error("a secret cannot be had")]
+    Secret(#[from] SecretError),
 }
 
 impl From<ConfigError> for AppError {

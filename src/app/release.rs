@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use tokio_util::sync::CancellationToken;
 
-use super::run::{load_plan, parallelism, target};
+use super::delivery::Delivering;
+use super::run::{load_plan, parallelism};
 use super::session::{Purpose, Session};
 use super::{AppError, Environment, telemetry};
 use crate::apply::Workspace;
@@ -13,7 +14,6 @@ use crate::engine::approval::Approval;
 use crate::engine::driver::{Assembly, Deliverable, Delivery, WorkTreeAtEnd};
 use crate::engine::machine::{Course, Mode};
 use crate::engine::passed::PassedBefore;
-use crate::evidence::Redactor;
 use crate::model::{
     CommitId, Invocation, Release, ReleaseId, RunHeader, RunSummary, Stage, Task, Usage,
 };
@@ -49,7 +49,7 @@ type Since = (Vec<(CommitId, String)>, usize);
 pub async fn status(request: &ReleaseRequest) -> Result<(String, serde_json::Value), AppError> {
     let workspace = Workspace::open(&request.directory)?;
     let plan = plan_of(&workspace, request)?;
-    let target = target(&workspace, &plan, &Redactor::from_env())?;
+    let target = Delivering::new(plan, &request.env).target(&workspace)?;
     let status = target.status().await?;
     let head = workspace.head()?.commit;
     let since = status
@@ -187,8 +187,10 @@ pub async fn roll_back(
 ) -> Result<RunSummary, AppError> {
     let workspace = Workspace::open(&request.directory)?;
     let plan = plan_of(&workspace, &request)?;
-    let redactor = Redactor::from_env();
-    let target = target(&workspace, &plan, &redactor)?;
+    let delivering = Delivering::new(plan, &request.env).with_secrets().await?;
+    let target = delivering.target(&workspace)?;
+    let hidden_env = delivering.withheld();
+    let Delivering { plan, redactor, .. } = delivering;
     let earlier = match (request.release, request.revision) {
         (Some(release), _) => Earlier::Release(release),
         (None, None) => Earlier::LastVerified,
@@ -242,7 +244,7 @@ pub async fn roll_back(
         header,
         course,
         gates: Vec::new(),
-        hidden_env: Vec::new(),
+        hidden_env,
         delivery: Some(Delivery {
             target: Some(target),
             image: None,

@@ -2,16 +2,14 @@
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
-use super::agents::{Agents, key_variables};
+use super::agents::Agents;
+use super::delivery::Delivering;
 use super::proposal::{Proposal, propose};
 use super::session::{Purpose, Session};
 use super::{AppError, Environment, logging, telemetry};
-use crate::adapters::azure::Identity;
-use crate::adapters::process::ProcessTarget;
 use crate::apply::Workspace;
 use crate::config::plan::RunPlan;
 use crate::config::{self, Overrides};
@@ -19,12 +17,11 @@ use crate::engine::approval::Approval;
 use crate::engine::driver::{Assembly, Deliverable, Delivery, WorkTreeAtEnd};
 use crate::engine::machine::{Course, Mode};
 use crate::engine::passed::PassedBefore;
-use crate::evidence::Redactor;
 use crate::model::{
     Invocation, ReleaseId, RepoPath, RunHeader, RunId, RunSummary, Stage, TargetKind, Task,
 };
 use crate::policy::Policy;
-use crate::ports::{RolloutRequest, Target};
+use crate::ports::RolloutRequest;
 use crate::report::Boxed;
 
 /// What is to be run.
@@ -79,49 +76,6 @@ pub(super) fn load_plan(
     Ok(config.plan(environment, &overrides, &|name: &str| env(name))?)
 }
 
-/// The target that the plan asks for.
-///
-/// # Errors
-/// [`AppError::Unsupported`] for a target that this version does not have.
-pub(super) fn target(
-    workspace: &Workspace,
-    plan: &RunPlan,
-    redactor: &Redactor,
-) -> Result<Arc<dyn Target>, AppError> {
-    match (plan.deploy.target, &plan.deploy.process) {
-        (TargetKind::Process, Some(process)) => {
-            let state = workspace
-                .git_dir()
-                .join("greenloop")
-                .join("targets")
-                .join(plan.environment.name.as_str());
-            let exe = std::env::current_exe()
-                .map_err(|source| AppError::Folder { path: "greenloop".into(), source })?;
-            Ok(Arc::new(
-                ProcessTarget::new(
-                    state,
-                    process,
-                    &plan.environment.url,
-                    &plan.verification.health,
-                    redactor.clone(),
-                    exe,
-                )
-                .withhold(
-                    key_variables([&plan.author, &plan.reviewer]).into_iter().map(Into::into),
-                ),
-            ))
-        }
-        (kind, _) => Err(AppError::Unsupported {
-            what: format!("this version cannot deploy to the {} target yet", kind.name()),
-            hint: format!(
-                "deploy.method: process runs the release as a supervised local process; \
-                 `greenloop verify --environment {}` works with any target",
-                plan.environment.name
-            ),
-        }),
-    }
-}
-
 /// Says what a run would do and what a rollout would change, and changes nothing.
 pub async fn describe(request: &RunRequest) -> Result<String, AppError> {
     let workspace = Workspace::open(&request.directory)?;
@@ -171,8 +125,8 @@ pub async fn describe(request: &RunRequest) -> Result<String, AppError> {
     let approval =
         if plan.environment.require_approval { "a person must approve" } else { "none needed" };
     line("approval", approval.to_owned());
-    let redactor = Redactor::from_env();
-    let target = target(&workspace, &plan, &redactor)?;
+    let delivering = Delivering::new(plan, &request.env);
+    let target = delivering.target(&workspace)?;
     let rollout = RolloutRequest {
         release: ReleaseId::generate(),
         commit: head.commit,
@@ -180,11 +134,11 @@ pub async fn describe(request: &RunRequest) -> Result<String, AppError> {
         // Nothing is built: what serves now stands for it.
         image: None,
         work_tree: workspace.root().to_owned(),
-        wait: plan.deploy.wait_timeout,
+        wait: delivering.plan.deploy.wait_timeout,
     };
     let changes = target.preview(&rollout).await?;
     if !changes.is_empty() {
-        let _infallible = write!(text, "\n{}", redactor.redact(&changes));
+        let _infallible = write!(text, "\n{}", delivering.redactor.redact(&changes));
     }
     text.push_str("\nNothing was run (--dry-run).\n");
     Ok(text)
@@ -206,23 +160,20 @@ pub async fn run(
         &request.env,
     )?;
     logging::start(&plan.logging, workspace.root(), request.debug);
-    let redactor = Redactor::from_env();
-    let target = match target(&workspace, &plan, &redactor) {
-        Ok(target) => Some(target),
-        // Smoke tests need only an address.
-        Err(AppError::Unsupported { .. }) if request.verify_only => None,
-        Err(error) => return Err(error),
-    };
     if request.live_roles {
         let live = config::heal_plan(&|name: &str| (request.env)(name))?;
         (plan.author, plan.reviewer) = (live.author, live.reviewer);
     }
-    let azure = Identity::new(&plan.azure, &|name| (request.env)(name));
+    let delivering = Delivering::new(plan, &request.env).with_secrets().await?;
+    let target = delivering.target(&workspace)?;
+    let image = delivering.image_source(&workspace).filter(|_| !request.verify_only);
+    let hidden_env = delivering.withheld();
+    let Delivering { plan, env, redactor, azure, .. } = delivering;
     let agents = Agents::connect(
         &plan.author,
         &plan.reviewer,
         workspace.root(),
-        &request.env,
+        &env,
         azure.as_ref(),
         &redactor,
     );
@@ -235,12 +186,14 @@ pub async fn run(
         deploys: !request.verify_only,
         resume: request.resume,
     };
-    let session = Session::open(&workspace, purpose, target.as_deref(), &redactor, &cancel).await?;
+    let session =
+        Session::open(&workspace, purpose, Some(target.as_ref()), &redactor, &cancel).await?;
     let stages = if request.verify_only {
         vec![Stage::Smoke]
     } else {
         let gates = (!plan.gates.is_empty()).then_some(Stage::Gates);
-        gates.into_iter().chain([Stage::Rollout, Stage::Smoke]).collect()
+        let image = image.is_some().then_some(Stage::Image);
+        gates.into_iter().chain(image).chain([Stage::Rollout, Stage::Smoke]).collect()
     };
     let course = Course {
         stages,
@@ -276,10 +229,10 @@ pub async fn run(
         header,
         course,
         gates: plan.gates,
-        hidden_env: agents.key_variables,
+        hidden_env,
         delivery: Some(Delivery {
-            target,
-            image: None,
+            target: Some(target),
+            image,
             wait: plan.deploy.wait_timeout,
             verification: plan.verification,
             url: plan.environment.url,

@@ -285,6 +285,9 @@ impl From<AppError> for CommandError {
                 Self::usage(error.to_string()).hint("greenloop audit list shows the runs")
             }
             AppError::Target(error) => error.into(),
+            AppError::Secret(_) => Self::infrastructure(error.to_string())
+                .because_source(&error)
+                .hint("greenloop doctor --environment ENV shows who one is in Azure"),
             AppError::Drive(_) | AppError::Folder { .. } | AppError::Audit(_) => {
                 Self::infrastructure(error.to_string()).because_source(&error)
             }

@@ -5,8 +5,8 @@ use std::fmt;
 use futures::future::join_all;
 
 use super::dockerfile::Base;
-use super::plain_registry::{Credentials, Registry};
 use crate::adapters::docker::engine::Engine;
+use crate::adapters::registry::{Credentials, Registry};
 
 /// Docker Hub's name in references, and where its registry answers.
 const HUB: &str = "docker.io";

@@ -18,9 +18,9 @@ use tokio_util::sync::CancellationToken;
 use super::base::Reference;
 use super::failure;
 use super::pace::Pace;
-use super::plain_registry::{Credentials, Login, Registry, RegistryError};
 use super::watch::Watch;
 use crate::adapters::docker::engine::Engine;
+use crate::adapters::registry::{Credentials, Login, Registry, RegistryError};
 use crate::model::{EventSink, FailureClass};
 
 /// The part of the stage that pushes, in events.

@@ -1,0 +1,194 @@
+//! What a plan needs of the outside world to deliver: the target, the image's source, who one is
+//! in Azure and at registries, and the secrets that the plan only names.
+
+use std::ffi::OsString;
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+
+use super::agents::key_variables;
+use super::{AppError, Environment};
+use crate::adapters::azure::{AzureError, Identity, KeyVault};
+use crate::adapters::docker::{self, DockerSettings, DockerTarget, Engine};
+use crate::adapters::image::ImagePipeline;
+use crate::adapters::kubernetes::{Connection, KubernetesTarget};
+use crate::adapters::process::ProcessTarget;
+use crate::adapters::pull_requests::token_variables;
+use crate::adapters::registry::Credentials;
+use crate::adapters::secrets::{EnvironmentSecrets, fetch};
+use crate::apply::Workspace;
+use crate::config::plan::RunPlan;
+use crate::config::{fill_secrets, secret_references, with_secrets};
+use crate::evidence::Redactor;
+use crate::model::TargetKind;
+use crate::ports::{ImageSource, SecretSource, Target};
+
+/// A plan with what it needs of the outside world.
+pub(super) struct Delivering {
+    /// The plan; its secrets are in it after [`Delivering::with_secrets`].
+    pub(super) plan: RunPlan,
+    /// The environment; with the secrets, for whoever asks for them by name.
+    pub(super) env: Environment,
+    /// Knows every secret that is in the plan.
+    pub(super) redactor: Redactor,
+    /// Who one is in Azure.
+    pub(super) azure: Result<Identity, AzureError>,
+    /// Who one is at registries.
+    pub(super) credentials: Credentials,
+}
+
+impl Delivering {
+    /// Asks nobody anything yet.
+    pub(super) fn new(plan: RunPlan, env: &Environment) -> Self {
+        let azure = Identity::new(&plan.azure, &|name| env(name));
+        let credentials = Credentials::new(Arc::clone(env), azure.as_ref().ok().cloned());
+        let credentials = match &plan.build {
+            Some(build) => credentials.with_variables_for(&build.registry),
+            None => credentials,
+        };
+        Self { plan, env: Arc::clone(env), redactor: Redactor::from_env(), azure, credentials }
+    }
+
+    /// Fetches the secrets that the plan names.
+    pub(super) async fn with_secrets(mut self) -> Result<Self, AppError> {
+        let names = secret_references(&self.plan);
+        if names.is_empty() {
+            return Ok(self);
+        }
+        let environment = EnvironmentSecrets::new(Arc::clone(&self.env));
+        let vault = match (&self.azure, &self.plan.azure.key_vault) {
+            (Ok(identity), Some(vault)) => Some(KeyVault::new(identity.clone(), vault)),
+            _ => None,
+        };
+        let mut sources: Vec<&dyn SecretSource> = vec![&environment];
+        sources.extend(vault.as_ref().map(|vault| vault as &dyn SecretSource));
+        let values = fetch(&names, &sources).await?;
+        let texts = values.values().map(|value| {
+            use secrecy::ExposeSecret as _;
+            value.expose_secret().to_owned()
+        });
+        self.redactor = self.redactor.with(texts);
+        // Every name has been fetched, or there would have been an error.
+        let _none_missing = fill_secrets(&mut self.plan, &values);
+        self.env = with_secrets(self.env, values);
+        Ok(self)
+    }
+
+    /// Variables that hold what Greenloop alone may use: models' keys and the tokens of pull
+    /// requests. Gates, tools and services do not get to see them.
+    pub(super) fn withheld(&self) -> Vec<String> {
+        let mut names = key_variables([&self.plan.author, &self.plan.reviewer]);
+        names.extend(self.plan.pull_request.iter().flat_map(token_variables));
+        names.sort();
+        names.dedup();
+        names
+    }
+
+    fn withheld_os(&self) -> impl Iterator<Item = OsString> + use<> {
+        self.withheld().into_iter().map(OsString::from)
+    }
+
+    /// The target that the plan asks for.
+    pub(super) fn target(&self, workspace: &Workspace) -> Result<Arc<dyn Target>, AppError> {
+        let plan = &self.plan;
+        let state = workspace
+            .git_dir()
+            .join("greenloop")
+            .join("targets")
+            .join(plan.environment.name.as_str());
+        let program = || {
+            std::env::current_exe()
+                .map_err(|source| AppError::Folder { path: "greenloop".into(), source })
+        };
+        let missing = || AppError::Unsupported {
+            what: format!("the {} target has no settings", plan.deploy.target.name()),
+            hint: "greenloop config check shows what is missing".to_owned(),
+        };
+        Ok(match plan.deploy.target {
+            TargetKind::Process => {
+                let process = plan.deploy.process.as_ref().ok_or_else(missing)?;
+                let target = ProcessTarget::new(
+                    state,
+                    process,
+                    &plan.environment.url,
+                    &plan.verification.health,
+                    self.redactor.clone(),
+                    program()?,
+                );
+                Arc::new(target.withhold(self.withheld_os()))
+            }
+            TargetKind::Docker => {
+                let docker = plan.deploy.docker.as_ref().ok_or_else(missing)?;
+                let target = DockerTarget::new(DockerSettings {
+                    state: state.join("docker"),
+                    plan: docker,
+                    environment: &plan.environment,
+                    health: &plan.verification.health,
+                    rollback: plan.deploy.rollback,
+                    engine: self.engine(docker.docker_host.as_deref())?,
+                    logins: self.logins(),
+                    redactor: self.redactor.clone(),
+                    program: program()?,
+                });
+                Arc::new(target.withhold(self.withheld_os()))
+            }
+            TargetKind::Kubernetes => Arc::new(self.cluster(workspace).ok_or_else(missing)?),
+        })
+    }
+
+    /// The Kubernetes target, when the plan has one.
+    pub(super) fn cluster(&self, workspace: &Workspace) -> Option<KubernetesTarget> {
+        let kubernetes = self.plan.deploy.kubernetes.as_ref()?;
+        let azure = self.azure.as_ref().ok().cloned();
+        let azure = azure.map(|identity| (identity, self.plan.azure.clone()));
+        let connection = Connection::new(kubernetes, azure, Arc::clone(&self.env));
+        let target = KubernetesTarget::new(
+            kubernetes,
+            &self.plan.environment,
+            self.plan.deploy.rollback,
+            workspace.root().to_owned(),
+            connection,
+            self.redactor.clone(),
+        );
+        Some(target.withhold(self.withheld_os()))
+    }
+
+    /// A Docker Engine.
+    pub(super) fn engine(&self, host: Option<&str>) -> Result<Engine, AppError> {
+        Engine::at(host, &|name| (self.env)(name)).map_err(|error| AppError::Unsupported {
+            what: error.message.clone(),
+            hint: error.kind.advice().to_owned(),
+        })
+    }
+
+    /// Where the image comes from; `None` for a target that runs none.
+    pub(super) fn image_source(&self, workspace: &Workspace) -> Option<Arc<dyn ImageSource>> {
+        let build = self.plan.build.as_ref()?;
+        match self.plan.deploy.target {
+            TargetKind::Process => None,
+            TargetKind::Docker | TargetKind::Kubernetes => Some(Arc::new(ImagePipeline::new(
+                build,
+                workspace.git_dir().join("greenloop").join("images"),
+                self.credentials.clone(),
+                self.redactor.clone(),
+                &|name| (self.env)(name),
+            ))),
+        }
+    }
+
+    fn logins(&self) -> docker::Logins {
+        let credentials = self.credentials.clone();
+        Arc::new(move |host: String| {
+            let credentials = credentials.clone();
+            async move {
+                let login = credentials.login(&host).await?;
+                Ok(login.map(|login| docker::Login {
+                    username: login.username,
+                    password: login.password,
+                    identity_token: login.identity_token,
+                }))
+            }
+            .boxed()
+        })
+    }
+}

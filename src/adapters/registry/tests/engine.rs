@@ -47,6 +47,7 @@ async fn an_exchanged_token_gets_through_the_engine() {
     Mock::given(method("GET"))
         .and(path("/token"))
         .respond_with(ResponseTemplate::new(200).set_body_json(json!({"token": "may-push"})))
+        .with_priority(1)
         .mount(&server)
         .await;
     Mock::given(|request: &wiremock::Request| {

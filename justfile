@@ -22,6 +22,7 @@ demo:
 generate:
     cargo run --quiet -- config schema > docs/config.schema.json
     GREENLOOP_UPDATE=1 cargo test --quiet --lib cli::
+    GREENLOOP_UPDATE=1 cargo test --quiet --lib kubernetes::track::rule
 
 # benchmarks, with results to compare in benches/README.md
 bench:

@@ -43,8 +43,20 @@ fn conclude(target: &dyn Target, outcome: Result<Deployed, TargetError>) -> Roll
         Err(error) => match error.kind {
             TargetErrorKind::Cancelled => RolloutOutcome::Cancelled,
             // None of them is a fault of the code.
-            TargetErrorKind::Target
-            | TargetErrorKind::NoRelease
+            TargetErrorKind::Target => {
+                // A credential or a limit stays what it is; nobody is asked to mend either.
+                let class = match error.class {
+                    class @ (FailureClass::Auth | FailureClass::Quota) => class,
+                    FailureClass::Code
+                    | FailureClass::Config
+                    | FailureClass::Flaky
+                    | FailureClass::Infrastructure
+                    | FailureClass::Timeout
+                    | FailureClass::Unknown => FailureClass::Infrastructure,
+                };
+                failed(target, error, Some(class))
+            }
+            TargetErrorKind::NoRelease
             | TargetErrorKind::Held
             | TargetErrorKind::Superseded
             | TargetErrorKind::Forbidden => {

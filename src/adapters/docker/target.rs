@@ -72,7 +72,7 @@ pub struct DockerTarget {
     launch: Launch,
     rollback: Rollback,
     engine: Engine,
-    logins: Logins,
+    pub(super) logins: Logins,
     redactor: Redactor,
     launcher: Launcher,
     /// The connection that answers for a release that serves and is not verified.

@@ -117,7 +117,18 @@ impl<P: Protocol> Control<P> {
         let (reader, writer) = stream.into_split();
         let reader = BufReader::new(reader);
         let mut control = Self { reader, writer, protocol: PhantomData, pid: 0 };
-        match P::kind(&control.ask(&P::ping()).await?) {
+        let asked = async {
+            wire::send(&mut control.writer, &P::ping()).await?;
+            wire::receive::<P::Reply>(&mut control.reader).await
+        };
+        let reply = match tokio::time::timeout(ANSWER, asked).await {
+            Ok(Ok(Some(reply))) => reply,
+            // It was just ending.
+            Ok(Ok(None) | Err(WireError::Io(_))) => return Err(ControlError::NotRunning),
+            Ok(Err(error)) => return Err(error.into()),
+            Err(_elapsed) => return Err(ControlError::NoAnswer(None)),
+        };
+        match P::kind(&reply) {
             Answer::Here(pid) => Ok(Self { pid, ..control }),
             Answer::OtherVersion(version) => Err(ControlError::Version(version)),
             Answer::Progress | Answer::Last => Err(ControlError::NoAnswer(None)),

@@ -1,7 +1,7 @@
 //! The front listener: the address that stays while releases come and go.
 //!
 //! It forwards whole TCP connections and knows no HTTP, but for the one answer it gives itself
-//! when nothing serves.
+//! when nothing serves, and for the last answer of a release that is retired.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::last_answer;
 use super::port_owner::port_owner;
 
 /// Connections forwarded at once; further ones wait in the kernel's queue.
@@ -234,8 +235,8 @@ async fn relay(mut client: TcpStream, mut service: TcpStream, connections: &Conn
     };
     let (mut from_client, mut to_client) = client.split();
     let (mut from_service, mut to_service) = service.split();
-    let up = pump(&mut from_client, &mut to_service, &activity, false);
-    let down = pump(&mut from_service, &mut to_client, &activity, true);
+    let up = pump(&mut from_client, &mut to_service, &activity);
+    let down = answer(&mut from_service, &mut to_client, &activity, &connections.retired);
     tokio::pin!(up, down);
     let both = async {
         tokio::select! {
@@ -263,11 +264,11 @@ async fn relay(mut client: TcpStream, mut service: TcpStream, connections: &Conn
     }
 }
 
+/// What the client sends, as it is.
 async fn pump(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
     activity: &Activity,
-    answering: bool,
 ) -> std::io::Result<()> {
     let mut buffer = vec![0u8; 16 * 1024];
     loop {
@@ -275,9 +276,44 @@ async fn pump(
         if length == 0 {
             return to.shutdown().await;
         }
-        activity.note(answering);
+        activity.note(false);
         to.write_all(&buffer[..length]).await?;
-        activity.note(answering);
+        activity.note(false);
+    }
+}
+
+/// What the service answers, as it is; but once it is retired, its next answer in HTTP tells the
+/// client to close: one that always has a next request would else never be silent, and lose the
+/// one that is under way when the service's time is up.
+async fn answer(
+    from: &mut (impl AsyncRead + Unpin),
+    to: &mut (impl AsyncWrite + Unpin),
+    activity: &Activity,
+    retired: &CancellationToken,
+) -> std::io::Result<()> {
+    let mut buffer = vec![0u8; 16 * 1024];
+    loop {
+        let mut length = from.read(&mut buffer).await?;
+        if length == 0 {
+            return to.shutdown().await;
+        }
+        let begins = !activity.answered.swap(true, Ordering::Relaxed);
+        if begins && retired.is_cancelled() && buffer.starts_with(b"HTTP/1.") {
+            while last_answer::end_of_head(&buffer[..length]).is_none() && length < buffer.len() {
+                match from.read(&mut buffer[length..]).await? {
+                    0 => break,
+                    more => length += more,
+                }
+            }
+            if let Some(last) = last_answer::rewritten(&buffer[..length]) {
+                to.write_all(&last).await?;
+                activity.note(true);
+                continue;
+            }
+        }
+        activity.note(true);
+        to.write_all(&buffer[..length]).await?;
+        activity.note(true);
     }
 }
 
@@ -311,7 +347,7 @@ mod tests {
 
     async fn ask(stream: &mut TcpStream) -> Option<String> {
         stream.write_all(b"?\n").await.ok()?;
-        let mut buffer = [0u8; 64];
+        let mut buffer = [0u8; 256];
         let length = stream.read(&mut buffer).await.ok()?;
         (length > 0).then(|| String::from_utf8_lossy(&buffer[..length]).into_owned())
     }
@@ -333,6 +369,19 @@ mod tests {
         assert!(started.elapsed() < Duration::from_secs(2));
         assert_eq!(ask(&mut first).await, None);
         assert_eq!(ask(&mut second).await.as_deref(), Some("new"));
+    }
+
+    #[tokio::test]
+    async fn a_client_that_is_never_silent_is_told_to_close() {
+        let busy = lines("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+        let (_switch, backends) = watch::channel(Some(busy.clone()));
+        let address = free_address().await;
+        let _front = Front::bind(&address, backends).await.unwrap();
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        assert!(!ask(&mut stream).await.unwrap().contains("close"));
+        busy.connections.retired.cancel();
+        let last = ask(&mut stream).await.unwrap();
+        assert!(last.ends_with("\r\nconnection: close\r\n\r\nok"), "{last}");
     }
 
     #[tokio::test]

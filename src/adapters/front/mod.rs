@@ -12,6 +12,7 @@
 pub(in crate::adapters) mod address;
 pub(in crate::adapters) mod control;
 pub(in crate::adapters) mod detach;
+mod last_answer;
 pub(in crate::adapters) mod ledger;
 pub(in crate::adapters) mod listener;
 pub(in crate::adapters) mod port_owner;

@@ -37,3 +37,4 @@ mod trouble;
 mod watch;
 
 pub use pipeline::ImagePipeline;
+pub use plain_registry::Credentials;

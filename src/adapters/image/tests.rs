@@ -6,6 +6,7 @@
 //! `/bin/busybox`.
 
 mod proxy;
+mod small_engine;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,6 +25,7 @@ use crate::evidence::Redactor;
 use crate::model::{EventSink, Exit, FailureClass, RunEvent, RunId};
 use crate::ports::{Image, ImageError, ImageErrorKind, ImageRequest, ImageSource};
 use proxy::{Proxy, Trick};
+use small_engine::SmallEngine;
 
 const BOTH: [Builder; 2] = [Builder::Buildkit, Builder::Classic];
 /// What every Dockerfile here begins with: four lines, so that the test's own begin at line 5.
@@ -134,11 +136,11 @@ impl Place {
             .list_images(None::<bollard::query_parameters::ListImagesOptions>)
             .await
             .unwrap_or_default();
-        for tag in images.iter().flat_map(|image| &image.repo_tags) {
-            if tag.contains(&self.name) {
-                let options = RemoveImageOptionsBuilder::default().force(true).build();
-                let _gone = docker.remove_image(tag, Some(options), None).await;
-            }
+        let names =
+            images.iter().flat_map(|image| image.repo_tags.iter().chain(&image.repo_digests));
+        for name in names.filter(|name| name.contains(&self.name)) {
+            let options = RemoveImageOptionsBuilder::default().force(true).build();
+            let _gone = docker.remove_image(name, Some(options), None).await;
         }
         let registry = self.registry();
         let client = reqwest::Client::new();
@@ -405,6 +407,25 @@ async fn a_full_disk_is_infrastructure() {
         assert_eq!(error.class, FailureClass::Infrastructure, "{error:?}");
         assert!(error.message.contains("No space left on device"), "{}", error.message);
         place.clean().await;
+    }
+}
+
+#[tokio::test]
+#[ignore = "starts a Docker Engine of its own, which takes root and dockerd"]
+async fn an_engine_whose_disk_is_full_is_infrastructure() {
+    let engine = SmallEngine::start(40).await;
+    for builder in BOTH {
+        for (file, run) in [(64 << 20, ""), (0, "RUN cat /dev/urandom > /big\n")] {
+            let Some(mut place) = Place::new(builder, &format!("{BASE}{run}COPY big /big\n"))
+            else {
+                return;
+            };
+            fs::write(place.root().join("big"), vec![7; file]).unwrap();
+            place.plan.docker_host = Some(engine.address());
+            let error = place.failure().await;
+            assert_eq!(error.class, FailureClass::Infrastructure, "{error:?}");
+            assert!(error.message.to_lowercase().contains("no space left"), "{}", error.message);
+        }
     }
 }
 

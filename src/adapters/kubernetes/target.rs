@@ -1,27 +1,77 @@
 //! The Kubernetes target as the rest of the program sees it.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::{Mutex, OnceCell};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::cluster::Cluster;
 use super::connection::Connection;
+use super::difference;
 use super::error::{KubernetesError, KubernetesErrorKind};
+use super::forward::{self, Forward};
+use super::lease::{self, Hold};
+use super::manifest::render::{Missing, Variables};
+use super::manifest::settle::Stamp;
+use super::manifest::source::Reading;
+use super::manifest::{Manifest, ObjectId, Origin, parse, pin, render, source};
+use super::permissions::{self, Permission};
+use super::record::slug;
+use super::store::Store;
+use super::survey::{self, Purpose, Step};
+use super::track::{self, Workload};
+use super::writing::{workload_kind, workload_of};
 use crate::config::plan::{EnvironmentPlan, KubernetesPlan, Rollback};
 use crate::evidence::Redactor;
-use crate::model::{EventSink, ReleaseId, RunId, TargetKind};
-use crate::ports::{
-    Deployed, Earlier, Restored, RolloutRequest, Target, TargetError, TargetStatus,
+use crate::model::{
+    CommitId, Endpoint, EventSink, Evidence, FailureClass, ImageRef, Notice, ReleaseId, RunEvent,
+    RunId, Stage, TargetKind,
 };
+use crate::ports::{
+    Deployed, Earlier, Restored, RolloutRequest, Target, TargetError, TargetErrorKind, TargetStatus,
+};
+
+/// How long a release may take to become ready where nobody has said.
+pub(super) const USUAL_WAIT: Duration = Duration::from_secs(300);
+
+/// By how much earlier than its release was made a pod may say that it has started.
+const SKEW: Duration = Duration::from_secs(5);
 
 /// Releases as workloads in a cluster. See the module's documentation.
 pub struct KubernetesTarget {
-    plan: KubernetesPlan,
+    pub(super) plan: KubernetesPlan,
     environment: EnvironmentPlan,
-    rollback: Rollback,
+    pub(super) rollback: Rollback,
     work_tree: PathBuf,
     connection: Connection,
     redactor: Redactor,
+    withheld: Vec<OsString>,
+    cluster: OnceCell<Cluster>,
+    held: Mutex<Option<Arc<Hold>>>,
+    forward: Mutex<Option<Forward>>,
+    /// Where the last rollout told of itself: a restore tells there too.
+    told_to: Mutex<EventSink>,
+}
+
+/// The environment's lease, for one piece of work.
+pub(super) struct Held {
+    pub(super) hold: Arc<Hold>,
+    /// Whether it was taken for this piece of work alone.
+    for_now: bool,
+}
+
+/// What manifests are rendered for.
+pub(super) struct For<'a> {
+    pub(super) run: RunId,
+    pub(super) release: ReleaseId,
+    pub(super) commit: Option<&'a CommitId>,
+    pub(super) image: Option<&'a ImageRef>,
+    pub(super) missing: Missing,
 }
 
 impl KubernetesTarget {
@@ -42,16 +92,291 @@ impl KubernetesTarget {
             work_tree,
             connection,
             redactor,
+            withheld: Vec::new(),
+            cluster: OnceCell::new(),
+            held: Mutex::new(None),
+            forward: Mutex::new(None),
+            told_to: Mutex::new(EventSink::null()),
         }
     }
 
-    async fn unwritten(&self) -> TargetError {
-        let _parts =
-            (&self.plan, &self.environment, &self.rollback, &self.work_tree, &self.redactor);
-        match self.connection.client().await {
-            Ok(_) => KubernetesError::new(KubernetesErrorKind::Setup, "not written yet").into(),
-            Err(error) => error.into(),
+    /// Names variables, such as a model's key, that tools which render manifests do not inherit.
+    #[must_use]
+    pub fn withhold(mut self, names: impl IntoIterator<Item = OsString>) -> Self {
+        self.withheld.extend(names);
+        self
+    }
+
+    /// The API server's version, `v1.36.0`.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    pub async fn server_version(&self) -> Result<String, KubernetesError> {
+        let cluster = self.cluster().await?;
+        let answer = cluster.ask(|| cluster.client().apiserver_version()).await;
+        let version =
+            answer.map_err(|error| KubernetesError::of("read the API server's version", error))?;
+        Ok(version.git_version)
+    }
+
+    /// What a run needs the account to be able to do, and whether it may: for the lease, the
+    /// records, what a rollout is judged by, and every kind of object in the manifests.
+    ///
+    /// # Errors
+    /// When the API server cannot be reached or the manifests cannot be read.
+    pub async fn permissions(&self) -> Result<Vec<Permission>, KubernetesError> {
+        let cluster = self.cluster().await?;
+        let objects = self.names(&CancellationToken::new()).await?;
+        let mut kinds = Vec::new();
+        for object in &objects {
+            if let Some(kind) = cluster.kind(object.api_version(), object.kind()).await? {
+                let place = object.namespace().unwrap_or(&self.plan.namespace).to_owned();
+                kinds.push((kind, Some(place)));
+            }
         }
+        let forwards = self.plan.service.is_some();
+        let needs = permissions::needs(&self.plan.namespace, forwards, &kinds);
+        permissions::ask(&cluster, needs).await
+    }
+
+    pub(super) async fn cluster(&self) -> Result<Cluster, KubernetesError> {
+        let connect = || async { self.connection.client().await.map(Cluster::new) };
+        self.cluster.get_or_try_init(connect).await.cloned()
+    }
+
+    pub(super) fn store(&self) -> Store {
+        Store { namespace: self.plan.namespace.clone(), slug: slug(&self.environment.name) }
+    }
+
+    fn lease_name(&self) -> String {
+        format!("greenloop-{}", slug(&self.environment.name))
+    }
+
+    /// The lease: the one that is held, or one for this piece of work.
+    pub(super) async fn hold(
+        &self,
+        cluster: &Cluster,
+        run: RunId,
+    ) -> Result<Held, KubernetesError> {
+        if let Some(hold) = self.held.lock().await.as_ref() {
+            hold.permit().await?;
+            return Ok(Held { hold: hold.clone(), for_now: false });
+        }
+        let hold = self.take(cluster, run).await?;
+        Ok(Held { hold: Arc::new(hold), for_now: true })
+    }
+
+    async fn take(&self, cluster: &Cluster, run: RunId) -> Result<Hold, KubernetesError> {
+        survey::make_namespace(cluster, &self.plan.namespace).await?;
+        let name = self.lease_name();
+        lease::claim(cluster, &self.plan.namespace, &name, run, self.plan.lease_wait).await
+    }
+
+    /// Gives back what was taken for one piece of work.
+    pub(super) async fn done(&self, held: Held) {
+        if held.for_now {
+            held.hold.release().await;
+        }
+    }
+
+    /// The objects that the manifests describe, rendered, images pinned; not settled.
+    pub(super) async fn objects(
+        &self,
+        what: &For<'_>,
+        events: &EventSink,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Manifest>, KubernetesError> {
+        let reading = Reading {
+            root: &self.work_tree,
+            run: what.run,
+            namespace: &self.plan.namespace,
+            withheld: &self.withheld,
+            cancel,
+        };
+        let mut sources = source::read(&self.plan.manifests, &reading).await?;
+        let variables = Variables {
+            image: what.image,
+            environment: self.environment.name.as_str(),
+            namespace: &self.plan.namespace,
+            run: what.run,
+            release: what.release,
+            commit: what.commit,
+            vars: &self.plan.variables,
+        };
+        let mut objects = Vec::new();
+        for source in &mut sources {
+            if source::are_templates(&self.plan.manifests) {
+                render::render(source, &variables, what.missing)?;
+            }
+            objects.extend(parse::parse(source)?);
+        }
+        if objects.is_empty() {
+            let message = "the manifests hold no object";
+            return Err(KubernetesError::new(KubernetesErrorKind::Manifest, message));
+        }
+        if let Some(image) = what.image {
+            tell_of_pins(&pin::pin(&mut objects, image), image, events);
+        }
+        Ok(objects)
+    }
+
+    /// The manifests' objects for their names alone: what has no value yet is empty.
+    pub(super) async fn names(
+        &self,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Manifest>, KubernetesError> {
+        let what = For {
+            run: RunId::generate(),
+            release: ReleaseId::generate(),
+            commit: None,
+            image: None,
+            missing: Missing::Empty,
+        };
+        self.objects(&what, &EventSink::null(), cancel).await
+    }
+
+    /// What the release would do, object by object.
+    pub(super) async fn plan_of(
+        &self,
+        cluster: &Cluster,
+        request: &RolloutRequest,
+    ) -> Result<Vec<Step>, KubernetesError> {
+        let what = For {
+            run: request.run,
+            release: request.release,
+            commit: Some(&request.commit),
+            image: request.image.as_ref(),
+            missing: Missing::Refused,
+        };
+        let objects = self.objects(&what, cluster.events(), cluster.cancel()).await?;
+        let stamp =
+            Stamp { run: request.run, release: request.release, commit: request.commit.clone() };
+        let objects = survey::settled(cluster, objects, &self.plan.namespace, &stamp).await?;
+        survey::survey(cluster, objects, Purpose::Rollout).await
+    }
+
+    pub(super) async fn deployed(&self, release: ReleaseId) -> Result<Deployed, KubernetesError> {
+        let forwarded = self.forwarded().await?;
+        let endpoint = forwarded.unwrap_or_else(|| self.endpoint());
+        Ok(Deployed { release, endpoint })
+    }
+
+    pub(super) fn endpoint(&self) -> Endpoint {
+        Endpoint { url: self.environment.url.trim_end_matches('/').to_owned() }
+    }
+
+    /// The address of the port-forward, where one is wanted.
+    async fn forwarded(&self) -> Result<Option<Endpoint>, KubernetesError> {
+        let Some(service) = &self.plan.service else { return Ok(None) };
+        let mut forward = self.forward.lock().await;
+        if let Some(open) = forward.as_ref().filter(|forward| forward.is_open()) {
+            return Ok(Some(Endpoint { url: open.url() }));
+        }
+        let cluster = self.cluster().await?;
+        let opened = forward::open(&cluster, &self.plan.namespace, service).await?;
+        let endpoint = Endpoint { url: opened.url() };
+        *forward = Some(opened);
+        Ok(Some(endpoint))
+    }
+
+    /// The workloads among `ids` as they are now.
+    pub(super) async fn workloads(
+        &self,
+        cluster: &Cluster,
+        ids: &[ObjectId],
+    ) -> Result<Vec<Workload>, KubernetesError> {
+        let mut workloads = Vec::new();
+        for id in ids {
+            let Some(kind) = workload_kind(id) else { continue };
+            let Some(served) = cluster.kind(&id.api_version, &id.kind).await? else { continue };
+            if let Some(live) = cluster.get(&served, id).await? {
+                workloads.push(workload_of(kind, &live, false));
+            }
+        }
+        Ok(workloads)
+    }
+
+    /// The run that holds the lease through this target, in words; empty for none.
+    pub(super) async fn holding(&self) -> String {
+        let held = self.held.lock().await;
+        held.as_ref().map(|hold| hold.run().to_string()).unwrap_or_default()
+    }
+
+    pub(super) fn redactor(&self) -> &Redactor {
+        &self.redactor
+    }
+
+    pub(super) fn redacted(&self, text: &str) -> String {
+        self.redactor.redact(text).into_owned()
+    }
+
+    /// For the port: what the API server or a tool said may hold a secret.
+    pub(super) fn told(&self, error: KubernetesError) -> TargetError {
+        let mut error = TargetError::from(error);
+        error.message = self.redacted(&error.message);
+        for note in &mut error.evidence.notes {
+            *note = self.redacted(note);
+        }
+        error
+    }
+
+    /// The objects of a record.
+    pub(super) fn recorded(values: &[serde_json::Value], release: ReleaseId) -> Vec<Manifest> {
+        let origin = Origin { file: format!("release {release}"), line: None };
+        let values = values.iter().cloned();
+        values.filter_map(|value| Manifest::new(value, origin.clone()).ok()).collect()
+    }
+}
+
+fn tell_of_pins(pins: &pin::Pins, image: &ImageRef, events: &EventSink) {
+    let notice = if !pins.replaced.is_empty() {
+        Notice::Info(format!(
+            "pinned to {}@{}…: {}",
+            image.repository(),
+            image.digest().get(..19).unwrap_or_default(),
+            pins.replaced.join(", ")
+        ))
+    } else if pins.already == 0 {
+        Notice::Warning(format!(
+            "no container in the manifests runs {}: the image that was built is not rolled out",
+            image.repository()
+        ))
+    } else {
+        return;
+    };
+    events.send(RunEvent::Notice(notice));
+}
+
+/// Sends how a step of a rollout went.
+pub(super) fn step(events: &EventSink, name: &str, ok: bool, detail: String, since: Instant) {
+    events.send(RunEvent::StepFinished {
+        stage: Stage::Rollout,
+        name: name.to_owned(),
+        ok,
+        detail,
+        elapsed: since.elapsed(),
+    });
+}
+
+pub(super) fn cancelled() -> TargetError {
+    TargetError {
+        kind: TargetErrorKind::Cancelled,
+        message: "the rollout was cancelled".to_owned(),
+        class: FailureClass::Unknown,
+        evidence: Box::default(),
+        source: None,
+    }
+}
+
+/// An error of the target that is none of the cluster's.
+pub(super) fn refused(kind: TargetErrorKind, message: String) -> TargetError {
+    let evidence = Evidence { notes: vec![message.clone()], ..Evidence::default() };
+    TargetError {
+        kind,
+        message,
+        class: FailureClass::Infrastructure,
+        evidence: Box::new(evidence),
+        source: None,
     }
 }
 
@@ -61,41 +386,108 @@ impl Target for KubernetesTarget {
         TargetKind::Kubernetes
     }
 
+    async fn claim(&self, run: RunId, cancel: &CancellationToken) -> Result<(), TargetError> {
+        let mut held = self.held.lock().await;
+        if let Some(hold) = held.as_ref().filter(|hold| hold.run() == run)
+            && !hold.lost().is_cancelled()
+        {
+            return Ok(());
+        }
+        if let Some(old) = held.take() {
+            old.release().await;
+        }
+        let cluster = self.cluster().await.map_err(|error| self.told(error))?;
+        let cluster = cluster.during(&EventSink::null(), cancel);
+        let hold = self.take(&cluster, run).await.map_err(|error| self.told(error))?;
+        *held = Some(Arc::new(hold));
+        Ok(())
+    }
+
+    async fn let_go(&self) {
+        if let Some(hold) = self.held.lock().await.take() {
+            hold.release().await;
+        }
+    }
+
+    async fn preview(&self, request: &RolloutRequest) -> Result<String, TargetError> {
+        let cluster = self.cluster().await.map_err(|error| self.told(error))?;
+        let steps = self.plan_of(&cluster, request).await.map_err(|error| self.told(error))?;
+        Ok(self.redacted(&difference::joined(steps.iter().map(Step::diff))))
+    }
+
+    async fn reach(&self) -> Result<Option<Endpoint>, TargetError> {
+        self.forwarded().await.map_err(|error| self.told(error))
+    }
+
     async fn roll_out(
         &self,
-        _request: &RolloutRequest,
-        _events: &EventSink,
-        _cancel: &CancellationToken,
+        request: &RolloutRequest,
+        events: &EventSink,
+        cancel: &CancellationToken,
     ) -> Result<Deployed, TargetError> {
-        Err(self.unwritten().await)
+        if cancel.is_cancelled() {
+            return Err(cancelled());
+        }
+        *self.told_to.lock().await = events.clone();
+        let cluster = self.cluster().await.map_err(|error| self.told(error))?;
+        let cluster = cluster.during(events, cancel);
+        let held = self.hold(&cluster, request.run).await.map_err(|error| self.told(error))?;
+        let outcome = self.roll_out_held(&cluster, &held.hold, request).await;
+        self.done(held).await;
+        outcome
     }
 
-    async fn mark_verified(&self, _release: ReleaseId) -> Result<(), TargetError> {
-        Err(self.unwritten().await)
+    async fn mark_verified(&self, release: ReleaseId) -> Result<(), TargetError> {
+        self.verified(release).await.map_err(|error| self.told(error))
     }
 
-    async fn service_log(&self, _release: ReleaseId) -> Result<String, TargetError> {
-        Err(self.unwritten().await)
+    async fn service_log(&self, release: ReleaseId) -> Result<String, TargetError> {
+        let cluster = self.cluster().await.map_err(|error| self.told(error))?;
+        let history = self.store().load(&cluster).await.map_err(|error| self.told(error))?;
+        let Some(record) = history.get(release) else { return Ok(String::new()) };
+        let objects = Self::recorded(&record.content.objects, release);
+        let ids: Vec<ObjectId> = objects.iter().map(Manifest::id).collect();
+        let workloads = self.workloads(&cluster, &ids).await.map_err(|error| self.told(error))?;
+        // Its pods write from their start on, before they serve. The client rounds to seconds, up
+        // as well as down, and the nodes' clocks are not this machine's.
+        let since = record.release.created_at.checked_sub(SKEW).ok();
+        track::pod_logs(cluster.client(), &workloads, since, &self.redactor)
+            .await
+            .map_err(|error| self.untracked(error))
     }
 
-    async fn restore(&self, _failed: ReleaseId) -> Result<Restored, TargetError> {
-        Err(self.unwritten().await)
+    async fn restore(&self, failed: ReleaseId) -> Result<Restored, TargetError> {
+        let events = self.told_to.lock().await.clone();
+        self.put_back(failed, &events).await
     }
 
     async fn roll_back(
         &self,
-        _earlier: Earlier,
-        _events: &EventSink,
-        _cancel: &CancellationToken,
+        earlier: Earlier,
+        events: &EventSink,
+        cancel: &CancellationToken,
     ) -> Result<Deployed, TargetError> {
-        Err(self.unwritten().await)
+        if cancel.is_cancelled() {
+            return Err(cancelled());
+        }
+        let cluster = self.cluster().await.map_err(|error| self.told(error))?;
+        let cluster = cluster.during(events, cancel);
+        let run = RunId::generate();
+        let held = self.hold(&cluster, run).await.map_err(|error| self.told(error))?;
+        let outcome = self.roll_back_held(&cluster, &held.hold, earlier).await;
+        self.done(held).await;
+        outcome
     }
 
     async fn status(&self) -> Result<TargetStatus, TargetError> {
-        Err(self.unwritten().await)
+        self.look().await.map_err(|error| self.told(error))
     }
 
-    async fn clean_up(&self, _run: RunId) -> Result<Vec<String>, TargetError> {
-        Err(self.unwritten().await)
+    async fn clean_up(&self, run: RunId) -> Result<Vec<String>, TargetError> {
+        let cluster = self.cluster().await.map_err(|error| self.told(error))?;
+        let name = self.lease_name();
+        let holder = lease::holder_of(&cluster, &self.plan.namespace, &name).await;
+        let holder = holder.map_err(|error| self.told(error))?;
+        self.clean_up_after(&cluster, run, holder).await
     }
 }

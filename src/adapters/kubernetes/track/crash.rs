@@ -105,7 +105,11 @@ const WAITS: &[&str] = &[
     "ehostunreach",
     "no route to host",
     "network is unreachable",
-    "unreachable",
+    "is unreachable",
+    "host unreachable",
+    "connectionrefused",
+    "connectionreset",
+    "timedout",
     "not ready",
     "not yet",
     "not available",
@@ -119,7 +123,8 @@ const WAITS: &[&str] = &[
     "try again",
     "retry",
     "retries",
-    "attempt",
+    "attempts",
+    "attempting to",
     "broken pipe",
     "lock held",
     "is locked",
@@ -213,6 +218,17 @@ fn counters(said: &Said) -> Vec<u32> {
         .collect()
 }
 
+/// The log's headline, with the line that follows where it announces one.
+fn headline(said: &Said) -> String {
+    let headline = said.extraction.headline.as_str();
+    let mut lines = said.extraction.excerpts.iter().flat_map(|excerpt| excerpt.text.lines());
+    let announces = headline.ends_with(':') && lines.any(|line| line.trim() == headline);
+    match lines.next().filter(|_| announces) {
+        Some(next) => format!("{headline} {}", next.trim()),
+        None => headline.to_owned(),
+    }
+}
+
 impl Crash {
     /// Whether the runtime could not even start it.
     pub(super) fn is_start_error(&self) -> bool {
@@ -232,7 +248,7 @@ impl Crash {
     /// The one line that says most.
     pub(super) fn told(&self) -> String {
         match &self.log {
-            CrashLog::Read(said) if !said.is_empty() => said.extraction.headline.clone(),
+            CrashLog::Read(said) if !said.is_empty() => headline(said),
             CrashLog::Unread | CrashLog::Unavailable | CrashLog::Read(_) => self
                 .message
                 .lines()

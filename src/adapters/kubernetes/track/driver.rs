@@ -154,7 +154,7 @@ impl Driver<'_> {
                 }
                 Verdict::Late(judgement) => {
                     // A connection that is dead without a word shows the past.
-                    if self.answers().await {
+                    if answers(self.client).await {
                         return Ok(Outcome::Doomed(Box::new(self.doom(*judgement).await)));
                     }
                     self.rewatch();
@@ -271,15 +271,6 @@ impl Driver<'_> {
                 self.redacted(&why)
             ),
         )
-    }
-
-    /// Whether the API server answers now.
-    async fn answers(&self) -> bool {
-        let version = tokio::time::timeout(PING, self.client.apiserver_version()).await;
-        match version {
-            Ok(Ok(_) | Err(kube::Error::Api(_))) => true,
-            Ok(Err(_)) | Err(_) => false,
-        }
     }
 
     /// Makes all watches anew, after the connection has turned out to be dead.
@@ -481,8 +472,9 @@ impl Driver<'_> {
     }
 
     /// Freezes the evidence.
-    async fn doom(&self, judgement: Judgement) -> Doom {
-        let logs = tokio::time::timeout(EVIDENCE, self.read_logs(&judgement)).await;
+    async fn doom(&mut self, judgement: Judgement) -> Doom {
+        let logs = read_logs(self.client, &self.view, self.redactor, &judgement);
+        let logs = tokio::time::timeout(EVIDENCE, logs).await;
         let logs = logs.unwrap_or_default();
         let evidence = evidence(&self.view, &judgement, &logs, &self.settings.diff, self.redactor);
         Doom {
@@ -493,52 +485,58 @@ impl Driver<'_> {
         }
     }
 
-    /// The logs of the telling pods: those of the crashes that were judged, then of what runs.
-    async fn read_logs(&self, judgement: &Judgement) -> Vec<ReadLog> {
-        let mut wanted = Vec::new();
-        let culprit = judgement.signal.as_ref().and_then(|signal| signal.container.as_deref());
-        let mut known = Vec::new();
-        for (uid, pod) in telling_pods(&self.view, judgement) {
-            let mut containers: Vec<_> = statuses(pod).map(|(status, _)| status).collect();
-            containers.sort_by_key(|status| Some(status.name.as_str()) != culprit);
-            for status in containers {
-                let crash = self.view.crashes_of(uid, &status.name).last();
-                match crash.and_then(known_log) {
-                    Some(log) => known.push(log),
-                    None => wanted.push((uid, pod, status)),
-                }
-            }
-        }
-        let read = wanted.into_iter().take(EVIDENCE_LOGS).map(|(uid, pod, status)| async move {
-            let previous =
-                status.last_state.as_ref().is_some_and(|state| state.terminated.is_some());
-            let (namespace, name) =
-                (pod.metadata.namespace.as_deref()?, pod.metadata.name.clone()?);
-            let place = Place { namespace, pod: &name, container: &status.name };
-            let (log, current) = logs::read_either(self.client, place, previous).await?;
-            let said = Said::read(&log, current, self.redactor);
-            let container = status.name.clone();
-            Some(ReadLog {
-                pod_uid: uid.to_owned(),
-                pod: name,
-                container,
-                previous: !current,
-                said,
-            })
-        });
-        let read = futures::future::join_all(read).await;
-        known.extend(read.into_iter().flatten());
-        // The container that decided comes first, whoever had read its log.
-        let decided = judgement.signal.as_ref().and_then(|signal| signal.pod.clone());
-        known.sort_by_key(|log| {
-            let pod = decided.as_ref().is_none_or(|(uid, _)| *uid == log.pod_uid);
-            (!pod, Some(log.container.as_str()) != culprit)
-        });
-        known
-    }
-
     fn redacted(&self, text: &str) -> String {
         self.redactor.redact(text).into_owned()
+    }
+}
+
+/// The logs of the telling pods: those of the crashes that were judged, then of what runs.
+async fn read_logs(
+    client: &Client,
+    view: &View,
+    redactor: &Redactor,
+    judgement: &Judgement,
+) -> Vec<ReadLog> {
+    let mut wanted = Vec::new();
+    let culprit = judgement.signal.as_ref().and_then(|signal| signal.container.as_deref());
+    let mut known = Vec::new();
+    for (uid, pod) in telling_pods(view, judgement) {
+        let mut containers: Vec<_> = statuses(pod).map(|(status, _)| status).collect();
+        containers.sort_by_key(|status| Some(status.name.as_str()) != culprit);
+        for status in containers {
+            let crash = view.crashes_of(uid, &status.name).last();
+            match crash.and_then(known_log) {
+                Some(log) => known.push(log),
+                None => wanted.push((uid, pod, status)),
+            }
+        }
+    }
+    let read = wanted.into_iter().take(EVIDENCE_LOGS).map(|(uid, pod, status)| async move {
+        let previous = status.last_state.as_ref().is_some_and(|state| state.terminated.is_some());
+        let (namespace, name) = (pod.metadata.namespace.as_deref()?, pod.metadata.name.clone()?);
+        let place = Place { namespace, pod: &name, container: &status.name };
+        let (log, current) = logs::read_either(client, place, previous).await?;
+        let said = Said::read(&log, current, redactor);
+        let container = status.name.clone();
+        Some(ReadLog { pod_uid: uid.to_owned(), pod: name, container, previous: !current, said })
+    });
+    let read = futures::future::join_all(read).await;
+    known.extend(read.into_iter().flatten());
+    // The container that decided comes first, whoever had read its log.
+    let decided = judgement.signal.as_ref().and_then(|signal| signal.pod.clone());
+    known.sort_by_key(|log| {
+        let pod = decided.as_ref().is_none_or(|(uid, _)| *uid == log.pod_uid);
+        (!pod, Some(log.container.as_str()) != culprit)
+    });
+    known
+}
+
+/// Whether the API server answers now.
+async fn answers(client: &Client) -> bool {
+    let version = tokio::time::timeout(PING, client.apiserver_version()).await;
+    match version {
+        Ok(Ok(_) | Err(kube::Error::Api(_))) => true,
+        Ok(Err(_)) | Err(_) => false,
     }
 }
 

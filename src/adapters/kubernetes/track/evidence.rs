@@ -13,7 +13,7 @@ use crate::evidence::Redactor;
 use crate::model::{Evidence, Exit};
 
 /// Bytes of all notes together, the diff apart.
-const NOTES: usize = 24 * 1024;
+const NOTES: usize = 20 * 1024;
 /// Bytes of the diff.
 const DIFF: usize = 16 * 1024;
 /// Bytes of one note.

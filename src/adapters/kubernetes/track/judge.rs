@@ -57,8 +57,8 @@ impl View {
         let restarts = self.restarts();
         self.available = match self.available {
             Some((at, before)) if done && before == restarts => Some((at, before)),
-            Some(_) => {
-                self.relapses += 1;
+            Some((_, before)) => {
+                self.relapses += u32::from(before != restarts);
                 done.then_some((now, restarts))
             }
             None => done.then_some((now, restarts)),
@@ -136,7 +136,8 @@ pub(super) fn judge(
         }));
     }
     if let Some((since, _)) = view.available {
-        let until = since + view.soak(settings);
+        // What died once after it had become available has to prove itself for longer.
+        let until = since + view.soak(settings) * (1 + view.relapses.min(2));
         return match now >= until {
             true => Verdict::Ready { soaked: now.saturating_sub(since) },
             // Time that is needed to prove what is there already is not taken from it.

@@ -36,6 +36,8 @@ mod signal;
 mod standing;
 mod view;
 mod watch;
+#[cfg(test)]
+mod wire_tests;
 
 use std::time::Duration;
 

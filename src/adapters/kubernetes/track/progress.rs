@@ -1,7 +1,7 @@
 //! Tells the run's event stream how far a rollout has come: milestones and reasons for waiting,
 //! each once, not what every watch brings.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::judge::{Verdict, in_words};
@@ -11,6 +11,9 @@ use super::view::View;
 use crate::evidence::Redactor;
 use crate::model::{EventSink, RunEvent, Stage};
 
+/// Pods that one reason is told of: a hundred replicas wait for the same.
+const MOST_REASONS: usize = 3;
+
 /// What has been told.
 pub(super) struct Told<'a> {
     events: &'a EventSink,
@@ -18,6 +21,8 @@ pub(super) struct Told<'a> {
     /// The most pods that were ready, and whether all were there, by workload.
     standings: Vec<(i32, bool)>,
     reasons: BTreeSet<(&'static str, String)>,
+    /// How many of them were of one rule and workload.
+    reasons_of: BTreeMap<(&'static str, usize), usize>,
     soaking: Option<Duration>,
     away: bool,
 }
@@ -29,6 +34,7 @@ impl<'a> Told<'a> {
             redactor,
             standings: Vec::new(),
             reasons: BTreeSet::new(),
+            reasons_of: BTreeMap::new(),
             soaking: None,
             away: false,
         }
@@ -48,7 +54,9 @@ impl<'a> Told<'a> {
             self.standing(view, scope, standing, now);
         }
         for signal in signals {
-            if self.reasons.insert((signal.rule.id, signal.subject())) {
+            let of = self.reasons_of.entry((signal.rule.id, signal.scope)).or_default();
+            if *of < MOST_REASONS && self.reasons.insert((signal.rule.id, signal.subject())) {
+                *of += 1;
                 let name = view.followed.get(signal.scope).map(|followed| followed.title());
                 self.output(name.unwrap_or_default(), &in_words(view, signal));
             }

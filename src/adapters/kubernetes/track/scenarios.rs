@@ -12,6 +12,8 @@ use serde_json::Value;
 use super::crash::{CrashLog, Said};
 use super::judge::{Verdict, judge};
 use super::object::Object;
+use super::rule::{Source, When};
+use super::rules::RULES;
 use super::view::{Change, PortLook, View, uid};
 use super::{TrackSettings, Workload, WorkloadKind};
 use crate::evidence::Redactor;
@@ -207,7 +209,7 @@ fn key(object: &Value) -> String {
 }
 
 /// RFC 7386.
-fn merge(target: &mut Value, patch: &Value) {
+pub(super) fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(patch) = patch else {
         *target = patch.clone();
         return;
@@ -319,6 +321,23 @@ fn each_scenario_comes_to_what_it_should() {
         })
         .collect();
     assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[test]
+fn each_rule_has_a_scenario() {
+    let said: String = std::fs::read_dir(folder())
+        .unwrap()
+        .flatten()
+        .filter(|entry| entry.path().is_file())
+        .map(|entry| read(&entry.path()))
+        .collect();
+    for rule in RULES.iter().filter(|rule| rule.when != When::Never) {
+        let expected = match rule.source {
+            Source::Clock => "\"expect\": \"late\"".to_owned(),
+            _ => format!("\"expect\": \"doomed {}\"", rule.id),
+        };
+        assert!(said.contains(&expected), "no scenario comes to {}", rule.id);
+    }
 }
 
 /// A state that a container of an old pod may be in.

@@ -35,7 +35,7 @@ pub(super) struct View {
     pub(super) since: BTreeMap<(&'static str, String), Duration>,
     /// Since when everything has been available, and the pods' restarts at that moment.
     pub(super) available: Option<(Duration, i64)>,
-    /// Whether anything has been available and been lost again.
+    /// How often a container died after everything had been available.
     pub(super) relapses: u32,
 }
 

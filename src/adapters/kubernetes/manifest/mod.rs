@@ -1,0 +1,16 @@
+//! From manifests in the repository to the objects of a release. No cluster is asked here.
+//!
+//! Files or a tool's output ([`source`]) → rendered text ([`render`]) → objects with the place
+//! they stand at ([`parse`]) → images pinned ([`pin`]) → namespace, marks and checksums
+//! ([`settle`], [`checksum`]) → the order they are applied in ([`order`]).
+
+pub(super) mod checksum;
+pub(super) mod object;
+pub(super) mod order;
+pub(super) mod parse;
+pub(super) mod pin;
+pub(super) mod render;
+pub(super) mod settle;
+pub(super) mod source;
+
+pub(super) use object::{Manifest, ObjectId, Origin};

@@ -1,0 +1,172 @@
+//! What the account must be able to do, and whether it may.
+
+use kube::discovery::ApiResource;
+
+use super::cluster::{Cluster, Kind};
+use super::error::KubernetesError;
+
+/// One right that a run needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Permission {
+    /// `patch`
+    pub verb: &'static str,
+    /// As RBAC writes it: `deployments.apps`, `pods/log`.
+    pub resource: String,
+    /// Where; `None` for the whole cluster.
+    pub namespace: Option<String>,
+    /// Whether the API server allows it.
+    pub allowed: bool,
+}
+
+/// A right that is asked about.
+#[derive(Debug, Clone)]
+pub(super) struct Need {
+    verb: &'static str,
+    resource: ApiResource,
+    subresource: Option<&'static str>,
+    namespace: Option<String>,
+}
+
+impl Need {
+    /// Two needs are one when they read the same.
+    fn key(&self) -> (String, &'static str, Option<String>) {
+        (self.title(), self.verb, self.namespace.clone())
+    }
+
+    fn title(&self) -> String {
+        let mut title = self.resource.plural.clone();
+        if let Some(subresource) = self.subresource {
+            title.push('/');
+            title.push_str(subresource);
+        }
+        if !self.resource.group.is_empty() {
+            title.push('.');
+            title.push_str(&self.resource.group);
+        }
+        title
+    }
+}
+
+/// A resource and the verbs that are needed of it.
+type Row = (&'static str, &'static str, Option<&'static str>, &'static [&'static str]);
+
+/// What every run needs in its namespace: the lease, the records, and what a rollout is judged by.
+const ALWAYS: &[Row] = &[
+    ("coordination.k8s.io/v1", "leases", None, &["get", "create", "update"]),
+    ("v1", "secrets", None, &["get", "list", "create", "update", "delete"]),
+    ("v1", "pods", None, &["get", "list", "watch", "delete"]),
+    ("v1", "pods", Some("log"), &["get"]),
+    ("v1", "events", None, &["list", "watch"]),
+    ("apps/v1", "replicasets", None, &["list", "watch"]),
+    ("apps/v1", "controllerrevisions", None, &["list"]),
+    ("autoscaling/v2", "horizontalpodautoscalers", None, &["list"]),
+];
+/// What a port-forward needs: over a WebSocket it is a `get`, and since Kubernetes 1.35 a `create`
+/// besides.
+const FORWARD: &[Row] =
+    &[("v1", "services", None, &["get"]), ("v1", "pods", Some("portforward"), &["get", "create"])];
+/// What is done with an object of a release.
+const OBJECT: &[&str] = &["get", "patch", "create", "delete"];
+/// What is done besides with one that is followed.
+const FOLLOWED: &[&str] = &["list", "watch"];
+
+fn resource(api_version: &str, plural: &str) -> ApiResource {
+    let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
+    ApiResource {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        api_version: api_version.to_owned(),
+        kind: String::new(),
+        plural: plural.to_owned(),
+    }
+}
+
+/// All that is needed in `namespace`, with a port-forward when one is wanted, and for objects of
+/// `kinds` in their namespaces.
+pub(super) fn needs(
+    namespace: &str,
+    forwards: bool,
+    kinds: &[(Kind, Option<String>)],
+) -> Vec<Need> {
+    let forward = FORWARD.iter().filter(|_| forwards);
+    let mut needs: Vec<Need> = ALWAYS
+        .iter()
+        .chain(forward)
+        .flat_map(|(api_version, plural, subresource, verbs)| {
+            verbs.iter().map(|verb| Need {
+                verb,
+                resource: resource(api_version, plural),
+                subresource: *subresource,
+                namespace: Some(namespace.to_owned()),
+            })
+        })
+        .collect();
+    for (kind, place) in kinds {
+        let followed = match (kind.resource.group.as_str(), kind.resource.kind.as_str()) {
+            ("apps", "Deployment" | "StatefulSet" | "DaemonSet") | ("batch", "Job") => FOLLOWED,
+            _ => &[],
+        };
+        needs.extend(OBJECT.iter().chain(followed).map(|verb| Need {
+            verb,
+            resource: kind.resource.clone(),
+            subresource: None,
+            namespace: place.clone().filter(|_| kind.namespaced),
+        }));
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    needs.retain(|need| seen.insert(need.key()));
+    needs
+}
+
+/// Asks the API server about each.
+///
+/// # Errors
+/// When it does not answer.
+pub(super) async fn ask(
+    cluster: &Cluster,
+    needs: Vec<Need>,
+) -> Result<Vec<Permission>, KubernetesError> {
+    let mut permissions = Vec::with_capacity(needs.len());
+    for need in needs {
+        let allowed = cluster
+            .may(need.verb, &need.resource, need.subresource, need.namespace.as_deref())
+            .await?;
+        let resource = need.title();
+        permissions.push(Permission {
+            verb: need.verb,
+            resource,
+            namespace: need.namespace,
+            allowed,
+        });
+    }
+    Ok(permissions)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_need_is_asked_once() {
+        let secrets = Kind { resource: resource("v1", "secrets"), namespaced: true };
+        let mut deployments =
+            Kind { resource: resource("apps/v1", "deployments"), namespaced: true };
+        deployments.resource.kind = "Deployment".to_owned();
+        let kinds = [(secrets, Some("shop".to_owned())), (deployments, Some("shop".to_owned()))];
+        let titles: Vec<String> = needs("shop", true, &kinds)
+            .iter()
+            .map(|need| format!("{} {}", need.verb, need.title()))
+            .collect();
+        let count = |text: &str| titles.iter().filter(|title| *title == text).count();
+        for (text, expect) in [
+            ("create secrets", 1),
+            ("patch secrets", 1),
+            ("watch deployments.apps", 1),
+            ("get pods/portforward", 1),
+            ("get pods/log", 1),
+            ("watch secrets", 0),
+        ] {
+            assert_eq!(count(text), expect, "{text}");
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Probes of running containers.
+
+use std::time::Instant;
+
+use serde_json::Value;
+
+use super::clock;
+use crate::program::{Life, PORT};
+
+/// Where pods answer, as messages name it.
+pub(crate) const POD_ADDRESS: &str = "10.244.0.5";
+
+/// One probe of one life.
+#[derive(Debug, Default)]
+pub(crate) struct Probe {
+    next: Option<Instant>,
+    failures: i64,
+    /// Its standing; `None` until it has one.
+    pub(crate) passes: Option<bool>,
+}
+
+/// What a turn of a probe came to.
+pub(crate) enum Turn {
+    Quiet,
+    /// It failed, and why; whether its threshold is reached.
+    Failed(String, bool),
+}
+
+fn port(spec: &Value, container: &Value) -> u16 {
+    let number = match spec.as_str() {
+        Some(name) => container["ports"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|port| port["name"] == name)
+            .and_then(|port| port["containerPort"].as_u64()),
+        None => spec.as_u64(),
+    };
+    number.and_then(|number| u16::try_from(number).ok()).unwrap_or(0)
+}
+
+fn ask(spec: &Value, container: &Value, life: &Life) -> Result<(), String> {
+    if let Some(get) = spec.get("httpGet") {
+        let (port, path) = (port(&get["port"], container), get["path"].as_str().unwrap_or("/"));
+        if !life.serves || port != PORT {
+            return Err(format!(
+                "Get \"http://{POD_ADDRESS}:{port}{path}\": dial tcp {POD_ADDRESS}:{port}: \
+                 connect: connection refused"
+            ));
+        }
+        if path != "/" {
+            return Err("HTTP probe failed with statuscode: 404".to_owned());
+        }
+    } else if let Some(socket) = spec.get("tcpSocket") {
+        let port = port(&socket["port"], container);
+        if !life.serves || port != PORT {
+            return Err(format!("dial tcp {POD_ADDRESS}:{port}: connect: connection refused"));
+        }
+    } else if spec["exec"]["command"].to_string().contains("exit 1") {
+        return Err("command terminated with exit code 1".to_owned());
+    }
+    Ok(())
+}
+
+impl Probe {
+    /// Its turn, when it is due.
+    pub(crate) fn turn(
+        &mut self,
+        spec: &Value,
+        container: &Value,
+        life: &Life,
+        started: Instant,
+        now: Instant,
+    ) -> Turn {
+        let delay = clock::seconds(spec["initialDelaySeconds"].as_i64().unwrap_or(0));
+        let due = *self.next.get_or_insert(started + delay + clock::SECOND / 5);
+        if now < due {
+            return Turn::Quiet;
+        }
+        self.next = Some(now + clock::seconds(spec["periodSeconds"].as_i64().unwrap_or(10)));
+        match ask(spec, container, life) {
+            Ok(()) => {
+                self.failures = 0;
+                self.passes = Some(true);
+                Turn::Quiet
+            }
+            Err(why) => {
+                self.failures += 1;
+                let reached = self.failures >= spec["failureThreshold"].as_i64().unwrap_or(3);
+                if reached {
+                    self.passes = Some(false);
+                }
+                Turn::Failed(why, reached)
+            }
+        }
+    }
+}

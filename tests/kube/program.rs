@@ -1,0 +1,196 @@
+//! What containers do: each program twice, as a command that busybox runs on a real cluster and
+//! as the lives it comes to there, which the wire's kubelet plays.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+/// How a life ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It exits by itself.
+    Exit(i64),
+    /// The kernel kills it for its memory.
+    OutOfMemory,
+}
+
+/// One run of a container, from its start to its end; the last one repeats.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Life {
+    pub(crate) log: &'static [&'static str],
+    /// After how much real time it ends; it serves for ever for `None`.
+    pub(crate) ends: Option<(Duration, End)>,
+    /// Whether it answers HTTP on [`PORT`].
+    pub(crate) serves: bool,
+}
+
+/// A program by its command.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Program {
+    command: &'static [&'static str],
+    pub(crate) lives: &'static [Life],
+    /// What the container runtime says when it cannot start it at all.
+    pub(crate) unstartable: Option<&'static str>,
+}
+
+/// Where programs listen.
+pub(crate) const PORT: u16 = 8080;
+
+const fn shell(script: &'static [&'static str], lives: &'static [Life]) -> Program {
+    Program { command: script, lives, unstartable: None }
+}
+
+const fn dies(log: &'static [&'static str], code: i64) -> Life {
+    Life { log, ends: Some((Duration::from_millis(300), End::Exit(code))), serves: false }
+}
+
+const SERVING: Life = Life { log: &["listening on 8080"], ends: None, serves: true };
+
+impl Program {
+    /// For `command:` in a manifest.
+    pub(crate) fn command(&self) -> Value {
+        json!(self.command)
+    }
+
+    /// The program that a container runs; one that only idles when no program has its command.
+    pub(crate) fn of(container: &Value) -> &'static Self {
+        let words: Vec<&str> = container["command"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        ALL.iter().copied().find(|program| program.command == words).unwrap_or(&IDLE)
+    }
+}
+
+/// Answers `GET /` with 200.
+pub(crate) static HEALTHY: Program = shell(
+    &[
+        "sh",
+        "-c",
+        "mkdir -p /tmp/www && echo ok > /tmp/www/index.html && echo 'listening on 8080' && \
+         exec httpd -f -p 8080 -h /tmp/www",
+    ],
+    &[SERVING],
+);
+
+/// The same service in another version, told apart by its command only.
+pub(crate) static HEALTHY_TOO: Program = shell(
+    &[
+        "sh",
+        "-c",
+        "mkdir -p /tmp/www && echo two > /tmp/www/index.html && echo 'listening on 8080' && \
+         exec httpd -f -p 8080 -h /tmp/www",
+    ],
+    &[SERVING],
+);
+
+/// Dies of a missing setting, and says so.
+pub(crate) static PANICS: Program = shell(
+    &[
+        "sh",
+        "-c",
+        "echo 'starting fleet api'; \
+         echo \"thread 'main' panicked at src/main.rs:14:5: missing DATABASE_URL\" >&2; exit 101",
+    ],
+    &[dies(
+        &["starting fleet api", "thread 'main' panicked at src/main.rs:14:5: missing DATABASE_URL"],
+        101,
+    )],
+);
+
+/// Dies without a word.
+pub(crate) static SILENT: Program = shell(&["sh", "-c", "exit 3"], &[dies(&[], 3)]);
+
+const REFUSED: Life = dies(
+    &["connecting to postgres:5432", "dial tcp 10.0.0.5:5432: connect: connection refused"],
+    1,
+);
+
+/// Dies twice while its database is not there yet, then serves. Counts in a volume, which a
+/// restart keeps.
+pub(crate) static WAITS: Program = shell(
+    &[
+        "sh",
+        "-c",
+        "n=$(cat /state/n 2>/dev/null || echo 0); echo $((n+1)) > /state/n; \
+         if [ $n -lt 2 ]; then echo 'connecting to postgres:5432'; \
+         echo 'dial tcp 10.0.0.5:5432: connect: connection refused' >&2; exit 1; fi; \
+         mkdir -p /tmp/www && echo ok > /tmp/www/index.html && echo 'listening on 8080' && \
+         exec httpd -f -p 8080 -h /tmp/www",
+    ],
+    &[REFUSED, REFUSED, SERVING],
+);
+
+/// Takes more memory than it is given.
+pub(crate) static HUNGRY: Program = shell(
+    &["sh", "-c", "echo 'loading the index'; exec dd if=/dev/zero of=/dev/null bs=512M count=1"],
+    &[Life {
+        log: &["loading the index"],
+        ends: Some((Duration::from_millis(300), End::OutOfMemory)),
+        serves: false,
+    }],
+);
+
+/// A file that is no program: the kernel refuses to run it.
+pub(crate) static NO_PROGRAM: Program =
+    shell(&["/app/app"], &[dies(&["exec /app/app: exec format error"], 255)]);
+
+/// A command that is not in the image.
+pub(crate) static NO_COMMAND: Program = Program {
+    command: &["/no/such/program"],
+    lives: &[],
+    unstartable: Some(
+        "failed to create containerd task: failed to create shim task: OCI runtime create failed: \
+         runc create failed: unable to start container process: error during container init: \
+         exec: \"/no/such/program\": stat /no/such/program: no such file or directory",
+    ),
+};
+
+/// A migration that fails, for an init container.
+pub(crate) static MIGRATION_FAILS: Program = shell(
+    &["sh", "-c", "echo 'Error: migration 0042 failed: column vin does not exist' >&2; exit 1"],
+    &[dies(&["Error: migration 0042 failed: column vin does not exist"], 1)],
+);
+
+/// A migration that works.
+pub(crate) static MIGRATION_WORKS: Program =
+    shell(&["sh", "-c", "echo 'migrated to 42'"], &[dies(&["migrated to 42"], 0)]);
+
+/// Becomes ready, then dies: what only a soak finds.
+pub(crate) static DIES_LATER: Program = shell(
+    &[
+        "sh",
+        "-c",
+        "mkdir -p /tmp/www && echo ok > /tmp/www/index.html && echo 'listening on 8080' && \
+         httpd -p 8080 -h /tmp/www; sleep 6; \
+         echo 'fatal: the license server says no' >&2; exit 7",
+    ],
+    &[Life {
+        log: &["listening on 8080", "fatal: the license server says no"],
+        ends: Some((Duration::from_secs(6), End::Exit(7))),
+        serves: true,
+    }],
+);
+
+/// Serves, and works on for ever: for pods without HTTP.
+pub(crate) static IDLE: Program = shell(
+    &["sh", "-c", "echo idle; exec sleep 100000"],
+    &[Life { log: &["idle"], ends: None, serves: false }],
+);
+
+static ALL: &[&Program] = &[
+    &HEALTHY,
+    &HEALTHY_TOO,
+    &PANICS,
+    &SILENT,
+    &WAITS,
+    &HUNGRY,
+    &NO_PROGRAM,
+    &NO_COMMAND,
+    &MIGRATION_FAILS,
+    &MIGRATION_WORKS,
+    &DIES_LATER,
+    &IDLE,
+];

@@ -1,0 +1,72 @@
+//! Rights that are missing, and the way to a service without an ingress.
+
+use greenloop::config::plan::ServicePlan;
+use greenloop::model::FailureClass;
+use greenloop::ports::{Target as _, TargetErrorKind};
+
+use super::{Doom, fails, said};
+use crate::objects::{deployment, service};
+use crate::program;
+use crate::world::{World, scenarios};
+
+async fn a_missing_right_is_a_matter_of_access(world: &mut World) {
+    world.wire().server.forbid("patch", "deployments");
+    world.manifests(&[deployment(world, &program::HEALTHY)]);
+    let error = world.roll_out().await.outcome.unwrap_err();
+    assert_eq!(error.class, FailureClass::Auth, "{error}");
+    let told = format!("{error} {}", said(&error.evidence));
+    assert!(told.contains("cannot patch resource") && told.contains("deployments"), "{told}");
+}
+
+async fn seeing_pods_is_forbidden(world: &mut World) {
+    world.wire().server.forbid("list", "pods");
+    world.wire().server.forbid("watch", "pods");
+    world.manifests(&[deployment(world, &program::HEALTHY)]);
+    let error = world.roll_out().await.outcome.unwrap_err();
+    assert_eq!((error.kind, error.class), (TargetErrorKind::Target, FailureClass::Auth), "{error}");
+}
+
+/// The verdict is had without the logs.
+async fn logs_are_forbidden(world: &mut World) {
+    world.wire().server.forbid("get", "pods/log");
+    let doom = Doom {
+        class: FailureClass::Unknown,
+        message: &["web"],
+        evidence: &["exit"],
+        within: (8, 60),
+    };
+    fails(world, &[deployment(world, &program::PANICS)], &doom).await;
+}
+
+async fn permissions_are_asked_for(world: &mut World) {
+    world.wire().server.forbid("get", "pods/log");
+    world.wire().server.forbid("patch", "deployments");
+    world.manifests(&[deployment(world, &program::HEALTHY)]);
+    let all = world.target().permissions().await.unwrap();
+    let denied = all.iter().filter(|permission| !permission.allowed).count();
+    assert_eq!(denied, 2, "{all:?}");
+}
+
+async fn smoke_tests_go_through_a_port_forward(world: &mut World) {
+    world.plan.service = Some(ServicePlan { name: "web".to_owned(), port: None });
+    world.manifests(&[service(), deployment(world, &program::HEALTHY)]);
+    let attempt = world.roll_out().await;
+    let deployed = attempt.outcome.as_ref().unwrap();
+    let reached = attempt.target.reach().await.unwrap().unwrap();
+    assert_eq!(deployed.endpoint, reached);
+    assert!(reached.url.starts_with("http://127.0.0.1:"), "{}", reached.url);
+    for _ in 0..3 {
+        let answer = reqwest::get(&reached.url).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.text().await.unwrap(), "ok\n");
+    }
+}
+
+scenarios! {
+    both: smoke_tests_go_through_a_port_forward;
+    wire:
+        a_missing_right_is_a_matter_of_access,
+        seeing_pods_is_forbidden,
+        logs_are_forbidden,
+        permissions_are_asked_for
+}

@@ -1,0 +1,75 @@
+//! What pods refer to and is not there.
+
+use greenloop::model::FailureClass;
+use serde_json::json;
+
+use super::{Doom, fails};
+use crate::objects::{deployment, first, pod_spec};
+use crate::program;
+use crate::world::{World, scenarios};
+
+async fn a_config_map_is_missing(world: &mut World) {
+    let mut object = deployment(world, &program::HEALTHY);
+    first(&mut object)["envFrom"] = json!([{"configMapRef": {"name": "nowhere"}}]);
+    let doom = Doom {
+        class: FailureClass::Config,
+        message: &["nowhere"],
+        evidence: &["configmap \"nowhere\" not found"],
+        within: (5, 40),
+    };
+    fails(world, &[object], &doom).await;
+}
+
+async fn a_key_of_a_secret_is_missing(world: &mut World) {
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "database"},
+        "stringData": {"user": "fleet"},
+    });
+    let mut object = deployment(world, &program::HEALTHY);
+    first(&mut object)["env"] = json!([{"name": "PASSWORD", "valueFrom": {
+        "secretKeyRef": {"name": "database", "key": "password"}}}]);
+    let doom = Doom {
+        class: FailureClass::Config,
+        message: &["password"],
+        evidence: &["couldn't find key password in Secret"],
+        within: (5, 40),
+    };
+    fails(world, &[secret, object], &doom).await;
+}
+
+async fn a_volume_is_missing(world: &mut World) {
+    let mut object = deployment(world, &program::HEALTHY);
+    pod_spec(&mut object)["volumes"] =
+        json!([{"name": "tls", "secret": {"secretName": "no-certificate"}}]);
+    first(&mut object)["volumeMounts"] = json!([{"name": "tls", "mountPath": "/tls"}]);
+    let doom = Doom {
+        class: FailureClass::Config,
+        message: &["no-certificate"],
+        evidence: &["secret \"no-certificate\" not found"],
+        within: (6, 60),
+    };
+    fails(world, &[object], &doom).await;
+}
+
+async fn a_volume_claim_is_missing(world: &mut World) {
+    let mut object = deployment(world, &program::HEALTHY);
+    pod_spec(&mut object)["volumes"] =
+        json!([{"name": "data", "persistentVolumeClaim": {"claimName": "no-disk"}}]);
+    first(&mut object)["volumeMounts"] = json!([{"name": "data", "mountPath": "/data"}]);
+    let doom = Doom {
+        class: FailureClass::Config,
+        message: &["no-disk"],
+        evidence: &["persistentvolumeclaim \"no-disk\" not found"],
+        within: (5, 40),
+    };
+    fails(world, &[object], &doom).await;
+}
+
+scenarios! {
+    both:
+        a_config_map_is_missing,
+        a_key_of_a_secret_is_missing,
+        a_volume_is_missing,
+        a_volume_claim_is_missing;
+    wire:
+}

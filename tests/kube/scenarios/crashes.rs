@@ -1,0 +1,158 @@
+//! Containers that start and die, or do not start.
+
+use greenloop::model::FailureClass;
+use serde_json::json;
+
+use super::{Doom, fails, said};
+use crate::objects::{config_map, container, deployment, first, pod_spec, probe};
+use crate::program;
+use crate::world::{World, scenarios};
+
+/// Two crashes that say the same are enough: no third is waited for.
+async fn the_same_panic_twice(world: &mut World) {
+    let doom = Doom {
+        class: FailureClass::Code,
+        message: &["web"],
+        evidence: &["missing DATABASE_URL", "src/main.rs:14:5", "exit"],
+        within: (4, 40),
+    };
+    fails(world, &[deployment(world, &program::PANICS)], &doom).await;
+    if let Some(wire) = &world.wire {
+        let api = wire.server.api();
+        let resource = crate::server::resource::by_kind("Pod");
+        let restarts = api
+            .store
+            .list(resource, None)
+            .map(|pod| pod["status"]["containerStatuses"][0]["restartCount"].clone());
+        assert!(restarts.into_iter().all(|count| count.as_i64() <= Some(1)));
+    }
+}
+
+async fn a_silent_exit_three_times(world: &mut World) {
+    let doom = Doom {
+        class: FailureClass::Unknown,
+        message: &["web"],
+        evidence: &["exit"],
+        within: (6, 90),
+    };
+    fails(world, &[deployment(world, &program::SILENT)], &doom).await;
+}
+
+async fn out_of_memory_twice(world: &mut World) {
+    let mut object = deployment(world, &program::HUNGRY);
+    first(&mut object)["resources"] =
+        json!({"limits": {"memory": "32Mi"}, "requests": {"memory": "16Mi"}});
+    let doom = Doom {
+        class: FailureClass::Config,
+        message: &["memory"],
+        evidence: &["OOMKilled", "32Mi"],
+        within: (4, 60),
+    };
+    fails(world, &[object], &doom).await;
+}
+
+async fn no_program(world: &mut World) {
+    let mut object = deployment(world, &program::NO_PROGRAM);
+    pod_spec(&mut object)["volumes"] =
+        json!([{"name": "app", "configMap": {"name": "app", "defaultMode": 0o755}}]);
+    first(&mut object)["volumeMounts"] = json!([{"name": "app", "mountPath": "/app"}]);
+    let doom = Doom {
+        class: FailureClass::Config,
+        message: &["web"],
+        evidence: &["exec format error"],
+        within: (4, 40),
+    };
+    let app = config_map("app", json!({"app": "this is no program\n"}));
+    fails(world, &[app, object], &doom).await;
+}
+
+async fn no_command(world: &mut World) {
+    let doom = Doom {
+        class: FailureClass::Config,
+        message: &["/no/such/program"],
+        evidence: &["no such file or directory"],
+        within: (3, 40),
+    };
+    fails(world, &[deployment(world, &program::NO_COMMAND)], &doom).await;
+}
+
+async fn an_init_container_fails(world: &mut World) {
+    let mut object = deployment(world, &program::HEALTHY);
+    let mut init = container(world, &program::MIGRATION_FAILS);
+    init["name"] = json!("migrate");
+    pod_spec(&mut object)["initContainers"] = json!([init]);
+    let doom = Doom {
+        class: FailureClass::Code,
+        message: &["migrate"],
+        evidence: &["migration 0042 failed"],
+        within: (4, 40),
+    };
+    fails(world, &[object], &doom).await;
+}
+
+async fn the_liveness_probe_kills(world: &mut World) {
+    let mut object = deployment(world, &program::HEALTHY);
+    first(&mut object)["livenessProbe"] = probe("/live");
+    first(&mut object)["livenessProbe"]["failureThreshold"] = json!(2);
+    // Long enough not to be settled by the soak alone.
+    object["spec"]["minReadySeconds"] = json!(30);
+    let doom = Doom {
+        class: FailureClass::Code,
+        message: &["liveness"],
+        evidence: &["Liveness probe failed", "404"],
+        within: (6, 60),
+    };
+    fails(world, &[object], &doom).await;
+}
+
+/// kubectl calls this a success.
+async fn dies_soon_after_it_was_ready(world: &mut World) {
+    if world.wire.is_none() {
+        world.plan.soak = None;
+    }
+    let doom = Doom {
+        class: FailureClass::Code,
+        message: &["web"],
+        evidence: &["the license server says no"],
+        within: (5, 60),
+    };
+    fails(world, &[deployment(world, &program::DIES_LATER)], &doom).await;
+}
+
+/// The node answers for the previous log with a success that is none.
+async fn the_previous_log_is_lost(world: &mut World) {
+    world.manifests(&[deployment(world, &program::PANICS)]);
+    let server = world.wire().server.clone();
+    let lose = tokio::spawn(async move {
+        let resource = crate::server::resource::by_kind("Pod");
+        loop {
+            let uids: Vec<String> = server
+                .api()
+                .store
+                .list(resource, None)
+                .filter_map(|pod| pod["metadata"]["uid"].as_str().map(str::to_owned))
+                .collect();
+            server.logs().lost = uids;
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    });
+    let attempt = world.roll_out().await;
+    lose.abort();
+    let error = attempt.outcome.unwrap_err();
+    let said = said(&error.evidence);
+    assert!(!said.contains("unable to retrieve container logs"), "{said}");
+    assert!(said.contains("missing DATABASE_URL"), "the current log says it too: {said}");
+}
+
+scenarios! {
+    both:
+        the_same_panic_twice,
+        a_silent_exit_three_times,
+        out_of_memory_twice,
+        no_program,
+        no_command,
+        an_init_container_fails,
+        the_liveness_probe_kills,
+        dies_soon_after_it_was_ready;
+    wire: the_previous_log_is_lost
+}

@@ -1,0 +1,64 @@
+//! Images that cannot be pulled.
+
+use std::time::Duration;
+
+use greenloop::model::FailureClass;
+use serde_json::json;
+
+use super::{Doom, fails};
+use crate::objects::{deployment, first};
+use crate::program;
+use crate::world::{World, scenarios};
+
+async fn not_found(world: &mut World) {
+    let mut object = deployment(world, &program::HEALTHY);
+    first(&mut object)["image"] = json!(format!("{}/greenloop/missing:1", world.registry));
+    let doom = Doom {
+        class: FailureClass::Config,
+        message: &["greenloop/missing:1"],
+        evidence: &["not found", "greenloop/missing:1"],
+        within: (3, 30),
+    };
+    fails(world, &[object], &doom).await;
+}
+
+async fn bad_name(world: &mut World) {
+    let mut object = deployment(world, &program::HEALTHY);
+    first(&mut object)["image"] = json!("Fleet:latest");
+    let doom = Doom {
+        class: FailureClass::Config,
+        message: &["Fleet:latest"],
+        evidence: &["must be lowercase"],
+        within: (3, 20),
+    };
+    fails(world, &[object], &doom).await;
+}
+
+async fn unauthorised(world: &mut World) {
+    let mut object = deployment(world, &program::HEALTHY);
+    first(&mut object)["image"] = json!("registry.test/private/fleet:1");
+    let doom = Doom {
+        class: FailureClass::Auth,
+        message: &["registry.test/private/fleet:1"],
+        evidence: &["401 Unauthorized"],
+        within: (3, 30),
+    };
+    fails(world, &[object], &doom).await;
+}
+
+/// Nobody's fault: it is waited for, and the class says whose matter it is when time is up.
+async fn registry_away(world: &mut World) {
+    world.wait = Duration::from_secs(6);
+    let mut object = deployment(world, &program::HEALTHY);
+    first(&mut object)["image"] = json!("registry.test/away/fleet:1");
+    let doom = Doom {
+        class: FailureClass::Infrastructure,
+        message: &[],
+        evidence: &["connection refused"],
+        within: (12, 60),
+    };
+    let attempt = fails(world, &[object], &doom).await;
+    assert!(attempt.took >= Duration::from_secs(6));
+}
+
+scenarios! { both: not_found, bad_name; wire: unauthorised, registry_away }

@@ -1,0 +1,50 @@
+//! Containers that run and are never ready.
+
+use greenloop::model::FailureClass;
+use serde_json::json;
+
+use super::{Doom, fails};
+use crate::objects::{deployment, first, probe};
+use crate::program;
+use crate::world::{World, scenarios};
+
+async fn the_path_is_wrong(world: &mut World) {
+    let mut object = deployment(world, &program::HEALTHY);
+    first(&mut object)["readinessProbe"] = probe("/ready");
+    let doom = Doom {
+        class: FailureClass::Code,
+        message: &["404"],
+        evidence: &["Readiness probe failed", "/ready"],
+        within: (16, 60),
+    };
+    fails(world, &[object], &doom).await;
+}
+
+async fn the_port_is_wrong(world: &mut World) {
+    let mut object = deployment(world, &program::HEALTHY);
+    first(&mut object)["readinessProbe"]["httpGet"]["port"] = json!(9999);
+    let doom = Doom {
+        class: FailureClass::Config,
+        message: &["9999"],
+        evidence: &["connection refused", "8080"],
+        within: (5, 60),
+    };
+    fails(world, &[object], &doom).await;
+}
+
+async fn it_is_never_ready(world: &mut World) {
+    let mut object = deployment(world, &program::HEALTHY);
+    first(&mut object)["readinessProbe"] = json!({
+        "exec": {"command": ["sh", "-c", "exit 1"]}, "periodSeconds": 1, "failureThreshold": 3,
+    });
+    object["spec"]["progressDeadlineSeconds"] = json!(3600);
+    let doom = Doom {
+        class: FailureClass::Code,
+        message: &["ready"],
+        evidence: &["Readiness probe failed"],
+        within: (70, 120),
+    };
+    fails(world, &[object], &doom).await;
+}
+
+scenarios! { both: the_path_is_wrong, the_port_is_wrong, it_is_never_ready; wire: }

@@ -1,0 +1,126 @@
+//! Pods that are not created, or find no place.
+
+use greenloop::model::FailureClass;
+use greenloop::ports::TargetErrorKind;
+use serde_json::json;
+
+use super::{Doom, fails, said};
+use crate::objects::{deployment, first};
+use crate::program;
+use crate::server::admission::Denial;
+use crate::world::{World, scenarios};
+
+async fn no_node_has_room(world: &mut World) {
+    let mut object = deployment(world, &program::HEALTHY);
+    first(&mut object)["resources"] = json!({"requests": {"cpu": "9000"}});
+    object["spec"]["progressDeadlineSeconds"] = json!(3600);
+    let doom = Doom {
+        class: FailureClass::Infrastructure,
+        message: &["cpu"],
+        evidence: &["Insufficient cpu"],
+        within: (66, 80),
+    };
+    fails(world, &[object], &doom).await;
+}
+
+async fn the_quota_is_used_up(world: &mut World) {
+    world
+        .create(&json!({
+            "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "tight"},
+            "spec": {"hard": {"pods": "0"}},
+        }))
+        .await;
+    let doom = Doom {
+        class: FailureClass::Quota,
+        message: &["quota"],
+        evidence: &["exceeded quota: tight"],
+        within: (5, 30),
+    };
+    fails(world, &[deployment(world, &program::HEALTHY)], &doom).await;
+}
+
+async fn pod_security_refuses(world: &mut World) {
+    world.label_namespace(&json!({"pod-security.kubernetes.io/enforce": "restricted"})).await;
+    let doom = Doom {
+        class: FailureClass::Config,
+        message: &["PodSecurity"],
+        evidence: &["allowPrivilegeEscalation"],
+        within: (4, 30),
+    };
+    fails(world, &[deployment(world, &program::HEALTHY)], &doom).await;
+}
+
+async fn a_webhook_refuses_the_pods(world: &mut World) {
+    world.wire().server.api().denials.push(Denial {
+        plural: "pods",
+        webhook: "policy.example.com",
+        message: "images must be signed",
+    });
+    let doom = Doom {
+        class: FailureClass::Config,
+        message: &["images must be signed"],
+        evidence: &["policy.example.com"],
+        within: (4, 30),
+    };
+    fails(world, &[deployment(world, &program::HEALTHY)], &doom).await;
+}
+
+/// The dry run finds it before anything is written.
+async fn a_webhook_refuses_the_deployment(world: &mut World) {
+    world.wire().server.api().denials.push(Denial {
+        plural: "deployments",
+        webhook: "policy.example.com",
+        message: "replicas must be at least 2",
+    });
+    world.manifests(&[
+        crate::objects::config_map("settings", json!({})),
+        deployment(world, &program::HEALTHY),
+    ]);
+    let attempt = world.roll_out().await;
+    let error = attempt.outcome.unwrap_err();
+    assert_eq!(error.kind, TargetErrorKind::Release, "{error}");
+    assert_eq!(error.class, FailureClass::Config, "{error}");
+    let said = said(&error.evidence);
+    assert!(said.contains("replicas must be at least 2"), "{said}");
+    let journal = world.wire().server.journal();
+    let wrote = journal.entries().iter().find(|entry| {
+        entry.call.writes() && matches!(entry.call.resource.plural, "configmaps" | "deployments")
+    });
+    assert!(wrote.is_none(), "{:?}", wrote.map(|entry| entry.call.told()));
+}
+
+async fn a_field_is_unknown(world: &mut World) {
+    let mut object = deployment(world, &program::HEALTHY);
+    first(&mut object)["imagePulPolicy"] = json!("Always");
+    world.manifests(&[object]);
+    let error = world.roll_out().await.outcome.unwrap_err();
+    assert_eq!(error.kind, TargetErrorKind::Release, "{error}");
+    assert_eq!(error.class, FailureClass::Config, "{error}");
+    let told = format!("{error} {}", said(&error.evidence));
+    assert!(told.contains("imagePulPolicy"), "{told}");
+}
+
+async fn the_deployments_own_deadline_passes(world: &mut World) {
+    let mut object = deployment(world, &program::HEALTHY);
+    first(&mut object)["readinessProbe"] = json!({
+        "exec": {"command": ["sh", "-c", "exit 1"]}, "periodSeconds": 2,
+    });
+    object["spec"]["progressDeadlineSeconds"] = json!(15);
+    let doom = Doom {
+        class: FailureClass::Timeout,
+        message: &["web"],
+        evidence: &["ProgressDeadlineExceeded"],
+        within: (6, 45),
+    };
+    fails(world, &[object], &doom).await;
+}
+
+scenarios! {
+    both:
+        no_node_has_room,
+        the_quota_is_used_up,
+        pod_security_refuses,
+        a_field_is_unknown,
+        the_deployments_own_deadline_passes;
+    wire: a_webhook_refuses_the_pods, a_webhook_refuses_the_deployment
+}

@@ -220,7 +220,7 @@ azure: { key_vault: https://fleet.vault.azure.net }
                 (at.line, at.column)
             })
             .collect();
-        assert_eq!(places, [(5, 45), (11, 25), (14, 48), (18, 22), (18, 66), (20, 26)]);
+        assert_eq!(places, [(5, 49), (11, 25), (14, 48), (18, 22), (18, 71), (20, 25)]);
 
         for (from, to, kind, line) in [
             ("keyvault:own-1", "keyvault:own_1", ProblemKind::InvalidValue, 5),

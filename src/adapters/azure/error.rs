@@ -5,7 +5,9 @@ use crate::model::FailureClass;
 /// What kind of trouble it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AzureErrorKind {
-    /// Nothing says who Greenloop is, or a setting makes no sense.
+    /// Nothing says who this is.
+    Nobody,
+    /// A setting makes no sense.
     NotConfigured,
     /// The identity is not believed.
     Auth,
@@ -55,9 +57,10 @@ impl AzureError {
     /// What kind of failure a run has that meets it.
     pub const fn class(&self) -> FailureClass {
         match self.kind {
-            AzureErrorKind::NotConfigured | AzureErrorKind::Auth | AzureErrorKind::Forbidden => {
-                FailureClass::Auth
-            }
+            AzureErrorKind::Nobody
+            | AzureErrorKind::NotConfigured
+            | AzureErrorKind::Auth
+            | AzureErrorKind::Forbidden => FailureClass::Auth,
             AzureErrorKind::NotFound => FailureClass::Config,
             AzureErrorKind::Unreachable | AzureErrorKind::Refused | AzureErrorKind::Protocol => {
                 FailureClass::Infrastructure

@@ -125,7 +125,7 @@ impl Identity {
 
     /// A token for `scope` that is good for some minutes more.
     ///
-    /// Errors: [`AzureErrorKind::NotConfigured`] when there is no way to one,
+    /// Errors: [`AzureErrorKind::Nobody`] when there is no way to one,
     /// [`AzureErrorKind::Auth`] when none is given, [`AzureErrorKind::Unreachable`] when nobody
     /// answers.
     pub async fn token(&self, scope: &str) -> Result<SecretString, AzureError> {
@@ -253,7 +253,7 @@ fn refused(tried: &[String], last: Option<Trouble>) -> AzureError {
              AZURE_CLIENT_ID and AZURE_CLIENT_SECRET (tried {})",
             tried.join(", ")
         );
-        return AzureError::new(AzureErrorKind::NotConfigured, message);
+        return AzureError::new(AzureErrorKind::Nobody, message);
     };
     let kind = match &last {
         Trouble::Setup(_) => AzureErrorKind::NotConfigured,

@@ -29,7 +29,8 @@ impl SecretSource for KeyVault {
             kind: match error.kind {
                 AzureErrorKind::NotFound => SecretErrorKind::NotFound,
                 AzureErrorKind::Unreachable => SecretErrorKind::Unreachable,
-                AzureErrorKind::NotConfigured
+                AzureErrorKind::Nobody
+                | AzureErrorKind::NotConfigured
                 | AzureErrorKind::Auth
                 | AzureErrorKind::Forbidden
                 | AzureErrorKind::Refused

@@ -261,7 +261,9 @@ impl ChatModel {
             WireError::NoToken(source) => {
                 let kind = match source.kind {
                     AzureErrorKind::Unreachable => ModelErrorKind::Unreachable,
-                    AzureErrorKind::NotConfigured => ModelErrorKind::NotConfigured,
+                    AzureErrorKind::Nobody | AzureErrorKind::NotConfigured => {
+                        ModelErrorKind::NotConfigured
+                    }
                     AzureErrorKind::Auth
                     | AzureErrorKind::Forbidden
                     | AzureErrorKind::NotFound

@@ -42,6 +42,13 @@ struct Held {
     until: Instant,
 }
 
+/// Why there is no refresh token.
+enum NoRefresh {
+    /// Nothing says who this is in Azure.
+    Nobody,
+    Refused(RegistryError),
+}
+
 #[derive(Deserialize)]
 struct Exchanged {
     refresh_token: SecretString,
@@ -52,36 +59,48 @@ impl Exchange {
         Self { identity, outbound: Outbound::default(), held: Mutex::default() }
     }
 
-    /// A refresh token with at least half its life left.
-    pub(super) async fn login(&self, host: &str) -> Result<Login, RegistryError> {
+    /// A refresh token with at least half its life left; `None` where nothing says who this is
+    /// in Azure: there are registries that everybody may read.
+    pub(super) async fn login(&self, host: &str) -> Result<Option<Login>, RegistryError> {
         let mut held = self.held.lock().await;
         if let Some(held) = held.get(host).filter(|held| held.until > Instant::now()) {
-            return Ok(login(held.refresh.clone()));
+            return Ok(Some(login(held.refresh.clone())));
         }
-        let refresh = self.exchange(host).await?;
+        let refresh = match self.exchange(host).await {
+            Ok(refresh) => refresh,
+            Err(NoRefresh::Nobody) => return Ok(None),
+            Err(NoRefresh::Refused(error)) => return Err(error),
+        };
         let life = jwt::life(refresh.expose_secret(), SystemTime::now()).unwrap_or(LIFE);
         let until = Instant::now() + life / 2;
         held.insert(host.to_owned(), Held { refresh: refresh.clone(), until });
-        Ok(login(refresh))
+        Ok(Some(login(refresh)))
     }
 
     pub(super) async fn forget(&self, host: &str) {
         self.held.lock().await.remove(host);
     }
 
-    async fn exchange(&self, host: &str) -> Result<SecretString, RegistryError> {
-        let manager = self.identity.resource_manager_scope();
-        match self.exchange_for(host, AUDIENCE).await {
+    async fn exchange(&self, host: &str) -> Result<SecretString, NoRefresh> {
+        let first = match self.exchange_for(host, AUDIENCE).await {
             // Neither the tenant nor the registry may know the audience.
-            Err(error) if error.kind == RegistryErrorKind::Auth => {
-                self.exchange_for(host, &manager).await.map_err(|_second| error)
-            }
-            other => other,
-        }
+            Err(NoRefresh::Refused(error)) if error.kind == RegistryErrorKind::Auth => error,
+            other => return other,
+        };
+        let manager = self.identity.resource_manager_scope();
+        self.exchange_for(host, &manager).await.map_err(|_second| NoRefresh::Refused(first))
     }
 
-    async fn exchange_for(&self, host: &str, scope: &str) -> Result<SecretString, RegistryError> {
-        let token = self.identity.token(scope).await.map_err(|error| no_token(host, error))?;
+    async fn exchange_for(&self, host: &str, scope: &str) -> Result<SecretString, NoRefresh> {
+        let token = match self.identity.token(scope).await {
+            Ok(token) => token,
+            Err(error) if error.kind == AzureErrorKind::Nobody => return Err(NoRefresh::Nobody),
+            Err(error) => return Err(NoRefresh::Refused(no_token(host, error))),
+        };
+        self.post(host, &token).await.map_err(NoRefresh::Refused)
+    }
+
+    async fn post(&self, host: &str, token: &SecretString) -> Result<SecretString, RegistryError> {
         let mut form = url::form_urlencoded::Serializer::new(String::new());
         form.append_pair("grant_type", "access_token").append_pair("service", host);
         if let Some(tenant) = self.identity.tenant() {
@@ -118,7 +137,8 @@ fn login(refresh: SecretString) -> Login {
 fn no_token(host: &str, error: AzureError) -> RegistryError {
     let kind = match error.kind {
         AzureErrorKind::Unreachable => RegistryErrorKind::Unreachable,
-        AzureErrorKind::NotConfigured
+        AzureErrorKind::Nobody
+        | AzureErrorKind::NotConfigured
         | AzureErrorKind::Auth
         | AzureErrorKind::Forbidden
         | AzureErrorKind::NotFound

@@ -59,9 +59,11 @@ impl fmt::Debug for Registry {
 }
 
 /// What is done to a repository.
-#[derive(Debug, Clone, Copy)]
-enum Right {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Right {
+    /// It is read.
     Pull,
+    /// It is written, which needs reading too.
     Push,
 }
 
@@ -208,6 +210,31 @@ impl Registry {
             let _left = self.ask(&name, Right::Push, Outgoing::new(Method::DELETE, begun)).await;
         }
         Ok(())
+    }
+
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub(super) fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// What the registry lets one in with, made now; `None` when it lets everybody in.
+    pub(super) async fn fresh_pass(
+        &self,
+        repository: &str,
+        right: Right,
+    ) -> Result<Option<HeaderValue>, RegistryError> {
+        let name = host::repository(&self.host, repository);
+        let scope = right.scope(&name);
+        self.entry.forget(&scope).await;
+        // A request that wants this right is answered with the challenge.
+        match right {
+            Right::Pull => drop(self.head(repository, "latest").await?),
+            Right::Push => self.can_push(repository).await?,
+        }
+        Ok(self.entry.held(&scope).await.map(|pass| pass.header))
     }
 
     async fn get(

@@ -87,9 +87,7 @@ impl Credentials {
         }
         let as_azure = (inner.env)(ACR);
         match &inner.exchange {
-            Some(exchange) if is_azure(host, as_azure.as_deref()) => {
-                exchange.login(host).await.map(Some)
-            }
+            Some(exchange) if is_azure(host, as_azure.as_deref()) => exchange.login(host).await,
             Some(_) | None => Ok(None),
         }
     }

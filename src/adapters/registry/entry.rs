@@ -15,6 +15,7 @@ use url::Url;
 use super::challenge::{Challenge, strongest};
 use super::credentials::{Credentials, Login};
 use super::error::{RegistryError, RegistryErrorKind};
+use super::host::is_azure;
 use super::jwt;
 use crate::adapters::outbound::{Incoming, Outbound, Outgoing, Patience, is_loopback, is_private};
 
@@ -62,6 +63,11 @@ impl Entry {
         let passes = self.passes.lock().await;
         let alive = |pass: &&Pass| pass.until.is_none_or(|until| until > Instant::now());
         passes.get(scope).filter(alive).cloned()
+    }
+
+    /// Forgets what was let in with.
+    pub(super) async fn forget(&self, scope: &str) {
+        self.passes.lock().await.remove(scope);
     }
 
     /// A pass by the challenge in `refused`, which is the answer to a request that showed
@@ -116,8 +122,9 @@ impl Door<'_> {
 
     fn nobody(&self) -> RegistryError {
         let host = self.host;
+        let azure = if is_azure(host, None) { "`az login`, " } else { "" };
         let message = format!(
-            "wants a login and there is none: `docker login {host}`, or set \
+            "wants a login and there is none: {azure}`docker login {host}`, or set \
              GREENLOOP_REGISTRY_USERNAME and GREENLOOP_REGISTRY_PASSWORD"
         );
         RegistryError::new(host, RegistryErrorKind::Auth, message)

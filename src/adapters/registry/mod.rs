@@ -13,13 +13,14 @@ mod challenge;
 mod client;
 mod credentials;
 mod docker_config;
+mod engine;
 mod entry;
 mod error;
 mod helper;
 mod host;
 mod jwt;
 
-pub use client::{Manifest, Registry};
+pub use client::{Manifest, Registry, Right};
 pub use credentials::{Credentials, Login};
 pub use error::{RegistryError, RegistryErrorKind};
 

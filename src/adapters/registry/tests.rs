@@ -2,6 +2,7 @@
 
 mod acr;
 mod bearer;
+mod engine;
 mod real;
 
 use std::collections::BTreeMap;

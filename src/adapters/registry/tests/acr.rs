@@ -11,6 +11,7 @@ use super::*;
 use crate::adapters::azure::Identity;
 use crate::adapters::azure::fake::Counting;
 use crate::adapters::registry::jwt::tests::living;
+use crate::config::plan::AzurePlan;
 
 fn as_azure(server: &MockServer, identity: Identity, more: &[(&str, &str)]) -> Credentials {
     let name = host(server);
@@ -155,6 +156,11 @@ async fn explicit_logins_come_first_and_expired_ones_are_passed_over() {
         assert_eq!(password.expose_secret(), expect);
     }
     assert_eq!(entra.asked.load(Ordering::SeqCst), 1);
+
+    // Nobody in Azure may still read what everybody may.
+    let off = [("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:9")];
+    let nobody = Identity::new(&AzurePlan::default(), &*environment(&off)).unwrap();
+    assert!(as_azure(&server, nobody, &[]).login(&name).await.unwrap().is_none());
 
     // Other registries have nothing to do with Azure.
     let login = as_azure(&server, identity, &[]).login("quay.io").await.unwrap();

@@ -348,3 +348,59 @@ async fn pushing_wants_another_token_than_pulling() {
     let error = registry.can_push("team/fleet").await.unwrap_err();
     assert_eq!(error.kind, RegistryErrorKind::Auth, "{error}");
 }
+
+#[tokio::test]
+async fn the_engine_is_given_what_gets_there() {
+    let server = MockServer::start().await;
+    Mock::given(method("POST"))
+        .and(header("authorization", "Bearer may-push"))
+        .respond_with(ResponseTemplate::new(202))
+        .with_priority(1)
+        .mount(&server)
+        .await;
+    Mock::given(method("POST"))
+        .respond_with(challenge(&server, "repository:team/fleet:pull,push"))
+        .mount(&server)
+        .await;
+    Mock::given(method("GET"))
+        .and(path("/token"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(json!({"token": "may-push"})))
+        .expect(2)
+        .mount(&server)
+        .await;
+    // One of three in a row is not written as the engine reads it, wherever it stands.
+    let awkward =
+        [("GREENLOOP_REGISTRY_USERNAME", "me"), ("GREENLOOP_REGISTRY_PASSWORD", "Q~~~word")];
+    let registry = Registry::new(&host(&server), credentials(&awkward)).hasty();
+    for _ in 0..2 {
+        let given = registry.engine_credentials("team/fleet", Right::Push).await.unwrap().unwrap();
+        assert_eq!(given.registrytoken.as_deref(), Some("may-push"));
+        assert_eq!((given.username, given.password, given.identitytoken), (None, None, None));
+        assert_eq!(given.serveraddress, Some(host(&server)));
+    }
+
+    let plain =
+        [("GREENLOOP_REGISTRY_USERNAME", "me"), ("GREENLOOP_REGISTRY_PASSWORD", "a-password")];
+    let registry = Registry::new(&host(&server), credentials(&plain)).hasty();
+    let given = registry.engine_credentials("team/fleet", Right::Push).await.unwrap().unwrap();
+    assert_eq!(given.password.as_deref(), Some("a-password"));
+    let registry = Registry::new(&host(&server), Credentials::default()).hasty();
+    assert_eq!(registry.engine_credentials("team/fleet", Right::Pull).await.unwrap(), None);
+
+    let server = MockServer::start().await;
+    Mock::given(header_exists("authorization"))
+        .respond_with(ResponseTemplate::new(202))
+        .with_priority(1)
+        .mount(&server)
+        .await;
+    Mock::given(method("POST"))
+        .respond_with(
+            ResponseTemplate::new(401).insert_header("www-authenticate", "Basic realm=\"r\""),
+        )
+        .mount(&server)
+        .await;
+    let registry = Registry::new(&host(&server), credentials(&awkward)).hasty();
+    let error = registry.engine_credentials("team/fleet", Right::Push).await.unwrap_err();
+    assert_eq!(error.kind, RegistryErrorKind::Auth);
+    assert!(!format!("{error:?}").contains("Q~~~"), "{error:?}");
+}

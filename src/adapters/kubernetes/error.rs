@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 
 use kube::core::Status;
 
+use super::connection::TokenRefused;
 use crate::model::{Evidence, FailureClass};
 use crate::ports::{TargetError, TargetErrorKind};
 
@@ -125,6 +126,9 @@ pub(super) fn kind_of(error: &kube::Error) -> KubernetesErrorKind {
             _ => KubernetesErrorKind::Unreachable,
         },
         kube::Error::Auth(_) => KubernetesErrorKind::Credentials,
+        kube::Error::Service(source) if source.is::<TokenRefused>() => {
+            KubernetesErrorKind::Credentials
+        }
         kube::Error::InferConfig(_) | kube::Error::InferKubeconfig(_) => KubernetesErrorKind::Setup,
         kube::Error::Discovery(_) => KubernetesErrorKind::Missing,
         _ => KubernetesErrorKind::Unreachable,
@@ -136,7 +140,9 @@ pub(super) fn is_transient(error: &kube::Error) -> bool {
     match error {
         kube::Error::Api(status) => matches!(status.code, 429 | 500 | 502 | 503 | 504),
         kube::Error::HyperError(_) | kube::Error::ReadEvents(_) => true,
-        kube::Error::Service(source) => !source.is::<crate::adapters::kubernetes::TokenRefused>(),
+        kube::Error::Service(source) => {
+            source.downcast_ref::<TokenRefused>().is_none_or(|refused| refused.unanswered)
+        }
         _ => false,
     }
 }

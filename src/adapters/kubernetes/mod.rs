@@ -66,7 +66,7 @@ pub mod track;
 mod undo;
 mod writing;
 
-pub use connection::{Connection, Environment, Identity, TokenRefused};
+pub use connection::{Connection, Environment, TokenRefused};
 pub use error::{KubernetesError, KubernetesErrorKind};
 pub use permissions::Permission;
 pub use target::KubernetesTarget;

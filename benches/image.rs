@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use greenloop::adapters::image::Credentials;
 use greenloop::adapters::image::ImagePipeline;
+use greenloop::adapters::registry::Credentials;
 use greenloop::config::plan::{BuildPlan, Builder};
 use greenloop::evidence::Redactor;
 use greenloop::model::{EventSink, RunId};
@@ -136,8 +136,13 @@ impl Bench {
     /// Whether the image was found.
     async fn greenloop(&self) -> Outcome<bool> {
         let state = self.folder.path().join("state");
-        let pipeline =
-            ImagePipeline::new(&self.plan, state, Credentials, Redactor::default(), &|_| None);
+        let pipeline = ImagePipeline::new(
+            &self.plan,
+            state,
+            Credentials::default(),
+            Redactor::default(),
+            &|_| None,
+        );
         let request = ImageRequest {
             commit: "0123456789012345678901234567890123456789".parse()?,
             committed_at: "2026-01-02T03:04:05Z".parse()?,

@@ -5,8 +5,8 @@ use std::fmt;
 use futures::future::join_all;
 
 use super::dockerfile::Base;
-use super::plain_registry::{Credentials, Registry};
 use crate::adapters::docker::engine::Engine;
+use crate::adapters::registry::{Credentials, Registry};
 
 /// Docker Hub's name in references, and where its registry answers.
 const HUB: &str = "docker.io";
@@ -112,7 +112,8 @@ async fn digest(
         });
         return of_this.or(image.id);
     }
-    let registry = Registry::new(reference.registry(), credentials.clone());
+    // Only a build is saved by the answer, so it is not waited for.
+    let registry = Registry::new(reference.registry(), credentials.clone()).without_retries();
     let found = registry.head(&reference.repository, &reference.version).await.ok()??;
     Some(found.digest)
 }

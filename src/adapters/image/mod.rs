@@ -28,7 +28,6 @@ mod key;
 mod known;
 mod pace;
 mod pipeline;
-mod plain_registry;
 mod push;
 mod secrets;
 #[cfg(test)]
@@ -37,4 +36,3 @@ mod trouble;
 mod watch;
 
 pub use pipeline::ImagePipeline;
-pub use plain_registry::Credentials;

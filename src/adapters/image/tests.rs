@@ -18,8 +18,8 @@ use bollard::query_parameters::RemoveImageOptionsBuilder;
 use tokio_util::sync::CancellationToken;
 
 use super::ImagePipeline;
-use super::plain_registry::{Credentials, Registry};
 use crate::adapters::docker::engine::Engine;
+use crate::adapters::registry::{Credentials, Registry};
 use crate::config::plan::{BuildPlan, Builder};
 use crate::evidence::Redactor;
 use crate::model::{EventSink, Exit, FailureClass, RunEvent, RunId};
@@ -92,7 +92,7 @@ impl Place {
     }
 
     fn registry(&self) -> Registry {
-        Registry::new(&self.registry, Credentials)
+        Registry::new(&self.registry, Credentials::default())
     }
 
     fn request(&self, commit: &str) -> ImageRequest {
@@ -117,8 +117,13 @@ impl Place {
     ) -> (Result<Image, ImageError>, Vec<RunEvent>) {
         let (sender, receiver) = mpsc::channel();
         let env = |name: &str| (name == "BUILD_BUILDID").then(|| "4711".to_owned());
-        let pipeline =
-            ImagePipeline::new(&self.plan, self.state(), Credentials, Redactor::default(), &env);
+        let pipeline = ImagePipeline::new(
+            &self.plan,
+            self.state(),
+            Credentials::default(),
+            Redactor::default(),
+            &env,
+        );
         let made = pipeline.image(&self.request(commit), &EventSink::new(sender), cancel).await;
         (made, receiver.try_iter().collect())
     }

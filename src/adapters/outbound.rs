@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderName};
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use url::{Host, Url};
 
@@ -35,6 +35,20 @@ impl Outgoing {
     pub(super) fn new(method: Method, url: Url) -> Self {
         Self { method, url, headers: HeaderMap::new(), body: Bytes::new() }
     }
+
+    /// A POST of a form, which [`form`] writes.
+    pub(super) fn posting(url: Url, form: String) -> Self {
+        let mut request = Self::new(Method::POST, url);
+        let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
+        request.headers.insert(CONTENT_TYPE, kind);
+        request.body = form.into();
+        request
+    }
+}
+
+/// Names and values, as a form or a query.
+pub(super) fn form(pairs: &[(&str, &str)]) -> String {
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
 /// Its answer, whatever the status.

@@ -8,16 +8,19 @@ use secrecy::SecretString;
 
 use crate::ports::{SecretError, SecretErrorKind, SecretSource};
 
+/// Looks up a variable of the environment.
+type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 /// Secrets in variables of the environment: `db-password` is `GREENLOOP_SECRET_DB_PASSWORD`, for
 /// machines that cannot see the key vault.
 #[derive(Clone)]
 pub struct EnvironmentSecrets {
-    env: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    env: Environment,
 }
 
 impl EnvironmentSecrets {
     /// `env` looks up variables.
-    pub fn new(env: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>) -> Self {
+    pub fn new(env: Environment) -> Self {
         Self { env }
     }
 }

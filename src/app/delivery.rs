@@ -4,18 +4,16 @@
 use std::ffi::OsString;
 use std::sync::Arc;
 
-use futures::FutureExt as _;
-
 use super::agents::key_variables;
 use super::{AppError, Environment};
 use crate::adapters::azure::{AzureError, Identity, KeyVault};
 use crate::adapters::docker::engine::Engine;
-use crate::adapters::docker::{self, DockerSettings, DockerTarget};
+use crate::adapters::docker::{DockerSettings, DockerTarget};
 use crate::adapters::image::ImagePipeline;
 use crate::adapters::kubernetes::{Connection, KubernetesTarget};
 use crate::adapters::process::ProcessTarget;
 use crate::adapters::pull_requests::token_variables;
-use crate::adapters::registry::Credentials;
+use crate::adapters::registry::{Credentials, logins};
 use crate::adapters::secrets::{EnvironmentSecrets, fetch};
 use crate::apply::Workspace;
 use crate::config::plan::RunPlan;
@@ -127,7 +125,7 @@ impl Delivering {
                     health: &plan.verification.health,
                     rollback: plan.deploy.rollback,
                     engine: self.engine(docker.docker_host.as_deref())?,
-                    logins: self.logins(),
+                    logins: logins(self.credentials.clone()),
                     redactor: self.redactor.clone(),
                     program: program()?,
                 });
@@ -156,10 +154,7 @@ impl Delivering {
 
     /// A Docker Engine.
     pub(super) fn engine(&self, host: Option<&str>) -> Result<Engine, AppError> {
-        Engine::at(host, &|name| (self.env)(name)).map_err(|error| AppError::Unsupported {
-            what: error.message.clone(),
-            hint: error.kind.advice().to_owned(),
-        })
+        Ok(Engine::at(host, &|name| (self.env)(name))?)
     }
 
     /// Where the image comes from; `None` for a target that runs none.
@@ -175,21 +170,5 @@ impl Delivering {
                 &|name| (self.env)(name),
             ))),
         }
-    }
-
-    fn logins(&self) -> docker::Logins {
-        let credentials = self.credentials.clone();
-        Arc::new(move |host: String| {
-            let credentials = credentials.clone();
-            async move {
-                let login = credentials.login(&host).await?;
-                Ok(login.map(|login| docker::Login {
-                    username: login.username,
-                    password: login.password,
-                    identity_token: login.identity_token,
-                }))
-            }
-            .boxed()
-        })
     }
 }

@@ -24,6 +24,7 @@ pub use proposal::Proposal;
 pub use release::{ReleaseRequest, roll_back, status};
 pub use run::{RunRequest, describe, run};
 
+use crate::adapters::docker::engine::EngineError;
 use crate::apply::WorkspaceError;
 use crate::audit::AuditError;
 use crate::config::ConfigError;
@@ -76,6 +77,9 @@ pub enum AppError {
     /// The target.
     #[error("the target failed")]
     Target(#[from] TargetError),
+    /// The Docker Engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
     /// A secret that the configuration names.
     #[error("a secret cannot be had")]
     Secret(#[from] SecretError),

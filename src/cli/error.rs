@@ -285,6 +285,11 @@ impl From<AppError> for CommandError {
                 Self::usage(error.to_string()).hint("greenloop audit list shows the runs")
             }
             AppError::Target(error) => error.into(),
+            AppError::Engine(error) => {
+                let hint = error.kind.advice();
+                let cause = error_cause(&error);
+                Self { cause, ..Self::infrastructure(error.to_string()) }.hint(hint)
+            }
             AppError::Secret(_) => Self::infrastructure(error.to_string())
                 .because_source(&error)
                 .hint("greenloop doctor --environment ENV shows who one is in Azure"),

@@ -89,11 +89,13 @@ impl Place {
 
     /// The keys on the way, without the numbers of lists.
     pub(super) fn keys(&self) -> Vec<&str> {
-        let key = |step| match step {
-            &Step::Key(ref name) => Some(name.as_str()),
-            &Step::Index(_) => None,
-        };
-        self.0.iter().filter_map(key).collect()
+        self.0
+            .iter()
+            .filter_map(|step| match step {
+                Step::Key(name) => Some(name.as_str()),
+                Step::Index(_) => None,
+            })
+            .collect()
     }
 
     /// The innermost key on the way.

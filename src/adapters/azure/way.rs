@@ -203,7 +203,6 @@ fn azd_maker(tenant: Option<String>, tools: Tools) -> Maker {
         let options = AzureDeveloperCliCredentialOptions {
             tenant_id: tenant.clone(),
             executor: Some(executor),
-            ..AzureDeveloperCliCredentialOptions::default()
         };
         let made = AzureDeveloperCliCredential::new(Some(options))?;
         Ok(made)

@@ -64,6 +64,6 @@ mod target;
 mod tests;
 mod trial;
 
-pub use pull::{Login, LoginError, Logins};
+pub use pull::{LoginError, Logins};
 pub use supervise::{SuperviseError, supervise};
 pub use target::{DockerSettings, DockerTarget, shut_down};

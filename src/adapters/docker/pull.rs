@@ -9,7 +9,6 @@ use bollard::models::CreateImageInfo;
 use bollard::query_parameters::CreateImageOptions;
 use futures::StreamExt as _;
 use futures::future::BoxFuture;
-use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 
 use super::engine::{Engine, EngineError, EngineErrorKind};
@@ -20,24 +19,16 @@ const REPORT: Duration = Duration::from_millis(200);
 /// A pull in which nothing moves for this long is given up.
 const STALLED: Duration = Duration::from_secs(300);
 
-/// Who one is at a registry.
-#[derive(Debug, Clone)]
-pub struct Login {
-    /// Name of the account.
-    pub username: String,
-    /// Its password or token.
-    pub password: SecretString,
-    /// Whether the password is an identity token, to be exchanged by the engine.
-    pub identity_token: bool,
-}
-
 /// Why nobody can say who one is at a registry.
 pub type LoginError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Says who one is at a registry, by its host; `None` for nobody in particular. Asked just
-/// before each pull, for tokens do not live long.
+/// What the engine is to be given to pull an image; `None` for nobody in particular. Asked just
+/// before each pull, for tokens do not live long. [`crate::adapters::registry::logins`] makes one.
 pub type Logins = Arc<
-    dyn Fn(String) -> BoxFuture<'static, Result<Option<Login>, LoginError>> + Send + Sync + 'static,
+    dyn Fn(ImageRef) -> BoxFuture<'static, Result<Option<DockerCredentials>, LoginError>>
+        + Send
+        + Sync
+        + 'static,
 >;
 
 /// The registry's host in an image's name: `docker.io` when it names none.
@@ -61,7 +52,7 @@ pub(super) enum Pulled {
 pub(super) async fn pull(
     engine: &Engine,
     image: &ImageRef,
-    login: Option<Login>,
+    credentials: Option<DockerCredentials>,
     report: impl Fn(u64, u64),
 ) -> Result<Pulled, EngineError> {
     let name = image.to_string();
@@ -70,24 +61,6 @@ pub(super) async fn pull(
         Err(error) if error.kind == EngineErrorKind::Refused(404) => {}
         Err(error) => return Err(error),
     }
-    let credentials = login.map(|login| {
-        let secret = login.password.expose_secret().to_owned();
-        let host = Some(registry(image).to_owned());
-        if login.identity_token {
-            DockerCredentials {
-                identitytoken: Some(secret),
-                serveraddress: host,
-                ..DockerCredentials::default()
-            }
-        } else {
-            DockerCredentials {
-                username: Some(login.username),
-                password: Some(secret),
-                serveraddress: host,
-                ..DockerCredentials::default()
-            }
-        }
-    });
     let options =
         CreateImageOptions { from_image: Some(name.clone()), ..CreateImageOptions::default() };
     let steps = engine.docker().create_image(Some(options), None, credentials);

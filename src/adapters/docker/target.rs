@@ -181,7 +181,7 @@ impl DockerTarget {
     async fn pull(&self, image: &ImageRef, events: &EventSink) -> Result<(), Fault> {
         let started = Instant::now();
         let host = registry(image);
-        let login = (self.logins)(host.to_owned())
+        let login = (self.logins)(image.clone())
             .await
             .map_err(|source| Fault::NoLogin { registry: host.to_owned(), source })?;
         let report = |done, total| {

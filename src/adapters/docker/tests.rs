@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use bollard::auth::DockerCredentials;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -685,16 +686,16 @@ async fn a_registry_that_wants_a_login_gets_it_or_the_failure_is_one_of_authenti
         (Arc::new(std::sync::Mutex::new(None)), (EventSink::null(), CancellationToken::new()));
     let mut target = stand.target("one");
     let by = Arc::clone(&asked);
-    target.logins = Arc::new(move |host| {
-        *by.lock().unwrap() = Some(host);
-        let (username, password) = ("robot".to_owned(), "s3cr3t~?>".to_owned().into());
-        let login = super::Login { username, password, identity_token: false };
+    target.logins = Arc::new(move |image| {
+        *by.lock().unwrap() = Some(image);
+        let (username, password) = (Some("robot".to_owned()), Some("s3cr3t".to_owned()));
+        let login = DockerCredentials { username, password, ..DockerCredentials::default() };
         Box::pin(async { Ok(Some(login)) })
     });
     let error = target.roll_out(&stand.request(), &events, &go).await.unwrap_err();
     assert!(error.message.contains("the registry does not have"), "{}", error.message);
     assert_eq!(error.class, FailureClass::Config);
-    assert_eq!(asked.lock().unwrap().take(), Some(host));
+    assert_eq!(asked.lock().unwrap().take(), Some(stand.image.clone()));
 
     target.logins = Arc::new(|_| Box::pin(async { Err("no helper on PATH".into()) }));
     let error = target.roll_out(&stand.request(), &events, &go).await.unwrap_err();

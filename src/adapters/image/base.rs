@@ -112,7 +112,8 @@ async fn digest(
         });
         return of_this.or(image.id);
     }
-    let registry = Registry::new(reference.registry(), credentials.clone());
+    // Only a build is saved by the answer, so it is not waited for.
+    let registry = Registry::new(reference.registry(), credentials.clone()).without_retries();
     let found = registry.head(&reference.repository, &reference.version).await.ok()??;
     Some(found.digest)
 }

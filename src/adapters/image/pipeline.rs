@@ -19,7 +19,7 @@ use super::secrets::Secrets;
 use super::trouble::{self, Scene};
 use super::watch::{BUILD, Watch};
 use crate::adapters::docker::engine::{Engine, EngineError, EngineInfo};
-use crate::adapters::registry::{Credentials, Registry};
+use crate::adapters::registry::{Credentials, Registry, Right};
 use crate::config::plan::{BuildPlan, Builder};
 use crate::evidence::Redactor;
 use crate::model::{EventSink, ImageRef, Notice, RunEvent, Stage};
@@ -184,8 +184,9 @@ impl ImagePipeline {
                 continue;
             }
             // Without a login the engine asks as anybody, which public images allow.
-            if let Ok(Some(login)) = self.credentials.login(host).await {
-                let credentials = push::for_engine(host, &login);
+            let registry = Registry::new(host, self.credentials.clone()).without_retries();
+            let login = registry.engine_credentials(&reference.repository, Right::Pull).await;
+            if let Ok(Some(credentials)) = login {
                 if host == base::HUB_HOST {
                     logins.insert(base::HUB_CONFIG.to_owned(), credentials.clone());
                 }
@@ -288,7 +289,6 @@ impl ImagePipeline {
         let parcel = Parcel {
             engine: &engine,
             registry: &registry,
-            credentials: &self.credentials,
             host,
             name: &name,
             id: &id,

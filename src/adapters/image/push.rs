@@ -7,12 +7,10 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use bollard::auth::DockerCredentials;
 use bollard::errors::Error as BollardError;
 use bollard::query_parameters::{PushImageOptionsBuilder, TagImageOptionsBuilder};
 use futures::StreamExt;
 use regex::Regex;
-use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
 use super::base::Reference;
@@ -20,7 +18,7 @@ use super::failure;
 use super::pace::Pace;
 use super::watch::Watch;
 use crate::adapters::docker::engine::Engine;
-use crate::adapters::registry::{Credentials, Login, Registry, RegistryError};
+use crate::adapters::registry::{Registry, RegistryError, Right};
 use crate::model::{EventSink, FailureClass};
 
 /// The part of the stage that pushes, in events.
@@ -34,7 +32,6 @@ const PAUSE: Duration = Duration::from_millis(500);
 pub(super) struct Parcel<'a> {
     pub engine: &'a Engine,
     pub registry: &'a Registry,
-    pub credentials: &'a Credentials,
     /// The registry's host.
     pub host: &'a str,
     /// Within the registry.
@@ -104,8 +101,8 @@ async fn once(
     cancel: &CancellationToken,
 ) -> Result<String, Unpushed> {
     // Asked for each try: a token may have run out.
-    let login = parcel.credentials.login(parcel.host).await.map_err(Unpushed::Registry)?;
-    let credentials = login.map(|login| for_engine(parcel.host, &login));
+    let credentials = parcel.registry.engine_credentials(parcel.name, Right::Push).await;
+    let credentials = credentials.map_err(Unpushed::Registry)?;
     let options = PushImageOptionsBuilder::default().tag(parcel.tag).build();
     let docker = parcel.engine.docker();
     let mut stream = docker.push_image(repository, Some(options), credentials);
@@ -188,20 +185,6 @@ fn pause(tried: u32) -> Duration {
     let base = PAUSE.saturating_mul(1 << (tried - 1).min(6));
     let random = u32::from(uuid::Uuid::new_v4().as_bytes()[0]);
     base + base * random / 512
-}
-
-/// The form in which an engine takes a login.
-pub(super) fn for_engine(host: &str, login: &Login) -> DockerCredentials {
-    let secret = login.password.expose_secret().to_owned();
-    let mut credentials =
-        DockerCredentials { serveraddress: Some(host.to_owned()), ..DockerCredentials::default() };
-    if login.identity_token {
-        credentials.identitytoken = Some(secret);
-    } else {
-        credentials.username = Some(login.username.clone());
-        credentials.password = Some(secret);
-    }
-    credentials
 }
 
 /// `1.2: digest: sha256:… size: 736`

@@ -6,8 +6,6 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant, SystemTime};
 
-use http::Method;
-use http::header::{CONTENT_TYPE, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tokio::sync::Mutex;
@@ -17,7 +15,7 @@ use super::error::{RegistryError, RegistryErrorKind};
 use super::host;
 use super::jwt;
 use crate::adapters::azure::{AzureError, AzureErrorKind, Identity};
-use crate::adapters::outbound::{Outbound, Outgoing, Patience};
+use crate::adapters::outbound::{Outbound, Outgoing, Patience, form};
 
 /// The user of a refresh token.
 const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
@@ -101,23 +99,15 @@ impl Exchange {
     }
 
     async fn post(&self, host: &str, token: &SecretString) -> Result<SecretString, RegistryError> {
-        let form = {
-            let mut form = url::form_urlencoded::Serializer::new(String::new());
-            form.append_pair("grant_type", "access_token").append_pair("service", host);
-            if let Some(tenant) = self.identity.tenant() {
-                form.append_pair("tenant", tenant);
-            }
-            form.append_pair("access_token", token.expose_secret());
-            form.finish()
-        };
+        let mut pairs = vec![("grant_type", "access_token"), ("service", host)];
+        pairs.extend(self.identity.tenant().map(|tenant| ("tenant", tenant)));
+        pairs.push(("access_token", token.expose_secret()));
+        let form = form(&pairs);
         let url = host::base(host)?.join("oauth2/exchange").map_err(|source| {
             RegistryError::new(host, RegistryErrorKind::Refused, "has no valid name")
                 .because(source)
         })?;
-        let mut request = Outgoing::new(Method::POST, url);
-        let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
-        request.headers.insert(CONTENT_TYPE, form_type);
-        request.body = form.into();
+        let request = Outgoing::posting(url, form);
         let answer = self.outbound.send(&request, Patience::default()).await;
         let answer = answer.map_err(|source| RegistryError::unanswered(host, source))?;
         if !answer.status.is_success() {

@@ -90,6 +90,13 @@ impl Registry {
         }
     }
 
+    /// Nothing is tried again: for questions that can do without an answer.
+    #[must_use]
+    pub fn without_retries(mut self) -> Self {
+        self.patience.retries = 0;
+        self
+    }
+
     /// With pauses that a test can wait for.
     #[cfg(test)]
     pub(super) fn hasty(mut self) -> Self {
@@ -321,7 +328,7 @@ impl Registry {
             let reads = matches!(request.method, Method::GET | Method::HEAD);
             let leads = match answer.status.as_u16() {
                 307 | 308 => true,
-                301 | 302 | 303 => reads,
+                301..=303 => reads,
                 _ => false,
             };
             let to = answer.header(LOCATION).filter(|_| leads);

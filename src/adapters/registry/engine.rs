@@ -4,14 +4,19 @@
 //! base64: where a `~`, `?` or `>` comes to be written as `+` or `/`, the engine takes the login
 //! for none at all, without a word. Client secrets of Microsoft Entra have a `~` in them.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bollard::auth::DockerCredentials;
 use secrecy::ExposeSecret as _;
 
 use super::client::{Registry, Right};
-use super::credentials::Login;
+use super::credentials::{Credentials, Login};
 use super::error::{RegistryError, RegistryErrorKind};
+use super::host;
+use crate::adapters::docker::Logins;
+use crate::model::ImageRef;
 
 impl Registry {
     /// What the engine is to be given for its next push to, or pull from, `repository`; `None`
@@ -48,6 +53,18 @@ impl Registry {
             }
         }
     }
+}
+
+/// Who pulls which image, for the docker target.
+pub fn logins(credentials: Credentials) -> Logins {
+    Arc::new(move |image: ImageRef| {
+        let credentials = credentials.clone();
+        Box::pin(async move {
+            let (host, name) = host::of_image(image.repository());
+            let registry = Registry::new(host, credentials);
+            Ok(registry.engine_credentials(name, Right::Pull).await?)
+        })
+    })
 }
 
 fn as_given(host: &str, login: &Login) -> DockerCredentials {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::Method;
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tokio::sync::Mutex;
@@ -17,7 +17,9 @@ use super::credentials::{Credentials, Login};
 use super::error::{RegistryError, RegistryErrorKind};
 use super::host::is_azure;
 use super::jwt;
-use crate::adapters::outbound::{Incoming, Outbound, Outgoing, Patience, is_loopback, is_private};
+use crate::adapters::outbound::{
+    Incoming, Outbound, Outgoing, Patience, form, is_loopback, is_private,
+};
 
 /// How long a token lives that does not say (the protocol's default).
 const LIFE: Duration = Duration::from_secs(60);
@@ -154,32 +156,24 @@ impl Door<'_> {
     ) -> Result<Pass, RegistryError> {
         let realm = self.realm(realm)?;
         let login = self.credentials.login(self.host).await?;
-        // The form does not live on while the answer is waited for.
-        let request = {
-            let mut form = url::form_urlencoded::Serializer::new(String::new());
-            if let Some(service) = service {
-                form.append_pair("service", service);
+        let mut pairs: Vec<(&str, &str)> = Vec::new();
+        pairs.extend(service.map(|service| ("service", service)));
+        pairs.push(("scope", scope));
+        let request = match &login {
+            Some(login) if login.identity_token => {
+                pairs.push(("grant_type", "refresh_token"));
+                pairs.push(("client_id", CLIENT));
+                pairs.push(("refresh_token", login.password.expose_secret()));
+                Outgoing::posting(realm, form(&pairs))
             }
-            form.append_pair("scope", scope);
-            match &login {
-                Some(login) if login.identity_token => {
-                    form.append_pair("grant_type", "refresh_token");
-                    form.append_pair("client_id", CLIENT);
-                    form.append_pair("refresh_token", login.password.expose_secret());
-                    let mut request = Outgoing::new(Method::POST, realm);
-                    let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
-                    request.headers.insert(CONTENT_TYPE, form_type);
-                    request.body = form.finish().into();
-                    request
-                }
-                Some(login) => {
-                    form.append_pair("account", &login.username);
-                    let mut request = Outgoing::new(Method::GET, with_query(realm, &form.finish()));
-                    request.headers.insert(AUTHORIZATION, self.basic_header(login)?);
-                    request
-                }
-                None => Outgoing::new(Method::GET, with_query(realm, &form.finish())),
+            Some(login) => {
+                pairs.push(("account", &login.username));
+                let url = with_query(realm, &form(&pairs));
+                let mut request = Outgoing::new(Method::GET, url);
+                request.headers.insert(AUTHORIZATION, self.basic_header(login)?);
+                request
             }
+            None => Outgoing::new(Method::GET, with_query(realm, &form(&pairs))),
         };
         let answer = self.outbound.send(&request, self.patience).await;
         let answer = answer.map_err(|source| {

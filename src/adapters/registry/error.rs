@@ -16,7 +16,9 @@ pub enum RegistryErrorKind {
     Unreachable,
     /// It does not take the request for another reason.
     Refused,
-    /// 5xx or 429, still, after all retries.
+    /// 429, still, after all retries.
+    Limited,
+    /// 5xx, still, after all retries.
     Server,
     /// Its answer is not in the protocol's form.
     Protocol,
@@ -61,7 +63,7 @@ impl RegistryError {
         let (kind, does) = match status {
             401 | 403 => (RegistryErrorKind::Auth, "does not allow it"),
             404 => (RegistryErrorKind::NotFound, "has no such thing"),
-            429 => (RegistryErrorKind::Server, "has too many requests"),
+            429 => (RegistryErrorKind::Limited, "has too many requests"),
             500.. => (RegistryErrorKind::Server, "is not able to answer"),
             ..=399 => (RegistryErrorKind::Protocol, "gives an unexpected answer"),
             _ => (RegistryErrorKind::Refused, "refuses"),
@@ -73,6 +75,7 @@ impl RegistryError {
     pub const fn class(&self) -> FailureClass {
         match self.kind {
             RegistryErrorKind::Auth => FailureClass::Auth,
+            RegistryErrorKind::Limited => FailureClass::Quota,
             RegistryErrorKind::NotFound | RegistryErrorKind::Refused => FailureClass::Config,
             RegistryErrorKind::Unreachable
             | RegistryErrorKind::Server
@@ -82,7 +85,15 @@ impl RegistryError {
 
     /// Whether it may well be otherwise in a minute.
     pub const fn is_transient(&self) -> bool {
-        matches!(self.kind, RegistryErrorKind::Unreachable | RegistryErrorKind::Server)
+        match self.kind {
+            RegistryErrorKind::Unreachable
+            | RegistryErrorKind::Limited
+            | RegistryErrorKind::Server => true,
+            RegistryErrorKind::Auth
+            | RegistryErrorKind::NotFound
+            | RegistryErrorKind::Refused
+            | RegistryErrorKind::Protocol => false,
+        }
     }
 }
 

@@ -32,6 +32,14 @@ pub(super) fn base(host: &str) -> Result<Url, RegistryError> {
     Url::parse(&format!("http://{reached}/")).map_err(|source| wrong().because(source))
 }
 
+/// The host in an image's name and the repository there, as Docker reads it.
+pub(super) fn of_image(name: &str) -> (&str, &str) {
+    match name.split_once('/') {
+        Some((host, rest)) if host.contains(['.', ':']) || host == "localhost" => (host, rest),
+        Some(_) | None => (HUB[0], name),
+    }
+}
+
 /// Whether it is Docker's own.
 pub(super) fn is_hub(host: &str) -> bool {
     HUB.contains(&host)
@@ -100,6 +108,15 @@ mod tests {
             ("fleet.azurecr.io.evil.example", "fleet.azurecr.io", false),
         ] {
             assert_eq!(is_key_of(key, host), expect, "{key}");
+        }
+        for (name, expect) in [
+            ("busybox", ("docker.io", "busybox")),
+            ("team/fleet", ("docker.io", "team/fleet")),
+            ("localhost/fleet", ("localhost", "fleet")),
+            ("127.0.0.1:5000/team/fleet", ("127.0.0.1:5000", "team/fleet")),
+            ("fleet.azurecr.io/a/b", ("fleet.azurecr.io", "a/b")),
+        ] {
+            assert_eq!(of_image(name), expect);
         }
         assert_eq!(repository("docker.io", "busybox"), "library/busybox");
         assert_eq!(repository("quay.io", "busybox"), "busybox");

@@ -22,6 +22,7 @@ mod jwt;
 
 pub use client::{Manifest, Registry, Right};
 pub use credentials::{Credentials, Login};
+pub use engine::logins;
 pub use error::{RegistryError, RegistryErrorKind};
 
 #[cfg(test)]

@@ -14,9 +14,9 @@ fn credentials(variables: &[(&str, &str)]) -> Credentials {
     Credentials::new(environment(variables), None)
 }
 
-fn environment(
-    variables: &[(&str, &str)],
-) -> std::sync::Arc<dyn Fn(&str) -> Option<String> + Send + Sync> {
+type Environment = std::sync::Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+fn environment(variables: &[(&str, &str)]) -> Environment {
     let variables: BTreeMap<String, String> =
         variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
     std::sync::Arc::new(move |name| variables.get(name).cloned())

@@ -152,7 +152,7 @@ async fn refused_logins_are_told_apart_from_servers_that_are_down() {
             "invalid_grant: expired",
         ),
         (ResponseTemplate::new(503), RegistryErrorKind::Server, "HTTP 503"),
-        (ResponseTemplate::new(429), RegistryErrorKind::Server, "HTTP 429"),
+        (ResponseTemplate::new(429), RegistryErrorKind::Limited, "HTTP 429"),
         (ResponseTemplate::new(200).set_body_json(json!({})), RegistryErrorKind::Protocol, "none"),
         (ResponseTemplate::new(200).set_body_string("<html>"), RegistryErrorKind::Protocol, "none"),
     ] {

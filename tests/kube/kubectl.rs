@@ -80,8 +80,11 @@ async fn applies_rolls_out_and_undoes() {
     let one = write(
         &world,
         "one.yaml",
-        &[config_map("settings", serde_json::json!({"A": "1"})), service(),
-            deployment(&world, &program::HEALTHY)],
+        &[
+            config_map("settings", serde_json::json!({"A": "1"})),
+            service(),
+            deployment(&world, &program::HEALTHY),
+        ],
     );
     let two = write(&world, "two.yaml", &[deployment(&world, &program::HEALTHY_TOO)]);
     let server = ["apply", "--server-side", "-f"];
@@ -137,8 +140,14 @@ async fn refuses_and_shows_as_a_cluster_does() {
 
     let crash = write(&world, "crash.yaml", &[deployment(&world, &program::PANICS)]);
     says(&world, &["apply", "-f", &crash], &["created"]).await;
-    let restarted = ["wait", "pod", "-l", "app=web", "--timeout=10s",
-        "--for=jsonpath={.status.containerStatuses[0].restartCount}=1"];
+    let restarted = [
+        "wait",
+        "pod",
+        "-l",
+        "app=web",
+        "--timeout=10s",
+        "--for=jsonpath={.status.containerStatuses[0].restartCount}=1",
+    ];
     says(&world, &restarted, &["condition met"]).await;
     let previous = ["logs", "--previous", "-l", "app=web"];
     says(&world, &previous, &["missing DATABASE_URL"]).await;

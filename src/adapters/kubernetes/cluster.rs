@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::denial;
 use super::error::{KubernetesError, KubernetesErrorKind, causes, is_transient};
+use super::lease::Hold;
 use super::manifest::settle::MANAGER;
 use super::manifest::{Manifest, ObjectId};
 use crate::model::{EventSink, Notice, RunEvent};
@@ -74,11 +75,18 @@ pub(super) enum Unapplied {
 #[error("no answer within {} s", ANSWER.as_secs())]
 struct NoAnswer;
 
+/// The environment is no longer this run's to write to.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct NotPermitted(pub(super) KubernetesError);
+
 /// An API server and what is known of it. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Cluster {
     client: Client,
     known: Arc<Known>,
+    /// Asked before each try of a write.
+    guard: Option<Arc<Hold>>,
     cancel: CancellationToken,
     events: EventSink,
 }
@@ -95,6 +103,7 @@ impl Cluster {
         Self {
             client,
             known: Arc::default(),
+            guard: None,
             cancel: CancellationToken::new(),
             events: EventSink::null(),
         }
@@ -103,6 +112,12 @@ impl Cluster {
     /// The same server, for one piece of work: `cancel` ends waiting, never a request.
     pub(super) fn during(&self, events: &EventSink, cancel: &CancellationToken) -> Self {
         Self { cancel: cancel.clone(), events: events.clone(), ..self.clone() }
+    }
+
+    /// The same server, written to only while the lease is held: a try that follows an outage
+    /// must not land in another run's time.
+    pub(super) fn guarded(&self, hold: &Arc<Hold>) -> Self {
+        Self { guard: Some(hold.clone()), ..self.clone() }
     }
 
     pub(super) fn client(&self) -> &Client {
@@ -125,7 +140,40 @@ impl Cluster {
         self.ask_while(is_transient, call).await
     }
 
-    /// The same, where `again` says what is worth another try.
+    /// The same for a write, each try of it with the lease's permit.
+    pub(super) async fn write<T, F>(&self, call: impl FnMut() -> F) -> kube::Result<T>
+    where
+        F: Future<Output = kube::Result<T>>,
+    {
+        self.write_while(is_transient, call).await
+    }
+
+    async fn write_while<T, F>(
+        &self,
+        again: fn(&kube::Error) -> bool,
+        mut call: impl FnMut() -> F,
+    ) -> kube::Result<T>
+    where
+        F: Future<Output = kube::Result<T>>,
+    {
+        let permitted = || {
+            let request = call();
+            async {
+                let Some(hold) = &self.guard else { return request.await };
+                hold.permit().await.map_err(not_permitted)?;
+                tokio::select! {
+                    answer = request => answer,
+                    () = hold.lost().cancelled() => {
+                        hold.permit().await.map_err(not_permitted)?;
+                        Err(kube::Error::Service(Box::new(NoAnswer)))
+                    }
+                }
+            }
+        };
+        self.ask_while(again, permitted).await
+    }
+
+    /// The same as [`Cluster::ask`], where `again` says what is worth another try.
     async fn ask_while<T, F>(
         &self,
         again: fn(&kube::Error) -> bool,
@@ -270,7 +318,11 @@ impl Cluster {
             is_transient(error) && !matches!(error, kube::Error::Api(status) if status.code == 500)
         };
         for tried in 1.. {
-            let answer = self.ask_while(again, || api.patch(object.name(), &asked, &patch)).await;
+            let call = || api.patch(object.name(), &asked, &patch);
+            let answer = match write {
+                Write::Dry => self.ask_while(again, call).await,
+                Write::Real => self.write_while(again, call).await,
+            };
             let error = match answer {
                 Ok(object) => return Ok(object),
                 Err(error) => error,
@@ -399,7 +451,7 @@ impl Cluster {
         let mut asked = DeleteParams::background();
         asked.preconditions =
             uid.map(|uid| Preconditions { uid: Some(uid.to_owned()), resource_version: None });
-        let answer = self.ask(|| api.delete(&id.name, &asked)).await;
+        let answer = self.write(|| api.delete(&id.name, &asked)).await;
         match answer {
             Ok(_) => Ok(()),
             // Gone, or another object has its name by now.
@@ -407,6 +459,10 @@ impl Cluster {
             Err(error) => Err(KubernetesError::of(&format!("remove {id}"), error)),
         }
     }
+}
+
+fn not_permitted(error: KubernetesError) -> kube::Error {
+    kube::Error::Service(Box::new(NotPermitted(error)))
 }
 
 /// Whether the namespace is being removed: nobody can make anything in it.

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 
 use kube::core::Status;
 
+use super::cluster::NotPermitted;
 use super::connection::TokenRefused;
 use crate::model::{Evidence, FailureClass};
 use crate::ports::{TargetError, TargetErrorKind};
@@ -78,6 +79,10 @@ impl KubernetesError {
 
     /// `what` was asked, and this came back.
     pub(super) fn of(what: &str, error: kube::Error) -> Self {
+        let error = match not_permitted(error) {
+            Ok(lost) => return lost,
+            Err(error) => error,
+        };
         let kind = kind_of(&error);
         let mut message = format!("could not {what}");
         let mut notes = Vec::new();
@@ -89,6 +94,17 @@ impl KubernetesError {
             return Self::new(kind, message).noting(notes);
         }
         Self { kind, message, notes, source: Some(Box::new(error)) }
+    }
+}
+
+/// The lease's own words, where it was the lease that stood in the way.
+fn not_permitted(error: kube::Error) -> Result<KubernetesError, kube::Error> {
+    match error {
+        kube::Error::Service(source) => match source.downcast::<NotPermitted>() {
+            Ok(refused) => Ok(refused.0),
+            Err(source) => Err(kube::Error::Service(source)),
+        },
+        other => Err(other),
     }
 }
 
@@ -141,7 +157,8 @@ pub(super) fn is_transient(error: &kube::Error) -> bool {
         kube::Error::Api(status) => matches!(status.code, 429 | 500 | 502 | 503 | 504),
         kube::Error::HyperError(_) | kube::Error::ReadEvents(_) => true,
         kube::Error::Service(source) => {
-            source.downcast_ref::<TokenRefused>().is_none_or(|refused| refused.unanswered)
+            !source.is::<NotPermitted>()
+                && source.downcast_ref::<TokenRefused>().is_none_or(|refused| refused.unanswered)
         }
         _ => false,
     }

@@ -62,6 +62,7 @@ impl KubernetesTarget {
         };
         let held = self.hold(&cluster, record.release.run).await;
         let held = held.map_err(|error| self.told(error))?;
+        let cluster = cluster.guarded(&held.hold);
         let outcome = self.give_way(&cluster, &held.hold, failed).await;
         self.done(held).await;
         outcome
@@ -69,10 +70,7 @@ impl KubernetesTarget {
 
     async fn untouched(&self, history: &History) -> Result<Restored, TargetError> {
         match history.serving() {
-            Some(serving) => {
-                let deployed = self.deployed(serving.id()).await;
-                Ok(Restored::Untouched(deployed.map_err(|error| self.told(error))?))
-            }
+            Some(serving) => Ok(Restored::Untouched(self.serves(serving.id()).await)),
             None => Ok(Restored::Nothing),
         }
     }
@@ -107,7 +105,7 @@ impl KubernetesTarget {
         let restored = match good {
             Some(good) => {
                 let wait = good.content.wait.max(record.content.wait);
-                let laid = self.lay(&cluster, hold, good, &[record]).await;
+                let laid = self.lay(&cluster, good, &[record]).await;
                 let laid = laid.map_err(|error| self.told(error))?;
                 let changed = laid.has_changed();
                 let workloads = laid.workloads();
@@ -118,15 +116,14 @@ impl KubernetesTarget {
                         format!("release {} was laid down again: {}", good.id(), error.message);
                     error
                 })?;
-                let deployed = self.deployed(good.id()).await;
-                let deployed = deployed.map_err(|error| self.told(error))?;
+                let deployed = self.serves(good.id()).await;
                 match changed {
                     true => Restored::Release(deployed),
                     false => Restored::Untouched(deployed),
                 }
             }
             None => {
-                let undone = self.take_away(&cluster, hold, record).await;
+                let undone = self.take_away(&cluster, record).await;
                 undone.map_err(|error| self.told(error))?;
                 Restored::Nothing
             }
@@ -145,7 +142,6 @@ impl KubernetesTarget {
     async fn lay(
         &self,
         cluster: &Cluster,
-        hold: &Hold,
         good: &Record,
         later: &[&Record],
     ) -> Result<Laid, KubernetesError> {
@@ -156,11 +152,11 @@ impl KubernetesTarget {
             .collect();
         let kept: Vec<ObjectId> = objects.iter().map(Manifest::id).collect();
         let steps = survey::survey(cluster, objects, Purpose::Restore).await?;
-        let written = writing::write(cluster, hold, steps).await?;
+        let written = writing::write(cluster, steps).await?;
         let releases: Vec<ReleaseId> = later.iter().map(|record| record.id()).collect();
         let brought: Vec<ObjectId> =
             later.iter().flat_map(|record| record.content.created.iter().cloned()).collect();
-        let removed = writing::remove(cluster, hold, &releases, &brought, &kept).await?;
+        let removed = writing::remove(cluster, &releases, &brought, &kept).await?;
         let diff = self.redacted(&difference::joined(written.iter().map(Written::diff)));
         let changed = written.iter().filter(|one| !one.diff().is_empty()).count();
         let detail = format!(
@@ -181,18 +177,13 @@ impl KubernetesTarget {
     }
 
     /// Undoes the very first release.
-    async fn take_away(
-        &self,
-        cluster: &Cluster,
-        hold: &Hold,
-        record: &Record,
-    ) -> Result<(), KubernetesError> {
+    async fn take_away(&self, cluster: &Cluster, record: &Record) -> Result<(), KubernetesError> {
         let objects = Self::recorded(&record.content.before, record.id());
         let kept: Vec<ObjectId> = objects.iter().map(Manifest::id).collect();
         let steps = survey::survey(cluster, objects, Purpose::Restore).await?;
-        writing::write(cluster, hold, steps).await?;
+        writing::write(cluster, steps).await?;
         let created = &record.content.created;
-        writing::remove(cluster, hold, &[record.id()], created, &kept).await?;
+        writing::remove(cluster, &[record.id()], created, &kept).await?;
         Ok(())
     }
 
@@ -264,10 +255,10 @@ impl KubernetesTarget {
     ) -> Result<Deployed, TargetError> {
         let later: Vec<&Record> =
             history.records.iter().filter(|record| record.id() > wanted.id()).collect();
-        let laid = match self.lay(cluster, hold, wanted, &later).await {
+        let laid = match self.lay(cluster, wanted, &later).await {
             Ok(laid) => laid,
             Err(_) if cluster.cancel().is_cancelled() => {
-                return Err(self.resume_serving(cluster, hold, history).await);
+                return Err(self.resume_serving(cluster, history).await);
             }
             Err(error) => return Err(self.told(error)),
         };
@@ -280,7 +271,7 @@ impl KubernetesTarget {
         match self.follow(cluster, hold, &workloads, &settings).await {
             Ok(()) => {}
             Err(error) if error.kind == TargetErrorKind::Cancelled => {
-                return Err(self.resume_serving(cluster, hold, history).await);
+                return Err(self.resume_serving(cluster, history).await);
             }
             // Nothing is rolled back from a rollback: it would bring back what was left.
             Err(error) => return Err(error),
@@ -296,15 +287,10 @@ impl KubernetesTarget {
     }
 
     /// After a rollback was cancelled: what served before it serves on.
-    async fn resume_serving(
-        &self,
-        cluster: &Cluster,
-        hold: &Hold,
-        history: &History,
-    ) -> TargetError {
+    async fn resume_serving(&self, cluster: &Cluster, history: &History) -> TargetError {
         let cluster = cluster.during(cluster.events(), &CancellationToken::new());
         let Some(serving) = history.serving() else { return cancelled() };
-        match self.lay(&cluster, hold, serving, &[]).await {
+        match self.lay(&cluster, serving, &[]).await {
             Ok(_) => cancelled(),
             Err(error) => self.told(error),
         }
@@ -340,7 +326,7 @@ impl KubernetesTarget {
         let began = Instant::now();
         let mut workloads = Vec::new();
         for id in ids {
-            let undone = undo::undo(cluster, hold, id, number).await;
+            let undone = undo::undo(cluster, id, number).await;
             workloads.push(undone.map_err(|error| match error.kind {
                 KubernetesErrorKind::Missing => {
                     refused(TargetErrorKind::NoRelease, self.redacted(&error.message))
@@ -433,6 +419,7 @@ impl KubernetesTarget {
             )]);
         }
         let held = self.hold(cluster, run).await.map_err(|error| self.told(error))?;
+        let cluster = &cluster.guarded(&held.hold);
         let mut notes = Vec::new();
         let mut outcome = Ok(());
         for record in left {

@@ -112,17 +112,24 @@ fn in_words(lease: &Lease) -> String {
     }
 }
 
-/// Takes the Lease for `run`, waiting up to `wait` for whoever holds it.
+/// Which Lease is wanted, and by whom.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) namespace: &'a str,
+    pub(super) name: &'a str,
+    pub(super) run: RunId,
+    /// The fencing number must be greater than this.
+    pub(super) floor: i64,
+    /// How long to wait for whoever holds it.
+    pub(super) wait: Duration,
+}
+
+/// Takes a Lease, waiting for whoever holds it.
 ///
 /// # Errors
 /// [`KubernetesErrorKind::Held`] when somebody else holds it, with who and since when.
-pub(super) async fn claim(
-    cluster: &Cluster,
-    namespace: &str,
-    name: &str,
-    run: RunId,
-    wait: Duration,
-) -> Result<Hold, KubernetesError> {
+pub(super) async fn claim(cluster: &Cluster, wanted: &Wanted<'_>) -> Result<Hold, KubernetesError> {
+    let Wanted { namespace, name, run, floor, wait } = *wanted;
     let api: Api<Lease> = Api::namespaced(cluster.client().clone(), namespace);
     let plain = PostParams::default();
     let deadline = Instant::now() + wait;
@@ -134,7 +141,7 @@ pub(super) async fn claim(
         let found = found.map_err(|e| KubernetesError::of(&format!("read lease/{name}"), e))?;
         let taken = match found {
             None => {
-                let lease = fresh(name, namespace, run);
+                let lease = fresh(name, namespace, run, floor);
                 cluster.ask(|| api.create(&plain, &lease)).await
             }
             Some(lease) => {
@@ -164,7 +171,7 @@ pub(super) async fn claim(
                     pause(cluster).await?;
                     continue;
                 }
-                let lease = taken_over(lease, run);
+                let lease = taken_over(lease, run, floor);
                 cluster.ask(|| api.replace(name, &plain, &lease)).await
             }
         };
@@ -192,7 +199,7 @@ async fn pause(cluster: &Cluster) -> Result<(), KubernetesError> {
     }
 }
 
-fn fresh(name: &str, namespace: &str, run: RunId) -> Lease {
+fn fresh(name: &str, namespace: &str, run: RunId, floor: i64) -> Lease {
     let lease = Lease {
         metadata: ObjectMeta {
             name: Some(name.to_owned()),
@@ -202,14 +209,14 @@ fn fresh(name: &str, namespace: &str, run: RunId) -> Lease {
         },
         spec: None,
     };
-    taken_over(lease, run)
+    taken_over(lease, run, floor)
 }
 
 /// The Lease as `run` takes it. One that is taken again by its own holder keeps its time and
 /// gets a new number all the same: an earlier process of the run may still be about to write.
-fn taken_over(mut lease: Lease, run: RunId) -> Lease {
+fn taken_over(mut lease: Lease, run: RunId, floor: i64) -> Lease {
     let now = MicroTime(jiff::Timestamp::now());
-    let number = transitions(&lease) + 1;
+    let number = transitions(&lease).max(floor) + 1;
     let kept = lease.spec.as_ref().filter(|_| is_holder(&lease, run));
     let since = kept.and_then(|spec| spec.acquire_time.clone()).unwrap_or_else(|| now.clone());
     let annotations = lease.metadata.annotations.get_or_insert_default();
@@ -389,13 +396,13 @@ mod tests {
     fn a_lease_expires_by_its_renewal_with_tolerance() {
         let now = jiff::Timestamp::now();
         for (age, expect) in [(0, false), (14, false), (19, false), (21, true), (3_600, true)] {
-            let mut lease = fresh("l", "n", RunId::generate());
+            let mut lease = fresh("l", "n", RunId::generate(), 0);
             let renewed = now - jiff::SignedDuration::from_secs(age);
             lease.spec.as_mut().unwrap().renew_time = Some(MicroTime(renewed));
             assert_eq!(has_expired(&lease, now), expect, "{age}");
         }
         // One that was given back is nobody's, whatever its times.
-        let mut lease = fresh("l", "n", RunId::generate());
+        let mut lease = fresh("l", "n", RunId::generate(), 0);
         lease.spec.as_mut().unwrap().holder_identity = Some(String::new());
         assert_eq!(holder(&lease), None);
     }
@@ -403,15 +410,17 @@ mod tests {
     #[test]
     fn every_taking_has_a_greater_number() {
         let (first, second) = (RunId::generate(), RunId::generate());
-        let lease = fresh("l", "n", first);
+        let lease = fresh("l", "n", first, 0);
         assert_eq!(transitions(&lease), 1);
         let since = lease.spec.as_ref().unwrap().acquire_time.clone();
-        let again = taken_over(lease, first);
+        let again = taken_over(lease, first, 0);
         assert_eq!(transitions(&again), 2);
         assert_eq!(again.spec.as_ref().unwrap().acquire_time, since);
-        let other = taken_over(again, second);
+        let other = taken_over(again, second, 0);
         assert_eq!(transitions(&other), 3);
         assert!(is_holder(&other, second) && !is_holder(&other, first));
         assert_ne!(other.spec.as_ref().unwrap().acquire_time, since);
+        // One that was deleted goes on where the records have come to.
+        assert_eq!(transitions(&fresh("l", "n", first, 41)), 42);
     }
 }

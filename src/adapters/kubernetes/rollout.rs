@@ -172,7 +172,7 @@ impl KubernetesTarget {
         diff: String,
     ) -> Result<(), TargetError> {
         let began = Instant::now();
-        let written = match writing::write(cluster, hold, steps).await {
+        let written = match writing::write(cluster, steps).await {
             Ok(written) => written,
             Err(error) => {
                 let interrupted = cluster.cancel().is_cancelled()
@@ -219,7 +219,7 @@ impl KubernetesTarget {
                 cluster.events(),
                 cluster.cancel(),
             ) => followed.map_err(|error| self.untracked(error))?,
-            never = stuck::unstick(cluster, hold, workloads) => match never {},
+            never = stuck::unstick(cluster, workloads) => match never {},
             () = hold.lost().cancelled() => {
                 let lost = hold.permit().await.err();
                 let lost = lost.map_or_else(
@@ -278,8 +278,18 @@ impl KubernetesTarget {
     /// Records that the smoke tests of `release` passed: it is what serves, and what was before
     /// it is kept for a rollback.
     pub(super) async fn verified(&self, release: ReleaseId) -> Result<(), KubernetesError> {
-        let cluster = self.cluster().await?;
+        let cluster = self.guarded().await?;
         let store = self.store();
+        let history = store.load(&cluster).await?;
+        let fencing = history.get(release).map_or(0, |record| record.fencing);
+        if let Some(serving) = history.serving()
+            && serving.id() != release
+            && serving.fencing > fencing
+            && history.get(release).is_some_and(|record| record.since < serving.since)
+        {
+            let message = format!("release {} serves by now, not {release}", serving.id());
+            return Err(KubernetesError::new(KubernetesErrorKind::Lost, message));
+        }
         let now = jiff::Timestamp::now();
         let verify = |record: &mut Record| {
             record.release.state = ReleaseState::Verified;

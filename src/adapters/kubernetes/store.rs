@@ -25,6 +25,11 @@ pub(super) struct History {
 }
 
 impl History {
+    /// The greatest fencing number that anything was recorded under.
+    pub(super) fn fencing(&self) -> i64 {
+        self.records.iter().map(|record| record.fencing).max().unwrap_or(0)
+    }
+
     pub(super) fn get(&self, release: ReleaseId) -> Option<&Record> {
         self.records.iter().find(|record| record.id() == release)
     }
@@ -114,7 +119,7 @@ impl Store {
         let api = self.api(cluster);
         let secret = record.encode(&self.namespace, &self.slug, None)?;
         let plain = PostParams::default();
-        match cluster.ask(|| api.create(&plain, &secret)).await {
+        match cluster.write(|| api.create(&plain, &secret)).await {
             Ok(_) => Ok(()),
             // Ours, written by a try whose answer was lost, or by this run before it died.
             Err(kube::Error::Api(status)) if status.code == 409 => {
@@ -153,7 +158,7 @@ impl Store {
             }
             let version = secret.metadata.resource_version.clone();
             let secret = new.encode(&self.namespace, &self.slug, version)?;
-            match cluster.ask(|| api.replace(&name, &plain, &secret)).await {
+            match cluster.write(|| api.replace(&name, &plain, &secret)).await {
                 Ok(_) => return Ok(()),
                 Err(kube::Error::Api(status)) if status.code == 409 => {}
                 Err(error) => return Err(KubernetesError::of(&what, error)),
@@ -188,7 +193,7 @@ impl Store {
         let api = self.api(cluster);
         let name = name(&self.slug, release);
         let plain = DeleteParams::default();
-        match cluster.ask(|| api.delete(&name, &plain)).await {
+        match cluster.write(|| api.delete(&name, &plain)).await {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
             Err(error) => {

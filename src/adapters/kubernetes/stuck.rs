@@ -10,7 +10,6 @@ use kube::core::Selector;
 use kube::{Api, ResourceExt as _};
 
 use super::cluster::Cluster;
-use super::lease::Hold;
 use super::track::{Workload, WorkloadKind};
 use crate::model::{Notice, RunEvent};
 
@@ -33,11 +32,7 @@ const BROKEN: &[&str] = &[
 /// Removes broken pods of earlier revisions of the StatefulSets among `workloads`, until it is
 /// dropped. What cannot be read or removed now is tried again: the rollout itself says what comes
 /// of it.
-pub(super) async fn unstick(
-    cluster: &Cluster,
-    hold: &Hold,
-    workloads: &[Workload],
-) -> std::convert::Infallible {
+pub(super) async fn unstick(cluster: &Cluster, workloads: &[Workload]) -> std::convert::Infallible {
     let sets: Vec<&Workload> = workloads
         .iter()
         .filter(|workload| workload.kind == WorkloadKind::StatefulSet && workload.changed)
@@ -47,7 +42,7 @@ pub(super) async fn unstick(
     }
     loop {
         for set in &sets {
-            if let Err(error) = look(cluster, hold, set).await {
+            if let Err(error) = look(cluster, set).await {
                 tracing::debug!(%error, set = %set.name, "pods that are stuck cannot be seen to");
             }
         }
@@ -55,7 +50,7 @@ pub(super) async fn unstick(
     }
 }
 
-async fn look(cluster: &Cluster, hold: &Hold, workload: &Workload) -> Result<(), kube::Error> {
+async fn look(cluster: &Cluster, workload: &Workload) -> Result<(), kube::Error> {
     let sets: Api<StatefulSet> = Api::namespaced(cluster.client().clone(), &workload.namespace);
     let pods: Api<Pod> = Api::namespaced(cluster.client().clone(), &workload.namespace);
     let Some(set) = sets.get_opt(&workload.name).await? else { return Ok(()) };
@@ -67,14 +62,12 @@ async fn look(cluster: &Cluster, hold: &Hold, workload: &Workload) -> Result<(),
     let Some(selector) = selector else { return Ok(()) };
     let listed = pods.list(&ListParams::default().labels_from(&selector)).await?;
     for pod in listed.items.iter().filter(|pod| is_stuck(pod, &revision)) {
-        if hold.permit().await.is_err() {
-            return Ok(());
-        }
         let asked = DeleteParams {
             preconditions: Some(Preconditions { uid: pod.uid(), resource_version: None }),
             ..DeleteParams::default()
         };
-        match pods.delete(&pod.name_any(), &asked).await {
+        let name = pod.name_any();
+        match cluster.write(|| pods.delete(&name, &asked)).await {
             Ok(_) => {
                 let text = format!(
                     "removed pod/{}, which is broken and kept statefulset/{} waiting",

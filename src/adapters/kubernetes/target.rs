@@ -144,6 +144,15 @@ impl KubernetesTarget {
         self.cluster.get_or_try_init(connect).await.cloned()
     }
 
+    /// The cluster, written to with the permit of the lease that is held, if one is.
+    pub(super) async fn guarded(&self) -> Result<Cluster, KubernetesError> {
+        let cluster = self.cluster().await?;
+        Ok(match self.held.lock().await.as_ref() {
+            Some(hold) => cluster.guarded(hold),
+            None => cluster,
+        })
+    }
+
     pub(super) fn store(&self) -> Store {
         Store { namespace: self.plan.namespace.clone(), slug: slug(&self.environment.name) }
     }
@@ -168,8 +177,16 @@ impl KubernetesTarget {
 
     async fn take(&self, cluster: &Cluster, run: RunId) -> Result<Hold, KubernetesError> {
         survey::make_namespace(cluster, &self.plan.namespace).await?;
-        let name = self.lease_name();
-        lease::claim(cluster, &self.plan.namespace, &name, run, self.plan.lease_wait).await
+        // A Lease that somebody deleted starts anew; its numbers must not.
+        let floor = self.store().load(cluster).await?.fencing();
+        let wanted = lease::Wanted {
+            namespace: &self.plan.namespace,
+            name: &self.lease_name(),
+            run,
+            floor,
+            wait: self.plan.lease_wait,
+        };
+        lease::claim(cluster, &wanted).await
     }
 
     /// Gives back what was taken for one piece of work.
@@ -259,6 +276,12 @@ impl KubernetesTarget {
         let forwarded = self.forwarded().await?;
         let endpoint = forwarded.unwrap_or_else(|| self.endpoint());
         Ok(Deployed { release, endpoint })
+    }
+
+    /// The same for a release that serves already: what serves does so, forwarded or not.
+    pub(super) async fn serves(&self, release: ReleaseId) -> Deployed {
+        let forwarded = self.forwarded().await.ok().flatten();
+        Deployed { release, endpoint: forwarded.unwrap_or_else(|| self.endpoint()) }
     }
 
     pub(super) fn endpoint(&self) -> Endpoint {
@@ -432,6 +455,7 @@ impl Target for KubernetesTarget {
         let cluster = self.cluster().await.map_err(|error| self.told(error))?;
         let cluster = cluster.during(events, cancel);
         let held = self.hold(&cluster, request.run).await.map_err(|error| self.told(error))?;
+        let cluster = cluster.guarded(&held.hold);
         let outcome = self.roll_out_held(&cluster, &held.hold, request).await;
         self.done(held).await;
         outcome
@@ -474,6 +498,7 @@ impl Target for KubernetesTarget {
         let cluster = cluster.during(events, cancel);
         let run = RunId::generate();
         let held = self.hold(&cluster, run).await.map_err(|error| self.told(error))?;
+        let cluster = cluster.guarded(&held.hold);
         let outcome = self.roll_back_held(&cluster, &held.hold, earlier).await;
         self.done(held).await;
         outcome

@@ -9,7 +9,6 @@ use serde_json::Value;
 
 use super::cluster::Cluster;
 use super::error::{KubernetesError, KubernetesErrorKind};
-use super::lease::Hold;
 use super::manifest::ObjectId;
 use super::manifest::settle::MANAGER;
 use super::track::{Workload, WorkloadKind};
@@ -36,7 +35,6 @@ struct Revision {
 /// [`KubernetesErrorKind::Missing`] when the cluster does not remember that revision.
 pub(super) async fn undo(
     cluster: &Cluster,
-    hold: &Hold,
     id: &ObjectId,
     number: u32,
 ) -> Result<Workload, KubernetesError> {
@@ -72,8 +70,7 @@ pub(super) async fn undo(
             spec.insert("paused".to_owned(), false.into());
         }
         live.metadata.managed_fields = None;
-        hold.permit().await?;
-        match cluster.ask(|| api.replace(&id.name, &plain, &live)).await {
+        match cluster.write(|| api.replace(&id.name, &plain, &live)).await {
             Ok(after) => {
                 let changed = after.data.pointer("/spec/template") != before.as_ref();
                 return Ok(workload_of(kind, &after, changed));

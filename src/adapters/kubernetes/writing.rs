@@ -1,4 +1,4 @@
-//! Writing a release: object after object, each with the lease's permit.
+//! Writing a release: object after object, in order.
 
 use std::time::Duration;
 
@@ -9,7 +9,6 @@ use tokio::time::Instant;
 use super::cluster::{Cluster, Kind, Ownership, Unapplied, Write};
 use super::difference;
 use super::error::{KubernetesError, KubernetesErrorKind};
-use super::lease::Hold;
 use super::manifest::object::template_at;
 use super::manifest::settle::RELEASE;
 use super::manifest::{Manifest, ObjectId, order};
@@ -88,7 +87,6 @@ pub(super) fn workload_of(kind: WorkloadKind, object: &DynamicObject, changed: b
 /// what was written until then stays.
 pub(super) async fn write(
     cluster: &Cluster,
-    hold: &Hold,
     steps: Vec<Step>,
 ) -> Result<Vec<Written>, KubernetesError> {
     let mut written = Vec::with_capacity(steps.len());
@@ -97,13 +95,12 @@ pub(super) async fn write(
             let message = "the rollout was cancelled";
             return Err(KubernetesError::new(KubernetesErrorKind::Cancelled, message));
         }
-        hold.permit().await?;
-        written.push(one(cluster, hold, step).await?);
+        written.push(one(cluster, step).await?);
     }
     Ok(written)
 }
 
-async fn one(cluster: &Cluster, hold: &Hold, step: Step) -> Result<Written, KubernetesError> {
+async fn one(cluster: &Cluster, step: Step) -> Result<Written, KubernetesError> {
     let Step { object, kind, live, ownership, replace, .. } = step;
     let id = object.id();
     let kind = match kind {
@@ -114,7 +111,6 @@ async fn one(cluster: &Cluster, hold: &Hold, step: Step) -> Result<Written, Kube
         let uid = live.as_ref().and_then(|live| live.metadata.uid.clone());
         cluster.delete(&kind, &id, uid.as_deref()).await?;
         gone(cluster, &kind, &id).await?;
-        hold.permit().await?;
         None
     } else {
         live
@@ -194,7 +190,6 @@ async fn gone(cluster: &Cluster, kind: &Kind, id: &ObjectId) -> Result<(), Kuber
 /// are another release's by now are left alone, and what holds data stays. What was removed.
 pub(super) async fn remove(
     cluster: &Cluster,
-    hold: &Hold,
     releases: &[ReleaseId],
     brought: &[ObjectId],
     kept: &[ObjectId],
@@ -216,7 +211,6 @@ pub(super) async fn remove(
             cluster.events().send(RunEvent::Notice(Notice::Info(text)));
             continue;
         }
-        hold.permit().await?;
         cluster.delete(&kind, id, live.metadata.uid.as_deref()).await?;
         removed.push(id.clone());
     }

@@ -80,31 +80,39 @@ pub(crate) async fn read(
                 .await
                 .map_err(|_| bad("reading the manifests broke off".to_owned()))?
         }
-        Manifests::Kustomize(folder) => {
-            let folder = folder.as_os_str().to_owned();
-            let own = words(["kustomize", "build"], [folder.clone()]);
-            let kubectl = words(["kubectl", "kustomize"], [folder]);
-            match run(&own, reading).await? {
-                Some(source) => Ok(vec![source]),
-                None => match run(&kubectl, reading).await? {
-                    Some(source) => Ok(vec![source]),
-                    None => Err(missing("neither `kustomize` nor `kubectl` is installed")),
-                },
+        Manifests::Kustomize(_) | Manifests::Helm { .. } => {
+            for command in commands(manifests, reading.namespace) {
+                if let Some(source) = run(&command, reading).await? {
+                    return Ok(vec![source]);
+                }
             }
+            Err(missing(match manifests {
+                Manifests::Helm { .. } => "`helm` is not installed",
+                Manifests::Kustomize(_) | Manifests::Files(_) => {
+                    "neither `kustomize` nor `kubectl` is installed"
+                }
+            }))
+        }
+    }
+}
+
+/// What renders the manifests; the first that is installed is used.
+fn commands(manifests: &Manifests, namespace: &str) -> Vec<Vec<OsString>> {
+    match manifests {
+        Manifests::Files(_) => Vec::new(),
+        Manifests::Kustomize(folder) => {
+            let folder = || [folder.as_os_str().to_owned()];
+            vec![words(["kustomize", "build"], folder()), words(["kubectl", "kustomize"], folder())]
         }
         Manifests::Helm { chart, release, values } => {
-            let mut command = words(["helm", "template"], [release.into()]);
-            command.push(chart.into());
-            command.extend(["--namespace".into(), reading.namespace.into()]);
+            let mut command = words(["helm", "template"], [release.into(), chart.into()]);
+            command.extend(["--namespace".into(), namespace.into()]);
             // Hooks are acts at moments that only Helm knows: a `pre-delete` job must not run now.
             command.extend(["--include-crds".into(), "--no-hooks".into()]);
             for file in values {
                 command.extend(["--values".into(), file.into()]);
             }
-            match run(&command, reading).await? {
-                Some(source) => Ok(vec![source]),
-                None => Err(missing("`helm` is not installed")),
-            }
+            vec![command]
         }
     }
 }
@@ -349,10 +357,38 @@ mod tests {
         }
     }
 
-    async fn with_tool(name: &str, script: &str, manifests: Manifests) -> Result<Source, String> {
+    #[test]
+    fn tools_are_asked_for_plain_objects() {
+        let shown = |manifests: &Manifests| -> Vec<String> {
+            let commands = commands(manifests, "shop");
+            commands
+                .iter()
+                .map(|words| {
+                    let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+                    words.join(" ")
+                })
+                .collect()
+        };
+        assert_eq!(
+            shown(&Manifests::Kustomize("k8s/prod".into())),
+            ["kustomize build k8s/prod", "kubectl kustomize k8s/prod"]
+        );
+        let helm = Manifests::Helm {
+            chart: "chart".into(),
+            release: "web".to_owned(),
+            values: vec!["a.yaml".into(), "b.yaml".into()],
+        };
+        assert_eq!(
+            shown(&helm),
+            ["helm template web chart --namespace shop --include-crds --no-hooks --values a.yaml \
+              --values b.yaml"]
+        );
+    }
+
+    async fn with_tool(script: &str) -> Result<Source, String> {
         use std::os::unix::fs::PermissionsExt as _;
         let root = tree();
-        let tool = root.path().join(name);
+        let tool = root.path().join("tool");
         std::fs::write(&tool, format!("#!/bin/sh\n{script}\n")).unwrap();
         std::fs::set_permissions(&tool, std::fs::Permissions::from_mode(0o755)).unwrap();
         let cancel = CancellationToken::new();
@@ -363,16 +399,7 @@ mod tests {
             withheld: &[],
             cancel: &cancel,
         };
-        let command = match manifests {
-            Manifests::Files(path) => vec![tool.into_os_string(), path.into_os_string()],
-            Manifests::Kustomize(_) | Manifests::Helm { .. } => {
-                return read(&manifests, &reading)
-                    .await
-                    .map(|mut s| s.remove(0))
-                    .map_err(|e| e.message);
-            }
-        };
-        match run(&command, &reading).await {
+        match run(&[tool.into_os_string(), "k8s".into()], &reading).await {
             Ok(Some(source)) => Ok(source),
             Ok(None) => Err("not installed".to_owned()),
             Err(error) => Err(format!("{}; {}", error.message, error.notes.join("; "))),
@@ -381,11 +408,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_tools_complaints_are_no_manifest() {
-        let files = || Manifests::Files(PathBuf::from("k8s"));
-        let source = with_tool("tool", "echo warning >&2; echo \"a: $1\"", files()).await.unwrap();
+        let source = with_tool("echo warning >&2; echo \"a: $1\"").await.unwrap();
         assert_eq!(source.text, "a: k8s\n");
-        let error = with_tool("tool", "echo 'no base' >&2; exit 3", files()).await.unwrap_err();
+        let error = with_tool("echo 'no base' >&2; exit 3").await.unwrap_err();
         assert!(error.ends_with("failed: exit status 3; no base"), "{error}");
-        assert_eq!(with_tool("tool", "exit 127", files()).await, Err("not installed".to_owned()));
+        assert_eq!(with_tool("exit 127").await, Err("not installed".to_owned()));
     }
 }

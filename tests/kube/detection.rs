@@ -93,7 +93,7 @@ async fn success_after_its_last_event() {
     }
     lags.sort_by(f64::total_cmp);
     println!(
-        "success lag over {SUCCESSES} rollouts: median {:.0} ms, worst {:.0} ms",
+        "\nsuccess lag over {SUCCESSES} rollouts: median {:.0} ms, worst {:.0} ms",
         lags[SUCCESSES / 2],
         lags[SUCCESSES - 1]
     );

@@ -4,13 +4,19 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use super::run::{load_plan, target};
-use super::{Environment, agents::Agents};
+use super::delivery::Delivering;
+use super::run::load_plan;
+use super::{AppError, Environment, agents::Agents};
 use crate::adapters::azure::Identity;
+use crate::adapters::docker::engine::Engine;
+use crate::adapters::kubernetes::KubernetesTarget;
+use crate::adapters::registry::Registry;
 use crate::apply::Workspace;
 use crate::config;
-use crate::config::plan::{AzurePlan, Provider, RolePlan, RunPlan};
+use crate::config::plan::{AzurePlan, BuildPlan, Provider, RolePlan, RunPlan};
+use crate::config::secret_references;
 use crate::evidence::Redactor;
+use crate::model::{FailureClass, TargetKind, chain};
 
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,11 +91,14 @@ pub async fn doctor(
         Some(name) => match load_plan(&workspace, config, directory, name, None, env) {
             Ok(plan) => {
                 checks.push(Check::ok("configuration", format!("environment {name}")));
-                checks.extend(plan_checks(&workspace, &plan).await);
+                checks.extend(plan_checks(&workspace, &plan));
+                let delivering = Delivering::new(plan, env);
+                checks.extend(delivery_checks(&workspace, &delivering).await);
+                let plan = delivering.plan;
                 (plan.author, plan.reviewer, plan.azure)
             }
             Err(error) => {
-                let found = crate::model::chain(&error);
+                let found = chain(&error);
                 let remedy = "greenloop config check shows the place";
                 checks.push(Check::missing("configuration", found, remedy));
                 return checks;
@@ -171,7 +180,7 @@ fn repository(workspace: &Workspace) -> Vec<Check> {
     checks
 }
 
-async fn plan_checks(workspace: &Workspace, plan: &RunPlan) -> Vec<Check> {
+fn plan_checks(workspace: &Workspace, plan: &RunPlan) -> Vec<Check> {
     let mut checks = Vec::new();
     if let Some(script) = &plan.verification.script {
         let path = workspace.root().join(&script.script);
@@ -185,14 +194,32 @@ async fn plan_checks(workspace: &Workspace, plan: &RunPlan) -> Vec<Check> {
             )
         });
     }
-    let redactor = Redactor::from_env();
-    match target(workspace, plan, &redactor) {
-        Err(error) => checks.push(Check::missing(
-            "target",
-            error.to_string(),
-            "deploy.method: process runs the release as a supervised local process",
-        )),
-        Ok(target) => checks.push(match target.status().await {
+    checks
+}
+
+/// Engine, registry, cluster and what serves.
+async fn delivery_checks(workspace: &Workspace, delivering: &Delivering) -> Vec<Check> {
+    let plan = &delivering.plan;
+    let runs_an_image = plan.deploy.target != TargetKind::Process;
+    let mut checks = Vec::new();
+    if let Some(build) = plan.build.as_ref().filter(|_| runs_an_image) {
+        checks.push(engine(delivering.engine(build.docker_host.as_deref())).await);
+        checks.push(registry(delivering, build).await);
+    }
+    if let Some(cluster) = delivering.cluster(workspace) {
+        checks.extend(self::cluster(&cluster).await);
+    }
+    if !secret_references(plan).is_empty() || plan.azure.key_vault.is_some() {
+        checks.push(match &delivering.azure {
+            Ok(identity) => {
+                Check::ok("azure", format!("tokens come from {}", identity.ways().join(", or ")))
+            }
+            Err(error) => Check::missing("azure", chain(error), "check the azure settings"),
+        });
+    }
+    checks.push(match delivering.target(workspace) {
+        Err(error) => Check::missing("target", chain(&error), "greenloop config check"),
+        Ok(target) => match target.status().await {
             Ok(status) => {
                 let found = match status.serving {
                     Some((release, endpoint)) => {
@@ -202,10 +229,89 @@ async fn plan_checks(workspace: &Workspace, plan: &RunPlan) -> Vec<Check> {
                 };
                 Check::ok("target", found)
             }
-            Err(error) => {
-                Check::missing("target", crate::model::chain(&error), "greenloop status shows more")
+            Err(error) => Check::missing("target", chain(&error), "greenloop status shows more"),
+        },
+    });
+    checks
+}
+
+async fn engine(engine: Result<Engine, AppError>) -> Check {
+    const WHAT: &str = "docker engine";
+    const LITTLE: u64 = 2 << 30;
+    let engine = match engine {
+        Ok(engine) => engine,
+        Err(error) => return Check::missing(WHAT, chain(&error), "check build.docker_host"),
+    };
+    match engine.info().await {
+        Ok(info) => {
+            let builder = if info.buildkit { "BuildKit" } else { "the classic builder" };
+            let found =
+                format!("{} at {}, {}, {builder}", info.version, engine.address(), info.platform());
+            match info.free {
+                Some(free) if free < LITTLE => {
+                    let found = format!("{found}; {} MiB free", free >> 20);
+                    Check::warning(WHAT, found, "docker system prune makes room")
+                }
+                Some(_) | None => Check::ok(WHAT, found),
             }
-        }),
+        }
+        Err(error) => {
+            let found = format!("{}: {}", engine.address(), chain(&error));
+            Check::missing(WHAT, found, error.kind.advice())
+        }
+    }
+}
+
+async fn registry(delivering: &Delivering, build: &BuildPlan) -> Check {
+    let registry = Registry::new(&build.registry, delivering.credentials.clone());
+    match registry.can_push(&build.image_name).await {
+        Ok(()) => {
+            Check::ok("registry", format!("{}/{} takes pushes", build.registry, build.image_name))
+        }
+        Err(error) => {
+            let remedy = if error.class() == FailureClass::Auth {
+                "docker login, GREENLOOP_REGISTRY_USERNAME and _PASSWORD, or the role AcrPush"
+            } else {
+                "check build.registry, and that the registry can be reached from here"
+            };
+            Check::missing("registry", chain(&error), remedy)
+        }
+    }
+}
+
+async fn cluster(cluster: &KubernetesTarget) -> Vec<Check> {
+    const WHAT: &str = "cluster";
+    let mut checks = Vec::new();
+    match cluster.server_version().await {
+        Ok(version) => checks.push(Check::ok(WHAT, format!("Kubernetes {version}"))),
+        Err(error) => {
+            let remedy = "check deploy.kubernetes (kubeconfig, context, aks) and the network";
+            checks.push(Check::missing(WHAT, chain(&error), remedy));
+            return checks;
+        }
+    }
+    match cluster.permissions().await {
+        Ok(permissions) => {
+            let denied: Vec<String> = permissions
+                .iter()
+                .filter(|permission| !permission.allowed)
+                .map(|permission| {
+                    let place = permission.namespace.as_deref().unwrap_or("the cluster");
+                    format!("{} {} in {place}", permission.verb, permission.resource)
+                })
+                .collect();
+            checks.push(if denied.is_empty() {
+                Check::ok("permissions", format!("all {} that are needed", permissions.len()))
+            } else {
+                let found = format!("not allowed: {}", denied.join("; "));
+                Check::missing("permissions", found, "kubectl apply -f k8s/greenloop/rbac.yaml")
+            });
+        }
+        Err(error) => checks.push(Check::missing(
+            "permissions",
+            chain(&error),
+            "check deploy.manifest_path: its kinds are what is asked for",
+        )),
     }
     checks
 }
@@ -240,7 +346,7 @@ async fn endpoint(what: &str, plan: &RolePlan, label: String) -> Check {
         Ok(_answer) => Check::ok(what, format!("{label}, reachable")),
         Err(error) => Check::warning(
             what,
-            format!("{label} cannot be reached: {}", crate::model::chain(&error.without_url())),
+            format!("{label} cannot be reached: {}", chain(&error.without_url())),
             "check the address, the network and HTTPS_PROXY",
         ),
     }

@@ -17,9 +17,7 @@ use crate::engine::approval::Approval;
 use crate::engine::driver::{Assembly, Deliverable, Delivery, WorkTreeAtEnd};
 use crate::engine::machine::{Course, Mode};
 use crate::engine::passed::PassedBefore;
-use crate::model::{
-    Invocation, ReleaseId, RepoPath, RunHeader, RunId, RunSummary, Stage, TargetKind, Task,
-};
+use crate::model::{Invocation, ReleaseId, RepoPath, RunHeader, RunId, RunSummary, Stage, Task};
 use crate::policy::Policy;
 use crate::ports::RolloutRequest;
 use crate::report::Boxed;

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use crate::objects::{config_map, deployment, first, service};
 use crate::program;
@@ -14,10 +13,10 @@ pub(crate) struct Said {
     pub(crate) out: String,
     pub(crate) err: String,
     pub(crate) code: Option<i32>,
-    pub(crate) took: Duration,
 }
 
 /// Whether there is a kubectl; says so when there is none.
+#[expect(clippy::print_stderr, reason = "whoever runs the tests is to know what was left out")]
 pub(crate) fn installed() -> bool {
     let found = std::process::Command::new("kubectl")
         .args(["version", "--client"])
@@ -35,7 +34,6 @@ pub(crate) fn installed() -> bool {
 pub(crate) async fn run(world: &World, arguments: &[&str]) -> Said {
     let kubeconfig = world.kubeconfig();
     let cache = kubeconfig.with_file_name("cache");
-    let begun = Instant::now();
     let output = tokio::process::Command::new("kubectl")
         .arg(format!("--kubeconfig={}", kubeconfig.display()))
         .arg(format!("--cache-dir={}", cache.display()))
@@ -51,7 +49,6 @@ pub(crate) async fn run(world: &World, arguments: &[&str]) -> Said {
         out: String::from_utf8(output.stdout).unwrap(),
         err: String::from_utf8(output.stderr).unwrap(),
         code: output.status.code(),
-        took: begun.elapsed(),
     }
 }
 

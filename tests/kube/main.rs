@@ -5,9 +5,15 @@
 //! do in both worlds, `scenarios` hold the target to what it promises. `fidelity` and `kubectl`
 //! hold the wire itself to what a real server does.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
 
 mod control;
+mod detection;
 mod fidelity;
 mod kubectl;
 mod objects;

@@ -102,7 +102,7 @@ impl World {
         let kubeconfig = folder.path().join("kubeconfig");
         std::fs::write(&kubeconfig, server.kubeconfig(&namespace)).unwrap();
         let wire = Some(Wire { server, control });
-        let soak = Some(Duration::from_millis(700));
+        let soak = Some(Duration::from_secs(1));
         let (image, registry) = ("registry.test/busybox:1.36", "registry.test");
         Self::make(namespace, kubeconfig, folder, wire, soak, image, registry).await
     }
@@ -295,33 +295,64 @@ pub(crate) async fn on_cluster(name: &str, scenario: impl AsyncFn(&mut World)) {
     }
 }
 
-/// Makes each scenario of a module a test on the wire, and those of both a test on a cluster.
+/// Makes each scenario of a module a test on the wire, and each but those `wire` a test on a
+/// cluster too; `broken` are rows of the table of releases that fail.
 macro_rules! scenarios {
-    (both: $($both:ident),* $(,)?; wire: $($wire:ident),* $(,)?) => {
+    (
+        $(broken: $($broken:ident),* $(;)?)?
+        $(broken_on_wire: $($refused:ident),* $(;)?)?
+        $(both: $($both:ident),* $(;)?)?
+        $(wire: $($wire:ident),* $(;)?)?
+    ) => {
         mod wire {
-            $(
+            $($(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $broken() {
+                    crate::world::on_wire(async |world| super::$broken(world).play(world).await)
+                        .await;
+                }
+            )*)?
+            $($(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $refused() {
+                    crate::world::on_wire(async |world| super::$refused(world).play(world).await)
+                        .await;
+                }
+            )*)?
+            $($(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $both() {
                     crate::world::on_wire(super::$both).await;
                 }
-            )*
-            $(
+            )*)?
+            $($(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $wire() {
                     crate::world::on_wire(super::$wire).await;
                 }
-            )*
+            )*)?
         }
 
+        $crate::world::on_clusters! {
+            $($($broken: async |world| super::$broken(world).play(world).await,)*)?
+            $($($both: super::$both,)*)?
+        }
+    };
+}
+
+/// The half of [`scenarios`] that needs a cluster.
+macro_rules! on_clusters {
+    () => {};
+    ($($name:ident: $scenario:expr,)+) => {
         mod cluster {
             $(
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 #[ignore = "needs a cluster"]
-                async fn $both() {
-                    crate::world::on_cluster(stringify!($both), super::$both).await;
+                async fn $name() {
+                    crate::world::on_cluster(stringify!($name), $scenario).await;
                 }
-            )*
+            )+
         }
     };
 }
-pub(crate) use scenarios;
+pub(crate) use {on_clusters, scenarios};

@@ -180,7 +180,9 @@ fn ours(mut config: Config) -> Config {
 fn in_azure(error: AzureError) -> KubernetesError {
     let kind = match error.kind {
         AzureErrorKind::NotConfigured | AzureErrorKind::NotFound => KubernetesErrorKind::Setup,
-        AzureErrorKind::Auth | AzureErrorKind::Forbidden => KubernetesErrorKind::Credentials,
+        AzureErrorKind::Nobody | AzureErrorKind::Auth | AzureErrorKind::Forbidden => {
+            KubernetesErrorKind::Credentials
+        }
         AzureErrorKind::Unreachable | AzureErrorKind::Refused | AzureErrorKind::Protocol => {
             KubernetesErrorKind::Unreachable
         }

@@ -101,12 +101,15 @@ impl Exchange {
     }
 
     async fn post(&self, host: &str, token: &SecretString) -> Result<SecretString, RegistryError> {
-        let mut form = url::form_urlencoded::Serializer::new(String::new());
-        form.append_pair("grant_type", "access_token").append_pair("service", host);
-        if let Some(tenant) = self.identity.tenant() {
-            form.append_pair("tenant", tenant);
-        }
-        form.append_pair("access_token", token.expose_secret());
+        let form = {
+            let mut form = url::form_urlencoded::Serializer::new(String::new());
+            form.append_pair("grant_type", "access_token").append_pair("service", host);
+            if let Some(tenant) = self.identity.tenant() {
+                form.append_pair("tenant", tenant);
+            }
+            form.append_pair("access_token", token.expose_secret());
+            form.finish()
+        };
         let url = host::base(host)?.join("oauth2/exchange").map_err(|source| {
             RegistryError::new(host, RegistryErrorKind::Refused, "has no valid name")
                 .because(source)
@@ -114,7 +117,7 @@ impl Exchange {
         let mut request = Outgoing::new(Method::POST, url);
         let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
         request.headers.insert(CONTENT_TYPE, form_type);
-        request.body = form.finish().into();
+        request.body = form.into();
         let answer = self.outbound.send(&request, Patience::default()).await;
         let answer = answer.map_err(|source| RegistryError::unanswered(host, source))?;
         if !answer.status.is_success() {

@@ -154,29 +154,32 @@ impl Door<'_> {
     ) -> Result<Pass, RegistryError> {
         let realm = self.realm(realm)?;
         let login = self.credentials.login(self.host).await?;
-        let mut form = url::form_urlencoded::Serializer::new(String::new());
-        if let Some(service) = service {
-            form.append_pair("service", service);
-        }
-        form.append_pair("scope", scope);
-        let request = match &login {
-            Some(login) if login.identity_token => {
-                form.append_pair("grant_type", "refresh_token");
-                form.append_pair("client_id", CLIENT);
-                form.append_pair("refresh_token", login.password.expose_secret());
-                let mut request = Outgoing::new(Method::POST, realm);
-                let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
-                request.headers.insert(CONTENT_TYPE, form_type);
-                request.body = form.finish().into();
-                request
+        // The form does not live on while the answer is waited for.
+        let request = {
+            let mut form = url::form_urlencoded::Serializer::new(String::new());
+            if let Some(service) = service {
+                form.append_pair("service", service);
             }
-            Some(login) => {
-                form.append_pair("account", &login.username);
-                let mut request = Outgoing::new(Method::GET, with_query(realm, &form.finish()));
-                request.headers.insert(AUTHORIZATION, self.basic_header(login)?);
-                request
+            form.append_pair("scope", scope);
+            match &login {
+                Some(login) if login.identity_token => {
+                    form.append_pair("grant_type", "refresh_token");
+                    form.append_pair("client_id", CLIENT);
+                    form.append_pair("refresh_token", login.password.expose_secret());
+                    let mut request = Outgoing::new(Method::POST, realm);
+                    let form_type = HeaderValue::from_static("application/x-www-form-urlencoded");
+                    request.headers.insert(CONTENT_TYPE, form_type);
+                    request.body = form.finish().into();
+                    request
+                }
+                Some(login) => {
+                    form.append_pair("account", &login.username);
+                    let mut request = Outgoing::new(Method::GET, with_query(realm, &form.finish()));
+                    request.headers.insert(AUTHORIZATION, self.basic_header(login)?);
+                    request
+                }
+                None => Outgoing::new(Method::GET, with_query(realm, &form.finish())),
             }
-            None => Outgoing::new(Method::GET, with_query(realm, &form.finish())),
         };
         let answer = self.outbound.send(&request, self.patience).await;
         let answer = answer.map_err(|source| {

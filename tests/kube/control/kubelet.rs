@@ -231,9 +231,9 @@ fn report(pod: &Value, run: &Run, now: Instant, mounted: bool) -> Value {
         "Failed"
     } else if !main.is_empty() && ended.len() == main.len() {
         if ended.iter().all(|code| *code == 0) { "Succeeded" } else { "Failed" }
-    } else if initialized && main.iter().all(|spec| of(spec).created()) {
-        "Running"
-    } else if status["phase"] == "Running" {
+    } else if status["phase"] == "Running"
+        || (initialized && main.iter().all(|spec| of(spec).created()))
+    {
         "Running"
     } else {
         "Pending"

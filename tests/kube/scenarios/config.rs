@@ -3,12 +3,12 @@
 use greenloop::model::FailureClass;
 use serde_json::json;
 
-use super::{Doom, fails};
+use super::{Case, Doom};
 use crate::objects::{deployment, first, pod_spec};
 use crate::program;
 use crate::world::{World, scenarios};
 
-async fn a_config_map_is_missing(world: &mut World) {
+pub(super) fn a_config_map_is_missing(world: &World) -> Case {
     let mut object = deployment(world, &program::HEALTHY);
     first(&mut object)["envFrom"] = json!([{"configMapRef": {"name": "nowhere"}}]);
     let doom = Doom {
@@ -17,10 +17,10 @@ async fn a_config_map_is_missing(world: &mut World) {
         evidence: &["configmap \"nowhere\" not found"],
         within: (5, 40),
     };
-    fails(world, &[object], &doom).await;
+    Case::new(vec![object], doom)
 }
 
-async fn a_key_of_a_secret_is_missing(world: &mut World) {
+pub(super) fn a_key_of_a_secret_is_missing(world: &World) -> Case {
     let secret = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "database"},
         "stringData": {"user": "fleet"},
@@ -34,10 +34,10 @@ async fn a_key_of_a_secret_is_missing(world: &mut World) {
         evidence: &["couldn't find key password in Secret"],
         within: (5, 40),
     };
-    fails(world, &[secret, object], &doom).await;
+    Case::new(vec![secret, object], doom)
 }
 
-async fn a_volume_is_missing(world: &mut World) {
+pub(super) fn a_volume_is_missing(world: &World) -> Case {
     let mut object = deployment(world, &program::HEALTHY);
     pod_spec(&mut object)["volumes"] =
         json!([{"name": "tls", "secret": {"secretName": "no-certificate"}}]);
@@ -48,10 +48,10 @@ async fn a_volume_is_missing(world: &mut World) {
         evidence: &["secret \"no-certificate\" not found"],
         within: (6, 60),
     };
-    fails(world, &[object], &doom).await;
+    Case::new(vec![object], doom)
 }
 
-async fn a_volume_claim_is_missing(world: &mut World) {
+pub(super) fn a_volume_claim_is_missing(world: &World) -> Case {
     let mut object = deployment(world, &program::HEALTHY);
     pod_spec(&mut object)["volumes"] =
         json!([{"name": "data", "persistentVolumeClaim": {"claimName": "no-disk"}}]);
@@ -62,14 +62,13 @@ async fn a_volume_claim_is_missing(world: &mut World) {
         evidence: &["persistentvolumeclaim \"no-disk\" not found"],
         within: (5, 40),
     };
-    fails(world, &[object], &doom).await;
+    Case::new(vec![object], doom)
 }
 
 scenarios! {
-    both:
+    broken:
         a_config_map_is_missing,
         a_key_of_a_secret_is_missing,
         a_volume_is_missing,
-        a_volume_claim_is_missing;
-    wire:
+        a_volume_claim_is_missing
 }

@@ -123,7 +123,6 @@ async fn a_log_is_asked_for_again(world: &mut World) {
 }
 
 scenarios! {
-    both: ;
     wire:
         an_outage_of_seconds_is_no_failure,
         a_crash_during_an_outage_is_found,

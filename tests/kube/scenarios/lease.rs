@@ -138,6 +138,5 @@ scenarios! {
         a_second_deployer_leaves,
         a_second_deployer_waits,
         an_expired_lease_is_taken_over,
-        a_stolen_lease_ends_all_writing;
-    wire:
+        a_stolen_lease_ends_all_writing
 }

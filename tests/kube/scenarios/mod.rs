@@ -47,6 +47,68 @@ pub(crate) struct Doom {
     pub(crate) within: (u64, u64),
 }
 
+/// One row of the table of releases that fail: what is rolled out, and how that is to end.
+pub(crate) struct Case {
+    pub(crate) objects: Vec<Value>,
+    pub(crate) doom: Doom,
+    /// Labels that the namespace needs.
+    pub(crate) labels: Value,
+    /// Whether the soak is as long as it usually is, on a cluster.
+    pub(crate) usual_soak: bool,
+}
+
+/// Makes a row for a world: images and times differ.
+pub(crate) type Row = fn(&World) -> Case;
+
+impl Case {
+    pub(crate) fn new(objects: Vec<Value>, doom: Doom) -> Self {
+        Self { objects, doom, labels: Value::Null, usual_soak: false }
+    }
+
+    /// Readies the world for it.
+    pub(crate) async fn set(&self, world: &mut World) {
+        if self.labels.is_object() {
+            world.label_namespace(&self.labels).await;
+        }
+        if self.usual_soak && world.wire.is_none() {
+            world.plan.soak = None;
+        }
+        world.manifests(&self.objects);
+    }
+
+    /// Rolls it out and sees it fail as it must.
+    pub(crate) async fn play(&self, world: &mut World) {
+        self.set(world).await;
+        let attempt = world.roll_out().await;
+        judged(world, &attempt, &self.doom);
+    }
+}
+
+/// The rows that `kubectl rollout status` is measured beside.
+pub(crate) const MEASURED: &[(&str, Row)] = &[
+    ("image not found", images::not_found),
+    ("bad image name", images::bad_name),
+    ("pull unauthorised", images::unauthorised),
+    ("same panic twice", crashes::the_same_panic_twice),
+    ("silent exit", crashes::a_silent_exit_three_times),
+    ("OOMKilled twice", crashes::out_of_memory_twice),
+    ("exec format error", crashes::no_program),
+    ("missing command", crashes::no_command),
+    ("init container fails", crashes::an_init_container_fails),
+    ("liveness kill loop", crashes::the_liveness_probe_kills),
+    ("dies after it was ready", crashes::dies_soon_after_it_was_ready),
+    ("missing ConfigMap", config::a_config_map_is_missing),
+    ("missing Secret key", config::a_key_of_a_secret_is_missing),
+    ("missing volume", config::a_volume_is_missing),
+    ("missing volume claim", config::a_volume_claim_is_missing),
+    ("readiness: no such path", probes::the_path_is_wrong),
+    ("readiness: wrong port", probes::the_port_is_wrong),
+    ("readiness: never", probes::it_is_never_ready),
+    ("quota", scheduling::the_quota_is_used_up),
+    ("pod security", scheduling::pod_security_refuses),
+    ("unschedulable", scheduling::no_node_has_room),
+];
+
 /// Rolls the objects out, and sees them fail as `doom` has it.
 pub(crate) async fn fails(world: &World, objects: &[Value], doom: &Doom) -> Attempt {
     world.manifests(objects);

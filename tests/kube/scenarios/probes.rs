@@ -3,12 +3,12 @@
 use greenloop::model::FailureClass;
 use serde_json::json;
 
-use super::{Doom, fails};
+use super::{Case, Doom};
 use crate::objects::{deployment, first, probe};
 use crate::program;
 use crate::world::{World, scenarios};
 
-async fn the_path_is_wrong(world: &mut World) {
+pub(super) fn the_path_is_wrong(world: &World) -> Case {
     let mut object = deployment(world, &program::HEALTHY);
     first(&mut object)["readinessProbe"] = probe("/ready");
     let doom = Doom {
@@ -17,10 +17,10 @@ async fn the_path_is_wrong(world: &mut World) {
         evidence: &["Readiness probe failed", "/ready"],
         within: (16, 60),
     };
-    fails(world, &[object], &doom).await;
+    Case::new(vec![object], doom)
 }
 
-async fn the_port_is_wrong(world: &mut World) {
+pub(super) fn the_port_is_wrong(world: &World) -> Case {
     let mut object = deployment(world, &program::HEALTHY);
     first(&mut object)["readinessProbe"]["httpGet"]["port"] = json!(9999);
     let doom = Doom {
@@ -29,10 +29,10 @@ async fn the_port_is_wrong(world: &mut World) {
         evidence: &["connection refused", "8080"],
         within: (5, 60),
     };
-    fails(world, &[object], &doom).await;
+    Case::new(vec![object], doom)
 }
 
-async fn it_is_never_ready(world: &mut World) {
+pub(super) fn it_is_never_ready(world: &World) -> Case {
     let mut object = deployment(world, &program::HEALTHY);
     first(&mut object)["readinessProbe"] = json!({
         "exec": {"command": ["sh", "-c", "exit 1"]}, "periodSeconds": 1, "failureThreshold": 3,
@@ -44,7 +44,7 @@ async fn it_is_never_ready(world: &mut World) {
         evidence: &["Readiness probe failed"],
         within: (70, 120),
     };
-    fails(world, &[object], &doom).await;
+    Case::new(vec![object], doom)
 }
 
-scenarios! { both: the_path_is_wrong, the_port_is_wrong, it_is_never_ready; wire: }
+scenarios! { broken: the_path_is_wrong, the_port_is_wrong, it_is_never_ready }

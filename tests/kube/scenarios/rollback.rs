@@ -214,6 +214,5 @@ scenarios! {
         goes_back_by_hand_and_never_forth,
         a_foreign_deployment_goes_back_to_a_revision,
         records_are_kept_within_bounds,
-        the_next_run_cleans_up_after_one_that_died;
-    wire:
+        the_next_run_cleans_up_after_one_that_died
 }

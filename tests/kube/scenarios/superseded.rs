@@ -95,6 +95,5 @@ scenarios! {
     both:
         a_paused_deployment_fails_at_once,
         a_newer_revision_takes_over,
-        an_autoscaler_owns_the_replicas;
-    wire:
+        an_autoscaler_owns_the_replicas
 }

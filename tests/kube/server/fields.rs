@@ -272,7 +272,8 @@ fn remove_in(kind: &str, name: &str, at: &mut Value, path: &[Step]) {
             }
         }
         (Step::Member(member), Value::Array(items)) => {
-            items.retain(|item| item.to_string() != *member);
+            let member: Value = serde_json::from_str(member).unwrap();
+            items.retain(|item| *item != member);
         }
         _ => {}
     }

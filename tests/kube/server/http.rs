@@ -42,8 +42,7 @@ pub(crate) async fn handle(
     let Some(call) = Call::parse(request.method().as_str(), &path, request.uri().query()) else {
         return elsewhere(&request, &path);
     };
-    let agent = header(&request, "user-agent");
-    let place = server.journal().note(&call, &agent);
+    let place = server.journal().note(&call);
     let trouble = server.faults().meet(&call);
     match &trouble {
         Some(Trouble::Status { code, retry_after }) => {

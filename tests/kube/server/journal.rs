@@ -1,16 +1,11 @@
 //! What was asked of the server, in order.
 
-use std::time::Instant;
-
 use super::call::Call;
 
 /// One request.
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
-    pub(crate) at: Instant,
     pub(crate) call: Call,
-    /// Which client: its `User-Agent`.
-    pub(crate) agent: String,
     /// The answer's status, once there is one.
     pub(crate) code: Option<u16>,
 }
@@ -21,13 +16,8 @@ pub(crate) struct Journal(Vec<Entry>);
 
 impl Journal {
     /// Notes a request, and gives its place.
-    pub(crate) fn note(&mut self, call: &Call, agent: &str) -> usize {
-        self.0.push(Entry {
-            at: Instant::now(),
-            call: call.clone(),
-            agent: agent.to_owned(),
-            code: None,
-        });
+    pub(crate) fn note(&mut self, call: &Call) -> usize {
+        self.0.push(Entry { call: call.clone(), code: None });
         self.0.len() - 1
     }
 

@@ -135,20 +135,20 @@ fn changes(kind: &str, old: &Value, new: &Value, mistakes: &mut Vec<Mistake>) {
             immutable("spec.completions", &before["completions"], &after["completions"], mistakes);
             immutable("spec.template", &before["template"], &after["template"], mistakes);
         }
-        "ConfigMap" | "Secret" if old["immutable"] == true => {
-            if old["data"] != new["data"] || new["immutable"] != true {
-                mistakes
-                    .push(Mistake::forbidden("data", "field is immutable when `immutable` is set"));
-            }
+        "ConfigMap" | "Secret"
+            if old["immutable"] == true
+                && (old["data"] != new["data"] || new["immutable"] != true) =>
+        {
+            mistakes.push(Mistake::forbidden("data", "field is immutable when `immutable` is set"));
         }
-        "Service" => {
-            if before["clusterIP"] != after["clusterIP"] && before["clusterIP"].is_string() {
-                mistakes.push(Mistake::invalid(
-                    "spec.clusterIPs[0]",
-                    &after["clusterIPs"],
-                    "may not change once set",
-                ));
-            }
+        "Service"
+            if before["clusterIP"] != after["clusterIP"] && before["clusterIP"].is_string() =>
+        {
+            mistakes.push(Mistake::invalid(
+                "spec.clusterIPs[0]",
+                &after["clusterIPs"],
+                "may not change once set",
+            ));
         }
         "Pod" => {
             let fixed = |spec: &Value| {

@@ -27,6 +27,8 @@ generate:
 # benchmarks, with results to compare in benches/README.md
 bench:
     cargo bench --bench evidence
+    cargo bench --bench context
+    cargo bench --bench context -- --memory
     ./benches/loop-overhead.sh
     ./benches/memory.sh
     ./benches/start.sh

@@ -69,6 +69,8 @@ const FORWARD: &[Row] =
 const OBJECT: &[&str] = &["get", "patch", "create", "delete"];
 /// What is done besides with one that is followed.
 const FOLLOWED: &[&str] = &["list", "watch"];
+/// And with one that can go back to a revision of its own.
+const UNDONE: &[&str] = &["list", "watch", "update"];
 
 fn resource(api_version: &str, plural: &str) -> ApiResource {
     let (group, version) = api_version.rsplit_once('/').unwrap_or(("", api_version));
@@ -103,7 +105,8 @@ pub(super) fn needs(
         .collect();
     for (kind, place) in kinds {
         let followed = match (kind.resource.group.as_str(), kind.resource.kind.as_str()) {
-            ("apps", "Deployment" | "StatefulSet" | "DaemonSet") | ("batch", "Job") => FOLLOWED,
+            ("apps", "Deployment" | "StatefulSet" | "DaemonSet") => UNDONE,
+            ("batch", "Job") => FOLLOWED,
             _ => &[],
         };
         needs.extend(OBJECT.iter().chain(followed).map(|verb| Need {
@@ -168,5 +171,55 @@ mod tests {
         ] {
             assert_eq!(count(text), expect, "{text}");
         }
+    }
+
+    /// The Role that people are told to give, against what is asked of a cluster: nothing is
+    /// missing, and nothing is given that is not needed for the kinds it speaks of.
+    #[test]
+    fn the_role_in_the_repository_gives_what_is_needed_and_no_more() {
+        use k8s_openapi::api::rbac::v1::Role;
+        use std::collections::BTreeSet;
+        let kinds: Vec<(Kind, Option<String>)> = [
+            ("v1", "configmaps", "ConfigMap"),
+            ("v1", "services", "Service"),
+            ("v1", "secrets", "Secret"),
+            ("apps/v1", "deployments", "Deployment"),
+            ("apps/v1", "statefulsets", "StatefulSet"),
+            ("apps/v1", "daemonsets", "DaemonSet"),
+            ("batch/v1", "jobs", "Job"),
+            ("batch/v1", "cronjobs", "CronJob"),
+            ("networking.k8s.io/v1", "ingresses", "Ingress"),
+            ("networking.k8s.io/v1", "networkpolicies", "NetworkPolicy"),
+            ("policy/v1", "poddisruptionbudgets", "PodDisruptionBudget"),
+            ("autoscaling/v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler"),
+        ]
+        .into_iter()
+        .map(|(api_version, plural, kind)| {
+            let mut resource = resource(api_version, plural);
+            resource.kind = kind.to_owned();
+            (Kind { resource, namespaced: true }, Some("shop".to_owned()))
+        })
+        .collect();
+        let needed: BTreeSet<String> = needs("shop", true, &kinds)
+            .iter()
+            .map(|need| format!("{} {}", need.verb, need.title()))
+            .collect();
+
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/k8s/greenloop/rbac.yaml");
+        let text = std::fs::read_to_string(path).unwrap();
+        let documents: Vec<serde_json::Value> = serde_yaml::from_multiple(&text).unwrap();
+        let role = documents.into_iter().find(|document| document["kind"] == "Role").unwrap();
+        let role: Role = serde_json::from_value(role).unwrap();
+        let mut given = BTreeSet::new();
+        for rule in role.rules.unwrap() {
+            for group in rule.api_groups.unwrap() {
+                for resource in rule.resources.as_ref().unwrap() {
+                    let dot = if group.is_empty() { "" } else { "." };
+                    let verbs = rule.verbs.iter();
+                    given.extend(verbs.map(|verb| format!("{verb} {resource}{dot}{group}")));
+                }
+            }
+        }
+        assert_eq!(given, needed);
     }
 }

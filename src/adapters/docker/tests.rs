@@ -688,7 +688,7 @@ async fn a_registry_that_wants_a_login_gets_it_or_the_failure_is_one_of_authenti
     let by = Arc::clone(&asked);
     target.logins = Arc::new(move |image| {
         *by.lock().unwrap() = Some(image);
-        let (username, password) = (Some("robot".to_owned()), Some("s3cr3t".to_owned()));
+        let (username, password) = (Some("robot".to_owned()), Some("s3cr3t~?>".to_owned()));
         let login = DockerCredentials { username, password, ..DockerCredentials::default() };
         Box::pin(async { Ok(Some(login)) })
     });

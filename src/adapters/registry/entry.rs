@@ -106,7 +106,7 @@ impl Entry {
             }
             None => {
                 let message = "wants a login and does not say how";
-                return Err(RegistryError::new(door.host, RegistryErrorKind::Protocol, message));
+                return Err(RegistryError::new(door.host, RegistryErrorKind::Auth, message));
             }
         };
         passes.insert(scope.to_owned(), pass.clone());

@@ -48,6 +48,9 @@ start() {
   # A bridge of its own: two engines on one bridge give the same addresses twice.
   ip link add name "$bridge" type bridge
   ip addr add "$(free_network)" dev "$bridge"
+  # Docker gives a bridge without an address of its own a new one whenever a container comes,
+  # and packets in flight are lost with the old one.
+  ip link set "$bridge" address "$(cat "/sys/class/net/$bridge/address")"
   ip link set "$bridge" up
   dockerd --data-root "$folder/docker" --exec-root "$folder/docker-exec" \
     --pidfile "$folder/docker.pid" --host "unix://$socket" --bridge "$bridge" \

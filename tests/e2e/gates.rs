@@ -96,15 +96,16 @@ fn a_log_of_any_size_is_read_in_bounded_memory() {
     let mut peak = 0;
     while child.try_wait().unwrap().is_none() {
         let text = std::fs::read_to_string(&status).unwrap_or_default();
-        let high = text
+        let now = text
             .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))
+            // Of its own: the pages of an unoptimised program's code say nothing about the log.
+            .find_map(|line| line.strip_prefix("RssAnon:"))
             .and_then(|kb| kb.trim().trim_end_matches(" kB").parse::<u64>().ok());
-        peak = peak.max(high.unwrap_or(0));
+        peak = peak.max(now.unwrap_or(0));
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
     assert!(peak > 1_000, "no memory was measured");
-    assert!(peak < 64 * 1024, "the peak was {peak} kB");
+    assert!(peak < 40 * 1024, "the peak was {peak} kB");
     let log = repository.run_folder().join("stages/1-gates-loud.log");
     assert!(std::fs::metadata(log).unwrap().len() > 300_000_000);
 }

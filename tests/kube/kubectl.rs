@@ -62,8 +62,9 @@ async fn says(world: &World, arguments: &[&str], parts: &[&str]) -> String {
 
 fn write(world: &World, name: &str, objects: &[serde_json::Value]) -> String {
     let path = world.kubeconfig().with_file_name(name);
-    let text: Vec<String> = objects.iter().map(ToString::to_string).collect();
-    std::fs::write(&path, text.join("\n---\n")).unwrap();
+    let documents: Vec<String> =
+        objects.iter().map(|object| serde_yaml::to_string(object).unwrap()).collect();
+    std::fs::write(&path, documents.join("---\n")).unwrap();
     Path::to_str(&path).unwrap().to_owned()
 }
 
@@ -100,14 +101,13 @@ async fn applies_rolls_out_and_undoes() {
     says(&world, &["rollout", "history", "deployment/web"], &["1", "2"]).await;
     says(&world, &["rollout", "undo", "deployment/web"], &["rolled back"]).await;
     says(&world, &status, &["successfully rolled out"]).await;
-    let web = says(&world, &["get", "deploy", "web", "-o", "json"], &["echo ok >"]).await;
+    let web = says(&world, &["get", "deploy", "web", "-o", "json"], &["echo ok"]).await;
     assert!(web.contains("\"deployment.kubernetes.io/revision\": \"3\""), "{web}");
     says(&world, &["scale", "deploy/web", "--replicas=2"], &["scaled"]).await;
     says(&world, &status, &["successfully rolled out"]).await;
     says(&world, &["logs", "deploy/web"], &["listening on 8080"]).await;
     says(&world, &["describe", "deploy/web"], &["ScalingReplicaSet", "NewReplicaSetAvailable"])
         .await;
-    says(&world, &["auth", "can-i", "patch", "deployments"], &["yes"]).await;
     says(&world, &["set", "env", "deploy/web", "B=2"], &["env updated"]).await;
     says(&world, &status, &["successfully rolled out"]).await;
     says(&world, &["delete", "-f", &one, "--timeout=10s"], &["deleted"]).await;
@@ -150,6 +150,10 @@ async fn refuses_and_shows_as_a_cluster_does() {
     let events = says(&world, &["events"], &["Created container: web"]).await;
     assert!(events.contains("Back-off") || events.contains("Started"), "{events}");
     // kubectl never fails early: only its own time limit ends it.
+    let mut absent = deployment(&world, &program::HEALTHY);
+    first(&mut absent)["image"] = format!("{}/greenloop/missing:1", world.registry).into();
+    let absent = write(&world, "absent.yaml", &[absent]);
+    says(&world, &["apply", "-f", &absent], &["configured"]).await;
     let status = run(&world, &["rollout", "status", "deploy/web", "--timeout=2s"]).await;
     assert_ne!(status.code, Some(0), "{status:?}");
     assert!(status.took >= Duration::from_secs(2), "{status:?}");

@@ -21,6 +21,7 @@ mod release;
 mod review;
 mod stage;
 mod stop;
+pub mod task;
 mod usage;
 
 pub use chain::chain;

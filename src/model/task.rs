@@ -1,0 +1,354 @@
+//! Tasks, the graph they make, and what becomes of them in a hub.
+
+use std::fmt;
+use std::time::Duration;
+
+macro_rules! number_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub i64);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+number_id!(
+    /// One submitted graph.
+    GraphId
+);
+number_id!(
+    /// One task of one graph.
+    TaskId
+);
+number_id!(
+    /// One entry of a merge queue.
+    MergeId
+);
+number_id!(
+    /// One event of the outbox: later events have larger ids.
+    EventId
+);
+
+macro_rules! named {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)+
+        }
+
+        impl $name {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$variant),+];
+
+            /// The name in files, in databases, on the wire and on the screen.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)+
+                }
+            }
+
+            /// The one of that name.
+            pub fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|one| one.name() == name)
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.name())
+            }
+        }
+    };
+}
+
+named!(
+    /// Where a task stands.
+    TaskState {
+        /// What it needs is not there yet.
+        Waiting = "waiting",
+        /// It can be claimed.
+        Ready = "ready",
+        /// An agent holds its lease.
+        Running = "running",
+        /// Its branch is in the merge queue.
+        Merging = "merging",
+        /// A person must decide.
+        Blocked = "blocked",
+        /// Finished, and merged when it had a commit.
+        Done = "done",
+        /// Given up.
+        Failed = "failed",
+        /// A person ended it.
+        Cancelled = "cancelled",
+    }
+);
+
+impl TaskState {
+    /// Whether nothing happens to the task any more unless a person asks for it.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Done | Self::Failed | Self::Cancelled)
+    }
+}
+
+named!(
+    /// Where an attempt at a task stands.
+    AttemptState {
+        /// Its lease is held.
+        Running = "running",
+        /// The agent reported success.
+        Succeeded = "succeeded",
+        /// The agent reported a failure.
+        Failed = "failed",
+        /// Its lease expired.
+        Lost = "lost",
+        /// The task was cancelled meanwhile.
+        Cancelled = "cancelled",
+        /// Its branch was thrown out of the merge queue.
+        Ejected = "ejected",
+    }
+);
+
+named!(
+    /// Where a graph stands.
+    GraphState {
+        /// Something can still run.
+        Running = "running",
+        /// All its tasks are done.
+        Done = "done",
+        /// A task failed and nothing else can run.
+        Failed = "failed",
+        /// A person ended it.
+        Cancelled = "cancelled",
+    }
+);
+
+named!(
+    /// Where an entry of the merge queue stands.
+    MergeState {
+        /// Waiting for its turn.
+        Queued = "queued",
+        /// Merged to a staging ref, the gates run on that commit.
+        Testing = "testing",
+        /// The target branch has it.
+        Merged = "merged",
+        /// It cannot be merged with the target as it is.
+        Conflict = "conflict",
+        /// Thrown out: its gates failed, or what it depends on was thrown out.
+        Ejected = "ejected",
+    }
+);
+
+named!(
+    /// What a piece of evidence is.
+    EvidenceKind {
+        /// A commit.
+        Commit = "commit",
+        /// A pull request.
+        PullRequest = "pull_request",
+        /// A test run.
+        Test = "test",
+        /// A build.
+        Build = "build",
+        /// A deployment.
+        Deployment = "deployment",
+        /// Something found out.
+        Research = "research",
+        /// Where something was found.
+        Citation = "citation",
+        /// The end of a log.
+        Log = "log",
+        /// A change.
+        Diff = "diff",
+        /// A reviewer's verdict.
+        Review = "review",
+    }
+);
+
+named!(
+    /// What happened, in the outbox and on live connections.
+    TaskEventKind {
+        /// A graph was submitted.
+        GraphSubmitted = "graph.submitted",
+        /// All tasks of a graph are done.
+        GraphDone = "graph.done",
+        /// Nothing of a graph can run any more.
+        GraphFailed = "graph.failed",
+        /// A graph was cancelled.
+        GraphCancelled = "graph.cancelled",
+        /// A task can be claimed.
+        TaskReady = "task.ready",
+        /// An agent claimed a task.
+        TaskClaimed = "task.claimed",
+        /// An agent said how far it is.
+        TaskProgress = "task.progress",
+        /// A task's branch entered the merge queue.
+        TaskMerging = "task.merging",
+        /// A task is done.
+        TaskDone = "task.done",
+        /// An attempt failed; the task will be tried again.
+        TaskRetry = "task.retry",
+        /// A lease expired.
+        TaskLost = "task.lost",
+        /// A task was given up.
+        TaskFailed = "task.failed",
+        /// A task waits for a person.
+        TaskBlocked = "task.blocked",
+        /// A task was cancelled.
+        TaskCancelled = "task.cancelled",
+        /// A running task has said nothing new for long.
+        TaskStuck = "task.stuck",
+        /// A piece of evidence came in.
+        EvidenceAdded = "evidence.added",
+        /// An agent appeared, or came back.
+        AgentUp = "agent.up",
+        /// An agent has not been heard of for long.
+        AgentDown = "agent.down",
+        /// An agent was told to take no more work.
+        AgentDeactivated = "agent.deactivated",
+        /// Gates run on a merge.
+        MergeTesting = "merge.testing",
+        /// The target branch moved forward.
+        Merged = "merge.done",
+        /// A branch does not merge.
+        MergeConflict = "merge.conflict",
+        /// A branch was thrown out.
+        MergeEjected = "merge.ejected",
+        /// A merge queue waits for something outside.
+        MergePaused = "merge.paused",
+        /// Progress was written down.
+        Snapshot = "progress.snapshot",
+        /// A deploy run was reported.
+        RunReported = "run.reported",
+    }
+);
+
+/// The right to report on one attempt: valid as long as the task's epoch is this one and the
+/// lease has not expired. A fencing token: epochs of a task only rise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Lease {
+    /// The task.
+    pub task: TaskId,
+    /// 1 for the first claim.
+    pub epoch: i64,
+}
+
+impl Lease {
+    /// The branch that this attempt works on, and no other.
+    pub fn branch(&self) -> String {
+        format!("task/{}/e{}", self.task, self.epoch)
+    }
+}
+
+/// What a task does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Runs a command in a shell.
+    Command(String),
+    /// Author, reviewer, policy and gates work on the description.
+    Agent,
+}
+
+/// Tasks that belong together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Epic {
+    /// `1`
+    pub key: String,
+    /// `Backend repository layer`
+    pub title: String,
+    /// Where its tasks are merged, when not straight into the project's branch: `epic-1/repositories`.
+    pub branch: Option<String>,
+}
+
+/// An epic must have come this far.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Condition {
+    /// Index into [`TaskGraph::epics`].
+    pub epic: usize,
+    /// Percent of its estimated hours (of its tasks when it has none), 1 to 100.
+    pub at_least: u8,
+}
+
+/// One task as it was asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskSpec {
+    /// Unique in its graph: `1.3`.
+    pub key: String,
+    /// One line.
+    pub title: String,
+    /// What an agent works on.
+    pub description: String,
+    /// Index into [`TaskGraph::epics`].
+    pub epic: Option<usize>,
+    /// Who may do it; anybody when absent.
+    pub role: Option<String>,
+    /// What a worker must have: `gpu`, `azure`.
+    pub labels: Vec<String>,
+    /// Smaller is more urgent.
+    pub priority: i64,
+    /// Estimated work, in hours.
+    pub hours: f64,
+    /// A name for people; the work itself happens on [`Lease::branch`].
+    pub branch: Option<String>,
+    /// What it is expected to touch, as globs.
+    pub files: Vec<String>,
+    /// Indices into [`TaskGraph::tasks`].
+    pub needs: Vec<usize>,
+    /// All must be met.
+    pub conditions: Vec<Condition>,
+    /// What it does.
+    pub action: Action,
+    /// How long one attempt may take.
+    pub timeout: Option<Duration>,
+    /// At least 1.
+    pub max_attempts: u32,
+    /// Whether it was finished before the graph was submitted.
+    pub done: bool,
+    /// Longest remaining path in hours, this task included (b-level).
+    pub rank: f64,
+}
+
+/// A checked graph: no cycles, no condition that can never be met.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskGraph {
+    /// The project's name.
+    pub project: String,
+    /// The repository's address, where its tasks change code.
+    pub repository: Option<String>,
+    /// The branch that the work ends in.
+    pub target: String,
+    /// Commands that a merge must pass, on the very commit.
+    pub gates: Vec<String>,
+    /// What this graph is called.
+    pub name: String,
+    /// In the file's order.
+    pub epics: Vec<Epic>,
+    /// In the file's order.
+    pub tasks: Vec<TaskSpec>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_lead_back() {
+        for state in TaskState::ALL {
+            assert_eq!(TaskState::from_name(state.name()), Some(*state));
+        }
+        for kind in TaskEventKind::ALL {
+            assert_eq!(TaskEventKind::from_name(kind.name()), Some(*kind));
+        }
+        assert_eq!(TaskState::from_name("sleeping"), None);
+    }
+
+    #[test]
+    fn every_attempt_has_a_branch_of_its_own() {
+        assert_eq!(Lease { task: TaskId(7), epoch: 2 }.branch(), "task/7/e2");
+    }
+}

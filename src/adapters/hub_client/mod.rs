@@ -1,0 +1,3 @@
+//! The client of a hub's HTTP API.
+
+pub mod wire;

@@ -354,6 +354,12 @@ pub struct Attempt {
     pub message: Option<String>,
     /// What it ended in.
     pub commit: Option<String>,
+    /// For one that failed: see [`AttemptFailure::class`].
+    #[serde(default)]
+    pub class: Option<String>,
+    /// For one that failed: see [`AttemptFailure::fingerprint`].
+    #[serde(default)]
+    pub fingerprint: Option<String>,
     /// When it began.
     pub started_at: String,
     /// When it ended.

@@ -114,6 +114,7 @@ pub async fn heal(
         header,
         course,
         gates: vec![gate],
+        tasks: None,
         hidden_env: agents.key_variables,
         delivery: None,
         author: agents.author,

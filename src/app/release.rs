@@ -244,6 +244,7 @@ pub async fn roll_back(
         header,
         course,
         gates: Vec::new(),
+        tasks: None,
         hidden_env,
         delivery: Some(Delivery {
             target: Some(target),

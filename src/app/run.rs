@@ -231,6 +231,7 @@ pub async fn run(
         header,
         course,
         gates: plan.gates,
+        tasks: None,
         hidden_env,
         delivery: Some(Delivery {
             target,

@@ -33,6 +33,7 @@ impl Driver {
             });
         }
         let began = Instant::now();
+        let mut moved = false;
         let outcome = match stage {
             Stage::Gates => {
                 let plans = self.run.gates.clone();
@@ -41,8 +42,12 @@ impl Driver {
             Stage::Rollout => self.roll_out(iteration).await?,
             Stage::Smoke => self.smoke(iteration).await?,
             Stage::Image => self.image(iteration).await?,
-            // Its stage comes with the hub; no course has it.
-            Stage::Tasks => StageOutcome::Passed { gates: Vec::new() },
+            Stage::Tasks => {
+                let before = self.tip.clone();
+                let outcome = self.tasks(iteration).await?;
+                moved = self.tip != before;
+                outcome
+            }
         };
         let elapsed = began.elapsed();
         Ok(match outcome {
@@ -51,7 +56,11 @@ impl Driver {
                     "iteration": iteration, "stage": stage.name(), "ms": elapsed.as_millis() as u64,
                 }))?;
                 self.events.send(RunEvent::StagePassed { iteration, stage, elapsed });
-                Happened::StagePassed
+                if moved {
+                    Happened::TasksMerged { tree: self.run.workspace.tree_id(&self.tip)? }
+                } else {
+                    Happened::StagePassed
+                }
             }
             StageOutcome::Cancelled => Happened::Cancelled,
             StageOutcome::Failed { failure, .. } => {
@@ -102,7 +111,7 @@ impl Driver {
         Ok(())
     }
 
-    fn context(&self, iteration: u32) -> StageContext<'_> {
+    pub(super) fn context(&self, iteration: u32) -> StageContext<'_> {
         StageContext {
             root: self.run.workspace.root(),
             run: self.run.header.run,

@@ -13,7 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["policy", "ports"],
     &["audit", "stages", "apply", "adapters"],
     &["heal"],
-    &["engine", "report"],
+    &["engine", "report", "hub"],
     &["app"],
     &["cli"],
 ];

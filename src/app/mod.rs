@@ -13,6 +13,7 @@ mod release;
 mod run;
 mod session;
 mod telemetry;
+mod worker;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,14 +24,17 @@ pub use heal::{HealRequest, heal};
 pub use proposal::Proposal;
 pub use release::{ReleaseRequest, roll_back, status};
 pub use run::{RunRequest, describe, run};
+pub use worker::{WorkerRequest, work};
 
 use crate::adapters::docker::engine::EngineError;
+use crate::adapters::hub_client::HubError;
 use crate::apply::WorkspaceError;
 use crate::audit::AuditError;
 use crate::config::ConfigError;
 use crate::engine::claim::ClaimError;
 use crate::engine::driver::DriveError;
 use crate::engine::recover::RecoverError;
+use crate::hub::worker::WorkerError;
 use crate::policy::PolicyError;
 use crate::ports::{SecretError, TargetError};
 
@@ -80,6 +84,12 @@ pub enum AppError {
     /// The Docker Engine.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The hub.
+    #[error("the hub failed")]
+    Hub(#[from] HubError),
+    /// A worker of a hub.
+    #[error(transparent)]
+    Worker(#[from] WorkerError),
     /// A secret that the configuration names.
     #[error("a secret cannot be had")]
     Secret(#[from] SecretError),

@@ -17,6 +17,7 @@ mod release;
 mod run;
 mod supervise;
 mod terminal;
+mod worker;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -78,6 +79,8 @@ enum Command {
     /// Check, show or describe the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Do the tasks of a hub, one after the other
+    Worker(worker::WorkerArgs),
     /// Say what is missing on this machine, and how to get it
     Doctor(doctor::DoctorArgs),
     /// Run the whole loop on a small broken service: no account, no network
@@ -122,6 +125,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
         Command::Patch(command) => patch::patch(command),
         Command::Policy(command) => policy::policy(command),
         Command::Config(command) => config::config(command),
+        Command::Worker(args) => worker::worker(args),
         Command::Doctor(args) => doctor::doctor(args),
         Command::Demo(args) => demo::demo(args),
         Command::Supervise(args) => supervise::supervise(args),

@@ -115,18 +115,13 @@ impl TaskClone {
     pub async fn push(&self, commit: &CommitId, branch: &str, git: &Git) -> Result<(), GitError> {
         push(&self.folder, &self.url, commit, branch, git).await
     }
-
-    /// Takes the clone away.
-    ///
-    /// # Errors
-    /// When something in it cannot be deleted.
-    pub fn remove(self) -> Result<(), GitError> {
-        remove_folder(&self.folder)
-    }
 }
 
-/// Deletes a folder, read-only folders in it included (build caches make such).
-fn remove_folder(folder: &Path) -> Result<(), GitError> {
+/// Deletes the folder of a clone, read-only folders in it included (build caches make such).
+///
+/// # Errors
+/// When something in it cannot be deleted.
+pub fn remove_folder(folder: &Path) -> Result<(), GitError> {
     use std::os::unix::fs::PermissionsExt as _;
     if std::fs::remove_dir_all(folder).is_ok() || !folder.exists() {
         return Ok(());

@@ -95,6 +95,14 @@ impl Mirror {
         fetch(&self.folder, &self.url, from, to, git).await
     }
 
+    /// The commit that a name stands for in the mirror.
+    ///
+    /// # Errors
+    /// When it stands for none.
+    pub async fn resolve(&self, name: &str, git: &Git) -> Result<CommitId, GitError> {
+        resolve(&self.folder, name, git).await
+    }
+
     /// Pushes `commit` to a branch of the remote, if that is a step forward from where the
     /// branch is; never by force.
     ///
@@ -131,11 +139,15 @@ async fn fetch(
     let refspec = format!("+{from}:{to}");
     let arguments = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", url, &refspec];
     git.run(folder, &arguments, GitErrorKind::Remote).await?;
-    let peeled = format!("{to}^{{commit}}");
+    resolve(folder, to, git).await
+}
+
+async fn resolve(folder: &Path, name: &str, git: &Git) -> Result<CommitId, GitError> {
+    let peeled = format!("{name}^{{commit}}");
     let arguments = ["rev-parse", "--verify", "--quiet", "--end-of-options", &peeled];
     let text = git.run(folder, &arguments, GitErrorKind::Local).await?;
     text.trim().parse().map_err(|_invalid| {
-        GitError::new(GitErrorKind::Local, format!("{from} of {url} is no commit"))
+        GitError::new(GitErrorKind::Local, format!("{name} is no commit of {}", folder.display()))
     })
 }
 

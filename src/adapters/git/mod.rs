@@ -18,7 +18,7 @@ mod mirror;
 #[cfg(test)]
 mod tests;
 
-pub use clone::{Author, TaskClone};
+pub use clone::{Author, TaskClone, remove_folder};
 pub use command::Git;
 pub use error::{GitError, GitErrorKind};
 pub use mirror::{Mirror, fetch_branch};

@@ -73,7 +73,7 @@ async fn work_goes_from_the_mirror_through_a_clone_to_its_branch() {
         "worker-1 worker-1@greenloop.invalid"
     );
     assert_eq!(plain(bare, &["ls-tree", "--name-only", "task/7/e1"]), "b.txt");
-    clone.remove().unwrap();
+    remove_folder(clone.folder()).unwrap();
     assert!(!place.exists());
 }
 

@@ -2,4 +2,5 @@
 //!
 //! Lives here: what a hub decides, and what its workers do.
 
+pub mod merge_queue;
 pub mod worker;

@@ -29,6 +29,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("opentelemetry", &["report"]),
     ("clap", &["cli"]),
     ("indicatif", &["report"]),
+    ("petgraph", &["hub"]),
 ];
 
 fn layer_of(module: &str) -> Option<usize> {

@@ -1,6 +1,8 @@
 //! The orchestration of tasks over several machines.
 //!
-//! Lives here: what a hub decides, and what its workers do.
+//! Lives here: what a hub decides, and what its workers do. [`graph`] is the pure part: it reads
+//! no clock, opens no connection, and of files only the `tasks.yaml` it is asked to load.
 
+pub mod graph;
 pub mod merge_queue;
 pub mod worker;

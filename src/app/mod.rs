@@ -12,6 +12,7 @@ mod proposal;
 mod release;
 mod run;
 mod session;
+mod tasks;
 mod telemetry;
 mod worker;
 
@@ -24,6 +25,7 @@ pub use heal::{HealRequest, heal};
 pub use proposal::Proposal;
 pub use release::{ReleaseRequest, roll_back, status};
 pub use run::{RunRequest, describe, run};
+pub use tasks::{HubAccess, graph_status, graphs, import};
 pub use worker::{WorkerRequest, work};
 
 use crate::adapters::docker::engine::EngineError;

@@ -16,6 +16,7 @@ mod policy;
 mod release;
 mod run;
 mod supervise;
+mod tasks;
 mod terminal;
 mod worker;
 
@@ -79,6 +80,9 @@ enum Command {
     /// Check, show or describe the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Graphs of tasks
+    #[command(subcommand)]
+    Tasks(tasks::TasksCommand),
     /// Do the tasks of a hub, one after the other
     Worker(worker::WorkerArgs),
     /// Say what is missing on this machine, and how to get it
@@ -125,6 +129,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
         Command::Patch(command) => patch::patch(command),
         Command::Policy(command) => policy::policy(command),
         Command::Config(command) => config::config(command),
+        Command::Tasks(command) => tasks::tasks(command),
         Command::Worker(args) => worker::worker(args),
         Command::Doctor(args) => doctor::doctor(args),
         Command::Demo(args) => demo::demo(args),

@@ -14,6 +14,8 @@ pub mod rollout;
 pub mod smoke;
 pub mod tasks;
 #[cfg(test)]
+mod tasks_tests;
+#[cfg(test)]
 mod tests;
 
 pub use context::StageContext;

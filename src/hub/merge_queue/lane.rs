@@ -18,11 +18,14 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 
 /// Works on one lane.
 pub(super) struct Worker {
-    store: Arc<dyn MergeStore>,
-    options: Arc<MergeOptions>,
-    place: TrialPlace,
-    lane: Lane,
-    cancel: CancellationToken,
+    pub(super) store: Arc<dyn MergeStore>,
+    pub(super) options: Arc<MergeOptions>,
+    pub(super) place: TrialPlace,
+    /// The lane, and the right to write to it.
+    pub(super) writer: Writer,
+    /// How often in a row the lane was in trouble before.
+    pub(super) troubles: u32,
+    pub(super) cancel: CancellationToken,
 }
 
 /// Why a lane is left.
@@ -33,6 +36,8 @@ enum Left {
     Stopped,
     /// Another writes to it by now.
     Superseded,
+    /// Something outside is out of order, so it was put aside for a while.
+    Paused,
 }
 
 /// What keeps a round from its end.
@@ -48,6 +53,8 @@ impl From<MergeStoreError> for Stop {
     fn from(error: MergeStoreError) -> Self {
         match error {
             MergeStoreError::Superseded(_) => Self::Left(Left::Superseded),
+            // The queue is read anew.
+            MergeStoreError::Gone(_) => Self::Moved,
             MergeStoreError::Store(_) => Self::Troubled(chain(&error)),
         }
     }
@@ -66,36 +73,22 @@ impl From<GitError> for Stop {
 }
 
 impl Worker {
-    pub(super) fn new(
-        store: Arc<dyn MergeStore>,
-        options: Arc<MergeOptions>,
-        place: TrialPlace,
-        lane: Lane,
-        cancel: CancellationToken,
-    ) -> Self {
-        Self { store, options, place, lane, cancel }
-    }
-
-    pub(super) async fn run(self) {
-        let taken = self.store.take(&self.lane, &self.options.holder, self.options.lease).await;
-        let writer = match taken {
-            Ok(Some(writer)) => writer,
-            Ok(None) => return,
-            Err(error) => {
-                tracing::warn!(%error, target = self.lane.target, "the lane cannot be taken");
-                return;
-            }
-        };
+    /// The lane, and how often in a row it was in trouble by now.
+    pub(super) async fn run(self) -> (Lane, u32) {
+        let (writer, lane) = (self.writer.clone(), self.writer.lane.clone());
         let _keeper = self.keep(&writer);
         match self.work(&writer).await {
             Left::Empty | Left::Stopped => {
                 if let Err(error) = self.store.release(&writer).await {
                     tracing::warn!(%error, "a lane was not given back; its lease runs out");
                 }
+                (lane, 0)
             }
             Left::Superseded => {
-                tracing::warn!(target = self.lane.target, "another writes to the lane by now");
+                tracing::warn!(branch = lane.target, "another writes to the lane by now");
+                (lane, 0)
             }
+            Left::Paused => (lane, self.troubles + 1),
         }
     }
 
@@ -118,7 +111,7 @@ impl Worker {
                         kept = asked;
                         false
                     }
-                    Err(MergeStoreError::Superseded(_)) => true,
+                    Err(MergeStoreError::Superseded(_) | MergeStoreError::Gone(_)) => true,
                     Err(error @ MergeStoreError::Store(_)) => {
                         tracing::warn!(%error, "the lease of a lane was not kept");
                         kept.elapsed() >= lasts
@@ -134,29 +127,26 @@ impl Worker {
 
     async fn work(&self, writer: &Writer) -> Left {
         let mut window = Window::new(self.options.window);
-        let mut troubles = 0u32;
-        loop {
+        let reason = loop {
             if self.cancel.is_cancelled() {
                 return Left::Stopped;
             }
             match self.round(writer, &mut window).await {
-                Ok(()) | Err(Stop::Moved) => troubles = 0,
+                Ok(()) | Err(Stop::Moved) => {}
                 Err(Stop::Left(left)) => return left,
-                Err(Stop::Troubled(reason)) => {
-                    let reason = self.options.redactor.redact(&reason).into_owned();
-                    let pause = Duration::from_secs(1)
-                        .saturating_mul(2u32.saturating_pow(troubles.min(16)))
-                        .min(LONGEST_PAUSE);
-                    troubles += 1;
-                    tracing::warn!(reason, ?pause, target = self.lane.target, "the lane waits");
-                    if let Err(error) = self.store.paused(writer, &reason, pause).await {
-                        tracing::warn!(%error, "a pause was not recorded");
-                    }
-                    tokio::select! {
-                        () = tokio::time::sleep(pause) => {}
-                        () = self.cancel.cancelled() => return Left::Stopped,
-                    }
-                }
+                Err(Stop::Troubled(reason)) => break reason,
+            }
+        };
+        let reason = self.options.redactor.redact(&reason).into_owned();
+        let pause = Duration::from_secs(1)
+            .saturating_mul(2u32.saturating_pow(self.troubles.min(16)))
+            .min(LONGEST_PAUSE);
+        tracing::warn!(reason, ?pause, branch = writer.lane.target, "the lane waits");
+        match self.store.pause(writer, &reason, pause).await {
+            Ok(()) => Left::Paused,
+            Err(error) => {
+                tracing::warn!(%error, "a pause was not recorded; the lease runs out");
+                Left::Paused
             }
         }
     }
@@ -170,13 +160,15 @@ impl Worker {
             return Err(Stop::Left(Left::Empty));
         }
         let mirrors = self.options.work.join("mirrors");
-        let mirror = Mirror::open(&mirrors, &self.lane.repository, &git).await?;
-        let tip = self.tip(&mirror, &git).await?;
+        let lane = &writer.lane;
+        let mirror = Mirror::open(&mirrors, &lane.repository, &git).await?;
+        let base = entries.iter().find_map(|entry| entry.base.as_deref());
+        let tip = tip(lane, base, &mirror, &git).await?;
         let round = self.cancel.child_token();
         let mut gates = FuturesOrdered::new();
         let mut top = tip.clone();
         for entry in entries {
-            let candidate = self.candidate(&entry);
+            let candidate = self.candidate(&writer.lane, &entry);
             if !bring(&mirror, &candidate, &git).await? {
                 if gates.is_empty() {
                     let reason = format!("{} does not have {}", entry.branch, entry.commit);
@@ -198,10 +190,7 @@ impl Worker {
                 }
                 // Whether it still is so is known when it is the first.
                 Staged::Nothing | Staged::Conflict(_) if !gates.is_empty() => break,
-                Staged::Nothing => {
-                    self.store.merged(writer, &entry, &tip).await?;
-                    return Ok(());
-                }
+                Staged::Nothing => return self.already(writer, &entry, &tip, &mirror).await,
                 Staged::Conflict(conflicts) => {
                     let text = conflict_text(&candidate, &conflicts);
                     self.keep_conflict(&mirror, &entry, &git).await;
@@ -241,28 +230,24 @@ impl Worker {
     ) -> Result<bool, Stop> {
         match judged {
             Judgement::Passed => {
-                let verdict = GateVerdict {
-                    commit: commit.clone(),
-                    passed: true,
-                    headline: format!("{} gates passed", entry.gates.len()),
-                    evidence: String::new(),
-                };
+                let verdict = passed(entry, commit);
                 // Before the push: what stands on the target has its record.
                 self.store.judged(writer, entry, &verdict).await?;
-                match mirror.push(commit, &self.lane.target, git).await {
+                self.store.landing(writer, entry, commit).await?;
+                match mirror.push(commit, &writer.lane.target, git).await {
                     Ok(()) => {
                         self.store.merged(writer, entry, commit).await?;
                         window.succeeded();
                         Ok(true)
                     }
                     Err(error) if error.kind == GitErrorKind::Rejected => {
-                        let now = mirror.remote_tip(&self.lane.target, git).await?;
+                        let now = mirror.remote_tip(&writer.lane.target, git).await?;
                         let first = git_parent(mirror, commit, git).await?;
                         if now.as_ref() == Some(&first) {
                             // Nobody moved it: it is guarded, and only a person can change that.
                             return Err(error.into());
                         }
-                        tracing::info!(target = self.lane.target, "moved: tested anew");
+                        tracing::info!(branch = writer.lane.target, "moved: tested anew");
                         Ok(false)
                     }
                     Err(error) => Err(error.into()),
@@ -273,10 +258,10 @@ impl Worker {
                     commit: commit.clone(),
                     passed: false,
                     headline: headline.clone(),
-                    evidence,
+                    evidence: evidence.clone(),
                 };
                 self.store.judged(writer, entry, &verdict).await?;
-                let reason = format!("merged as {}: {headline}", commit.short());
+                let reason = format!("merged as {}: {headline}\n{evidence}", commit.short());
                 self.store.eject(writer, entry, &reason).await?;
                 window.failed();
                 Ok(false)
@@ -286,27 +271,42 @@ impl Worker {
         }
     }
 
-    /// Where the target is; made from its base when the repository does not have it.
-    async fn tip(&self, mirror: &Mirror, git: &Git) -> Result<CommitId, Stop> {
-        let target = &self.lane.target;
-        if mirror.remote_tip(target, git).await?.is_some() {
-            return Ok(mirror.fetch(target, git).await?);
+    /// The target has the entry's commit: it was pushed by a writer that died before it could
+    /// say so, or by somebody else. In that case the tip itself has to pass.
+    async fn already(
+        &self,
+        writer: &Writer,
+        entry: &Entry,
+        tip: &CommitId,
+        mirror: &Mirror,
+    ) -> Result<(), Stop> {
+        if let Some(landing) = &entry.landing {
+            return Ok(self.store.merged(writer, entry, landing).await?);
         }
-        let Some(base) = &self.lane.base else {
-            return Err(Stop::Troubled(format!("the repository has no branch {target}")));
-        };
-        let from = mirror.fetch(base, git).await?;
-        mirror.push(&from, target, git).await?;
-        Ok(mirror.fetch(target, git).await?)
+        self.store.testing(writer, entry, tip).await?;
+        let candidate = self.candidate(&writer.lane, entry);
+        match self.place.judge(mirror, tip, &candidate, &self.cancel).await {
+            Judgement::Passed => {
+                self.store.judged(writer, entry, &passed(entry, tip)).await?;
+                self.store.landing(writer, entry, tip).await?;
+                Ok(self.store.merged(writer, entry, tip).await?)
+            }
+            Judgement::Failed { headline, evidence } => {
+                let reason = format!("the target itself does not pass: {headline}\n{evidence}");
+                Ok(self.store.eject(writer, entry, &reason).await?)
+            }
+            Judgement::Troubled(reason) => Err(Stop::Troubled(reason)),
+            Judgement::Cancelled => Err(Stop::Left(Left::Stopped)),
+        }
     }
 
-    fn candidate(&self, entry: &Entry) -> Candidate {
-        let Entry { id, task: _, title, branch, commit, gates } = entry;
+    fn candidate(&self, lane: &Lane, entry: &Entry) -> Candidate {
+        let Entry { id, task: _, title, branch, commit, gates, base: _, landing: _ } = entry;
         Candidate {
             id: id.0,
             branch: branch.clone(),
             commit: commit.clone(),
-            target: self.lane.target.clone(),
+            target: lane.target.clone(),
             title: self.options.redactor.redact(title).into_owned(),
             gates: gates.clone(),
         }
@@ -315,8 +315,8 @@ impl Worker {
     /// Leaves the work that does not merge where a person finds it. Not finding it there is no
     /// reason to stop: the attempt's own branch has it as well.
     async fn keep_conflict(&self, mirror: &Mirror, entry: &Entry, git: &Git) {
-        let name = entry.task.map_or_else(|| format!("merge-{}", entry.id), |t| t.to_string());
-        for branch in [format!("conflict/{name}"), format!("conflict/{name}-{}", entry.id)] {
+        let task = entry.task;
+        for branch in [format!("conflict/{task}"), format!("conflict/{task}-{}", entry.id)] {
             match mirror.push(&entry.commit, &branch, git).await {
                 Ok(()) => return,
                 // An earlier conflict of the task is there.
@@ -328,6 +328,33 @@ impl Worker {
             }
         }
     }
+}
+
+fn passed(entry: &Entry, commit: &CommitId) -> GateVerdict {
+    GateVerdict {
+        commit: commit.clone(),
+        passed: true,
+        headline: format!("{} gates passed", entry.gates.len()),
+        evidence: String::new(),
+    }
+}
+
+/// Where the target is; made from `base` when the repository does not have it.
+async fn tip(
+    lane: &Lane,
+    base: Option<&str>,
+    mirror: &Mirror,
+    git: &Git,
+) -> Result<CommitId, Stop> {
+    let target = &lane.target;
+    if mirror.remote_tip(target, git).await?.is_none() {
+        let Some(base) = base else {
+            return Err(Stop::Troubled(format!("the repository has no branch {target}")));
+        };
+        let from = mirror.fetch(base, git).await?;
+        mirror.push(&from, target, git).await?;
+    }
+    Ok(mirror.fetch(target, git).await?)
 }
 
 /// What the merge was made on.

@@ -51,32 +51,34 @@ impl MergeQueue {
             redactor: options.redactor.clone(),
             withheld: options.withheld.clone(),
         };
-        let mut busy: HashMap<Lane, tokio::task::AbortHandle> = HashMap::new();
         let mut running = tokio::task::JoinSet::new();
+        // How often in a row each lane was in trouble.
+        let mut troubles: HashMap<Lane, u32> = HashMap::new();
         while !cancel.is_cancelled() {
-            busy.retain(|_, task| !task.is_finished());
-            match store.lanes().await {
-                Ok(lanes) => {
-                    for lane in lanes {
-                        if busy.contains_key(&lane) {
-                            continue;
-                        }
-                        let worker = Worker::new(
-                            Arc::clone(&store),
-                            Arc::clone(&options),
-                            place.clone(),
-                            lane.clone(),
-                            cancel.child_token(),
-                        );
-                        busy.insert(lane, running.spawn(worker.run()));
-                    }
+            match store.take(&options.holder, options.lease).await {
+                Ok(Some(writer)) => {
+                    let worker = Worker {
+                        store: Arc::clone(&store),
+                        options: Arc::clone(&options),
+                        place: place.clone(),
+                        troubles: troubles.get(&writer.lane).copied().unwrap_or(0),
+                        writer,
+                        cancel: cancel.child_token(),
+                    };
+                    running.spawn(worker.run());
+                    continue;
                 }
+                Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "the merge queues cannot be read"),
             }
             tokio::select! {
                 () = tokio::time::sleep(options.look) => {}
                 () = wake.notified() => {}
-                Some(_lane) = running.join_next() => {}
+                Some(ended) = running.join_next() => {
+                    if let Ok((lane, in_a_row)) = ended {
+                        troubles.insert(lane, in_a_row);
+                    }
+                }
                 () = cancel.cancelled() => {}
             }
         }

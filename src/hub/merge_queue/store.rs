@@ -16,9 +16,6 @@ pub struct Lane {
     pub repository: String,
     /// The branch that merges go to.
     pub target: String,
-    /// Where the target begins when the repository does not have it yet: the project's own
-    /// branch, for an epic's.
-    pub base: Option<String>,
 }
 
 /// The right to write to a lane; a fencing token.
@@ -26,8 +23,6 @@ pub struct Lane {
 pub struct Writer {
     /// What for.
     pub lane: Lane,
-    /// Who.
-    pub holder: String,
     /// Rises with every writer of the lane.
     pub epoch: i64,
 }
@@ -37,8 +32,8 @@ pub struct Writer {
 pub struct Entry {
     /// Its id.
     pub id: MergeId,
-    /// The task; `None` for the branch of a whole epic.
-    pub task: Option<TaskId>,
+    /// The task.
+    pub task: TaskId,
     /// One line: what the merge is about.
     pub title: String,
     /// Where the commit is.
@@ -47,6 +42,11 @@ pub struct Entry {
     pub commit: CommitId,
     /// Commands that must pass on the merge.
     pub gates: Vec<String>,
+    /// Where the target begins when the repository does not have it yet: the project's own
+    /// branch, for an epic's.
+    pub base: Option<String>,
+    /// What a writer was about to push when it died.
+    pub landing: Option<CommitId>,
 }
 
 /// What the gates said of one commit.
@@ -68,6 +68,9 @@ pub enum MergeStoreError {
     /// Another writes to the lane by now: nothing was changed.
     #[error("another writes to {0} by now")]
     Superseded(String),
+    /// The entry has left the queue meanwhile: nothing was changed.
+    #[error("{0}")]
+    Gone(String),
     /// The store.
     #[error("the store failed")]
     Store(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -77,16 +80,8 @@ pub enum MergeStoreError {
 /// at all.
 #[async_trait]
 pub trait MergeStore: Send + Sync {
-    /// The lanes that have entries which wait.
-    async fn lanes(&self) -> Result<Vec<Lane>, MergeStoreError>;
-
-    /// Takes a lane for `lasts`; `None` while another has it.
-    async fn take(
-        &self,
-        lane: &Lane,
-        holder: &str,
-        lasts: Duration,
-    ) -> Result<Option<Writer>, MergeStoreError>;
+    /// Takes a lane that has something to merge and no living writer, for `lasts`.
+    async fn take(&self, holder: &str, lasts: Duration) -> Result<Option<Writer>, MergeStoreError>;
 
     /// Keeps it for as long again.
     async fn keep(&self, writer: &Writer, lasts: Duration) -> Result<(), MergeStoreError>;
@@ -113,7 +108,15 @@ pub trait MergeStore: Send + Sync {
         verdict: &GateVerdict,
     ) -> Result<(), MergeStoreError>;
 
-    /// The target is at `commit`, which has the entry: its task is done.
+    /// It is about to be pushed. Refused without a passing verdict on this very commit.
+    async fn landing(
+        &self,
+        writer: &Writer,
+        entry: &Entry,
+        commit: &CommitId,
+    ) -> Result<(), MergeStoreError>;
+
+    /// The target has what was about to be pushed: the entry's task is done.
     async fn merged(
         &self,
         writer: &Writer,
@@ -137,8 +140,8 @@ pub trait MergeStore: Send + Sync {
         reason: &str,
     ) -> Result<(), MergeStoreError>;
 
-    /// The lane waits for something outside.
-    async fn paused(
+    /// Gives the lane back, to be left alone for `lasts`: something outside is out of order.
+    async fn pause(
         &self,
         writer: &Writer,
         reason: &str,

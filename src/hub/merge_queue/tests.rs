@@ -23,6 +23,7 @@ struct Inner {
     merged: Vec<(i64, String)>,
     texts: BTreeMap<i64, String>,
     pauses: Vec<String>,
+    rests_until: Option<Instant>,
 }
 
 struct InMemory {
@@ -65,30 +66,22 @@ fn waits(state: MergeState) -> bool {
 
 #[async_trait]
 impl MergeStore for InMemory {
-    async fn lanes(&self) -> Result<Vec<Lane>, MergeStoreError> {
-        let waits = self.states().into_iter().any(waits);
-        Ok(waits.then(|| self.lane.clone()).into_iter().collect())
-    }
-
-    async fn take(
-        &self,
-        lane: &Lane,
-        holder: &str,
-        lasts: Duration,
-    ) -> Result<Option<Writer>, MergeStoreError> {
+    async fn take(&self, holder: &str, lasts: Duration) -> Result<Option<Writer>, MergeStoreError> {
         let mut inner = self.inner.lock().unwrap();
         let now = Instant::now();
-        if inner.writer.as_ref().is_some_and(|(_, _, until)| *until > now) {
+        let held = inner.writer.as_ref().is_some_and(|(_, _, until)| *until > now);
+        let rests = inner.rests_until.is_some_and(|until| until > now);
+        if held || rests || !inner.queue.iter().any(|(_, state)| waits(*state)) {
             return Ok(None);
         }
         inner.epoch += 1;
         inner.writer = Some((holder.to_owned(), inner.epoch, now + lasts));
-        Ok(Some(Writer { lane: lane.clone(), holder: holder.to_owned(), epoch: inner.epoch }))
+        Ok(Some(Writer { lane: self.lane.clone(), epoch: inner.epoch }))
     }
 
     async fn keep(&self, writer: &Writer, lasts: Duration) -> Result<(), MergeStoreError> {
         self.change(writer, |inner| {
-            inner.writer = Some((writer.holder.clone(), writer.epoch, Instant::now() + lasts));
+            inner.writer = Some(("kept".to_owned(), writer.epoch, Instant::now() + lasts));
         })
     }
 
@@ -109,7 +102,11 @@ impl MergeStore for InMemory {
         entry: &Entry,
         _commit: &CommitId,
     ) -> Result<(), MergeStoreError> {
-        self.change(writer, |inner| Self::set(inner, entry.id, MergeState::Testing))
+        self.change(writer, |inner| {
+            let found = inner.queue.iter_mut().find(|(other, _)| other.id == entry.id).unwrap();
+            found.1 = MergeState::Testing;
+            found.0.landing = None;
+        })
     }
 
     async fn judged(
@@ -123,6 +120,19 @@ impl MergeStore for InMemory {
         })
     }
 
+    async fn landing(
+        &self,
+        writer: &Writer,
+        entry: &Entry,
+        commit: &CommitId,
+    ) -> Result<(), MergeStoreError> {
+        self.change(writer, |inner| {
+            assert_eq!(inner.judged.get(commit.as_str()), Some(&true));
+            let found = inner.queue.iter_mut().find(|(other, _)| other.id == entry.id).unwrap();
+            found.0.landing = Some(commit.clone());
+        })
+    }
+
     async fn merged(
         &self,
         writer: &Writer,
@@ -130,6 +140,8 @@ impl MergeStore for InMemory {
         commit: &CommitId,
     ) -> Result<(), MergeStoreError> {
         self.change(writer, |inner| {
+            let found = inner.queue.iter().find(|(other, _)| other.id == entry.id).unwrap();
+            assert_eq!(found.0.landing.as_ref(), Some(commit));
             Self::set(inner, entry.id, MergeState::Merged);
             inner.merged.push((entry.id.0, commit.to_string()));
         })
@@ -159,13 +171,17 @@ impl MergeStore for InMemory {
         })
     }
 
-    async fn paused(
+    async fn pause(
         &self,
         writer: &Writer,
         reason: &str,
-        _lasts: Duration,
+        lasts: Duration,
     ) -> Result<(), MergeStoreError> {
-        self.change(writer, |inner| inner.pauses.push(reason.to_owned()))
+        self.change(writer, |inner| {
+            inner.pauses.push(reason.to_owned());
+            inner.writer = None;
+            inner.rests_until = Some(Instant::now() + lasts);
+        })
     }
 }
 
@@ -215,22 +231,25 @@ impl Project {
         git(&work, &["push", "-q", "origin", &branch]);
         Entry {
             id: MergeId(n),
-            task: Some(TaskId(n)),
+            task: TaskId(n),
             title: format!("Task {n}"),
             commit: git(&work, &["rev-parse", "HEAD"]).parse().unwrap(),
             branch,
             gates: vec!["test ! -e bad".to_owned()],
+            base: None,
+            landing: None,
         }
     }
 
     fn store(&self, target: &str, entries: Vec<Entry>) -> Arc<InMemory> {
-        let queue = entries.into_iter().map(|entry| (entry, MergeState::Queued)).collect();
+        let base = (target != "main").then(|| "main".to_owned());
+        let with_base = |entry| Entry { base: base.clone(), ..entry };
+        let queue = entries.into_iter().map(|e| (with_base(e), MergeState::Queued)).collect();
         Arc::new(InMemory {
             lane: Lane {
                 project: 1,
                 repository: self.remote().to_str().unwrap().to_owned(),
                 target: target.to_owned(),
-                base: (target != "main").then(|| "main".to_owned()),
             },
             inner: Mutex::new(Inner { queue, ..Inner::default() }),
         })
@@ -387,4 +406,35 @@ async fn an_epics_branch_begins_where_the_project_is() {
     assert_eq!(store.states(), [MergeState::Merged]);
     assert_eq!(project.check_every_tip(&store, "epic-1/repositories"), 1);
     assert_eq!(git(&project.remote(), &["rev-parse", "main"]), project.first);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repository_that_is_away_lets_the_lane_wait() {
+    let project = Project::new();
+    let store = project.store("main", vec![project.branch(1, "one", "1\n")]);
+    let away = project.folder.path().join("away.git");
+    std::fs::rename(project.remote(), &away).unwrap();
+    let back = {
+        let (store, remote) = (Arc::clone(&store), project.remote());
+        tokio::spawn(async move {
+            while store.inner.lock().unwrap().pauses.is_empty() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            std::fs::rename(&away, remote).unwrap();
+        })
+    };
+    project.settle(&store, 1, 1, Duration::from_secs(30)).await;
+    back.await.unwrap();
+    assert_eq!(store.states(), [MergeState::Merged]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_somebody_else_pushed_has_to_pass_as_well() {
+    let project = Project::new();
+    let good = project.branch(1, "one", "1\n");
+    let store = project.store("main", vec![good.clone()]);
+    git(&project.remote(), &["update-ref", "refs/heads/main", good.commit.as_str()]);
+    project.settle(&store, 1, 1, Duration::from_secs(30)).await;
+    assert_eq!(store.states(), [MergeState::Merged]);
+    assert_eq!(project.check_every_tip(&store, "main"), 1);
 }

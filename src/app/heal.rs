@@ -72,6 +72,7 @@ pub async fn heal(
         writes: true,
         deploys: false,
         resume: None,
+        run: None,
     };
     let session = Session::open(&workspace, purpose, None, &redactor, &cancel).await?;
     let limits = Limits { max_iterations: request.max_iterations, ..limits };
@@ -114,6 +115,7 @@ pub async fn heal(
         header,
         course,
         gates: vec![gate],
+        assignment: None,
         tasks: None,
         hidden_env: agents.key_variables,
         delivery: None,

@@ -12,6 +12,7 @@ mod proposal;
 mod release;
 mod run;
 mod session;
+mod task_agents;
 mod tasks;
 mod telemetry;
 mod worker;

@@ -193,6 +193,7 @@ pub async fn run(
         writes: !request.verify_only,
         deploys: !request.verify_only,
         resume: request.resume,
+        run: None,
     };
     let session = Session::open(&workspace, purpose, target.as_deref(), &redactor, &cancel).await?;
     let stages = if request.verify_only {
@@ -237,6 +238,7 @@ pub async fn run(
         header,
         course,
         gates: plan.gates,
+        assignment: None,
         tasks,
         hidden_env,
         delivery: Some(Delivery {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
+use super::task_agents::{agent_loop, key_variables};
 use super::{AppError, Environment, logging};
 use crate::adapters::hub_client::HubClient;
 use crate::evidence::Redactor;
@@ -59,18 +60,12 @@ pub async fn work(request: WorkerRequest, stop: Stop) -> Result<(), AppError> {
     } = request;
     logging::to_stderr(debug);
     let (client, redactor) = connect(&hub, &token_env, &env)?;
-    let options = WorkerOptions {
-        name,
-        roles,
-        labels,
-        slots,
-        work,
-        lease,
-        heartbeat,
-        grace,
-        withheld: vec![token_env],
-    };
-    let worker = Worker { options, client, redactor, agents: None };
+    let agents = agent_loop(&env, &redactor);
+    let mut withheld = key_variables(&env);
+    withheld.push(token_env);
+    let options =
+        WorkerOptions { name, roles, labels, slots, work, lease, heartbeat, grace, withheld };
+    let worker = Worker { options, client, redactor, agents: Some(agents) };
     Ok(worker.run(stop).await?)
 }
 

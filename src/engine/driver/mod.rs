@@ -14,6 +14,7 @@
 //!   [`super::recover`].
 
 mod agents;
+mod assignment;
 mod end;
 mod patch;
 mod stages;
@@ -41,6 +42,8 @@ use crate::model::{
 use crate::patch::ParsedPatch;
 use crate::policy::{Confirmation, Policy};
 use crate::ports::{Deployed, Earlier, ImageSource, ModelError, Target, TaskRunner};
+
+pub use assignment::Assignment;
 
 /// Where releases go and how they are verified; absent when one command is healed.
 pub struct Delivery {
@@ -96,6 +99,8 @@ pub struct Assembly {
     pub course: Course,
     /// In configured order.
     pub gates: Vec<GatePlan>,
+    /// What is to be done although nothing has failed.
+    pub assignment: Option<Assignment>,
     /// Where its tasks are worked on, when it has any.
     pub tasks: Option<Tasks>,
     /// Variables that gates and scripts do not get to see.

@@ -35,10 +35,13 @@ impl Driver {
         let began = Instant::now();
         let mut moved = false;
         let outcome = match stage {
-            Stage::Gates => {
-                let plans = self.run.gates.clone();
-                self.gates(iteration, &plans, &[]).await
-            }
+            Stage::Gates => match self.assignment_to_begin() {
+                Some(outcome) => outcome,
+                None => {
+                    let plans = self.run.gates.clone();
+                    self.gates(iteration, &plans, &[]).await
+                }
+            },
             Stage::Rollout => self.roll_out(iteration).await?,
             Stage::Smoke => self.smoke(iteration).await?,
             Stage::Image => self.image(iteration).await?,

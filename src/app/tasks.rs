@@ -64,9 +64,10 @@ pub async fn import(access: &HubAccess, file: &Path, again: bool) -> Result<Grap
     let text = serde_json::to_string(&submission).unwrap_or_default();
     let digest = Sha256::digest(text.as_bytes());
     let content: String = digest.iter().take(12).map(|b| format!("{b:02x}")).collect();
-    let key = match again {
-        true => format!("import-{content}-{}", uuid::Uuid::now_v7()),
-        false => format!("import-{content}"),
+    let key = if again {
+        format!("import-{content}-{}", uuid::Uuid::now_v7())
+    } else {
+        format!("import-{content}")
     };
     Ok(access.client()?.submit(&submission, &key).await?)
 }

@@ -114,12 +114,11 @@ impl MergePlace {
     pub fn delete_ref(&self, name: &str) -> Result<(), WorkspaceError> {
         let failed = || WorkspaceError::git(format!("cannot delete {name}"));
         let repo = self.repo()?;
-        let deleted = match repo.find_reference(name) {
+        match repo.find_reference(name) {
             Ok(mut reference) => reference.delete().map_err(failed()),
             Err(error) if error.code() == git2::ErrorCode::NotFound => Ok(()),
             Err(error) => Err(failed()(error)),
-        };
-        deleted
+        }
     }
 
     /// Whether there is such a commit.

@@ -12,3 +12,5 @@ mod recovery;
 mod repository;
 mod run;
 mod server;
+mod tasks;
+mod worker;

@@ -142,13 +142,10 @@ impl Worker {
             .saturating_mul(2u32.saturating_pow(self.troubles.min(16)))
             .min(LONGEST_PAUSE);
         tracing::warn!(reason, ?pause, branch = writer.lane.target, "the lane waits");
-        match self.store.pause(writer, &reason, pause).await {
-            Ok(()) => Left::Paused,
-            Err(error) => {
-                tracing::warn!(%error, "a pause was not recorded; the lease runs out");
-                Left::Paused
-            }
+        if let Err(error) = self.store.pause(writer, &reason, pause).await {
+            tracing::warn!(%error, "a pause was not recorded; the lease runs out");
         }
+        Left::Paused
     }
 
     /// Tries the first entries on top of each other, and settles them in order up to the first

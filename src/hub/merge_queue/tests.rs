@@ -381,7 +381,7 @@ async fn a_target_that_somebody_moves_is_tested_anew() {
     // Two merges were tested, and only the second one became a tip.
     let inner = store.inner.lock().unwrap();
     assert_eq!(inner.judged.len(), 2);
-    assert_eq!(inner.judged[&git(&project.remote(), &["rev-parse", "main"])], true);
+    assert!(inner.judged[&git(&project.remote(), &["rev-parse", "main"])]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

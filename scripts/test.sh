@@ -59,6 +59,13 @@ else
   cargo test --locked --quiet
 fi
 
+step "an engine whose disk is full"
+if [ "$(id -u)" -eq 0 ]; then
+  cargo test --locked --quiet --lib -- --ignored an_engine_whose_disk_is_full
+else
+  echo "skipped: it takes root to start an engine on a small disk of its own"
+fi
+
 step "generated files"
 bin=target/debug/greenloop
 "$bin" config schema >"$scratch/config.schema.json"

@@ -17,9 +17,11 @@ use crate::engine::approval::Approval;
 use crate::engine::driver::{Assembly, Deliverable, Delivery, WorkTreeAtEnd};
 use crate::engine::machine::{Course, Mode};
 use crate::engine::passed::PassedBefore;
-use crate::model::{Invocation, ReleaseId, RepoPath, RunHeader, RunId, RunSummary, Stage, Task};
+use crate::model::{
+    ImageRef, Invocation, ReleaseId, RepoPath, RunHeader, RunId, RunSummary, Stage, Task,
+};
 use crate::policy::Policy;
-use crate::ports::RolloutRequest;
+use crate::ports::{RolloutRequest, Target};
 use crate::report::Boxed;
 
 /// What is to be run.
@@ -129,8 +131,7 @@ pub async fn describe(request: &RunRequest) -> Result<String, AppError> {
         release: ReleaseId::generate(),
         commit: head.commit,
         run: RunId::generate(),
-        // Nothing is built: what serves now stands for it.
-        image: None,
+        image: stand_in(&delivering.plan, target.as_ref()).await,
         work_tree: workspace.root().to_owned(),
         wait: delivering.plan.deploy.wait_timeout,
     };
@@ -140,6 +141,16 @@ pub async fn describe(request: &RunRequest) -> Result<String, AppError> {
     }
     text.push_str("\nNothing was run (--dry-run).\n");
     Ok(text)
+}
+
+/// Nothing is built for a preview: what serves now stands for the image, and where nothing does,
+/// a digest that no image has.
+async fn stand_in(plan: &RunPlan, target: &dyn Target) -> Option<ImageRef> {
+    let (host, repository) = plan.build.as_ref()?.place();
+    let status = target.status().await.unwrap_or_default();
+    let serving = status.serving.and_then(|(release, _)| release.image);
+    let nothing = format!("sha256:{}", "0".repeat(64));
+    serving.or_else(|| ImageRef::new(&format!("{host}/{repository}"), &nothing))
 }
 
 /// Runs an environment to its end.

@@ -101,6 +101,16 @@ pub struct BuildPlan {
     pub docker_host: Option<String>,
 }
 
+impl BuildPlan {
+    /// The registry's host and the repository within it: `registry` may name a folder too.
+    pub fn place(&self) -> (&str, String) {
+        match self.registry.split_once('/') {
+            Some((host, folder)) => (host, format!("{folder}/{}", self.image_name)),
+            None => (&self.registry, self.image_name.clone()),
+        }
+    }
+}
+
 /// `build.builder`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Builder {

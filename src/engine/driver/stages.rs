@@ -12,7 +12,7 @@ use crate::model::{
     Attempt, AttemptOutcome, Failure, GateStatus, ReleaseId, RunEvent, Stage, StageOutcome, chain,
     compare,
 };
-use crate::ports::{Earlier, Image, ImageRequest, Restored, RolloutRequest};
+use crate::ports::{Earlier, Image, ImageRequest, Restored, RolloutRequest, TargetErrorKind};
 use crate::stages::StageContext;
 use crate::stages::gates::{run_gates, run_gates_again};
 use crate::stages::image::{ImageOutcome, image_log, make_image};
@@ -54,6 +54,11 @@ impl Driver {
                 Happened::StagePassed
             }
             StageOutcome::Cancelled => Happened::Cancelled,
+            StageOutcome::Declined { failure } => {
+                let reason = failure.headline.clone();
+                self.failed(iteration, *failure, elapsed)?;
+                Happened::Declined { reason }
+            }
             StageOutcome::Failed { failure, .. } => {
                 let mut symptom = symptom_of(&failure);
                 symptom.flaky_suspect |= stage == Stage::Gates && self.passed_before(&failure.name);
@@ -258,6 +263,7 @@ impl Driver {
             RolloutOutcome::Failed(failure) => {
                 Ok(StageOutcome::Failed { failure, gates: Vec::new() })
             }
+            RolloutOutcome::Declined(failure) => Ok(StageOutcome::Declined { failure }),
             RolloutOutcome::Cancelled => Ok(StageOutcome::Cancelled),
         }
     }
@@ -323,7 +329,7 @@ impl Driver {
         };
         let passed = match &outcome {
             StageOutcome::Passed { .. } => true,
-            StageOutcome::Failed { .. } => false,
+            StageOutcome::Failed { .. } | StageOutcome::Declined { .. } => false,
             StageOutcome::Cancelled => return Ok(Happened::Cancelled),
         };
         self.events.send(RunEvent::FlakyRerun { stage, name: name.clone(), passed: Some(passed) });
@@ -335,7 +341,7 @@ impl Driver {
             }),
         )?;
         Ok(match outcome {
-            StageOutcome::Failed { failure, .. } => {
+            StageOutcome::Failed { failure, .. } | StageOutcome::Declined { failure } => {
                 let symptom = symptom_of(&failure);
                 self.failed(iteration, *failure, began.elapsed())?;
                 Happened::RerunFailed(symptom)
@@ -372,7 +378,17 @@ impl Driver {
             Err(error) => {
                 let reason = self.redacted(&chain(&error));
                 let event = RunEvent::Restored { release: None, ok: false, detail: reason.clone() };
-                (Happened::RestoreFailed { reason }, event)
+                let happened = match error.kind {
+                    // It has to be mended forward, and that is what the loop does.
+                    TargetErrorKind::Forbidden => Happened::Restored { serving: false },
+                    TargetErrorKind::Superseded => Happened::Declined { reason },
+                    TargetErrorKind::Release
+                    | TargetErrorKind::Target
+                    | TargetErrorKind::Cancelled
+                    | TargetErrorKind::NoRelease
+                    | TargetErrorKind::Held => Happened::RestoreFailed { reason },
+                };
+                (happened, event)
             }
         };
         self.case.deployed = None;
@@ -394,7 +410,19 @@ impl Driver {
             return Ok(Happened::MarkedVerified);
         };
         if let Err(error) = target.mark_verified(deployed.release).await {
-            return Ok(Happened::Broke { reason: self.redacted(&chain(&error)) });
+            let reason = self.redacted(&chain(&error));
+            return Ok(match error.kind {
+                TargetErrorKind::Superseded => {
+                    self.case.deployed = None;
+                    Happened::Declined { reason }
+                }
+                TargetErrorKind::Release
+                | TargetErrorKind::Target
+                | TargetErrorKind::Cancelled
+                | TargetErrorKind::NoRelease
+                | TargetErrorKind::Held
+                | TargetErrorKind::Forbidden => Happened::Broke { reason },
+            });
         }
         // Verified, whether or not the record of it can be written: not to be taken back.
         self.case.deployed = None;

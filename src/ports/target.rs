@@ -163,7 +163,8 @@ pub trait Target: Send + Sync {
     async fn service_log(&self, release: ReleaseId) -> Result<String, TargetError>;
 
     /// Marks `failed` as failed and lets the last verified release serve again.
-    async fn restore(&self, failed: ReleaseId) -> Result<Restored, TargetError>;
+    async fn restore(&self, failed: ReleaseId, events: &EventSink)
+    -> Result<Restored, TargetError>;
 
     /// Lets an earlier release serve again; it is started and must become healthy first, within
     /// a time budget of its own.

@@ -54,8 +54,6 @@ pub struct KubernetesTarget {
     cluster: OnceCell<Cluster>,
     held: Mutex<Option<Arc<Hold>>>,
     forward: Mutex<Option<Forward>>,
-    /// Where the last rollout told of itself: a restore tells there too.
-    told_to: Mutex<EventSink>,
 }
 
 /// The environment's lease, for one piece of work.
@@ -96,7 +94,6 @@ impl KubernetesTarget {
             cluster: OnceCell::new(),
             held: Mutex::new(None),
             forward: Mutex::new(None),
-            told_to: Mutex::new(EventSink::null()),
         }
     }
 
@@ -451,7 +448,6 @@ impl Target for KubernetesTarget {
         if cancel.is_cancelled() {
             return Err(cancelled());
         }
-        *self.told_to.lock().await = events.clone();
         let cluster = self.cluster().await.map_err(|error| self.told(error))?;
         let cluster = cluster.during(events, cancel);
         let held = self.hold(&cluster, request.run).await.map_err(|error| self.told(error))?;
@@ -480,9 +476,12 @@ impl Target for KubernetesTarget {
             .map_err(|error| self.untracked(error))
     }
 
-    async fn restore(&self, failed: ReleaseId) -> Result<Restored, TargetError> {
-        let events = self.told_to.lock().await.clone();
-        self.put_back(failed, &events).await
+    async fn restore(
+        &self,
+        failed: ReleaseId,
+        events: &EventSink,
+    ) -> Result<Restored, TargetError> {
+        self.put_back(failed, events).await
     }
 
     async fn roll_back(

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use greenloop::model::RunId;
+use greenloop::model::{EventSink, RunId};
 use greenloop::ports::{Target as _, TargetErrorKind};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{ListParams, PostParams};
@@ -107,7 +107,7 @@ async fn a_stolen_lease_ends_all_writing(world: &mut World) {
     let error = attempt.outcome.unwrap_err();
     assert_eq!(error.kind, TargetErrorKind::Superseded, "{error}");
     let mark = world.wire.as_ref().map(|wire| wire.server.journal().entries().len());
-    let refused = attempt.target.restore(attempt.release).await.unwrap_err();
+    let refused = attempt.target.restore(attempt.release, &EventSink::null()).await.unwrap_err();
     assert!(
         matches!(refused.kind, TargetErrorKind::Superseded | TargetErrorKind::Held),
         "{refused}"

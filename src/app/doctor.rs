@@ -265,9 +265,7 @@ async fn engine(engine: Result<Engine, AppError>) -> Check {
 async fn registry(delivering: &Delivering, build: &BuildPlan) -> Check {
     let registry = Registry::new(&build.registry, delivering.credentials.clone());
     match registry.can_push(&build.image_name).await {
-        Ok(()) => {
-            Check::ok("registry", format!("{}/{} takes pushes", build.registry, build.image_name))
-        }
+        Ok(()) => Check::ok("registry", format!("{} takes pushes", build.repository())),
         Err(error) => {
             let remedy = if error.class() == FailureClass::Auth {
                 "docker login, GREENLOOP_REGISTRY_USERNAME and _PASSWORD, or the role AcrPush"

@@ -101,6 +101,13 @@ pub struct BuildPlan {
     pub docker_host: Option<String>,
 }
 
+impl BuildPlan {
+    /// The image's repository with the registry's host, without a tag.
+    pub fn repository(&self) -> String {
+        format!("{}/{}", self.registry, self.image_name)
+    }
+}
+
 /// `build.builder`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Builder {

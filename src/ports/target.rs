@@ -136,7 +136,8 @@ pub trait Target: Send + Sync {
     /// Gives back what [`Target::claim`] took.
     async fn let_go(&self) {}
 
-    /// What a rollout would change, as a unified diff, empty for nothing; changes nothing.
+    /// What a rollout would change, as a unified diff, empty for nothing; changes nothing. An
+    /// image that is not built yet stands for the one of its repository that serves, if one does.
     async fn preview(&self, _request: &RolloutRequest) -> Result<String, TargetError> {
         Ok(String::new())
     }

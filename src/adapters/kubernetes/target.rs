@@ -269,6 +269,23 @@ impl KubernetesTarget {
         survey::survey(cluster, objects, Purpose::Rollout).await
     }
 
+    /// The request as far as it can be looked at: what serves stands for an image that is not
+    /// built yet, so that the rest of the release can be seen.
+    async fn previewed(
+        &self,
+        cluster: &Cluster,
+        request: &RolloutRequest,
+    ) -> Result<RolloutRequest, KubernetesError> {
+        let mut request = request.clone();
+        if let Some(unbuilt) = request.image.as_ref().filter(|image| !image.is_built()) {
+            let history = self.store().load(cluster).await?;
+            let serving = history.serving().and_then(|record| record.release.image.clone());
+            let same = serving.filter(|image| image.repository() == unbuilt.repository());
+            request.image = same.or(request.image);
+        }
+        Ok(request)
+    }
+
     pub(super) async fn deployed(&self, release: ReleaseId) -> Result<Deployed, KubernetesError> {
         let forwarded = self.forwarded().await?;
         let endpoint = forwarded.unwrap_or_else(|| self.endpoint());
@@ -431,7 +448,8 @@ impl Target for KubernetesTarget {
 
     async fn preview(&self, request: &RolloutRequest) -> Result<String, TargetError> {
         let cluster = self.cluster().await.map_err(|error| self.told(error))?;
-        let steps = self.plan_of(&cluster, request).await.map_err(|error| self.told(error))?;
+        let request = self.previewed(&cluster, request).await.map_err(|error| self.told(error))?;
+        let steps = self.plan_of(&cluster, &request).await.map_err(|error| self.told(error))?;
         Ok(self.redacted(&difference::joined(steps.iter().map(Step::diff))))
     }
 

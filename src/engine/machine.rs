@@ -116,6 +116,8 @@ pub enum Happened {
     Restored { serving: bool },
     /// The target could not restore.
     RestoreFailed { reason: String },
+    /// The release is not to be taken back: it forbids it, or what serves is another run's.
+    RestoreRefused { reason: String },
     /// The author answered with a patch that fits, leading to this tree.
     Proposed { tree: TreeId, decision: Decision },
     /// The author's answer was cut, could not be read, or does not fit.
@@ -354,6 +356,9 @@ impl State {
                 Ok(Self::finish(StopReason::Internal {
                     reason: format!("the last verified release could not be restored: {reason}"),
                 }))
+            }
+            (Phase::Restoring { .. }, Happened::RestoreRefused { reason }) => {
+                Ok(Self::finish(StopReason::NeedsHuman { request: reason }))
             }
             (Phase::Authoring { symptom, .. }, Happened::Proposed { tree, decision }) => {
                 if let Some(reason) = self.seen_before(&tree) {

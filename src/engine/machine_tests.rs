@@ -292,6 +292,19 @@ fn cancelling_takes_an_unverified_release_back() {
 }
 
 #[test]
+fn a_release_that_must_stay_waits_for_a_person() {
+    let reason = "release 7 must not be rolled back".to_owned();
+    let inputs = vec![
+        Happened::Started,
+        Happened::StagePassed,
+        Happened::StageFailed(symptom(Stage::Rollout, 1)),
+        Happened::RestoreRefused { reason: reason.clone() },
+    ];
+    let stop = StopReason::NeedsHuman { request: reason };
+    assert_eq!(last(course(), inputs), Effect::Finish(stop));
+}
+
+#[test]
 fn a_resumed_run_begins_its_iteration_anew_and_counts_nothing_twice() {
     let mut inputs = vec![Happened::Started];
     inputs.extend(round(1, 1));
@@ -335,6 +348,7 @@ fn answers(effect: &Effect) -> BoxedStrategy<Happened> {
         Effect::Restore => prop_oneof![
             any::<bool>().prop_map(|serving| Happened::Restored { serving }),
             Just(Happened::RestoreFailed { reason: "gone".into() }),
+            Just(Happened::RestoreRefused { reason: "forbidden".into() }),
         ]
         .boxed(),
         Effect::AskAuthor { .. } => prop_oneof![

@@ -131,6 +131,7 @@ enum HappenedRecord {
     RerunFailed { failure: SymptomRecord },
     Restored { serving: bool },
     RestoreFailed { reason: String },
+    RestoreRefused { reason: String },
     Proposed { tree: String, decision: String },
     Refused { reason: String },
     NoPatch { class: String, reason: String },
@@ -154,6 +155,7 @@ impl From<&Happened> for HappenedRecord {
             Happened::RerunFailed(symptom) => Self::RerunFailed { failure: symptom.into() },
             Happened::Restored { serving } => Self::Restored { serving: *serving },
             Happened::RestoreFailed { reason } => Self::RestoreFailed { reason: reason.clone() },
+            Happened::RestoreRefused { reason } => Self::RestoreRefused { reason: reason.clone() },
             Happened::Proposed { tree, decision } => {
                 Self::Proposed { tree: tree.to_string(), decision: decision.name().to_owned() }
             }
@@ -190,6 +192,7 @@ impl HappenedRecord {
             Self::RerunFailed { failure } => Happened::RerunFailed(failure.read()?),
             Self::Restored { serving } => Happened::Restored { serving },
             Self::RestoreFailed { reason } => Happened::RestoreFailed { reason },
+            Self::RestoreRefused { reason } => Happened::RestoreRefused { reason },
             Self::Proposed { tree: text, decision: name } => {
                 Happened::Proposed { tree: tree(&text)?, decision: decision(&name)? }
             }
@@ -366,6 +369,7 @@ mod tests {
             Happened::RerunFailed(symptom()),
             Happened::Restored { serving: true },
             Happened::RestoreFailed { reason: "gone".into() },
+            Happened::RestoreRefused { reason: "forbidden".into() },
             Happened::Proposed { tree: tree.clone(), decision: Decision::NeedsHuman },
             Happened::Refused { reason: "ambiguous".into() },
             Happened::NoPatch { class: NoPatchClass::NeedsHuman, reason: "a decision".into() },

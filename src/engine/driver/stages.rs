@@ -12,7 +12,7 @@ use crate::model::{
     Attempt, AttemptOutcome, Failure, GateStatus, ReleaseId, RunEvent, Stage, StageOutcome, chain,
     compare,
 };
-use crate::ports::{Earlier, Image, ImageRequest, Restored, RolloutRequest};
+use crate::ports::{Earlier, Image, ImageRequest, Restored, RolloutRequest, TargetErrorKind};
 use crate::stages::StageContext;
 use crate::stages::gates::{run_gates, run_gates_again};
 use crate::stages::image::{ImageOutcome, image_log, make_image};
@@ -372,7 +372,17 @@ impl Driver {
             Err(error) => {
                 let reason = self.redacted(&chain(&error));
                 let event = RunEvent::Restored { release: None, ok: false, detail: reason.clone() };
-                (Happened::RestoreFailed { reason }, event)
+                let happened = match error.kind {
+                    TargetErrorKind::Forbidden | TargetErrorKind::Superseded => {
+                        Happened::RestoreRefused { reason }
+                    }
+                    TargetErrorKind::Release
+                    | TargetErrorKind::Target
+                    | TargetErrorKind::Cancelled
+                    | TargetErrorKind::NoRelease
+                    | TargetErrorKind::Held => Happened::RestoreFailed { reason },
+                };
+                (happened, event)
             }
         };
         self.case.deployed = None;

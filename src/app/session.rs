@@ -53,6 +53,23 @@ impl Session {
         redactor: &Redactor,
         cancel: &CancellationToken,
     ) -> Result<Self, AppError> {
+        let opened = Self::claim_and_begin(workspace, purpose, target, redactor, cancel).await;
+        if opened.is_err()
+            && let Some(target) = target
+        {
+            // Nobody will drive it to an end that would do so.
+            target.let_go().await;
+        }
+        opened
+    }
+
+    async fn claim_and_begin(
+        workspace: &Workspace,
+        purpose: Purpose<'_>,
+        target: Option<&dyn Target>,
+        redactor: &Redactor,
+        cancel: &CancellationToken,
+    ) -> Result<Self, AppError> {
         let Purpose { title, environment, writes, deploys, resume: wanted } = purpose;
         let place = workspace.git_dir().join("greenloop").join("claims");
         let mut taken = Vec::new();

@@ -111,9 +111,12 @@ impl KubernetesTarget {
     pub async fn server_version(&self) -> Result<String, KubernetesError> {
         let cluster = self.cluster().await?;
         let answer = cluster.ask(|| cluster.client().apiserver_version()).await;
-        let version =
-            answer.map_err(|error| KubernetesError::of("read the API server's version", error))?;
-        Ok(version.git_version)
+        match answer {
+            Ok(version) => Ok(version.git_version),
+            Err(error) => {
+                Err(self.placed(KubernetesError::of("read the API server's version", error)))
+            }
+        }
     }
 
     /// What a run needs the account to be able to do, and whether it may: for the lease, the
@@ -347,9 +350,20 @@ impl KubernetesTarget {
         self.redactor.redact(text).into_owned()
     }
 
+    /// With the address of an API server that gave no answer: it may be the wrong one.
+    fn placed(&self, mut error: KubernetesError) -> KubernetesError {
+        if error.kind == KubernetesErrorKind::Unreachable
+            && let Some(address) = self.connection.address()
+        {
+            error.message =
+                format!("no good answer from the API server {address}: {}", error.message);
+        }
+        error
+    }
+
     /// For the port: what the API server or a tool said may hold a secret.
     pub(super) fn told(&self, error: KubernetesError) -> TargetError {
-        let mut error = TargetError::from(error);
+        let mut error = TargetError::from(self.placed(error));
         error.message = self.redacted(&error.message);
         for note in &mut error.evidence.notes {
             *note = self.redacted(note);

@@ -20,7 +20,7 @@ use super::manifest::render::{Missing, Variables};
 use super::manifest::settle::Stamp;
 use super::manifest::source::Reading;
 use super::manifest::{Manifest, ObjectId, Origin, parse, pin, render, source};
-use super::permissions::{self, Permission};
+use super::permissions::{self, Permission, Place};
 use super::record::slug;
 use super::store::Store;
 use super::survey::{self, Purpose, Step};
@@ -120,7 +120,8 @@ impl KubernetesTarget {
     }
 
     /// What a run needs the account to be able to do, and whether it may: for the lease, the
-    /// records, what a rollout is judged by, and every kind of object in the manifests.
+    /// records, what a rollout is judged by, every kind of object in the manifests, and the
+    /// environment's namespace where that has yet to be made.
     ///
     /// # Errors
     /// When the API server cannot be reached or the manifests cannot be read.
@@ -130,9 +131,19 @@ impl KubernetesTarget {
         let mut kinds = Vec::new();
         for object in &objects {
             if let Some(kind) = cluster.kind(object.api_version(), object.kind()).await? {
-                let place = object.namespace().unwrap_or(&self.plan.namespace).to_owned();
-                kinds.push((kind, Some(place)));
+                let place = match kind.namespaced {
+                    true => Place::Namespace(
+                        object.namespace().unwrap_or(&self.plan.namespace).to_owned(),
+                    ),
+                    false => Place::Cluster(object.id().name),
+                };
+                kinds.push((kind, place));
             }
+        }
+        if !survey::namespace_exists(&cluster, &self.plan.namespace).await?
+            && let Some(kind) = cluster.kind("v1", "Namespace").await?
+        {
+            kinds.push((kind, Place::Cluster(self.plan.namespace.clone())));
         }
         let forwards = self.plan.service.is_some();
         let needs = permissions::needs(&self.plan.namespace, forwards, &kinds);

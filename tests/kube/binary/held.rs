@@ -1,0 +1,34 @@
+//! One deployer at a time.
+
+use greenloop::model::RunId;
+use greenloop::ports::Target as _;
+use k8s_openapi::api::coordination::v1::Lease;
+use tokio_util::sync::CancellationToken;
+
+use crate::binary::Shop;
+use crate::program::HEALTHY;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_deployer_leaves_and_comes_again() {
+    let Some(shop) = Shop::new(&HEALTHY, "").await else { return };
+    let other = shop.world.target();
+    let run = RunId::generate();
+    other.claim(run, &CancellationToken::new()).await.unwrap();
+    for arguments in [&[][..], &["rollback"]] {
+        let outcome = shop.ends(arguments, 5);
+        assert!(outcome.stderr.contains(&run.to_string()), "{}", outcome.all());
+        assert!(outcome.stderr.contains("hint"), "{}", outcome.all());
+    }
+    assert_eq!(shop.applied().await, None);
+    other.let_go().await;
+    shop.ends(&[], 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_cannot_begin_gives_the_lease_back() {
+    let Some(shop) = Shop::new(&HEALTHY, "").await else { return };
+    let outcome = shop.ends(&["--resume", &RunId::generate().to_string()], 2);
+    assert!(outcome.stderr.contains("greenloop audit list"), "{}", outcome.all());
+    let lease = shop.world.api::<Lease>().get("greenloop-staging").await.unwrap().spec.unwrap();
+    assert_eq!(lease.holder_identity.as_deref().unwrap_or_default(), "");
+}

@@ -204,8 +204,15 @@ pub async fn roll_back(
         deploys: true,
         resume: None,
     };
-    let session =
-        Session::open(&workspace, purpose, Some(target.as_ref()), &redactor, &cancel).await?;
+    let session = Session::open(
+        &workspace,
+        purpose,
+        Some(target.as_ref()),
+        &mut reporters,
+        &redactor,
+        &cancel,
+    )
+    .await?;
     let course = Course {
         stages: vec![Stage::Rollout, Stage::Smoke],
         limits: plan.limits.clone(),

@@ -21,7 +21,7 @@ use crate::model::{
     ImageRef, Invocation, ReleaseId, RepoPath, RunHeader, RunId, RunSummary, Stage, Task,
 };
 use crate::policy::Policy;
-use crate::ports::{RolloutRequest, Target};
+use crate::ports::RolloutRequest;
 use crate::report::Boxed;
 
 /// What is to be run.
@@ -103,15 +103,7 @@ pub async fn describe(request: &RunRequest) -> Result<String, AppError> {
         line("gate", format!("{} ({kind}{needs}): {}", gate.name, gate.command));
     }
     if let Some(build) = &plan.build {
-        line(
-            "image",
-            format!(
-                "{}/{} from {}",
-                build.registry,
-                build.image_name,
-                build.dockerfile_path.display()
-            ),
-        );
+        line("image", format!("{} from {}", build.repository(), build.dockerfile_path.display()));
     }
     line("rollout", format!("{} target at {}", plan.deploy.target.name(), plan.environment.url));
     line("health", plan.verification.health.endpoint.clone());
@@ -127,11 +119,13 @@ pub async fn describe(request: &RunRequest) -> Result<String, AppError> {
     line("approval", approval.to_owned());
     let delivering = Delivering::new(plan, &request.env);
     let target = delivering.target(&workspace)?;
+    let build = delivering.plan.build.as_ref();
     let rollout = RolloutRequest {
         release: ReleaseId::generate(),
         commit: head.commit,
         run: RunId::generate(),
-        image: stand_in(&delivering.plan, target.as_ref()).await,
+        // Nothing is built for a look.
+        image: build.and_then(|build| ImageRef::unbuilt(&build.repository())),
         work_tree: workspace.root().to_owned(),
         wait: delivering.plan.deploy.wait_timeout,
     };
@@ -139,24 +133,19 @@ pub async fn describe(request: &RunRequest) -> Result<String, AppError> {
     if !changes.is_empty() {
         let _infallible = write!(text, "\n{}", delivering.redactor.redact(&changes));
     }
+    if rollout.image.is_some() {
+        text.push_str(
+            "\nNo image was built: the one that serves stands for it, or a digest of noughts.\n",
+        );
+    }
     text.push_str("\nNothing was run (--dry-run).\n");
     Ok(text)
-}
-
-/// Nothing is built for a preview: what serves now stands for the image, and where nothing does,
-/// a digest that no image has.
-async fn stand_in(plan: &RunPlan, target: &dyn Target) -> Option<ImageRef> {
-    let (host, repository) = plan.build.as_ref()?.place();
-    let status = target.status().await.unwrap_or_default();
-    let serving = status.serving.and_then(|(release, _)| release.image);
-    let nothing = format!("sha256:{}", "0".repeat(64));
-    serving.or_else(|| ImageRef::new(&format!("{host}/{repository}"), &nothing))
 }
 
 /// Runs an environment to its end.
 pub async fn run(
     request: RunRequest,
-    reporters: Vec<Boxed>,
+    mut reporters: Vec<Boxed>,
     cancel: CancellationToken,
 ) -> Result<(RunSummary, Option<Proposal>), AppError> {
     let workspace = Workspace::open(&request.directory)?;
@@ -200,7 +189,9 @@ pub async fn run(
         deploys: !request.verify_only,
         resume: request.resume,
     };
-    let session = Session::open(&workspace, purpose, target.as_deref(), &redactor, &cancel).await?;
+    let session =
+        Session::open(&workspace, purpose, target.as_deref(), &mut reporters, &redactor, &cancel)
+            .await?;
     let stages = if request.verify_only {
         vec![Stage::Smoke]
     } else {
@@ -231,7 +222,6 @@ pub async fn run(
         folder: session.folder.clone(),
     };
     let (run, folder, proposing) = (session.run, session.folder.clone(), redactor.clone());
-    let mut reporters = reporters;
     if let Some(path) = plan.metrics.as_ref().filter(|_| !request.verify_only) {
         reporters.push(crate::report::metrics(workspace.root().join(path)));
     }

@@ -109,6 +109,11 @@ impl BuildPlan {
             None => (&self.registry, self.image_name.clone()),
         }
     }
+
+    /// The image's repository with the registry's host, without a tag.
+    pub fn repository(&self) -> String {
+        format!("{}/{}", self.registry, self.image_name)
+    }
 }
 
 /// `build.builder`

@@ -582,7 +582,7 @@ impl Target for Scripted {
         Ok(self.said.to_owned())
     }
 
-    async fn restore(&self, _: ReleaseId) -> Result<Restored, TargetError> {
+    async fn restore(&self, _: ReleaseId, _: &EventSink) -> Result<Restored, TargetError> {
         Ok(Restored::Nothing)
     }
 

@@ -12,3 +12,4 @@ mod recovery;
 mod repository;
 mod run;
 mod server;
+mod services;

@@ -359,7 +359,7 @@ impl Driver {
         let Some(((_, target), release)) = self.delivery().zip(self.case.release) else {
             return Happened::Restored { serving: false };
         };
-        let outcome = target.restore(release).await;
+        let outcome = target.restore(release, &self.events).await;
         let (happened, event) = match outcome {
             Ok(Restored::Release(deployed) | Restored::Untouched(deployed)) => {
                 let detail =

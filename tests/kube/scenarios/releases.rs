@@ -101,7 +101,7 @@ async fn a_failed_release_gives_way(world: &mut World) {
     assert!(notes.contains("configmap/web") && notes.contains("configmap/brought"), "{notes}");
     assert!(is(&PANICS, &command(world).await));
 
-    let restored = attempt.target.restore(attempt.release).await.unwrap();
+    let restored = attempt.target.restore(attempt.release, &EventSink::null()).await.unwrap();
     assert!(matches!(restored, Restored::Release(ref d) if d.release == good), "{restored:?}");
     assert!(is(&HEALTHY, &command(world).await));
     let config = world.api::<ConfigMap>().get("web").await.unwrap();
@@ -109,7 +109,7 @@ async fn a_failed_release_gives_way(world: &mut World) {
     assert!(world.api::<ConfigMap>().get_opt("brought").await.unwrap().is_none());
     assert_eq!(states(&attempt.target).await, [ReleaseState::Failed, ReleaseState::Verified]);
     // Asked again, it serves.
-    let again = attempt.target.restore(attempt.release).await.unwrap();
+    let again = attempt.target.restore(attempt.release, &EventSink::null()).await.unwrap();
     assert!(matches!(again, Restored::Untouched(ref d) if d.release == good), "{again:?}");
 }
 
@@ -120,7 +120,10 @@ async fn the_first_release_leaves_nothing_behind(world: &mut World) {
     world.manifests(&[config_map("web", json!({})), service(), web]);
     let attempt = world.roll_out().await;
     assert!(attempt.outcome.is_err());
-    assert_eq!(attempt.target.restore(attempt.release).await.unwrap(), Restored::Nothing);
+    assert_eq!(
+        attempt.target.restore(attempt.release, &EventSink::null()).await.unwrap(),
+        Restored::Nothing
+    );
     assert!(world.api::<Deployment>().get_opt("web").await.unwrap().is_none());
     assert!(world.api::<ConfigMap>().get_opt("web").await.unwrap().is_none());
     assert!(world.api::<ConfigMap>().get_opt("others").await.unwrap().is_some());
@@ -132,7 +135,10 @@ async fn the_first_release_gives_way_to_what_was_there(world: &mut World) {
     world.manifests(&[deployment(world, &PANICS)]);
     let attempt = world.roll_out().await;
     assert!(attempt.outcome.is_err());
-    assert_eq!(attempt.target.restore(attempt.release).await.unwrap(), Restored::Nothing);
+    assert_eq!(
+        attempt.target.restore(attempt.release, &EventSink::null()).await.unwrap(),
+        Restored::Nothing
+    );
     assert!(is(&HEALTHY, &command(world).await));
 }
 
@@ -212,7 +218,10 @@ async fn mistakes_are_found_before_anything_is_written(world: &mut World) {
         assert!(all.contains(says), "{name}: {all}");
         assert!(all.contains("k8s/app.yaml:3"), "{name}: {all}");
         assert!(world.api::<ConfigMap>().get_opt("web").await.unwrap().is_none(), "{name}");
-        assert_eq!(attempt.target.restore(attempt.release).await.unwrap(), Restored::Nothing);
+        assert_eq!(
+            attempt.target.restore(attempt.release, &EventSink::null()).await.unwrap(),
+            Restored::Nothing
+        );
         attempt.target.let_go().await;
     }
 }
@@ -234,7 +243,7 @@ async fn a_paused_deployment_is_said_at_once(world: &mut World) {
     let attempt = world.roll_out().await;
     assert!(attempt.outcome.is_err());
     patch::<Deployment>(world, "web", "kubectl-rollout", pause).await;
-    let restored = attempt.target.restore(attempt.release).await.unwrap();
+    let restored = attempt.target.restore(attempt.release, &EventSink::null()).await.unwrap();
     assert!(matches!(restored, Restored::Release(_)), "{restored:?}");
     let web = world.api::<Deployment>().get("web").await.unwrap();
     assert_ne!(web.spec.unwrap().paused, Some(true));
@@ -335,7 +344,7 @@ async fn a_stateful_set_gets_unstuck(world: &mut World) {
     world.manifests(&[objects::stateful_set(world, &PANICS)]);
     let attempt = world.roll_out().await;
     assert_eq!(attempt.outcome.unwrap_err().kind, TargetErrorKind::Release);
-    let restored = attempt.target.restore(attempt.release).await.unwrap();
+    let restored = attempt.target.restore(attempt.release, &EventSink::null()).await.unwrap();
     assert!(matches!(restored, Restored::Release(ref d) if d.release == good), "{restored:?}");
 }
 

@@ -62,14 +62,14 @@ async fn permissions_for_namespaces_are_asked_for(world: &mut World) {
     assert_eq!(denied(world).await, []);
     let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}});
     world.manifests(&[namespace, service()]);
-    assert_eq!(denied(world).await, [create.clone()]);
+    assert_eq!(denied(world).await, std::slice::from_ref(&create));
     world.manifests(&[service()]);
     world.plan.namespace = "elsewhere".to_owned();
     assert_eq!(denied(world).await, [create]);
 }
 
-/// Every right that is asked for in words is one that a rollout is refused without.
-async fn going_back_to_a_revision_updates(world: &mut World) {
+/// Going back to a revision of the cluster's own replaces a workload, which is an `update`.
+async fn the_right_to_go_back_to_a_revision_is_asked_for(world: &mut World) {
     world.create(&deployment(world, &program::HEALTHY)).await;
     world.manifests(&[deployment(world, &program::HEALTHY)]);
     world.wire().server.forbid("update", "deployments");
@@ -102,5 +102,5 @@ scenarios! {
         logs_are_forbidden,
         permissions_are_asked_for,
         permissions_for_namespaces_are_asked_for,
-        going_back_to_a_revision_updates
+        the_right_to_go_back_to_a_revision_is_asked_for
 }

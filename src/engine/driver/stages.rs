@@ -9,8 +9,8 @@ use crate::audit::Actor;
 use crate::config::plan::GatePlan;
 use crate::engine::machine::{Happened, Mode, Symptom};
 use crate::model::{
-    Attempt, AttemptOutcome, Failure, GateStatus, ReleaseId, RunEvent, Stage, StageOutcome, chain,
-    compare,
+    Attempt, AttemptOutcome, EventSink, Failure, GateStatus, ReleaseId, RunEvent, Stage,
+    StageOutcome, chain, compare,
 };
 use crate::ports::{Earlier, Image, ImageRequest, Restored, RolloutRequest, TargetErrorKind};
 use crate::stages::StageContext;
@@ -361,7 +361,18 @@ impl Driver {
         };
         let outcome = target.restore(release, &self.events).await;
         let (happened, event) = match outcome {
-            Ok(Restored::Release(deployed) | Restored::Untouched(deployed)) => {
+            Ok(Restored::Release(deployed)) => {
+                let tested = self.tested(&deployed.endpoint.url).await;
+                let detail = format!(
+                    "the last verified release serves at {}{tested}",
+                    deployed.endpoint.url
+                );
+                let event =
+                    RunEvent::Restored { release: Some(deployed.release), ok: true, detail };
+                self.case.serving = Some(deployed);
+                (Happened::Restored { serving: true }, event)
+            }
+            Ok(Restored::Untouched(deployed)) => {
                 let detail =
                     format!("the last verified release serves at {}", deployed.endpoint.url);
                 let event =
@@ -394,6 +405,22 @@ impl Driver {
         self.case.deployed = None;
         self.events.send(event);
         happened
+    }
+
+    /// What the smoke tests say of a release that has just been restored, to be added to what is
+    /// told of it. It passed the tests of its own commit; these are of the commit at hand, which
+    /// may ask for more: what they find is told, and decides nothing.
+    async fn tested(&self, url: &str) -> String {
+        let Some(delivery) = &self.run.delivery else { return String::new() };
+        let quiet = EventSink::null();
+        let context = StageContext { events: &quiet, ..self.context(self.state.iteration()) };
+        match run_smoke(&delivery.verification, url, None, &context).await {
+            SmokeOutcome::Passed => ", and passes the smoke tests".to_owned(),
+            SmokeOutcome::Failed(failure) => {
+                format!("; the smoke tests of this commit fail on it: {}", failure.headline)
+            }
+            SmokeOutcome::Cancelled => String::new(),
+        }
     }
 
     /// Without the machine and without a record: see the module's text.

@@ -348,6 +348,29 @@ async fn a_stateful_set_gets_unstuck(world: &mut World) {
     assert!(matches!(restored, Restored::Release(ref d) if d.release == good), "{restored:?}");
 }
 
+/// What cannot be remembered could not be restored: it is refused before anything is written.
+async fn a_release_that_is_too_large_for_its_record_is_refused(world: &mut World) {
+    let mut seed = 1u32;
+    let mut noise = || -> String {
+        let next = || {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            char::from_digit((seed >> 24) % 36, 36).unwrap()
+        };
+        std::iter::repeat_with(next).take(900_000).collect()
+    };
+    let web = deployment(world, &HEALTHY);
+    let large = |name: &str, noise: String| config_map(name, json!({"noise": noise}));
+    world.manifests(&[large("one", noise()), large("two", noise()), web]);
+    let attempt = world.roll_out().await;
+    let error = attempt.outcome.unwrap_err();
+    assert_eq!((error.kind, error.class), (TargetErrorKind::Release, FailureClass::Config));
+    assert!(error.message.contains("split the release"), "{error}");
+    assert_eq!(world.api::<ConfigMap>().get_opt("one").await.unwrap(), None);
+    assert_eq!(world.api::<Deployment>().get_opt("web").await.unwrap(), None);
+    let restored = attempt.target.restore(attempt.release, &EventSink::null()).await.unwrap();
+    assert_eq!(restored, Restored::Nothing);
+}
+
 /// The namespace of the environment is made where there is none.
 async fn a_missing_namespace_is_made(world: &mut World) {
     world.plan.namespace = "elsewhere".to_owned();
@@ -377,5 +400,6 @@ scenarios! {
         a_finished_job_is_made_anew,
         a_stateful_set_gets_unstuck;
     wire:
+        a_release_that_is_too_large_for_its_record_is_refused,
         a_missing_namespace_is_made
 }

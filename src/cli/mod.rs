@@ -16,6 +16,7 @@ mod policy;
 mod release;
 mod run;
 mod supervise;
+mod tasks;
 mod terminal;
 
 use std::ffi::OsString;
@@ -78,6 +79,9 @@ enum Command {
     /// Check, show or describe the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Check, show and play graphs of tasks
+    #[command(subcommand)]
+    Tasks(tasks::TasksCommand),
     /// Say what is missing on this machine, and how to get it
     Doctor(doctor::DoctorArgs),
     /// Run the whole loop on a small broken service: no account, no network
@@ -122,6 +126,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
         Command::Patch(command) => patch::patch(command),
         Command::Policy(command) => policy::policy(command),
         Command::Config(command) => config::config(command),
+        Command::Tasks(command) => tasks::tasks(command),
         Command::Doctor(args) => doctor::doctor(args),
         Command::Demo(args) => demo::demo(args),
         Command::Supervise(args) => supervise::supervise(args),

@@ -78,18 +78,29 @@ export GREENLOOP_TEST_REGISTRY=127.0.0.1:$port
 END
 }
 
+# An engine leaves the network namespace of its host networking mounted, now and then an overlay
+# too, and a folder that holds a mount can't be removed.
+unmount_all() {
+  findmnt --raw --noheadings --output TARGET | awk -v root="$folder/" 'index($0, root) == 1' | sort -r |
+    while IFS= read -r target; do
+      umount "$target" 2>/dev/null || umount --lazy "$target" || true
+    done
+}
+
 stop() {
   local name pid
   for name in registry docker; do
     [ -f "$folder/$name.pid" ] || continue
     pid=$(cat "$folder/$name.pid")
     kill "$pid" 2>/dev/null || true
-    for _ in $(seq 100); do
+    # An engine gives its containers 15 s to end.
+    for _ in $(seq 300); do
       kill -0 "$pid" 2>/dev/null || break
       sleep 0.1
     done
     rm -f "$folder/$name.pid"
   done
+  unmount_all
   ip link del "$bridge" 2>/dev/null || true
 }
 

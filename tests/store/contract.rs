@@ -80,10 +80,7 @@ pub(crate) async fn the_most_urgent_fitting_task_comes_first(place: &Place) {
         order.push(store.claim(request, None).await.unwrap().map(|it| it.task.key));
     }
     let order: Vec<_> = order.iter().map(Option::as_deref).collect();
-    assert_eq!(
-        order,
-        [Some("3"), Some("2"), Some("4"), Some("1"), Some("0"), Some("5"), None]
-    );
+    assert_eq!(order, [Some("3"), Some("2"), Some("4"), Some("1"), Some("0"), Some("5"), None]);
 }
 
 /// Conditions on epics, and tasks that were done before they came in.
@@ -335,7 +332,10 @@ pub(crate) async fn a_replay_has_the_same_answer(place: &Place) {
     let completion = crate::work::committed("c1");
     let state = store.complete(lease, &completion, Some("k4")).await.unwrap();
     assert_eq!(store.complete(lease, &completion, Some("k4")).await.unwrap(), state);
-    assert_eq!(kind(store.complete(lease, &completion, Some("k5")).await), StoreErrorKind::StaleLease);
+    assert_eq!(
+        kind(store.complete(lease, &completion, Some("k5")).await),
+        StoreErrorKind::StaleLease
+    );
     let other = crate::work::committed("c2");
     assert_eq!(kind(store.complete(lease, &other, Some("k4")).await), StoreErrorKind::Conflict);
     assert_eq!(place.count("SELECT COUNT(*) FROM merge_queue").await, 1);
@@ -409,10 +409,7 @@ pub(crate) async fn stuck_and_silent_ones_are_told_once(place: &Place) {
     assert_eq!(store.sweep(&sweep).await.unwrap().dropped, 1);
 }
 
-async fn events_of(
-    kind: TaskEventKind,
-    store: &greenloop::adapters::store::TaskStore,
-) -> usize {
+async fn events_of(kind: TaskEventKind, store: &greenloop::adapters::store::TaskStore) -> usize {
     events(store).await.into_iter().filter(|it| *it == kind).count()
 }
 
@@ -443,7 +440,10 @@ pub(crate) async fn what_is_shown(place: &Place) {
         store.tasks(&filter, PageRequest::first(50)).await.unwrap().items.len()
     };
     assert_eq!(filtered(TaskFilter { epic: Some("1".into()), ..Default::default() }).await, 3);
-    assert_eq!(filtered(TaskFilter { role: Some("backend".into()), ..Default::default() }).await, 3);
+    assert_eq!(
+        filtered(TaskFilter { role: Some("backend".into()), ..Default::default() }).await,
+        3
+    );
     let waiting = TaskFilter { state: Some(TaskState::Waiting), ..Default::default() };
     assert_eq!(filtered(waiting).await, 1);
     assert_eq!(store.task(all[6]).await.unwrap().needs, [all[0], all[5]]);
@@ -535,9 +535,7 @@ pub(crate) async fn several_hubs_start_at_once(place: &Place) {
     assert_eq!(place.count("SELECT COUNT(*) FROM schema_versions").await, 1);
     drop(opened);
     // A newer program was here.
-    place
-        .meddle("INSERT INTO schema_versions (version, checksum) VALUES (99, 'x')")
-        .await;
+    place.meddle("INSERT INTO schema_versions (version, checksum) VALUES (99, 'x')").await;
     let refused =
         greenloop::adapters::store::TaskStore::open(&place.url, crate::place::options()).await;
     assert_eq!(kind(refused), StoreErrorKind::Corrupt);

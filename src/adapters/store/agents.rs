@@ -188,11 +188,8 @@ impl TaskStore {
                 if changed == 0 {
                     return Err(StoreError::not_found(format_args!("agent {name}")).into());
                 }
-                let kind = if active {
-                    TaskEventKind::AgentUp
-                } else {
-                    TaskEventKind::AgentDeactivated
-                };
+                let kind =
+                    if active { TaskEventKind::AgentUp } else { TaskEventKind::AgentDeactivated };
                 tx.tell(NewEvent::new(kind).agent(name));
                 remember(tx, key.as_deref(), print, &()).await
             })
@@ -255,10 +252,11 @@ impl TaskStore {
                         asked,
                     )
                     .await?;
-                Ok(rows
-                    .iter()
-                    .map(|row| Ok((row.int("id")?, attempt(row)?)))
-                    .collect::<Result<Vec<_>, StoreError>>()?)
+                Ok(rows.iter().map(|row| Ok((row.int("id")?, attempt(row)?))).collect::<Result<
+                    Vec<_>,
+                    StoreError,
+                >>(
+                )?)
             })
             .await?;
         let page = page.cut(found, |(id, _)| *id);
@@ -267,9 +265,8 @@ impl TaskStore {
 }
 
 async fn heard_of(tx: &mut Tx<'_>, beat: &AgentHeartbeat, beat_us: i64) -> Done<bool> {
-    let before = tx
-        .maybe("SELECT down, instance FROM agents WHERE name = $1", args![&beat.name])
-        .await?;
+    let before =
+        tx.maybe("SELECT down, instance FROM agents WHERE name = $1", args![&beat.name]).await?;
     let news = match &before {
         None => true,
         Some(row) => row.flag("down")? || row.text("instance")? != beat.instance,

@@ -179,11 +179,7 @@ fn cut(message: &str) -> String {
     message.get(..end).unwrap_or_default().to_owned()
 }
 
-async fn heartbeat(
-    tx: &mut Tx<'_>,
-    lease: Lease,
-    report: &AttemptHeartbeat,
-) -> Done<AttemptLease> {
+async fn heartbeat(tx: &mut Tx<'_>, lease: Lease, report: &AttemptHeartbeat) -> Done<AttemptLease> {
     let percent = report.percent.map(i64::from);
     let extended = tx
         .maybe(
@@ -261,8 +257,8 @@ async fn add_evidence(
             )
             .await?;
         if let Some(row) = before {
-            let same = row.text("title")? == evidence.title
-                && row.text("kind")? == evidence.kind.name();
+            let same =
+                row.text("title")? == evidence.title && row.text("kind")? == evidence.kind.name();
             return if same { Ok(row.int("id")?) } else { Err(other_key().into()) };
         }
     }
@@ -500,9 +496,8 @@ pub(super) async fn set_back(
         args![end.lease.task.0, state.name(), end.reason, deaths, rest(attempts, options)],
     )
     .await?;
-    let event = |kind| {
-        NewEvent::new(kind).graph(graph).lease(end.lease).agent(end.agent).text(end.reason)
-    };
+    let event =
+        |kind| NewEvent::new(kind).graph(graph).lease(end.lease).agent(end.agent).text(end.reason);
     if again {
         tx.tell(event(end.event));
     } else {

@@ -312,14 +312,21 @@ mod tests {
     fn addresses_say_which_database_it_is() {
         for (url, expect) in [
             ("sqlite:hub.db", Some("sqlite:hub.db?mode=rwc")),
-            ("sqlite:///srv/hub.db?cache=private", Some("sqlite:///srv/hub.db?cache=private&mode=rwc")),
+            (
+                "sqlite:///srv/hub.db?cache=private",
+                Some("sqlite:///srv/hub.db?cache=private&mode=rwc"),
+            ),
             ("postgres://u@h/d", Some("postgres://u@h/d")),
             ("postgresql://u@h/d", Some("postgresql://u@h/d")),
             ("sqlite::memory:", None),
             ("mysql://h/d", None),
             ("hub.db", None),
         ] {
-            assert_eq!(dialect_of(url).ok().map(|it| it.1.into_owned()).as_deref(), expect, "{url}");
+            assert_eq!(
+                dialect_of(url).ok().map(|it| it.1.into_owned()).as_deref(),
+                expect,
+                "{url}"
+            );
         }
     }
 }

@@ -88,7 +88,11 @@ mod tests {
     fn marks_become_what_the_database_understands() {
         for (template, sqlite, postgres) in [
             ("SELECT 1", "SELECT 1", "SELECT 1"),
-            ("SELECT id FROM t {lock free}", "SELECT id FROM t ", "SELECT id FROM t FOR NO KEY UPDATE SKIP LOCKED"),
+            (
+                "SELECT id FROM t {lock free}",
+                "SELECT id FROM t ",
+                "SELECT id FROM t FOR NO KEY UPDATE SKIP LOCKED",
+            ),
             (
                 "x IN {in $2} AND y",
                 "x IN (SELECT value FROM json_each($2)) AND y",
@@ -105,7 +109,11 @@ mod tests {
                  (SELECT value FROM json_each($1)))",
                 "CAST(a AS jsonb) <@ CAST($1 AS jsonb)",
             ),
-            ("INSERT INTO {outbox} (at)", "INSERT INTO outbox (at)", "INSERT INTO outbox_pending (at)"),
+            (
+                "INSERT INTO {outbox} (at)",
+                "INSERT INTO outbox (at)",
+                "INSERT INTO outbox_pending (at)",
+            ),
         ] {
             assert_eq!(Dialect::Sqlite.write(template), sqlite);
             assert_eq!(Dialect::Postgres.write(template), postgres);

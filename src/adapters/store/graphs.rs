@@ -10,7 +10,9 @@ use super::records::{GraphView, Page, PageRequest, micros, moment, opt_moment, p
 use super::requests::{fingerprint, remember, replayed};
 use super::statement::{Record, Value, args};
 use super::tx::{Done, NewEvent, Tx};
-use crate::model::task::{Action, GraphId, GraphState, TaskEventKind, TaskGraph, TaskId, TaskState};
+use crate::model::task::{
+    Action, GraphId, GraphState, TaskEventKind, TaskGraph, TaskId, TaskState,
+};
 
 const GRAPH: &str = "SELECT g.*, p.name AS project FROM graphs g \
     JOIN projects p ON p.id = g.project_id WHERE g.id = $1";
@@ -209,7 +211,8 @@ async fn insert(tx: &mut Tx<'_>, graph: &TaskGraph, run: Option<&str>) -> Done<G
     let mut conditions = Vec::new();
     for (task, id) in graph.tasks.iter().zip(&tasks) {
         for condition in &task.conditions {
-            let met = shares.get(condition.epic).is_some_and(|it| it.has_reached(condition.at_least));
+            let met =
+                shares.get(condition.epic).is_some_and(|it| it.has_reached(condition.at_least));
             let epic = epics.get(condition.epic).copied();
             conditions.push(args![id.0, epic, i64::from(condition.at_least), met]);
         }

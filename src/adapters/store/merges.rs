@@ -13,9 +13,7 @@ use std::time::Duration;
 use super::connect::TaskStore;
 use super::error::StoreError;
 use super::finish::{finished, release, settle_graph};
-use super::records::{
-    MergeView, Moment, Page, PageRequest, micros, moment, opt_moment,
-};
+use super::records::{MergeView, Moment, Page, PageRequest, micros, moment, opt_moment};
 use super::statement::{Record, args};
 use super::tx::{Done, NewEvent, Tx};
 use super::writer::Operation;
@@ -116,9 +114,7 @@ impl TaskStore {
         holder: &str,
         lease: Duration,
     ) -> Result<Option<MergeTurn>, StoreError> {
-        let waiting = self
-            .read(async |tx| tx.maybe(WAITING_TARGET, args![]).await)
-            .await?;
+        let waiting = self.read(async |tx| tx.maybe(WAITING_TARGET, args![]).await).await?;
         if waiting.is_none() {
             return Ok(None);
         }
@@ -384,8 +380,11 @@ impl TaskStore {
         reopen: bool,
     ) -> Result<(), StoreError> {
         let then = if reopen { Then::ReadyOrBlocked } else { Then::Blocked };
-        self.leave(lease, Leave { id, state: MergeState::Conflict, reason: reason.to_owned(), then })
-            .await
+        self.leave(
+            lease,
+            Leave { id, state: MergeState::Conflict, reason: reason.to_owned(), then },
+        )
+        .await
     }
 
     /// The entry is thrown out: its gates failed. With `retry` the task is ready again as long as
@@ -432,8 +431,7 @@ impl TaskStore {
     /// `NotFound`; `Conflict` when it was merged, or is being pushed.
     pub async fn eject_merge(&self, id: MergeId, reason: &str) -> Result<MergeView, StoreError> {
         let reason = reason.to_owned();
-        let leave =
-            Arc::new(Leave { id, state: MergeState::Ejected, reason, then: Then::Blocked });
+        let leave = Arc::new(Leave { id, state: MergeState::Ejected, reason, then: Then::Blocked });
         self.write(move |tx| {
             let leave = Arc::clone(&leave);
             Box::pin(async move {
@@ -459,9 +457,8 @@ impl TaskStore {
     /// # Errors
     /// `NotFound`.
     pub async fn merge(&self, id: MergeId) -> Result<MergeView, StoreError> {
-        let row = self
-            .read(async |tx| tx.maybe(entry!("WHERE m.id = $1"), args![id.0]).await)
-            .await?;
+        let row =
+            self.read(async |tx| tx.maybe(entry!("WHERE m.id = $1"), args![id.0]).await).await?;
         row.as_ref().map(view).transpose()?.ok_or_else(|| no_entry(id))
     }
 
@@ -532,10 +529,7 @@ impl TaskStore {
 fn guarded<T, F>(lease: Arc<MergeLease>, operation: F) -> impl Operation<T>
 where
     T: Send + 'static,
-    F: for<'t, 'c> Fn(
-            &'t mut Tx<'c>,
-            Arc<MergeLease>,
-        ) -> futures::future::BoxFuture<'t, Done<T>>
+    F: for<'t, 'c> Fn(&'t mut Tx<'c>, Arc<MergeLease>) -> futures::future::BoxFuture<'t, Done<T>>
         + Clone
         + Send
         + Sync

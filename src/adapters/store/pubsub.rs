@@ -6,8 +6,8 @@ use ::redis::{AsyncCommands, Client, RedisError};
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
-pub(super) use super::listen::Status;
 use super::error::{StoreError, StoreErrorKind};
+pub(super) use super::listen::Status;
 use super::tx::Woken;
 use super::wake::{Wake, message, understood};
 
@@ -55,12 +55,7 @@ pub(super) fn start(
     Ok(status)
 }
 
-async fn listen(
-    client: &Client,
-    own: &str,
-    wake: &Wake,
-    heard: &Status,
-) -> Result<(), RedisError> {
+async fn listen(client: &Client, own: &str, wake: &Wake, heard: &Status) -> Result<(), RedisError> {
     let mut subscription = client.get_async_pubsub().await?;
     subscription.subscribe(CHANNEL).await?;
     heard.set(true);

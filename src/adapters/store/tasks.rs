@@ -133,11 +133,7 @@ impl TaskStore {
     ///
     /// # Errors
     /// `NotFound`; `Conflict` while its commit is being pushed to the target.
-    pub async fn cancel_task(
-        &self,
-        id: TaskId,
-        key: Option<&str>,
-    ) -> Result<TaskView, StoreError> {
+    pub async fn cancel_task(&self, id: TaskId, key: Option<&str>) -> Result<TaskView, StoreError> {
         let key = key.map(str::to_owned);
         let print = fingerprint("cancel task", &id);
         self.write(move |tx| {

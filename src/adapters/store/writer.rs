@@ -3,8 +3,8 @@
 //! only after the commit.
 
 use futures::future::BoxFuture;
-use sqlx::Connection;
 use sqlx::AnyConnection;
+use sqlx::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 use super::dialect::Dialect;

@@ -29,6 +29,8 @@ bench:
     cargo bench --bench evidence
     cargo bench --bench context
     cargo bench --bench context -- --memory
+    cargo bench --bench graph
+    cargo bench --bench graph -- --memory
     ./benches/loop-overhead.sh
     ./benches/memory.sh
     ./benches/start.sh

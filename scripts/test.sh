@@ -22,14 +22,24 @@ command -v docker-registry >/dev/null || need+=(docker-registry)
 command -v iptables >/dev/null || need+=(iptables)
 command -v ip >/dev/null || need+=(iproute2)
 command -v jq >/dev/null || need+=(jq)
+ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || need+=(postgresql)
+command -v redis-server >/dev/null || need+=(redis-server)
 # Base images are made from a static program: nothing can be pulled where tests run.
 [ -x /bin/busybox ] && ! ldd /bin/busybox >/dev/null 2>&1 || need+=(busybox-static)
 sudo=''
 [ "$(id -u)" -eq 0 ] || sudo=sudo
 if [ ${#need[@]} -gt 0 ]; then
   step "install ${need[*]}"
+  # Only the programs are wanted: nothing that is installed here starts by itself.
+  policy=/usr/sbin/policy-rc.d
+  if [ ! -e $policy ]; then
+    printf '#!/bin/sh\nexit 101\n' | $sudo tee $policy >/dev/null
+    $sudo chmod 755 $policy
+    trap '$sudo rm -f $policy' EXIT
+  fi
   $sudo apt-get update -qq
-  $sudo apt-get install -y -qq --no-install-recommends "${need[@]}"
+  DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${need[@]}"
+  [ -z "$(trap -p EXIT)" ] || { $sudo rm -f $policy; trap - EXIT; }
 fi
 
 step "format"
@@ -41,8 +51,10 @@ cargo clippy --locked --all-targets --quiet -- -D warnings
 step "build"
 cargo build --locked --quiet
 
-step "start a Docker Engine and a registry"
+step "start a Docker Engine, a registry, PostgreSQL and Redis"
 scratch=$(mktemp -d)
+# PostgreSQL runs as a user of its own, which is to get through.
+chmod 711 "$scratch"
 finish() {
   $sudo ./scripts/services.sh stop "$scratch/services" || true
   $sudo rm -rf "$scratch"
@@ -57,6 +69,13 @@ if cargo nextest --version >/dev/null 2>&1; then
   cargo nextest run --locked --no-fail-fast --show-progress none --status-level slow --final-status-level fail
 else
   cargo test --locked --quiet
+fi
+
+step "an engine whose disk is full"
+if [ "$(id -u)" -eq 0 ]; then
+  cargo test --locked --quiet --lib -- --ignored an_engine_whose_disk_is_full
+else
+  echo "skipped: it takes root to start an engine on a small disk of its own"
 fi
 
 step "generated files"

@@ -26,6 +26,8 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("bollard", &["adapters"]),
     ("kube", &["adapters"]),
     ("k8s_openapi", &["adapters"]),
+    ("sqlx", &["adapters"]),
+    ("redis", &["adapters"]),
     ("opentelemetry", &["report"]),
     ("clap", &["cli"]),
     ("indicatif", &["report"]),

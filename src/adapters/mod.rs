@@ -14,3 +14,4 @@ pub mod process;
 pub mod pull_requests;
 pub mod registry;
 pub mod secrets;
+pub mod store;

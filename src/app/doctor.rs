@@ -1,5 +1,6 @@
 //! What is missing on this machine, and how to get it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use super::{AppError, Environment, agents::Agents};
 use crate::adapters::azure::Identity;
 use crate::adapters::docker::engine::Engine;
 use crate::adapters::kubernetes::KubernetesTarget;
-use crate::adapters::registry::Registry;
+use crate::adapters::registry::{Registry, is_azure};
 use crate::apply::Workspace;
 use crate::config;
 use crate::config::plan::{AzurePlan, BuildPlan, Provider, RolePlan, RunPlan};
@@ -203,19 +204,22 @@ async fn delivery_checks(workspace: &Workspace, delivering: &Delivering) -> Vec<
     let runs_an_image = plan.deploy.target != TargetKind::Process;
     let mut checks = Vec::new();
     if let Some(build) = plan.build.as_ref().filter(|_| runs_an_image) {
-        checks.push(engine(delivering.engine(build.docker_host.as_deref())).await);
+        let hosts = [
+            Some(&build.docker_host),
+            plan.deploy.docker.as_ref().map(|docker| &docker.docker_host),
+        ];
+        let hosts: BTreeSet<Option<&str>> =
+            hosts.into_iter().flatten().map(|host| host.as_deref()).collect();
+        for host in hosts {
+            checks.push(engine(delivering.engine(host)).await);
+        }
         checks.push(registry(delivering, build).await);
     }
     if let Some(cluster) = delivering.cluster(workspace) {
-        checks.extend(self::cluster(&cluster).await);
+        checks.extend(self::cluster(&cluster, plan).await);
     }
-    if !secret_references(plan).is_empty() || plan.azure.key_vault.is_some() {
-        checks.push(match &delivering.azure {
-            Ok(identity) => {
-                Check::ok("azure", format!("tokens come from {}", identity.ways().join(", or ")))
-            }
-            Err(error) => Check::missing("azure", chain(error), "check the azure settings"),
-        });
+    if needs_azure(plan) {
+        checks.push(azure(delivering).await);
     }
     checks.push(match delivering.target(workspace) {
         Err(error) => Check::missing("target", chain(&error), "greenloop config check"),
@@ -233,6 +237,41 @@ async fn delivery_checks(workspace: &Workspace, delivering: &Delivering) -> Vec<
         },
     });
     checks
+}
+
+/// Whether somebody must be known to Microsoft Entra: for the registry, the cluster or secrets.
+fn needs_azure(plan: &RunPlan) -> bool {
+    let registry = plan.build.as_ref().is_some_and(|build| is_azure(build.place().0, None));
+    let cluster = plan.deploy.kubernetes.as_ref().is_some_and(|cluster| cluster.aks.is_some());
+    registry || cluster || !secret_references(plan).is_empty() || plan.azure.key_vault.is_some()
+}
+
+/// Whose token it would be: one is asked for.
+async fn azure(delivering: &Delivering) -> Check {
+    const WHAT: &str = "azure";
+    const WAIT: Duration = Duration::from_secs(20);
+    let identity = match &delivering.azure {
+        Ok(identity) => identity,
+        Err(error) => return Check::missing(WHAT, chain(error), "check the azure settings"),
+    };
+    let tried = identity.ways().join(", ");
+    let scope = identity.resource_manager_scope();
+    match tokio::time::timeout(WAIT, identity.token(&scope)).await {
+        Ok(Ok(_token)) => {
+            let way = identity.worked().unwrap_or("the first that answers");
+            Check::ok(WHAT, format!("tokens come from {way}"))
+        }
+        Ok(Err(error)) => Check::missing(
+            WHAT,
+            format!("no token: {} (tried: {tried})", chain(&error)),
+            "az login, or the variables of a service principal or workload identity",
+        ),
+        Err(_elapsed) => Check::missing(
+            WHAT,
+            format!("no token within {} s (tried: {tried})", WAIT.as_secs()),
+            "check the network and the proxy settings",
+        ),
+    }
 }
 
 async fn engine(engine: Result<Engine, AppError>) -> Check {
@@ -263,11 +302,10 @@ async fn engine(engine: Result<Engine, AppError>) -> Check {
 }
 
 async fn registry(delivering: &Delivering, build: &BuildPlan) -> Check {
-    let registry = Registry::new(&build.registry, delivering.credentials.clone());
-    match registry.can_push(&build.image_name).await {
-        Ok(()) => {
-            Check::ok("registry", format!("{}/{} takes pushes", build.registry, build.image_name))
-        }
+    let (host, repository) = build.place();
+    let registry = Registry::new(host, delivering.credentials.clone());
+    match registry.can_push(&repository).await {
+        Ok(()) => Check::ok("registry", format!("{host}/{repository} takes pushes")),
         Err(error) => {
             let remedy = if error.class() == FailureClass::Auth {
                 "docker login, GREENLOOP_REGISTRY_USERNAME and _PASSWORD, or the role AcrPush"
@@ -279,7 +317,7 @@ async fn registry(delivering: &Delivering, build: &BuildPlan) -> Check {
     }
 }
 
-async fn cluster(cluster: &KubernetesTarget) -> Vec<Check> {
+async fn cluster(cluster: &KubernetesTarget, plan: &RunPlan) -> Vec<Check> {
     const WHAT: &str = "cluster";
     let mut checks = Vec::new();
     match cluster.server_version().await {
@@ -304,7 +342,11 @@ async fn cluster(cluster: &KubernetesTarget) -> Vec<Check> {
                 Check::ok("permissions", format!("all {} that are needed", permissions.len()))
             } else {
                 let found = format!("not allowed: {}", denied.join("; "));
-                Check::missing("permissions", found, "kubectl apply -f k8s/greenloop/rbac.yaml")
+                let namespace =
+                    plan.deploy.kubernetes.as_ref().map_or("default", |plan| &plan.namespace);
+                let remedy =
+                    format!("kubectl apply --namespace {namespace} -f k8s/greenloop/rbac.yaml");
+                Check::missing("permissions", found, remedy)
             });
         }
         Err(error) => checks.push(Check::missing(

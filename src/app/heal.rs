@@ -47,7 +47,7 @@ pub struct HealRequest {
 /// Heals a command.
 pub async fn heal(
     request: HealRequest,
-    reporters: Vec<Boxed>,
+    mut reporters: Vec<Boxed>,
     cancel: CancellationToken,
 ) -> Result<RunSummary, AppError> {
     let workspace = Workspace::open(&request.directory)?;
@@ -74,7 +74,8 @@ pub async fn heal(
         resume: None,
         run: None,
     };
-    let session = Session::open(&workspace, purpose, None, &redactor, &cancel).await?;
+    let session =
+        Session::open(&workspace, purpose, None, &mut reporters, &redactor, &cancel).await?;
     let limits = Limits { max_iterations: request.max_iterations, ..limits };
     let course = Course {
         stages: vec![Stage::Gates],

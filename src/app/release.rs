@@ -205,8 +205,15 @@ pub async fn roll_back(
         resume: None,
         run: None,
     };
-    let session =
-        Session::open(&workspace, purpose, Some(target.as_ref()), &redactor, &cancel).await?;
+    let session = Session::open(
+        &workspace,
+        purpose,
+        Some(target.as_ref()),
+        &mut reporters,
+        &redactor,
+        &cancel,
+    )
+    .await?;
     let course = Course {
         stages: vec![Stage::Rollout, Stage::Smoke],
         limits: plan.limits.clone(),

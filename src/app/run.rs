@@ -17,7 +17,9 @@ use crate::engine::approval::Approval;
 use crate::engine::driver::{Assembly, Deliverable, Delivery, WorkTreeAtEnd};
 use crate::engine::machine::{Course, Mode};
 use crate::engine::passed::PassedBefore;
-use crate::model::{Invocation, ReleaseId, RepoPath, RunHeader, RunId, RunSummary, Stage, Task};
+use crate::model::{
+    ImageRef, Invocation, ReleaseId, RepoPath, RunHeader, RunId, RunSummary, Stage, Task,
+};
 use crate::policy::Policy;
 use crate::ports::RolloutRequest;
 use crate::report::Boxed;
@@ -104,15 +106,7 @@ pub async fn describe(request: &RunRequest) -> Result<String, AppError> {
         line("tasks", format!("{} with the hub at {}", tasks.file.display(), tasks.hub));
     }
     if let Some(build) = &plan.build {
-        line(
-            "image",
-            format!(
-                "{}/{} from {}",
-                build.registry,
-                build.image_name,
-                build.dockerfile_path.display()
-            ),
-        );
+        line("image", format!("{} from {}", build.repository(), build.dockerfile_path.display()));
     }
     line("rollout", format!("{} target at {}", plan.deploy.target.name(), plan.environment.url));
     line("health", plan.verification.health.endpoint.clone());
@@ -128,18 +122,24 @@ pub async fn describe(request: &RunRequest) -> Result<String, AppError> {
     line("approval", approval.to_owned());
     let delivering = Delivering::new(plan, &request.env);
     let target = delivering.target(&workspace)?;
+    let build = delivering.plan.build.as_ref();
     let rollout = RolloutRequest {
         release: ReleaseId::generate(),
         commit: head.commit,
         run: RunId::generate(),
-        // Nothing is built: what serves now stands for it.
-        image: None,
+        // Nothing is built for a look.
+        image: build.and_then(|build| ImageRef::unbuilt(&build.repository())),
         work_tree: workspace.root().to_owned(),
         wait: delivering.plan.deploy.wait_timeout,
     };
     let changes = target.preview(&rollout).await?;
     if !changes.is_empty() {
         let _infallible = write!(text, "\n{}", delivering.redactor.redact(&changes));
+    }
+    if rollout.image.is_some() {
+        text.push_str(
+            "\nNo image was built: the one that serves stands for it, or a digest of noughts.\n",
+        );
     }
     text.push_str("\nNothing was run (--dry-run).\n");
     Ok(text)
@@ -148,7 +148,7 @@ pub async fn describe(request: &RunRequest) -> Result<String, AppError> {
 /// Runs an environment to its end.
 pub async fn run(
     request: RunRequest,
-    reporters: Vec<Boxed>,
+    mut reporters: Vec<Boxed>,
     cancel: CancellationToken,
 ) -> Result<(RunSummary, Option<Proposal>), AppError> {
     let workspace = Workspace::open(&request.directory)?;
@@ -195,7 +195,9 @@ pub async fn run(
         resume: request.resume,
         run: None,
     };
-    let session = Session::open(&workspace, purpose, target.as_deref(), &redactor, &cancel).await?;
+    let session =
+        Session::open(&workspace, purpose, target.as_deref(), &mut reporters, &redactor, &cancel)
+            .await?;
     let stages = if request.verify_only {
         vec![Stage::Smoke]
     } else {
@@ -227,7 +229,6 @@ pub async fn run(
         folder: session.folder.clone(),
     };
     let (run, folder, proposing) = (session.run, session.folder.clone(), redactor.clone());
-    let mut reporters = reporters;
     if let Some(path) = plan.metrics.as_ref().filter(|_| !request.verify_only) {
         reporters.push(crate::report::metrics(workspace.root().join(path)));
     }

@@ -2,6 +2,7 @@
 //! log, the reporters.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
@@ -14,7 +15,7 @@ use crate::engine::driver::{Assembly, Continuation, drive};
 use crate::engine::recover::{abandon, check_resumable, resume};
 use crate::evidence::Redactor;
 use crate::model::{CommitId, EnvironmentName, EventSink, Notice, RunEvent, RunId, RunSummary};
-use crate::ports::Target;
+use crate::ports::{Target, TargetError};
 use crate::report::{self, Boxed};
 
 /// A run that holds its claims and has its folder and its audit log.
@@ -52,6 +53,26 @@ impl Session {
         workspace: &Workspace,
         purpose: Purpose<'_>,
         target: Option<&dyn Target>,
+        reporters: &mut Vec<Boxed>,
+        redactor: &Redactor,
+        cancel: &CancellationToken,
+    ) -> Result<Self, AppError> {
+        let opened =
+            Self::claim_and_begin(workspace, purpose, target, reporters, redactor, cancel).await;
+        if opened.is_err()
+            && let Some(target) = target
+        {
+            // Nobody will drive it to an end that would do so.
+            target.let_go().await;
+        }
+        opened
+    }
+
+    async fn claim_and_begin(
+        workspace: &Workspace,
+        purpose: Purpose<'_>,
+        target: Option<&dyn Target>,
+        reporters: &mut Vec<Boxed>,
         redactor: &Redactor,
         cancel: &CancellationToken,
     ) -> Result<Self, AppError> {
@@ -91,7 +112,7 @@ impl Session {
             workspace.ensure_room_for_branch(run)?;
         }
         if let Some(target) = target.filter(|_| deploys) {
-            target.claim(run, cancel).await?;
+            claim_target(target, run, reporters, cancel).await?;
         }
         let run_folder = folder::of_run(workspace, run);
         if wanted.is_some() {
@@ -159,6 +180,27 @@ impl Session {
         }
         Ok(outcome?)
     }
+}
+
+/// Takes the target's environment; whoever watches is told when that takes waiting.
+async fn claim_target(
+    target: &dyn Target,
+    run: RunId,
+    reporters: &mut Vec<Boxed>,
+    cancel: &CancellationToken,
+) -> Result<(), TargetError> {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let events = EventSink::new(sender);
+    let mut claim = target.claim(run, &events, cancel);
+    let mut look = tokio::time::interval(Duration::from_millis(100));
+    let outcome = loop {
+        tokio::select! {
+            outcome = &mut claim => break outcome,
+            _ = look.tick() => report::feed_pending(reporters, &receiver),
+        }
+    };
+    report::feed_pending(reporters, &receiver);
+    outcome
 }
 
 /// A new run's folder and audit log, and the commit it starts from.

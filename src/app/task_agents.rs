@@ -72,7 +72,9 @@ async fn carry_out(
         run: Some(run),
         resume: None,
     };
-    let session = Session::open(&workspace, purpose, None, redactor, &cancel).await?;
+    let mut reporters = Vec::new();
+    let session =
+        Session::open(&workspace, purpose, None, &mut reporters, redactor, &cancel).await?;
     let course = Course {
         stages: vec![Stage::Gates],
         limits: limits.clone(),
@@ -121,7 +123,7 @@ async fn carry_out(
         at_end: WorkTreeAtEnd::Keep,
         parallelism: parallelism(),
     };
-    session.drive(assembly, Vec::new(), cancel).await
+    session.drive(assembly, reporters, cancel).await
 }
 
 /// The roles, limits and rules of the repository's own `config.yaml` (those of its first

@@ -91,6 +91,7 @@ pub(super) fn exit_of(summary: &RunSummary) -> Exit {
         | StopReason::RepeatedTree { .. }
         | StopReason::Budget { .. }
         | StopReason::NeedsHuman { .. }
+        | StopReason::Declined { .. }
         | StopReason::NoHealing { .. } => Exit::NeedsPerson,
     }
 }

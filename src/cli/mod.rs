@@ -80,7 +80,7 @@ enum Command {
     /// Check, show or describe the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Graphs of tasks
+    /// Check, show, play and hand in graphs of tasks
     #[command(subcommand)]
     Tasks(tasks::TasksCommand),
     /// Do the tasks of a hub, one after the other

@@ -56,7 +56,8 @@ pub(super) struct RollbackArgs {
     /// The environment, as config.yaml names it
     #[arg(short, long, value_name = "ENV")]
     environment: String,
-    /// The N-th earlier release that `greenloop status` lists
+    /// The N-th earlier release that `greenloop status` lists; in a cluster where it lists none,
+    /// the workloads' own revision N (0: the one before), as `kubectl rollout undo` has it
     #[arg(long, value_name = "N", conflicts_with = "to_release")]
     to_revision: Option<u32>,
     /// The release of this id

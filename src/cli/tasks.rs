@@ -1,14 +1,32 @@
 //! `greenloop tasks`.
 
+mod draw;
 mod hub;
+mod record;
+mod simulate;
 
-use clap::Subcommand;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::error::{CommandError, Exit};
+use super::output;
+use crate::hub::graph;
+use crate::model::task::TaskGraph;
 
 /// What to do with tasks.
 #[derive(Debug, Subcommand)]
 pub(super) enum TasksCommand {
+    /// Check a file of tasks; exit 2 tells every mistake with its place
+    Check {
+        /// The file of tasks
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Show what waits for what
+    Graph(GraphArgs),
+    /// Play the graph with the hub's own order and a virtual clock
+    Simulate(simulate::SimulateArgs),
     /// Hand a file of tasks in to a hub
     Import(hub::ImportArgs),
     /// List the graphs of a hub
@@ -17,10 +35,151 @@ pub(super) enum TasksCommand {
     Status(hub::StatusArgs),
 }
 
+/// Which graph to show, and how.
+#[derive(Debug, Args)]
+pub(super) struct GraphArgs {
+    /// The file of tasks
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The form
+    #[arg(short, long, value_enum, default_value_t = GraphOutput::Tree)]
+    output: GraphOutput,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum GraphOutput {
+    /// Text: each task below the one that it waits for longest
+    #[value(alias = "human", alias = "plain", alias = "auto")]
+    Tree,
+    /// For Graphviz
+    Dot,
+    /// For Mermaid, as Markdown viewers draw it
+    Mermaid,
+    /// One JSON object
+    Json,
+}
+
 pub(super) fn tasks(command: TasksCommand) -> Result<Exit, CommandError> {
     match command {
+        TasksCommand::Check { file } => check(&file),
+        TasksCommand::Graph(args) => show(args),
+        TasksCommand::Simulate(args) => simulate::simulate(args),
         TasksCommand::Import(args) => hub::import(args),
         TasksCommand::List(args) => hub::list(args),
         TasksCommand::Status(args) => hub::status(args),
+    }
+}
+
+fn check(file: &Path) -> Result<Exit, CommandError> {
+    let graph = graph::load(file)?;
+    print(&format!("{} is sound: {}\n", file.display(), summary(&graph)))
+}
+
+fn show(args: GraphArgs) -> Result<Exit, CommandError> {
+    let GraphArgs { file, output } = args;
+    let graph = graph::load(&file)?;
+    match output {
+        GraphOutput::Tree => print(&draw::tree(&graph)),
+        GraphOutput::Dot => print(&draw::dot(&graph)),
+        GraphOutput::Mermaid => print(&draw::mermaid(&graph)),
+        GraphOutput::Json => {
+            output::print_json(&record::graph(&graph))?;
+            Ok(Exit::Ok)
+        }
+    }
+}
+
+/// Titles and keys come from a file.
+fn print(text: &str) -> Result<Exit, CommandError> {
+    output::print(&crate::report::safe_text::safe(text))?;
+    Ok(Exit::Ok)
+}
+
+/// `28 tasks in 5 epics, 532 h; 8 done, 444 h left, the critical path is 104 h`
+fn summary(graph: &TaskGraph) -> String {
+    let all: f64 = graph.tasks.iter().map(|task| task.hours).sum();
+    let mut text = counted(graph.tasks.len(), "task");
+    if !graph.epics.is_empty() {
+        text.push_str(&format!(" in {}", counted(graph.epics.len(), "epic")));
+    }
+    text.push_str(&format!(", {} h", hours(all)));
+    let done = graph.tasks.iter().filter(|task| task.done).count();
+    if done > 0 {
+        let left = graph.tasks.iter().filter(|task| !task.done).map(|task| task.hours).sum();
+        text.push_str(&format!("; {done} done, {} h left", hours(left)));
+    }
+    let path = graph::critical_path(graph);
+    text.push_str(&format!(", the critical path is {} h", hours(path.hours)));
+    text
+}
+
+fn counted(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
+/// At most two decimals, no more than it needs.
+fn hours(hours: f64) -> String {
+    let text = format!("{hours:.2}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::model::task::Action;
+
+    fn example(name: &str) -> TaskGraph {
+        let file = format!("{}/examples/tasks/{name}.yaml", env!("CARGO_MANIFEST_DIR"));
+        graph::load(file.as_ref()).unwrap()
+    }
+
+    #[test]
+    fn the_examples_have_the_documents_facts() {
+        let fleet = example("fleet-remediation");
+        let hours: Vec<f64> = graph::epic_progress(&fleet).iter().map(|epic| epic.hours).collect();
+        let done: Vec<f64> =
+            graph::epic_progress(&fleet).iter().map(|epic| epic.done_hours).collect();
+        assert_eq!(hours, [160.0, 60.0, 120.0, 40.0, 152.0]);
+        assert_eq!(done, [32.0, 0.0, 16.0, 40.0, 0.0]);
+        assert_eq!(fleet.tasks.len(), 28);
+        let ten = example("ten-agents");
+        assert_eq!((ten.tasks.len(), ten.epics.len()), (11, 4));
+        assert_eq!(ten.tasks.iter().map(|task| task.hours).sum::<f64>(), 330.0);
+    }
+
+    /// The commands run, one after the other in the order of one agent, in one repository.
+    #[test]
+    fn the_examples_commands_run() {
+        for name in ["fleet-remediation", "ten-agents"] {
+            let graph = example(name);
+            let folder = tempfile::tempdir().unwrap();
+            let git = |arguments: &[&str]| {
+                let mut git = Command::new("git");
+                git.args(["-c", "user.name=t", "-c", "user.email=t@example.org"]);
+                assert!(git.args(arguments).current_dir(folder.path()).status().unwrap().success());
+            };
+            git(&["init", "--quiet"]);
+            git(&["commit", "--quiet", "--allow-empty", "--message", "begin"]);
+            let team = graph::Team::of_all_trades(&graph, 1);
+            let play = graph::simulate(&graph, &team).unwrap().play;
+            assert_eq!(play.agents[0].len(), graph.tasks.iter().filter(|task| !task.done).count());
+            for span in &play.agents[0] {
+                let task = &graph.tasks[span.task];
+                let Action::Command(command) = &task.action else { panic!("{} is one", task.key) };
+                let ended = Command::new("sh")
+                    .args(["-c", command])
+                    .env("GREENLOOP_TASK_KEY", &task.key)
+                    .env("GREENLOOP_TASK_TITLE", &task.title)
+                    .env("GREENLOOP_AGENT", "agent 1")
+                    .current_dir(folder.path())
+                    .output()
+                    .unwrap();
+                assert!(ended.status.success(), "{name} {}: {ended:?}", task.key);
+                let written = std::fs::read_to_string(folder.path().join("done").join(&task.key));
+                assert_eq!(written.unwrap(), format!("{}\nagent 1\n", task.title));
+            }
+        }
     }
 }

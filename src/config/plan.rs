@@ -103,6 +103,21 @@ pub struct BuildPlan {
     pub docker_host: Option<String>,
 }
 
+impl BuildPlan {
+    /// The registry's host and the repository within it: `registry` may name a folder too.
+    pub fn place(&self) -> (&str, String) {
+        match self.registry.split_once('/') {
+            Some((host, folder)) => (host, format!("{folder}/{}", self.image_name)),
+            None => (&self.registry, self.image_name.clone()),
+        }
+    }
+
+    /// The image's repository with the registry's host, without a tag.
+    pub fn repository(&self) -> String {
+        format!("{}/{}", self.registry, self.image_name)
+    }
+}
+
 /// `build.builder`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Builder {

@@ -49,6 +49,10 @@ impl<'a> Reader<'a> {
     }
 
     fn node(&mut self, node: &Node, schema: &'a Json, place: &Place, key: Option<&Key>) -> Json {
+        // Placing a mistake costs a look at the text: one that is not told is not looked for.
+        if self.problems.len() >= self.document.most_problems() {
+            return Json::Null;
+        }
         let schema = self.resolve(schema);
         if let Some(variants) = alternatives(schema) {
             return self.one_of(node, schema, variants, place, key);

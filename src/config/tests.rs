@@ -737,6 +737,12 @@ fn a_target_that_cannot_be_used_is_told() {
             "listens on this machine",
         ),
         (
+            "environments: { a: { url: 'http://127.0.0.1:1' } }\ndeploy: { method: process, rollback: forbidden, process: { command: x } }\n",
+            InvalidValue,
+            "forbidden",
+            "always goes back",
+        ),
+        (
             "environments: { a: { url: 'https://example.org' } }\ndeploy: { method: kubectl }\n",
             MissingKey,
             "kubectl",

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use crate::config::plan::PolicyPlan;
 use crate::model::{
     CommitId, Decision, Evaluation, Invocation, Limits, NextStep, Review, RunHeader, RunSummary,
-    Stage, StopReason, TargetKind, shell_word,
+    Stage, StopReason, shell_word,
 };
 
 /// The limits that the author works under.
@@ -127,7 +127,8 @@ pub(super) fn next_steps(header: &RunHeader, summary: &RunSummary, kept: bool) -
         StopReason::NoHealing { .. } => step("when it is mended", invocation.again("")),
         StopReason::NoProgress { .. }
         | StopReason::RepeatedTree { .. }
-        | StopReason::Budget { .. } => {}
+        | StopReason::Budget { .. }
+        | StopReason::Declined { .. } => {}
         StopReason::Internal { .. } => step("when the cause is gone", invocation.again("")),
         StopReason::Cancelled | StopReason::Abandoned => step("start over", invocation.again("")),
     }
@@ -149,7 +150,6 @@ pub(super) fn next_steps(header: &RunHeader, summary: &RunSummary, kept: bool) -
         .is_some_and(|f| f.stage == Stage::Rollout || f.stage == Stage::Smoke);
     if let Some(environment) = &header.environment
         && deployment_failed
-        && header.target == Some(TargetKind::Process)
     {
         let Invocation { program, options, .. } = invocation;
         let command = format!("{program} status --environment {environment}{options}");

@@ -118,6 +118,8 @@ pub enum Happened {
     Restored { serving: bool },
     /// The target could not restore.
     RestoreFailed { reason: String },
+    /// The target will not go on with this run's release; nothing of it is to be taken back.
+    Declined { reason: String },
     /// The author answered with a patch that fits, leading to this tree.
     Proposed { tree: TreeId, decision: Decision },
     /// The author's answer was cut, could not be read, or does not fit.
@@ -381,6 +383,11 @@ impl State {
                     reason: format!("the last verified release could not be restored: {reason}"),
                 }))
             }
+            // What serves is not this run's to take back.
+            (
+                Phase::Staging { .. } | Phase::Restoring { .. } | Phase::Verifying,
+                Happened::Declined { reason },
+            ) => Ok(Self::finish(StopReason::Declined { reason })),
             (Phase::Authoring { symptom, .. }, Happened::Proposed { tree, decision }) => {
                 if let Some(reason) = self.seen_before(&tree) {
                     return Ok(self.end(reason));

@@ -117,6 +117,23 @@ fn a_failed_smoke_test_restores_before_the_author_is_asked() {
 }
 
 #[test]
+fn what_the_target_declines_is_left_to_a_person() {
+    use Happened::*;
+    let reason = || "a newer rollout is under way".to_owned();
+    let stop = Effect::Finish(StopReason::Declined { reason: reason() });
+    for before in [
+        vec![Started, StagePassed],
+        vec![Started, StagePassed, StagePassed, StageFailed(symptom(Stage::Smoke, 1))],
+        vec![Started, StagePassed, StagePassed, StagePassed],
+    ] {
+        let inputs = before.into_iter().chain([Declined { reason: reason() }]).collect();
+        let effects = play(course(), inputs).1;
+        assert_eq!(effects.last(), Some(&stop), "{effects:?}");
+        assert!(effects.iter().filter(|effect| **effect == Effect::Restore).count() <= 1);
+    }
+}
+
+#[test]
 fn classes_that_no_patch_can_mend_never_reach_the_author() {
     for class in [FailureClass::Infrastructure, FailureClass::Auth, FailureClass::Quota] {
         let failure = Symptom { class, ..symptom(Stage::Gates, 1) };
@@ -335,6 +352,7 @@ fn answers(effect: &Effect) -> BoxedStrategy<Happened> {
         Effect::Restore => prop_oneof![
             any::<bool>().prop_map(|serving| Happened::Restored { serving }),
             Just(Happened::RestoreFailed { reason: "gone".into() }),
+            Just(Happened::Declined { reason: "superseded".into() }),
         ]
         .boxed(),
         Effect::AskAuthor { .. } => prop_oneof![

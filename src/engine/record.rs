@@ -131,6 +131,7 @@ enum HappenedRecord {
     RerunFailed { failure: SymptomRecord },
     Restored { serving: bool },
     RestoreFailed { reason: String },
+    Declined { reason: String },
     Proposed { tree: String, decision: String },
     Refused { reason: String },
     NoPatch { class: String, reason: String },
@@ -155,6 +156,7 @@ impl From<&Happened> for HappenedRecord {
             Happened::RerunFailed(symptom) => Self::RerunFailed { failure: symptom.into() },
             Happened::Restored { serving } => Self::Restored { serving: *serving },
             Happened::RestoreFailed { reason } => Self::RestoreFailed { reason: reason.clone() },
+            Happened::Declined { reason } => Self::Declined { reason: reason.clone() },
             Happened::Proposed { tree, decision } => {
                 Self::Proposed { tree: tree.to_string(), decision: decision.name().to_owned() }
             }
@@ -192,6 +194,7 @@ impl HappenedRecord {
             Self::RerunFailed { failure } => Happened::RerunFailed(failure.read()?),
             Self::Restored { serving } => Happened::Restored { serving },
             Self::RestoreFailed { reason } => Happened::RestoreFailed { reason },
+            Self::Declined { reason } => Happened::Declined { reason },
             Self::Proposed { tree: text, decision: name } => {
                 Happened::Proposed { tree: tree(&text)?, decision: decision(&name)? }
             }
@@ -285,6 +288,7 @@ pub fn stop_word(reason: &StopReason) -> &'static str {
         StopReason::NotHealable { .. } => "not_healable",
         StopReason::NoPatch { .. } => "no_patch",
         StopReason::NeedsHuman { .. } => "needs_human",
+        StopReason::Declined { .. } => "declined",
         StopReason::NoHealing { .. } => "no_healing",
         StopReason::ModelUnavailable { .. } => "model_unavailable",
         StopReason::NoModel { .. } => "no_model",
@@ -369,6 +373,7 @@ mod tests {
             Happened::RerunFailed(symptom()),
             Happened::Restored { serving: true },
             Happened::RestoreFailed { reason: "gone".into() },
+            Happened::Declined { reason: "superseded".into() },
             Happened::Proposed { tree: tree.clone(), decision: Decision::NeedsHuman },
             Happened::Refused { reason: "ambiguous".into() },
             Happened::NoPatch { class: NoPatchClass::NeedsHuman, reason: "a decision".into() },

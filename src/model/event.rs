@@ -12,6 +12,9 @@ use super::{
 
 /// Where events go. Sending never blocks and never fails: a reporter that is gone is no reason
 /// to stop a deployment.
+///
+/// The reporters end when the last sink is dropped, and the process waits for them: nobody keeps one
+/// beyond the call that it was given to.
 #[derive(Debug, Clone)]
 pub struct EventSink(Option<std::sync::mpsc::Sender<RunEvent>>);
 

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// The digest of no image.
+const UNBUILT: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
+
 /// An image pinned by its digest: the one thing a deployment may name, because a tag can move.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ImageRef {
@@ -19,6 +22,16 @@ impl ImageRef {
             !repository.is_empty() && !repository.contains(|c: char| c == '@' || c.is_whitespace());
         (named && hex.len() == 64 && hex.bytes().all(lower))
             .then(|| Self { repository: repository.to_owned(), digest: digest.to_owned() })
+    }
+
+    /// Stands for an image of `repository` that nobody has built yet: its digest is all noughts.
+    pub fn unbuilt(repository: &str) -> Option<Self> {
+        Self::new(repository, UNBUILT)
+    }
+
+    /// Whether it names a real image, not one that is still to be built.
+    pub fn is_built(&self) -> bool {
+        self.digest != UNBUILT
     }
 
     /// `repository@sha256:…`

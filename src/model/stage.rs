@@ -51,6 +51,8 @@ pub enum StageOutcome {
     Passed { gates: Vec<GateResult> },
     /// It failed. Boxed, because evidence is large and passing is the common case.
     Failed { failure: Box<Failure>, gates: Vec<GateResult> },
+    /// It will not go on, for a reason that only a person can change.
+    Declined { failure: Box<Failure> },
     /// The run was cancelled while it ran.
     Cancelled,
 }

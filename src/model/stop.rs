@@ -23,6 +23,8 @@ pub enum StopReason {
     NoPatch { class: NoPatchClass, reason: String },
     /// The policy wants a person, and none could be asked, or they declined.
     NeedsHuman { request: String },
+    /// The target will not, for a reason that only a person can change.
+    Declined { reason: String },
     /// A stage failed in a run that only verifies or rolls back.
     NoHealing { stage: Stage },
     /// No model could be reached.
@@ -59,6 +61,7 @@ impl fmt::Display for StopReason {
                 write!(f, "the author says no patch is right ({}): {reason}", class.name())
             }
             Self::NeedsHuman { request } => write!(f, "a person has to decide: {request}"),
+            Self::Declined { reason } => write!(f, "the target declined: {reason}"),
             Self::NoHealing { stage } => {
                 write!(f, "the {stage} stage failed, in a run that does not heal")
             }

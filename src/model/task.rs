@@ -229,7 +229,8 @@ named!(
 );
 
 /// The right to report on one attempt: valid as long as the task's epoch is this one and the
-/// lease has not expired. A fencing token: epochs of a task only rise.
+/// attempt runs. One that has expired is valid until somebody takes the task back. A fencing
+/// token: epochs of a task only rise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Lease {
     /// The task.

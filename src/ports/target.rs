@@ -129,14 +129,20 @@ pub trait Target: Send + Sync {
     ///
     /// # Errors
     /// [`TargetErrorKind::Held`] when another run holds it.
-    async fn claim(&self, _run: RunId, _cancel: &CancellationToken) -> Result<(), TargetError> {
+    async fn claim(
+        &self,
+        _run: RunId,
+        _events: &EventSink,
+        _cancel: &CancellationToken,
+    ) -> Result<(), TargetError> {
         Ok(())
     }
 
     /// Gives back what [`Target::claim`] took.
     async fn let_go(&self) {}
 
-    /// What a rollout would change, as a unified diff, empty for nothing; changes nothing.
+    /// What a rollout would change, as a unified diff, empty for nothing; changes nothing. An
+    /// image that is not built yet stands for the one of its repository that serves, if one does.
     async fn preview(&self, _request: &RolloutRequest) -> Result<String, TargetError> {
         Ok(String::new())
     }
@@ -163,7 +169,8 @@ pub trait Target: Send + Sync {
     async fn service_log(&self, release: ReleaseId) -> Result<String, TargetError>;
 
     /// Marks `failed` as failed and lets the last verified release serve again.
-    async fn restore(&self, failed: ReleaseId) -> Result<Restored, TargetError>;
+    async fn restore(&self, failed: ReleaseId, events: &EventSink)
+    -> Result<Restored, TargetError>;
 
     /// Lets an earlier release serve again; it is started and must become healthy first, within
     /// a time budget of its own.

@@ -55,7 +55,7 @@ use crate::config::plan::TelemetryPlan;
 
 pub use json::{EVENTS_FILE, EventsError, EventsErrorKind, InvalidEvent, read_events};
 pub use pull_request::{Links, PullRequestText, pull_request};
-pub use reporter::{Reporter, Stamped, replay, spawn};
+pub use reporter::{Reporter, Stamped, feed_pending, replay, spawn};
 
 /// The report's name within a run's folder.
 pub const HTML_FILE: &str = "report.html";

@@ -44,6 +44,13 @@ pub fn spawn(
     })
 }
 
+/// Feeds what has come so far, on this thread: before the run itself begins.
+pub fn feed_pending(reporters: &mut Vec<Box<dyn Reporter + Send>>, rx: &Receiver<RunEvent>) {
+    for event in rx.try_iter() {
+        feed(reporters, jiff::Timestamp::now(), &event);
+    }
+}
+
 /// The same for events that were recorded, on this thread.
 pub fn replay(mut reporters: Vec<Box<dyn Reporter + Send>>, events: &[Stamped]) {
     for stamped in events {

@@ -547,6 +547,7 @@ fn stops() -> Vec<StopReason> {
         StopReason::NotHealable { class: FailureClass::Auth, stage: Stage::Image },
         StopReason::NoPatch { class: NoPatchClass::Flaky, reason: "x".into() },
         StopReason::NeedsHuman { request: "may I?".into() },
+        StopReason::Declined { reason: "superseded".into() },
         StopReason::NoHealing { stage: Stage::Smoke },
         StopReason::ModelUnavailable { reason: "timed out".into() },
         StopReason::NoModel { reason: "no key".into() },

@@ -35,6 +35,7 @@ pub(super) fn mood(stop: &StopReason) -> Mood {
         | StopReason::NotHealable { .. }
         | StopReason::NoPatch { .. }
         | StopReason::NoHealing { .. }
+        | StopReason::Declined { .. }
         | StopReason::ModelUnavailable { .. }
         | StopReason::NoModel { .. }
         | StopReason::Internal { .. }

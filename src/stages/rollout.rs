@@ -15,6 +15,9 @@ pub enum RolloutOutcome {
     Deployed(Deployed),
     /// It does not; what served before still does.
     Failed(Box<Failure>),
+    /// The target will not: a newer rollout is under way, the release must not be taken back, or
+    /// there is none to go back to. Only a person can change that.
+    Declined(Box<Failure>),
     /// It was cancelled; nothing was switched.
     Cancelled,
 }
@@ -54,20 +57,24 @@ fn conclude(target: &dyn Target, outcome: Result<Deployed, TargetError>) -> Roll
                     | FailureClass::Timeout
                     | FailureClass::Unknown => FailureClass::Infrastructure,
                 };
-                failed(target, error, Some(class))
+                RolloutOutcome::Failed(failure(target, error, Some(class)))
+            }
+            TargetErrorKind::Held => {
+                let class = Some(FailureClass::Infrastructure);
+                RolloutOutcome::Failed(failure(target, error, class))
             }
             TargetErrorKind::NoRelease
-            | TargetErrorKind::Held
             | TargetErrorKind::Superseded
             | TargetErrorKind::Forbidden => {
-                failed(target, error, Some(FailureClass::Infrastructure))
+                let class = Some(FailureClass::Config);
+                RolloutOutcome::Declined(failure(target, error, class))
             }
-            TargetErrorKind::Release => failed(target, error, None),
+            TargetErrorKind::Release => RolloutOutcome::Failed(failure(target, error, None)),
         },
     }
 }
 
-fn failed(target: &dyn Target, error: TargetError, class: Option<FailureClass>) -> RolloutOutcome {
+fn failure(target: &dyn Target, error: TargetError, class: Option<FailureClass>) -> Box<Failure> {
     let message = chain(&error);
     let telling = normalise(&message);
     let lines: Vec<String> = error
@@ -78,7 +85,7 @@ fn failed(target: &dyn Target, error: TargetError, class: Option<FailureClass>) 
         .collect();
     let mut identity = vec!["rollout", target.kind().name(), telling.as_str()];
     identity.extend(lines.iter().map(String::as_str));
-    RolloutOutcome::Failed(Box::new(Failure {
+    Box::new(Failure {
         stage: Stage::Rollout,
         name: target.kind().name().to_owned(),
         headline: message,
@@ -87,5 +94,5 @@ fn failed(target: &dyn Target, error: TargetError, class: Option<FailureClass>) 
         flaky_suspect: false,
         symptoms: BTreeSet::from([format!("rollout: {telling}")]),
         evidence: *error.evidence,
-    }))
+    })
 }

@@ -582,7 +582,7 @@ impl Target for Scripted {
         Ok(self.said.to_owned())
     }
 
-    async fn restore(&self, _: ReleaseId) -> Result<Restored, TargetError> {
+    async fn restore(&self, _: ReleaseId, _: &EventSink) -> Result<Restored, TargetError> {
         Ok(Restored::Nothing)
     }
 
@@ -642,7 +642,7 @@ async fn a_targets_trouble_is_a_failure_of_its_kind() {
         (TargetErrorKind::Release, FailureClass::Config, FailureClass::Config),
         // Whatever the class says: the code is not at fault.
         (TargetErrorKind::Target, FailureClass::Code, FailureClass::Infrastructure),
-        (TargetErrorKind::NoRelease, FailureClass::Unknown, FailureClass::Infrastructure),
+        (TargetErrorKind::Held, FailureClass::Unknown, FailureClass::Infrastructure),
     ] {
         let target = Scripted { said: "", kind, class };
         let outcome = roll_out(&target, &request, &stand.context()).await;
@@ -654,6 +654,14 @@ async fn a_targets_trouble_is_a_failure_of_its_kind() {
     }
     fingerprints.dedup();
     assert_eq!(fingerprints.len(), 1);
+    for kind in
+        [TargetErrorKind::NoRelease, TargetErrorKind::Superseded, TargetErrorKind::Forbidden]
+    {
+        let target = Scripted { said: "", kind, class: FailureClass::Unknown };
+        let outcome = roll_out(&target, &request, &stand.context()).await;
+        let RolloutOutcome::Declined(failure) = outcome else { panic!("{outcome:?}") };
+        assert_eq!(failure.class, FailureClass::Config);
+    }
     let target =
         Scripted { said: "", kind: TargetErrorKind::Cancelled, class: FailureClass::Unknown };
     let outcome = roll_out(&target, &request, &stand.context()).await;

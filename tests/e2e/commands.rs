@@ -133,6 +133,34 @@ fn a_misspelt_key_gets_its_place_and_the_nearest_name() {
 }
 
 #[test]
+fn a_file_of_tasks_is_checked_and_played() {
+    let tasks = "project: {name: p}\ntasks:\n  - {key: a, title: A, command: x, hours: 2}\n  \
+                 - {key: b, title: B, command: x, hours: 3, needs: [a]}\n";
+    let bad = tasks.replace("needs: [a]", "need: [a]");
+    let repository = Repository::new(&[("tasks.yaml", tasks), ("bad.yaml", &bad)]);
+    let outcome = repository.run(&["tasks", "check", "bad.yaml"]);
+    assert_eq!(outcome.code, Some(2), "{}", outcome.all());
+    assert!(outcome.stderr.contains("bad.yaml:4:46"), "{}", outcome.all());
+    assert!(outcome.stderr.contains("did you mean `needs`?"), "{}", outcome.all());
+    let outcome = repository.run(&["tasks", "check", "tasks.yaml"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    let outcome = repository.run(&["tasks", "graph", "tasks.yaml", "--output", "json"]);
+    let graph: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(
+        (&graph["tasks"][0]["rank"], &graph["tasks"][1]["needs"][0]),
+        (&5.0.into(), &"a".into())
+    );
+    let arguments = ["tasks", "simulate", "tasks.yaml", "--agents", "1,2", "--claim", "2@2"];
+    let outcome = repository.run(&[&arguments[..], &["--output", "json"]].concat());
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    let played: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(played["plays"][1]["makespan_hours"], 5.0);
+    assert_eq!(played["claims"][0]["verdict"], "impossible");
+    let outcome = repository.run(&["tasks", "simulate", "tasks.yaml"]);
+    assert_eq!(outcome.code, Some(2), "{}", outcome.all());
+}
+
+#[test]
 fn bad_usage_exits_with_2_and_says_what_to_do() {
     let repository = deployable(free_port(), "hello\n", "hello", "");
     for (arguments, word) in [

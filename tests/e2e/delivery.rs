@@ -5,18 +5,7 @@ use std::process::Command;
 
 use crate::repository::{Repository, free_port, get};
 use crate::run::APPROVE;
-
-/// Where the engine and the registry are; `None` when these tests are to be skipped.
-fn servers() -> Option<(String, String)> {
-    let read = |name: &str| {
-        std::env::var(name).expect(
-            "GREENLOOP_TEST_DOCKER and GREENLOOP_TEST_REGISTRY say where a Docker Engine and a \
-             registry are (scripts/services.sh starts them); `skip` leaves these tests out",
-        )
-    };
-    let (docker, registry) = (read("GREENLOOP_TEST_DOCKER"), read("GREENLOOP_TEST_REGISTRY"));
-    (docker != "skip" && registry != "skip").then_some((docker, registry))
-}
+use crate::services::services;
 
 /// A repository whose service is a page in a container. Its containers go with it.
 struct Shop {
@@ -36,7 +25,7 @@ CMD ["/bin/busybox", "httpd", "-f", "-v", "-p", "8080", "-h", "/www"]
 
 impl Shop {
     fn new(dockerfile: &str, transcript: &str) -> Option<Self> {
-        let (docker, registry) = servers()?;
+        let (docker, registry) = services()?;
         let port = free_port();
         let environment = format!("e2e-{port}");
         let config = format!(

@@ -12,5 +12,6 @@ mod recovery;
 mod repository;
 mod run;
 mod server;
+mod services;
 mod tasks;
 mod worker;

@@ -8,12 +8,11 @@ use crate::world::World;
 
 /// A container that runs `program`, ready when it answers.
 pub(crate) fn container(world: &World, program: &Program) -> Value {
-    let serves = program.lives.iter().any(|life| life.serves);
     let mut container = json!({
         "name": "web", "image": world.image, "imagePullPolicy": "IfNotPresent",
         "command": program.command(),
     });
-    if serves {
+    if program.page().is_some() {
         container["ports"] = json!([{"containerPort": PORT}]);
         container["readinessProbe"] = probe("/");
     }

@@ -20,8 +20,8 @@ pub(crate) struct Life {
     pub(crate) log: &'static [&'static str],
     /// After how much real time it ends; it serves for ever for `None`.
     pub(crate) ends: Option<(Duration, End)>,
-    /// Whether it answers HTTP on [`PORT`].
-    pub(crate) serves: bool,
+    /// What it answers to HTTP on [`PORT`].
+    pub(crate) serves: Option<&'static str>,
 }
 
 /// A program by its command.
@@ -41,10 +41,12 @@ const fn shell(script: &'static [&'static str], lives: &'static [Life]) -> Progr
 }
 
 const fn dies(log: &'static [&'static str], code: i64) -> Life {
-    Life { log, ends: Some((Duration::from_millis(300), End::Exit(code))), serves: false }
+    Life { log, ends: Some((Duration::from_millis(300), End::Exit(code))), serves: None }
 }
 
-const SERVING: Life = Life { log: &["listening on 8080"], ends: None, serves: true };
+const fn serving(page: &'static str) -> Life {
+    Life { log: &["listening on 8080"], ends: None, serves: Some(page) }
+}
 
 impl Program {
     /// For `command:` in a manifest.
@@ -52,15 +54,19 @@ impl Program {
         json!(self.command)
     }
 
-    /// The program that a container runs; one that only idles when no program has its command.
-    pub(crate) fn of(container: &Value) -> &'static Self {
-        let words: Vec<&str> = container["command"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .collect();
+    /// The program with this command; one that only idles when there is none.
+    pub(crate) fn by_command(words: &[String]) -> &'static Self {
         ALL.iter().copied().find(|program| program.command == words).unwrap_or(&IDLE)
+    }
+
+    /// What it answers to HTTP, in whichever life.
+    pub(crate) fn page(&self) -> Option<&'static str> {
+        self.lives.iter().find_map(|life| life.serves)
+    }
+
+    /// Every page that there is.
+    pub(crate) fn pages() -> impl Iterator<Item = &'static str> {
+        ALL.iter().filter_map(|program| program.page())
     }
 }
 
@@ -72,10 +78,10 @@ pub(crate) static HEALTHY: Program = shell(
         "mkdir -p /tmp/www && echo ok > /tmp/www/index.html && echo 'listening on 8080' && \
          exec httpd -f -p 8080 -h /tmp/www",
     ],
-    &[SERVING],
+    &[serving("ok\n")],
 );
 
-/// The same service in another version, told apart by its command only.
+/// The same service in another version: it has another page.
 pub(crate) static HEALTHY_TOO: Program = shell(
     &[
         "sh",
@@ -83,7 +89,7 @@ pub(crate) static HEALTHY_TOO: Program = shell(
         "mkdir -p /tmp/www && echo two > /tmp/www/index.html && echo 'listening on 8080' && \
          exec httpd -f -p 8080 -h /tmp/www",
     ],
-    &[SERVING],
+    &[serving("two\n")],
 );
 
 /// Dies of a missing setting, and says so.
@@ -120,7 +126,7 @@ pub(crate) static WAITS: Program = shell(
          mkdir -p /tmp/www && echo ok > /tmp/www/index.html && echo 'listening on 8080' && \
          exec httpd -f -p 8080 -h /tmp/www",
     ],
-    &[REFUSED, REFUSED, SERVING],
+    &[REFUSED, REFUSED, serving("ok\n")],
 );
 
 /// Takes more memory than it is given.
@@ -129,7 +135,7 @@ pub(crate) static HUNGRY: Program = shell(
     &[Life {
         log: &["loading the index"],
         ends: Some((Duration::from_millis(300), End::OutOfMemory)),
-        serves: false,
+        serves: None,
     }],
 );
 
@@ -170,14 +176,14 @@ pub(crate) static DIES_LATER: Program = shell(
     &[Life {
         log: &["listening on 8080", "fatal: the license server says no"],
         ends: Some((Duration::from_secs(6), End::Exit(7))),
-        serves: true,
+        serves: Some("ok\n"),
     }],
 );
 
 /// Serves, and works on for ever: for pods without HTTP.
 pub(crate) static IDLE: Program = shell(
     &["sh", "-c", "echo idle; exec sleep 100000"],
-    &[Life { log: &["idle"], ends: None, serves: false }],
+    &[Life { log: &["idle"], ends: None, serves: None }],
 );
 
 static ALL: &[&Program] = &[

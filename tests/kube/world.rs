@@ -1,6 +1,5 @@
 //! Where a scenario plays: the wire, or a real cluster; the same objects, the same target.
 
-use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,7 +21,8 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use crate::control::Control;
-use crate::server::Server;
+use crate::program::Program;
+use crate::server::{Pages, Server};
 
 /// The server and the cluster behind it, for what only they can do.
 pub(crate) struct Wire {
@@ -58,13 +58,16 @@ pub(crate) struct Attempt {
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// What stands behind every listening port of the wire's pods.
-async fn backend() -> SocketAddr {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let router = Router::new().fallback(async || "ok\n");
-    tokio::spawn(async move { axum::serve(listener, router).await });
-    address
+/// What stands behind the listening ports of the wire's pods: a server for each page.
+async fn pages() -> Pages {
+    let mut pages = Pages::new();
+    for page in Program::pages() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        pages.insert(page, listener.local_addr().unwrap());
+        let router = Router::new().fallback(async move || page);
+        tokio::spawn(async move { axum::serve(listener, router).await });
+    }
+    pages
 }
 
 fn plan(namespace: &str, kubeconfig: PathBuf, soak: Option<Duration>) -> KubernetesPlan {
@@ -95,7 +98,7 @@ fn environment(namespace: &str) -> EnvironmentPlan {
 impl World {
     /// A new wire with an empty namespace.
     pub(crate) async fn on_wire() -> Self {
-        let server = Server::start(backend().await).await;
+        let server = Server::start(pages().await).await;
         let control = Control::start(&server);
         let namespace = "shop".to_owned();
         let folder = tempfile::tempdir().unwrap();
@@ -241,7 +244,7 @@ impl World {
         let target = self.target();
         let run = RunId::generate();
         let cancel = CancellationToken::new();
-        target.claim(run, &cancel).await.unwrap();
+        target.claim(run, &EventSink::null(), &cancel).await.unwrap();
         self.roll_out_with(target, run).await
     }
 

@@ -169,7 +169,7 @@ impl Identity {
     }
 
     /// What a token for the resource manager is asked for.
-    pub(in crate::adapters) fn resource_manager_scope(&self) -> String {
+    pub fn resource_manager_scope(&self) -> String {
         self.inner.cloud.resource_manager_scope()
     }
 

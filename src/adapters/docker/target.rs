@@ -470,7 +470,11 @@ impl Target for DockerTarget {
         Ok(shown(&said.map_err(|error| self.error(error, None))?, &self.redactor))
     }
 
-    async fn restore(&self, failed: ReleaseId) -> Result<Restored, TargetError> {
+    async fn restore(
+        &self,
+        failed: ReleaseId,
+        _events: &EventSink,
+    ) -> Result<Restored, TargetError> {
         let Some(state) = self.state().await? else { return Ok(Restored::Nothing) };
         let to = state.fallback().or_else(|| state.before_active());
         let warm = to.and_then(|to| state.get(to)?.detail.container.clone());

@@ -421,7 +421,10 @@ async fn a_release_is_rolled_out_verified_and_outlives_its_deployer() {
     let Some(stand) = Stand::new().await else { return };
     let target = stand.target("one");
     assert_eq!(target.status().await.unwrap(), crate::ports::TargetStatus::default());
-    assert_eq!(target.restore(ReleaseId::generate()).await.unwrap(), Restored::Nothing);
+    assert_eq!(
+        target.restore(ReleaseId::generate(), &EventSink::null()).await.unwrap(),
+        Restored::Nothing
+    );
     assert!(!stand.folder.exists());
     let (sender, events) = std::sync::mpsc::channel();
     let go = CancellationToken::new();
@@ -495,7 +498,7 @@ async fn no_request_fails_during_a_switch() {
         stand.serves(mode).await;
     }
     let (target, bad) = stand.roll_out("bad").await;
-    let restored = target.restore(bad.unwrap().release).await.unwrap();
+    let restored = target.restore(bad.unwrap().release, &EventSink::null()).await.unwrap();
     assert!(matches!(restored, Restored::Release(_)), "{restored:?}");
     stand.serves("slow-start").await;
     let (events, go) = (EventSink::null(), CancellationToken::new());
@@ -537,7 +540,7 @@ async fn a_candidate_that_fails_leaves_the_old_one_serving() {
     assert_eq!(said, "starting as unhealthy\n");
     let again = target.roll_out(&request, &events, &go).await.unwrap_err();
     assert!(again.message.contains("cannot be rolled out again"), "{}", again.message);
-    let restored = target.restore(request.release).await.unwrap();
+    let restored = target.restore(request.release, &EventSink::null()).await.unwrap();
     assert!(matches!(restored, Restored::Untouched(d) if d.release == first));
 
     // It listens where nobody can come: the hint is worth more than the probe.
@@ -776,7 +779,7 @@ async fn a_release_that_must_stay_stays() {
     assert_eq!(error.kind, TargetErrorKind::Release);
     let (target, migration) = stand.roll_out("two").await;
     let migration = migration.unwrap().release;
-    let error = target.restore(migration).await.unwrap_err();
+    let error = target.restore(migration, &EventSink::null()).await.unwrap_err();
     assert_eq!(error.kind, TargetErrorKind::Forbidden);
     assert!(error.message.contains("deploy.rollback: forbidden"), "{}", error.message);
     stand.serves("two").await;

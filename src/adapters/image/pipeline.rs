@@ -83,14 +83,6 @@ impl ImagePipeline {
         }
     }
 
-    /// The registry's host and the repository within it.
-    fn place(&self) -> (&str, String) {
-        match self.plan.registry.split_once('/') {
-            Some((host, folder)) => (host, format!("{folder}/{}", self.plan.image_name)),
-            None => (&self.plan.registry, self.plan.image_name.clone()),
-        }
-    }
-
     /// The tags that people look for: the commit, the pipeline's build, the configured ones.
     fn tags(&self, request: &ImageRequest) -> Vec<String> {
         let mut tags = vec![request.commit.as_str().to_owned()];
@@ -236,7 +228,7 @@ impl ImagePipeline {
         events: &EventSink,
         cancel: &CancellationToken,
     ) -> Result<Image, ImageError> {
-        let (host, name) = self.place();
+        let (host, name) = self.plan.place();
         let repository = format!("{host}/{name}");
         let registry = Registry::new(host, self.credentials.clone());
         let tags = self.tags(request);

@@ -43,6 +43,20 @@ pub(super) struct Kind {
     pub(super) namespaced: bool,
 }
 
+/// A right that the account may have.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    /// `patch`
+    pub(super) verb: &'a str,
+    pub(super) resource: &'a ApiResource,
+    /// `log`
+    pub(super) subresource: Option<&'a str>,
+    /// The whole cluster, or what stands in no namespace, for `None`.
+    pub(super) namespace: Option<&'a str>,
+    /// Whatever its name, for `None`.
+    pub(super) name: Option<&'a str>,
+}
+
 /// Whether a write is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Write {
@@ -389,10 +403,16 @@ impl Cluster {
         } else if told.kind == KubernetesErrorKind::Refused {
             let mut allowed = true;
             for verb in ["patch", "create"] {
-                let asked = self
-                    .may(verb, &kind.resource, None, object.namespace().filter(|_| kind.namespaced))
+                let answer = self
+                    .may(&Asked {
+                        verb,
+                        resource: &kind.resource,
+                        subresource: None,
+                        namespace: object.namespace().filter(|_| kind.namespaced),
+                        name: Some(&object.id().name),
+                    })
                     .await;
-                allowed &= asked.unwrap_or(false);
+                allowed &= answer.unwrap_or(false);
             }
             if allowed {
                 told.kind = denial::kind_of(&told.message);
@@ -403,24 +423,19 @@ impl Cluster {
     }
 
     /// Whether this account may; asked of the API server itself.
-    pub(super) async fn may(
-        &self,
-        verb: &str,
-        resource: &ApiResource,
-        subresource: Option<&str>,
-        namespace: Option<&str>,
-    ) -> Result<bool, KubernetesError> {
+    pub(super) async fn may(&self, asked: &Asked<'_>) -> Result<bool, KubernetesError> {
         let review = json!({
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",
             "metadata": {},
             "spec": {"resourceAttributes": {
-                "verb": verb,
-                "group": resource.group,
-                "version": resource.version,
-                "resource": resource.plural,
-                "subresource": subresource,
-                "namespace": namespace,
+                "verb": asked.verb,
+                "group": asked.resource.group,
+                "version": asked.resource.version,
+                "resource": asked.resource.plural,
+                "subresource": asked.subresource,
+                "namespace": asked.namespace,
+                "name": asked.name,
             }},
         });
         let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
@@ -435,7 +450,8 @@ impl Cluster {
             })
             .await;
         let answer = answer.map_err(|error| {
-            KubernetesError::of(&format!("ask whether {} may be {verb}ed", resource.plural), error)
+            let about = format!("{} {}", asked.verb, asked.resource.plural);
+            KubernetesError::of(&format!("ask whether one may {about}"), error)
         })?;
         Ok(answer.pointer("/status/allowed").and_then(Value::as_bool).unwrap_or(false))
     }

@@ -53,7 +53,13 @@ pub struct Connection {
     aks: Option<AksPlan>,
     azure: Option<(Identity, AzurePlan)>,
     env: Environment,
-    client: OnceCell<Client>,
+    made: OnceCell<Made>,
+}
+
+/// A client and the address that it was made for.
+struct Made {
+    client: Client,
+    address: String,
 }
 
 impl Connection {
@@ -69,7 +75,7 @@ impl Connection {
             aks: plan.aks.clone(),
             azure,
             env,
-            client: OnceCell::new(),
+            made: OnceCell::new(),
         }
     }
 
@@ -79,10 +85,15 @@ impl Connection {
     /// [`KubernetesErrorKind::Setup`] when there is no usable configuration,
     /// [`KubernetesErrorKind::Credentials`] when there are no credentials to be had.
     pub async fn client(&self) -> Result<Client, KubernetesError> {
-        self.client.get_or_try_init(|| self.connect()).await.cloned()
+        self.made.get_or_try_init(|| self.connect()).await.map(|made| made.client.clone())
     }
 
-    async fn connect(&self) -> Result<Client, KubernetesError> {
+    /// Where the API server is, once there is a client: `https://10.0.0.1:6443/`.
+    pub(super) fn address(&self) -> Option<&str> {
+        self.made.get().map(|made| made.address.as_str())
+    }
+
+    async fn connect(&self) -> Result<Made, KubernetesError> {
         let Some(aks) = &self.aks else {
             return build(self.config().await?, None).await;
         };
@@ -240,7 +251,8 @@ async fn authorized(
 async fn build(
     config: Config,
     token: Option<(Identity, &'static str)>,
-) -> Result<Client, KubernetesError> {
+) -> Result<Made, KubernetesError> {
+    let address = config.cluster_url.to_string();
     let made = tokio::task::spawn_blocking(move || {
         let builder = ClientBuilder::try_from(config)?;
         Ok(match token {
@@ -253,12 +265,14 @@ async fn build(
                 .build(),
         })
     });
-    made.await
+    let client = made
+        .await
         .map_err(|_| {
             let message = "making the cluster's client broke off";
             KubernetesError::new(KubernetesErrorKind::Setup, message)
         })?
-        .map_err(|error| KubernetesError::of("use the cluster's credentials", error))
+        .map_err(|error| KubernetesError::of("use the cluster's credentials", error))?;
+    Ok(Made { client, address })
 }
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ pub enum KubernetesErrorKind {
     Conflict,
     /// It is not there.
     Missing,
-    /// A record of a release is damaged or too large.
+    /// A record of a release is damaged.
     Record,
     /// Another run holds the environment.
     Held,

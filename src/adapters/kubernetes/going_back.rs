@@ -197,7 +197,7 @@ impl KubernetesTarget {
         let serving = history.serving();
         let none = |message: String| refused(TargetErrorKind::NoRelease, message);
         let wanted = match earlier {
-            Earlier::LastVerified => history.earlier_than(serving).ok_or_else(|| {
+            Earlier::LastVerified => history.rolled_back_to().ok_or_else(|| {
                 none(match serving {
                     Some(serving) => {
                         format!("there is no verified release before {}", serving.id())
@@ -233,13 +233,10 @@ impl KubernetesTarget {
                 })?
             }
         };
-        if let Some(serving) = serving
-            && serving.rollback == Rollback::Forbidden
-            && serving.id() > wanted.id()
-        {
+        if let Some(stays) = history.closed_by(wanted) {
             let message = format!(
                 "release {} must not be rolled back (`deploy.rollback: forbidden`)",
-                serving.id()
+                stays.id()
             );
             return Err(refused(TargetErrorKind::Forbidden, message));
         }

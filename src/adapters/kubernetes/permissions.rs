@@ -2,8 +2,9 @@
 
 use kube::discovery::ApiResource;
 
-use super::cluster::{Cluster, Kind};
+use super::cluster::{Asked, Cluster, Kind};
 use super::error::KubernetesError;
+use super::manifest::order;
 
 /// One right that a run needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,12 +26,15 @@ pub(super) struct Need {
     resource: ApiResource,
     subresource: Option<&'static str>,
     namespace: Option<String>,
+    name: Option<String>,
 }
 
+/// What is asked about once, however often it is needed.
+type Key = (String, &'static str, Option<String>, Option<String>);
+
 impl Need {
-    /// Two needs are one when they read the same.
-    fn key(&self) -> (String, &'static str, Option<String>) {
-        (self.title(), self.verb, self.namespace.clone())
+    fn key(&self) -> Key {
+        (self.title(), self.verb, self.namespace.clone(), self.name.clone())
     }
 
     fn title(&self) -> String {
@@ -66,7 +70,9 @@ const ALWAYS: &[Row] = &[
 const FORWARD: &[Row] =
     &[("v1", "services", None, &["get"]), ("v1", "pods", Some("portforward"), &["get", "create"])];
 /// What is done with an object of a release.
-const OBJECT: &[&str] = &["get", "patch", "create", "delete"];
+const OBJECT: &[&str] = &["get", "patch", "create"];
+/// And with one that goes with a release that failed.
+const REMOVED: &[&str] = &["delete"];
 /// What is done besides with one that is followed.
 const FOLLOWED: &[&str] = &["list", "watch"];
 /// And with one that can go back to a revision of its own.
@@ -83,13 +89,18 @@ fn resource(api_version: &str, plural: &str) -> ApiResource {
     }
 }
 
+/// Where an object is to be.
+#[derive(Debug, Clone)]
+pub(super) enum Place {
+    /// In this namespace; its name does not matter.
+    Namespace(String),
+    /// In the cluster itself, under this name: rights there are often given for names alone.
+    Cluster(String),
+}
+
 /// All that is needed in `namespace`, with a port-forward when one is wanted, and for objects of
-/// `kinds` in their namespaces.
-pub(super) fn needs(
-    namespace: &str,
-    forwards: bool,
-    kinds: &[(Kind, Option<String>)],
-) -> Vec<Need> {
+/// `kinds` in their places.
+pub(super) fn needs(namespace: &str, forwards: bool, kinds: &[(Kind, Place)]) -> Vec<Need> {
     let forward = FORWARD.iter().filter(|_| forwards);
     let mut needs: Vec<Need> = ALWAYS
         .iter()
@@ -100,6 +111,7 @@ pub(super) fn needs(
                 resource: resource(api_version, plural),
                 subresource: *subresource,
                 namespace: Some(namespace.to_owned()),
+                name: None,
             })
         })
         .collect();
@@ -109,11 +121,18 @@ pub(super) fn needs(
             ("batch", "Job") => FOLLOWED,
             _ => &[],
         };
-        needs.extend(OBJECT.iter().chain(followed).map(|verb| Need {
+        let stays = order::holds_data(&kind.resource.group, &kind.resource.kind);
+        let removed = REMOVED.iter().filter(|_| !stays);
+        let (namespace, name) = match place {
+            Place::Namespace(namespace) => (Some(namespace.clone()), None),
+            Place::Cluster(name) => (None, Some(name.clone())),
+        };
+        needs.extend(OBJECT.iter().chain(removed).chain(followed).map(|verb| Need {
             verb,
             resource: kind.resource.clone(),
             subresource: None,
-            namespace: place.clone().filter(|_| kind.namespaced),
+            namespace: namespace.clone(),
+            name: name.clone(),
         }));
     }
     let mut seen = std::collections::BTreeSet::new();
@@ -132,7 +151,13 @@ pub(super) async fn ask(
     let mut permissions = Vec::with_capacity(needs.len());
     for need in needs {
         let allowed = cluster
-            .may(need.verb, &need.resource, need.subresource, need.namespace.as_deref())
+            .may(&Asked {
+                verb: need.verb,
+                resource: &need.resource,
+                subresource: need.subresource,
+                namespace: need.namespace.as_deref(),
+                name: need.name.as_deref(),
+            })
             .await?;
         let resource = need.title();
         permissions.push(Permission {
@@ -155,7 +180,13 @@ mod tests {
         let mut deployments =
             Kind { resource: resource("apps/v1", "deployments"), namespaced: true };
         deployments.resource.kind = "Deployment".to_owned();
-        let kinds = [(secrets, Some("shop".to_owned())), (deployments, Some("shop".to_owned()))];
+        let namespaces = Kind {
+            resource: ApiResource { kind: "Namespace".to_owned(), ..resource("v1", "namespaces") },
+            namespaced: false,
+        };
+        let shop = || Place::Namespace("shop".to_owned());
+        let namespace = Place::Cluster("shop".to_owned());
+        let kinds = [(secrets, shop()), (deployments, shop()), (namespaces, namespace)];
         let titles: Vec<String> = needs("shop", true, &kinds)
             .iter()
             .map(|need| format!("{} {}", need.verb, need.title()))
@@ -168,6 +199,9 @@ mod tests {
             ("get pods/portforward", 1),
             ("get pods/log", 1),
             ("watch secrets", 0),
+            ("create namespaces", 1),
+            // It would take everything in it along.
+            ("delete namespaces", 0),
         ] {
             assert_eq!(count(text), expect, "{text}");
         }
@@ -179,7 +213,7 @@ mod tests {
     fn the_role_in_the_repository_gives_what_is_needed_and_no_more() {
         use k8s_openapi::api::rbac::v1::Role;
         use std::collections::BTreeSet;
-        let kinds: Vec<(Kind, Option<String>)> = [
+        let kinds: Vec<(Kind, Place)> = [
             ("v1", "configmaps", "ConfigMap"),
             ("v1", "services", "Service"),
             ("v1", "secrets", "Secret"),
@@ -197,7 +231,7 @@ mod tests {
         .map(|(api_version, plural, kind)| {
             let mut resource = resource(api_version, plural);
             resource.kind = kind.to_owned();
-            (Kind { resource, namespaced: true }, Some("shop".to_owned()))
+            (Kind { resource, namespaced: true }, Place::Namespace("shop".to_owned()))
         })
         .collect();
         let needed: BTreeSet<String> = needs("shop", true, &kinds)

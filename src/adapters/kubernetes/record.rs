@@ -163,15 +163,15 @@ impl Record {
         };
         let packed = pack(&stored).map_err(|e| damaged(&name, "cannot be made").because(e))?;
         if packed.len() > LARGEST {
-            return Err(damaged(
-                &name,
-                &format!(
-                    "would have {} KiB, and a Secret holds no more than {}: split the release, or \
-                     keep large files out of ConfigMaps",
-                    packed.len() / 1024,
-                    LARGEST / 1024
-                ),
-            ));
+            let message = format!(
+                "the record of release {} would have {} KiB, compressed, and the Secret that \
+                 keeps it holds no more than {}: split the release, or keep large files out of \
+                 ConfigMaps",
+                self.id(),
+                packed.len() / 1024,
+                LARGEST / 1024
+            );
+            return Err(KubernetesError::new(KubernetesErrorKind::Manifest, message));
         }
         let release = &self.release;
         let labels = [
@@ -385,7 +385,7 @@ mod tests {
         .collect();
         large.content.objects = vec![json!({"data": noise})];
         let error = large.encode("shop", "staging", None).unwrap_err();
-        assert!(error.message.contains("a Secret holds no more than 976"), "{}", error.message);
+        assert!(error.message.contains("keeps it holds no more than 976"), "{}", error.message);
     }
 
     #[test]

@@ -7,6 +7,7 @@ use kube::api::{DeleteParams, ListParams, PostParams};
 use super::cluster::Cluster;
 use super::error::{KubernetesError, KubernetesErrorKind};
 use super::record::{ENVIRONMENT, Record, TYPE, name};
+use crate::config::plan::Rollback;
 use crate::model::{ReleaseId, ReleaseState};
 
 /// Where the records of one environment are.
@@ -56,6 +57,43 @@ impl History {
         let own = serving.map(Record::id);
         let good = self.records.iter().filter(|record| record.is_good());
         good.filter(|record| own.is_none_or(|own| record.id() < own)).max_by_key(|r| r.id())
+    }
+
+    /// The newest release that was begun after `serving` and has neither come to serve nor given
+    /// way: what the cluster runs may be its objects.
+    pub(super) fn laid_over(&self, serving: Option<&Record>) -> Option<&Record> {
+        let own = serving.map(Record::id);
+        self.records.iter().find(|record| {
+            let newer = own.is_none_or(|own| record.id() > own);
+            let never_verified = record.release.verified_at.is_none();
+            newer
+                && match record.release.state {
+                    ReleaseState::Candidate => true,
+                    ReleaseState::Superseded => never_verified,
+                    ReleaseState::Live | ReleaseState::Verified | ReleaseState::Failed => false,
+                }
+        })
+    }
+
+    /// What a plain rollback goes to: the release that serves, when another was laid over it and
+    /// did not come to serve; the verified one before it otherwise.
+    pub(super) fn rolled_back_to(&self) -> Option<&Record> {
+        let serving = self.serving();
+        match self.laid_over(serving) {
+            Some(_) => serving.filter(|record| record.is_good()),
+            None => None,
+        }
+        .or_else(|| self.earlier_than(serving))
+    }
+
+    /// The release that closes the way back to `wanted`: one that came later, was not taken back
+    /// and must not be.
+    pub(super) fn closed_by(&self, wanted: &Record) -> Option<&Record> {
+        self.records.iter().find(|record| {
+            record.rollback == Rollback::Forbidden
+                && record.id() > wanted.id()
+                && record.release.state != ReleaseState::Failed
+        })
     }
 
     /// The oldest records beyond `most`: never what serves, nor what it would give way to.
@@ -209,7 +247,6 @@ mod tests {
 
     use super::super::record::Content;
     use super::*;
-    use crate::config::plan::Rollback;
     use crate::model::{Release, RunId};
 
     /// Records from the oldest to the newest: state, minute of verification, minute of serving.
@@ -283,6 +320,41 @@ mod tests {
             assert_eq!(place(&history, found), before, "{of:?}");
             let found = history.earlier_than(history.serving());
             assert_eq!(place(&history, found), earlier, "{of:?}");
+        }
+    }
+
+    #[test]
+    fn a_release_that_never_came_to_serve_gives_way_to_the_one_below_it() {
+        use ReleaseState::{Candidate, Failed, Superseded, Verified};
+        let one = (Superseded, Some(1), Some(1));
+        let two = (Verified, Some(2), Some(2));
+        for (last, wanted) in [
+            ((Candidate, None, None), Some(1)),
+            ((Superseded, None, Some(3)), Some(1)),
+            ((Failed, None, Some(3)), Some(0)),
+        ] {
+            let history = history(&[one, two, last]);
+            assert_eq!(place(&history, history.rolled_back_to()), wanted, "{last:?}");
+        }
+        let nothing = history(&[(Candidate, None, None)]);
+        assert!(nothing.rolled_back_to().is_none());
+    }
+
+    #[test]
+    fn no_way_leads_back_past_a_release_that_must_stay() {
+        use ReleaseState::{Candidate, Failed, Superseded, Verified};
+        for (state, closed) in
+            [(Candidate, true), (Verified, true), (Superseded, true), (Failed, false)]
+        {
+            let mut history = history(&[
+                (Superseded, Some(1), Some(1)),
+                (state, None, Some(2)),
+                (Verified, Some(3), Some(3)),
+            ]);
+            history.records[1].rollback = Rollback::Forbidden;
+            let oldest = history.records.last().unwrap();
+            assert_eq!(history.closed_by(oldest).is_some(), closed, "{state:?}");
+            assert!(history.closed_by(&history.records[0]).is_none());
         }
     }
 

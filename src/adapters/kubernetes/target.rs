@@ -20,7 +20,7 @@ use super::manifest::render::{Missing, Variables};
 use super::manifest::settle::Stamp;
 use super::manifest::source::Reading;
 use super::manifest::{Manifest, ObjectId, Origin, parse, pin, render, source};
-use super::permissions::{self, Permission};
+use super::permissions::{self, Permission, Place};
 use super::record::slug;
 use super::store::Store;
 use super::survey::{self, Purpose, Step};
@@ -54,8 +54,6 @@ pub struct KubernetesTarget {
     cluster: OnceCell<Cluster>,
     held: Mutex<Option<Arc<Hold>>>,
     forward: Mutex<Option<Forward>>,
-    /// Where the last rollout told of itself: a restore tells there too.
-    told_to: Mutex<EventSink>,
 }
 
 /// The environment's lease, for one piece of work.
@@ -96,7 +94,6 @@ impl KubernetesTarget {
             cluster: OnceCell::new(),
             held: Mutex::new(None),
             forward: Mutex::new(None),
-            told_to: Mutex::new(EventSink::null()),
         }
     }
 
@@ -114,13 +111,17 @@ impl KubernetesTarget {
     pub async fn server_version(&self) -> Result<String, KubernetesError> {
         let cluster = self.cluster().await?;
         let answer = cluster.ask(|| cluster.client().apiserver_version()).await;
-        let version =
-            answer.map_err(|error| KubernetesError::of("read the API server's version", error))?;
-        Ok(version.git_version)
+        match answer {
+            Ok(version) => Ok(version.git_version),
+            Err(error) => {
+                Err(self.placed(KubernetesError::of("read the API server's version", error)))
+            }
+        }
     }
 
     /// What a run needs the account to be able to do, and whether it may: for the lease, the
-    /// records, what a rollout is judged by, and every kind of object in the manifests.
+    /// records, what a rollout is judged by, every kind of object in the manifests, and the
+    /// environment's namespace where that has yet to be made.
     ///
     /// # Errors
     /// When the API server cannot be reached or the manifests cannot be read.
@@ -130,9 +131,19 @@ impl KubernetesTarget {
         let mut kinds = Vec::new();
         for object in &objects {
             if let Some(kind) = cluster.kind(object.api_version(), object.kind()).await? {
-                let place = object.namespace().unwrap_or(&self.plan.namespace).to_owned();
-                kinds.push((kind, Some(place)));
+                let place = match kind.namespaced {
+                    true => Place::Namespace(
+                        object.namespace().unwrap_or(&self.plan.namespace).to_owned(),
+                    ),
+                    false => Place::Cluster(object.id().name),
+                };
+                kinds.push((kind, place));
             }
+        }
+        if !survey::namespace_exists(&cluster, &self.plan.namespace).await?
+            && let Some(kind) = cluster.kind("v1", "Namespace").await?
+        {
+            kinds.push((kind, Place::Cluster(self.plan.namespace.clone())));
         }
         let forwards = self.plan.service.is_some();
         let needs = permissions::needs(&self.plan.namespace, forwards, &kinds);
@@ -272,6 +283,23 @@ impl KubernetesTarget {
         survey::survey(cluster, objects, Purpose::Rollout).await
     }
 
+    /// The request as far as it can be looked at: what serves stands for an image that is not
+    /// built yet, so that the rest of the release can be seen.
+    async fn previewed(
+        &self,
+        cluster: &Cluster,
+        request: &RolloutRequest,
+    ) -> Result<RolloutRequest, KubernetesError> {
+        let mut request = request.clone();
+        if let Some(unbuilt) = request.image.as_ref().filter(|image| !image.is_built()) {
+            let history = self.store().load(cluster).await?;
+            let serving = history.serving().and_then(|record| record.release.image.clone());
+            let same = serving.filter(|image| image.repository() == unbuilt.repository());
+            request.image = same.or(request.image);
+        }
+        Ok(request)
+    }
+
     pub(super) async fn deployed(&self, release: ReleaseId) -> Result<Deployed, KubernetesError> {
         let forwarded = self.forwarded().await?;
         let endpoint = forwarded.unwrap_or_else(|| self.endpoint());
@@ -333,9 +361,20 @@ impl KubernetesTarget {
         self.redactor.redact(text).into_owned()
     }
 
+    /// With the address of an API server that gave no answer: it may be the wrong one.
+    fn placed(&self, mut error: KubernetesError) -> KubernetesError {
+        if error.kind == KubernetesErrorKind::Unreachable
+            && let Some(address) = self.connection.address()
+        {
+            error.message =
+                format!("no good answer from the API server {address}: {}", error.message);
+        }
+        error
+    }
+
     /// For the port: what the API server or a tool said may hold a secret.
     pub(super) fn told(&self, error: KubernetesError) -> TargetError {
-        let mut error = TargetError::from(error);
+        let mut error = TargetError::from(self.placed(error));
         error.message = self.redacted(&error.message);
         for note in &mut error.evidence.notes {
             *note = self.redacted(note);
@@ -409,7 +448,12 @@ impl Target for KubernetesTarget {
         TargetKind::Kubernetes
     }
 
-    async fn claim(&self, run: RunId, cancel: &CancellationToken) -> Result<(), TargetError> {
+    async fn claim(
+        &self,
+        run: RunId,
+        events: &EventSink,
+        cancel: &CancellationToken,
+    ) -> Result<(), TargetError> {
         let mut held = self.held.lock().await;
         if let Some(hold) = held.as_ref().filter(|hold| hold.run() == run)
             && !hold.lost().is_cancelled()
@@ -420,7 +464,7 @@ impl Target for KubernetesTarget {
             old.release().await;
         }
         let cluster = self.cluster().await.map_err(|error| self.told(error))?;
-        let cluster = cluster.during(&EventSink::null(), cancel);
+        let cluster = cluster.during(events, cancel);
         let hold = self.take(&cluster, run).await.map_err(|error| self.told(error))?;
         *held = Some(Arc::new(hold));
         Ok(())
@@ -434,7 +478,8 @@ impl Target for KubernetesTarget {
 
     async fn preview(&self, request: &RolloutRequest) -> Result<String, TargetError> {
         let cluster = self.cluster().await.map_err(|error| self.told(error))?;
-        let steps = self.plan_of(&cluster, request).await.map_err(|error| self.told(error))?;
+        let request = self.previewed(&cluster, request).await.map_err(|error| self.told(error))?;
+        let steps = self.plan_of(&cluster, &request).await.map_err(|error| self.told(error))?;
         Ok(self.redacted(&difference::joined(steps.iter().map(Step::diff))))
     }
 
@@ -451,7 +496,6 @@ impl Target for KubernetesTarget {
         if cancel.is_cancelled() {
             return Err(cancelled());
         }
-        *self.told_to.lock().await = events.clone();
         let cluster = self.cluster().await.map_err(|error| self.told(error))?;
         let cluster = cluster.during(events, cancel);
         let held = self.hold(&cluster, request.run).await.map_err(|error| self.told(error))?;
@@ -480,9 +524,12 @@ impl Target for KubernetesTarget {
             .map_err(|error| self.untracked(error))
     }
 
-    async fn restore(&self, failed: ReleaseId) -> Result<Restored, TargetError> {
-        let events = self.told_to.lock().await.clone();
-        self.put_back(failed, &events).await
+    async fn restore(
+        &self,
+        failed: ReleaseId,
+        events: &EventSink,
+    ) -> Result<Restored, TargetError> {
+        self.put_back(failed, events).await
     }
 
     async fn roll_back(

@@ -369,7 +369,11 @@ impl Target for ProcessTarget {
         Ok(self.text(&self.read_log(release, LOG_SHOWN)))
     }
 
-    async fn restore(&self, failed: ReleaseId) -> Result<Restored, TargetError> {
+    async fn restore(
+        &self,
+        failed: ReleaseId,
+        _events: &EventSink,
+    ) -> Result<Restored, TargetError> {
         if self.state()?.is_none() {
             return Ok(Restored::Nothing);
         }

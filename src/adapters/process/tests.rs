@@ -243,7 +243,7 @@ async fn no_request_fails_during_a_switch() {
         stand.serves(mode).await;
     }
     let bad = stand.roll_out(&target, "bad").await.unwrap();
-    let restored = target.restore(bad.release).await.unwrap();
+    let restored = target.restore(bad.release, &EventSink::null()).await.unwrap();
     assert!(matches!(restored, Restored::Release(_)), "{restored:?}");
     tokio::time::sleep(Duration::from_millis(300)).await;
     stop.store(true, Ordering::Relaxed);
@@ -279,7 +279,7 @@ async fn a_candidate_that_fails_leaves_the_old_one_serving() {
     assert_eq!((exchange.status, exchange.response.as_str()), (Some(500), "database is down"));
     let again = target.roll_out(&request, &events, &go).await.unwrap_err();
     assert!(again.message.contains("cannot be rolled out again"), "{}", again.message);
-    let restored = target.restore(request.release).await.unwrap();
+    let restored = target.restore(request.release, &EventSink::null()).await.unwrap();
     assert!(matches!(restored, Restored::Untouched(d) if d.release == first));
     stand.serves("one").await;
     stand.end().await;
@@ -333,9 +333,12 @@ async fn a_crashed_service_is_started_again() {
 async fn the_first_release_has_nothing_to_restore() {
     let stand = Stand::new();
     let target = stand.target();
-    assert_eq!(target.restore(ReleaseId::generate()).await.unwrap(), Restored::Nothing);
+    assert_eq!(
+        target.restore(ReleaseId::generate(), &EventSink::null()).await.unwrap(),
+        Restored::Nothing
+    );
     let release = stand.roll_out(&target, "one").await.unwrap().release;
-    assert_eq!(target.restore(release).await.unwrap(), Restored::Nothing);
+    assert_eq!(target.restore(release, &EventSink::null()).await.unwrap(), Restored::Nothing);
     assert_eq!(stand.get("/").await.unwrap().0, 503);
     assert!(target.status().await.unwrap().serving.is_none());
     stand.end().await;

@@ -46,7 +46,7 @@ pub(super) fn is_hub(host: &str) -> bool {
 }
 
 /// Whether it is one of Azure's; `extra` is one that is taken for one.
-pub(super) fn is_azure(host: &str, extra: Option<&str>) -> bool {
+pub fn is_azure(host: &str, extra: Option<&str>) -> bool {
     let lower = host.to_ascii_lowercase();
     extra == Some(host) || AZURE.iter().any(|suffix| lower.ends_with(suffix))
 }

@@ -24,6 +24,7 @@ pub use client::{Manifest, Registry, Right};
 pub use credentials::{Credentials, Login};
 pub use engine::logins;
 pub use error::{RegistryError, RegistryErrorKind};
+pub use host::is_azure;
 
 #[cfg(test)]
 mod tests;

@@ -102,6 +102,15 @@ pub(super) fn resolve(
         None | Some(RawRollback::Allowed) => Rollback::Allowed,
         Some(RawRollback::Forbidden) => Rollback::Forbidden,
     };
+    if target == TargetKind::Process && rollback == Rollback::Forbidden {
+        cx.report(
+            ProblemKind::InvalidValue,
+            &at(cx, "rollback"),
+            "the process target always goes back to the last verified release".to_owned(),
+            "`rollback: forbidden` holds for the docker and kubernetes targets",
+        );
+        return None;
+    }
     Some(DeployPlan { target, manifest_path, wait_timeout, rollback, process, docker, kubernetes })
 }
 

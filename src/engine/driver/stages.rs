@@ -9,10 +9,10 @@ use crate::audit::Actor;
 use crate::config::plan::GatePlan;
 use crate::engine::machine::{Happened, Mode, Symptom};
 use crate::model::{
-    Attempt, AttemptOutcome, Failure, GateStatus, ReleaseId, RunEvent, Stage, StageOutcome, chain,
-    compare,
+    Attempt, AttemptOutcome, EventSink, Failure, GateStatus, ReleaseId, RunEvent, Stage,
+    StageOutcome, chain, compare,
 };
-use crate::ports::{Earlier, Image, ImageRequest, Restored, RolloutRequest};
+use crate::ports::{Earlier, Image, ImageRequest, Restored, RolloutRequest, TargetErrorKind};
 use crate::stages::StageContext;
 use crate::stages::gates::{run_gates, run_gates_again};
 use crate::stages::image::{ImageOutcome, image_log, make_image};
@@ -66,6 +66,11 @@ impl Driver {
                 }
             }
             StageOutcome::Cancelled => Happened::Cancelled,
+            StageOutcome::Declined { failure } => {
+                let reason = failure.headline.clone();
+                self.failed(iteration, *failure, elapsed)?;
+                Happened::Declined { reason }
+            }
             StageOutcome::Failed { failure, .. } => {
                 let mut symptom = symptom_of(&failure);
                 symptom.flaky_suspect |= stage == Stage::Gates && self.passed_before(&failure.name);
@@ -270,6 +275,7 @@ impl Driver {
             RolloutOutcome::Failed(failure) => {
                 Ok(StageOutcome::Failed { failure, gates: Vec::new() })
             }
+            RolloutOutcome::Declined(failure) => Ok(StageOutcome::Declined { failure }),
             RolloutOutcome::Cancelled => Ok(StageOutcome::Cancelled),
         }
     }
@@ -335,7 +341,7 @@ impl Driver {
         };
         let passed = match &outcome {
             StageOutcome::Passed { .. } => true,
-            StageOutcome::Failed { .. } => false,
+            StageOutcome::Failed { .. } | StageOutcome::Declined { .. } => false,
             StageOutcome::Cancelled => return Ok(Happened::Cancelled),
         };
         self.events.send(RunEvent::FlakyRerun { stage, name: name.clone(), passed: Some(passed) });
@@ -347,7 +353,7 @@ impl Driver {
             }),
         )?;
         Ok(match outcome {
-            StageOutcome::Failed { failure, .. } => {
+            StageOutcome::Failed { failure, .. } | StageOutcome::Declined { failure } => {
                 let symptom = symptom_of(&failure);
                 self.failed(iteration, *failure, began.elapsed())?;
                 Happened::RerunFailed(symptom)
@@ -365,9 +371,20 @@ impl Driver {
         let Some(((_, target), release)) = self.delivery().zip(self.case.release) else {
             return Happened::Restored { serving: false };
         };
-        let outcome = target.restore(release).await;
+        let outcome = target.restore(release, &self.events).await;
         let (happened, event) = match outcome {
-            Ok(Restored::Release(deployed) | Restored::Untouched(deployed)) => {
+            Ok(Restored::Release(deployed)) => {
+                let tested = self.tested(&deployed.endpoint.url).await;
+                let detail = format!(
+                    "the last verified release serves at {}{tested}",
+                    deployed.endpoint.url
+                );
+                let event =
+                    RunEvent::Restored { release: Some(deployed.release), ok: true, detail };
+                self.case.serving = Some(deployed);
+                (Happened::Restored { serving: true }, event)
+            }
+            Ok(Restored::Untouched(deployed)) => {
                 let detail =
                     format!("the last verified release serves at {}", deployed.endpoint.url);
                 let event =
@@ -384,12 +401,38 @@ impl Driver {
             Err(error) => {
                 let reason = self.redacted(&chain(&error));
                 let event = RunEvent::Restored { release: None, ok: false, detail: reason.clone() };
-                (Happened::RestoreFailed { reason }, event)
+                let happened = match error.kind {
+                    // It has to be mended forward, and that is what the loop does.
+                    TargetErrorKind::Forbidden => Happened::Restored { serving: false },
+                    TargetErrorKind::Superseded => Happened::Declined { reason },
+                    TargetErrorKind::Release
+                    | TargetErrorKind::Target
+                    | TargetErrorKind::Cancelled
+                    | TargetErrorKind::NoRelease
+                    | TargetErrorKind::Held => Happened::RestoreFailed { reason },
+                };
+                (happened, event)
             }
         };
         self.case.deployed = None;
         self.events.send(event);
         happened
+    }
+
+    /// What the smoke tests say of a release that has just been restored, to be added to what is
+    /// told of it. It passed the tests of its own commit; these are of the commit at hand, which
+    /// may ask for more: what they find is told, and decides nothing.
+    async fn tested(&self, url: &str) -> String {
+        let Some(delivery) = &self.run.delivery else { return String::new() };
+        let quiet = EventSink::null();
+        let context = StageContext { events: &quiet, ..self.context(self.state.iteration()) };
+        match run_smoke(&delivery.verification, url, None, &context).await {
+            SmokeOutcome::Passed => ", and passes the smoke tests".to_owned(),
+            SmokeOutcome::Failed(failure) => {
+                format!("; the smoke tests of this commit fail on it: {}", failure.headline)
+            }
+            SmokeOutcome::Cancelled => String::new(),
+        }
     }
 
     /// Without the machine and without a record: see the module's text.
@@ -406,7 +449,19 @@ impl Driver {
             return Ok(Happened::MarkedVerified);
         };
         if let Err(error) = target.mark_verified(deployed.release).await {
-            return Ok(Happened::Broke { reason: self.redacted(&chain(&error)) });
+            let reason = self.redacted(&chain(&error));
+            return Ok(match error.kind {
+                TargetErrorKind::Superseded => {
+                    self.case.deployed = None;
+                    Happened::Declined { reason }
+                }
+                TargetErrorKind::Release
+                | TargetErrorKind::Target
+                | TargetErrorKind::Cancelled
+                | TargetErrorKind::NoRelease
+                | TargetErrorKind::Held
+                | TargetErrorKind::Forbidden => Happened::Broke { reason },
+            });
         }
         // Verified, whether or not the record of it can be written: not to be taken back.
         self.case.deployed = None;

@@ -27,6 +27,7 @@ pub use fault::{Fault, faults};
 pub use progress::{EpicProgress, epic_progress};
 pub use rank::rank;
 pub use simulate::{Bound, Idle, NobodyFits, Play, Simulation, Span, Team, Waits, simulate};
+pub use soonest::{CriticalPath, critical_path};
 
 use crate::config::ConfigError;
 use crate::config::file_kind::{self, FileKind};

@@ -103,8 +103,13 @@ struct Reader<'a> {
 type Names = HashMap<String, usize>;
 
 impl Reader<'_> {
+    /// Whether as many mistakes were found as are told.
+    fn is_full(&self) -> bool {
+        self.problems.len() >= self.document.most_problems()
+    }
+
     fn report(&mut self, kind: ProblemKind, place: &Place, message: String, help: &str) {
-        if self.problems.len() < self.document.most_problems() {
+        if !self.is_full() {
             self.problems.push(Problem {
                 kind,
                 message,
@@ -172,6 +177,8 @@ impl Reader<'_> {
             let place = |i: usize| Place::root().key(section).index(i).key("key");
             self.line(key, || place(i));
             match names.get(key) {
+                // Finding the place costs a look at the text.
+                Some(_) if self.is_full() => {}
                 Some(first) => {
                     let line = self.document.position(&place(*first)).line;
                     self.report(
@@ -397,7 +404,7 @@ impl Reader<'_> {
     ) -> Option<usize> {
         let found = names.get(key).copied();
         // With a hundred thousand names, looking for the nearest has a price.
-        if found.is_none() && self.problems.len() < self.document.most_problems() {
+        if found.is_none() && !self.is_full() {
             let mut known: Vec<&str> = names.keys().map(String::as_str).collect();
             known.sort_unstable();
             let help = match nearest(key, known.iter().copied()) {

@@ -36,15 +36,38 @@ pub(super) struct Soonest {
     pub(super) length: f64,
     /// How far the epics come.
     pub(super) epics: Vec<EpicProgress>,
+    /// Of each task, the one whose end let it begin: the last of its needs, or the one with
+    /// which its last condition was met.
+    after: Vec<Option<usize>>,
+}
+
+/// What keeps a graph from being finished sooner, however many work on it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CriticalPath {
+    /// Its length.
+    pub hours: f64,
+    /// Indices into [`TaskGraph::tasks`]; each begins when the one before has ended.
+    pub tasks: Vec<usize>,
+}
+
+/// The longest way through what is left of a sound graph, conditions included.
+pub fn critical_path(graph: &TaskGraph) -> CriticalPath {
+    let Soonest { order, length, after, .. } = soonest(graph);
+    let mut tasks: Vec<usize> =
+        std::iter::successors(order.last().copied(), |task| after[*task]).collect();
+    tasks.reverse();
+    CriticalPath { hours: length, tasks }
 }
 
 pub(super) fn soonest(graph: &TaskGraph) -> Soonest {
     let (mut board, mut freed) = Board::new(graph);
     let mut running = BinaryHeap::new();
     let mut order = Vec::new();
+    let mut after = vec![None; graph.tasks.len()];
     let mut now = 0.0;
     loop {
         for task in freed.ready.drain(..) {
+            after[task] = order.last().copied();
             running.push(Reverse((Hour(now + graph.tasks[task].hours), task)));
         }
         let Some(Reverse((Hour(end), task))) = running.pop() else { break };
@@ -52,5 +75,5 @@ pub(super) fn soonest(graph: &TaskGraph) -> Soonest {
         order.push(task);
         board.finish(task, &mut freed);
     }
-    Soonest { order, length: now, epics: board.epics().to_vec() }
+    Soonest { order, length: now, epics: board.epics().to_vec(), after }
 }

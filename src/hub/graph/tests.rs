@@ -163,11 +163,11 @@ fn mistakes_are_told_with_their_place() {
         ),
         (
             task("{key: a, title: A, command: x, agent: y}"),
-            "3 agent: a task has a `command` or an `agent`, not both\n  help: make two tasks of it, one of which needs the other\n",
+            "3 y: a task has a `command` or an `agent`, not both\n  help: make two tasks of it, one of which needs the other\n",
         ),
         (
             task("{key: a, title: A, agent: x, description: y}"),
-            "3 description: the task has two descriptions: `description` and `agent`\n  help: put all that the agent has to know under `agent`\n",
+            "3 y: the task has two descriptions: `description` and `agent`\n  help: put all that the agent has to know under `agent`\n",
         ),
         (
             task("{key: a, title: A, command: x, branch: 'a b'}"),

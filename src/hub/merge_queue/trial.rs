@@ -173,6 +173,8 @@ impl TrialPlace {
         match outcome {
             StageOutcome::Passed { .. } => Judgement::Passed,
             StageOutcome::Cancelled => Judgement::Cancelled,
+            // Gates never decline; were one to, only a person could change it.
+            StageOutcome::Declined { failure } => Judgement::Troubled(failure.headline),
             StageOutcome::Failed { failure, .. } => match failure.class {
                 FailureClass::Infrastructure | FailureClass::Quota | FailureClass::Auth => {
                     Judgement::Troubled(failure.headline)

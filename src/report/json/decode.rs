@@ -344,6 +344,7 @@ fn stop(form: StopForm) -> Decoded<StopReason> {
         StopForm::NoPatch { class, reason } => {
             StopReason::NoPatch { class: no_patch_class(&class)?, reason }
         }
+        StopForm::Declined { reason } => StopReason::Declined { reason },
         StopForm::NeedsHuman { request } => StopReason::NeedsHuman { request },
         StopForm::NoHealing { stage } => StopReason::NoHealing { stage: self::stage(&stage)? },
         StopForm::NoModel { reason } => StopReason::NoModel { reason },

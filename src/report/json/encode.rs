@@ -317,6 +317,7 @@ fn stop(stop: &StopReason) -> StopForm {
         StopReason::NoPatch { class, reason } => {
             StopForm::NoPatch { class: class.name().to_owned(), reason: reason.clone() }
         }
+        StopReason::Declined { reason } => StopForm::Declined { reason: reason.clone() },
         StopReason::NeedsHuman { request } => StopForm::NeedsHuman { request: request.clone() },
         StopReason::NoHealing { stage } => StopForm::NoHealing { stage: stage.to_string() },
         StopReason::NoModel { reason } => StopForm::NoModel { reason: reason.clone() },

@@ -302,6 +302,7 @@ pub(super) enum StopForm {
     NotHealable { class: String, stage: String },
     NoPatch { class: String, reason: String },
     NeedsHuman { request: String },
+    Declined { reason: String },
     NoHealing { stage: String },
     ModelUnavailable { reason: String },
     NoModel { reason: String },

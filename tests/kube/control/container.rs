@@ -5,9 +5,9 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::clock;
-use super::image::{Pull, pull};
+use super::image::{Images, bad_name};
 use super::probe::{Probe, Turn};
-use crate::program::{End, Life, Program};
+use crate::program::{End, Life};
 use crate::server::logs::Logs;
 use crate::server::store;
 
@@ -49,6 +49,7 @@ pub(crate) type Remark = (bool, &'static str, String);
 
 /// What a container may need from around it.
 pub(crate) struct Around<'a> {
+    pub(crate) images: &'a Images,
     pub(crate) now: Instant,
     pub(crate) pod: &'a Value,
     pub(crate) spec: &'a Value,
@@ -111,7 +112,9 @@ impl Container {
         let image = around.spec["image"].as_str().unwrap_or_default();
         match &self.phase {
             Phase::New => self.fetch(image, now, &mut remarks),
-            Phase::Pulling(done) if *done <= now => self.pulled(image, now, &mut remarks),
+            Phase::Pulling(done) if *done <= now => {
+                self.pulled(around.images, image, now, &mut remarks);
+            }
             Phase::PullFailed { since, retry, bad_name, message } => {
                 // The error is seen for a while, and then the back-off.
                 let shown = now.duration_since(*since) >= clock::SECOND / 4;
@@ -154,23 +157,23 @@ impl Container {
     }
 
     fn fetch(&mut self, image: &str, now: Instant, remarks: &mut Vec<Remark>) {
-        match pull(image) {
-            Pull::BadName(message) => {
+        match bad_name(image) {
+            Some(message) => {
                 remarks.push((true, "InspectFailed", message.clone()));
                 remarks.push((true, "Failed", "Error: InvalidImageName".to_owned()));
                 let retry = now + clock::seconds(RETRY);
                 self.phase = Phase::PullFailed { message, since: now, retry, bad_name: true };
             }
-            Pull::Done | Pull::Failed(_) => {
+            None => {
                 remarks.push((false, "Pulling", format!("Pulling image {image:?}")));
                 self.phase = Phase::Pulling(now + clock::SECOND / 2);
             }
         }
     }
 
-    fn pulled(&mut self, image: &str, now: Instant, remarks: &mut Vec<Remark>) {
-        match pull(image) {
-            Pull::Failed(message) => {
+    fn pulled(&mut self, images: &Images, image: &str, now: Instant, remarks: &mut Vec<Remark>) {
+        match images.pull(image) {
+            Err(message) => {
                 remarks.push((
                     true,
                     "Failed",
@@ -182,7 +185,7 @@ impl Container {
                 let retry = now + wait;
                 self.phase = Phase::PullFailed { message, since: now, retry, bad_name: false };
             }
-            Pull::Done | Pull::BadName(_) => {
+            Ok(()) => {
                 remarks.push((
                     false,
                     "Pulled",
@@ -213,7 +216,7 @@ impl Container {
         }
         let name = around.spec["name"].as_str().unwrap_or_default();
         let uid = around.pod["metadata"]["uid"].as_str().unwrap_or_default();
-        let program = Program::of(around.spec);
+        let program = around.images.program(around.spec);
         self.id = format!("containerd://{}", uuid::Uuid::new_v4().simple());
         remarks.push((false, "Created", format!("Created container: {name}")));
         if let Some(message) = program.unstartable {

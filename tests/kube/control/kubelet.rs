@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::clock;
 use super::container::{Around, Container};
+use super::image::Images;
 use super::probe::POD_ADDRESS;
 use super::{condition, pods, recorder};
 use crate::server::api::Api;
@@ -35,7 +36,7 @@ pub(crate) struct Kubelet {
 }
 
 impl Kubelet {
-    pub(crate) fn sync(&mut self, api: &mut Api, logs: &mut Logs) {
+    pub(crate) fn sync(&mut self, api: &mut Api, logs: &mut Logs, images: &Images) {
         let mine: Vec<Value> = api
             .store
             .list(by_kind("Pod"), None)
@@ -43,11 +44,11 @@ impl Kubelet {
             .cloned()
             .collect();
         for pod in mine {
-            self.one(api, logs, &pod);
+            self.one(api, logs, images, &pod);
         }
     }
 
-    fn one(&mut self, api: &mut Api, logs: &mut Logs, pod: &Value) {
+    fn one(&mut self, api: &mut Api, logs: &mut Logs, images: &Images, pod: &Value) {
         let now = Instant::now();
         let (namespace, name) = store::identity(pod);
         let uid = pod["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
@@ -88,11 +89,12 @@ impl Kubelet {
                 run.complained = Some(now);
                 recorder::record(api, pod, "kubelet", true, "FailedMount", &why, None);
             }
-            let status = report(pod, run, now, false);
+            let status = report(pod, run, images, now, false);
             return pods::write_status(api, "Pod", pod, status, "kubelet");
         }
-        advance(api, logs, pod, run, now, synced);
-        let status = report(pod, run, now, true);
+        let node = Node { images, now, synced };
+        advance(api, logs, pod, run, &node);
+        let status = report(pod, run, images, now, true);
         pods::write_status(api, "Pod", pod, status, "kubelet");
     }
 }
@@ -101,12 +103,20 @@ fn list<'a>(pod: &'a Value, name: &str) -> Vec<&'a Value> {
     pod["spec"][name].as_array().into_iter().flatten().collect()
 }
 
-fn advance(api: &mut Api, logs: &mut Logs, pod: &Value, run: &mut Run, now: Instant, synced: bool) {
+/// How the node is at the moment.
+struct Node<'a> {
+    images: &'a Images,
+    now: Instant,
+    /// Whether ConfigMaps can be read from the API server.
+    synced: bool,
+}
+
+fn advance(api: &mut Api, logs: &mut Logs, pod: &Value, run: &mut Run, node: &Node<'_>) {
     let mut turn = |api: &mut Api, spec: &Value, init: bool| {
         let name = spec["name"].as_str().unwrap_or_default();
         let container = run.containers.entry(name.to_owned()).or_insert_with(Container::new);
-        let missing = missing(api, pod, spec, synced);
-        let around = Around { now, pod, spec, init, missing };
+        let missing = missing(api, pod, spec, node.synced);
+        let around = Around { images: node.images, now: node.now, pod, spec, init, missing };
         let remarks = container.advance(&around, logs);
         let place = if init { "initContainers" } else { "containers" };
         for (warning, reason, message) in remarks {
@@ -199,7 +209,7 @@ fn evict(api: &mut Api, pod: &Value) {
 }
 
 /// The pod's status as it is now.
-fn report(pod: &Value, run: &Run, now: Instant, mounted: bool) -> Value {
+fn report(pod: &Value, run: &Run, images: &Images, now: Instant, mounted: bool) -> Value {
     let mut status = pod["status"].clone();
     let fresh = Container::new();
     let of = |spec: &Value| {
@@ -216,7 +226,7 @@ fn report(pod: &Value, run: &Run, now: Instant, mounted: bool) -> Value {
     let entry = |spec: &Value, init: bool| {
         let waiting = if initialized || init { "ContainerCreating" } else { "PodInitializing" };
         let waiting = if init && !mounted { "PodInitializing" } else { waiting };
-        of(spec).status(&Around { now, pod, spec, init, missing: None }, waiting)
+        of(spec).status(&Around { images, now, pod, spec, init, missing: None }, waiting)
     };
     if !init.is_empty() {
         status["initContainerStatuses"] =

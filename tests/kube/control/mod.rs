@@ -21,6 +21,7 @@ mod stateful_set;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::{Duration, Instant};
 
+pub(crate) use image::Images;
 pub(crate) use kubelet::Kubelet;
 pub(crate) use scheduler::Autoscaler;
 
@@ -84,7 +85,7 @@ async fn run(server: Weak<Server>, cluster: Weak<Mutex<Cluster>>) {
 fn pass(server: &Server, cluster: &mut Cluster, memory: &mut Memory) {
     let mut api = server.api();
     let mut logs = server.logs();
-    cluster.kubelet.sync(&mut api, &mut logs);
+    cluster.kubelet.sync(&mut api, &mut logs, server.images());
     let idle = memory
         .seen
         .is_some_and(|(revision, at)| revision == api.store.revision() && at.elapsed() < IDLE);

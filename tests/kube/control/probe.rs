@@ -42,7 +42,7 @@ fn port(spec: &Value, container: &Value) -> u16 {
 fn ask(spec: &Value, container: &Value, life: &Life) -> Result<(), String> {
     if let Some(get) = spec.get("httpGet") {
         let (port, path) = (port(&get["port"], container), get["path"].as_str().unwrap_or("/"));
-        if !life.serves || port != PORT {
+        if life.serves.is_none() || port != PORT {
             return Err(format!(
                 "Get \"http://{POD_ADDRESS}:{port}{path}\": dial tcp {POD_ADDRESS}:{port}: \
                  connect: connection refused"
@@ -53,7 +53,7 @@ fn ask(spec: &Value, container: &Value, life: &Life) -> Result<(), String> {
         }
     } else if let Some(socket) = spec.get("tcpSocket") {
         let port = port(&socket["port"], container);
-        if !life.serves || port != PORT {
+        if life.serves.is_none() || port != PORT {
             return Err(format!("dial tcp {POD_ADDRESS}:{port}: connect: connection refused"));
         }
     } else if spec["exec"]["command"].to_string().contains("exit 1") {

@@ -4,6 +4,8 @@ use greenloop::config::plan::ServicePlan;
 use greenloop::model::FailureClass;
 use greenloop::ports::{Target as _, TargetErrorKind};
 
+use serde_json::json;
+
 use super::{Doom, fails, said};
 use crate::objects::{deployment, service};
 use crate::program;
@@ -47,6 +49,36 @@ async fn permissions_are_asked_for(world: &mut World) {
     assert_eq!(denied, 2, "{all:?}");
 }
 
+/// A namespace that has yet to be made takes rights that no Role gives; one in the manifests too.
+async fn permissions_for_namespaces_are_asked_for(world: &mut World) {
+    world.wire().server.forbid("create", "namespaces");
+    let denied = async |world: &World| {
+        let all = world.target().permissions().await.unwrap();
+        let denied = all.into_iter().filter(|permission| !permission.allowed);
+        denied.map(|denied| (denied.verb, denied.resource, denied.namespace)).collect::<Vec<_>>()
+    };
+    let create = ("create", "namespaces".to_owned(), None);
+    world.manifests(&[service()]);
+    assert_eq!(denied(world).await, []);
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}});
+    world.manifests(&[namespace, service()]);
+    assert_eq!(denied(world).await, std::slice::from_ref(&create));
+    world.manifests(&[service()]);
+    world.plan.namespace = "elsewhere".to_owned();
+    assert_eq!(denied(world).await, [create]);
+}
+
+/// Going back to a revision of the cluster's own replaces a workload, which is an `update`.
+async fn the_right_to_go_back_to_a_revision_is_asked_for(world: &mut World) {
+    world.create(&deployment(world, &program::HEALTHY)).await;
+    world.manifests(&[deployment(world, &program::HEALTHY)]);
+    world.wire().server.forbid("update", "deployments");
+    let all = world.target().permissions().await.unwrap();
+    let denied: Vec<_> = all.iter().filter(|permission| !permission.allowed).collect();
+    assert_eq!(denied.len(), 1, "{denied:?}");
+    assert_eq!((denied[0].verb, denied[0].resource.as_str()), ("update", "deployments.apps"));
+}
+
 async fn smoke_tests_go_through_a_port_forward(world: &mut World) {
     world.plan.service = Some(ServicePlan { name: "web".to_owned(), port: None });
     world.manifests(&[service(), deployment(world, &program::HEALTHY)]);
@@ -68,5 +100,7 @@ scenarios! {
         a_missing_right_is_a_matter_of_access,
         seeing_pods_is_forbidden,
         logs_are_forbidden,
-        permissions_are_asked_for
+        permissions_are_asked_for,
+        permissions_for_namespaces_are_asked_for,
+        the_right_to_go_back_to_a_revision_is_asked_for
 }

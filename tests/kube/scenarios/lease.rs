@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use greenloop::model::RunId;
+use greenloop::model::{EventSink, RunId};
 use greenloop::ports::{Target as _, TargetErrorKind};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{ListParams, PostParams};
@@ -25,13 +25,13 @@ async fn a_second_deployer_leaves(world: &mut World) {
     let (first, second) = (world.target(), world.target());
     let cancel = CancellationToken::new();
     let run = RunId::generate();
-    first.claim(run, &cancel).await.unwrap();
-    first.claim(run, &cancel).await.unwrap();
-    let refused = second.claim(RunId::generate(), &cancel).await.unwrap_err();
+    first.claim(run, &EventSink::null(), &cancel).await.unwrap();
+    first.claim(run, &EventSink::null(), &cancel).await.unwrap();
+    let refused = second.claim(RunId::generate(), &EventSink::null(), &cancel).await.unwrap_err();
     assert_eq!(refused.kind, TargetErrorKind::Held, "{refused}");
     assert!(refused.message.contains(&run.to_string()), "{refused}");
     first.let_go().await;
-    second.claim(RunId::generate(), &cancel).await.unwrap();
+    second.claim(RunId::generate(), &EventSink::null(), &cancel).await.unwrap();
     second.let_go().await;
 }
 
@@ -39,13 +39,14 @@ async fn a_second_deployer_waits(world: &mut World) {
     world.plan.lease_wait = Duration::from_secs(20);
     let (first, second) = (world.target(), world.target());
     let cancel = CancellationToken::new();
-    first.claim(RunId::generate(), &cancel).await.unwrap();
+    first.claim(RunId::generate(), &EventSink::null(), &cancel).await.unwrap();
     let leave = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
         first.let_go().await;
     };
     let begun = Instant::now();
-    let (claimed, ()) = tokio::join!(second.claim(RunId::generate(), &cancel), leave);
+    let quiet = EventSink::null();
+    let (claimed, ()) = tokio::join!(second.claim(RunId::generate(), &quiet, &cancel), leave);
     claimed.unwrap();
     assert!(begun.elapsed() >= Duration::from_secs(1));
     second.let_go().await;
@@ -55,7 +56,7 @@ async fn a_second_deployer_waits(world: &mut World) {
 async fn an_expired_lease_is_taken_over(world: &mut World) {
     let first = world.target();
     let cancel = CancellationToken::new();
-    first.claim(RunId::generate(), &cancel).await.unwrap();
+    first.claim(RunId::generate(), &EventSink::null(), &cancel).await.unwrap();
     let lease = the_lease(world).await;
     let name = lease.metadata.name.clone().unwrap();
     first.let_go().await;
@@ -68,7 +69,7 @@ async fn an_expired_lease_is_taken_over(world: &mut World) {
     world.api::<Lease>().replace(&name, &PostParams::default(), &stale).await.unwrap();
     let second = world.target();
     let run = RunId::generate();
-    second.claim(run, &cancel).await.unwrap();
+    second.claim(run, &EventSink::null(), &cancel).await.unwrap();
     let taken = the_lease(world).await.spec.unwrap();
     assert_eq!(taken.holder_identity, Some(run.to_string()));
     assert!(taken.lease_transitions > transitions, "the fencing number grows");
@@ -107,7 +108,7 @@ async fn a_stolen_lease_ends_all_writing(world: &mut World) {
     let error = attempt.outcome.unwrap_err();
     assert_eq!(error.kind, TargetErrorKind::Superseded, "{error}");
     let mark = world.wire.as_ref().map(|wire| wire.server.journal().entries().len());
-    let refused = attempt.target.restore(attempt.release).await.unwrap_err();
+    let refused = attempt.target.restore(attempt.release, &EventSink::null()).await.unwrap_err();
     assert!(
         matches!(refused.kind, TargetErrorKind::Superseded | TargetErrorKind::Held),
         "{refused}"

@@ -101,7 +101,7 @@ async fn a_failed_release_gives_way(world: &mut World) {
     assert!(notes.contains("configmap/web") && notes.contains("configmap/brought"), "{notes}");
     assert!(is(&PANICS, &command(world).await));
 
-    let restored = attempt.target.restore(attempt.release).await.unwrap();
+    let restored = attempt.target.restore(attempt.release, &EventSink::null()).await.unwrap();
     assert!(matches!(restored, Restored::Release(ref d) if d.release == good), "{restored:?}");
     assert!(is(&HEALTHY, &command(world).await));
     let config = world.api::<ConfigMap>().get("web").await.unwrap();
@@ -109,7 +109,7 @@ async fn a_failed_release_gives_way(world: &mut World) {
     assert!(world.api::<ConfigMap>().get_opt("brought").await.unwrap().is_none());
     assert_eq!(states(&attempt.target).await, [ReleaseState::Failed, ReleaseState::Verified]);
     // Asked again, it serves.
-    let again = attempt.target.restore(attempt.release).await.unwrap();
+    let again = attempt.target.restore(attempt.release, &EventSink::null()).await.unwrap();
     assert!(matches!(again, Restored::Untouched(ref d) if d.release == good), "{again:?}");
 }
 
@@ -120,7 +120,10 @@ async fn the_first_release_leaves_nothing_behind(world: &mut World) {
     world.manifests(&[config_map("web", json!({})), service(), web]);
     let attempt = world.roll_out().await;
     assert!(attempt.outcome.is_err());
-    assert_eq!(attempt.target.restore(attempt.release).await.unwrap(), Restored::Nothing);
+    assert_eq!(
+        attempt.target.restore(attempt.release, &EventSink::null()).await.unwrap(),
+        Restored::Nothing
+    );
     assert!(world.api::<Deployment>().get_opt("web").await.unwrap().is_none());
     assert!(world.api::<ConfigMap>().get_opt("web").await.unwrap().is_none());
     assert!(world.api::<ConfigMap>().get_opt("others").await.unwrap().is_some());
@@ -132,7 +135,10 @@ async fn the_first_release_gives_way_to_what_was_there(world: &mut World) {
     world.manifests(&[deployment(world, &PANICS)]);
     let attempt = world.roll_out().await;
     assert!(attempt.outcome.is_err());
-    assert_eq!(attempt.target.restore(attempt.release).await.unwrap(), Restored::Nothing);
+    assert_eq!(
+        attempt.target.restore(attempt.release, &EventSink::null()).await.unwrap(),
+        Restored::Nothing
+    );
     assert!(is(&HEALTHY, &command(world).await));
 }
 
@@ -212,7 +218,10 @@ async fn mistakes_are_found_before_anything_is_written(world: &mut World) {
         assert!(all.contains(says), "{name}: {all}");
         assert!(all.contains("k8s/app.yaml:3"), "{name}: {all}");
         assert!(world.api::<ConfigMap>().get_opt("web").await.unwrap().is_none(), "{name}");
-        assert_eq!(attempt.target.restore(attempt.release).await.unwrap(), Restored::Nothing);
+        assert_eq!(
+            attempt.target.restore(attempt.release, &EventSink::null()).await.unwrap(),
+            Restored::Nothing
+        );
         attempt.target.let_go().await;
     }
 }
@@ -234,7 +243,7 @@ async fn a_paused_deployment_is_said_at_once(world: &mut World) {
     let attempt = world.roll_out().await;
     assert!(attempt.outcome.is_err());
     patch::<Deployment>(world, "web", "kubectl-rollout", pause).await;
-    let restored = attempt.target.restore(attempt.release).await.unwrap();
+    let restored = attempt.target.restore(attempt.release, &EventSink::null()).await.unwrap();
     assert!(matches!(restored, Restored::Release(_)), "{restored:?}");
     let web = world.api::<Deployment>().get("web").await.unwrap();
     assert_ne!(web.spec.unwrap().paused, Some(true));
@@ -335,8 +344,31 @@ async fn a_stateful_set_gets_unstuck(world: &mut World) {
     world.manifests(&[objects::stateful_set(world, &PANICS)]);
     let attempt = world.roll_out().await;
     assert_eq!(attempt.outcome.unwrap_err().kind, TargetErrorKind::Release);
-    let restored = attempt.target.restore(attempt.release).await.unwrap();
+    let restored = attempt.target.restore(attempt.release, &EventSink::null()).await.unwrap();
     assert!(matches!(restored, Restored::Release(ref d) if d.release == good), "{restored:?}");
+}
+
+/// What cannot be remembered could not be restored: it is refused before anything is written.
+async fn a_release_that_is_too_large_for_its_record_is_refused(world: &mut World) {
+    let mut seed = 1u32;
+    let mut noise = || -> String {
+        let next = || {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            char::from_digit((seed >> 24) % 36, 36).unwrap()
+        };
+        std::iter::repeat_with(next).take(900_000).collect()
+    };
+    let web = deployment(world, &HEALTHY);
+    let large = |name: &str, noise: String| config_map(name, json!({"noise": noise}));
+    world.manifests(&[large("one", noise()), large("two", noise()), web]);
+    let attempt = world.roll_out().await;
+    let error = attempt.outcome.unwrap_err();
+    assert_eq!((error.kind, error.class), (TargetErrorKind::Release, FailureClass::Config));
+    assert!(error.message.contains("split the release"), "{error}");
+    assert_eq!(world.api::<ConfigMap>().get_opt("one").await.unwrap(), None);
+    assert_eq!(world.api::<Deployment>().get_opt("web").await.unwrap(), None);
+    let restored = attempt.target.restore(attempt.release, &EventSink::null()).await.unwrap();
+    assert_eq!(restored, Restored::Nothing);
 }
 
 /// The namespace of the environment is made where there is none.
@@ -368,5 +400,6 @@ scenarios! {
         a_finished_job_is_made_anew,
         a_stateful_set_gets_unstuck;
     wire:
+        a_release_that_is_too_large_for_its_record_is_refused,
         a_missing_namespace_is_made
 }

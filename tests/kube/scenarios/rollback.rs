@@ -57,7 +57,7 @@ async fn restores_the_last_verified_release(world: &mut World) {
     let good = world.release().await;
     let broken = fails(world, &release_of(world, &program::PANICS, "two"), &panics()).await;
     assert_eq!(greeting(world).await.as_deref(), Some("two"));
-    let restored = broken.target.restore(broken.release).await.unwrap();
+    let restored = broken.target.restore(broken.release, &EventSink::null()).await.unwrap();
     let Restored::Release(deployed) = restored else { panic!("{restored:?}") };
     assert_eq!(deployed.release, good);
     assert_eq!(greeting(world).await.as_deref(), Some("one"));
@@ -85,7 +85,7 @@ async fn restores_the_last_verified_release(world: &mut World) {
 
 async fn the_first_release_fails_and_nothing_is_left(world: &mut World) {
     let broken = fails(world, &release_of(world, &program::PANICS, "one"), &panics()).await;
-    let restored = broken.target.restore(broken.release).await.unwrap();
+    let restored = broken.target.restore(broken.release, &EventSink::null()).await.unwrap();
     assert_eq!(restored, Restored::Nothing);
     let left: Option<Deployment> = world.api().get_opt("web").await.unwrap();
     assert!(left.is_none_or(|left| left.metadata.deletion_timestamp.is_some()));
@@ -103,7 +103,7 @@ async fn a_config_map_changed_by_hand_comes_back(world: &mut World) {
     let mut objects = release_of(world, &program::PANICS, "one");
     objects.remove(0);
     let broken = fails(world, &objects, &panics()).await;
-    broken.target.restore(broken.release).await.unwrap();
+    broken.target.restore(broken.release, &EventSink::null()).await.unwrap();
     assert_eq!(greeting(world).await.as_deref(), Some("one"));
     assert_eq!(command(world).await, command_of(&program::HEALTHY));
 }
@@ -113,7 +113,7 @@ async fn a_release_that_must_stay_stays(world: &mut World) {
     world.release().await;
     world.rollback = Rollback::Forbidden;
     let broken = fails(world, &release_of(world, &program::PANICS, "two"), &panics()).await;
-    let refused = broken.target.restore(broken.release).await.unwrap_err();
+    let refused = broken.target.restore(broken.release, &EventSink::null()).await.unwrap_err();
     assert_eq!(refused.kind, TargetErrorKind::Forbidden, "{refused}");
     assert_eq!(command(world).await, command_of(&program::PANICS));
 }
@@ -191,7 +191,7 @@ async fn the_next_run_cleans_up_after_one_that_died(world: &mut World) {
     world.manifests(&release_of(world, &program::HEALTHY_TOO, "two"));
     let target = world.target();
     let run = greenloop::model::RunId::generate();
-    target.claim(run, &CancellationToken::new()).await.unwrap();
+    target.claim(run, &EventSink::null(), &CancellationToken::new()).await.unwrap();
     let died = world.roll_out_with(target, run).await;
     died.outcome.as_ref().unwrap();
     died.target.let_go().await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use greenloop::model::FailureClass;
+use greenloop::model::{EventSink, FailureClass};
 use greenloop::ports::{Target as _, TargetErrorKind};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Patch, PatchParams};
@@ -47,7 +47,7 @@ async fn a_newer_revision_takes_over(world: &mut World) {
     let (attempt, ()) = tokio::join!(world.roll_out(), overtake);
     let error = attempt.outcome.unwrap_err();
     assert_eq!(error.kind, TargetErrorKind::Superseded, "{error}");
-    let refused = attempt.target.restore(attempt.release).await.unwrap_err();
+    let refused = attempt.target.restore(attempt.release, &EventSink::null()).await.unwrap_err();
     assert_eq!(refused.kind, TargetErrorKind::Superseded, "{refused}");
     let now = world.api::<Deployment>().get("web").await.unwrap();
     let env = now.spec.unwrap().template.spec.unwrap().containers[0].env.clone().unwrap();

@@ -1,6 +1,6 @@
 //! StatefulSets, DaemonSets, Jobs and kinds of others.
 
-use greenloop::model::FailureClass;
+use greenloop::model::{EventSink, FailureClass};
 use greenloop::ports::{Restored, Target as _};
 use serde_json::json;
 
@@ -23,7 +23,7 @@ async fn a_stateful_set_is_stuck_on_a_broken_pod(world: &mut World) {
     world.manifests(&[stateful_set(world, &program::HEALTHY)]);
     let good = world.release().await;
     let broken = fails(world, &[stateful_set(world, &program::PANICS)], &panics()).await;
-    let restored = broken.target.restore(broken.release).await.unwrap();
+    let restored = broken.target.restore(broken.release, &EventSink::null()).await.unwrap();
     let Restored::Release(deployed) = restored else { panic!("{restored:?}") };
     assert_eq!(deployed.release, good);
     let set: k8s_openapi::api::apps::v1::StatefulSet = world.api().get("db").await.unwrap();

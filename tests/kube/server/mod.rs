@@ -24,7 +24,7 @@ mod typed;
 mod validate;
 mod watch;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -33,7 +33,8 @@ use std::time::Duration;
 use axum::Router;
 use serde_json::{Value, json};
 
-use crate::program::{PORT, Program};
+use crate::control::Images;
+use crate::program::PORT;
 use api::Api;
 use call::Call;
 use connection::{Door, Line, Via};
@@ -46,6 +47,9 @@ use status::Refusal;
 /// Something the client's account may not do: a verb on `deployments` or `pods/log`.
 pub(crate) type Forbidden = (&'static str, &'static str);
 
+/// Where each page is really served.
+pub(crate) type Pages = BTreeMap<&'static str, SocketAddr>;
+
 /// The running server. Everything a scenario does to it and asks it goes through here.
 pub(crate) struct Server {
     api: Mutex<Api>,
@@ -56,13 +60,15 @@ pub(crate) struct Server {
     expiry_in_stream: AtomicBool,
     line: Line,
     address: SocketAddr,
-    /// Where every listening port of every container really is.
-    backend: SocketAddr,
+    /// What the node has pulled.
+    images: Images,
+    /// Where the ports of containers really are, by the page that is served there.
+    pages: Pages,
 }
 
 impl Server {
-    /// Starts a server on a free port of this machine, with `backend` behind the pods' ports.
-    pub(crate) async fn start(backend: SocketAddr) -> Arc<Self> {
+    /// Starts a server on a free port of this machine, with `pages` behind the pods' ports.
+    pub(crate) async fn start(pages: Pages) -> Arc<Self> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let line = Line::default();
@@ -75,7 +81,8 @@ impl Server {
             expiry_in_stream: AtomicBool::new(false),
             line: line.clone(),
             address,
-            backend,
+            images: Images::default(),
+            pages,
         });
         let router = Router::new().fallback(http::handle).with_state(Arc::clone(&server));
         let door = Door { listener, line };
@@ -100,6 +107,10 @@ impl Server {
 
     pub(crate) fn logs(&self) -> MutexGuard<'_, Logs> {
         self.logs.lock().unwrap()
+    }
+
+    pub(crate) fn images(&self) -> &Images {
+        &self.images
     }
 
     /// Breaks every connection, and refuses new ones for `time`.
@@ -176,12 +187,12 @@ impl Server {
             .into_iter()
             .flatten()
             .filter(|container| {
-                let runs = statuses.iter().any(|status| {
+                statuses.iter().any(|status| {
                     status["name"] == container["name"] && status["state"]["running"].is_object()
-                });
-                runs && Program::of(container).lives.iter().any(|life| life.serves)
+                })
             })
-            .map(|_| (PORT, self.backend))
+            .filter_map(|container| self.images.program(container).page())
+            .map(|page| (PORT, self.pages[page]))
             .collect()
     }
 

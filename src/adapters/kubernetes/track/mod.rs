@@ -181,22 +181,3 @@ pub async fn pod_logs(
     }
     Ok(text)
 }
-
-/// The broken pods that keep a StatefulSet among `workloads` from moving on, as namespace and
-/// name: with ordered pods, its controller waits for a pod of an earlier revision to become ready
-/// before it replaces it, for ever when that pod is broken. A rollback has to delete them.
-///
-/// # Errors
-/// When the cluster cannot be read.
-pub async fn stuck_pods(
-    client: &kube::Client,
-    workloads: &[Workload],
-) -> Result<Vec<(String, String)>, TrackError> {
-    let mut stuck = Vec::new();
-    for workload in workloads.iter().filter(|w| w.kind == WorkloadKind::StatefulSet) {
-        let pods = pods::of(client, workload).await?;
-        let broken = pods.into_iter().filter(signal::is_stuck);
-        stuck.extend(broken.filter_map(|pod| Some((pod.metadata.namespace?, pod.metadata.name?))));
-    }
-    Ok(stuck)
-}

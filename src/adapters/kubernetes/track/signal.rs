@@ -576,7 +576,7 @@ fn has_started(status: &ContainerStatus) -> bool {
 }
 
 /// Whether a pod is in a state that it does not leave by itself within moments.
-pub(super) fn is_stuck(pod: &Pod) -> bool {
+fn is_stuck(pod: &Pod) -> bool {
     if is_ready(pod) || super::view::is_terminating(pod) {
         return false;
     }

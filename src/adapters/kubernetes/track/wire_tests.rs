@@ -11,9 +11,7 @@ use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 use super::scenarios::{folder, merge};
-use super::{
-    Outcome, TrackErrorKind, TrackSettings, Workload, WorkloadKind, pod_logs, stuck_pods, track,
-};
+use super::{Outcome, TrackErrorKind, TrackSettings, Workload, WorkloadKind, pod_logs, track};
 use crate::evidence::Redactor;
 use crate::model::{EventSink, Exit, FailureClass, RunEvent};
 
@@ -557,7 +555,7 @@ async fn somebody_else_and_a_cancel_end_it() {
 }
 
 #[tokio::test]
-async fn logs_and_stuck_pods_are_read_once() {
+async fn logs_of_pods_are_read_and_redacted() {
     let server = Server::start("statefulset").await;
     server.log("web", "listening on 8080, token hunter2secret\n");
     let set = Workload { kind: WorkloadKind::StatefulSet, uid: "sts".into(), ..workload() };
@@ -566,13 +564,4 @@ async fn logs_and_stuck_pods_are_read_once() {
     let logs = pod_logs(&client, std::slice::from_ref(&set), None, &redactor).await.unwrap();
     assert!(logs.contains("--- web-0/web\nlistening on 8080"), "{logs}");
     assert!(!logs.contains("hunter2secret"), "{logs}");
-    assert!(stuck_pods(&client, std::slice::from_ref(&set)).await.unwrap().is_empty());
-    server.patch(
-        "Pod/web-1",
-        json!({"status": {"conditions": null, "containerStatuses": [{"name": "web", "image": "web",
-            "imageID": "", "ready": false, "restartCount": 7,
-            "state": {"waiting": {"reason": "CrashLoopBackOff"}}}]}}),
-    );
-    let stuck = stuck_pods(&client, &[set]).await.unwrap();
-    assert_eq!(stuck, [("shop".to_owned(), "web-1".to_owned())]);
 }

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::hub::graph::order::{Demand, fits};
 use crate::hub::graph::tests::graph;
-use crate::hub::graph::{epic_progress, random, rank};
+use crate::hub::graph::{CriticalPath, critical_path, epic_progress, random, rank};
 
 fn team_of(graph: &TaskGraph, size: usize) -> Simulation {
     simulate(graph, &Team::of_all_trades(graph, size)).unwrap()
@@ -32,6 +32,7 @@ tasks:
     assert_eq!(spans(1), [("b", 0.0, 2.0), ("c", 2.0, 3.0), ("e", 3.0, 4.0)]);
     assert_eq!((two.play.makespan, two.work), (7.0, 11.0));
     assert_eq!((two.bound.critical_path, two.bound.work_per_agent), (7.0, 5.5));
+    assert_eq!(critical_path(&graph), CriticalPath { hours: 7.0, tasks: vec![0, 3] });
     assert_eq!(two.speed_up(), 11.0 / 7.0);
     assert_eq!(two.utilisation(), 11.0 / 14.0);
     assert_eq!(two.play.waits, Waits { needs: 2.0, conditions: 4.0, agents: 3.0 });
@@ -128,6 +129,9 @@ proptest! {
             prop_assert!(task.conditions.iter().all(|c| epics[c.epic].has_reached(c.at_least)));
         }
         prop_assert!(play.makespan >= simulation.bound.hours() - 1e-6);
+        let path = critical_path(&graph);
+        let hours: f64 = path.tasks.iter().map(|task| graph.tasks[*task].hours).sum();
+        prop_assert!((path.hours - hours).abs() < 1e-6 && path.hours == simulation.bound.critical_path);
         let hours = play.makespan * team.agents.len() as f64;
         let Idle { needs, conditions, roles, finished } = play.idle;
         let accounted = simulation.work + needs + conditions + roles + finished;

@@ -1,0 +1,13 @@
+//! The real services that tests deliver through.
+
+/// Where the engine and the registry are; `None` when these tests are to be skipped.
+pub(crate) fn services() -> Option<(String, String)> {
+    let read = |name: &str| {
+        std::env::var(name).expect(
+            "GREENLOOP_TEST_DOCKER and GREENLOOP_TEST_REGISTRY say where a Docker Engine and a \
+             registry are (scripts/services.sh starts them); `skip` leaves these tests out",
+        )
+    };
+    let (docker, registry) = (read("GREENLOOP_TEST_DOCKER"), read("GREENLOOP_TEST_REGISTRY"));
+    (docker != "skip" && registry != "skip").then_some((docker, registry))
+}

@@ -1,0 +1,115 @@
+//! Releases that are wrong: their evidence, what serves again, and how they are healed.
+
+use serde_json::{Value, json};
+
+use crate::binary::{Shop, command};
+use crate::program::{HEALTHY, HEALTHY_TOO, PANICS};
+
+/// The author's answer that puts the command right, and the reviewer's.
+fn heals() -> String {
+    let answer = format!(
+        "The service dies of a missing setting.\n\nDockerfile\n```\n<<<<<<< SEARCH\n{}\n\
+         =======\n{}\n>>>>>>> REPLACE\n```\n",
+        command(&PANICS),
+        command(&HEALTHY_TOO)
+    );
+    let review = json!({
+        "verdict": "approve", "risk": "low", "reason": "right", "suggestion": null,
+    });
+    let lines = [
+        json!({"role": "author", "answer": answer}),
+        json!({"role": "reviewer", "answer": review.to_string()}),
+    ];
+    lines.map(|line| line.to_string() + "\n").concat()
+}
+
+fn states(status: &Value) -> Vec<&str> {
+    let releases = status["releases"].as_array().unwrap();
+    releases.iter().filter_map(|release| release["state"].as_str()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_that_crashes_gives_way_to_the_last_verified_one() {
+    let Some(shop) = Shop::new(&HEALTHY, "").await else { return };
+    shop.ends(&[], 0);
+    let good = shop.applied().await.unwrap();
+    shop.change(&PANICS, "needs a database");
+    let outcome = shop.ends(&[], 4);
+    // The dead container has said it.
+    assert!(outcome.all().contains("missing DATABASE_URL"), "{}", outcome.all());
+    assert_eq!(shop.applied().await.unwrap(), good);
+    assert!(outcome.all().contains("and passes the smoke tests"), "{}", outcome.all());
+    let status = shop.status();
+    assert_eq!(status["serving"]["release"]["image"], good, "{status}");
+    assert_eq!(states(&status), ["failed", "verified"], "{status}");
+    assert_eq!(status["notes"], json!([]), "{status}");
+    let summary = std::fs::read_to_string(shop.repository.run_folder().join("summary.md")).unwrap();
+    for part in ["missing DATABASE_URL", "The last verified release, restored"] {
+        assert!(summary.contains(part), "{part}: {summary}");
+    }
+    // Its log was read before anything was put back.
+    let journal = shop.world.wire().server.journal();
+    let calls: Vec<String> = journal.entries().iter().map(|entry| entry.call.told()).collect();
+    let log = calls.iter().rposition(|call| call.contains("/log"));
+    let back = calls.iter().rposition(|call| call == "patch deployments/web");
+    assert!(log.is_some() && log < back, "{calls:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_that_crashes_is_healed() {
+    let Some(shop) = Shop::new(&HEALTHY, &heals()).await else { return };
+    shop.ends(&[], 0);
+    let good = shop.applied().await.unwrap();
+    shop.expect_page("two");
+    shop.change(&PANICS, "needs a database");
+    let outcome = shop.ends(&[], 0);
+    // What was restored in between is not what this commit asks for, which is no news.
+    let folder = shop.repository.run_folder();
+    let events = std::fs::read_to_string(folder.join("events.jsonl")).unwrap();
+    assert!(events.contains("the smoke tests of this commit fail on it: page"), "{events}");
+    assert!(outcome.all().contains("missing DATABASE_URL"), "{}", outcome.all());
+    let healed = shop.applied().await.unwrap();
+    assert_ne!(healed, good);
+    let status = shop.status();
+    assert_eq!(states(&status), ["verified", "failed", "superseded"], "{status}");
+    assert_eq!(status["serving"]["release"]["image"], healed, "{status}");
+    // It is of the commit that was made on the run's branch.
+    let branch =
+        shop.repository.git(&["branch", "--list", "greenloop/*", "--format=%(objectname)"]);
+    assert_eq!(status["serving"]["release"]["commit"], branch, "{status}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_whose_smoke_tests_fail_gives_way() {
+    let Some(shop) = Shop::new(&HEALTHY, "").await else { return };
+    shop.ends(&[], 0);
+    let good = shop.applied().await.unwrap();
+    // It rolls out well; only the page is not what is expected.
+    shop.change(&HEALTHY_TOO, "another page");
+    let outcome = shop.ends(&[], 4);
+    assert!(outcome.all().contains("page"), "{}", outcome.all());
+    assert_eq!(shop.applied().await.unwrap(), good);
+    let status = shop.status();
+    assert_eq!(states(&status), ["failed", "verified"], "{status}");
+    assert_eq!(status["releases"][0]["verified_at"], Value::Null, "{status}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_that_must_not_be_rolled_back_is_mended_forward() {
+    let Some(shop) = Shop::new(&HEALTHY, &heals()).await else { return };
+    shop.ends(&[], 0);
+    let good = shop.applied().await.unwrap();
+    shop.expect_page("o");
+    let config = shop.repository.read("config.yaml");
+    let config = config.replace("  wait_timeout: 60", "  wait_timeout: 60\n  rollback: forbidden");
+    shop.repository.write("config.yaml", &config);
+    shop.change(&PANICS, "migrate for good");
+    let outcome = shop.ends(&[], 0);
+    assert!(outcome.all().contains("must not be rolled back"), "{}", outcome.all());
+    let healed = shop.applied().await.unwrap();
+    assert_ne!(healed, good);
+    // The way back stays closed, whatever came after.
+    let refused = shop.ends(&["rollback"], 1);
+    assert!(refused.all().contains("must not be rolled back"), "{}", refused.all());
+    assert_eq!(shop.applied().await.unwrap(), healed);
+}

@@ -1,0 +1,97 @@
+//! Where a test's store is: a SQLite file, or a database of its own on a real PostgreSQL.
+
+use std::time::Duration;
+
+use greenloop::adapters::store::{StoreOptions, TaskStore};
+use sqlx::any::{AnyPoolOptions, install_default_drivers};
+use sqlx::{AnyPool, AssertSqlSafe};
+use uuid::Uuid;
+
+/// Which database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Sqlite,
+    Postgres,
+}
+
+/// The address of a server for tests; `None` when its tests are to be left out.
+pub(crate) fn server(name: &str) -> Option<String> {
+    let value = std::env::var(name).unwrap_or_else(|_| {
+        panic!("set {name} (scripts/services.sh starts a server), or set it to `skip`")
+    });
+    (value != "skip").then_some(value)
+}
+
+/// An empty database that is gone when this is dropped.
+pub(crate) struct Place {
+    pub(crate) url: String,
+    /// Of SQLite's file.
+    _folder: tempfile::TempDir,
+    /// Of PostgreSQL: the server's own database, and ours.
+    server: Option<(String, String)>,
+}
+
+impl Place {
+    pub(crate) async fn new(kind: Kind) -> Option<Self> {
+        install_default_drivers();
+        let folder = tempfile::tempdir().unwrap();
+        if kind == Kind::Sqlite {
+            let url = format!("sqlite:{}", folder.path().join("hub.db").display());
+            return Some(Self { url, _folder: folder, server: None });
+        }
+        let server = server("GREENLOOP_TEST_POSTGRES")?;
+        let name = format!("test_{}", Uuid::new_v4().simple());
+        command(&server, format!("CREATE DATABASE {name}")).await;
+        let (before, _database) = server.rsplit_once('/').unwrap();
+        let url = format!("{before}/{name}");
+        Some(Self { url, _folder: folder, server: Some((server, name)) })
+    }
+
+    pub(crate) async fn open(&self) -> TaskStore {
+        TaskStore::open(&self.url, options()).await.unwrap()
+    }
+
+    /// Straight into the database, past the store.
+    pub(crate) async fn back_door(&self) -> AnyPool {
+        AnyPoolOptions::new().max_connections(2).connect(&self.url).await.unwrap()
+    }
+
+    /// Changes something behind the store's back.
+    pub(crate) async fn meddle(&self, sql: &str) {
+        let pool = self.back_door().await;
+        sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&pool).await.unwrap();
+        pool.close().await;
+    }
+
+    /// One number out of the database.
+    pub(crate) async fn count(&self, sql: &str) -> i64 {
+        let pool = self.back_door().await;
+        let found =
+            sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(&pool).await.unwrap();
+        pool.close().await;
+        found
+    }
+
+    /// Takes the database away.
+    pub(crate) async fn end(self) {
+        if let Some((server, name)) = &self.server {
+            command(server, format!("DROP DATABASE {name} WITH (FORCE)")).await;
+        }
+    }
+}
+
+async fn command(server: &str, sql: String) {
+    let pool = AnyPoolOptions::new().max_connections(1).connect(server).await.unwrap();
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&pool).await.unwrap();
+    pool.close().await;
+}
+
+/// Quick to retry, so that tests need not wait.
+pub(crate) fn options() -> StoreOptions {
+    StoreOptions {
+        heartbeat: Duration::from_secs(30),
+        retry_base: Duration::ZERO,
+        retry_cap: Duration::ZERO,
+        ..StoreOptions::default()
+    }
+}

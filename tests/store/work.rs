@@ -1,0 +1,139 @@
+//! Graphs, agents and calls that many tests make.
+
+use std::time::Duration;
+
+use greenloop::adapters::store::{
+    AgentHeartbeat, AttemptFailure, ClaimRequest, Claimed, Completion, StoreError, StoreErrorKind,
+    TaskStore,
+};
+use greenloop::model::task::{
+    Action, Condition, Epic, EventId, GraphId, Lease, TaskEventKind, TaskGraph, TaskId, TaskSpec,
+};
+
+pub(crate) fn task(key: &str) -> TaskSpec {
+    TaskSpec {
+        key: key.to_owned(),
+        title: format!("Task {key}"),
+        description: String::new(),
+        epic: None,
+        role: None,
+        labels: Vec::new(),
+        priority: 1,
+        hours: 1.0,
+        branch: None,
+        files: Vec::new(),
+        needs: Vec::new(),
+        conditions: Vec::new(),
+        action: Action::Command("true".to_owned()),
+        timeout: None,
+        max_attempts: 3,
+        done: false,
+        rank: 1.0,
+    }
+}
+
+pub(crate) fn graph(tasks: Vec<TaskSpec>) -> TaskGraph {
+    TaskGraph {
+        project: "shop".to_owned(),
+        repository: Some("https://example.org/shop.git".to_owned()),
+        target: "main".to_owned(),
+        gates: vec!["just check".to_owned()],
+        name: "work".to_owned(),
+        epics: Vec::new(),
+        tasks,
+    }
+}
+
+pub(crate) fn many(count: usize) -> TaskGraph {
+    graph((0..count).map(|n| task(&n.to_string())).collect())
+}
+
+pub(crate) fn epic(key: &str) -> Epic {
+    Epic { key: key.to_owned(), title: format!("Epic {key}"), branch: None }
+}
+
+pub(crate) fn at_least(epic: usize, at_least: u8) -> Condition {
+    Condition { epic, at_least }
+}
+
+pub(crate) fn agent(name: &str) -> ClaimRequest {
+    ClaimRequest {
+        agent: name.to_owned(),
+        instance: "1".to_owned(),
+        roles: Vec::new(),
+        labels: Vec::new(),
+        lease: Duration::from_secs(60),
+    }
+}
+
+pub(crate) fn beat(name: &str) -> AgentHeartbeat {
+    AgentHeartbeat {
+        name: name.to_owned(),
+        instance: "1".to_owned(),
+        roles: Vec::new(),
+        labels: Vec::new(),
+        host: "vm-1".to_owned(),
+        version: "0.1.0".to_owned(),
+        cpu_percent: Some(12.5),
+        memory_bytes: Some(1 << 30),
+        draining: false,
+    }
+}
+
+pub(crate) async fn claim(store: &TaskStore, name: &str) -> Option<Claimed> {
+    store.claim(&agent(name), None).await.unwrap()
+}
+
+/// Claims, and says which task it was.
+pub(crate) async fn claim_key(store: &TaskStore, name: &str) -> Option<String> {
+    claim(store, name).await.map(|it| it.task.key)
+}
+
+pub(crate) async fn complete(store: &TaskStore, lease: Lease) {
+    store.complete(lease, &Completion::default(), None).await.unwrap();
+}
+
+pub(crate) fn committed(commit: &str) -> Completion {
+    Completion { commit: Some(commit.to_owned()), summary: "done".to_owned() }
+}
+
+pub(crate) fn failure(retry: bool) -> AttemptFailure {
+    AttemptFailure {
+        class: "code".to_owned(),
+        message: "it does not compile".to_owned(),
+        fingerprint: Some("f1".to_owned()),
+        retry,
+    }
+}
+
+pub(crate) fn kind<T: std::fmt::Debug>(outcome: Result<T, StoreError>) -> StoreErrorKind {
+    outcome.unwrap_err().kind
+}
+
+/// The ids of a graph's tasks, in the order of its file.
+pub(crate) async fn ids(store: &TaskStore, graph: GraphId) -> Vec<TaskId> {
+    use greenloop::adapters::store::{PageRequest, TaskFilter};
+    let mut ids = Vec::new();
+    let mut page = PageRequest::first(500);
+    loop {
+        let filter = TaskFilter { graph: Some(graph), ..TaskFilter::default() };
+        let part = store.tasks(&filter, page).await.unwrap();
+        ids.extend(part.items.iter().map(|it| it.id));
+        match part.next {
+            Some(_) => page.cursor = part.next,
+            None => return ids,
+        }
+    }
+}
+
+/// All events so far.
+pub(crate) async fn events(store: &TaskStore) -> Vec<TaskEventKind> {
+    let mut all = Vec::new();
+    let mut after = EventId(0);
+    loop {
+        let part = store.events_after(after, 1000).await.unwrap();
+        let Some(last) = part.last() else { return all };
+        after = last.id;
+        all.extend(part.iter().map(|it| it.kind));
+    }
+}

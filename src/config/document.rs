@@ -1,7 +1,7 @@
 //! The YAML text as a tree whose every node knows its place in the file.
 //!
-//! Reads text only; knows nothing of what the keys mean. Bounded: the text by
-//! [`LONGEST`], aliases and depth by the parser's budgets.
+//! Reads text only; knows nothing of what the keys mean. Bounded: the text and what it unfolds
+//! to by its [`FileKind`], aliases and depth by the parser's budgets.
 
 use std::fmt;
 use std::ops::Range;
@@ -10,9 +10,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_yaml::{Error as YamlError, Location, MessageFormatter, Spanned};
 
 use super::error::{ConfigError, Position, Problem, ProblemKind, quoted};
-
-/// The most bytes a configuration may have.
-pub(super) const LONGEST: usize = 1024 * 1024;
+use super::file_kind::FileKind;
 
 /// How deeply lists and mappings may be nested. The parser recurses, in an unoptimised build
 /// with some 30 KiB a level, and threads have stacks of 2 MiB.
@@ -20,25 +18,26 @@ const DEEPEST: usize = 24;
 
 /// A file that is YAML.
 #[derive(Debug, Clone)]
-pub(super) struct Document {
+pub(crate) struct Document {
     file_name: String,
     text: String,
+    kind: &'static FileKind,
     root: Node,
 }
 
 /// A value and where it stands.
 #[derive(Debug, Clone)]
-pub(super) struct Node {
+pub(crate) struct Node {
     /// Where it is used: for an alias, the alias.
-    pub(super) span: Range<usize>,
+    pub(crate) span: Range<usize>,
     /// Where it is written: for an alias, the anchored value.
     written: Range<usize>,
-    pub(super) value: Value,
+    pub(crate) value: Value,
 }
 
 /// What stands there.
 #[derive(Debug, Clone)]
-pub(super) enum Value {
+pub(crate) enum Value {
     Null,
     Bool(bool),
     Unsigned(u64),
@@ -51,14 +50,14 @@ pub(super) enum Value {
 
 /// A key and where it stands.
 #[derive(Debug, Clone)]
-pub(super) struct Key {
-    pub(super) name: String,
-    pub(super) span: Range<usize>,
+pub(crate) struct Key {
+    pub(crate) name: String,
+    pub(crate) span: Range<usize>,
 }
 
 /// A way through the tree: `quality_gates[1].needs`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Place(Vec<Step>);
+pub(crate) struct Place(Vec<Step>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Step {
@@ -67,28 +66,28 @@ enum Step {
 }
 
 impl Place {
-    pub(super) fn root() -> Self {
+    pub(crate) fn root() -> Self {
         Self::default()
     }
 
-    pub(super) fn key(&self, name: &str) -> Self {
+    pub(crate) fn key(&self, name: &str) -> Self {
         let mut steps = self.0.clone();
         steps.push(Step::Key(name.to_owned()));
         Self(steps)
     }
 
-    pub(super) fn index(&self, index: usize) -> Self {
+    pub(crate) fn index(&self, index: usize) -> Self {
         let mut steps = self.0.clone();
         steps.push(Step::Index(index));
         Self(steps)
     }
 
-    pub(super) fn is_root(&self) -> bool {
+    pub(crate) fn is_root(&self) -> bool {
         self.0.is_empty()
     }
 
     /// The keys on the way, without the numbers of lists.
-    pub(super) fn keys(&self) -> Vec<&str> {
+    pub(crate) fn keys(&self) -> Vec<&str> {
         self.0
             .iter()
             .filter_map(|step| match step {
@@ -99,7 +98,7 @@ impl Place {
     }
 
     /// The innermost key on the way.
-    pub(super) fn last_key(&self) -> Option<&str> {
+    pub(crate) fn last_key(&self) -> Option<&str> {
         self.0.iter().rev().find_map(|step| match step {
             Step::Key(name) => Some(name.as_str()),
             Step::Index(_) => None,
@@ -121,25 +120,29 @@ impl fmt::Display for Place {
 }
 
 impl Document {
-    pub(super) fn parse(text: &str, file_name: &str) -> Result<Self, ConfigError> {
-        let fail = |kind, span, message: String, help: &str| {
+    pub(crate) fn parse(
+        text: &str,
+        file_name: &str,
+        kind: &'static FileKind,
+    ) -> Result<Self, ConfigError> {
+        let fail = |problem, span, message: String, help: &str| {
             Err(ConfigError::in_text(
                 file_name,
                 text,
                 vec![Problem {
-                    kind,
+                    kind: problem,
                     message,
                     help: (!help.is_empty()).then(|| help.to_owned()),
                     position: Some(Position::new(text, span)),
                 }],
             ))
         };
-        if text.len() > LONGEST {
+        if text.len() > kind.longest {
             return fail(
                 ProblemKind::TooLarge,
                 0..0,
-                format!("{file_name} has {} bytes; the most is {LONGEST}", text.len()),
-                "a configuration is small; is this the right file?",
+                format!("{file_name} has {} bytes; the most is {}", text.len(), kind.longest),
+                kind.when_too_large,
             );
         }
         if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
@@ -147,38 +150,43 @@ impl Document {
                 ProblemKind::Empty,
                 0..0,
                 format!("{file_name} is empty"),
-                "it needs at least `environments` and `deploy`; \
-                 `greenloop config schema` describes every key",
+                kind.when_empty,
             );
         }
-        match serde_yaml::from_str_with_options::<Spanned<Any>>(text, options()) {
+        match serde_yaml::from_str_with_options::<Spanned<Any>>(text, options(kind)) {
             Ok(root) => Ok(Self {
                 file_name: file_name.to_owned(),
                 text: text.to_owned(),
+                kind,
                 root: Node::new(root),
             }),
             Err(error) => {
-                let (kind, message, help) = describe(&error);
+                let (problem, message, help) = describe(&error);
                 let span = error.location().map_or(0..0, |at| span_in(text, &at));
-                fail(kind, until_line_end(text, span), message, help)
+                fail(problem, until_line_end(text, span), message, help)
             }
         }
     }
 
-    pub(super) fn root(&self) -> &Node {
+    pub(crate) fn root(&self) -> &Node {
         &self.root
     }
 
-    pub(super) fn text(&self) -> &str {
+    pub(crate) fn text(&self) -> &str {
         &self.text
     }
 
-    pub(super) fn file_name(&self) -> &str {
+    /// The most mistakes that are told at once.
+    pub(crate) fn most_problems(&self) -> usize {
+        self.kind.most_problems
+    }
+
+    pub(crate) fn file_name(&self) -> &str {
         &self.file_name
     }
 
     /// A scalar as it was written, quotes and escapes resolved.
-    pub(super) fn scalar<'a>(&'a self, node: &'a Node) -> Option<&'a str> {
+    pub(crate) fn scalar<'a>(&'a self, node: &'a Node) -> Option<&'a str> {
         match &node.value {
             Value::Text(text) => Some(text),
             Value::Bool(_) | Value::Unsigned(_) | Value::Signed(_) | Value::Float(_) => {
@@ -190,7 +198,7 @@ impl Document {
 
     /// Where `place` is, or the nearest thing around it that the file has. A mapping or a list
     /// is shown by its key, a scalar by itself.
-    pub(super) fn position(&self, place: &Place) -> Position {
+    pub(crate) fn position(&self, place: &Place) -> Position {
         let mut node = &self.root;
         let mut span = self.shown_root();
         for step in &place.0 {
@@ -213,7 +221,7 @@ impl Document {
     }
 
     /// Whether the file has something there.
-    pub(super) fn has(&self, place: &Place) -> bool {
+    pub(crate) fn has(&self, place: &Place) -> bool {
         let mut node = &self.root;
         for step in &place.0 {
             let next = match (step, &node.value) {
@@ -233,7 +241,7 @@ impl Document {
     }
 
     /// The places of all scalars, keys included in their place.
-    pub(super) fn scalars(&self) -> Vec<(Place, &Node)> {
+    pub(crate) fn scalars(&self) -> Vec<(Place, &Node)> {
         let mut found = Vec::new();
         let mut open = vec![(Place::root(), &self.root)];
         while let Some((place, node)) = open.pop() {
@@ -280,7 +288,7 @@ impl Node {
     }
 
     /// The value of `name`, when this is a mapping that has it.
-    pub(super) fn get(&self, name: &str) -> Option<&Node> {
+    pub(crate) fn get(&self, name: &str) -> Option<&Node> {
         match &self.value {
             Value::Map(entries) => {
                 entries.iter().find(|(key, _)| key.name == name).map(|(_, value)| value)
@@ -290,7 +298,7 @@ impl Node {
     }
 
     /// The keys, in the order of the file.
-    pub(super) fn keys(&self) -> Vec<&str> {
+    pub(crate) fn keys(&self) -> Vec<&str> {
         match &self.value {
             Value::Map(entries) => entries.iter().map(|(key, _)| key.name.as_str()).collect(),
             _ => Vec::new(),
@@ -298,7 +306,7 @@ impl Node {
     }
 
     /// What it is, in the words of an error.
-    pub(super) fn describe(&self) -> &'static str {
+    pub(crate) fn describe(&self) -> &'static str {
         match self.value {
             Value::Null => "nothing",
             Value::Bool(_) => "true or false",
@@ -310,12 +318,13 @@ impl Node {
     }
 }
 
-fn options() -> serde_yaml::Options {
+fn options(kind: &FileKind) -> serde_yaml::Options {
     serde_yaml::options! {
         budget: serde_yaml::budget! {
             max_depth: DEEPEST,
-            max_nodes: 100_000,
-            max_total_scalar_bytes: 4 * LONGEST,
+            max_events: 10 * kind.nodes,
+            max_nodes: kind.nodes,
+            max_total_scalar_bytes: 4 * kind.longest,
         },
         alias_limits: serde_yaml::alias_limits! {
             max_total_replayed_events: 20_000,
@@ -374,14 +383,14 @@ fn describe(error: &YamlError) -> (ProblemKind, String, &'static str) {
         YamlError::MultipleDocuments { .. } => (
             ProblemKind::Syntax,
             "a second YAML document begins here".to_owned(),
-            "a configuration is one document: remove the `---` and what follows it",
+            "the file is one document: remove the `---` and what follows it",
         ),
         YamlError::Budget { .. }
         | YamlError::AliasReplayLimitExceeded { .. }
         | YamlError::AliasExpansionLimitExceeded { .. }
         | YamlError::AliasReplayStackDepthExceeded { .. } => (
             ProblemKind::TooLarge,
-            "the file unfolds to more than a configuration may have".to_owned(),
+            "the file unfolds to more than such a file may have".to_owned(),
             "use fewer aliases and less nesting",
         ),
         YamlError::WithSnippet { error, .. } | YamlError::AliasError { error, .. } => {
@@ -481,9 +490,10 @@ impl<'de> Deserialize<'de> for Any {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::file_kind::CONFIGURATION;
 
     fn parse(text: &str) -> Document {
-        Document::parse(text, "config.yaml").unwrap()
+        Document::parse(text, "config.yaml", &CONFIGURATION).unwrap()
     }
 
     #[test]
@@ -536,12 +546,12 @@ mod tests {
             (deep.as_str(), ProblemKind::TooLarge, 1),
             (bomb, ProblemKind::TooLarge, 5),
         ] {
-            let error = Document::parse(text, "config.yaml").unwrap_err();
+            let error = Document::parse(text, "config.yaml", &CONFIGURATION).unwrap_err();
             assert_eq!(error.problems()[0].kind, kind, "{text:?}: {error}");
             assert!(error.line().is_some_and(|l| l <= line), "{text:?}: {error:?}");
         }
-        let long = "# x\n".repeat(LONGEST / 4 + 1);
-        let error = Document::parse(&long, "config.yaml").unwrap_err();
+        let long = "# x\n".repeat(CONFIGURATION.longest / 4 + 1);
+        let error = Document::parse(&long, "config.yaml", &CONFIGURATION).unwrap_err();
         assert_eq!(error.problems()[0].kind, ProblemKind::TooLarge);
     }
 }

@@ -9,7 +9,7 @@ const UNITS: &[(&str, f64)] =
     &[("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0), ("d", 86_400.0)];
 
 /// `None` for what is not a length of time, or is negative or longer than [`LONGEST`].
-pub(super) fn parse(text: &str) -> Option<Duration> {
+pub(crate) fn parse(text: &str) -> Option<Duration> {
     let mut rest = text.trim();
     if rest.is_empty() {
         return None;
@@ -30,7 +30,7 @@ pub(super) fn parse(text: &str) -> Option<Duration> {
     from_seconds(seconds)
 }
 
-pub(super) fn from_seconds(seconds: f64) -> Option<Duration> {
+pub(crate) fn from_seconds(seconds: f64) -> Option<Duration> {
     Duration::try_from_secs_f64(seconds).ok().filter(|d| *d <= LONGEST)
 }
 

@@ -83,7 +83,7 @@ pub struct Position {
 }
 
 impl Position {
-    pub(super) fn new(text: &str, span: Range<usize>) -> Self {
+    pub(crate) fn new(text: &str, span: Range<usize>) -> Self {
         let start = floor(text, span.start);
         let end = floor(text, span.end).max(start);
         let before = &text[..start];
@@ -164,7 +164,7 @@ struct Report {
 
 impl ConfigError {
     /// `problems` must not be empty.
-    pub(super) fn in_text(file_name: &str, text: &str, mut problems: Vec<Problem>) -> Self {
+    pub(crate) fn in_text(file_name: &str, text: &str, mut problems: Vec<Problem>) -> Self {
         problems.sort_by_key(|p| p.position.as_ref().map(|at| at.span.start));
         problems.dedup();
         let secret = |p: &Problem| {
@@ -180,7 +180,7 @@ impl ConfigError {
         }))
     }
 
-    pub(super) fn without_text(
+    pub(crate) fn without_text(
         file_name: &str,
         problem: Problem,
         cause: Option<std::io::Error>,
@@ -286,7 +286,7 @@ impl Diagnostic for ConfigError {
 }
 
 /// Text from the file, fit to stand in a message: one line, bounded, without secrets.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     const LONGEST: usize = 60;
     let blotted: Cow<'_, str> = Cow::Owned(secrets::blot(text));
     let mut shown: String =

@@ -9,29 +9,30 @@
 //! tell; no secret of the file reaches an error message.
 
 mod command;
-mod document;
-mod duration;
-mod error;
+pub(crate) mod document;
+pub(crate) mod duration;
+pub(crate) mod error;
+pub(crate) mod file_kind;
 mod heal;
-mod nearest;
+pub(crate) mod nearest;
 pub mod plan;
 mod price;
 mod raw;
 mod resolve;
-mod schema;
-mod secrets;
-mod shape;
+pub(crate) mod schema;
+pub(crate) mod secrets;
+pub(crate) mod shape;
 mod show;
 mod template;
 mod vault;
 
-use std::io::Read;
 use std::path::Path;
 
 use serde::Deserialize;
 
-use document::{Document, LONGEST, Place};
+use document::{Document, Place};
 use error::quoted;
+use file_kind::CONFIGURATION;
 use raw::RawConfig;
 
 pub use error::{ConfigError, Position, Problem, ProblemKind};
@@ -61,65 +62,14 @@ pub struct Overrides {
 
 /// Reads the configuration at `path`.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
-    let name = path.to_string_lossy();
-    let fail = |kind, message: String, help: &str, cause| {
-        let help = Some(help.to_owned());
-        let problem = Problem { kind, message, help, position: None };
-        Err(ConfigError::without_text(&name, problem, cause))
-    };
-    let mut bytes = Vec::new();
-    let read = std::fs::File::open(path)
-        // One byte more than allowed, so that a file that is too long is told from one that fits.
-        .and_then(|file| file.take(LONGEST as u64 + 1).read_to_end(&mut bytes));
-    match read {
-        Ok(_) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return fail(
-                ProblemKind::NotFound,
-                format!("there is no configuration at {name}"),
-                "go to the repository's root, name another file with --config, or begin with a \
-                 copy of Greenloop's own config.yaml; `greenloop heal -- COMMAND` needs none",
-                Some(error),
-            );
-        }
-        Err(error) => {
-            return fail(
-                ProblemKind::Unreadable,
-                format!("{name} cannot be read"),
-                "it must be a file that this user may read",
-                Some(error),
-            );
-        }
-    }
-    if bytes.len() > LONGEST {
-        return fail(
-            ProblemKind::TooLarge,
-            format!("{name} has more than {LONGEST} bytes"),
-            "a configuration is small; is this the right file?",
-            None,
-        );
-    }
-    match String::from_utf8(bytes) {
-        Ok(text) => parse(&text, &name),
-        Err(error) => {
-            let at = error.utf8_error().valid_up_to();
-            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-            let problem = Problem {
-                kind: ProblemKind::NotUtf8,
-                message: format!("{name} is not UTF-8"),
-                help: Some("save it as UTF-8".to_owned()),
-                position: Some(Position::new(&text, at..at + '\u{fffd}'.len_utf8())),
-            };
-            Err(ConfigError::in_text(&name, &text, vec![problem]))
-        }
-    }
+    parse(&file_kind::read(path, &CONFIGURATION)?, &path.to_string_lossy())
 }
 
 /// Reads a configuration from memory; `file_name` is what errors call it.
 pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
     // Spans are bytes of what the parser saw, and it does not see a byte order mark.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let document = Document::parse(text, file_name)?;
+    let document = Document::parse(text, file_name, &CONFIGURATION)?;
     let fail = |problems| Err(ConfigError::in_text(file_name, text, problems));
     let mut problems = secrets_in(&document);
     problems.extend(vault::problems(&document));

@@ -2,7 +2,7 @@
 
 /// The candidate nearest to `name`, when it is near enough to be a slip of the hand. Case and
 /// the choice between `-` and `_` count for nothing.
-pub(super) fn nearest<'a>(
+pub(crate) fn nearest<'a>(
     name: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
@@ -18,7 +18,7 @@ pub(super) fn nearest<'a>(
 }
 
 /// `a`, `b` and `c`, each in back quotes.
-pub(super) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
     let names: Vec<String> = names.into_iter().map(|name| format!("`{name}`")).collect();
     match names.as_slice() {
         [] => "none".to_owned(),

@@ -6,11 +6,14 @@ use serde_json::Value as Json;
 
 use super::raw::RawConfig;
 
-static SCHEMA: LazyLock<Json> = LazyLock::new(|| {
-    let mut schema = schemars::schema_for!(RawConfig).to_value();
+static SCHEMA: LazyLock<Json> = LazyLock::new(schema_of::<RawConfig>);
+
+/// The schema of a file whose raw form is `T`, JSON Schema 2020-12.
+pub(crate) fn schema_of<T: schemars::JsonSchema>() -> Json {
+    let mut schema = schemars::schema_for!(T).to_value();
     rename(&mut schema);
     schema
-});
+}
 
 /// The schema, JSON Schema 2020-12.
 pub fn schema() -> Json {

@@ -38,7 +38,7 @@ static SECRET_NAME: LazyLock<Option<Regex>> = LazyLock::new(|| {
 });
 
 /// What kind of secret a text holds, if it holds one.
-pub(super) fn find(text: &str) -> Option<&'static str> {
+pub(crate) fn find(text: &str) -> Option<&'static str> {
     FORM.iter().find(|(_, form)| form.is_match(text)).map(|(what, _)| *what)
 }
 
@@ -78,10 +78,16 @@ pub(super) fn blot_also(text: &str, mut spans: Vec<Range<usize>>) -> String {
                 .map(|value| value.range()),
         );
     }
+    spans.sort_by_key(|span| span.start);
+    let mut spans = spans.into_iter().peekable();
+    let mut hidden_to = 0;
     let mut out = String::with_capacity(text.len());
     for (at, c) in text.char_indices() {
         let obeyed = c.is_control() && !matches!(c, '\n' | '\t' | '\r');
-        let hidden = c != '\n' && spans.iter().any(|span| span.contains(&at));
+        while let Some(span) = spans.next_if(|span| span.start <= at) {
+            hidden_to = hidden_to.max(span.end);
+        }
+        let hidden = c != '\n' && at < hidden_to;
         if hidden || obeyed {
             out.extend(std::iter::repeat_n(if hidden { '*' } else { '?' }, c.len_utf8()));
         } else {

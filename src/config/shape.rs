@@ -13,7 +13,7 @@ use super::nearest::{list, nearest};
 use super::secrets;
 
 /// The document as JSON that [`RawConfig`](super::raw::RawConfig) accepts, or every mistake.
-pub(super) fn read(document: &Document, schema: &Json) -> Result<Json, Vec<Problem>> {
+pub(crate) fn read(document: &Document, schema: &Json) -> Result<Json, Vec<Problem>> {
     let mut reader = Reader { document, schema, problems: Vec::new() };
     let json = reader.node(document.root(), schema, &Place::root(), None);
     if reader.problems.is_empty() { Ok(json) } else { Err(reader.problems) }
@@ -33,7 +33,9 @@ impl<'a> Reader<'a> {
         message: String,
         help: Option<String>,
     ) -> Json {
-        self.problems.push(Problem { kind, message, help, position: Some(at) });
+        if self.problems.len() < self.document.most_problems() {
+            self.problems.push(Problem { kind, message, help, position: Some(at) });
+        }
         Json::Null
     }
 

@@ -8,7 +8,7 @@
 //! (`tests/layering.rs` holds the code to it):
 //!
 //! `model` → `patch` `config` `evidence` `exec` → `policy` `ports` → `audit` `stages` `apply`
-//! `adapters` → `heal` → `engine` `report` → `app` → `cli`
+//! `adapters` → `heal` → `engine` `report` `hub` → `app` → `cli`
 
 pub mod adapters;
 pub mod app;
@@ -20,6 +20,7 @@ pub mod engine;
 pub mod evidence;
 pub mod exec;
 pub mod heal;
+pub mod hub;
 pub mod model;
 pub mod patch;
 pub mod policy;

@@ -13,7 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["policy", "ports"],
     &["audit", "stages", "apply", "adapters"],
     &["heal"],
-    &["engine", "report"],
+    &["engine", "report", "hub"],
     &["app"],
     &["cli"],
 ];
@@ -29,6 +29,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("opentelemetry", &["report"]),
     ("clap", &["cli"]),
     ("indicatif", &["report"]),
+    ("rust_embed", &["hub"]),
 ];
 
 fn layer_of(module: &str) -> Option<usize> {

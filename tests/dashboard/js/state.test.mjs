@@ -166,3 +166,14 @@ test('few touched tasks are read singly, many at once', () => {
   touched.add([1, 2, 3, 4, 5, 6, 7]);
   assert.equal(touched.take(), null);
 });
+
+test('a list that the hub does not have keeps nobody from the others', async () => {
+  const refuse = (status) => async () => {
+    throw Object.assign(new Error('no'), { status });
+  };
+  let read = 0;
+  const sync = new Sync({ old: { every: 0, read: refuse(404) }, good: { every: 0, read: async () => (read += 1) }, bad: { every: 0, read: refuse(503) } });
+  await sync.all(['old', 'good']);
+  assert.equal(read, 1);
+  await assert.rejects(sync.all(['good', 'bad']), { status: 503 });
+});

@@ -155,7 +155,7 @@ function giveToken(token) {
   api.setToken(token);
   line = { ...line, state: 'connecting' };
   shown = null;
-  stream.retry();
+  stream.reopen();
   frame();
 }
 

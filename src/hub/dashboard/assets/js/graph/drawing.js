@@ -105,10 +105,8 @@ function makeNode(task, at) {
       s('rect', { class: 'node-box', width: NODE.width, height: NODE.height, rx: '8' }),
       parts.meter,
       parts.shape,
-      parts.key,
-      parts.more,
-      ...parts.title,
-      parts.large,
+      // Spaces, so that the texts are words of their own for whoever reads them as one.
+      ...[parts.key, parts.more, ...parts.title, parts.large].flatMap((text) => [text, ' ']),
     ),
     parts,
   );
@@ -124,8 +122,10 @@ function changeNode(element, task) {
   parts.title.forEach((line, index) => setText(line, lines[index] ?? ''));
   setText(parts.more, task.state === 'running' ? `${task.percent} %` : task.state);
   setAttribute(parts.meter, 'width', task.state === 'running' ? String(((NODE.width - 2) * task.percent) / 100) : '0');
-  const said = task.state === 'running' ? `running, ${task.percent} %` : task.state;
-  const who = task.agent && task.state === 'running' ? `, with ${task.agent}` : '';
-  setText(parts.hint, `${task.key} ${task.title}: ${said}${who}`);
-  setAttribute(element, 'aria-label', `${task.key} ${task.title}: ${said}${who}`);
+  // The name begins with the very words that are seen: who steers by voice says those.
+  const seen = [task.key, parts.more.textContent, ...lines].join(' ');
+  const whole = lines.join(' ') === task.title ? '' : ` ${task.title}`;
+  const who = task.state === 'running' ? `, running${task.agent ? ` with ${task.agent}` : ''}` : '';
+  setText(parts.hint, `${task.key} ${task.title}`);
+  setAttribute(element, 'aria-label', `${seen}${whole}${who}`);
 }

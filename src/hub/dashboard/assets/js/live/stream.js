@@ -60,8 +60,14 @@ export class Stream {
     }
   }
 
-  /** The reader asks for a try now, or gave a token. */
+  /** The reader asks for a try now. */
   retry() {
+    this.#wake?.();
+  }
+
+  /** Begins anew, with the token that holds now. */
+  reopen() {
+    this.#cut?.abort();
     this.#wake?.();
   }
 

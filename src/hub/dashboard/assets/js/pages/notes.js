@@ -8,7 +8,7 @@ export function loadingNote() {
   return h(
     'div',
     { class: 'loading', 'aria-busy': 'true' },
-    h('p', { class: 'unseen' }, 'Reading from the hub …'),
+    h('h1', { class: 'unseen' }, 'Reading from the hub …'),
     block('bone-head'),
     h('div', { class: 'bones' }, block('bone-panel'), block('bone-panel')),
     block('bone-graph'),

@@ -33,13 +33,18 @@ export class Sync {
     this.#schedule(now);
   }
 
-  /** Reads all of them now; throws when one cannot be read. */
+  /**
+   * Reads all of them now; throws when one cannot be read. A list that the hub does not have (an
+   * older one) stays empty and keeps nobody from seeing the others.
+   */
   async all(names) {
     for (const name of names) {
       this.#due.delete(name);
       this.#last.set(name, Date.now());
     }
-    await Promise.all(names.map((name) => this.#sources[name].read()));
+    const outcomes = await Promise.allSettled(names.map((name) => this.#sources[name].read()));
+    const failure = outcomes.find((one) => one.status === 'rejected' && one.reason.status !== 404);
+    if (failure) throw failure.reason;
   }
 
   #schedule(now) {

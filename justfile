@@ -24,6 +24,11 @@ generate:
     GREENLOOP_UPDATE=1 cargo test --quiet --lib cli::
     GREENLOOP_UPDATE=1 cargo test --quiet --lib kubernetes::track::rule
 
+# the pictures of docs/dashboard.md, in Chromium (Debian: chromium, chromium-driver, pngquant, fonts-inter)
+pictures:
+    cargo test --quiet --test dashboard pictures -- --ignored
+    pngquant --force --ext .png --skip-if-larger 128 docs/images/dashboard-*.png
+
 # benchmarks, with results to compare in benches/README.md
 bench:
     cargo bench --bench evidence

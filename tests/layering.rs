@@ -30,6 +30,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("indicatif", &["report"]),
     ("petgraph", &["hub"]),
+    ("rust_embed", &["hub"]),
 ];
 
 fn layer_of(module: &str) -> Option<usize> {

@@ -23,6 +23,7 @@ generate:
     cargo run --quiet -- config schema > docs/config.schema.json
     GREENLOOP_UPDATE=1 cargo test --quiet --lib cli::
     GREENLOOP_UPDATE=1 cargo test --quiet --lib kubernetes::track::rule
+    GREENLOOP_UPDATE=1 cargo test --quiet --lib hub::api::openapi
 
 # the pictures of docs/dashboard.md, in Chromium (Debian: chromium, chromium-driver, pngquant, fonts-inter)
 pictures:
@@ -34,6 +35,7 @@ bench:
     cargo bench --bench evidence
     cargo bench --bench context
     cargo bench --bench context -- --memory
+    cargo bench --bench live
     ./benches/loop-overhead.sh
     ./benches/memory.sh
     ./benches/start.sh

@@ -13,3 +13,4 @@ pub mod process;
 pub mod pull_requests;
 pub mod registry;
 pub mod secrets;
+pub mod store;

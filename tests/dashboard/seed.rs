@@ -126,6 +126,8 @@ pub(crate) fn project() -> World {
     world.evidence = evidence(world.task("1.6").id);
     let merging = world.task("1.6").id;
     world.attempts.push(Attempt {
+        class: None,
+        fingerprint: None,
         ended_at: Some(ago(4)),
         commit: Some(commit(6)),
         ..attempt(merging, 1, "agent-g", "succeeded", 100, "done", 64)
@@ -312,6 +314,8 @@ fn attempt(
     minutes: i64,
 ) -> Attempt {
     Attempt {
+        class: None,
+        fingerprint: None,
         task,
         epoch,
         agent: agent.to_owned(),

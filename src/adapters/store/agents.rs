@@ -1,0 +1,328 @@
+//! Agents: heard of, told to take no more work, shown.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::connect::TaskStore;
+use super::error::StoreError;
+use super::records::{AttemptView, Moment, Page, PageRequest, micros, moment};
+use super::requests::{fingerprint, remember, replayed};
+use super::statement::{Record, args, list};
+use super::tasks::attempt;
+use super::tx::{Done, NewEvent, Tx};
+use crate::model::task::{AttemptState, TaskEventKind, TaskId};
+
+/// An agent says that it is there.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AgentHeartbeat {
+    /// Its name.
+    pub name: String,
+    /// A UUID of this start of it.
+    pub instance: String,
+    /// What it can do.
+    pub roles: Vec<String>,
+    /// What it has.
+    pub labels: Vec<String>,
+    /// Where it runs.
+    pub host: String,
+    /// Of greenloop.
+    pub version: String,
+    /// Of the machine, 0 to 100.
+    pub cpu_percent: Option<f64>,
+    /// Of the agent and what it started.
+    pub memory_bytes: Option<u64>,
+    /// It finishes what it has and takes no more.
+    pub draining: bool,
+}
+
+/// What an agent does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AgentHealth {
+    /// It waits for work.
+    Idle,
+    /// It has a task.
+    Working,
+    /// It finishes what it has and takes no more.
+    Draining,
+    /// A heartbeat is overdue.
+    Stale,
+    /// Three heartbeats are overdue.
+    Down,
+    /// A person told it to take no more work.
+    Inactive,
+}
+
+impl AgentHealth {
+    /// All of them.
+    pub const ALL: &[Self] =
+        &[Self::Idle, Self::Working, Self::Draining, Self::Stale, Self::Down, Self::Inactive];
+
+    /// The name on the wire and on the screen.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::Working => "working",
+            Self::Draining => "draining",
+            Self::Stale => "stale",
+            Self::Down => "down",
+            Self::Inactive => "inactive",
+        }
+    }
+
+    /// The one of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|one| one.name() == name)
+    }
+}
+
+/// An agent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AgentView {
+    /// Its name.
+    pub name: String,
+    /// Which start of it was heard of last.
+    pub instance: String,
+    /// What it can do.
+    pub roles: Vec<String>,
+    /// What it has.
+    pub labels: Vec<String>,
+    /// Where it runs.
+    pub host: String,
+    /// Of greenloop.
+    pub version: String,
+    /// Of the machine, 0 to 100.
+    pub cpu_percent: Option<f64>,
+    /// Of the agent and what it started.
+    pub memory_bytes: Option<u64>,
+    /// What it does.
+    pub health: AgentHealth,
+    /// What it works on; the latest when it has several.
+    pub task: Option<TaskId>,
+    /// How far that is.
+    pub percent: Option<u8>,
+    /// Attempts that succeeded.
+    pub succeeded: u64,
+    /// Attempts that failed or were lost.
+    pub failed: u64,
+    /// All time spent on attempts.
+    pub busy: Duration,
+    /// First heard of.
+    pub first_seen_at: Moment,
+    /// Last heard of.
+    pub heartbeat_at: Moment,
+}
+
+/// Which attempts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AttemptFilter {
+    /// Of this agent.
+    pub agent: Option<String>,
+    /// At this task.
+    pub task: Option<TaskId>,
+    /// In this state.
+    pub state: Option<AttemptState>,
+}
+
+impl TaskStore {
+    /// Notes that an agent is there; it is made known when it is new. Whether it may have work:
+    /// `false` once a person has told it to take no more.
+    ///
+    /// Needs no idempotency key: a second one does no harm.
+    ///
+    /// # Errors
+    /// `Invalid` for one without a name.
+    pub async fn agent_heartbeat(&self, beat: &AgentHeartbeat) -> Result<bool, StoreError> {
+        if beat.name.is_empty() {
+            return Err(StoreError::invalid("an agent needs a name"));
+        }
+        let asked = Arc::new((beat.clone(), micros(self.options().heartbeat)));
+        self.write(move |tx| {
+            let asked = Arc::clone(&asked);
+            Box::pin(async move { heard_of(tx, &asked.0, asked.1).await })
+        })
+        .await
+    }
+
+    /// Tells an agent to take no more work. What it has, it finishes.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn deactivate_agent(
+        &self,
+        name: &str,
+        key: Option<&str>,
+    ) -> Result<AgentView, StoreError> {
+        self.set_active(name, false, key).await
+    }
+
+    /// Lets an agent have work again.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn activate_agent(
+        &self,
+        name: &str,
+        key: Option<&str>,
+    ) -> Result<AgentView, StoreError> {
+        self.set_active(name, true, key).await
+    }
+
+    async fn set_active(
+        &self,
+        name: &str,
+        active: bool,
+        key: Option<&str>,
+    ) -> Result<AgentView, StoreError> {
+        let print = fingerprint("agent", &(name, active));
+        let asked = Arc::new((name.to_owned(), key.map(str::to_owned), print));
+        self.write(move |tx| {
+            let asked = Arc::clone(&asked);
+            Box::pin(async move {
+                let (name, key, print) = &*asked;
+                if replayed::<()>(tx, key.as_deref(), print).await?.is_some() {
+                    return Ok(());
+                }
+                let changed = tx
+                    .run("UPDATE agents SET active = $2 WHERE name = $1", args![name, active])
+                    .await?;
+                if changed == 0 {
+                    return Err(StoreError::not_found(format_args!("agent {name}")).into());
+                }
+                let kind = if active {
+                    TaskEventKind::AgentUp
+                } else {
+                    TaskEventKind::AgentDeactivated
+                };
+                tx.tell(NewEvent::new(kind).agent(name));
+                remember(tx, key.as_deref(), print, &()).await
+            })
+        })
+        .await?;
+        self.agent(name).await
+    }
+
+    /// One agent.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn agent(&self, name: &str) -> Result<AgentView, StoreError> {
+        let row = self
+            .read(async |tx| {
+                tx.maybe("SELECT * FROM agent_status WHERE name = $1", args![name]).await
+            })
+            .await?;
+        row.as_ref()
+            .map(view)
+            .transpose()?
+            .ok_or_else(|| StoreError::not_found(format_args!("agent {name}")))
+    }
+
+    /// All agents, by name.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn agents(&self) -> Result<Vec<AgentView>, StoreError> {
+        self.read(async |tx| {
+            let rows = tx.all("SELECT * FROM agent_status ORDER BY name", args![]).await?;
+            Ok(rows.iter().map(view).collect::<Result<_, _>>()?)
+        })
+        .await
+    }
+
+    /// Attempts of all tasks, latest first: who had what.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn assignments(
+        &self,
+        filter: &AttemptFilter,
+        page: PageRequest,
+    ) -> Result<Page<AttemptView>, StoreError> {
+        let found = self
+            .read(async |tx| {
+                let asked = args![
+                    page.cursor.unwrap_or(i64::MAX),
+                    &filter.agent,
+                    filter.task.map(|it| it.0),
+                    filter.state.map(AttemptState::name),
+                    page.limit() + 1,
+                ];
+                let rows = tx
+                    .all(
+                        "SELECT * FROM attempts WHERE id < $1 AND ($2 IS NULL OR agent = $2) \
+                         AND ($3 IS NULL OR task_id = $3) AND ($4 IS NULL OR state = $4) \
+                         ORDER BY id DESC LIMIT $5",
+                        asked,
+                    )
+                    .await?;
+                Ok(rows
+                    .iter()
+                    .map(|row| Ok((row.int("id")?, attempt(row)?)))
+                    .collect::<Result<Vec<_>, StoreError>>()?)
+            })
+            .await?;
+        let page = page.cut(found, |(id, _)| *id);
+        Ok(Page { items: page.items.into_iter().map(|(_, it)| it).collect(), next: page.next })
+    }
+}
+
+async fn heard_of(tx: &mut Tx<'_>, beat: &AgentHeartbeat, beat_us: i64) -> Done<bool> {
+    let before = tx
+        .maybe("SELECT down, instance FROM agents WHERE name = $1", args![&beat.name])
+        .await?;
+    let news = match &before {
+        None => true,
+        Some(row) => row.flag("down")? || row.text("instance")? != beat.instance,
+    };
+    let memory = beat.memory_bytes.map(|it| i64::try_from(it).unwrap_or(i64::MAX));
+    let row = tx
+        .one(
+            "INSERT INTO agents (name, instance, roles, labels, host, version, cpu_percent, \
+             memory_bytes, draining, active, down, beat_us, first_seen_at, heartbeat_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, 0, $10, {now}, {now}) \
+             ON CONFLICT (name) DO UPDATE SET instance = excluded.instance, \
+             roles = excluded.roles, labels = excluded.labels, host = excluded.host, \
+             version = excluded.version, cpu_percent = excluded.cpu_percent, \
+             memory_bytes = excluded.memory_bytes, draining = excluded.draining, down = 0, \
+             beat_us = excluded.beat_us, heartbeat_at = excluded.heartbeat_at \
+             RETURNING active",
+            args![
+                &beat.name,
+                &beat.instance,
+                list(&beat.roles),
+                list(&beat.labels),
+                &beat.host,
+                &beat.version,
+                beat.cpu_percent,
+                memory,
+                beat.draining,
+                beat_us,
+            ],
+        )
+        .await?;
+    if news {
+        tx.tell(NewEvent::new(TaskEventKind::AgentUp).agent(&beat.name));
+    }
+    Ok(row.flag("active")?)
+}
+
+fn view(row: &Record) -> Result<AgentView, StoreError> {
+    Ok(AgentView {
+        name: row.text("name")?,
+        instance: row.text("instance")?,
+        roles: row.list("roles")?,
+        labels: row.list("labels")?,
+        host: row.text("host")?,
+        version: row.text("version")?,
+        cpu_percent: row.opt_real("cpu_percent")?,
+        memory_bytes: row.opt_int("memory_bytes")?.map(|it| it.max(0).cast_unsigned()),
+        health: row.named("state", AgentHealth::from_name)?,
+        task: row.opt_int("task_id")?.map(TaskId),
+        percent: row.percent("percent")?,
+        succeeded: row.count("succeeded")?,
+        failed: row.count("failed")?,
+        busy: Duration::from_micros(row.count("busy_us")?),
+        first_seen_at: moment(row, "first_seen_at")?,
+        heartbeat_at: moment(row, "heartbeat_at")?,
+    })
+}

@@ -1,0 +1,325 @@
+//! Opening a store, and running operations on it.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::Connection;
+use sqlx::any::{AnyPoolOptions, install_default_drivers};
+use sqlx::{AnyConnection, AnyPool};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use uuid::Uuid;
+
+use super::dialect::Dialect;
+use super::error::{StoreError, StoreErrorKind, Trouble, sort};
+use super::migrate::migrate;
+use super::tx::{Done, Stop, Tx};
+use super::wake::{Changes, Wake};
+use super::writer::{Operation, Writer};
+use super::{listen, pubsub};
+
+/// How long a connection or a lock is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How often a transaction is run again when others stood in its way.
+const TRIES: u32 = 12;
+
+/// What a store is told when it is opened.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// How often an agent is to be heard of; one that is silent for three times as long is down.
+    pub heartbeat: Duration,
+    /// How long a task rests after its first failed attempt; twice as long after each further one.
+    pub retry_base: Duration,
+    /// The longest it rests.
+    pub retry_cap: Duration,
+    /// A task whose lease expired this often is given up, whatever attempts it has left.
+    pub max_deaths: u32,
+    /// Connections to PostgreSQL, or readers of a SQLite file.
+    pub connections: u32,
+    /// `redis://…`, to carry wake-ups between hubs beside PostgreSQL's own. Never needed.
+    pub redis: Option<String>,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_secs(30),
+            retry_base: Duration::from_secs(5),
+            retry_cap: Duration::from_secs(300),
+            max_deaths: 3,
+            connections: 8,
+            redis: None,
+        }
+    }
+}
+
+/// The hub's memory: tasks, agents, merges, events. Cheap to clone; all clones are one store.
+#[derive(Clone)]
+pub struct TaskStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    dialect: Dialect,
+    pool: AnyPool,
+    /// Only with SQLite; PostgreSQL has as many writers as connections.
+    writer: Option<Writer>,
+    wake: Wake,
+    options: StoreOptions,
+    listening: Option<listen::Status>,
+    redis: Option<pubsub::Status>,
+    _background: DropGuard,
+}
+
+impl std::fmt::Debug for TaskStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TaskStore").field("dialect", &self.inner.dialect).finish_non_exhaustive()
+    }
+}
+
+/// The database that an address means, and the address as its driver understands it.
+fn dialect_of(url: &str) -> Result<(Dialect, Cow<'_, str>), StoreError> {
+    if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+        return Ok((Dialect::Postgres, Cow::Borrowed(url)));
+    }
+    let Some(path) = url.strip_prefix("sqlite:") else {
+        return Err(StoreError::invalid(
+            "a store's address begins with sqlite: or postgres://, as in sqlite:hub.db",
+        ));
+    };
+    if path.contains(":memory:") || path.contains("mode=memory") {
+        return Err(StoreError::invalid("a store in memory would be lost: name a file"));
+    }
+    let separator = if path.contains('?') { '&' } else { '?' };
+    Ok((Dialect::Sqlite, Cow::Owned(format!("{url}{separator}mode=rwc"))))
+}
+
+/// What each SQLite connection is told. Every commit is on the disk before it is answered.
+const PRAGMAS: &str = "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; \
+    PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; \
+    PRAGMA cache_size = -16000; PRAGMA journal_size_limit = 67108864;";
+/// Readers cannot write, not even by a mistake in this program.
+const READER: &str = "PRAGMA query_only = ON;";
+
+impl TaskStore {
+    /// Opens a store and brings its tables up to date; several hubs may do so at once.
+    ///
+    /// `sqlite:PATH` (made when it is not there) or `postgres://USER:PASSWORD@HOST:PORT/DATABASE`.
+    ///
+    /// # Errors
+    /// `Invalid` for an address that is not understood, `Unavailable` when nobody answers there,
+    /// `Corrupt` when the tables are damaged or of a newer version.
+    pub async fn open(url: &str, options: StoreOptions) -> Result<Self, StoreError> {
+        install_default_drivers();
+        let (dialect, url) = dialect_of(url)?;
+        let plain = |error| match sort(dialect, error) {
+            Trouble::Again(error) | Trouble::Final(error) => error,
+        };
+        let mut first = tokio::time::timeout(PATIENCE, AnyConnection::connect(&url))
+            .await
+            .map_err(|error| {
+                StoreError::with(
+                    StoreErrorKind::Unavailable,
+                    "the database did not answer in time",
+                    error,
+                )
+            })?
+            .map_err(plain)?;
+        if dialect == Dialect::Sqlite {
+            pragmas(&mut first, PRAGMAS).await.map_err(plain)?;
+        }
+        migrate(&mut first, dialect).await?;
+
+        let pool = AnyPoolOptions::new()
+            .max_connections(options.connections.max(1))
+            .acquire_timeout(PATIENCE)
+            .after_connect(move |connection, _meta| {
+                Box::pin(async move {
+                    if dialect == Dialect::Sqlite {
+                        pragmas(connection, PRAGMAS).await?;
+                        pragmas(connection, READER).await?;
+                    }
+                    Ok(())
+                })
+            })
+            .connect(&url)
+            .await
+            .map_err(plain)?;
+
+        let wake = Wake::new();
+        let background = CancellationToken::new();
+        let process = Uuid::new_v4().simple().to_string();
+        let (writer, listening) = match dialect {
+            Dialect::Sqlite => (Some(Writer::start(first, wake.clone())), None),
+            Dialect::Postgres => {
+                first.close().await.map_err(plain)?;
+                let status =
+                    listen::start(&url, &process, pool.clone(), wake.clone(), background.clone());
+                (None, Some(status))
+            }
+        };
+        let redis = match &options.redis {
+            Some(url) => Some(pubsub::start(url, &process, wake.clone(), background.clone())?),
+            None => None,
+        };
+        let inner = Inner {
+            dialect,
+            pool,
+            writer,
+            wake,
+            options,
+            listening,
+            redis,
+            _background: background.drop_guard(),
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// What it was told when it was opened.
+    pub fn options(&self) -> &StoreOptions {
+        &self.inner.options
+    }
+
+    /// Changes after which a claim that found nothing may find something.
+    pub fn work_changes(&self) -> Changes {
+        self.inner.wake.work()
+    }
+
+    /// Changes after which the outbox has more.
+    pub fn event_changes(&self) -> Changes {
+        self.inner.wake.events()
+    }
+
+    pub(super) fn dialect(&self) -> Dialect {
+        self.inner.dialect
+    }
+
+    pub(super) fn wake(&self) -> &Wake {
+        &self.inner.wake
+    }
+
+    pub(super) fn listening(&self) -> Option<&listen::Status> {
+        self.inner.listening.as_ref()
+    }
+
+    pub(super) fn redis(&self) -> Option<&pubsub::Status> {
+        self.inner.redis.as_ref()
+    }
+
+    /// Runs an operation in a transaction of its own, again when others stand in its way.
+    pub(super) async fn write<T, F>(&self, operation: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Operation<T>,
+    {
+        match &self.inner.writer {
+            Some(writer) => writer.write(operation).await,
+            None => self.again(async || self.transaction(&operation).await).await,
+        }
+    }
+
+    /// The same for an operation that is one statement and leaves no events: where the database
+    /// commits it by itself, it is spared the rest.
+    pub(super) async fn write_statement<T, F>(&self, operation: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Operation<T>,
+    {
+        match &self.inner.writer {
+            Some(writer) => writer.write(operation).await,
+            None => self.again(async || self.statement(&operation).await).await,
+        }
+    }
+
+    async fn again<T>(&self, attempt: impl AsyncFn() -> Done<T>) -> Result<T, StoreError> {
+        let mut pause = Duration::from_millis(1);
+        for _ in 1..TRIES {
+            match attempt().await {
+                Err(Stop::Again(_)) => {
+                    // Those that met here do not meet again at the same time.
+                    let spread = u64::from(Uuid::new_v4().as_bytes()[0]);
+                    tokio::time::sleep(pause + Duration::from_micros(spread * 10)).await;
+                    pause = (pause * 2).min(Duration::from_millis(100));
+                }
+                settled => return Ok(settled?),
+            }
+        }
+        Ok(attempt().await?)
+    }
+
+    async fn transaction<T, F: Operation<T>>(&self, operation: &F) -> Done<T> {
+        let mut transaction = self.inner.pool.begin().await.map_err(|e| self.plain(e))?;
+        let mut tx = Tx::new(&mut transaction, self.inner.dialect);
+        let answer = match operation(&mut tx).await {
+            Ok(answer) => tx.flush().await.map(|()| answer),
+            Err(stop) => Err(stop),
+        };
+        let woken = tx.woken();
+        match answer {
+            Ok(answer) => {
+                transaction.commit().await.map_err(|error| match sort(self.dialect(), error) {
+                    Trouble::Again(error) => Stop::Again(error),
+                    Trouble::Final(error) => Stop::Final(error),
+                })?;
+                self.inner.wake.wake(woken);
+                Ok(answer)
+            }
+            Err(stop) => {
+                // Dropped without a commit, it is rolled back in any case.
+                if let Err(error) = transaction.rollback().await {
+                    tracing::debug!(%error, "a transaction could not be rolled back");
+                }
+                Err(stop)
+            }
+        }
+    }
+
+    async fn statement<T, F: Operation<T>>(&self, operation: &F) -> Done<T> {
+        let mut connection = self.inner.pool.acquire().await.map_err(|e| self.plain(e))?;
+        let mut tx = Tx::new(&mut connection, self.inner.dialect);
+        let answer = operation(&mut tx).await?;
+        let woken = tx.woken();
+        self.inner.wake.wake(woken);
+        Ok(answer)
+    }
+
+    /// Runs reads; each statement sees what is committed when it starts.
+    pub(super) async fn read<T>(
+        &self,
+        reads: impl for<'t, 'c> AsyncFnOnce(&'t mut Tx<'c>) -> Done<T>,
+    ) -> Result<T, StoreError> {
+        let mut connection = self.inner.pool.acquire().await.map_err(|e| self.plain(e))?;
+        let mut tx = Tx::new(&mut connection, self.inner.dialect);
+        Ok(reads(&mut tx).await?)
+    }
+
+    fn plain(&self, error: sqlx::Error) -> StoreError {
+        match sort(self.inner.dialect, error) {
+            Trouble::Again(error) | Trouble::Final(error) => error,
+        }
+    }
+}
+
+async fn pragmas(connection: &mut AnyConnection, pragmas: &'static str) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(pragmas).execute(connection).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_say_which_database_it_is() {
+        for (url, expect) in [
+            ("sqlite:hub.db", Some("sqlite:hub.db?mode=rwc")),
+            ("sqlite:///srv/hub.db?cache=private", Some("sqlite:///srv/hub.db?cache=private&mode=rwc")),
+            ("postgres://u@h/d", Some("postgres://u@h/d")),
+            ("postgresql://u@h/d", Some("postgresql://u@h/d")),
+            ("sqlite::memory:", None),
+            ("mysql://h/d", None),
+            ("hub.db", None),
+        ] {
+            assert_eq!(dialect_of(url).ok().map(|it| it.1.into_owned()).as_deref(), expect, "{url}");
+        }
+    }
+}

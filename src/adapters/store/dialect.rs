@@ -1,0 +1,114 @@
+//! Where SQLite and PostgreSQL differ. Statements are written once, with these marks in them:
+//!
+//! | Mark | Means |
+//! |---|---|
+//! | `{now}` | microseconds since the epoch, by the database's clock, fixed for one statement |
+//! | `{in $1}` | the strings of a JSON array, as a sub-select |
+//! | `{ids $1}` | the numbers of a JSON array, as a sub-select |
+//! | `{subset a b}` | whether all strings of one JSON array are in the other |
+//! | `{lock}` | hold the rows that were read until the transaction ends |
+//! | `{lock free}` | the same, but pass over rows that others hold |
+//! | `{share free}` | the same, where others may read them too |
+//! | `{outbox}` | the table that a transaction leaves its events in |
+
+use std::borrow::Cow;
+
+/// Which database it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// One writer at a time: locks on rows mean nothing.
+    Sqlite,
+    /// Read committed: each statement sees what is committed when it starts.
+    Postgres,
+}
+
+impl Dialect {
+    /// The statement as this database understands it.
+    pub(super) fn write(self, template: &'static str) -> Cow<'static, str> {
+        if !template.contains('{') {
+            return Cow::Borrowed(template);
+        }
+        let mut out = String::with_capacity(template.len() + 128);
+        let mut rest = template;
+        while let Some((before, after)) = rest.split_once('{') {
+            out.push_str(before);
+            let (mark, after) = after.split_once('}').unwrap_or((after, ""));
+            self.expand(mark, &mut out);
+            rest = after;
+        }
+        out.push_str(rest);
+        Cow::Owned(out)
+    }
+
+    fn expand(self, mark: &str, out: &mut String) {
+        let text = match (mark, self) {
+            ("now", Self::Sqlite) => "CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
+            ("now", Self::Postgres) => {
+                "CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000000 AS BIGINT)"
+            }
+            ("lock" | "lock free" | "share free", Self::Sqlite) => "",
+            ("lock", Self::Postgres) => "FOR NO KEY UPDATE",
+            ("lock free", Self::Postgres) => "FOR NO KEY UPDATE SKIP LOCKED",
+            ("share free", Self::Postgres) => "FOR SHARE SKIP LOCKED",
+            ("outbox", Self::Sqlite) => "outbox",
+            ("outbox", Self::Postgres) => "outbox_pending",
+            (other, dialect) => {
+                let mut words = other.split(' ');
+                let (kind, one) = (words.next(), words.next().unwrap_or_default());
+                let two = words.next().unwrap_or_default();
+                out.push_str(&match (dialect, kind) {
+                    (Self::Sqlite, Some("subset")) => format!(
+                        "NOT EXISTS (SELECT 1 FROM json_each({one}) one WHERE one.value NOT IN \
+                         (SELECT value FROM json_each({two})))"
+                    ),
+                    (Self::Postgres, Some("subset")) => {
+                        format!("CAST({one} AS jsonb) <@ CAST({two} AS jsonb)")
+                    }
+                    (Self::Sqlite, _) => format!("(SELECT value FROM json_each({one}))"),
+                    (Self::Postgres, Some("ids")) => format!(
+                        "(SELECT CAST(v AS BIGINT) FROM \
+                         jsonb_array_elements_text(CAST({one} AS jsonb)) v)"
+                    ),
+                    (Self::Postgres, _) => {
+                        format!("(SELECT jsonb_array_elements_text(CAST({one} AS jsonb)))")
+                    }
+                });
+                return;
+            }
+        };
+        out.push_str(text);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn marks_become_what_the_database_understands() {
+        for (template, sqlite, postgres) in [
+            ("SELECT 1", "SELECT 1", "SELECT 1"),
+            ("SELECT id FROM t {lock free}", "SELECT id FROM t ", "SELECT id FROM t FOR NO KEY UPDATE SKIP LOCKED"),
+            (
+                "x IN {in $2} AND y",
+                "x IN (SELECT value FROM json_each($2)) AND y",
+                "x IN (SELECT jsonb_array_elements_text(CAST($2 AS jsonb))) AND y",
+            ),
+            (
+                "x IN {ids $1}",
+                "x IN (SELECT value FROM json_each($1))",
+                "x IN (SELECT CAST(v AS BIGINT) FROM jsonb_array_elements_text(CAST($1 AS jsonb)) v)",
+            ),
+            (
+                "{subset a $1}",
+                "NOT EXISTS (SELECT 1 FROM json_each(a) one WHERE one.value NOT IN \
+                 (SELECT value FROM json_each($1)))",
+                "CAST(a AS jsonb) <@ CAST($1 AS jsonb)",
+            ),
+            ("INSERT INTO {outbox} (at)", "INSERT INTO outbox (at)", "INSERT INTO outbox_pending (at)"),
+        ] {
+            assert_eq!(Dialect::Sqlite.write(template), sqlite);
+            assert_eq!(Dialect::Postgres.write(template), postgres);
+        }
+    }
+}

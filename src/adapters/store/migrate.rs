@@ -1,0 +1,106 @@
+//! The tables, version by version. Each version is applied once, under a lock, in a transaction:
+//! several hubs may start at once, and one that dies half-way leaves nothing behind.
+
+use sqlx::AnyConnection;
+use sqlx::Connection;
+
+use super::dialect::Dialect;
+use super::error::{StoreError, Trouble, sort};
+use super::statement::args;
+use super::tx::{Done, Tx};
+
+struct Migration {
+    version: i64,
+    sqlite: &'static str,
+    postgres: &'static str,
+}
+
+/// Applied ones are never changed: add another.
+const MIGRATIONS: &[Migration] = &[Migration {
+    version: 1,
+    sqlite: include_str!("migrations/sqlite/0001_tables.sql"),
+    postgres: include_str!("migrations/postgres/0001_tables.sql"),
+}];
+
+/// One hub at a time brings a PostgreSQL database up to date. The number is any, but fixed.
+const LOCK: &str = "SELECT 1 AS one FROM (SELECT pg_advisory_xact_lock(7235041911)) held";
+
+/// Brings the database up to date.
+pub(super) async fn migrate(
+    connection: &mut AnyConnection,
+    dialect: Dialect,
+) -> Result<(), StoreError> {
+    let plain = |error| match sort(dialect, error) {
+        Trouble::Again(error) | Trouble::Final(error) => error,
+    };
+    let begin = match dialect {
+        Dialect::Sqlite => "BEGIN IMMEDIATE",
+        Dialect::Postgres => "BEGIN",
+    };
+    let mut transaction = connection.begin_with(begin).await.map_err(plain)?;
+    match apply(&mut transaction, dialect).await {
+        Ok(()) => transaction.commit().await.map_err(plain),
+        Err(stop) => {
+            transaction.rollback().await.map_err(plain)?;
+            Err(stop.into())
+        }
+    }
+}
+
+async fn apply(connection: &mut AnyConnection, dialect: Dialect) -> Done<()> {
+    let mut tx = Tx::new(connection, dialect);
+    if dialect == Dialect::Postgres {
+        tx.one(LOCK, args![]).await?;
+    }
+    tx.run(
+        "CREATE TABLE IF NOT EXISTS schema_versions \
+         (version BIGINT PRIMARY KEY, checksum TEXT NOT NULL)",
+        args![],
+    )
+    .await?;
+    let applied = tx
+        .all(
+            "SELECT CAST(version AS BIGINT) AS version, checksum FROM schema_versions \
+             ORDER BY version",
+            args![],
+        )
+        .await?
+        .iter()
+        .map(|row| Ok((row.int("version")?, row.text("checksum")?)))
+        .collect::<Result<Vec<_>, StoreError>>()?;
+    if let Some((newest, _)) = applied.last()
+        && !MIGRATIONS.iter().any(|known| known.version == *newest)
+    {
+        return Err(StoreError::corrupt(format!(
+            "the database has tables of version {newest}, made by a newer greenloop"
+        ))
+        .into());
+    }
+    for migration in MIGRATIONS {
+        let sql = match dialect {
+            Dialect::Sqlite => migration.sqlite,
+            Dialect::Postgres => migration.postgres,
+        };
+        let checksum = blake3::hash(sql.as_bytes()).to_hex().to_string();
+        match applied.iter().find(|(version, _)| *version == migration.version) {
+            Some((_, found)) if *found == checksum => {}
+            Some(_changed) => {
+                return Err(StoreError::corrupt(format!(
+                    "version {} of the database's tables is not the one that this greenloop knows",
+                    migration.version
+                ))
+                .into());
+            }
+            None => {
+                let mut tx = Tx::new(connection, dialect);
+                tx.script(sql).await?;
+                tx.run(
+                    "INSERT INTO schema_versions (version, checksum) VALUES ($1, $2)",
+                    args![migration.version, checksum],
+                )
+                .await?;
+            }
+        }
+    }
+    Ok(())
+}

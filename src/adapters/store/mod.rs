@@ -1,0 +1,83 @@
+//! The hub's memory: one [`TaskStore`] over SQLite or PostgreSQL.
+//!
+//! Lives here: all SQL of the program, written once; where the databases differ stands in
+//! `dialect.rs`. Must not be here: HTTP, git, scheduling by a client's clock.
+//!
+//! # Expected flow
+//! 1. [`TaskStore::open`] brings the tables up to date.
+//! 2. [`TaskStore::submit`] takes a graph in; tasks without open needs are ready.
+//! 3. Agents are heard of ([`TaskStore::agent_heartbeat`]), [`TaskStore::claim`] tasks (or wait:
+//!    [`TaskStore::claim_within`]), report by [`TaskStore::heartbeat`] and
+//!    [`TaskStore::add_evidence`], and end with [`TaskStore::complete`] or [`TaskStore::fail`].
+//! 4. One writer a branch merges what has a commit: [`TaskStore::claim_merges`] and what follows.
+//! 5. Every hub calls [`TaskStore::sweep`] every second or so.
+//! 6. Whoever follows reads [`TaskStore::events_after`], again whenever
+//!    [`TaskStore::event_changes`] says so, and every [`POLL`] in any case.
+//!
+//! # Guarantees
+//! - A task has one attempt at a time that counts. Each claim raises its epoch; a report with an
+//!   older one is refused as [`StoreErrorKind::StaleLease`] and changes nothing.
+//! - What follows from a report (dependants, conditions, the graph's end, events) happens in the
+//!   transaction of the report, or not at all. An answer means that it is on the disk.
+//! - The same call with the same idempotency key has the answer of the first one. Keys are the
+//!   caller's: put the token's id in front when several callers share a store. Calls without a
+//!   key parameter may simply be repeated.
+//! - All times are the database's.
+//! - Ids of events are seen in their order: whoever has read up to one has missed none before it.
+//! - A future that is dropped leaves nothing half-done; what it asked for may still happen.
+//!
+//! # Assumptions
+//! A graph was checked by whoever made it: no cycles. Texts were redacted by who sent them.
+//!
+//! # Errors
+//! [`StoreError`] with a [`StoreErrorKind`]; [`StoreErrorKind::is_transient`] ones may be retried
+//! with the same key.
+//!
+//! # Caveats
+//! SQLite is for one hub; several processes may open the file, but only the one that changed
+//! something is woken. Wake-ups between hubs (LISTEN and NOTIFY, Redis) are hints.
+
+mod agents;
+mod attempts;
+mod claim;
+mod connect;
+mod counts;
+mod dialect;
+mod error;
+mod finish;
+mod graphs;
+mod health;
+mod listen;
+mod merges;
+mod migrate;
+mod outbox;
+mod progress;
+mod pubsub;
+mod records;
+mod requests;
+mod runs;
+mod statement;
+mod sweep;
+mod tasks;
+mod tokens;
+mod tx;
+mod wake;
+mod writer;
+
+pub use agents::{AgentHealth, AgentHeartbeat, AgentView, AttemptFilter};
+pub use attempts::{AttemptFailure, AttemptHeartbeat, AttemptLease, Completion, NewEvidence};
+pub use claim::{ClaimRequest, Claimed};
+pub use connect::{StoreOptions, TaskStore};
+pub use counts::TaskCount;
+pub use error::{StoreError, StoreErrorKind};
+pub use health::Dependency;
+pub use merges::{BranchView, GateRecord, MergeFilter, MergeLease, MergeTurn};
+pub use progress::{EpicProgress, Snapshot, Summary};
+pub use records::{
+    AttemptView, ConditionView, EventView, EvidenceView, GraphView, MergeView, Moment, Page,
+    PageRequest, TaskDetail, TaskFilter, TaskView,
+};
+pub use runs::{RunReport, RunView};
+pub use sweep::{SweepOptions, Swept};
+pub use tokens::{NewToken, Scope, TokenRequest, TokenView};
+pub use wake::{Changes, POLL};

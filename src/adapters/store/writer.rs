@@ -1,0 +1,194 @@
+//! The one writer of a SQLite file. Operations queue up for it; those that have gathered while
+//! the disk was busy are committed together, each in a savepoint of its own, and are answered
+//! only after the commit.
+
+use futures::future::BoxFuture;
+use sqlx::Connection;
+use sqlx::AnyConnection;
+use tokio::sync::{mpsc, oneshot};
+
+use super::dialect::Dialect;
+use super::error::{StoreError, StoreErrorKind, Trouble, sort};
+use super::tx::{Done, Stop, Tx, Woken};
+use super::wake::Wake;
+
+/// How many operations one commit carries at most.
+const TOGETHER: usize = 128;
+/// How many may wait before callers wait as well.
+const QUEUE: usize = 1024;
+
+/// An operation on a transaction. It may be run more than once.
+pub(super) trait Operation<T>:
+    for<'t, 'c> Fn(&'t mut Tx<'c>) -> BoxFuture<'t, Done<T>> + Send + Sync + 'static
+{
+}
+
+impl<T, F> Operation<T> for F where
+    F: for<'t, 'c> Fn(&'t mut Tx<'c>) -> BoxFuture<'t, Done<T>> + Send + Sync + 'static
+{
+}
+
+/// An operation with its answer, waiting for the commit.
+trait Job: Send {
+    fn run<'t>(&'t mut self, tx: &'t mut Tx<'_>) -> BoxFuture<'t, Result<(), StoreError>>;
+    fn answer(self: Box<Self>, outcome: Result<(), StoreError>);
+}
+
+struct Queued<T, F> {
+    operation: F,
+    answer: Option<T>,
+    reply: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, F> Job for Queued<T, F>
+where
+    T: Send + 'static,
+    F: Operation<T>,
+{
+    fn run<'t>(&'t mut self, tx: &'t mut Tx<'_>) -> BoxFuture<'t, Result<(), StoreError>> {
+        Box::pin(async move {
+            self.answer = Some((self.operation)(tx).await?);
+            Ok(tx.flush().await?)
+        })
+    }
+
+    fn answer(self: Box<Self>, outcome: Result<(), StoreError>) {
+        let answer = match (outcome, self.answer) {
+            (Err(error), _) => Err(error),
+            (Ok(()), Some(answer)) => Ok(answer),
+            (Ok(()), None) => Err(gone()),
+        };
+        // Whoever asked may have gone; what was done stays done.
+        let _ = self.reply.send(answer);
+    }
+}
+
+fn gone() -> StoreError {
+    StoreError::new(StoreErrorKind::Unavailable, "the store is shutting down")
+}
+
+/// The way to the writer.
+#[derive(Clone)]
+pub(super) struct Writer {
+    queue: mpsc::Sender<Box<dyn Job>>,
+}
+
+impl Writer {
+    /// Starts the writer on a connection that nobody else writes with.
+    pub(super) fn start(connection: AnyConnection, wake: Wake) -> Self {
+        let (queue, jobs) = mpsc::channel(QUEUE);
+        tokio::spawn(work(connection, jobs, wake));
+        Self { queue }
+    }
+
+    /// Runs an operation and waits until it is committed.
+    pub(super) async fn write<T, F>(&self, operation: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Operation<T>,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job = Queued { operation, answer: None, reply };
+        self.queue.send(Box::new(job)).await.map_err(|_closed| gone())?;
+        answer.await.map_err(|_closed| gone())?
+    }
+}
+
+async fn work(mut connection: AnyConnection, mut jobs: mpsc::Receiver<Box<dyn Job>>, wake: Wake) {
+    while let Some(first) = jobs.recv().await {
+        let woken = together(&mut connection, first, &mut jobs).await;
+        wake.wake(woken);
+    }
+    if let Err(error) = connection.close().await {
+        tracing::warn!(%error, "the database file was not closed cleanly");
+    }
+}
+
+/// Runs the first operation, and those that wait behind it, in one transaction.
+async fn together(
+    connection: &mut AnyConnection,
+    first: Box<dyn Job>,
+    jobs: &mut mpsc::Receiver<Box<dyn Job>>,
+) -> Woken {
+    let plain = |error| match sort(Dialect::Sqlite, error) {
+        Trouble::Again(error) | Trouble::Final(error) => error,
+    };
+    let mut transaction = match connection.begin_with("BEGIN IMMEDIATE").await {
+        Ok(transaction) => transaction,
+        Err(error) => {
+            first.answer(Err(plain(error)));
+            return Woken::default();
+        }
+    };
+    let mut done: Vec<Box<dyn Job>> = Vec::new();
+    let mut tx = Tx::new(&mut transaction, Dialect::Sqlite);
+    let mut woken = Woken::default();
+    let mut next = Some(first);
+    while let Some(mut job) = next.take() {
+        match guarded(&mut tx, job.as_mut()).await {
+            Ok(()) => {
+                woken.add(tx.woken());
+                done.push(job);
+            }
+            Err(Guarded::Refused(error)) => {
+                tx.forget();
+                job.answer(Err(error));
+            }
+            Err(Guarded::Broken(error)) => {
+                // The state of the transaction is not known: everything in it is given up.
+                job.answer(Err(error));
+                for other in done {
+                    other.answer(Err(StoreError::new(
+                        StoreErrorKind::Unavailable,
+                        "the transaction that this was part of broke off",
+                    )));
+                }
+                if let Err(error) = transaction.rollback().await {
+                    tracing::warn!(%error, "a transaction could not be rolled back");
+                }
+                return Woken::default();
+            }
+        }
+        if done.len() < TOGETHER {
+            next = jobs.try_recv().ok();
+        }
+    }
+    match transaction.commit().await.map_err(plain) {
+        Ok(()) => {
+            for job in done {
+                job.answer(Ok(()));
+            }
+            woken
+        }
+        Err(error) => {
+            tracing::warn!(%error, source = ?error.source, "a transaction was not committed");
+            for job in done {
+                job.answer(Err(StoreError::new(error.kind, error.message.clone())));
+            }
+            Woken::default()
+        }
+    }
+}
+
+enum Guarded {
+    /// The operation left nothing behind.
+    Refused(StoreError),
+    /// What it left behind could not be taken back.
+    Broken(StoreError),
+}
+
+/// Runs one operation in a savepoint.
+async fn guarded(tx: &mut Tx<'_>, job: &mut dyn Job) -> Result<(), Guarded> {
+    tx.script("SAVEPOINT one").await.map_err(|stop: Stop| Guarded::Broken(stop.into()))?;
+    let outcome = job.run(tx).await;
+    let end = match outcome {
+        Ok(()) => "RELEASE one",
+        Err(_) => "ROLLBACK TO one; RELEASE one",
+    };
+    match (outcome, tx.script(end).await) {
+        (Ok(()), Ok(())) => Ok(()),
+        (Err(error), Ok(())) => Err(Guarded::Refused(error)),
+        (Ok(()), Err(stop)) => Err(Guarded::Broken(stop.into())),
+        (Err(error), Err(_)) => Err(Guarded::Broken(error)),
+    }
+}

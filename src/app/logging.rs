@@ -64,6 +64,18 @@ pub(super) fn default_plan() -> LoggingPlan {
     }
 }
 
+/// Starts logging to stderr, for programs that other programs watch over.
+pub(super) fn to_stderr(debug: bool) {
+    let level = if debug { "debug" } else { "info" };
+    let filter = EnvFilter::new(format!("off,greenloop={level}"));
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(false)
+        .with_writer(std::io::stderr)
+        .finish();
+    let _already_set = tracing::subscriber::set_global_default(subscriber);
+}
+
 /// Starts logging. A log that cannot be written is no reason not to deploy.
 pub(super) fn start(plan: &LoggingPlan, root: &Path, debug: bool) {
     let date = jiff::Zoned::now().strftime("%Y%m%d").to_string();

@@ -23,6 +23,12 @@ generate:
     cargo run --quiet -- config schema > docs/config.schema.json
     GREENLOOP_UPDATE=1 cargo test --quiet --lib cli::
     GREENLOOP_UPDATE=1 cargo test --quiet --lib kubernetes::track::rule
+    GREENLOOP_UPDATE=1 cargo test --quiet --lib hub::api::openapi
+
+# the pictures of docs/dashboard.md, in Chromium (Debian: chromium, chromium-driver, pngquant, fonts-inter)
+pictures:
+    cargo test --quiet --test dashboard pictures -- --ignored
+    pngquant --force --ext .png --skip-if-larger 128 docs/images/dashboard-*.png
 
 # benchmarks, with results to compare in benches/README.md
 bench:
@@ -31,6 +37,7 @@ bench:
     cargo bench --bench context -- --memory
     cargo bench --bench graph
     cargo bench --bench graph -- --memory
+    cargo bench --bench live
     ./benches/loop-overhead.sh
     ./benches/memory.sh
     ./benches/start.sh

@@ -24,6 +24,9 @@ command -v ip >/dev/null || need+=(iproute2)
 command -v jq >/dev/null || need+=(jq)
 ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || need+=(postgresql)
 command -v redis-server >/dev/null || need+=(redis-server)
+# The dashboard is tested in a real browser.
+command -v chromium >/dev/null || need+=(chromium)
+command -v chromedriver >/dev/null || need+=(chromium-driver)
 # Base images are made from a static program: nothing can be pulled where tests run.
 [ -x /bin/busybox ] && ! ldd /bin/busybox >/dev/null 2>&1 || need+=(busybox-static)
 sudo=''

@@ -32,6 +32,15 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("indicatif", &["report"]),
     ("petgraph", &["hub"]),
+    ("rust_embed", &["hub"]),
+    ("axum", &["hub"]),
+    ("hyper", &["hub"]),
+    ("tower_http", &["hub"]),
+    ("prometheus_client", &["hub"]),
+    // The records of the API are described where they are: in the client that both sides use.
+    ("utoipa", &["hub", "adapters"]),
+    ("sqlx", &["adapters"]),
+    ("redis", &["adapters"]),
 ];
 
 fn layer_of(module: &str) -> Option<usize> {

@@ -7,6 +7,7 @@ pub mod demo;
 mod doctor;
 mod folder;
 mod heal;
+mod hub;
 mod logging;
 mod proposal;
 mod release;
@@ -17,12 +18,14 @@ mod tasks;
 mod telemetry;
 mod worker;
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 pub use doctor::{Check, Health, doctor};
 pub use folder::{audit_log, runs_folder};
 pub use heal::{HealRequest, heal};
+pub use hub::{HubRequest, HubStarted, create_token, revoke_token, serve_hub, tokens};
 pub use proposal::Proposal;
 pub use release::{ReleaseRequest, roll_back, status};
 pub use run::{RunRequest, describe, run};
@@ -31,12 +34,14 @@ pub use worker::{WorkerRequest, work};
 
 use crate::adapters::docker::engine::EngineError;
 use crate::adapters::hub_client::HubError;
+use crate::adapters::store::StoreError;
 use crate::apply::WorkspaceError;
 use crate::audit::AuditError;
 use crate::config::ConfigError;
 use crate::engine::claim::ClaimError;
 use crate::engine::driver::DriveError;
 use crate::engine::recover::RecoverError;
+use crate::hub::server::TlsError;
 use crate::hub::worker::WorkerError;
 use crate::policy::PolicyError;
 use crate::ports::{SecretError, TargetError};
@@ -96,6 +101,19 @@ pub enum AppError {
     /// A secret that the configuration names.
     #[error("a secret cannot be had")]
     Secret(#[from] SecretError),
+    /// The hub's store.
+    #[error("the hub's store cannot be used")]
+    Store(#[from] StoreError),
+    /// The hub's certificate.
+    #[error("the hub cannot speak TLS")]
+    Tls(#[from] TlsError),
+    /// The hub's address.
+    #[error("the hub cannot listen on {address}")]
+    Listen {
+        address: SocketAddr,
+        #[source]
+        source: std::io::Error,
+    },
 }
 
 impl From<ConfigError> for AppError {

@@ -6,6 +6,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use crate::adapters::hub_client::{HubError, HubErrorKind};
+use crate::adapters::store::StoreErrorKind;
 use crate::app::AppError;
 use crate::apply::WorkspaceError;
 use crate::config::ConfigError;
@@ -336,6 +337,32 @@ impl From<AppError> for CommandError {
             AppError::Secret(_) => Self::infrastructure(error.to_string())
                 .because_source(&error)
                 .hint("greenloop doctor --environment ENV shows who one is in Azure"),
+            AppError::Store(ref store) => {
+                let (exit, hint) = match store.kind {
+                    StoreErrorKind::Invalid | StoreErrorKind::NotFound => (
+                        Exit::Usage,
+                        "--store takes sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE",
+                    ),
+                    StoreErrorKind::StaleLease
+                    | StoreErrorKind::Conflict
+                    | StoreErrorKind::Busy
+                    | StoreErrorKind::Unavailable => {
+                        (Exit::Infrastructure, "does the database run, and may one log in there?")
+                    }
+                    StoreErrorKind::Corrupt => (
+                        Exit::Infrastructure,
+                        "a newer greenloop may have made these tables; docs/hub.md tells how to \
+                         restore a backup",
+                    ),
+                };
+                Self::new(exit, error.to_string()).because_source(&error).hint(hint)
+            }
+            AppError::Tls(_) => Self::usage(error.to_string())
+                .because_source(&error)
+                .hint("--tls-cert takes a chain of certificates, --tls-key its key, both in PEM"),
+            AppError::Listen { .. } => Self::infrastructure(error.to_string())
+                .because_source(&error)
+                .hint("--listen ADDRESS:PORT names another; port 0 takes any that is free"),
             AppError::Drive(_) | AppError::Folder { .. } | AppError::Audit(_) => {
                 Self::infrastructure(error.to_string()).because_source(&error)
             }

@@ -10,6 +10,7 @@ mod doctor;
 mod error;
 mod explain;
 mod heal;
+mod hub;
 mod output;
 mod patch;
 mod policy;
@@ -83,6 +84,9 @@ enum Command {
     /// Check, show, play and hand in graphs of tasks
     #[command(subcommand)]
     Tasks(tasks::TasksCommand),
+    /// Serve the hub that gives tasks to workers, and make tokens for it
+    #[command(subcommand)]
+    Hub(hub::HubCommand),
     /// Do the tasks of a hub, one after the other
     Worker(worker::WorkerArgs),
     /// Say what is missing on this machine, and how to get it
@@ -130,6 +134,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
         Command::Policy(command) => policy::policy(command),
         Command::Config(command) => config::config(command),
         Command::Tasks(command) => tasks::tasks(command),
+        Command::Hub(command) => hub::hub(command),
         Command::Worker(args) => worker::worker(args),
         Command::Doctor(args) => doctor::doctor(args),
         Command::Demo(args) => demo::demo(args),
@@ -139,8 +144,20 @@ fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
 
 /// A runtime for the commands that wait for something.
 fn block_on<T>(future: impl Future<Output = T>) -> Result<T, CommandError> {
+    block_on_threads(2, future)
+}
+
+/// The same with as many threads as there are processors, for those that serve others.
+fn block_on_all_processors<T>(future: impl Future<Output = T>) -> Result<T, CommandError> {
+    block_on_threads(std::thread::available_parallelism().map_or(2, usize::from), future)
+}
+
+fn block_on_threads<T>(
+    threads: usize,
+    future: impl Future<Output = T>,
+) -> Result<T, CommandError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(threads)
         .enable_all()
         .build()
         .map_err(|e| {

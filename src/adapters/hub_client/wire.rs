@@ -547,11 +547,176 @@ pub struct Snapshot {
     pub hours: f64,
 }
 
+/// How much an agent did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AgentProgress {
+    /// Its name.
+    pub name: String,
+    /// See [`Agent::state`].
+    pub state: String,
+    /// What it works on.
+    pub task: Option<i64>,
+    /// How far that is.
+    pub percent: Option<u8>,
+    /// Attempts that succeeded.
+    pub succeeded: u64,
+    /// Attempts that failed or were lost.
+    pub failed: u64,
+    /// Hours of the clock that it spent on attempts.
+    pub busy_hours: f64,
+    /// When it was first heard of.
+    pub first_seen: String,
+}
+
+/// How many graphs' progress was written down.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SnapshotsTaken {
+    /// Those that run.
+    pub graphs: u64,
+}
+
+/// A branch that is worked on: one that merges go to, or that of a running attempt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Branch {
+    /// `main`, `task/7/e2`
+    pub name: String,
+    /// `target`, `attempt`
+    pub kind: String,
+    /// The project's name, of a target.
+    pub project: Option<String>,
+    /// The repository's address, of a target.
+    pub repository: Option<String>,
+    /// Where it is, as far as the hub knows.
+    pub commit: Option<String>,
+    /// The task, of an attempt.
+    pub task: Option<i64>,
+    /// The agent of an attempt, the hub that merges to a target.
+    pub writer: Option<String>,
+    /// Entries of its merge queue that wait.
+    pub queued: u64,
+    /// Entries whose gates run.
+    pub testing: u64,
+    /// Entries that were merged.
+    pub merged: u64,
+    /// Its merge queue rests until then.
+    pub paused_until: Option<String>,
+    /// Why it rests.
+    pub reason: Option<String>,
+}
+
+/// Why an entry is thrown out of a merge queue.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Ejection {
+    /// One line for people.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// A deploy run says where it is; a later report takes the place of an earlier one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RunReport {
+    /// Its id.
+    pub id: String,
+    /// What it deploys to.
+    pub environment: String,
+    /// `running`, `verified`, or why it stopped.
+    pub state: String,
+    /// What it deploys.
+    #[serde(default)]
+    pub commit: Option<String>,
+    /// How often it went round.
+    #[serde(default)]
+    pub iterations: u32,
+    /// One line for people.
+    #[serde(default)]
+    pub summary: String,
+    /// The report, in Markdown; redacted by who sends it.
+    #[serde(default)]
+    pub report: String,
+}
+
+/// A deploy run in the hub.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Run {
+    /// Its id.
+    pub id: String,
+    /// What it deploys to.
+    pub environment: String,
+    /// `running`, `verified`, or why it stopped.
+    pub state: String,
+    /// What it deploys.
+    pub commit: Option<String>,
+    /// How often it went round.
+    pub iterations: u32,
+    /// One line for people.
+    pub summary: String,
+    /// The report, in Markdown; empty in lists.
+    pub report: String,
+    /// First reported.
+    pub started_at: String,
+    /// Last reported.
+    pub updated_at: String,
+    /// When it ended.
+    pub ended_at: Option<String>,
+}
+
+/// Whether the hub can do its work.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Health {
+    /// `ok`; `degraded` when something is away that it can do without; `down`
+    pub status: String,
+    /// The database: `ok`, `down`
+    pub store: String,
+    /// Wake-ups from the database: `ok`, `down`, `off`
+    pub notifications: String,
+    /// Wake-ups over Redis: `ok`, `down`, `off`
+    pub redis: String,
+    /// Of greenloop.
+    pub version: String,
+    /// Since it was started.
+    pub uptime_seconds: u64,
+    /// What it relies on, one by one.
+    pub dependencies: Vec<Dependency>,
+}
+
+/// Something that the hub relies on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Dependency {
+    /// `sqlite`, `postgres`, `notifications`, `redis`
+    pub name: String,
+    /// `ok`, `down`
+    pub status: String,
+    /// Whether the hub can do its work without it, only more slowly.
+    pub optional: bool,
+    /// Why it is down.
+    pub detail: Option<String>,
+    /// How long it took to answer.
+    pub latency_ms: Option<f64>,
+}
+
+/// What a live connection says beside events: over WebSocket as a message of its own, in a
+/// stream of events as the event of that name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct LiveNote {
+    /// `gap`: events between the one asked for and the next one are not kept any more; read what
+    /// matters anew. `bye`: the hub ends the connection.
+    pub note: String,
+    /// Of a `bye`: `slow`, `shutdown`, `revoked`, `unavailable`
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reason: Option<String>,
+    /// Go on after this event.
+    pub after: i64,
+}
+
 /// A problem after RFC 9457 (`application/problem+json`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// `urn:greenloop:problem:stale-lease`, `…:not-found`, `…:conflict`, `…:invalid`,
-    /// `…:unauthorised`, `…:forbidden`, `…:too-many-requests`, `…:unavailable`, `…:internal`
+    /// `…:malformed`, `…:unauthorised`, `…:forbidden`, `…:method-not-allowed`, `…:misdirected`,
+    /// `…:too-large`, `…:unsupported-media-type`, `…:too-many-requests`, `…:timeout`,
+    /// `…:unavailable`, `…:internal`
     #[serde(rename = "type")]
     pub kind: String,
     /// The same for every problem of the type.

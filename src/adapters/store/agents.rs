@@ -204,9 +204,10 @@ impl TaskStore {
     /// `NotFound`.
     pub async fn agent(&self, name: &str) -> Result<AgentView, StoreError> {
         let row = self
-            .read(async |tx| {
-                tx.maybe("SELECT * FROM agent_status WHERE name = $1", args![name]).await
-            })
+            .reader()
+            .await?
+            .tx()
+            .maybe("SELECT * FROM agent_status WHERE name = $1", args![name])
             .await?;
         row.as_ref()
             .map(view)
@@ -219,11 +220,10 @@ impl TaskStore {
     /// # Errors
     /// Those of the database.
     pub async fn agents(&self) -> Result<Vec<AgentView>, StoreError> {
-        self.read(async |tx| {
-            let rows = tx.all("SELECT * FROM agent_status ORDER BY name", args![]).await?;
-            Ok(rows.iter().map(view).collect::<Result<_, _>>()?)
-        })
-        .await
+        let mut reader = self.reader().await?;
+        let tx = &mut reader.tx();
+        let rows = tx.all("SELECT * FROM agent_status ORDER BY name", args![]).await?;
+        Ok(rows.iter().map(view).collect::<Result<_, _>>()?)
     }
 
     /// Attempts of all tasks, latest first: who had what.
@@ -235,30 +235,28 @@ impl TaskStore {
         filter: &AttemptFilter,
         page: PageRequest,
     ) -> Result<Page<AttemptView>, StoreError> {
-        let found = self
-            .read(async |tx| {
-                let asked = args![
-                    page.cursor.unwrap_or(i64::MAX),
-                    &filter.agent,
-                    filter.task.map(|it| it.0),
-                    filter.state.map(AttemptState::name),
-                    page.limit() + 1,
-                ];
-                let rows = tx
-                    .all(
-                        "SELECT * FROM attempts WHERE id < $1 AND ($2 IS NULL OR agent = $2) \
+        let found = {
+            let mut reader = self.reader().await?;
+            let tx = &mut reader.tx();
+            let asked = args![
+                page.cursor.unwrap_or(i64::MAX),
+                &filter.agent,
+                filter.task.map(|it| it.0),
+                filter.state.map(AttemptState::name),
+                page.limit() + 1,
+            ];
+            let rows = tx
+                .all(
+                    "SELECT * FROM attempts WHERE id < $1 AND ($2 IS NULL OR agent = $2) \
                          AND ($3 IS NULL OR task_id = $3) AND ($4 IS NULL OR state = $4) \
                          ORDER BY id DESC LIMIT $5",
-                        asked,
-                    )
-                    .await?;
-                Ok(rows.iter().map(|row| Ok((row.int("id")?, attempt(row)?))).collect::<Result<
-                    Vec<_>,
-                    StoreError,
-                >>(
-                )?)
-            })
-            .await?;
+                    asked,
+                )
+                .await?;
+            rows.iter()
+                .map(|row| Ok((row.int("id")?, attempt(row)?)))
+                .collect::<Result<Vec<_>, StoreError>>()?
+        };
         let page = page.cut(found, |(id, _)| *id);
         Ok(Page { items: page.items.into_iter().map(|(_, it)| it).collect(), next: page.next })
     }

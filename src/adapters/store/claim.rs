@@ -178,22 +178,20 @@ impl TaskStore {
     }
 
     async fn promising(&self, asked: &Asked) -> Result<bool, StoreError> {
-        self.read(async |tx| {
-            if tx.maybe(PROBE, asked.search()).await?.is_some() {
-                return Ok(true);
-            }
-            let Some(key) = &asked.key else { return Ok(false) };
-            Ok(tx.maybe(BY_KEY, args![key]).await?.is_some())
-        })
-        .await
+        let mut reader = self.reader().await?;
+        let tx = &mut reader.tx();
+        if tx.maybe(PROBE, asked.search()).await?.is_some() {
+            return Ok(true);
+        }
+        let Some(key) = &asked.key else { return Ok(false) };
+        Ok(tx.maybe(BY_KEY, args![key]).await?.is_some())
     }
 
     async fn claimed(&self, lease: Lease) -> Result<Claimed, StoreError> {
-        self.read(async |tx| {
-            let row = tx.one(CLAIMED, args![lease.task.0, lease.epoch]).await?;
-            claimed(tx, row).await
-        })
-        .await
+        let mut reader = self.reader().await?;
+        let tx = &mut reader.tx();
+        let row = tx.one(CLAIMED, args![lease.task.0, lease.epoch]).await?;
+        Ok(claimed(tx, row).await?)
     }
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use sqlx::Connection;
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
-use sqlx::{AnyConnection, AnyPool};
+use sqlx::pool::PoolConnection;
+use sqlx::{Any, AnyConnection, AnyPool};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
@@ -69,6 +70,45 @@ struct Inner {
     listening: Option<listen::Status>,
     redis: Option<pubsub::Status>,
     _background: DropGuard,
+}
+
+/// How often, and when, a transaction is run again that others stood in the way of.
+struct Patience {
+    tries_left: u32,
+    pause: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { tries_left: TRIES - 1, pause: Duration::from_millis(1) }
+    }
+}
+
+impl Patience {
+    const fn is_left(&self) -> bool {
+        self.tries_left > 0
+    }
+
+    async fn rest(&mut self) {
+        self.tries_left = self.tries_left.saturating_sub(1);
+        // Those that met here do not meet again at the same time.
+        let spread = u64::from(Uuid::new_v4().as_bytes()[0]);
+        tokio::time::sleep(self.pause + Duration::from_micros(spread * 10)).await;
+        self.pause = (self.pause * 2).min(Duration::from_millis(100));
+    }
+}
+
+/// A connection that is back in the pool once this is dropped.
+pub(super) struct Reader {
+    connection: PoolConnection<Any>,
+    dialect: Dialect,
+}
+
+impl Reader {
+    /// What statements are run on.
+    pub(super) fn tx(&mut self) -> Tx<'_> {
+        Tx::new(&mut self.connection, self.dialect)
+    }
 }
 
 impl std::fmt::Debug for TaskStore {
@@ -212,10 +252,16 @@ impl TaskStore {
         T: Send + 'static,
         F: Operation<T>,
     {
-        match &self.inner.writer {
-            Some(writer) => writer.write(operation).await,
-            None => self.again(async || self.transaction(&operation).await).await,
-        }
+        let Some(writer) = &self.inner.writer else {
+            let mut patience = Patience::default();
+            loop {
+                match self.transaction(&operation).await {
+                    Err(Stop::Again(_)) if patience.is_left() => patience.rest().await,
+                    settled => return Ok(settled?),
+                }
+            }
+        };
+        writer.write(operation).await
     }
 
     /// The same for an operation that is one statement and leaves no events: where the database
@@ -225,26 +271,16 @@ impl TaskStore {
         T: Send + 'static,
         F: Operation<T>,
     {
-        match &self.inner.writer {
-            Some(writer) => writer.write(operation).await,
-            None => self.again(async || self.statement(&operation).await).await,
-        }
-    }
-
-    async fn again<T>(&self, attempt: impl AsyncFn() -> Done<T>) -> Result<T, StoreError> {
-        let mut pause = Duration::from_millis(1);
-        for _ in 1..TRIES {
-            match attempt().await {
-                Err(Stop::Again(_)) => {
-                    // Those that met here do not meet again at the same time.
-                    let spread = u64::from(Uuid::new_v4().as_bytes()[0]);
-                    tokio::time::sleep(pause + Duration::from_micros(spread * 10)).await;
-                    pause = (pause * 2).min(Duration::from_millis(100));
+        let Some(writer) = &self.inner.writer else {
+            let mut patience = Patience::default();
+            loop {
+                match self.statement(&operation).await {
+                    Err(Stop::Again(_)) if patience.is_left() => patience.rest().await,
+                    settled => return Ok(settled?),
                 }
-                settled => return Ok(settled?),
             }
-        }
-        Ok(attempt().await?)
+        };
+        writer.write(operation).await
     }
 
     async fn transaction<T, F: Operation<T>>(&self, operation: &F) -> Done<T> {
@@ -283,14 +319,10 @@ impl TaskStore {
         Ok(answer)
     }
 
-    /// Runs reads; each statement sees what is committed when it starts.
-    pub(super) async fn read<T>(
-        &self,
-        reads: impl for<'t, 'c> AsyncFnOnce(&'t mut Tx<'c>) -> Done<T>,
-    ) -> Result<T, StoreError> {
-        let mut connection = self.inner.pool.acquire().await.map_err(|e| self.plain(e))?;
-        let mut tx = Tx::new(&mut connection, self.inner.dialect);
-        Ok(reads(&mut tx).await?)
+    /// A connection to read with; each statement sees what is committed when it starts.
+    pub(super) async fn reader(&self) -> Result<Reader, StoreError> {
+        let connection = self.inner.pool.acquire().await.map_err(|e| self.plain(e))?;
+        Ok(Reader { connection, dialect: self.inner.dialect })
     }
 
     fn plain(&self, error: sqlx::Error) -> StoreError {

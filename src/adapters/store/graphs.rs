@@ -61,11 +61,12 @@ impl TaskStore {
     /// # Errors
     /// `NotFound`.
     pub async fn graph(&self, id: GraphId) -> Result<GraphView, StoreError> {
-        self.read(async |tx| {
+        {
+            let mut reader = self.reader().await?;
+            let tx = &mut reader.tx();
             let rows = tx.all(GRAPH, args![id.0]).await?;
-            views(tx, rows).await
-        })
-        .await?
+            views(tx, rows).await?
+        }
         .pop()
         .ok_or_else(|| StoreError::not_found(format_args!("graph {id}")))
     }
@@ -75,13 +76,13 @@ impl TaskStore {
     /// # Errors
     /// Those of the database.
     pub async fn graphs(&self, page: PageRequest) -> Result<Page<GraphView>, StoreError> {
-        let found = self
-            .read(async |tx| {
-                let before = page.cursor.unwrap_or(i64::MAX);
-                let rows = tx.all(GRAPHS, args![before, page.limit() + 1]).await?;
-                views(tx, rows).await
-            })
-            .await?;
+        let found = {
+            let mut reader = self.reader().await?;
+            let tx = &mut reader.tx();
+            let before = page.cursor.unwrap_or(i64::MAX);
+            let rows = tx.all(GRAPHS, args![before, page.limit() + 1]).await?;
+            views(tx, rows).await?
+        };
         Ok(page.cut(found, |graph| graph.id.0))
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::connect::TaskStore;
+use super::error::StoreError;
 use super::dialect::Dialect;
 use super::statement::args;
 
@@ -29,7 +30,11 @@ impl TaskStore {
     /// optional is.
     pub async fn health(&self) -> Vec<Dependency> {
         let begun = tokio::time::Instant::now();
-        let asked = self.read(async |tx| tx.one("SELECT 1 AS one", args![]).await.map(drop));
+        let asked = async {
+            let mut reader = self.reader().await?;
+            reader.tx().one("SELECT 1 AS one", args![]).await?;
+            Ok::<_, StoreError>(())
+        };
         let detail = match tokio::time::timeout(PATIENCE, asked).await {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error.message),

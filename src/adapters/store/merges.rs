@@ -114,7 +114,7 @@ impl TaskStore {
         holder: &str,
         lease: Duration,
     ) -> Result<Option<MergeTurn>, StoreError> {
-        let waiting = self.read(async |tx| tx.maybe(WAITING_TARGET, args![]).await).await?;
+        let waiting = self.reader().await?.tx().maybe(WAITING_TARGET, args![]).await?;
         if waiting.is_none() {
             return Ok(None);
         }
@@ -208,20 +208,19 @@ impl TaskStore {
         limit: u32,
     ) -> Result<Vec<MergeView>, StoreError> {
         let limit = PageRequest::first(limit).limit();
-        self.read(async |tx| {
-            hold(tx, lease).await?;
-            let rows = tx
-                .all(
-                    entry!(
-                        "WHERE m.project_id = $1 AND m.target = $2 \
+        let mut reader = self.reader().await?;
+        let tx = &mut reader.tx();
+        hold(tx, lease).await?;
+        let rows = tx
+            .all(
+                entry!(
+                    "WHERE m.project_id = $1 AND m.target = $2 \
                          AND m.state IN ('queued', 'testing') ORDER BY m.id LIMIT $3"
-                    ),
-                    args![lease.project, &lease.target, limit],
-                )
-                .await?;
-            Ok(rows.iter().map(view).collect::<Result<_, _>>()?)
-        })
-        .await
+                ),
+                args![lease.project, &lease.target, limit],
+            )
+            .await?;
+        Ok(rows.iter().map(view).collect::<Result<_, _>>()?)
     }
 
     /// The gates begin to run on the commit that merging this entry would make.
@@ -299,14 +298,14 @@ impl TaskStore {
         sha: &str,
     ) -> Result<Option<GateRecord>, StoreError> {
         let row = self
-            .read(async |tx| {
-                tx.maybe(
-                    "SELECT sha, passed, detail FROM gate_records \
+            .reader()
+            .await?
+            .tx()
+            .maybe(
+                "SELECT sha, passed, detail FROM gate_records \
                      WHERE project_id = $1 AND target = $2 AND sha = $3",
-                    args![project, target, sha],
-                )
-                .await
-            })
+                args![project, target, sha],
+            )
             .await?;
         row.map(|row| {
             Ok(GateRecord {
@@ -457,8 +456,7 @@ impl TaskStore {
     /// # Errors
     /// `NotFound`.
     pub async fn merge(&self, id: MergeId) -> Result<MergeView, StoreError> {
-        let row =
-            self.read(async |tx| tx.maybe(entry!("WHERE m.id = $1"), args![id.0]).await).await?;
+        let row = self.reader().await?.tx().maybe(entry!("WHERE m.id = $1"), args![id.0]).await?;
         row.as_ref().map(view).transpose()?.ok_or_else(|| no_entry(id))
     }
 
@@ -471,27 +469,27 @@ impl TaskStore {
         filter: &MergeFilter,
         page: PageRequest,
     ) -> Result<Page<MergeView>, StoreError> {
-        let found = self
-            .read(async |tx| {
-                let rows = tx
-                    .all(
-                        entry!(
-                            "WHERE m.id < $1 AND ($2 IS NULL OR m.state = $2) \
+        let found = {
+            let mut reader = self.reader().await?;
+            let tx = &mut reader.tx();
+            let rows = tx
+                .all(
+                    entry!(
+                        "WHERE m.id < $1 AND ($2 IS NULL OR m.state = $2) \
                              AND ($3 IS NULL OR m.graph_id = $3) \
                              AND ($4 IS NULL OR m.target = $4) ORDER BY m.id DESC LIMIT $5"
-                        ),
-                        args![
-                            page.cursor.unwrap_or(i64::MAX),
-                            filter.state.map(MergeState::name),
-                            filter.graph.map(|it| it.0),
-                            &filter.target,
-                            page.limit() + 1,
-                        ],
-                    )
-                    .await?;
-                Ok(rows.iter().map(view).collect::<Result<Vec<_>, _>>()?)
-            })
-            .await?;
+                    ),
+                    args![
+                        page.cursor.unwrap_or(i64::MAX),
+                        filter.state.map(MergeState::name),
+                        filter.graph.map(|it| it.0),
+                        &filter.target,
+                        page.limit() + 1,
+                    ],
+                )
+                .await?;
+            rows.iter().map(view).collect::<Result<Vec<_>, _>>()?
+        };
         Ok(page.cut(found, |entry| entry.id.0))
     }
 
@@ -500,11 +498,10 @@ impl TaskStore {
     /// # Errors
     /// Those of the database.
     pub async fn branches(&self) -> Result<Vec<BranchView>, StoreError> {
-        self.read(async |tx| {
-            let rows = tx.all(BRANCHES, args![]).await?;
-            Ok(rows.iter().map(branch).collect::<Result<_, _>>()?)
-        })
-        .await
+        let mut reader = self.reader().await?;
+        let tx = &mut reader.tx();
+        let rows = tx.all(BRANCHES, args![]).await?;
+        Ok(rows.iter().map(branch).collect::<Result<_, _>>()?)
     }
 
     /// Runs an operation as the writer of a branch.

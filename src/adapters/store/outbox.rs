@@ -33,16 +33,12 @@ impl TaskStore {
             self.collect_events().await?;
         }
         let limit = i64::from(limit.clamp(1, 1_000));
-        self.read(async |tx| {
-            let rows = tx
-                .all(
-                    "SELECT * FROM outbox WHERE id > $1 ORDER BY id LIMIT $2",
-                    args![after.0, limit],
-                )
-                .await?;
-            Ok(rows.iter().map(view).collect::<Result<_, _>>()?)
-        })
-        .await
+        let mut reader = self.reader().await?;
+        let tx = &mut reader.tx();
+        let rows = tx
+            .all("SELECT * FROM outbox WHERE id > $1 ORDER BY id LIMIT $2", args![after.0, limit])
+            .await?;
+        Ok(rows.iter().map(view).collect::<Result<_, _>>()?)
     }
 
     /// The latest event that can be read: where a client begins that wants only what is new.
@@ -53,11 +49,10 @@ impl TaskStore {
         if self.dialect() == Dialect::Postgres {
             self.collect_events().await?;
         }
-        self.read(async |tx| {
-            let row = tx.one("SELECT COALESCE(MAX(id), 0) AS id FROM outbox", args![]).await?;
-            Ok(event_id(&row)?)
-        })
-        .await
+        let mut reader = self.reader().await?;
+        let tx = &mut reader.tx();
+        let row = tx.one("SELECT COALESCE(MAX(id), 0) AS id FROM outbox", args![]).await?;
+        Ok(event_id(&row)?)
     }
 
     /// The earliest event that is still kept; 0 when there are none. A client that wants to go on
@@ -66,19 +61,19 @@ impl TaskStore {
     /// # Errors
     /// Those of the database.
     pub async fn earliest_event(&self) -> Result<EventId, StoreError> {
-        self.read(async |tx| {
-            let row = tx.one("SELECT COALESCE(MIN(id), 0) AS id FROM outbox", args![]).await?;
-            Ok(event_id(&row)?)
-        })
-        .await
+        let mut reader = self.reader().await?;
+        let tx = &mut reader.tx();
+        let row = tx.one("SELECT COALESCE(MIN(id), 0) AS id FROM outbox", args![]).await?;
+        Ok(event_id(&row)?)
     }
 
     /// Gives committed events their place.
     pub(super) async fn collect_events(&self) -> Result<(), StoreError> {
         let waiting = self
-            .read(async |tx| {
-                tx.maybe("SELECT seq FROM outbox_pending ORDER BY seq LIMIT 1", args![]).await
-            })
+            .reader()
+            .await?
+            .tx()
+            .maybe("SELECT seq FROM outbox_pending ORDER BY seq LIMIT 1", args![])
             .await?;
         if waiting.is_none() {
             return Ok(());

@@ -90,7 +90,9 @@ impl TaskStore {
     /// # Errors
     /// Those of the database.
     pub async fn summary(&self, graph: Option<GraphId>) -> Result<Summary, StoreError> {
-        self.read(async |tx| summary(tx, graph).await).await
+        let mut reader = self.reader().await?;
+        let tx = &mut reader.tx();
+        Ok(summary(tx, graph).await?)
     }
 
     /// Writes down how far the running graphs are; how many that were.
@@ -123,21 +125,20 @@ impl TaskStore {
         graph: GraphId,
         page: PageRequest,
     ) -> Result<Page<Snapshot>, StoreError> {
-        let found = self
-            .read(async |tx| {
-                let rows = tx
-                    .all(
-                        "SELECT * FROM progress_snapshots WHERE graph_id = $1 AND id < $2 \
+        let found = {
+            let mut reader = self.reader().await?;
+            let tx = &mut reader.tx();
+            let rows = tx
+                .all(
+                    "SELECT * FROM progress_snapshots WHERE graph_id = $1 AND id < $2 \
                          ORDER BY id DESC LIMIT $3",
-                        args![graph.0, page.cursor.unwrap_or(i64::MAX), page.limit() + 1],
-                    )
-                    .await?;
-                Ok(rows
-                    .iter()
-                    .map(|row| Ok((row.int("id")?, view(row)?)))
-                    .collect::<Result<Vec<_>, StoreError>>()?)
-            })
-            .await?;
+                    args![graph.0, page.cursor.unwrap_or(i64::MAX), page.limit() + 1],
+                )
+                .await?;
+            rows.iter()
+                .map(|row| Ok((row.int("id")?, view(row)?)))
+                .collect::<Result<Vec<_>, StoreError>>()?
+        };
         let page = page.cut(found, |(id, _)| *id);
         Ok(Page { items: page.items.into_iter().map(|(_, it)| it).collect(), next: page.next })
     }

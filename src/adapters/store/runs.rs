@@ -87,9 +87,8 @@ impl TaskStore {
     /// # Errors
     /// `NotFound`.
     pub async fn run(&self, id: &str) -> Result<RunView, StoreError> {
-        let row = self
-            .read(async |tx| tx.maybe("SELECT * FROM runs WHERE id = $1", args![id]).await)
-            .await?;
+        let row =
+            self.reader().await?.tx().maybe("SELECT * FROM runs WHERE id = $1", args![id]).await?;
         row.as_ref()
             .map(view)
             .transpose()?
@@ -102,18 +101,17 @@ impl TaskStore {
     /// Those of the database.
     pub async fn runs(&self, limit: u32) -> Result<Vec<RunView>, StoreError> {
         let limit = super::PageRequest::first(limit).limit();
-        self.read(async |tx| {
-            let rows = tx
-                .all(
-                    "SELECT id, environment, state, commit_sha, iterations, summary, \
+        let mut reader = self.reader().await?;
+        let tx = &mut reader.tx();
+        let rows = tx
+            .all(
+                "SELECT id, environment, state, commit_sha, iterations, summary, \
                      '' AS report, created_at, updated_at FROM runs \
                      ORDER BY updated_at DESC, id LIMIT $1",
-                    args![limit],
-                )
-                .await?;
-            Ok(rows.iter().map(view).collect::<Result<_, _>>()?)
-        })
-        .await
+                args![limit],
+            )
+            .await?;
+        Ok(rows.iter().map(view).collect::<Result<_, _>>()?)
     }
 }
 

@@ -65,14 +65,14 @@ impl TaskStore {
     pub async fn sweep(&self, options: &SweepOptions) -> Result<Swept, StoreError> {
         let options = *options;
         let mut swept = Swept { lost: self.take_back(options.grace).await?, ..Swept::default() };
-        let found = self
-            .read(async |tx| {
-                let silent = tx.maybe(SILENT, args![]).await?.is_some();
-                let still = tx.maybe(STILL, args![micros(options.stuck_after)]).await?.is_some();
-                let rested = tx.maybe(RESTED, args![]).await?.is_some();
-                Ok((silent, still, rested))
-            })
-            .await?;
+        let found = {
+            let mut reader = self.reader().await?;
+            let tx = &mut reader.tx();
+            let silent = tx.maybe(SILENT, args![]).await?.is_some();
+            let still = tx.maybe(STILL, args![micros(options.stuck_after)]).await?.is_some();
+            let rested = tx.maybe(RESTED, args![]).await?.is_some();
+            (silent, still, rested)
+        };
         let (silent, still, rested) = found;
         if silent {
             swept.down = self.write(|tx| Box::pin(down(tx))).await?;
@@ -94,18 +94,18 @@ impl TaskStore {
 
     async fn take_back(&self, grace: Duration) -> Result<Vec<Lease>, StoreError> {
         let grace = micros(grace);
-        let expired = self
-            .read(async |tx| {
-                let rows = tx
-                    .all(
-                        "SELECT task_id, epoch FROM attempts WHERE state = 'running' \
+        let expired = {
+            let mut reader = self.reader().await?;
+            let tx = &mut reader.tx();
+            let rows = tx
+                .all(
+                    "SELECT task_id, epoch FROM attempts WHERE state = 'running' \
                          AND expires_at < {now} - $1 ORDER BY expires_at LIMIT $2",
-                        args![grace, LEASES],
-                    )
-                    .await?;
-                Ok(rows.iter().map(lease_of).collect::<Result<Vec<_>, _>>()?)
-            })
-            .await?;
+                    args![grace, LEASES],
+                )
+                .await?;
+            rows.iter().map(lease_of).collect::<Result<Vec<_>, _>>()?
+        };
         let options = Arc::new(self.options().clone());
         let mut lost = Vec::new();
         for lease in expired {
@@ -125,20 +125,20 @@ impl TaskStore {
 
     async fn drop_old(&self, options: SweepOptions) -> Result<u64, StoreError> {
         let (requests, events) = (micros(options.keep_requests), micros(options.keep_events));
-        let old = self
-            .read(async |tx| {
-                let request = tx
-                    .maybe(
-                        "SELECT key FROM requests WHERE created_at < {now} - $1 LIMIT 1",
-                        args![requests],
-                    )
-                    .await?;
-                let event = tx
-                    .maybe("SELECT id FROM outbox WHERE at < {now} - $1 LIMIT 1", args![events])
-                    .await?;
-                Ok(request.is_some() || event.is_some())
-            })
-            .await?;
+        let old = {
+            let mut reader = self.reader().await?;
+            let tx = &mut reader.tx();
+            let request = tx
+                .maybe(
+                    "SELECT key FROM requests WHERE created_at < {now} - $1 LIMIT 1",
+                    args![requests],
+                )
+                .await?;
+            let event = tx
+                .maybe("SELECT id FROM outbox WHERE at < {now} - $1 LIMIT 1", args![events])
+                .await?;
+            request.is_some() || event.is_some()
+        };
         if !old {
             return Ok(0);
         }

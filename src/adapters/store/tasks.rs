@@ -41,20 +41,20 @@ impl TaskStore {
         filter: &TaskFilter,
         page: PageRequest,
     ) -> Result<Page<TaskView>, StoreError> {
-        let found = self
-            .read(async |tx| {
-                let asked = args![
-                    page.cursor.unwrap_or(0),
-                    filter.graph.map(|it| it.0),
-                    filter.state.map(TaskState::name),
-                    &filter.epic,
-                    &filter.role,
-                    page.limit() + 1,
-                ];
-                let rows = tx.all(TASKS, asked).await?;
-                views(tx, rows).await
-            })
-            .await?;
+        let found = {
+            let mut reader = self.reader().await?;
+            let tx = &mut reader.tx();
+            let asked = args![
+                page.cursor.unwrap_or(0),
+                filter.graph.map(|it| it.0),
+                filter.state.map(TaskState::name),
+                &filter.epic,
+                &filter.role,
+                page.limit() + 1,
+            ];
+            let rows = tx.all(TASKS, asked).await?;
+            views(tx, rows).await?
+        };
         Ok(page.cut(found, |task| task.id.0))
     }
 
@@ -68,11 +68,10 @@ impl TaskStore {
         limit: u32,
     ) -> Result<Vec<TaskView>, StoreError> {
         let limit = PageRequest::first(limit).limit();
-        self.read(async |tx| {
-            let rows = tx.all(READY, args![graph.map(|it| it.0), limit]).await?;
-            views(tx, rows).await
-        })
-        .await
+        let mut reader = self.reader().await?;
+        let tx = &mut reader.tx();
+        let rows = tx.all(READY, args![graph.map(|it| it.0), limit]).await?;
+        Ok(views(tx, rows).await?)
     }
 
     /// One task.
@@ -80,11 +79,12 @@ impl TaskStore {
     /// # Errors
     /// `NotFound`.
     pub async fn task(&self, id: TaskId) -> Result<TaskView, StoreError> {
-        self.read(async |tx| {
+        {
+            let mut reader = self.reader().await?;
+            let tx = &mut reader.tx();
             let rows = tx.all(TASK, args![id.0]).await?;
-            views(tx, rows).await
-        })
-        .await?
+            views(tx, rows).await?
+        }
         .pop()
         .ok_or_else(|| StoreError::not_found(format_args!("task {id}")))
     }
@@ -105,13 +105,11 @@ impl TaskStore {
     /// # Errors
     /// Those of the database.
     pub async fn attempts(&self, id: TaskId) -> Result<Vec<AttemptView>, StoreError> {
-        self.read(async |tx| {
-            let rows = tx
-                .all("SELECT * FROM attempts WHERE task_id = $1 ORDER BY epoch", args![id.0])
-                .await?;
-            Ok(rows.iter().map(attempt).collect::<Result<_, _>>()?)
-        })
-        .await
+        let mut reader = self.reader().await?;
+        let tx = &mut reader.tx();
+        let rows =
+            tx.all("SELECT * FROM attempts WHERE task_id = $1 ORDER BY epoch", args![id.0]).await?;
+        Ok(rows.iter().map(attempt).collect::<Result<_, _>>()?)
     }
 
     /// Evidence of a task, oldest first.
@@ -119,13 +117,11 @@ impl TaskStore {
     /// # Errors
     /// Those of the database.
     pub async fn evidence(&self, id: TaskId) -> Result<Vec<EvidenceView>, StoreError> {
-        self.read(async |tx| {
-            let rows = tx
-                .all("SELECT * FROM evidence WHERE task_id = $1 ORDER BY id", args![id.0])
-                .await?;
-            Ok(rows.iter().map(evidence).collect::<Result<_, _>>()?)
-        })
-        .await
+        let mut reader = self.reader().await?;
+        let tx = &mut reader.tx();
+        let rows =
+            tx.all("SELECT * FROM evidence WHERE task_id = $1 ORDER BY id", args![id.0]).await?;
+        Ok(rows.iter().map(evidence).collect::<Result<_, _>>()?)
     }
 
     /// Cancels a task; an agent that works on it is told by its next heartbeat. Nothing happens

@@ -136,14 +136,14 @@ impl TaskStore {
             return Ok(None);
         };
         let row = self
-            .read(async |tx| {
-                tx.maybe(
-                    "SELECT * FROM tokens WHERE id = $1 AND revoked_at IS NULL \
+            .reader()
+            .await?
+            .tx()
+            .maybe(
+                "SELECT * FROM tokens WHERE id = $1 AND revoked_at IS NULL \
                      AND (expires_at IS NULL OR expires_at > {now})",
-                    args![id],
-                )
-                .await
-            })
+                args![id],
+            )
             .await?;
         let Some(row) = row else { return Ok(None) };
         let kept = blake3::Hash::from_hex(row.text("secret_hash")?)
@@ -179,7 +179,10 @@ impl TaskStore {
     /// `NotFound`.
     pub async fn token(&self, id: &str) -> Result<TokenView, StoreError> {
         let row = self
-            .read(async |tx| tx.maybe("SELECT * FROM tokens WHERE id = $1", args![id]).await)
+            .reader()
+            .await?
+            .tx()
+            .maybe("SELECT * FROM tokens WHERE id = $1", args![id])
             .await?;
         row.as_ref()
             .map(view)
@@ -192,11 +195,10 @@ impl TaskStore {
     /// # Errors
     /// Those of the database.
     pub async fn tokens(&self) -> Result<Vec<TokenView>, StoreError> {
-        self.read(async |tx| {
-            let rows = tx.all("SELECT * FROM tokens ORDER BY created_at, id", args![]).await?;
-            Ok(rows.iter().map(view).collect::<Result<_, _>>()?)
-        })
-        .await
+        let mut reader = self.reader().await?;
+        let tx = &mut reader.tx();
+        let rows = tx.all("SELECT * FROM tokens ORDER BY created_at, id", args![]).await?;
+        Ok(rows.iter().map(view).collect::<Result<_, _>>()?)
     }
 }
 

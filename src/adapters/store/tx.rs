@@ -1,7 +1,10 @@
 //! A connection with a transaction on it (or none, for reads), and the events that it leaves.
 
-use futures::TryStreamExt;
-use sqlx::AnyConnection;
+use futures::future::BoxFuture;
+use futures::{FutureExt, TryStreamExt};
+use sqlx::any::AnyArguments;
+use sqlx::query::Query;
+use sqlx::{Any, AnyConnection};
 
 use super::dialect::Dialect;
 use super::error::{StoreError, Trouble, sort};
@@ -161,10 +164,7 @@ impl<'c> Tx<'c> {
     /// All rows of a statement.
     pub(super) async fn all(&mut self, sql: &'static str, values: Vec<Value>) -> Done<Vec<Record>> {
         let query = bind(self.dialect.write(sql), values).map_err(|error| self.trouble(error))?;
-        match query.fetch(&mut *self.connection).map_ok(Record).try_collect().await {
-            Ok(rows) => Ok(rows),
-            Err(error) => Err(self.trouble(error)),
-        }
+        fetched(self.connection, query).await.map_err(|error| self.trouble(error))
     }
 
     /// The first row of a statement.
@@ -219,8 +219,7 @@ impl<'c> Tx<'c> {
             let keep = values.len() <= 4 * width;
             let query = bind(sql.into(), values).map_err(|error| self.trouble(error))?;
             let query = query.persistent(keep);
-            let found: Result<Vec<Record>, sqlx::Error> =
-                query.fetch(&mut *self.connection).map_ok(Record).try_collect().await;
+            let found = fetched(self.connection, query).await;
             answers.extend(found.map_err(|error| self.trouble(error))?);
         }
         Ok(answers)
@@ -279,6 +278,15 @@ impl<'c> Tx<'c> {
         self.events.clear();
         self.woken = Woken::default();
     }
+}
+
+/// The rows of a query. Boxed: the compiler cannot see through the future of a driver that any
+/// task may run it.
+fn fetched<'q>(
+    connection: &'q mut AnyConnection,
+    query: Query<'q, Any, AnyArguments>,
+) -> BoxFuture<'q, Result<Vec<Record>, sqlx::Error>> {
+    query.fetch(connection).map_ok(Record).try_collect().boxed()
 }
 
 /// Whether an idle agent may find something to do after this.

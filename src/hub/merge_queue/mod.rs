@@ -27,6 +27,7 @@
 mod lane;
 mod service;
 mod store;
+mod task_store;
 #[cfg(test)]
 mod tests;
 mod trial;

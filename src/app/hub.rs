@@ -1,0 +1,224 @@
+//! A hub: the store, the API around it, and what runs beside it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use url::Url;
+
+use super::{AppError, logging};
+use crate::adapters::store::{NewToken, StoreOptions, TaskStore, TokenRequest, TokenView};
+use crate::hub::api::{Hosts, Settings, service};
+use crate::hub::server::{Limits, Listener, Tls, allow, serve};
+use crate::hub::sweep::{SweepPlan, sweep};
+
+/// How long requests under way may take when the hub stops.
+const DRAIN: Duration = Duration::from_secs(20);
+
+/// A hub as it is asked for.
+#[derive(Debug, Clone)]
+pub struct HubRequest {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// The store's address.
+    pub store: String,
+    /// Redis, to wake other hubs faster.
+    pub redis: Option<String>,
+    /// Certificate and key, in PEM.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// Whether others than this machine may be served without TLS.
+    pub insecure_http: bool,
+    /// Whether even this machine needs a token to look.
+    pub read_token_required: bool,
+    /// What the hub is called besides.
+    pub hosts: Vec<String>,
+    /// Pages of other origins that may change things.
+    pub origins: Vec<String>,
+    /// Requests a second of one token; 0 for no limit.
+    pub rate: u32,
+    /// Connections at the same time.
+    pub connections: usize,
+    /// Events that a live connection may fall behind by.
+    pub live_events: usize,
+    /// How often agents are to be heard of.
+    pub heartbeat: Duration,
+    /// How long a task may say nothing new.
+    pub stuck_after: Duration,
+    /// Log in detail.
+    pub debug: bool,
+}
+
+/// What there is to say once a hub listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HubStarted {
+    /// Where its dashboard is.
+    pub address: String,
+    /// Where its store is, without passwords.
+    pub store: String,
+    /// Whether anybody on this machine may look without a token.
+    pub open_to_read: bool,
+    /// Tokens that are good for something.
+    pub tokens: usize,
+}
+
+/// Serves until `cancel`, and then until what is under way has ended. `told` hears of the hub
+/// once it listens.
+///
+/// # Errors
+/// When it cannot listen, its store cannot be opened, or it would speak to others in the clear.
+pub async fn serve_hub(
+    request: HubRequest,
+    told: impl FnOnce(&HubStarted),
+    cancel: CancellationToken,
+) -> Result<(), AppError> {
+    logging::to_stderr(request.debug);
+    let local = request.listen.ip().is_loopback();
+    if !local && request.tls.is_none() && !request.insecure_http {
+        return Err(AppError::Unsupported {
+            what: format!(
+                "on {} others would reach the hub, and their tokens would go over the network in \
+                 the clear",
+                request.listen
+            ),
+            hint: "give --tls-cert and --tls-key; --insecure-http where something in front \
+                   speaks TLS"
+                .to_owned(),
+        });
+    }
+    let tls = match &request.tls {
+        Some((certificate, key)) => Some(Arc::new(Tls::read(certificate, key)?)),
+        None => None,
+    };
+    // Before the store: a second hub on one address leaves the store alone.
+    let listener = Listener::bind(request.listen)
+        .map_err(|source| AppError::Listen { address: request.listen, source })?;
+    let options = StoreOptions {
+        heartbeat: request.heartbeat,
+        redis: request.redis.clone(),
+        ..StoreOptions::default()
+    };
+    let store = TaskStore::open(&request.store, options).await?;
+
+    let open_to_read = local && !request.read_token_required;
+    let started = HubStarted {
+        address: address(listener.address(), tls.is_some()),
+        store: without_password(&request.store),
+        open_to_read,
+        tokens: good(&store.tokens().await?),
+    };
+    let end = cancel.clone();
+    let background = TaskTracker::new();
+    let settings = Settings {
+        open_to_read,
+        tls: tls.is_some(),
+        hosts: match (local, request.hosts.is_empty()) {
+            (true, _) => Hosts::Local(request.hosts),
+            (false, true) => Hosts::Any,
+            (false, false) => Hosts::Named(request.hosts),
+        },
+        origins: request.origins,
+        rate: request.rate,
+        live_events: request.live_events,
+    };
+    let service = service(store.clone(), settings, &background, &end).await?;
+    let mut plan = SweepPlan::default();
+    plan.options.stuck_after = request.stuck_after;
+    background.spawn(sweep(store, plan, end.clone()));
+    if let Some(tls) = &tls {
+        background.spawn(Arc::clone(tls).keep(end.clone()));
+    }
+    told(&started);
+    tracing::info!(address = started.address, store = started.store, "the hub listens");
+
+    let connections = allow(request.connections);
+    if connections < request.connections {
+        tracing::warn!("only {connections} connections: the limit of open files allows no more");
+    }
+    let limits = Limits { connections, drain: DRAIN };
+    serve(listener, tls, service.router, limits, end).await;
+    service.sockets.close();
+    let _cut_after = tokio::time::timeout(DRAIN, service.sockets.wait()).await;
+    background.close();
+    background.wait().await;
+    tracing::info!("the hub has stopped");
+    Ok(())
+}
+
+fn address(at: SocketAddr, tls: bool) -> String {
+    let scheme = if tls { "https" } else { "http" };
+    format!("{scheme}://{at}/")
+}
+
+/// Tokens that are not revoked.
+fn good(tokens: &[TokenView]) -> usize {
+    tokens.iter().filter(|token| token.revoked_at.is_none()).count()
+}
+
+/// A store's address as it may be shown.
+fn without_password(store: &str) -> String {
+    let Some((scheme, _)) = store.split_once("://") else { return store.to_owned() };
+    match Url::parse(store) {
+        Ok(mut url) if url.password().is_some() => {
+            if url.set_password(Some("…")).is_err() {
+                return format!("{scheme}://…");
+            }
+            // Parameters may hold one, too.
+            url.set_query(None);
+            url.to_string().replace("%E2%80%A6", "…")
+        }
+        Ok(mut url) => {
+            url.set_query(None);
+            url.to_string()
+        }
+        Err(_odd) => format!("{scheme}://…"),
+    }
+}
+
+/// Makes a token in a store.
+///
+/// # Errors
+/// Those of the store.
+pub async fn create_token(store: &str, request: &TokenRequest) -> Result<NewToken, AppError> {
+    Ok(open(store).await?.create_token(request).await?)
+}
+
+/// A store's tokens, oldest first.
+///
+/// # Errors
+/// Those of the store.
+pub async fn tokens(store: &str) -> Result<Vec<TokenView>, AppError> {
+    Ok(open(store).await?.tokens().await?)
+}
+
+/// Ends a token.
+///
+/// # Errors
+/// Those of the store; that there is none of that id.
+pub async fn revoke_token(store: &str, id: &str) -> Result<TokenView, AppError> {
+    Ok(open(store).await?.revoke_token(id).await?)
+}
+
+async fn open(store: &str) -> Result<TaskStore, AppError> {
+    let options = StoreOptions { connections: 1, ..StoreOptions::default() };
+    Ok(TaskStore::open(store, options).await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_not_shown() {
+        for (store, expect) in [
+            ("sqlite:/srv/hub.db", "sqlite:/srv/hub.db"),
+            ("postgres://u:secret@h:5432/d?sslpassword=x", "postgres://u:…@h:5432/d"),
+            ("postgres://u@h/d", "postgres://u@h/d"),
+            ("postgres://u:se cret@:h/d", "postgres://…"),
+        ] {
+            assert_eq!(without_password(store), expect);
+        }
+    }
+}

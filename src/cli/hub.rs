@@ -1,0 +1,291 @@
+//! `greenloop hub`.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::error::{CommandError, Exit};
+use super::{block_on, block_on_all_processors, output, terminal};
+use crate::adapters::store::{Scope, TokenRequest, TokenView};
+use crate::app::{self, HubRequest, HubStarted};
+use crate::report::safe_text::safe;
+
+/// The hub that gives tasks to workers.
+#[derive(Debug, Subcommand)]
+pub(super) enum HubCommand {
+    /// Serve the API and the dashboard until SIGTERM
+    Serve(Box<ServeArgs>),
+    /// Make, list and revoke the tokens of workers, pipelines and dashboards
+    #[command(subcommand)]
+    Token(TokenCommand),
+}
+
+/// Where the hub keeps everything.
+#[derive(Debug, Args)]
+pub(super) struct StoreArgs {
+    /// sqlite:PATH or postgres://USER:PASSWORD@HOST:PORT/DATABASE [default: hub.db in the
+    /// folder for data]
+    #[arg(long, value_name = "URL", env = "GREENLOOP_STORE", hide_env_values = true)]
+    store: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ServeArgs {
+    /// Where to listen; port 0 takes any that is free
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7474")]
+    listen: SocketAddr,
+    #[command(flatten)]
+    store: StoreArgs,
+    /// redis://…: wakes other hubs of the same PostgreSQL; never needed
+    #[arg(long, value_name = "URL", env = "GREENLOOP_REDIS", hide_env_values = true)]
+    redis: Option<String>,
+    /// Chain of certificates, in PEM; read anew when it changes
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Its private key, in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Serve others than this machine without TLS: where something in front speaks it
+    #[arg(long)]
+    insecure_http: bool,
+    /// Let nobody look without a token, not even on this machine
+    #[arg(long)]
+    read_token_required: bool,
+    /// What the hub is called besides; beyond this machine, any name when none is given
+    #[arg(long = "host", value_name = "NAME")]
+    hosts: Vec<String>,
+    /// Let pages of this origin change things: https://ops.example.org
+    #[arg(long = "origin", value_name = "ORIGIN")]
+    origins: Vec<String>,
+    /// Requests a second of one token, twice as many at once; 0 for no limit
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    rate: u32,
+    /// Connections at the same time
+    #[arg(long, value_name = "N", default_value_t = 16_384)]
+    connections: u32,
+    /// Events that a live connection may fall behind by before it is dropped
+    #[arg(long, value_name = "N", default_value_t = 8_192, value_parser = clap::value_parser!(u32).range(16..))]
+    live_events: u32,
+    /// How often a worker is to be heard of; after three times as long it is down
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    heartbeat: u64,
+    /// How long a running task may say nothing new before an alert
+    #[arg(long, value_name = "SECONDS", default_value_t = 1_800, value_parser = clap::value_parser!(u64).range(1..))]
+    stuck_after: u64,
+    /// Log in detail
+    #[arg(long)]
+    debug: bool,
+}
+
+/// Tokens, in the store itself: the hub need not run.
+#[derive(Debug, Subcommand)]
+pub(super) enum TokenCommand {
+    /// Make a token; it is shown once
+    Create {
+        /// For people: who has it
+        #[arg(long, value_name = "NAME")]
+        name: String,
+        /// What it allows; each scope allows what the one before does
+        #[arg(long = "scope", value_enum, required = true)]
+        scopes: Vec<ScopeChoice>,
+        /// The one worker that may use it
+        #[arg(long, value_name = "NAME")]
+        agent: Option<String>,
+        /// How long it is good for [default: until it is revoked]
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u64).range(1..=3_650))]
+        days: Option<u64>,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+    /// List the tokens, without their secrets
+    List {
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+    /// End a token; hubs notice within seconds
+    Revoke {
+        /// Its id (greenloop hub token list)
+        id: String,
+        #[command(flatten)]
+        store: StoreArgs,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ScopeChoice {
+    /// Look
+    Read,
+    /// Claim tasks, report on them
+    Work,
+    /// Submit, cancel, retry
+    Admin,
+}
+
+impl From<ScopeChoice> for Scope {
+    fn from(choice: ScopeChoice) -> Self {
+        match choice {
+            ScopeChoice::Read => Self::Read,
+            ScopeChoice::Work => Self::Work,
+            ScopeChoice::Admin => Self::Admin,
+        }
+    }
+}
+
+pub(super) fn hub(command: HubCommand) -> Result<Exit, CommandError> {
+    match command {
+        HubCommand::Serve(args) => serve(*args),
+        HubCommand::Token(command) => token(command),
+    }
+}
+
+fn serve(args: ServeArgs) -> Result<Exit, CommandError> {
+    let ServeArgs {
+        listen,
+        store,
+        redis,
+        tls_cert,
+        tls_key,
+        insecure_http,
+        read_token_required,
+        hosts,
+        origins,
+        rate,
+        connections,
+        live_events,
+        heartbeat,
+        stuck_after,
+        debug,
+    } = args;
+    let request = HubRequest {
+        listen,
+        store: store.address()?,
+        redis,
+        tls: tls_cert.zip(tls_key),
+        insecure_http,
+        read_token_required,
+        hosts,
+        origins,
+        rate,
+        connections: usize::try_from(connections).unwrap_or(usize::MAX),
+        live_events: usize::try_from(live_events).unwrap_or(usize::MAX),
+        heartbeat: Duration::from_secs(heartbeat),
+        stuck_after: Duration::from_secs(stuck_after),
+        debug,
+    };
+    block_on_all_processors(async {
+        let cancel = terminal::cancel_on_signals();
+        app::serve_hub(request, greet, cancel).await
+    })??;
+    Ok(Exit::Ok)
+}
+
+fn greet(started: &HubStarted) {
+    let HubStarted { address, store, open_to_read, tokens } = started;
+    let look = match (tokens, open_to_read) {
+        (0, _) => {
+            let program = terminal::program();
+            format!(
+                "none yet: {program} hub token create --name NAME --scope admin --store STORE"
+            )
+        }
+        (1, _) => "1".to_owned(),
+        (n, _) => n.to_string(),
+    };
+    let reading = match open_to_read {
+        true => "anybody on this machine; to change something takes a token",
+        false => "with a token",
+    };
+    let text = format!(
+        "greenloop hub {}\n  dashboard  {address}\n  store      {store}\n  tokens     {look}\n  \
+         reading    {reading}\n",
+        env!("CARGO_PKG_VERSION"),
+    );
+    // A hub whose output nobody reads serves all the same.
+    let _closed_pipe = output::print(&safe(&text));
+}
+
+fn token(command: TokenCommand) -> Result<Exit, CommandError> {
+    match command {
+        TokenCommand::Create { name, scopes, agent, days, store } => {
+            let request = TokenRequest {
+                name,
+                agent,
+                scopes: scopes.into_iter().map(Scope::from).collect(),
+                valid_for: days.map(|days| Duration::from_secs(days * 24 * 3600)),
+            };
+            let store = store.address()?;
+            let made = block_on(async { app::create_token(&store, &request).await })??;
+            // Only the token on stdout, so that a script can take it.
+            output::print(&format!("{}\n", made.expose()))?;
+            output::tell(&format!(
+                "token {}: it is shown only now; revoke it with greenloop hub token revoke {0}\n",
+                made.token.id
+            ));
+        }
+        TokenCommand::List { store } => {
+            let store = store.address()?;
+            let tokens = block_on(async { app::tokens(&store).await })??;
+            output::print(&table(&tokens))?;
+        }
+        TokenCommand::Revoke { id, store } => {
+            let store = store.address()?;
+            let token = block_on(async { app::revoke_token(&store, &id).await })??;
+            output::print(&format!("{} ({}) is revoked\n", token.id, safe(&token.name)))?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn table(tokens: &[TokenView]) -> String {
+    if tokens.is_empty() {
+        return "There are no tokens.\n".to_owned();
+    }
+    let mut text = format!("{:<14}{:<18}{:<18}{:<14}{}\n", "ID", "SCOPES", "AGENT", "STATE", "NAME");
+    for token in tokens {
+        let scopes: Vec<&str> = token.scopes.iter().map(|it| it.name()).collect();
+        let now = jiff::Timestamp::now().as_microsecond();
+        let state = match (token.revoked_at, token.expires_at) {
+            (Some(_), _) => "revoked",
+            (None, Some(until)) if until.0 <= now => "expired",
+            (None, _) => "good",
+        };
+        // Writing into a string cannot fail.
+        let _infallible = writeln!(
+            text,
+            "{:<14}{:<18}{:<18}{:<14}{}",
+            token.id,
+            scopes.join(","),
+            safe(token.agent.as_deref().unwrap_or("any")),
+            state,
+            safe(&token.name),
+        );
+    }
+    text
+}
+
+impl StoreArgs {
+    /// The store's address; the file in the folder for data when none is given.
+    fn address(self) -> Result<String, CommandError> {
+        if let Some(store) = self.store.filter(|store| !store.is_empty()) {
+            return Ok(store);
+        }
+        let folder = data_folder();
+        std::fs::create_dir_all(&folder).map_err(|error| {
+            CommandError::usage(format!("{} cannot be made", folder.display()))
+                .because(error)
+                .hint("name another place with --store sqlite:PATH")
+        })?;
+        Ok(format!("sqlite:{}", folder.join("hub.db").display()))
+    }
+}
+
+/// Where programs keep what is not to be lost; here when there is no such folder.
+fn data_folder() -> PathBuf {
+    let folder = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    folder("XDG_DATA_HOME")
+        .or_else(|| folder("HOME").map(|home| home.join(".local/share")))
+        .map_or_else(|| PathBuf::from(".greenloop"), |data| data.join("greenloop"))
+}

@@ -1,0 +1,234 @@
+// Puts the parts together: the connection changes the state, the state asks for a frame, the
+// frame brings the page up to date. Nothing else holds state.
+
+import { Announcer } from './announce.js';
+import { Api } from './api.js';
+import { setText } from './dom.js';
+import { percent } from './format.js';
+import { Clock } from './live/clock.js';
+import { Stream } from './live/stream.js';
+import { graphPage } from './pages/graph.js';
+import { loadingNote, missingPage, tokenNote } from './pages/notes.js';
+import { overviewPage } from './pages/overview.js';
+import { runPage } from './pages/run.js';
+import { taskPage } from './pages/task.js';
+import { graphChoice } from './panels/graph_choice.js';
+import { linePanel, standing } from './panels/line.js';
+import { tick } from './panels/pieces.js';
+import { EVERYTHING, OF_GRAPH, readings } from './readings.js';
+import { watchRoute } from './router.js';
+import { alerts } from './state/alerts.js';
+import { emptyState, reduce } from './state/reduce.js';
+import { Sync, Touched } from './state/sync.js';
+
+/** Frames come no faster than this: calmer, and enough for people. */
+const FRAME = 120;
+const TASKS_APART = 400;
+/** Agents say how they feel without an event, so they are asked. */
+const ASK_AGENTS = 10_000;
+const ASK_FIGURES = 30_000;
+const ASK_ALL = 120_000;
+
+const main = document.getElementById('main');
+const clock = new Clock();
+const api = new Api(clock);
+const state = emptyState();
+const announcer = new Announcer(document.getElementById('announce'));
+const touched = new Touched();
+
+let line = { state: 'connecting', heard: 0, retryAt: 0 };
+let current = { page: 'overview' };
+let page = null;
+/** What stands in `main`: a page, or a note in place of one. */
+let shown = null;
+
+const sync = new Sync(readings(api, state, frame), { fail: failed });
+const stream = new Stream(api, {
+  events(list) {
+    for (const event of list) {
+      const { stale, touched: ids } = reduce(state, event);
+      if (stale.size) sync.want(stale);
+      if (ids.size) touch(ids);
+      page?.event?.(event);
+    }
+    frame();
+  },
+  line(now) {
+    const changed = now.state !== line.state;
+    line = now;
+    if (changed) {
+      announcer.line(line.state);
+      connection.update(line, Date.now());
+      frame();
+    }
+  },
+  gap() {
+    readAll().catch((error) => {
+      failed(null, error);
+      // The stream is up, so the hub is there: it will answer.
+      setTimeout(() => line.state === 'live' && !state.loaded && this.gap(), 2_000);
+    });
+  },
+  poll: readAll,
+});
+const connection = linePanel(document.getElementById('line'), document.getElementById('banner'), () => stream.retry());
+const choice = graphChoice(document.getElementById('choice'), (id) => {
+  state.graph = id;
+  state.tasks = new Map();
+  state.summary = null;
+  state.history = [];
+  sync.want(OF_GRAPH);
+  frame();
+});
+
+async function readAll() {
+  await sync.all(['graphs']);
+  await sync.all(EVERYTHING.filter((name) => name !== 'graphs'));
+  state.loaded = true;
+  page?.refresh?.();
+  frame();
+}
+
+function failed(_, error) {
+  if (error.unauthorised && line.state !== 'unauthorised') {
+    line = { ...line, state: 'unauthorised' };
+    frame();
+  }
+}
+
+let readingTouched = null;
+
+function touch(ids) {
+  touched.add(ids);
+  readingTouched ??= setTimeout(async () => {
+    readingTouched = null;
+    const single = touched.take();
+    if (single === null) {
+      sync.want(['tasks']);
+      return;
+    }
+    for (const id of single) {
+      try {
+        const task = await api.get(`/tasks/${id}`);
+        if (task.graph === state.graph) state.tasks.set(task.id, task);
+      } catch (error) {
+        failed(null, error);
+      }
+    }
+    frame();
+  }, TASKS_APART);
+}
+
+let asked = false;
+let lastFrame = 0;
+
+function frame() {
+  if (asked) return;
+  asked = true;
+  setTimeout(() => requestAnimationFrame(draw), Math.max(0, lastFrame + FRAME - performance.now()));
+}
+
+function draw() {
+  asked = false;
+  lastFrame = performance.now();
+  connection.update(line, Date.now());
+  choice.update(state);
+  if (line.state === 'unauthorised') show('token', () => tokenNote(giveToken, api.hasToken()));
+  else if (!state.loaded) show('loading', loadingNote);
+  else {
+    show(page, () => page.element);
+    page.update(state, clock);
+    announcer.alerts(alerts(state, clock.now()));
+  }
+  announcer.speak(performance.now());
+  setText(document.getElementById('health'), healthText());
+  document.title = title();
+}
+
+function show(what, make) {
+  if (shown === what) return;
+  shown = what;
+  main.replaceChildren(make());
+}
+
+function giveToken(token) {
+  api.setToken(token);
+  line = { ...line, state: 'connecting' };
+  shown = null;
+  stream.reopen();
+  frame();
+}
+
+function title() {
+  const graph = state.graphs.get(state.graph);
+  if (!state.loaded || !graph || !page) return 'Greenloop hub';
+  if (current.page === 'overview') return `${percent(state.summary?.percent ?? graph.percent)} · ${graph.name} · Greenloop`;
+  return `${page.task ? `${page.task.key} ${page.task.title}` : page.title} · Greenloop`;
+}
+
+function healthText() {
+  if (!state.health) return '';
+  return Object.entries(state.health)
+    .filter(([, value]) => typeof value === 'string')
+    .map(([name, value]) => `${name} ${value}`)
+    .join(' · ');
+}
+
+function openPage({ page: name, id }) {
+  const use = { api, changed: frame, failed: (error) => failed(null, error) };
+  switch (name) {
+    case 'overview':
+      return overviewPage();
+    case 'graph':
+      return graphPage();
+    case 'task':
+      return taskPage(id, use);
+    case 'run':
+      return runPage(id, use);
+    default:
+      return missingPage();
+  }
+}
+
+watchRoute((next) => {
+  const first = page === null;
+  current = next;
+  page = openPage(next);
+  for (const link of document.querySelectorAll('#pages a')) {
+    if (link.dataset.page === next.page) link.setAttribute('aria-current', 'page');
+    else link.removeAttribute('aria-current');
+  }
+  if (!first) {
+    scrollTo(0, 0);
+    // The reader goes along to the new page; on the first one the browser decides.
+    main.focus({ preventScroll: true });
+  }
+  frame();
+});
+
+document.getElementById('skip').addEventListener('click', (event) => {
+  // The address names the page: it must not become "#main".
+  event.preventDefault();
+  main.focus();
+});
+
+setInterval(() => {
+  if (document.hidden) return;
+  connection.update(line, Date.now());
+  tick(clock);
+  announcer.speak(performance.now());
+}, 1_000);
+every(ASK_AGENTS, ['agents', 'attempts']);
+every(ASK_FIGURES, ['summary', 'health']);
+every(ASK_ALL, ['tasks', 'merges', 'branches', 'history']);
+document.addEventListener('visibilitychange', () => {
+  if (!document.hidden) frame();
+});
+
+function every(milliseconds, names) {
+  setInterval(() => {
+    if (!document.hidden && state.loaded && standing(line, Date.now()) === 'live') sync.want(names);
+  }, milliseconds);
+}
+
+stream.run();

@@ -1,0 +1,117 @@
+// What needs a person, worked out anew from what is known: an alert cannot outlive its cause.
+
+import { instant } from '../format.js';
+
+/** A running task that has said nothing for this long counts as stuck. */
+const STUCK = 30 * 60_000;
+/** What was thrown out of the merge queue is news for this long. */
+const EJECTED_NEWS = 24 * 3_600_000;
+
+const SEVERITY = { bad: 0, warn: 1 };
+
+/**
+ * @typedef {object} Alert
+ * @property {string} id  the same for the same cause
+ * @property {'bad'|'warn'} level
+ * @property {string} what  the kind, for people
+ * @property {string} text
+ * @property {string|null} href
+ * @property {number} since
+ */
+
+/** @returns {Alert[]} the gravest first, then the oldest */
+export function alerts(state, now) {
+  const found = [
+    ...agentAlerts(state),
+    ...taskAlerts(state, now, conflicting(state)),
+    ...mergeAlerts(state, now),
+  ];
+  return found.sort(
+    (a, b) => SEVERITY[a.level] - SEVERITY[b.level] || a.since - b.since || (a.id < b.id ? -1 : 1),
+  );
+}
+
+function agentAlerts(state) {
+  const found = [];
+  for (const agent of state.agents.values()) {
+    if (agent.state !== 'down' && agent.state !== 'stale') continue;
+    const down = agent.state === 'down';
+    const task = state.tasks.get(agent.task);
+    found.push({
+      id: `agent-${agent.name}`,
+      level: down ? 'bad' : 'warn',
+      what: down ? 'Agent down' : 'Heartbeat overdue',
+      text: task ? `${agent.name} on ${agent.host}, with ${label(task)}` : `${agent.name} on ${agent.host}`,
+      href: null,
+      since: instant(agent.last_heartbeat),
+    });
+  }
+  return found;
+}
+
+/** Tasks whose branch does not merge: the merge is the alert, the waiting task would repeat it. */
+function conflicting(state) {
+  const merges = [...state.merges.values()];
+  return new Set(merges.filter((merge) => merge.state === 'conflict').map((merge) => merge.task));
+}
+
+function taskAlerts(state, now, conflicts) {
+  const found = [];
+  for (const task of state.tasks.values()) {
+    const href = `#/tasks/${task.id}`;
+    const since = instant(task.updated_at);
+    if (task.state === 'failed') {
+      found.push({ id: `task-${task.id}`, level: 'bad', what: 'Task failed', text: because(task), href, since });
+    } else if (task.state === 'blocked' && !conflicts.has(task.id)) {
+      found.push({ id: `task-${task.id}`, level: 'warn', what: 'Waits for a person', text: because(task), href, since });
+    } else if (task.state === 'running') {
+      const told = state.stuck.get(task.id);
+      if (told || now - since > STUCK) {
+        found.push({
+          id: `stuck-${task.id}`,
+          level: 'warn',
+          what: 'No progress',
+          text: task.agent ? `${label(task)}, with ${task.agent}` : label(task),
+          href,
+          since,
+        });
+      }
+    }
+  }
+  return found;
+}
+
+function mergeAlerts(state, now) {
+  const found = [];
+  for (const merge of state.merges.values()) {
+    const since = instant(merge.ended_at ?? merge.created_at);
+    const task = state.tasks.get(merge.task);
+    const href = `#/tasks/${merge.task}`;
+    const name = task ? label(task) : merge.branch;
+    const text = merge.reason ? `${name}: ${merge.reason}` : name;
+    if (merge.state === 'conflict' && task?.state !== 'done') {
+      found.push({ id: `merge-${merge.id}`, level: 'bad', what: 'Merge conflict', text, href, since });
+    } else if (merge.state === 'ejected' && task?.state !== 'done' && now - since < EJECTED_NEWS) {
+      found.push({ id: `merge-${merge.id}`, level: 'bad', what: 'Gates failed', text, href, since });
+    }
+  }
+  if (state.paused) {
+    found.push({
+      id: 'merge-paused',
+      level: 'warn',
+      what: 'Merge queue paused',
+      text: state.paused.text ?? 'It waits for something outside.',
+      href: null,
+      since: instant(state.paused.at),
+    });
+  }
+  return found;
+}
+
+function label(task) {
+  return `${task.key} ${task.title}`;
+}
+
+function because(task) {
+  return task.reason ? `${label(task)}: ${task.reason}` : label(task);
+}

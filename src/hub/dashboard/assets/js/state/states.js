@@ -1,0 +1,80 @@
+// The words of the hub, in the order in which people want to see them, and what they look like.
+// A state is never told by its colour alone: each has a shape of its own (see icons.js).
+
+export const TASK_STATES = [
+  'done',
+  'merging',
+  'running',
+  'ready',
+  'waiting',
+  'blocked',
+  'failed',
+  'cancelled',
+];
+
+export const AGENT_STATES = ['working', 'idle', 'draining', 'stale', 'down', 'inactive'];
+
+/** Merges that still move, and those that wait for somebody. */
+export const OPEN_MERGES = new Set(['queued', 'testing', 'conflict']);
+
+/** Nothing happens to such a task any more unless a person asks for it. */
+export function isFinal(state) {
+  return state === 'done' || state === 'failed' || state === 'cancelled';
+}
+
+/** What an event is called on the screen. Kinds that a newer hub adds show under their own name. */
+const HAPPENINGS = {
+  'graph.submitted': 'Graph submitted',
+  'graph.done': 'Graph done',
+  'graph.failed': 'Graph failed',
+  'graph.cancelled': 'Graph cancelled',
+  'task.ready': 'Ready',
+  'task.claimed': 'Claimed',
+  'task.merging': 'To the merge queue',
+  'task.done': 'Done',
+  'task.retry': 'To be tried again',
+  'task.lost': 'Lease lost',
+  'task.failed': 'Failed',
+  'task.blocked': 'Waits for a person',
+  'task.cancelled': 'Cancelled',
+  'task.stuck': 'No progress',
+  'evidence.added': 'Evidence',
+  'agent.up': 'Agent up',
+  'agent.down': 'Agent down',
+  'agent.deactivated': 'Agent deactivated',
+  'merge.testing': 'Gates run',
+  'merge.done': 'Merged',
+  'merge.conflict': 'Conflict',
+  'merge.ejected': 'Thrown out of the queue',
+  'merge.paused': 'Merge queue paused',
+  'run.reported': 'Deploy run reported',
+};
+
+export function happening(kind) {
+  return HAPPENINGS[kind] ?? kind;
+}
+
+/** How much an event matters: the activity list marks it, alerts are made elsewhere. */
+export function tone(kind) {
+  switch (kind) {
+    case 'task.done':
+    case 'merge.done':
+    case 'graph.done':
+    case 'agent.up':
+      return 'good';
+    case 'task.failed':
+    case 'graph.failed':
+    case 'agent.down':
+    case 'merge.ejected':
+      return 'bad';
+    case 'task.blocked':
+    case 'task.stuck':
+    case 'task.lost':
+    case 'task.retry':
+    case 'merge.conflict':
+    case 'merge.paused':
+      return 'warn';
+    default:
+      return 'plain';
+  }
+}

@@ -1,0 +1,266 @@
+//! A hub as far as a dashboard sees one: lists, and a stream of events that can be resumed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::sse::{self, KeepAlive, Sse};
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::get;
+use futures::Stream;
+use greenloop::adapters::hub_client::wire::{
+    Agent, Attempt, Event, Evidence, Graph, Merge, Page, Snapshot, Summary, Task,
+};
+use greenloop::hub::dashboard;
+use serde::Serialize;
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+/// What a hub knows.
+#[derive(Default)]
+pub(crate) struct World {
+    pub(crate) graph: Option<Graph>,
+    pub(crate) tasks: Vec<Task>,
+    pub(crate) agents: Vec<Agent>,
+    pub(crate) attempts: Vec<Attempt>,
+    pub(crate) evidence: Vec<Evidence>,
+    pub(crate) merges: Vec<Merge>,
+    pub(crate) history: Vec<Snapshot>,
+    pub(crate) summary: Option<Summary>,
+    pub(crate) branches: Vec<serde_json::Value>,
+    pub(crate) runs: Vec<serde_json::Value>,
+    /// Asked for when set.
+    pub(crate) token: Option<String>,
+    pub(crate) events: Vec<Event>,
+    /// Where each stream asked to go on.
+    pub(crate) resumed: Vec<Option<i64>>,
+}
+
+impl World {
+    /// The task of that key.
+    pub(crate) fn task(&mut self, key: &str) -> &mut Task {
+        self.tasks.iter_mut().find(|task| task.key == key).unwrap()
+    }
+}
+
+#[derive(Clone)]
+struct Shared {
+    world: Arc<Mutex<World>>,
+    /// The number of events, for streams that wait for more.
+    news: Arc<watch::Sender<usize>>,
+}
+
+/// A running hub; stops when dropped.
+pub(crate) struct Hub {
+    shared: Shared,
+    address: SocketAddr,
+    runtime: Option<Runtime>,
+}
+
+impl Hub {
+    pub(crate) fn start(world: World) -> Self {
+        let shared =
+            Shared { world: Arc::new(Mutex::new(world)), news: Arc::new(watch::channel(0).0) };
+        let mut hub =
+            Self { shared, address: SocketAddr::from(([127, 0, 0, 1], 0)), runtime: None };
+        hub.listen();
+        hub
+    }
+
+    pub(crate) fn url(&self, rest: &str) -> String {
+        format!("http://{}{rest}", self.address)
+    }
+
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        self.shared.world.lock().unwrap()
+    }
+
+    /// Where the streams asked to go on, in order.
+    pub(crate) fn resumed(&self) -> Vec<Option<i64>> {
+        self.world().resumed.clone()
+    }
+
+    /// Something happens: `change` what is known, then tell.
+    pub(crate) fn happen(&self, event: Event, change: impl FnOnce(&mut World)) -> i64 {
+        let mut world = self.world();
+        change(&mut world);
+        let id = i64::try_from(world.events.len()).unwrap() + 1;
+        world.events.push(Event { id, at: now(), ..event });
+        let count = world.events.len();
+        drop(world);
+        self.shared.news.send_replace(count);
+        id
+    }
+
+    /// Cuts every connection and takes no more.
+    pub(crate) fn stop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+
+    /// Listens on the address it had.
+    pub(crate) fn listen(&mut self) {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
+        let socket = bind(self.address);
+        self.address = socket.local_addr().unwrap();
+        let app = routes(self.shared.clone());
+        runtime.spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(socket).unwrap();
+            axum::serve(listener, app).await.unwrap();
+        });
+        self.runtime = Some(runtime);
+    }
+}
+
+impl Drop for Hub {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// The port of a hub that was just stopped may take a moment to be free.
+fn bind(address: SocketAddr) -> std::net::TcpListener {
+    for _ in 0..100 {
+        if let Ok(socket) = std::net::TcpListener::bind(address) {
+            socket.set_nonblocking(true).unwrap();
+            return socket;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    panic!("{address} is not free");
+}
+
+pub(crate) fn now() -> String {
+    jiff::Timestamp::now().to_string()
+}
+
+fn routes(shared: Shared) -> Router {
+    let api = Router::new()
+        .route("/graphs", get(|State(s): State<Shared>, q: Cursor| async move { q.page(s.lock().graph.iter()) }))
+        .route("/tasks", get(|State(s): State<Shared>, q: Cursor| async move { q.page(s.lock().tasks.iter()) }))
+        .route("/tasks/{id}", get(task))
+        .route("/tasks/{id}/attempts", get(|State(s): State<Shared>, Path(id): Path<i64>, q: Cursor| async move {
+            q.page(s.lock().attempts.iter().filter(|one| one.task == id))
+        }))
+        .route("/tasks/{id}/evidence", get(|State(s): State<Shared>, Path(id): Path<i64>, q: Cursor| async move {
+            q.page(s.lock().evidence.iter().filter(|one| one.task == id))
+        }))
+        .route("/agents", get(|State(s): State<Shared>, q: Cursor| async move { q.page(s.lock().agents.iter()) }))
+        .route("/assignments", get(|State(s): State<Shared>, q: Cursor| async move {
+            q.page(s.lock().attempts.iter().filter(|one| one.state == "running"))
+        }))
+        .route("/progress/summary", get(|State(s): State<Shared>| async move { Json(s.lock().summary.clone()) }))
+        .route("/progress/history", get(|State(s): State<Shared>, q: Cursor| async move { q.page(s.lock().history.iter()) }))
+        .route("/merge-queue", get(|State(s): State<Shared>, q: Cursor| async move { q.page(s.lock().merges.iter()) }))
+        .route("/branches", get(|State(s): State<Shared>, q: Cursor| async move { q.page(s.lock().branches.iter()) }))
+        .route("/runs", get(|State(s): State<Shared>, q: Cursor| async move { q.page(s.lock().runs.iter()) }))
+        .route("/runs/{id}", get(|State(s): State<Shared>, Path(id): Path<String>| async move {
+            let found = s.lock().runs.iter().find(|run| run["id"] == id).cloned();
+            found.map_or_else(|| problem(StatusCode::NOT_FOUND), |run| Json(run).into_response())
+        }))
+        .route("/health", get(|| async { Json(BTreeMap::from([("status", "ok"), ("store", "ok")])) }))
+        .route("/events", get(events))
+        .layer(middleware::from_fn_with_state(shared.clone(), guard))
+        .with_state(shared);
+    Router::new().nest("/api/v1", api).fallback(file)
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap()
+    }
+}
+
+type Cursor = Query<HashMap<String, String>>;
+
+trait Pages {
+    fn page<'a, T: Serialize + Clone + 'a>(&self, items: impl Iterator<Item = &'a T>) -> Response;
+}
+
+impl Pages for Cursor {
+    fn page<'a, T: Serialize + Clone + 'a>(&self, items: impl Iterator<Item = &'a T>) -> Response {
+        let number = |name: &str| self.get(name).and_then(|text| text.parse::<usize>().ok());
+        let (from, limit) = (number("cursor").unwrap_or(0), number("limit").unwrap_or(50).min(200));
+        let mut items: Vec<T> = items.skip(from).take(limit + 1).cloned().collect();
+        let next = (items.len() > limit).then(|| (from + limit).to_string());
+        items.truncate(limit);
+        Json(Page { items, next }).into_response()
+    }
+}
+
+async fn task(State(shared): State<Shared>, Path(id): Path<i64>) -> Response {
+    let found = shared.lock().tasks.iter().find(|task| task.id == id).cloned();
+    found.map_or_else(|| problem(StatusCode::NOT_FOUND), |task| Json(task).into_response())
+}
+
+fn problem(status: StatusCode) -> Response {
+    let body = serde_json::json!({
+        "type": "urn:greenloop:problem:test", "title": status.to_string(),
+        "status": status.as_u16(), "detail": status.to_string(),
+    });
+    (status, [(header::CONTENT_TYPE, "application/problem+json")], body.to_string()).into_response()
+}
+
+async fn guard(State(shared): State<Shared>, request: Request, next: Next) -> Response {
+    let wanted = shared.lock().token.clone().map(|token| format!("Bearer {token}"));
+    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    if wanted.is_some() && wanted.as_deref() != given {
+        return problem(StatusCode::UNAUTHORIZED);
+    }
+    next.run(request).await
+}
+
+async fn events(
+    State(shared): State<Shared>,
+    headers: HeaderMap,
+) -> Sse<impl Stream<Item = Result<sse::Event, Infallible>>> {
+    let after = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse::<i64>().ok());
+    let mut news = shared.news.subscribe();
+    let start = {
+        let mut world = shared.lock();
+        world.resumed.push(after);
+        after.map_or(world.events.len(), |id| usize::try_from(id).unwrap())
+    };
+    news.mark_changed();
+    let stream =
+        futures::stream::unfold((shared, news, start), |(shared, mut news, at)| async move {
+            loop {
+                let event = shared.lock().events.get(at).cloned();
+                if let Some(event) = event {
+                    let text = serde_json::to_string(&event).unwrap();
+                    let message =
+                        sse::Event::default().id(event.id.to_string()).event(event.kind).data(text);
+                    return Some((Ok(message), (shared, news, at + 1)));
+                }
+                news.changed().await.ok()?;
+            }
+        });
+    Sse::new(stream).keep_alive(KeepAlive::new().interval(Duration::from_secs(5)))
+}
+
+async fn file(request: Request) -> Response {
+    match dashboard::asset(request.uri().path()) {
+        Some(asset) => (
+            [
+                (header::CONTENT_TYPE, asset.content_type.to_owned()),
+                (header::CONTENT_SECURITY_POLICY, dashboard::POLICY.to_owned()),
+                (header::ETAG, asset.etag),
+                (header::CACHE_CONTROL, "no-cache".to_owned()),
+            ],
+            asset.bytes,
+        )
+            .into_response(),
+        None => problem(StatusCode::NOT_FOUND),
+    }
+}

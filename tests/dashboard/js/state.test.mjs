@@ -1,0 +1,179 @@
+// What events do, what needs a person, how fast it goes.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { alerts } from '../../../src/hub/dashboard/assets/js/state/alerts.js';
+import { attemptLeft, buckets, finish, points } from '../../../src/hub/dashboard/assets/js/state/pace.js';
+import { emptyState, reduce } from '../../../src/hub/dashboard/assets/js/state/reduce.js';
+import { Sync, Touched } from '../../../src/hub/dashboard/assets/js/state/sync.js';
+
+const AT = '2026-01-02T10:00:00Z';
+const NOW = Date.parse(AT);
+const HOUR = 3_600_000;
+
+function hub() {
+  const state = emptyState();
+  state.graph = 1;
+  state.tasks.set(7, { id: 7, key: '1.1', title: 'First', needs: [], state: 'ready', epoch: 0, percent: 0, agent: null, updated_at: AT });
+  state.agents.set('a', { name: 'a', host: 'vm-1', state: 'idle', task: null, percent: null, last_heartbeat: AT });
+  return state;
+}
+
+let ids = 0;
+const event = (kind, more = {}) => ({ id: (ids += 1), at: AT, kind, graph: 1, task: 7, epoch: 1, agent: 'a', merge: null, percent: null, text: null, ...more });
+
+test('a task goes its way, and its agent with it', () => {
+  const state = hub();
+  reduce(state, event('task.claimed'));
+  assert.equal(state.tasks.get(7).state, 'running');
+  assert.equal(state.agents.get('a').task, 7);
+  reduce(state, event('task.progress', { percent: 40, text: 'compiling' }));
+  assert.equal(state.tasks.get(7).percent, 40);
+  assert.equal(state.attempts.get(7).message, 'compiling');
+  const { stale, touched } = reduce(state, event('task.done'));
+  assert.equal(state.tasks.get(7).state, 'done');
+  assert.equal(state.agents.get('a').state, 'idle');
+  assert.equal(state.attempts.size, 0);
+  assert.ok(stale.has('summary'));
+  assert.deepEqual([...touched], [7]);
+});
+
+test('a report on a superseded attempt changes nothing', () => {
+  const state = hub();
+  reduce(state, event('task.claimed', { epoch: 2 }));
+  reduce(state, event('task.progress', { epoch: 1, percent: 90 }));
+  assert.equal(state.tasks.get(7).percent, 0);
+});
+
+test('what is not known is read', () => {
+  const state = hub();
+  assert.ok(reduce(state, event('task.ready', { task: 99 })).stale.has('tasks'));
+  assert.ok(reduce(state, event('agent.up', { agent: 'z', task: null })).stale.has('agents'));
+  assert.ok(reduce(state, event('run.reported', { task: null })).stale.has('runs'));
+  assert.ok(reduce(state, event('merge.testing', { merge: 3 })).stale.has('merges'));
+  assert.equal(reduce(state, event('something.new')).stale.size, 0);
+});
+
+test('other graphs do not touch this one', () => {
+  const state = hub();
+  reduce(state, event('task.failed', { graph: 2 }));
+  assert.equal(state.tasks.get(7).state, 'ready');
+});
+
+test('memory stays bounded whatever happens', () => {
+  const state = hub();
+  for (let i = 0; i < 20_000; i += 1) {
+    reduce(state, event(i % 2 ? 'evidence.added' : 'task.progress', { percent: i % 100 }));
+  }
+  assert.ok(state.recent.length <= 150);
+  assert.ok(state.recent.every((one) => one.kind !== 'task.progress'));
+  assert.equal(state.tasks.size, 1);
+});
+
+test('a hundred thousand events take seconds, not minutes', () => {
+  const state = hub();
+  const began = performance.now();
+  for (let i = 0; i < 100_000; i += 1) reduce(state, event('task.progress', { percent: i % 100 }));
+  assert.ok(performance.now() - began < 3_000);
+});
+
+test('alerts: the gravest first, gone with their cause', () => {
+  const state = hub();
+  state.agents.get('a').state = 'down';
+  reduce(state, event('task.claimed', { agent: 'b' }));
+  reduce(state, event('task.stuck'));
+  state.merges.set(1, { id: 1, task: 7, state: 'conflict', branch: 'task/7/e1', created_at: AT, reason: 'src/lib.rs' });
+  const kinds = () => alerts(state, NOW).map((alert) => alert.what);
+  assert.deepEqual(kinds(), ['Agent down', 'Merge conflict', 'No progress']);
+  reduce(state, event('task.progress', { percent: 5, agent: 'b' }));
+  assert.deepEqual(kinds(), ['Agent down', 'Merge conflict']);
+  reduce(state, event('task.blocked', { text: 'conflict' }));
+  assert.deepEqual(kinds(), ['Agent down', 'Merge conflict'], 'the merge says it already');
+  reduce(state, event('task.done'));
+  state.agents.get('a').state = 'idle';
+  assert.deepEqual(kinds(), []);
+});
+
+test('a running task that says nothing for half an hour is stuck', () => {
+  const state = hub();
+  reduce(state, event('task.claimed'));
+  assert.deepEqual(alerts(state, NOW + 29 * 60_000), []);
+  assert.deepEqual(alerts(state, NOW + 31 * 60_000).map((alert) => alert.what), ['No progress']);
+});
+
+const snapshot = (hoursAgo, done, tasksDone) => ({
+  at: new Date(NOW - hoursAgo * HOUR).toISOString(),
+  graph: 1,
+  hours: 100,
+  hours_done: done,
+  tasks: 10,
+  tasks_done: tasksDone,
+});
+
+test('throughput comes out of snapshots, in any order', () => {
+  const series = points([snapshot(0, 30, 3), snapshot(3, 0, 0), snapshot(1, 10, 1), snapshot(2, 10, 1)]);
+  const found = buckets(series, NOW, 3);
+  assert.deepEqual(found.map((one) => one.tasks), [1, 0, 2]);
+  assert.equal(found.at(-1).velocity, 20);
+  assert.deepEqual(buckets(points([snapshot(1, 0, 0)]), NOW), []);
+});
+
+test('a graph that grew anew does not go backwards', () => {
+  const found = buckets(points([snapshot(2, 50, 5), snapshot(1, 10, 1), snapshot(0, 20, 2)]), NOW, 2);
+  assert.ok(found.every((one) => one.tasks >= 0 && one.hours >= 0));
+});
+
+test('many snapshots are thinned, the ends stay', () => {
+  const all = Array.from({ length: 3_000 }, (_, i) => snapshot(3_000 - i, i, i));
+  const series = points(all, 100);
+  assert.equal(series.length, 100);
+  assert.equal(series[0].done, 0);
+  assert.equal(series.at(-1).done, 2_999);
+});
+
+test('the end is told with its uncertainty, or not at all', () => {
+  assert.deepEqual(finish({ eta_hours: [1, 2, 4] }, NOW), { low: NOW + HOUR, middle: NOW + 2 * HOUR, high: NOW + 4 * HOUR });
+  assert.equal(finish({ eta_hours: null }, NOW), null);
+  assert.equal(finish(null, NOW), null);
+});
+
+test('what is left of an attempt follows from its pace', () => {
+  const attempt = { started_at: AT, percent: 25 };
+  assert.equal(attemptLeft(attempt, NOW + HOUR), 3 * HOUR);
+  assert.equal(attemptLeft({ started_at: AT, percent: 1 }, NOW + HOUR), null);
+  assert.equal(attemptLeft(undefined, NOW), null);
+});
+
+test('a thousand wishes become one reading, then one more at the earliest', async () => {
+  let reads = 0;
+  const timers = [];
+  const sync = new Sync({ tasks: { every: 1_000, read: async () => (reads += 1) } }, { run: (delay, what) => timers.push({ delay, what }) });
+  for (let i = 0; i < 1_000; i += 1) sync.want(['tasks', 'unheard of']);
+  assert.equal(timers.length, 1);
+  timers.shift().what();
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(reads, 1);
+  sync.want(['tasks']);
+  assert.ok(timers[0].delay > 900);
+});
+
+test('few touched tasks are read singly, many at once', () => {
+  const touched = new Touched();
+  touched.add([1, 2, 2]);
+  assert.deepEqual(touched.take(), [1, 2]);
+  assert.deepEqual(touched.take(), []);
+  touched.add([1, 2, 3, 4, 5, 6, 7]);
+  assert.equal(touched.take(), null);
+});
+
+test('a list that the hub does not have keeps nobody from the others', async () => {
+  const refuse = (status) => async () => {
+    throw Object.assign(new Error('no'), { status });
+  };
+  let read = 0;
+  const sync = new Sync({ old: { every: 0, read: refuse(404) }, good: { every: 0, read: async () => (read += 1) }, bad: { every: 0, read: refuse(503) } });
+  await sync.all(['old', 'good']);
+  assert.equal(read, 1);
+  await assert.rejects(sync.all(['good', 'bad']), { status: 503 });
+});

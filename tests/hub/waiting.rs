@@ -1,0 +1,118 @@
+//! Agents that wait for work.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use super::program::{Hub, claim, reports, tasks, until};
+use super::stores::Place;
+
+#[tokio::test]
+async fn an_idle_worker_has_new_work_at_once() {
+    for place in Place::all() {
+        let hub = Hub::start(&place);
+        let admin = hub.admin(&place);
+        let mut took = Vec::new();
+        for _ in 0..20 {
+            let worker = admin.clone();
+            let waiting = tokio::spawn(async move {
+                let claimed = worker.claim("w", 20).await.unwrap();
+                (claimed, Instant::now())
+            });
+            tokio::time::sleep(Duration::from_millis(60)).await;
+            let began = Instant::now();
+            admin.submit(tasks(1)).await;
+            let (claimed, had) = waiting.await.unwrap();
+            took.push(had - began);
+            admin.post(&format!("{}/complete", reports(&claimed)), json!({})).await.expect(200);
+        }
+        took.sort();
+        eprintln!("submit to claim: median {:?}, worst {:?}", took[10], took[19]);
+        // Not the five seconds after which everybody looks anyway.
+        assert!(took[10] < Duration::from_millis(500), "{took:?}");
+    }
+}
+
+#[tokio::test]
+async fn many_that_wait_do_not_all_look_for_one_task() {
+    let place = Place::sqlite();
+    let hub = Hub::start_with(&place, &["--listen", "127.0.0.1:0", "--rate", "0"]);
+    let admin = hub.admin(&place);
+    let count = 200;
+    let waiting: Vec<_> = (0..count)
+        .map(|n| {
+            let worker = admin.clone();
+            tokio::spawn(async move { worker.claim(&format!("w{n}"), 30).await })
+        })
+        .collect();
+    let figure = async |name: &str| -> Option<f64> {
+        let response = reqwest::get(hub.url("/metrics")).await.unwrap();
+        let text = response.text().await.unwrap();
+        let line = text.lines().find(|line| line.starts_with(&format!("{name} ")))?;
+        line.rsplit(' ').next()?.parse().ok()
+    };
+    until("all of them wait", async || {
+        (figure("greenloop_claims_waiting").await? >= f64::from(count)).then_some(())
+    })
+    .await;
+    let began = Instant::now();
+    admin.submit(tasks(usize::try_from(count).unwrap())).await;
+    let mut seen = std::collections::BTreeSet::new();
+    for claimed in waiting {
+        let claimed = claimed.await.unwrap().expect("a task for each");
+        assert!(seen.insert(claimed["task"]["id"].as_i64().unwrap()), "twice");
+    }
+    eprintln!("{count} tasks to {count} waiting agents: {:?}", began.elapsed());
+    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_wait_ends_with_nothing_and_with_the_hub() {
+    let place = Place::sqlite();
+    let mut hub = Hub::start(&place);
+    let admin = hub.admin(&place);
+    let began = Instant::now();
+    assert_eq!(admin.claim("w", 1).await, None);
+    assert!(began.elapsed() >= Duration::from_secs(1), "{:?}", began.elapsed());
+    let worker = admin.clone();
+    let waiting = tokio::spawn(async move { worker.post("/claims", claim("w", 60)).await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let took = tokio::task::spawn_blocking(move || hub.stop()).await.unwrap();
+    assert_eq!(waiting.await.unwrap().status.as_u16(), 204);
+    assert!(took < Duration::from_secs(10), "{took:?}");
+}
+
+#[tokio::test]
+async fn whoever_goes_away_takes_no_work_along() {
+    let place = Place::sqlite();
+    let hub = Hub::start(&place);
+    let admin = hub.admin(&place);
+    for _ in 0..5 {
+        let gone = admin.request(reqwest::Method::POST, "/claims").json(&claim("gone", 30));
+        let _timed_out = gone.timeout(Duration::from_millis(100)).send().await.unwrap_err();
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    admin.submit(tasks(1)).await;
+    let claimed = admin.claim("here", 5).await;
+    assert!(claimed.is_some(), "somebody who is not there has it");
+}
+
+#[tokio::test]
+async fn a_lease_that_expires_is_somebody_elses() {
+    let place = Place::sqlite();
+    let hub = Hub::start(&place);
+    let admin = hub.admin(&place);
+    // The hub leaves leases alone right after its start.
+    tokio::time::sleep(Duration::from_secs(11)).await;
+    admin.submit(tasks(1)).await;
+    let mut short = claim("dead", 0);
+    short["lease_seconds"] = json!(2);
+    let lost = admin.post("/claims", short).await.expect(200);
+    let began = Instant::now();
+    let found = admin.claim("alive", 30).await.unwrap();
+    eprintln!("a lease of 2 s was somebody else's after {:?}", began.elapsed());
+    assert_eq!(found["task"]["id"], lost["task"]["id"]);
+    assert_eq!(found["epoch"], 2);
+    let beat = format!("{}/heartbeat", reports(&lost));
+    admin.post(&beat, json!({})).await.problem(409, "stale-lease");
+}

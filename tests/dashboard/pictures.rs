@@ -25,8 +25,10 @@ async fn write_the_pictures_of_the_docs() {
             tab.open(&hub.url("/")).await;
             tab.until("document.querySelectorAll('.node').length === 28").await;
             tab.until_line("Live").await;
+            // At once: a page that is still on its way would be taken half-way.
             tab.value(&format!(
-                "scrollTo(0, document.querySelector({from:?}).getBoundingClientRect().top - 16)"
+                "scrollTo({{ behavior: 'instant', \
+                 top: document.querySelector({from:?}).getBoundingClientRect().top - 16 }})"
             ))
             .await;
             save(&tab, name).await;

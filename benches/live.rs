@@ -107,14 +107,10 @@ impl Hub {
 async fn run(connections: usize) {
     let hub = Hub::start(connections);
     let task = json!({"key": "a", "title": "A", "action": "agent"});
-    let graph =
-        json!({"project": "p", "name": "n", "target": "main", "tasks": [task]});
+    let graph = json!({"project": "p", "name": "n", "target": "main", "tasks": [task]});
     hub.post("/graphs", graph).await;
     let claimed = hub
-        .post(
-            "/claims",
-            json!({"agent": "w", "instance": "i", "roles": [], "lease_seconds": 600}),
-        )
+        .post("/claims", json!({"agent": "w", "instance": "i", "roles": [], "lease_seconds": 600}))
         .await;
     let beat = format!("/tasks/{}/attempts/{}/heartbeat", claimed["task"]["id"], claimed["epoch"]);
     let progress = async |n: usize| {
@@ -153,10 +149,7 @@ async fn run(connections: usize) {
         });
     }
     wait(&opened, connections).await;
-    println!(
-        "{connections} connections open after {:.1} s",
-        began.elapsed().as_secs_f64()
-    );
+    println!("{connections} connections open after {:.1} s", began.elapsed().as_secs_f64());
     let after = hub.resident();
     let each = (after - before) / connections as f64;
     println!(

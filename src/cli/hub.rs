@@ -187,9 +187,7 @@ fn greet(started: &HubStarted) {
     let look = match (tokens, open_to_read) {
         (0, _) => {
             let program = terminal::program();
-            format!(
-                "none yet: {program} hub token create --name NAME --scope admin --store STORE"
-            )
+            format!("none yet: {program} hub token create --name NAME --scope admin --store STORE")
         }
         (1, _) => "1".to_owned(),
         (n, _) => n.to_string(),
@@ -243,7 +241,8 @@ fn table(tokens: &[TokenView]) -> String {
     if tokens.is_empty() {
         return "There are no tokens.\n".to_owned();
     }
-    let mut text = format!("{:<14}{:<18}{:<18}{:<14}{}\n", "ID", "SCOPES", "AGENT", "STATE", "NAME");
+    let mut text =
+        format!("{:<14}{:<18}{:<18}{:<14}{}\n", "ID", "SCOPES", "AGENT", "STATE", "NAME");
     for token in tokens {
         let scopes: Vec<&str> = token.scopes.iter().map(|it| it.name()).collect();
         let now = jiff::Timestamp::now().as_microsecond();

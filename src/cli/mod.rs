@@ -152,10 +152,7 @@ fn block_on_all_processors<T>(future: impl Future<Output = T>) -> Result<T, Comm
     block_on_threads(std::thread::available_parallelism().map_or(2, usize::from), future)
 }
 
-fn block_on_threads<T>(
-    threads: usize,
-    future: impl Future<Output = T>,
-) -> Result<T, CommandError> {
+fn block_on_threads<T>(threads: usize, future: impl Future<Output = T>) -> Result<T, CommandError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
         .enable_all()

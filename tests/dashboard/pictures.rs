@@ -14,16 +14,23 @@ use super::seed;
 async fn write_the_pictures_of_the_docs() {
     let hub = Hub::start(seed::project());
     with_browser(async move |tab| {
-        for (name, scheme, width, height) in [
-            ("light", "light", 1360, 1180),
-            ("dark", "dark", 1360, 1180),
-            ("phone", "light", 390, 1400),
+        // The first screen in light, what is below it in dark.
+        for (name, scheme, width, height, from) in [
+            ("light", "light", 1360, 1460, ".top"),
+            ("dark", "dark", 1360, 1400, ".agents"),
+            ("phone", "light", 390, 1400, ".top"),
         ] {
             tab.prefer("prefers-color-scheme", scheme).await;
             tab.resize(width, height).await;
             tab.open(&hub.url("/")).await;
             tab.until("document.querySelectorAll('.node').length === 28").await;
             tab.until_line("Live").await;
+            // At once: a page that is still on its way would be taken half-way.
+            tab.value(&format!(
+                "scrollTo({{ behavior: 'instant', \
+                 top: document.querySelector({from:?}).getBoundingClientRect().top - 16 }})"
+            ))
+            .await;
             save(&tab, name).await;
         }
     })

@@ -43,9 +43,8 @@ async fn status(hub: &Hub, token: Option<&str>, method: &Method, path: &str) -> 
 async fn every_route_asks_for_its_scope() {
     let place = Place::sqlite();
     let hub = Hub::start_with(&place, &["--listen", "127.0.0.1:0", "--read-token-required"]);
-    let tokens: Vec<(&str, String)> = ["read", "work", "admin"]
-        .map(|scope| (scope, place.token(&["--scope", scope])))
-        .into();
+    let tokens: Vec<(&str, String)> =
+        ["read", "work", "admin"].map(|scope| (scope, place.token(&["--scope", scope]))).into();
     for (method, path, needed) in operations() {
         let anonymous = status(&hub, None, &method, &path).await;
         if needed == "none" {

@@ -121,7 +121,8 @@ async fn follow_socket(hub: String, token: String, graph: i64) -> Vec<i64> {
 #[tokio::test]
 async fn events_go_on_after_a_restart_without_loss_or_double() {
     for place in Place::all() {
-        let mut hub = Hub::start_with(&place, &["--listen", "127.0.0.1:0", "--read-token-required"]);
+        let mut hub =
+            Hub::start_with(&place, &["--listen", "127.0.0.1:0", "--read-token-required"]);
         let admin = hub.admin(&place);
         let count = 30;
         let graph = admin.submit(tasks(count)).await;
@@ -248,10 +249,8 @@ async fn deaf(hub: &Hub, path: &str, more: &str) -> TcpStream {
 #[tokio::test]
 async fn a_slow_client_is_dropped_with_a_reason_and_holds_nobody_up() {
     let place = Place::sqlite();
-    let hub = Hub::start_with(
-        &place,
-        &["--listen", "127.0.0.1:0", "--rate", "0", "--live-events", "16"],
-    );
+    let hub =
+        Hub::start_with(&place, &["--listen", "127.0.0.1:0", "--rate", "0", "--live-events", "16"]);
     let admin = hub.admin(&place);
     admin.submit(tasks(1)).await;
     let at = reports(&admin.claim("w", 0).await.unwrap());
@@ -267,8 +266,8 @@ async fn a_slow_client_is_dropped_with_a_reason_and_holds_nobody_up() {
         let began = Instant::now();
         let body = json!({"percent": n % 100, "message": format!("{n} {}", "x".repeat(4_000))});
         admin.post(&format!("{at}/heartbeat"), body).await.expect(200);
-        let event = quick.next().await.unwrap();
-        assert_eq!(event.event, "task.progress");
+        // The hub writes snapshots of its own accord.
+        while quick.next().await.unwrap().event != "task.progress" {}
         worst = worst.max(began.elapsed());
     }
     eprintln!("{count} events past a client that does not read: worst {worst:?}");

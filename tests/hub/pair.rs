@@ -19,7 +19,8 @@ async fn two_hubs_are_one() {
     let here = one.admin(&place);
     let there = two.client(here.token.as_ref().unwrap());
     until("wake-ups between them", async || {
-        let health = [here.get("/health").await.expect(200), there.get("/health").await.expect(200)];
+        let health =
+            [here.get("/health").await.expect(200), there.get("/health").await.expect(200)];
         health.iter().all(|it| it["notifications"] == "ok").then_some(())
     })
     .await;

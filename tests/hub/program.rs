@@ -123,7 +123,8 @@ impl Hub {
 
     pub(crate) fn client(&self, token: &str) -> Client {
         Client {
-            http: reqwest::Client::new(),
+            // A connection that is kept is of no use once its hub was killed.
+            http: reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap(),
             base: self.url("/api/v1"),
             token: (!token.is_empty()).then(|| token.to_owned()),
         }

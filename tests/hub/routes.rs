@@ -15,14 +15,8 @@ async fn every_described_route_answers_and_no_other() {
     let hub = Hub::start(&place);
     let token = place.token(&["--scope", "admin"]);
     let http = reqwest::Client::new();
-    let served: Value = http
-        .get(hub.url("/api/v1/openapi.json"))
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
+    let served: Value =
+        http.get(hub.url("/api/v1/openapi.json")).send().await.unwrap().json().await.unwrap();
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json"));
     assert_eq!(served, serde_json::from_str::<Value>(&text.unwrap()).unwrap());
     for (path, item) in served["paths"].as_object().unwrap() {

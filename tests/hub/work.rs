@@ -117,7 +117,10 @@ async fn a_stale_lease_changes_nothing() {
             ("complete", json!({"summary": "s"})),
             ("fail", failure),
         ] {
-            admin.post(&format!("{}/{what}", reports(&old)), body).await.problem(409, "stale-lease");
+            admin
+                .post(&format!("{}/{what}", reports(&old)), body)
+                .await
+                .problem(409, "stale-lease");
         }
         assert_eq!(admin.get(&task).await.expect(200), before);
         let evidence = admin.get(&format!("{task}/evidence")).await.expect(200);
@@ -218,9 +221,7 @@ async fn deploy_runs_are_kept() {
     let place = Place::sqlite();
     let hub = Hub::start(&place);
     let worker = hub.client(&place.token(&["--scope", "work"]));
-    let run = |state: &str| {
-        json!({"id": "r1", "environment": "staging", "state": state, "report": "# Report"})
-    };
+    let run = |state: &str| json!({"id": "r1", "environment": "staging", "state": state, "report": "# Report"});
     worker.post("/runs", run("running")).await.expect(201);
     let run = worker.post("/runs", run("verified")).await.expect(201);
     assert_eq!(run["ended_at"], run["updated_at"]);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::connect::TaskStore;
-use super::error::StoreError;
 use super::dialect::Dialect;
+use super::error::StoreError;
 use super::statement::args;
 
 /// How long the database may take to answer.

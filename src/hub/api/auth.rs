@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use axum::http::request::Parts;
-use axum::http::HeaderMap;
 
 use super::Api;
 use super::problem::{Kind, Problem};
@@ -121,11 +121,7 @@ async fn caller(parts: &mut Parts, api: &Api, scope: Scope) -> Result<Caller, Pr
     }
 }
 
-async fn identify(
-    headers: &HeaderMap,
-    peer: Option<IpAddr>,
-    api: &Api,
-) -> Result<Caller, Problem> {
+async fn identify(headers: &HeaderMap, peer: Option<IpAddr>, api: &Api) -> Result<Caller, Problem> {
     let Some(token) = presented(headers)? else {
         if api.settings.open_to_read {
             return Ok(Caller::Anonymous);
@@ -155,9 +151,8 @@ async fn identify(
 
 /// The token of a request; a header that is something else is not taken for none.
 pub(super) fn presented(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
-    let malformed = || {
-        Problem::new(Kind::Unauthorised, "the header must be: authorization: Bearer glh_…")
-    };
+    let malformed =
+        || Problem::new(Kind::Unauthorised, "the header must be: authorization: Bearer glh_…");
     if let Some(value) = headers.get(AUTHORIZATION) {
         let text = value.to_str().map_err(|_not_text| malformed())?;
         let (scheme, token) = text.split_once(' ').ok_or_else(malformed)?;

@@ -6,7 +6,7 @@ use axum::extract::{FromRequest, FromRequestParts, Path, Query, Request};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::problem::{Kind, Problem};
 
@@ -48,24 +48,31 @@ fn unread(rejection: BytesRejection) -> Problem {
 }
 
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
+    // Serde would take a list for a record: its parts in their order.
+    if bytes.trim_ascii_start().first() == Some(&b'[') {
+        let _json: IgnoredAny =
+            serde_json::from_slice(bytes).map_err(|error| refused("$".to_owned(), &error))?;
+        return Err(Problem::invalid("$", "an object is expected, not a list"));
+    }
     let mut json = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-        let path = path_of(error.path());
-        let error = error.into_inner();
-        let message = error.to_string();
-        match error.classify() {
-            serde_json::error::Category::Data => Problem::invalid(path, message),
-            serde_json::error::Category::Syntax
-            | serde_json::error::Category::Eof
-            | serde_json::error::Category::Io => {
-                Problem::new(Kind::Malformed, format!("the body is no JSON: {message}"))
-                    .at(path, message)
-            }
-        }
-    })?;
+    let value = serde_path_to_error::deserialize(&mut json)
+        .map_err(|error| refused(path_of(error.path()), error.inner()))?;
     json.end()
         .map_err(|error| Problem::new(Kind::Malformed, format!("the body goes on: {error}")))?;
     Ok(value)
+}
+
+fn refused(path: String, error: &serde_json::Error) -> Problem {
+    let message = error.to_string();
+    match error.classify() {
+        serde_json::error::Category::Data => Problem::invalid(path, message),
+        serde_json::error::Category::Syntax
+        | serde_json::error::Category::Eof
+        | serde_json::error::Category::Io => {
+            Problem::new(Kind::Malformed, format!("the body is no JSON: {message}"))
+                .at(path, message)
+        }
+    }
 }
 
 /// `$.tasks[3].hours`
@@ -94,10 +101,8 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
         Query::try_from_uri(&parts.uri).map(|Query(value)| Self(value)).map_err(|error| {
             // "Failed to deserialize query string: limit: invalid digit found in string"
-            let text = std::error::Error::source(&error).map_or_else(
-                || error.body_text(),
-                |source| source.to_string(),
-            );
+            let text = std::error::Error::source(&error)
+                .map_or_else(|| error.body_text(), |source| source.to_string());
             match text.split_once(": ") {
                 Some((name, message)) => Problem::invalid(name, message),
                 None => Problem::invalid("query", text),
@@ -154,16 +159,23 @@ mod tests {
 
     #[test]
     fn the_place_of_a_mistake_is_told() {
-        let text = |tasks: &str| format!(r#"{{"project":"p","target":"t","name":"n","tasks":{tasks}}}"#);
+        let text =
+            |tasks: &str| format!(r#"{{"project":"p","target":"t","name":"n","tasks":{tasks}}}"#);
         for (body, path) in [
-            (text(r#"[{"key":"1","title":"t","action":"agent","hours":"many"}]"#), "$.tasks[0].hours"),
+            (
+                text(r#"[{"key":"1","title":"t","action":"agent","hours":"many"}]"#),
+                "$.tasks[0].hours",
+            ),
             (text(r#"[{"key":"1","title":"t","action":"agent","howrs":1}]"#), "$.tasks[0].howrs"),
             (text("7"), "$.tasks"),
             ("{".to_owned(), "$"),
             ("[]".to_owned(), "$"),
         ] {
             let problem = read::<GraphSubmission>(body.as_bytes()).unwrap_err();
-            assert!(format!("{problem:?}").contains(&format!("path: {path:?}")), "{body}: {problem:?}");
+            assert!(
+                format!("{problem:?}").contains(&format!("path: {path:?}")),
+                "{body}: {problem:?}"
+            );
         }
     }
 

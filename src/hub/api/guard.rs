@@ -28,11 +28,8 @@ const NOTHING_RUNS: &str = "default-src 'none'; base-uri 'none'; frame-ancestors
 pub(super) async fn guard(State(api): State<Arc<Api>>, request: Request, next: Next) -> Response {
     let began = Instant::now();
     let method = request.method().clone();
-    let path = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or("none", |path| path.as_str())
-        .to_owned();
+    let path =
+        request.extensions().get::<MatchedPath>().map_or("none", |path| path.as_str()).to_owned();
     let mut response = match allowed(&api, &request) {
         Ok(()) => within(patience(&path), next.run(request)).await,
         Err(problem) => problem.into_response(),

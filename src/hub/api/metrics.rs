@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::http::Method;
-use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -20,11 +20,11 @@ use crate::adapters::store::{AgentHealth, EventView, StoreError, TaskCount};
 use crate::model::task::{TaskEventKind, TaskState};
 
 /// What the answer to a scrape is.
-pub(super) const CONTENT_TYPE: &str =
-    "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Seconds: from a read out of memory to a claim that waits for a minute.
-const BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0, 60.0];
+const BUCKETS: [f64; 12] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0, 60.0];
 
 type LevelGauge = Gauge<f64, AtomicU64>;
 
@@ -116,11 +116,7 @@ impl Metrics {
             own.attempts.clone(),
         );
         to.register("http_requests", "Requests answered", own.requests.clone());
-        to.register(
-            "http_request_duration_seconds",
-            "How long answers took",
-            own.latency.clone(),
-        );
+        to.register("http_request_duration_seconds", "How long answers took", own.latency.clone());
         to.register("live_connections", "Connections that follow events", own.live.clone());
         to.register("live_dropped", "Followers that the hub dropped", own.dropped.clone());
         to.register("claims_waiting", "Agents that wait for work", own.waiting.clone());
@@ -129,7 +125,11 @@ impl Metrics {
             "From the latest event until this hub sent it out",
             own.lag.clone(),
         );
-        to.register("outbox_latest_event", "The latest event that was sent out", own.latest.clone());
+        to.register(
+            "outbox_latest_event",
+            "The latest event that was sent out",
+            own.latest.clone(),
+        );
         own
     }
 
@@ -236,11 +236,8 @@ mod tests {
     #[test]
     fn a_role_without_tasks_is_said_to_have_none() {
         let metrics = Metrics::new();
-        let count = |tasks| TaskCount {
-            role: Some("backend".to_owned()),
-            state: TaskState::Ready,
-            tasks,
-        };
+        let count =
+            |tasks| TaskCount { role: Some("backend".to_owned()), state: TaskState::Ready, tasks };
         metrics.count_tasks(&[count(3)]);
         let read = |metrics: &Metrics| {
             let mut text = String::new();

@@ -69,10 +69,7 @@ fn every_operation_may_fail(item: &mut PathItem) {
     let problem = RefOr::Ref(Ref::from_schema_name("ProblemBody"));
     let response = ResponseBuilder::new()
         .description("Not a success")
-        .content(
-            "application/problem+json",
-            ContentBuilder::new().schema(Some(problem)).build(),
-        )
+        .content("application/problem+json", ContentBuilder::new().schema(Some(problem)).build())
         .build();
     for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
         let default = ResponsesBuilder::new().response("default", response.clone()).build();

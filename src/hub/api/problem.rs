@@ -54,9 +54,7 @@ impl Kind {
             Self::Invalid => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "invalid", "The request makes no sense")
             }
-            Self::Unauthorised => {
-                (StatusCode::UNAUTHORIZED, "unauthorised", "A token is needed")
-            }
+            Self::Unauthorised => (StatusCode::UNAUTHORIZED, "unauthorised", "A token is needed"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "The token does not allow it"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "There is no such thing"),
             Self::MethodNotAllowed => {
@@ -84,9 +82,7 @@ impl Kind {
                 (StatusCode::SERVICE_UNAVAILABLE, "unavailable", "Not now; try again")
             }
             Self::Timeout => (StatusCode::GATEWAY_TIMEOUT, "timeout", "It took too long"),
-            Self::Internal => {
-                (StatusCode::INTERNAL_SERVER_ERROR, "internal", "A fault of the hub")
-            }
+            Self::Internal => (StatusCode::INTERNAL_SERVER_ERROR, "internal", "A fault of the hub"),
         }
     }
 }
@@ -192,7 +188,8 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if status == StatusCode::UNAUTHORIZED {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"greenloop\""));
+            headers
+                .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"greenloop\""));
         }
         if let Some(pause) = self.retry_after_ms {
             headers.insert(RETRY_AFTER, HeaderValue::from(pause.div_ceil(1000).max(1)));

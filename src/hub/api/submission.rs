@@ -123,9 +123,9 @@ impl Mistakes {
         if matches!(&task.action, Action::Command(line) if line.trim().is_empty()) {
             self.add(format!("{here}.action.command"), "it is empty");
         }
-        let epic = task.epic.and_then(|key| {
-            self.known(&names.epics, &key, format!("{here}.epic"), "epic")
-        });
+        let epic = task
+            .epic
+            .and_then(|key| self.known(&names.epics, &key, format!("{here}.epic"), "epic"));
         let mut needs = Vec::with_capacity(task.needs.len());
         for (n, key) in task.needs.iter().enumerate() {
             let path = format!("{here}.needs[{n}]");
@@ -141,10 +141,8 @@ impl Mistakes {
             if !(1..=100).contains(&condition.at_least) {
                 self.add(format!("{path}.at_least"), "it is a percent from 1 to 100");
             }
-            let epic =
-                self.known(&names.epics, &condition.epic, format!("{path}.epic"), "epic");
-            conditions
-                .extend(epic.map(|epic| Condition { epic, at_least: condition.at_least }));
+            let epic = self.known(&names.epics, &condition.epic, format!("{path}.epic"), "epic");
+            conditions.extend(epic.map(|epic| Condition { epic, at_least: condition.at_least }));
         }
         TaskSpec {
             key: task.key,

@@ -32,8 +32,7 @@ impl<T> Patient<T> {
             return progress;
         }
         let until = Instant::now() + self.patience;
-        let stalled =
-            self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
         ready!(stalled.as_mut().poll(cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read")))
     }
@@ -92,14 +91,14 @@ mod tests {
     #[tokio::test]
     async fn a_reader_that_stands_still_is_given_up() {
         let (ours, mut theirs) = tokio::io::duplex(8);
-        let mut ours = Patient::new(ours, Duration::from_millis(600));
+        let mut ours = Patient::new(ours, Duration::from_secs(2));
         ours.write_all(b"12345678").await.unwrap();
         let writing = tokio::spawn(async move {
             let first = ours.write_all(b"more").await;
             (first, ours.write_all(b"even more").await)
         });
         // Slow, but it goes on.
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
         let mut read = [0; 8];
         theirs.read_exact(&mut read).await.unwrap();
         let (first, second) = writing.await.unwrap();

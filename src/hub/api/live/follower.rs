@@ -87,8 +87,7 @@ impl Follower {
             Some(after) => {
                 // After one that is yet to come: the events of another store, or of one that was
                 // put back.
-                let foreign =
-                    after > feed.latest() && after > api.store.latest_event().await?.0;
+                let foreign = after > feed.latest() && after > api.store.latest_event().await?.0;
                 let trimmed = after > 0 && api.store.earliest_event().await?.0 > after + 1;
                 (if foreign { feed.latest() } else { after }, foreign || trimmed)
             }

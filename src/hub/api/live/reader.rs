@@ -58,7 +58,10 @@ pub(in crate::hub::api) async fn read(
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(error = crate::model::chain(&error), "the outbox cannot be read");
+                    tracing::warn!(
+                        error = crate::model::chain(&error),
+                        "the outbox cannot be read"
+                    );
                     tokio::time::sleep(PAUSE).await;
                     continue;
                 }

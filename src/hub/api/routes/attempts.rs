@@ -83,9 +83,10 @@ pub(super) async fn evidence(
     let evidence = NewEvidence { kind, title: body.title, body: body.body, url: body.url };
     let id = api.store.add_evidence(lease, &evidence, key.of(caller.id()).as_deref()).await?;
     let all = api.store.evidence(lease.task).await?;
-    let added = all.into_iter().find(|it| it.id == id).ok_or_else(|| {
-        Problem::new(Kind::NotFound, "the evidence was dropped in the meantime")
-    })?;
+    let added = all
+        .into_iter()
+        .find(|it| it.id == id)
+        .ok_or_else(|| Problem::new(Kind::NotFound, "the evidence was dropped in the meantime"))?;
     Ok((StatusCode::CREATED, Json(records::evidence(added))))
 }
 

@@ -53,8 +53,7 @@ pub(super) async fn claim(
         lease: Duration::from_secs(body.lease_seconds.into()),
     };
     let key = key.of(caller.id());
-    let claimed =
-        api.room.claim(&api.store, &request, key.as_deref(), wait, &api.end).await?;
+    let claimed = api.room.claim(&api.store, &request, key.as_deref(), wait, &api.end).await?;
     let Some(claimed) = claimed else { return Ok(StatusCode::NO_CONTENT.into_response()) };
     api.holders.note(claimed.lease, &request.agent);
     Ok(Json(records::claimed(claimed)).into_response())

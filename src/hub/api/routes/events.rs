@@ -15,12 +15,12 @@ use tokio_util::sync::CancellationToken;
 use utoipa::IntoParams;
 
 use crate::adapters::hub_client::wire;
+use crate::hub::api::Api;
 use crate::hub::api::auth::{Reader, presented};
 use crate::hub::api::extract::Asked;
 use crate::hub::api::live::{End, Follower, Next};
 use crate::hub::api::metrics::Following;
 use crate::hub::api::problem::Problem;
-use crate::hub::api::Api;
 
 /// How long a client is to wait before it connects again, in milliseconds.
 const RETRY: &str = "retry: 2000\n";

@@ -47,9 +47,8 @@ pub(super) async fn submit(
 ) -> Result<Response, Problem> {
     let run = body.run.clone();
     // Ranking a large graph takes a while.
-    let graph = tokio::task::spawn_blocking(|| submission::checked(body))
-        .await
-        .map_err(|error| {
+    let graph =
+        tokio::task::spawn_blocking(|| submission::checked(body)).await.map_err(|error| {
             tracing::error!(%error, "a graph could not be checked");
             Problem::new(Kind::Internal, "the hub's log says more")
         })??;

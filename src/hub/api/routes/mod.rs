@@ -75,9 +75,7 @@ pub(super) fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(socket::socket))
         .routes(routes!(hub::health))
         .routes(routes!(hub::description));
-    OpenApiRouter::with_openapi(openapi::base())
-        .nest("/api/v1", api)
-        .routes(routes!(hub::metrics))
+    OpenApiRouter::with_openapi(openapi::base()).nest("/api/v1", api).routes(routes!(hub::metrics))
 }
 
 /// Everything that is served.

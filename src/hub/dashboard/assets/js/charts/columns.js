@@ -16,7 +16,7 @@ export function columns(title, unit, read) {
       const values = all.map(read);
       const mean = values.length ? values.reduce((a, b) => a + b, 0) / values.length : 0;
       const text = values.length
-        ? `${trimmed(values.at(-1))} ${unit} at last, ${trimmed(mean)} on average.`
+        ? `Lately ${trimmed(values.at(-1))}, on average ${trimmed(mean)} ${unit}.`
         : 'Shown once there are two snapshots of progress.';
       view.show({ all, read, mean, now }, text, {
         columns: ['From', 'To', unit],

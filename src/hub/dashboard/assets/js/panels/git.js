@@ -23,7 +23,7 @@ export function gitPanel() {
     h('h3', {}, 'Merge queue'),
     noQueue,
     queue,
-    h('h3', {}, 'Merged lately'),
+    h('h3', {}, 'Ended lately'),
     noMerged,
     merged,
     h('h3', {}, 'Branches'),

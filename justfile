@@ -23,6 +23,7 @@ generate:
     cargo run --quiet -- config schema > docs/config.schema.json
     GREENLOOP_UPDATE=1 cargo test --quiet --lib cli::
     GREENLOOP_UPDATE=1 cargo test --quiet --lib kubernetes::track::rule
+    GREENLOOP_UPDATE=1 cargo test --quiet --test e2e places::cloud_init::the_files
 
 # benchmarks, with results to compare in benches/README.md
 bench:

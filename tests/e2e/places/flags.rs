@@ -90,6 +90,10 @@ fn every_flag_is_one_of_the_command() {
             eprintln!("skipped: {file}: docs/cli.md does not have greenloop {command} yet");
             continue;
         };
+        // A group of commands does nothing by itself.
+        if let Some(next) = words.get(command.split(' ').count()) {
+            assert!(!help.contains("<COMMAND>"), "{file}: greenloop {command} has no {next}");
+        }
         for word in words.iter().filter(|word| word.starts_with("--") && word.len() > 2) {
             let flag = word.split(['=', ',', '.', '…']).next().unwrap().trim_end_matches(']');
             let known = help.split([' ', '\n', ',']).any(|known| known == flag);

@@ -1,7 +1,7 @@
 # Greenloop itself: a static program that runs as nobody.
 #
-#   docker build --target tools -t greenloop .    with git and a shell, to run gates in
-#   docker build -t greenloop .                   the program alone, for verify, rollback, status
+#   docker build --target tools -t greenloop-tools .   with git and a shell, to run gates in: hub, worker
+#   docker build -t greenloop .                        the program alone, for verify, rollback, status
 FROM rust:1.95-alpine AS build
 # For the C parts: TLS, libgit2.
 RUN apk add --no-cache build-base cmake perl
@@ -18,7 +18,8 @@ RUN cargo build --release --locked --bin greenloop
 FROM alpine:3.22 AS tools
 RUN apk add --no-cache ca-certificates git
 COPY --from=build /greenloop/target/release/greenloop /usr/local/bin/greenloop
-RUN adduser -D -u 65532 greenloop
+# A volume that is mounted at /work for the first time takes its owner from here.
+RUN adduser -D -u 65532 greenloop && install -d -o 65532 -g 65532 -m 0755 /work
 USER 65532:65532
 WORKDIR /work
 ENTRYPOINT ["greenloop"]

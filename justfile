@@ -29,6 +29,7 @@ generate:
 pictures:
     cargo test --quiet --test dashboard pictures -- --ignored
     pngquant --force --ext .png --skip-if-larger 128 docs/images/dashboard-*.png
+    GREENLOOP_UPDATE=1 cargo test --quiet --test e2e places::cloud_init::the_files
 
 # benchmarks, with results to compare in benches/README.md
 bench:

@@ -8,6 +8,7 @@ mod gates;
 mod heal;
 mod manifests;
 mod pipelines;
+mod places;
 mod recovery;
 mod repository;
 mod run;

@@ -223,7 +223,7 @@ impl TaskStore {
         let mut reader = self.reader().await?;
         let tx = &mut reader.tx();
         let rows = tx.all("SELECT * FROM agent_status ORDER BY name", args![]).await?;
-        Ok(rows.iter().map(view).collect::<Result<_, _>>()?)
+        rows.iter().map(view).collect()
     }
 
     /// Attempts of all tasks, latest first: who had what.

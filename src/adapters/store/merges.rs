@@ -220,7 +220,7 @@ impl TaskStore {
                 args![lease.project, &lease.target, limit],
             )
             .await?;
-        Ok(rows.iter().map(view).collect::<Result<_, _>>()?)
+        rows.iter().map(view).collect()
     }
 
     /// The gates begin to run on the commit that merging this entry would make.
@@ -501,7 +501,7 @@ impl TaskStore {
         let mut reader = self.reader().await?;
         let tx = &mut reader.tx();
         let rows = tx.all(BRANCHES, args![]).await?;
-        Ok(rows.iter().map(branch).collect::<Result<_, _>>()?)
+        rows.iter().map(branch).collect()
     }
 
     /// Runs an operation as the writer of a branch.

@@ -38,7 +38,7 @@ impl TaskStore {
         let rows = tx
             .all("SELECT * FROM outbox WHERE id > $1 ORDER BY id LIMIT $2", args![after.0, limit])
             .await?;
-        Ok(rows.iter().map(view).collect::<Result<_, _>>()?)
+        rows.iter().map(view).collect()
     }
 
     /// The latest event that can be read: where a client begins that wants only what is new.
@@ -52,7 +52,7 @@ impl TaskStore {
         let mut reader = self.reader().await?;
         let tx = &mut reader.tx();
         let row = tx.one("SELECT COALESCE(MAX(id), 0) AS id FROM outbox", args![]).await?;
-        Ok(event_id(&row)?)
+        event_id(&row)
     }
 
     /// The earliest event that is still kept; 0 when there are none. A client that wants to go on
@@ -64,7 +64,7 @@ impl TaskStore {
         let mut reader = self.reader().await?;
         let tx = &mut reader.tx();
         let row = tx.one("SELECT COALESCE(MIN(id), 0) AS id FROM outbox", args![]).await?;
-        Ok(event_id(&row)?)
+        event_id(&row)
     }
 
     /// Gives committed events their place.

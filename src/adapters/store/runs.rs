@@ -111,7 +111,7 @@ impl TaskStore {
                 args![limit],
             )
             .await?;
-        Ok(rows.iter().map(view).collect::<Result<_, _>>()?)
+        rows.iter().map(view).collect()
     }
 }
 

@@ -109,7 +109,7 @@ impl TaskStore {
         let tx = &mut reader.tx();
         let rows =
             tx.all("SELECT * FROM attempts WHERE task_id = $1 ORDER BY epoch", args![id.0]).await?;
-        Ok(rows.iter().map(attempt).collect::<Result<_, _>>()?)
+        rows.iter().map(attempt).collect()
     }
 
     /// Evidence of a task, oldest first.
@@ -121,7 +121,7 @@ impl TaskStore {
         let tx = &mut reader.tx();
         let rows =
             tx.all("SELECT * FROM evidence WHERE task_id = $1 ORDER BY id", args![id.0]).await?;
-        Ok(rows.iter().map(evidence).collect::<Result<_, _>>()?)
+        rows.iter().map(evidence).collect()
     }
 
     /// Cancels a task; an agent that works on it is told by its next heartbeat. Nothing happens

@@ -3,6 +3,7 @@
 pub mod azure;
 pub mod docker;
 mod front;
+pub mod git;
 pub mod hub_client;
 pub mod image;
 pub mod kubernetes;

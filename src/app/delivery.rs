@@ -78,6 +78,7 @@ impl Delivering {
     pub(super) fn withheld(&self) -> Vec<String> {
         let mut names = key_variables([&self.plan.author, &self.plan.reviewer]);
         names.extend(self.plan.pull_request.iter().flat_map(token_variables));
+        names.extend(self.plan.tasks.iter().map(|tasks| tasks.token_env.clone()));
         names.sort();
         names.dedup();
         names

@@ -72,6 +72,7 @@ pub async fn heal(
         writes: true,
         deploys: false,
         resume: None,
+        run: None,
     };
     let session =
         Session::open(&workspace, purpose, None, &mut reporters, &redactor, &cancel).await?;
@@ -115,6 +116,8 @@ pub async fn heal(
         header,
         course,
         gates: vec![gate],
+        assignment: None,
+        tasks: None,
         hidden_env: agents.key_variables,
         delivery: None,
         author: agents.author,

@@ -13,7 +13,10 @@ mod proposal;
 mod release;
 mod run;
 mod session;
+mod task_agents;
+mod tasks;
 mod telemetry;
+mod worker;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,8 +29,11 @@ pub use hub::{HubRequest, HubStarted, create_token, revoke_token, serve_hub, tok
 pub use proposal::Proposal;
 pub use release::{ReleaseRequest, roll_back, status};
 pub use run::{RunRequest, describe, run};
+pub use tasks::{HubAccess, graph_status, graphs, import};
+pub use worker::{WorkerRequest, work};
 
 use crate::adapters::docker::engine::EngineError;
+use crate::adapters::hub_client::HubError;
 use crate::adapters::store::StoreError;
 use crate::apply::WorkspaceError;
 use crate::audit::AuditError;
@@ -36,6 +42,7 @@ use crate::engine::claim::ClaimError;
 use crate::engine::driver::DriveError;
 use crate::engine::recover::RecoverError;
 use crate::hub::server::TlsError;
+use crate::hub::worker::WorkerError;
 use crate::policy::PolicyError;
 use crate::ports::{SecretError, TargetError};
 
@@ -85,6 +92,12 @@ pub enum AppError {
     /// The Docker Engine.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The hub.
+    #[error("the hub failed")]
+    Hub(#[from] HubError),
+    /// A worker of a hub.
+    #[error(transparent)]
+    Worker(#[from] WorkerError),
     /// A secret that the configuration names.
     #[error("a secret cannot be had")]
     Secret(#[from] SecretError),

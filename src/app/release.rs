@@ -203,6 +203,7 @@ pub async fn roll_back(
         writes: false,
         deploys: true,
         resume: None,
+        run: None,
     };
     let session = Session::open(
         &workspace,
@@ -251,6 +252,8 @@ pub async fn roll_back(
         header,
         course,
         gates: Vec::new(),
+        assignment: None,
+        tasks: None,
         hidden_env,
         delivery: Some(Delivery {
             target: Some(target),

@@ -9,7 +9,7 @@ use super::agents::Agents;
 use super::delivery::Delivering;
 use super::proposal::{Proposal, propose};
 use super::session::{Purpose, Session};
-use super::{AppError, Environment, logging, telemetry};
+use super::{AppError, Environment, logging, tasks, telemetry};
 use crate::apply::Workspace;
 use crate::config::plan::RunPlan;
 use crate::config::{self, Overrides};
@@ -102,6 +102,9 @@ pub async fn describe(request: &RunRequest) -> Result<String, AppError> {
         };
         line("gate", format!("{} ({kind}{needs}): {}", gate.name, gate.command));
     }
+    if let Some(tasks) = &plan.tasks {
+        line("tasks", format!("{} with the hub at {}", tasks.file.display(), tasks.hub));
+    }
     if let Some(build) = &plan.build {
         line("image", format!("{} from {}", build.repository(), build.dockerfile_path.display()));
     }
@@ -180,6 +183,8 @@ pub async fn run(
         azure.as_ref(),
         &redactor,
     );
+    let tasks = plan.tasks.as_ref().filter(|_| !request.verify_only);
+    let tasks = tasks.map(|tasks| tasks::of_run(tasks, &env, &redactor)).transpose()?;
     let verb = if request.verify_only { "verify" } else { "deploy to" };
     let title = format!("{verb} {}", plan.environment.name);
     let purpose = Purpose {
@@ -188,6 +193,7 @@ pub async fn run(
         writes: !request.verify_only,
         deploys: !request.verify_only,
         resume: request.resume,
+        run: None,
     };
     let session =
         Session::open(&workspace, purpose, target.as_deref(), &mut reporters, &redactor, &cancel)
@@ -197,7 +203,8 @@ pub async fn run(
     } else {
         let gates = (!plan.gates.is_empty()).then_some(Stage::Gates);
         let image = image.is_some().then_some(Stage::Image);
-        gates.into_iter().chain(image).chain([Stage::Rollout, Stage::Smoke]).collect()
+        let tasks = tasks.is_some().then_some(Stage::Tasks);
+        gates.into_iter().chain(tasks).chain(image).chain([Stage::Rollout, Stage::Smoke]).collect()
     };
     let course = Course {
         stages,
@@ -232,6 +239,8 @@ pub async fn run(
         header,
         course,
         gates: plan.gates,
+        assignment: None,
+        tasks,
         hidden_env,
         delivery: Some(Delivery {
             target,

@@ -40,6 +40,8 @@ pub(super) struct Purpose<'a> {
     pub(super) writes: bool,
     /// Whether it changes what the target runs.
     pub(super) deploys: bool,
+    /// Its id; a new one for `None`.
+    pub(super) run: Option<RunId>,
     /// The run to go on with.
     pub(super) resume: Option<RunId>,
 }
@@ -74,7 +76,7 @@ impl Session {
         redactor: &Redactor,
         cancel: &CancellationToken,
     ) -> Result<Self, AppError> {
-        let Purpose { title, environment, writes, deploys, resume: wanted } = purpose;
+        let Purpose { title, environment, writes, deploys, run, resume: wanted } = purpose;
         let place = workspace.git_dir().join("greenloop").join("claims");
         let mut taken = Vec::new();
         if let Some(environment) = environment {
@@ -105,7 +107,7 @@ impl Session {
         if wanted.is_none() && writes {
             workspace.ensure_clean()?;
         }
-        let run = wanted.unwrap_or_else(RunId::generate);
+        let run = wanted.or(run).unwrap_or_else(RunId::generate);
         if writes {
             workspace.ensure_room_for_branch(run)?;
         }

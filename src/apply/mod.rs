@@ -15,12 +15,14 @@
 //! - No path through a symbolic link or into a submodule is written, on the tree or on disk.
 //! - A work-tree file is only replaced when it is what one of the two commits says it is.
 
+mod advance;
 mod browse;
 mod commit_tree;
 mod error;
 mod folder;
 mod founding;
 mod history;
+mod merge;
 mod prepare;
 #[cfg(test)]
 mod test_repo;
@@ -33,5 +35,6 @@ pub use error::{WorkspaceError, WorkspaceErrorKind};
 pub use folder::{list_work_tree, read_work_tree, work_tree_root, write_work_tree};
 pub use founding::{check_out, commit_all, create_repository};
 pub use history::CommitInfo;
+pub use merge::{Conflict, MergePlace, Merged};
 pub use prepare::{AppliedPatch, PreparedPatch};
 pub use workspace::{Head, Workspace};

@@ -15,7 +15,7 @@ use super::{MAX_LINE, TORN_TAIL};
 use crate::model::RunId;
 
 /// Takes secrets out of a text. Applied to every string that is appended.
-pub type Redact = Box<dyn Fn(&str) -> String + Send>;
+pub type Redact = Box<dyn Fn(&str) -> String + Send + Sync>;
 
 /// Disk space kept behind the last record, so that a full disk still takes the closing one.
 const RESERVE: u64 = 64 << 10;

@@ -5,12 +5,14 @@ use std::error::Error;
 use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
+use crate::adapters::hub_client::{HubError, HubErrorKind};
 use crate::adapters::store::StoreErrorKind;
 use crate::app::AppError;
 use crate::apply::WorkspaceError;
 use crate::config::ConfigError;
 use crate::engine::claim::ClaimError;
 use crate::engine::recover::RecoverError;
+use crate::hub::worker::{PlaceError, WorkerError};
 use crate::model::{FailureClass, NoPatchClass, RunSummary, Stage, StopReason};
 use crate::ports::{TargetError, TargetErrorKind};
 
@@ -274,6 +276,33 @@ impl From<TargetError> for CommandError {
     }
 }
 
+impl From<HubError> for CommandError {
+    fn from(error: HubError) -> Self {
+        let cause = error_cause(&error);
+        let (exit, hint) = match error.kind {
+            HubErrorKind::Unauthorised => (
+                Exit::Usage,
+                Some("greenloop hub token makes one; put it into GREENLOOP_HUB_TOKEN"),
+            ),
+            HubErrorKind::Forbidden => {
+                (Exit::Usage, Some("greenloop hub token makes one with another scope"))
+            }
+            HubErrorKind::Invalid | HubErrorKind::NotFound | HubErrorKind::Conflict => {
+                (Exit::Usage, None)
+            }
+            HubErrorKind::StaleLease => (Exit::NeedsPerson, None),
+            HubErrorKind::Unavailable | HubErrorKind::Protocol => {
+                (Exit::Infrastructure, Some("is that the hub's address, and does it run?"))
+            }
+        };
+        let own = Self { cause, ..Self::new(exit, error.to_string()) };
+        match hint {
+            Some(hint) => own.hint(hint),
+            None => own,
+        }
+    }
+}
+
 impl From<AppError> for CommandError {
     fn from(error: AppError) -> Self {
         match error {
@@ -291,6 +320,19 @@ impl From<AppError> for CommandError {
                 let hint = error.kind.advice();
                 let cause = error_cause(&error);
                 Self { cause, ..Self::infrastructure(error.to_string()) }.hint(hint)
+            }
+            AppError::Hub(error) => error.into(),
+            AppError::Worker(WorkerError::Hub(error)) => error.into(),
+            AppError::Worker(WorkerError::Place(ref place)) => {
+                let exit = match place {
+                    PlaceError::Io { .. } => Exit::Infrastructure,
+                    PlaceError::Taken { .. } => Exit::Held,
+                    PlaceError::Name(_) => Exit::Usage,
+                };
+                Self::new(exit, place.to_string()).because_source(place)
+            }
+            AppError::Worker(WorkerError::Thread(_)) => {
+                Self::infrastructure(error.to_string()).because_source(&error)
             }
             AppError::Secret(_) => Self::infrastructure(error.to_string())
                 .because_source(&error)

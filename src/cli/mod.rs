@@ -19,6 +19,7 @@ mod run;
 mod supervise;
 mod tasks;
 mod terminal;
+mod worker;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -80,12 +81,14 @@ enum Command {
     /// Check, show or describe the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Check, show and play graphs of tasks
+    /// Check, show, play and hand in graphs of tasks
     #[command(subcommand)]
     Tasks(tasks::TasksCommand),
     /// Serve the hub that gives tasks to workers, and make tokens for it
     #[command(subcommand)]
     Hub(hub::HubCommand),
+    /// Do the tasks of a hub, one after the other
+    Worker(worker::WorkerArgs),
     /// Say what is missing on this machine, and how to get it
     Doctor(doctor::DoctorArgs),
     /// Run the whole loop on a small broken service: no account, no network
@@ -132,6 +135,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
         Command::Config(command) => config::config(command),
         Command::Tasks(command) => tasks::tasks(command),
         Command::Hub(command) => hub::hub(command),
+        Command::Worker(args) => worker::worker(args),
         Command::Doctor(args) => doctor::doctor(args),
         Command::Demo(args) => demo::demo(args),
         Command::Supervise(args) => supervise::supervise(args),

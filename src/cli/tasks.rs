@@ -1,6 +1,7 @@
 //! `greenloop tasks`.
 
 mod draw;
+mod hub;
 mod record;
 mod simulate;
 
@@ -26,6 +27,12 @@ pub(super) enum TasksCommand {
     Graph(GraphArgs),
     /// Play the graph with the hub's own order and a virtual clock
     Simulate(simulate::SimulateArgs),
+    /// Hand a file of tasks in to a hub
+    Import(hub::ImportArgs),
+    /// List the graphs of a hub
+    List(hub::ListArgs),
+    /// Show how far a graph is
+    Status(hub::StatusArgs),
 }
 
 /// Which graph to show, and how.
@@ -57,6 +64,9 @@ pub(super) fn tasks(command: TasksCommand) -> Result<Exit, CommandError> {
         TasksCommand::Check { file } => check(&file),
         TasksCommand::Graph(args) => show(args),
         TasksCommand::Simulate(args) => simulate::simulate(args),
+        TasksCommand::Import(args) => hub::import(args),
+        TasksCommand::List(args) => hub::list(args),
+        TasksCommand::Status(args) => hub::status(args),
     }
 }
 

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::error::CommandError;
 use crate::app::Environment;
 use crate::engine::approval::Approval;
+use crate::hub::worker::Stop;
 use crate::model::{Invocation, shell_word};
 
 /// The folder the command was given in.
@@ -91,6 +92,33 @@ fn ask(request: &str) -> Option<bool> {
     let mut answer = String::new();
     let read = std::io::stdin().read_line(&mut answer).ok()?;
     (read > 0).then(|| matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
+}
+
+/// A worker's stop: the first Ctrl-C or SIGTERM drains it, the second ends what runs.
+pub(super) fn stop_on_signals() -> Stop {
+    let stop = Stop::default();
+    let told = stop.clone();
+    tokio::spawn(async move {
+        use tokio::signal::unix::{SignalKind, signal};
+        let (Ok(mut interrupt), Ok(mut terminate)) =
+            (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+        else {
+            tracing::warn!("signals cannot be caught: Ctrl-C will end the program at once");
+            return;
+        };
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if told.is_draining() {
+                told.abort();
+            } else {
+                told.drain();
+            }
+        }
+    });
+    stop
 }
 
 /// A token that is cancelled by Ctrl-C or SIGTERM. A second Ctrl-C does nothing more: what is

@@ -37,6 +37,8 @@ pub struct RunPlan {
     pub pull_request: Option<PullRequestPlan>,
     /// OpenTelemetry, when it is wanted.
     pub telemetry: Option<TelemetryPlan>,
+    /// The graph of tasks, where this environment has one done.
+    pub tasks: Option<TasksPlan>,
 }
 
 /// `environments.NAME`
@@ -285,6 +287,20 @@ pub enum PullRequestProvider {
     AzureDevops,
     /// GitHub.
     Github,
+}
+
+/// `tasks`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TasksPlan {
+    /// The graph, relative to the repository's root.
+    pub file: PathBuf,
+    /// Base URL of the hub, without a trailing slash.
+    pub hub: String,
+    /// Name of the environment variable that holds the hub's token; the variable may be unset
+    /// for a hub that asks for none.
+    pub token_env: String,
+    /// How long the whole graph may take.
+    pub timeout: Duration,
 }
 
 /// `telemetry`

@@ -44,6 +44,9 @@ pub(super) struct RawConfig {
     /// OpenTelemetry traces and metrics; off when it is left out and
     /// `OTEL_EXPORTER_OTLP_ENDPOINT` is not set.
     pub(super) telemetry: Option<RawTelemetry>,
+    /// A graph of tasks that a hub's workers do before the image is built; off when it is left
+    /// out.
+    pub(super) tasks: Option<RawTasks>,
 }
 
 /// One environment.
@@ -326,6 +329,23 @@ pub(super) struct RawTelemetry {
     pub(super) headers_env: Option<String>,
     /// `service.name`; `greenloop` when it is left out.
     pub(super) service_name: Option<String>,
+}
+
+/// A graph of tasks, done by a hub's workers between the gates and the image.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTasks {
+    /// The graph, relative to the repository's root; `tasks.yaml` when it is left out.
+    pub(super) file: Option<String>,
+    /// Base URL of the hub: `https://hub.example.org`; `GREENLOOP_HUB_URL` when it is left out.
+    pub(super) hub: Option<String>,
+    /// Name of the environment variable that holds the hub's token; `GREENLOOP_HUB_TOKEN` when
+    /// it is left out.
+    pub(super) token_env: Option<String>,
+    /// How long the whole graph may take; 8 hours when it is left out.
+    pub(super) timeout: Option<RawDuration>,
+    /// The environments that have the graph done; all of them when it is left out.
+    pub(super) environments: Option<Vec<String>>,
 }
 
 /// The target a release runs on.

@@ -14,7 +14,8 @@ use super::duration::render;
 use super::plan::{
     AzurePlan, BuildPlan, Builder, DeployPlan, DockerPlan, Expectation, FlowStep, GatePlan,
     KubernetesPlan, LogPiece, LoggingPlan, Manifests, ProcessPlan, Provider, PullRequestPlan,
-    PullRequestProvider, RolePlan, Rollback, RunPlan, StepBody, TelemetryPlan, VerificationPlan,
+    PullRequestProvider, RolePlan, Rollback, RunPlan, StepBody, TasksPlan, TelemetryPlan,
+    VerificationPlan,
 };
 use super::secrets;
 use super::vault::reference;
@@ -58,6 +59,7 @@ pub fn to_json(plan: &RunPlan) -> Json {
         "azure": azure(&plan.azure),
         "pull_request": plan.pull_request.as_ref().map(pull_request),
         "telemetry": plan.telemetry.as_ref().map(telemetry),
+        "tasks": plan.tasks.as_ref().map(tasks),
     })
 }
 
@@ -214,6 +216,15 @@ fn telemetry(plan: &TelemetryPlan) -> Json {
         "otlp_endpoint": plan.otlp_endpoint,
         "headers_env": plan.headers_env,
         "service_name": plan.service_name,
+    })
+}
+
+fn tasks(plan: &TasksPlan) -> Json {
+    json!({
+        "file": path(&plan.file),
+        "hub": plan.hub,
+        "token_env": plan.token_env,
+        "timeout": render(plan.timeout),
     })
 }
 

@@ -188,6 +188,7 @@ fn the_file_of_the_seeds_means_what_it_says() {
         azure: AzurePlan::default(),
         pull_request: None,
         telemetry: None,
+        tasks: None,
     };
     let staging = config.plan("staging", &Overrides::default(), &bare).unwrap();
     assert_eq!(staging, expect);

@@ -105,6 +105,8 @@ pub enum Happened {
     Resumed,
     /// The stage passed.
     StagePassed,
+    /// The tasks are done, and their work has led the run to this tree.
+    TasksMerged { tree: TreeId },
     /// The stage failed.
     StageFailed(Symptom),
     /// The suspects passed this time.
@@ -275,6 +277,23 @@ impl State {
         self.memory.restored
     }
 
+    /// Whether the tasks stage runs: only there does the tree change without a patch.
+    pub fn runs_tasks(&self) -> bool {
+        match &self.phase {
+            Phase::Staging { stage } => self.course.stages.get(*stage) == Some(&Stage::Tasks),
+            Phase::Ready
+            | Phase::Approving { .. }
+            | Phase::Rerunning { .. }
+            | Phase::Restoring { .. }
+            | Phase::Authoring { .. }
+            | Phase::Reviewing { .. }
+            | Phase::Confirming { .. }
+            | Phase::Applying { .. }
+            | Phase::Verifying
+            | Phase::Done(_) => false,
+        }
+    }
+
     /// Why the run ended, when it has.
     pub fn stop_reason(&self) -> Option<&StopReason> {
         match &self.phase {
@@ -341,6 +360,13 @@ impl State {
                 })
             }
             (Phase::Staging { stage }, Happened::StagePassed) => Ok(self.passed(stage)),
+            (Phase::Staging { stage }, Happened::TasksMerged { tree })
+                if self.course.stages.get(stage) == Some(&Stage::Tasks) =>
+            {
+                self.memory.tree = tree;
+                self.memory.rerun.clear();
+                Ok(self.passed(stage))
+            }
             (Phase::Staging { stage }, Happened::StageFailed(symptom)) => {
                 Ok(self.failed(symptom, stage))
             }
@@ -557,7 +583,9 @@ impl State {
                 return self.end(StopReason::NoHealing { stage: symptom.stage });
             }
         }
-        if !symptom.class.heals() {
+        // Workers have tried to mend a task already, and start from the repository's own branch:
+        // a patch of this run would not reach them.
+        if symptom.stage == Stage::Tasks || !symptom.class.heals() {
             return self
                 .end(StopReason::NotHealable { class: symptom.class, stage: symptom.stage });
         }

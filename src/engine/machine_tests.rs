@@ -445,3 +445,30 @@ proptest! {
         prop_assert!(false, "the run never ended");
     }
 }
+
+fn with_tasks() -> Course {
+    Course { stages: vec![Stage::Gates, Stage::Tasks, Stage::Rollout, Stage::Smoke], ..course() }
+}
+
+#[test]
+fn the_work_of_tasks_becomes_the_tree_at_hand() {
+    use Happened::*;
+    let merged = TasksMerged { tree: tree(7) };
+    let (state, effects) = play(with_tasks(), vec![Started, StagePassed, merged.clone()]);
+    assert_eq!(state.tree(), &tree(7));
+    assert_eq!(effects[1], Effect::RunStage { iteration: 1, stage: Stage::Tasks });
+    assert_eq!(effects[2], Effect::RunStage { iteration: 1, stage: Stage::Rollout });
+    // Nowhere else.
+    let (state, _) = play(with_tasks(), vec![Started]);
+    let input = Input { at: Duration::ZERO, spent: Usage::default(), what: merged };
+    assert!(step(state, input).is_err());
+}
+
+#[test]
+fn the_author_is_not_asked_about_tasks() {
+    use Happened::*;
+    let failed = StageFailed(symptom(Stage::Tasks, 1));
+    let end = last(with_tasks(), vec![Started, StagePassed, failed]);
+    let class = FailureClass::Code;
+    assert_eq!(end, Effect::Finish(StopReason::NotHealable { class, stage: Stage::Tasks }));
+}

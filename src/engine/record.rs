@@ -139,6 +139,7 @@ enum HappenedRecord {
     Reviewed { approved: bool },
     HumanDecided { approved: Option<bool>, request: String },
     Applied { tree: String },
+    TasksMerged { tree: String },
     MarkedVerified,
     Broke { reason: String },
     Cancelled,
@@ -173,6 +174,7 @@ impl From<&Happened> for HappenedRecord {
                 Self::HumanDecided { approved: *approved, request: request.clone() }
             }
             Happened::Applied { tree } => Self::Applied { tree: tree.to_string() },
+            Happened::TasksMerged { tree } => Self::TasksMerged { tree: tree.to_string() },
             Happened::MarkedVerified => Self::MarkedVerified,
             Happened::Broke { reason } => Self::Broke { reason: reason.clone() },
             Happened::Cancelled => Self::Cancelled,
@@ -211,6 +213,7 @@ impl HappenedRecord {
                 Happened::HumanDecided { approved, request }
             }
             Self::Applied { tree: text } => Happened::Applied { tree: tree(&text)? },
+            Self::TasksMerged { tree: text } => Happened::TasksMerged { tree: tree(&text)? },
             Self::MarkedVerified => Happened::MarkedVerified,
             Self::Broke { reason } => Happened::Broke { reason },
             Self::Cancelled => Happened::Cancelled,
@@ -377,7 +380,8 @@ mod tests {
             Happened::ModelFailed { reason: "down".into(), configured: false },
             Happened::Reviewed { verdict: Verdict::Reject },
             Happened::HumanDecided { approved: None, request: "deploy?".into() },
-            Happened::Applied { tree },
+            Happened::Applied { tree: tree.clone() },
+            Happened::TasksMerged { tree },
             Happened::MarkedVerified,
             Happened::Broke { reason: "disk".into() },
             Happened::Cancelled,

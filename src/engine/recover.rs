@@ -141,14 +141,18 @@ pub async fn resume(
         let applied = Input {
             at: state.elapsed(),
             spent: crate::model::Usage::default(),
-            what: Happened::Applied { tree: tip_tree },
+            what: if state.runs_tasks() {
+                Happened::TasksMerged { tree: tip_tree }
+            } else {
+                Happened::Applied { tree: tip_tree }
+            },
         };
         writer.append(&Actor::Machine, "input", write_input(&applied).map_err(record_error)?)?;
         let (next, effect) =
             step(state, applied).map_err(|source| ReplayError::OutOfOrder { seq: 0, source })?;
         writer.append(&Actor::Machine, "intent", write_effect(&effect))?;
         state = next;
-        done.push(format!("the branch already had the patch {}", tip.short()));
+        done.push(format!("the branch already was at {}", tip.short()));
     }
     writer.append(&Actor::Machine, "run.resumed", json!({"did": done}))?;
     let attempts = attempts_of(&records);

@@ -22,6 +22,7 @@ static REPOSITORY: LazyLock<Repository> = LazyLock::new(|| {
 
 fn brief<'a>(failure: &'a Failure, attempts: &'a [Attempt]) -> Brief<'a> {
     Brief {
+        assignment: None,
         title: "environment local",
         failure,
         commits: &[],

@@ -16,6 +16,9 @@ use crate::patch::Tree;
 /// Characters of all data in a brief.
 const BUDGET: usize = 60_000;
 
+/// The name of the failure that stands for a task nobody has begun.
+pub const ASSIGNMENT: &str = "assignment";
+
 /// Paths of the repository that are listed.
 const MOST_PATHS: usize = 200;
 
@@ -30,6 +33,9 @@ pub struct Brief<'a> {
     pub commits: &'a [CommitInfo],
     /// What was tried before in this run, oldest first.
     pub attempts: &'a [Attempt],
+    /// What is to be done beyond making things pass: the task of people who own the repository.
+    /// Trusted text.
+    pub assignment: Option<&'a str>,
     /// What the author works under: protected files, caps, iterations left. Trusted text.
     pub limits_text: String,
 }
@@ -73,6 +79,8 @@ impl Brief<'_> {
             exit => evidence.exit.as_ref().map(ToString::to_string),
             sections => fenced(&sections, fence),
             hints => hints(evidence),
+            assignment => self.assignment.map(|text| redactor.redact(text).trim().to_owned()),
+            nothing_failed => self.assignment.is_some() && self.failure.name == ASSIGNMENT,
             limits => self.limits_text.trim(),
             tool_steps => tool_steps,
         })

@@ -24,7 +24,7 @@ mod reviewer;
 mod verdict;
 
 pub use author::Author;
-pub use brief::Brief;
+pub use brief::{ASSIGNMENT, Brief};
 pub use reviewer::Reviewer;
 
 use crate::model::Usage;

@@ -5,6 +5,7 @@ mod model;
 mod pull_request;
 mod secret;
 mod target;
+mod tasks;
 
 pub use image::{Image, ImageError, ImageErrorKind, ImageRequest, ImageSource};
 pub use model::{
@@ -17,4 +18,8 @@ pub use pull_request::{
 pub use secret::{SecretError, SecretErrorKind, SecretSource};
 pub use target::{
     Deployed, Earlier, Restored, RolloutRequest, Target, TargetError, TargetErrorKind, TargetStatus,
+};
+pub use tasks::{
+    FailedTask, MergedWork, Submitted, TaskNews, TaskRunner, TasksEnd, TasksError, TasksErrorKind,
+    TasksRequest,
 };

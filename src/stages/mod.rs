@@ -1,4 +1,4 @@
-//! The stages of an iteration: gates, image, rollout, smoke.
+//! The stages of an iteration: gates, tasks, image, rollout, smoke.
 //!
 //! Lives here: running what the plan says and turning what failed into a [`Failure`] with its
 //! evidence. Must not be here: deciding what follows, talking to a model, printing.
@@ -12,6 +12,9 @@ pub mod image;
 mod output;
 pub mod rollout;
 pub mod smoke;
+pub mod tasks;
+#[cfg(test)]
+mod tasks_tests;
 #[cfg(test)]
 mod tests;
 

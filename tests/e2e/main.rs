@@ -14,3 +14,5 @@ mod repository;
 mod run;
 mod server;
 mod services;
+mod tasks;
+mod worker;

@@ -10,6 +10,7 @@ mod gates;
 mod logging;
 mod safety;
 mod surroundings;
+mod tasks;
 mod verification;
 
 use std::path::PathBuf;
@@ -52,6 +53,7 @@ pub(super) fn plan(
     let azure = surroundings::azure(&mut cx, raw.azure.as_ref());
     let pull_request = surroundings::pull_request(&mut cx, raw.pull_request.as_ref());
     let telemetry = surroundings::telemetry(&mut cx, raw.telemetry.as_ref());
+    let tasks = tasks::resolve(&mut cx, raw, name);
     match (environment, deploy, verification) {
         (Some(environment), Some(deploy), Some(verification)) if cx.problems.is_empty() => {
             Ok(RunPlan {
@@ -69,6 +71,7 @@ pub(super) fn plan(
                 azure,
                 pull_request,
                 telemetry,
+                tasks,
             })
         }
         _ => Err(cx.problems),

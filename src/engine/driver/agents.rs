@@ -44,6 +44,7 @@ impl Driver {
             failure,
             commits: &commits,
             attempts: &self.case.attempts,
+            assignment: self.run.assignment.as_ref().map(|assignment| assignment.text.as_str()),
             limits_text,
             title: &self.run.header.title,
         };

@@ -14,9 +14,11 @@
 //!   [`super::recover`].
 
 mod agents;
+mod assignment;
 mod end;
 mod patch;
 mod stages;
+mod tasks;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -39,7 +41,9 @@ use crate::model::{
 };
 use crate::patch::ParsedPatch;
 use crate::policy::{Confirmation, Policy};
-use crate::ports::{Deployed, Earlier, ImageSource, ModelError, Target};
+use crate::ports::{Deployed, Earlier, ImageSource, ModelError, Target, TaskRunner};
+
+pub use assignment::Assignment;
 
 /// Where releases go and how they are verified; absent when one command is healed.
 pub struct Delivery {
@@ -56,6 +60,14 @@ pub struct Delivery {
     pub url: String,
     /// What is rolled out.
     pub what: Deliverable,
+}
+
+/// Where a run's tasks are worked on.
+pub struct Tasks {
+    /// The hub.
+    pub runner: Arc<dyn TaskRunner>,
+    /// How long the whole graph may take.
+    pub timeout: Duration,
 }
 
 /// What a rollout makes serve.
@@ -87,6 +99,10 @@ pub struct Assembly {
     pub course: Course,
     /// In configured order.
     pub gates: Vec<GatePlan>,
+    /// What is to be done although nothing has failed.
+    pub assignment: Option<Assignment>,
+    /// Where its tasks are worked on, when it has any.
+    pub tasks: Option<Tasks>,
     /// Variables that gates and scripts do not get to see.
     pub hidden_env: Vec<String>,
     /// Where releases go.

@@ -33,16 +33,24 @@ impl Driver {
             });
         }
         let began = Instant::now();
+        let mut moved = false;
         let outcome = match stage {
-            Stage::Gates => {
-                let plans = self.run.gates.clone();
-                self.gates(iteration, &plans, &[]).await
-            }
+            Stage::Gates => match self.assignment_to_begin() {
+                Some(outcome) => outcome,
+                None => {
+                    let plans = self.run.gates.clone();
+                    self.gates(iteration, &plans, &[]).await
+                }
+            },
             Stage::Rollout => self.roll_out(iteration).await?,
             Stage::Smoke => self.smoke(iteration).await?,
             Stage::Image => self.image(iteration).await?,
-            // Its stage comes with the hub; no course has it.
-            Stage::Tasks => StageOutcome::Passed { gates: Vec::new() },
+            Stage::Tasks => {
+                let before = self.tip.clone();
+                let outcome = self.tasks(iteration).await?;
+                moved = self.tip != before;
+                outcome
+            }
         };
         let elapsed = began.elapsed();
         Ok(match outcome {
@@ -51,7 +59,11 @@ impl Driver {
                     "iteration": iteration, "stage": stage.name(), "ms": elapsed.as_millis() as u64,
                 }))?;
                 self.events.send(RunEvent::StagePassed { iteration, stage, elapsed });
-                Happened::StagePassed
+                if moved {
+                    Happened::TasksMerged { tree: self.run.workspace.tree_id(&self.tip)? }
+                } else {
+                    Happened::StagePassed
+                }
             }
             StageOutcome::Cancelled => Happened::Cancelled,
             StageOutcome::Declined { failure } => {
@@ -107,7 +119,7 @@ impl Driver {
         Ok(())
     }
 
-    fn context(&self, iteration: u32) -> StageContext<'_> {
+    pub(super) fn context(&self, iteration: u32) -> StageContext<'_> {
         StageContext {
             root: self.run.workspace.root(),
             run: self.run.header.run,

@@ -1,0 +1,215 @@
+//! The author and the reviewer at a hub's task, in a clone of their own.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::FutureExt as _;
+
+use super::agents::Agents;
+use super::run::parallelism;
+use super::session::{Purpose, Session};
+use super::{AppError, Environment};
+use crate::adapters::azure::Identity;
+use crate::apply::Workspace;
+use crate::config::plan::{AzurePlan, GatePlan};
+use crate::config::{self, HealPlan, Overrides};
+use crate::engine::approval::Approval;
+use crate::engine::driver::{Assembly, Assignment, WorkTreeAtEnd};
+use crate::engine::machine::{Course, Mode};
+use crate::engine::passed::PassedBefore;
+use crate::evidence::Redactor;
+use crate::hub::worker::{AgentEnd, AgentJob, AgentLoop};
+use crate::model::{
+    FailureClass, Invocation, RunHeader, RunSummary, Stage, StopReason, Task, chain,
+};
+use crate::policy::Policy;
+
+/// The loop, as a worker calls it.
+pub(super) fn agent_loop(env: &Environment, redactor: &Redactor) -> AgentLoop {
+    let (env, redactor) = (Arc::clone(env), redactor.clone());
+    Arc::new(move |job| {
+        let (env, redactor) = (Arc::clone(&env), redactor.clone());
+        async move {
+            match carry_out(job, &env, &redactor).await {
+                Ok(summary) => end(summary),
+                Err(error) => AgentEnd::Failed {
+                    class: FailureClass::Infrastructure,
+                    message: chain(&error),
+                    fingerprint: None,
+                    evidence: String::new(),
+                },
+            }
+        }
+        .boxed()
+    })
+}
+
+/// Variables that hold the models' keys: the commands of other tasks do not get to see them.
+pub(super) fn key_variables(env: &Environment) -> Vec<String> {
+    let plan = config::heal_plan(&|name: &str| env(name));
+    plan.map(|plan| super::agents::key_variables([&plan.author, &plan.reviewer]))
+        .unwrap_or_default()
+}
+
+async fn carry_out(
+    job: AgentJob,
+    env: &Environment,
+    redactor: &Redactor,
+) -> Result<RunSummary, AppError> {
+    let AgentJob { folder, run, title, description, files, previous, gates, cancel } = job;
+    let workspace = Workspace::open(&folder)?;
+    let (plan, own_gates) = plan_of(&folder, env)?;
+    let azure = Identity::new(&AzurePlan::default(), &|name| env(name));
+    let HealPlan { author, reviewer, limits, policy } = plan;
+    let root = workspace.root();
+    let agents = Agents::connect(&author, &reviewer, root, env, azure.as_ref(), redactor);
+    let title = redactor.redact(&title).into_owned();
+    let purpose = Purpose {
+        title: title.clone(),
+        environment: None,
+        writes: true,
+        deploys: false,
+        run: Some(run),
+        resume: None,
+    };
+    let mut reporters = Vec::new();
+    let session =
+        Session::open(&workspace, purpose, None, &mut reporters, redactor, &cancel).await?;
+    let course = Course {
+        stages: vec![Stage::Gates],
+        limits: limits.clone(),
+        mode: Mode::Heal,
+        approve_rollout: false,
+        tree: workspace.tree_id(&session.base)?,
+    };
+    let header = RunHeader {
+        run: session.run,
+        task: Task::Heal,
+        title: title.clone(),
+        environment: None,
+        commit: session.base.clone(),
+        commit_subject: workspace.subject(&session.base)?,
+        target: None,
+        author: agents.author_label(),
+        reviewer: agents.reviewer_label(),
+        limits,
+        repository: workspace.root().to_owned(),
+        invocation: Invocation {
+            program: "greenloop".to_owned(),
+            git: "git".to_owned(),
+            arguments: "worker".to_owned(),
+            tail: String::new(),
+            options: String::new(),
+        },
+        folder: session.folder.clone(),
+    };
+    let assembly = Assembly {
+        header,
+        course,
+        gates: all_gates(own_gates, &gates),
+        assignment: Some(Assignment { title, text: text_of(&description, &files, previous) }),
+        tasks: None,
+        hidden_env: agents.key_variables,
+        delivery: None,
+        author: agents.author,
+        reviewer: agents.reviewer,
+        policy: Policy::new(&policy)?,
+        policy_plan: policy,
+        // Nobody sits at a worker: what wants a person fails, and says so.
+        approval: Approval::Nobody,
+        passed_before: PassedBefore::load(&workspace.git_dir().join("greenloop/healed.json")),
+        workspace,
+        redactor: redactor.clone(),
+        at_end: WorkTreeAtEnd::Keep,
+        parallelism: parallelism(),
+    };
+    session.drive(assembly, reporters, cancel).await
+}
+
+/// The roles, limits and rules of the repository's own `config.yaml` (those of its first
+/// environment) with its gates, or what the environment gives.
+fn plan_of(folder: &Path, env: &Environment) -> Result<(HealPlan, Vec<GatePlan>), AppError> {
+    let lookup = |name: &str| env(name);
+    let path = folder.join("config.yaml");
+    if !path.is_file() {
+        return Ok((config::heal_plan(&lookup)?, Vec::new()));
+    }
+    let config = config::load(&path)?;
+    let Some(first) = config.environments().first().map(ToString::to_string) else {
+        return Ok((config::heal_plan(&lookup)?, Vec::new()));
+    };
+    let plan = config.plan(&first, &Overrides::default(), &lookup)?;
+    let heal = HealPlan {
+        author: plan.author,
+        reviewer: plan.reviewer,
+        limits: plan.limits,
+        policy: plan.policy,
+    };
+    Ok((heal, plan.gates))
+}
+
+/// The repository's own gates, and those of the merge that it does not have.
+fn all_gates(mut own: Vec<GatePlan>, merge: &[String]) -> Vec<GatePlan> {
+    for (nth, command) in merge.iter().enumerate() {
+        if own.iter().any(|gate| gate.command == *command) {
+            continue;
+        }
+        own.push(GatePlan {
+            name: format!("merge gate {}", nth + 1),
+            command: command.clone(),
+            required: true,
+            timeout: None,
+            env: Default::default(),
+            working_directory: None,
+            needs: Vec::new(),
+        });
+    }
+    own
+}
+
+fn text_of(description: &str, files: &[String], previous: Option<String>) -> String {
+    let mut text = description.to_owned();
+    if !files.is_empty() {
+        text.push_str(&format!("\n\nIt is expected to touch: {}", files.join(", ")));
+    }
+    if let Some(previous) = previous {
+        text.push_str(&format!("\n\nThe attempt before ended in this:\n{previous}"));
+    }
+    text
+}
+
+fn end(summary: RunSummary) -> AgentEnd {
+    if summary.stop == StopReason::Verified {
+        let patches = summary.patches.iter().map(|patch| {
+            let review = &patch.review;
+            let review =
+                format!("{:?}, risk {}: {}", review.verdict, review.risk.name(), review.reason);
+            (patch.diff.clone(), review)
+        });
+        let reason = summary.patches.last().map(|patch| patch.reason.clone());
+        return AgentEnd::Done {
+            summary: reason.unwrap_or_else(|| "nothing was left to do".to_owned()),
+            patches: patches.collect(),
+        };
+    }
+    let message = summary.stop.to_string();
+    match summary.failure {
+        None => AgentEnd::Failed {
+            class: FailureClass::Unknown,
+            message,
+            fingerprint: None,
+            evidence: String::new(),
+        },
+        Some(failure) => {
+            let mut lines = vec![failure.headline.clone()];
+            lines.extend(failure.evidence.notes.iter().cloned());
+            lines.extend(failure.evidence.excerpts.iter().map(|excerpt| excerpt.text.clone()));
+            AgentEnd::Failed {
+                class: failure.class,
+                message: format!("{message}: {}", failure.headline),
+                fingerprint: Some(failure.fingerprint),
+                evidence: lines.join("\n"),
+            }
+        }
+    }
+}

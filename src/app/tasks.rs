@@ -1,0 +1,104 @@
+//! Graphs of tasks and the hub that has them done.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::worker::connect;
+use super::{AppError, Environment};
+use crate::adapters::hub_client::wire::{Graph, GraphSubmission, Task};
+use crate::adapters::hub_client::{HubClient, HubTasks, LoadGraph};
+use crate::apply::Workspace;
+use crate::config::plan::TasksPlan;
+use crate::engine::driver::Tasks;
+use crate::evidence::Redactor;
+use crate::hub::graph;
+use crate::model::task::GraphId;
+
+/// A hub, and who one is there.
+pub struct HubAccess {
+    /// Its address.
+    pub hub: String,
+    /// The variable that holds its token.
+    pub token_env: String,
+    /// Environment variables.
+    pub env: Environment,
+}
+
+impl HubAccess {
+    fn client(&self) -> Result<HubClient, AppError> {
+        Ok(connect(&self.hub, &self.token_env, &self.env)?.0)
+    }
+}
+
+/// What a run's tasks stage needs.
+///
+/// # Errors
+/// When the hub's address is none.
+pub(super) fn of_run(
+    plan: &TasksPlan,
+    env: &Environment,
+    redactor: &Redactor,
+) -> Result<Tasks, AppError> {
+    let (client, _) = connect(&plan.hub, &plan.token_env, env)?;
+    let file = plan.file.clone();
+    let load: LoadGraph = Arc::new(move |work_tree: &Path| {
+        let graph = graph::load(&work_tree.join(&file))?;
+        let mut submission = GraphSubmission::from(&graph);
+        if submission.repository.is_none() {
+            submission.repository = Workspace::open(work_tree)?.remote_url("origin");
+        }
+        Ok(submission)
+    });
+    let runner = Arc::new(HubTasks::new(client, load, redactor.clone()));
+    Ok(Tasks { runner, timeout: plan.timeout })
+}
+
+/// Hands the graph in `file` in; the same file gives the same graph, unless `again`.
+///
+/// # Errors
+/// Every mistake of the file, or what the hub says.
+pub async fn import(access: &HubAccess, file: &Path, again: bool) -> Result<Graph, AppError> {
+    let submission = GraphSubmission::from(&graph::load(file)?);
+    let text = serde_json::to_string(&submission).unwrap_or_default();
+    let digest = Sha256::digest(text.as_bytes());
+    let content: String = digest.iter().take(12).map(|b| format!("{b:02x}")).collect();
+    let key = if again {
+        format!("import-{content}-{}", uuid::Uuid::now_v7())
+    } else {
+        format!("import-{content}")
+    };
+    Ok(access.client()?.submit(&submission, &key).await?)
+}
+
+/// All graphs.
+///
+/// # Errors
+/// What the hub says.
+pub async fn graphs(access: &HubAccess) -> Result<Vec<Graph>, AppError> {
+    Ok(access.client()?.graphs().await?)
+}
+
+/// A graph, the newest one for `None`, with its tasks.
+///
+/// # Errors
+/// What the hub says, or that it has none.
+pub async fn graph_status(
+    access: &HubAccess,
+    id: Option<i64>,
+) -> Result<(Graph, Vec<Task>), AppError> {
+    let client = access.client()?;
+    let graph =
+        match id {
+            Some(id) => client.graph(GraphId(id)).await?,
+            None => client.graphs().await?.into_iter().max_by_key(|graph| graph.id).ok_or_else(
+                || AppError::Unsupported {
+                    what: "the hub has no graph".to_owned(),
+                    hint: "greenloop tasks import FILE hands one in".to_owned(),
+                },
+            )?,
+        };
+    let tasks = client.tasks(GraphId(graph.id)).await?;
+    Ok((graph, tasks))
+}

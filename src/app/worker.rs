@@ -1,0 +1,84 @@
+//! A worker of a hub.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::task_agents::{agent_loop, key_variables};
+use super::{AppError, Environment, logging};
+use crate::adapters::hub_client::HubClient;
+use crate::evidence::Redactor;
+use crate::hub::worker::{Stop, Worker, WorkerOptions};
+
+/// What is to be worked on, and how.
+pub struct WorkerRequest {
+    /// Where the hub is.
+    pub hub: String,
+    /// Its name.
+    pub name: String,
+    /// What it can do.
+    pub roles: Vec<String>,
+    /// What it has.
+    pub labels: Vec<String>,
+    /// Tasks at the same time.
+    pub slots: usize,
+    /// The variable that holds the hub's token.
+    pub token_env: String,
+    /// Where its folders go.
+    pub work: PathBuf,
+    /// How long a lease lasts without a heartbeat.
+    pub lease: Duration,
+    /// From heartbeat to heartbeat.
+    pub heartbeat: Duration,
+    /// How long running tasks may go on once it drains.
+    pub grace: Duration,
+    /// Log in detail.
+    pub debug: bool,
+    /// Environment variables.
+    pub env: Environment,
+}
+
+/// Works until `stop` says otherwise.
+///
+/// # Errors
+/// When it cannot begin, or the hub does not let it in.
+pub async fn work(request: WorkerRequest, stop: Stop) -> Result<(), AppError> {
+    let WorkerRequest {
+        hub,
+        name,
+        roles,
+        labels,
+        slots,
+        token_env,
+        work,
+        lease,
+        heartbeat,
+        grace,
+        debug,
+        env,
+    } = request;
+    logging::to_stderr(debug);
+    let (client, redactor) = connect(&hub, &token_env, &env)?;
+    let agents = agent_loop(&env, &redactor);
+    let mut withheld = key_variables(&env);
+    withheld.push(token_env);
+    let options =
+        WorkerOptions { name, roles, labels, slots, work, lease, heartbeat, grace, withheld };
+    let worker = Worker { options, client, redactor, agents: Some(agents) };
+    Ok(worker.run(stop).await?)
+}
+
+/// A client of the hub at `hub` with the token in the variable `token_env`, and a redactor that
+/// knows the token.
+pub(super) fn connect(
+    hub: &str,
+    token_env: &str,
+    env: &Environment,
+) -> Result<(HubClient, Redactor), AppError> {
+    let token = env(token_env).map(|token| token.trim().to_owned()).filter(|t| !t.is_empty());
+    let token = token.map(SecretString::from);
+    let known = token.iter().map(|token| token.expose_secret().to_owned());
+    let redactor = Redactor::from_env().with(known);
+    Ok((HubClient::new(hub, token)?, redactor))
+}

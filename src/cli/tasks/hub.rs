@@ -1,0 +1,190 @@
+//! What a hub has to say of tasks: `import`, `list`, `status`.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use crate::adapters::hub_client::wire::{Graph, Task};
+use crate::app::{self, HubAccess};
+use crate::cli::error::{CommandError, Exit};
+use crate::cli::{block_on, output, terminal};
+
+/// Between two looks of `--watch`.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Which hub.
+#[derive(Debug, Args)]
+struct HubArgs {
+    /// Address of the hub
+    #[arg(long, value_name = "URL", env = "GREENLOOP_HUB_URL", hide_env_values = true)]
+    hub: String,
+    /// Name of the environment variable that holds the hub's token
+    #[arg(long, value_name = "NAME", default_value = "GREENLOOP_HUB_TOKEN")]
+    token_env: String,
+}
+
+impl HubArgs {
+    fn access(self) -> HubAccess {
+        let Self { hub, token_env } = self;
+        HubAccess { hub, token_env, env: terminal::environment() }
+    }
+}
+
+/// What to hand in.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ImportArgs {
+    /// The file of tasks
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    hub: HubArgs,
+    /// Hand it in anew, even if the hub had just this file before
+    #[arg(long)]
+    again: bool,
+}
+
+/// What to list.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ListArgs {
+    #[command(flatten)]
+    hub: HubArgs,
+    /// One JSON array instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// What to show.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct StatusArgs {
+    /// The graph's id [default: the newest]
+    #[arg(value_name = "GRAPH")]
+    graph: Option<i64>,
+    #[command(flatten)]
+    hub: HubArgs,
+    /// Go on until the graph has ended; exits 1 when it was not done
+    #[arg(short, long)]
+    watch: bool,
+    /// JSON instead of text: one object for each look
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) fn import(args: ImportArgs) -> Result<Exit, CommandError> {
+    let ImportArgs { file, hub, again } = args;
+    let access = hub.access();
+    let graph = block_on(app::import(&access, &file, again))??;
+    let tasks: u64 = graph.tasks.values().sum();
+    output::print(&format!("graph {} ({}) has {tasks} tasks\n", graph.id, graph.name))?;
+    Ok(Exit::Ok)
+}
+
+pub(super) fn list(args: ListArgs) -> Result<Exit, CommandError> {
+    let ListArgs { hub, json } = args;
+    let access = hub.access();
+    let graphs = block_on(app::graphs(&access))??;
+    if json {
+        output::print_json(&serde_json::json!(graphs))?;
+        return Ok(Exit::Ok);
+    }
+    let mut text = String::new();
+    for graph in &graphs {
+        text.push_str(&line(graph));
+    }
+    output::print(&safe(&text))?;
+    Ok(Exit::Ok)
+}
+
+pub(super) fn status(args: StatusArgs) -> Result<Exit, CommandError> {
+    let StatusArgs { graph, hub, watch, json } = args;
+    let access = hub.access();
+    block_on(async {
+        let mut id = graph;
+        let mut shown = String::new();
+        loop {
+            let (graph, tasks) = app::graph_status(&access, id).await?;
+            // A newer graph does not take the place of the one that is watched.
+            id = Some(graph.id);
+            let text = if json {
+                format!("{}\n", serde_json::json!({"graph": graph, "tasks": tasks}))
+            } else {
+                safe(&report(&graph, &tasks))
+            };
+            if text != shown {
+                output::print(&text)?;
+                shown = text;
+            }
+            let running = graph.state == "running";
+            if watch && running {
+                tokio::time::sleep(LOOK).await;
+                continue;
+            }
+            let well = !watch || graph.state == "done";
+            return Ok(if well { Exit::Ok } else { Exit::NeedsPerson });
+        }
+    })?
+}
+
+fn safe(text: &str) -> String {
+    crate::report::safe_text::safe(text)
+}
+
+fn line(graph: &Graph) -> String {
+    let counts: Vec<String> =
+        graph.tasks.iter().map(|(state, count)| format!("{count} {state}")).collect();
+    format!(
+        "{:>6}  {:<9} {:>5.1} %  {} / {}: {}\n",
+        graph.id,
+        graph.state,
+        graph.percent,
+        graph.project,
+        graph.name,
+        counts.join(", ")
+    )
+}
+
+fn report(graph: &Graph, tasks: &[Task]) -> String {
+    let mut text = line(graph);
+    let width = tasks.iter().map(|task| task.key.chars().count()).max().unwrap_or(0);
+    for task in tasks {
+        let percent = match task.percent {
+            0 => String::new(),
+            percent => format!(" {percent} %"),
+        };
+        let agent = task.agent.as_ref().map_or_else(String::new, |agent| format!(" by {agent}"));
+        let reason = task.reason.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+        let _infallible = writeln!(
+            text,
+            "        {:<width$}  {:<9} {}{percent}{agent}{reason}",
+            task.key, task.state, task.title,
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_graph_is_one_line_and_each_task_another() {
+        let graph = Graph {
+            id: 7,
+            project: "fleet".into(),
+            name: "sprint".into(),
+            repository: None,
+            target: "main".into(),
+            state: "running".into(),
+            run: None,
+            tasks: [("done".to_owned(), 1), ("ready".to_owned(), 2)].into(),
+            percent: 33.3,
+            created_at: "t".into(),
+            ended_at: None,
+        };
+        assert_eq!(
+            report(&graph, &[]),
+            "     7  running    33.3 %  fleet / sprint: 1 done, 2 ready\n"
+        );
+    }
+}

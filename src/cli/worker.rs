@@ -1,0 +1,93 @@
+//! `greenloop worker`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::error::{CommandError, Exit};
+use super::{block_on, terminal};
+use crate::app::{self, WorkerRequest};
+
+/// How to work.
+#[derive(Debug, Args)]
+pub(super) struct WorkerArgs {
+    /// Address of the hub
+    #[arg(long, value_name = "URL", env = "GREENLOOP_HUB_URL", hide_env_values = true)]
+    hub: String,
+    /// Its name: unique among the hub's workers (letters, digits, `-`, `_`, `.`)
+    #[arg(long, value_name = "NAME")]
+    name: String,
+    /// What it can do; tasks without a role are for everybody
+    #[arg(long = "role", value_name = "ROLE", num_args = 1..)]
+    roles: Vec<String>,
+    /// What this machine has
+    #[arg(long = "label", value_name = "LABEL", num_args = 1..)]
+    labels: Vec<String>,
+    /// How many tasks at the same time
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=256))]
+    slots: u32,
+    /// Name of the environment variable that holds the hub's token
+    #[arg(long, value_name = "NAME", default_value = "GREENLOOP_HUB_TOKEN")]
+    token_env: String,
+    /// Where mirrors, clones and logs go [default: greenloop-worker in the folder for caches]
+    #[arg(long, value_name = "DIR")]
+    work: Option<PathBuf>,
+    /// How long the hub waits for a heartbeat before it gives a task to another worker
+    #[arg(long, value_name = "SECONDS", default_value_t = 90, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    lease: u64,
+    /// From heartbeat to heartbeat; never more than a third of the lease
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+    heartbeat: u64,
+    /// How long running tasks may go on after SIGTERM; a second SIGTERM ends them at once
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=86_400))]
+    grace: u64,
+    /// Log in detail
+    #[arg(long)]
+    debug: bool,
+}
+
+pub(super) fn worker(args: WorkerArgs) -> Result<Exit, CommandError> {
+    let WorkerArgs {
+        hub,
+        name,
+        roles,
+        labels,
+        slots,
+        token_env,
+        work,
+        lease,
+        heartbeat,
+        grace,
+        debug,
+    } = args;
+    let work = match work {
+        Some(work) => std::path::absolute(&work)
+            .map_err(|e| CommandError::usage("--work is no folder").because(e))?,
+        None => caches()?.join("greenloop-worker"),
+    };
+    let request = WorkerRequest {
+        hub,
+        name,
+        roles,
+        labels,
+        slots: usize::try_from(slots).unwrap_or(1),
+        token_env,
+        work,
+        lease: Duration::from_secs(lease),
+        heartbeat: Duration::from_secs(heartbeat),
+        grace: Duration::from_secs(grace),
+        debug,
+        env: terminal::environment(),
+    };
+    block_on(async { app::work(request, terminal::stop_on_signals()).await })??;
+    Ok(Exit::Ok)
+}
+
+/// Where programs keep what can be had again.
+fn caches() -> Result<PathBuf, CommandError> {
+    let folder = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    folder("XDG_CACHE_HOME")
+        .or_else(|| folder("HOME").map(|home| home.join(".cache")))
+        .ok_or_else(|| CommandError::usage("there is no HOME").hint("name a folder with --work"))
+}

@@ -1,0 +1,37 @@
+//! The merge queue: branches of tasks reach their target one after the other, each tested as the
+//! very commit that the target becomes.
+//!
+//! # Expected flow
+//!
+//! For each target branch one leased writer: fetch → merge the target's tip and the entry's
+//! commit, in a bare mirror, to `refs/greenloop/staging/<merge>` → check that commit out → gates
+//! → record what they said of it → push it to the target → the task is done.
+//!
+//! # Guarantees
+//!
+//! - Every commit that the queue puts on a target has a passing record for its exact id, written
+//!   before the push. Merges are never fast-forwards, so that no commit of a task becomes a tip
+//!   by itself.
+//! - The push is never by force: a target that has moved meanwhile refuses it, and the entry is
+//!   merged and tested anew.
+//! - Several hubs may run queues on one store: the lease lets one of them write, every change
+//!   carries its fencing token, and the push itself compares and swaps. Killed at any moment,
+//!   nothing is lost: an entry that the target has already is only recorded.
+//! - What is in an entry can throw it out; what is outside (network, disk, the store) only lets
+//!   the lane wait.
+//!
+//! # Caveats
+//!
+//! - A gate sees the merge's tree with the hub's rights: run the hub as a user of its own.
+
+mod lane;
+mod service;
+mod store;
+mod task_store;
+#[cfg(test)]
+mod tests;
+mod trial;
+mod window;
+
+pub use service::{MergeOptions, MergeQueue};
+pub use store::{Entry, GateVerdict, Lane, MergeStore, MergeStoreError, Writer};

@@ -1,0 +1,88 @@
+//! All lanes of a store, each worked on while it has entries.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::lane::Worker;
+use super::store::{Lane, MergeStore};
+use super::trial::TrialPlace;
+use crate::evidence::Redactor;
+
+/// How the merge queue works.
+#[derive(Debug, Clone)]
+pub struct MergeOptions {
+    /// Mirrors, work trees and logs go below it.
+    pub work: PathBuf,
+    /// Who writes: unique for each hub and start of it.
+    pub holder: String,
+    /// How long a lane is held without a sign of life.
+    pub lease: Duration,
+    /// How often the store is looked at when nothing wakes the queue.
+    pub look: Duration,
+    /// Entries of one lane that are tested at the same time, each on top of the one before; 1
+    /// for one after the other.
+    pub window: usize,
+    /// Variables that gates do not inherit: the hub's own secrets.
+    pub withheld: Vec<String>,
+    /// Takes secrets out of every text.
+    pub redactor: Redactor,
+}
+
+/// The merge queue of one hub.
+#[derive(Debug)]
+pub struct MergeQueue;
+
+impl MergeQueue {
+    /// Works until `cancel`; on return nothing of it is left running. `wake` lets it look at
+    /// once.
+    pub async fn run(
+        store: Arc<dyn MergeStore>,
+        options: MergeOptions,
+        wake: Arc<tokio::sync::Notify>,
+        cancel: CancellationToken,
+    ) {
+        let options = Arc::new(options);
+        let place = TrialPlace {
+            folder: options.work.join("merges"),
+            redactor: options.redactor.clone(),
+            withheld: options.withheld.clone(),
+        };
+        let mut running = tokio::task::JoinSet::new();
+        // How often in a row each lane was in trouble.
+        let mut troubles: HashMap<Lane, u32> = HashMap::new();
+        while !cancel.is_cancelled() {
+            match store.take(&options.holder, options.lease).await {
+                Ok(Some(writer)) => {
+                    let worker = Worker {
+                        store: Arc::clone(&store),
+                        options: Arc::clone(&options),
+                        place: place.clone(),
+                        troubles: troubles.get(&writer.lane).copied().unwrap_or(0),
+                        writer,
+                        cancel: cancel.child_token(),
+                    };
+                    running.spawn(worker.run());
+                    continue;
+                }
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, "the merge queues cannot be read"),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(options.look) => {}
+                () = wake.notified() => {}
+                Some(ended) = running.join_next() => {
+                    if let Ok((lane, in_a_row)) = ended {
+                        troubles.insert(lane, in_a_row);
+                    }
+                }
+                () = cancel.cancelled() => {}
+            }
+        }
+        // Lanes hear the cancel themselves, and give their leases back.
+        while running.join_next().await.is_some() {}
+    }
+}

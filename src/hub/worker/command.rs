@@ -1,0 +1,113 @@
+//! A task that is a command.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use super::heart::Pulse;
+use super::log::TaskLog;
+use super::place::Seat;
+use super::report::{Trouble, evidence};
+use super::stop::Ending;
+use crate::adapters::hub_client::wire::Claimed;
+use crate::evidence::Redactor;
+use crate::exec::{self, Command, Marker, Program};
+use crate::model::task::EvidenceKind;
+use crate::model::{Exit, FailureClass, RunId};
+
+/// For a command whose task sets no limit.
+const TIMEOUT: Duration = Duration::from_secs(6 * 60 * 60);
+
+/// What a command is run with.
+pub(super) struct Surroundings<'a> {
+    pub(super) claimed: &'a Claimed,
+    pub(super) seat: &'a Seat,
+    pub(super) run: RunId,
+    pub(super) agent: &'a str,
+    pub(super) withheld: &'a [String],
+    pub(super) redactor: &'a Redactor,
+}
+
+/// Runs the command in the seat; `pulse` tells its latest line.
+pub(super) async fn run(
+    line: &str,
+    around: &Surroundings<'_>,
+    pulse: &Pulse,
+    ending: &Ending,
+) -> Result<(), Trouble> {
+    let timeout = around.claimed.task.timeout_seconds.map_or(TIMEOUT, Duration::from_secs);
+    let command = Command {
+        program: Program::Shell(line.to_owned()),
+        cwd: around.seat.folder.clone(),
+        env: variables(around),
+        withheld: around.withheld.iter().map(OsString::from).collect(),
+        timeout: Some(timeout),
+        marker: Marker::new(around.run),
+    };
+    let mut log = TaskLog::new(&around.seat.log, around.redactor);
+    let mut output = |bytes: &[u8]| {
+        if let Some(latest) = log.push(bytes) {
+            pulse.say(latest);
+        }
+    };
+    let outcome = exec::run(&command, &mut output, ending.token()).await;
+    if outcome.exit == Exit::Code(0) && !outcome.cancelled {
+        return Ok(());
+    }
+    let output = log.finish(around.redactor);
+    let extraction = output.extraction;
+    let class = match (&outcome.exit, extraction.class) {
+        (Exit::TimedOut(_), FailureClass::Unknown) => FailureClass::Timeout,
+        (Exit::NotStarted(_), _) | (Exit::Code(126 | 127), FailureClass::Unknown) => {
+            FailureClass::Config
+        }
+        (Exit::Code(_) | Exit::Signal(_) | Exit::TimedOut(_), said) => said,
+    };
+    let message = match extraction.headline.as_str() {
+        "" => format!("the command failed: {}", outcome.exit),
+        telling => format!("the command failed ({}): {telling}", outcome.exit),
+    };
+    let mut found = Vec::new();
+    if !extraction.excerpts.is_empty() {
+        let texts: Vec<String> = extraction
+            .excerpts
+            .iter()
+            .map(|e| format!("lines {}-{} ({})\n{}\n", e.start, e.end, e.kind, e.text))
+            .collect();
+        let tests = match extraction.failing_tests.len() {
+            0 => String::new(),
+            n => format!("; {n} failing tests"),
+        };
+        let title = format!("{}: what matters{tests}", outcome.exit);
+        found.push(evidence(EvidenceKind::Test, &title, &texts.join("\n"), around.redactor));
+    }
+    if !output.end.is_empty() {
+        let title = format!("the end of {} lines of output", extraction.lines);
+        found.push(evidence(EvidenceKind::Log, &title, &output.end, around.redactor));
+    }
+    Err(Trouble {
+        class,
+        message,
+        fingerprint: Some(extraction.fingerprint),
+        retry: true,
+        evidence: found,
+    })
+}
+
+/// What a task's command is told of the task.
+fn variables(around: &Surroundings<'_>) -> Vec<(OsString, OsString)> {
+    let Claimed { task, epoch, target, branch, previous, .. } = around.claimed;
+    let own = [
+        ("GREENLOOP_TASK", task.id.to_string()),
+        ("GREENLOOP_TASK_KEY", task.key.clone()),
+        ("GREENLOOP_TASK_TITLE", task.title.clone()),
+        ("GREENLOOP_TASK_DESCRIPTION", task.description.clone()),
+        ("GREENLOOP_TASK_EPOCH", epoch.to_string()),
+        ("GREENLOOP_TASK_BRANCH", branch.clone()),
+        ("GREENLOOP_TASK_TARGET", target.clone()),
+        ("GREENLOOP_TASK_ROLE", task.role.clone().unwrap_or_default()),
+        ("GREENLOOP_TASK_PREVIOUS", previous.clone().unwrap_or_default()),
+        ("GREENLOOP_AGENT", around.agent.to_owned()),
+    ];
+    // A NUL would keep the command from being started.
+    own.into_iter().map(|(name, value)| (name.into(), value.replace('\0', " ").into())).collect()
+}

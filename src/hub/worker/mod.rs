@@ -1,0 +1,42 @@
+//! A worker: claims tasks from a hub, does them in clones of its own, reports.
+//!
+//! # Expected flow
+//!
+//! claim → clone at the target's tip → run → commit → push to the attempt's own branch →
+//! complete. What fails is reported with its evidence; the hub decides whether it is tried again.
+//!
+//! # Guarantees
+//!
+//! - Heartbeats run on a thread of their own: however busy the machine is with the work, the
+//!   worker is not taken for dead.
+//! - A lease that is lost, or a task that is cancelled, ends everything the task started and
+//!   throws its work away. Nothing is pushed without asking the hub first, and what is pushed
+//!   goes to the branch of this epoch, which no other attempt looks at.
+//! - Nothing that leaves the machine (log, evidence, message) has escaped the redactor; the
+//!   hub's token is not in the environment of what runs.
+//! - What a killed worker has left behind, processes and folders, is cleared away by the next
+//!   one of that name and place.
+//!
+//! # Caveats
+//!
+//! - Between the question and the push the lease may still expire: then a branch is left that
+//!   nobody merges.
+
+mod attempt;
+mod command;
+mod heart;
+mod load;
+mod log;
+mod options;
+mod place;
+mod report;
+mod slot;
+mod stop;
+#[cfg(test)]
+mod tests;
+
+pub use attempt::{AgentEnd, AgentJob, AgentLoop};
+pub use options::WorkerOptions;
+pub use place::{PlaceError, WorkPlace};
+pub use slot::{Worker, WorkerError};
+pub use stop::Stop;

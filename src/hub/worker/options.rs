@@ -1,0 +1,63 @@
+//! How a worker works.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How a worker works.
+#[derive(Debug, Clone)]
+pub struct WorkerOptions {
+    /// Its name: unique among the hub's workers.
+    pub name: String,
+    /// What it can do.
+    pub roles: Vec<String>,
+    /// What it has.
+    pub labels: Vec<String>,
+    /// Tasks at the same time; at least 1.
+    pub slots: usize,
+    /// Mirrors, clones and logs go below it.
+    pub work: PathBuf,
+    /// How long a lease lasts without a heartbeat, in whole seconds; at least 1.
+    pub lease: Duration,
+    /// From heartbeat to heartbeat; never more than a third of the lease.
+    pub heartbeat: Duration,
+    /// How long running tasks may go on once it drains.
+    pub grace: Duration,
+    /// Variables that tasks do not inherit: the hub's token, the models' keys.
+    pub withheld: Vec<String>,
+}
+
+impl WorkerOptions {
+    /// The pause between two heartbeats of an attempt whose lease lasts for `lease`.
+    pub(super) fn period(&self, lease: Duration) -> Duration {
+        self.heartbeat.min(lease / 3).max(Duration::from_millis(50))
+    }
+
+    /// The lease in the words of the wire.
+    pub(super) fn lease_seconds(&self) -> u32 {
+        u32::try_from(self.lease.as_secs()).unwrap_or(u32::MAX).max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lease_sees_three_heartbeats() {
+        let options = WorkerOptions {
+            name: "w".to_owned(),
+            roles: Vec::new(),
+            labels: Vec::new(),
+            slots: 1,
+            work: PathBuf::new(),
+            lease: Duration::from_secs(90),
+            heartbeat: Duration::from_secs(30),
+            grace: Duration::ZERO,
+            withheld: Vec::new(),
+        };
+        for (lease, expect) in [(90_000, 30_000), (300_000, 30_000), (3_000, 1_000), (0, 50)] {
+            let period = options.period(Duration::from_millis(lease));
+            assert_eq!(period.as_millis(), expect, "{lease}");
+        }
+    }
+}

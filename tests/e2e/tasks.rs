@@ -1,0 +1,150 @@
+//! The tasks stage: a hub that answers as it was told to, and a repository that has the work.
+
+use serde_json::{Value, json};
+use wiremock::matchers::{method, path, query_param};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+use crate::repository::{Repository, deployable, free_port, get};
+
+/// A hub whose one graph is in `state`, with one task.
+struct Hub {
+    runtime: tokio::runtime::Runtime,
+    server: MockServer,
+}
+
+impl Hub {
+    fn new(state: &str, task_state: &str, commit: Option<&str>, repository: &str) -> Self {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let graph = json!({
+            "id": 7, "project": "pages", "name": "sprint", "repository": repository,
+            "target": "main", "state": state, "run": null, "tasks": {task_state: 1},
+            "percent": 100.0, "created_at": "2026-11-21T00:00:00Z", "ended_at": null,
+        });
+        let task = json!({
+            "id": 3, "graph": 7, "key": "1.1", "title": "Say welcome", "description": "",
+            "epic": null, "role": null, "labels": [], "priority": 2, "rank_hours": 1.0,
+            "hours": 1.0, "branch": null, "files": [], "needs": [], "conditions": [],
+            "action": {"command": "make"}, "timeout_seconds": null, "state": task_state,
+            "reason": "the command failed: exit status 3", "epoch": 2, "attempts": 2,
+            "max_attempts": 2, "percent": 0, "agent": "w1", "commit": commit,
+            "updated_at": "2026-11-21T00:00:00Z",
+        });
+        let attempt = json!({
+            "task": 3, "epoch": 2, "agent": "w1", "state": "failed", "percent": 0,
+            "message": null, "commit": null, "class": "code", "fingerprint": "0123456789abcdef",
+            "started_at": "t", "ended_at": null,
+        });
+        let log = json!({
+            "id": 1, "task": 3, "epoch": 2, "agent": "w1", "kind": "log", "title": "the end",
+            "body": "make: *** [all] Error 3\n", "url": null, "created_at": "t",
+        });
+        let page = |item: Value| json!({"items": [item], "next": null});
+        let server = runtime.block_on(async {
+            let server = MockServer::start().await;
+            for (verb, place, body) in [
+                ("POST", "graphs", graph.clone()),
+                ("GET", "graphs/7", graph.clone()),
+                ("GET", "tasks/3/attempts", page(attempt)),
+                ("GET", "tasks/3/evidence", page(log)),
+            ] {
+                Mock::given(method(verb))
+                    .and(path(format!("/api/v1/{place}")))
+                    .respond_with(ResponseTemplate::new(200).set_body_json(body))
+                    .mount(&server)
+                    .await;
+            }
+            Mock::given(method("GET"))
+                .and(path("/api/v1/tasks"))
+                .and(query_param("graph", "7"))
+                .respond_with(ResponseTemplate::new(200).set_body_json(page(task)))
+                .mount(&server)
+                .await;
+            server
+        });
+        Self { runtime, server }
+    }
+
+    fn submissions(&self) -> Vec<(String, Value)> {
+        let requests = self.runtime.block_on(self.server.received_requests()).unwrap();
+        let posts = requests.iter().filter(|request| request.url.path() == "/api/v1/graphs");
+        posts
+            .map(|request| {
+                let key = request.headers["idempotency-key"].to_str().unwrap().to_owned();
+                (key, serde_json::from_slice(&request.body).unwrap())
+            })
+            .collect()
+    }
+}
+
+/// A deployable repository with a graph, and a bare remote of it.
+fn project(port: u16) -> (Repository, tempfile::TempDir, String) {
+    let repository = deployable(port, "hello", "welcome", "");
+    let config = repository.read("config.yaml");
+    repository.write("config.yaml", &format!("{config}tasks:\n  timeout: 60\n"));
+    repository.write(
+        "tasks.yaml",
+        "project: pages\ntasks:\n  - key: '1.1'\n    title: Say welcome\n    command: make\n",
+    );
+    repository.commit("tasks");
+    let remotes = tempfile::tempdir().unwrap();
+    let remote = remotes.path().join("remote.git").to_str().unwrap().to_owned();
+    repository.git(&["clone", "-q", "--bare", ".", &remote]);
+    (repository, remotes, remote)
+}
+
+#[test]
+fn the_run_goes_on_from_the_merged_work_and_deploys_it() {
+    let port = free_port();
+    let (repository, _remotes, remote) = project(port);
+    let base = repository.git(&["rev-parse", "HEAD"]);
+    // The work of the tasks, as workers and the merge queue leave it.
+    repository.git(&["checkout", "-q", "-b", "work"]);
+    repository.write("page.txt", "welcome");
+    repository.commit("say welcome");
+    let merged = repository.git(&["rev-parse", "HEAD"]);
+    repository.git(&["push", "-q", &remote, "work:main"]);
+    repository.git(&["checkout", "-q", "main"]);
+    repository.git(&["branch", "-q", "-D", "work"]);
+    let hub = Hub::new("done", "done", Some(&merged), &remote);
+    let outcome: crate::repository::Outcome = repository
+        .greenloop()
+        .args(["--environment", "local", "--output", "plain"])
+        .env("GREENLOOP_HUB_URL", hub.server.uri())
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    assert!(outcome.stdout.contains("goes on from"), "{}", outcome.all());
+    assert_eq!(get(port, "/").unwrap().1, "welcome");
+    // The work tree is as it was; the run's branch has the work.
+    assert_eq!(repository.read("page.txt"), "hello");
+    assert_eq!(repository.git(&["rev-parse", "HEAD"]), base);
+    assert_eq!(repository.git(&["status", "--porcelain"]), "");
+    let branch =
+        repository.git(&["for-each-ref", "--format=%(objectname)", "refs/heads/greenloop"]);
+    assert_eq!(branch, merged);
+    let submissions = hub.submissions();
+    assert_eq!(submissions.len(), 1);
+    let (key, body) = &submissions[0];
+    assert!(key.ends_with(&base), "{key}");
+    assert!(body["run"].is_string() && body["tasks"][0]["key"] == "1.1", "{body}");
+}
+
+#[test]
+fn a_task_that_was_given_up_ends_the_run_with_its_evidence() {
+    let port = free_port();
+    let (repository, _remotes, remote) = project(port);
+    let hub = Hub::new("failed", "failed", None, &remote);
+    let outcome: crate::repository::Outcome = repository
+        .greenloop()
+        .args(["--environment", "local", "--output", "plain"])
+        .env("GREENLOOP_HUB_URL", hub.server.uri())
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!(outcome.code, Some(1), "{}", outcome.all());
+    for expect in ["task 1.1 Say welcome failed", "make: *** [all] Error 3", "/tasks/3"] {
+        assert!(outcome.all().contains(expect), "{expect}: {}", outcome.all());
+    }
+    assert_eq!(get(port, "/"), None, "nothing was deployed");
+}

@@ -20,6 +20,8 @@ use super::{listen, pubsub};
 
 /// How long a connection or a lock is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A connection that nobody used for so long is tried before it is used: the server may have gone.
+const RESTED: Duration = Duration::from_millis(500);
 /// How often a transaction is run again when others stood in its way.
 const TRIES: u32 = 12;
 
@@ -133,6 +135,15 @@ impl TaskStore {
         let pool = AnyPoolOptions::new()
             .max_connections(options.connections.max(1))
             .acquire_timeout(PATIENCE)
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > RESTED {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .after_connect(move |connection, _meta| {
                 Box::pin(async move {
                     if dialect == Dialect::Sqlite {
@@ -214,7 +225,15 @@ impl TaskStore {
     {
         match &self.inner.writer {
             Some(writer) => writer.write(operation).await,
-            None => self.again(async || self.transaction(&operation).await).await,
+            None => {
+                let mut patience = Patience::new();
+                loop {
+                    match self.transaction(&operation).await {
+                        Err(Stop::Again(_)) if patience.is_left() => patience.pause().await,
+                        settled => return Ok(settled?),
+                    }
+                }
+            }
         }
     }
 
@@ -227,24 +246,16 @@ impl TaskStore {
     {
         match &self.inner.writer {
             Some(writer) => writer.write(operation).await,
-            None => self.again(async || self.statement(&operation).await).await,
-        }
-    }
-
-    async fn again<T>(&self, attempt: impl AsyncFn() -> Done<T>) -> Result<T, StoreError> {
-        let mut pause = Duration::from_millis(1);
-        for _ in 1..TRIES {
-            match attempt().await {
-                Err(Stop::Again(_)) => {
-                    // Those that met here do not meet again at the same time.
-                    let spread = u64::from(Uuid::new_v4().as_bytes()[0]);
-                    tokio::time::sleep(pause + Duration::from_micros(spread * 10)).await;
-                    pause = (pause * 2).min(Duration::from_millis(100));
+            None => {
+                let mut patience = Patience::new();
+                loop {
+                    match self.statement(&operation).await {
+                        Err(Stop::Again(_)) if patience.is_left() => patience.pause().await,
+                        settled => return Ok(settled?),
+                    }
                 }
-                settled => return Ok(settled?),
             }
         }
-        Ok(attempt().await?)
     }
 
     async fn transaction<T, F: Operation<T>>(&self, operation: &F) -> Done<T> {
@@ -297,6 +308,30 @@ impl TaskStore {
         match sort(self.inner.dialect, error) {
             Trouble::Again(error) | Trouble::Final(error) => error,
         }
+    }
+}
+
+/// How often a transaction that others stood in the way of is still run again.
+struct Patience {
+    left: u32,
+    pause: Duration,
+}
+
+impl Patience {
+    const fn new() -> Self {
+        Self { left: TRIES - 1, pause: Duration::from_millis(1) }
+    }
+
+    const fn is_left(&self) -> bool {
+        self.left > 0
+    }
+
+    async fn pause(&mut self) {
+        self.left -= 1;
+        // Those that met here do not meet again at the same time.
+        let spread = u64::from(Uuid::new_v4().as_bytes()[0]);
+        tokio::time::sleep(self.pause + Duration::from_micros(spread * 10)).await;
+        self.pause = (self.pause * 2).min(Duration::from_millis(100));
     }
 }
 

@@ -377,7 +377,7 @@ async fn cancel(tx: &mut Tx<'_>, id: GraphId) -> Done<()> {
     let tasks = tx
         .all(
             "SELECT id FROM tasks WHERE graph_id = $1 \
-             AND state NOT IN ('done', 'failed', 'cancelled') ORDER BY id {lock}",
+             AND state NOT IN ('done', 'failed', 'cancelled') ORDER BY id {lock end}",
             args![id.0],
         )
         .await?;

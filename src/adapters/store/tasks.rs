@@ -178,7 +178,7 @@ impl TaskStore {
 /// Cancels one task; its graph, when there was something to cancel.
 pub(super) async fn cancel(tx: &mut Tx<'_>, id: TaskId) -> Done<Option<GraphId>> {
     let row = tx
-        .maybe("SELECT graph_id, state, epoch FROM tasks WHERE id = $1 {lock}", args![id.0])
+        .maybe("SELECT graph_id, state, epoch FROM tasks WHERE id = $1 {lock end}", args![id.0])
         .await?
         .ok_or_else(|| StoreError::not_found(format_args!("task {id}")))?;
     let state = row.named("state", TaskState::from_name)?;
@@ -209,6 +209,11 @@ pub(super) async fn cancel(tx: &mut Tx<'_>, id: TaskId) -> Done<Option<GraphId>>
         let merge = MergeId(entry.int("id")?);
         let event = NewEvent::new(TaskEventKind::MergeEjected).graph(graph).task(id).merge(merge);
         tx.tell(event.text("the task was cancelled"));
+        tx.run(
+            "UPDATE attempts SET state = 'ejected' WHERE task_id = $1 AND epoch = $2",
+            args![id.0, epoch],
+        )
+        .await?;
     }
     tx.run(
         "UPDATE tasks SET state = 'cancelled', updated_at = {now}, ended_at = {now} \

@@ -10,9 +10,12 @@
 
 mod claims;
 mod contract;
+mod crash;
 mod invariants;
+mod machine;
 mod merging;
 mod place;
+mod wakers;
 mod work;
 
 /// Each test on both databases.
@@ -68,6 +71,17 @@ on_both! {
         a_herd_waits_on,
         an_end_hides_no_task,
         all_end_at_once,
+    }
+    crash {
+        a_hub_is_killed_at_any_moment,
+        connections_break_off,
+    }
+    machine {
+        any_order_of_calls,
+    }
+    wakers {
+        redis_is_flushed_and_killed,
+        the_same_name_started_again,
     }
     merging {
         one_writer_at_a_time,

@@ -15,6 +15,7 @@ use super::error::StoreError;
 use super::finish::{finished, release, settle_graph};
 use super::records::{MergeView, Moment, Page, PageRequest, micros, moment, opt_moment};
 use super::statement::{Record, args};
+use super::tasks::revive;
 use super::tx::{Done, NewEvent, Tx};
 use super::writer::Operation;
 use crate::model::task::{GraphId, Lease, MergeId, MergeState, TaskEventKind, TaskId};
@@ -853,11 +854,7 @@ async fn requeue(tx: &mut Tx<'_>, id: MergeId) -> Done<()> {
     )
     .await?;
     let graph = GraphId(entry.int("graph_id")?);
-    tx.run(
-        "UPDATE graphs SET state = 'running', ended_at = NULL WHERE id = $1 AND state <> 'running'",
-        args![graph.0],
-    )
-    .await?;
+    revive(tx, graph).await?;
     tx.tell(told(TaskEventKind::TaskMerging, id, &entry)?);
     Ok(())
 }

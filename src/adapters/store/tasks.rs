@@ -225,6 +225,14 @@ pub(super) async fn cancel(tx: &mut Tx<'_>, id: TaskId) -> Done<Option<GraphId>>
     Ok(Some(graph))
 }
 
+/// A graph runs again, or still: its row is written in any case, so that whoever is about to end
+/// it, without having seen what came back to life, comes before or looks again.
+pub(super) async fn revive(tx: &mut Tx<'_>, graph: GraphId) -> Done<()> {
+    tx.run("UPDATE graphs SET state = 'running', ended_at = NULL WHERE id = $1", args![graph.0])
+        .await?;
+    Ok(())
+}
+
 async fn retry(tx: &mut Tx<'_>, id: TaskId) -> Done<()> {
     let row = tx
         .maybe(
@@ -248,11 +256,7 @@ async fn retry(tx: &mut Tx<'_>, id: TaskId) -> Done<()> {
         .into());
     };
     let graph = GraphId(row.int("graph_id")?);
-    tx.run(
-        "UPDATE graphs SET state = 'running', ended_at = NULL WHERE id = $1 AND state <> 'running'",
-        args![graph.0],
-    )
-    .await?;
+    revive(tx, graph).await?;
     if row.text("state")? == "ready" {
         tx.tell(NewEvent::new(TaskEventKind::TaskReady).graph(graph).task(id));
     } else {

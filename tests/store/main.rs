@@ -1,10 +1,21 @@
 //! The contract of the task store, on each database: a SQLite file, and a real PostgreSQL
 //! (`GREENLOOP_TEST_POSTGRES`, started by `scripts/services.sh`, or `skip`).
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
 
+mod claims;
 mod contract;
+mod crash;
+mod invariants;
+mod machine;
+mod merging;
 mod place;
+mod wakers;
 mod work;
 
 /// Each test on both databases.
@@ -49,5 +60,34 @@ on_both! {
         what_is_shown,
         nonsense_is_refused,
         several_hubs_start_at_once,
+    }
+    invariants {
+        rules_find_what_is_wrong,
+    }
+    claims {
+        nothing_is_claimed_twice,
+        a_lost_wake_up_is_made_up_for,
+        the_end_of_a_rest_wakes,
+        a_herd_waits_on,
+        an_end_hides_no_task,
+        all_end_at_once,
+    }
+    crash {
+        a_hub_is_killed_at_any_moment,
+        connections_break_off,
+    }
+    machine {
+        any_order_of_calls,
+    }
+    wakers {
+        redis_is_flushed_and_killed,
+        the_same_name_started_again,
+    }
+    merging {
+        one_writer_at_a_time,
+        a_late_writer_changes_nothing,
+        only_what_passed_lands,
+        dependants_leave_as_well,
+        each_target_has_its_writer,
     }
 }

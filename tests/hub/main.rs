@@ -12,7 +12,9 @@
 mod bad_requests;
 mod crash;
 mod doors;
+mod farm;
 mod live;
+mod merging;
 mod pair;
 mod program;
 mod routes;
@@ -20,3 +22,4 @@ mod stores;
 mod tls;
 mod waiting;
 mod work;
+mod workers;

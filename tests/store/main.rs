@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 mod contract;
+mod merges;
 mod place;
 mod work;
 
@@ -49,5 +50,11 @@ on_both! {
         what_is_shown,
         nonsense_is_refused,
         several_hubs_start_at_once,
+    }
+    merges {
+        one_writer_merges_in_order,
+        a_conflict_reopens_a_task_once,
+        what_needs_an_ejected_entry_leaves_as_well,
+        an_epics_branch_goes_to_the_target_when_the_epic_is_done,
     }
 }

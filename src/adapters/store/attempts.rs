@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::connect::{StoreOptions, TaskStore};
+use super::epics::Place;
 use super::error::StoreError;
 use super::finish::{finished, release, settle_graph};
 use super::records::{Moment, micros};
@@ -339,7 +340,7 @@ async fn complete(
              reason = NULL, updated_at = {now}, \
              ended_at = CASE WHEN $3 = 'done' THEN {now} ELSE NULL END \
              WHERE id = $1 AND epoch = $2 AND state = 'running' \
-             RETURNING id, graph_id, epic_id, hours, dependants",
+             RETURNING id, graph_id, epic_id, position, hours, dependants",
             args![lease.task.0, lease.epoch, state.name(), commit],
         )
         .await?;
@@ -385,22 +386,8 @@ async fn enqueue(tx: &mut Tx<'_>, graph: GraphId, lease: Lease, commit: &str) ->
             args![lease.task.0],
         )
         .await?;
-    let (project, target) = (place.int("project_id")?, place.text("target")?);
-    tx.run(
-        "INSERT INTO merge_targets (project_id, target, epoch, expires_at, not_before) \
-         VALUES ($1, $2, 0, 0, 0) ON CONFLICT (project_id, target) DO NOTHING",
-        args![project, &target],
-    )
-    .await?;
-    let row = tx
-        .one(
-            "INSERT INTO merge_queue (project_id, target, graph_id, task_id, epoch, branch, \
-             commit_sha, state, created_at, updated_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, 'queued', {now}, {now}) RETURNING id",
-            args![project, &target, graph.0, lease.task.0, lease.epoch, lease.branch(), commit],
-        )
-        .await?;
-    Ok(MergeId(row.int("id")?))
+    let place = Place { project: place.int("project_id")?, target: place.text("target")?, graph };
+    super::epics::enqueue(tx, &place, lease, &lease.branch(), commit).await
 }
 
 async fn fail(

@@ -365,9 +365,9 @@ impl TaskStore {
         .await
     }
 
-    /// The branch does not merge. With `reopen` the task is ready again with the conflict as its
-    /// reason, as long as it has attempts left; otherwise it waits for a person. Saying it twice
-    /// does no harm.
+    /// The branch does not merge. With `reopen` the task is ready again, once, with the conflict
+    /// as its reason; the next time, or when it has no attempts left, it waits for a person.
+    /// Saying it twice does no harm.
     ///
     /// # Errors
     /// `StaleLease`; `Conflict` when the entry is no longer in the queue.
@@ -408,7 +408,15 @@ impl TaskStore {
         let leave = Arc::new(leave);
         self.as_writer(lease, move |tx, _lease| {
             let leave = Arc::clone(&leave);
-            Box::pin(async move { leave_queue(tx, &leave).await })
+            Box::pin(async move {
+                // What was about to be pushed was not: the branch's writer knows.
+                tx.run(
+                    "UPDATE merge_queue SET landing = NULL WHERE id = $1 AND state = 'testing'",
+                    args![leave.id.0],
+                )
+                .await?;
+                leave_queue(tx, &leave).await
+            })
         })
         .await
     }
@@ -672,7 +680,7 @@ async fn landed(tx: &mut Tx<'_>, lease: &MergeLease, id: MergeId, sha: &str) -> 
         .maybe(
             "UPDATE tasks SET state = 'done', commit_sha = $2, reason = NULL, \
              updated_at = {now}, ended_at = {now} WHERE id = $1 AND state = 'merging' \
-             RETURNING id, graph_id, epic_id, hours, dependants",
+             RETURNING id, graph_id, epic_id, position, hours, dependants",
             args![entry.int("task_id")?, sha],
         )
         .await?
@@ -707,11 +715,26 @@ async fn leave_queue(tx: &mut Tx<'_>, leave: &Leave) -> Done<()> {
         }
     };
     tx.tell(told(kind, leave.id, &entry)?.text(&leave.reason));
-    give_back(tx, &entry, &leave.reason, leave.then).await?;
+    let then = match leave.then {
+        Then::ReadyOrBlocked if was_in_conflict(tx, leave.id, &entry).await? => Then::Blocked,
+        then => then,
+    };
+    give_back(tx, &entry, &leave.reason, then).await?;
     if leave.state == MergeState::Ejected {
         take_dependants_along(tx, TaskId(entry.int("task_id")?)).await?;
     }
     settle_graph(tx, GraphId(entry.int("graph_id")?)).await
+}
+
+/// Whether an earlier attempt at the entry's task ended in a conflict as well.
+async fn was_in_conflict(tx: &mut Tx<'_>, id: MergeId, entry: &Record) -> Done<bool> {
+    let before = tx
+        .maybe(
+            "SELECT id FROM merge_queue WHERE task_id = $1 AND id <> $2 AND state = 'conflict'",
+            args![entry.int("task_id")?, id.0],
+        )
+        .await?;
+    Ok(before.is_some())
 }
 
 /// What becomes of the task of an entry that left the queue.

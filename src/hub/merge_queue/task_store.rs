@@ -49,11 +49,7 @@ async fn entry(store: &TaskStore, writer: &Writer, view: MergeView) -> Option<En
 
 #[async_trait]
 impl MergeStore for TaskStore {
-    async fn take(
-        &self,
-        holder: &str,
-        lasts: Duration,
-    ) -> Result<Option<Writer>, MergeStoreError> {
+    async fn take(&self, holder: &str, lasts: Duration) -> Result<Option<Writer>, MergeStoreError> {
         let Some(turn) = self.claim_merges(holder, lasts).await? else { return Ok(None) };
         let MergeLease { project, target, epoch } = turn.lease;
         let lane = Lane { project, repository: turn.repository.unwrap_or_default(), target };

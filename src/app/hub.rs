@@ -5,18 +5,28 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::{AppError, logging};
 use crate::adapters::store::{NewToken, StoreOptions, TaskStore, TokenRequest, TokenView};
+use crate::evidence::Redactor;
 use crate::hub::api::{Hosts, Settings, service};
+use crate::hub::merge_queue::{MergeOptions, MergeQueue};
 use crate::hub::server::{Limits, Listener, Tls, allow, serve};
 use crate::hub::sweep::{SweepPlan, sweep};
+use crate::model::RunId;
 
 /// How long requests under way may take when the hub stops.
 const DRAIN: Duration = Duration::from_secs(20);
+/// How long a branch has no writer after its hub died.
+const MERGE_LEASE: Duration = Duration::from_secs(15);
+/// How often the merge queues are looked at when nothing wakes them.
+const MERGE_LOOK: Duration = Duration::from_secs(1);
+/// And at least between two looks.
+const MERGE_REST: Duration = Duration::from_millis(100);
 
 /// A hub as it is asked for.
 #[derive(Debug, Clone)]
@@ -47,8 +57,19 @@ pub struct HubRequest {
     pub heartbeat: Duration,
     /// How long a task may say nothing new.
     pub stuck_after: Duration,
+    /// What merges the work; `None` leaves it to other hubs of the store.
+    pub merges: Option<MergePlan>,
     /// Log in detail.
     pub debug: bool,
+}
+
+/// How a hub merges.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MergePlan {
+    /// Mirrors, work trees and logs go below it.
+    pub work: PathBuf,
+    /// Merges of one branch that are tested at the same time, each on top of the one before.
+    pub window: usize,
 }
 
 /// What there is to say once a hub listens.
@@ -126,6 +147,15 @@ pub async fn serve_hub(
     let service = service(store.clone(), settings, &background, &end).await?;
     let mut plan = SweepPlan::default();
     plan.options.stuck_after = request.stuck_after;
+    if let Some(merges) = request.merges {
+        let path = merges.work.clone();
+        let options = merge_options(merges, &request.store, request.redis.as_deref());
+        let queue =
+            MergeQueue::open(options).map_err(|source| AppError::Folder { path, source })?;
+        let wake = Arc::new(Notify::new());
+        background.spawn(wake_at_work(store.clone(), Arc::clone(&wake), end.clone()));
+        background.spawn(queue.run(Arc::new(store.clone()), wake, end.clone()));
+    }
     background.spawn(sweep(store, plan, end.clone()));
     if let Some(tls) = &tls {
         background.spawn(Arc::clone(tls).keep(end.clone()));
@@ -145,6 +175,34 @@ pub async fn serve_hub(
     background.wait().await;
     tracing::info!("the hub has stopped");
     Ok(())
+}
+
+fn merge_options(plan: MergePlan, store: &str, redis: Option<&str>) -> MergeOptions {
+    let own = [Some(store), redis].into_iter().flatten().filter(|url| url.contains("://"));
+    let passwords = own.filter_map(|url| Some(Url::parse(url).ok()?.password()?.to_owned()));
+    let pid = std::process::id();
+    MergeOptions {
+        work: plan.work,
+        holder: format!("hub-{pid}-{}", RunId::generate().short()),
+        lease: MERGE_LEASE,
+        look: MERGE_LOOK,
+        window: plan.window,
+        withheld: vec!["GREENLOOP_STORE".to_owned(), "GREENLOOP_REDIS".to_owned()],
+        redactor: Redactor::from_env().with(passwords),
+    }
+}
+
+/// Work that has ended may be work to merge.
+async fn wake_at_work(store: TaskStore, wake: Arc<Notify>, end: CancellationToken) {
+    let mut changes = store.event_changes();
+    loop {
+        tokio::select! {
+            () = changes.changed() => wake.notify_one(),
+            () = end.cancelled() => return,
+        }
+        // A busy store wakes for many a thing.
+        tokio::time::sleep(MERGE_REST).await;
+    }
 }
 
 fn address(at: SocketAddr, tls: bool) -> String {

@@ -25,7 +25,7 @@ use std::sync::Arc;
 pub use doctor::{Check, Health, doctor};
 pub use folder::{audit_log, runs_folder};
 pub use heal::{HealRequest, heal};
-pub use hub::{HubRequest, HubStarted, create_token, revoke_token, serve_hub, tokens};
+pub use hub::{HubRequest, HubStarted, MergePlan, create_token, revoke_token, serve_hub, tokens};
 pub use proposal::Proposal;
 pub use release::{ReleaseRequest, roll_back, status};
 pub use run::{RunRequest, describe, run};

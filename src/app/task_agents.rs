@@ -18,11 +18,12 @@ use crate::engine::driver::{Assembly, Assignment, WorkTreeAtEnd};
 use crate::engine::machine::{Course, Mode};
 use crate::engine::passed::PassedBefore;
 use crate::evidence::Redactor;
-use crate::hub::worker::{AgentEnd, AgentJob, AgentLoop};
+use crate::hub::worker::{AgentEnd, AgentJob, AgentLoop, Told};
 use crate::model::{
-    FailureClass, Invocation, RunHeader, RunSummary, Stage, StopReason, Task, chain,
+    FailureClass, Invocation, RunEvent, RunHeader, RunSummary, Stage, StopReason, Task, chain,
 };
 use crate::policy::Policy;
+use crate::report::{Boxed, Reporter};
 
 /// The loop, as a worker calls it.
 pub(super) fn agent_loop(env: &Environment, redactor: &Redactor) -> AgentLoop {
@@ -56,7 +57,7 @@ async fn carry_out(
     env: &Environment,
     redactor: &Redactor,
 ) -> Result<RunSummary, AppError> {
-    let AgentJob { folder, run, title, description, files, previous, gates, cancel } = job;
+    let AgentJob { folder, run, title, description, files, previous, gates, told, cancel } = job;
     let workspace = Workspace::open(&folder)?;
     let (plan, own_gates) = plan_of(&folder, env)?;
     let azure = Identity::new(&AzurePlan::default(), &|name| env(name));
@@ -72,7 +73,7 @@ async fn carry_out(
         run: Some(run),
         resume: None,
     };
-    let mut reporters = Vec::new();
+    let mut reporters: Vec<Boxed> = vec![Box::new(Teller { told })];
     let session =
         Session::open(&workspace, purpose, None, &mut reporters, redactor, &cancel).await?;
     let course = Course {
@@ -124,6 +125,41 @@ async fn carry_out(
         parallelism: parallelism(),
     };
     session.drive(assembly, reporters, cancel).await
+}
+
+/// Tells how far the loop is, as far as that can be said of one whose end nobody knows: each
+/// iteration takes half of what the one before has left.
+struct Teller {
+    told: Told,
+}
+
+impl Reporter for Teller {
+    fn event(&mut self, _at: jiff::Timestamp, event: &RunEvent) -> std::io::Result<()> {
+        if let Some((iteration, share, text)) = step(event) {
+            self.told.tell(percent(iteration, share), text.to_owned());
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) {}
+}
+
+/// The iteration of an event, how much of it is done then, and what comes now.
+fn step(event: &RunEvent) -> Option<(u32, f64, &'static str)> {
+    match event {
+        RunEvent::StageStarted { iteration, .. } => Some((*iteration, 0.0, "gates run")),
+        RunEvent::AuthorAsked { iteration, .. } => Some((*iteration, 0.3, "the author works")),
+        RunEvent::PatchProposed { iteration, .. } => Some((*iteration, 0.6, "a patch is judged")),
+        RunEvent::ReviewerAsked { iteration, .. } => Some((*iteration, 0.7, "the reviewer reads")),
+        RunEvent::PatchApplied { iteration, .. } => Some((*iteration, 0.9, "a patch is applied")),
+        _ => None,
+    }
+}
+
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and 95")]
+fn percent(iteration: u32, share: f64) -> u8 {
+    let before = f64::from(iteration.clamp(1, 30) - 1);
+    (95.0 * (1.0 - 0.5_f64.powf(before + share))).floor() as u8
 }
 
 /// The roles, limits and rules of the repository's own `config.yaml` (those of its first
@@ -211,5 +247,20 @@ fn end(summary: RunSummary) -> AgentEnd {
                 evidence: lines.join("\n"),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_percent_rises_and_never_arrives() {
+        let steps = (1..=40)
+            .flat_map(|iteration| [0.0, 0.3, 0.6, 0.7, 0.9].map(|share| percent(iteration, share)));
+        let steps: Vec<u8> = steps.collect();
+        assert!(steps.is_sorted(), "{steps:?}");
+        assert_eq!((steps[0], steps[5], steps[10]), (0, 47, 71));
+        assert!(steps.iter().all(|it| *it < 96));
     }
 }

@@ -121,6 +121,19 @@ impl MergePlace {
         }
     }
 
+    /// Whether `commit` is `tip` or one of those that led to it; one that is not there is not.
+    ///
+    /// # Errors
+    /// When the repository cannot be read.
+    pub fn leads_to(&self, commit: &CommitId, tip: &CommitId) -> Result<bool, WorkspaceError> {
+        let failed = || WorkspaceError::git(format!("cannot follow {} back", tip.short()));
+        let (repo, commit, tip) = (self.repo()?, oid(commit)?, oid(tip)?);
+        if repo.find_commit(commit).is_err() {
+            return Ok(false);
+        }
+        Ok(commit == tip || repo.graph_descendant_of(tip, commit).map_err(failed())?)
+    }
+
     /// Whether there is such a commit.
     ///
     /// # Errors
@@ -191,6 +204,9 @@ mod tests {
         );
         place.set_ref("refs/greenloop/staging/1", &second).unwrap();
         assert!(place.has(&second).unwrap());
+        for (commit, expect) in [(&first, true), (&second, true), (&clash, false)] {
+            assert_eq!(place.leads_to(commit, &second).unwrap(), expect);
+        }
         for _again in 0..2 {
             place.delete_ref("refs/greenloop/staging/1").unwrap();
         }

@@ -10,7 +10,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::error::{CommandError, Exit};
 use super::{block_on, block_on_all_processors, output, terminal};
 use crate::adapters::store::{Scope, TokenRequest, TokenView};
-use crate::app::{self, HubRequest, HubStarted};
+use crate::app::{self, HubRequest, HubStarted, MergePlan};
 use crate::report::safe_text::safe;
 
 /// The hub that gives tasks to workers.
@@ -75,6 +75,16 @@ pub(super) struct ServeArgs {
     /// How long a running task may say nothing new before an alert
     #[arg(long, value_name = "SECONDS", default_value_t = 1_800, value_parser = clap::value_parser!(u64).range(1..))]
     stuck_after: u64,
+    /// Leave the merge queues to other hubs of the same store
+    #[arg(long, conflicts_with_all = ["work", "speculate"])]
+    no_merges: bool,
+    /// Where mirrors and the merges under test go [default: greenloop-hub in the folder for
+    /// caches]
+    #[arg(long, value_name = "DIR")]
+    work: Option<PathBuf>,
+    /// Merges of one branch that are tested at the same time, each on top of the one before
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    speculate: u32,
     /// Log in detail
     #[arg(long)]
     debug: bool,
@@ -157,8 +167,18 @@ fn serve(args: ServeArgs) -> Result<Exit, CommandError> {
         live_events,
         heartbeat,
         stuck_after,
+        no_merges,
+        work,
+        speculate,
         debug,
     } = args;
+    let merges = match no_merges {
+        true => None,
+        false => Some(MergePlan {
+            work: super::work_folder(work, "greenloop-hub")?,
+            window: usize::try_from(speculate).unwrap_or(1),
+        }),
+    };
     let request = HubRequest {
         listen,
         store: store.address()?,
@@ -173,6 +193,7 @@ fn serve(args: ServeArgs) -> Result<Exit, CommandError> {
         live_events: usize::try_from(live_events).unwrap_or(usize::MAX),
         heartbeat: Duration::from_secs(heartbeat),
         stuck_after: Duration::from_secs(stuck_after),
+        merges,
         debug,
     };
     block_on_all_processors(async {

@@ -22,6 +22,7 @@ mod terminal;
 mod worker;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -140,6 +141,19 @@ fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
         Command::Demo(args) => demo::demo(args),
         Command::Supervise(args) => supervise::supervise(args),
     }
+}
+
+/// The folder in `given`, or the one called `name` where programs keep what can be had again.
+fn work_folder(given: Option<PathBuf>, name: &str) -> Result<PathBuf, CommandError> {
+    if let Some(given) = given {
+        return std::path::absolute(&given)
+            .map_err(|e| CommandError::usage("--work is no folder").because(e));
+    }
+    let folder = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+    folder("XDG_CACHE_HOME")
+        .or_else(|| folder("HOME").map(|home| home.join(".cache")))
+        .map(|caches| caches.join(name))
+        .ok_or_else(|| CommandError::usage("there is no HOME").hint("name a folder with --work"))
 }
 
 /// A runtime for the commands that wait for something.

@@ -61,11 +61,7 @@ pub(super) fn worker(args: WorkerArgs) -> Result<Exit, CommandError> {
         grace,
         debug,
     } = args;
-    let work = match work {
-        Some(work) => std::path::absolute(&work)
-            .map_err(|e| CommandError::usage("--work is no folder").because(e))?,
-        None => caches()?.join("greenloop-worker"),
-    };
+    let work = super::work_folder(work, "greenloop-worker")?;
     let request = WorkerRequest {
         hub,
         name,
@@ -82,12 +78,4 @@ pub(super) fn worker(args: WorkerArgs) -> Result<Exit, CommandError> {
     };
     block_on(async { app::work(request, terminal::stop_on_signals()).await })??;
     Ok(Exit::Ok)
-}
-
-/// Where programs keep what can be had again.
-fn caches() -> Result<PathBuf, CommandError> {
-    let folder = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    folder("XDG_CACHE_HOME")
-        .or_else(|| folder("HOME").map(|home| home.join(".cache")))
-        .ok_or_else(|| CommandError::usage("there is no HOME").hint("name a folder with --work"))
 }

@@ -42,6 +42,7 @@ impl Hub {
         let mut child = greenloop()
             .args(["hub", "serve", "--debug", "--store", &place.url])
             .args(arguments)
+            .env("XDG_CACHE_HOME", place.folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

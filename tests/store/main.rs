@@ -13,7 +13,8 @@ mod contract;
 mod crash;
 mod invariants;
 mod machine;
-mod merging;
+mod merge_races;
+mod merges;
 mod place;
 mod wakers;
 mod work;
@@ -83,11 +84,17 @@ on_both! {
         redis_is_flushed_and_killed,
         the_same_name_started_again,
     }
-    merging {
+    merge_races {
         one_writer_at_a_time,
         a_late_writer_changes_nothing,
         only_what_passed_lands,
         dependants_leave_as_well,
         each_target_has_its_writer,
+    }
+    merges {
+        one_writer_merges_in_order,
+        a_conflict_reopens_a_task_once,
+        what_needs_an_ejected_entry_leaves_as_well,
+        an_epics_branch_goes_to_the_target_when_the_epic_is_done,
     }
 }

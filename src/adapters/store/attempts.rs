@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::connect::{StoreOptions, TaskStore};
 use super::dialect::Dialect;
+use super::epics::Place;
 use super::error::StoreError;
 use super::finish::{finished, release, settle_graph};
 use super::records::{Moment, micros};
@@ -397,7 +398,7 @@ async fn complete(
              ended_at = CASE WHEN $3 = 'done' THEN {now} ELSE NULL END \
              WHERE id = (SELECT id FROM tasks WHERE id = $1 AND epoch = $2 \
              AND state = 'running' {lock end}) AND epoch = $2 AND state = 'running' \
-             RETURNING id, graph_id, epic_id, hours, dependants",
+             RETURNING id, graph_id, epic_id, position, hours, dependants",
             args![lease.task.0, lease.epoch, state.name(), commit],
         )
         .await?;
@@ -443,22 +444,8 @@ async fn enqueue(tx: &mut Tx<'_>, graph: GraphId, lease: Lease, commit: &str) ->
             args![lease.task.0],
         )
         .await?;
-    let (project, target) = (place.int("project_id")?, place.text("target")?);
-    tx.run(
-        "INSERT INTO merge_targets (project_id, target, epoch, expires_at, not_before) \
-         VALUES ($1, $2, 0, 0, 0) ON CONFLICT (project_id, target) DO NOTHING",
-        args![project, &target],
-    )
-    .await?;
-    let row = tx
-        .one(
-            "INSERT INTO merge_queue (project_id, target, graph_id, task_id, epoch, branch, \
-             commit_sha, state, created_at, updated_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, 'queued', {now}, {now}) RETURNING id",
-            args![project, &target, graph.0, lease.task.0, lease.epoch, lease.branch(), commit],
-        )
-        .await?;
-    Ok(MergeId(row.int("id")?))
+    let place = Place { project: place.int("project_id")?, target: place.text("target")?, graph };
+    super::epics::enqueue(tx, &place, lease, &lease.branch(), commit).await
 }
 
 async fn fail(

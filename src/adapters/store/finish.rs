@@ -1,6 +1,7 @@
 //! What follows when a task ends: its dependants, its epic's conditions, its graph. All in the
 //! transaction that ends it.
 
+use super::epics::{bring_home, came_home};
 use super::graphs::reached;
 use super::statement::args;
 use super::tx::{Done, NewEvent, Tx};
@@ -11,6 +12,8 @@ pub(super) struct Finished {
     pub(super) id: TaskId,
     pub(super) graph: GraphId,
     pub(super) epic: Option<i64>,
+    /// In the graph's file, or beyond it.
+    pub(super) position: i64,
     pub(super) hours: f64,
     pub(super) dependants: i64,
 }
@@ -21,6 +24,7 @@ pub(super) fn finished(row: &super::statement::Record) -> Result<Finished, super
         id: TaskId(row.int("id")?),
         graph: GraphId(row.int("graph_id")?),
         epic: row.opt_int("epic_id")?,
+        position: row.int("position")?,
         hours: row.real("hours")?,
         dependants: row.int("dependants")?,
     })
@@ -58,28 +62,39 @@ pub(super) async fn release(tx: &mut Tx<'_>, done: &Finished) -> Done<()> {
             row.int("tasks_done")?,
             row.int("tasks")?,
         );
-        let met = tx
-            .all(
-                "UPDATE conditions SET met = 1 WHERE epic_id = $1 AND met = 0 AND at_least <= $2 \
-                 RETURNING task_id",
-                args![epic, percent],
-            )
-            .await?;
-        let mut tasks = met.iter().map(|row| row.int("task_id")).collect::<Result<Vec<_>, _>>()?;
-        tasks.sort_unstable();
-        for task in tasks {
-            let released = tx
-                .all(
-                    "UPDATE tasks SET unmet = unmet - 1, updated_at = {now}, \
-                     state = CASE WHEN unmet = 1 AND state = 'waiting' THEN 'ready' \
-                     ELSE state END WHERE id = $1 RETURNING id, state, unmet",
-                    args![task],
-                )
-                .await?;
-            tell_ready(tx, done.graph, released)?;
-        }
+        let all = row.int("tasks_done")? == row.int("tasks")?;
+        let on_its_way = all && bring_home(tx, done.graph, epic).await?;
+        // Who waits for all of an epic builds on it: it is to be where they begin.
+        meet(tx, done.graph, epic, if on_its_way { percent.min(99) } else { percent }).await?;
+    } else if let Some(epic) = came_home(tx, done).await? {
+        meet(tx, done.graph, epic, 100).await?;
     }
     settle_graph(tx, done.graph).await
+}
+
+/// An epic has come so far: lets go what waited for that.
+async fn meet(tx: &mut Tx<'_>, graph: GraphId, epic: i64, percent: i64) -> Done<()> {
+    let met = tx
+        .all(
+            "UPDATE conditions SET met = 1 WHERE epic_id = $1 AND met = 0 AND at_least <= $2 \
+             RETURNING task_id",
+            args![epic, percent],
+        )
+        .await?;
+    let mut tasks = met.iter().map(|row| row.int("task_id")).collect::<Result<Vec<_>, _>>()?;
+    tasks.sort_unstable();
+    for task in tasks {
+        let released = tx
+            .all(
+                "UPDATE tasks SET unmet = unmet - 1, updated_at = {now}, \
+                 state = CASE WHEN unmet = 1 AND state = 'waiting' THEN 'ready' \
+                 ELSE state END WHERE id = $1 RETURNING id, state, unmet",
+                args![task],
+            )
+            .await?;
+        tell_ready(tx, graph, released)?;
+    }
+    Ok(())
 }
 
 fn tell_ready(

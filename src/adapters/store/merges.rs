@@ -370,9 +370,9 @@ impl TaskStore {
         .await
     }
 
-    /// The branch does not merge. With `reopen` the task is ready again with the conflict as its
-    /// reason, as long as it has attempts left; otherwise it waits for a person. Saying it twice
-    /// does no harm.
+    /// The branch does not merge. With `reopen` the task is ready again, once, with the conflict
+    /// as its reason; the next time, or when it has no attempts left, it waits for a person.
+    /// Saying it twice does no harm.
     ///
     /// # Errors
     /// `StaleLease`; `Conflict` when the entry is no longer in the queue.
@@ -694,7 +694,7 @@ async fn landed(tx: &mut Tx<'_>, lease: &MergeLease, id: MergeId, sha: &str) -> 
             "UPDATE tasks SET state = 'done', commit_sha = $2, reason = NULL, \
              updated_at = {now}, ended_at = {now} WHERE id = (SELECT id FROM tasks \
              WHERE id = $1 AND state = 'merging' {lock end}) AND state = 'merging' \
-             RETURNING id, graph_id, epic_id, hours, dependants",
+             RETURNING id, graph_id, epic_id, position, hours, dependants",
             args![entry.int("task_id")?, sha],
         )
         .await?
@@ -703,13 +703,14 @@ async fn landed(tx: &mut Tx<'_>, lease: &MergeLease, id: MergeId, sha: &str) -> 
     release(tx, &finished(&task)?).await
 }
 
-/// With a lease, only entries of its branch.
+/// With a lease, only entries of its branch; what was about to be pushed was not then: its writer
+/// knows.
 async fn leave_queue(tx: &mut Tx<'_>, leave: &Leave, lease: Option<&MergeLease>) -> Done<()> {
     let entry = tx
         .maybe(
             "UPDATE merge_queue SET state = $2, reason = $3, updated_at = {now}, \
              ended_at = {now}, landing = NULL WHERE id = $1 \
-             AND state IN ('queued', 'testing') AND landing IS NULL \
+             AND state IN ('queued', 'testing') AND (landing IS NULL OR $4 IS NOT NULL) \
              AND ($4 IS NULL OR (project_id = $4 AND target = $5)) \
              RETURNING task_id, epoch, graph_id",
             args![
@@ -737,11 +738,26 @@ async fn leave_queue(tx: &mut Tx<'_>, leave: &Leave, lease: Option<&MergeLease>)
         }
     };
     tx.tell(told(kind, leave.id, &entry)?.text(&leave.reason));
-    give_back(tx, &entry, &leave.reason, leave.then).await?;
+    let then = match leave.then {
+        Then::ReadyOrBlocked if was_in_conflict(tx, leave.id, &entry).await? => Then::Blocked,
+        then => then,
+    };
+    give_back(tx, &entry, &leave.reason, then).await?;
     if leave.state == MergeState::Ejected {
         take_dependants_along(tx, TaskId(entry.int("task_id")?)).await?;
     }
     settle_graph(tx, GraphId(entry.int("graph_id")?)).await
+}
+
+/// Whether an earlier attempt at the entry's task ended in a conflict as well.
+async fn was_in_conflict(tx: &mut Tx<'_>, id: MergeId, entry: &Record) -> Done<bool> {
+    let before = tx
+        .maybe(
+            "SELECT id FROM merge_queue WHERE task_id = $1 AND id <> $2 AND state = 'conflict'",
+            args![entry.int("task_id")?, id.0],
+        )
+        .await?;
+    Ok(before.is_some())
 }
 
 /// What becomes of the task of an entry that left the queue.

@@ -7,8 +7,11 @@ use futures::stream::{FuturesOrdered, StreamExt as _};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::MergeOptions;
+use super::place::Place;
 use super::store::{Entry, GateVerdict, Lane, MergeStore, MergeStoreError, Writer};
-use super::trial::{Candidate, Judgement, Staged, TrialPlace, bring, conflict_text, forget};
+use super::trial::{
+    Candidate, Judgement, Staged, TrialPlace, bring, conflict_text, forget, leads_to,
+};
 use super::window::Window;
 use crate::adapters::git::{Git, GitError, GitErrorKind, Mirror};
 use crate::model::{CommitId, RunId, chain};
@@ -20,7 +23,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 pub(super) struct Worker {
     pub(super) store: Arc<dyn MergeStore>,
     pub(super) options: Arc<MergeOptions>,
-    pub(super) place: TrialPlace,
+    pub(super) place: Arc<Place>,
+    pub(super) trials: TrialPlace,
     /// The lane, and the right to write to it.
     pub(super) writer: Writer,
     /// How often in a row the lane was in trouble before.
@@ -156,9 +160,8 @@ impl Worker {
         if entries.is_empty() {
             return Err(Stop::Left(Left::Empty));
         }
-        let mirrors = self.options.work.join("mirrors");
         let lane = &writer.lane;
-        let mirror = Mirror::open(&mirrors, &lane.repository, &git).await?;
+        let mirror = self.place.mirror(&lane.repository, &git).await?;
         let base = entries.iter().find_map(|entry| entry.base.as_deref());
         let tip = tip(lane, base, &mirror, &git).await?;
         let round = self.cancel.child_token();
@@ -174,14 +177,14 @@ impl Worker {
                 }
                 break;
             }
-            match self.place.stage(&mirror, &top, &candidate).await {
+            match self.trials.stage(&mirror, &top, &candidate).await {
                 Staged::Commit(commit) => {
                     self.store.testing(writer, &entry, &commit).await?;
                     top = commit.clone();
-                    let (place, mirror) = (&self.place, &mirror);
+                    let (trials, mirror) = (&self.trials, &mirror);
                     let cancel = round.clone();
                     gates.push_back(async move {
-                        let judged = place.judge(mirror, &commit, &candidate, &cancel).await;
+                        let judged = trials.judge(mirror, &commit, &candidate, &cancel).await;
                         (entry, candidate, commit, judged)
                     });
                 }
@@ -269,7 +272,8 @@ impl Worker {
     }
 
     /// The target has the entry's commit: it was pushed by a writer that died before it could
-    /// say so, or by somebody else. In that case the tip itself has to pass.
+    /// say so, or by somebody else, such as an older writer whose push came late. In that case
+    /// the tip itself has to pass.
     async fn already(
         &self,
         writer: &Writer,
@@ -277,12 +281,14 @@ impl Worker {
         tip: &CommitId,
         mirror: &Mirror,
     ) -> Result<(), Stop> {
-        if let Some(landing) = &entry.landing {
+        if let Some(landing) = &entry.landing
+            && leads_to(mirror, landing, tip).await
+        {
             return Ok(self.store.merged(writer, entry, landing).await?);
         }
         self.store.testing(writer, entry, tip).await?;
         let candidate = self.candidate(&writer.lane, entry);
-        match self.place.judge(mirror, tip, &candidate, &self.cancel).await {
+        match self.trials.judge(mirror, tip, &candidate, &self.cancel).await {
             Judgement::Passed => {
                 self.store.judged(writer, entry, &passed(entry, tip)).await?;
                 self.store.landing(writer, entry, tip).await?;

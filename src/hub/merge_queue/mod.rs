@@ -25,6 +25,7 @@
 //! - A gate sees the merge's tree with the hub's rights: run the hub as a user of its own.
 
 mod lane;
+mod place;
 mod service;
 mod store;
 mod task_store;

@@ -8,9 +8,11 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::lane::Worker;
+use super::place::Place;
 use super::store::{Lane, MergeStore};
 use super::trial::TrialPlace;
 use crate::evidence::Redactor;
+use crate::model::chain;
 
 /// How the merge queue works.
 #[derive(Debug, Clone)]
@@ -34,33 +36,48 @@ pub struct MergeOptions {
 
 /// The merge queue of one hub.
 #[derive(Debug)]
-pub struct MergeQueue;
+pub struct MergeQueue {
+    options: Arc<MergeOptions>,
+    place: Arc<Place>,
+}
 
 impl MergeQueue {
+    /// Takes a place below the folder for its work.
+    ///
+    /// # Errors
+    /// When there is none to be had.
+    pub fn open(options: MergeOptions) -> std::io::Result<Self> {
+        let place = Arc::new(Place::take(&options.work)?);
+        Ok(Self { options: Arc::new(options), place })
+    }
+
     /// Works until `cancel`; on return nothing of it is left running. `wake` lets it look at
     /// once.
     pub async fn run(
+        self,
         store: Arc<dyn MergeStore>,
-        options: MergeOptions,
         wake: Arc<tokio::sync::Notify>,
         cancel: CancellationToken,
     ) {
-        let options = Arc::new(options);
-        let place = TrialPlace {
-            folder: options.work.join("merges"),
+        let Self { options, place } = self;
+        let trials = TrialPlace {
+            folder: place.merges(),
+            logs: place.logs(),
             redactor: options.redactor.clone(),
             withheld: options.withheld.clone(),
         };
         let mut running = tokio::task::JoinSet::new();
         // How often in a row each lane was in trouble.
         let mut troubles: HashMap<Lane, u32> = HashMap::new();
+        let mut failing = false;
         while !cancel.is_cancelled() {
             match store.take(&options.holder, options.lease).await {
                 Ok(Some(writer)) => {
                     let worker = Worker {
                         store: Arc::clone(&store),
                         options: Arc::clone(&options),
-                        place: place.clone(),
+                        place: Arc::clone(&place),
+                        trials: trials.clone(),
                         troubles: troubles.get(&writer.lane).copied().unwrap_or(0),
                         writer,
                         cancel: cancel.child_token(),
@@ -68,8 +85,14 @@ impl MergeQueue {
                     running.spawn(worker.run());
                     continue;
                 }
-                Ok(None) => {}
-                Err(error) => tracing::warn!(%error, "the merge queues cannot be read"),
+                Ok(None) => failing = false,
+                Err(error) => {
+                    if !failing {
+                        let error = chain(&error);
+                        tracing::warn!(error, "the merge queues cannot be read");
+                    }
+                    failing = true;
+                }
             }
             tokio::select! {
                 () = tokio::time::sleep(options.look) => {}

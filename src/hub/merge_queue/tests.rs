@@ -271,7 +271,8 @@ impl Project {
             };
             let store: Arc<dyn MergeStore> = Arc::clone(store) as _;
             let wake = Arc::new(tokio::sync::Notify::new());
-            running.push(tokio::spawn(MergeQueue::run(store, options, wake, cancel.clone())));
+            let queue = MergeQueue::open(options).unwrap();
+            running.push(tokio::spawn(queue.run(store, wake, cancel.clone())));
         }
         let began = Instant::now();
         while store.states().into_iter().any(waits) {

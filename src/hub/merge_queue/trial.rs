@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::place::name;
 use crate::adapters::git::{Author, Git, GitError, GitErrorKind, Mirror, TaskClone, remove_folder};
 use crate::apply::{Conflict, MergePlace, Merged, WorkspaceError};
 use crate::config::plan::GatePlan;
@@ -71,8 +72,10 @@ pub(super) enum Judgement {
 /// Where trials happen.
 #[derive(Debug, Clone)]
 pub(super) struct TrialPlace {
-    /// Clones and logs go below it.
+    /// Clones go below it.
     pub(super) folder: PathBuf,
+    /// The output of gates goes below it.
+    pub(super) logs: PathBuf,
     /// Takes secrets out of every text.
     pub(super) redactor: Redactor,
     /// Variables that gates do not inherit.
@@ -113,7 +116,7 @@ impl TrialPlace {
     ) -> Judgement {
         let run = RunId::generate();
         let git = Git::new(run, &self.redactor, cancel);
-        let folder = self.folder.join(format!("merge-{}-{}", candidate.id, run.short()));
+        let folder = self.folder.join(name(candidate.id, run));
         let made =
             TaskClone::make(mirror, &folder, "greenloop-staging", commit, &author(), &git).await;
         let judged = match made {
@@ -149,7 +152,7 @@ impl TrialPlace {
                 needs: Vec::new(),
             })
             .collect();
-        let logs = self.folder.join("logs").join(format!("merge-{}", candidate.id));
+        let logs = self.logs.join(candidate.id.to_string());
         let context = StageContext {
             root: folder,
             run,
@@ -263,6 +266,15 @@ pub(super) fn conflict_text(candidate: &Candidate, conflicts: &[Conflict]) -> St
         candidate.target,
         files.join("\n")
     )
+}
+
+/// Whether `commit` is on the branch whose tip is `tip`.
+pub(super) async fn leads_to(mirror: &Mirror, commit: &CommitId, tip: &CommitId) -> bool {
+    let (folder, commit, tip) = (mirror.folder().to_owned(), commit.clone(), tip.clone());
+    let task = tokio::task::spawn_blocking(move || {
+        MergePlace::open(&folder).and_then(|place| place.leads_to(&commit, &tip)).unwrap_or(false)
+    });
+    task.await.unwrap_or(false)
 }
 
 /// Whether the commit that was approved can be had: it is on its branch, or was fetched before.

@@ -47,8 +47,32 @@ pub struct AgentJob {
     pub previous: Option<String>,
     /// Commands that the merge must pass.
     pub gates: Vec<String>,
+    /// Told how far the work is, in percent, and what is done now.
+    pub told: Told,
     /// Ends the work.
     pub cancel: CancellationToken,
+}
+
+/// Hears how far work is. Cheap to clone.
+#[derive(Clone)]
+pub struct Told(Arc<dyn Fn(u8, String) + Send + Sync>);
+
+impl Told {
+    /// Calls `hear` whenever there is something to tell.
+    pub fn new(hear: impl Fn(u8, String) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(hear))
+    }
+
+    /// Tells.
+    pub fn tell(&self, percent: u8, text: String) {
+        (self.0)(percent, text);
+    }
+}
+
+impl std::fmt::Debug for Told {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Told")
+    }
 }
 
 /// What the author and the reviewer came to.
@@ -181,7 +205,7 @@ impl Bench {
                 let summary = "the command passed".to_owned();
                 Work { summary, commit: None, evidence: Vec::new() }
             }
-            Action::Agent => self.agents(seat, claimed, run, ending).await?,
+            Action::Agent => self.agents(seat, claimed, run, pulse, ending).await?,
         };
         let Some(clone) = &seat.clone else { return Ok(work) };
         let message = self.commit_message(claimed);
@@ -199,6 +223,7 @@ impl Bench {
         seat: &Seat,
         claimed: &Claimed,
         run: RunId,
+        pulse: &Pulse,
         ending: &Ending,
     ) -> Result<Work, Trouble> {
         let Some(agents) = self.agents.as_ref().filter(|_| seat.clone.is_some()) else {
@@ -213,6 +238,7 @@ impl Bench {
             files: claimed.task.files.clone(),
             previous: claimed.previous.clone(),
             gates: claimed.gates.clone(),
+            told: Told::new(pulse.voice()),
             cancel: ending.token().clone(),
         };
         let limit = claimed.task.timeout_seconds.map_or(Duration::MAX, Duration::from_secs);

@@ -46,7 +46,7 @@ pub(super) async fn run(
     let mut log = TaskLog::new(&around.seat.log, around.redactor);
     let mut output = |bytes: &[u8]| {
         if let Some(latest) = log.push(bytes) {
-            pulse.say(latest);
+            pulse.say(percent(&latest), latest);
         }
     };
     let outcome = exec::run(&command, &mut output, ending.token()).await;
@@ -93,6 +93,21 @@ pub(super) async fn run(
     })
 }
 
+/// How far the work is, where a line says so: `progress: 40%` as its beginning, or `[ 40%]` as
+/// builders print it.
+fn percent(line: &str) -> Option<u8> {
+    let line = line.trim_start();
+    let rest = match line.strip_prefix('[') {
+        Some(rest) => rest,
+        None => line
+            .get(..9)
+            .filter(|word| word.eq_ignore_ascii_case("progress:"))
+            .and_then(|word| line.get(word.len()..))?,
+    };
+    let number = rest.trim_start().split_once('%')?.0;
+    number.parse().ok().filter(|percent| *percent <= 100)
+}
+
 /// What a task's command is told of the task.
 fn variables(around: &Surroundings<'_>) -> Vec<(OsString, OsString)> {
     let Claimed { task, epoch, target, branch, previous, .. } = around.claimed;
@@ -110,4 +125,26 @@ fn variables(around: &Surroundings<'_>) -> Vec<(OsString, OsString)> {
     ];
     // A NUL would keep the command from being started.
     own.into_iter().map(|(name, value)| (name.into(), value.replace('\0', " ").into())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_say_how_far_the_work_is() {
+        for (line, expect) in [
+            ("progress: 40%", Some(40)),
+            ("Progress:100% of the files", Some(100)),
+            ("[  7%] Building CXX object a.o", Some(7)),
+            ("[101%]", None),
+            ("[-1%]", None),
+            ("[info] 12% left", None),
+            ("40% done", None),
+            ("progresé: 4%", None),
+            ("", None),
+        ] {
+            assert_eq!(percent(line), expect, "{line}");
+        }
+    }
 }

@@ -28,7 +28,7 @@ pub(super) struct Heart {
 /// Keeps one lease. Dropped, it is kept no longer.
 pub(super) struct Pulse {
     task: AbortHandle,
-    said: watch::Sender<Option<String>>,
+    said: watch::Sender<AttemptHeartbeat>,
 }
 
 impl Heart {
@@ -65,7 +65,7 @@ impl Heart {
         options: &WorkerOptions,
         ending: &Ending,
     ) -> Pulse {
-        let (said, heard) = watch::channel(None);
+        let (said, heard) = watch::channel(AttemptHeartbeat::default());
         let keeper = Keeper {
             client: self.client.clone(),
             lease,
@@ -86,10 +86,23 @@ impl Drop for Heart {
 }
 
 impl Pulse {
-    /// What the next heartbeat tells.
-    pub(super) fn say(&self, text: String) {
-        self.said.send_replace(Some(text));
+    /// What the next heartbeat tells; how far the work is stays as it was for `None`.
+    pub(super) fn say(&self, percent: Option<u8>, text: String) {
+        tell(&self.said, percent, text);
     }
+
+    /// The same, for those that outlive the attempt.
+    pub(super) fn voice(&self) -> impl Fn(u8, String) + Send + Sync + 'static {
+        let said = self.said.clone();
+        move |percent, text| tell(&said, Some(percent), text)
+    }
+}
+
+fn tell(said: &watch::Sender<AttemptHeartbeat>, percent: Option<u8>, text: String) {
+    said.send_modify(|beat| {
+        beat.percent = percent.or(beat.percent);
+        beat.message = Some(text);
+    });
 }
 
 impl Drop for Pulse {
@@ -108,10 +121,10 @@ struct Keeper {
 }
 
 impl Keeper {
-    async fn keep(mut self, heard: watch::Receiver<Option<String>>) {
+    async fn keep(mut self, heard: watch::Receiver<AttemptHeartbeat>) {
         loop {
             tokio::time::sleep(self.options.period(self.lasts)).await;
-            let beat = AttemptHeartbeat { percent: None, message: heard.borrow().clone() };
+            let beat = heard.borrow().clone();
             let asked = Instant::now();
             let left = self.lasts.saturating_sub(self.since.elapsed()).max(LAST_WORD);
             let client = self.client.within(left);

@@ -35,7 +35,7 @@ mod stop;
 #[cfg(test)]
 mod tests;
 
-pub use attempt::{AgentEnd, AgentJob, AgentLoop};
+pub use attempt::{AgentEnd, AgentJob, AgentLoop, Told};
 pub use options::WorkerOptions;
 pub use place::{PlaceError, WorkPlace};
 pub use slot::{Worker, WorkerError};

@@ -1,0 +1,180 @@
+//! Merge queues of real hubs, fed by real workers.
+
+use std::collections::BTreeSet;
+
+use greenloop::adapters::store::{StoreOptions, TaskStore};
+use serde_json::{Value, json};
+
+use super::farm::{Farm, attempts, command, id_of};
+use super::program::{Hub, until};
+use super::stores::Place;
+
+/// Every tip that `main` has had since its first commit passed its gates, by the record of just
+/// that commit. How many there were.
+async fn every_tip_was_tested(place: &Place, farm: &Farm, branch: &str) -> usize {
+    let options = StoreOptions { connections: 1, ..StoreOptions::default() };
+    let store = TaskStore::open(&place.url, options).await.unwrap();
+    let first = farm.git(&["rev-list", "--max-parents=0", branch]);
+    let tips = farm.git(&["rev-list", "--first-parent", &format!("{first}..{branch}")]);
+    for tip in tips.lines() {
+        let record = store.gate_record(1, branch, tip).await.unwrap();
+        assert!(record.is_some_and(|it| it.passed), "{tip} on {branch} has no passing record");
+    }
+    tips.lines().count()
+}
+
+/// The only entry of the task's last attempt, or whatever is so far.
+async fn queue(client: &super::program::Client) -> Vec<Value> {
+    client.get("/merge-queue?limit=100").await.expect(200)["items"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn two_hubs_race_for_one_branch_and_one_is_killed() {
+    let Some(place) = Place::postgres() else {
+        eprintln!("skipped: GREENLOOP_TEST_POSTGRES names no server");
+        return;
+    };
+    let farm = Farm::new(&[("shared", "nobody\n")]);
+    let ahead = ["--listen", "127.0.0.1:0", "--speculate", "3"];
+    let (mut one, two) = (Hub::start_with(&place, &ahead), Hub::start_with(&place, &ahead));
+    let admin = two.admin(&place);
+    let token = place.token(&["--scope", "work"]);
+    // The first attempts of two of them do not pass the gates.
+    let tasks = (0..12).map(|n| {
+        let bad =
+            if [3, 7].contains(&n) { "test $GREENLOOP_TASK_EPOCH != 1 || touch bad;" } else { "" };
+        command(&n.to_string(), &format!("{bad} echo {n} > file{n}"))
+    });
+    let graph = admin.post("/graphs", farm.graph(tasks.collect())).await.expect(201);
+    let _workers: Vec<_> = (0..3)
+        .map(|n| {
+            let hub = if n == 0 { &one } else { &two };
+            farm.worker(hub, &token, &format!("w{n}")).start()
+        })
+        .collect();
+    until("some merges", async || {
+        let merged = queue(&admin).await.iter().filter(|it| it["state"] == "merged").count();
+        (merged >= 3).then_some(())
+    })
+    .await;
+    one.kill();
+    farm.ended(&admin, graph["id"].as_i64().unwrap(), "done").await;
+    assert_eq!(every_tip_was_tested(&place, &farm, "main").await, 12);
+    let files = farm.git(&["ls-tree", "--name-only", "main"]);
+    let files: BTreeSet<&str> = files.lines().collect();
+    assert_eq!(files.len(), 13, "{files:?}");
+    let queue = queue(&admin).await;
+    let of = |state: &str| queue.iter().filter(|it| it["state"] == state).count();
+    assert_eq!((of("merged"), of("ejected"), queue.len()), (12, 2, 14), "{queue:#?}");
+}
+
+#[tokio::test]
+async fn conflicts_reopen_once_and_then_wait_while_the_queue_goes_on() {
+    let (place, farm) = (Place::sqlite(), Farm::new(&[("shared", "nobody\n")]));
+    let hub = Hub::start(&place);
+    let admin = hub.admin(&place);
+    let token = place.token(&["--scope", "work"]);
+    // Whenever this one has done its work, somebody else has changed the same file.
+    let clash = format!(
+        "echo \"$GREENLOOP_TASK_PREVIOUS\" >> {marks}/previous; git clone -q {remote} ../other-$GREENLOOP_TASK_EPOCH && \
+         cd ../other-$GREENLOOP_TASK_EPOCH && echo other $GREENLOOP_TASK_EPOCH > shared && \
+         git -c user.name=o -c user.email=o@localhost commit -qam other && git push -q && \
+         cd - && rm -rf ../other-$GREENLOOP_TASK_EPOCH && echo mine $GREENLOOP_TASK_EPOCH > shared",
+        marks = farm.marks().display(),
+        remote = farm.remote().display(),
+    );
+    let mut after = command("after", "echo fine > after");
+    after["priority"] = json!(9);
+    let tasks = json!([command("clash", &clash), after]);
+    let graph = admin.post("/graphs", farm.graph(tasks)).await.expect(201);
+    let graph = graph["id"].as_i64().unwrap();
+    let _worker = farm.worker(&hub, &token, "w1").start();
+    let task = id_of(&admin, graph, "clash").await;
+    let blocked = until("a person is asked for", async || {
+        let task = admin.get(&format!("/tasks/{task}")).await.expect(200);
+        (task["state"] == "blocked").then_some(task)
+    })
+    .await;
+    assert!(blocked["reason"].as_str().unwrap().contains("- shared: both changed"), "{blocked:#}");
+    assert_eq!(attempts(&admin, task).await, ["ejected", "ejected"]);
+    let previous = std::fs::read_to_string(farm.marks().join("previous")).unwrap();
+    assert!(previous.trim_start().contains("does not merge into main"), "{previous}");
+    // The work is where a person finds it, both times.
+    let refs = farm.git(&["for-each-ref", "--format=%(refname:short)", "refs/heads/conflict"]);
+    assert_eq!(refs.lines().count(), 2, "{refs}");
+    assert_eq!(farm.git(&["show", &format!("conflict/{task}:shared")]), "mine 1");
+    let after = id_of(&admin, graph, "after").await;
+    until("the other task is merged", async || {
+        (admin.get(&format!("/tasks/{after}")).await.expect(200)["state"] == "done").then_some(())
+    })
+    .await;
+    // The person does not want it any more.
+    admin.post(&format!("/tasks/{task}/cancel"), json!({})).await.expect(200);
+    farm.ended(&admin, graph, "cancelled").await;
+    assert_eq!(farm.git(&["show", "main:shared"]), "other 2");
+}
+
+#[tokio::test]
+async fn an_epics_branch_goes_to_main_when_the_epic_is_done() {
+    let (place, farm) = (Place::sqlite(), Farm::new(&[("shared", "nobody\n")]));
+    let hub = Hub::start(&place);
+    let admin = hub.admin(&place);
+    let token = place.token(&["--scope", "work"]);
+    let mut tasks: Vec<Value> = ["1.1", "1.2", "1.3"]
+        .map(|key| {
+            let mut task = command(key, &format!("echo {key} > {key}"));
+            task["epic"] = json!("1");
+            task
+        })
+        .into();
+    tasks[2]["needs"] = json!(["1.1", "1.2"]);
+    tasks[2]["action"]["command"] = json!("cat 1.1 1.2 > 1.3");
+    tasks.push(command("2", "test ! -e 1.3; echo 2 > 2"));
+    let mut last = command("3", "cat 1.3 2 > 3");
+    last["conditions"] = json!([{"epic": "1", "at_least": 100}]);
+    last["needs"] = json!(["2"]);
+    tasks.push(last);
+    let mut body = farm.graph(json!(tasks));
+    body["epics"] = json!([{"key": "1", "title": "Repositories", "branch": "epic-1/repositories"}]);
+    let graph = admin.post("/graphs", body).await.expect(201)["id"].as_i64().unwrap();
+    let _workers = ["w1", "w2"].map(|name| farm.worker(&hub, &token, name).start());
+    farm.ended(&admin, graph, "done").await;
+    assert_eq!(every_tip_was_tested(&place, &farm, "epic-1/repositories").await, 3);
+    assert_eq!(every_tip_was_tested(&place, &farm, "main").await, 3);
+    assert_eq!(farm.git(&["show", "main:3"]), "1.1\n1.2\n2");
+    let home = id_of(&admin, graph, "1-merge").await;
+    let task = admin.get(&format!("/tasks/{home}")).await.expect(200);
+    assert_eq!(task["title"], "Merge epic-1/repositories into main");
+    let tip = farm.git(&["rev-parse", "epic-1/repositories"]);
+    farm.git(&["merge-base", "--is-ancestor", &tip, "main"]);
+}
+
+#[tokio::test]
+async fn a_repository_that_is_away_only_lets_the_queue_wait() {
+    let (place, farm) = (Place::sqlite(), Farm::new(&[("shared", "nobody\n")]));
+    let hub = Hub::start_with(&place, &["--listen", "127.0.0.1:0", "--no-merges"]);
+    let admin = hub.admin(&place);
+    let token = place.token(&["--scope", "work"]);
+    let tasks = json!([command("a", "echo a > a")]);
+    let graph = admin.post("/graphs", farm.graph(tasks)).await.expect(201);
+    let _worker = farm.worker(&hub, &token, "w1").start();
+    until("its commit waits", async || {
+        (queue(&admin).await.first()?["state"] == "queued").then_some(())
+    })
+    .await;
+    let away = farm.path().join("away.git");
+    std::fs::rename(farm.remote(), &away).unwrap();
+    let merging = Hub::start(&place);
+    until("the branch rests", async || {
+        let branches =
+            merging.client(admin.token.as_ref().unwrap()).get("/branches").await.expect(200);
+        let resting =
+            branches["items"].as_array().unwrap().iter().any(|it| it["reason"].is_string());
+        resting.then_some(())
+    })
+    .await;
+    assert_eq!(queue(&admin).await[0]["state"], "queued");
+    std::fs::rename(&away, farm.remote()).unwrap();
+    farm.ended(&admin, graph["id"].as_i64().unwrap(), "done").await;
+    assert_eq!(every_tip_was_tested(&place, &farm, "main").await, 1);
+}

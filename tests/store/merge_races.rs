@@ -178,10 +178,6 @@ pub(crate) async fn only_what_passed_lands(place: &Place) {
         kind(store.cancel_task(entries[0].lease.task, None).await),
         StoreErrorKind::Conflict
     );
-    assert_eq!(
-        kind(store.merge_ejected(&lease, first, "no", true).await),
-        StoreErrorKind::Conflict
-    );
     store.merge_landed(&lease, first, "m1").await.unwrap();
     assert_eq!(kind(store.record_gates(&lease, &record).await), StoreErrorKind::Conflict);
     assert_eq!(kind(store.retry_merge(first).await), StoreErrorKind::Conflict);

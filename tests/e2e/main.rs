@@ -6,6 +6,7 @@ mod commands;
 mod delivery;
 mod gates;
 mod heal;
+mod hub;
 mod manifests;
 mod pipelines;
 mod places;

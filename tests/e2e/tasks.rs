@@ -1,10 +1,14 @@
-//! The tasks stage: a hub that answers as it was told to, and a repository that has the work.
+//! The tasks stage: with a hub that answers as it was told to and a repository that has the work,
+//! and with a real hub and real workers.
+
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use wiremock::matchers::{method, path, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::repository::{Repository, deployable, free_port, get};
+use crate::hub::Hub as RealHub;
+use crate::repository::{Outcome, Repository, deployable, free_port, get};
 
 /// A hub whose one graph is in `state`, with one task.
 struct Hub {
@@ -106,7 +110,7 @@ fn the_run_goes_on_from_the_merged_work_and_deploys_it() {
     repository.git(&["checkout", "-q", "main"]);
     repository.git(&["branch", "-q", "-D", "work"]);
     let hub = Hub::new("done", "done", Some(&merged), &remote);
-    let outcome: crate::repository::Outcome = repository
+    let outcome: Outcome = repository
         .greenloop()
         .args(["--environment", "local", "--output", "plain"])
         .env("GREENLOOP_HUB_URL", hub.server.uri())
@@ -135,7 +139,7 @@ fn a_task_that_was_given_up_ends_the_run_with_its_evidence() {
     let port = free_port();
     let (repository, _remotes, remote) = project(port);
     let hub = Hub::new("failed", "failed", None, &remote);
-    let outcome: crate::repository::Outcome = repository
+    let outcome: Outcome = repository
         .greenloop()
         .args(["--environment", "local", "--output", "plain"])
         .env("GREENLOOP_HUB_URL", hub.server.uri())
@@ -147,4 +151,82 @@ fn a_task_that_was_given_up_ends_the_run_with_its_evidence() {
         assert!(outcome.all().contains(expect), "{expect}: {}", outcome.all());
     }
     assert_eq!(get(port, "/"), None, "nothing was deployed");
+}
+
+/// Five tasks; the second one's first attempt never ends.
+const TASKS: &str = r#"project:
+  name: pages
+  gates: ["! grep -rn teh parts"]
+epics:
+  - {key: 1, title: The parts, branch: epic-1/parts}
+tasks:
+  - {key: 1.1, title: Say welcome, epic: 1, command: "mkdir -p parts; printf 'welcome, ' > parts/1"}
+  - key: 1.2
+    title: Say whom
+    epic: 1
+    command: >-
+      mkdir -p parts; printf everybody > parts/2;
+      echo $GREENLOOP_AGENT > MARKS/e$GREENLOOP_TASK_EPOCH;
+      test $GREENLOOP_TASK_EPOCH != 1 || sleep 300
+  - {key: 1.3, title: End it, epic: 1, command: "mkdir -p parts; printf . > parts/3"}
+  - {key: 2.1, title: Write it down, command: "echo made of parts > NOTES"}
+  - key: 2.2
+    title: Put it together
+    needs: [2.1]
+    conditions: [{epic: 1, at_least: 100%}]
+    command: cat parts/1 parts/2 parts/3 > page.txt
+"#;
+
+#[test]
+fn a_graph_is_done_by_two_workers_one_of_them_killed_and_then_deployed() {
+    let port = free_port();
+    let (repository, remotes, remote) = project(port);
+    let place = remotes.path();
+    let marks = place.join("marks");
+    std::fs::create_dir(&marks).unwrap();
+    repository.write("tasks.yaml", &TASKS.replace("MARKS", marks.to_str().unwrap()));
+    repository.commit("a graph");
+    repository.git(&["remote", "add", "origin", &remote]);
+    repository.git(&["push", "-q", "origin", "main"]);
+    let base = repository.git(&["rev-parse", "HEAD"]);
+    let hub = RealHub::start(place);
+    let mut workers = ["w1", "w2"].map(|name| (name, hub.worker(name, &place.join("workers"))));
+    let run = repository
+        .greenloop()
+        .args(["--environment", "local", "--output", "plain"])
+        .env("GREENLOOP_HUB_URL", &hub.url)
+        .env("GREENLOOP_HUB_TOKEN", &hub.token)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let began = Instant::now();
+    let busy = loop {
+        let agent = std::fs::read_to_string(marks.join("e1")).unwrap_or_default();
+        if agent.ends_with('\n') {
+            break agent.trim().to_owned();
+        }
+        assert!(began.elapsed() < Duration::from_secs(30), "{:#}", hub.status());
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    for (name, worker) in &mut workers {
+        if *name == busy {
+            worker.kill();
+        }
+    }
+    let outcome: Outcome = run.wait_with_output().unwrap().into();
+    assert_eq!(outcome.code, Some(0), "{}\n{:#}", outcome.all(), hub.status());
+    assert_eq!(get(port, "/").unwrap().1, "welcome, everybody.");
+    let status = hub.status();
+    assert_eq!(status["graph"]["state"], "done", "{status:#}");
+    let other = std::fs::read_to_string(marks.join("e2")).unwrap();
+    assert_ne!(other.trim(), busy, "somebody else did it");
+    // The run went on from what the merge queue has made, which is what is deployed; the work
+    // tree is as it was.
+    let tip = repository.git(&["ls-remote", &remote, "refs/heads/main"]);
+    let branch =
+        repository.git(&["for-each-ref", "--format=%(objectname)", "refs/heads/greenloop"]);
+    assert!(tip.starts_with(&branch), "{tip} {branch}");
+    assert_eq!(repository.git(&["rev-parse", "HEAD"]), base);
+    assert_eq!(repository.read("page.txt"), "hello");
 }

@@ -69,6 +69,7 @@ impl Farm {
             token: token.to_owned(),
             name: name.to_owned(),
             place: self.path().join("workers"),
+            lease: 2,
             more: Vec::new(),
             env: Vec::new(),
         }
@@ -104,12 +105,13 @@ pub(crate) fn git(folder: &Path, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// A worker to be started. Its lease lasts two seconds.
+/// A worker to be started. Its lease lasts two seconds, unless it is told otherwise.
 pub(crate) struct WorkerSpec {
     hub: String,
     token: String,
     name: String,
     place: PathBuf,
+    lease: u32,
     more: Vec<String>,
     env: Vec<(String, String)>,
 }
@@ -117,6 +119,12 @@ pub(crate) struct WorkerSpec {
 impl WorkerSpec {
     pub(crate) fn with(mut self, arguments: &[&str]) -> Self {
         self.more.extend(arguments.iter().map(|it| (*it).to_owned()));
+        self
+    }
+
+    /// For so many seconds.
+    pub(crate) fn lease(mut self, lease: u32) -> Self {
+        self.lease = lease;
         self
     }
 
@@ -134,7 +142,7 @@ impl WorkerSpec {
     pub(crate) fn start(self) -> Worker {
         let mut child = greenloop()
             .args(["worker", "--hub", &self.hub, "--name", &self.name])
-            .args(["--lease", "2", "--heartbeat", "1", "--work"])
+            .args(["--lease", &self.lease.to_string(), "--heartbeat", "1", "--work"])
             .arg(&self.place)
             .args(&self.more)
             .env("GREENLOOP_HUB_TOKEN", &self.token)

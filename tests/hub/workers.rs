@@ -103,8 +103,7 @@ async fn a_busy_worker_is_not_taken_for_dead() {
     let work = "for n in 1 2 3 4 5 6; do timeout 14 sh -c 'while :; do :; done' & done; wait; \
                 echo 'progress: 80%'; sleep 2; date > who";
     let graph = admin.post("/graphs", farm.graph(json!([command("a", work)]))).await.expect(201);
-    let spec = farm.worker(&hub, &token, "w1");
-    let _worker = spec.with(&["--lease", "1"]).start();
+    let _worker = farm.worker(&hub, &token, "w1").lease(1).start();
     let percent = async || {
         let task = admin.get("/tasks/1").await.expect(200);
         (task["percent"] == 80).then_some(())

@@ -1,0 +1,93 @@
+//! A hub and workers as processes.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+fn greenloop() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_greenloop"));
+    for name in ["GREENLOOP_STORE", "GREENLOOP_REDIS", "GREENLOOP_HUB_TOKEN"] {
+        command.env_remove(name);
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+/// A process; killed with its value.
+pub(crate) struct Process(Child);
+
+impl Process {
+    /// SIGKILL: no goodbye.
+    pub(crate) fn kill(&mut self) {
+        let _gone = self.0.kill();
+        let _gone = self.0.wait();
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A running hub, with its store below `folder`.
+pub(crate) struct Hub {
+    _process: Process,
+    pub(crate) url: String,
+    /// Of one that may do everything.
+    pub(crate) token: String,
+}
+
+impl Hub {
+    pub(crate) fn start(folder: &Path) -> Self {
+        let store = format!("sqlite:{}", folder.join("hub.db").display());
+        let made = greenloop()
+            .args(["hub", "token", "create", "--name", "t", "--scope", "admin", "--store", &store])
+            .output()
+            .unwrap();
+        let token = String::from_utf8(made.stdout).unwrap().trim().to_owned();
+        let mut child = greenloop()
+            .args(["hub", "serve", "--listen", "127.0.0.1:0", "--store", &store, "--work"])
+            .arg(folder.join("merges"))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let process = Process(child);
+        let mut line = String::new();
+        let url = loop {
+            line.clear();
+            assert!(stdout.read_line(&mut line).unwrap() > 0, "the hub has ended");
+            if let Some(url) = line.trim().strip_prefix("dashboard") {
+                break url.trim().trim_end_matches('/').to_owned();
+            }
+        };
+        std::thread::spawn(move || stdout.read_to_string(&mut String::new()));
+        Self { _process: process, url, token }
+    }
+
+    /// A worker whose lease lasts two seconds.
+    pub(crate) fn worker(&self, name: &str, work: &Path) -> Process {
+        let child = greenloop()
+            .args(["worker", "--hub", &self.url, "--name", name, "--lease", "2", "--heartbeat"])
+            .args(["1", "--work"])
+            .arg(work)
+            .env("GREENLOOP_HUB_TOKEN", &self.token)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        Process(child)
+    }
+
+    /// The newest graph and its tasks.
+    pub(crate) fn status(&self) -> serde_json::Value {
+        let said = greenloop()
+            .args(["tasks", "status", "--json", "--hub", &self.url])
+            .env("GREENLOOP_HUB_TOKEN", &self.token)
+            .output()
+            .unwrap();
+        serde_json::from_slice(&said.stdout).unwrap_or_default()
+    }
+}

@@ -72,6 +72,7 @@ impl Farm {
             lease: 2,
             more: Vec::new(),
             env: Vec::new(),
+            through: Vec::new(),
         }
     }
 
@@ -114,6 +115,8 @@ pub(crate) struct WorkerSpec {
     lease: u32,
     more: Vec<String>,
     env: Vec<(String, String)>,
+    /// What starts the program; nothing for itself.
+    through: Vec<String>,
 }
 
 impl WorkerSpec {
@@ -139,8 +142,22 @@ impl WorkerSpec {
         self
     }
 
+    /// Started by another program: `ip netns exec …`.
+    pub(crate) fn through(mut self, program: &[&str]) -> Self {
+        self.through = program.iter().map(|it| (*it).to_owned()).collect();
+        self
+    }
+
     pub(crate) fn start(self) -> Worker {
-        let mut child = greenloop()
+        let mut program = match self.through.split_first() {
+            None => greenloop(),
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(greenloop().get_program());
+                command
+            }
+        };
+        let mut child = program
             .args(["worker", "--hub", &self.hub, "--name", &self.name])
             .args(["--lease", &self.lease.to_string(), "--heartbeat", "1", "--work"])
             .arg(&self.place)

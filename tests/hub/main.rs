@@ -17,6 +17,7 @@ mod farm;
 mod live;
 mod merging;
 mod pair;
+mod partition;
 mod program;
 mod routes;
 mod stores;

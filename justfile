@@ -27,7 +27,7 @@ generate:
 
 # the pictures of docs/dashboard.md, in Chromium (Debian: chromium, chromium-driver, pngquant, fonts-inter)
 pictures:
-    cargo test --quiet --test dashboard pictures -- --ignored
+    cargo test --quiet --test hub dashboard::pictures -- --ignored
     pngquant --force --ext .png --skip-if-larger 128 docs/images/dashboard-*.png
     GREENLOOP_UPDATE=1 cargo test --quiet --test e2e places::cloud_init::the_files
 

@@ -86,7 +86,7 @@ END
 # A program of PostgreSQL, which Debian keeps beside the path, one folder a version.
 postgres_program() {
   local found
-  found=$(ls -d /usr/lib/postgresql/*/bin/"$1" 2>/dev/null | sort -V | tail -1 || true)
+  found=$(find /usr/lib/postgresql -path "*/bin/$1" 2>/dev/null | sort -V | tail -1 || true)
   [ -n "$found" ] || found=$(command -v "$1") || die "$1 is missing: install postgresql"
   echo "$found"
 }

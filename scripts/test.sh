@@ -27,6 +27,7 @@ command -v redis-server >/dev/null || need+=(redis-server)
 # The dashboard is tested in a real browser.
 command -v chromium >/dev/null || need+=(chromium)
 command -v chromedriver >/dev/null || need+=(chromium-driver)
+command -v node >/dev/null || need+=(nodejs)
 command -v shellcheck >/dev/null || need+=(shellcheck)
 docker compose version >/dev/null 2>&1 || command -v docker-compose >/dev/null || need+=(docker-compose)
 # Base images are made from a static program: nothing can be pulled where tests run.

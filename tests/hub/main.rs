@@ -1,6 +1,6 @@
-//! The hub from outside: the real program, over HTTP. SQLite always; PostgreSQL as well when
-//! `GREENLOOP_TEST_POSTGRES` names a server (`postgres://USER@HOST:PORT/DATABASE`) whose user may
-//! make databases.
+//! The hub from outside: the real program, over HTTP, on SQLite and on PostgreSQL
+//! (`GREENLOOP_TEST_POSTGRES`: `postgres://USER@HOST:PORT/DATABASE` whose user may make databases,
+//! or `skip`).
 
 #![expect(
     clippy::unwrap_used,
@@ -11,6 +11,7 @@
 
 mod bad_requests;
 mod crash;
+mod dashboard;
 mod doors;
 mod farm;
 mod live;

@@ -1,11 +1,22 @@
 //! The contract of the task store, on each database: a SQLite file, and a real PostgreSQL
 //! (`GREENLOOP_TEST_POSTGRES`, started by `scripts/services.sh`, or `skip`).
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
 
+mod claims;
 mod contract;
+mod crash;
+mod invariants;
+mod machine;
+mod merge_races;
 mod merges;
 mod place;
+mod wakers;
 mod work;
 
 /// Each test on both databases.
@@ -50,6 +61,35 @@ on_both! {
         what_is_shown,
         nonsense_is_refused,
         several_hubs_start_at_once,
+    }
+    invariants {
+        rules_find_what_is_wrong,
+    }
+    claims {
+        nothing_is_claimed_twice,
+        a_lost_wake_up_is_made_up_for,
+        the_end_of_a_rest_wakes,
+        a_herd_waits_on,
+        an_end_hides_no_task,
+        all_end_at_once,
+    }
+    crash {
+        a_hub_is_killed_at_any_moment,
+        connections_break_off,
+    }
+    machine {
+        any_order_of_calls,
+    }
+    wakers {
+        redis_is_flushed_and_killed,
+        the_same_name_started_again,
+    }
+    merge_races {
+        one_writer_at_a_time,
+        a_late_writer_changes_nothing,
+        only_what_passed_lands,
+        dependants_leave_as_well,
+        each_target_has_its_writer,
     }
     merges {
         one_writer_merges_in_order,

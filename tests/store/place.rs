@@ -72,6 +72,24 @@ impl Place {
         found
     }
 
+    pub(crate) fn is_postgres(&self) -> bool {
+        self.server.is_some()
+    }
+
+    /// How many transactions the database has seen; only PostgreSQL counts them.
+    pub(crate) async fn transactions(&self) -> Option<i64> {
+        let (server, name) = self.server.as_ref()?;
+        // Servers report once a second at most.
+        tokio::time::sleep(Duration::from_millis(1200)).await;
+        let pool = AnyPoolOptions::new().max_connections(1).connect(server).await.unwrap();
+        let sql = format!(
+            "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = '{name}'"
+        );
+        let seen = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&pool).await.unwrap();
+        pool.close().await;
+        Some(seen)
+    }
+
     /// Takes the database away.
     pub(crate) async fn end(self) {
         if let Some((server, name)) = &self.server {

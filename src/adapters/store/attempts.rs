@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::connect::{StoreOptions, TaskStore};
+use super::dialect::Dialect;
 use super::epics::Place;
 use super::error::StoreError;
 use super::finish::{finished, release, settle_graph};
@@ -134,6 +135,18 @@ impl TaskStore {
         key: Option<&str>,
     ) -> Result<TaskState, StoreError> {
         let asked = Arc::new((completion.clone(), key.map(str::to_owned)));
+        if self.dialect() == Dialect::Postgres && completion.commit.is_none() {
+            let asked = Arc::clone(&asked);
+            let ended = self.write_statement(move |tx| {
+                let asked = Arc::clone(&asked);
+                Box::pin(
+                    async move { complete_alone(tx, lease, &asked.0, asked.1.as_deref()).await },
+                )
+            });
+            if ended.await? {
+                return Ok(TaskState::Done);
+            }
+        }
         self.write(move |tx| {
             let asked = Arc::clone(&asked);
             Box::pin(async move { complete(tx, lease, &asked.0, asked.1.as_deref()).await })
@@ -263,11 +276,18 @@ async fn add_evidence(
             return if same { Ok(row.int("id")?) } else { Err(other_key().into()) };
         }
     }
+    // First the task, then its attempt, as the reports that end it do.
+    let task = tx
+        .maybe(
+            "SELECT graph_id FROM tasks WHERE id = $1 AND epoch = $2 {share}",
+            args![lease.task.0, lease.epoch],
+        )
+        .await?
+        .ok_or_else(|| stale(lease))?;
     let attempt = tx
         .maybe(
             "UPDATE attempts SET progress_at = {now}, stuck = 0 \
-             WHERE task_id = $1 AND epoch = $2 AND state = 'running' \
-             RETURNING agent, (SELECT graph_id FROM tasks WHERE id = $1) AS graph_id",
+             WHERE task_id = $1 AND epoch = $2 AND state = 'running' RETURNING agent",
             args![lease.task.0, lease.epoch],
         )
         .await?
@@ -291,7 +311,7 @@ async fn add_evidence(
         .await?
         .int("id")?;
     let event = NewEvent::new(TaskEventKind::EvidenceAdded)
-        .graph(GraphId(attempt.int("graph_id")?))
+        .graph(GraphId(task.int("graph_id")?))
         .lease(lease)
         .agent(agent)
         .text(format!("{}: {}", evidence.kind, evidence.title));
@@ -326,6 +346,43 @@ async fn ended_before(
     Ok(Some(row.named("outcome", TaskState::from_name)?))
 }
 
+/// PostgreSQL: the end of a task that nothing waits for, in a graph that goes on, in one
+/// statement, which is a transaction of its own. Most ends are of this kind. The task is held
+/// before another one of its graph is looked for, as in [`settle_graph`].
+const COMPLETE_ALONE: &str = "WITH held AS MATERIALIZED (SELECT id, graph_id FROM tasks \
+        WHERE id = $1 AND epoch = $2 AND state = 'running' AND dependants = 0 \
+        AND epic_id IS NULL {lock end}), \
+     other AS MATERIALIZED (SELECT o.id FROM tasks o \
+        WHERE o.graph_id = (SELECT graph_id FROM held) AND o.id <> $1 \
+        AND o.state IN ('ready', 'running', 'merging', 'blocked') \
+        ORDER BY o.id DESC LIMIT 1 {share free}), \
+     ended AS (UPDATE tasks t SET state = 'done', reason = NULL, updated_at = {now}, \
+        ended_at = {now} FROM held WHERE t.id = held.id AND t.epoch = $2 \
+        AND t.state = 'running' AND EXISTS (SELECT 1 FROM other) RETURNING t.id, t.graph_id), \
+     attempt AS (UPDATE attempts a SET state = 'succeeded', percent = 100, message = $3, \
+        end_key = $4, outcome = 'done', ended_at = {now} FROM ended \
+        WHERE a.task_id = ended.id AND a.epoch = $2 AND a.state = 'running' RETURNING a.agent), \
+     told AS (INSERT INTO {outbox} (at, kind, graph_id, task_id, epoch, agent, text) \
+        SELECT {now}, 'task.done', ended.graph_id, ended.id, $2, attempt.agent, $3 \
+        FROM ended, attempt) \
+     SELECT id FROM ended";
+
+/// Whether that was all.
+async fn complete_alone(
+    tx: &mut Tx<'_>,
+    lease: Lease,
+    completion: &Completion,
+    key: Option<&str>,
+) -> Done<bool> {
+    let ended = tx
+        .maybe(COMPLETE_ALONE, args![lease.task.0, lease.epoch, cut(&completion.summary), key])
+        .await?;
+    if ended.is_some() {
+        tx.note(TaskEventKind::TaskDone);
+    }
+    Ok(ended.is_some())
+}
+
 async fn complete(
     tx: &mut Tx<'_>,
     lease: Lease,
@@ -339,7 +396,8 @@ async fn complete(
             "UPDATE tasks SET state = $3, commit_sha = COALESCE($4, commit_sha), \
              reason = NULL, updated_at = {now}, \
              ended_at = CASE WHEN $3 = 'done' THEN {now} ELSE NULL END \
-             WHERE id = $1 AND epoch = $2 AND state = 'running' \
+             WHERE id = (SELECT id FROM tasks WHERE id = $1 AND epoch = $2 \
+             AND state = 'running' {lock end}) AND epoch = $2 AND state = 'running' \
              RETURNING id, graph_id, epic_id, position, hours, dependants",
             args![lease.task.0, lease.epoch, state.name(), commit],
         )
@@ -399,7 +457,7 @@ async fn fail(
 ) -> Done<TaskState> {
     let current = tx
         .maybe(
-            "SELECT id FROM tasks WHERE id = $1 AND epoch = $2 AND state = 'running' {lock}",
+            "SELECT id FROM tasks WHERE id = $1 AND epoch = $2 AND state = 'running' {lock end}",
             args![lease.task.0, lease.epoch],
         )
         .await?;

@@ -98,13 +98,18 @@ const TAKE_AND_BEGIN: &str = concat!(
     " {lock free}), \
      taken AS (UPDATE tasks t SET state = 'running', epoch = t.epoch + 1, \
         attempts = t.attempts + 1, updated_at = {now} FROM pick WHERE t.id = pick.id \
-        RETURNING t.id, t.epoch, t.graph_id), \
+        RETURNING t.*), \
      begun AS (INSERT INTO attempts (task_id, epoch, agent, instance, state, percent, lease_us, \
         expires_at, progress_at, stuck, claim_key, started_at) \
-        SELECT id, epoch, $1, $6, 'running', 0, $7, {now} + $7, {now}, 0, $5, {now} FROM taken), \
+        SELECT id, epoch, $1, $6, 'running', 0, $7, {now} + $7, {now}, 0, $5, {now} FROM taken \
+        RETURNING task_id, agent, percent, epoch, lease_us, expires_at), \
      told AS (INSERT INTO {outbox} (at, kind, graph_id, task_id, epoch, agent) \
         SELECT {now}, 'task.claimed', graph_id, id, epoch, $1 FROM taken) \
-     SELECT id, epoch FROM taken"
+     SELECT t.*, e.key AS epic_key, e.branch AS epic_branch, a.agent AS agent, \
+     a.percent AS percent, a.epoch AS claim_epoch, a.lease_us, a.expires_at, \
+     g.repository AS repository, g.target AS target, g.gates AS gates \
+     FROM taken t JOIN begun a ON a.task_id = t.id JOIN graphs g ON g.id = t.graph_id \
+     LEFT JOIN epics e ON e.id = t.epic_id"
 );
 
 const BY_KEY: &str = "SELECT task_id AS id, epoch, agent FROM attempts WHERE claim_key = $1";
@@ -148,8 +153,9 @@ impl TaskStore {
             })
             .await?;
         match taken {
-            Some(lease) => self.claimed(lease).await.map(Some),
-            None => Ok(None),
+            Taken::Nothing => Ok(None),
+            Taken::Lease(lease) => self.claimed(lease).await.map(Some),
+            Taken::Whole(claimed) => Ok(Some(*claimed)),
         }
     }
 
@@ -208,23 +214,29 @@ impl Asked {
     }
 }
 
-async fn take(tx: &mut Tx<'_>, asked: &Asked) -> Done<Option<Lease>> {
+/// What a claim came to.
+enum Taken {
+    Nothing,
+    /// What it is about is still to be read.
+    Lease(Lease),
+    Whole(Box<Claimed>),
+}
+
+async fn take(tx: &mut Tx<'_>, asked: &Asked) -> Done<Taken> {
     let ClaimRequest { agent, instance, lease, .. } = &asked.request;
     let lease_us = micros(*lease);
-    let taken = match tx.dialect() {
+    match tx.dialect() {
         Dialect::Postgres => {
             let mut values = asked.search();
             values.extend(args![instance, lease_us]);
-            let taken = tx.maybe(TAKE_AND_BEGIN, values).await?;
-            if taken.is_some() {
+            if let Some(row) = tx.maybe(TAKE_AND_BEGIN, values).await? {
                 tx.note(TaskEventKind::TaskClaimed);
+                return Ok(Taken::Whole(Box::new(claimed(tx, row).await?)));
             }
-            taken
         }
         Dialect::Sqlite => {
-            let taken = tx.maybe(TAKE, asked.search()).await?;
-            if let Some(row) = &taken {
-                let lease = of(row)?;
+            if let Some(row) = tx.maybe(TAKE, asked.search()).await? {
+                let lease = of(&row)?;
                 tx.run(
                     BEGIN,
                     args![lease.task.0, lease.epoch, agent, instance, lease_us, &asked.key],
@@ -233,19 +245,16 @@ async fn take(tx: &mut Tx<'_>, asked: &Asked) -> Done<Option<Lease>> {
                 let graph = GraphId(row.int("graph_id")?);
                 let event = NewEvent::new(TaskEventKind::TaskClaimed).graph(graph);
                 tx.tell(event.lease(lease).agent(agent));
+                return Ok(Taken::Lease(lease));
             }
-            taken
         }
-    };
-    if let Some(row) = taken {
-        return Ok(Some(of(&row)?));
     }
-    let Some(key) = &asked.key else { return Ok(None) };
-    let Some(before) = tx.maybe(BY_KEY, args![key]).await? else { return Ok(None) };
+    let Some(key) = &asked.key else { return Ok(Taken::Nothing) };
+    let Some(before) = tx.maybe(BY_KEY, args![key]).await? else { return Ok(Taken::Nothing) };
     if before.text("agent")? != *agent {
         return Err(StoreError::conflict("the idempotency key was used by another agent").into());
     }
-    Ok(Some(of(&before)?))
+    Ok(Taken::Lease(of(&before)?))
 }
 
 fn of(row: &Record) -> Result<Lease, StoreError> {

@@ -21,6 +21,8 @@ use super::{listen, pubsub};
 
 /// How long a connection or a lock is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A connection that nobody used for so long is tried before it is used: the server may have gone.
+const RESTED: Duration = Duration::from_millis(500);
 /// How often a transaction is run again when others stood in its way.
 const TRIES: u32 = 12;
 
@@ -70,32 +72,6 @@ struct Inner {
     listening: Option<listen::Status>,
     redis: Option<pubsub::Status>,
     _background: DropGuard,
-}
-
-/// How often, and when, a transaction is run again that others stood in the way of.
-struct Patience {
-    tries_left: u32,
-    pause: Duration,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self { tries_left: TRIES - 1, pause: Duration::from_millis(1) }
-    }
-}
-
-impl Patience {
-    const fn is_left(&self) -> bool {
-        self.tries_left > 0
-    }
-
-    async fn rest(&mut self) {
-        self.tries_left = self.tries_left.saturating_sub(1);
-        // Those that met here do not meet again at the same time.
-        let spread = u64::from(Uuid::new_v4().as_bytes()[0]);
-        tokio::time::sleep(self.pause + Duration::from_micros(spread * 10)).await;
-        self.pause = (self.pause * 2).min(Duration::from_millis(100));
-    }
 }
 
 /// A connection that is back in the pool once this is dropped.
@@ -173,6 +149,15 @@ impl TaskStore {
         let pool = AnyPoolOptions::new()
             .max_connections(options.connections.max(1))
             .acquire_timeout(PATIENCE)
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > RESTED {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            })
             .after_connect(move |connection, _meta| {
                 Box::pin(async move {
                     if dialect == Dialect::Sqlite {
@@ -252,16 +237,18 @@ impl TaskStore {
         T: Send + 'static,
         F: Operation<T>,
     {
-        let Some(writer) = &self.inner.writer else {
-            let mut patience = Patience::default();
-            loop {
-                match self.transaction(&operation).await {
-                    Err(Stop::Again(_)) if patience.is_left() => patience.rest().await,
-                    settled => return Ok(settled?),
+        match &self.inner.writer {
+            Some(writer) => writer.write(operation).await,
+            None => {
+                let mut patience = Patience::new();
+                loop {
+                    match self.transaction(&operation).await {
+                        Err(Stop::Again(_)) if patience.is_left() => patience.pause().await,
+                        settled => return Ok(settled?),
+                    }
                 }
             }
-        };
-        writer.write(operation).await
+        }
     }
 
     /// The same for an operation that is one statement and leaves no events: where the database
@@ -271,16 +258,18 @@ impl TaskStore {
         T: Send + 'static,
         F: Operation<T>,
     {
-        let Some(writer) = &self.inner.writer else {
-            let mut patience = Patience::default();
-            loop {
-                match self.statement(&operation).await {
-                    Err(Stop::Again(_)) if patience.is_left() => patience.rest().await,
-                    settled => return Ok(settled?),
+        match &self.inner.writer {
+            Some(writer) => writer.write(operation).await,
+            None => {
+                let mut patience = Patience::new();
+                loop {
+                    match self.statement(&operation).await {
+                        Err(Stop::Again(_)) if patience.is_left() => patience.pause().await,
+                        settled => return Ok(settled?),
+                    }
                 }
             }
-        };
-        writer.write(operation).await
+        }
     }
 
     async fn transaction<T, F: Operation<T>>(&self, operation: &F) -> Done<T> {
@@ -329,6 +318,30 @@ impl TaskStore {
         match sort(self.inner.dialect, error) {
             Trouble::Again(error) | Trouble::Final(error) => error,
         }
+    }
+}
+
+/// How often a transaction that others stood in the way of is still run again.
+struct Patience {
+    left: u32,
+    pause: Duration,
+}
+
+impl Patience {
+    const fn new() -> Self {
+        Self { left: TRIES - 1, pause: Duration::from_millis(1) }
+    }
+
+    const fn is_left(&self) -> bool {
+        self.left > 0
+    }
+
+    async fn pause(&mut self) {
+        self.left -= 1;
+        // Those that met here do not meet again at the same time.
+        let spread = u64::from(Uuid::new_v4().as_bytes()[0]);
+        tokio::time::sleep(self.pause + Duration::from_micros(spread * 10)).await;
+        self.pause = (self.pause * 2).min(Duration::from_millis(100));
     }
 }
 

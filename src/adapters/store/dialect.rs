@@ -8,7 +8,9 @@
 //! | `{subset a b}` | whether all strings of one JSON array are in the other |
 //! | `{lock}` | hold the rows that were read until the transaction ends |
 //! | `{lock free}` | the same, but pass over rows that others hold |
-//! | `{share free}` | the same, where others may read them too |
+//! | `{lock end}` | hold the rows of tasks that are about to end; stands in the way of `{share}` |
+//! | `{share}` | keep a task from ending until the transaction ends; it can be claimed all the same |
+//! | `{share free}` | the same, but pass over tasks that are about to end |
 //! | `{outbox}` | the table that a transaction leaves its events in |
 
 use std::borrow::Cow;
@@ -46,10 +48,12 @@ impl Dialect {
             ("now", Self::Postgres) => {
                 "CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000000 AS BIGINT)"
             }
-            ("lock" | "lock free" | "share free", Self::Sqlite) => "",
+            ("lock" | "lock free" | "lock end" | "share" | "share free", Self::Sqlite) => "",
             ("lock", Self::Postgres) => "FOR NO KEY UPDATE",
             ("lock free", Self::Postgres) => "FOR NO KEY UPDATE SKIP LOCKED",
-            ("share free", Self::Postgres) => "FOR SHARE SKIP LOCKED",
+            ("lock end", Self::Postgres) => "FOR UPDATE",
+            ("share", Self::Postgres) => "FOR KEY SHARE",
+            ("share free", Self::Postgres) => "FOR KEY SHARE SKIP LOCKED",
             ("outbox", Self::Sqlite) => "outbox",
             ("outbox", Self::Postgres) => "outbox_pending",
             (other, dialect) => {

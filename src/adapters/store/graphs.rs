@@ -375,16 +375,10 @@ async fn cancel(tx: &mut Tx<'_>, id: GraphId) -> Done<()> {
     if state != GraphState::Running {
         return Ok(());
     }
-    let tasks = tx
-        .all(
-            "SELECT id FROM tasks WHERE graph_id = $1 \
-             AND state NOT IN ('done', 'failed', 'cancelled') ORDER BY id {lock}",
-            args![id.0],
-        )
-        .await?;
-    for row in tasks {
-        super::tasks::cancel(tx, TaskId(row.int("id")?)).await?;
-    }
+    cancel_tasks(tx, id).await?;
+    // A person may have brought one back to life meanwhile: with the graph's row held, no more.
+    tx.one("SELECT id FROM graphs WHERE id = $1 {lock}", args![id.0]).await?;
+    cancel_tasks(tx, id).await?;
     // Also when nothing was left to cancel but its end had not come yet.
     let ended = tx
         .run(
@@ -395,6 +389,20 @@ async fn cancel(tx: &mut Tx<'_>, id: GraphId) -> Done<()> {
         .await?;
     if ended > 0 {
         tx.tell(NewEvent::new(TaskEventKind::GraphCancelled).graph(id));
+    }
+    Ok(())
+}
+
+async fn cancel_tasks(tx: &mut Tx<'_>, id: GraphId) -> Done<()> {
+    let tasks = tx
+        .all(
+            "SELECT id FROM tasks WHERE graph_id = $1 \
+             AND state NOT IN ('done', 'failed', 'cancelled') ORDER BY id {lock end}",
+            args![id.0],
+        )
+        .await?;
+    for row in tasks {
+        super::tasks::cancel(tx, TaskId(row.int("id")?)).await?;
     }
     Ok(())
 }

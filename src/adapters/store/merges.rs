@@ -15,6 +15,7 @@ use super::error::StoreError;
 use super::finish::{finished, release, settle_graph};
 use super::records::{MergeView, Moment, Page, PageRequest, micros, moment, opt_moment};
 use super::statement::{Record, args};
+use super::tasks::revive;
 use super::tx::{Done, NewEvent, Tx};
 use super::writer::Operation;
 use crate::model::task::{GraphId, Lease, MergeId, MergeState, TaskEventKind, TaskId};
@@ -256,7 +257,8 @@ impl TaskStore {
     /// Writes down what the gates said about a commit.
     ///
     /// # Errors
-    /// `StaleLease`.
+    /// `StaleLease`; `Conflict` when they failed on a commit that is about to be pushed, or was:
+    /// the branch has nothing without a passing record.
     pub async fn record_gates(
         &self,
         lease: &MergeLease,
@@ -266,6 +268,9 @@ impl TaskStore {
         self.as_writer(lease, move |tx, lease| {
             let record = Arc::clone(&record);
             Box::pin(async move {
+                if !record.passed {
+                    keep_passed(tx, &lease, &record.sha).await?;
+                }
                 tx.run(
                     "INSERT INTO gate_records (project_id, target, sha, passed, detail, \
                      created_at) VALUES ($1, $2, $3, $4, $5, {now}) \
@@ -406,17 +411,9 @@ impl TaskStore {
 
     async fn leave(&self, lease: &MergeLease, leave: Leave) -> Result<(), StoreError> {
         let leave = Arc::new(leave);
-        self.as_writer(lease, move |tx, _lease| {
+        self.as_writer(lease, move |tx, lease| {
             let leave = Arc::clone(&leave);
-            Box::pin(async move {
-                // What was about to be pushed was not: the branch's writer knows.
-                tx.run(
-                    "UPDATE merge_queue SET landing = NULL WHERE id = $1 AND state = 'testing'",
-                    args![leave.id.0],
-                )
-                .await?;
-                leave_queue(tx, &leave).await
-            })
+            Box::pin(async move { leave_queue(tx, &leave, Some(&lease)).await })
         })
         .await
     }
@@ -450,7 +447,7 @@ impl TaskStore {
                 match state {
                     MergeState::Conflict | MergeState::Ejected => Ok(()),
                     MergeState::Queued | MergeState::Testing | MergeState::Merged => {
-                        leave_queue(tx, &leave).await
+                        leave_queue(tx, &leave, None).await
                     }
                 }
             })
@@ -636,6 +633,22 @@ async fn hold(tx: &mut Tx<'_>, lease: &MergeLease) -> Done<()> {
     Err(StoreError::stale(format!("somebody else writes to {} now", lease.target)).into())
 }
 
+/// Makes sure that a commit may be said to have failed.
+async fn keep_passed(tx: &mut Tx<'_>, lease: &MergeLease, sha: &str) -> Done<()> {
+    let relied_on = tx
+        .maybe(
+            "SELECT id FROM merge_queue WHERE project_id = $1 AND target = $2 \
+             AND (merged = $3 OR landing = $3) LIMIT 1",
+            args![lease.project, &lease.target, sha],
+        )
+        .await?;
+    if relied_on.is_none() {
+        return Ok(());
+    }
+    Err(StoreError::conflict(format!("{sha} passed its gates and is on its way to the target"))
+        .into())
+}
+
 async fn passed(tx: &mut Tx<'_>, lease: &MergeLease, sha: &str) -> Done<()> {
     let record = tx
         .maybe(
@@ -679,7 +692,8 @@ async fn landed(tx: &mut Tx<'_>, lease: &MergeLease, id: MergeId, sha: &str) -> 
     let task = tx
         .maybe(
             "UPDATE tasks SET state = 'done', commit_sha = $2, reason = NULL, \
-             updated_at = {now}, ended_at = {now} WHERE id = $1 AND state = 'merging' \
+             updated_at = {now}, ended_at = {now} WHERE id = (SELECT id FROM tasks \
+             WHERE id = $1 AND state = 'merging' {lock end}) AND state = 'merging' \
              RETURNING id, graph_id, epic_id, position, hours, dependants",
             args![entry.int("task_id")?, sha],
         )
@@ -689,14 +703,23 @@ async fn landed(tx: &mut Tx<'_>, lease: &MergeLease, id: MergeId, sha: &str) -> 
     release(tx, &finished(&task)?).await
 }
 
-async fn leave_queue(tx: &mut Tx<'_>, leave: &Leave) -> Done<()> {
+/// With a lease, only entries of its branch; what was about to be pushed was not then: its writer
+/// knows.
+async fn leave_queue(tx: &mut Tx<'_>, leave: &Leave, lease: Option<&MergeLease>) -> Done<()> {
     let entry = tx
         .maybe(
             "UPDATE merge_queue SET state = $2, reason = $3, updated_at = {now}, \
              ended_at = {now}, landing = NULL WHERE id = $1 \
-             AND state IN ('queued', 'testing') AND landing IS NULL \
+             AND state IN ('queued', 'testing') AND (landing IS NULL OR $4 IS NOT NULL) \
+             AND ($4 IS NULL OR (project_id = $4 AND target = $5)) \
              RETURNING task_id, epoch, graph_id",
-            args![leave.id.0, leave.state.name(), &leave.reason],
+            args![
+                leave.id.0,
+                leave.state.name(),
+                &leave.reason,
+                lease.map(|it| it.project),
+                lease.map(|it| it.target.as_str()),
+            ],
         )
         .await?;
     let Some(entry) = entry else {
@@ -753,7 +776,9 @@ async fn give_back(tx: &mut Tx<'_>, entry: &Record, reason: &str, then: Then) ->
              CASE WHEN unmet = 0 THEN 'ready' ELSE 'waiting' END ELSE $5 END, \
              ended_at = CASE WHEN $5 = 'failed' AND NOT ($4 = 1 AND attempts < max_attempts) \
              THEN {now} ELSE NULL END \
-             WHERE id = $1 AND epoch = $2 AND state = 'merging' RETURNING state",
+             WHERE id = (SELECT id FROM tasks WHERE id = $1 AND epoch = $2 \
+             AND state = 'merging' {lock end}) AND epoch = $2 AND state = 'merging' \
+             RETURNING state",
             args![lease.task.0, lease.epoch, reason, again, otherwise],
         )
         .await?;
@@ -842,11 +867,7 @@ async fn requeue(tx: &mut Tx<'_>, id: MergeId) -> Done<()> {
     )
     .await?;
     let graph = GraphId(entry.int("graph_id")?);
-    tx.run(
-        "UPDATE graphs SET state = 'running', ended_at = NULL WHERE id = $1 AND state <> 'running'",
-        args![graph.0],
-    )
-    .await?;
+    revive(tx, graph).await?;
     tx.tell(told(TaskEventKind::TaskMerging, id, &entry)?);
     Ok(())
 }

@@ -177,7 +177,7 @@ const RESTED: &str = "SELECT id FROM tasks WHERE state = 'ready' AND not_before 
 async fn lose(tx: &mut Tx<'_>, lease: Lease, grace: i64, options: &StoreOptions) -> Done<bool> {
     let current = tx
         .maybe(
-            "SELECT id FROM tasks WHERE id = $1 AND epoch = $2 AND state = 'running' {lock}",
+            "SELECT id FROM tasks WHERE id = $1 AND epoch = $2 AND state = 'running' {lock end}",
             args![lease.task.0, lease.epoch],
         )
         .await?;

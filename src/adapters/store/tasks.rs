@@ -174,7 +174,7 @@ impl TaskStore {
 /// Cancels one task; its graph, when there was something to cancel.
 pub(super) async fn cancel(tx: &mut Tx<'_>, id: TaskId) -> Done<Option<GraphId>> {
     let row = tx
-        .maybe("SELECT graph_id, state, epoch FROM tasks WHERE id = $1 {lock}", args![id.0])
+        .maybe("SELECT graph_id, state, epoch FROM tasks WHERE id = $1 {lock end}", args![id.0])
         .await?
         .ok_or_else(|| StoreError::not_found(format_args!("task {id}")))?;
     let state = row.named("state", TaskState::from_name)?;
@@ -205,6 +205,11 @@ pub(super) async fn cancel(tx: &mut Tx<'_>, id: TaskId) -> Done<Option<GraphId>>
         let merge = MergeId(entry.int("id")?);
         let event = NewEvent::new(TaskEventKind::MergeEjected).graph(graph).task(id).merge(merge);
         tx.tell(event.text("the task was cancelled"));
+        tx.run(
+            "UPDATE attempts SET state = 'ejected' WHERE task_id = $1 AND epoch = $2",
+            args![id.0, epoch],
+        )
+        .await?;
     }
     tx.run(
         "UPDATE tasks SET state = 'cancelled', updated_at = {now}, ended_at = {now} \
@@ -214,6 +219,14 @@ pub(super) async fn cancel(tx: &mut Tx<'_>, id: TaskId) -> Done<Option<GraphId>>
     .await?;
     tx.tell(NewEvent::new(TaskEventKind::TaskCancelled).graph(graph).task(id));
     Ok(Some(graph))
+}
+
+/// A graph runs again, or still: its row is written in any case, so that whoever is about to end
+/// it, without having seen what came back to life, comes before or looks again.
+pub(super) async fn revive(tx: &mut Tx<'_>, graph: GraphId) -> Done<()> {
+    tx.run("UPDATE graphs SET state = 'running', ended_at = NULL WHERE id = $1", args![graph.0])
+        .await?;
+    Ok(())
 }
 
 async fn retry(tx: &mut Tx<'_>, id: TaskId) -> Done<()> {
@@ -239,11 +252,7 @@ async fn retry(tx: &mut Tx<'_>, id: TaskId) -> Done<()> {
         .into());
     };
     let graph = GraphId(row.int("graph_id")?);
-    tx.run(
-        "UPDATE graphs SET state = 'running', ended_at = NULL WHERE id = $1 AND state <> 'running'",
-        args![graph.0],
-    )
-    .await?;
+    revive(tx, graph).await?;
     if row.text("state")? == "ready" {
         tx.tell(NewEvent::new(TaskEventKind::TaskReady).graph(graph).task(id));
     } else {

@@ -192,9 +192,12 @@ impl<'c> Tx<'c> {
         rows: Vec<Vec<Value>>,
         tail: &'static str,
     ) -> Done<Vec<Record>> {
-        /// PostgreSQL takes 65,535 parameters in a statement, SQLite 32,766.
-        const PARAMETERS: usize = 16_000;
-
+        // PostgreSQL takes 65,535 parameters in a statement. SQLite takes 32,766, but looks each
+        // one up in a list of all: a thousand at a time are quickest.
+        let parameters = match self.dialect {
+            Dialect::Postgres => 16_000,
+            Dialect::Sqlite => 1_000,
+        };
         let width = rows.first().map_or(1, Vec::len).max(1);
         let lead = self.dialect.write(lead);
         let mut answers = Vec::new();
@@ -203,7 +206,7 @@ impl<'c> Tx<'c> {
             let mut sql = self.dialect.write(head).into_owned();
             sql.push_str(" VALUES ");
             let mut values = Vec::new();
-            for (index, row) in rows.by_ref().take(PARAMETERS / width).enumerate() {
+            for (index, row) in rows.by_ref().take(parameters / width).enumerate() {
                 sql.push_str(if index == 0 { "(" } else { ", (" });
                 sql.push_str(&lead);
                 for (column, value) in row.into_iter().enumerate() {

@@ -6,8 +6,8 @@ use base64::Engine;
 use serde_json::json;
 
 use super::browser::{Tab, with_browser};
-use super::hub::Hub;
 use super::seed;
+use super::stage::Hub;
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "writes docs/images"]

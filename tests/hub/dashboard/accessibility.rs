@@ -1,10 +1,10 @@
 //! axe-core's checks on every page and state, in both colour schemes and on a phone.
 
 use super::browser::{Tab, with_browser};
-use super::hub::{Hub, World};
 use super::seed;
+use super::stage::{Hub, World};
 
-const AXE: &str = include_str!("../vendor/axe-core/axe.min.js");
+const AXE: &str = include_str!("../../vendor/axe-core/axe.min.js");
 
 async fn assert_accessible(tab: &Tab, what: &str) {
     tab.driver.execute(AXE, vec![]).await.unwrap();

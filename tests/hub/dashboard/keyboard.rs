@@ -1,8 +1,8 @@
 //! Everything can be reached and used without a pointer.
 
 use super::browser::with_browser;
-use super::hub::Hub;
 use super::seed;
+use super::stage::Hub;
 
 const TAB: &str = "\u{e004}";
 const ENTER: &str = "\u{e007}";

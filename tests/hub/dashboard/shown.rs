@@ -1,8 +1,8 @@
 //! What is on the page.
 
 use super::browser::with_browser;
-use super::hub::{Hub, World};
 use super::seed;
+use super::stage::{Hub, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_seeded_hub_is_shown_whole_and_without_a_complaint() {

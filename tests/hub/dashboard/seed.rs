@@ -7,7 +7,7 @@ use greenloop::adapters::hub_client::wire::{
 };
 use jiff::{SignedDuration, Timestamp};
 
-use super::hub::World;
+use super::stage::World;
 
 /// Key, title, epic, hours, needs, state.
 type Row = (&'static str, &'static str, &'static str, f64, &'static [&'static str], &'static str);

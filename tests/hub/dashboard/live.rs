@@ -5,8 +5,8 @@ use std::time::Duration;
 use greenloop::adapters::hub_client::wire::Event;
 
 use super::browser::with_browser;
-use super::hub::Hub;
 use super::seed::{self, event};
+use super::stage::Hub;
 
 const NODE: &str =
     "[...document.querySelectorAll('.node')].find((node) => node.textContent.includes('2.1 '))";

@@ -1,0 +1,16 @@
+//! The modules without a page, `tests/hub/dashboard/js`, in Node's own test runner.
+
+use std::process::Command;
+
+#[test]
+fn the_modules_pass_their_tests() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hub/dashboard/js");
+    // One by one: what a folder means changed between versions.
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let run = Command::new("node")
+        .arg("--test")
+        .args(files)
+        .output()
+        .unwrap_or_else(|error| panic!("node (Debian: nodejs): {error}"));
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stdout));
+}

@@ -1,0 +1,68 @@
+//! The page and the real hub: the program, its store, its events.
+
+use serde_json::json;
+
+use super::browser::with_browser;
+use crate::program::{Hub, reports, task};
+use crate::stores::Place;
+
+/// A node of the graph, found by its task's key.
+fn node(key: &str) -> String {
+    format!(
+        "[...document.querySelectorAll('.node')].find((it) => it.textContent.includes('{key} '))"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_follows_a_graph_to_its_end_past_a_hub_that_is_killed() {
+    let place = Place::sqlite();
+    let mut hub = Hub::start(&place);
+    let admin = hub.admin(&place);
+    let mut second = task("deploy");
+    second["needs"] = json!(["build"]);
+    let graph = admin.submit(json!([task("build"), second])).await;
+    let beat = json!({
+        "name": "w1", "instance": "w1-1", "roles": ["backend"], "host": "vm-1", "version": "1",
+        "cpu_percent": 12.5, "memory_bytes": 1024,
+    });
+    admin.post("/agents/heartbeat", beat).await.expect(200);
+
+    with_browser(async move |tab| {
+        tab.open(&hub.url("/")).await;
+        tab.until_loaded().await;
+        tab.until_line("Live").await;
+        tab.value("window.__same = 1").await;
+        tab.until(&format!("{}.dataset.state === 'ready'", node("build"))).await;
+        tab.until(&format!("{}.dataset.state === 'waiting'", node("deploy"))).await;
+        tab.until("document.querySelector('.agent').textContent.includes('w1')").await;
+
+        let claimed = admin.claim("w1", 0).await.unwrap();
+        let at = reports(&claimed);
+        tab.until(&format!("{}.dataset.state === 'running'", node("build"))).await;
+        let progress = json!({"percent": 40, "message": "compiling"});
+        admin.post(&format!("{at}/heartbeat"), progress).await.expect(200);
+        tab.until(&format!("{}.textContent.includes('40 %')", node("build"))).await;
+        admin.post(&format!("{at}/complete"), json!({"summary": "built"})).await.expect(200);
+        tab.until(&format!("{}.dataset.state === 'done'", node("build"))).await;
+        tab.until(&format!("{}.dataset.state === 'ready'", node("deploy"))).await;
+        tab.assert_calm().await;
+
+        hub.kill();
+        tab.until_line("No connection").await;
+        assert_eq!(tab.count(".node").await, 2, "what was known stays");
+        let hub = hub.again(&place);
+        tab.value("document.querySelector('.banner button').click()").await;
+        tab.until_line("Live").await;
+
+        let claimed = admin.claim("w1", 0).await.unwrap();
+        tab.until(&format!("{}.dataset.state === 'running'", node("deploy"))).await;
+        let at = reports(&claimed);
+        admin.post(&format!("{at}/complete"), json!({"summary": "deployed"})).await.expect(200);
+        tab.until(&format!("{}.dataset.state === 'done'", node("deploy"))).await;
+        let graph = admin.get(&format!("/graphs/{graph}")).await.expect(200);
+        assert_eq!(graph["state"], "done");
+        assert_eq!(tab.value("window.__same").await, 1, "the page was not loaded anew");
+        drop(hub);
+    })
+    .await;
+}

@@ -112,7 +112,7 @@ pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
     }
     let mut names = Vec::new();
     for name in &environments {
-        match resolve::plan(&raw, name, &document, &|_| None) {
+        match resolve::plan(&raw, name, &document, &resolve::may_be_said_later) {
             Ok(plan) => names.push(plan.environment.name),
             Err(found) => {
                 problems.extend(

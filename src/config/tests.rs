@@ -926,3 +926,15 @@ fn the_own_configuration_is_without_mistakes() {
         assert!(root.join(path).is_file(), "{path:?}");
     }
 }
+
+#[test]
+fn the_hub_of_the_tasks_may_be_named_by_a_variable() {
+    let text = format!("{FLEET}\ntasks:\n  timeout: 60\n");
+    let config = parse(&text, "config.yaml").unwrap();
+    let name = config.environments()[0].to_string();
+    let refused = config.plan(&name, &Overrides::default(), &bare).unwrap_err();
+    assert!(format!("{refused:?}").contains("names no hub"), "{refused:?}");
+    let env = |name: &str| (name == "GREENLOOP_HUB_URL").then(|| "https://hub.example".to_owned());
+    let plan = config.plan(&name, &Overrides::default(), &env).unwrap();
+    assert_eq!(plan.tasks.unwrap().hub, "https://hub.example");
+}

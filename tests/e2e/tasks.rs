@@ -87,7 +87,7 @@ fn project(port: u16) -> (Repository, tempfile::TempDir, String) {
     repository.write("config.yaml", &format!("{config}tasks:\n  timeout: 60\n"));
     repository.write(
         "tasks.yaml",
-        "project: pages\ntasks:\n  - key: '1.1'\n    title: Say welcome\n    command: make\n",
+        "project: {name: pages}\ntasks:\n  - key: '1.1'\n    title: Say welcome\n    command: make\n",
     );
     repository.commit("tasks");
     let remotes = tempfile::tempdir().unwrap();

@@ -100,7 +100,7 @@ async fn a_busy_worker_is_not_taken_for_dead() {
     let admin = hub.admin(&place);
     let token = place.token(&["--scope", "work"]);
     // Longer than the hub's youth and several leases, with all processors taken.
-    let work = "for n in 1 2 3 4 5 6; do timeout 14 sh -c 'while :; do :; done' & done; wait; \
+    let work = "for n in 1 2 3 4 5 6; do nice timeout 14 sh -c 'while :; do :; done' & done; wait; \
                 echo 'progress: 80%'; sleep 2; date > who";
     let graph = admin.post("/graphs", farm.graph(json!([command("a", work)]))).await.expect(201);
     let _worker = farm.worker(&hub, &token, "w1").lease(1).start();

@@ -11,7 +11,7 @@ use crate::config::plan::TasksPlan;
 use crate::config::raw::RawConfig;
 
 const FILE: &str = "tasks.yaml";
-const URL_VARIABLE: &str = "GREENLOOP_HUB_URL";
+pub(super) const URL_VARIABLE: &str = "GREENLOOP_HUB_URL";
 const TOKEN_VARIABLE: &str = "GREENLOOP_HUB_TOKEN";
 const TIMEOUT: Duration = Duration::from_secs(8 * 60 * 60);
 

@@ -1,6 +1,12 @@
 //! The program from outside: real repositories, real processes, real HTTP.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on fails")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "a test that cannot go on fails, and one that is left out says so"
+)]
 
 mod commands;
 mod delivery;

@@ -165,7 +165,7 @@ impl Hub {
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         runtime.spawn(async move { axum::serve(listener, routes).await });
-        Self { runtime: runtime, url, board, work: tempfile::tempdir().unwrap() }
+        Self { runtime, url, board, work: tempfile::tempdir().unwrap() }
     }
 
     fn worker(&self, name: &str, more: &[&str]) -> Worker {

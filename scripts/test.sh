@@ -11,6 +11,7 @@ export LIBZ_SYS_STATIC=1
 export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-auto}"
 # A run must not depend on who runs it: no model, no pipeline, no configuration of git.
 unset OPENAI_API_KEY OPENAI_BASE_URL GREENLOOP_MODEL GREENLOOP_CONFIG TF_BUILD
+unset GREENLOOP_HUB_URL GREENLOOP_HUB_TOKEN GREENLOOP_STORE GREENLOOP_REDIS
 
 need=()
 command -v git >/dev/null || need+=(git)
@@ -24,10 +25,13 @@ command -v ip >/dev/null || need+=(iproute2)
 command -v jq >/dev/null || need+=(jq)
 ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || command -v postgres >/dev/null || need+=(postgresql)
 command -v redis-server >/dev/null || need+=(redis-server)
+command -v openssl >/dev/null || need+=(openssl)
 # The dashboard is tested in a real browser.
 command -v chromium >/dev/null || need+=(chromium)
 command -v chromedriver >/dev/null || need+=(chromium-driver)
 command -v node >/dev/null || need+=(nodejs)
+# Workers are tested on machines whose clocks are wrong.
+ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || need+=(faketime)
 command -v shellcheck >/dev/null || need+=(shellcheck)
 docker compose version >/dev/null 2>&1 || command -v docker-compose >/dev/null || need+=(docker-compose)
 # Base images are made from a static program: nothing can be pulled where tests run.

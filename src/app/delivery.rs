@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::sync::Arc;
 
 use super::agents::key_variables;
+use super::run_news::HUB_TOKEN;
 use super::{AppError, Environment};
 use crate::adapters::azure::{AzureError, Identity, KeyVault};
 use crate::adapters::docker::engine::Engine;
@@ -73,12 +74,13 @@ impl Delivering {
         Ok(self)
     }
 
-    /// Variables that hold what Greenloop alone may use: models' keys and the tokens of pull
-    /// requests. Gates, tools and services do not get to see them.
+    /// Variables that hold what Greenloop alone may use: models' keys, the tokens of pull requests
+    /// and of the hub. Gates, tools and services do not get to see them.
     pub(super) fn withheld(&self) -> Vec<String> {
         let mut names = key_variables([&self.plan.author, &self.plan.reviewer]);
         names.extend(self.plan.pull_request.iter().flat_map(token_variables));
         names.extend(self.plan.tasks.iter().map(|tasks| tasks.token_env.clone()));
+        names.push(HUB_TOKEN.to_owned());
         names.sort();
         names.dedup();
         names

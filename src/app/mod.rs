@@ -12,6 +12,7 @@ mod logging;
 mod proposal;
 mod release;
 mod run;
+mod run_news;
 mod session;
 mod task_agents;
 mod tasks;

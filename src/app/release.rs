@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::delivery::Delivering;
 use super::run::{load_plan, parallelism};
+use super::run_news::RunNews;
 use super::session::{Purpose, Session};
 use super::{AppError, Environment, telemetry};
 use crate::apply::Workspace;
@@ -274,5 +275,10 @@ pub async fn roll_back(
         at_end: WorkTreeAtEnd::Keep,
         parallelism: parallelism(),
     };
-    session.drive(assembly, reporters, cancel).await
+    let news = RunNews::begin(plan.tasks.as_ref(), &request.env, &assembly.header);
+    let outcome = session.drive(assembly, reporters, cancel).await;
+    if let Some(news) = news {
+        news.end(&outcome).await;
+    }
+    outcome
 }

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::agents::Agents;
 use super::delivery::Delivering;
 use super::proposal::{Proposal, propose};
+use super::run_news::RunNews;
 use super::session::{Purpose, Session};
 use super::{AppError, Environment, logging, tasks, telemetry};
 use crate::apply::Workspace;
@@ -183,7 +184,8 @@ pub async fn run(
         azure.as_ref(),
         &redactor,
     );
-    let tasks = plan.tasks.as_ref().filter(|_| !request.verify_only);
+    let tasks_plan = plan.tasks.filter(|_| !request.verify_only);
+    let tasks = tasks_plan.as_ref();
     let tasks = tasks.map(|tasks| tasks::of_run(tasks, &env, &redactor)).transpose()?;
     let verb = if request.verify_only { "verify" } else { "deploy to" };
     let title = format!("{verb} {}", plan.environment.name);
@@ -261,7 +263,12 @@ pub async fn run(
         at_end: WorkTreeAtEnd::Restore,
         parallelism: parallelism(),
     };
-    let summary = session.drive(assembly, reporters, cancel.clone()).await?;
+    let news = RunNews::begin(tasks_plan.as_ref(), &request.env, &assembly.header);
+    let outcome = session.drive(assembly, reporters, cancel.clone()).await;
+    if let Some(news) = news {
+        news.end(&outcome).await;
+    }
+    let summary = outcome?;
     let workspace = Workspace::open(&request.directory)?;
     let proposal = propose(
         plan.pull_request.as_ref(),

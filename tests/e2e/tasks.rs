@@ -221,6 +221,16 @@ fn a_graph_is_done_by_two_workers_one_of_them_killed_and_then_deployed() {
     assert_eq!(status["graph"]["state"], "done", "{status:#}");
     let other = std::fs::read_to_string(marks.join("e2")).unwrap();
     assert_ne!(other.trim(), busy, "somebody else did it");
+    // The hub has heard of the run, too.
+    let hub_port = hub.url.rsplit_once(':').unwrap().1.parse().unwrap();
+    let runs = |path: &str| -> serde_json::Value {
+        serde_json::from_str(&get(hub_port, &format!("/api/v1/runs{path}")).unwrap().1).unwrap()
+    };
+    let listed = &runs("")["items"][0];
+    assert_eq!(listed["state"], "verified", "{listed:#}");
+    let run = runs(&format!("/{}", listed["id"].as_str().unwrap()));
+    assert!(run["report"].as_str().unwrap().starts_with("# ✓"), "{run:#}");
+    assert!(run["ended_at"].is_string(), "{run:#}");
     // The run went on from what the merge queue has made, which is what is deployed; the work
     // tree is as it was.
     let tip = repository.git(&["ls-remote", &remote, "refs/heads/main"]);

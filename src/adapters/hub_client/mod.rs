@@ -14,6 +14,7 @@ mod client;
 mod error;
 mod follow;
 mod graphs;
+mod runs;
 mod submission;
 mod tasks;
 #[cfg(test)]

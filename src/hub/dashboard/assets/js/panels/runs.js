@@ -11,8 +11,8 @@ export function runsPanel() {
   const none = h(
     'div',
     {},
-    nothing('No deploy run has reported to this hub. A run with a tasks stage does:'),
-    h('pre', { class: 'command', tabindex: '0' }, h('code', {}, 'greenloop run --environment staging')),
+    nothing('No deploy run has reported to this hub. Those with its address and a token of the scope work do:'),
+    h('pre', { class: 'command', tabindex: '0' }, h('code', {}, 'GREENLOOP_HUB_URL=… GREENLOOP_HUB_TOKEN=… greenloop --environment staging')),
   );
   const element = panel('runs', 'Deploy runs', none, list);
   return {

@@ -1,0 +1,106 @@
+//! A deploy run says at a hub where it is, for the hub's dashboard. Nothing waits for the hub, and
+//! nothing fails with it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+
+use super::worker::connect;
+use super::{AppError, Environment};
+use crate::adapters::hub_client::wire::RunReport;
+use crate::adapters::hub_client::{HubClient, HubError};
+use crate::config::plan::TasksPlan;
+use crate::evidence::Redactor;
+use crate::model::{RunHeader, RunSummary, StopReason, chain};
+use crate::report::SUMMARY_FILE;
+
+/// The hub, where the configuration has no tasks.
+const HUB: &str = "GREENLOOP_HUB_URL";
+/// Its token, with the scope `work`.
+pub(super) const HUB_TOKEN: &str = "GREENLOOP_HUB_TOKEN";
+/// The hub is given up after this.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What a hub hears of a run.
+pub(super) struct RunNews {
+    client: HubClient,
+    redactor: Redactor,
+    report: RunReport,
+    folder: PathBuf,
+    begun: JoinHandle<()>,
+}
+
+impl RunNews {
+    /// Says that a run has begun; `None` where no hub or no token for it is known.
+    pub(super) fn begin(
+        tasks: Option<&TasksPlan>,
+        env: &Environment,
+        header: &RunHeader,
+    ) -> Option<Self> {
+        let (hub, token_env) = match tasks {
+            Some(tasks) => (tasks.hub.clone(), tasks.token_env.as_str()),
+            None => (env(HUB).filter(|hub| !hub.is_empty())?, HUB_TOKEN),
+        };
+        env(token_env).filter(|token| !token.trim().is_empty())?;
+        let (client, redactor) = match connect(&hub, token_env, env) {
+            Ok((client, redactor)) => (client.within(PATIENCE), redactor),
+            Err(error) => {
+                tracing::warn!(error = chain(&error), "no hub hears of this run");
+                return None;
+            }
+        };
+        let environment =
+            header.environment.as_ref().map_or_else(|| header.title.clone(), ToString::to_string);
+        let report = RunReport {
+            id: header.run.to_string(),
+            environment,
+            state: "running".to_owned(),
+            commit: Some(header.commit.to_string()),
+            iterations: 0,
+            summary: redactor.redact(&header.title).into_owned(),
+            report: String::new(),
+        };
+        let begun = tokio::spawn({
+            let (client, report) = (client.clone(), report.clone());
+            async move { heard(client.report_run(&report).await) }
+        });
+        Some(Self { client, redactor, report, folder: header.folder.clone(), begun })
+    }
+
+    /// Says how it ended, with the summary that the run has written.
+    pub(super) async fn end(self, outcome: &Result<RunSummary, AppError>) {
+        let Self { client, redactor, mut report, folder, begun } = self;
+        // A late beginning must not take the place of the end.
+        let _ended = begun.await;
+        let (state, line) = match outcome {
+            Ok(summary) => (state(summary), summary.stop.to_string()),
+            Err(error) => ("stopped", chain(error)),
+        };
+        report.state = state.to_owned();
+        report.iterations = outcome.as_ref().map_or(0, |summary| summary.iterations);
+        report.summary = redactor.redact(line.lines().next().unwrap_or_default()).into_owned();
+        report.report = redactor.redact(&written(&folder).await).into_owned();
+        heard(client.report_run(&report).await);
+    }
+}
+
+/// As the dashboard knows it.
+const fn state(summary: &RunSummary) -> &'static str {
+    match &summary.stop {
+        StopReason::Verified => "verified",
+        StopReason::Cancelled => "cancelled",
+        _ if summary.restored => "restored",
+        _ => "stopped",
+    }
+}
+
+async fn written(folder: &Path) -> String {
+    tokio::fs::read_to_string(folder.join(SUMMARY_FILE)).await.unwrap_or_default()
+}
+
+fn heard(answer: Result<(), HubError>) {
+    if let Err(error) = answer {
+        tracing::warn!(error = chain(&error), "the hub does not hear of this run");
+    }
+}

@@ -320,8 +320,7 @@ pub(crate) async fn a_hub_is_killed_at_any_moment(place: &Place) {
         merge(&store, "parent").await.unwrap();
         invariants::hold(place).await;
     }
-    assert!(calls > 200, "only {calls} calls were made");
-    eprintln!("{calls} calls, {unheard} without an answer");
+    assert!(calls > 100 && unheard > 0, "{calls} calls, {unheard} without an answer");
 }
 
 /// Graphs and evidence: a replay adds none.

@@ -1,0 +1,112 @@
+#!/usr/bin/env bash
+# The hub's queue beside others, in one run: claim and complete, one task at a time, with 1, 8 and
+# 64 workers, on PostgreSQL and on a SQLite file, every commit on the disk before it counts. Each
+# round runs all of them in turn; figures are medians of the rounds.
+#
+#   benches/queue.sh [ROUNDS] [TASKS]
+#
+# Needs what scripts/services.sh needs for PostgreSQL, and npm.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+rounds=${1:-3}
+tasks=${2:-2000}
+export LIBZ_SYS_STATIC=1
+
+folder=$(mktemp -d)
+chmod 755 "$folder"
+trap 'scripts/services.sh stop "$folder" >/dev/null 2>&1 || true; rm -rf "$folder"' EXIT
+
+cargo bench --quiet --bench queue --no-run
+ours=$(cargo bench --bench queue --no-run --message-format=json 2>/dev/null |
+  python3 -c 'import json, sys
+for line in sys.stdin:
+    one = json.loads(line)
+    if one.get("executable") and one["target"]["name"] == "queue":
+        print(one["executable"])')
+target=$PWD/target/queue
+(cd benches/queue/apalis && CARGO_TARGET_DIR=$target cargo build --quiet --release --locked)
+(cd benches/queue/node && npm ci --silent --no-audit --no-fund)
+
+scripts/services.sh start "$folder" postgres
+# shellcheck disable=SC1091
+. "$folder/env"
+server=${GREENLOOP_TEST_POSTGRES%/*}
+sql() { psql --quiet --tuples-only --no-align --dbname "$GREENLOOP_TEST_POSTGRES" --command "$1"; }
+
+# One measurement, on a database of its own: what, workers, and how many at once apalis takes.
+one() {
+  local what=$1 workers=$2 url figure name
+  name=bench_$RANDOM$RANDOM
+  case $what in
+  *sqlite) url=sqlite:$folder/$name.db ;;
+  *)
+    sql "CREATE DATABASE $name"
+    url=$server/$name
+    ;;
+  esac
+  case $what in
+  greenloop-*) figure=$("$ours" throughput "$url" "$workers" "$tasks") ;;
+  apalis-*) figure=$("$target/release/queue-apalis" "$url" "$workers" "$tasks" 1) ;;
+  apalis10-*) figure=$("$target/release/queue-apalis" "$url" "$workers" "$tasks" 10) ;;
+  graphile) figure=$(node benches/queue/node/graphile-worker.js "$url" "$workers" "$tasks") ;;
+  pgboss) figure=$(node benches/queue/node/pg-boss.js "$url" "$workers" "$tasks") ;;
+  esac
+  case $what in
+  *sqlite) rm -f "$folder/$name".db* ;;
+  *) sql "DROP DATABASE $name WITH (FORCE)" ;;
+  esac
+  echo "$what $workers ${figure:-0}" >>"$folder/figures"
+  echo "$what, $workers workers: $figure" >&2
+}
+
+load_before=$(cut -d' ' -f1-3 /proc/loadavg)
+for _ in $(seq "$rounds"); do
+  for workers in 1 8 64; do
+    for what in greenloop-postgres apalis-postgres apalis10-postgres graphile pgboss \
+      greenloop-sqlite apalis-sqlite apalis10-sqlite; do
+      one "$what" "$workers"
+    done
+  done
+done
+
+sql "CREATE DATABASE bench_latency"
+sql "CREATE DATABASE bench_agents"
+echo
+echo "pick-up by an idle agent, submitted at another hub (PostgreSQL): $("$ours" latency "$server/bench_latency" 300)"
+echo "pick-up by an idle agent (SQLite): $("$ours" latency "sqlite:$folder/latency.db" 300)"
+echo "1000 agents and their tasks heartbeat (PostgreSQL): $("$ours" agents "$server/bench_agents" 1000)"
+echo "1000 agents and their tasks heartbeat (SQLite): $("$ours" agents "sqlite:$folder/agents.db" 1000)"
+echo
+echo "Claimed and completed a second, $tasks tasks, medians of $rounds rounds; load $load_before before, $(cut -d' ' -f1-3 /proc/loadavg) after; $(nproc) cores, $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)"
+echo
+python3 - "$folder/figures" <<'END'
+import statistics, sys
+
+figures = {}
+for line in open(sys.argv[1]):
+    what, workers, figure = line.split()
+    figures.setdefault((what, int(workers)), []).append(float(figure))
+median = {key: statistics.median(all) for key, all in figures.items()}
+others = {
+    "postgres": ["apalis-postgres", "apalis10-postgres", "graphile", "pgboss"],
+    "sqlite": ["apalis-sqlite", "apalis10-sqlite"],
+}
+names = {
+    "apalis-postgres": "apalis-postgres",
+    "apalis10-postgres": "apalis-postgres, 10 at once",
+    "graphile": "graphile-worker",
+    "pgboss": "pg-boss",
+    "apalis-sqlite": "apalis-sqlite",
+    "apalis10-sqlite": "apalis-sqlite, 10 at once",
+}
+print("| | 1 worker | 8 workers | 64 workers | ratio of Greenloop to it |")
+print("|---|---|---|---|---|")
+for store, all in others.items():
+    ours = [median[f"greenloop-{store}", n] for n in (1, 8, 64)]
+    name = "PostgreSQL" if store == "postgres" else "SQLite"
+    print(f"| **Greenloop, {name}** | " + " | ".join(f"{it:.0f}" for it in ours) + " | |")
+    for other in all:
+        theirs = [median[other, n] for n in (1, 8, 64)]
+        ratios = ", ".join(f"{a / b:.2f}" if b else "-" for a, b in zip(ours, theirs))
+        print(f"| {names[other]} | " + " | ".join(f"{it:.0f}" for it in theirs) + f" | {ratios} |")
+END

@@ -13,6 +13,7 @@ mod bad_requests;
 mod crash;
 mod dashboard;
 mod doors;
+mod examples;
 mod farm;
 mod live;
 mod merging;

@@ -1,6 +1,7 @@
 //! Claims: one statement takes the most urgent task that an agent may have.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::connect::TaskStore;
@@ -76,7 +77,7 @@ macro_rules! eligible {
     };
 }
 
-/// Looks without taking: an agent that finds nothing costs no write.
+/// Looks without taking: agents that find nothing do not queue up for the one writer.
 const PROBE: &str = concat!(eligible!(), "");
 
 /// SQLite: nobody else writes meanwhile. The choice stands in a CTE of its own, so that it is
@@ -143,7 +144,10 @@ impl TaskStore {
             key: key.map(str::to_owned),
             silence: micros(self.options().heartbeat).saturating_mul(3),
         });
-        if self.dialect() == Dialect::Sqlite && !self.promising(&asked).await? {
+        if self.dialect() == Dialect::Sqlite
+            && !self.promising().load(Ordering::Relaxed)
+            && !self.finds(&asked).await?
+        {
             return Ok(None);
         }
         let taken = self
@@ -152,6 +156,7 @@ impl TaskStore {
                 Box::pin(async move { take(tx, &asked).await })
             })
             .await?;
+        self.promising().store(!matches!(taken, Taken::Nothing), Ordering::Relaxed);
         match taken {
             Taken::Nothing => Ok(None),
             Taken::Lease(lease) => self.claimed(lease).await.map(Some),
@@ -183,7 +188,7 @@ impl TaskStore {
         }
     }
 
-    async fn promising(&self, asked: &Asked) -> Result<bool, StoreError> {
+    async fn finds(&self, asked: &Asked) -> Result<bool, StoreError> {
         let mut reader = self.reader().await?;
         let tx = &mut reader.tx();
         if tx.maybe(PROBE, asked.search()).await?.is_some() {
@@ -245,7 +250,8 @@ async fn take(tx: &mut Tx<'_>, asked: &Asked) -> Done<Taken> {
                 let graph = GraphId(row.int("graph_id")?);
                 let event = NewEvent::new(TaskEventKind::TaskClaimed).graph(graph);
                 tx.tell(event.lease(lease).agent(agent));
-                return Ok(Taken::Lease(lease));
+                let row = tx.one(CLAIMED, args![lease.task.0, lease.epoch]).await?;
+                return Ok(Taken::Whole(Box::new(claimed(tx, row).await?)));
             }
         }
     }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use sqlx::Connection;
@@ -37,7 +38,8 @@ pub struct StoreOptions {
     pub retry_cap: Duration,
     /// A task whose lease expired this often is given up, whatever attempts it has left.
     pub max_deaths: u32,
-    /// Connections to PostgreSQL, or readers of a SQLite file.
+    /// Connections to PostgreSQL to write with, and as many to read with; or readers of a SQLite
+    /// file.
     pub connections: u32,
     /// `redis://…`, to carry wake-ups between hubs beside PostgreSQL's own. Never needed.
     pub redis: Option<String>,
@@ -65,6 +67,12 @@ pub struct TaskStore {
 struct Inner {
     dialect: Dialect,
     pool: AnyPool,
+    /// Only with PostgreSQL. What is written goes by keys, so that one plan is good for all;
+    /// planning anew would cost more than the statement itself. What is read has filters that
+    /// may be absent, and is planned for what is asked.
+    writers: Option<AnyPool>,
+    /// Whether the last claim found something: then the next one need not look first.
+    promising: AtomicBool,
     /// Only with SQLite; PostgreSQL has as many writers as connections.
     writer: Option<Writer>,
     wake: Wake,
@@ -116,6 +124,8 @@ const PRAGMAS: &str = "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; \
     PRAGMA cache_size = -16000; PRAGMA journal_size_limit = 67108864;";
 /// Readers cannot write, not even by a mistake in this program.
 const READER: &str = "PRAGMA query_only = ON;";
+/// PostgreSQL plans a statement once for a connection.
+const ONE_PLAN: &str = "SET plan_cache_mode = force_generic_plan";
 
 impl TaskStore {
     /// Opens a store and brings its tables up to date; several hubs may do so at once.
@@ -146,30 +156,36 @@ impl TaskStore {
         }
         migrate(&mut first, dialect).await?;
 
-        let pool = AnyPoolOptions::new()
-            .max_connections(options.connections.max(1))
-            .acquire_timeout(PATIENCE)
-            .test_before_acquire(false)
-            .before_acquire(|connection, meta| {
-                Box::pin(async move {
-                    if meta.idle_for > RESTED {
-                        connection.ping().await?;
-                    }
-                    Ok(true)
+        let connected = |told: &'static [&'static str]| {
+            AnyPoolOptions::new()
+                .max_connections(options.connections.max(1))
+                .acquire_timeout(PATIENCE)
+                .test_before_acquire(false)
+                .before_acquire(|connection, meta| {
+                    Box::pin(async move {
+                        if meta.idle_for > RESTED {
+                            connection.ping().await?;
+                        }
+                        Ok(true)
+                    })
                 })
-            })
-            .after_connect(move |connection, _meta| {
-                Box::pin(async move {
-                    if dialect == Dialect::Sqlite {
-                        pragmas(connection, PRAGMAS).await?;
-                        pragmas(connection, READER).await?;
-                    }
-                    Ok(())
+                .after_connect(move |connection, _meta| {
+                    Box::pin(async move {
+                        for sql in told {
+                            pragmas(connection, sql).await?;
+                        }
+                        Ok(())
+                    })
                 })
-            })
-            .connect(&url)
-            .await
-            .map_err(plain)?;
+                .connect(&url)
+        };
+        let (pool, writers) = match dialect {
+            Dialect::Sqlite => (connected(&[PRAGMAS, READER]).await.map_err(plain)?, None),
+            Dialect::Postgres => {
+                let writers = connected(&[ONE_PLAN]).await.map_err(plain)?;
+                (connected(&[]).await.map_err(plain)?, Some(writers))
+            }
+        };
 
         let wake = Wake::new();
         let background = CancellationToken::new();
@@ -190,6 +206,8 @@ impl TaskStore {
         let inner = Inner {
             dialect,
             pool,
+            writers,
+            promising: AtomicBool::new(false),
             writer,
             wake,
             options,
@@ -273,7 +291,7 @@ impl TaskStore {
     }
 
     async fn transaction<T, F: Operation<T>>(&self, operation: &F) -> Done<T> {
-        let mut transaction = self.inner.pool.begin().await.map_err(|e| self.plain(e))?;
+        let mut transaction = self.writers().begin().await.map_err(|e| self.plain(e))?;
         let mut tx = Tx::new(&mut transaction, self.inner.dialect);
         let answer = match operation(&mut tx).await {
             Ok(answer) => tx.flush().await.map(|()| answer),
@@ -300,7 +318,7 @@ impl TaskStore {
     }
 
     async fn statement<T, F: Operation<T>>(&self, operation: &F) -> Done<T> {
-        let mut connection = self.inner.pool.acquire().await.map_err(|e| self.plain(e))?;
+        let mut connection = self.writers().acquire().await.map_err(|e| self.plain(e))?;
         let mut tx = Tx::new(&mut connection, self.inner.dialect);
         let answer = operation(&mut tx).await?;
         let woken = tx.woken();
@@ -312,6 +330,15 @@ impl TaskStore {
     pub(super) async fn reader(&self) -> Result<Reader, StoreError> {
         let connection = self.inner.pool.acquire().await.map_err(|e| self.plain(e))?;
         Ok(Reader { connection, dialect: self.inner.dialect })
+    }
+
+    fn writers(&self) -> &AnyPool {
+        self.inner.writers.as_ref().unwrap_or(&self.inner.pool)
+    }
+
+    /// Whether a claim may well find something.
+    pub(super) fn promising(&self) -> &AtomicBool {
+        &self.inner.promising
     }
 
     fn plain(&self, error: sqlx::Error) -> StoreError {

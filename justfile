@@ -39,6 +39,7 @@ bench:
     cargo bench --bench graph
     cargo bench --bench graph -- --memory
     cargo bench --bench live
+    ./benches/queue.sh
     ./benches/loop-overhead.sh
     ./benches/memory.sh
     ./benches/start.sh

@@ -1,5 +1,5 @@
-//! A deploy run says at a hub where it is, for the hub's dashboard. Nothing waits for the hub, and
-//! nothing fails with it.
+//! A deploy run says at a hub where it is, for the hub's dashboard. Its end waits for the hub a few
+//! seconds at most, and nothing fails with it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,8 +8,8 @@ use tokio::task::JoinHandle;
 
 use super::worker::connect;
 use super::{AppError, Environment};
+use crate::adapters::hub_client::HubClient;
 use crate::adapters::hub_client::wire::RunReport;
-use crate::adapters::hub_client::{HubClient, HubError};
 use crate::config::plan::TasksPlan;
 use crate::evidence::Redactor;
 use crate::model::{RunHeader, RunSummary, StopReason, chain};
@@ -63,7 +63,7 @@ impl RunNews {
         };
         let begun = tokio::spawn({
             let (client, report) = (client.clone(), report.clone());
-            async move { heard(client.report_run(&report).await) }
+            async move { tell(&client, &report, PATIENCE).await }
         });
         Some(Self { client, redactor, report, folder: header.folder.clone(), begun })
     }
@@ -81,7 +81,7 @@ impl RunNews {
         report.iterations = outcome.as_ref().map_or(0, |summary| summary.iterations);
         report.summary = redactor.redact(line.lines().next().unwrap_or_default()).into_owned();
         report.report = redactor.redact(&written(&folder).await).into_owned();
-        heard(client.report_run(&report).await);
+        tell(&client, &report, PATIENCE).await;
     }
 }
 
@@ -99,8 +99,39 @@ async fn written(folder: &Path) -> String {
     tokio::fs::read_to_string(folder.join(SUMMARY_FILE)).await.unwrap_or_default()
 }
 
-fn heard(answer: Result<(), HubError>) {
-    if let Err(error) = answer {
-        tracing::warn!(error = chain(&error), "the hub does not hear of this run");
+/// A hub that takes the call and never answers is given up like one that is not there.
+async fn tell(client: &HubClient, report: &RunReport, patience: Duration) {
+    let said = tokio::time::timeout(patience, client.report_run(report)).await;
+    let why = match said {
+        Ok(Ok(())) => return,
+        Ok(Err(error)) => chain(&error),
+        Err(_elapsed) => format!("no answer within {} s", patience.as_secs()),
+    };
+    tracing::warn!(why, "the hub does not hear of this run");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_hub_that_never_answers_is_given_up() {
+        let deaf = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let hub = format!("http://{}", deaf.local_addr().unwrap());
+        let client = HubClient::new(&hub, None).unwrap().within(PATIENCE);
+        let report = RunReport {
+            id: "r".to_owned(),
+            environment: "staging".to_owned(),
+            state: "running".to_owned(),
+            commit: None,
+            iterations: 0,
+            summary: String::new(),
+            report: String::new(),
+        };
+        let began = Instant::now();
+        tell(&client, &report, Duration::from_secs(1)).await;
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     }
 }

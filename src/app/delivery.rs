@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use super::agents::key_variables;
 use super::run_news::HUB_TOKEN;
-use super::{AppError, Environment};
+use super::{AppError, Environment, folder};
 use crate::adapters::azure::{AzureError, Identity, KeyVault};
 use crate::adapters::docker::engine::Engine;
 use crate::adapters::docker::{DockerSettings, DockerTarget};
 use crate::adapters::image::ImagePipeline;
 use crate::adapters::kubernetes::{Connection, KubernetesTarget};
+use crate::adapters::llm::RECORD_VARIABLE;
 use crate::adapters::process::ProcessTarget;
 use crate::adapters::pull_requests::token_variables;
 use crate::adapters::registry::{Credentials, logins};
@@ -165,13 +166,18 @@ impl Delivering {
         let build = self.plan.build.as_ref()?;
         match self.plan.deploy.target {
             TargetKind::Process => None,
-            TargetKind::Docker | TargetKind::Kubernetes => Some(Arc::new(ImagePipeline::new(
-                build,
-                workspace.git_dir().join("greenloop").join("images"),
-                self.credentials.clone(),
-                self.redactor.clone(),
-                &|name| (self.env)(name),
-            ))),
+            TargetKind::Docker | TargetKind::Kubernetes => {
+                let pipeline = ImagePipeline::new(
+                    build,
+                    workspace.git_dir().join("greenloop").join("images"),
+                    self.credentials.clone(),
+                    self.redactor.clone(),
+                    &|name| (self.env)(name),
+                );
+                let recording = (self.env)(RECORD_VARIABLE);
+                let own = folder::own_files(workspace, &self.plan, recording.as_deref());
+                Some(Arc::new(pipeline.leave_out(own)))
+            }
         }
     }
 }

@@ -3,12 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use super::AppError;
+use crate::adapters::image::context::OwnFiles;
 use crate::apply::Workspace;
+use crate::config::plan::RunPlan;
 use crate::model::RunId;
 
 /// What Greenloop writes into a work tree, kept out of `git status`.
 const OWN_FILES: [&str; 3] =
     ["/logs/runs/", "/logs/orchestrator_*.log", "/metrics/deployments.json"];
+
+/// What the names of files begin with that reports are written to before they are renamed.
+const TEMPORARY: &str = ".greenloop-";
 
 /// `logs/runs` of the repository.
 pub fn runs_folder(root: &Path) -> PathBuf {
@@ -34,6 +39,39 @@ pub fn audit_log(root: &Path, run: &str) -> Result<PathBuf, AppError> {
         [path] if !run.is_empty() => Ok(path.clone()),
         _none_or_several => Err(AppError::NoSuchRun { run: run.to_owned() }),
     }
+}
+
+/// What Greenloop writes where images are built from: a plan's logs and metrics, wherever they
+/// are configured, the runs' folders, its state in the git folder, and the file that answers of
+/// models are recorded to.
+pub(super) fn own_files(
+    workspace: &Workspace,
+    plan: &RunPlan,
+    recording: Option<&str>,
+) -> OwnFiles {
+    let root = workspace.root();
+    let own = OwnFiles::default()
+        .with_folder(runs_folder(root))
+        .with_folder(workspace.git_dir().join("greenloop"));
+    // A file that is replaced is first written under another name, and one that is not ours is
+    // put aside under a longer one.
+    let files = |own: OwnFiles, path: &Path| {
+        let Some(folder) = path.parent() else { return own };
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let (prefix, suffix) = name.split_once("{date}").unwrap_or((&name, ""));
+        own.with_files(folder.to_owned(), prefix, suffix).with_files(
+            folder.to_owned(),
+            TEMPORARY,
+            "",
+        )
+    };
+    let recording = recording.and_then(|path| std::path::absolute(path).ok());
+    let configured = [
+        Some(root.join(&plan.logging.file)),
+        plan.metrics.as_ref().map(|metrics| root.join(metrics)),
+        recording,
+    ];
+    configured.iter().flatten().fold(own, |own, path| files(own, path))
 }
 
 /// The folder of a run.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use bollard::auth::DockerCredentials;
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::buildkit::BuildKit;
 use super::classic::Classic;
-use super::context::BuildContext;
+use super::context::{BuildContext, ContextError, ContextErrorKind};
 use super::pace::Pace;
 use super::watch::Watch;
 use crate::adapters::docker::engine::Engine;
@@ -39,12 +40,33 @@ pub(super) struct Order<'a> {
 pub(super) enum Broken {
     /// It was told to stop; dropping the stream has stopped the engine.
     Cancelled,
-    /// A file of the context could not be read, or changed while it was sent.
+    /// A file of the context changed after the context was scanned; its path.
+    Changed(PathBuf),
+    /// A file of the context could not be read.
     Context(String),
     /// What the engine says.
     Engine(BollardError),
     /// The stream ended well, without an image.
     NoImage,
+}
+
+/// Why the context was not sent to its end.
+#[derive(Debug)]
+enum Unsent {
+    /// A file that is no longer what was scanned.
+    Changed(PathBuf),
+    /// Anything else.
+    Unreadable(String),
+}
+
+fn unsent(error: &io::Error) -> Unsent {
+    let context = error.get_ref().and_then(|inner| inner.downcast_ref::<ContextError>());
+    match context {
+        Some(error) if error.kind == ContextErrorKind::Changed => {
+            Unsent::Changed(error.path.clone())
+        }
+        _ => Unsent::Unreadable(error.to_string()),
+    }
 }
 
 /// Builds, and gives the image's id on the engine. Nothing is tagged.
@@ -89,7 +111,7 @@ pub(super) async fn build(
         }
         Err(error) => {
             let kind = error.kind();
-            let _first = told.set(error.to_string());
+            let _first = told.set(unsent(&error));
             Err(io::Error::from(kind))
         }
     });
@@ -109,7 +131,8 @@ pub(super) async fn build(
             Some(Ok(info)) => classic.take(info, watch),
             Some(Err(error)) => {
                 return Err(match trouble.get() {
-                    Some(text) => Broken::Context(text.clone()),
+                    Some(Unsent::Changed(path)) => Broken::Changed(path.clone()),
+                    Some(Unsent::Unreadable(text)) => Broken::Context(text.clone()),
                     None => Broken::Engine(error),
                 });
             }

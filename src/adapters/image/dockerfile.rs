@@ -213,6 +213,32 @@ impl Dockerfile {
         Some(bases.into_iter().collect())
     }
 
+    /// What the instructions take from the build context: sources of `COPY` and `ADD`, and those
+    /// that a `RUN` mounts, with arguments and variables put in as far as they have a value.
+    pub(super) fn context_sources(&self, args: &BTreeMap<String, String>) -> Vec<String> {
+        let mut known = BTreeMap::new();
+        let mut all = Vec::new();
+        for one in &self.instructions {
+            let (flags, rest) = flags(&one.rest);
+            match one.keyword.as_str() {
+                "ARG" => define(&mut known, rest, args),
+                "ENV" => define(&mut known, rest, &BTreeMap::new()),
+                "COPY" | "ADD" if !flags.iter().any(|(name, _)| *name == "from") => {
+                    let mut words = words(rest);
+                    // The last one is where they go.
+                    words.pop();
+                    all.extend(words);
+                }
+                "RUN" => {
+                    let mounts = flags.iter().filter(|(name, _)| *name == "mount");
+                    all.extend(mounts.filter_map(|(_, options)| mounted(options)));
+                }
+                _ => {}
+            }
+        }
+        all.into_iter().filter_map(|source| expand(&source, &known)).collect()
+    }
+
     fn stage_named_before(&self, name: &str, at: usize) -> Option<usize> {
         self.stage_named(name).filter(|stage| *stage < at)
     }
@@ -229,23 +255,50 @@ impl Dockerfile {
         }
         let before = self.instructions.iter().take_while(|one| one.keyword != "FROM");
         for one in before.filter(|one| one.keyword == "ARG") {
-            for word in one.rest.split_whitespace() {
-                let (name, default) = match word.split_once('=') {
-                    Some((name, value)) => (name, Some(unquoted(value))),
-                    None => (word, None),
-                };
-                let value = match (args.get(name), default) {
-                    (Some(given), _) => Some(given.clone()),
-                    (None, Some(default)) => expand(default, &known),
-                    (None, None) => None,
-                };
-                if let Some(value) = value {
-                    known.insert(name.to_owned(), value);
-                }
-            }
+            define(&mut known, &one.rest, args);
         }
         known
     }
+}
+
+/// `NAME=value …` of an `ARG` or `ENV`, added to `known`; `args` go before defaults.
+fn define(
+    known: &mut BTreeMap<String, String>,
+    definitions: &str,
+    args: &BTreeMap<String, String>,
+) {
+    for word in definitions.split_whitespace() {
+        let (name, default) = match word.split_once('=') {
+            Some((name, value)) => (name, Some(unquoted(value))),
+            None => (word, None),
+        };
+        let value = match (args.get(name), default) {
+            (Some(given), _) => Some(given.clone()),
+            (None, Some(default)) => expand(default, known),
+            (None, None) => None,
+        };
+        if let Some(value) = value {
+            known.insert(name.to_owned(), value);
+        }
+    }
+}
+
+/// The words after an instruction's flags: a JSON list, or separated by blanks.
+fn words(rest: &str) -> Vec<String> {
+    serde_json::from_str(rest)
+        .unwrap_or_else(|_| rest.split_whitespace().map(|word| unquoted(word).to_owned()).collect())
+}
+
+/// What a bind mount shows of the build context.
+fn mounted(options: &str) -> Option<String> {
+    let option = |wanted: &[&str]| {
+        let mut options = options.split(',').filter_map(|option| option.trim().split_once('='));
+        options.find(|(name, _)| wanted.contains(name)).map(|(_, value)| value.to_owned())
+    };
+    if option(&["from"]).is_some() || option(&["type"]).is_some_and(|kind| kind != "bind") {
+        return None;
+    }
+    option(&["source", "src"])
 }
 
 /// What an instruction copies or mounts from: stages and images.
@@ -542,6 +595,20 @@ mod tests {
         assert_eq!(Dockerfile::parse("FROM a:$V").bases(&args(&[]), None, ""), None);
         let platform = &file.bases(&args(&[]), Some("build"), "linux/arm64").unwrap()[0].platform;
         assert_eq!(platform.as_deref(), Some("linux/arm64"));
+    }
+
+    #[test]
+    fn what_is_taken_from_the_context_is_known() {
+        let file = Dockerfile::parse(
+            "FROM a AS b\nARG FROM_DIR=src\nARG OTHER\nENV E=\"env dir\"\n\
+             COPY --chown=1:1 one two/ /x/\nADD [\"with blank\", \".git\", \"/y\"]\n\
+             COPY --from=b /not /this\nCOPY ${FROM_DIR}/lib $UNKNOWN /z\nCOPY $OTHER /o\n\
+             RUN --mount=type=bind,source=.git,target=/g --mount=type=cache,source=no,target=/c \
+             --mount=type=bind,from=b,source=neither,target=/n git describe\n",
+        );
+        let args = args(&[("OTHER", "given")]);
+        let expect = ["one", "two/", "with blank", ".git", "src/lib", "given", ".git"];
+        assert_eq!(file.context_sources(&args), expect);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The way from a work tree to an image in its registry.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -9,8 +9,8 @@ use bollard::auth::DockerCredentials;
 use tokio_util::sync::CancellationToken;
 
 use super::base::{self, Reference};
-use super::build::{self, Order};
-use super::context::BuildContext;
+use super::build::{self, Broken, Order};
+use super::context::{BuildContext, OwnFiles, ScanOptions, ScannedFiles};
 use super::dockerfile::{Base, Dockerfile};
 use super::key::{ContentKey, Ingredients};
 use super::known::Known;
@@ -33,6 +33,8 @@ const DOCKER_HOST: &str = "DOCKER_HOST";
 /// The part of the stage that looks for the content, and the one that tags, in events.
 const CONTEXT: &str = "context";
 const TAGS: &str = "tags";
+/// How often a context is read whose files change while they are sent.
+const READS: u32 = 4;
 /// How long a digest just pushed may take to show in a geo-replicated registry.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Remembers what files held, so that only changed ones are read again.
@@ -51,6 +53,15 @@ pub struct ImagePipeline {
     docker_host: Option<String>,
     build_id: Option<String>,
     buildkit_declined: bool,
+    own: OwnFiles,
+}
+
+/// Why a build gave no image.
+enum Unbuilt {
+    /// A file of the context changed while it was sent.
+    Changed(PathBuf),
+    /// Anything else.
+    Failed(ImageError),
 }
 
 /// The context with what was found out about it.
@@ -80,7 +91,15 @@ impl ImagePipeline {
             docker_host: given(DOCKER_HOST),
             build_id: given(BUILD_ID),
             buildkit_declined: given(DOCKER_BUILDKIT).as_deref() == Some("0"),
+            own: OwnFiles::default(),
         }
+    }
+
+    /// Keeps Greenloop's own files out of every context.
+    #[must_use]
+    pub fn leave_out(mut self, own: OwnFiles) -> Self {
+        self.own = own;
+        self
     }
 
     /// The tags that people look for: the commit, the pipeline's build, the configured ones.
@@ -222,6 +241,36 @@ impl ImagePipeline {
         self.secrets.redact(&format!("{command} {}  # {by}", context.display()))
     }
 
+    /// Reads the context; `earlier` is what was read before a file of it changed.
+    async fn read(
+        &self,
+        work_tree: &Path,
+        earlier: Option<ScannedFiles>,
+        events: &EventSink,
+    ) -> Result<BuildContext, ImageError> {
+        part(events, CONTEXT, &format!("read {}", self.plan.context_path.display()));
+        let again = earlier.is_some();
+        let folder = work_tree.join(&self.plan.context_path);
+        let file = work_tree.join(&self.plan.dockerfile_path);
+        let cache = self.state.join(STAT_CACHE);
+        let (own, args, tree) = (self.own.clone(), self.plan.args.clone(), work_tree.to_owned());
+        let read = tokio::task::spawn_blocking(move || {
+            let options = ScanOptions {
+                cache: Some(&cache),
+                own: Some(&own),
+                work_tree: Some(&tree),
+                args: Some(&args),
+                earlier: earlier.as_ref(),
+            };
+            BuildContext::scan_with(&folder, &file, options)
+        });
+        let context = read.await.map_err(trouble::task)?.map_err(trouble::context)?;
+        if let Some(git) = context.git_left_out().filter(|_| !again) {
+            events.send(RunEvent::Notice(Notice::Info(trouble::git_note(git))));
+        }
+        Ok(context)
+    }
+
     async fn made(
         &self,
         request: &ImageRequest,
@@ -233,46 +282,61 @@ impl ImagePipeline {
         let registry = Registry::new(host, self.credentials.clone());
         let tags = self.tags(request);
 
-        let began = Instant::now();
-        part(events, CONTEXT, &format!("read {}", self.plan.context_path.display()));
-        let folder = request.work_tree.join(&self.plan.context_path);
-        let file = request.work_tree.join(&self.plan.dockerfile_path);
-        let cache = self.state.join(STAT_CACHE);
-        let read =
-            tokio::task::spawn_blocking(move || BuildContext::scan(&folder, &file, Some(&cache)));
-        let (engine, context) = tokio::join!(self.engine(), read);
-        let context = context.map_err(trouble::task)?.map_err(trouble::context)?;
-        let scanned = self.scan(engine.as_ref().ok(), context).await;
-        let size = format!("{} files, {} bytes", scanned.context.files(), scanned.context.bytes());
-        finished(events, CONTEXT, true, size, began);
-        if cancel.is_cancelled() {
-            return Err(trouble::cancelled());
-        }
+        let mut earlier = None;
+        let mut reads = 1;
+        let (engine, key, id, mut watch) = loop {
+            let began = Instant::now();
+            let (engine, context) =
+                tokio::join!(self.engine(), self.read(&request.work_tree, earlier.take(), events));
+            let scanned = self.scan(engine.as_ref().ok(), context?).await;
+            let (files, bytes) = (scanned.context.files(), scanned.context.bytes());
+            finished(events, CONTEXT, true, format!("{files} files, {bytes} bytes"), began);
+            if cancel.is_cancelled() {
+                return Err(trouble::cancelled());
+            }
 
-        if let Some(key) = &scanned.key
-            && let Some(image) = self.find(key, &registry, &name, &repository).await?
-        {
-            finished(
-                events,
-                BUILD,
-                true,
-                format!("nothing to build: {} has this content", image.short()),
-                began,
-            );
-            self.remember(key, &image, events);
-            self.put_tags(&registry, &name, &image, &tags, events, cancel).await?;
-            return Ok(Image { image, tags, reused: true });
-        }
-        let (engine, info) = engine.map_err(trouble::engine)?;
-        if scanned.key.is_none() {
-            // With a key this was asked above: a registry that is down or refuses is known
-            // before minutes are spent on a build.
-            registry.head(&name, request.commit.as_str()).await.map_err(trouble::registry)?;
-        }
+            if let Some(key) = &scanned.key
+                && let Some(image) = self.find(key, &registry, &name, &repository).await?
+            {
+                finished(
+                    events,
+                    BUILD,
+                    true,
+                    format!("nothing to build: {} has this content", image.short()),
+                    began,
+                );
+                self.remember(key, &image, events);
+                self.put_tags(&registry, &name, &image, &tags, events, cancel).await?;
+                return Ok(Image { image, tags, reused: true });
+            }
+            let (engine, info) = engine.map_err(trouble::engine)?;
+            if scanned.key.is_none() {
+                // With a key this was asked above: a registry that is down or refuses is known
+                // before minutes are spent on a build.
+                registry.head(&name, request.commit.as_str()).await.map_err(trouble::registry)?;
+            }
 
-        let mut watch = Watch::new(&request.log, &self.secrets, events);
-        let key = scanned.key.clone();
-        let id = self.build(request, scanned, (&engine, &info), &mut watch, events, cancel).await?;
+            let mut watch = Watch::new(&request.log, &self.secrets, events);
+            let key = scanned.key.clone();
+            let files = scanned.context.scanned_files();
+            let by = (&engine, &info);
+            match self.build(request, scanned, by, &mut watch, events, cancel).await {
+                Ok(id) => break (engine, key, id, watch),
+                Err(Unbuilt::Changed(path)) if reads < READS => {
+                    let path = path.strip_prefix(&request.work_tree).unwrap_or(&path);
+                    let text = format!(
+                        "`{}` changed while it was sent to the engine: the build context is read \
+                         again",
+                        path.display()
+                    );
+                    events.send(RunEvent::Notice(Notice::Info(text)));
+                    earlier = Some(files);
+                    reads += 1;
+                }
+                Err(Unbuilt::Changed(path)) => return Err(trouble::changed(path)),
+                Err(Unbuilt::Failed(error)) => return Err(error),
+            }
+        };
 
         let began = Instant::now();
         // Without a key there is no name for the content; the commit is the next best.
@@ -323,12 +387,13 @@ impl ImagePipeline {
         watch: &mut Watch<'_>,
         events: &EventSink,
         cancel: &CancellationToken,
-    ) -> Result<String, ImageError> {
+    ) -> Result<String, Unbuilt> {
         let began = Instant::now();
         let (buildkit, by) = self.builder(info);
         part(events, BUILD, &self.command(&by));
         watch.note(&format!("building with {by}"));
         let Scanned { context, dockerfile, bases, key } = scanned;
+        let git_left_out = context.git_left_out().map(str::to_owned);
         let order = Order {
             engine,
             plan: &self.plan,
@@ -343,6 +408,11 @@ impl ImagePipeline {
                 finished(events, BUILD, true, id.clone(), began);
                 Ok(id)
             }
+            Err(Broken::Changed(path)) => {
+                self.close(watch, events);
+                finished(events, BUILD, true, "begun again".to_owned(), began);
+                Err(Unbuilt::Changed(path))
+            }
             Err(error) => {
                 let failed = watch.failed_step();
                 self.close(watch, events);
@@ -355,8 +425,9 @@ impl ImagePipeline {
                     path: &path,
                     bases: &bases,
                     work_tree: &request.work_tree,
+                    git_left_out: git_left_out.as_deref(),
                 };
-                Err(trouble::build(error, failed, &scene))
+                Err(Unbuilt::Failed(trouble::build(error, failed, &scene)))
             }
         }
     }

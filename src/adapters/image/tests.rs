@@ -273,6 +273,71 @@ async fn an_image_is_built_pushed_pinned_and_then_found_by_its_content() {
     }
 }
 
+/// A log that a process writes to all the time is in the context: what is sent is one state of
+/// it, and the content key speaks for that state.
+#[tokio::test]
+async fn a_context_that_changes_all_the_time_is_built() {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    for builder in BOTH {
+        let dockerfile = format!("{BASE}COPY . /src\nRUN wc -l /src/service.log\n");
+        let Some(place) = Place::new(builder, &dockerfile) else { return };
+        let log = place.root().join("service.log");
+        fs::write(&log, "started\n").unwrap();
+        let over = Arc::new(AtomicBool::new(false));
+        let writing = Arc::clone(&over);
+        let writer = std::thread::spawn(move || {
+            use std::io::Write as _;
+            let mut log = fs::OpenOptions::new().append(true).open(log).unwrap();
+            while !writing.load(Ordering::Relaxed) {
+                log.write_all(b"still here\n").unwrap();
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        });
+        let (made, events) = place.image("a").await;
+        over.store(true, Ordering::Relaxed);
+        writer.join().unwrap();
+        let made = made.unwrap();
+        assert!(!made.reused);
+        let read_again = events.iter().any(|event| {
+            matches!(event, RunEvent::Notice(crate::model::Notice::Info(text))
+                if text.starts_with("`service.log` changed while it was sent"))
+        });
+        assert!(read_again, "{events:?}");
+        place.clean().await;
+    }
+}
+
+/// `COPY . .` in a repository without an ignore file.
+#[tokio::test]
+async fn the_repository_is_left_out_with_a_note() {
+    use crate::model::Notice;
+    for builder in BOTH {
+        let dockerfile = format!("{BASE}COPY . /src\nRUN test ! -e /src/.git && git describe\n");
+        let Some(place) = Place::new(builder, &dockerfile) else { return };
+        fs::create_dir(place.root().join(".git")).unwrap();
+        fs::write(place.root().join(".git/HEAD"), "ref: refs/heads/main\n").unwrap();
+        let (made, events) = place.image("a").await;
+        let told = events.iter().any(|event| {
+            matches!(event, RunEvent::Notice(Notice::Info(text)) if text.contains("COPY .git .git"))
+        });
+        assert!(told, "{events:?}");
+        // There is no git in the image; the evidence says why it would not help.
+        let error = made.unwrap_err();
+        assert_eq!(line(&error), Some(6));
+        let notes = &error.evidence.notes;
+        assert!(notes.iter().any(|note| note.contains("COPY .git .git")), "{notes:?}");
+        place.clean().await;
+
+        let dockerfile = format!("{BASE}COPY .git /git\nRUN grep refs/heads/main /git/HEAD\n");
+        let Some(place) = Place::new(builder, &dockerfile) else { return };
+        fs::create_dir(place.root().join(".git")).unwrap();
+        fs::write(place.root().join(".git/HEAD"), "ref: refs/heads/main\n").unwrap();
+        assert!(!place.image("a").await.0.unwrap().reused);
+        place.clean().await;
+    }
+}
+
 #[tokio::test]
 async fn an_image_that_was_deleted_from_the_registry_is_built_again() {
     let Some(place) = Place::new(Builder::Auto, BASE) else { return };

@@ -1,7 +1,7 @@
 //! From what went wrong to an [`ImageError`] with its evidence.
 
 use std::error::Error as StdError;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use bollard::errors::Error as BollardError;
 
@@ -22,6 +22,9 @@ use crate::ports::{ImageError, ImageErrorKind};
 const INSTRUCTION: &str = "dockerfile";
 /// The excerpt with the builder's own words.
 const COMPLAINT: &str = "builder";
+/// What to do about a file that does not stand still.
+const STOP_WRITING: &str = "a process writes to this file all the time: stop it for the build, or \
+                            list the file in `.dockerignore`";
 /// Characters of an instruction in a headline, and of it and a complaint in an excerpt.
 const HEADLINE: usize = 100;
 const QUOTED: usize = 2000;
@@ -35,6 +38,8 @@ pub(super) struct Scene<'a> {
     pub path: &'a str,
     pub bases: &'a [Base],
     pub work_tree: &'a Path,
+    /// The `.git` that the context lacks.
+    pub git_left_out: Option<&'a str>,
 }
 
 /// Nothing was wrong: it was told to stop.
@@ -101,13 +106,15 @@ pub(super) fn context(error: ContextError) -> ImageError {
             FailureClass::Infrastructure,
             "let this user read the file, or list it in `.dockerignore`",
         ),
-        ContextErrorKind::Changed => (
-            FailureClass::Infrastructure,
-            "something writes to the work tree during the build; list it in `.dockerignore`",
-        ),
+        ContextErrorKind::Changed => (FailureClass::Infrastructure, STOP_WRITING),
     };
     let message = format!("the build context: {error}");
     plain(ImageErrorKind::Build, class, message, advice, Some(Box::new(error)))
+}
+
+/// A file of the context that changed each time the context was sent.
+pub(super) fn changed(path: PathBuf) -> ImageError {
+    context(ContextError { path, kind: ContextErrorKind::Changed, source: None })
 }
 
 /// A tag or repository that the registry's grammar has no place for.
@@ -159,12 +166,13 @@ pub(super) fn push(error: Unpushed, secrets: &Secrets, engine_at: &Engine) -> Im
 pub(super) fn build(error: Broken, failed: Option<FailedStep>, scene: &Scene<'_>) -> ImageError {
     let complaint = match error {
         Broken::Cancelled => return cancelled(),
+        Broken::Changed(path) => return changed(path),
         Broken::Context(text) => {
             return plain(
                 ImageErrorKind::Build,
                 FailureClass::Infrastructure,
                 format!("the build context could not be sent: {text}"),
-                "something writes to the work tree during the build; list it in `.dockerignore`",
+                "let this user read the file, or list it in `.dockerignore`",
                 None,
             );
         }
@@ -214,6 +222,11 @@ fn run(status: i32, failed: Option<FailedStep>, scene: &Scene<'_>) -> ImageError
     }
     let mut evidence = evidence(step.as_deref(), instruction, printed, scene);
     evidence.exit = Some(exit);
+    if let Some(git) = scene.git_left_out
+        && instruction.is_some_and(|one| uses_git(&one.command()))
+    {
+        evidence.notes.push(git_note(git));
+    }
     if class == FailureClass::Quota {
         evidence.notes.push(
             "the process was killed, as the kernel does when memory runs out: give the engine's \
@@ -222,6 +235,20 @@ fn run(status: i32, failed: Option<FailedStep>, scene: &Scene<'_>) -> ImageError
         );
     }
     error(ImageErrorKind::Build, class, message, evidence, scene)
+}
+
+/// Whether a command line has `git` or `.git` as a word.
+fn uses_git(command: &str) -> bool {
+    let separates = |c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c);
+    command.split(separates).any(|word| matches!(word, "git" | ".git"))
+}
+
+/// What is said of a `.git` that the build does not see.
+pub(super) fn git_note(git: &str) -> String {
+    format!(
+        "`{git}` is not part of the build context; a Dockerfile that needs it copies it by name: \
+         `COPY {git} {git}`"
+    )
 }
 
 /// Something the builder itself refused or could not do.

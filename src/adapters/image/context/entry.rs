@@ -20,6 +20,8 @@ pub(super) enum Kind {
         stat: Stat,
         /// Of the content; known when the context has been scanned.
         hash: Option<blake3::Hash>,
+        /// Where in the context's copies the content begins, for a file that keeps changing.
+        copy: Option<u64>,
     },
     /// A folder.
     Folder,

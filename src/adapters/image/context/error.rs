@@ -37,8 +37,8 @@ pub enum ContextErrorKind {
         /// Bytes.
         limit: u64,
     },
-    /// It changed while it was read; an image of it would be of no known state.
-    #[error("changed while it was read")]
+    /// It changed each time it was read; an image of it would be of no known state.
+    #[error("changed each time it was read")]
     Changed,
     /// A line of the ignore file that Docker refuses too.
     #[error("line {line}: `{pattern}` is no valid pattern: {reason}")]

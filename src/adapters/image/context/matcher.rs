@@ -98,6 +98,15 @@ impl Matcher {
         let mut exceptions = self.patterns.iter().filter(|(_, pattern)| pattern.is_exception());
         exceptions.any(|(_, pattern)| pattern.fixed_path().is_none_or(within))
     }
+
+    /// Whether an exception names this very path or something within it.
+    pub(super) fn excepts_by_name(&self, path: &[u8]) -> bool {
+        let mut exceptions = self.patterns.iter().filter(|(_, pattern)| pattern.is_exception());
+        exceptions.any(|(_, pattern)| {
+            let rest = pattern.fixed_path().and_then(|fixed| fixed.strip_prefix(path));
+            rest.is_some_and(|rest| rest.first().is_none_or(|b| *b == b'/'))
+        })
+    }
 }
 
 fn refused(path: &Path, line: &Line, reason: Refusal) -> ContextError {

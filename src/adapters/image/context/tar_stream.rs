@@ -5,8 +5,11 @@
 //! The archive depends on names, kinds, permissions and contents alone: entries come sorted, all
 //! times are the same, everything belongs to user and group 0.
 
+use std::fs::File;
 use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures::Stream;
@@ -33,7 +36,9 @@ pub(super) struct Archive {
     /// Where the entries lie.
     pub(super) root: PathBuf,
     /// Sorted.
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Arc<Vec<Entry>>,
+    /// The contents of files that keep changing, as they were hashed.
+    pub(super) copies: Option<File>,
     /// Files from memory by name, sent first, instead of entries of the same name.
     pub(super) extra: Vec<(String, Vec<u8>)>,
 }
@@ -59,11 +64,11 @@ impl Archive {
             out.put(text)?;
             out.pad(text.len() as u64)?;
         }
-        for entry in &self.entries {
+        for entry in self.entries.iter() {
             if self.extra.iter().any(|(name, _)| name.as_bytes() == entry.path) {
                 continue;
             }
-            out.entry(&self.root, entry)?;
+            out.entry(&self.root, self.copies.as_ref(), entry)?;
         }
         // Two empty blocks end an archive.
         out.put(&[0; 2 * BLOCK])?;
@@ -98,8 +103,17 @@ struct Out {
 }
 
 impl Out {
-    fn entry(&mut self, root: &Path, entry: &Entry) -> Result<(), Stop> {
-        match &entry.kind {
+    fn entry(&mut self, root: &Path, copies: Option<&File>, entry: &Entry) -> Result<(), Stop> {
+        match (&entry.kind, copies) {
+            (Kind::File { stat, copy: Some(start), .. }, Some(copies)) => {
+                self.copy(copies, *start, entry, stat.size)
+            }
+            (kind, _) => self.entry_as_it_is(root, entry, kind),
+        }
+    }
+
+    fn entry_as_it_is(&mut self, root: &Path, entry: &Entry, kind: &Kind) -> Result<(), Stop> {
+        match kind {
             Kind::File { stat, .. } => self.file(root, entry, stat),
             Kind::Folder => {
                 let name = [entry.path.as_slice(), b"/"].concat();
@@ -119,12 +133,27 @@ impl Out {
         }
     }
 
+    fn copy(&mut self, copies: &File, start: u64, entry: &Entry, size: u64) -> Result<(), Stop> {
+        self.header(&entry.path, EntryType::Regular, entry.mode, size, None)?;
+        let mut at = start;
+        while at < start + size {
+            let want = usize::try_from(start + size - at).unwrap_or(PIECE).min(PIECE);
+            let from = self.piece.len();
+            self.piece.resize(from + want, 0);
+            let piece = self.piece.get_mut(from..).unwrap_or_default();
+            copies.read_exact_at(piece, at)?;
+            at += want as u64;
+            self.send_full()?;
+        }
+        self.pad(size)
+    }
+
     /// A file must be what it was when the context was scanned, before and after it is sent: the
     /// digest speaks for that, and a tar that promises another length than it holds is broken.
     fn file(&mut self, root: &Path, entry: &Entry, stat: &Stat) -> Result<(), Stop> {
         let path = content::path_of(root, &entry.path);
         let changed = || ContextError::new(&path, ContextErrorKind::Changed);
-        let (mut file, now) = content::open(&path)?;
+        let (mut file, now) = content::open_again(&path)?;
         if now != *stat {
             return Err(changed().into());
         }

@@ -464,9 +464,10 @@ async fn dropping_the_stream_stops_the_reading() {
     drop(file);
     let (_, stat) = content::open(&dir.path().join("large")).unwrap();
     let path = b"large".to_vec();
-    let entries = vec![Entry { path, kind: Kind::File { stat, hash: None }, mode: 0o644 }];
+    let kind = Kind::File { stat, hash: None, copy: None };
+    let entries = Arc::new(vec![Entry { path, kind, mode: 0o644 }]);
     let root = dir.path().to_owned();
-    let mut stream = Box::pin(Archive { root, entries, extra: Vec::new() }.stream());
+    let mut stream = Box::pin(Archive { root, entries, copies: None, extra: Vec::new() }.stream());
     assert!(stream.next().await.unwrap().is_ok());
     drop(stream);
     let open = || {
@@ -518,4 +519,189 @@ fn a_file_that_may_not_be_read_is_named_unless_it_is_ignored() {
     assert!(BuildContext::scan(dir.path(), &dockerfile, None).is_ok());
     let open = fs::Permissions::from_mode(0o755);
     fs::set_permissions(dir.path().join("closed"), open).unwrap();
+}
+
+fn scan_with(dir: &Path, options: ScanOptions<'_>) -> BuildContext {
+    BuildContext::scan_with(dir, &dir.join("Dockerfile"), options).unwrap()
+}
+
+#[test]
+fn greenloops_own_files_are_never_in_a_context() {
+    let theirs = ["Dockerfile", "app/main.rs", "logs/nginx/access.log", "out/report.txt"];
+    let own = [
+        ".git/greenloop/claims/x",
+        "logs/runs/1/audit.jsonl",
+        "logs/orchestrator_20260102.log",
+        "var/metrics/deployments.json",
+        "var/metrics/.greenloop-Xy12",
+        "var/metrics/deployments.json.corrupt-7",
+        "out/record.json",
+        "elsewhere/runs/2/audit.jsonl",
+    ];
+    let clean = folder(&theirs);
+    fs::create_dir_all(clean.path().join(".git")).unwrap();
+    fs::write(clean.path().join(".git/HEAD"), ".git/HEAD").unwrap();
+    let dir = folder(&[&theirs[..], &own[..], &[".git/HEAD"]].concat());
+    // A folder that is reached through a link is the folder.
+    symlink(dir.path().join("elsewhere"), dir.path().join("linked")).unwrap();
+    symlink(dir.path().join("elsewhere"), clean.path().join("linked")).unwrap();
+    let root = dir.path();
+    let files = OwnFiles::default()
+        .with_folder(root.join("logs/runs"))
+        .with_folder(root.join("linked/runs"))
+        .with_folder(root.join(".git/greenloop"))
+        .with_folder(root.join("not/there/yet"))
+        .with_folder(Path::new("/somewhere/else").to_owned())
+        .with_files(root.join("logs"), "orchestrator_", ".log")
+        .with_files(root.join("var/metrics"), "deployments.json", "")
+        .with_files(root.join("var/metrics"), ".greenloop-", "")
+        .with_files(root.join("out"), "record.json", "");
+    let options = ScanOptions { own: Some(&files), ..ScanOptions::default() };
+    // What was never there does not count, and neither does a folder that holds nothing else.
+    for (ignore, dockerfile) in [
+        ("", "FROM scratch\nCOPY . /\n"),
+        ("", "FROM scratch\nCOPY .git /git\n"),
+        ("*\n!.git\n!logs\n!var\n!out\n!elsewhere/runs\n", "FROM scratch\n"),
+    ] {
+        for at in [root, clean.path()] {
+            fs::write(at.join(".dockerignore"), ignore).unwrap();
+            fs::write(at.join("Dockerfile"), dockerfile).unwrap();
+        }
+        let context = scan_with(root, options);
+        let expect = scan(clean.path());
+        assert_eq!(names(&context), names(&expect), "{ignore}");
+        assert_eq!(context.digest(), expect.digest(), "{ignore}");
+        assert!(names(&context).contains(&"logs/nginx/access.log".to_owned()));
+    }
+}
+
+#[test]
+fn the_repository_is_left_out_unless_it_is_named() {
+    let git = [".git/HEAD", ".git/refs/heads/main"];
+    let check = |dockerfile: &str, ignore: &str, kept: bool, told: bool| {
+        let dir = folder(&[&git[..], &["src/a", "sub/.git/HEAD", ".gitignore"]].concat());
+        fs::write(dir.path().join("Dockerfile"), dockerfile).unwrap();
+        fs::write(dir.path().join(".dockerignore"), ignore).unwrap();
+        let args = [("WHAT".to_owned(), ".git".to_owned())].into();
+        let context =
+            scan_with(dir.path(), ScanOptions { args: Some(&args), ..ScanOptions::default() });
+        let names = names(&context);
+        let has = |name: &str| names.iter().any(|found| found == name);
+        assert_eq!(has(".git/HEAD"), kept, "{dockerfile:?} {ignore:?}");
+        assert_eq!(context.git_left_out().is_some(), told, "{dockerfile:?} {ignore:?}");
+        assert!(ignore.starts_with('*') || has("sub/.git/HEAD") && has(".gitignore"));
+    };
+    for everything in [
+        "COPY . /\n",
+        "COPY * /\n",
+        "COPY --from=a .git /\n",
+        "ADD https://example.org/.git /\n",
+        "COPY sub/.git /\n",
+        "COPY .github /\n",
+        "COPY [\"src\", \".git\"]\n",
+        "RUN --mount=type=bind,source=.,target=/x git describe\n",
+        "RUN --mount=type=bind,from=a,source=.git,target=/x true\n",
+        "",
+    ] {
+        check(&format!("FROM scratch\n{everything}"), "", false, true);
+    }
+    for named in [
+        "COPY .git /\n",
+        "COPY ./.git/ /\n",
+        "COPY --chown=1 src /.git/HEAD /\n",
+        "COPY .git* /\n",
+        "ADD [\".git\", \"/\"]\n",
+        "ARG WHAT\nCOPY $WHAT /\n",
+        "ENV G=.git\nCOPY ${G}/refs /\n",
+        "RUN --mount=type=bind,source=.git,target=/src/.git git describe\n",
+    ] {
+        check(&format!("FROM scratch\n{named}"), "", true, false);
+    }
+    // The ignore file has said it already, or says that it is wanted.
+    check("FROM scratch\nCOPY . /\n", ".git\n", false, false);
+    check("FROM scratch\nCOPY . /\n", "*\n!src\n", false, false);
+    check("FROM scratch\nCOPY . /\n", "*\n!.git\n", true, false);
+
+    // A work tree that git made beside the first has a file there; a context may lie above the
+    // work tree, or below.
+    let dir = folder(&["Dockerfile", "repo/.git", "repo/src/f"]);
+    let repo = dir.path().join("repo");
+    let options = ScanOptions { work_tree: Some(&repo), ..ScanOptions::default() };
+    let context = scan_with(dir.path(), options);
+    assert_eq!(context.git_left_out(), Some("repo/.git"));
+    assert_eq!(names(&context), ["Dockerfile", "repo/", "repo/src/", "repo/src/f"]);
+    let dockerfile = dir.path().join("Dockerfile");
+    let below = BuildContext::scan_with(&repo.join("src"), &dockerfile, options).unwrap();
+    assert_eq!((names(&below), below.git_left_out()), (vec!["f".to_owned()], None));
+}
+
+/// The second scan sends what it has hashed, whatever the file does afterwards.
+#[tokio::test]
+async fn files_that_have_changed_since_the_last_scan_are_sent_from_a_copy() {
+    let dir = folder(&["Dockerfile", "a.log", "b.log", "new/", "still"]);
+    let write = |name: &str, text: &str| {
+        // The clock that stamps files ticks every few milliseconds.
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        fs::write(dir.path().join(name), text).unwrap();
+    };
+    let first = scan(dir.path()).scanned_files();
+    write("a.log", "second");
+    write("b.log", "second too");
+    write("new/c.log", "appeared");
+    let options = ScanOptions { earlier: Some(&first), ..ScanOptions::default() };
+    let again = scan_with(dir.path(), options);
+    let expect = scan(dir.path()).digest().to_owned();
+    assert_eq!(again.digest(), expect);
+    write("a.log", "third");
+    write("b.log", "");
+    fs::remove_file(dir.path().join("new/c.log")).unwrap();
+    let sent = unpacked(&received(again.tar()).await);
+    assert_eq!(text(&sent, "a.log"), "second");
+    assert_eq!(text(&sent, "b.log"), "second too");
+    assert_eq!(text(&sent, "new/c.log"), "appeared");
+    assert_eq!(text(&sent, "still"), "still");
+    // One that has not changed since the first scan must not change now either.
+    let again = scan_with(dir.path(), options);
+    write("still", "no more");
+    let items: Vec<_> = again.tar().collect().await;
+    assert!(items.last().unwrap().as_ref().unwrap_err().to_string().contains("/still: "));
+}
+
+/// Kernel files come to be when they are read: their size is never what was promised.
+#[test]
+fn a_file_that_never_stands_still_is_named() {
+    let dir = folder(&["Dockerfile"]);
+    let kernel = Path::new("/proc/sys/kernel/random");
+    let error = BuildContext::scan(kernel, &dir.path().join("Dockerfile"), None).unwrap_err();
+    assert_eq!(error.kind, ContextErrorKind::Changed);
+    assert!(error.path.starts_with(kernel) && error.path != kernel, "{error}");
+}
+
+#[test]
+fn files_and_folders_that_come_and_go_do_not_fail_a_scan() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let dir = folder(&["Dockerfile", "still"]);
+    let over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                let coming = dir.path().join("coming");
+                fs::create_dir_all(coming.join("deep")).unwrap();
+                fs::write(coming.join("deep/f"), "f").unwrap();
+                symlink("nowhere", coming.join("link")).unwrap();
+                fs::remove_dir_all(&coming).unwrap();
+                fs::write(&coming, "a file now").unwrap();
+                fs::remove_file(&coming).unwrap();
+            }
+        });
+        for _ in 0..300 {
+            let names = BuildContext::scan(dir.path(), &dir.path().join("Dockerfile"), None)
+                .map(|context| names(&context));
+            if !names.as_ref().is_ok_and(|names| names.contains(&"still".to_owned())) {
+                over.store(true, Ordering::Relaxed);
+            }
+            assert!(names.unwrap().contains(&"still".to_owned()));
+        }
+        over.store(true, Ordering::Relaxed);
+    });
 }

@@ -136,7 +136,6 @@ async fn child() {
     else {
         return;
     };
-    sqlx::any::install_default_drivers();
     let store = TaskStore::open(&url, crate::place::options()).await.unwrap();
     let hands = (0..4_u64).map(|hand| {
         let (store, seed, journal) = (store.clone(), seed.clone(), journal.clone());
@@ -373,13 +372,13 @@ pub(crate) async fn connections_break_off(place: &Place) {
         .collect();
     let killer = place.back_door().await;
     while workers.iter().any(|it| !it.is_finished()) {
-        let _ended = sqlx::raw_sql(
-            "SELECT CAST(COUNT(pg_terminate_backend(pid)) AS BIGINT) FROM pg_stat_activity \
+        let _ended = killer
+            .run(
+                "SELECT CAST(COUNT(pg_terminate_backend(pid)) AS BIGINT) FROM pg_stat_activity \
              WHERE datname = current_database() AND pid <> pg_backend_pid() \
              AND query NOT LIKE 'LISTEN%' AND random() < 0.5",
-        )
-        .execute(&killer)
-        .await;
+            )
+            .await;
         tokio::time::sleep(Duration::from_millis(40)).await;
     }
     let (mut done, mut broken) = (0, 0);

@@ -3,9 +3,7 @@
 
 use std::fmt::Write as _;
 
-use sqlx::{AnyPool, AssertSqlSafe};
-
-use crate::place::Place;
+use crate::place::{BackDoor, Place};
 
 /// A name, and a statement that counts what breaks it. `{events}` are all events, those that have
 /// no place yet too.
@@ -151,7 +149,7 @@ const RULES: &[(&str, &str)] = &[
 ];
 
 /// The rules that are broken, a line each.
-pub(crate) async fn broken(place: &Place, pool: &AnyPool) -> String {
+pub(crate) async fn broken(place: &Place, pool: &BackDoor) -> String {
     let events = if place.is_postgres() {
         "(SELECT graph_id, task_id, epoch, merge_id, kind FROM outbox UNION ALL \
          SELECT graph_id, task_id, epoch, merge_id, kind FROM outbox_pending)"
@@ -161,7 +159,7 @@ pub(crate) async fn broken(place: &Place, pool: &AnyPool) -> String {
     let mut broken = String::new();
     for (rule, sql) in RULES {
         let sql = sql.replace("{events}", events);
-        let count: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(pool).await.expect(rule);
+        let count = pool.number(&sql).await.expect(rule);
         if count != 0 {
             let _ = writeln!(broken, "{rule}: {count} rows break this");
         }
@@ -177,11 +175,11 @@ pub(crate) async fn hold(place: &Place) {
     for table in tables {
         for column in ["graph_id", "task_id", "merge_id"] {
             let sql = format!("CREATE INDEX IF NOT EXISTS {table}_{column} ON {table} ({column})");
-            sqlx::raw_sql(AssertSqlSafe(sql)).execute(&pool).await.unwrap();
+            pool.run(&sql).await.unwrap();
         }
     }
     if place.is_postgres() {
-        sqlx::raw_sql("ANALYZE").execute(&pool).await.unwrap();
+        pool.run("ANALYZE").await.unwrap();
     }
     assert_eq!(broken(place, &pool).await, "");
     pool.close().await;
@@ -209,9 +207,7 @@ pub(crate) async fn rules_find_what_is_wrong(place: &Place) {
         ("UPDATE graphs SET state = 'failed'", "a graph runs exactly"),
     ] {
         let pool = place.back_door().await;
-        let mut transaction = pool.begin().await.unwrap();
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await.unwrap();
-        transaction.commit().await.unwrap();
+        pool.run(sql).await.unwrap();
         let found = broken(place, &pool).await;
         assert!(found.contains(expect), "{sql}: {found}");
         pool.close().await;

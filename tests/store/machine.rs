@@ -10,10 +10,9 @@ use greenloop::adapters::store::{
 use greenloop::model::task::{GraphId, GraphState, Lease, TaskId, TaskState};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
-use sqlx::{AnyPool, AssertSqlSafe};
 
 use crate::invariants;
-use crate::place::Place;
+use crate::place::{BackDoor, Place};
 use crate::work::{agent, beat, failure, graph, ids, task};
 
 const AGENTS: [&str; 3] = ["a", "b", "c"];
@@ -221,7 +220,7 @@ impl Model {
 /// The store, and the model beside it.
 struct Pair<'a> {
     store: &'a TaskStore,
-    door: &'a AnyPool,
+    door: &'a BackDoor,
     model: Model,
     graph: GraphId,
     tasks: Vec<TaskId>,
@@ -248,7 +247,7 @@ impl Pair<'_> {
             "UPDATE attempts SET expires_at = 1 WHERE task_id = {} AND epoch = {}",
             lease.task, lease.epoch
         );
-        sqlx::raw_sql(AssertSqlSafe(sql)).execute(self.door).await.unwrap();
+        self.door.run(&sql).await.unwrap();
     }
 
     async fn step(&mut self, op: Op) -> Result<(), TestCaseError> {

@@ -15,6 +15,7 @@ mod invariants;
 mod machine;
 mod merge_races;
 mod merges;
+mod optional;
 mod place;
 mod wakers;
 mod work;
@@ -61,6 +62,9 @@ on_both! {
         what_is_shown,
         nonsense_is_refused,
         several_hubs_start_at_once,
+    }
+    optional {
+        in_either_order,
     }
     invariants {
         rules_find_what_is_wrong,

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use greenloop::adapters::store::{StoreOptions, TaskStore};
-use sqlx::any::{AnyPoolOptions, install_default_drivers};
-use sqlx::{AnyPool, AssertSqlSafe};
+use sqlx::postgres::PgPoolOptions;
+use sqlx::sqlite::SqlitePoolOptions;
+use sqlx::{AssertSqlSafe, PgPool, SqlitePool};
 use uuid::Uuid;
 
 /// Which database.
@@ -33,7 +34,6 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) async fn new(kind: Kind) -> Option<Self> {
-        install_default_drivers();
         let folder = tempfile::tempdir().unwrap();
         if kind == Kind::Sqlite {
             let url = format!("sqlite:{}", folder.path().join("hub.db").display());
@@ -52,22 +52,27 @@ impl Place {
     }
 
     /// Straight into the database, past the store.
-    pub(crate) async fn back_door(&self) -> AnyPool {
-        AnyPoolOptions::new().max_connections(2).connect(&self.url).await.unwrap()
+    pub(crate) async fn back_door(&self) -> BackDoor {
+        if self.is_postgres() {
+            let pool = PgPoolOptions::new().max_connections(2).connect(&self.url).await;
+            BackDoor::Postgres(pool.unwrap())
+        } else {
+            let pool = SqlitePoolOptions::new().max_connections(2).connect(&self.url).await;
+            BackDoor::Sqlite(pool.unwrap())
+        }
     }
 
     /// Changes something behind the store's back.
     pub(crate) async fn meddle(&self, sql: &str) {
         let pool = self.back_door().await;
-        sqlx::raw_sql(AssertSqlSafe(sql.to_owned())).execute(&pool).await.unwrap();
+        pool.run(sql).await.unwrap();
         pool.close().await;
     }
 
     /// One number out of the database.
     pub(crate) async fn count(&self, sql: &str) -> i64 {
         let pool = self.back_door().await;
-        let found =
-            sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(&pool).await.unwrap();
+        let found = pool.number(sql).await.unwrap();
         pool.close().await;
         found
     }
@@ -81,7 +86,7 @@ impl Place {
         let (server, name) = self.server.as_ref()?;
         // Servers report once a second at most.
         tokio::time::sleep(Duration::from_millis(1200)).await;
-        let pool = AnyPoolOptions::new().max_connections(1).connect(server).await.unwrap();
+        let pool = PgPoolOptions::new().max_connections(1).connect(server).await.unwrap();
         let sql = format!(
             "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = '{name}'"
         );
@@ -98,8 +103,58 @@ impl Place {
     }
 }
 
+/// Connections past the store.
+pub(crate) enum BackDoor {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+impl BackDoor {
+    /// Runs statements, all or none.
+    pub(crate) async fn run(&self, sql: &str) -> Result<(), sqlx::Error> {
+        let sql = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
+        match self {
+            Self::Sqlite(pool) => {
+                let mut transaction = pool.begin().await?;
+                sql.execute(&mut *transaction).await?;
+                transaction.commit().await
+            }
+            Self::Postgres(pool) => {
+                let mut transaction = pool.begin().await?;
+                sql.execute(&mut *transaction).await?;
+                transaction.commit().await
+            }
+        }
+    }
+
+    /// One number.
+    pub(crate) async fn number(&self, sql: &str) -> Result<i64, sqlx::Error> {
+        let sql = AssertSqlSafe(sql.to_owned());
+        match self {
+            Self::Sqlite(pool) => sqlx::query_scalar(sql).fetch_one(pool).await,
+            Self::Postgres(pool) => sqlx::query_scalar(sql).fetch_one(pool).await,
+        }
+    }
+
+    /// The texts of one column.
+    pub(crate) async fn texts(&self, sql: &str) -> Result<Vec<String>, sqlx::Error> {
+        let sql = AssertSqlSafe(sql.to_owned());
+        match self {
+            Self::Sqlite(pool) => sqlx::query_scalar(sql).fetch_all(pool).await,
+            Self::Postgres(pool) => sqlx::query_scalar(sql).fetch_all(pool).await,
+        }
+    }
+
+    pub(crate) async fn close(&self) {
+        match self {
+            Self::Sqlite(pool) => pool.close().await,
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
 async fn command(server: &str, sql: String) {
-    let pool = AnyPoolOptions::new().max_connections(1).connect(server).await.unwrap();
+    let pool = PgPoolOptions::new().max_connections(1).connect(server).await.unwrap();
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(&pool).await.unwrap();
     pool.close().await;
 }

@@ -5,16 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
-use sqlx::Connection;
-use sqlx::any::{AnyPoolOptions, install_default_drivers};
-use sqlx::pool::PoolConnection;
-use sqlx::{Any, AnyConnection, AnyPool};
+use sqlx::pool::PoolOptions;
+use sqlx::{Connection as _, Database, PgConnection, PgPool, SqliteConnection, SqlitePool};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
 
 use super::dialect::Dialect;
+use super::driver::{Connection, Pooled};
 use super::error::{StoreError, StoreErrorKind, Trouble, sort};
-use super::migrate::migrate;
+use super::migrate::{migrate_postgres, migrate_sqlite};
 use super::tx::{Done, Stop, Tx};
 use super::wake::{Changes, Wake};
 use super::writer::{Operation, Writer};
@@ -65,39 +64,37 @@ pub struct TaskStore {
 }
 
 struct Inner {
-    dialect: Dialect,
-    pool: AnyPool,
-    /// Only with PostgreSQL. What is written goes by keys, so that one plan is good for all;
-    /// planning anew would cost more than the statement itself. What is read has filters that
-    /// may be absent, and is planned for what is asked.
-    writers: Option<AnyPool>,
+    backend: Backend,
     /// Whether the last claim found something: then the next one need not look first.
     promising: AtomicBool,
-    /// Only with SQLite; PostgreSQL has as many writers as connections.
-    writer: Option<Writer>,
     wake: Wake,
     options: StoreOptions,
-    listening: Option<listen::Status>,
     redis: Option<pubsub::Status>,
     _background: DropGuard,
 }
 
-/// A connection that is back in the pool once this is dropped.
-pub(super) struct Reader {
-    connection: PoolConnection<Any>,
-    dialect: Dialect,
+enum Backend {
+    /// One writer, and as many readers as there are connections.
+    Sqlite { readers: SqlitePool, writer: Writer },
+    /// What is written goes by keys, so that one plan is good for all; planning anew would cost
+    /// more than the statement itself. What is read has filters that may be absent, and is
+    /// planned for what is asked.
+    Postgres { readers: PgPool, writers: PgPool, listening: listen::Status },
 }
+
+/// A connection that is back in the pool once this is dropped.
+pub(super) struct Reader(Pooled);
 
 impl Reader {
     /// What statements are run on.
     pub(super) fn tx(&mut self) -> Tx<'_> {
-        Tx::new(&mut self.connection, self.dialect)
+        Tx::new(self.0.connection())
     }
 }
 
 impl std::fmt::Debug for TaskStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TaskStore").field("dialect", &self.inner.dialect).finish_non_exhaustive()
+        f.debug_struct("TaskStore").field("dialect", &self.dialect()).finish_non_exhaustive()
     }
 }
 
@@ -136,67 +133,22 @@ impl TaskStore {
     /// `Invalid` for an address that is not understood, `Unavailable` when nobody answers there,
     /// `Corrupt` when the tables are damaged or of a newer version.
     pub async fn open(url: &str, options: StoreOptions) -> Result<Self, StoreError> {
-        install_default_drivers();
         let (dialect, url) = dialect_of(url)?;
-        let plain = |error| match sort(dialect, error) {
-            Trouble::Again(error) | Trouble::Final(error) => error,
-        };
-        let mut first = tokio::time::timeout(PATIENCE, AnyConnection::connect(&url))
-            .await
-            .map_err(|error| {
-                StoreError::with(
-                    StoreErrorKind::Unavailable,
-                    "the database did not answer in time",
-                    error,
-                )
-            })?
-            .map_err(plain)?;
-        if dialect == Dialect::Sqlite {
-            pragmas(&mut first, PRAGMAS).await.map_err(plain)?;
-        }
-        migrate(&mut first, dialect).await?;
-
-        let connected = |told: &'static [&'static str]| {
-            AnyPoolOptions::new()
-                .max_connections(options.connections.max(1))
-                .acquire_timeout(PATIENCE)
-                .test_before_acquire(false)
-                .before_acquire(|connection, meta| {
-                    Box::pin(async move {
-                        if meta.idle_for > RESTED {
-                            connection.ping().await?;
-                        }
-                        Ok(true)
-                    })
-                })
-                .after_connect(move |connection, _meta| {
-                    Box::pin(async move {
-                        for sql in told {
-                            pragmas(connection, sql).await?;
-                        }
-                        Ok(())
-                    })
-                })
-                .connect(&url)
-        };
-        let (pool, writers) = match dialect {
-            Dialect::Sqlite => (connected(&[PRAGMAS, READER]).await.map_err(plain)?, None),
-            Dialect::Postgres => {
-                let writers = connected(&[ONE_PLAN]).await.map_err(plain)?;
-                (connected(&[]).await.map_err(plain)?, Some(writers))
-            }
-        };
-
         let wake = Wake::new();
         let background = CancellationToken::new();
         let process = Uuid::new_v4().simple().to_string();
-        let (writer, listening) = match dialect {
-            Dialect::Sqlite => (Some(Writer::start(first, wake.clone())), None),
+        let backend = match dialect {
+            Dialect::Sqlite => open_sqlite(&url, &options, &wake).await?,
             Dialect::Postgres => {
-                first.close().await.map_err(plain)?;
-                let status =
-                    listen::start(&url, &process, pool.clone(), wake.clone(), background.clone());
-                (None, Some(status))
+                let (readers, writers) = open_postgres(&url, &options).await?;
+                let listening = listen::start(
+                    &url,
+                    &process,
+                    readers.clone(),
+                    wake.clone(),
+                    background.clone(),
+                );
+                Backend::Postgres { readers, writers, listening }
             }
         };
         let redis = match &options.redis {
@@ -204,14 +156,10 @@ impl TaskStore {
             None => None,
         };
         let inner = Inner {
-            dialect,
-            pool,
-            writers,
+            backend,
             promising: AtomicBool::new(false),
-            writer,
             wake,
             options,
-            listening,
             redis,
             _background: background.drop_guard(),
         };
@@ -234,7 +182,10 @@ impl TaskStore {
     }
 
     pub(super) fn dialect(&self) -> Dialect {
-        self.inner.dialect
+        match &self.inner.backend {
+            Backend::Sqlite { .. } => Dialect::Sqlite,
+            Backend::Postgres { .. } => Dialect::Postgres,
+        }
     }
 
     pub(super) fn wake(&self) -> &Wake {
@@ -242,7 +193,10 @@ impl TaskStore {
     }
 
     pub(super) fn listening(&self) -> Option<&listen::Status> {
-        self.inner.listening.as_ref()
+        match &self.inner.backend {
+            Backend::Sqlite { .. } => None,
+            Backend::Postgres { listening, .. } => Some(listening),
+        }
     }
 
     pub(super) fn redis(&self) -> Option<&pubsub::Status> {
@@ -255,12 +209,12 @@ impl TaskStore {
         T: Send + 'static,
         F: Operation<T>,
     {
-        match &self.inner.writer {
-            Some(writer) => writer.write(operation).await,
-            None => {
+        match &self.inner.backend {
+            Backend::Sqlite { writer, .. } => writer.write(operation).await,
+            Backend::Postgres { writers, .. } => {
                 let mut patience = Patience::new();
                 loop {
-                    match self.transaction(&operation).await {
+                    match self.transaction(writers, &operation).await {
                         Err(Stop::Again(_)) if patience.is_left() => patience.pause().await,
                         settled => return Ok(settled?),
                     }
@@ -276,12 +230,12 @@ impl TaskStore {
         T: Send + 'static,
         F: Operation<T>,
     {
-        match &self.inner.writer {
-            Some(writer) => writer.write(operation).await,
-            None => {
+        match &self.inner.backend {
+            Backend::Sqlite { writer, .. } => writer.write(operation).await,
+            Backend::Postgres { writers, .. } => {
                 let mut patience = Patience::new();
                 loop {
-                    match self.statement(&operation).await {
+                    match self.statement(writers, &operation).await {
                         Err(Stop::Again(_)) if patience.is_left() => patience.pause().await,
                         settled => return Ok(settled?),
                     }
@@ -290,9 +244,9 @@ impl TaskStore {
         }
     }
 
-    async fn transaction<T, F: Operation<T>>(&self, operation: &F) -> Done<T> {
-        let mut transaction = self.writers().begin().await.map_err(|e| self.plain(e))?;
-        let mut tx = Tx::new(&mut transaction, self.inner.dialect);
+    async fn transaction<T, F: Operation<T>>(&self, writers: &PgPool, operation: &F) -> Done<T> {
+        let mut transaction = writers.begin().await.map_err(|e| self.plain(e))?;
+        let mut tx = Tx::new(&mut *transaction);
         let answer = match operation(&mut tx).await {
             Ok(answer) => tx.flush().await.map(|()| answer),
             Err(stop) => Err(stop),
@@ -317,9 +271,9 @@ impl TaskStore {
         }
     }
 
-    async fn statement<T, F: Operation<T>>(&self, operation: &F) -> Done<T> {
-        let mut connection = self.writers().acquire().await.map_err(|e| self.plain(e))?;
-        let mut tx = Tx::new(&mut connection, self.inner.dialect);
+    async fn statement<T, F: Operation<T>>(&self, writers: &PgPool, operation: &F) -> Done<T> {
+        let mut connection = writers.acquire().await.map_err(|e| self.plain(e))?;
+        let mut tx = Tx::new(&mut *connection);
         let answer = operation(&mut tx).await?;
         let woken = tx.woken();
         self.inner.wake.wake(woken);
@@ -328,12 +282,11 @@ impl TaskStore {
 
     /// A connection to read with; each statement sees what is committed when it starts.
     pub(super) async fn reader(&self) -> Result<Reader, StoreError> {
-        let connection = self.inner.pool.acquire().await.map_err(|e| self.plain(e))?;
-        Ok(Reader { connection, dialect: self.inner.dialect })
-    }
-
-    fn writers(&self) -> &AnyPool {
-        self.inner.writers.as_ref().unwrap_or(&self.inner.pool)
+        let connection = match &self.inner.backend {
+            Backend::Sqlite { readers, .. } => readers.acquire().await.map(Pooled::Sqlite),
+            Backend::Postgres { readers, .. } => readers.acquire().await.map(Pooled::Postgres),
+        };
+        connection.map(Reader).map_err(|e| self.plain(e))
     }
 
     /// Whether a claim may well find something.
@@ -342,10 +295,90 @@ impl TaskStore {
     }
 
     fn plain(&self, error: sqlx::Error) -> StoreError {
-        match sort(self.inner.dialect, error) {
-            Trouble::Again(error) | Trouble::Final(error) => error,
-        }
+        plain(self.dialect(), error)
     }
+}
+
+fn plain(dialect: Dialect, error: sqlx::Error) -> StoreError {
+    match sort(dialect, error) {
+        Trouble::Again(error) | Trouble::Final(error) => error,
+    }
+}
+
+async fn open_sqlite(
+    url: &str,
+    options: &StoreOptions,
+    wake: &Wake,
+) -> Result<Backend, StoreError> {
+    let plain = |error| plain(Dialect::Sqlite, error);
+    let mut first: SqliteConnection = first_connection(Dialect::Sqlite, url).await?;
+    script(&mut first, PRAGMAS).await.map_err(plain)?;
+    migrate_sqlite(&mut first).await?;
+    let readers = limits(options)
+        .after_connect(|connection: &mut SqliteConnection, _meta| {
+            Box::pin(async move {
+                script(&mut *connection, PRAGMAS).await?;
+                script(connection, READER).await
+            })
+        })
+        .connect(url)
+        .await
+        .map_err(plain)?;
+    Ok(Backend::Sqlite { readers, writer: Writer::start(first, wake.clone()) })
+}
+
+/// The pools to read and to write with.
+async fn open_postgres(url: &str, options: &StoreOptions) -> Result<(PgPool, PgPool), StoreError> {
+    let plain = |error| plain(Dialect::Postgres, error);
+    let mut first: PgConnection = first_connection(Dialect::Postgres, url).await?;
+    migrate_postgres(&mut first).await?;
+    first.close().await.map_err(plain)?;
+    let writers = limits(options)
+        .after_connect(|connection: &mut PgConnection, _meta| {
+            Box::pin(script(connection, ONE_PLAN))
+        })
+        .connect(url)
+        .await
+        .map_err(plain)?;
+    Ok((limits(options).connect(url).await.map_err(plain)?, writers))
+}
+
+async fn first_connection<C: sqlx::Connection>(
+    dialect: Dialect,
+    url: &str,
+) -> Result<C, StoreError> {
+    tokio::time::timeout(PATIENCE, C::connect(url))
+        .await
+        .map_err(|error| {
+            StoreError::with(
+                StoreErrorKind::Unavailable,
+                "the database did not answer in time",
+                error,
+            )
+        })?
+        .map_err(|error| plain(dialect, error))
+}
+
+fn limits<DB: Database>(options: &StoreOptions) -> PoolOptions<DB> {
+    PoolOptions::new()
+        .max_connections(options.connections.max(1))
+        .acquire_timeout(PATIENCE)
+        .test_before_acquire(false)
+        .before_acquire(|connection: &mut DB::Connection, meta| {
+            Box::pin(async move {
+                if meta.idle_for > RESTED {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+}
+
+async fn script<'c>(
+    connection: impl Into<Connection<'c>>,
+    sql: &'static str,
+) -> Result<(), sqlx::Error> {
+    connection.into().script(sql).await
 }
 
 /// How often a transaction that others stood in the way of is still run again.
@@ -370,10 +403,6 @@ impl Patience {
         tokio::time::sleep(self.pause + Duration::from_micros(spread * 10)).await;
         self.pause = (self.pause * 2).min(Duration::from_millis(100));
     }
-}
-
-async fn pragmas(connection: &mut AnyConnection, pragmas: &'static str) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(pragmas).execute(connection).await.map(drop)
 }
 
 #[cfg(test)]

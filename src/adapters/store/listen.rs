@@ -8,11 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use sqlx::AnyPool;
+use sqlx::PgPool;
 use sqlx::postgres::PgListener;
 use tokio_util::sync::CancellationToken;
 
-use super::dialect::Dialect;
 use super::statement::args;
 use super::tx::{Done, Tx, Woken};
 use super::wake::{Wake, message, understood};
@@ -38,7 +37,7 @@ impl Status {
 pub(super) fn start(
     url: &str,
     process: &str,
-    pool: AnyPool,
+    pool: PgPool,
     wake: Wake,
     end: CancellationToken,
 ) -> Status {
@@ -86,7 +85,7 @@ async fn listen(url: &str, own: &str, wake: &Wake, heard: &Status) -> Result<(),
     }
 }
 
-async fn tell(pool: &AnyPool, own: &str, wake: &Wake) {
+async fn tell(pool: &PgPool, own: &str, wake: &Wake) {
     let mut outward = wake.outward();
     while let Some(woken) = outward.next().await {
         if let Err(error) = notify(pool, &message(own, woken)).await {
@@ -95,7 +94,7 @@ async fn tell(pool: &AnyPool, own: &str, wake: &Wake) {
     }
 }
 
-async fn notify(pool: &AnyPool, message: &str) -> Result<(), super::error::StoreError> {
+async fn notify(pool: &PgPool, message: &str) -> Result<(), super::error::StoreError> {
     let sent: Done<()> = async {
         let mut connection = pool.acquire().await.map_err(|error| {
             super::error::StoreError::with(
@@ -104,7 +103,7 @@ async fn notify(pool: &AnyPool, message: &str) -> Result<(), super::error::Store
                 error,
             )
         })?;
-        let mut tx = Tx::new(&mut connection, Dialect::Postgres);
+        let mut tx = Tx::new(&mut *connection);
         tx.run("SELECT 1 FROM (SELECT pg_notify($1, $2)) sent", args![CHANNEL, message]).await?;
         Ok(())
     }

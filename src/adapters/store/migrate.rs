@@ -1,10 +1,10 @@
 //! The tables, version by version. Each version is applied once, under a lock, in a transaction:
 //! several hubs may start at once, and one that dies half-way leaves nothing behind.
 
-use sqlx::AnyConnection;
-use sqlx::Connection;
+use sqlx::{Connection as _, PgConnection, SqliteConnection};
 
 use super::dialect::Dialect;
+use super::driver::Connection;
 use super::error::{StoreError, Trouble, sort};
 use super::statement::args;
 use super::tx::{Done, Tx};
@@ -25,20 +25,11 @@ const MIGRATIONS: &[Migration] = &[Migration {
 /// One hub at a time brings a PostgreSQL database up to date. The number is any, but fixed.
 const LOCK: &str = "SELECT 1 AS one FROM (SELECT pg_advisory_xact_lock(7235041911)) held";
 
-/// Brings the database up to date.
-pub(super) async fn migrate(
-    connection: &mut AnyConnection,
-    dialect: Dialect,
-) -> Result<(), StoreError> {
-    let plain = |error| match sort(dialect, error) {
-        Trouble::Again(error) | Trouble::Final(error) => error,
-    };
-    let begin = match dialect {
-        Dialect::Sqlite => "BEGIN IMMEDIATE",
-        Dialect::Postgres => "BEGIN",
-    };
-    let mut transaction = connection.begin_with(begin).await.map_err(plain)?;
-    match apply(&mut transaction, dialect).await {
+/// Brings a SQLite file up to date.
+pub(super) async fn migrate_sqlite(connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    let plain = |error| plain(Dialect::Sqlite, error);
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(plain)?;
+    match apply((&mut *transaction).into()).await {
         Ok(()) => transaction.commit().await.map_err(plain),
         Err(stop) => {
             transaction.rollback().await.map_err(plain)?;
@@ -47,8 +38,28 @@ pub(super) async fn migrate(
     }
 }
 
-async fn apply(connection: &mut AnyConnection, dialect: Dialect) -> Done<()> {
-    let mut tx = Tx::new(connection, dialect);
+/// Brings a PostgreSQL database up to date.
+pub(super) async fn migrate_postgres(connection: &mut PgConnection) -> Result<(), StoreError> {
+    let plain = |error| plain(Dialect::Postgres, error);
+    let mut transaction = connection.begin().await.map_err(plain)?;
+    match apply((&mut *transaction).into()).await {
+        Ok(()) => transaction.commit().await.map_err(plain),
+        Err(stop) => {
+            transaction.rollback().await.map_err(plain)?;
+            Err(stop.into())
+        }
+    }
+}
+
+fn plain(dialect: Dialect, error: sqlx::Error) -> StoreError {
+    match sort(dialect, error) {
+        Trouble::Again(error) | Trouble::Final(error) => error,
+    }
+}
+
+async fn apply(connection: Connection<'_>) -> Done<()> {
+    let mut tx = Tx::new(connection);
+    let dialect = tx.dialect();
     if dialect == Dialect::Postgres {
         tx.one(LOCK, args![]).await?;
     }
@@ -92,7 +103,6 @@ async fn apply(connection: &mut AnyConnection, dialect: Dialect) -> Done<()> {
                 .into());
             }
             None => {
-                let mut tx = Tx::new(connection, dialect);
                 tx.script(sql).await?;
                 tx.run(
                     "INSERT INTO schema_versions (version, checksum) VALUES ($1, $2)",

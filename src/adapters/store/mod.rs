@@ -43,6 +43,7 @@ mod claim;
 mod connect;
 mod counts;
 mod dialect;
+mod driver;
 mod epics;
 mod error;
 mod finish;

@@ -1,9 +1,7 @@
-//! Parameters in, rows out: nothing else in the store touches sqlx's query interface.
+//! Parameters in, rows out: nothing else in the store but `driver.rs` touches sqlx's query
+//! interface.
 
-use sqlx::any::{Any, AnyArguments, AnyRow};
-use sqlx::query::Query;
-use sqlx::{Arguments, AssertSqlSafe, Row};
-
+use super::driver::{DriverRow, Whole};
 use super::error::{StoreError, StoreErrorKind};
 
 /// A bound parameter.
@@ -60,26 +58,8 @@ macro_rules! args {
 }
 pub(super) use args;
 
-/// A statement with its parameters. Statements come from constants of this module's siblings,
-/// put together by a dialect or with numbered places for parameters; values are always bound.
-pub(super) fn bind(
-    sql: std::borrow::Cow<'static, str>,
-    values: Vec<Value>,
-) -> Result<Query<'static, Any, AnyArguments>, sqlx::Error> {
-    let mut arguments = AnyArguments::default();
-    for value in values {
-        match value {
-            Value::Int(it) => arguments.add(it),
-            Value::Real(it) => arguments.add(it),
-            Value::Text(it) => arguments.add(it),
-        }
-        .map_err(sqlx::Error::Encode)?;
-    }
-    Ok(sqlx::query_with(AssertSqlSafe(sql), arguments))
-}
-
 /// A row with the types that the store has.
-pub(super) struct Record(pub(super) AnyRow);
+pub(super) struct Record(pub(super) DriverRow);
 
 impl Record {
     fn broken(column: &str, error: sqlx::Error) -> StoreError {
@@ -92,12 +72,14 @@ impl Record {
 
     /// A number.
     pub(super) fn int(&self, column: &str) -> Result<i64, StoreError> {
-        self.0.try_get(column).map_err(|e| Self::broken(column, e))
+        let Whole(it) = self.0.get(column).map_err(|e| Self::broken(column, e))?;
+        Ok(it)
     }
 
     /// A number, or nothing.
     pub(super) fn opt_int(&self, column: &str) -> Result<Option<i64>, StoreError> {
-        self.0.try_get(column).map_err(|e| Self::broken(column, e))
+        let it: Option<Whole> = self.0.get(column).map_err(|e| Self::broken(column, e))?;
+        Ok(it.map(|Whole(it)| it))
     }
 
     /// A number that is never negative.
@@ -117,22 +99,22 @@ impl Record {
 
     /// A number with a fraction.
     pub(super) fn real(&self, column: &str) -> Result<f64, StoreError> {
-        self.0.try_get(column).map_err(|e| Self::broken(column, e))
+        self.0.get(column).map_err(|e| Self::broken(column, e))
     }
 
     /// The same, or nothing.
     pub(super) fn opt_real(&self, column: &str) -> Result<Option<f64>, StoreError> {
-        self.0.try_get(column).map_err(|e| Self::broken(column, e))
+        self.0.get(column).map_err(|e| Self::broken(column, e))
     }
 
     /// Text.
     pub(super) fn text(&self, column: &str) -> Result<String, StoreError> {
-        self.0.try_get(column).map_err(|e| Self::broken(column, e))
+        self.0.get(column).map_err(|e| Self::broken(column, e))
     }
 
     /// Text, or nothing.
     pub(super) fn opt_text(&self, column: &str) -> Result<Option<String>, StoreError> {
-        self.0.try_get(column).map_err(|e| Self::broken(column, e))
+        self.0.get(column).map_err(|e| Self::broken(column, e))
     }
 
     /// A list of strings.

@@ -1,14 +1,9 @@
 //! A connection with a transaction on it (or none, for reads), and the events that it leaves.
 
-use futures::future::BoxFuture;
-use futures::{FutureExt, TryStreamExt};
-use sqlx::any::AnyArguments;
-use sqlx::query::Query;
-use sqlx::{Any, AnyConnection};
-
 use super::dialect::Dialect;
+use super::driver::Connection;
 use super::error::{StoreError, Trouble, sort};
-use super::statement::{Record, Value, args, bind};
+use super::statement::{Record, Value, args};
 use crate::model::task::{EventId, GraphId, Lease, MergeId, TaskEventKind, TaskId};
 
 /// Something that happened, on its way into the outbox.
@@ -122,14 +117,16 @@ pub(super) type Done<T> = Result<T, Stop>;
 
 /// Statements on one connection.
 pub(super) struct Tx<'c> {
-    connection: &'c mut AnyConnection,
+    connection: Connection<'c>,
     dialect: Dialect,
     events: Vec<NewEvent>,
     woken: Woken,
 }
 
 impl<'c> Tx<'c> {
-    pub(super) fn new(connection: &'c mut AnyConnection, dialect: Dialect) -> Self {
+    pub(super) fn new(connection: impl Into<Connection<'c>>) -> Self {
+        let connection = connection.into();
+        let dialect = connection.dialect();
         Self { connection, dialect, events: Vec::new(), woken: Woken::default() }
     }
 
@@ -146,25 +143,21 @@ impl<'c> Tx<'c> {
 
     /// Runs a statement; the number of rows it changed.
     pub(super) async fn run(&mut self, sql: &'static str, values: Vec<Value>) -> Done<u64> {
-        let query = bind(self.dialect.write(sql), values).map_err(|error| self.trouble(error))?;
-        match query.execute(&mut *self.connection).await {
-            Ok(outcome) => Ok(outcome.rows_affected()),
-            Err(error) => Err(self.trouble(error)),
-        }
+        let sql = self.dialect.write(sql);
+        self.connection.execute(sql, values).await.map_err(|error| self.trouble(error))
     }
 
     /// Runs several statements without parameters.
     pub(super) async fn script(&mut self, sql: &'static str) -> Done<()> {
-        match sqlx::raw_sql(sql).execute(&mut *self.connection).await {
-            Ok(_rows) => Ok(()),
-            Err(error) => Err(self.trouble(error)),
-        }
+        self.connection.script(sql).await.map_err(|error| self.trouble(error))
     }
 
     /// All rows of a statement.
     pub(super) async fn all(&mut self, sql: &'static str, values: Vec<Value>) -> Done<Vec<Record>> {
-        let query = bind(self.dialect.write(sql), values).map_err(|error| self.trouble(error))?;
-        fetched(self.connection, query).await.map_err(|error| self.trouble(error))
+        let sql = self.dialect.write(sql);
+        let found = self.connection.fetch(sql, values, true).await;
+        let rows = found.map_err(|error| self.trouble(error))?;
+        Ok(rows.into_iter().map(Record).collect())
     }
 
     /// The first row of a statement.
@@ -220,10 +213,8 @@ impl<'c> Tx<'c> {
             sql.push_str(tail);
             // A statement of a length of its own is not kept among the prepared ones.
             let keep = values.len() <= 4 * width;
-            let query = bind(sql.into(), values).map_err(|error| self.trouble(error))?;
-            let query = query.persistent(keep);
-            let found = fetched(self.connection, query).await;
-            answers.extend(found.map_err(|error| self.trouble(error))?);
+            let found = self.connection.fetch(sql.into(), values, keep).await;
+            answers.extend(found.map_err(|error| self.trouble(error))?.into_iter().map(Record));
         }
         Ok(answers)
     }
@@ -281,15 +272,6 @@ impl<'c> Tx<'c> {
         self.events.clear();
         self.woken = Woken::default();
     }
-}
-
-/// The rows of a query. Boxed: the compiler cannot see through the future of a driver that any
-/// task may run it.
-fn fetched<'q>(
-    connection: &'q mut AnyConnection,
-    query: Query<'q, Any, AnyArguments>,
-) -> BoxFuture<'q, Result<Vec<Record>, sqlx::Error>> {
-    query.fetch(connection).map_ok(Record).try_collect().boxed()
 }
 
 /// Whether an idle agent may find something to do after this.

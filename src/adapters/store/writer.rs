@@ -3,8 +3,7 @@
 //! only after the commit.
 
 use futures::future::BoxFuture;
-use sqlx::AnyConnection;
-use sqlx::Connection;
+use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use super::dialect::Dialect;
@@ -75,7 +74,7 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Starts the writer on a connection that nobody else writes with.
-    pub(super) fn start(connection: AnyConnection, wake: Wake) -> Self {
+    pub(super) fn start(connection: SqliteConnection, wake: Wake) -> Self {
         let (queue, jobs) = mpsc::channel(QUEUE);
         tokio::spawn(work(connection, jobs, wake));
         Self { queue }
@@ -94,7 +93,11 @@ impl Writer {
     }
 }
 
-async fn work(mut connection: AnyConnection, mut jobs: mpsc::Receiver<Box<dyn Job>>, wake: Wake) {
+async fn work(
+    mut connection: SqliteConnection,
+    mut jobs: mpsc::Receiver<Box<dyn Job>>,
+    wake: Wake,
+) {
     while let Some(first) = jobs.recv().await {
         let woken = together(&mut connection, first, &mut jobs).await;
         wake.wake(woken);
@@ -106,7 +109,7 @@ async fn work(mut connection: AnyConnection, mut jobs: mpsc::Receiver<Box<dyn Jo
 
 /// Runs the first operation, and those that wait behind it, in one transaction.
 async fn together(
-    connection: &mut AnyConnection,
+    connection: &mut SqliteConnection,
     first: Box<dyn Job>,
     jobs: &mut mpsc::Receiver<Box<dyn Job>>,
 ) -> Woken {
@@ -121,7 +124,7 @@ async fn together(
         }
     };
     let mut done: Vec<Box<dyn Job>> = Vec::new();
-    let mut tx = Tx::new(&mut transaction, Dialect::Sqlite);
+    let mut tx = Tx::new(&mut *transaction);
     let mut woken = Woken::default();
     let mut next = Some(first);
     while let Some(mut job) = next.take() {

@@ -240,9 +240,15 @@ fn end(summary: RunSummary) -> AgentEnd {
             let mut lines = vec![failure.headline.clone()];
             lines.extend(failure.evidence.notes.iter().cloned());
             lines.extend(failure.evidence.excerpts.iter().map(|excerpt| excerpt.text.clone()));
+            // Some ends tell what failed themselves.
+            let message = if message.contains(&failure.headline) {
+                message
+            } else {
+                format!("{message}: {}", failure.headline)
+            };
             AgentEnd::Failed {
                 class: failure.class,
-                message: format!("{message}: {}", failure.headline),
+                message,
                 fingerprint: Some(failure.fingerprint),
                 evidence: lines.join("\n"),
             }

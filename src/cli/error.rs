@@ -13,7 +13,7 @@ use crate::config::ConfigError;
 use crate::engine::claim::ClaimError;
 use crate::engine::recover::RecoverError;
 use crate::hub::worker::{PlaceError, WorkerError};
-use crate::model::{FailureClass, NoPatchClass, RunSummary, Stage, StopReason};
+use crate::model::{FailureClass, NoPatchClass, RunSummary, StopReason};
 use crate::ports::{TargetError, TargetErrorKind};
 
 /// What the process exits with.
@@ -51,27 +51,17 @@ impl From<Exit> for ExitCode {
 
 /// The exit code of a run that ended like this.
 pub(super) fn exit_of(summary: &RunSummary) -> Exit {
-    let deployment_failed =
-        summary.failure.as_ref().is_some_and(|f| matches!(f.stage, Stage::Rollout | Stage::Smoke));
     match &summary.stop {
         StopReason::Verified => Exit::Ok,
         StopReason::Cancelled | StopReason::Abandoned => Exit::Cancelled,
-        // Nothing was switched: what is out of order is the machine, not the release.
-        StopReason::NotHealable {
-            class: FailureClass::Infrastructure | FailureClass::Auth | FailureClass::Quota,
-            stage: Stage::Rollout,
-        } => Exit::Infrastructure,
-        _ if summary.restored && deployment_failed => Exit::Restored,
-        StopReason::NotHealable { class, .. } => match class {
-            FailureClass::Infrastructure | FailureClass::Auth | FailureClass::Quota => {
-                Exit::Infrastructure
-            }
-            FailureClass::Code
-            | FailureClass::Config
-            | FailureClass::Flaky
-            | FailureClass::Timeout
-            | FailureClass::Unknown => Exit::NeedsPerson,
-        },
+        _ if summary.rolled_back() => Exit::Restored,
+        StopReason::NotHealable { class, .. } => exit_of_class(*class),
+        // What failed decides; that no model is configured is no failure.
+        StopReason::NoModel { failure, .. } => {
+            let class = failure.as_ref().map(|failure| failure.class);
+            let left = summary.failure.as_ref().map(|failure| failure.class);
+            class.or(left).map_or(Exit::NeedsPerson, exit_of_class)
+        }
         // Nothing was reached that could have passed or not.
         StopReason::NoHealing { .. }
             if summary
@@ -86,7 +76,6 @@ pub(super) fn exit_of(summary: &RunSummary) -> Exit {
             NoPatchClass::Flaky | NoPatchClass::NeedsHuman => Exit::NeedsPerson,
         },
         StopReason::ModelUnavailable { .. } | StopReason::Internal { .. } => Exit::Infrastructure,
-        StopReason::NoModel { .. } => Exit::Usage,
         StopReason::MaxIterations { .. }
         | StopReason::NoProgress { .. }
         | StopReason::RepeatedTree { .. }
@@ -94,6 +83,19 @@ pub(super) fn exit_of(summary: &RunSummary) -> Exit {
         | StopReason::NeedsHuman { .. }
         | StopReason::Declined { .. }
         | StopReason::NoHealing { .. } => Exit::NeedsPerson,
+    }
+}
+
+const fn exit_of_class(class: FailureClass) -> Exit {
+    match class {
+        FailureClass::Infrastructure | FailureClass::Auth | FailureClass::Quota => {
+            Exit::Infrastructure
+        }
+        FailureClass::Code
+        | FailureClass::Config
+        | FailureClass::Flaky
+        | FailureClass::Timeout
+        | FailureClass::Unknown => Exit::NeedsPerson,
     }
 }
 

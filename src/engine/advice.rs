@@ -103,8 +103,8 @@ pub(super) fn next_steps(header: &RunHeader, summary: &RunSummary, kept: bool) -
         },
         StopReason::NeedsHuman { .. } => step("if the answer is yes", invocation.again("--yes")),
         StopReason::NoModel { .. } => {
-            step("what is missing for a model", format!("{} doctor", invocation.program));
-            step("with a model, heal it", invocation.again(""));
+            step("when it is mended", invocation.again(""));
+            step("how to configure a model", format!("{} doctor", invocation.program));
         }
         StopReason::ModelUnavailable { .. } => {
             step("look at the model's endpoint", format!("{} doctor", invocation.program));

@@ -21,8 +21,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::model::{
-    Decision, FailureClass, Fingerprint, Limits, NoPatchClass, Stage, StopReason, TreeId, Usage,
-    Verdict,
+    Decision, FailureClass, FailureSummary, Fingerprint, Limits, NoPatchClass, Stage, StopReason,
+    TreeId, Usage, Verdict,
 };
 
 /// What follows a failure.
@@ -78,9 +78,23 @@ pub struct Symptom {
     pub class: FailureClass,
     /// Its normalised identity.
     pub fingerprint: Fingerprint,
+    /// One line for a person; empty in records of programs that did not write it.
+    pub headline: String,
     /// Whether it may pass when it is run again: it looks like a network or timing failure, or
     /// it has passed on this very tree before.
     pub flaky_suspect: bool,
+}
+
+impl Symptom {
+    fn summary(&self) -> Box<FailureSummary> {
+        Box::new(FailureSummary {
+            stage: self.stage,
+            name: self.name.clone(),
+            class: self.class,
+            fingerprint: self.fingerprint.clone(),
+            headline: self.headline.clone(),
+        })
+    }
 }
 
 /// What happened, with the time since the run began and what models have used since the input
@@ -428,14 +442,18 @@ impl State {
                     ) => Ok(self.end(StopReason::NoPatch { class, reason })),
                 }
             }
+            // What failed stays what the run ends with, whatever became of the model.
             (
-                Phase::Authoring { .. } | Phase::Reviewing { .. },
+                Phase::Authoring { symptom, .. } | Phase::Reviewing { symptom, .. },
                 Happened::ModelFailed { reason, configured },
-            ) => Ok(self.end(if configured {
-                StopReason::ModelUnavailable { reason }
-            } else {
-                StopReason::NoModel { reason }
-            })),
+            ) => {
+                let failure = Some(symptom.summary());
+                Ok(self.end(if configured {
+                    StopReason::ModelUnavailable { failure, reason }
+                } else {
+                    StopReason::NoModel { failure, reason }
+                }))
+            }
             (Phase::Reviewing { symptom, decision }, Happened::Reviewed { verdict }) => {
                 let iteration = self.memory.iteration;
                 match (verdict, decision) {

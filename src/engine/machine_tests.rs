@@ -36,6 +36,7 @@ fn symptom(stage: Stage, fingerprint: u8) -> Symptom {
         name: "test".into(),
         class: FailureClass::Code,
         fingerprint: Fingerprint::from_digest([fingerprint; 8]),
+        headline: format!("{stage} failed"),
         flaky_suspect: false,
     }
 }
@@ -139,6 +140,41 @@ fn classes_that_no_patch_can_mend_never_reach_the_author() {
         let failure = Symptom { class, ..symptom(Stage::Gates, 1) };
         let effect = last(course(), vec![Happened::Started, Happened::StageFailed(failure)]);
         assert_eq!(effect, Effect::Finish(StopReason::NotHealable { class, stage: Stage::Gates }));
+    }
+}
+
+#[test]
+fn without_a_model_a_run_ends_with_what_failed() {
+    use Happened::*;
+    let gate = symptom(Stage::Gates, 1);
+    let smoke = symptom(Stage::Smoke, 1);
+    for (before, failed) in [
+        (vec![Started, StageFailed(gate.clone())], gate),
+        (
+            vec![
+                Started,
+                StagePassed,
+                StagePassed,
+                StageFailed(smoke.clone()),
+                Restored { serving: true },
+            ],
+            smoke,
+        ),
+    ] {
+        for configured in [true, false] {
+            let missing = ModelFailed { reason: "no key".into(), configured };
+            let inputs = before.iter().cloned().chain([missing]).collect();
+            let Effect::Finish(stop) = last(course(), inputs) else { panic!("it goes on") };
+            let (StopReason::NoModel { failure, reason }
+            | StopReason::ModelUnavailable { failure, reason }) = &stop
+            else {
+                panic!("{stop:?}")
+            };
+            assert_eq!(matches!(stop, StopReason::ModelUnavailable { .. }), configured);
+            assert_eq!(failure.as_ref(), Some(&failed.summary()));
+            assert_eq!(reason, "no key");
+            assert!(stop.to_string().starts_with(&failed.headline), "{stop}");
+        }
     }
 }
 

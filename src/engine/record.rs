@@ -88,17 +88,21 @@ struct SymptomRecord {
     name: String,
     class: String,
     fingerprint: String,
+    /// Not in the records of older programs.
+    #[serde(default)]
+    headline: String,
     flaky_suspect: bool,
 }
 
 impl From<&Symptom> for SymptomRecord {
     fn from(symptom: &Symptom) -> Self {
-        let Symptom { stage, name, class, fingerprint, flaky_suspect } = symptom;
+        let Symptom { stage, name, class, fingerprint, headline, flaky_suspect } = symptom;
         Self {
             stage: stage.name().to_owned(),
             name: name.clone(),
             class: class.name().to_owned(),
             fingerprint: fingerprint.to_string(),
+            headline: headline.clone(),
             flaky_suspect: *flaky_suspect,
         }
     }
@@ -115,6 +119,7 @@ impl SymptomRecord {
                 Fingerprint::parse(&self.fingerprint),
             )?,
             name: self.name,
+            headline: self.headline,
             flaky_suspect: self.flaky_suspect,
         })
     }
@@ -291,7 +296,8 @@ pub fn stop_word(reason: &StopReason) -> &'static str {
         StopReason::Declined { .. } => "declined",
         StopReason::NoHealing { .. } => "no_healing",
         StopReason::ModelUnavailable { .. } => "model_unavailable",
-        StopReason::NoModel { .. } => "no_model",
+        // The failure is what the run ended with; that no model was there is a remark.
+        StopReason::NoModel { .. } => "failed",
         StopReason::Internal { .. } => "internal",
         StopReason::Cancelled => "cancelled",
         StopReason::Abandoned => "abandoned",
@@ -357,6 +363,7 @@ mod tests {
             name: "Dashboard Load".into(),
             class: FailureClass::Timeout,
             fingerprint: Fingerprint::from_digest([9; 8]),
+            headline: "Dashboard Load: no answer in 5s".into(),
             flaky_suspect: true,
         }
     }

@@ -59,6 +59,29 @@ pub enum ReplayError {
     },
 }
 
+/// Whether two intents are the same decision. The `reason` of an end is its text for people: an
+/// earlier program may have worded it otherwise, or have given the end another word.
+fn same_intent(expected: &serde_json::Value, recorded: &serde_json::Value) -> bool {
+    let decision = |intent: &serde_json::Value| {
+        let mut intent = intent.clone();
+        if let Some(fields) = intent.as_object_mut().filter(|f| f.contains_key("stop")) {
+            fields.remove("reason");
+            let stop = fields.get("stop").and_then(serde_json::Value::as_str).map(current_word);
+            fields.insert("stop".to_owned(), stop.into());
+        }
+        intent
+    };
+    decision(expected) == decision(recorded)
+}
+
+/// The word for a stop reason today.
+fn current_word(recorded: &str) -> &str {
+    match recorded {
+        "no_model" => "failed",
+        same => same,
+    }
+}
+
 /// Reads the log at `path` and replays it.
 pub fn replay_file(path: &Path) -> Result<Replayed, ReplayError> {
     replay(&crate::audit::read(path)?)
@@ -92,7 +115,7 @@ pub fn replay(records: &[Record]) -> Result<Replayed, ReplayError> {
             }
             "intent" => {
                 let expected = decided.take().unwrap_or(serde_json::Value::Null);
-                if expected != record.data {
+                if !same_intent(&expected, &record.data) {
                     divergences.push(Divergence {
                         seq: record.seq,
                         expected,
@@ -108,4 +131,30 @@ pub fn replay(records: &[Record]) -> Result<Replayed, ReplayError> {
     // The last input was recorded and its intent was not: it is what comes next.
     let pending = decided.or(pending);
     Ok(Replayed { state, inputs, pending, divergences })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The intents of a run without a model, as the first version recorded them and as they are
+    /// decided now.
+    #[test]
+    fn an_end_that_was_worded_otherwise_is_the_same_decision() {
+        let recorded = json!({
+            "v": 1, "effect": "finish", "stop": "no_model", "reason": "no model is configured: x",
+        });
+        let now = json!({
+            "v": 1, "effect": "finish", "stop": "failed",
+            "reason": "gate lint failed; no model is configured: x",
+        });
+        assert!(same_intent(&now, &recorded));
+        let verified =
+            json!({"v": 1, "effect": "finish", "stop": "verified", "reason": "verified"});
+        assert!(!same_intent(&verified, &recorded));
+        let restore = json!({"v": 1, "effect": "restore"});
+        assert!(same_intent(&restore, &restore) && !same_intent(&restore, &recorded));
+    }
 }

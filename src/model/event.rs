@@ -157,6 +157,35 @@ pub struct RunSummary {
     pub next_steps: Vec<NextStep>,
 }
 
+impl RunSummary {
+    /// Whether it ended with a release of this run that failed and the last verified one serving
+    /// again. Not a rollout that could not begin for want of a machine, a credential or a quota:
+    /// nothing was switched then, and what is out of order is not the release.
+    pub fn rolled_back(&self) -> bool {
+        let deployment_failed = self
+            .failure
+            .as_ref()
+            .is_some_and(|failure| matches!(failure.stage, Stage::Rollout | Stage::Smoke));
+        let switched = match &self.stop {
+            StopReason::Verified | StopReason::Cancelled | StopReason::Abandoned => false,
+            StopReason::NotHealable { class, stage: Stage::Rollout } => class.heals(),
+            StopReason::NotHealable { .. }
+            | StopReason::MaxIterations { .. }
+            | StopReason::NoProgress { .. }
+            | StopReason::RepeatedTree { .. }
+            | StopReason::Budget { .. }
+            | StopReason::NoPatch { .. }
+            | StopReason::NeedsHuman { .. }
+            | StopReason::Declined { .. }
+            | StopReason::NoHealing { .. }
+            | StopReason::ModelUnavailable { .. }
+            | StopReason::NoModel { .. }
+            | StopReason::Internal { .. } => true,
+        };
+        self.restored && deployment_failed && switched
+    }
+}
+
 /// Everything a run tells. Texts from outside (output, reasons, diffs) are redacted already;
 /// reporters make control characters and pipeline commands harmless when they print.
 #[derive(Debug, Clone, PartialEq)]

@@ -124,6 +124,31 @@ pub struct Failure {
     pub evidence: Evidence,
 }
 
+/// A failure without its evidence: what a run that ends with it is headed by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FailureSummary {
+    /// The stage that failed.
+    pub stage: Stage,
+    /// The gate, flow or check within the stage.
+    pub name: String,
+    /// What kind of trouble it is.
+    pub class: FailureClass,
+    /// Its normalised identity.
+    pub fingerprint: Fingerprint,
+    /// The failure's own headline; empty where the record of it has none.
+    pub headline: String,
+}
+
+impl fmt::Display for FailureSummary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.headline.is_empty() {
+            write!(f, "{} failed in the {} stage", self.name, self.stage)
+        } else {
+            f.write_str(&self.headline)
+        }
+    }
+}
+
 /// How a failure compares with the last one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {

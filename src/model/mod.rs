@@ -29,7 +29,7 @@ pub use change::{FileChange, FileContent, FileMode};
 pub use evaluation::{Decision, Evaluation, RuleMatch};
 pub use event::{EventSink, NextStep, Notice, RunEvent, RunHeader, RunSummary, SummaryPatch, Task};
 pub use evidence::{CodeContext, Evidence, Excerpt, Exit, HttpExchange, Location};
-pub use failure::{Failure, FailureClass, Fingerprint, Progress, compare};
+pub use failure::{Failure, FailureClass, FailureSummary, Fingerprint, Progress, compare};
 pub use gate::{GateResult, GateStatus};
 pub use ids::{CommitId, EnvironmentName, InvalidId, ReleaseId, RunId, TreeId};
 pub use image::ImageRef;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{FailureClass, NoPatchClass, Stage};
+use super::{FailureClass, FailureSummary, NoPatchClass, Stage};
 
 /// Why a run ended. Every run ends with exactly one.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,10 +27,12 @@ pub enum StopReason {
     Declined { reason: String },
     /// A stage failed in a run that only verifies or rolls back.
     NoHealing { stage: Stage },
-    /// No model could be reached.
-    ModelUnavailable { reason: String },
-    /// A model is needed and none is configured.
-    NoModel { reason: String },
+    /// A stage failed, and the model that could have mended it could not be asked. `failure` is
+    /// `None` for runs of programs that did not record it.
+    ModelUnavailable { failure: Option<Box<FailureSummary>>, reason: String },
+    /// A stage failed, and no model is configured that could have mended it: the run ends with
+    /// its failure. `failure` is `None` for runs of programs that did not record it.
+    NoModel { failure: Option<Box<FailureSummary>>, reason: String },
     /// Something under the loop failed: the audit log, git, the target.
     Internal { reason: String },
     /// A person or a signal cancelled it.
@@ -65,8 +67,18 @@ impl fmt::Display for StopReason {
             Self::NoHealing { stage } => {
                 write!(f, "the {stage} stage failed, in a run that does not heal")
             }
-            Self::ModelUnavailable { reason } => write!(f, "no model can be asked: {reason}"),
-            Self::NoModel { reason } => write!(f, "no model is configured: {reason}"),
+            Self::ModelUnavailable { failure, reason } => {
+                if let Some(failure) = failure {
+                    write!(f, "{failure}; ")?;
+                }
+                write!(f, "no model can be asked: {reason}")
+            }
+            Self::NoModel { failure, reason } => {
+                if let Some(failure) = failure {
+                    write!(f, "{failure}; ")?;
+                }
+                write!(f, "no model is configured: {reason}")
+            }
             Self::Internal { reason } => write!(f, "the loop itself failed: {reason}"),
             Self::Cancelled => f.write_str("cancelled"),
             Self::Abandoned => f.write_str("abandoned: its process was gone"),

@@ -156,6 +156,9 @@ impl<W: Write> Azure<W> {
             }
             Mood::Open | Mood::Bad => {
                 self.issue(text, "error", None, &headline);
+                if let Some(remark) = verdict::remark(summary) {
+                    self.issue(text, "warning", None, &remark);
+                }
                 if let Some(failure) = &summary.failure {
                     self.failure(text, "error", failure);
                 }

@@ -537,6 +537,11 @@ pub(super) fn every_event() -> Vec<Stamped> {
     stamp(events)
 }
 
+fn summarised() -> Box<FailureSummary> {
+    let Failure { stage, name, class, fingerprint, headline, .. } = smoke_failure();
+    Box::new(FailureSummary { stage, name, class, fingerprint, headline })
+}
+
 fn stops() -> Vec<StopReason> {
     vec![
         StopReason::Verified,
@@ -549,8 +554,10 @@ fn stops() -> Vec<StopReason> {
         StopReason::NeedsHuman { request: "may I?".into() },
         StopReason::Declined { reason: "superseded".into() },
         StopReason::NoHealing { stage: Stage::Smoke },
-        StopReason::ModelUnavailable { reason: "timed out".into() },
-        StopReason::NoModel { reason: "no key".into() },
+        StopReason::ModelUnavailable { failure: Some(summarised()), reason: "timed out".into() },
+        StopReason::ModelUnavailable { failure: None, reason: "timed out".into() },
+        StopReason::NoModel { failure: Some(summarised()), reason: "no key".into() },
+        StopReason::NoModel { failure: None, reason: "no key".into() },
         StopReason::Internal { reason: "git".into() },
         StopReason::Cancelled,
         StopReason::Abandoned,

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::figures;
+use super::narrate::shortened;
 use crate::model::{ReleaseId, RunHeader, RunSummary, Stage, StopReason, Task};
 
 /// How good an end it is.
@@ -66,7 +67,41 @@ pub(super) fn headline(header: Option<&RunHeader>, summary: &RunSummary) -> Stri
             format!("NOT rolled back: the {stage} stage failed")
         }
         (StopReason::Cancelled, _) => "Cancelled".into(),
+        _ if summary.rolled_back() => format!(
+            "The deployment failed, and the last verified release was restored: {}",
+            cause(summary)
+        ),
+        // A model that was not there is no cause: what failed is.
+        (StopReason::NoModel { .. } | StopReason::ModelUnavailable { .. }, _) => {
+            format!("Failed: {}", cause(summary))
+        }
         (stop, _) => format!("Stopped: {stop}"),
+    }
+}
+
+/// What failed, in one line.
+fn cause(summary: &RunSummary) -> String {
+    if let StopReason::NoModel { failure: Some(failure), .. }
+    | StopReason::ModelUnavailable { failure: Some(failure), .. } = &summary.stop
+    {
+        return shortened(&failure.to_string());
+    }
+    let left = summary.failure.as_ref().map(|failure| shortened(&failure.headline));
+    left.unwrap_or_else(|| summary.stop.to_string())
+}
+
+/// Why the loop ended there, where the headline tells what failed instead.
+pub(super) fn remark(summary: &RunSummary) -> Option<String> {
+    match &summary.stop {
+        StopReason::NoModel { reason, .. } => Some(format!(
+            "With a model, Greenloop asks for a patch of this failure, has it reviewed, and tries \
+             it. None is configured ({reason}); greenloop doctor tells how to."
+        )),
+        StopReason::ModelUnavailable { reason, .. } => {
+            Some(format!("It was not mended: no model can be asked: {reason}"))
+        }
+        stop if summary.rolled_back() => Some(format!("Stopped: {stop}")),
+        _ => None,
     }
 }
 

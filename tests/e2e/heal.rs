@@ -67,10 +67,15 @@ async fn a_command_that_passes_asks_nobody() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_model_the_error_names_the_variable() {
+async fn without_a_model_the_failure_is_told_and_the_variable_is_named() {
     let repository = repository();
     let outcome = repository.run(&["heal", "--", "sh", "test.sh"]);
-    assert_eq!(outcome.code, Some(2), "{}", outcome.all());
+    assert_eq!(outcome.code, Some(1), "{}", outcome.all());
+    assert!(
+        outcome.all().contains("Failed: gate command failed (exit status 1)"),
+        "{}",
+        outcome.all()
+    );
     assert!(outcome.all().contains("OPENAI_API_KEY"), "{}", outcome.all());
     assert_eq!(repository.git(&["status", "--porcelain"]), "");
 }

@@ -218,6 +218,16 @@ agents:
     repository
 }
 
+/// The same without agents of its own: nobody answers for them where no key is set.
+pub(crate) fn deployable_without_a_model(port: u16, page: &str, want: &str) -> Repository {
+    let repository = deployable(port, page, want, "");
+    let config = repository.read("config.yaml");
+    let (before, _agents) = config.split_once("agents:\n").unwrap();
+    repository.write("config.yaml", before);
+    repository.commit("no agents");
+    repository
+}
+
 /// A GET over a plain socket: status and body, or `None` when nobody answers.
 pub(crate) fn get(port: u16, path: &str) -> Option<(u16, String)> {
     use std::io::{Read, Write};

@@ -3,7 +3,7 @@
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use crate::repository::{deployable, free_port, get};
+use crate::repository::{deployable, deployable_without_a_model, free_port, get};
 
 pub(crate) const FIX_SPELLING: &str = r#"{"role":"author","answer":"The word is misspelt.\n\npage.txt\n```\n<<<<<<< SEARCH\nteh page\n=======\nthe page\n>>>>>>> REPLACE\n```\n"}"#;
 pub(crate) const FIX_CONTENT: &str = r#"{"role":"author","answer":"The greeting is missing.\n\npage.txt\n```\n<<<<<<< SEARCH\nthe page\n=======\nthe page: hello\n>>>>>>> REPLACE\n```\n"}"#;
@@ -177,4 +177,73 @@ fn a_flaky_gate_is_run_again_and_reported() {
     assert!(!junit.contains("<failure"), "it passed in the end: {junit}");
     assert!(read("summary.md").contains("flaky: passed when it was run again"));
     assert!(read("events.jsonl").contains(r#""status":"flaky""#), "{}", read("events.jsonl"));
+}
+
+/// The last event's stop reason of a run with `--output json`.
+fn stop_of(stdout: &str) -> serde_json::Value {
+    let last = stdout.lines().last().unwrap();
+    let event: serde_json::Value = serde_json::from_str(last).unwrap();
+    event["stop"].clone()
+}
+
+#[test]
+fn without_a_model_a_failing_gate_is_what_every_report_is_headed_by() {
+    let port = free_port();
+    let repository = deployable_without_a_model(port, "teh page\n", "page");
+    let outcome = repository.run(&["--environment", "local", "--output", "json"]);
+    assert_eq!(outcome.code, Some(1), "{}", outcome.all());
+    let stop = stop_of(&outcome.stdout);
+    assert_eq!(stop["kind"], "failed", "{stop}");
+    assert_eq!(
+        (&stop["failure"]["stage"], &stop["failure"]["name"]),
+        (&"gates".into(), &"spelling".into())
+    );
+    let headline = stop["failure"]["headline"].as_str().unwrap();
+    assert!(headline.contains("gate spelling failed"), "{headline}");
+    assert!(stop["no_model"].as_str().unwrap().contains("OPENAI_API_KEY"), "{stop}");
+
+    let folder = repository.run_folder();
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let summary = read("summary.md");
+    let first = summary.lines().next().unwrap();
+    assert!(first.contains("Failed: gate spelling failed"), "{first}");
+    let remark = summary.lines().nth(2).unwrap();
+    assert!(remark.contains("None is configured") && remark.contains("doctor"), "{remark}");
+    assert!(read("report.html").contains("Failed: gate spelling failed"));
+    let junit = read("junit.xml");
+    assert!(junit.contains("gate spelling failed") && !junit.contains("no model"), "{junit}");
+
+    let list = repository.run(&["audit", "list"]);
+    assert!(list.stdout.contains("failed"), "{}", list.all());
+    let run = folder.file_name().unwrap().to_str().unwrap().to_owned();
+    let replayed = repository.run(&["audit", "replay", &run]);
+    assert_eq!(replayed.code, Some(0), "{}", replayed.all());
+    let azure = repository.run(&["--environment", "local", "--output", "azure"]);
+    assert!(
+        azure.stdout.contains("##vso[task.logissue type=error;]Failed: gate spelling failed"),
+        "{}",
+        azure.all()
+    );
+    assert!(azure.stdout.contains("variable=outcome;isOutput=true]stopped"), "{}", azure.all());
+}
+
+#[test]
+fn without_a_model_a_failed_smoke_test_is_headed_by_the_restore() {
+    let port = free_port();
+    let repository = deployable_without_a_model(port, "hello one\n", "hello");
+    assert_eq!(repository.run(&["--environment", "local"]).code, Some(0));
+    repository.write("page.txt", "goodbye\n");
+    repository.commit("breaks the page");
+    let outcome = repository.run(&["--environment", "local", "--output", "azure"]);
+    assert_eq!(outcome.code, Some(4), "{}", outcome.all());
+    assert!(
+        outcome.stdout.contains("variable=outcome;isOutput=true]restored"),
+        "{}",
+        outcome.all()
+    );
+    let summary = std::fs::read_to_string(repository.run_folder().join("summary.md")).unwrap();
+    let first = summary.lines().next().unwrap();
+    let restored = "The deployment failed, and the last verified release was restored:";
+    assert!(first.contains(restored) && first.contains("page: GET http"), "{first}");
+    assert_eq!(get(port, "/"), Some((200, "hello one\n".into())));
 }

@@ -485,6 +485,7 @@ fn symptom_of(failure: &Failure) -> Symptom {
         name: failure.name.clone(),
         class: failure.class,
         fingerprint: failure.fingerprint.clone(),
+        headline: failure.headline.clone(),
         flaky_suspect: failure.flaky_suspect,
     }
 }

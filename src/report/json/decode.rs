@@ -347,12 +347,29 @@ fn stop(form: StopForm) -> Decoded<StopReason> {
         StopForm::Declined { reason } => StopReason::Declined { reason },
         StopForm::NeedsHuman { request } => StopReason::NeedsHuman { request },
         StopForm::NoHealing { stage } => StopReason::NoHealing { stage: self::stage(&stage)? },
-        StopForm::NoModel { reason } => StopReason::NoModel { reason },
-        StopForm::ModelUnavailable { reason } => StopReason::ModelUnavailable { reason },
+        StopForm::Failed { failure, no_model: reason } => {
+            StopReason::NoModel { failure: failure.map(failure_summary).transpose()?, reason }
+        }
+        StopForm::NoModel { reason } => StopReason::NoModel { failure: None, reason },
+        StopForm::ModelUnavailable { failure, reason } => StopReason::ModelUnavailable {
+            failure: failure.map(failure_summary).transpose()?,
+            reason,
+        },
         StopForm::Internal { reason } => StopReason::Internal { reason },
         StopForm::Cancelled => StopReason::Cancelled,
         StopForm::Abandoned => StopReason::Abandoned,
     })
+}
+
+fn failure_summary(form: FailureSummaryForm) -> Decoded<Box<FailureSummary>> {
+    Ok(Box::new(FailureSummary {
+        stage: stage(&form.stage)?,
+        class: class(&form.class)?,
+        fingerprint: Fingerprint::parse(&form.fingerprint)
+            .ok_or_else(|| InvalidEvent::new("fingerprint", &form.fingerprint))?,
+        name: form.name,
+        headline: form.headline,
+    }))
 }
 
 fn summary(form: SummaryForm) -> Decoded<RunSummary> {

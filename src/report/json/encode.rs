@@ -320,13 +320,28 @@ fn stop(stop: &StopReason) -> StopForm {
         StopReason::Declined { reason } => StopForm::Declined { reason: reason.clone() },
         StopReason::NeedsHuman { request } => StopForm::NeedsHuman { request: request.clone() },
         StopReason::NoHealing { stage } => StopForm::NoHealing { stage: stage.to_string() },
-        StopReason::NoModel { reason } => StopForm::NoModel { reason: reason.clone() },
-        StopReason::ModelUnavailable { reason } => {
-            StopForm::ModelUnavailable { reason: reason.clone() }
-        }
+        StopReason::NoModel { failure, reason } => StopForm::Failed {
+            failure: failure.as_deref().map(failure_summary),
+            no_model: reason.clone(),
+        },
+        StopReason::ModelUnavailable { failure, reason } => StopForm::ModelUnavailable {
+            failure: failure.as_deref().map(failure_summary),
+            reason: reason.clone(),
+        },
         StopReason::Internal { reason } => StopForm::Internal { reason: reason.clone() },
         StopReason::Cancelled => StopForm::Cancelled,
         StopReason::Abandoned => StopForm::Abandoned,
+    }
+}
+
+fn failure_summary(failure: &FailureSummary) -> FailureSummaryForm {
+    let FailureSummary { stage, name, class, fingerprint, headline } = failure;
+    FailureSummaryForm {
+        stage: stage.to_string(),
+        name: name.clone(),
+        class: class.to_string(),
+        fingerprint: fingerprint.to_string(),
+        headline: headline.clone(),
     }
 }
 

@@ -295,20 +295,63 @@ pub(super) struct UsageForm {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(super) enum StopForm {
     Verified,
-    MaxIterations { limit: u32 },
-    NoProgress { repeats: u32 },
-    RepeatedTree { swing: bool },
-    Budget { what: String },
-    NotHealable { class: String, stage: String },
-    NoPatch { class: String, reason: String },
-    NeedsHuman { request: String },
-    Declined { reason: String },
-    NoHealing { stage: String },
-    ModelUnavailable { reason: String },
-    NoModel { reason: String },
-    Internal { reason: String },
+    MaxIterations {
+        limit: u32,
+    },
+    NoProgress {
+        repeats: u32,
+    },
+    RepeatedTree {
+        swing: bool,
+    },
+    Budget {
+        what: String,
+    },
+    NotHealable {
+        class: String,
+        stage: String,
+    },
+    NoPatch {
+        class: String,
+        reason: String,
+    },
+    NeedsHuman {
+        request: String,
+    },
+    Declined {
+        reason: String,
+    },
+    NoHealing {
+        stage: String,
+    },
+    ModelUnavailable {
+        #[serde(default)]
+        failure: Option<FailureSummaryForm>,
+        reason: String,
+    },
+    /// A failure that no model was there to mend.
+    Failed {
+        failure: Option<FailureSummaryForm>,
+        no_model: String,
+    },
+    /// What earlier programs wrote for it.
+    NoModel {
+        reason: String,
+    },
+    Internal {
+        reason: String,
+    },
     Cancelled,
     Abandoned,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct FailureSummaryForm {
+    pub(super) stage: String,
+    pub(super) name: String,
+    pub(super) class: String,
+    pub(super) fingerprint: String,
+    pub(super) headline: String,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

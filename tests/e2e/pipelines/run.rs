@@ -11,7 +11,9 @@ use super::expression::text_of;
 use super::schema::scripts;
 use super::template::expand;
 use super::{PIPELINE, TEMPLATE, files, named, steps};
-use crate::repository::{Outcome, Repository, deployable, free_port, get};
+use crate::repository::{
+    Outcome, Repository, deployable, deployable_without_a_model, free_port, get,
+};
 use crate::run::{APPROVE, FIX_SPELLING};
 
 /// Runs a step's script in `folder`. `more` are the agent's variables, or what a step before
@@ -145,6 +147,15 @@ fn exit_codes_become_words_for_people_and_stages() {
         assert_eq!(ended.code, Some(code), "{}", ended.all());
         assert!(ended.stdout.contains(says), "{}", ended.all());
     }
+}
+
+#[test]
+fn a_pipeline_without_a_model_tells_what_failed() {
+    let repository = deployable_without_a_model(free_port(), "teh page\n", "page");
+    let failed = deploy(&repository, json!({}));
+    assert_eq!((failed.code, outcome_of(&failed)), (Some(1), vec!["stopped"]), "{}", failed.all());
+    let said = "##vso[task.logissue type=error;]Failed: gate spelling failed";
+    assert!(failed.stdout.contains(said), "{}", failed.all());
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 mod chain;
 mod change;
+mod count;
 mod evaluation;
 mod event;
 mod evidence;
@@ -26,6 +27,7 @@ mod usage;
 
 pub use chain::chain;
 pub use change::{FileChange, FileContent, FileMode};
+pub use count::counted;
 pub use evaluation::{Decision, Evaluation, RuleMatch};
 pub use event::{EventSink, NextStep, Notice, RunEvent, RunHeader, RunSummary, SummaryPatch, Task};
 pub use evidence::{CodeContext, Evidence, Excerpt, Exit, HttpExchange, Location};

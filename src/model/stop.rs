@@ -45,7 +45,11 @@ impl fmt::Display for StopReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Verified => f.write_str("verified"),
+            Self::MaxIterations { limit: 1 } => f.write_str("the only iteration is used up"),
             Self::MaxIterations { limit } => write!(f, "all {limit} iterations are used up"),
+            Self::NoProgress { repeats: 1 } => {
+                f.write_str("no progress: the failure appeared once, which is the limit")
+            }
             Self::NoProgress { repeats } => {
                 write!(f, "no progress: the same failure appeared {repeats} times")
             }

@@ -28,7 +28,7 @@ mod words;
 use std::fmt::Write as _;
 
 use crate::config::plan::PolicyPlan;
-use crate::model::{Decision, Evaluation, FileChange, FileMode, RepoPath, RuleMatch};
+use crate::model::{Decision, Evaluation, FileChange, FileMode, RepoPath, RuleMatch, counted};
 
 pub use clearance::{ClearedPatch, Confirmation, NotCleared, clear};
 pub use rules::{Example, RuleDoc};
@@ -111,8 +111,11 @@ impl Policy {
             found.patch(rules::REQUIRE_APPROVAL, "this environment wants every patch confirmed");
         }
         if changes.len() > self.plan.max_files {
-            let detail =
-                format!("{} files, and {} is the most", changes.len(), self.plan.max_files);
+            let detail = format!(
+                "{}, and {} is the most",
+                counted(changes.len(), "file", "files"),
+                self.plan.max_files
+            );
             found.patch(rules::MAX_FILES, detail);
         }
         let alignments: Vec<Alignment> = changes.iter().map(align).collect();
@@ -142,8 +145,12 @@ impl Policy {
         let added: usize = alignments.iter().map(Alignment::added).sum();
         let removed: usize = alignments.iter().map(Alignment::removed).sum();
         // Writing to a String cannot fail.
-        let _ =
-            writeln!(facts, "{} file(s), {added} line(s) added, {removed} removed.", changes.len());
+        let _ = writeln!(
+            facts,
+            "{}, {} added, {removed} removed.",
+            counted(changes.len(), "file", "files"),
+            counted(added, "line", "lines")
+        );
         for (change, lines) in changes.iter().zip(&alignments).take(FACTS_FILES) {
             let what = match (&change.before, &change.after, &change.moved_from) {
                 (None, _, _) => "new".to_owned(),
@@ -456,7 +463,7 @@ mod tests {
         }
         assert_eq!(evaluation.decision(), Decision::Forbid);
         let facts = policy.facts(&changes, &evaluation);
-        assert!(facts.contains("2 file(s), 3 line(s) added, 1 removed."), "{facts}");
+        assert!(facts.contains("2 files, 3 lines added, 1 removed."), "{facts}");
         assert!(facts.contains("never_delete (forbid) at migrations/1.sql"), "{facts}");
     }
 

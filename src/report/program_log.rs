@@ -3,6 +3,7 @@
 
 use std::io;
 
+use super::figures;
 use super::reporter::Reporter;
 use super::safe_text::safe;
 use crate::model::{Decision, GateStatus, Notice, RunEvent, StopReason, Verdict};
@@ -125,7 +126,11 @@ fn line(event: &RunEvent) -> Option<(Level, String)> {
             let level = ok_or(summary.stop == StopReason::Verified, Level::Error);
             (
                 level,
-                format!("the run ends after {} iterations: {}", summary.iterations, summary.stop),
+                format!(
+                    "the run ends after {}: {}",
+                    figures::counted(summary.iterations.into(), "iteration", "iterations"),
+                    summary.stop
+                ),
             )
         }
         RunEvent::PartStarted { .. } | RunEvent::Output { .. } | RunEvent::Progress { .. } => {

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::{DriveError, Driver, Tasks};
 use crate::audit::Actor;
-use crate::model::{CommitId, Notice, RunEvent, Stage, StageOutcome};
+use crate::model::{CommitId, Notice, RunEvent, Stage, StageOutcome, counted};
 use crate::ports::TasksRequest;
 use crate::stages::tasks::{TasksOutcome, run_tasks};
 
@@ -82,8 +82,9 @@ impl Driver {
         // From here on the end of the run knows what to put back.
         self.tip = merged.clone();
         let files = self.run.workspace.restore(&from, &merged)?.len();
+        let files = counted(files, "file", "files");
         self.tell(format!(
-            "the run goes on from {}, which has the work of its tasks ({files} files)",
+            "the run goes on from {}, which has the work of its tasks ({files})",
             merged.short()
         ));
         Ok(())

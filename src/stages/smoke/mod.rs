@@ -29,7 +29,7 @@ use crate::config::plan::{
 use crate::evidence::{CodeLimits, ExtractLimits, Extraction, extract, normalise, read_code};
 use crate::exec::{self, Program};
 use crate::model::{
-    Evidence, Exit, Failure, FailureClass, HttpExchange, ReleaseId, RunEvent, Stage,
+    Evidence, Exit, Failure, FailureClass, HttpExchange, ReleaseId, RunEvent, Stage, counted,
 };
 use crate::ports::Target;
 
@@ -157,7 +157,11 @@ async fn check_health(
                 return Ok(());
             }
             Err(complaint) if tries > plan.retries => {
-                let text = format!("{} (after {tries} tries)", complaint.exchange.complaint);
+                let text = format!(
+                    "{} (after {})",
+                    complaint.exchange.complaint,
+                    counted(tries as usize, "try", "tries")
+                );
                 step_finished(context, "health", Err(text), began.elapsed());
                 return Err(trouble_of("health", complaint));
             }

@@ -10,7 +10,8 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::document::{Document, Place};
 use super::error::{Problem, ProblemKind, quoted};
-use super::plan::{Provider, RunPlan};
+use super::plan::{DeployPlan, Provider, RunPlan};
+use crate::model::TargetKind;
 
 /// What a reference begins with.
 const PREFIX: &str = "keyvault:";
@@ -72,22 +73,41 @@ pub fn with_secrets(env: Environment, values: BTreeMap<String, SecretString>) ->
     })
 }
 
-/// Where references may stand in a plan; [`may_stand`] is the same of a file.
+/// Where references may stand in a plan, and are needed: those of another target, and of an image
+/// that is not built, are not asked for. [`may_stand`] is the same of a file.
 fn maps(plan: &RunPlan) -> Vec<&BTreeMap<String, String>> {
     let mut maps: Vec<_> = plan.gates.iter().map(|gate| &gate.env).collect();
-    maps.extend(plan.build.as_ref().map(|build| &build.args));
-    maps.extend(plan.deploy.process.as_ref().map(|process| &process.env));
-    maps.extend(plan.deploy.docker.as_ref().map(|docker| &docker.env));
-    maps.extend(plan.deploy.kubernetes.as_ref().map(|kubernetes| &kubernetes.variables));
+    let DeployPlan { target, process, docker, kubernetes, .. } = &plan.deploy;
+    let build = plan.build.as_ref().map(|build| &build.args);
+    match target {
+        TargetKind::Process => maps.extend(process.as_ref().map(|process| &process.env)),
+        TargetKind::Docker => {
+            maps.extend(build);
+            maps.extend(docker.as_ref().map(|docker| &docker.env));
+        }
+        TargetKind::Kubernetes => {
+            maps.extend(build);
+            maps.extend(kubernetes.as_ref().map(|kubernetes| &kubernetes.variables));
+        }
+    }
     maps
 }
 
 fn maps_mut(plan: &mut RunPlan) -> Vec<&mut BTreeMap<String, String>> {
     let mut maps: Vec<_> = plan.gates.iter_mut().map(|gate| &mut gate.env).collect();
-    maps.extend(plan.build.as_mut().map(|build| &mut build.args));
-    maps.extend(plan.deploy.process.as_mut().map(|process| &mut process.env));
-    maps.extend(plan.deploy.docker.as_mut().map(|docker| &mut docker.env));
-    maps.extend(plan.deploy.kubernetes.as_mut().map(|kubernetes| &mut kubernetes.variables));
+    let DeployPlan { target, process, docker, kubernetes, .. } = &mut plan.deploy;
+    let build = plan.build.as_mut().map(|build| &mut build.args);
+    match target {
+        TargetKind::Process => maps.extend(process.as_mut().map(|process| &mut process.env)),
+        TargetKind::Docker => {
+            maps.extend(build);
+            maps.extend(docker.as_mut().map(|docker| &mut docker.env));
+        }
+        TargetKind::Kubernetes => {
+            maps.extend(build);
+            maps.extend(kubernetes.as_mut().map(|kubernetes| &mut kubernetes.variables));
+        }
+    }
     maps
 }
 
@@ -179,8 +199,7 @@ azure: { key_vault: https://fleet.vault.azure.net }
     fn references_are_found_and_filled() {
         let mut plan = plan("staging");
         let names = secret_references(&plan);
-        let expect = ["db-password-2024", "npm-token-0123456", "openai-key", "own-1", "shared"];
-        assert_eq!(names, expect);
+        assert_eq!(names, ["db-password-2024", "openai-key", "own-1"]);
         let values: BTreeMap<String, SecretString> = names
             .iter()
             .filter(|name| *name != "own-1")
@@ -189,10 +208,6 @@ azure: { key_vault: https://fleet.vault.azure.net }
         assert_eq!(fill_secrets(&mut plan, &values), ["own-1"]);
         assert_eq!(plan.gates[0].env["DB_PASSWORD"], "value of db-password-2024");
         assert_eq!(plan.gates[0].env["PLAIN"], "x");
-        let build = plan.build.as_ref().unwrap();
-        assert_eq!(build.args["NPM_TOKEN"], "value of npm-token-0123456");
-        assert_eq!(build.args["NOT"], "keyvault");
-        assert_eq!(build.args["SAME"], "value of shared");
         assert_eq!(plan.deploy.process.as_ref().unwrap().env["OWN"], "keyvault:own-1");
 
         let env = with_secrets(Arc::new(|name| Some(format!("variable {name}"))), values);
@@ -204,7 +219,22 @@ azure: { key_vault: https://fleet.vault.azure.net }
     #[test]
     fn only_the_environments_own_references_are_fetched() {
         let names = secret_references(&plan("local"));
+        assert_eq!(names, ["db-password-2024", "openai-key", "shared"]);
+    }
+
+    #[test]
+    fn a_builds_references_are_fetched_where_an_image_is_built() {
+        let mut plan = plan("local");
+        plan.deploy.target = TargetKind::Docker;
+        let names = secret_references(&plan);
         assert_eq!(names, ["db-password-2024", "npm-token-0123456", "openai-key", "shared"]);
+        let values =
+            names.iter().map(|name| (name.clone(), SecretString::from(format!("value of {name}"))));
+        assert!(fill_secrets(&mut plan, &values.collect()).is_empty());
+        let build = plan.build.as_ref().unwrap();
+        assert_eq!(build.args["NPM_TOKEN"], "value of npm-token-0123456");
+        assert_eq!(build.args["NOT"], "keyvault");
+        assert_eq!(build.args["SAME"], "value of shared");
     }
 
     #[test]

@@ -72,6 +72,23 @@ pub(super) fn expand(text: &str, environment: &EnvironmentPlan) -> Result<String
     })
 }
 
+/// A template that expands to `text`, whatever it holds.
+pub(super) fn literal(text: &str) -> String {
+    let mut template = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = ["{{", "{%", "{#"].iter().filter_map(|mark| rest.find(mark)).min() {
+        let (before, from) = rest.split_at(at);
+        let (mark, after) = from.split_at(2);
+        template.push_str(before);
+        template.push_str("{{ '");
+        template.push_str(mark);
+        template.push_str("' }}");
+        rest = after;
+    }
+    template.push_str(rest);
+    template
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

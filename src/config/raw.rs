@@ -35,7 +35,7 @@ pub(super) struct RawConfig {
     pub(super) safety: Option<RawSafety>,
     /// The program's own log.
     pub(super) logging: Option<RawLogging>,
-    /// The history of deployments.
+    /// The history of deployments; kept when this is left out.
     pub(super) metrics: Option<RawMetrics>,
     /// Azure: what is left out comes from the environment.
     pub(super) azure: Option<RawAzure>,
@@ -628,7 +628,7 @@ pub(super) struct RawLogging {
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawMetrics {
-    /// True when it is left out and `metrics` is there.
+    /// True when it is left out.
     pub(super) enabled: Option<bool>,
     /// Relative to the repository's root; `metrics/deployments.json` when it is left out.
     pub(super) path: Option<String>,

@@ -225,7 +225,7 @@ fn the_least_file_is_filled_with_defaults() {
     let process = plan.deploy.process.unwrap();
     assert_eq!(process.command, owned(&["./server", "--port", "{{ port }}"]));
     assert_eq!((process.drain_timeout, process.keep_releases), (Duration::from_secs(5), 3));
-    assert_eq!(plan.metrics, None);
+    assert_eq!(plan.metrics, Some(PathBuf::from("metrics/deployments.json")));
     assert_eq!(plan.build, None);
     let heal = heal_plan(&bare).unwrap();
     assert_eq!((plan.author, plan.reviewer), (heal.author, heal.reviewer));

@@ -2,7 +2,7 @@
 //! people with `jq`.
 //!
 //! ```json
-//! { "summary": { "all": {…}, "staging": {…} }, "deployments": [ {…} ] }
+//! { "summary": { "all": {…}, "staging": {…} }, "deployments": [ { "kind": "deployment", … } ] }
 //! ```
 //!
 //! Earlier versions wrote the bare list; it is taken over.
@@ -17,10 +17,12 @@ use serde_json::{Value, json};
 use super::file;
 use super::json::millis;
 use super::reporter::Reporter;
-use crate::model::{RunEvent, RunHeader, RunSummary, StopReason};
+use crate::model::{RunEvent, RunHeader, RunSummary, StopReason, Task};
 
 /// Deployments that are kept, the newest last.
 const MOST: usize = 1_000;
+/// The `kind` of an entry that is no deployment of a commit: it is listed, and counted apart.
+const ROLLBACK: &str = "rollback";
 /// A file larger than this is not ours.
 const LARGEST: u64 = 16 << 20;
 
@@ -75,6 +77,7 @@ fn entry(
     json!({
         "run": header.run.to_string(),
         "environment": header.environment.as_ref().map(|name| name.as_str()),
+        "kind": if header.task == Task::RollBack { ROLLBACK } else { "deployment" },
         "timestamp": format!("{at:.3}"),
         "success": summary.stop == StopReason::Verified,
         "iterations": summary.iterations,
@@ -99,7 +102,9 @@ fn summary(deployments: &[Value]) -> Value {
     groups.into_iter().map(|(name, group)| (name.to_owned(), figures(&group))).collect()
 }
 
-fn figures(group: &[&Value]) -> Value {
+fn figures(all: &[&Value]) -> Value {
+    let group: Vec<&Value> =
+        all.iter().copied().filter(|deployment| deployment["kind"] != ROLLBACK).collect();
     let mean = |numbers: &[f64]| {
         (!numbers.is_empty()).then(|| rounded(numbers.iter().sum::<f64>() / numbers.len() as f64))
     };
@@ -116,7 +121,8 @@ fn figures(group: &[&Value]) -> Value {
     let successes = group.iter().filter(succeeded).count();
     json!({
         "deployments": group.len(),
-        "success_rate": rounded(successes as f64 / group.len().max(1) as f64),
+        "rollbacks": all.len() - group.len(),
+        "success_rate": (!group.is_empty()).then(|| rounded(successes as f64 / group.len() as f64)),
         "healed": healed.len(),
         "cost_per_healed_deploy_usd": mean(&numbers(&healed, "cost_usd")),
         "mean_time_to_restore_s": mean(&numbers(&every, "time_to_restore_s")),
@@ -130,9 +136,13 @@ fn rounded(number: f64) -> f64 {
 }
 
 fn append(path: &Path, entry: Value) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder)?;
-    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)?;
+    // Held until the end: of two runs that end at once none loses its entry. On the folder, so
+    // that no further file lies there.
+    let lock = std::fs::File::open(folder)?;
+    lock.lock()?;
     let mut list = match known(path) {
         Ok(list) => list,
         Err(Trouble::None) => Vec::new(),
@@ -234,10 +244,11 @@ mod tests {
             deployment("staging", true, 0, None),
             deployment("staging", true, 2, Some(4.0)),
             deployment("staging", false, 1, Some(6.0)),
+            json!({ "environment": "staging", "success": false, "kind": "rollback" }),
             deployment("prod", true, 0, None),
         ]);
         let staging = json!({
-            "deployments": 3, "success_rate": 0.6667, "healed": 1,
+            "deployments": 3, "rollbacks": 1, "success_rate": 0.6667, "healed": 1,
             "cost_per_healed_deploy_usd": 0.5, "mean_time_to_restore_s": 5.0,
             "mean_duration_s": 10.0,
         });
@@ -276,6 +287,20 @@ mod tests {
             assert_eq!(std::fs::read_to_string(kept.path()).unwrap(), corrupt);
             std::fs::remove_file(kept.path()).unwrap();
         }
+    }
+
+    #[test]
+    fn runs_that_end_at_once_lose_no_entry() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("metrics/deployments.json");
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| (0..5).for_each(|_| run(&path)));
+            }
+        });
+        assert_eq!(list(&path).len(), 40);
+        let left = std::fs::read_dir(path.parent().unwrap()).unwrap().count();
+        assert_eq!(left, 1, "no lock, no draft");
     }
 
     #[test]

@@ -153,8 +153,8 @@ fn pieces(cx: &mut Context<'_>, format: &str, place: &Place) -> Vec<LogPiece> {
 }
 
 pub(super) fn metrics(cx: &mut Context<'_>, raw: Option<&RawMetrics>) -> Option<PathBuf> {
-    let raw = raw?;
     let at = Place::root().key("metrics").key("path");
-    let path = cx.path(raw.path.as_deref().unwrap_or(METRICS), &at, Root::Refused)?;
-    raw.enabled.unwrap_or(true).then_some(path)
+    let given = raw.and_then(|raw| raw.path.as_deref());
+    let path = cx.path(given.unwrap_or(METRICS), &at, Root::Refused)?;
+    raw.and_then(|raw| raw.enabled).unwrap_or(true).then_some(path)
 }

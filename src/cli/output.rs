@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write as _};
 use clap::ValueEnum;
 
 use super::error::CommandError;
-use crate::report::{self, Boxed, Output};
+use crate::report::{self, Boxed, Output, Screen};
 
 /// How a run is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -22,11 +22,61 @@ pub(super) enum OutputChoice {
     Azure,
 }
 
+/// What the environment and the terminal say of an output.
+#[derive(Debug, Clone, Copy)]
+struct Surroundings {
+    /// It is a terminal.
+    terminal: bool,
+    /// The terminal can move its cursor.
+    moves: bool,
+    /// Colour is wanted.
+    color: bool,
+    /// Colour is wanted even where there is no terminal.
+    forced: bool,
+    /// An Azure DevOps pipeline runs this.
+    pipeline: bool,
+    /// Columns, where there is no terminal that could be asked.
+    columns: Option<usize>,
+}
+
+impl Surroundings {
+    /// `NO_COLOR` (<https://no-color.org>) before `CLICOLOR_FORCE` and `CLICOLOR`
+    /// (<https://bixense.com/clicolors>), as `anstream` has it.
+    fn new(terminal: bool, env: &dyn Fn(&str) -> Option<String>) -> Self {
+        let set = |name: &str| env(name).is_some_and(|value| !value.is_empty());
+        let dumb = env("TERM").is_some_and(|term| term == "dumb");
+        let forced = !set("NO_COLOR")
+            && env("CLICOLOR_FORCE").is_some_and(|value| !value.is_empty() && value != "0");
+        let off = set("NO_COLOR") || env("CLICOLOR").is_some_and(|value| value == "0") || dumb;
+        Self {
+            terminal,
+            moves: terminal && !dumb,
+            color: forced || (terminal && !off),
+            forced,
+            pipeline: env("TF_BUILD").is_some(),
+            columns: env("COLUMNS").and_then(|columns| columns.parse().ok()),
+        }
+    }
+
+    fn of(stream: &impl IsTerminal) -> Self {
+        Self::new(stream.is_terminal(), &|name| std::env::var(name).ok())
+    }
+
+    fn screen(self) -> Screen {
+        match self.columns {
+            _ if self.moves => Screen::Terminal,
+            _ if self.terminal => Screen::Dumb,
+            Some(columns) => Screen::Columns(columns.clamp(20, 500)),
+            None => Screen::None,
+        }
+    }
+}
+
 impl OutputChoice {
-    fn resolve(self, terminal: bool) -> Output {
+    fn resolve(self, surroundings: Surroundings) -> Output {
         match self {
-            Self::Auto if std::env::var_os("TF_BUILD").is_some() => Output::Azure,
-            Self::Auto if terminal => Output::Human,
+            Self::Auto if surroundings.pipeline => Output::Azure,
+            Self::Auto if surroundings.terminal || surroundings.forced => Output::Human,
             Self::Auto | Self::Plain => Output::Plain,
             Self::Human => Output::Human,
             Self::Json => Output::Json,
@@ -39,22 +89,33 @@ impl OutputChoice {
 /// people goes to stderr.
 pub(super) fn reporters(choice: OutputChoice) -> Vec<Boxed> {
     let stdout = std::io::stdout();
-    let terminal = stdout.is_terminal();
-    match choice.resolve(terminal) {
+    let surroundings = Surroundings::of(&stdout);
+    match choice.resolve(surroundings) {
         Output::Plain => vec![report::plain(stdout)],
         Output::Human => {
-            vec![report::human(stdout, terminal && colour_is_wanted(), terminal)]
+            vec![report::human(stdout, surroundings.color, surroundings.screen())]
         }
         Output::Json => {
             // Results only: the output of gates stands in the records.
-            vec![report::json(stdout), report::human(std::io::stderr(), false, false)]
+            vec![report::json(stdout), report::human(std::io::stderr(), false, Screen::None)]
         }
         Output::Azure => vec![report::azure(stdout)],
     }
 }
 
-fn colour_is_wanted() -> bool {
-    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+/// Whether standard error takes colours.
+pub(super) fn colour_on_stderr() -> bool {
+    Surroundings::of(&std::io::stderr()).color
+}
+
+/// Columns that text on stdout is wrapped at.
+pub(super) fn width() -> usize {
+    let surroundings = Surroundings::of(&std::io::stdout());
+    match surroundings.columns {
+        _ if surroundings.terminal => report::columns(),
+        Some(columns) => columns.clamp(20, 500),
+        None => report::columns(),
+    }
 }
 
 /// Prints `text` on stdout. A reader that went away is not an error.
@@ -67,6 +128,16 @@ pub(super) fn print(text: &str) -> Result<(), CommandError> {
     }
 }
 
+/// Prints rows on stdout, on a terminal wrapped at its width.
+pub(super) fn print_rows(text: &str) -> Result<(), CommandError> {
+    let surroundings = Surroundings::of(&std::io::stdout());
+    if surroundings.terminal || surroundings.columns.is_some() {
+        print(&report::rows(text, width()))
+    } else {
+        print(text)
+    }
+}
+
 /// Tells a person something beside what stdout carries. A reader that went away is not an error.
 pub(super) fn tell(text: &str) {
     let safe = crate::report::safe_text::safe(text);
@@ -76,4 +147,59 @@ pub(super) fn tell(text: &str) {
 /// Prints a JSON value on stdout, indented, with a final newline.
 pub(super) fn print_json(value: &serde_json::Value) -> Result<(), CommandError> {
     print(&format!("{value:#}\n"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colour_and_movement_go_by_the_terminal_and_the_variables() {
+        for (terminal, variables, color, screen, output) in [
+            (true, &[][..], true, Screen::Terminal, Output::Human),
+            (true, &[("TERM", "xterm")][..], true, Screen::Terminal, Output::Human),
+            (true, &[("TERM", "dumb")][..], false, Screen::Dumb, Output::Human),
+            (
+                true,
+                &[("TERM", "dumb"), ("CLICOLOR_FORCE", "1")][..],
+                true,
+                Screen::Dumb,
+                Output::Human,
+            ),
+            (true, &[("NO_COLOR", "1")][..], false, Screen::Terminal, Output::Human),
+            (true, &[("NO_COLOR", "")][..], true, Screen::Terminal, Output::Human),
+            (true, &[("CLICOLOR", "0")][..], false, Screen::Terminal, Output::Human),
+            (
+                true,
+                &[("NO_COLOR", "1"), ("CLICOLOR_FORCE", "1")][..],
+                false,
+                Screen::Terminal,
+                Output::Human,
+            ),
+            (false, &[][..], false, Screen::None, Output::Plain),
+            (false, &[("COLUMNS", "40")][..], false, Screen::Columns(40), Output::Plain),
+            (false, &[("CLICOLOR_FORCE", "1")][..], true, Screen::None, Output::Human),
+            (false, &[("CLICOLOR_FORCE", "0")][..], false, Screen::None, Output::Plain),
+            (
+                false,
+                &[("TF_BUILD", "True"), ("CLICOLOR_FORCE", "1")][..],
+                true,
+                Screen::None,
+                Output::Azure,
+            ),
+        ] {
+            let env = |name: &str| {
+                let found = variables.iter().find(|(known, _)| *known == name);
+                found.map(|(_, value)| (*value).to_owned())
+            };
+            let surroundings = Surroundings::new(terminal, &env);
+            assert_eq!(surroundings.color, color, "{terminal} {variables:?}");
+            assert_eq!(surroundings.screen(), screen, "{terminal} {variables:?}");
+            assert_eq!(
+                OutputChoice::Auto.resolve(surroundings),
+                output,
+                "{terminal} {variables:?}"
+            );
+        }
+    }
 }

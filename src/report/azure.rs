@@ -26,6 +26,8 @@ pub(super) struct Azure<W> {
     narrator: Narrator,
     grouped: bool,
     iteration: (u32, u32),
+    /// What was reported last: it only grows.
+    percent: u32,
     /// For the paths that are published at the end.
     folder: Option<PathBuf>,
     repository: Option<PathBuf>,
@@ -42,6 +44,7 @@ impl<W: Write> Azure<W> {
             narrator: Narrator::new(Detail::Everything, WIDTH),
             grouped: false,
             iteration: (1, 1),
+            percent: 0,
             folder: None,
             repository: None,
             artifact: "greenloop".to_owned(),
@@ -72,15 +75,17 @@ impl<W: Write> Azure<W> {
     }
 
     /// How far the loop is: every iteration counts the same, and its stages within it.
-    fn progress(&self, text: &mut String, stage: Stage, done: bool) {
+    fn progress(&mut self, text: &mut String, stage: Stage, done: bool) {
         let (iteration, of) = self.iteration;
         let index = Stage::ALL.iter().position(|s| *s == stage).unwrap_or(0) + usize::from(done);
         let stages = Stage::ALL.len() as u32;
         let steps = (iteration.saturating_sub(1)) * stages + index as u32;
         let percent = (steps * 100 / (of.max(1) * stages)).min(99);
+        self.percent = self.percent.max(percent);
         let _infallible = writeln!(
             text,
-            "##vso[task.setprogress value={percent};]iteration {iteration} of {of}: {stage}"
+            "##vso[task.setprogress value={};]iteration {iteration} of {of}: {stage}",
+            self.percent
         );
     }
 
@@ -253,6 +258,11 @@ impl<W: Write> Reporter for Azure<W> {
     fn finish(&mut self) {
         let mut text = String::new();
         self.close(&mut text);
+        // However it ended, or broke off: nothing is under way any more.
+        if std::mem::replace(&mut self.percent, 100) < 100 {
+            let outcome = self.end.as_ref().map_or("ended", |end| end.outcome.name());
+            let _infallible = writeln!(text, "##vso[task.setprogress value=100;]{outcome}");
+        }
         let folder = self.folder.take().and_then(|folder| std::path::absolute(folder).ok());
         if let Some(folder) = folder {
             let summary = folder.join(super::SUMMARY_FILE);

@@ -94,6 +94,7 @@ struct Entry {
     head: String,
     note: String,
     text: Option<String>,
+    log: Option<Link>,
     list: Vec<String>,
     trouble: Option<Trouble>,
     files: Vec<File>,
@@ -103,10 +104,18 @@ struct Entry {
 struct Trouble {
     headline: String,
     facts: String,
+    log: Option<Link>,
     command: Option<String>,
     notes: Vec<String>,
     tests: Vec<String>,
     blocks: Vec<Block>,
+}
+
+/// A file beside the page.
+#[derive(Serialize)]
+struct Link {
+    href: String,
+    text: String,
 }
 
 #[derive(Serialize)]
@@ -347,6 +356,7 @@ fn entry(stamped: &Stamped, budget: &mut Budget) -> Option<Entry> {
         head: String::new(),
         note: String::new(),
         text: None,
+        log: None,
         list: Vec::new(),
         trouble: None,
         files: Vec::new(),
@@ -368,6 +378,7 @@ fn entry(stamped: &Stamped, budget: &mut Budget) -> Option<Entry> {
             let (tone, note) = gate(result);
             is(tone, format!("gate {}", result.name));
             entry.note = text(&note);
+            entry.log = result.log.as_deref().and_then(|log| link(log, "log"));
         }
         RunEvent::StepFinished { stage, name, ok, detail, elapsed } => {
             is(if *ok { "good" } else { "bad" }, format!("{stage}: {name}"));
@@ -502,26 +513,47 @@ fn trouble(failure: &Failure) -> Trouble {
     if let Some(log) = service_log {
         blocks.push(plain_block("The service's own log", log));
     }
-    let mut facts = format!(
+    let facts = format!(
         "{}/{} · {} · fingerprint {}",
         failure.stage,
         failure.name,
         narrate::class(failure.class),
         failure.fingerprint
     );
-    if let Some(log) = log {
+    let log = log.as_deref().and_then(|log| {
         let lines = figures::counted(*log_lines, "line", "lines");
-        facts.push_str(&format!(" · {log} ({lines})"));
-    }
+        link(log, &format!("{log} ({lines})"))
+    });
     let exit = exit.as_ref().map(|exit| format!(": {exit}")).unwrap_or_default();
     Trouble {
         headline: text(&failure.headline),
         facts: text(&facts),
+        log,
         command: command.as_ref().map(|command| text(&format!("{command}{exit}"))),
         notes: notes.iter().map(|note| text(note)).collect(),
         tests: failing_tests.iter().take(200).map(|test| text(test)).collect(),
         blocks,
     }
+}
+
+/// A link to a log of the run's folder, in which the page lies too; `None` for a path that leads
+/// elsewhere.
+fn link(log: &str, shown: &str) -> Option<Link> {
+    use std::path::Component;
+    let path = std::path::Path::new(log);
+    if log.is_empty() || !path.components().all(|part| matches!(part, Component::Normal(_))) {
+        return None;
+    }
+    let mut href = String::new();
+    for byte in log.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'/' => {
+                href.push(byte.into());
+            }
+            other => href.push_str(&format!("%{other:02X}")),
+        }
+    }
+    Some(Link { href, text: text(shown) })
 }
 
 /// The lines that name a place are the ones to look at.
@@ -714,6 +746,22 @@ mod tests {
         assert!(page.contains("onerror=alert(1)"), "the text is there");
         assert!(!page.contains("<img") && !page.contains("</script>") && !page.contains(">49<"));
         assert!(!page.contains('\u{1b}'));
+    }
+
+    #[test]
+    fn logs_are_linked_beside_the_page() {
+        let page = html(&samples::healed());
+        let page = page.replace("&#x2f;", "/");
+        assert!(page.contains(r#"href="stages/1-gates-build.log""#), "{page}");
+        for (log, href) in [
+            ("stages/1-smoke-über x#1.log", Some("stages/1-smoke-%C3%BCber%20x%231.log")),
+            ("../x.log", None),
+            ("/etc/passwd", None),
+            ("", None),
+        ] {
+            assert_eq!(link(log, "log").map(|link| link.href).as_deref(), href, "{log}");
+        }
+        assert!(!link("javascript:alert(1)", "x").unwrap().href.contains(':'));
     }
 
     #[test]

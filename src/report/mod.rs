@@ -53,9 +53,12 @@ use std::path::{Path, PathBuf};
 
 use crate::config::plan::TelemetryPlan;
 
+pub use human::{Screen, columns};
 pub use json::{EVENTS_FILE, EventsError, EventsErrorKind, InvalidEvent, read_events};
 pub use pull_request::{Links, PullRequestText, pull_request};
 pub use reporter::{Reporter, Stamped, feed_pending, replay, spawn};
+
+use line::{Line, Tone};
 
 /// The report's name within a run's folder.
 pub const HTML_FILE: &str = "report.html";
@@ -80,10 +83,56 @@ pub enum Output {
 /// A reporter on its way to [`spawn`].
 pub type Boxed = Box<dyn Reporter + Send>;
 
-/// For a person: colour where `color`, and where `terminal` what is under way, redrawn on
-/// standard error below the lines that `out` gets.
-pub fn human(out: impl Write + Send + 'static, color: bool, terminal: bool) -> Boxed {
-    Box::new(human::Human::new(out, color, terminal))
+/// For a person: colour where `color`, and on a terminal what is under way, redrawn on standard
+/// error below the lines that `out` gets.
+pub fn human(out: impl Write + Send + 'static, color: bool, screen: Screen) -> Boxed {
+    Box::new(human::Human::new(out, color, screen))
+}
+
+/// How a row of a list of checks is marked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mark {
+    /// As it should be.
+    Good,
+    /// Look at it.
+    Warn,
+    /// Not as it should be.
+    Bad,
+}
+
+/// `mark    what          text` in colour, and `more` below the text; at most `width` columns.
+pub fn check_row(
+    (mark, word): (Mark, &str),
+    what: &str,
+    text: &str,
+    more: Option<&str>,
+    width: usize,
+) -> String {
+    const WHAT: usize = 8;
+    const TEXT: usize = 24;
+    let tone = match mark {
+        Mark::Good => Tone::Good,
+        Mark::Warn => Tone::Warn,
+        Mark::Bad => Tone::Bad,
+    };
+    let mut said = text.lines();
+    let head = Line::new().push(tone, word).pad_to(WHAT).plain(what).pad_to(TEXT);
+    let mut lines = vec![head.plain(said.next().unwrap_or_default())];
+    lines.extend(said.map(|line| Line::indent(TEXT).plain(line)));
+    lines.extend(more.map(|more| Line::indent(TEXT).plain(more)));
+    let lines = lines.into_iter().flat_map(|line| line.wrapped(width));
+    lines.map(|line| line.render(true) + "\n").collect()
+}
+
+/// The lines of `text` on at most `width` columns, what does not fit indented below.
+pub fn rows(text: &str, width: usize) -> String {
+    text.lines()
+        .flat_map(|line| {
+            let leading = line.len() - line.trim_start().len();
+            Line::new().plain(line).hanging(leading + 2).wrapped(width)
+        })
+        .map(|line| line.render(false) + "\n")
+        .collect()
 }
 
 /// For a log: every event and the output of gates, a line each, nothing redrawn.

@@ -101,6 +101,14 @@ impl Narrator {
         self.width
     }
 
+    /// Columns that commands are broken at: in a log they stay whole.
+    pub(super) fn command_width(&self) -> usize {
+        match self.detail {
+            Detail::Results => self.width,
+            Detail::Everything => usize::MAX,
+        }
+    }
+
     /// After the terminal was resized.
     pub(super) fn set_width(&mut self, width: usize) {
         self.width = width;
@@ -122,17 +130,13 @@ impl Narrator {
                     // It has one pass, whatever the limit says.
                     return vec![Line::new()];
                 }
-                vec![
-                    Line::new(),
-                    Line::new()
-                        .push(Tone::Accent, "▸ ")
-                        .strong(format!("Iteration {iteration} of {of}"))
-                        .dim(format!("  {}", commit.short())),
-                ]
+                let [blank, title] = self.heading();
+                vec![blank, title.dim(format!("  {}", commit.short()))]
             }
             RunEvent::StageStarted { stage, parts, .. } => {
                 self.results = 0;
-                self.name_width = name_width(*stage, parts);
+                // Less than half of a narrow terminal.
+                self.name_width = name_width(*stage, parts).min(self.width * 9 / 20);
                 vec![Line::indent(2).plain(stage.name())]
             }
             RunEvent::PartStarted { stage: _, name, command } => {
@@ -265,8 +269,7 @@ impl Narrator {
                     .push(Tone::Good, "✓")
                     .plain(" commit ")
                     .push(Tone::Accent, commit.short())
-                    .dim(format!("  {}", files.join(", ")))
-                    .fit(self.width.saturating_sub(GUTTER));
+                    .dim(format!("  {}", files.join(", ")));
                 self.labelled("applied", head, "")
             }
             RunEvent::Progress { .. } => Vec::new(),
@@ -308,17 +311,25 @@ impl Narrator {
 
     fn author_asked(&mut self, iteration: u32, model: &str) -> Vec<Line> {
         let mut said = self.unless_known(model, |header| &header.author);
-        let (last, of) = self.iteration;
-        if iteration != last {
+        let mut lines = Vec::new();
+        if iteration != self.iteration.0 {
             // A new answer is an iteration too, though no stage runs before it.
             self.iteration.0 = iteration;
-            said = format!(" again · iteration {iteration} of {of}{said}");
+            said = format!(" again{said}");
+            lines.extend(self.heading());
         }
         if said.is_empty() && self.detail == Detail::Results {
             self.author_at_work = true;
-            return Vec::new();
+            return lines;
         }
-        self.labelled("author", Line::new().dim(format!("is asked{said}")), "")
+        lines.extend(self.labelled("author", Line::new().dim(format!("is asked{said}")), ""));
+        lines
+    }
+
+    fn heading(&self) -> [Line; 2] {
+        let (iteration, of) = self.iteration;
+        let title = format!("Iteration {iteration} of {of}");
+        [Line::new(), Line::new().push(Tone::Accent, "▸ ").strong(title)]
     }
 
     fn outcome(&mut self, outcome: String) {
@@ -404,14 +415,13 @@ impl Narrator {
         detail: &str,
     ) -> Line {
         let time = elapsed.map(figures::duration).unwrap_or_default();
-        let line = Line::indent(4)
+        Line::indent(4)
             .push(tone, mark)
             .plain(format!(" {name}"))
             .pad_to(6 + self.name_width + 1)
             .dim(format!("{time:>7}"))
             .plain("  ")
-            .plain(detail);
-        line.fit(self.width.max(60))
+            .plain(detail)
     }
 
     fn gate(&self, result: &GateResult) -> Line {
@@ -446,8 +456,9 @@ impl Narrator {
         let last = part.lines.take();
         let mut lines = part.print(name, last.into_iter().collect());
         if part.shown > MOST_OUTPUT {
-            let more = figures::count((part.shown - MOST_OUTPUT) as u64);
-            lines.push(Line::indent(4).dim(format!("{name} | … {more} more lines in its log")));
+            let more =
+                figures::counted((part.shown - MOST_OUTPUT) as u64, "more line", "more lines");
+            lines.push(Line::indent(4).dim(format!("{name} | … {more} in its log")));
         }
         lines
     }
@@ -612,9 +623,16 @@ pub(super) fn limits(header: &RunHeader) -> String {
     let limits = &header.limits;
     let mut parts = vec![
         figures::counted(limits.max_iterations.into(), "iteration", "iterations"),
-        format!("stops at {} equal failures", limits.no_progress_threshold),
+        format!(
+            "stops at {}",
+            figures::counted(
+                limits.no_progress_threshold.into(),
+                "equal failure",
+                "equal failures"
+            )
+        ),
     ];
-    parts.extend(limits.max_tokens.map(|n| format!("{} tokens", figures::count(n))));
+    parts.extend(limits.max_tokens.map(|n| figures::counted(n, "token", "tokens")));
     parts.extend(limits.max_cost_usd.map(|usd| format!("${usd:.2}")));
     parts.extend(limits.max_duration.map(figures::duration));
     parts.join(" · ")
@@ -664,8 +682,11 @@ fn excerpt_lines(evidence: &Evidence, width: usize) -> Vec<Line> {
         }
     }
     if total > shown {
-        let more = figures::count((total - shown) as u64);
-        lines.push(Line::indent(4).dim(format!("     … {more} more lines that matter")));
+        let more = match total - shown {
+            1 => "1 more line that matters".to_owned(),
+            more => format!("{} more lines that matter", figures::count(more as u64)),
+        };
+        lines.push(Line::indent(4).dim(format!("     … {more}")));
     }
     lines
 }
@@ -730,7 +751,8 @@ pub(super) fn diff_lines(
         }
     }
     if hidden > 0 {
-        lines.push(Line::indent(indent).dim(format!("   … {hidden} more lines")));
+        let hidden = figures::counted(hidden, "more line", "more lines");
+        lines.push(Line::indent(indent).dim(format!("   … {hidden}")));
     }
     lines
 }

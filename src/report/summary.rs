@@ -2,7 +2,7 @@
 //! what serves now, what was tried, what can be done.
 
 use super::figures;
-use super::line::{Line, Tone};
+use super::line::{Line, Tone, shell_lines};
 use super::narrate::{Context, Narrator, diff_lines, shortened};
 use super::verdict::{self, Mood};
 use crate::audit;
@@ -94,9 +94,13 @@ pub(super) fn lines(narrator: &Narrator, summary: &RunSummary) -> Vec<Line> {
         lines.extend(section("What you can do"));
         for step in &summary.next_steps {
             lines.extend(narrator.text(2, Tone::Plain, &step.what));
-            // Never wrapped, and alone on its line: it must survive being copied.
+            // Alone on its lines, and broken for a shell: it must survive being copied.
             let command = step.command.iter();
-            lines.extend(command.map(|text| Line::indent(4).push(Tone::Accent, text)));
+            for text in command.flat_map(|text| shell_lines(text, 4, narrator.command_width())) {
+                let command = text.trim_start();
+                let indent = Line::indent(text.len() - command.len());
+                lines.push(indent.push(Tone::Accent, command).unbroken());
+            }
         }
     }
     lines.push(Line::new());

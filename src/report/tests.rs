@@ -39,7 +39,7 @@ fn transcripts() {
         let check = |name: &str, text: String| {
             insta::assert_snapshot!(format!("{run}_{name}"), text);
         };
-        check("human", transcript(|out| human(out, false, false), &events));
+        check("human", transcript(|out| human(out, false, Screen::None), &events));
         check("plain", transcript(|out| plain(out), &events));
         check("azure", transcript(|out| azure(out), &events));
         check("json", transcript(|out| json(out), &events));
@@ -48,7 +48,7 @@ fn transcripts() {
         let story = story::Story::of(&events);
         check("junit", String::from_utf8(junit::render(&story).unwrap()).unwrap());
     }
-    let colour = transcript(|out| human(out, true, false), &samples::healed());
+    let colour = transcript(|out| human(out, true, Screen::None), &samples::healed());
     insta::assert_snapshot!("healed_human_colour", colour.replace('\u{1b}', "␛"));
 }
 
@@ -133,8 +133,8 @@ fn no_reporter_lets_a_log_command_anything() {
     };
     let file = |format| String::from_utf8(render(format, &events).unwrap()).unwrap();
     for (name, text, color) in [
-        ("human", transcript(|out| human(out, false, false), &events), false),
-        ("colour", transcript(|out| human(out, true, false), &events), true),
+        ("human", transcript(|out| human(out, false, Screen::None), &events), false),
+        ("colour", transcript(|out| human(out, true, Screen::None), &events), true),
         ("plain", transcript(|out| plain(out), &events), false),
         ("azure", transcript(|out| azure(out), &events), false),
         ("json", transcript(|out| json(out), &events), false),
@@ -161,11 +161,62 @@ fn no_reporter_lets_a_log_command_anything() {
 }
 
 #[test]
-fn nothing_is_wider_than_the_terminal_but_what_must_be_copied() {
-    let text = transcript(|out| human(out, false, false), &samples::healed());
-    for line in text.lines() {
-        let copied = ["/srv", "git "].iter().any(|part| line.contains(part));
-        assert!(copied || line.chars().count() <= 80, "{line}");
+fn no_line_is_wider_than_the_terminal() {
+    use unicode_width::UnicodeWidthStr as _;
+    for width in [40, 80, 120] {
+        for events in [samples::healed(), samples::restored(), samples::every_event()] {
+            let text = transcript(|out| human(out, false, Screen::Columns(width)), &events);
+            for line in text.lines() {
+                assert!(line.width() <= width, "{width}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_iteration_has_its_heading() {
+    for events in [samples::healed(), samples::restored()] {
+        let text = transcript(|out| human(out, false, Screen::None), &events);
+        let last = events.iter().filter_map(|stamped| match &stamped.event {
+            RunEvent::AuthorAsked { iteration, .. }
+            | RunEvent::IterationStarted { iteration, .. } => Some(*iteration),
+            _ => None,
+        });
+        for iteration in 1..=last.max().unwrap_or(0) {
+            let heading = format!("▸ Iteration {iteration} of ");
+            assert_eq!(text.matches(&heading).count(), 1, "{heading}: {text}");
+        }
+    }
+}
+
+#[test]
+fn a_new_answer_without_a_stage_has_a_heading_too() {
+    let mut events = samples::healed();
+    let asked = |stamped: &Stamped| matches!(stamped.event, RunEvent::AuthorAsked { .. });
+    let at = events.iter().position(asked).unwrap();
+    events.truncate(at + 1);
+    let RunEvent::AuthorAsked { iteration, model } = events[at].event.clone() else { panic!() };
+    let again = RunEvent::AuthorAsked { iteration: iteration + 1, model };
+    events.push(Stamped { at: events[at].at, event: again });
+    let text = transcript(|out| human(out, false, Screen::None), &events);
+    assert!(text.contains(&format!("▸ Iteration {} of ", iteration + 1)), "{text}");
+}
+
+#[test]
+fn progress_in_a_pipeline_only_grows_and_ends_at_all_of_it() {
+    let whole = samples::healed();
+    // A run that broke off has its end, too.
+    for events in [whole.clone(), whole[..9].to_vec(), samples::restored(), samples::every_event()]
+    {
+        let text = transcript(|out| azure(out), &events);
+        let values: Vec<u32> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("##vso[task.setprogress value="))
+            .map(|rest| rest.split(';').next().unwrap().parse().unwrap())
+            .collect();
+        assert!(values.is_sorted(), "{values:?}");
+        assert_eq!(values.last(), Some(&100), "{values:?}");
+        assert_eq!(values.iter().filter(|value| **value == 100).count(), 1, "{values:?}");
     }
 }
 
@@ -183,7 +234,7 @@ fn a_flood_of_output_is_cut_and_none_of_it_is_kept() {
     let printed = transcript(|out| plain(out), &events);
     assert!(printed.lines().count() < 5_100, "{}", printed.lines().count());
     assert!(printed.contains("build | … 15,000 more lines in its log"));
-    assert!(transcript(|out| human(out, true, false), &events).len() < 4_000);
+    assert!(transcript(|out| human(out, true, Screen::None), &events).len() < 4_000);
     let story = story::Story::of(&events);
     assert!(story.passes.iter().map(|pass| pass.events.len()).sum::<usize>() < 20);
 }
@@ -229,7 +280,7 @@ fn a_finished_run_leaves_its_files_and_they_can_be_made_again() {
 #[ignore = "takes seconds; shows the live progress to a person at a terminal"]
 fn live_to_look_at() {
     let (tx, rx) = std::sync::mpsc::channel();
-    let thread = spawn(vec![human(io::stdout(), true, true)], rx);
+    let thread = spawn(vec![human(io::stdout(), true, Screen::Terminal)], rx);
     for stamped in samples::healed() {
         tx.send(stamped.event).unwrap();
         std::thread::sleep(std::time::Duration::from_millis(250));

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::AppError;
 use crate::adapters::image::context::OwnFiles;
 use crate::apply::Workspace;
-use crate::config::plan::RunPlan;
+use crate::config::plan::{LoggingPlan, RunPlan};
 use crate::model::RunId;
 
 /// What Greenloop writes into a work tree, kept out of `git status`.
@@ -74,9 +74,53 @@ pub(super) fn own_files(
     configured.iter().flatten().fold(own, |own, path| files(own, path))
 }
 
+/// Whether a path, relative to a work tree's root, is written by Greenloop itself.
+pub(super) fn is_own(path: &Path) -> bool {
+    let text = path.to_string_lossy();
+    path == Path::new("logs/runs")
+        || path == Path::new("metrics/deployments.json")
+        || (text.starts_with("logs/orchestrator_") && text.ends_with(".log"))
+}
+
+/// That what is written to `path`, below the work tree's root, stays in the repository: a link
+/// that somebody committed must not send it elsewhere.
+///
+/// # Errors
+/// [`AppError::LinkOutside`] when a folder on the way, or the file, is a link that leads out.
+pub(super) fn ensure_inside(workspace: &Workspace, path: &Path) -> Result<(), AppError> {
+    let root = workspace.root();
+    // A path outside was configured as one.
+    let Ok(below) = path.strip_prefix(root) else { return Ok(()) };
+    let mut at = root.to_owned();
+    for part in below.components() {
+        at.push(part);
+        if !at.symlink_metadata().is_ok_and(|found| found.is_symlink()) {
+            continue;
+        }
+        let inside = at.canonicalize().is_ok_and(|target| target.starts_with(root));
+        if !inside {
+            return Err(AppError::LinkOutside { path: at });
+        }
+    }
+    Ok(())
+}
+
 /// The folder of a run.
 pub(super) fn of_run(workspace: &Workspace, run: RunId) -> PathBuf {
     runs_folder(workspace.root()).join(run.to_string())
+}
+
+/// Keeps files that the configuration names out of `git status`, too.
+pub(super) fn keep_out(
+    workspace: &Workspace,
+    logging: &LoggingPlan,
+    metrics: Option<&Path>,
+) -> Result<(), AppError> {
+    let log = logging.file.replace("{date}", "*");
+    let metrics = metrics.map(|path| path.to_string_lossy().into_owned());
+    let patterns: Vec<String> =
+        [Some(log), metrics].into_iter().flatten().map(|path| format!("/{path}")).collect();
+    Ok(workspace.exclude(&patterns.iter().map(String::as_str).collect::<Vec<_>>())?)
 }
 
 /// Makes a run's folder and keeps it out of `git status`.

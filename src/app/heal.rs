@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::agents::Agents;
 use super::run::parallelism;
-use super::session::{Purpose, Session};
-use super::{AppError, Environment, logging};
+use super::session::{self, Purpose, Session};
+use super::{AppError, Environment, folder, logging};
 use crate::adapters::azure::Identity;
 use crate::apply::Workspace;
 use crate::config::plan::{AzurePlan, GatePlan};
@@ -18,7 +18,9 @@ use crate::engine::driver::{Assembly, WorkTreeAtEnd};
 use crate::engine::machine::{Course, Mode};
 use crate::engine::passed::PassedBefore;
 use crate::evidence::Redactor;
-use crate::model::{Invocation, Limits, RepoPath, RunHeader, RunSummary, Stage, Task};
+use crate::model::{
+    Invocation, Limits, RepoPath, RunHeader, RunId, RunSummary, Stage, StopReason, Task,
+};
 use crate::policy::Policy;
 use crate::report::Boxed;
 
@@ -32,8 +34,10 @@ pub struct HealRequest {
     pub max_iterations: u32,
     /// Stops the command.
     pub timeout: Option<Duration>,
-    /// What becomes of the work tree.
-    pub at_end: WorkTreeAtEnd,
+    /// Leave the fix on the run's branch only.
+    pub branch: bool,
+    /// Where copies of changed work trees are made; beside git's data for `None`.
+    pub copies: Option<PathBuf>,
     /// Log in detail.
     pub debug: bool,
     /// How a person's decision is had.
@@ -44,16 +48,27 @@ pub struct HealRequest {
     pub invocation: Invocation,
 }
 
+/// How a healing ended.
+pub struct Healed {
+    /// The run.
+    pub summary: RunSummary,
+    /// Whether the fix was to be in the work tree and is only on the run's branch.
+    pub only_on_branch: bool,
+}
+
 /// Heals a command.
 pub async fn heal(
     request: HealRequest,
     mut reporters: Vec<Boxed>,
     cancel: CancellationToken,
-) -> Result<RunSummary, AppError> {
+) -> Result<Healed, AppError> {
     let workspace = Workspace::open(&request.directory)?;
     let HealPlan { author, reviewer, limits, policy } =
         config::heal_plan(&|name: &str| (request.env)(name))?;
-    logging::start(&logging::default_plan(), workspace.root(), request.debug);
+    let rules = Policy::new(&policy)?;
+    let log = logging::default_plan();
+    folder::ensure_inside(&workspace, &logging::path(&log, workspace.root()))?;
+    logging::start(&log, workspace.root(), request.debug);
     let redactor = Redactor::from_env();
     let azure = Identity::new(&AzurePlan::default(), &|name| (request.env)(name));
     let agents = Agents::connect(
@@ -66,6 +81,7 @@ pub async fn heal(
     );
     // The command may hold a password, and the title is told everywhere.
     let title = redactor.redact(&format!("heal `{}`", request.command)).into_owned();
+    let copies = copies_folder(&workspace, request.copies);
     let purpose = Purpose {
         title: title.clone(),
         environment: None,
@@ -73,9 +89,21 @@ pub async fn heal(
         deploys: false,
         resume: None,
         run: None,
+        copies: Some(&copies),
     };
     let session =
         Session::open(&workspace, purpose, None, &mut reporters, &redactor, &cancel).await?;
+    let working_directory = below(workspace.root(), &request.directory);
+    let root = workspace.root().to_owned();
+    let original = workspace.clone();
+    let (workspace, at_end) = match (&session.copy, request.branch) {
+        (Some(copy), false) => {
+            (copy.workspace.clone(), WorkTreeAtEnd::BringBack(copy.original.clone()))
+        }
+        (Some(copy), true) => (copy.workspace.clone(), WorkTreeAtEnd::Discard),
+        (None, false) => (workspace, WorkTreeAtEnd::Keep),
+        (None, true) => (workspace, WorkTreeAtEnd::Restore),
+    };
     let limits = Limits { max_iterations: request.max_iterations, ..limits };
     let course = Course {
         stages: vec![Stage::Gates],
@@ -95,7 +123,7 @@ pub async fn heal(
         author: agents.author_label(),
         reviewer: agents.reviewer_label(),
         limits,
-        repository: workspace.root().to_owned(),
+        repository: root,
         // A secret in the command is left out even of what a person could type again.
         invocation: Invocation {
             tail: redactor.redact(&request.invocation.tail).into_owned(),
@@ -109,7 +137,7 @@ pub async fn heal(
         required: true,
         timeout: request.timeout,
         env: Default::default(),
-        working_directory: below(workspace.root(), &request.directory),
+        working_directory,
         needs: Vec::new(),
     };
     let assembly = Assembly {
@@ -122,16 +150,47 @@ pub async fn heal(
         delivery: None,
         author: agents.author,
         reviewer: agents.reviewer,
-        policy: Policy::new(&policy)?,
+        policy: rules,
         policy_plan: policy,
         approval: request.approval,
         passed_before: PassedBefore::load(&workspace.git_dir().join("greenloop/healed.json")),
         workspace,
         redactor,
-        at_end: request.at_end,
+        at_end,
         parallelism: parallelism(),
     };
-    session.drive(assembly, reporters, cancel).await
+    let run = assembly.header.run;
+    let summary = session.drive(assembly, reporters, cancel).await?;
+    let wanted =
+        summary.stop == StopReason::Verified && !summary.patches.is_empty() && !request.branch;
+    let only_on_branch = wanted && !original.fixes()?.iter().any(|fix| fix.run == run);
+    Ok(Healed { summary, only_on_branch })
+}
+
+/// Takes the fix of a run (the last one for `None`) back out of the work tree. Returns its run
+/// and the files that were written: none when the fix was not there any more.
+pub fn undo(directory: &Path, run: Option<&str>) -> Result<(RunId, Vec<RepoPath>), AppError> {
+    let workspace = Workspace::open(directory)?;
+    workspace.ensure_settled()?;
+    let mut fixes = workspace.fixes()?;
+    if let Some(end) = run {
+        fixes.retain(|fix| fix.run.to_string().ends_with(end));
+        if fixes.len() > 1 {
+            fixes.clear();
+        }
+    }
+    let none = || AppError::NoFix { run: run.map(ToOwned::to_owned) };
+    let fix = fixes.pop().ok_or_else(none)?;
+    let _claim = session::hold_work_tree(&workspace)?;
+    let files = workspace.take_back(&fix)?;
+    Ok((fix.run, files))
+}
+
+/// A folder that can be written to: the given one, or one beside git's data.
+fn copies_folder(workspace: &Workspace, given: Option<PathBuf>) -> PathBuf {
+    given
+        .filter(|folder| std::fs::create_dir_all(folder).is_ok())
+        .unwrap_or_else(|| workspace.git_dir().join("greenloop").join("copies"))
 }
 
 /// Where `directory` lies below `root`; `None` for the root itself.

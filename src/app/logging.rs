@@ -1,9 +1,10 @@
 //! The program's own log: `logs/orchestrator_<date>.log`, in the configured line format.
 
 use std::fmt;
-use std::fs::OpenOptions;
-use std::path::Path;
-use std::sync::Mutex;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tracing::{Event, Subscriber};
 use tracing_subscriber::EnvFilter;
@@ -76,24 +77,83 @@ pub(super) fn to_stderr(debug: bool) {
     let _already_set = tracing::subscriber::set_global_default(subscriber);
 }
 
-/// Starts logging. A log that cannot be written is no reason not to deploy.
-pub(super) fn start(plan: &LoggingPlan, root: &Path, debug: bool) {
-    let date = jiff::Zoned::now().strftime("%Y%m%d").to_string();
-    let path = root.join(plan.file.replace("{date}", &date));
-    if let Some(parent) = path.parent() {
-        let _reported_by_open = std::fs::create_dir_all(parent);
+/// What is kept of a log that has no file yet.
+const MOST_WAITING: usize = 1 << 20;
+
+/// The log's file. There is none before the run is accepted: a run that is refused leaves
+/// nothing behind.
+enum LogFile {
+    Waiting {
+        path: PathBuf,
+        lines: Vec<u8>,
+    },
+    Open(File),
+    /// It cannot be written. No reason not to deploy.
+    Closed,
+}
+
+static LOG: OnceLock<Arc<Mutex<LogFile>>> = OnceLock::new();
+
+struct LogWriter(Arc<Mutex<LogFile>>);
+
+impl Write for LogWriter {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            LogFile::Waiting { lines, .. } => {
+                if lines.len() < MOST_WAITING {
+                    lines.extend_from_slice(bytes);
+                }
+                Ok(bytes.len())
+            }
+            LogFile::Open(file) => file.write(bytes),
+            LogFile::Closed => Ok(bytes.len()),
+        }
     }
-    let Ok(file) = OpenOptions::new().create(true).append(true).open(&path) else { return };
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The log's file in a work tree.
+pub(super) fn path(plan: &LoggingPlan, root: &Path) -> PathBuf {
+    let date = jiff::Zoned::now().strftime("%Y%m%d").to_string();
+    root.join(plan.file.replace("{date}", &date))
+}
+
+/// Starts logging, in memory until [`accepted`].
+pub(super) fn start(plan: &LoggingPlan, root: &Path, debug: bool) {
+    let waiting = LogFile::Waiting { path: path(plan, root), lines: Vec::new() };
+    let log = Arc::new(Mutex::new(waiting));
     let level = if debug { "debug" } else { &plan.level };
     // Only our own: a library may log what a server answered, before anything was redacted.
     let filter = EnvFilter::new(format!("off,greenloop={level}"));
+    let written = Arc::clone(&log);
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
         // A full disk is told of by the run itself, once.
         .log_internal_errors(false)
-        .with_writer(Mutex::new(file))
+        .with_writer(move || LogWriter(Arc::clone(&written)))
         .event_format(ConfiguredLine(plan.format.clone()))
         .finish();
-    let _already_set = tracing::subscriber::set_global_default(subscriber);
+    if tracing::subscriber::set_global_default(subscriber).is_ok() {
+        // The first alone can be set, as with the subscriber.
+        let _already_set = LOG.set(log);
+    }
+}
+
+/// Makes the log's file, with what was logged so far.
+pub(super) fn accepted() {
+    let Some(log) = LOG.get() else { return };
+    let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+    let LogFile::Waiting { path, lines } = &*log else { return };
+    if let Some(parent) = path.parent() {
+        let _reported_by_open = std::fs::create_dir_all(parent);
+    }
+    let opened = OpenOptions::new().create(true).append(true).open(path);
+    *log = match opened.and_then(|mut file| file.write_all(lines).map(|()| file)) {
+        Ok(file) => LogFile::Open(file),
+        Err(_) => LogFile::Closed,
+    };
 }

@@ -25,11 +25,11 @@ use std::sync::Arc;
 
 pub use doctor::{Check, Health, doctor};
 pub use folder::{audit_log, runs_folder};
-pub use heal::{HealRequest, heal};
+pub use heal::{HealRequest, Healed, heal, undo};
 pub use hub::{HubRequest, HubStarted, MergePlan, create_token, revoke_token, serve_hub, tokens};
 pub use proposal::Proposal;
 pub use release::{ReleaseRequest, roll_back, status};
-pub use run::{RunRequest, describe, run};
+pub use run::{RunRequest, describe, environment_of, run};
 pub use tasks::{HubAccess, graph_status, graphs, import};
 pub use worker::{WorkerRequest, work};
 
@@ -84,6 +84,15 @@ pub enum AppError {
         #[source]
         source: std::io::Error,
     },
+    /// Files of Greenloop's own would be written outside the repository.
+    #[error("{} is a link out of the repository", .path.display())]
+    LinkOutside { path: PathBuf },
+    /// None was given, and there is more than one.
+    #[error("no environment is given, and the configuration has {}", .names.join(", "))]
+    WhichEnvironment { names: Vec<String> },
+    /// Nothing to take back.
+    #[error("{}", no_fix(.run.as_deref()))]
+    NoFix { run: Option<String> },
     /// The audit log.
     #[error("the audit log failed")]
     Audit(#[from] AuditError),
@@ -115,6 +124,13 @@ pub enum AppError {
         #[source]
         source: std::io::Error,
     },
+}
+
+fn no_fix(run: Option<&str>) -> String {
+    match run {
+        Some(run) => format!("run {run} left no fix in this work tree that could be taken back"),
+        None => "no run left a fix in this work tree that could be taken back".to_owned(),
+    }
 }
 
 impl From<ConfigError> for AppError {

@@ -9,7 +9,7 @@ use super::delivery::Delivering;
 use super::run::{load_plan, parallelism};
 use super::run_news::RunNews;
 use super::session::{Purpose, Session};
-use super::{AppError, Environment, telemetry};
+use super::{AppError, Environment, folder, telemetry};
 use crate::apply::Workspace;
 use crate::engine::approval::Approval;
 use crate::engine::driver::{Assembly, Deliverable, Delivery, WorkTreeAtEnd};
@@ -197,6 +197,10 @@ pub async fn roll_back(
         (None, None) => Earlier::LastVerified,
         (None, Some(number)) => Earlier::Revision(number),
     };
+    let policy = Policy::new(&plan.policy)?;
+    if let Some(path) = &plan.metrics {
+        folder::ensure_inside(&workspace, &workspace.root().join(path))?;
+    }
     let title = format!("roll back {}", plan.environment.name);
     let purpose = Purpose {
         title: title.clone(),
@@ -204,6 +208,7 @@ pub async fn roll_back(
         writes: false,
         deploys: true,
         resume: None,
+        copies: None,
         run: None,
     };
     let session = Session::open(
@@ -215,6 +220,7 @@ pub async fn roll_back(
         &cancel,
     )
     .await?;
+    folder::keep_out(&workspace, &plan.logging, plan.metrics.as_deref())?;
     let course = Course {
         stages: vec![Stage::Rollout, Stage::Smoke],
         limits: plan.limits.clone(),
@@ -246,6 +252,9 @@ pub async fn roll_back(
             source: None,
         })
     };
+    if let Some(path) = &plan.metrics {
+        reporters.push(crate::report::metrics(workspace.root().join(path)));
+    }
     if let Some(plan) = &plan.telemetry {
         reporters.push(telemetry::reporter(plan, &request.env));
     }
@@ -266,7 +275,7 @@ pub async fn roll_back(
         }),
         author: nobody().map(|never: std::convert::Infallible| match never {}),
         reviewer: nobody().map(|never: std::convert::Infallible| match never {}),
-        policy: Policy::new(&plan.policy)?,
+        policy,
         policy_plan: plan.policy,
         approval: Approval::Nobody,
         passed_before: PassedBefore::load(&workspace.git_dir().join("greenloop/passed.json")),

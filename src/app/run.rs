@@ -10,7 +10,7 @@ use super::delivery::Delivering;
 use super::proposal::{Proposal, propose};
 use super::run_news::RunNews;
 use super::session::{Purpose, Session};
-use super::{AppError, Environment, logging, tasks, telemetry};
+use super::{AppError, Environment, folder, logging, tasks, telemetry};
 use crate::apply::Workspace;
 use crate::config::plan::RunPlan;
 use crate::config::{self, Overrides};
@@ -19,7 +19,7 @@ use crate::engine::driver::{Assembly, Deliverable, Delivery, WorkTreeAtEnd};
 use crate::engine::machine::{Course, Mode};
 use crate::engine::passed::PassedBefore;
 use crate::model::{
-    ImageRef, Invocation, ReleaseId, RepoPath, RunHeader, RunId, RunSummary, Stage, Task,
+    ImageRef, Invocation, ReleaseId, RepoPath, RunHeader, RunId, RunSummary, Stage, Task, counted,
 };
 use crate::policy::Policy;
 use crate::ports::RolloutRequest;
@@ -58,6 +58,29 @@ pub(super) fn config_path(
     directory: &Path,
 ) -> PathBuf {
     given.map_or_else(|| workspace.root().join("config.yaml"), |path| directory.join(path))
+}
+
+/// The environment that is meant: the given one, or the configuration's only one.
+///
+/// # Errors
+/// [`AppError::WhichEnvironment`] when it has several.
+pub fn environment_of(
+    directory: &Path,
+    config: Option<&PathBuf>,
+    given: Option<String>,
+) -> Result<String, AppError> {
+    if let Some(given) = given {
+        return Ok(given);
+    }
+    let workspace = Workspace::open(directory)?;
+    let config = config::load(&config_path(&workspace, config, directory))?;
+    match config.environments().as_slice() {
+        [only] => Ok(only.to_string()),
+        several => {
+            let names = several.iter().map(ToString::to_string).collect();
+            Err(AppError::WhichEnvironment { names })
+        }
+    }
 }
 
 pub(super) fn load_plan(
@@ -115,9 +138,9 @@ pub async fn describe(request: &RunRequest) -> Result<String, AppError> {
         line("script", script.script.display().to_string());
     }
     for flow in &plan.verification.flows {
-        line("flow", format!("{} ({} steps)", flow.name, flow.steps.len()));
+        line("flow", format!("{} ({})", flow.name, counted(flow.steps.len(), "step", "steps")));
     }
-    line("limits", format!("{} iterations", plan.limits.max_iterations));
+    line("limits", counted(plan.limits.max_iterations as usize, "iteration", "iterations"));
     let approval =
         if plan.environment.require_approval { "a person must approve" } else { "none needed" };
     line("approval", approval.to_owned());
@@ -161,6 +184,10 @@ pub async fn run(
         request.max_iterations,
         &request.env,
     )?;
+    folder::ensure_inside(&workspace, &logging::path(&plan.logging, workspace.root()))?;
+    if let Some(metrics) = &plan.metrics {
+        folder::ensure_inside(&workspace, &workspace.root().join(metrics))?;
+    }
     logging::start(&plan.logging, workspace.root(), request.debug);
     if request.live_roles {
         let live = config::heal_plan(&|name: &str| (request.env)(name))?;
@@ -187,6 +214,7 @@ pub async fn run(
     let tasks_plan = plan.tasks.filter(|_| !request.verify_only);
     let tasks = tasks_plan.as_ref();
     let tasks = tasks.map(|tasks| tasks::of_run(tasks, &env, &redactor)).transpose()?;
+    let policy = Policy::new(&plan.policy)?;
     let verb = if request.verify_only { "verify" } else { "deploy to" };
     let title = format!("{verb} {}", plan.environment.name);
     let purpose = Purpose {
@@ -195,11 +223,13 @@ pub async fn run(
         writes: !request.verify_only,
         deploys: !request.verify_only,
         resume: request.resume,
+        copies: None,
         run: None,
     };
     let session =
         Session::open(&workspace, purpose, target.as_deref(), &mut reporters, &redactor, &cancel)
             .await?;
+    folder::keep_out(&workspace, &plan.logging, plan.metrics.as_deref())?;
     let stages = if request.verify_only {
         vec![Stage::Smoke]
     } else {
@@ -254,7 +284,7 @@ pub async fn run(
         }),
         author: agents.author,
         reviewer: agents.reviewer,
-        policy: Policy::new(&plan.policy)?,
+        policy,
         policy_plan: plan.policy,
         approval: request.approval,
         passed_before: PassedBefore::load(&workspace.git_dir().join("greenloop/passed.json")),

@@ -7,8 +7,8 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::{AppError, folder};
-use crate::apply::Workspace;
+use super::{AppError, folder, logging};
+use crate::apply::{CopyOptions, WorkTreeCopy, Workspace};
 use crate::audit::{self, Writer};
 use crate::engine::claim::{Claim, Holder};
 use crate::engine::driver::{Assembly, Continuation, drive};
@@ -17,6 +17,9 @@ use crate::evidence::Redactor;
 use crate::model::{CommitId, EnvironmentName, EventSink, Notice, RunEvent, RunId, RunSummary};
 use crate::ports::{Target, TargetError};
 use crate::report::{self, Boxed};
+
+/// What is copied of ignored files where the file system cannot share their blocks.
+const COPIED_BYTES: u64 = 2 << 30;
 
 /// A run that holds its claims and has its folder and its audit log.
 pub(super) struct Session {
@@ -28,6 +31,8 @@ pub(super) struct Session {
     audit: Writer,
     continuation: Option<Continuation>,
     notices: Vec<Notice>,
+    /// The copy it works in, when the work tree holds changes.
+    pub(super) copy: Option<WorkTreeCopy>,
 }
 
 /// What a session is opened for.
@@ -44,6 +49,8 @@ pub(super) struct Purpose<'a> {
     pub(super) run: Option<RunId>,
     /// The run to go on with.
     pub(super) resume: Option<RunId>,
+    /// Where it works when the work tree holds changes; `None` refuses such a work tree.
+    pub(super) copies: Option<&'a Path>,
 }
 
 impl Session {
@@ -76,16 +83,48 @@ impl Session {
         redactor: &Redactor,
         cancel: &CancellationToken,
     ) -> Result<Self, AppError> {
-        let Purpose { title, environment, writes, deploys, run, resume: wanted } = purpose;
+        let Purpose { title, environment, writes, deploys, run, resume: wanted, copies } = purpose;
+        let run = wanted.or(run).unwrap_or_else(RunId::generate);
+        let run_folder = folder::of_run(workspace, run);
+        let accept = || -> Result<(), AppError> {
+            folder::ensure_inside(workspace, &run_folder)?;
+            if writes && wanted.is_none() {
+                match copies {
+                    Some(_) => workspace.ensure_settled()?,
+                    None => workspace.ensure_clean()?,
+                }
+            }
+            if writes {
+                workspace.ensure_room_for_branch(run)?;
+            }
+            Ok(())
+        };
+        if wanted.is_some() {
+            if !run_folder.join(audit::FILE_NAME).is_file() {
+                return Err(AppError::NoSuchRun { run: run.to_string() });
+            }
+            check_resumable(&run_folder, &title)?;
+        }
         let place = workspace.git_dir().join("greenloop").join("claims");
-        let mut taken = Vec::new();
+        let mut names = Vec::new();
         if let Some(environment) = environment {
             let what = format!("environment {environment}");
-            taken.push((Claim::take(&place, &format!("env-{environment}"), &what)?, true));
+            names.push((format!("env-{environment}"), what, true));
         }
         if writes {
-            let name = work_tree_claim(workspace);
-            taken.push((Claim::take(&place, &name, "the work tree")?, false));
+            names.push((work_tree_claim(workspace), "the work tree".to_owned(), false));
+        }
+        // A run that is refused leaves nothing behind, not even the files of its claims.
+        let mut left_by_another = false;
+        for (name, what, _) in &names {
+            left_by_another |= Claim::look(&place, name, what)?;
+        }
+        if !left_by_another {
+            accept()?;
+        }
+        let mut taken = Vec::new();
+        for (name, what, in_environment) in names {
+            taken.push((Claim::take(&place, &name, &what)?, in_environment));
         }
         let mut notices: Vec<Notice> = workspace.notices().into_iter().map(Notice::Info).collect();
         let mut claims = Vec::new();
@@ -104,22 +143,10 @@ impl Session {
             }
             claims.push(claim);
         }
-        if wanted.is_none() && writes {
-            workspace.ensure_clean()?;
-        }
-        let run = wanted.or(run).unwrap_or_else(RunId::generate);
-        if writes {
-            workspace.ensure_room_for_branch(run)?;
-        }
+        // Once more: the dead run's changes are gone, and nobody else makes any from here on.
+        accept()?;
         if let Some(target) = target.filter(|_| deploys) {
             claim_target(target, run, reporters, cancel).await?;
-        }
-        let run_folder = folder::of_run(workspace, run);
-        if wanted.is_some() {
-            if !run_folder.join(audit::FILE_NAME).is_file() {
-                return Err(AppError::NoSuchRun { run: run.to_string() });
-            }
-            check_resumable(&run_folder, &title)?;
         }
         let holder = Holder {
             run,
@@ -132,16 +159,27 @@ impl Session {
         for claim in &claims {
             claim.sign(&holder)?;
         }
+        logging::accepted();
+        let mut copy = None;
         let (audit, continuation, base) = if wanted.is_some() {
             let (audit, continuation, base, done) =
                 resume(workspace, target, run, &run_folder, redact(redactor)).await?;
             notices.extend(done.into_iter().map(|text| Notice::Info(format!("resumed: {text}"))));
             (audit, Some(continuation), base)
         } else {
-            match begin(workspace, run, &run_folder, redactor) {
-                Ok((audit, base)) => (audit, None, base),
+            let begun = begin(workspace, run, &run_folder, redactor).and_then(|(audit, base)| {
+                let made = copies.map(|folder| copy_of(workspace, run, folder, reporters, cancel));
+                Ok((audit, base, made.transpose()?.flatten()))
+            });
+            match begun {
+                Ok((audit, base, made)) => {
+                    let base = made.as_ref().map_or(base, |made| made.snapshot.commit.clone());
+                    copy = made;
+                    (audit, None, base)
+                }
                 Err(error) => {
                     // It never was: there is nothing to clean up after.
+                    let _best_effort = std::fs::remove_dir_all(&run_folder);
                     for claim in claims {
                         claim.release()?;
                     }
@@ -149,7 +187,10 @@ impl Session {
                 }
             }
         };
-        Ok(Self { run, folder: run_folder, base, claims, audit, continuation, notices })
+        if let Some(copy) = &copy {
+            notices.extend(copy.notices.iter().cloned().map(Notice::Warning));
+        }
+        Ok(Self { run, folder: run_folder, base, claims, audit, continuation, notices, copy })
     }
 
     /// Drives the run to its end and gives the claims back.
@@ -159,7 +200,9 @@ impl Session {
         mut reporters: Vec<Boxed>,
         cancel: CancellationToken,
     ) -> Result<RunSummary, AppError> {
-        let Self { folder, claims, audit, continuation, notices, .. } = self;
+        let Self { run, folder, claims, audit, continuation, notices, copy, .. } = self;
+        // Not the assembly's: that one is the copy, when there is one.
+        let original = copy.as_ref().map(|copy| copy.original.clone());
         let target = assembly.delivery.as_ref().and_then(|delivery| delivery.target.clone());
         reporters.extend(file_reporters(&folder, continuation.is_some())?);
         let (sender, receiver) = std::sync::mpsc::channel();
@@ -173,6 +216,9 @@ impl Session {
         let _reporter_panicked = tokio::task::spawn_blocking(move || reporting.join()).await;
         if let Some(target) = target {
             target.let_go().await;
+        }
+        if let Some(original) = original {
+            discard(&original, run);
         }
         // A run that could not even begin leaves nothing to clean up after either.
         for claim in claims {
@@ -214,6 +260,58 @@ fn begin(
     folder::prepare(workspace, run_folder)?;
     let audit = Writer::create(&run_folder.join(audit::FILE_NAME), run, redact(redactor))?;
     Ok((audit, base))
+}
+
+/// The claim on the work tree, for changing it outside a run.
+pub(super) fn hold_work_tree(workspace: &Workspace) -> Result<Claim, AppError> {
+    let place = workspace.git_dir().join("greenloop").join("claims");
+    let name = work_tree_claim(workspace);
+    let (claim, _left) = Claim::take(&place, &name, "the work tree")?;
+    Ok(claim)
+}
+
+/// The copy that a run works in; `None` when nothing differs from the last commit: then it
+/// works in the work tree itself, where builds are warm.
+fn copy_of(
+    workspace: &Workspace,
+    run: RunId,
+    folder: &Path,
+    reporters: &mut Vec<Boxed>,
+    cancel: &CancellationToken,
+) -> Result<Option<WorkTreeCopy>, AppError> {
+    // What a dead process left; the claim says that no living one works in them.
+    workspace.remove_copies()?;
+    if !workspace.is_changed()? {
+        return Ok(None);
+    }
+    let (sender, receiver) = std::sync::mpsc::channel();
+    EventSink::new(sender).send(RunEvent::Notice(Notice::Info(
+        "the work tree holds changes that are not committed: working on a copy of it".to_owned(),
+    )));
+    report::feed_pending(reporters, &receiver);
+    // Known as a run in a copy before there is one.
+    workspace.mark_copied(run, &workspace.head()?.commit)?;
+    let options = CopyOptions {
+        folder,
+        skip: &folder::is_own,
+        cancelled: &|| cancel.is_cancelled(),
+        copied_bytes: COPIED_BYTES,
+    };
+    match workspace.copy(run, &options) {
+        Ok(copy) => Ok(Some(copy)),
+        Err(error) => {
+            workspace.unmark_copied(run)?;
+            Err(error.into())
+        }
+    }
+}
+
+/// Removes a run's copy. One that cannot be removed is removed by the next run.
+fn discard(original: &Workspace, run: RunId) {
+    let removed = original.remove_copy(run).and_then(|_| original.unmark_copied(run));
+    if let Err(error) = removed {
+        tracing::warn!(%error, "the copy of the work tree could not be removed");
+    }
 }
 
 /// The reports in the run's folder. A resumed run's reports begin where the first process began.

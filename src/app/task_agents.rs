@@ -72,6 +72,7 @@ async fn carry_out(
         deploys: false,
         run: Some(run),
         resume: None,
+        copies: None,
     };
     let mut reporters: Vec<Boxed> = vec![Box::new(Teller { told })];
     let session =

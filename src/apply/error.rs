@@ -29,6 +29,18 @@ pub enum WorkspaceErrorKind {
         /// `a rebase`
         what: &'static str,
     },
+    /// Paths that a merge, a stash or a cherry-pick left with conflicts.
+    Unmerged {
+        /// All of them.
+        paths: Vec<RepoPath>,
+    },
+    /// The fix and the work tree change the same lines: nothing was written.
+    Conflict {
+        /// The files of those lines.
+        paths: Vec<RepoPath>,
+    },
+    /// A person gave it up.
+    Cancelled,
     /// The run's branch exists and points elsewhere.
     BranchExists,
     /// A branch with the name that is the folder of the runs' branches.
@@ -120,6 +132,7 @@ impl WorkspaceError {
             | Kind::Unsupported
             | Kind::Dirty { .. }
             | Kind::OperationInProgress { .. }
+            | Kind::Unmerged { .. }
             | Kind::InTheWay { .. }
             | Kind::BranchInTheWay
             | Kind::NotFound
@@ -128,7 +141,9 @@ impl WorkspaceError {
             | Kind::Submodule
             | Kind::PathConflict
             | Kind::InvalidPath => true,
-            Kind::BranchExists
+            Kind::Conflict { .. }
+            | Kind::Cancelled
+            | Kind::BranchExists
             | Kind::RefMoved
             | Kind::Busy
             | Kind::Stale
@@ -165,6 +180,13 @@ impl WorkspaceError {
             Kind::OperationInProgress { what } => {
                 return Some(format!("Finish {what} or abort it; git status says how."));
             }
+            Kind::Unmerged { .. } => {
+                "Resolve the conflicts and git add the files, or give the operation up; git \
+                 status says how."
+            }
+            Kind::Conflict { .. } => {
+                "Nothing was written. Look at the lines with git diff, and make the change by hand."
+            }
             Kind::BranchExists => {
                 "Another run left it. Look at it with git log, then delete it with git branch -D."
             }
@@ -193,7 +215,9 @@ impl WorkspaceError {
                  is only a pointer."
             }
             Kind::BadPattern => "Write the search as a regular expression of Rust's regex crate.",
-            Kind::NothingChanges | Kind::NotFound | Kind::Git | Kind::Io => return None,
+            Kind::NothingChanges | Kind::Cancelled | Kind::NotFound | Kind::Git | Kind::Io => {
+                return None;
+            }
         };
         Some(text.to_owned())
     }

@@ -10,6 +10,9 @@
 //! each. Killed before the swap, nothing has happened; killed after it, writing the same paths
 //! again finishes the job. HEAD and the index are never touched.
 //!
+//! A run in a changed work tree works on a [`WorkTreeCopy`]; its fix is merged into the original
+//! at the end, and can be taken back.
+//!
 //! Invariants:
 //! - What the author reads comes from a commit's tree, never from the work tree.
 //! - No path through a symbolic link or into a submodule is written, on the tree or on disk.
@@ -17,24 +20,30 @@
 
 mod advance;
 mod browse;
+mod carry;
 mod commit_tree;
+mod copy;
 mod error;
 mod folder;
 mod founding;
 mod history;
 mod merge;
 mod prepare;
+mod snapshot;
 #[cfg(test)]
 mod test_repo;
 mod work_tree;
 mod workspace;
 
 pub use browse::{FileLines, SearchHit};
+pub use carry::Fix;
 pub use commit_tree::CommitTree;
+pub use copy::{CopyOptions, WorkTreeCopy};
 pub use error::{WorkspaceError, WorkspaceErrorKind};
 pub use folder::{list_work_tree, read_work_tree, work_tree_root, write_work_tree};
 pub use founding::{check_out, commit_all, create_repository};
 pub use history::CommitInfo;
 pub use merge::{Conflict, MergePlace, Merged};
 pub use prepare::{AppliedPatch, PreparedPatch};
+pub use snapshot::Snapshot;
 pub use workspace::{Head, Workspace};

@@ -146,7 +146,11 @@ impl Workspace {
     }
 
     /// The paths that differ between two commits, sorted.
-    fn differing(&self, a: &CommitId, b: &CommitId) -> Result<Vec<RepoPath>, WorkspaceError> {
+    pub(super) fn differing(
+        &self,
+        a: &CommitId,
+        b: &CommitId,
+    ) -> Result<Vec<RepoPath>, WorkspaceError> {
         let repo = self.repo()?;
         let failed =
             || WorkspaceError::git(format!("cannot compare {} with {}", a.short(), b.short()));
@@ -201,12 +205,7 @@ impl Workspace {
 
     /// The commit's version of `paths`, as a checkout would write them, in a new folder.
     fn draft(&self, commit: &CommitId, paths: &[RepoPath]) -> Result<TempDir, WorkspaceError> {
-        let folder = self.git_dir().join("greenloop");
-        let failed = || WorkspaceError::io(format!("cannot make a folder in {}", folder.display()));
-        fs::create_dir_all(&folder).map_err(failed())?;
-        remove_stale_drafts(&folder);
-        let draft =
-            tempfile::Builder::new().prefix(DRAFT_PREFIX).tempdir_in(&folder).map_err(failed())?;
+        let draft = draft_folder(&self.git_dir().join("greenloop"))?;
         let repo = self.repo()?;
         // A checkout compares with HEAD when there is an index on disk, and leaves out files in
         // whose place HEAD has a folder. Without one it writes whatever is asked for.
@@ -348,6 +347,14 @@ fn sync_folder(folder: &Path) {
     if let Ok(folder) = fs::File::open(folder) {
         let _ = folder.sync_all();
     }
+}
+
+/// A new folder for a checkout, removed when dropped.
+pub(super) fn draft_folder(folder: &Path) -> Result<TempDir, WorkspaceError> {
+    let failed = || WorkspaceError::io(format!("cannot make a folder in {}", folder.display()));
+    fs::create_dir_all(folder).map_err(failed())?;
+    remove_stale_drafts(folder);
+    tempfile::Builder::new().prefix(DRAFT_PREFIX).tempdir_in(folder).map_err(failed())
 }
 
 fn remove_stale_drafts(folder: &Path) {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use git2::{ErrorCode, Oid, Repository, RepositoryState, Status, StatusOptions};
 
 use super::{WorkspaceError, WorkspaceErrorKind};
-use crate::model::{CommitId, RepoPath, RunId, TreeId};
+use crate::model::{CommitId, RepoPath, RunId, TreeId, counted};
 
 /// How many dirty files are named.
 const DIRTY_NAMED: usize = 20;
@@ -140,8 +140,9 @@ impl Workspace {
         let submodules = repo.submodules().map(|list| list.len()).unwrap_or(0);
         if submodules > 0 {
             notices.push(format!(
-                "The repository has {submodules} submodule(s): their files are not patched. Run \
-                 Greenloop inside a submodule to heal it."
+                "The repository has {}: their files are not patched. Run Greenloop inside a submodule \
+                 to heal it.",
+                counted(submodules, "submodule", "submodules")
             ));
         }
         if self.uses_lfs(&repo) {
@@ -204,12 +205,7 @@ impl Workspace {
     /// When it is not so.
     pub fn ensure_clean(&self) -> Result<(), WorkspaceError> {
         let repo = self.repo()?;
-        if let Some(what) = operation(repo.state()) {
-            return Err(WorkspaceError::new(
-                WorkspaceErrorKind::OperationInProgress { what },
-                format!("{what} is under way in {}", self.root.display()),
-            ));
-        }
+        self.ensure_no_operation(&repo)?;
         let changed = changed_paths(&repo)?;
         if changed.is_empty() {
             return Ok(());
@@ -218,11 +214,23 @@ impl Workspace {
         let paths: Vec<RepoPath> =
             changed.into_iter().map(|(path, _)| path).take(DIRTY_NAMED).collect();
         let context = format!(
-            "{count} tracked file(s) of {} differ from the last commit: {}",
+            "{} of {} {} from the last commit: {}",
+            counted(count, "tracked file", "tracked files"),
             self.root.display(),
+            if count == 1 { "differs" } else { "differ" },
             names(&paths, count)
         );
         Err(WorkspaceError::new(WorkspaceErrorKind::Dirty { paths, count }, context))
+    }
+
+    pub(super) fn ensure_no_operation(&self, repo: &Repository) -> Result<(), WorkspaceError> {
+        match operation(repo.state()) {
+            None => Ok(()),
+            Some(what) => Err(WorkspaceError::new(
+                WorkspaceErrorKind::OperationInProgress { what },
+                format!("{what} is under way in {}", self.root.display()),
+            )),
+        }
     }
 
     /// That a run can have its branch: none may have the name of the folder they lie in.

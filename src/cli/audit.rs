@@ -9,6 +9,7 @@ use super::error::{CommandError, Exit};
 use super::{output, terminal};
 use crate::app::{audit_log, runs_folder};
 use crate::engine::replay::{ReplayError, replay_file};
+use crate::model::counted;
 use crate::{apply, audit, report};
 
 /// What to do with audit logs.
@@ -114,7 +115,12 @@ fn list(root: &std::path::Path, json: bool) -> Result<Exit, CommandError> {
     if listings.is_empty() && !json {
         text.push_str("no runs yet in logs/runs\n");
     }
-    output::print(&report::safe_text::safe(&text))?;
+    let safe = report::safe_text::safe(&text);
+    if json {
+        output::print(&safe)?
+    } else {
+        output::print_rows(&safe)?
+    }
     Ok(Exit::Ok)
 }
 
@@ -189,8 +195,9 @@ fn verify(root: &std::path::Path, run: Option<&str>) -> Result<Exit, CommandErro
                 };
                 let _infallible = writeln!(
                     text,
-                    "ok      {name}  {} records{end}, head {}",
-                    verified.records, verified.head
+                    "ok      {name}  {}{end}, head {}",
+                    counted(verified.records as usize, "record", "records"),
+                    verified.head
                 );
             }
             Err(fault) => {

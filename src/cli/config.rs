@@ -6,6 +6,7 @@ use clap::Subcommand;
 
 use super::error::{CommandError, Exit};
 use super::{output, terminal};
+use crate::app;
 use crate::apply;
 use crate::config::{self, Overrides};
 
@@ -20,11 +21,11 @@ pub(super) enum ConfigCommand {
     },
     /// Print its JSON Schema
     Schema,
-    /// Print what it means for one environment, defaults filled
+    /// Print what it means for one environment, as a configuration with every default filled in
     Show {
-        /// The environment
+        /// The environment; may be left out when there is only one
         #[arg(short, long, value_name = "ENV")]
-        environment: String,
+        environment: Option<String>,
         /// The file [default: config.yaml at the repository's root]
         #[arg(short, long, value_name = "FILE", env = "GREENLOOP_CONFIG", hide_env_values = true)]
         config: Option<PathBuf>,
@@ -53,7 +54,16 @@ pub(super) fn config(command: ConfigCommand) -> Result<Exit, CommandError> {
             ))?;
         }
         ConfigCommand::Show { environment, config } => {
-            let loaded = config::load(&path(config)?)?;
+            let path = path(config)?;
+            let loaded = config::load(&path)?;
+            let environment = match (environment, loaded.environments().as_slice()) {
+                (Some(given), _) => given,
+                (None, [only]) => only.to_string(),
+                (None, several) => {
+                    let names = several.iter().map(ToString::to_string).collect();
+                    return Err(app::AppError::WhichEnvironment { names }.into());
+                }
+            };
             let plan = loaded.plan(&environment, &Overrides::default(), &lookup)?;
             let yaml = config::to_yaml(&plan).map_err(|e| {
                 CommandError::infrastructure("the plan cannot be printed").because(e)

@@ -2,13 +2,13 @@
 //! an exit code.
 
 use std::error::Error;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use crate::adapters::hub_client::{HubError, HubErrorKind};
 use crate::adapters::store::StoreErrorKind;
 use crate::app::AppError;
-use crate::apply::WorkspaceError;
+use crate::apply::{WorkspaceError, WorkspaceErrorKind};
 use crate::config::ConfigError;
 use crate::engine::claim::ClaimError;
 use crate::engine::recover::RecoverError;
@@ -178,8 +178,7 @@ fn config_report(error: &ConfigError) -> String {
 }
 
 fn theme() -> miette::GraphicalTheme {
-    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    if std::io::stderr().is_terminal() && !plain {
+    if super::output::colour_on_stderr() {
         miette::GraphicalTheme::unicode()
     } else {
         miette::GraphicalTheme::unicode_nocolor()
@@ -198,7 +197,12 @@ impl From<ConfigError> for CommandError {
 impl From<WorkspaceError> for CommandError {
     fn from(error: WorkspaceError) -> Self {
         let hint = error.hint();
-        let exit = if error.is_usage() { Exit::Usage } else { Exit::Infrastructure };
+        let exit = match error.kind {
+            WorkspaceErrorKind::Cancelled => Exit::Cancelled,
+            WorkspaceErrorKind::Conflict { .. } => Exit::NeedsPerson,
+            _ if error.is_usage() => Exit::Usage,
+            _ => Exit::Infrastructure,
+        };
         let own = Self { cause: error_cause(&error), ..Self::new(exit, error.to_string()) };
         match hint {
             Some(hint) => own.hint(hint),
@@ -315,6 +319,15 @@ impl From<AppError> for CommandError {
             AppError::Unsupported { what, hint } => Self::usage(what).hint(hint),
             AppError::Policy(_) => Self::usage(error.to_string()).because_source(&error),
             AppError::NoSuchRun { .. } => {
+                Self::usage(error.to_string()).hint("greenloop audit list shows the runs")
+            }
+            AppError::LinkOutside { .. } => Self::usage(error.to_string())
+                .hint("remove the link: Greenloop writes its logs and reports there"),
+            AppError::WhichEnvironment { ref names } => {
+                let first = names.first().map_or("ENV", String::as_str);
+                Self::usage(error.to_string()).hint(format!("--environment {first}, for example"))
+            }
+            AppError::NoFix { .. } => {
                 Self::usage(error.to_string()).hint("greenloop audit list shows the runs")
             }
             AppError::Target(error) => error.into(),

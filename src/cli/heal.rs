@@ -1,6 +1,7 @@
 //! `greenloop heal`.
 
 use std::ffi::OsString;
+use std::path::Path;
 
 use clap::Args;
 
@@ -8,7 +9,6 @@ use super::error::{CommandError, Exit, exit_of};
 use super::output::{self, OutputChoice};
 use super::{block_on, terminal};
 use crate::app::{self, HealRequest};
-use crate::engine::driver::WorkTreeAtEnd;
 use crate::model::{Invocation, shell_word};
 
 /// What to heal.
@@ -35,13 +35,25 @@ pub(super) struct HealArgs {
     /// Answer yes wherever the policy wants a person; never overrides what it forbids
     #[arg(short, long)]
     yes: bool,
+    /// Take the fix of a run back out of the work tree; the last run's without RUN
+    #[arg(
+        long,
+        value_name = "RUN",
+        num_args = 0..=1,
+        conflicts_with_all = ["apply", "branch", "timeout", "max_iterations", "command", "yes"]
+    )]
+    undo: Option<Option<String>>,
     /// The command that fails, after `--`
-    #[arg(required = true, last = true, value_name = "COMMAND")]
+    #[arg(required_unless_present = "undo", last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
 }
 
 pub(super) fn heal(args: HealArgs) -> Result<Exit, CommandError> {
-    let HealArgs { max_iterations, apply: _, branch, timeout, output, debug, yes, command } = args;
+    let HealArgs { max_iterations, apply: _, branch, timeout, output, debug, yes, undo, command } =
+        args;
+    if let Some(run) = undo {
+        return take_back(run.as_deref());
+    }
     let command_line = shell_line(&command)?;
     let mut arguments = "heal".to_owned();
     if branch {
@@ -50,9 +62,10 @@ pub(super) fn heal(args: HealArgs) -> Result<Exit, CommandError> {
     if let Some(seconds) = timeout {
         arguments.push_str(&format!(" --timeout {seconds}"));
     }
+    let directory = terminal::current_directory()?;
     let invocation = Invocation {
         program: terminal::program(),
-        git: "git".to_owned(),
+        git: git_at_root(&directory),
         arguments,
         tail: match command.as_slice() {
             [_] => format!(" -- {}", shell_word(&command_line)),
@@ -61,21 +74,47 @@ pub(super) fn heal(args: HealArgs) -> Result<Exit, CommandError> {
         options: String::new(),
     };
     let request = HealRequest {
-        directory: terminal::current_directory()?,
+        directory,
         command: command_line,
         max_iterations,
         timeout: timeout.map(std::time::Duration::from_secs),
-        at_end: if branch { WorkTreeAtEnd::Restore } else { WorkTreeAtEnd::Keep },
+        branch,
+        copies: super::work_folder(None, "greenloop/heal").ok(),
         debug,
         approval: terminal::approval(yes),
         env: terminal::environment(),
         invocation,
     };
-    let summary = block_on(async {
+    let healed = block_on(async {
         let cancel = terminal::cancel_on_signals();
         app::heal(request, output::reporters(output), cancel).await
     })??;
-    Ok(exit_of(&summary))
+    // What was asked for is a work tree in which the command passes.
+    Ok(if healed.only_on_branch { Exit::NeedsPerson } else { exit_of(&healed.summary) })
+}
+
+fn take_back(run: Option<&str>) -> Result<Exit, CommandError> {
+    let (run, files) = app::undo(&terminal::current_directory()?, run)?;
+    let run = run.short();
+    output::print(&match files.as_slice() {
+        [] => format!("the fix of run {run} was not in the work tree any more\n"),
+        files => {
+            let names: Vec<String> = files.iter().map(ToString::to_string).collect();
+            format!("took the fix of run {run} back: {}\n", names.join(", "))
+        }
+    })?;
+    Ok(Exit::Ok)
+}
+
+/// `git`, such that it works on the whole repository: `git apply` passes over what lies outside
+/// the folder it is called in.
+fn git_at_root(directory: &Path) -> String {
+    match crate::apply::work_tree_root(directory) {
+        Some(root) if directory.canonicalize().is_ok_and(|here| here != root) => {
+            format!("git -C {}", shell_word(&root.to_string_lossy()))
+        }
+        Some(_) | None => "git".to_owned(),
+    }
 }
 
 /// One argument is a shell line (`heal -- 'make && make test'`); several are a command whose

@@ -12,9 +12,9 @@ use crate::app::{self, ReleaseRequest};
 /// Which environment to look at.
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
-    /// The environment, as config.yaml names it
+    /// The environment, as config.yaml names it; may be left out when there is only one
     #[arg(short, long, value_name = "ENV")]
-    environment: String,
+    environment: Option<String>,
     /// The configuration file [default: config.yaml at the repository's root]
     #[arg(short, long, value_name = "FILE", env = "GREENLOOP_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
@@ -32,9 +32,11 @@ enum StatusOutput {
 
 pub(super) fn status(args: StatusArgs) -> Result<Exit, CommandError> {
     let StatusArgs { environment, config, output } = args;
+    let directory = terminal::current_directory()?;
+    let environment = app::environment_of(&directory, config.as_ref(), environment)?;
     let invocation = terminal::invocation("status ", &environment, config.as_ref(), "");
     let request = ReleaseRequest {
-        directory: terminal::current_directory()?,
+        directory,
         environment,
         config,
         release: None,
@@ -44,7 +46,7 @@ pub(super) fn status(args: StatusArgs) -> Result<Exit, CommandError> {
     };
     let (text, json) = block_on(app::status(&request))??;
     match output {
-        StatusOutput::Text => output::print(&text)?,
+        StatusOutput::Text => output::print_rows(&text)?,
         StatusOutput::Json => output::print_json(&json)?,
     }
     Ok(Exit::Ok)
@@ -53,9 +55,9 @@ pub(super) fn status(args: StatusArgs) -> Result<Exit, CommandError> {
 /// What to go back to.
 #[derive(Debug, Args)]
 pub(super) struct RollbackArgs {
-    /// The environment, as config.yaml names it
+    /// The environment, as config.yaml names it; may be left out when there is only one
     #[arg(short, long, value_name = "ENV")]
-    environment: String,
+    environment: Option<String>,
     /// The N-th earlier release that `greenloop status` lists; in a cluster where it lists none,
     /// the workloads' own revision N (0: the one before), as `kubectl rollout undo` has it
     #[arg(long, value_name = "N", conflicts_with = "to_release")]
@@ -85,9 +87,11 @@ pub(super) fn rollback(args: RollbackArgs) -> Result<Exit, CommandError> {
         (None, Some(release)) => format!(" --to-release {release}"),
         (None, None) => String::new(),
     };
+    let directory = terminal::current_directory()?;
+    let environment = app::environment_of(&directory, config.as_ref(), environment)?;
     let invocation = terminal::invocation("rollback ", &environment, config.as_ref(), &flags);
     let request = ReleaseRequest {
-        directory: terminal::current_directory()?,
+        directory,
         environment,
         config,
         release,

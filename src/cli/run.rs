@@ -12,7 +12,7 @@ use crate::app::{self, Proposal, RunRequest};
 /// What to run.
 #[derive(Debug, Args)]
 pub(super) struct RunArgs {
-    /// The environment, as config.yaml names it
+    /// The environment, as config.yaml names it; may be left out when there is only one
     #[arg(short, long, value_name = "ENV")]
     environment: Option<String>,
     /// The configuration file [default: config.yaml at the repository's root]
@@ -75,10 +75,8 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, CommandError> {
         debug,
         yes,
     } = args;
-    let Some(environment) = environment else {
-        return Err(CommandError::usage("no environment is given")
-            .hint("greenloop --environment ENV, with ENV from config.yaml"));
-    };
+    let directory = terminal::current_directory()?;
+    let environment = app::environment_of(&directory, config.as_ref(), environment)?;
     let resume = match resume {
         None => None,
         Some(text) => Some(text.parse().map_err(|error| {
@@ -90,7 +88,7 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, CommandError> {
     let flags = max_iterations.map_or_else(String::new, |n| format!(" --max-iterations {n}"));
     let invocation = terminal::invocation(command, &environment, config.as_ref(), &flags);
     let request = RunRequest {
-        directory: terminal::current_directory()?,
+        directory,
         environment,
         config,
         max_iterations,
@@ -134,9 +132,9 @@ fn in_words(proposal: &Proposal) -> String {
 /// What to verify.
 #[derive(Debug, Args)]
 pub(super) struct VerifyArgs {
-    /// The environment, as config.yaml names it
+    /// The environment, as config.yaml names it; may be left out when there is only one
     #[arg(short, long, value_name = "ENV")]
-    environment: String,
+    environment: Option<String>,
     /// The configuration file [default: config.yaml at the repository's root]
     #[arg(short, long, value_name = "FILE", env = "GREENLOOP_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
@@ -148,7 +146,7 @@ pub(super) struct VerifyArgs {
 pub(super) fn verify(args: VerifyArgs) -> Result<Exit, CommandError> {
     let VerifyArgs { environment, config, output } = args;
     run(RunArgs {
-        environment: Some(environment),
+        environment,
         config,
         max_iterations: None,
         verify_only: true,

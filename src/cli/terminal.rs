@@ -83,9 +83,13 @@ fn who() -> String {
         .unwrap_or_else(|| "the person at the terminal".to_owned())
 }
 
-fn ask(request: &str) -> Option<bool> {
+fn ask(request: &str, facts: &str) -> Option<bool> {
     let mut stderr = std::io::stderr().lock();
     let safe = crate::report::safe_text::safe(request);
+    if !facts.is_empty() {
+        let facts = crate::report::safe_text::safe(facts);
+        writeln!(stderr, "\n{}", facts.trim_end()).ok()?;
+    }
     write!(stderr, "\n? {safe}\n  [y/N] ").ok()?;
     stderr.flush().ok()?;
     drop(stderr);

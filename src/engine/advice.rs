@@ -5,18 +5,18 @@ use std::fmt::Write as _;
 
 use crate::config::plan::PolicyPlan;
 use crate::model::{
-    CommitId, Decision, Evaluation, Invocation, Limits, NextStep, Review, RunHeader, RunSummary,
-    Stage, StopReason, shell_word,
+    CommitId, Decision, Evaluation, Invocation, Limits, NextStep, Release, Review, RunHeader,
+    RunSummary, Stage, StopReason, Task, counted, shell_word,
 };
 
 /// The limits that the author works under.
 pub(super) fn limits_text(policy: &PolicyPlan, limits: &Limits, iteration: u32) -> String {
     let mut text = format!(
         "This is iteration {iteration} of at most {}.\n\
-         A patch may change at most {} files and {} lines; no file may grow beyond {} KiB.\n",
+         A patch may change at most {} and {}; no file may grow beyond {} KiB.\n",
         limits.max_iterations,
-        policy.max_files,
-        policy.max_changed_lines,
+        counted(policy.max_files, "file", "files"),
+        counted(policy.max_changed_lines, "line", "lines"),
         policy.max_file_bytes / 1024,
     );
     if !policy.never_delete.is_empty() {
@@ -62,6 +62,59 @@ pub(super) fn rollout_request(header: &RunHeader, commit: &CommitId) -> String {
     format!("deploy commit {} to {environment}? (it requires approval)", commit.short())
 }
 
+/// Commits that are listed before a person is asked about a rollout.
+pub(super) const COMMITS_ASKED: usize = 20;
+/// Lines of their diff.
+const DIFF_ASKED: usize = 60;
+
+/// What a rollout would change: the commits since what serves, and the diff.
+pub(super) fn rollout_facts(
+    serving: &Release,
+    tip: &CommitId,
+    since: Option<(Vec<(CommitId, String)>, usize)>,
+    diff: &str,
+    git: &str,
+) -> String {
+    let (from, to) = (serving.commit.short(), tip.short());
+    let release = serving.id.short();
+    let mut text = String::new();
+    match since {
+        None => {
+            let _infallible = writeln!(
+                text,
+                "release {release} of commit {from} serves; this clone does not have that commit"
+            );
+        }
+        Some((_, 0)) if serving.commit == *tip => {
+            let _infallible = writeln!(text, "release {release} of the same commit serves");
+        }
+        Some((commits, all)) => {
+            let count = counted(all, "commit", "commits");
+            let _infallible =
+                writeln!(text, "{count} since release {release} ({from}), which serves:");
+            for (commit, subject) in &commits {
+                let _infallible = writeln!(text, "  {} {subject}", commit.short());
+            }
+            if all > commits.len() {
+                let more = all - commits.len();
+                let _infallible = writeln!(text, "  … {more} more: {git} log {from}..{to}");
+            }
+        }
+    }
+    let lines = diff.lines().count();
+    if lines > 0 {
+        text.push('\n');
+        for line in diff.lines().take(DIFF_ASKED) {
+            let _infallible = writeln!(text, "  {line}");
+        }
+        if lines > DIFF_ASKED {
+            let more = counted(lines - DIFF_ASKED, "more line", "more lines");
+            let _infallible = writeln!(text, "  … {more}: {git} diff {from} {to}");
+        }
+    }
+    text
+}
+
 /// The message of a patch's commit.
 pub(super) fn commit_message(
     header: &RunHeader,
@@ -84,8 +137,23 @@ pub(super) fn commit_message(
     )
 }
 
-/// What a person can do now, most useful first. `kept`: the fix is in the work tree.
-pub(super) fn next_steps(header: &RunHeader, summary: &RunSummary, kept: bool) -> Vec<NextStep> {
+/// Where a run's patches are at its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FixPlace {
+    /// In the work tree, and on the run's branch.
+    WorkTree,
+    /// On the run's branch, which stands on HEAD's commit.
+    Branch,
+    /// On the run's branch, which stands on a commit of the changed work tree.
+    Diff,
+}
+
+/// What a person can do now, most useful first.
+pub(super) fn next_steps(
+    header: &RunHeader,
+    summary: &RunSummary,
+    place: FixPlace,
+) -> Vec<NextStep> {
     let mut steps = Vec::new();
     let invocation = &header.invocation;
     let mut step = |what: &str, command: String| {
@@ -93,8 +161,17 @@ pub(super) fn next_steps(header: &RunHeader, summary: &RunSummary, kept: bool) -
     };
     match &summary.stop {
         StopReason::Verified => match &summary.branch {
-            Some(_) if kept => {
+            Some(_) if place == FixPlace::WorkTree => {
                 step("look at the fix in your work tree", format!("{} diff", invocation.git));
+                if header.task == Task::Heal {
+                    let undo = format!("{} heal --undo {}", invocation.program, header.run);
+                    step("take it back", undo);
+                }
+            }
+            Some(branch) if place == FixPlace::Diff => {
+                let (git, base) = (&invocation.git, header.commit.short());
+                let take = format!("{git} diff {base} {branch} | {git} apply --reject");
+                step("take the fix; what does not fit goes to .rej files", take);
             }
             Some(branch) => {
                 step("take the fix", format!("{} merge --ff-only {branch}", invocation.git));
@@ -156,4 +233,36 @@ pub(super) fn next_steps(header: &RunHeader, summary: &RunSummary, kept: bool) -
         step("what serves now, and what served before", command);
     }
     steps
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_sees_the_commits_and_the_diff_before_the_question() {
+        let commit = |n: u8| -> CommitId { format!("{n:040x}").parse().unwrap() };
+        let release = Release {
+            id: crate::model::ReleaseId::generate(),
+            commit: commit(1),
+            run: crate::model::RunId::generate(),
+            image: None,
+            state: crate::model::ReleaseState::Verified,
+            created_at: jiff::Timestamp::UNIX_EPOCH,
+            verified_at: None,
+        };
+        let commits = vec![(commit(3), "third".to_owned()), (commit(2), "second".to_owned())];
+        let diff: String = (0..100).map(|n| format!("+line {n}\n")).collect();
+        let facts = |since, diff: &str| rollout_facts(&release, &commit(3), since, diff, "git");
+        let text = facts(Some((commits.clone(), 2)), "+a\n");
+        assert!(text.starts_with("2 commits since release "), "{text}");
+        assert!(text.contains("  0000000000 third\n") && text.contains("  +a\n"), "{text}");
+        assert!(!text.contains('…'), "{text}");
+        let text = facts(Some((commits, 30)), &diff);
+        assert!(text.contains("… 28 more: git log 0000000000..0000000000\n"), "{text}");
+        assert!(text.contains("… 40 more lines: git diff 0000000000 0000000000\n"), "{text}");
+        assert!(facts(None, "").contains("does not have that commit"));
+        let same = rollout_facts(&release, &commit(1), Some((Vec::new(), 0)), "", "git");
+        assert!(same.contains("the same commit serves"), "{same}");
+    }
 }

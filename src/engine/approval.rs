@@ -7,8 +7,9 @@ use std::time::Duration;
 /// How long the reporters may take to come to the end of what they were sent.
 const REPORTERS: Duration = Duration::from_millis(150);
 
-/// What a person says to a request, or `None` when they went away without an answer.
-pub type Asker = Arc<dyn Fn(&str) -> Option<bool> + Send + Sync>;
+/// What a person says to a request, or `None` when they went away without an answer. The second
+/// text is what there is to know before an answer; it may be empty.
+pub type Asker = Arc<dyn Fn(&str, &str) -> Option<bool> + Send + Sync>;
 
 /// How a person's decision is had.
 #[derive(Clone)]
@@ -40,19 +41,20 @@ impl Approval {
         }
     }
 
-    /// The decision on `request`; `None` when nobody could be asked.
-    pub async fn decide(&self, request: &str) -> Option<bool> {
+    /// The decision on `request`, with what there is to know about it; `None` when nobody could
+    /// be asked.
+    pub async fn decide(&self, request: &str, facts: &str) -> Option<bool> {
         match self {
             Self::Nobody => None,
             Self::Beforehand { .. } => Some(true),
             Self::Ask { asker, .. } => {
                 let asker = Arc::clone(asker);
-                let request = request.to_owned();
+                let (request, facts) = (request.to_owned(), facts.to_owned());
                 // The reporters write from a thread of their own: the question comes after what
                 // they have to say so far, not in its middle.
                 tokio::time::sleep(REPORTERS).await;
                 // Reading a terminal blocks, perhaps for hours.
-                tokio::task::spawn_blocking(move || asker(&request)).await.ok().flatten()
+                tokio::task::spawn_blocking(move || asker(&request, &facts)).await.ok().flatten()
             }
         }
     }

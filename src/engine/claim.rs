@@ -97,6 +97,29 @@ impl Claim {
         }
     }
 
+    /// Whether a run left a trace at `name`, in the way of [`Claim::take`] but without leaving
+    /// any file.
+    ///
+    /// # Errors
+    /// [`ClaimError::Held`] when another run holds it.
+    pub fn look(folder: &Path, name: &str, what: &str) -> Result<bool, ClaimError> {
+        let path = folder.join(format!("{name}.lock"));
+        let trace = folder.join(format!("{name}.json"));
+        let lock = match OpenOptions::new().read(true).write(true).open(&path) {
+            Ok(lock) => lock,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(source) => return Err(ClaimError::Io { path, source }),
+        };
+        match lock.try_lock() {
+            Ok(()) => Ok(trace.exists()),
+            Err(TryLockError::WouldBlock) => Err(ClaimError::Held {
+                what: what.to_owned(),
+                holder: read_trace(&trace).map(Box::new),
+            }),
+            Err(TryLockError::Error(source)) => Err(ClaimError::Io { path, source }),
+        }
+    }
+
     /// Says who holds it from now on.
     pub fn sign(&self, holder: &Holder) -> Result<(), ClaimError> {
         let Holder { run, pid, since, title, folder } = holder.clone();

@@ -18,13 +18,13 @@ use super::driver::Continuation;
 use super::machine::{Happened, Input, step};
 use super::record::{stop_word, write_effect, write_input};
 use super::replay::{ReplayError, replay};
-use crate::apply::{Workspace, WorkspaceError};
+use crate::apply::{Workspace, WorkspaceError, WorkspaceErrorKind};
 use crate::audit::{
     Actor, AuditError, AuditErrorKind, FILE_NAME, RUN_FINISHED, Record, Redact, Writer,
 };
 use crate::model::{
-    Attempt, AttemptOutcome, CommitId, InvalidId, Review, Risk, RunId, StopReason, SummaryPatch,
-    Verdict,
+    Attempt, AttemptOutcome, CommitId, InvalidId, RepoPath, Review, Risk, RunId, StopReason,
+    SummaryPatch, Verdict, counted,
 };
 use crate::ports::{Target, TargetError};
 
@@ -76,6 +76,10 @@ fn end_of(records: &[Record]) -> Option<String> {
     Some(text_of(&record.data, "outcome"))
 }
 
+fn files(paths: &[RepoPath]) -> String {
+    counted(paths.len(), "file", "files")
+}
+
 fn text_of(data: &serde_json::Value, key: &str) -> String {
     data.get(key).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
 }
@@ -124,7 +128,7 @@ pub async fn resume(
     let mut done = Vec::new();
     let written = workspace.restore(&base, &tip)?;
     if !written.is_empty() {
-        done.push(format!("finished writing {} files of the branch's tip", written.len()));
+        done.push(format!("finished writing {} of the branch's tip", files(&written)));
     }
     if let Some(target) = target {
         done.extend(target.clean_up(run).await?);
@@ -176,7 +180,7 @@ pub async fn abandon(
     let mut done = Vec::new();
     let killed = crate::exec::kill_marked(run);
     if killed > 0 {
-        done.push(format!("killed {killed} processes it left behind"));
+        done.push(format!("killed {} it left behind", counted(killed, "process", "processes")));
     }
     let path = folder.join(FILE_NAME);
     let (writer, records) = match Writer::resume(&path, redact()) {
@@ -191,20 +195,32 @@ pub async fn abandon(
         Err(error) => return Err(error.into()),
     };
     let unfinished = end_of(&records).is_none();
+    let copied = workspace.is_copied(run);
     if unfinished && records.iter().any(|r| r.event == "run.started") {
         let base = base_of(&records)?;
         if let Some(tip) = workspace.tip(run)?
             && tip != base
         {
-            if !workspace.ours(&base, &tip)? {
-                return Err(RecoverError::Foreign);
-            }
-            let written = workspace.restore(&tip, &base)?;
-            if !written.is_empty() {
-                done.push(format!("put {} files of the work tree back", written.len()));
+            if copied {
+                done.extend(put_fix_back(workspace, run)?);
+            } else {
+                if !workspace.ours(&base, &tip)? {
+                    return Err(RecoverError::Foreign);
+                }
+                let written = workspace.restore(&tip, &base)?;
+                if !written.is_empty() {
+                    done.push(format!("put {} of the work tree back", files(&written)));
+                }
+                workspace.forget_fix(run)?;
             }
             done.push(format!("its patches are on {}", run.branch()));
         }
+    }
+    if copied {
+        if workspace.remove_copy(run)? {
+            done.push("removed its copy of the work tree".to_owned());
+        }
+        workspace.unmark_copied(run)?;
     }
     if let Some(target) = target {
         done.extend(target.clean_up(run).await?);
@@ -216,6 +232,25 @@ pub async fn abandon(
         writer.close(&Actor::Machine, data)?;
     }
     Ok(done)
+}
+
+/// A run in a copy writes to the work tree only at its very end. Died in that, it has written
+/// some of the files.
+fn put_fix_back(workspace: &Workspace, run: RunId) -> Result<Option<String>, RecoverError> {
+    let Some(fix) = workspace.fixes()?.into_iter().find(|fix| fix.run == run) else {
+        return Ok(None);
+    };
+    match workspace.restore(&fix.after, &fix.before) {
+        Ok(written) => {
+            workspace.forget_fix(run)?;
+            Ok(Some(format!("put {} of the work tree back", files(&written))))
+        }
+        // Somebody has gone on working: nothing of theirs is touched.
+        Err(error) if matches!(error.kind, WorkspaceErrorKind::InTheWay { .. }) => {
+            Ok(Some(format!("left its fix in the work tree: {error}")))
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// What was tried, from the records: what the author is told of it.

@@ -221,17 +221,6 @@ async fn json_output_is_one_object_a_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dirty_tree_is_left_alone() {
-    let repository = repository();
-    repository.write("add.sh", "mine\n");
-    let outcome = repository.run(&["heal", "--", "sh", "test.sh"]);
-    assert_eq!(outcome.code, Some(2), "{}", outcome.all());
-    assert!(outcome.stderr.contains("add.sh"), "{}", outcome.all());
-    assert!(outcome.stderr.contains("stash"), "{}", outcome.all());
-    assert_eq!(repository.read("add.sh"), "mine\n");
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn a_server_without_streams_is_asked_without() {
     let repository = repository();
     let server = ModelServer::with_quirk(&[FIX], APPROVE, Quirk::NoStreams).await;
@@ -256,8 +245,9 @@ async fn an_author_that_is_always_cut_ends_the_run_and_changes_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_untracked_file_in_the_way_is_told_to_the_author_and_kept() {
-    let repository = repository();
+async fn an_ignored_file_in_the_way_is_told_to_the_author_and_kept() {
+    let repository =
+        Repository::new(&[("add.sh", BROKEN), ("test.sh", TEST), (".gitignore", "new.sh\n")]);
     repository.write("new.sh", "mine\n");
     let collides = format!("new.sh\n```sh\necho theirs\n```\n\n{FIX}");
     let server = ModelServer::start(&[&collides, FIX], APPROVE).await;

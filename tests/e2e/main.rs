@@ -10,6 +10,7 @@
 
 mod commands;
 mod delivery;
+mod dirty;
 mod gates;
 mod heal;
 mod hub;
@@ -17,6 +18,7 @@ mod manifests;
 mod pipelines;
 mod places;
 mod recovery;
+mod refused;
 mod repository;
 mod run;
 mod server;

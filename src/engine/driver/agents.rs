@@ -6,6 +6,7 @@ use super::{Draft, DriveError, Driver};
 use crate::apply::CommitInfo;
 use crate::audit::Actor;
 use crate::engine::advice;
+use crate::engine::approval::Approval;
 use crate::engine::machine::Happened;
 use crate::evidence::Redactor;
 use crate::heal::Brief;
@@ -278,7 +279,8 @@ impl Driver {
             return Ok(Happened::Broke { reason: "no patch is at hand".into() });
         };
         let request = advice::patch_request(&draft.evaluation, iteration);
-        let happened = self.ask_person(iteration, request).await?;
+        // The patch itself stands right above the question.
+        let happened = self.ask_person(iteration, request, "").await?;
         if let (Happened::HumanDecided { approved: Some(true), .. }, Some(draft)) =
             (&happened, &mut self.case.draft)
         {
@@ -292,13 +294,37 @@ impl Driver {
         iteration: u32,
     ) -> Result<Happened, DriveError> {
         let request = advice::rollout_request(&self.run.header, &self.tip);
-        self.ask_person(iteration, request).await
+        let facts = match self.run.approval {
+            Approval::Ask { .. } => self.rollout_facts().await,
+            Approval::Nobody | Approval::Beforehand { .. } => String::new(),
+        };
+        self.ask_person(iteration, request, &facts).await
+    }
+
+    /// The commits that a rollout would bring, and their diff.
+    async fn rollout_facts(&self) -> String {
+        let Some((_, target)) = self.delivery() else { return String::new() };
+        let serving = match target.status().await {
+            Ok(status) => status.serving.map(|(release, _)| release),
+            Err(error) => {
+                return self.redacted(&format!("what serves now is not known: {}", chain(&error)));
+            }
+        };
+        let Some(serving) = serving else {
+            return "nothing is deployed there yet".to_owned();
+        };
+        let workspace = &self.run.workspace;
+        let since = workspace.commits_since(&serving.commit, &self.tip, advice::COMMITS_ASKED);
+        let diff = workspace.diff(&serving.commit, &self.tip).unwrap_or_default();
+        let git = &self.run.header.invocation.git;
+        self.redacted(&advice::rollout_facts(&serving, &self.tip, since, &diff, git))
     }
 
     async fn ask_person(
         &mut self,
         iteration: u32,
         request: String,
+        facts: &str,
     ) -> Result<Happened, DriveError> {
         self.note(
             &Actor::Machine,
@@ -308,7 +334,7 @@ impl Driver {
             }),
         )?;
         let approved = tokio::select! {
-            approved = self.run.approval.decide(&request) => approved,
+            approved = self.run.approval.decide(&request, facts) => approved,
             () = self.cancel.cancelled() => return Ok(Happened::Cancelled),
         };
         if let (Some(approved), Some(who)) = (approved, self.run.approval.who()) {

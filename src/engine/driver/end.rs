@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use super::{DriveError, Driver, WorkTreeAtEnd};
+use crate::apply::Fix;
 use crate::audit::Actor;
-use crate::engine::advice;
+use crate::engine::advice::{self, FixPlace};
 use crate::engine::record::stop_word;
 use crate::model::{
     Notice, Release, ReleaseId, ReleaseState, RunEvent, RunSummary, StopReason, chain,
@@ -14,17 +15,7 @@ impl Driver {
     pub(super) async fn finish(mut self, reason: StopReason) -> Result<RunSummary, DriveError> {
         let healed = reason == StopReason::Verified;
         let run = self.run.header.run;
-        let keep = healed && self.run.at_end == WorkTreeAtEnd::Keep;
-        if !keep
-            && self.tip != self.run.header.commit
-            && let Err(error) = self.run.workspace.restore(&self.tip, &self.run.header.commit)
-        {
-            let text = format!(
-                "the work tree could not be put back as it was: {}",
-                self.redacted(&chain(&error))
-            );
-            self.events.send(RunEvent::Notice(Notice::Warning(text)));
-        }
+        let place = self.place_fix(healed);
         let serving = self.serving().await;
         let restored = self.state.restored() == Some(true);
         let branch = (!self.case.patches.is_empty()).then(|| run.branch());
@@ -40,7 +31,7 @@ impl Driver {
             elapsed: self.before + self.began.elapsed(),
             next_steps: Vec::new(),
         };
-        summary.next_steps = advice::next_steps(&self.run.header, &summary, keep);
+        summary.next_steps = advice::next_steps(&self.run.header, &summary, place);
         if let Err(error) = self.run.passed_before.save() {
             tracing::warn!(%error, "the gates that passed could not be remembered");
         }
@@ -61,6 +52,49 @@ impl Driver {
         }
         self.events.send(RunEvent::Finished(Box::new(summary.clone())));
         Ok(summary)
+    }
+
+    /// Leaves the work tree as it is to be at the end, and says where the patches are.
+    fn place_fix(&self, healed: bool) -> FixPlace {
+        let workspace = &self.run.workspace;
+        let (base, tip) = (&self.run.header.commit, &self.tip);
+        let run = self.run.header.run;
+        if tip == base {
+            return FixPlace::Branch;
+        }
+        let warn = |text: String| {
+            self.events.send(RunEvent::Notice(Notice::Warning(self.redacted(&text))));
+        };
+        match (&self.run.at_end, healed) {
+            (WorkTreeAtEnd::Keep, true) => {
+                let fix = Fix { run, before: base.clone(), after: tip.clone() };
+                // A worker's clone is nobody's work tree.
+                if self.run.assignment.is_none()
+                    && let Err(error) = workspace.record_fix(&fix)
+                {
+                    warn(format!("the fix cannot be taken back by --undo: {}", chain(&error)));
+                }
+                FixPlace::WorkTree
+            }
+            (WorkTreeAtEnd::Keep | WorkTreeAtEnd::Restore, _) => {
+                if let Err(error) = workspace.restore(tip, base) {
+                    let why = chain(&error);
+                    warn(format!("the work tree could not be put back as it was: {why}"));
+                }
+                FixPlace::Branch
+            }
+            (WorkTreeAtEnd::BringBack(original), true) => {
+                match original.bring_back(run, base, tip) {
+                    Ok(_) => FixPlace::WorkTree,
+                    Err(error) => {
+                        let why = chain(&error);
+                        warn(format!("the fix could not be brought into the work tree: {why}"));
+                        FixPlace::Diff
+                    }
+                }
+            }
+            (WorkTreeAtEnd::BringBack(_) | WorkTreeAtEnd::Discard, _) => FixPlace::Diff,
+        }
     }
 
     async fn serving(&self) -> Option<(ReleaseId, crate::model::Endpoint)> {

@@ -83,12 +83,16 @@ pub enum Deliverable {
 pub type Agent<T> = Result<T, ModelError>;
 
 /// What becomes of the work tree when the run ends healed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum WorkTreeAtEnd {
     /// The patches stay in it.
     Keep,
     /// It is as it was before; the patches are on the run's branch.
     Restore,
+    /// It is a copy that is thrown away; the patches are merged into the original.
+    BringBack(Workspace),
+    /// It is a copy that is thrown away; the patches are on the run's branch.
+    Discard,
 }
 
 /// Everything a run needs. Assembled by the composition root.

@@ -1,0 +1,179 @@
+//! A run that is refused leaves nothing behind: not in the work tree, not in git's folder.
+
+use std::path::Path;
+
+use crate::repository::{Outcome, Repository, deployable, free_port};
+
+/// Every file and folder, ignored ones and git's own included. git's index may be refreshed.
+fn listing(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(at) = open.pop() {
+        for entry in std::fs::read_dir(&at).unwrap().flatten() {
+            let path = entry.path();
+            found.push(path.strip_prefix(folder).unwrap().display().to_string());
+            if entry.file_type().unwrap().is_dir() {
+                open.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn refused(repository: &Repository, arguments: &[&str], code: i32, said: &str) -> Outcome {
+    let before =
+        (listing(repository.path()), repository.git(&["status", "--porcelain", "--ignored"]));
+    let outcome = repository.run(arguments);
+    assert_eq!(outcome.code, Some(code), "{arguments:?}: {}", outcome.all());
+    assert!(outcome.stderr.contains(said), "{arguments:?}: {}", outcome.all());
+    let after =
+        (listing(repository.path()), repository.git(&["status", "--porcelain", "--ignored"]));
+    assert_eq!(after, before, "{arguments:?}");
+    outcome
+}
+
+fn service() -> Repository {
+    deployable(free_port(), "hello\n", "hello", "")
+}
+
+#[test]
+fn a_changed_work_tree() {
+    let repository = service();
+    repository.write("page.txt", "changed\n");
+    refused(&repository, &["run"], 2, "page.txt");
+    refused(&repository, &["--environment", "local"], 2, "page.txt");
+}
+
+#[test]
+fn an_operation_under_way_and_unmerged_paths() {
+    let repository = service();
+    repository.git(&["checkout", "-qb", "other"]);
+    repository.write("page.txt", "theirs\n");
+    repository.commit("theirs");
+    repository.git(&["checkout", "-q", "main"]);
+    repository.write("page.txt", "ours\n");
+    repository.commit("ours");
+    let start = |arguments: &[&str]| {
+        let status = std::process::Command::new("git")
+            .args(["-c", "user.name=t", "-c", "user.email=t@localhost"])
+            .args(arguments)
+            .current_dir(repository.path())
+            .output()
+            .unwrap()
+            .status;
+        assert!(!status.success(), "{arguments:?} has a conflict");
+    };
+    start(&["rebase", "other"]);
+    refused(&repository, &["heal", "--", "true"], 2, "a rebase is under way");
+    refused(&repository, &["run"], 2, "a rebase is under way");
+    repository.git(&["rebase", "--abort"]);
+    start(&["merge", "other"]);
+    refused(&repository, &["heal", "--", "true"], 2, "a merge is under way");
+    repository.git(&["merge", "--abort"]);
+    repository.write("page.txt", "stashed\n");
+    repository.git(&["stash"]);
+    repository.write("page.txt", "more\n");
+    repository.commit("more");
+    start(&["stash", "pop"]);
+    refused(&repository, &["heal", "--", "true"], 2, "unmerged");
+}
+
+#[test]
+fn configurations_and_environments_that_cannot_be_used() {
+    let repository = service();
+    refused(&repository, &["run", "--environment", "lokal"], 2, "lokal");
+    refused(&repository, &["run", "--config", "none.yaml"], 2, "none.yaml");
+    refused(&repository, &["run", "--resume", "0190aaaa-bbbb-7ccc-8ddd-eeeeeeeeffff"], 2, "no run");
+    refused(&repository, &["heal", "--undo"], 2, "no run left a fix");
+    let config = repository.read("config.yaml");
+    repository.write("config.yaml", &config.replace("deploy:", "deplo:"));
+    repository.commit("a mistake");
+    refused(&repository, &["run", "--environment", "local"], 2, "deplo");
+}
+
+#[test]
+fn several_environments_are_named() {
+    let repository = service();
+    let config = repository.read("config.yaml");
+    let more =
+        config.replace("environments:\n", "environments:\n  b: { url: 'http://127.0.0.1:1' }\n");
+    repository.write("config.yaml", &more);
+    repository.commit("another");
+    for command in ["run", "verify", "status", "rollback"] {
+        let outcome = refused(&repository, &[command], 2, "b, local");
+        assert!(outcome.stderr.contains("--environment b"), "{}", outcome.all());
+    }
+    refused(&repository, &["config", "show"], 2, "b, local");
+}
+
+#[test]
+fn a_branch_in_the_way() {
+    let repository = service();
+    repository.git(&["branch", "greenloop"]);
+    refused(&repository, &["heal", "--", "false"], 2, "git branch -m");
+    refused(&repository, &["run"], 2, "git branch -m");
+}
+
+#[test]
+fn a_repository_that_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |folder: &Path| -> Outcome {
+        std::process::Command::new(env!("CARGO_BIN_EXE_greenloop"))
+            .args(["heal", "--", "true"])
+            .current_dir(folder)
+            .output()
+            .unwrap()
+            .into()
+    };
+    let git = |arguments: &[&str]| {
+        let done = std::process::Command::new("git").args(arguments).current_dir(&folder).status();
+        assert!(done.unwrap().success());
+    };
+    git(&["init", "-q", "unborn"]);
+    git(&["init", "-q", "--bare", "bare"]);
+    std::fs::create_dir(folder.path().join("none")).unwrap();
+    for (name, said) in
+        [("none", "not inside a git repository"), ("bare", "no work tree"), ("unborn", "no commit")]
+    {
+        let place = folder.path().join(name);
+        let before = listing(&place);
+        let outcome = run(&place);
+        assert_eq!(outcome.code, Some(2), "{name}: {}", outcome.all());
+        assert!(outcome.stderr.contains(said), "{name}: {}", outcome.all());
+        assert_eq!(listing(&place), before, "{name}");
+    }
+}
+
+#[test]
+fn a_link_out_of_the_repository() {
+    let outside = tempfile::tempdir().unwrap();
+    for link in ["logs", "logs/runs", "metrics"] {
+        let repository = service();
+        let place = repository.path().join(link);
+        std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+        std::os::unix::fs::symlink(outside.path(), &place).unwrap();
+        repository.commit("a link");
+        refused(&repository, &["run"], 2, "is a link out of the repository");
+        if link != "metrics" {
+            refused(&repository, &["heal", "--branch", "--", "true"], 2, "is a link out of");
+        }
+        assert_eq!(listing(outside.path()), Vec::<String>::new(), "{link}");
+    }
+}
+
+#[test]
+fn a_claim_that_another_run_holds() {
+    let repository = service();
+    // As a run that is under way holds it.
+    let hold = |name: &str| {
+        let folder = repository.path().join(".git/greenloop/claims");
+        std::fs::create_dir_all(&folder).unwrap();
+        let lock = std::fs::File::create(folder.join(name)).unwrap();
+        lock.lock().unwrap();
+        lock
+    };
+    let lock = hold("env-local.lock");
+    refused(&repository, &["run"], 5, "environment local is held");
+    drop(lock);
+}

@@ -1,23 +1,30 @@
 //! What is missing on this machine, and how to get it.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::ffi::OsStr;
+use std::path::{Component, Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::delivery::Delivering;
-use super::run::load_plan;
+use super::run::{config_path, load_plan};
 use super::{AppError, Environment, agents::Agents};
 use crate::adapters::azure::Identity;
 use crate::adapters::docker::engine::Engine;
 use crate::adapters::kubernetes::KubernetesTarget;
 use crate::adapters::registry::{Registry, is_azure};
+use crate::adapters::secrets::EnvironmentSecrets;
 use crate::apply::Workspace;
 use crate::config;
-use crate::config::plan::{AzurePlan, BuildPlan, Provider, RolePlan, RunPlan};
+use crate::config::plan::{
+    AzurePlan, BuildPlan, Manifests, ProcessPlan, Provider, RolePlan, RunPlan,
+};
 use crate::config::secret_references;
 use crate::evidence::Redactor;
+use crate::exec::{self, CommandFault};
 use crate::model::{FailureClass, TargetKind, chain};
+use crate::ports::SecretSource as _;
 
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,11 +69,12 @@ impl Check {
     }
 }
 
-/// Looks at everything a run needs. Without an environment: what `heal` needs.
+/// Looks at everything a run needs. Without an environment, and a configuration that has only
+/// one: what `heal` needs.
 pub async fn doctor(
     directory: &Path,
     environment: Option<&str>,
-    config: Option<&std::path::PathBuf>,
+    config: Option<&PathBuf>,
     env: &Environment,
 ) -> Vec<Check> {
     let mut checks = vec![git(), space(directory)];
@@ -81,7 +89,16 @@ pub async fn doctor(
             return checks;
         }
     };
-    let (author, reviewer, azure) = match environment {
+    let environment = match chosen(&workspace, config, directory, environment, &mut checks) {
+        Ok(environment) => environment,
+        Err(check) => {
+            checks.push(check);
+            return checks;
+        }
+    };
+    let deploys = environment.is_some();
+    checks.extend(work_tree(&workspace, deploys));
+    let (author, reviewer, azure) = match environment.as_deref() {
         None => match config::heal_plan(&|name: &str| env(name)) {
             Ok(plan) => (plan.author, plan.reviewer, AzurePlan::default()),
             Err(error) => {
@@ -92,7 +109,8 @@ pub async fn doctor(
         Some(name) => match load_plan(&workspace, config, directory, name, None, env) {
             Ok(plan) => {
                 checks.push(Check::ok("configuration", format!("environment {name}")));
-                checks.extend(plan_checks(&workspace, &plan));
+                checks.extend(gate_checks(&workspace, &plan, env));
+                checks.extend(plan_checks(&workspace, &plan, env));
                 let delivering = Delivering::new(plan, env);
                 checks.extend(delivery_checks(&workspace, &delivering).await);
                 let plan = delivering.plan;
@@ -115,7 +133,7 @@ pub async fn doctor(
         ("reviewer", &reviewer, agents.reviewer_label(), agents.reviewer.as_ref().err()),
     ] {
         checks.push(match failure {
-            Some(error) => Check::warning(what, error.message.clone(), model_remedy(plan)),
+            Some(error) => Check::warning(what, error.message.clone(), model_remedy(plan, deploys)),
             None => endpoint(what, plan, label).await,
         });
     }
@@ -168,10 +186,6 @@ fn repository(workspace: &Workspace) -> Vec<Check> {
             checks.push(Check::missing("repository", error.to_string(), remedy));
         }
     }
-    if let Err(error) = workspace.ensure_clean() {
-        let remedy = error.hint().unwrap_or_else(|| "commit or stash your changes".into());
-        checks.push(Check::missing("work tree", error.to_string(), remedy));
-    }
     checks.extend(
         workspace
             .notices()
@@ -181,21 +195,230 @@ fn repository(workspace: &Workspace) -> Vec<Check> {
     checks
 }
 
-fn plan_checks(workspace: &Workspace, plan: &RunPlan) -> Vec<Check> {
+/// A run needs a clean work tree; `heal` makes a copy of one that is not.
+fn work_tree(workspace: &Workspace, deploys: bool) -> Option<Check> {
+    const WHAT: &str = "work tree";
+    let trouble = workspace.ensure_settled().err();
+    let trouble = trouble.or_else(|| workspace.ensure_clean().err().filter(|_| deploys));
+    if let Some(error) = trouble {
+        let remedy = error.hint().unwrap_or_else(|| "git status shows more".into());
+        return Some(Check::missing(WHAT, error.to_string(), remedy));
+    }
+    let changed = workspace.is_changed().unwrap_or(false);
+    let found = "holds changes that are not committed: greenloop heal works on a copy of it";
+    (changed && !deploys).then(|| Check::ok(WHAT, found))
+}
+
+/// The environment that is looked at: the given one, or the only one. A configuration that is
+/// not there is no fault: `heal` needs none.
+fn chosen(
+    workspace: &Workspace,
+    config: Option<&PathBuf>,
+    directory: &Path,
+    given: Option<&str>,
+    checks: &mut Vec<Check>,
+) -> Result<Option<String>, Check> {
+    if let Some(given) = given {
+        return Ok(Some(given.to_owned()));
+    }
+    let path = config_path(workspace, config, directory);
+    if config.is_none() && !path.exists() {
+        return Ok(None);
+    }
+    match config::load(&path) {
+        Ok(config) => match config.environments().as_slice() {
+            [only] => Ok(Some(only.to_string())),
+            several => {
+                let names: Vec<String> = several.iter().map(ToString::to_string).collect();
+                let found = format!("environments: {}", names.join(", "));
+                let remedy = "greenloop doctor --environment ENV looks at one of them";
+                checks.push(Check {
+                    remedy: Some(remedy.into()),
+                    ..Check::ok("configuration", found)
+                });
+                Ok(None)
+            }
+        },
+        Err(error) => {
+            let remedy = "greenloop config check shows the place";
+            Err(Check::missing("configuration", chain(&error), remedy))
+        }
+    }
+}
+
+/// The programs of the gates. What a gate that runs first may make is not missed yet.
+fn gate_checks(workspace: &Workspace, plan: &RunPlan, env: &Environment) -> Vec<Check> {
     let mut checks = Vec::new();
-    if let Some(script) = &plan.verification.script {
-        let path = workspace.root().join(&script.script);
-        checks.push(if path.is_file() {
-            Check::ok("smoke script", script.script.display().to_string())
-        } else {
-            Check::missing(
-                "smoke script",
-                format!("{} does not exist", script.script.display()),
-                "write it, or remove verification.smoke_tests",
-            )
-        });
+    let mut found = Vec::new();
+    for gate in &plan.gates {
+        let folder = match &gate.working_directory {
+            Some(folder) => workspace.root().join(folder.to_os_path()),
+            None => workspace.root().to_owned(),
+        };
+        let path = gate.env.get("PATH").cloned().or_else(|| env("PATH"));
+        let fault = exec::check_line(&gate.command, &folder, path.as_deref().map(OsStr::new));
+        let made_later = !gate.needs.is_empty();
+        match fault {
+            None => found.push(gate.name.as_str()),
+            Some(CommandFault::Missing { .. }) if made_later => found.push(gate.name.as_str()),
+            Some(fault) => {
+                let what = format!("gate {}", gate.name);
+                checks.push(if gate.required {
+                    Check::missing(&what, fault.to_string(), fault.remedy())
+                } else {
+                    Check::warning(&what, fault.to_string(), fault.remedy())
+                });
+            }
+        }
+    }
+    if !found.is_empty() {
+        checks.push(Check::ok("gates", format!("{} can run", found.join(", "))));
     }
     checks
+}
+
+/// What the rest of a run finds on this machine: scripts, artifacts, programs, the port.
+fn plan_checks(workspace: &Workspace, plan: &RunPlan, env: &Environment) -> Vec<Check> {
+    let root = workspace.root();
+    let path = env("PATH");
+    let path = path.as_deref().map(OsStr::new);
+    let mut checks = Vec::new();
+    if let Some(script) = &plan.verification.script {
+        const WHAT: &str = "smoke script";
+        // With a slash, as the stage calls it: a plain name would be looked for in PATH.
+        let program = Path::new(".").join(&script.script);
+        checks.push(match exec::check_program(program.as_os_str(), root, path) {
+            None => Check::ok(WHAT, script.script.display().to_string()),
+            Some(fault) => Check::missing(WHAT, fault.to_string(), fault.remedy()),
+        });
+    }
+    match plan.deploy.target {
+        TargetKind::Process => {
+            if let Some(process) = &plan.deploy.process {
+                checks.extend(process_checks(root, process, !plan.gates.is_empty(), path));
+            }
+        }
+        TargetKind::Docker => {}
+        TargetKind::Kubernetes => {
+            if let Some(cluster) = &plan.deploy.kubernetes {
+                checks.extend(manifests(root, &cluster.manifests, path));
+            }
+        }
+    }
+    checks
+}
+
+fn process_checks(
+    root: &Path,
+    process: &ProcessPlan,
+    has_gates: bool,
+    path: Option<&OsStr>,
+) -> Vec<Check> {
+    let absent: Vec<String> = process
+        .artifacts
+        .iter()
+        .filter(|artifact| !root.join(artifact).exists())
+        .map(|artifact| artifact.display().to_string())
+        .collect();
+    let mut checks = Vec::new();
+    if !process.artifacts.is_empty() {
+        const WHAT: &str = "artifacts";
+        let found = format!("not there: {}", absent.join(", "));
+        checks.push(match (absent.is_empty(), has_gates) {
+            (true, _) => {
+                let count = process.artifacts.len();
+                Check::ok(WHAT, format!("{count} of {count} are there"))
+            }
+            (false, true) => {
+                Check::warning(WHAT, found, "a gate has to make them: run the build once")
+            }
+            (false, false) => Check::missing(
+                WHAT,
+                found,
+                "build them, or add the build to quality_gates; deploy.process.artifacts names them",
+            ),
+        });
+    }
+    let Some(program) = process.command.first() else { return checks };
+    const WHAT: &str = "service";
+    // The command runs in the release's folder, where each artifact has its own name.
+    let named = Path::new(program);
+    let inside = named.components().find_map(|part| match part {
+        Component::Normal(name) => Some(name),
+        _ => None,
+    });
+    let from = inside.filter(|_| program.contains('/') && named.is_relative()).and_then(|first| {
+        process.artifacts.iter().find(|artifact| artifact.file_name() == Some(first))
+    });
+    let fault = match from {
+        // Its rest lies below the artifact.
+        Some(artifact) => {
+            let rest: PathBuf = named
+                .components()
+                .filter(|part| matches!(part, Component::Normal(_)))
+                .skip(1)
+                .collect();
+            let file =
+                if rest.as_os_str().is_empty() { artifact.clone() } else { artifact.join(rest) };
+            let there = root.join(artifact).exists();
+            let file = Path::new(".").join(file);
+            if there { exec::check_program(file.as_os_str(), root, path) } else { None }
+        }
+        None if program.contains('/') && named.is_relative() => {
+            checks.push(Check::missing(
+                WHAT,
+                format!("`{program}` is not among the artifacts"),
+                "add it to deploy.process.artifacts: the command runs in the release's folder",
+            ));
+            return checks;
+        }
+        None => exec::check_program(OsStr::new(program), root, path),
+    };
+    checks.push(match fault {
+        None => Check::ok(WHAT, process.command.join(" ")),
+        Some(fault) => Check::missing(WHAT, fault.to_string(), fault.remedy()),
+    });
+    checks
+}
+
+fn manifests(root: &Path, manifests: &Manifests, path: Option<&OsStr>) -> Vec<Check> {
+    const WHAT: &str = "manifests";
+    let (place, programs): (&Path, &[&str]) = match manifests {
+        Manifests::Files(files) => (files, &[]),
+        Manifests::Kustomize(folder) => (folder, &["kustomize", "kubectl"]),
+        Manifests::Helm { chart, .. } => (chart, &["helm"]),
+    };
+    let mut checks = Vec::new();
+    // A glob names no file of its own.
+    let glob = place.to_string_lossy().contains(['*', '?', '[']);
+    if !glob && !root.join(place).exists() {
+        let found = format!("{} does not exist", place.display());
+        checks.push(Check::missing(WHAT, found, "write it, or correct deploy.manifest_path"));
+    } else {
+        checks.push(Check::ok(WHAT, place.display().to_string()));
+    }
+    let there = |program: &&&str| exec::on_path(OsStr::new(program), root, path).is_some();
+    if !programs.is_empty() && !programs.iter().any(|program| there(&program)) {
+        let found = format!("{} is not in PATH", programs.join(" or "));
+        checks.push(Check::missing(WHAT, found, "install it: the manifests are rendered by it"));
+    }
+    checks
+}
+
+/// The port that smoke tests and users call, where Greenloop itself listens on it.
+fn port(plan: &RunPlan, serving: bool) -> Option<Check> {
+    const WHAT: &str = "port";
+    if plan.deploy.target == TargetKind::Kubernetes || serving {
+        return None;
+    }
+    let url = url::Url::parse(&plan.environment.url).ok()?;
+    let address = format!("{}:{}", url.host_str()?, url.port_or_known_default()?);
+    Some(if exec::port_in_use(&address) {
+        let found = format!("another process listens on {address}");
+        Check::missing(WHAT, found, "stop it (ss -ltnp names it), or choose another port in url")
+    } else {
+        Check::ok(WHAT, format!("{address} is free"))
+    })
 }
 
 /// Engine, registry, cluster and what serves.
@@ -218,13 +441,15 @@ async fn delivery_checks(workspace: &Workspace, delivering: &Delivering) -> Vec<
     if let Some(cluster) = delivering.cluster(workspace) {
         checks.extend(self::cluster(&cluster, plan).await);
     }
-    if needs_azure(plan) {
+    if needs_azure(delivering).await {
         checks.push(azure(delivering).await);
     }
+    let mut serves = false;
     checks.push(match delivering.target(workspace) {
         Err(error) => Check::missing("target", chain(&error), "greenloop config check"),
         Ok(target) => match target.status().await {
             Ok(status) => {
+                serves = status.serving.is_some();
                 let found = match status.serving {
                     Some((release, endpoint)) => {
                         format!("release {} serves at {}", release.id.short(), endpoint.url)
@@ -236,14 +461,33 @@ async fn delivery_checks(workspace: &Workspace, delivering: &Delivering) -> Vec<
             Err(error) => Check::missing("target", chain(&error), "greenloop status shows more"),
         },
     });
+    checks.extend(port(plan, serves));
     checks
 }
 
-/// Whether somebody must be known to Microsoft Entra: for the registry, the cluster or secrets.
-fn needs_azure(plan: &RunPlan) -> bool {
+/// Whether this environment needs Microsoft Entra: for the registry it pushes to, the cluster it
+/// deploys to, a secret that the environment's variables do not have, or a model without a key.
+async fn needs_azure(delivering: &Delivering) -> bool {
+    let plan = &delivering.plan;
+    let runs_an_image = plan.deploy.target != TargetKind::Process;
     let registry = plan.build.as_ref().is_some_and(|build| is_azure(build.place().0, None));
     let cluster = plan.deploy.kubernetes.as_ref().is_some_and(|cluster| cluster.aks.is_some());
-    registry || cluster || !secret_references(plan).is_empty() || plan.azure.key_vault.is_some()
+    let model = [&plan.author, &plan.reviewer].into_iter().any(|role| match &role.provider {
+        Provider::Azure { api_key_env, .. } => {
+            api_key_env.as_deref().is_none_or(|name| (delivering.env)(name).is_none())
+        }
+        Provider::OpenAi { .. } | Provider::Replay { .. } => false,
+    });
+    if (registry && runs_an_image) || cluster || model {
+        return true;
+    }
+    let variables = EnvironmentSecrets::new(Arc::clone(&delivering.env));
+    for name in secret_references(plan) {
+        if variables.secret(&name).await.is_err() {
+            return true;
+        }
+    }
+    false
 }
 
 /// Whose token it would be: one is asked for.
@@ -358,18 +602,24 @@ async fn cluster(cluster: &KubernetesTarget, plan: &RunPlan) -> Vec<Check> {
     checks
 }
 
-fn model_remedy(plan: &RolePlan) -> String {
-    match &plan.provider {
-        Provider::OpenAi { api_key_env, .. } => format!(
-            "export {api_key_env}=…, and OPENAI_BASE_URL for a compatible server; without a \
-             model Greenloop still runs and deploys, but heals nothing"
-        ),
+/// How to get a model, and what happens without one.
+fn model_remedy(plan: &RolePlan, deploys: bool) -> String {
+    let remedy = match &plan.provider {
+        Provider::OpenAi { api_key_env, .. } => {
+            format!("export {api_key_env}=…, and OPENAI_BASE_URL for a compatible server")
+        }
         Provider::Azure { api_key_env, .. } => format!(
             "export {}=…, or sign in with az login",
             api_key_env.as_deref().unwrap_or("AZURE_OPENAI_API_KEY")
         ),
         Provider::Replay { path } => format!("check the recording at {}", path.display()),
-    }
+    };
+    let without = if deploys {
+        "without a model Greenloop tests, deploys and restores, and mends nothing"
+    } else {
+        "without a model greenloop heal only runs the command and says what fails"
+    };
+    format!("{remedy}; {without}")
 }
 
 /// Whether somebody listens at the model's address. No request that costs anything is made.

@@ -165,7 +165,6 @@ fn bad_usage_exits_with_2_and_says_what_to_do() {
     let repository = deployable(free_port(), "hello\n", "hello", "");
     for (arguments, word) in [
         (vec!["--environment", "locl"], "local"),
-        (vec!["run"], "--environment"),
         (vec!["--environment", "local", "--max-iterations", "0"], "max-iterations"),
         (vec!["--environment", "local", "--config", "nope.yaml"], "nope.yaml"),
         (vec!["--environment", "local", "--resume", "zzz"], "resume"),
@@ -216,9 +215,107 @@ fn dry_run_runs_nothing() {
 
 #[test]
 fn doctor_says_what_is_missing() {
-    let repository = deployable(free_port(), "hello\n", "hello", "");
+    let port = free_port();
+    let repository = deployable(port, "hello\n", "hello", "");
     let outcome = repository.run(&["doctor"]);
-    assert!(outcome.stdout.contains("OPENAI_API_KEY"), "{}", outcome.all());
-    let outcome = repository.run(&["doctor", "--environment", "local"]);
     assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    for part in ["environment local", "spelling can run", "2 of 2 are there", "is free"] {
+        assert!(outcome.stdout.contains(part), "{part}: {}", outcome.all());
+    }
+    assert!(!outcome.stdout.contains("azure"), "{}", outcome.all());
+    let status = repository.git(&["status", "--porcelain", "--ignored"]);
+    assert_eq!(status, "!! service", "it leaves nothing behind");
+
+    let config = repository.read("config.yaml");
+    let broken = config
+        .replace("\"! grep -n teh page.txt\"", "greb -n teh page.txt")
+        .replace("artifacts: [service, page.txt]", "artifacts: [page.txt, none.txt]")
+        .replace("  user_flows:", "  smoke_tests: { script: scripts/smoke.sh }\n  user_flows:");
+    repository.write("config.yaml", &broken);
+    repository.write("scripts/smoke.sh", "#!/bin/sh\n");
+    repository.commit("breaks it");
+    let _taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let outcome = repository.run(&["doctor"]);
+    assert_eq!(outcome.code, Some(1), "{}", outcome.all());
+    for part in [
+        "`greb` is not installed",
+        "chmod +x ./scripts/smoke.sh",
+        "not there: none.txt",
+        "`./service` is not among the artifacts",
+        "another process listens on 127.0.0.1",
+    ] {
+        let said = outcome.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains(part), "{part}: {}", outcome.all());
+    }
+}
+
+#[test]
+fn doctor_wraps() {
+    let repository = deployable(free_port(), "hello\n", "hello", "");
+    for columns in [40, 80, 120] {
+        let outcome: Outcome = repository
+            .greenloop()
+            .arg("doctor")
+            .env("COLUMNS", columns.to_string())
+            .output()
+            .unwrap()
+            .into();
+        for line in outcome.stdout.lines() {
+            assert!(line.chars().count() <= columns, "{columns}: {line}");
+        }
+    }
+}
+
+#[test]
+fn doctor_without_a_configuration_looks_at_what_heal_needs() {
+    let repository = Repository::new(&[("a", "x\n")]);
+    repository.write("a", "changed\n");
+    let outcome = repository.run(&["doctor"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    let said = outcome.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("OPENAI_API_KEY"), "{}", outcome.all());
+    assert!(said.contains("works on a copy"), "{}", outcome.all());
+    assert!(said.contains("only runs the command"), "{}", outcome.all());
+}
+
+#[test]
+fn what_config_show_prints_is_a_configuration() {
+    let repository = deployable(free_port(), "hello\n", "hello", "");
+    let shown = repository.run(&["config", "show"]);
+    assert_eq!(shown.code, Some(0), "{}", shown.all());
+    repository.write("shown.yaml", &shown.stdout);
+    let checked = repository.run(&["config", "check", "--config", "shown.yaml"]);
+    assert_eq!(checked.code, Some(0), "{}", checked.all());
+    let again = repository.run(&["config", "show", "--config", "shown.yaml"]);
+    assert_eq!(again.stdout, shown.stdout);
+}
+
+#[test]
+fn deployments_are_counted_whatever_the_configuration_says_of_metrics() {
+    let repository = deployable(free_port(), "hello one\n", "hello", "");
+    let path = "metrics/deployments.json";
+    assert_eq!(repository.run(&["run"]).code, Some(0));
+    repository.write("page.txt", "hello two\n");
+    repository.commit("two");
+    assert_eq!(repository.run(&["run"]).code, Some(0));
+    repository.write("page.txt", "goodbye\n");
+    repository.commit("breaks the page");
+    assert_ne!(repository.run(&["run"]).code, Some(0));
+    let verified = repository.run(&["verify"]);
+    assert_eq!(verified.code, Some(0), "{}", verified.all());
+    let back = repository.run(&["rollback"]);
+    assert_eq!(back.code, Some(0), "{}", back.all());
+    let metrics: serde_json::Value = serde_json::from_str(&repository.read(path)).unwrap();
+    let kinds: Vec<&str> = metrics["deployments"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["kind"].as_str().unwrap())
+        .collect();
+    assert_eq!(kinds, ["deployment", "deployment", "deployment", "rollback"]);
+    let summary = &metrics["summary"]["local"];
+    assert_eq!((&summary["deployments"], &summary["rollbacks"]), (&3.into(), &1.into()));
+    assert_eq!(summary["success_rate"], 0.6667);
+    assert!(summary["mean_time_to_restore_s"].is_number(), "{summary}");
+    assert_eq!(repository.git(&["status", "--porcelain"]), "");
 }

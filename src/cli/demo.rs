@@ -61,7 +61,7 @@ pub(super) fn demo(args: DemoArgs) -> Result<Exit, CommandError> {
     let approval = terminal::approval(false);
     let request = DemoRequest { folder, live, env, approval, invocation };
     let quiet = output == OutputChoice::Json;
-    let say = |text: &str| if quiet { Ok(()) } else { output::print(text) };
+    let say = |text: &str| if quiet { Ok(()) } else { output::print_rows(text) };
     block_on(async {
         let cancel = terminal::cancel_on_signals();
         let stage = demo::set_up(&request).await.map_err(explained)?;
@@ -86,7 +86,9 @@ pub(super) fn demo(args: DemoArgs) -> Result<Exit, CommandError> {
         let reporters = output::reporters(output);
         let summary =
             demo::heal_broken(&request, &stage, reporters, cancel).await.map_err(explained)?;
-        say(&closing(&stage, &program, named))?;
+        if !quiet {
+            output::print(&closing(&stage, &program, named))?;
+        }
         Ok(exit_of(&summary))
     })?
 }
@@ -117,9 +119,10 @@ fn closing(stage: &Stage, program: &str, named: bool) -> String {
     let folder = shell_word(&stage.folder.to_string_lossy());
     let stop = if named { format!(" --folder {folder}") } else { String::new() };
     format!(
-        "Try it\n    curl {url}/api/v1/vehicles\n    cd {folder} && git log --oneline --all\n\
-         Stop it\n    {program} demo --stop{stop}\n",
-        url = stage.url,
+        "Try it\n{}{}Stop it\n{}",
+        output::command_lines(&format!("curl {}/api/v1/vehicles", stage.url)),
+        output::command_lines(&format!("cd {folder} && git log --oneline --all")),
+        output::command_lines(&format!("{program} demo --stop{stop}")),
     )
 }
 

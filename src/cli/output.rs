@@ -138,6 +138,13 @@ pub(super) fn print_rows(text: &str) -> Result<(), CommandError> {
     }
 }
 
+/// A command that is to be copied, indented, on a terminal broken at its width.
+pub(super) fn command_lines(command: &str) -> String {
+    let surroundings = Surroundings::of(&std::io::stdout());
+    let screen = surroundings.terminal || surroundings.columns.is_some();
+    report::command_lines(command, if screen { width() } else { usize::MAX })
+}
+
 /// Tells a person something beside what stdout carries. A reader that went away is not an error.
 pub(super) fn tell(text: &str) {
     let safe = crate::report::safe_text::safe(text);

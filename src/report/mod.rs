@@ -135,6 +135,12 @@ pub fn rows(text: &str, width: usize) -> String {
         .collect()
 }
 
+/// A command on lines of at most `width` columns, indented, to be copied to a shell.
+pub fn command_lines(command: &str, width: usize) -> String {
+    let lines = line::shell_lines(&safe_text::safe(command), 4, width);
+    lines.into_iter().map(|line| line + "\n").collect()
+}
+
 /// For a log: every event and the output of gates, a line each, nothing redrawn.
 pub fn plain(out: impl Write + Send + 'static) -> Boxed {
     Box::new(plain::Plain::new(out))

@@ -1,6 +1,7 @@
 //! What a plan needs of the outside world to deliver: the target, the image's source, who one is
 //! in Azure and at registries, and the secrets that the plan only names.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::sync::Arc;
 
@@ -20,9 +21,23 @@ use crate::adapters::secrets::{EnvironmentSecrets, fetch};
 use crate::apply::Workspace;
 use crate::config::plan::RunPlan;
 use crate::config::{fill_secrets, secret_references, with_secrets};
-use crate::evidence::Redactor;
+use crate::evidence::{Redactor, SecretValue, sensitive_parts};
 use crate::model::TargetKind;
 use crate::ports::{ImageSource, SecretSource, Target};
+
+/// Settings of the plan whose names look secret: what a build, a gate or a service is given, it may
+/// print.
+fn learn_settings(redactor: &Redactor, plan: &RunPlan) {
+    let mut maps: Vec<&BTreeMap<String, String>> =
+        plan.gates.iter().map(|gate| &gate.env).collect();
+    maps.extend(plan.build.as_ref().map(|build| &build.args));
+    maps.extend(plan.deploy.process.as_ref().map(|process| &process.env));
+    maps.extend(plan.deploy.docker.as_ref().map(|docker| &docker.env));
+    maps.extend(plan.deploy.kubernetes.as_ref().map(|kubernetes| &kubernetes.variables));
+    // `keyvault:NAME` says where a value is, and is none.
+    let settings = maps.into_iter().flatten().filter(|(_, text)| !text.starts_with("keyvault:"));
+    redactor.learn_vars(settings.map(|(name, text)| (OsString::from(name), OsString::from(text))));
+}
 
 /// A plan with what it needs of the outside world.
 pub(super) struct Delivering {
@@ -47,7 +62,9 @@ impl Delivering {
             Some(build) => credentials.with_variables_for(&build.registry),
             None => credentials,
         };
-        Self { plan, env: Arc::clone(env), redactor: Redactor::from_env(), azure, credentials }
+        let redactor = Redactor::from_env();
+        learn_settings(&redactor, &plan);
+        Self { plan, env: Arc::clone(env), redactor, azure, credentials }
     }
 
     /// Fetches the secrets that the plan names.
@@ -64,11 +81,13 @@ impl Delivering {
         let mut sources: Vec<&dyn SecretSource> = vec![&environment];
         sources.extend(vault.as_ref().map(|vault| vault as &dyn SecretSource));
         let values = fetch(&names, &sources).await?;
-        let texts = values.values().map(|value| {
+        self.redactor.learn(values.iter().flat_map(|(name, value)| {
             use secrecy::ExposeSecret as _;
-            value.expose_secret().to_owned()
-        });
-        self.redactor = self.redactor.with(texts);
+            let value = value.expose_secret();
+            let mut parts = sensitive_parts(SecretValue { key: name, bytes: value.as_bytes() });
+            parts.push(value.to_owned());
+            parts
+        }));
         // Every name has been fetched, or there would have been an error.
         let _none_missing = fill_secrets(&mut self.plan, &values);
         self.env = with_secrets(self.env, values);

@@ -39,4 +39,4 @@ pub use code::{CodeLimits, read_code};
 pub use explain::explain_json;
 pub use extractor::{ExtractLimits, Extraction, Extractor, extract};
 pub use normalise::{fingerprint, normalise};
-pub use redact::{LineRedactor, MARKER, Redactor};
+pub use redact::{LineRedactor, MARKER, Redactor, SecretValue, sensitive_parts};

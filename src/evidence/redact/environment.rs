@@ -2,6 +2,8 @@
 
 use std::ffi::OsString;
 
+use super::values::{SecretValue, sensitive_parts};
+
 /// Parts of a name, between underscores, that make it a secret's.
 const PARTS: &[&str] = &[
     "KEY",
@@ -39,17 +41,23 @@ const TEXTS: &[&str] = &[
     "AUTHTOKEN",
 ];
 
-/// The values of the variables whose names look secret.
+/// The values of the variables whose names look secret, and the values inside them.
 pub(super) fn secrets(vars: impl Iterator<Item = (OsString, OsString)>) -> Vec<String> {
     vars.filter_map(|(name, value)| {
         let name = name.to_str()?.to_ascii_uppercase();
         let value = value.into_string().ok()?;
-        (is_secret(&name) && may_be_secret(&name, &value)).then_some(value)
+        (is_secret(&name) && may_be_secret(&name, &value)).then(|| {
+            let mut parts = sensitive_parts(SecretValue { key: &name, bytes: value.as_bytes() });
+            parts.push(value);
+            parts
+        })
     })
+    .flatten()
     .collect()
 }
 
-fn is_secret(name: &str) -> bool {
+/// Whether a variable of this name, in capitals, holds a secret.
+pub(super) fn is_secret(name: &str) -> bool {
     !matches!(name, "PWD" | "OLDPWD")
         && (TEXTS.iter().any(|text| name.contains(text))
             || name.split(['_', '.', '-']).any(|part| PARTS.contains(&part)))

@@ -56,7 +56,7 @@ impl LineRedactor {
     /// Lets the beginning of an overlong line go, up to where a secret could still begin.
     fn let_go(&mut self, out: &mut Vec<u8>) {
         self.begun = true;
-        let held = HELD.max(2 * self.redactor.known.longest).min(self.line.len() / 2);
+        let held = HELD.max(2 * self.redactor.known().longest).min(self.line.len() / 2);
         let mut cut = self.line.len() - held;
         let spans = self.redactor.spans(&self.line);
         if let Some(span) = spans.iter().find(|span| span.start < cut && cut < span.end) {

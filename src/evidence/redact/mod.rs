@@ -10,16 +10,18 @@ mod environment;
 mod key;
 mod line;
 mod shapes;
+mod values;
 
 use std::borrow::Cow;
 use std::ffi::OsString;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
 pub(super) use key::{KeyLine, KeyState};
 pub use line::LineRedactor;
+pub use values::{SecretValue, sensitive_parts};
 
 /// What stands in a secret's place.
 pub const MARKER: &str = "[redacted]";
@@ -27,10 +29,15 @@ pub const MARKER: &str = "[redacted]";
 /// Shorter values are not looked for: they are words.
 const SHORTEST: usize = 6;
 
-/// Takes secrets out of text. Cheap to clone.
+/// Bytes of all spellings, beyond which a value is looked for as it is alone: whole certificate
+/// stores would take hundreds of MiB otherwise.
+const MOST_SPELLED: usize = 1 << 20;
+
+/// Takes secrets out of text. Cheap to clone; all clones share what [`Redactor::learn`] adds, so
+/// that a value that becomes known during a run is known to every sink from then on.
 #[derive(Clone)]
 pub struct Redactor {
-    known: Arc<Known>,
+    known: Arc<RwLock<Arc<Known>>>,
 }
 
 #[derive(Default)]
@@ -42,10 +49,44 @@ struct Known {
     longest: usize,
 }
 
+impl Known {
+    /// With these values as well; `None` when none of them is new.
+    fn grown(&self, more: impl IntoIterator<Item = String>) -> Option<Self> {
+        let mut spellings = self.spellings.clone();
+        let mut spelled: usize = spellings.iter().map(Vec::len).sum();
+        for secret in more {
+            let whole = secret.trim();
+            // A value of several lines is printed line by line.
+            let lines = whole.lines().map(str::trim).filter(|_| whole.contains('\n'));
+            for value in std::iter::once(whole).chain(lines) {
+                if value.len() < SHORTEST || value.starts_with("-----") {
+                    continue;
+                }
+                if spelled < MOST_SPELLED {
+                    let more = encoded::spellings(value);
+                    spelled += more.iter().map(Vec::len).sum::<usize>();
+                    spellings.extend(more);
+                } else {
+                    spellings.push(value.as_bytes().to_vec());
+                }
+            }
+        }
+        spellings.sort_unstable();
+        spellings.dedup();
+        if spellings.len() == self.spellings.len() {
+            return None;
+        }
+        let longest = spellings.iter().map(Vec::len).max().unwrap_or_default();
+        let values =
+            AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&spellings);
+        Some(Self { values: values.ok(), spellings, longest })
+    }
+}
+
 impl std::fmt::Debug for Redactor {
     /// Never the values.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let count = self.known.values.as_ref().map_or(0, AhoCorasick::patterns_len);
+        let count = self.known().values.as_ref().map_or(0, AhoCorasick::patterns_len);
         f.debug_struct("Redactor").field("spellings", &count).finish()
     }
 }
@@ -53,7 +94,7 @@ impl std::fmt::Debug for Redactor {
 impl Default for Redactor {
     /// Knows no values, only shapes.
     fn default() -> Self {
-        Self { known: Arc::new(Known::default()) }
+        Self::knowing(Known::default())
     }
 }
 
@@ -64,29 +105,30 @@ impl Redactor {
         Self::default().with(secrets)
     }
 
-    /// Knows these values as well.
+    /// Knows these values as well; this redactor and its clones do not.
     #[must_use]
     pub fn with(&self, more: impl IntoIterator<Item = String>) -> Self {
-        let mut spellings = self.known.spellings.clone();
-        for secret in more {
-            let whole = secret.trim();
-            // A value of several lines is printed line by line.
-            let lines = whole.lines().map(str::trim).filter(|_| whole.contains('\n'));
-            for value in std::iter::once(whole).chain(lines) {
-                if value.len() >= SHORTEST && !value.starts_with("-----") {
-                    spellings.extend(encoded::spellings(value));
-                }
-            }
+        let known = self.known();
+        match known.grown(more) {
+            Some(grown) => Self::knowing(grown),
+            None => Self { known: Arc::new(RwLock::new(known)) },
         }
-        spellings.sort_unstable();
-        spellings.dedup();
-        if spellings.is_empty() {
-            return Self::default();
+    }
+
+    /// Knows these values from now on, and so does every clone of this redactor.
+    pub fn learn(&self, more: impl IntoIterator<Item = String>) {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(grown) = known.grown(more) {
+            *known = Arc::new(grown);
         }
-        let longest = spellings.iter().map(Vec::len).max().unwrap_or_default();
-        let values =
-            AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&spellings);
-        Self { known: Arc::new(Known { values: values.ok(), spellings, longest }) }
+    }
+
+    fn knowing(known: Known) -> Self {
+        Self { known: Arc::new(RwLock::new(Arc::new(known))) }
+    }
+
+    fn known(&self) -> Arc<Known> {
+        Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Knows the values of the environment variables whose names look secret.
@@ -97,6 +139,12 @@ impl Redactor {
     /// Knows the values of those of these variables whose names look secret.
     pub fn from_vars(vars: impl Iterator<Item = (OsString, OsString)>) -> Self {
         Self::new(environment::secrets(vars))
+    }
+
+    /// Knows from now on the values of those of these variables whose names look secret, as does
+    /// every clone.
+    pub fn learn_vars(&self, vars: impl Iterator<Item = (OsString, OsString)>) {
+        self.learn(environment::secrets(vars));
     }
 
     /// The text without its secrets.
@@ -121,7 +169,7 @@ impl Redactor {
     /// The secret parts of a text, in order, apart from each other.
     fn spans(&self, text: &[u8]) -> Vec<Range<usize>> {
         let mut spans = shapes::spans(text);
-        if let Some(values) = &self.known.values {
+        if let Some(values) = &self.known().values {
             spans.extend(values.find_iter(text).map(|found| {
                 let tail = text.get(found.end()..).unwrap_or_default();
                 found.start()..found.end() + encoded::tail(text.get(found.range()), tail)
@@ -191,6 +239,21 @@ mod tests {
         assert_eq!(first.redact(text), "[redacted] hunter2-two short");
         assert_eq!(both.redact(text), "[redacted] [redacted] short");
         assert_eq!(Redactor::default().with([]).redact(text), text);
+    }
+
+    #[test]
+    fn what_is_learned_is_known_to_every_clone_and_to_streams_that_have_begun() {
+        let first = Redactor::new(["hunter2-one".to_owned()]);
+        let (clone, apart) = (first.clone(), first.with([]));
+        let mut stream = clone.line_redactor();
+        let mut out = Vec::new();
+        stream.push(b"hunter2-two\nhunter2-", &mut out);
+        first.learn(["hunter2-two".to_owned()]);
+        stream.push(b"two\n", &mut out);
+        stream.finish(&mut out);
+        assert_eq!(String::from_utf8_lossy(&out), "hunter2-two\n[redacted]\n");
+        assert_eq!(clone.redact("hunter2-one hunter2-two"), "[redacted] [redacted]");
+        assert_eq!(apart.redact("hunter2-one hunter2-two"), "[redacted] hunter2-two");
     }
 
     #[test]

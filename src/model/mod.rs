@@ -27,7 +27,7 @@ mod usage;
 
 pub use chain::chain;
 pub use change::{FileChange, FileContent, FileMode};
-pub use count::counted;
+pub use count::{counted, times};
 pub use evaluation::{Decision, Evaluation, RuleMatch};
 pub use event::{EventSink, NextStep, Notice, RunEvent, RunHeader, RunSummary, SummaryPatch, Task};
 pub use evidence::{CodeContext, Evidence, Excerpt, Exit, HttpExchange, Location};

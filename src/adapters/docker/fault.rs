@@ -11,7 +11,7 @@ use super::record::{ContainerRecord, ReleaseRecord};
 use crate::adapters::front::control::ControlError;
 use crate::adapters::front::probe::Probe;
 use crate::evidence::{ExtractLimits, Extractor, Redactor, extract};
-use crate::model::{Evidence, Exit, FailureClass, HttpExchange};
+use crate::model::{Evidence, Exit, FailureClass, HttpExchange, times};
 use crate::ports::{TargetError, TargetErrorKind};
 
 /// Bytes of a container's log that are looked at.
@@ -89,7 +89,8 @@ impl std::fmt::Display for Fault {
             Self::Removed => write!(f, "the new release's container was removed by somebody else"),
             Self::Sick { tries } => {
                 let last = tries.last().map_or("", |one| one.said.trim());
-                write!(f, "the image's own health check failed {} times: {last}", tries.len())
+                let failed = times(u32::try_from(tries.len()).unwrap_or(u32::MAX));
+                write!(f, "the image's own health check failed {failed}: {last}")
             }
             Self::Unhealthy { last, waited } => {
                 let last = last.as_ref().map_or("it was never asked", |probe| &probe.complaint);

@@ -26,7 +26,7 @@ use crate::evidence::Redactor;
 use crate::exec::ProcessIdentity;
 use crate::model::{
     Endpoint, EnvironmentName, EventSink, Evidence, FailureClass, ImageRef, Release, ReleaseId,
-    ReleaseState, RunEvent, RunId, Stage, TargetKind,
+    ReleaseState, RunEvent, RunId, Stage, TargetKind, times,
 };
 use crate::ports::{
     Deployed, Earlier, Restored, RolloutRequest, Target, TargetError, TargetErrorKind, TargetStatus,
@@ -362,8 +362,7 @@ impl DockerTarget {
         match restarts {
             0 if last.is_empty() => {}
             0 => notes.push(format!("not restarted{last}")),
-            1 => notes.push(format!("restarted once{last}")),
-            count => notes.push(format!("restarted {count} times{last}")),
+            count => notes.push(format!("restarted {}{last}", times(count))),
         }
         notes
     }

@@ -22,7 +22,7 @@ use crate::adapters::docker::engine::{Engine, EngineError, EngineInfo};
 use crate::adapters::registry::{Credentials, Registry, Right};
 use crate::config::plan::{BuildPlan, Builder};
 use crate::evidence::Redactor;
-use crate::model::{EventSink, ImageRef, Notice, RunEvent, Stage};
+use crate::model::{EventSink, ImageRef, Notice, RunEvent, Stage, counted};
 use crate::ports::{Image, ImageError, ImageRequest, ImageSource};
 
 /// The pipeline's own name for a build, in Azure Pipelines.
@@ -290,7 +290,8 @@ impl ImagePipeline {
                 tokio::join!(self.engine(), self.read(&request.work_tree, earlier.take(), events));
             let scanned = self.scan(engine.as_ref().ok(), context?).await;
             let (files, bytes) = (scanned.context.files(), scanned.context.bytes());
-            finished(events, CONTEXT, true, format!("{files} files, {bytes} bytes"), began);
+            let files = counted(files, "file", "files");
+            finished(events, CONTEXT, true, format!("{files}, {bytes} bytes"), began);
             if cancel.is_cancelled() {
                 return Err(trouble::cancelled());
             }

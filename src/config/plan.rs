@@ -205,6 +205,8 @@ pub struct KubernetesPlan {
     pub lease_wait: Duration,
     /// How many releases are remembered.
     pub history: u32,
+    /// Whether objects that a verified release no longer names are removed.
+    pub prune: bool,
 }
 
 /// Where a release's objects come from.

@@ -242,6 +242,9 @@ pub(super) struct RawKubernetes {
     /// How many releases are remembered in the cluster; 10 when it is left out.
     #[schemars(range(min = 2, max = 100))]
     pub(super) history: Option<u32>,
+    /// Whether objects that Greenloop made and that a verified release no longer names are removed.
+    /// What may hold data never is. They stay when it is left out.
+    pub(super) prune: Option<bool>,
 }
 
 /// A Helm chart.

@@ -221,6 +221,7 @@ fn kubernetes(plan: &KubernetesPlan) -> Json {
         "soak": plan.soak.map(render),
         "lease_wait": (!plan.lease_wait.is_zero()).then(|| render(plan.lease_wait)),
         "history": plan.history,
+        "prune": plan.prune,
     }))
 }
 

@@ -97,6 +97,7 @@ fn the_file_of_the_seeds_means_what_it_says() {
                 soak: None,
                 lease_wait: Duration::ZERO,
                 history: 10,
+                prune: false,
             }),
         },
         verification: VerificationPlan {

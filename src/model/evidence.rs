@@ -102,6 +102,11 @@ pub struct Excerpt {
     pub locations: Vec<Location>,
 }
 
+impl Excerpt {
+    /// The kind of an excerpt that is no log: what a release changes, as a unified diff.
+    pub const DIFF: &'static str = "diff";
+}
+
 /// Source code around a location, read from a file inside the repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CodeContext {

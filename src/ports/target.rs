@@ -165,6 +165,10 @@ pub trait Target: Send + Sync {
     /// Records that the release's smoke tests passed.
     async fn mark_verified(&self, release: ReleaseId) -> Result<(), TargetError>;
 
+    /// Removes what the target still has of earlier releases and `release`, which is verified, no
+    /// longer names, where the configuration wants that. What cannot be removed is told and stays.
+    async fn prune(&self, _release: ReleaseId, _events: &EventSink) {}
+
     /// The service's own log since the switch to `release`: its end, bounded and redacted.
     async fn service_log(&self, release: ReleaseId) -> Result<String, TargetError>;
 

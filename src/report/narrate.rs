@@ -14,7 +14,7 @@ use super::line::{Line, Tone, wrap};
 use super::safe_text::{self, LineAssembler};
 use super::{summary, verdict};
 use crate::model::{
-    Decision, Evaluation, Evidence, Failure, FailureClass, GateResult, GateStatus, Notice,
+    Decision, Evaluation, Evidence, Excerpt, Failure, FailureClass, GateResult, GateStatus, Notice,
     Progress, ReleaseId, Review, Risk, RunEvent, RunHeader, Stage, Task, Verdict,
 };
 
@@ -488,7 +488,11 @@ impl Narrator {
         for note in &evidence.notes {
             lines.extend(self.text(4, Tone::Plain, note));
         }
-        lines.extend(excerpt_lines(evidence, self.width));
+        // A diff was shown when it was made, where everything is.
+        let everything = self.detail == Detail::Everything;
+        let shown = |excerpt: &&Excerpt| !everything || excerpt.kind != Excerpt::DIFF;
+        let excerpts: Vec<&Excerpt> = evidence.excerpts.iter().filter(shown).collect();
+        lines.extend(excerpt_lines(&excerpts, self.width));
         for exchange in &evidence.http {
             let status = exchange.status.map_or("no response".to_owned(), |s| s.to_string());
             let took = figures::duration(exchange.elapsed);
@@ -662,11 +666,11 @@ pub(super) fn progress_words(progress: Progress) -> &'static str {
     }
 }
 
-fn excerpt_lines(evidence: &Evidence, width: usize) -> Vec<Line> {
+fn excerpt_lines(excerpts: &[&Excerpt], width: usize) -> Vec<Line> {
     let mut lines = Vec::new();
-    let total: usize = evidence.excerpts.iter().map(|e| e.text.lines().count()).sum();
+    let total: usize = excerpts.iter().map(|e| e.text.lines().count()).sum();
     let mut shown = 0;
-    for (n, excerpt) in evidence.excerpts.iter().enumerate() {
+    for (n, excerpt) in excerpts.iter().enumerate() {
         if shown == MOST_EXCERPT {
             break;
         }

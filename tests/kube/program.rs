@@ -106,6 +106,41 @@ pub(crate) static PANICS: Program = shell(
     )],
 );
 
+/// The values that [`ECHOES`] prints.
+pub(crate) const ECHOED: &[&str] = &[
+    "swan-lake-17",
+    "grey-heron-44",
+    "nightjar-88",
+    "kestrel-hovers-5",
+    "oystercatcher",
+    "lapwing flock 9",
+    "moor-hen-41",
+];
+
+/// Dies, and prints what it was given to keep: from variables, from files, and the password of
+/// its registry.
+pub(crate) static ECHOES: Program = shell(
+    &[
+        "sh",
+        "-c",
+        "echo 'verbose is true'; echo \"key $API_KEY, token $(printf %s $TOKEN | base64)\"; \
+         cat /secrets/app.json; echo; cat /secrets/notes; echo 'pulled by puller:moor-hen-41'; \
+         echo \"fatal: cannot log in with $PASSWORD at $DSN\" >&2; exit 1",
+    ],
+    &[dies(
+        &[
+            "verbose is true",
+            "key nightjar-88, token a2VzdHJlbC1ob3ZlcnMtNQ==",
+            "{\"db\": {\"pw\": \"oystercatcher\"}}",
+            "first line",
+            "lapwing flock 9",
+            "pulled by puller:moor-hen-41",
+            "fatal: cannot log in with swan-lake-17 at grey-heron-44",
+        ],
+        1,
+    )],
+);
+
 /// Dies without a word.
 pub(crate) static SILENT: Program = shell(&["sh", "-c", "exit 3"], &[dies(&[], 3)]);
 
@@ -190,6 +225,7 @@ static ALL: &[&Program] = &[
     &HEALTHY,
     &HEALTHY_TOO,
     &PANICS,
+    &ECHOES,
     &SILENT,
     &WAITS,
     &HUNGRY,

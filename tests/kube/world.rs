@@ -82,6 +82,7 @@ fn plan(namespace: &str, kubeconfig: PathBuf, soak: Option<Duration>) -> Kuberne
         soak,
         lease_wait: Duration::ZERO,
         history: 10,
+        prune: false,
     }
 }
 
@@ -264,6 +265,7 @@ impl World {
             panic!("the release was to succeed: {error}: {:#?}", error.evidence);
         }
         attempt.target.mark_verified(attempt.release).await.unwrap();
+        attempt.target.prune(attempt.release, &EventSink::null()).await;
         attempt.target.let_go().await;
         attempt.release
     }

@@ -308,6 +308,7 @@ mod tests {
             soak: None,
             lease_wait: Default::default(),
             history: 10,
+            prune: false,
         }
     }
 

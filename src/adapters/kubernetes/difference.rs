@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 use similar::TextDiff;
 
+use super::manifest::object::mapping;
 use super::manifest::settle::{COMMIT, RELEASE, RUN};
 
 /// Bytes of a whole diff.
@@ -49,6 +50,88 @@ pub(super) fn plain(object: &Value) -> Value {
     object
 }
 
+/// What of an object somebody has written, as its managed fields say: what the API server gives it
+/// besides, such as a Service's `clusterIP` or a default, is nobody's. An object without managed
+/// fields is left as it is.
+fn owned(object: &Value) -> Value {
+    let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array);
+    let of_object = |entry: &&Value| {
+        entry.get("subresource").and_then(Value::as_str).is_none_or(|part| part != "status")
+    };
+    let sets: Vec<&Value> = entries
+        .into_iter()
+        .flatten()
+        .filter(of_object)
+        .filter_map(|entry| entry.get("fieldsV1"))
+        .collect();
+    if sets.is_empty() {
+        return object.clone();
+    }
+    let mut kept = project(object, &sets);
+    // Names are in nobody's fields.
+    for pointer in ["/apiVersion", "/kind", "/metadata/name", "/metadata/namespace"] {
+        let Some(value) = object.pointer(pointer) else { continue };
+        let (parent, key) = pointer.rsplit_once('/').unwrap_or_default();
+        if let Some(fields) = mapping(&mut kept, parent) {
+            fields.insert(key.to_owned(), value.clone());
+        }
+    }
+    kept
+}
+
+/// The part of `value` that one of the sets of fields (`FieldsV1`) has.
+fn project(value: &Value, sets: &[&Value]) -> Value {
+    // A leaf: all that is below it.
+    if sets.iter().any(|set| set.as_object().is_none_or(Map::is_empty)) {
+        return value.clone();
+    }
+    match value {
+        Value::Object(fields) => {
+            let mut kept = Map::new();
+            for (key, inner) in fields {
+                let step = format!("f:{key}");
+                let below: Vec<&Value> = sets.iter().filter_map(|set| set.get(&step)).collect();
+                if !below.is_empty() {
+                    kept.insert(key.clone(), project(inner, &below));
+                }
+            }
+            Value::Object(kept)
+        }
+        Value::Array(items) => {
+            let entries = || sets.iter().filter_map(|set| set.as_object()).flatten();
+            let kept = items.iter().enumerate().filter_map(|(i, item)| {
+                let of_item = entries().filter(|(step, _)| is_step_to(step, i, item));
+                let (steps, below): (Vec<&String>, Vec<&Value>) = of_item.unzip();
+                if below.is_empty() {
+                    return None;
+                }
+                let mut kept = project(item, &below);
+                // What tells items apart stays with them.
+                for key in steps.iter().filter_map(|step| step.strip_prefix("k:")) {
+                    let keys = serde_json::from_str::<Map<String, Value>>(key);
+                    if let (Ok(keys), Some(fields)) = (keys, kept.as_object_mut()) {
+                        fields.extend(keys);
+                    }
+                }
+                Some(kept)
+            });
+            Value::Array(kept.collect())
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+    }
+}
+
+/// Whether a step of a path leads to the item: `k:{"name":"web"}`, `v:"a"`, `i:0`.
+fn is_step_to(step: &str, index: usize, item: &Value) -> bool {
+    match step.split_at_checked(2) {
+        Some(("k:", keys)) => serde_json::from_str::<Map<String, Value>>(keys)
+            .is_ok_and(|keys| keys.iter().all(|(key, value)| item.get(key) == Some(value))),
+        Some(("v:", text)) => serde_json::from_str::<Value>(text).is_ok_and(|value| value == *item),
+        Some(("i:", text)) => text.parse() == Ok(index),
+        _ => false,
+    }
+}
+
 fn sorted(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {
@@ -65,8 +148,8 @@ fn sorted(value: &Value) -> Value {
 /// The diff from `before` to `after` (either may not be there), headed by `title`; empty when
 /// they say the same.
 pub(super) fn one(title: &str, before: Option<&Value>, after: Option<&Value>) -> String {
-    let mut before = before.map(plain);
-    let mut after = after.map(plain);
+    let mut before = before.map(|object| plain(&owned(object)));
+    let mut after = after.map(|object| plain(&owned(object)));
     if before == after {
         return String::new();
     }
@@ -126,7 +209,8 @@ pub(super) fn joined(parts: impl IntoIterator<Item = String>) -> String {
         }
     }
     if left_out > 0 {
-        whole.push_str(&format!("# {left_out} more objects change; their diffs are too long\n"));
+        let more = crate::model::counted(left_out, "more object", "more objects");
+        whole.push_str(&format!("# {more} with changes, too long to be shown\n"));
     }
     whole
 }
@@ -134,7 +218,8 @@ pub(super) fn joined(parts: impl IntoIterator<Item = String>) -> String {
 /// Paths at which two values differ, `spec.template.spec.containers[web].image`, at most `most`.
 pub(super) fn paths(before: &Value, after: &Value, most: usize) -> Vec<String> {
     let mut found = Vec::new();
-    compare(&plain(before), &plain(after), &mut String::new(), &mut found, most);
+    let (before, after) = (plain(&owned(before)), plain(&owned(after)));
+    compare(&before, &after, &mut String::new(), &mut found, most);
     found
 }
 
@@ -219,6 +304,41 @@ mod tests {
             "{diff}"
         );
         assert!(!one("secret/s", None, Some(&secret("b2xk"))).contains("b2xk"));
+    }
+
+    /// What the API server gives an object stands in no diff, whatever the field is called.
+    #[test]
+    fn what_nobody_wrote_is_no_difference() {
+        let service = json!({"apiVersion": "v1", "kind": "Service",
+            "metadata": {"name": "web", "namespace": "shop", "uid": "1",
+                "annotations": {"a": "1", "cloud.example.org/given": "x"},
+                "managedFields": [
+                    {"manager": "greenloop", "operation": "Apply", "fieldsV1": {
+                        "f:metadata": {"f:annotations": {"f:a": {}}},
+                        "f:spec": {"f:selector": {}, "f:externalIPs": {"v:\"10.1.1.1\"": {}},
+                            "f:ports": {
+                                "k:{\"port\":80,\"protocol\":\"TCP\"}": {".": {}, "f:port": {},
+                                    "f:targetPort": {}}}}}},
+                    {"manager": "cloud", "operation": "Update", "subresource": "status",
+                        "fieldsV1": {"f:spec": {"f:clusterIP": {}}}}]},
+            "spec": {"clusterIP": "10.96.0.0", "clusterIPs": ["10.96.0.0"], "type": "NodePort",
+                "externalIPs": ["10.1.1.1"],
+                "selector": {"app": "web"}, "ports": [
+                    {"port": 80, "protocol": "TCP", "targetPort": 8080, "nodePort": 31000},
+                    {"port": 81, "protocol": "TCP", "nodePort": 31001}]}});
+        let diff = one("service/web", None, Some(&service));
+        for part in ["targetPort: 8080", "app: web", "protocol: TCP", "10.1.1.1", "namespace: shop"]
+        {
+            assert!(diff.contains(part), "{part}: {diff}");
+        }
+        for part in ["clusterIP", "10.96.0.0", "nodePort", "type:", "81", "given", "managed"] {
+            assert!(!diff.contains(part), "{part}: {diff}");
+        }
+        let mut moved = service.clone();
+        moved["spec"]["clusterIP"] = json!("10.96.0.7");
+        moved["spec"]["ports"][0]["nodePort"] = json!(32000);
+        assert_eq!(one("service/web", Some(&service), Some(&moved)), "");
+        assert_eq!(paths(&service, &moved, 5), Vec::<String>::new());
     }
 
     #[test]

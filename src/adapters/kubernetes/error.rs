@@ -2,10 +2,12 @@
 
 use std::error::Error as StdError;
 
+use kube::client::UpgradeConnectionError;
 use kube::core::Status;
 
 use super::cluster::NotPermitted;
 use super::connection::TokenRefused;
+use super::denial;
 use crate::model::{Evidence, FailureClass};
 use crate::ports::{TargetError, TargetErrorKind};
 
@@ -89,9 +91,23 @@ impl KubernetesError {
         if let kube::Error::Api(status) = &error {
             // The status says it all, and as a source it would say it twice.
             message.push_str(": ");
+            if let Some((sentence, more)) = denial::in_words(status) {
+                message.push_str(&sentence);
+                notes = more;
+                notes.extend(causes(status));
+                return Self::new(kind, message).noting(notes);
+            }
             message.push_str(said(status));
             notes = causes(status);
             return Self::new(kind, message).noting(notes);
+        }
+        if is_refused_upgrade(&error) {
+            message.push_str(": the API server answers 403 Forbidden to the WebSocket");
+            notes.push(
+                "add to the account's Role: {apiGroups: [\"\"], resources: \
+                 [\"pods/portforward\"], verbs: [\"get\", \"create\"]}"
+                    .to_owned(),
+            );
         }
         Self { kind, message, notes, source: Some(Box::new(error)) }
     }
@@ -145,10 +161,20 @@ pub(super) fn kind_of(error: &kube::Error) -> KubernetesErrorKind {
         kube::Error::Service(source) if source.is::<TokenRefused>() => {
             KubernetesErrorKind::Credentials
         }
+        error if is_refused_upgrade(error) => KubernetesErrorKind::Refused,
         kube::Error::InferConfig(_) | kube::Error::InferKubeconfig(_) => KubernetesErrorKind::Setup,
         kube::Error::Discovery(_) => KubernetesErrorKind::Missing,
         _ => KubernetesErrorKind::Unreachable,
     }
+}
+
+/// Whether a port-forward was refused: its answer has no body that says so.
+fn is_refused_upgrade(error: &kube::Error) -> bool {
+    matches!(
+        error,
+        kube::Error::UpgradeConnection(UpgradeConnectionError::ProtocolSwitch(status))
+            if status.as_u16() == 403
+    )
 }
 
 /// Whether the same request may well succeed a little later.

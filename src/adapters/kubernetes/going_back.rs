@@ -55,7 +55,7 @@ impl KubernetesTarget {
     ) -> Result<Restored, TargetError> {
         let cluster = self.cluster().await.map_err(|error| self.told(error))?;
         let cluster = cluster.during(events, &CancellationToken::new());
-        let history = self.store().load(&cluster).await.map_err(|error| self.told(error))?;
+        let history = self.history(&cluster).await.map_err(|error| self.told(error))?;
         let Some(record) = history.get(failed) else {
             // It never came as far as a write.
             return self.untouched(&history).await;
@@ -84,7 +84,7 @@ impl KubernetesTarget {
     ) -> Result<Restored, TargetError> {
         let cluster = cluster.during(cluster.events(), &CancellationToken::new());
         let store = self.store();
-        let history = store.load(&cluster).await.map_err(|error| self.told(error))?;
+        let history = self.history(&cluster).await.map_err(|error| self.told(error))?;
         let Some(record) = history.get(failed) else { return self.untouched(&history).await };
         if record.release.state == ReleaseState::Superseded {
             let message = match &record.reason {
@@ -150,6 +150,7 @@ impl KubernetesTarget {
             .into_iter()
             .filter(|object| object.kind() != "Job")
             .collect();
+        self.learn(cluster, &objects).await?;
         let kept: Vec<ObjectId> = objects.iter().map(Manifest::id).collect();
         let steps = survey::survey(cluster, objects, Purpose::Restore).await?;
         let written = writing::write(cluster, steps).await?;
@@ -166,7 +167,9 @@ impl KubernetesTarget {
             removed.len()
         );
         step(cluster.events(), "apply", true, detail, began);
-        if !diff.is_empty() {
+        // What a failed release changed was shown when it came; the way back is the same.
+        let taken_back = later.iter().all(|record| record.release.verified_at.is_none());
+        if !diff.is_empty() && (later.is_empty() || !taken_back) {
             cluster.events().send(RunEvent::Output {
                 stage: Stage::Rollout,
                 name: "diff".to_owned(),
@@ -193,7 +196,7 @@ impl KubernetesTarget {
         hold: &Hold,
         earlier: Earlier,
     ) -> Result<Deployed, TargetError> {
-        let history = self.store().load(cluster).await.map_err(|error| self.told(error))?;
+        let history = self.history(cluster).await.map_err(|error| self.told(error))?;
         let serving = history.serving();
         let none = |message: String| refused(TargetErrorKind::NoRelease, message);
         let wanted = match earlier {
@@ -364,7 +367,7 @@ impl KubernetesTarget {
             }
         }
         let store = self.store();
-        let history = store.load(cluster).await?;
+        let history = self.history(cluster).await?;
         let now = jiff::Timestamp::now();
         let record = Record {
             release: Release {
@@ -393,7 +396,7 @@ impl KubernetesTarget {
         run: RunId,
         holder: Option<String>,
     ) -> Result<Vec<String>, TargetError> {
-        let history = self.store().load(cluster).await.map_err(|error| self.told(error))?;
+        let history = self.history(cluster).await.map_err(|error| self.told(error))?;
         let mut left: Vec<&Record> = history
             .records
             .iter()

@@ -2,6 +2,7 @@
 
 use kube::api::DynamicObject;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use super::cluster::{Cluster, Ownership, Write};
 use super::difference;
@@ -12,6 +13,7 @@ use super::record::Record;
 use super::survey::{Purpose, survey};
 use super::target::KubernetesTarget;
 use super::writing::workload_kind;
+use crate::config::plan::Manifests;
 use crate::ports::TargetStatus;
 
 /// Places that are named for one object.
@@ -20,15 +22,23 @@ const PLACES: usize = 6;
 impl KubernetesTarget {
     /// The records, and how the cluster differs from the one that serves.
     pub(super) async fn look(&self) -> Result<TargetStatus, KubernetesError> {
+        if matches!(self.plan.manifests, Manifests::Files(_)) {
+            // For the Secrets in them; whether they can be rendered is a rollout's business.
+            let _unreadable = self.names(&CancellationToken::new()).await;
+        }
         let cluster = self.cluster().await?;
-        let history = self.store().load(&cluster).await?;
+        let history = self.history(&cluster).await?;
         let mut notes = Vec::new();
         let serving = history.serving();
         match serving {
-            Some(record) => notes.extend(self.drift(&cluster, record).await?),
+            Some(record) => {
+                notes.extend(self.drift(&cluster, record).await?);
+                notes.extend(self.left_beside(&cluster, &history, record).await?);
+            }
             None => notes.push("nothing that Greenloop released is serving".to_owned()),
         }
         notes.extend(history.unreadable.iter().cloned());
+        notes.extend(self.known_secrets().note());
         Ok(TargetStatus {
             serving: serving.map(|record| (record.release.clone(), self.endpoint())),
             releases: history.records.iter().map(|record| record.release.clone()).collect(),
@@ -46,6 +56,7 @@ impl KubernetesTarget {
             .into_iter()
             .filter(|object| object.kind() != "Job")
             .collect();
+        self.learn(cluster, &objects).await?;
         let mut notes = Vec::new();
         for step in survey(cluster, objects, Purpose::Restore).await? {
             let id = step.object.id();

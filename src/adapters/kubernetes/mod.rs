@@ -25,7 +25,8 @@
 //! - Nothing is a success before it was seen to be healthy, an unchanged workload included.
 //! - What is lost on the way is asked again, for up to two minutes: an API server that is away
 //!   is no failure of a release.
-//! - No secret is in a diff, an event or an error.
+//! - No secret is in a diff, an event or an error: what the release's Secrets hold is known to the
+//!   redactor before anything is tried, written or shown (see `secrets`).
 //!
 //! # Assumptions
 //!
@@ -37,7 +38,8 @@
 //!
 //! # Caveats
 //!
-//! - Objects that a verified release no longer names stay in the cluster: they are not pruned.
+//! - Objects that a verified release no longer names stay in the cluster unless
+//!   `deploy.kubernetes.prune` is set; what may hold data stays even then (see `prune`).
 //! - A namespace that does not exist is made, if it is the environment's own.
 //! - A restore of the very first release brings back what was there before, as far as Greenloop
 //!   changed it.
@@ -55,9 +57,11 @@ mod look;
 mod manifest;
 mod ownership;
 mod permissions;
+mod prune;
 mod record;
 mod rollout;
 mod scaler;
+mod secrets;
 mod store;
 mod stuck;
 mod survey;

@@ -70,6 +70,9 @@ pub(super) struct Content {
     pub(super) objects: Vec<Value>,
     /// Objects that were not there before it.
     pub(super) created: Vec<ObjectId>,
+    /// Objects that Greenloop has made, in this release and before it; empty in records of a
+    /// version that did not keep that.
+    pub(super) made: Vec<ObjectId>,
     /// What served before the very first release, where Greenloop had made none yet.
     pub(super) before: Vec<Value>,
     /// `namespace/configmap/web` with the hash of its content.
@@ -83,6 +86,8 @@ struct Stored {
     version: u32,
     objects: Vec<Value>,
     created: Vec<StoredId>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    made: Vec<StoredId>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     before: Vec<Value>,
     config: BTreeMap<String, String>,
@@ -157,6 +162,7 @@ impl Record {
             version: VERSION,
             objects: self.content.objects.clone(),
             created: self.content.created.iter().map(StoredId::from).collect(),
+            made: self.content.made.iter().map(StoredId::from).collect(),
             before: self.content.before.clone(),
             config: self.content.config.clone(),
             wait_seconds: self.content.wait.as_secs(),
@@ -265,6 +271,7 @@ impl Record {
             content: Content {
                 objects: stored.objects,
                 created: stored.created.into_iter().map(ObjectId::from).collect(),
+                made: stored.made.into_iter().map(ObjectId::from).collect(),
                 before: stored.before,
                 config: stored.config,
                 wait: Duration::from_secs(stored.wait_seconds),
@@ -344,6 +351,12 @@ mod tests {
                 created: vec![ObjectId {
                     api_version: "v1".to_owned(),
                     kind: "ConfigMap".to_owned(),
+                    namespace: Some("shop".to_owned()),
+                    name: "web".to_owned(),
+                }],
+                made: vec![ObjectId {
+                    api_version: "apps/v1".to_owned(),
+                    kind: "Deployment".to_owned(),
                     namespace: Some("shop".to_owned()),
                     name: "web".to_owned(),
                 }],

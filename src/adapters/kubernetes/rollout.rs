@@ -9,6 +9,7 @@ use super::difference;
 use super::error::{KubernetesError, KubernetesErrorKind};
 use super::lease::Hold;
 use super::manifest::{Manifest, ObjectId, checksum};
+use super::prune;
 use super::record::{Content, Record};
 use super::store::History;
 use super::stuck;
@@ -16,7 +17,9 @@ use super::survey::Step;
 use super::target::{KubernetesTarget, cancelled, refused, step};
 use super::track::{self, Outcome, TrackError, TrackErrorKind, TrackSettings, Workload};
 use super::writing::{self, Written};
-use crate::model::{Excerpt, FailureClass, Release, ReleaseId, ReleaseState, RunEvent, Stage};
+use crate::model::{
+    Excerpt, FailureClass, Notice, Release, ReleaseId, ReleaseState, RunEvent, Stage,
+};
 use crate::ports::{Deployed, RolloutRequest, TargetError, TargetErrorKind};
 
 impl KubernetesTarget {
@@ -27,7 +30,7 @@ impl KubernetesTarget {
         request: &RolloutRequest,
     ) -> Result<Deployed, TargetError> {
         let store = self.store();
-        let history = store.load(cluster).await.map_err(|error| self.told(error))?;
+        let history = self.history(cluster).await.map_err(|error| self.told(error))?;
         if history.get(request.release).is_some_and(Record::serves) {
             return self.deployed(request.release).await.map_err(|error| self.told(error));
         }
@@ -43,6 +46,7 @@ impl KubernetesTarget {
             }
         };
         let diff = self.show(cluster, &steps, began);
+        self.show_leftovers(cluster, &history, &steps).await.map_err(|error| self.told(error))?;
         let good = history.serving().filter(|record| record.is_good());
         let since_good = match good {
             Some(good) => self.since(good, &steps),
@@ -90,8 +94,8 @@ impl KubernetesTarget {
         let same = steps.iter().filter(|step| !step.creates() && step.diff().is_empty()).count();
         let changed = steps.len() - created - same;
         let detail = format!(
-            "{} objects are valid: {created} new, {changed} changed, {same} the same",
-            steps.len()
+            "{} valid: {created} new, {changed} changed, {same} the same",
+            crate::model::counted(steps.len(), "object is", "objects are")
         );
         step(cluster.events(), "dry run", true, detail, began);
         if !diff.is_empty() {
@@ -102,6 +106,21 @@ impl KubernetesTarget {
             });
         }
         diff
+    }
+
+    /// Says what earlier releases brought and this one does not name.
+    async fn show_leftovers(
+        &self,
+        cluster: &Cluster,
+        history: &History,
+        steps: &[Step],
+    ) -> Result<(), KubernetesError> {
+        let named: Vec<ObjectId> = steps.iter().map(|step| step.object.id()).collect();
+        let leftovers = self.leftovers(cluster, history, &named).await?;
+        for line in prune::in_words(&leftovers, self.plan.prune) {
+            cluster.events().send(RunEvent::Notice(Notice::Info(line)));
+        }
+        Ok(())
     }
 
     /// The rendered diff since the last good release.
@@ -155,6 +174,7 @@ impl KubernetesTarget {
                     .filter(|step| step.creates())
                     .map(|step| step.object.id())
                     .collect(),
+                made: prune::made(history, steps),
                 before: steps.iter().filter_map(before).collect::<Vec<Value>>(),
                 config: checksum::config_hashes(&objects),
                 wait: request.wait,
@@ -280,7 +300,7 @@ impl KubernetesTarget {
     pub(super) async fn verified(&self, release: ReleaseId) -> Result<(), KubernetesError> {
         let cluster = self.guarded().await?;
         let store = self.store();
-        let history = store.load(&cluster).await?;
+        let history = self.history(&cluster).await?;
         let fencing = history.get(release).map_or(0, |record| record.fencing);
         if let Some(serving) = history.serving()
             && serving.id() != release
@@ -299,7 +319,7 @@ impl KubernetesTarget {
         store.change(&cluster, release, verify).await?;
         // First the new one, then the others: whoever dies in between leaves two of which the
         // later one serves.
-        let history = store.load(&cluster).await?;
+        let history = self.history(&cluster).await?;
         for other in history.records.iter().filter(|record| record.id() != release) {
             let state = match other.release.state {
                 ReleaseState::Live | ReleaseState::Verified if other.is_good() => {
@@ -313,7 +333,7 @@ impl KubernetesTarget {
             };
             store.set_state(&cluster, other.id(), state, None).await?;
         }
-        let history = store.load(&cluster).await?;
+        let history = self.history(&cluster).await?;
         let most = usize::try_from(self.plan.history).unwrap_or(usize::MAX);
         for surplus in history.surplus(most) {
             store.remove(&cluster, surplus).await?;
@@ -334,7 +354,7 @@ fn excerpt(diff: &str) -> Excerpt {
     Excerpt {
         start: 1,
         end: u64::try_from(lines).unwrap_or(u64::MAX),
-        kind: "diff".to_owned(),
+        kind: Excerpt::DIFF.to_owned(),
         text: diff.chars().take(16 * 1024).collect(),
         locations: Vec::new(),
     }

@@ -118,7 +118,8 @@ fn one_of(complaints: Vec<KubernetesError>) -> Result<(), KubernetesError> {
         notes.extend(error.notes);
     }
     if left_out > 0 {
-        notes.push(format!("and {left_out} more objects"));
+        let more = crate::model::counted(left_out, "more object", "more objects");
+        notes.push(format!("and {more}"));
     }
     Err(first.noting(notes))
 }

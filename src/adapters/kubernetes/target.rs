@@ -21,8 +21,10 @@ use super::manifest::settle::Stamp;
 use super::manifest::source::Reading;
 use super::manifest::{Manifest, ObjectId, Origin, parse, pin, render, source};
 use super::permissions::{self, Permission, Place};
+use super::prune;
 use super::record::slug;
-use super::store::Store;
+use super::secrets;
+use super::store::{History, Store};
 use super::survey::{self, Purpose, Step};
 use super::track::{self, Workload};
 use super::writing::{workload_kind, workload_of};
@@ -50,11 +52,15 @@ pub struct KubernetesTarget {
     work_tree: PathBuf,
     connection: Connection,
     redactor: Redactor,
+    secrets: secrets::Known,
     withheld: Vec<OsString>,
     cluster: OnceCell<Cluster>,
     held: Mutex<Option<Arc<Hold>>>,
     forward: Mutex<Option<Forward>>,
 }
+
+/// An error of whatever kind.
+type BoxedError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The environment's lease, for one piece of work.
 pub(super) struct Held {
@@ -90,6 +96,7 @@ impl KubernetesTarget {
             work_tree,
             connection,
             redactor,
+            secrets: secrets::Known::default(),
             withheld: Vec::new(),
             cluster: OnceCell::new(),
             held: Mutex::new(None),
@@ -140,6 +147,9 @@ impl KubernetesTarget {
                 kinds.push((kind, place));
             }
         }
+        if self.plan.prune {
+            kinds.extend(self.kinds_to_prune(&cluster, &objects).await?);
+        }
         if !survey::namespace_exists(&cluster, &self.plan.namespace).await?
             && let Some(kind) = cluster.kind("v1", "Namespace").await?
         {
@@ -166,6 +176,24 @@ impl KubernetesTarget {
 
     pub(super) fn store(&self) -> Store {
         Store { namespace: self.plan.namespace.clone(), slug: slug(&self.environment.name) }
+    }
+
+    /// The records, whose Secrets the redactor knows from then on.
+    pub(super) async fn history(&self, cluster: &Cluster) -> Result<History, KubernetesError> {
+        let history = self.store().load(cluster).await?;
+        let contents = || history.records.iter().map(|record| &record.content);
+        let objects: Vec<&serde_json::Value> =
+            contents().flat_map(|content| content.objects.iter().chain(&content.before)).collect();
+        self.learn_values(&objects);
+        Ok(history)
+    }
+
+    pub(super) fn known_secrets(&self) -> &secrets::Known {
+        &self.secrets
+    }
+
+    pub(super) fn environment_name(&self) -> &str {
+        self.environment.name.as_str()
     }
 
     fn lease_name(&self) -> String {
@@ -238,6 +266,7 @@ impl KubernetesTarget {
             }
             objects.extend(parse::parse(source)?);
         }
+        self.learn_written(&objects);
         if objects.is_empty() {
             let message = "the manifests hold no object";
             return Err(KubernetesError::new(KubernetesErrorKind::Manifest, message));
@@ -277,6 +306,7 @@ impl KubernetesTarget {
             missing: Missing::Refused,
         };
         let objects = self.objects(&what, cluster.events(), cluster.cancel()).await?;
+        self.learn(cluster, &objects).await?;
         let stamp =
             Stamp { run: request.run, release: request.release, commit: request.commit.clone() };
         let objects = survey::settled(cluster, objects, &self.plan.namespace, &stamp).await?;
@@ -292,7 +322,7 @@ impl KubernetesTarget {
     ) -> Result<RolloutRequest, KubernetesError> {
         let mut request = request.clone();
         if let Some(unbuilt) = request.image.as_ref().filter(|image| !image.is_built()) {
-            let history = self.store().load(cluster).await?;
+            let history = self.history(cluster).await?;
             let serving = history.serving().and_then(|record| record.release.image.clone());
             let same = serving.filter(|image| image.repository() == unbuilt.repository());
             request.image = same.or(request.image);
@@ -379,7 +409,17 @@ impl KubernetesTarget {
         for note in &mut error.evidence.notes {
             *note = self.redacted(note);
         }
+        error.source = error.source.map(|source| self.safe_source(source));
         error
+    }
+
+    /// What lies under an error, as it is where no secret is in it, as redacted text otherwise.
+    fn safe_source(&self, source: BoxedError) -> BoxedError {
+        let text = crate::model::chain(source.as_ref());
+        match self.redactor.redact(&text) {
+            std::borrow::Cow::Borrowed(_) => source,
+            std::borrow::Cow::Owned(redacted) => redacted.into(),
+        }
     }
 
     /// The objects of a record.
@@ -480,7 +520,17 @@ impl Target for KubernetesTarget {
         let cluster = self.cluster().await.map_err(|error| self.told(error))?;
         let request = self.previewed(&cluster, request).await.map_err(|error| self.told(error))?;
         let steps = self.plan_of(&cluster, &request).await.map_err(|error| self.told(error))?;
-        Ok(self.redacted(&difference::joined(steps.iter().map(Step::diff))))
+        let mut shown = self.redacted(&difference::joined(steps.iter().map(Step::diff)));
+        let history = self.history(&cluster).await.map_err(|error| self.told(error))?;
+        let named: Vec<ObjectId> = steps.iter().map(|step| step.object.id()).collect();
+        let leftovers = self.leftovers(&cluster, &history, &named).await;
+        for line in prune::in_words(&leftovers.map_err(|e| self.told(e))?, self.plan.prune) {
+            shown.push_str(&format!("# {line}\n"));
+        }
+        if let Some(note) = self.secrets.note() {
+            shown.push_str(&format!("# {note}\n"));
+        }
+        Ok(shown)
     }
 
     async fn reach(&self) -> Result<Option<Endpoint>, TargetError> {
@@ -509,11 +559,16 @@ impl Target for KubernetesTarget {
         self.verified(release).await.map_err(|error| self.told(error))
     }
 
+    async fn prune(&self, release: ReleaseId, events: &EventSink) {
+        self.prune_after(release, events).await;
+    }
+
     async fn service_log(&self, release: ReleaseId) -> Result<String, TargetError> {
         let cluster = self.cluster().await.map_err(|error| self.told(error))?;
-        let history = self.store().load(&cluster).await.map_err(|error| self.told(error))?;
+        let history = self.history(&cluster).await.map_err(|error| self.told(error))?;
         let Some(record) = history.get(release) else { return Ok(String::new()) };
         let objects = Self::recorded(&record.content.objects, release);
+        self.learn(&cluster, &objects).await.map_err(|error| self.told(error))?;
         let ids: Vec<ObjectId> = objects.iter().map(Manifest::id).collect();
         let workloads = self.workloads(&cluster, &ids).await.map_err(|error| self.told(error))?;
         // Its pods write from their start on, before they serve. The client rounds to seconds, up

@@ -167,5 +167,6 @@ pub(super) fn kubernetes(
         soak,
         lease_wait,
         history: raw.history.unwrap_or(10),
+        prune: raw.prune.unwrap_or(false),
     })
 }

@@ -155,6 +155,7 @@ fn merge(shared: Option<&RawDeploy>, own: Option<&RawDeploy>) -> RawDeploy {
             soak: own.soak.or(shared.soak),
             lease_wait: own.lease_wait.or(shared.lease_wait),
             history: own.history.or(shared.history),
+            prune: own.prune.or(shared.prune),
         }),
     };
     RawDeploy {

@@ -465,6 +465,9 @@ impl Driver {
         }
         // Verified, whether or not the record of it can be written: not to be taken back.
         self.case.deployed = None;
+        if self.run.course.mode != Mode::RollBack {
+            target.prune(deployed.release, &self.events).await;
+        }
         self.case.serving = Some(deployed.clone());
         self.note(
             &Actor::Machine,

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::binary::{Shop, command};
-use crate::program::{HEALTHY, HEALTHY_TOO, PANICS};
+use crate::program::{ECHOED, ECHOES, HEALTHY, HEALTHY_TOO, PANICS};
 
 /// The author's answer that puts the command right, and the reviewer's.
 fn heals() -> String {
@@ -53,6 +53,44 @@ async fn a_release_that_crashes_gives_way_to_the_last_verified_one() {
     let log = calls.iter().rposition(|call| call.contains("/log"));
     let back = calls.iter().rposition(|call| call == "patch deployments/web");
     assert!(log.is_some() && log < back, "{calls:#?}");
+}
+
+/// Every file below a folder, as one text.
+fn everything_in(folder: &std::path::Path) -> String {
+    let mut text = String::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            text.push_str(&everything_in(&path));
+        } else {
+            let bytes = std::fs::read(&path).unwrap();
+            text.push_str(&format!("== {}\n{}\n", path.display(), String::from_utf8_lossy(&bytes)));
+        }
+    }
+    text
+}
+
+/// What a container prints of a Secret in the manifests is neither on the terminal nor in any
+/// file that the run leaves: audit log, events, reports, JUnit, the program's log.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_that_a_crash_prints_is_in_no_file() {
+    let Some(shop) = Shop::new(&ECHOES, "").await else { return };
+    let values: Vec<String> =
+        ECHOED.iter().enumerate().map(|(i, value)| format!("  key{i}: {value}\n")).collect();
+    let secret = format!(
+        "---\napiVersion: v1\nkind: Secret\nmetadata:\n  name: web\nstringData:\n{}",
+        values.concat()
+    );
+    let manifests = shop.repository.read("k8s/app.yaml") + &secret;
+    shop.repository.write("k8s/app.yaml", &manifests);
+    shop.repository.commit("keep secrets");
+    let outcome = shop.run(&[]);
+    assert_ne!(outcome.code, Some(0), "{}", outcome.all());
+    let told = outcome.all() + &everything_in(&shop.repository.path().join("logs"));
+    assert!(told.contains("cannot log in with [redacted] at [redacted]"), "{told}");
+    for value in ECHOED {
+        assert!(!told.contains(value), "{value}: {told}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

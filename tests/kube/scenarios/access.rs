@@ -17,7 +17,11 @@ async fn a_missing_right_is_a_matter_of_access(world: &mut World) {
     let error = world.roll_out().await.outcome.unwrap_err();
     assert_eq!(error.class, FailureClass::Auth, "{error}");
     let told = format!("{error} {}", said(&error.evidence));
-    assert!(told.contains("cannot patch resource") && told.contains("deployments"), "{told}");
+    let sentence = "the account `system:serviceaccount:ci:greenloop` may not patch \
+                    deployments.apps in namespace shop";
+    assert!(error.message.contains(sentence), "{told}");
+    let rule = "{apiGroups: [\"apps\"], resources: [\"deployments\"], verbs: [\"patch\"]}";
+    assert!(told.contains(rule) && told.contains("cannot patch resource"), "{told}");
 }
 
 async fn seeing_pods_is_forbidden(world: &mut World) {
@@ -26,6 +30,9 @@ async fn seeing_pods_is_forbidden(world: &mut World) {
     world.manifests(&[deployment(world, &program::HEALTHY)]);
     let error = world.roll_out().await.outcome.unwrap_err();
     assert_eq!((error.kind, error.class), (TargetErrorKind::Target, FailureClass::Auth), "{error}");
+    for part in ["may not list pods in namespace shop", "verbs: [\"list\"]"] {
+        assert!(error.message.contains(part), "{part}: {error}");
+    }
 }
 
 /// The verdict is had without the logs.
@@ -34,7 +41,7 @@ async fn logs_are_forbidden(world: &mut World) {
     let doom = Doom {
         class: FailureClass::Unknown,
         message: &["web"],
-        evidence: &["exit"],
+        evidence: &["exit", "may not get pods/log in namespace shop", "resources: [\"pods/log\"]"],
         within: (8, 60),
     };
     fails(world, &[deployment(world, &program::PANICS)], &doom).await;

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use greenloop::model::{EventSink, RunId};
+use greenloop::ports::Target as _;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::{Doom, fails};
 use crate::objects::{config_map, deployment};
@@ -30,6 +33,38 @@ async fn an_outage_of_seconds_is_no_failure(world: &mut World) {
     let (attempt, ()) = tokio::join!(world.roll_out(), cut);
     attempt.outcome.unwrap();
     assert!(attempt.took > Duration::from_secs(5), "{:?}", attempt.took);
+}
+
+/// An outage is told once when it begins and once when it is over, and the soak's end once.
+async fn an_outage_during_the_soak_is_told_once(world: &mut World) {
+    world.plan.soak = Some(Duration::from_secs(2));
+    world.manifests(&[deployment(world, &program::HEALTHY)]);
+    let server = world.wire().server.clone();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let target = world.target();
+    let (run, cancel) = (RunId::generate(), CancellationToken::new());
+    let sink = EventSink::new(sender);
+    target.claim(run, &sink, &cancel).await.unwrap();
+    let request = world.request(run);
+    let mut told = String::new();
+    let cut = async {
+        while !told.contains("watching restarts") {
+            told.extend(receiver.try_iter().map(|event| format!("{event:?}\n")));
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        server.cut(Duration::from_secs(4));
+    };
+    let (outcome, ()) = tokio::join!(target.roll_out(&request, &sink, &cancel), cut);
+    outcome.unwrap();
+    told.extend(receiver.try_iter().map(|event| format!("{event:?}\n")));
+    for (text, times) in [
+        ("the API server cannot be reached", 1),
+        ("the API server is back after", 1),
+        ("nothing has changed meanwhile", 1),
+        ("no restarts in", 1),
+    ] {
+        assert_eq!(told.matches(text).count(), times, "{text}: {told}");
+    }
 }
 
 /// What happened meanwhile is found when the server is back.
@@ -125,6 +160,7 @@ async fn a_log_is_asked_for_again(world: &mut World) {
 scenarios! {
     wire:
         an_outage_of_seconds_is_no_failure,
+        an_outage_during_the_soak_is_told_once,
         a_crash_during_an_outage_is_found,
         watches_that_expire_in_the_stream_list_again,
         watches_that_are_refused_list_again,

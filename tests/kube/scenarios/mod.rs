@@ -8,9 +8,11 @@ mod healthy;
 mod images;
 mod lease;
 mod probes;
+mod prune;
 mod releases;
 mod rollback;
 mod scheduling;
+mod secrets;
 mod superseded;
 mod workloads;
 

@@ -309,6 +309,12 @@ async fn a_preview_changes_nothing(world: &mut World) {
         "{diff}"
     );
     assert!(diff.contains("secret/web"), "{diff}");
+    world.manifests(&[service(), secret("battery-staple"), config_map("web", json!({"a": "2"}))]);
+    let diff = target.preview(&world.request(RunId::generate())).await.unwrap();
+    assert!(diff.contains("+++ b/service/web") && diff.contains("targetPort: 8080"), "{diff}");
+    for given in ["clusterIP", "ipFamil", "sessionAffinity"] {
+        assert!(!diff.contains(given), "{given}: {diff}");
+    }
     assert!(!diff.contains("horse") && !diff.contains("staple"), "{diff}");
     let config = world.api::<ConfigMap>().get("web").await.unwrap();
     assert_eq!(config.data.unwrap()["a"], "1");

@@ -5,10 +5,12 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use super::rule::contains;
-use crate::evidence::{ExtractLimits, Extraction, Redactor, extract};
+use crate::evidence::{ExtractLimits, Extraction, Extractor, Redactor};
 
 /// Bytes kept of a crash's log, from its end.
 pub(super) const LOG_KEPT: usize = 16 * 1024;
+/// Bytes of its end that are redacted for that: a private key that began before is seen.
+const END: usize = 4 * LOG_KEPT;
 
 /// One termination of one container.
 #[derive(Debug, Clone)]
@@ -53,14 +55,51 @@ pub(super) struct Said {
 
 impl Said {
     /// Reads a log.
+    #[cfg(test)]
     pub(super) fn read(log: &str, current: bool, redactor: &Redactor) -> Self {
-        let extraction = extract(log.as_bytes(), ExtractLimits::default(), redactor);
-        let redacted = redactor.redact(log);
-        Self { text: end_of(&redacted, LOG_KEPT).to_owned(), extraction, current }
+        let mut reading = Reading::new();
+        reading.push(log.as_bytes());
+        reading.finish(current, redactor)
     }
 
     pub(super) fn is_empty(&self) -> bool {
         self.text.trim().is_empty()
+    }
+}
+
+/// A log that is being read: what matters in all of it, and its end.
+pub(super) struct Reading {
+    extractor: Extractor,
+    /// Up to twice [`END`].
+    end: Vec<u8>,
+}
+
+impl Reading {
+    pub(super) fn new() -> Self {
+        Self { extractor: Extractor::new(ExtractLimits::default()), end: Vec::new() }
+    }
+
+    /// The next bytes of the log, cut anywhere.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.extractor.push(bytes);
+        let bytes = bytes.get(bytes.len().saturating_sub(END)..).unwrap_or_default();
+        if self.end.len() + bytes.len() > 2 * END {
+            let keep = END.saturating_sub(bytes.len());
+            self.end.drain(..self.end.len().saturating_sub(keep));
+        }
+        self.end.extend_from_slice(bytes);
+    }
+
+    /// What comes next is the log's end; what lies between was not read.
+    pub(super) fn skip(&mut self) {
+        self.end.clear();
+        self.extractor.push(b"\n");
+    }
+
+    pub(super) fn finish(self, current: bool, redactor: &Redactor) -> Said {
+        let text = String::from_utf8_lossy(&self.end);
+        let text = end_of(&redactor.redact(&text), LOG_KEPT).to_owned();
+        Said { text, extraction: self.extractor.finish(redactor), current }
     }
 }
 
@@ -351,6 +390,22 @@ mod tests {
         killed.reason = "OOMKilled".into();
         assert_eq!(reasons(&[crash(1, Some("boom\n")), killed.clone()]), Some(("OutOfMemory", 1)));
         assert_eq!(reasons(&[killed.clone(), killed]), Some(("OutOfMemory", 2)));
+    }
+
+    /// Whatever follows it, the first error is the headline, and no more than the end is kept.
+    #[test]
+    fn a_huge_log_is_read_in_bounded_memory() {
+        let mut reading = Reading::new();
+        reading.push(b"starting\nerror: DATABASE_URL is not set\n");
+        for i in 0..100_000 {
+            reading.push(format!("INFO request {i} served in {} ms\n", i % 97).as_bytes());
+            assert!(reading.end.len() <= 2 * END);
+        }
+        reading.skip();
+        reading.push(b"INFO goodbye\n");
+        let said = reading.finish(false, &Redactor::default());
+        assert_eq!(said.extraction.headline, "error: DATABASE_URL is not set");
+        assert_eq!(said.text, "INFO goodbye\n");
     }
 
     #[test]

@@ -19,10 +19,10 @@ use kube::{Api, Client};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::crash::{CrashLog, Said};
+use super::crash::CrashLog;
 use super::evidence::{ReadLog, evidence, known_log, telling_pods};
 use super::judge::{Judgement, Verdict, judge};
-use super::logs::{self, Place};
+use super::logs::{self, Place, Refused};
 use super::object::Object;
 use super::ports;
 use super::progress::Told;
@@ -30,6 +30,7 @@ use super::signal::{self, Signal, WantedPorts};
 use super::view::{Change, PortLook, View, statuses};
 use super::watch::{Lost, News, watch};
 use super::{Doom, Outcome, TrackError, TrackErrorKind, TrackSettings, Workload, WorkloadKind};
+use crate::adapters::kubernetes::{denial, secrets};
 use crate::evidence::Redactor;
 use crate::model::EventSink;
 
@@ -67,8 +68,18 @@ enum Input {
 
 /// What was fetched on the judge's behalf.
 enum Fact {
-    Log { pod_uid: String, container: String, crash: String, log: CrashLog },
-    Ports { pod_uid: String, container: String, look: Option<PortLook> },
+    Log {
+        pod_uid: String,
+        container: String,
+        crash: String,
+        log: CrashLog,
+        refused: Option<Refused>,
+    },
+    Ports {
+        pod_uid: String,
+        container: String,
+        look: Option<PortLook>,
+    },
 }
 
 type Fetch = Pin<Box<dyn Future<Output = Fact> + Send>>;
@@ -98,6 +109,7 @@ pub(super) async fn run(
         outage: None,
         outages: Duration::ZERO,
         refusals: 0,
+        refused: BTreeSet::new(),
         fetches: FuturesUnordered::new(),
         fetching: BTreeSet::new(),
         told: Told::new(events, redactor),
@@ -123,6 +135,8 @@ struct Driver<'a> {
     /// Outages that are over.
     outages: Duration,
     refusals: u32,
+    /// Rights to read logs that are missing.
+    refused: BTreeSet<Refused>,
     fetches: FuturesUnordered<Fetch>,
     /// Crashes whose logs, and containers whose ports, are being fetched.
     fetching: BTreeSet<(String, String, String)>,
@@ -136,7 +150,10 @@ impl Driver<'_> {
             let signals = self.view.settle(now);
             let deadline = self.deadline();
             let verdict = judge(&self.view, &signals, self.settings, deadline, now);
-            self.told.tell(&self.view, &signals, &verdict, now);
+            // What is known during an outage is from before it, and has been told.
+            if self.outage.is_none() {
+                self.told.tell(&self.view, &signals, &verdict, now);
+            }
             let mut wake = deadline;
             match verdict {
                 // What is known is from before the outage: wait for news, or for its end.
@@ -231,7 +248,7 @@ impl Driver<'_> {
             && let Some(since) = self.outage.take()
         {
             self.outages += since.elapsed();
-            self.told.away(false, "");
+            self.told.back(&self.view, since.elapsed());
         }
     }
 
@@ -244,7 +261,11 @@ impl Driver<'_> {
                 self.refusals += 1;
                 if self.refusals >= MOST_REFUSALS {
                     let what = what(&source);
-                    let message = format!("the cluster does not let {what} be listed and watched");
+                    let mut message =
+                        format!("the cluster does not let {what} be listed and watched");
+                    if let Some(right) = denial::of_error(&error) {
+                        message.push_str(&format!(": {right}"));
+                    }
                     return Err(TrackError::caused(TrackErrorKind::Refused, message, error));
                 }
             }
@@ -253,7 +274,7 @@ impl Driver<'_> {
                 if matches!(source, Source::Events(_)) {
                     return Ok(());
                 }
-                self.told.away(true, &why);
+                self.told.away(&self.view, &why);
                 self.lost.insert(source, why);
                 self.outage.get_or_insert_with(Instant::now);
             }
@@ -417,20 +438,24 @@ impl Driver<'_> {
                 continue;
             }
             let (client, redactor) = (self.client.clone(), self.redactor.clone());
+            let pod = self.view.pods.get(&wanted.pod_uid).map(|seen| seen.pod.clone());
             self.fetches.push(Box::pin(async move {
                 let place = Place {
                     namespace: &wanted.namespace,
                     pod: &wanted.pod,
                     container: &wanted.container,
                 };
-                let log = match logs::read_either(&client, place, wanted.previous).await {
-                    Some((log, current)) => {
-                        CrashLog::Read(Box::new(Said::read(&log, current, &redactor)))
-                    }
-                    None => CrashLog::Unavailable,
+                if let Some(pod) = &pod {
+                    secrets::of_pod(&client, pod, &redactor).await;
+                }
+                let read = logs::read_either(&client, place, wanted.previous, &redactor).await;
+                let (log, refused) = match read {
+                    Ok(Some(said)) => (CrashLog::Read(Box::new(said)), None),
+                    Ok(None) => (CrashLog::Unavailable, None),
+                    Err(refused) => (CrashLog::Unavailable, Some(refused)),
                 };
                 let (pod_uid, container) = (wanted.pod_uid, wanted.container);
-                Fact::Log { pod_uid, container, crash: wanted.crash, log }
+                Fact::Log { pod_uid, container, crash: wanted.crash, log, refused }
             }));
         }
         let mut later: Option<Duration> = None;
@@ -455,7 +480,8 @@ impl Driver<'_> {
 
     fn learn(&mut self, fact: Fact) {
         match fact {
-            Fact::Log { pod_uid, container, crash, log } => {
+            Fact::Log { pod_uid, container, crash, log, refused } => {
+                self.refused.extend(refused);
                 self.view.see_log(&pod_uid, &container, &crash, log);
             }
             Fact::Ports { pod_uid, container, look } => {
@@ -475,8 +501,12 @@ impl Driver<'_> {
     async fn doom(&mut self, judgement: Judgement) -> Doom {
         let logs = read_logs(self.client, &self.view, self.redactor, &judgement);
         let logs = tokio::time::timeout(EVIDENCE, logs).await;
-        let logs = logs.unwrap_or_default();
-        let evidence = evidence(&self.view, &judgement, &logs, &self.settings.diff, self.redactor);
+        let (logs, refused) = logs.unwrap_or_default();
+        self.refused.extend(refused);
+        let mut evidence =
+            evidence(&self.view, &judgement, &logs, &self.settings.diff, self.redactor);
+        let refused = self.refused.iter().map(|right| format!("logs cannot be read: {right}"));
+        evidence.notes.extend(refused);
         Doom {
             rule: judgement.rule,
             message: self.redacted(&judgement.message),
@@ -496,7 +526,7 @@ async fn read_logs(
     view: &View,
     redactor: &Redactor,
     judgement: &Judgement,
-) -> Vec<ReadLog> {
+) -> (Vec<ReadLog>, Option<Refused>) {
     let mut wanted = Vec::new();
     let culprit = judgement.signal.as_ref().and_then(|signal| signal.container.as_deref());
     let mut known = Vec::new();
@@ -513,22 +543,30 @@ async fn read_logs(
     }
     let read = wanted.into_iter().take(EVIDENCE_LOGS).map(|(uid, pod, status)| async move {
         let previous = status.last_state.as_ref().is_some_and(|state| state.terminated.is_some());
-        let (namespace, name) = (pod.metadata.namespace.as_deref()?, pod.metadata.name.clone()?);
+        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+        let name = pod.metadata.name.clone().unwrap_or_default();
         let place = Place { namespace, pod: &name, container: &status.name };
-        let (log, current) = logs::read_either(client, place, previous).await?;
-        let said = Said::read(&log, current, redactor);
-        let container = status.name.clone();
-        Some(ReadLog { pod_uid: uid.to_owned(), pod: name, container, previous: !current, said })
+        secrets::of_pod(client, pod, redactor).await;
+        let said = logs::read_either(client, place, previous, redactor).await?;
+        Ok::<_, Refused>(said.map(|said| {
+            let (container, previous) = (status.name.clone(), !said.current);
+            ReadLog { pod_uid: uid.to_owned(), pod: name, container, previous, said }
+        }))
     });
-    let read = futures::future::join_all(read).await;
-    known.extend(read.into_iter().flatten());
+    let mut refused = None;
+    for read in futures::future::join_all(read).await {
+        match read {
+            Ok(log) => known.extend(log),
+            Err(right) => refused = Some(right),
+        }
+    }
     // The container that decided comes first, whoever had read its log.
     let decided = judgement.signal.as_ref().and_then(|signal| signal.pod.clone());
     known.sort_by_key(|log| {
         let pod = decided.as_ref().is_none_or(|(uid, _)| *uid == log.pod_uid);
         (!pod, Some(log.container.as_str()) != culprit)
     });
-    known
+    (known, refused)
 }
 
 /// Whether the API server answers now.

@@ -10,7 +10,7 @@ use super::probe;
 use super::standing::is_ready;
 use super::view::{View, is_terminating, statuses, times};
 use crate::evidence::Redactor;
-use crate::model::{Evidence, Exit};
+use crate::model::{Evidence, Excerpt, Exit, counted};
 
 /// Bytes of all notes together, the diff apart.
 const NOTES: usize = 20 * 1024;
@@ -80,11 +80,7 @@ pub(super) fn evidence(
             describe_events(view, &uid, false, &mut notes);
         }
     }
-    let mut list = notes.list;
-    if !diff.trim().is_empty() {
-        let start = diff.char_indices().nth(DIFF).map_or(diff, |(end, _)| &diff[..end]);
-        list.push(format!("changes since the last good release:\n{}", redactor.redact(start)));
-    }
+    let list = notes.list;
     let culprit = culprit_crash(view, judgement);
     let telling = logs.iter().find(|log| !log.said.is_empty());
     let titles: Vec<String> = view.followed.iter().map(|followed| followed.title()).collect();
@@ -100,7 +96,12 @@ pub(super) fn evidence(
             (None, code) if code > 128 && code < 160 => Exit::Signal(code - 128),
             (None, code) => Exit::Code(code),
         }),
-        excerpts: telling.map(|log| log.said.extraction.excerpts.clone()).unwrap_or_default(),
+        excerpts: telling
+            .map(|log| log.said.extraction.excerpts.clone())
+            .unwrap_or_default()
+            .into_iter()
+            .chain(changes(diff, redactor))
+            .collect(),
         log_lines: telling.map_or(0, |log| log.said.extraction.lines),
         failing_tests: telling
             .map(|log| log.said.extraction.failing_tests.clone())
@@ -109,6 +110,21 @@ pub(super) fn evidence(
         notes: list,
         ..Evidence::default()
     }
+}
+
+/// What the release changes since the last good one.
+fn changes(diff: &str, redactor: &Redactor) -> Option<Excerpt> {
+    if diff.trim().is_empty() {
+        return None;
+    }
+    let start = diff.char_indices().nth(DIFF).map_or(diff, |(end, _)| &diff[..end]);
+    Some(Excerpt {
+        start: 1,
+        end: u64::try_from(start.lines().count().max(1)).unwrap_or(u64::MAX),
+        kind: Excerpt::DIFF.to_owned(),
+        text: redactor.redact(start).into_owned(),
+        locations: Vec::new(),
+    })
 }
 
 /// The logs one after the other, the most telling first, each under its name.
@@ -210,11 +226,11 @@ fn describe_pod(view: &View, uid: &str, pod: &Pod, notes: &mut Notes<'_>) {
     for (container, init) in statuses(pod) {
         let kind = if init { "init container" } else { "container" };
         let mut line = format!(
-            "pod {name}: {kind} {} ({}): {}, {} restarts",
+            "pod {name}: {kind} {} ({}): {}, {}",
             container.name,
             container.image,
             state(container.state.as_ref()),
-            container.restart_count,
+            counted(usize::try_from(container.restart_count).unwrap_or(0), "restart", "restarts"),
         );
         if let Some(last) = container.last_state.as_ref().filter(|last| last.terminated.is_some()) {
             let _infallible = write!(line, "; before that {}", state(Some(last)));
@@ -256,9 +272,9 @@ fn describe_events(view: &View, uid: &str, with_old: bool, notes: &mut Notes<'_>
         let container = about.field_path.as_deref().unwrap_or_default();
         let container =
             container.rsplit_once('{').map_or("", |(_, name)| name.trim_end_matches('}'));
-        let times = match times(event) {
+        let times = match u32::try_from(times(event)).unwrap_or(1) {
             1 => String::new(),
-            times => format!(" ({times} times)"),
+            n => format!(" ({})", crate::model::times(n)),
         };
         notes.add(&format!(
             "event of {}/{} {container}: {}{times}: {}",

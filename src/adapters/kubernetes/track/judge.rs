@@ -8,7 +8,7 @@ use super::signal::{Signal, signals};
 use super::standing::Standing;
 use super::view::View;
 use super::{TrackSettings, WorkloadKind};
-use crate::model::FailureClass;
+use crate::model::{FailureClass, times};
 
 /// How long restart counts must stay still when nothing says longer.
 const LEAST_SOAK: Duration = Duration::from_secs(10);
@@ -203,7 +203,14 @@ pub(super) fn in_words(view: &View, signal: &Signal) -> String {
                 "" => "its image",
                 image => image,
             }),
-            "count" => line.push_str(&signal.count.to_string()),
+            "count" => match after.strip_prefix(" times") {
+                Some(after) => {
+                    line.push_str(&times(signal.count));
+                    rest = after;
+                    continue;
+                }
+                None => line.push_str(&signal.count.to_string()),
+            },
             _ => line.push_str(short(&signal.message)),
         }
         rest = after;

@@ -5,6 +5,8 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::{Container, Pod, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
+use crate::model::counted;
+
 fn seconds(value: Option<i32>, default: i32) -> Duration {
     Duration::from_secs(u64::try_from(value.unwrap_or(default)).unwrap_or(0))
 }
@@ -98,10 +100,14 @@ pub(super) fn describe(container: &Container, probe: &Probe) -> String {
         (None, None, None, _) => format!("gRPC :{port}"),
     };
     format!(
-        "{what} after {} s, every {} s, {} failures allowed, {} s each",
+        "{what} after {} s, every {} s, {} allowed, {} s each",
         probe.initial_delay_seconds.unwrap_or(0),
         probe.period_seconds.unwrap_or(10),
-        probe.failure_threshold.unwrap_or(3),
+        counted(
+            usize::try_from(probe.failure_threshold.unwrap_or(3)).unwrap_or(0),
+            "failure",
+            "failures"
+        ),
         probe.timeout_seconds.unwrap_or(1),
     )
 }

@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::judge::{Verdict, in_words};
 use super::signal::Signal;
 use super::standing::Standing;
-use super::view::View;
+use super::view::{View, statuses};
 use crate::evidence::Redactor;
-use crate::model::{EventSink, RunEvent, Stage};
+use crate::model::{EventSink, RunEvent, Stage, counted};
 
 /// Pods that one reason is told of: a hundred replicas wait for the same.
 const MOST_REASONS: usize = 3;
@@ -24,7 +24,41 @@ pub(super) struct Told<'a> {
     /// How many of them were of one rule and workload.
     reasons_of: BTreeMap<(&'static str, usize), usize>,
     soaking: Option<Duration>,
-    away: bool,
+    /// What was known when the API server went away.
+    away: Option<Before>,
+}
+
+/// How things stood before an outage.
+struct Before {
+    standings: Vec<String>,
+    restarts: i32,
+}
+
+impl Before {
+    fn of(view: &View) -> Self {
+        let pods = (0..view.followed.len()).flat_map(|scope| view.new_pods(scope));
+        let restarts = pods.flat_map(|(_, seen)| statuses(&seen.pod));
+        Self {
+            standings: view.standings().iter().map(|standing| standing.words.clone()).collect(),
+            restarts: restarts.map(|(status, _)| status.restart_count).sum(),
+        }
+    }
+
+    /// What has changed until now.
+    fn missed(&self, view: &View) -> Vec<String> {
+        let now = Self::of(view);
+        let mut missed = Vec::new();
+        for (scope, (before, after)) in self.standings.iter().zip(&now.standings).enumerate() {
+            if before != after {
+                let title = view.followed.get(scope).map(|followed| followed.title());
+                missed.push(format!("{}: {after}, was {before}", title.unwrap_or_default()));
+            }
+        }
+        if let Ok(restarts @ 1..) = usize::try_from(now.restarts - self.restarts) {
+            missed.push(counted(restarts, "restart", "restarts"));
+        }
+        missed
+    }
 }
 
 impl<'a> Told<'a> {
@@ -36,7 +70,7 @@ impl<'a> Told<'a> {
             reasons: BTreeSet::new(),
             reasons_of: BTreeMap::new(),
             soaking: None,
-            away: false,
+            away: None,
         }
     }
 
@@ -101,16 +135,26 @@ impl<'a> Told<'a> {
         self.step(name, standing.words.clone(), now);
     }
 
-    /// The API server is away, or back.
-    pub(super) fn away(&mut self, away: bool, why: &str) {
-        if self.away != away {
-            self.away = away;
-            let words = match away {
-                true => format!("the API server cannot be reached, trying again: {why}"),
-                false => "the API server is back".to_owned(),
-            };
+    /// The API server is away: told once, until it is back.
+    pub(super) fn away(&mut self, view: &View, why: &str) {
+        if self.away.is_none() {
+            self.away = Some(Before::of(view));
+            let words = format!("the API server cannot be reached, trying again: {why}");
             self.output("kubernetes".to_owned(), words.trim_end_matches([' ', ':']));
         }
+    }
+
+    /// It is back, and everything has been listed anew.
+    pub(super) fn back(&mut self, view: &View, after: Duration) {
+        let Some(before) = self.away.take() else { return };
+        let missed = before.missed(view);
+        let missed = match missed.as_slice() {
+            [] => "nothing has changed meanwhile".to_owned(),
+            missed => format!("meanwhile: {}", missed.join("; ")),
+        };
+        let after = after.as_secs_f64();
+        let words = format!("the API server is back after {after:.0} s; {missed}");
+        self.output("kubernetes".to_owned(), &words);
     }
 
     /// Something to be read beside the milestones.

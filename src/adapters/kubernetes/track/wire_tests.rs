@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::scenarios::{folder, merge};
 use super::{Outcome, TrackErrorKind, TrackSettings, Workload, WorkloadKind, pod_logs, track};
 use crate::evidence::Redactor;
-use crate::model::{EventSink, Exit, FailureClass, RunEvent};
+use crate::model::{EventSink, Excerpt, Exit, FailureClass, RunEvent};
 
 const POD: &str = "Pod/web-6c5f9d8b7-x2x5z";
 
@@ -421,15 +421,17 @@ async fn evidence_is_frozen_with_the_log_of_the_container_that_died() {
     let evidence = &doom.evidence;
     assert_eq!(evidence.exit, Some(Exit::Code(3)));
     assert_eq!(evidence.excerpts[0].locations[0].to_string(), "src/settings.rs:41:10");
+    let diff = evidence.excerpts.last().unwrap();
+    assert_eq!(diff.kind, Excerpt::DIFF);
+    assert!(diff.text.contains("-  image: web:1.4.1"), "{}", diff.text);
     let service_log = evidence.service_log.as_deref().unwrap();
     assert!(service_log.contains("panicked at src/settings.rs"), "{service_log}");
     let all = format!("{doom:?} {told:?}");
     assert!(!all.contains("hunter2secret"), "a secret got out");
     for expect in [
-        "event of pod/web-6c5f9d8b7-x2x5z : BackOff (2 times): Back-off restarting",
+        "event of pod/web-6c5f9d8b7-x2x5z : BackOff (twice): Back-off restarting",
         "container web (web): waiting: CrashLoopBackOff back-off 10s, 2 restarts; before that \
          terminated: Error with exit status 3",
-        "changes since the last good release:\n-  image: web:1.4.1",
         "condition Progressing is True",
     ] {
         let found = evidence.notes.iter().any(|note| note.contains(expect));

@@ -1,0 +1,198 @@
+//! Objects that a release no longer names.
+
+use greenloop::model::{EventSink, RunId};
+use greenloop::ports::{Earlier, Target as _, TargetErrorKind};
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Service};
+use kube::api::{DeleteParams, Patch, PatchParams};
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::objects::{config_map, deployment, service, stateful_set};
+use crate::program::{HEALTHY, PANICS};
+use crate::world::{World, scenarios};
+
+const KEPT: &str = "kept: set `deploy.kubernetes.prune: true` to remove it";
+
+fn old() -> Value {
+    config_map("old", json!({"a": "1"}))
+}
+
+async fn has(world: &World, name: &str) -> bool {
+    world.api::<ConfigMap>().get_opt(name).await.unwrap().is_some()
+}
+
+async fn preview(world: &World) -> String {
+    world.target().preview(&world.request(RunId::generate())).await.unwrap()
+}
+
+async fn notes(world: &World) -> Vec<String> {
+    world.target().status().await.unwrap().notes
+}
+
+/// Shown by the dry run and by the status for as long as it is there, and kept.
+async fn what_is_no_longer_named_is_shown_and_kept(world: &mut World) {
+    world.manifests(&[old(), deployment(world, &HEALTHY)]);
+    world.release().await;
+    assert!(!preview(world).await.contains("no longer named"));
+    world.manifests(&[deployment(world, &HEALTHY)]);
+    let line = format!("no longer named: configmap/old; {KEPT}");
+    let shown = preview(world).await;
+    assert!(shown.contains(&line), "{shown}");
+    // Still the case two releases later.
+    for _ in 0..2 {
+        world.release().await;
+        assert_eq!(notes(world).await, std::slice::from_ref(&line));
+    }
+    assert!(has(world, "old").await);
+    world.api::<ConfigMap>().delete("old", &DeleteParams::default()).await.unwrap();
+    assert_eq!(notes(world).await, Vec::<String>::new());
+}
+
+/// Removed after the smoke tests and not before; a rollback brings it back.
+async fn it_is_removed_once_the_release_is_verified(world: &mut World) {
+    world.manifests(&[old(), service(), deployment(world, &HEALTHY)]);
+    world.release().await;
+    world.plan.prune = true;
+    world.manifests(&[deployment(world, &HEALTHY)]);
+    let shown = preview(world).await;
+    assert!(shown.contains("configmap/old; removed once this release is verified"), "{shown}");
+    let attempt = world.roll_out().await;
+    attempt.outcome.unwrap();
+    let quiet = EventSink::null();
+    attempt.target.prune(attempt.release, &quiet).await;
+    assert!(has(world, "old").await, "not verified yet");
+    attempt.target.mark_verified(attempt.release).await.unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    attempt.target.prune(attempt.release, &EventSink::new(sender)).await;
+    let told: String = receiver.try_iter().map(|event| format!("{event:?}")).collect();
+    assert!(
+        told.contains("removed what the release no longer names: service/web, configmap/old"),
+        "{told}"
+    );
+    attempt.target.let_go().await;
+    assert!(!has(world, "old").await);
+    assert!(world.api::<Service>().get_opt("web").await.unwrap().is_none());
+    assert_eq!(notes(world).await, Vec::<String>::new());
+
+    let target = world.target();
+    let cancel = CancellationToken::new();
+    target.roll_back(Earlier::LastVerified, &quiet, &cancel).await.unwrap();
+    assert!(has(world, "old").await);
+    assert!(world.api::<Service>().get_opt("web").await.unwrap().is_some());
+    // It is Greenloop's again: the next release removes it again.
+    world.release().await;
+    assert!(!has(world, "old").await);
+}
+
+/// A release that fails removes nothing, and what it gives way to is whole.
+async fn a_release_that_fails_removes_nothing(world: &mut World) {
+    world.manifests(&[old(), deployment(world, &HEALTHY)]);
+    world.release().await;
+    world.plan.prune = true;
+    world.manifests(&[deployment(world, &PANICS)]);
+    let attempt = world.roll_out().await;
+    assert_eq!(attempt.outcome.unwrap_err().kind, TargetErrorKind::Release);
+    let quiet = EventSink::null();
+    attempt.target.prune(attempt.release, &quiet).await;
+    assert!(has(world, "old").await);
+    attempt.target.restore(attempt.release, &quiet).await.unwrap();
+    attempt.target.prune(attempt.release, &quiet).await;
+    assert!(has(world, "old").await);
+}
+
+/// What was there before, what somebody made anew, and what somebody else claims stay.
+async fn what_greenloop_did_not_make_stays(world: &mut World) {
+    world.create(&config_map("before", json!({"a": "1"}))).await;
+    let anew = config_map("anew", json!({"a": "1"}));
+    let claimed = config_map("claimed", json!({"a": "1"}));
+    let web = deployment(world, &HEALTHY);
+    world.manifests(&[
+        config_map("before", json!({"a": "1"})),
+        anew.clone(),
+        claimed,
+        old(),
+        web.clone(),
+    ]);
+    world.release().await;
+    let maps = world.api::<ConfigMap>();
+    maps.delete("anew", &DeleteParams::default()).await.unwrap();
+    world.create(&anew).await;
+    let claim = json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": "Helm"}}});
+    maps.patch("claimed", &PatchParams::default(), &Patch::Merge(&claim)).await.unwrap();
+    world.plan.prune = true;
+    world.manifests(&[web]);
+    let shown = preview(world).await;
+    world.release().await;
+    for name in ["before", "anew", "claimed"] {
+        let line = format!("no longer named: configmap/{name}; kept: Greenloop did not make it");
+        assert!(shown.contains(&line), "{shown}");
+        assert!(has(world, name).await, "{name}");
+    }
+    assert!(!has(world, "old").await);
+}
+
+/// Claims, and what makes claims, are a person's to remove.
+async fn what_may_hold_data_stays(world: &mut World) {
+    let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Gi"}}}});
+    let mut db = stateful_set(world, &HEALTHY);
+    db["spec"]["volumeClaimTemplates"] = json!([{"metadata": {"name": "files"},
+        "spec": {"accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Gi"}}}}]);
+    db["spec"]["replicas"] = json!(0);
+    let web = deployment(world, &HEALTHY);
+    world.manifests(&[claim, db, old(), web.clone()]);
+    world.release().await;
+    world.plan.prune = true;
+    world.manifests(&[web]);
+    let shown = preview(world).await;
+    world.release().await;
+    for id in ["persistentvolumeclaim/data", "statefulset/db"] {
+        let line = format!(
+            "no longer named: {id}; kept: it may hold data; to remove it: `kubectl delete {id} \
+             --namespace {}`",
+            world.namespace
+        );
+        assert!(shown.contains(&line), "{shown}");
+        assert!(notes(world).await.contains(&line));
+    }
+    assert!(world.api::<PersistentVolumeClaim>().get_opt("data").await.unwrap().is_some());
+    assert!(world.api::<StatefulSet>().get_opt("db").await.unwrap().is_some());
+    assert!(!has(world, "old").await);
+}
+
+/// What may not be removed is told; the release serves all the same.
+async fn a_missing_right_to_remove_is_told(world: &mut World) {
+    world.manifests(&[old(), deployment(world, &HEALTHY)]);
+    world.release().await;
+    world.plan.prune = true;
+    world.wire().server.forbid("delete", "configmaps");
+    world.manifests(&[deployment(world, &HEALTHY)]);
+    let rights = world.target().permissions().await.unwrap();
+    let denied: Vec<String> = rights
+        .iter()
+        .filter(|right| !right.allowed)
+        .map(|right| format!("{} {}", right.verb, right.resource))
+        .collect();
+    assert_eq!(denied, ["delete configmaps"]);
+    let attempt = world.roll_out().await;
+    attempt.outcome.unwrap();
+    attempt.target.mark_verified(attempt.release).await.unwrap();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    attempt.target.prune(attempt.release, &EventSink::new(sender)).await;
+    let told: String = receiver.try_iter().map(|event| format!("{event:?}")).collect();
+    assert!(told.contains("may not delete configmaps in namespace shop"), "{told}");
+    assert!(has(world, "old").await);
+}
+
+scenarios! {
+    both:
+        what_is_no_longer_named_is_shown_and_kept,
+        it_is_removed_once_the_release_is_verified,
+        a_release_that_fails_removes_nothing,
+        what_greenloop_did_not_make_stays,
+        what_may_hold_data_stays;
+    wire: a_missing_right_to_remove_is_told
+}

@@ -113,7 +113,7 @@ impl TaskClone {
     /// # Errors
     /// [`GitErrorKind::Rejected`] when the branch is there with other work.
     pub async fn push(&self, commit: &CommitId, branch: &str, git: &Git) -> Result<(), GitError> {
-        push(&self.folder, &self.url, commit, branch, git).await
+        push(&self.folder, &self.url, commit, branch, None, git).await
     }
 }
 

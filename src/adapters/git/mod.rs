@@ -9,7 +9,8 @@
 //! - Credentials are the machine's own: its helpers, its ssh keys, its `GIT_CONFIG_*` variables.
 //!   Nothing asks at a terminal.
 //! - No hook of a repository runs, and no variable points git at another repository.
-//! - A push is never by force.
+//! - A push never takes commits from a branch: it only moves it forward, and with
+//!   [`Mirror::push_from`] only from where it is expected.
 
 mod clone;
 mod command;
@@ -21,4 +22,4 @@ mod tests;
 pub use clone::{Author, TaskClone, remove_folder};
 pub use command::Git;
 pub use error::{GitError, GitErrorKind};
-pub use mirror::{Mirror, fetch_branch};
+pub use mirror::{Mirror, Tip, fetch_branch};

@@ -145,6 +145,28 @@ named!(
 );
 
 named!(
+    /// Why a merge queue is on hold.
+    HoldReason {
+        /// The target does not pass its own gates.
+        TargetBroken = "target_broken",
+        /// The target was moved other than forward.
+        TargetRewound = "target_rewound",
+    }
+);
+
+named!(
+    /// What a person wants of a merge queue that is on hold.
+    HoldDecision {
+        /// The target stays where it was moved to: what is missing there is open again.
+        Follow = "follow",
+        /// The target gets back what it had.
+        Restore = "restore",
+        /// Look again now.
+        Retry = "retry",
+    }
+);
+
+named!(
     /// What a piece of evidence is.
     EvidenceKind {
         /// A commit.
@@ -201,6 +223,8 @@ named!(
         TaskBlocked = "task.blocked",
         /// A task was cancelled.
         TaskCancelled = "task.cancelled",
+        /// What a task had merged was taken back: it is open again.
+        TaskReopened = "task.reopened",
         /// A running task has said nothing new for long.
         TaskStuck = "task.stuck",
         /// A piece of evidence came in.
@@ -219,8 +243,11 @@ named!(
         MergeConflict = "merge.conflict",
         /// A branch was thrown out.
         MergeEjected = "merge.ejected",
-        /// A merge queue waits for something outside.
+        /// A merge queue waits: for something outside, or because its target is broken or was
+        /// rewound.
         MergePaused = "merge.paused",
+        /// The reason for which a merge queue waited is gone.
+        MergeResumed = "merge.resumed",
         /// Progress was written down.
         Snapshot = "progress.snapshot",
         /// A deploy run was reported.

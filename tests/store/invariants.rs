@@ -72,7 +72,8 @@ const RULES: &[(&str, &str)] = &[
         "what a task waits for is counted rightly",
         "SELECT COUNT(*) FROM tasks t WHERE t.unmet <> (SELECT COUNT(*) FROM dependencies d \
          JOIN tasks n ON n.id = d.needs_id WHERE d.task_id = t.id AND n.state <> 'done') \
-         + (SELECT COUNT(*) FROM conditions c WHERE c.task_id = t.id AND c.met = 0)",
+         + (SELECT COUNT(*) FROM conditions c WHERE c.task_id = t.id AND c.met = 0) \
+         + (SELECT COUNT(*) FROM merge_conflicts k WHERE k.task_id = t.id AND k.waiting = 1)",
     ),
     (
         "a task waits exactly as long as there is something to wait for",
@@ -94,8 +95,9 @@ const RULES: &[(&str, &str)] = &[
     (
         "a graph runs exactly as long as one of its tasks can",
         "SELECT COUNT(*) FROM graphs g WHERE (g.state = 'running') <> EXISTS (SELECT 1 FROM \
-         tasks t WHERE t.graph_id = g.id \
-         AND t.state IN ('ready', 'running', 'merging', 'blocked'))",
+         tasks t LEFT JOIN merge_conflicts k ON k.task_id = t.id AND k.waiting = 1 \
+         WHERE t.graph_id = g.id AND (t.state IN ('ready', 'running', 'merging', 'blocked') \
+         OR (t.state = 'waiting' AND k.task_id IS NOT NULL)))",
     ),
     (
         "a graph is done exactly when all its tasks are",
@@ -127,14 +129,16 @@ const RULES: &[(&str, &str)] = &[
     (
         "a task's end is told once",
         "SELECT COUNT(*) FROM tasks t WHERE t.epoch > 0 AND (CASE WHEN t.state = 'done' THEN 1 \
-         ELSE 0 END) <> (SELECT COUNT(*) FROM {events} o \
+         ELSE 0 END) + (SELECT COUNT(*) FROM {events} r \
+         WHERE r.task_id = t.id AND r.kind = 'task.reopened') <> (SELECT COUNT(*) FROM {events} o \
          WHERE o.task_id = t.id AND o.kind = 'task.done')",
     ),
     (
         "a merge is told once",
         "SELECT COUNT(*) FROM merge_queue m WHERE (CASE WHEN m.state = 'merged' THEN 1 ELSE 0 \
-         END) <> (SELECT COUNT(*) FROM {events} o WHERE o.merge_id = m.id \
-         AND o.kind = 'merge.done')",
+         END) + (SELECT COUNT(*) FROM {events} r WHERE r.merge_id = m.id \
+         AND r.kind = 'task.reopened') <> (SELECT COUNT(*) FROM {events} o \
+         WHERE o.merge_id = m.id AND o.kind = 'merge.done')",
     ),
     (
         "a piece of evidence is told once",

@@ -11,6 +11,7 @@
 mod claims;
 mod contract;
 mod crash;
+mod holds;
 mod invariants;
 mod machine;
 mod merge_races;
@@ -63,6 +64,14 @@ on_both! {
         nonsense_is_refused,
         several_hubs_start_at_once,
     }
+    holds {
+        a_hold_is_every_hubs,
+        tips_that_passed_are_known,
+        a_rewind_opens_its_tasks_again,
+        conflicts_are_done_anew_in_turn,
+        a_redo_may_wait_for_another_graphs,
+        a_database_of_the_first_version_is_brought_up_to_date,
+    }
     optional {
         in_either_order,
     }
@@ -97,7 +106,7 @@ on_both! {
     }
     merges {
         one_writer_merges_in_order,
-        a_conflict_reopens_a_task_once,
+        a_conflict_reopens_a_task_so_often,
         what_needs_an_ejected_entry_leaves_as_well,
         an_epics_branch_goes_to_the_target_when_the_epic_is_done,
     }

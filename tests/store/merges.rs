@@ -100,7 +100,7 @@ pub(crate) async fn one_writer_merges_in_order(place: &Place) {
     assert_eq!(store.claim_merges("h1", LEASE).await.unwrap(), None);
 }
 
-pub(crate) async fn a_conflict_reopens_a_task_once(place: &Place) {
+pub(crate) async fn a_conflict_reopens_a_task_so_often(place: &Place) {
     let store = place.open().await;
     let id = store.submit(&many(1), None, None).await.unwrap().id;
     let lease = work(&store, "w", "c1").await;
@@ -114,11 +114,16 @@ pub(crate) async fn a_conflict_reopens_a_task_once(place: &Place) {
         store.merge_conflict(&writer, entry.id, "both changed a", true).await.unwrap();
     }
     assert_eq!(state(&store, lease).await, TaskState::Ready);
-    let again = claim(&store, "w").await.unwrap();
-    assert_eq!(again.previous.as_deref(), Some("both changed a"));
-    store.complete(again.lease, &committed("c2"), None).await.unwrap();
-    let entry = store.next_merges(&writer, 1).await.unwrap().remove(0);
-    store.merge_conflict(&writer, entry.id, "both changed b", true).await.unwrap();
+    // As often as it has attempts, none of which is counted; then a person is asked.
+    let mut entry = entry;
+    for n in 2..=4 {
+        let again = claim(&store, "w").await.unwrap();
+        assert_eq!((again.previous.as_deref(), again.task.attempts), (Some("both changed a"), 1));
+        store.complete(again.lease, &committed(&format!("c{n}")), None).await.unwrap();
+        entry = store.next_merges(&writer, 1).await.unwrap().remove(0);
+        let reason = if n == 4 { "both changed b" } else { "both changed a" };
+        store.merge_conflict(&writer, entry.id, reason, true).await.unwrap();
+    }
     let task = store.task(lease.task).await.unwrap();
     assert_eq!((task.state, task.reason.as_deref()), (TaskState::Blocked, Some("both changed b")));
     assert_eq!(store.graph(id).await.unwrap().state, GraphState::Running, "a person is waited for");

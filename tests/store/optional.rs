@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use greenloop::adapters::store::{
     AgentHeartbeat, AttemptFailure, AttemptFilter, AttemptHeartbeat, Completion, GateRecord,
-    MergeFilter, NewEvidence, PageRequest, RunReport, Scope, StoreOptions, TaskFilter, TaskStore,
-    TokenRequest,
+    MergeFilter, NewEvidence, NewHold, PageRequest, RunReport, Scope, StoreOptions, TaskFilter,
+    TaskStore, TokenRequest,
 };
 use greenloop::model::task::{
-    Action, AttemptState, EvidenceKind, GraphId, Lease, MergeState, TaskGraph, TaskState,
+    Action, AttemptState, EvidenceKind, GraphId, HoldDecision, HoldReason, Lease, MergeState,
+    TaskGraph, TaskState,
 };
 
 use crate::place::{BackDoor, Place, options};
@@ -196,6 +197,26 @@ async fn merges(store: &TaskStore, number: usize, there: bool, watch: &mut Watch
                 }
             }
         }
+        let text = |it: &str| there.then(|| it.to_owned());
+        let hold = NewHold {
+            reason: HoldReason::TargetRewound,
+            tip: text("tip"),
+            expected: text("expected"),
+            commit: text("commit"),
+            author: text("author"),
+            text: "hold".to_owned(),
+            lost: Vec::new(),
+        };
+        store.hold_merges(&writer, &hold, Duration::ZERO).await.unwrap();
+        watch.look().await;
+        let (project, target) =
+            (there.then(|| turn.project.clone()), there.then_some(&writer.target));
+        let decision = HoldDecision::Follow;
+        store.decide_hold(project.as_deref(), target.map(String::as_str), decision).await.unwrap();
+        watch.look().await;
+        let writer = store.claim_merges("h", LEASE).await.unwrap().unwrap().lease;
+        let tip = there.then_some("tip");
+        store.follow_rewind(&writer, &[], &["gone".to_owned()], tip).await.unwrap();
         if there {
             store.pause_merges(&writer, Duration::ZERO, "no network").await.unwrap();
         } else {

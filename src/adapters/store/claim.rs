@@ -280,6 +280,16 @@ async fn claimed(tx: &mut Tx<'_>, row: Record) -> Done<Claimed> {
         .await?
         .pop()
         .ok_or_else(|| StoreError::corrupt("a claimed task cannot be read"))?;
+    let mut previous = task.reason.clone();
+    if epoch > 1
+        && let Some(brief) = super::conflicts::brief(tx, task.id).await?
+    {
+        // It begins with the conflict; an attempt that failed since says so first.
+        previous = match previous {
+            Some(reason) if !brief.starts_with(&reason) => Some(format!("{reason}\n\n{brief}")),
+            _conflict => Some(brief),
+        };
+    }
     Ok(Claimed {
         lease: Lease { task: task.id, epoch },
         lease_for: Duration::from_micros(lease_us),
@@ -287,7 +297,7 @@ async fn claimed(tx: &mut Tx<'_>, row: Record) -> Done<Claimed> {
         repository,
         target,
         gates,
-        previous: task.reason.clone(),
+        previous,
         task,
     })
 }

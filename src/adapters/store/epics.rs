@@ -7,7 +7,7 @@ use super::tx::{Done, NewEvent, Tx};
 use crate::model::task::{GraphId, Lease, MergeId, TaskEventKind, TaskId};
 
 /// Beyond the positions of all tasks that a graph may have.
-const POSITIONS: i64 = 1_000_000;
+pub(super) const POSITIONS: i64 = 1_000_000;
 
 /// Queues the branch of an epic that was just done, when its tasks have left something there;
 /// whether they have. The graph is not done before that is merged.
@@ -40,7 +40,10 @@ pub(super) async fn bring_home(tx: &mut Tx<'_>, graph: GraphId, epic: i64) -> Do
              rank, hours, files, command, max_attempts, links, dependants, unmet, state, epoch, \
              attempts, deaths, not_before, commit_sha, created_at, updated_at) \
              VALUES ($1, $2, $3, $4, $5, '[]', 0, 0, 0, '[]', $6, 1, 0, 0, 0, 'merging', 1, 1, \
-             0, 0, $7, {now}, {now}) RETURNING id",
+             0, 0, $7, {now}, {now}) \
+             ON CONFLICT (graph_id, position) DO UPDATE SET state = 'merging', \
+             epoch = tasks.epoch + 1, attempts = 1, commit_sha = excluded.commit_sha, \
+             reason = NULL, updated_at = {now}, ended_at = NULL RETURNING id, epoch",
             args![
                 graph.0,
                 POSITIONS + epic.int("position")?,
@@ -52,7 +55,7 @@ pub(super) async fn bring_home(tx: &mut Tx<'_>, graph: GraphId, epic: i64) -> Do
             ],
         )
         .await?;
-    let lease = Lease { task: TaskId(task.int("id")?), epoch: 1 };
+    let lease = Lease { task: TaskId(task.int("id")?), epoch: task.int("epoch")? };
     let merge = enqueue(tx, &Place { project, target, graph }, lease, &branch, &head).await?;
     let event = NewEvent::new(TaskEventKind::TaskMerging).graph(graph).lease(lease).merge(merge);
     tx.tell(event.text(head));
@@ -92,6 +95,14 @@ pub(super) async fn enqueue(
     tx.run(
         "INSERT INTO merge_targets (project_id, target, epoch, expires_at, not_before) \
          VALUES ($1, $2, 0, 0, 0) ON CONFLICT (project_id, target) DO NOTHING",
+        args![*project, target],
+    )
+    .await?;
+    // A queue that has nothing to do but wait for this, or is on hold, may look at once; one that
+    // something outside is in the way of may not.
+    tx.run(
+        "UPDATE merge_targets SET not_before = 0 WHERE project_id = $1 AND target = $2 \
+         AND not_before > {now} AND reason IS NULL",
         args![*project, target],
     )
     .await?;

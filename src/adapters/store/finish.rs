@@ -143,7 +143,7 @@ pub(super) async fn settle_graph(tx: &mut Tx<'_>, graph: GraphId) -> Done<()> {
             args![graph.0],
         )
         .await?;
-    if alive.is_some() {
+    if alive.is_some() || super::conflicts::any_waits(tx, graph).await? {
         return Ok(());
     }
     let row = tx

@@ -7,12 +7,15 @@
 //! gate record of that very commit, [`merged`](TaskStore::merge_landed) after it. A writer that
 //! dies between the two leaves the commit in `landing`: the next one looks whether it is there.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::conflicts::{self, ConflictReport};
 use super::connect::TaskStore;
 use super::error::StoreError;
 use super::finish::{finished, release, settle_graph};
+use super::merge_holds::{MergeHold, hold as hold_of};
 use super::records::{MergeView, Moment, Page, PageRequest, micros, moment, opt_moment};
 use super::statement::{Record, args};
 use super::tasks::revive;
@@ -69,6 +72,8 @@ pub struct BranchView {
     pub paused_until: Option<Moment>,
     /// Why it rests.
     pub reason: Option<String>,
+    /// Why its queue is on hold.
+    pub hold: Option<MergeHold>,
 }
 
 /// Which entries.
@@ -96,9 +101,11 @@ pub struct GateRecord {
 macro_rules! entry {
     ($rest:literal) => {
         concat!(
-            "SELECT m.*, p.name AS project, g.repository AS repository, g.gates AS gates \
+            "SELECT m.*, p.name AS project, g.repository AS repository, g.gates AS gates, \
+             CASE WHEN m.state = 'conflict' AND k.epoch = m.epoch \
+             AND k.state IN ('ready', 'waiting', 'blocked') THEN 1 ELSE 0 END AS unsolved \
              FROM merge_queue m JOIN projects p ON p.id = m.project_id \
-             JOIN graphs g ON g.id = m.graph_id ",
+             JOIN tasks k ON k.id = m.task_id JOIN graphs g ON g.id = m.graph_id ",
             $rest
         )
     };
@@ -216,7 +223,9 @@ impl TaskStore {
             .all(
                 entry!(
                     "WHERE m.project_id = $1 AND m.target = $2 \
-                         AND m.state IN ('queued', 'testing') ORDER BY m.id LIMIT $3"
+                         AND m.state IN ('queued', 'testing') ORDER BY COALESCE((SELECT c.place \
+                         FROM merge_conflicts c WHERE c.task_id = m.task_id), m.id), m.id \
+                         LIMIT $3"
                 ),
                 args![lease.project, &lease.target, limit],
             )
@@ -370,9 +379,32 @@ impl TaskStore {
         .await
     }
 
-    /// The branch does not merge. With `reopen` the task is ready again, once, with the conflict
-    /// as its reason; the next time, or when it has no attempts left, it waits for a person.
-    /// Saying it twice does no harm.
+    /// The branch does not merge: the task is done anew in its turn, without an attempt being
+    /// counted; after `max_attempts` conflicts it waits for a person. Saying it twice does no
+    /// harm.
+    ///
+    /// # Errors
+    /// `StaleLease`; `Conflict` when the entry is no longer in the queue.
+    pub async fn merge_conflicting(
+        &self,
+        lease: &MergeLease,
+        id: MergeId,
+        report: &ConflictReport,
+    ) -> Result<(), StoreError> {
+        self.leave(
+            lease,
+            Leave {
+                id,
+                state: MergeState::Conflict,
+                reason: report.reason.clone(),
+                then: Then::Anew,
+                conflict: Some(report.clone()),
+            },
+        )
+        .await
+    }
+
+    /// The same without the files; without `reopen` the task waits for a person at once.
     ///
     /// # Errors
     /// `StaleLease`; `Conflict` when the entry is no longer in the queue.
@@ -383,12 +415,13 @@ impl TaskStore {
         reason: &str,
         reopen: bool,
     ) -> Result<(), StoreError> {
-        let then = if reopen { Then::ReadyOrBlocked } else { Then::Blocked };
-        self.leave(
-            lease,
-            Leave { id, state: MergeState::Conflict, reason: reason.to_owned(), then },
-        )
-        .await
+        let (reason, then) = (reason.to_owned(), Then::Blocked);
+        if reopen {
+            let report = ConflictReport { brief: reason.clone(), reason, files: Vec::new() };
+            return self.merge_conflicting(lease, id, &report).await;
+        }
+        let leave = Leave { id, state: MergeState::Conflict, reason, then, conflict: None };
+        self.leave(lease, leave).await
     }
 
     /// The entry is thrown out: its gates failed. With `retry` the task is ready again as long as
@@ -405,8 +438,19 @@ impl TaskStore {
         retry: bool,
     ) -> Result<(), StoreError> {
         let then = if retry { Then::ReadyOrFailed } else { Then::Failed };
-        self.leave(lease, Leave { id, state: MergeState::Ejected, reason: reason.to_owned(), then })
-            .await
+        self.leave_as(lease, id, reason, then).await
+    }
+
+    /// As [`merge_ejected`](Self::merge_ejected), with something else becoming of the task.
+    pub(super) async fn leave_as(
+        &self,
+        lease: &MergeLease,
+        id: MergeId,
+        reason: &str,
+        then: Then,
+    ) -> Result<(), StoreError> {
+        let (state, reason) = (MergeState::Ejected, reason.to_owned());
+        self.leave(lease, Leave { id, state, reason, then, conflict: None }).await
     }
 
     async fn leave(&self, lease: &MergeLease, leave: Leave) -> Result<(), StoreError> {
@@ -435,7 +479,8 @@ impl TaskStore {
     /// `NotFound`; `Conflict` when it was merged, or is being pushed.
     pub async fn eject_merge(&self, id: MergeId, reason: &str) -> Result<MergeView, StoreError> {
         let reason = reason.to_owned();
-        let leave = Arc::new(Leave { id, state: MergeState::Ejected, reason, then: Then::Blocked });
+        let (state, then) = (MergeState::Ejected, Then::Blocked);
+        let leave = Arc::new(Leave { id, state, reason, then, conflict: None });
         self.write(move |tx| {
             let leave = Arc::clone(&leave);
             Box::pin(async move {
@@ -506,11 +551,20 @@ impl TaskStore {
         let mut reader = self.reader().await?;
         let tx = &mut reader.tx();
         let rows = tx.all(BRANCHES, args![]).await?;
-        rows.iter().map(branch).collect()
+        let mut held = BTreeMap::new();
+        for row in tx.all("SELECT * FROM merge_holds", args![]).await? {
+            held.insert((row.int("project_id")?, row.text("target")?), hold_of(&row)?);
+        }
+        rows.iter()
+            .map(|row| {
+                let place = (row.int("project_id")?, row.text("target")?);
+                branch(row, held.remove(&place))
+            })
+            .collect()
     }
 
     /// Runs an operation as the writer of a branch.
-    async fn as_writer<T: Send + 'static>(
+    pub(super) async fn as_writer<T: Send + 'static>(
         &self,
         lease: &MergeLease,
         operation: impl for<'t, 'c> Fn(
@@ -552,12 +606,15 @@ struct Leave {
     state: MergeState,
     reason: String,
     then: Then,
+    conflict: Option<ConflictReport>,
 }
 
 /// What becomes of its task.
 #[derive(Clone, Copy)]
-enum Then {
+pub(super) enum Then {
     Blocked,
+    /// Ready, and the attempt does not count: the task was not to blame.
+    Anew,
     Failed,
     ReadyOrBlocked,
     ReadyOrFailed,
@@ -566,13 +623,16 @@ enum Then {
 const WAITING_TARGET: &str = "SELECT m.id FROM merge_queue m JOIN merge_targets t \
     ON t.project_id = m.project_id AND t.target = m.target \
     WHERE m.state IN ('queued', 'testing') AND t.not_before <= {now} AND t.expires_at <= {now} \
-    LIMIT 1";
+    UNION ALL SELECT t.epoch FROM merge_holds h JOIN merge_targets t \
+    ON t.project_id = h.project_id AND t.target = h.target \
+    WHERE h.decision IS NOT NULL AND t.not_before <= {now} AND t.expires_at <= {now} LIMIT 1";
 const CLAIM_TARGET: &str = "SELECT t.project_id, t.target FROM merge_targets t \
-    WHERE t.not_before <= {now} AND t.expires_at <= {now} AND EXISTS (SELECT 1 FROM merge_queue m \
-    WHERE m.project_id = t.project_id AND m.target = t.target \
-    AND m.state IN ('queued', 'testing')) \
+    WHERE t.not_before <= {now} AND t.expires_at <= {now} AND (EXISTS (SELECT 1 \
+    FROM merge_queue m WHERE m.project_id = t.project_id AND m.target = t.target \
+    AND m.state IN ('queued', 'testing')) OR EXISTS (SELECT 1 FROM merge_holds h \
+    WHERE h.project_id = t.project_id AND h.target = t.target AND h.decision IS NOT NULL)) \
     ORDER BY t.expires_at, t.project_id, t.target LIMIT 1 {lock free}";
-const BRANCHES: &str = "SELECT p.name AS project, p.repository, t.target, t.head, t.reason, \
+const BRANCHES: &str = "SELECT t.project_id, p.name AS project, p.repository, t.target, t.head, t.reason, \
     CASE WHEN t.expires_at > {now} THEN t.holder ELSE NULL END AS writer, \
     CASE WHEN t.not_before > {now} THEN t.not_before ELSE NULL END AS paused_until, \
     (SELECT COUNT(*) FROM merge_queue q WHERE q.project_id = t.project_id \
@@ -591,7 +651,7 @@ fn gone(id: MergeId) -> StoreError {
     StoreError::conflict(format!("entry {id} is not in this merge queue any more"))
 }
 
-fn told(kind: TaskEventKind, id: MergeId, row: &Record) -> Result<NewEvent, StoreError> {
+pub(super) fn told(kind: TaskEventKind, id: MergeId, row: &Record) -> Result<NewEvent, StoreError> {
     let lease = Lease { task: TaskId(row.int("task_id")?), epoch: row.int("epoch")? };
     Ok(NewEvent::new(kind).graph(GraphId(row.int("graph_id")?)).lease(lease).merge(id))
 }
@@ -684,7 +744,7 @@ async fn landed(tx: &mut Tx<'_>, lease: &MergeLease, id: MergeId, sha: &str) -> 
     };
     passed(tx, lease, sha).await?;
     tx.run(
-        "UPDATE merge_targets SET head = $3 WHERE project_id = $1 AND target = $2",
+        "UPDATE merge_targets SET head = $3, tip = $3 WHERE project_id = $1 AND target = $2",
         args![lease.project, &lease.target, sha],
     )
     .await?;
@@ -700,6 +760,8 @@ async fn landed(tx: &mut Tx<'_>, lease: &MergeLease, id: MergeId, sha: &str) -> 
         .await?
         .ok_or_else(|| StoreError::corrupt("an entry was merged whose task was not waiting"))?;
     tx.tell(told(TaskEventKind::TaskDone, id, &entry)?.text(sha));
+    conflicts::solved(tx, TaskId(entry.int("task_id")?)).await?;
+    conflicts::release_redos(tx, lease.project, &lease.target).await?;
     release(tx, &finished(&task)?).await
 }
 
@@ -712,7 +774,7 @@ async fn leave_queue(tx: &mut Tx<'_>, leave: &Leave, lease: Option<&MergeLease>)
              ended_at = {now}, landing = NULL WHERE id = $1 \
              AND state IN ('queued', 'testing') AND (landing IS NULL OR $4 IS NOT NULL) \
              AND ($4 IS NULL OR (project_id = $4 AND target = $5)) \
-             RETURNING task_id, epoch, graph_id",
+             RETURNING task_id, epoch, graph_id, project_id, target",
             args![
                 leave.id.0,
                 leave.state.name(),
@@ -738,48 +800,46 @@ async fn leave_queue(tx: &mut Tx<'_>, leave: &Leave, lease: Option<&MergeLease>)
         }
     };
     tx.tell(told(kind, leave.id, &entry)?.text(&leave.reason));
-    let then = match leave.then {
-        Then::ReadyOrBlocked if was_in_conflict(tx, leave.id, &entry).await? => Then::Blocked,
-        then => then,
+    let then = match &leave.conflict {
+        Some(report) => conflicts::note(tx, leave.id, &entry, report).await?,
+        None => leave.then,
     };
     give_back(tx, &entry, &leave.reason, then).await?;
     if leave.state == MergeState::Ejected {
-        take_dependants_along(tx, TaskId(entry.int("task_id")?)).await?;
+        let then = if matches!(leave.then, Then::Anew) { Then::Anew } else { Then::ReadyOrBlocked };
+        take_dependants_along(tx, TaskId(entry.int("task_id")?), then).await?;
     }
+    conflicts::release_redos(tx, entry.int("project_id")?, &entry.text("target")?).await?;
     settle_graph(tx, GraphId(entry.int("graph_id")?)).await
 }
 
-/// Whether an earlier attempt at the entry's task ended in a conflict as well.
-async fn was_in_conflict(tx: &mut Tx<'_>, id: MergeId, entry: &Record) -> Done<bool> {
-    let before = tx
-        .maybe(
-            "SELECT id FROM merge_queue WHERE task_id = $1 AND id <> $2 AND state = 'conflict'",
-            args![entry.int("task_id")?, id.0],
-        )
-        .await?;
-    Ok(before.is_some())
-}
-
 /// What becomes of the task of an entry that left the queue.
-async fn give_back(tx: &mut Tx<'_>, entry: &Record, reason: &str, then: Then) -> Done<()> {
+pub(super) async fn give_back(
+    tx: &mut Tx<'_>,
+    entry: &Record,
+    reason: &str,
+    then: Then,
+) -> Done<()> {
     let lease = Lease { task: TaskId(entry.int("task_id")?), epoch: entry.int("epoch")? };
-    let (again, otherwise) = match then {
-        Then::Blocked => (false, "blocked"),
-        Then::Failed => (false, "failed"),
-        Then::ReadyOrBlocked => (true, "blocked"),
-        Then::ReadyOrFailed => (true, "failed"),
+    let (again, uncounted, otherwise) = match then {
+        Then::Blocked => (false, false, "blocked"),
+        Then::Failed => (false, false, "failed"),
+        Then::Anew => (true, true, "blocked"),
+        Then::ReadyOrBlocked => (true, false, "blocked"),
+        Then::ReadyOrFailed => (true, false, "failed"),
     };
     let row = tx
         .maybe(
             "UPDATE tasks SET reason = $3, commit_sha = NULL, updated_at = {now}, \
-             state = CASE WHEN $4 = 1 AND attempts < max_attempts THEN \
+             state = CASE WHEN $4 = 1 AND attempts - $6 < max_attempts THEN \
              CASE WHEN unmet = 0 THEN 'ready' ELSE 'waiting' END ELSE $5 END, \
              ended_at = CASE WHEN $5 = 'failed' AND NOT ($4 = 1 AND attempts < max_attempts) \
-             THEN {now} ELSE NULL END \
+             THEN {now} ELSE NULL END, \
+             attempts = CASE WHEN attempts > 0 THEN attempts - $6 ELSE 0 END \
              WHERE id = (SELECT id FROM tasks WHERE id = $1 AND epoch = $2 \
              AND state = 'merging' {lock end}) AND epoch = $2 AND state = 'merging' \
              RETURNING state",
-            args![lease.task.0, lease.epoch, reason, again, otherwise],
+            args![lease.task.0, lease.epoch, reason, again, otherwise, uncounted],
         )
         .await?;
     let Some(row) = row else { return Ok(()) };
@@ -802,7 +862,7 @@ async fn give_back(tx: &mut Tx<'_>, entry: &Record, reason: &str, then: Then) ->
 }
 
 /// Entries of tasks that need an ejected one, directly or not, leave as well.
-async fn take_dependants_along(tx: &mut Tx<'_>, task: TaskId) -> Done<()> {
+pub(super) async fn take_dependants_along(tx: &mut Tx<'_>, task: TaskId, then: Then) -> Done<()> {
     let reason = format!("task {task}, which it needs, was thrown out of the merge queue");
     let along = tx
         .all(
@@ -818,7 +878,7 @@ async fn take_dependants_along(tx: &mut Tx<'_>, task: TaskId) -> Done<()> {
     for entry in along {
         let id = MergeId(entry.int("id")?);
         tx.tell(told(TaskEventKind::MergeEjected, id, &entry)?.text(&reason));
-        give_back(tx, &entry, &reason, Then::ReadyOrBlocked).await?;
+        give_back(tx, &entry, &reason, then).await?;
     }
     Ok(())
 }
@@ -840,6 +900,7 @@ async fn requeue(tx: &mut Tx<'_>, id: MergeId) -> Done<()> {
         MergeState::Conflict | MergeState::Ejected => {}
     }
     let lease = Lease { task: TaskId(entry.int("task_id")?), epoch: entry.int("epoch")? };
+    conflicts::wait_no_more(tx, lease.task).await?;
     let changed = tx
         .run(
             "UPDATE tasks SET state = 'merging', reason = NULL, ended_at = NULL, \
@@ -888,13 +949,14 @@ fn view(row: &Record) -> Result<MergeView, StoreError> {
         landing: row.opt_text("landing")?,
         merged: row.opt_text("merged")?,
         reason: row.opt_text("reason")?,
+        unsolved: row.flag("unsolved")?,
         created_at: moment(row, "created_at")?,
         updated_at: moment(row, "updated_at")?,
         ended_at: opt_moment(row, "ended_at")?,
     })
 }
 
-fn branch(row: &Record) -> Result<BranchView, StoreError> {
+fn branch(row: &Record, hold: Option<MergeHold>) -> Result<BranchView, StoreError> {
     Ok(BranchView {
         project: row.text("project")?,
         repository: row.opt_text("repository")?,
@@ -906,5 +968,6 @@ fn branch(row: &Record) -> Result<BranchView, StoreError> {
         merged: row.count("merged")?,
         paused_until: opt_moment(row, "paused_until")?,
         reason: row.opt_text("reason")?,
+        hold,
     })
 }

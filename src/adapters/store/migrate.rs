@@ -16,11 +16,18 @@ struct Migration {
 }
 
 /// Applied ones are never changed: add another.
-const MIGRATIONS: &[Migration] = &[Migration {
-    version: 1,
-    sqlite: include_str!("migrations/sqlite/0001_tables.sql"),
-    postgres: include_str!("migrations/postgres/0001_tables.sql"),
-}];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        version: 1,
+        sqlite: include_str!("migrations/sqlite/0001_tables.sql"),
+        postgres: include_str!("migrations/postgres/0001_tables.sql"),
+    },
+    Migration {
+        version: 2,
+        sqlite: include_str!("migrations/sqlite/0002_merge_holds.sql"),
+        postgres: include_str!("migrations/postgres/0002_merge_holds.sql"),
+    },
+];
 
 /// One hub at a time brings a PostgreSQL database up to date. The number is any, but fixed.
 const LOCK: &str = "SELECT 1 AS one FROM (SELECT pg_advisory_xact_lock(7235041911)) held";

@@ -40,6 +40,7 @@
 mod agents;
 mod attempts;
 mod claim;
+mod conflicts;
 mod connect;
 mod counts;
 mod dialect;
@@ -50,6 +51,7 @@ mod finish;
 mod graphs;
 mod health;
 mod listen;
+mod merge_holds;
 mod merges;
 mod migrate;
 mod outbox;
@@ -69,10 +71,12 @@ mod writer;
 pub use agents::{AgentHealth, AgentHeartbeat, AgentView, AttemptFilter};
 pub use attempts::{AttemptFailure, AttemptHeartbeat, AttemptLease, Completion, NewEvidence};
 pub use claim::{ClaimRequest, Claimed};
+pub use conflicts::{ConflictReport, Redo};
 pub use connect::{StoreOptions, TaskStore};
 pub use counts::TaskCount;
 pub use error::{StoreError, StoreErrorKind};
 pub use health::Dependency;
+pub use merge_holds::{MergeHold, MergedCommit, NewHold, TargetRecord};
 pub use merges::{BranchView, GateRecord, MergeFilter, MergeLease, MergeTurn};
 pub use progress::{EpicProgress, Snapshot, Summary};
 pub use records::{

@@ -317,6 +317,8 @@ pub struct MergeView {
     pub merged: Option<String>,
     /// Why it does not go on.
     pub reason: Option<String>,
+    /// In conflict, and neither done anew nor merged nor given up since.
+    pub unsolved: bool,
     /// When it came in.
     pub created_at: Moment,
     /// When it last changed.

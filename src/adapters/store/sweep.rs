@@ -85,6 +85,7 @@ impl TaskStore {
             // Tasks whose rest is over: nothing else says so.
             self.wake().wake(Woken { work: true, events: false });
         }
+        self.sweep_conflicts().await?;
         if self.dialect() == Dialect::Postgres {
             self.collect_events().await?;
         }

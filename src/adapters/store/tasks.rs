@@ -252,6 +252,7 @@ async fn retry(tx: &mut Tx<'_>, id: TaskId) -> Done<()> {
         .into());
     };
     let graph = GraphId(row.int("graph_id")?);
+    super::conflicts::forgive(tx, id).await?;
     revive(tx, graph).await?;
     if row.text("state")? == "ready" {
         tx.tell(NewEvent::new(TaskEventKind::TaskReady).graph(graph).task(id));

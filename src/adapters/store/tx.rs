@@ -302,6 +302,8 @@ const fn opens_work(kind: TaskEventKind) -> bool {
         | Kind::MergeTesting
         | Kind::Merged
         | Kind::MergePaused
+        | Kind::MergeResumed
+        | Kind::TaskReopened
         | Kind::Snapshot
         | Kind::RunReported => false,
     }

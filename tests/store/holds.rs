@@ -1,0 +1,343 @@
+//! Merge queues on hold, rewinds that are followed, and conflicts that are done anew in turn.
+
+use std::time::Duration;
+
+use greenloop::adapters::store::{
+    ConflictReport, GateRecord, MergeFilter, MergeLease, MergeView, NewHold, PageRequest,
+    StoreErrorKind, SweepOptions, TaskStore,
+};
+use greenloop::model::task::{
+    GraphState, HoldDecision, HoldReason, Lease, MergeId, MergeState, TaskEventKind, TaskState,
+};
+
+use crate::invariants;
+use crate::place::Place;
+use crate::work::{at_least, claim, committed, epic, events, graph, ids, kind, many, task};
+
+const LEASE: Duration = Duration::from_secs(60);
+
+async fn turn(store: &TaskStore) -> MergeLease {
+    store.claim_merges("h", LEASE).await.unwrap().expect("something to merge").lease
+}
+
+async fn entries(store: &TaskStore, writer: &MergeLease) -> Vec<MergeView> {
+    store.next_merges(writer, 50).await.unwrap()
+}
+
+async fn land(store: &TaskStore, writer: &MergeLease, id: MergeId, sha: &str) {
+    store.merge_testing(writer, id, sha).await.unwrap();
+    let record = GateRecord { sha: sha.to_owned(), passed: true, detail: String::new() };
+    store.record_gates(writer, &record).await.unwrap();
+    store.merge_landing(writer, id, sha).await.unwrap();
+    store.merge_landed(writer, id, sha).await.unwrap();
+}
+
+async fn work(store: &TaskStore, commit: &str) -> Lease {
+    let claimed = claim(store, "w").await.expect("a task to claim");
+    store.complete(claimed.lease, &committed(commit), None).await.unwrap();
+    claimed.lease
+}
+
+async fn state(store: &TaskStore, lease: Lease) -> TaskState {
+    store.task(lease.task).await.unwrap().state
+}
+
+fn broken(tip: &str) -> NewHold {
+    NewHold {
+        reason: HoldReason::TargetBroken,
+        tip: Some(tip.to_owned()),
+        expected: Some("good".to_owned()),
+        commit: Some(tip.to_owned()),
+        author: Some("Ada".to_owned()),
+        text: format!("main is broken since commit {tip} by Ada"),
+        lost: Vec::new(),
+    }
+}
+
+/// The hold is the target's, for every hub and after each of them: its entries keep their places
+/// and nothing is counted.
+pub(crate) async fn a_hold_is_every_hubs(place: &Place) {
+    let (one, two) = (place.open().await, place.open().await);
+    one.submit(&many(2), None, None).await.unwrap();
+    let tasks = [work(&one, "c1").await, work(&one, "c2").await];
+    let writer = turn(&one).await;
+    let first = entries(&one, &writer).await[0].id;
+    one.merge_testing(&writer, first, "m1").await.unwrap();
+    for _again in 0..2 {
+        // The second one says nothing new.
+        let held = one.hold_merges(&writer, &broken("b1"), Duration::from_secs(600)).await;
+        assert_eq!(held.is_ok(), _again == 0, "the lease went with it");
+    }
+    assert_eq!(two.claim_merges("h2", LEASE).await.unwrap(), None, "it rests");
+    let hold = two.branches().await.unwrap().remove(0).hold.expect("a hold");
+    assert_eq!((hold.reason, hold.author.as_deref()), (HoldReason::TargetBroken, Some("Ada")));
+    for lease in tasks {
+        let task = two.task(lease.task).await.unwrap();
+        assert_eq!((task.state, task.attempts), (TaskState::Merging, 1));
+    }
+    for refused in [HoldDecision::Follow, HoldDecision::Restore] {
+        let refused = two.decide_hold(None, None, refused).await;
+        assert_eq!(kind(refused), StoreErrorKind::Conflict);
+    }
+    let nowhere = two.decide_hold(None, Some("other"), HoldDecision::Retry).await;
+    assert_eq!(kind(nowhere), StoreErrorKind::NotFound);
+    two.decide_hold(Some("shop"), Some("main"), HoldDecision::Retry).await.unwrap();
+    // A hub that was started anew takes it up where it was.
+    let later = place.open().await;
+    let writer = turn(&later).await;
+    let found = later.target_record(&writer).await.unwrap();
+    assert_eq!(found.hold.unwrap().tip.as_deref(), Some("b1"));
+    assert!(found.tested_for > Duration::from_secs(600), "it is to be tested again");
+    let left = entries(&later, &writer).await;
+    assert_eq!(left.iter().map(|it| it.state).collect::<Vec<_>>(), [MergeState::Queued; 2]);
+    later.lift_hold(&writer, "it passes again").await.unwrap();
+    assert_eq!(two.branches().await.unwrap()[0].hold, None);
+    for (entry, sha) in left.iter().zip(["m1", "m2"]) {
+        land(&later, &writer, entry.id, sha).await;
+    }
+    let kinds = events(&one).await;
+    let of = |kind| kinds.iter().filter(|it| **it == kind).count();
+    assert_eq!(of(TaskEventKind::MergeResumed), 1);
+    assert_eq!(of(TaskEventKind::MergeEjected), 0);
+    invariants::hold(place).await;
+}
+
+/// What is known to pass is known by commit and gates.
+pub(crate) async fn tips_that_passed_are_known(place: &Place) {
+    let store = place.open().await;
+    store.submit(&many(2), None, None).await.unwrap();
+    work(&store, "c1").await;
+    work(&store, "c2").await;
+    let writer = turn(&store).await;
+    let gates = |it: &str| vec![it.to_owned()];
+    assert!(!store.tip_passes(&writer, "m1", &gates("just check")).await.unwrap());
+    let first = entries(&store, &writer).await[0].id;
+    land(&store, &writer, first, "m1").await;
+    assert!(store.tip_passes(&writer, "m1", &gates("just check")).await.unwrap());
+    assert!(!store.tip_passes(&writer, "m1", &gates("other")).await.unwrap());
+    store.note_tip_passes(&writer, "p1", &gates("other")).await.unwrap();
+    assert!(store.tip_passes(&writer, "p1", &gates("other")).await.unwrap());
+    let asked = ["m1", "x", "p1"].map(str::to_owned);
+    let mut good = store.known_good(&writer, &asked).await.unwrap();
+    good.sort();
+    assert_eq!(good, ["m1", "p1"]);
+    // Long ago is not now.
+    place
+        .meddle("UPDATE tip_passes SET created_at = 1; UPDATE gate_records SET created_at = 1")
+        .await;
+    assert!(!store.tip_passes(&writer, "m1", &gates("just check")).await.unwrap());
+    assert!(!store.tip_passes(&writer, "p1", &gates("other")).await.unwrap());
+}
+
+/// A rewind that is followed opens again what it took away, and what waits for that waits again.
+pub(crate) async fn a_rewind_opens_its_tasks_again(place: &Place) {
+    let store = place.open().await;
+    let mut spec = graph(vec![task("a"), task("b"), task("c"), task("d"), task("e")]);
+    spec.epics = vec![epic("1")];
+    spec.tasks[0].epic = Some(0);
+    spec.tasks[1].epic = Some(0);
+    spec.tasks[2].needs = vec![1];
+    spec.tasks[3].needs = vec![2];
+    spec.tasks[4].conditions = vec![at_least(0, 100)];
+    let id = store.submit(&spec, None, None).await.unwrap().id;
+    let tasks = ids(&store, id).await;
+    let writer = {
+        work(&store, "ca").await;
+        turn(&store).await
+    };
+    let first = entries(&store, &writer).await[0].id;
+    land(&store, &writer, first, "ma").await;
+    let b = work(&store, "cb").await;
+    let second = entries(&store, &writer).await[0].id;
+    land(&store, &writer, second, "mb").await;
+    // c, which needs b, is on its way; e, which needs all of the epic, can be claimed.
+    let c = work(&store, "cc").await;
+    assert_eq!(store.task(tasks[4]).await.unwrap().state, TaskState::Ready);
+    let hold = NewHold {
+        reason: HoldReason::TargetRewound,
+        tip: Some("ma".to_owned()),
+        expected: Some("mb".to_owned()),
+        commit: None,
+        author: None,
+        text: "main was moved from mb to ma".to_owned(),
+        lost: vec!["mb b".to_owned()],
+    };
+    store.hold_merges(&writer, &hold, Duration::from_secs(600)).await.unwrap();
+    assert_eq!(state(&store, b).await, TaskState::Done, "nobody has decided yet");
+    store.decide_hold(None, None, HoldDecision::Follow).await.unwrap();
+    let writer = turn(&store).await;
+    let record = store.target_record(&writer).await.unwrap();
+    assert_eq!(record.hold.unwrap().decision, Some(HoldDecision::Follow));
+    let merged = store.merged_commits(&writer).await.unwrap();
+    assert_eq!(merged.iter().map(|it| it.sha.as_str()).collect::<Vec<_>>(), ["mb", "ma"]);
+    let gone = vec!["mb".to_owned()];
+    for _again in 0..2 {
+        store.follow_rewind(&writer, &[second], &gone, Some("ma")).await.unwrap();
+    }
+    let reopened = store.task(b.task).await.unwrap();
+    assert_eq!((reopened.state, reopened.attempts, reopened.commit), (TaskState::Ready, 0, None));
+    assert!(reopened.reason.unwrap().contains("taken back"));
+    let dependant = store.task(c.task).await.unwrap();
+    assert_eq!((dependant.state, dependant.attempts), (TaskState::Waiting, 0), "its branch left");
+    assert_eq!(store.task(tasks[4]).await.unwrap().state, TaskState::Waiting);
+    assert_eq!(store.graph(id).await.unwrap().state, GraphState::Running);
+    let record = store.target_record(&writer).await.unwrap();
+    assert_eq!((record.tip.as_deref(), record.rewound), (Some("ma"), gone));
+    invariants::hold(place).await;
+    // All of it comes to its end.
+    let mut n = 0;
+    while let Some(claimed) = claim(&store, "w").await {
+        n += 1;
+        store.complete(claimed.lease, &committed(&format!("d{n}")), None).await.unwrap();
+        for entry in entries(&store, &writer).await {
+            land(&store, &writer, entry.id, &format!("n{}", entry.id)).await;
+        }
+    }
+    assert_eq!(store.graph(id).await.unwrap().state, GraphState::Done);
+    invariants::hold(place).await;
+}
+
+fn report(files: &[&str]) -> ConflictReport {
+    ConflictReport {
+        reason: "it does not merge".to_owned(),
+        files: files.iter().map(|it| (*it).to_owned()).collect(),
+        brief: "it does not merge: - shared".to_owned(),
+    }
+}
+
+/// Redos go one after the other where their files meet, side by side where they do not, and are
+/// told what was merged before them. None of it counts against a task.
+pub(crate) async fn conflicts_are_done_anew_in_turn(place: &Place) {
+    let store = place.open().await;
+    let mut spec = many(5);
+    spec.tasks.iter_mut().for_each(|it| it.max_attempts = 1);
+    let id = store.submit(&spec, None, None).await.unwrap().id;
+    let mut leases = Vec::new();
+    for n in 0..5 {
+        leases.push(work(&store, &format!("c{n}")).await);
+    }
+    let writer = turn(&store).await;
+    let all = entries(&store, &writer).await;
+    land(&store, &writer, all[0].id, "m0").await;
+    for (entry, files) in
+        all[1..].iter().zip([&["shared"][..], &["shared"], &["other"], &["shared"]])
+    {
+        store.merge_conflicting(&writer, entry.id, &report(files)).await.unwrap();
+    }
+    use TaskState::{Ready, Waiting};
+    let states = async || {
+        let mut states = Vec::new();
+        for lease in &leases[1..] {
+            states.push(state(&store, *lease).await);
+        }
+        states
+    };
+    assert_eq!(states().await, [Ready, Waiting, Ready, Waiting]);
+    invariants::hold(place).await;
+    let unsolved = async || {
+        let page = PageRequest::first(50);
+        let all = store.merges(&MergeFilter::default(), page).await.unwrap().items;
+        all.iter().filter(|it| it.unsolved).count()
+    };
+    assert_eq!(unsolved().await, 4);
+    // A later entry does not overtake the redo of an earlier one.
+    let redo = claim(&store, "w").await.unwrap();
+    assert_eq!((redo.lease.task, redo.task.attempts), (leases[1].task, 1));
+    assert_eq!(redo.previous.as_deref(), Some("it does not merge: - shared"));
+    assert_eq!(unsolved().await, 3);
+    let other = claim(&store, "w").await.unwrap();
+    assert_eq!(other.lease.task, leases[3].task);
+    assert_eq!(claim(&store, "w").await, None);
+    store.complete(other.lease, &committed("d3"), None).await.unwrap();
+    store.complete(redo.lease, &committed("d1"), None).await.unwrap();
+    let next = entries(&store, &writer).await;
+    let order: Vec<_> = next.iter().map(|it| it.lease.task).collect();
+    assert_eq!(order, [leases[1].task, leases[3].task]);
+    let redos = store.redos(&writer).await.unwrap();
+    let of = |unclaimed| -> Vec<_> {
+        redos.iter().filter(|it| it.unclaimed == unclaimed).map(|it| it.task).collect()
+    };
+    assert_eq!(of(true), [leases[2].task, leases[4].task]);
+    assert_eq!(of(false), order, "in the queue again");
+    for redo in [leases[2].task, leases[4].task] {
+        store.tell_redo(&writer, redo, "Then main got 1").await.unwrap();
+    }
+    land(&store, &writer, next[0].id, "m1").await;
+    land(&store, &writer, next[1].id, "m3").await;
+    assert_eq!(states().await[1], Ready);
+    assert_eq!(states().await[3], Waiting);
+    let redo = claim(&store, "w").await.unwrap();
+    assert_eq!(redo.lease.task, leases[2].task);
+    assert!(redo.previous.unwrap().ends_with("Then main got 1"));
+    // One that is cancelled holds nobody up.
+    store.cancel_task(redo.lease.task, None).await.unwrap();
+    store.sweep(&SweepOptions::default()).await.unwrap();
+    assert_eq!(states().await[3], Ready);
+    invariants::hold(place).await;
+    // Conflicts have an end: after as many as it has attempts, a person is asked.
+    let redo = claim(&store, "w").await.unwrap();
+    store.complete(redo.lease, &committed("d4"), None).await.unwrap();
+    let last = entries(&store, &writer).await[0].id;
+    for _again in 0..2 {
+        store.merge_conflicting(&writer, last, &report(&["shared"])).await.unwrap();
+    }
+    assert_eq!(state(&store, leases[4]).await, TaskState::Blocked);
+    assert_eq!(unsolved().await, 1);
+    assert_eq!(store.graph(id).await.unwrap().state, GraphState::Running);
+    store.retry_task(leases[4].task, None).await.unwrap();
+    let redo = claim(&store, "w").await.unwrap();
+    store.complete(redo.lease, &committed("d5"), None).await.unwrap();
+    let last = entries(&store, &writer).await[0].id;
+    land(&store, &writer, last, "m4").await;
+    assert_eq!(unsolved().await, 0);
+    assert_eq!(store.graph(id).await.unwrap().state, GraphState::Cancelled);
+    assert_eq!(place.count("SELECT COUNT(*) FROM merge_conflicts").await, 0);
+    invariants::hold(place).await;
+}
+
+/// A task that only waits for the redo of another graph's task keeps its own graph alive.
+pub(crate) async fn a_redo_may_wait_for_another_graphs(place: &Place) {
+    let store = place.open().await;
+    let first = store.submit(&many(1), None, None).await.unwrap().id;
+    let second = store.submit(&many(1), None, None).await.unwrap().id;
+    let leases = [work(&store, "c1").await, work(&store, "c2").await];
+    let writer = turn(&store).await;
+    for entry in entries(&store, &writer).await {
+        store.merge_conflicting(&writer, entry.id, &report(&["shared"])).await.unwrap();
+    }
+    assert_eq!(state(&store, leases[1]).await, TaskState::Waiting);
+    store.sweep(&SweepOptions::default()).await.unwrap();
+    assert_eq!(store.graph(second).await.unwrap().state, GraphState::Running);
+    invariants::hold(place).await;
+    let redo = claim(&store, "w").await.unwrap();
+    crate::work::complete(&store, redo.lease).await;
+    store.sweep(&SweepOptions::default()).await.unwrap();
+    assert_eq!(store.graph(first).await.unwrap().state, GraphState::Done);
+    let redo = claim(&store, "w").await.unwrap();
+    crate::work::complete(&store, redo.lease).await;
+    assert_eq!(store.graph(second).await.unwrap().state, GraphState::Done);
+    store.sweep(&SweepOptions::default()).await.unwrap();
+    invariants::hold(place).await;
+}
+
+/// A database of the first version gets the new tables and keeps what it has.
+pub(crate) async fn a_database_of_the_first_version_is_brought_up_to_date(place: &Place) {
+    let store = place.open().await;
+    let id = store.submit(&many(2), None, None).await.unwrap().id;
+    work(&store, "c1").await;
+    drop(store);
+    place
+        .meddle(
+            "DROP TABLE merge_holds; DROP TABLE merge_rewinds; DROP TABLE tip_passes; \
+             DROP TABLE merge_conflicts; ALTER TABLE merge_targets DROP COLUMN tip; \
+             DELETE FROM schema_versions WHERE version = 2",
+        )
+        .await;
+    let store = place.open().await;
+    let writer = turn(&store).await;
+    let entry = entries(&store, &writer).await[0].id;
+    land(&store, &writer, entry, "m1").await;
+    assert_eq!(store.target_record(&writer).await.unwrap().tip.as_deref(), Some("m1"));
+    assert_eq!(store.graph(id).await.unwrap().state, GraphState::Running);
+    invariants::hold(place).await;
+}

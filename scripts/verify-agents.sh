@@ -305,9 +305,9 @@ merges() {
       judge '
         (length) as $branches
         | ($merges[0] | group_by(.state) | map({key: .[0].state, value: length}) | from_entries) as $n
-        | ($merges[0] | map(select(.state == "conflict"))) as $conflicts
+        | ($merges[0] | map(select(.state == "conflict" and .unsolved != false))) as $conflicts
         | {ok: ($conflicts == []),
-           found: ("\($n.queued // 0) queued, \($n.testing // 0) testing, \($n.merged // 0) merged, \($n.conflict // 0) in conflict, \($n.ejected // 0) ejected; \($branches) branches"),
+           found: ("\($n.queued // 0) queued, \($n.testing // 0) testing, \($n.merged // 0) merged, \($conflicts | length) in conflict, \($n.ejected // 0) ejected; \($branches) branches"),
            do: "solve \($conflicts | map("\(.branch): \(.reason // "conflict")") | join("; ")), then POST /api/v1/merge-queue/ID/retry, or …/eject"}' \
         --slurpfile merges "$scratch/merges"
     fi

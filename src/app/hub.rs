@@ -18,6 +18,7 @@ use crate::hub::merge_queue::{MergeOptions, MergeQueue};
 use crate::hub::server::{Limits, Listener, Tls, allow, serve};
 use crate::hub::sweep::{SweepPlan, sweep};
 use crate::model::RunId;
+use crate::model::task::HoldDecision;
 
 /// How long requests under way may take when the hub stops.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -25,6 +26,8 @@ const DRAIN: Duration = Duration::from_secs(20);
 const MERGE_LEASE: Duration = Duration::from_secs(15);
 /// How often the merge queues are looked at when nothing wakes them.
 const MERGE_LOOK: Duration = Duration::from_secs(1);
+/// How often the target of a queue on hold is looked at.
+const MERGE_RECHECK: Duration = Duration::from_secs(3);
 /// And at least between two looks.
 const MERGE_REST: Duration = Duration::from_millis(100);
 
@@ -70,6 +73,8 @@ pub struct MergePlan {
     pub work: PathBuf,
     /// Merges of one branch that are tested at the same time, each on top of the one before.
     pub window: usize,
+    /// What becomes of a target that was moved other than forward; `None` asks a person.
+    pub on_rewind: Option<HoldDecision>,
 }
 
 /// What there is to say once a hub listens.
@@ -187,6 +192,8 @@ fn merge_options(plan: MergePlan, store: &str, redis: Option<&str>) -> MergeOpti
         lease: MERGE_LEASE,
         look: MERGE_LOOK,
         window: plan.window,
+        recheck: MERGE_RECHECK,
+        on_rewind: plan.on_rewind,
         withheld: vec!["GREENLOOP_STORE".to_owned(), "GREENLOOP_REDIS".to_owned()],
         redactor: Redactor::from_env().with(passwords),
     }

@@ -30,7 +30,7 @@ pub use hub::{HubRequest, HubStarted, MergePlan, create_token, revoke_token, ser
 pub use proposal::Proposal;
 pub use release::{ReleaseRequest, roll_back, status};
 pub use run::{RunRequest, describe, environment_of, run};
-pub use tasks::{HubAccess, graph_status, graphs, import};
+pub use tasks::{HubAccess, graph_status, graphs, import, merge_queues};
 pub use worker::{WorkerRequest, work};
 
 use crate::adapters::docker::engine::EngineError;

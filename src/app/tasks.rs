@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use super::worker::connect;
 use super::{AppError, Environment};
-use crate::adapters::hub_client::wire::{Graph, GraphSubmission, Task};
+use crate::adapters::hub_client::wire::{Branch, Graph, GraphSubmission, HoldDecision, Task};
 use crate::adapters::hub_client::{HubClient, HubTasks, LoadGraph};
 use crate::apply::Workspace;
 use crate::config::plan::TasksPlan;
@@ -80,14 +80,40 @@ pub async fn graphs(access: &HubAccess) -> Result<Vec<Graph>, AppError> {
     Ok(access.client()?.graphs().await?)
 }
 
-/// A graph, the newest one for `None`, with its tasks.
+/// The merge queues of a hub, after a `decision` about the one on hold: `follow`, `restore`,
+/// `retry`.
+///
+/// # Errors
+/// What the hub says.
+pub async fn merge_queues(
+    access: &HubAccess,
+    decision: Option<&str>,
+    project: Option<String>,
+    target: Option<String>,
+) -> Result<Vec<Branch>, AppError> {
+    let client = access.client()?;
+    if let Some(decision) = decision {
+        let (project, target) = (project.clone(), target.clone());
+        client
+            .decide_hold(&HoldDecision { project, target, decision: decision.to_owned() })
+            .await?;
+    }
+    let asked = |it: &Branch| {
+        it.kind == "target"
+            && target.as_ref().is_none_or(|target| *target == it.name)
+            && project.as_ref().is_none_or(|project| Some(project) == it.project.as_ref())
+    };
+    Ok(client.branches().await?.into_iter().filter(asked).collect())
+}
+
+/// A graph, the newest one for `None`, with its tasks and its project's merge queues.
 ///
 /// # Errors
 /// What the hub says, or that it has none.
 pub async fn graph_status(
     access: &HubAccess,
     id: Option<i64>,
-) -> Result<(Graph, Vec<Task>), AppError> {
+) -> Result<(Graph, Vec<Task>, Vec<Branch>), AppError> {
     let client = access.client()?;
     let graph =
         match id {
@@ -100,5 +126,7 @@ pub async fn graph_status(
             )?,
         };
     let tasks = client.tasks(GraphId(graph.id)).await?;
-    Ok((graph, tasks))
+    let mut queues = client.branches().await?;
+    queues.retain(|it| it.kind == "target" && it.project.as_ref() == Some(&graph.project));
+    Ok((graph, tasks, queues))
 }

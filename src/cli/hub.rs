@@ -11,6 +11,7 @@ use super::error::{CommandError, Exit};
 use super::{block_on, block_on_all_processors, output, terminal};
 use crate::adapters::store::{Scope, TokenRequest, TokenView};
 use crate::app::{self, HubRequest, HubStarted, MergePlan};
+use crate::model::task::HoldDecision;
 use crate::report::safe_text::safe;
 
 /// The hub that gives tasks to workers.
@@ -85,9 +86,23 @@ pub(super) struct ServeArgs {
     /// Merges of one branch that are tested at the same time, each on top of the one before
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     speculate: u32,
+    /// What becomes of a target branch that somebody moved back
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = OnRewind::Ask)]
+    on_rewind: OnRewind,
     /// Log in detail
     #[arg(long)]
     debug: bool,
+}
+
+/// What becomes of a target that was moved other than forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum OnRewind {
+    /// Its merge queue waits until a person decides (`greenloop tasks queue`)
+    Ask,
+    /// It stays there: the tasks whose merges are missing are done anew
+    Follow,
+    /// It gets back what it had, unless commits of others would be lost
+    Restore,
 }
 
 /// Tokens, in the store itself: the hub need not run.
@@ -170,6 +185,7 @@ fn serve(args: ServeArgs) -> Result<Exit, CommandError> {
         no_merges,
         work,
         speculate,
+        on_rewind,
         debug,
     } = args;
     let merges = match no_merges {
@@ -177,6 +193,11 @@ fn serve(args: ServeArgs) -> Result<Exit, CommandError> {
         false => Some(MergePlan {
             work: super::work_folder(work, "greenloop-hub")?,
             window: usize::try_from(speculate).unwrap_or(1),
+            on_rewind: match on_rewind {
+                OnRewind::Ask => None,
+                OnRewind::Follow => Some(HoldDecision::Follow),
+                OnRewind::Restore => Some(HoldDecision::Restore),
+            },
         }),
     };
     let request = HubRequest {

@@ -2,6 +2,7 @@
 
 mod draw;
 mod hub;
+mod queue;
 mod record;
 mod simulate;
 
@@ -33,6 +34,8 @@ pub(super) enum TasksCommand {
     List(hub::ListArgs),
     /// Show how far a graph is
     Status(hub::StatusArgs),
+    /// Show the merge queues of a hub, and decide about one that is on hold
+    Queue(queue::QueueArgs),
 }
 
 /// Which graph to show, and how.
@@ -67,6 +70,7 @@ pub(super) fn tasks(command: TasksCommand) -> Result<Exit, CommandError> {
         TasksCommand::Import(args) => hub::import(args),
         TasksCommand::List(args) => hub::list(args),
         TasksCommand::Status(args) => hub::status(args),
+        TasksCommand::Queue(args) => queue::queue(args),
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use greenloop::adapters::store::{StoreOptions, TaskStore};
 use serde_json::{Value, json};
 
-use super::farm::{Farm, attempts, command, id_of};
-use super::program::{Hub, until};
+use super::farm::{Farm, attempts, command, git, id_of};
+use super::program::{Hub, greenloop, until};
 use super::stores::Place;
 
 /// Every tip that `main` has had since its first commit passed its gates, by the record of just
@@ -69,7 +69,7 @@ async fn two_hubs_race_for_one_branch_and_one_is_killed() {
 }
 
 #[tokio::test]
-async fn conflicts_reopen_once_and_then_wait_while_the_queue_goes_on() {
+async fn conflicts_are_done_anew_and_then_wait_while_the_queue_goes_on() {
     let (place, farm) = (Place::sqlite(), Farm::new(&[("shared", "nobody\n")]));
     let hub = Hub::start(&place);
     let admin = hub.admin(&place);
@@ -85,7 +85,9 @@ async fn conflicts_reopen_once_and_then_wait_while_the_queue_goes_on() {
     );
     let mut after = command("after", "echo fine > after");
     after["priority"] = json!(9);
-    let tasks = json!([command("clash", &clash), after]);
+    let mut clash = command("clash", &clash);
+    clash["max_attempts"] = json!(1);
+    let tasks = json!([clash, after]);
     let graph = admin.post("/graphs", farm.graph(tasks)).await.expect(201);
     let graph = graph["id"].as_i64().unwrap();
     let _worker = farm.worker(&hub, &token, "w1").start();
@@ -177,4 +179,180 @@ async fn a_repository_that_is_away_only_lets_the_queue_wait() {
     std::fs::rename(&away, farm.remote()).unwrap();
     farm.ended(&admin, graph["id"].as_i64().unwrap(), "done").await;
     assert_eq!(every_tip_was_tested(&place, &farm, "main").await, 1);
+}
+
+/// The hold of `main`, as the API tells it.
+async fn hold(client: &super::program::Client) -> Option<Value> {
+    let branches = client.get("/branches").await.expect(200);
+    let items = branches["items"].as_array().unwrap();
+    let main = items.iter().find(|it| it["name"] == "main" && it["kind"] == "target")?;
+    main.get("hold").filter(|it| it.is_object()).cloned()
+}
+
+/// A person's commit on `main`, with `--force` where it does not stand on it.
+fn by_hand(farm: &Farm, name: &str, from: &str, change: &str) -> String {
+    let place = farm.path().join(format!("person-{name}"));
+    git(farm.path(), &["clone", "-q", "remote.git", place.to_str().unwrap()]);
+    git(&place, &["checkout", "-q", "--detach", from]);
+    let changed =
+        std::process::Command::new("sh").args(["-c", change]).current_dir(&place).status();
+    assert!(changed.unwrap().success(), "{change}");
+    git(&place, &["add", "-A"]);
+    let author = format!("{name} <p@localhost>");
+    git(&place, &["commit", "-q", "--allow-empty", "-m", "by hand", "--author", &author]);
+    git(&place, &["push", "-q", "--force", "origin", "HEAD:refs/heads/main"]);
+    git(&place, &["rev-parse", "HEAD"])
+}
+
+/// `greenloop tasks …` against a hub.
+fn tasks(hub: &Hub, token: &str, arguments: &[&str]) -> String {
+    let output = greenloop()
+        .arg("tasks")
+        .args(arguments)
+        .args(["--hub", &hub.url("")])
+        .env("GREENLOOP_HUB_TOKEN", token)
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    text
+}
+
+async fn all_tasks(client: &super::program::Client, graph: i64) -> Vec<Value> {
+    let tasks = client.get(&format!("/tasks?graph={graph}&limit=100")).await.expect(200);
+    tasks["items"].as_array().unwrap().clone()
+}
+
+#[tokio::test]
+async fn a_target_broken_by_hand_blames_no_task() {
+    for place in Place::all() {
+        let farm = Farm::new(&[("shared", "nobody\n")]);
+        let (mut hub, other) = (Hub::start(&place), Hub::start(&place));
+        let admin = other.admin(&place);
+        let secret = admin.token.clone().unwrap();
+        let token = place.token(&["--scope", "work"]);
+        let _workers = ["w1", "w2"].map(|name| farm.worker(&other, &token, name).start());
+        let first = farm.graph(json!([command("0", "echo 0 > file0")]));
+        let first = admin.post("/graphs", first).await.expect(201)["id"].as_i64().unwrap();
+        farm.ended(&admin, first, "done").await;
+        let bad = by_hand(&farm, "Ada", "origin/main", "touch bad");
+        let six = (1..=6).map(|n| command(&n.to_string(), &format!("echo {n} > file{n}")));
+        let graph = admin.post("/graphs", farm.graph(six.collect())).await.expect(201);
+        let graph = graph["id"].as_i64().unwrap();
+        let held = until("the queue is on hold", async || hold(&admin).await).await;
+        assert_eq!((&held["reason"], &held["author"]), (&json!("target_broken"), &json!("Ada")));
+        assert_eq!(held["commit"], json!(bad));
+        assert!(held["text"].as_str().unwrap().contains("broken since commit"), "{held:#}");
+        until("all six wait in the queue", async || {
+            let all = all_tasks(&admin, graph).await;
+            all.iter().all(|it| it["state"] == "merging").then_some(())
+        })
+        .await;
+        // The hub that saw it ends; nothing changes.
+        hub.kill();
+        let _later = Hub::start(&place);
+        tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+        for task in all_tasks(&admin, graph).await {
+            let (state, attempts) = (&task["state"], &task["attempts"]);
+            assert_eq!((state, attempts), (&json!("merging"), &json!(1)), "{task:#}");
+        }
+        assert!(hold(&admin).await.is_some());
+        let shown = tasks(&other, &secret, &["status"]);
+        assert!(shown.contains("on hold since") && shown.contains("by Ada"), "{shown}");
+        let ejected = admin.get("/merge-queue?state=ejected").await.expect(200);
+        assert_eq!(ejected["items"], json!([]));
+        by_hand(&farm, "Bob", "origin/main", "rm bad");
+        farm.ended(&admin, graph, "done").await;
+        assert_eq!(hold(&admin).await, None);
+        for task in all_tasks(&admin, graph).await {
+            assert_eq!(attempts(&admin, task["id"].as_i64().unwrap()).await, ["succeeded"]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_rewind_waits_for_a_person_and_is_followed() {
+    for place in Place::all() {
+        let farm = Farm::new(&[("shared", "nobody\n")]);
+        let (hub, other) = (Hub::start(&place), Hub::start(&place));
+        let admin = hub.admin(&place);
+        let secret = admin.token.clone().unwrap();
+        let token = place.token(&["--scope", "work"]);
+        let _worker = farm.worker(&hub, &token, "w1").start();
+        let begin = farm.git(&["rev-parse", "main"]);
+        let three = (1..=3).map(|n| command(&n.to_string(), &format!("echo {n} > file{n}")));
+        let graph = admin.post("/graphs", farm.graph(three.collect())).await.expect(201);
+        let graph = graph["id"].as_i64().unwrap();
+        farm.ended(&admin, graph, "done").await;
+        // Whoever begins here has all three; then a person takes them back.
+        let go = farm.marks().join("go");
+        let line = format!("until test -e {}; do sleep 0.05; done; echo 4 > file4", go.display());
+        let late = farm.graph(json!([command("4", &line)]));
+        let late = admin.post("/graphs", late).await.expect(201)["id"].as_i64().unwrap();
+        until("it is worked on", async || {
+            (all_tasks(&admin, late).await[0]["state"] == "running").then_some(())
+        })
+        .await;
+        farm.git(&["update-ref", "refs/heads/main", &begin]);
+        std::fs::write(&go, "").unwrap();
+        let held = until("the queue is on hold", async || hold(&admin).await).await;
+        assert_eq!(held["reason"], "target_rewound");
+        assert_eq!(held["lost"].as_array().unwrap().len(), 3, "{held:#}");
+        tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+        assert_eq!(farm.git(&["rev-parse", "main"]), begin, "nothing came back");
+        let shown = tasks(&other, &secret, &["queue"]);
+        assert!(shown.contains("missing:") && shown.contains("Task 3"), "{shown}");
+        std::fs::remove_file(&go).unwrap();
+        tasks(&other, &secret, &["queue", "follow"]);
+        until("what was rewound is open again", async || {
+            let open = all_tasks(&admin, graph).await;
+            open.iter().all(|it| it["state"] != "done").then_some(())
+        })
+        .await;
+        std::fs::write(&go, "").unwrap();
+        farm.ended(&admin, graph, "done").await;
+        farm.ended(&admin, late, "done").await;
+        // All of it is there, made anew: nothing of what was taken back.
+        let files = farm.git(&["ls-tree", "--name-only", "main"]);
+        assert_eq!(files, "file1\nfile2\nfile3\nfile4\nshared");
+        assert_eq!(farm.git(&["rev-list", "--first-parent", "--count", "main"]), "5");
+        let four = all_tasks(&admin, late).await.remove(0);
+        assert_eq!(attempts(&admin, four["id"].as_i64().unwrap()).await, ["ejected", "succeeded"]);
+        assert_eq!(four["attempts"], 1, "an attempt that was not to blame does not count");
+    }
+}
+
+#[tokio::test]
+async fn ten_tasks_on_one_line_are_all_merged() {
+    for place in Place::all() {
+        let farm = Farm::new(&[("shared", "names:\n"), ("aside", "")]);
+        let hub = Hub::start(&place);
+        let admin = hub.admin(&place);
+        let token = place.token(&["--scope", "work"]);
+        let tell = format!("echo \"$GREENLOOP_TASK_PREVIOUS\" >> {}/told", farm.marks().display());
+        let ten = (0..10).map(|n| {
+            let mut task =
+                command(&format!("t{n}"), &format!("{tell}; sed -i 's/$/ t{n}/' shared"));
+            task["max_attempts"] = json!(2);
+            task
+        });
+        let graph = admin.post("/graphs", farm.graph(ten.collect())).await.expect(201);
+        let graph = graph["id"].as_i64().unwrap();
+        let _workers: Vec<_> =
+            (0..4).map(|n| farm.worker(&hub, &token, &format!("w{n}")).start()).collect();
+        farm.ended(&admin, graph, "done").await;
+        let line = farm.git(&["show", "main:shared"]);
+        let names: BTreeSet<&str> = line.trim().split(' ').skip(1).collect();
+        assert_eq!(names.len(), 10, "{line}");
+        for task in all_tasks(&admin, graph).await {
+            assert_eq!(task["attempts"], 1, "a conflict is nobody's fault: {task:#}");
+            let tries = attempts(&admin, task["id"].as_i64().unwrap()).await;
+            assert!(tries.len() <= 2, "one conflict each at most: {tries:?}");
+        }
+        let queue = queue(&admin).await;
+        assert!(queue.iter().all(|it| it["unsolved"] == false), "{queue:#?}");
+        let told = std::fs::read_to_string(farm.marks().join("told")).unwrap();
+        assert!(told.contains("does not merge into main"), "{told}");
+        assert!(told.contains("Merge task/") && told.contains("+names:"), "{told}");
+    }
 }

@@ -3,7 +3,9 @@
 use serde::de::DeserializeOwned;
 
 use super::client::Call;
-use super::wire::{Attempt, Evidence, Graph, GraphSubmission, Merge, Page, Task};
+use super::wire::{
+    Attempt, Branch, Evidence, Graph, GraphSubmission, HoldDecision, Merge, Page, Task,
+};
 use super::{HubClient, HubError};
 use crate::model::task::{GraphId, TaskId};
 
@@ -78,6 +80,23 @@ impl HubClient {
     /// As for every call.
     pub async fn merges(&self) -> Result<Vec<Merge>, HubError> {
         self.pages(|| Call::get("merge-queue")).await
+    }
+
+    /// Branches that merges go to, and those of running attempts.
+    ///
+    /// # Errors
+    /// As for every call.
+    pub async fn branches(&self) -> Result<Vec<Branch>, HubError> {
+        self.pages(|| Call::get("branches")).await
+    }
+
+    /// Says what becomes of a merge queue that is on hold.
+    ///
+    /// # Errors
+    /// [`NotFound`](super::HubErrorKind::NotFound) when none is.
+    pub async fn decide_hold(&self, decision: &HoldDecision) -> Result<(), HubError> {
+        let call = Call::post("merge-queue/decision", decision)?;
+        self.call::<serde_json::Value>(&call).await.map(drop)
     }
 
     async fn pages<T: DeserializeOwned>(

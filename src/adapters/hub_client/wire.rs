@@ -482,6 +482,9 @@ pub struct Merge {
     pub merged: Option<String>,
     /// Why it does not go on.
     pub reason: Option<String>,
+    /// In conflict, and neither done anew nor merged nor given up since.
+    #[serde(default)]
+    pub unsolved: bool,
     /// When it came in.
     pub created_at: String,
     /// When it ended.
@@ -575,6 +578,46 @@ pub struct SnapshotsTaken {
     pub graphs: u64,
 }
 
+/// A merge queue that is on hold: no entry is merged, and nothing counts against a task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct MergeHold {
+    /// `target_broken` (the target does not pass its own gates), `target_rewound` (it was moved
+    /// other than forward)
+    pub reason: String,
+    /// Where the target is; absent when the branch was deleted.
+    pub tip: Option<String>,
+    /// Broken: the last commit that is known to pass. Rewound: where the target was left.
+    pub expected: Option<String>,
+    /// Broken: the commit since which it does not pass, or the tip when several come into
+    /// question. Rewound: the new tip.
+    pub commit: Option<String>,
+    /// Who made that commit.
+    pub author: Option<String>,
+    /// For people.
+    pub text: String,
+    /// The merges that a rewind took away.
+    pub lost: Vec<String>,
+    /// What a person wants: `follow`, `restore`
+    pub decision: Option<String>,
+    /// Since when.
+    pub since: String,
+}
+
+/// What becomes of a merge queue that is on hold.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HoldDecision {
+    /// The target's project; may be left out when one queue is on hold.
+    #[serde(default)]
+    pub project: Option<String>,
+    /// The target branch; may be left out when one queue is on hold.
+    #[serde(default)]
+    pub target: Option<String>,
+    /// `follow` (what was rewound is open again), `restore` (the target gets back what it had),
+    /// `retry` (look again now)
+    pub decision: String,
+}
+
 /// A branch that is worked on: one that merges go to, or that of a running attempt.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Branch {
@@ -602,6 +645,9 @@ pub struct Branch {
     pub paused_until: Option<String>,
     /// Why it rests.
     pub reason: Option<String>,
+    /// Why its merge queue is on hold.
+    #[serde(default)]
+    pub hold: Option<MergeHold>,
 }
 
 /// Why an entry is thrown out of a merge queue.

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::adapters::hub_client::wire::{Graph, Task};
+use super::queue::on_hold;
+use crate::adapters::hub_client::wire::{Branch, Graph, Task};
 use crate::app::{self, HubAccess};
 use crate::cli::error::{CommandError, Exit};
 use crate::cli::{block_on, output, terminal};
@@ -16,7 +17,7 @@ const LOOK: Duration = Duration::from_secs(2);
 
 /// Which hub.
 #[derive(Debug, Args)]
-struct HubArgs {
+pub(super) struct HubArgs {
     /// Address of the hub
     #[arg(long, value_name = "URL", env = "GREENLOOP_HUB_URL", hide_env_values = true)]
     hub: String,
@@ -26,7 +27,7 @@ struct HubArgs {
 }
 
 impl HubArgs {
-    fn access(self) -> HubAccess {
+    pub(super) fn access(self) -> HubAccess {
         let Self { hub, token_env } = self;
         HubAccess { hub, token_env, env: terminal::environment() }
     }
@@ -103,13 +104,16 @@ pub(super) fn status(args: StatusArgs) -> Result<Exit, CommandError> {
         let mut id = graph;
         let mut shown = String::new();
         loop {
-            let (graph, tasks) = app::graph_status(&access, id).await?;
+            let (graph, tasks, queues) = app::graph_status(&access, id).await?;
             // A newer graph does not take the place of the one that is watched.
             id = Some(graph.id);
             let text = if json {
-                format!("{}\n", serde_json::json!({"graph": graph, "tasks": tasks}))
+                format!(
+                    "{}\n",
+                    serde_json::json!({"graph": graph, "tasks": tasks, "queues": queues})
+                )
             } else {
-                safe(&report(&graph, &tasks))
+                safe(&report(&graph, &tasks, &queues))
             };
             if text != shown {
                 output::print(&text)?;
@@ -126,7 +130,7 @@ pub(super) fn status(args: StatusArgs) -> Result<Exit, CommandError> {
     })?
 }
 
-fn safe(text: &str) -> String {
+pub(super) fn safe(text: &str) -> String {
     crate::report::safe_text::safe(text)
 }
 
@@ -144,8 +148,14 @@ fn line(graph: &Graph) -> String {
     )
 }
 
-fn report(graph: &Graph, tasks: &[Task]) -> String {
+fn report(graph: &Graph, tasks: &[Task], queues: &[Branch]) -> String {
     let mut text = line(graph);
+    for queue in queues {
+        if let Some(why) = on_hold(queue) {
+            let _infallible = writeln!(text, "        the merge queue of {}", queue.name);
+            text.push_str(&why);
+        }
+    }
     let width = tasks.iter().map(|task| task.key.chars().count()).max().unwrap_or(0);
     for task in tasks {
         let percent = match task.percent {
@@ -183,7 +193,7 @@ mod tests {
             ended_at: None,
         };
         assert_eq!(
-            report(&graph, &[]),
+            report(&graph, &[], &[]),
             "     7  running    33.3 %  fleet / sprint: 1 done, 2 ready\n"
         );
     }

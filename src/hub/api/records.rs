@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::adapters::hub_client::wire;
 use crate::adapters::store::{
     AgentView, AttemptView, BranchView, Claimed, EpicProgress, EventView, EvidenceView, GraphView,
-    MergeView, Moment, RunReport, RunView, Snapshot, Summary, TaskView,
+    MergeHold, MergeView, Moment, RunReport, RunView, Snapshot, Summary, TaskView,
 };
 use crate::model::task::{Action, TaskState};
 
@@ -190,6 +190,7 @@ pub(super) fn merge(view: MergeView) -> wire::Merge {
         state: view.state.name().to_owned(),
         merged: view.merged,
         reason: view.reason,
+        unsolved: view.unsolved,
         created_at: time(view.created_at),
         ended_at: view.ended_at.map(time),
     }
@@ -210,6 +211,21 @@ pub(super) fn target(view: BranchView) -> wire::Branch {
         merged: view.merged,
         paused_until: view.paused_until.map(time),
         reason: view.reason,
+        hold: view.hold.map(hold),
+    }
+}
+
+fn hold(hold: MergeHold) -> wire::MergeHold {
+    wire::MergeHold {
+        reason: hold.reason.name().to_owned(),
+        tip: hold.tip,
+        expected: hold.expected,
+        commit: hold.commit,
+        author: hold.author,
+        text: hold.text,
+        lost: hold.lost,
+        decision: hold.decision.map(|it| it.name().to_owned()),
+        since: time(hold.since),
     }
 }
 
@@ -228,6 +244,7 @@ pub(super) fn attempt_branch(view: AttemptView) -> wire::Branch {
         merged: 0,
         paused_until: None,
         reason: None,
+        hold: None,
     }
 }
 

@@ -8,16 +8,22 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::MergeOptions;
 use super::place::Place;
-use super::store::{Entry, GateVerdict, Lane, MergeStore, MergeStoreError, Writer};
+use super::store::{
+    Entry, FoundConflict, GateVerdict, Lane, MergeStore, MergeStoreError, Redo, Writer,
+};
 use super::trial::{
-    Candidate, Judgement, Staged, TrialPlace, bring, conflict_text, forget, leads_to,
+    Candidate, Judgement, Staged, TrialPlace, bring, brings_back, conflict_text, forget, leads_to,
 };
 use super::window::Window;
 use crate::adapters::git::{Git, GitError, GitErrorKind, Mirror};
+use crate::apply::Conflict;
 use crate::model::{CommitId, RunId, chain};
 
 /// The longest pause between two tries of a lane whose surroundings are out of order.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// Entries that may wait at the head of a lane while later ones go on.
+const OVERTAKEN: usize = 50;
 
 /// Works on one lane.
 pub(super) struct Worker {
@@ -33,7 +39,7 @@ pub(super) struct Worker {
 }
 
 /// Why a lane is left.
-enum Left {
+pub(super) enum Left {
     /// It has no entries any more.
     Empty,
     /// The hub stops.
@@ -42,10 +48,12 @@ enum Left {
     Superseded,
     /// Something outside is out of order, so it was put aside for a while.
     Paused,
+    /// It is on hold, and was given back.
+    Held,
 }
 
 /// What keeps a round from its end.
-enum Stop {
+pub(super) enum Stop {
     Left(Left),
     /// Something outside is out of order.
     Troubled(String),
@@ -92,6 +100,7 @@ impl Worker {
                 tracing::warn!(branch = lane.target, "another writes to the lane by now");
                 (lane, 0)
             }
+            Left::Held => (lane, 0),
             Left::Paused => (lane, self.troubles + 1),
         }
     }
@@ -156,23 +165,62 @@ impl Worker {
     /// that does not pass.
     async fn round(&self, writer: &Writer, window: &mut Window) -> Result<(), Stop> {
         let git = Git::new(RunId::generate(), &self.options.redactor, &self.cancel);
-        let entries = self.store.entries(writer, window.size()).await?;
-        if entries.is_empty() {
+        // Some may have to wait for others that are done anew.
+        let entries = self.store.entries(writer, window.size() + OVERTAKEN).await?;
+        let target = self.store.target(writer).await?;
+        if entries.is_empty() && target.hold.as_ref().is_none_or(|it| it.decision.is_none()) {
             return Err(Stop::Left(Left::Empty));
         }
         let lane = &writer.lane;
         let mirror = self.place.mirror(&lane.repository, &git).await?;
+        let there = mirror.remote_tip(&lane.target, &git).await?;
+        self.keep_to_the_rewind(writer, &target, there.as_ref(), &mirror, &git).await?;
+        if entries.is_empty() {
+            return Err(Stop::Left(Left::Empty));
+        }
         let base = entries.iter().find_map(|entry| entry.base.as_deref());
-        let tip = tip(lane, base, &mirror, &git).await?;
+        let tip = tip(lane, base, there.as_ref(), &mirror, &git).await?;
+        if target.expected.as_ref() != Some(&tip) {
+            if let Some(expected) = &target.expected
+                && !leads_to(&mirror, expected, &tip).await
+            {
+                // It moved since it was looked at.
+                return Err(Stop::Moved);
+            }
+            self.store.note_tip(writer, &tip).await?;
+        }
+        if let (Some(hold), Some(first)) = (&target.hold, entries.first()) {
+            self.keep_to_the_hold(writer, hold, first, &tip, &mirror, &git).await?;
+        }
+        let redos = self.store.redos(writer).await?;
         let round = self.cancel.child_token();
         let mut gates = FuturesOrdered::new();
         let mut top = tip.clone();
         for entry in entries {
+            if gates.len() == window.size() {
+                break;
+            }
             let candidate = self.candidate(&writer.lane, &entry);
             if !bring(&mirror, &candidate, &git).await? {
                 if gates.is_empty() {
                     let reason = format!("{} does not have {}", entry.branch, entry.commit);
                     self.store.eject(writer, &entry, &reason).await?;
+                    return Ok(());
+                }
+                break;
+            }
+            if overtakes(&entry, &candidate, &redos, &tip, &mirror, &git).await? {
+                continue;
+            }
+            if let Some(gone) = brings_back(&mirror, &candidate, &target.rewound, &tip).await {
+                if gates.is_empty() {
+                    let reason = format!(
+                        "{} stands on {}, which was taken back from {}: it is done anew",
+                        entry.branch,
+                        gone.short(),
+                        lane.target
+                    );
+                    self.store.redo(writer, &entry, &reason).await?;
                     return Ok(());
                 }
                 break;
@@ -190,23 +238,28 @@ impl Worker {
                 }
                 // Whether it still is so is known when it is the first.
                 Staged::Nothing | Staged::Conflict(_) if !gates.is_empty() => break,
-                Staged::Nothing => return self.already(writer, &entry, &tip, &mirror).await,
+                Staged::Nothing => return self.already(writer, &entry, &tip, &mirror, &git).await,
                 Staged::Conflict(conflicts) => {
-                    let text = conflict_text(&candidate, &conflicts);
+                    let conflict = self.describe(&candidate, &conflicts, &tip, &mirror, &git).await;
                     self.keep_conflict(&mirror, &entry, &git).await;
-                    self.store.conflict(writer, &entry, &text).await?;
+                    self.store.conflict(writer, &entry, &conflict).await?;
                     window.failed();
                     return Ok(());
                 }
                 Staged::Troubled(reason) => return Err(Stop::Troubled(reason)),
             }
         }
+        if gates.is_empty() {
+            // All of them wait for work that is done anew.
+            self.store.rest(writer, self.options.recheck).await?;
+            return Err(Stop::Left(Left::Held));
+        }
         let mut settled = Ok(());
         while let Some((entry, candidate, commit, judged)) = gates.next().await {
             // Those behind one that did not pass stand on a merge that will never be.
             if settled.is_ok() {
                 settled = self
-                    .settle(writer, (&entry, &commit), judged, &mirror, &git, window)
+                    .settle(writer, (&entry, &candidate, &commit), judged, &mirror, &git, window)
                     .await
                     .and_then(|passed| if passed { Ok(()) } else { Err(Stop::Moved) });
                 if settled.is_err() {
@@ -222,28 +275,42 @@ impl Worker {
     async fn settle(
         &self,
         writer: &Writer,
-        (entry, commit): (&Entry, &CommitId),
+        (entry, candidate, commit): (&Entry, &Candidate, &CommitId),
         judged: Judgement,
         mirror: &Mirror,
         git: &Git,
         window: &mut Window,
     ) -> Result<bool, Stop> {
+        let below = git_parent(mirror, commit, git).await?;
+        let judged = match judged {
+            Judgement::Failed { headline, evidence, gates } => {
+                let known = self.store.passes(writer, &below, &entry.gates).await?;
+                if !known {
+                    self.hold_when_broken(writer, entry, &below, &gates, mirror, git).await?;
+                    // The target passes: what the entry met may have been the moment.
+                    self.trials.judge(mirror, commit, candidate, &self.cancel).await
+                } else {
+                    Judgement::Failed { headline, evidence, gates }
+                }
+            }
+            judged @ (Judgement::Passed | Judgement::Troubled(_) | Judgement::Cancelled) => judged,
+        };
         match judged {
             Judgement::Passed => {
                 let verdict = passed(entry, commit);
                 // Before the push: what stands on the target has its record.
                 self.store.judged(writer, entry, &verdict).await?;
                 self.store.landing(writer, entry, commit).await?;
-                match mirror.push(commit, &writer.lane.target, git).await {
+                match mirror.push_from(Some(&below), commit, &writer.lane.target, git).await {
                     Ok(()) => {
+                        self.tell_redos(writer, entry, &below, commit, mirror, git).await?;
                         self.store.merged(writer, entry, commit).await?;
                         window.succeeded();
                         Ok(true)
                     }
                     Err(error) if error.kind == GitErrorKind::Rejected => {
                         let now = mirror.remote_tip(&writer.lane.target, git).await?;
-                        let first = git_parent(mirror, commit, git).await?;
-                        if now.as_ref() == Some(&first) {
+                        if now.as_ref() == Some(&below) {
                             // Nobody moved it: it is guarded, and only a person can change that.
                             return Err(error.into());
                         }
@@ -253,7 +320,7 @@ impl Worker {
                     Err(error) => Err(error.into()),
                 }
             }
-            Judgement::Failed { headline, evidence } => {
+            Judgement::Failed { headline, evidence, gates: _ } => {
                 let verdict = GateVerdict {
                     commit: commit.clone(),
                     passed: false,
@@ -280,6 +347,7 @@ impl Worker {
         entry: &Entry,
         tip: &CommitId,
         mirror: &Mirror,
+        git: &Git,
     ) -> Result<(), Stop> {
         if let Some(landing) = &entry.landing
             && leads_to(mirror, landing, tip).await
@@ -294,16 +362,15 @@ impl Worker {
                 self.store.landing(writer, entry, tip).await?;
                 Ok(self.store.merged(writer, entry, tip).await?)
             }
-            Judgement::Failed { headline, evidence } => {
-                let reason = format!("the target itself does not pass: {headline}\n{evidence}");
-                Ok(self.store.eject(writer, entry, &reason).await?)
+            Judgement::Failed { headline, evidence: _, gates: _ } => {
+                Err(self.hold_broken(writer, tip, &headline, mirror, git).await?)
             }
             Judgement::Troubled(reason) => Err(Stop::Troubled(reason)),
             Judgement::Cancelled => Err(Stop::Left(Left::Stopped)),
         }
     }
 
-    fn candidate(&self, lane: &Lane, entry: &Entry) -> Candidate {
+    pub(super) fn candidate(&self, lane: &Lane, entry: &Entry) -> Candidate {
         let Entry { id, task: _, title, branch, commit, gates, base: _, landing: _ } = entry;
         Candidate {
             id: id.0,
@@ -313,6 +380,70 @@ impl Worker {
             title: self.options.redactor.redact(title).into_owned(),
             gates: gates.clone(),
         }
+    }
+
+    /// A conflict, for people and for the next attempt: what the target got meanwhile in the
+    /// files in question belongs to it.
+    async fn describe(
+        &self,
+        candidate: &Candidate,
+        conflicts: &[Conflict],
+        tip: &CommitId,
+        mirror: &Mirror,
+        git: &Git,
+    ) -> FoundConflict {
+        let text = conflict_text(candidate, conflicts);
+        let files: Vec<String> = conflicts.iter().map(|it| it.path.clone()).collect();
+        let changes = match mirror.merge_base(&candidate.commit, tip, git).await {
+            Ok(Some(base)) => mirror.changes(&base, tip, &files, git).await,
+            Ok(None) => Ok(String::new()),
+            Err(error) => Err(error),
+        };
+        let mut brief = text.clone();
+        match changes {
+            Ok(changes) if changes.is_empty() => {}
+            Ok(changes) => {
+                let target = &candidate.target;
+                let changes = self.options.redactor.redact(&changes).into_owned();
+                brief.push_str(&format!(
+                    "\n\nWhat {target} got in these files since the branch began:\n{changes}"
+                ));
+            }
+            Err(error) => tracing::warn!(%error, "what the target got meanwhile is not known"),
+        }
+        FoundConflict { text, files, brief }
+    }
+
+    /// Tells tasks that conflicted and were not begun anew yet what was just merged in their
+    /// files.
+    async fn tell_redos(
+        &self,
+        writer: &Writer,
+        entry: &Entry,
+        below: &CommitId,
+        commit: &CommitId,
+        mirror: &Mirror,
+        git: &Git,
+    ) -> Result<(), Stop> {
+        for Redo { task, place: _, files, unclaimed, queued: _ } in self.store.redos(writer).await?
+        {
+            if task == entry.task || !unclaimed || files.is_empty() {
+                continue;
+            }
+            let changes = mirror.changes(below, commit, &files, git).await?;
+            if changes.is_empty() {
+                continue;
+            }
+            let text = format!(
+                "Then {} got {} ({}):\n{changes}",
+                writer.lane.target,
+                entry.title,
+                commit.short()
+            );
+            let text = self.options.redactor.redact(&text).into_owned();
+            self.store.tell_redo(writer, task, &text).await?;
+        }
+        Ok(())
     }
 
     /// Leaves the work that does not merge where a person finds it. Not finding it there is no
@@ -333,6 +464,34 @@ impl Worker {
     }
 }
 
+/// Whether an entry changes files of an earlier one that is done anew because of a conflict in
+/// them: merged first, it would make the two meet again.
+async fn overtakes(
+    entry: &Entry,
+    candidate: &Candidate,
+    redos: &[Redo],
+    tip: &CommitId,
+    mirror: &Mirror,
+    git: &Git,
+) -> Result<bool, GitError> {
+    let own = redos.iter().find(|it| it.task == entry.task);
+    let place = own.map_or(entry.id, |it| it.place);
+    let earlier = |it: &&Redo| it.place < place && !it.queued && !it.files.is_empty();
+    let earlier: Vec<&Redo> = redos.iter().filter(earlier).collect();
+    if earlier.is_empty() {
+        return Ok(false);
+    }
+    let Some(base) = mirror.merge_base(&candidate.commit, tip, git).await? else {
+        return Ok(false);
+    };
+    for redo in earlier {
+        if mirror.differ(&base, &candidate.commit, &redo.files, git).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 fn passed(entry: &Entry, commit: &CommitId) -> GateVerdict {
     GateVerdict {
         commit: commit.clone(),
@@ -342,20 +501,21 @@ fn passed(entry: &Entry, commit: &CommitId) -> GateVerdict {
     }
 }
 
-/// Where the target is; made from `base` when the repository does not have it.
+/// Where the target is, `there` when it was asked for; made from `base` when the repository does not have it.
 async fn tip(
     lane: &Lane,
     base: Option<&str>,
+    there: Option<&CommitId>,
     mirror: &Mirror,
     git: &Git,
 ) -> Result<CommitId, Stop> {
     let target = &lane.target;
-    if mirror.remote_tip(target, git).await?.is_none() {
+    if there.is_none() {
         let Some(base) = base else {
             return Err(Stop::Troubled(format!("the repository has no branch {target}")));
         };
         let from = mirror.fetch(base, git).await?;
-        mirror.push(&from, target, git).await?;
+        mirror.push_from(None, &from, target, git).await?;
     }
     Ok(mirror.fetch(target, git).await?)
 }

@@ -12,8 +12,12 @@
 //! - Every commit that the queue puts on a target has a passing record for its exact id, written
 //!   before the push. Merges are never fast-forwards, so that no commit of a task becomes a tip
 //!   by itself.
-//! - The push is never by force: a target that has moved meanwhile refuses it, and the entry is
-//!   merged and tested anew.
+//! - The push expects the target where the merge was made: a target that has moved meanwhile,
+//!   forward or back, refuses it, and the entry is merged and tested anew.
+//! - A target that was moved other than forward is not moved on: the lane is on hold until a
+//!   person (or the hub's options) says whether to follow the rewind or to restore.
+//! - A target that does not pass the gates by itself puts the lane on hold until it moves;
+//!   nothing counts against a task.
 //! - Several hubs may run queues on one store: the lease lets one of them write, every change
 //!   carries its fencing token, and the push itself compares and swaps. Killed at any moment,
 //!   nothing is lost: an entry that the target has already is only recorded.
@@ -24,6 +28,7 @@
 //!
 //! - A gate sees the merge's tree with the hub's rights: run the hub as a user of its own.
 
+mod hold;
 mod lane;
 mod place;
 mod service;
@@ -35,4 +40,7 @@ mod trial;
 mod window;
 
 pub use service::{MergeOptions, MergeQueue};
-pub use store::{Entry, GateVerdict, Lane, MergeStore, MergeStoreError, Writer};
+pub use store::{
+    Entry, FoundConflict, GateVerdict, Hold, Landed, Lane, MergeStore, MergeStoreError, NewHold,
+    Redo, Target, Writer,
+};

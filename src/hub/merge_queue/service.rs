@@ -13,6 +13,7 @@ use super::store::{Lane, MergeStore};
 use super::trial::TrialPlace;
 use crate::evidence::Redactor;
 use crate::model::chain;
+use crate::model::task::HoldDecision;
 
 /// How the merge queue works.
 #[derive(Debug, Clone)]
@@ -28,6 +29,10 @@ pub struct MergeOptions {
     /// Entries of one lane that are tested at the same time, each on top of the one before; 1
     /// for one after the other.
     pub window: usize,
+    /// How often the target of a lane on hold is looked at.
+    pub recheck: Duration,
+    /// What becomes of a target that was moved other than forward; `None` asks a person.
+    pub on_rewind: Option<HoldDecision>,
     /// Variables that gates do not inherit: the hub's own secrets.
     pub withheld: Vec<String>,
     /// Takes secrets out of every text.

@@ -4,11 +4,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::store::{Entry, GateVerdict, Lane, MergeStore, MergeStoreError, Writer};
+use super::store::{
+    Entry, FoundConflict, GateVerdict, Hold, Landed, Lane, MergeStore, MergeStoreError, NewHold,
+    Redo, Target, Writer,
+};
 use crate::adapters::store::{
     GateRecord, MergeLease, MergeView, StoreError, StoreErrorKind, TaskStore,
 };
 use crate::model::CommitId;
+use crate::model::task::{MergeId, TaskId};
 
 /// Characters of a gate's evidence that are kept with its verdict.
 const DETAIL: usize = 16_000;
@@ -120,13 +124,137 @@ impl MergeStore for TaskStore {
         Ok(self.merge_landed(&lease(writer), entry.id, commit.as_str()).await?)
     }
 
+    async fn target(&self, writer: &Writer) -> Result<Target, MergeStoreError> {
+        let record = self.target_record(&lease(writer)).await?;
+        let commit = |text: String| text.parse().ok();
+        Ok(Target {
+            expected: record.tip.and_then(commit),
+            hold: record.hold.map(|it| Hold {
+                reason: it.reason,
+                tip: it.tip.and_then(commit),
+                decision: it.decision,
+                tested_for: record.tested_for,
+            }),
+            rewound: record.rewound.into_iter().filter_map(commit).collect(),
+        })
+    }
+
+    async fn note_tip(&self, writer: &Writer, tip: &CommitId) -> Result<(), MergeStoreError> {
+        Ok(TaskStore::note_tip(self, &lease(writer), tip.as_str()).await?)
+    }
+
+    async fn hold(
+        &self,
+        writer: &Writer,
+        hold: &NewHold,
+        rest: Duration,
+    ) -> Result<(), MergeStoreError> {
+        let text = |commit: &Option<CommitId>| commit.as_ref().map(ToString::to_string);
+        let NewHold { reason, tip, expected, commit, author, text: why, lost } = hold;
+        let hold = crate::adapters::store::NewHold {
+            reason: *reason,
+            tip: text(tip),
+            expected: text(expected),
+            commit: text(commit),
+            author: author.clone(),
+            text: why.clone(),
+            lost: lost.clone(),
+        };
+        Ok(self.hold_merges(&lease(writer), &hold, rest).await?)
+    }
+
+    async fn rest(&self, writer: &Writer, rest: Duration) -> Result<(), MergeStoreError> {
+        Ok(self.rest_merges(&lease(writer), rest).await?)
+    }
+
+    async fn lift(&self, writer: &Writer, text: &str) -> Result<(), MergeStoreError> {
+        Ok(self.lift_hold(&lease(writer), text).await?)
+    }
+
+    async fn passes(
+        &self,
+        writer: &Writer,
+        commit: &CommitId,
+        gates: &[String],
+    ) -> Result<bool, MergeStoreError> {
+        Ok(self.tip_passes(&lease(writer), commit.as_str(), gates).await?)
+    }
+
+    async fn note_passes(
+        &self,
+        writer: &Writer,
+        commit: &CommitId,
+        gates: &[String],
+    ) -> Result<(), MergeStoreError> {
+        Ok(self.note_tip_passes(&lease(writer), commit.as_str(), gates).await?)
+    }
+
+    async fn known_good(
+        &self,
+        writer: &Writer,
+        commits: &[CommitId],
+    ) -> Result<Vec<CommitId>, MergeStoreError> {
+        let shas: Vec<String> = commits.iter().map(ToString::to_string).collect();
+        let good = TaskStore::known_good(self, &lease(writer), &shas).await?;
+        Ok(good.into_iter().filter_map(|it| it.parse().ok()).collect())
+    }
+
+    async fn landed(&self, writer: &Writer) -> Result<Vec<Landed>, MergeStoreError> {
+        let merged = self.merged_commits(&lease(writer)).await?;
+        let landed = |it: crate::adapters::store::MergedCommit| {
+            Some(Landed { id: it.id, commit: it.sha.parse().ok()?, title: it.title })
+        };
+        Ok(merged.into_iter().filter_map(landed).collect())
+    }
+
+    async fn follow(
+        &self,
+        writer: &Writer,
+        lost: &[MergeId],
+        gone: &[CommitId],
+        tip: Option<&CommitId>,
+    ) -> Result<(), MergeStoreError> {
+        let gone: Vec<String> = gone.iter().map(ToString::to_string).collect();
+        let tip = tip.map(|it| it.as_str());
+        Ok(self.follow_rewind(&lease(writer), lost, &gone, tip).await?)
+    }
+
+    async fn redo(
+        &self,
+        writer: &Writer,
+        entry: &Entry,
+        reason: &str,
+    ) -> Result<(), MergeStoreError> {
+        Ok(self.redo_merge(&lease(writer), entry.id, reason).await?)
+    }
+
     async fn conflict(
         &self,
         writer: &Writer,
         entry: &Entry,
+        conflict: &FoundConflict,
+    ) -> Result<(), MergeStoreError> {
+        let FoundConflict { text, files, brief } = conflict.clone();
+        let report = crate::adapters::store::ConflictReport { reason: text, files, brief };
+        Ok(self.merge_conflicting(&lease(writer), entry.id, &report).await?)
+    }
+
+    async fn redos(&self, writer: &Writer) -> Result<Vec<Redo>, MergeStoreError> {
+        let redos = TaskStore::redos(self, &lease(writer)).await?;
+        let redo = |it: crate::adapters::store::Redo| {
+            let crate::adapters::store::Redo { task, place, files, unclaimed, queued } = it;
+            Redo { task, place, files, unclaimed, queued }
+        };
+        Ok(redos.into_iter().map(redo).collect())
+    }
+
+    async fn tell_redo(
+        &self,
+        writer: &Writer,
+        task: TaskId,
         text: &str,
     ) -> Result<(), MergeStoreError> {
-        Ok(self.merge_conflict(&lease(writer), entry.id, text, true).await?)
+        Ok(TaskStore::tell_redo(self, &lease(writer), task, text).await?)
     }
 
     async fn eject(

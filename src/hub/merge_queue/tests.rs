@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::evidence::Redactor;
 use crate::model::CommitId;
-use crate::model::task::{MergeId, MergeState, TaskId};
+use crate::model::task::{HoldDecision, HoldReason, MergeId, MergeState, TaskId};
 
 #[derive(Default)]
 struct Inner {
@@ -24,6 +24,14 @@ struct Inner {
     texts: BTreeMap<i64, String>,
     pauses: Vec<String>,
     rests_until: Option<Instant>,
+    tip: Option<CommitId>,
+    hold: Option<(NewHold, Instant, Option<HoldDecision>)>,
+    lifted: Vec<String>,
+    rewound: Vec<CommitId>,
+    /// Bare tips whose gates passed.
+    passes: Vec<CommitId>,
+    /// By entry: the files in conflict.
+    files: BTreeMap<i64, Vec<String>>,
 }
 
 struct InMemory {
@@ -71,7 +79,9 @@ impl MergeStore for InMemory {
         let now = Instant::now();
         let held = inner.writer.as_ref().is_some_and(|(_, _, until)| *until > now);
         let rests = inner.rests_until.is_some_and(|until| until > now);
-        if held || rests || !inner.queue.iter().any(|(_, state)| waits(*state)) {
+        let decided = inner.hold.as_ref().is_some_and(|(_, _, decision)| decision.is_some());
+        let open = decided || inner.queue.iter().any(|(_, state)| waits(*state));
+        if held || rests || !open {
             return Ok(None);
         }
         inner.epoch += 1;
@@ -143,19 +153,167 @@ impl MergeStore for InMemory {
             let found = inner.queue.iter().find(|(other, _)| other.id == entry.id).unwrap();
             assert_eq!(found.0.landing.as_ref(), Some(commit));
             Self::set(inner, entry.id, MergeState::Merged);
+            inner.tip = Some(commit.clone());
             inner.merged.push((entry.id.0, commit.to_string()));
         })
+    }
+
+    async fn target(&self, writer: &Writer) -> Result<Target, MergeStoreError> {
+        let inner = self.inner.lock().unwrap();
+        Self::check(&inner, writer)?;
+        let hold = inner.hold.as_ref().map(|(hold, tested, decision)| Hold {
+            reason: hold.reason,
+            tip: hold.tip.clone(),
+            decision: *decision,
+            tested_for: tested.elapsed(),
+        });
+        Ok(Target { expected: inner.tip.clone(), hold, rewound: inner.rewound.clone() })
+    }
+
+    async fn note_tip(&self, writer: &Writer, tip: &CommitId) -> Result<(), MergeStoreError> {
+        self.change(writer, |inner| inner.tip = Some(tip.clone()))
+    }
+
+    async fn hold(
+        &self,
+        writer: &Writer,
+        hold: &NewHold,
+        rest: Duration,
+    ) -> Result<(), MergeStoreError> {
+        self.change(writer, |inner| {
+            inner.hold = Some((hold.clone(), Instant::now(), None));
+            for (_, state) in &mut inner.queue {
+                if *state == MergeState::Testing {
+                    *state = MergeState::Queued;
+                }
+            }
+            inner.writer = None;
+            inner.rests_until = Some(Instant::now() + rest);
+        })
+    }
+
+    async fn rest(&self, writer: &Writer, rest: Duration) -> Result<(), MergeStoreError> {
+        self.change(writer, |inner| {
+            inner.writer = None;
+            inner.rests_until = Some(Instant::now() + rest);
+        })
+    }
+
+    async fn lift(&self, writer: &Writer, text: &str) -> Result<(), MergeStoreError> {
+        self.change(writer, |inner| {
+            inner.hold = None;
+            inner.lifted.push(text.to_owned());
+        })
+    }
+
+    async fn passes(
+        &self,
+        writer: &Writer,
+        commit: &CommitId,
+        _gates: &[String],
+    ) -> Result<bool, MergeStoreError> {
+        let inner = self.inner.lock().unwrap();
+        Self::check(&inner, writer)?;
+        Ok(inner.passes.contains(commit) || inner.judged.get(commit.as_str()) == Some(&true))
+    }
+
+    async fn note_passes(
+        &self,
+        writer: &Writer,
+        commit: &CommitId,
+        _gates: &[String],
+    ) -> Result<(), MergeStoreError> {
+        self.change(writer, |inner| inner.passes.push(commit.clone()))
+    }
+
+    async fn known_good(
+        &self,
+        writer: &Writer,
+        commits: &[CommitId],
+    ) -> Result<Vec<CommitId>, MergeStoreError> {
+        let inner = self.inner.lock().unwrap();
+        Self::check(&inner, writer)?;
+        let good = |it: &&CommitId| {
+            inner.passes.contains(it) || inner.judged.get(it.as_str()) == Some(&true)
+        };
+        Ok(commits.iter().filter(good).cloned().collect())
+    }
+
+    async fn landed(&self, writer: &Writer) -> Result<Vec<Landed>, MergeStoreError> {
+        let inner = self.inner.lock().unwrap();
+        Self::check(&inner, writer)?;
+        let landed = inner.merged.iter().rev().map(|(id, commit)| Landed {
+            id: MergeId(*id),
+            commit: commit.parse().unwrap(),
+            title: format!("Task {id}"),
+        });
+        Ok(landed.collect())
+    }
+
+    async fn follow(
+        &self,
+        writer: &Writer,
+        lost: &[MergeId],
+        gone: &[CommitId],
+        tip: Option<&CommitId>,
+    ) -> Result<(), MergeStoreError> {
+        self.change(writer, |inner| {
+            for id in lost {
+                Self::set(inner, *id, MergeState::Ejected);
+                inner.merged.retain(|(other, _)| *other != id.0);
+            }
+            inner.rewound.extend_from_slice(gone);
+            inner.tip = tip.cloned();
+            inner.hold = None;
+        })
+    }
+
+    async fn redo(
+        &self,
+        writer: &Writer,
+        entry: &Entry,
+        reason: &str,
+    ) -> Result<(), MergeStoreError> {
+        self.eject(writer, entry, reason).await
     }
 
     async fn conflict(
         &self,
         writer: &Writer,
         entry: &Entry,
-        text: &str,
+        conflict: &FoundConflict,
     ) -> Result<(), MergeStoreError> {
         self.change(writer, |inner| {
             Self::set(inner, entry.id, MergeState::Conflict);
-            inner.texts.insert(entry.id.0, text.to_owned());
+            inner.texts.insert(entry.id.0, conflict.brief.clone());
+            inner.files.insert(entry.id.0, conflict.files.clone());
+        })
+    }
+
+    async fn redos(&self, writer: &Writer) -> Result<Vec<Redo>, MergeStoreError> {
+        let inner = self.inner.lock().unwrap();
+        Self::check(&inner, writer)?;
+        let redo = |(id, files): (&i64, &Vec<String>)| Redo {
+            task: TaskId(*id),
+            place: MergeId(*id),
+            files: files.clone(),
+            unclaimed: true,
+            // Nobody does them anew: they keep nobody waiting.
+            queued: true,
+        };
+        Ok(inner.files.iter().map(redo).collect())
+    }
+
+    async fn tell_redo(
+        &self,
+        writer: &Writer,
+        task: TaskId,
+        text: &str,
+    ) -> Result<(), MergeStoreError> {
+        self.change(writer, |inner| {
+            let brief = inner.texts.get_mut(&task.0).unwrap();
+            brief.push_str("\n\n");
+            brief.push_str(text);
         })
     }
 
@@ -257,6 +415,19 @@ impl Project {
 
     /// Runs hubs on the store until nothing waits any more.
     async fn settle(&self, store: &Arc<InMemory>, hubs: usize, window: usize, lease: Duration) {
+        let done = |inner: &Inner| !inner.queue.iter().any(|(_, state)| waits(*state));
+        self.run_until(store, hubs, window, lease, done).await;
+    }
+
+    /// Runs hubs on the store until it is as it should be.
+    async fn run_until(
+        &self,
+        store: &Arc<InMemory>,
+        hubs: usize,
+        window: usize,
+        lease: Duration,
+        done: impl Fn(&Inner) -> bool,
+    ) {
         let cancel = CancellationToken::new();
         let mut running = Vec::new();
         for n in 0..hubs {
@@ -266,6 +437,8 @@ impl Project {
                 lease,
                 look: Duration::from_millis(20),
                 window,
+                recheck: Duration::from_millis(50),
+                on_rewind: None,
                 withheld: Vec::new(),
                 redactor: Redactor::default(),
             };
@@ -275,14 +448,32 @@ impl Project {
             running.push(tokio::spawn(queue.run(store, wake, cancel.clone())));
         }
         let began = Instant::now();
-        while store.states().into_iter().any(waits) {
-            assert!(began.elapsed() < Duration::from_secs(120), "{:?}", store.states());
+        while !done(&store.inner.lock().unwrap()) {
+            let seen = || (store.states(), store.inner.lock().unwrap().hold.clone());
+            assert!(began.elapsed() < Duration::from_secs(120), "{:?}", seen());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         cancel.cancel();
         for hub in running {
             hub.await.unwrap();
         }
+    }
+
+    /// A commit of a person on top of another, on `main`.
+    fn person(&self, base: &str, author: &str, change: impl FnOnce(&Path)) -> String {
+        let work = self.folder.path().join("work");
+        git(&work, &["fetch", "-q", "origin"]);
+        git(&work, &["checkout", "-q", "--detach", base]);
+        change(&work);
+        git(&work, &["add", "-A"]);
+        let author = format!("{author} <p@localhost>");
+        git(&work, &["commit", "-q", "-m", "by hand", "--author", &author]);
+        git(&work, &["push", "-q", "--force", "origin", "HEAD:refs/heads/main"]);
+        git(&work, &["rev-parse", "HEAD"])
+    }
+
+    fn main(&self) -> String {
+        git(&self.remote(), &["rev-parse", "main"])
     }
 
     /// Every tip that the branch has had since the beginning passed its gates.
@@ -438,4 +629,169 @@ async fn what_somebody_else_pushed_has_to_pass_as_well() {
     project.settle(&store, 1, 1, Duration::from_secs(30)).await;
     assert_eq!(store.states(), [MergeState::Merged]);
     assert_eq!(project.check_every_tip(&store, "main"), 1);
+}
+
+/// The text of the hold and what it is for.
+fn held(store: &InMemory) -> NewHold {
+    store.inner.lock().unwrap().hold.clone().expect("the lane is on hold").0
+}
+
+fn decide(store: &InMemory, decision: HoldDecision) {
+    let mut inner = store.inner.lock().unwrap();
+    inner.hold.as_mut().unwrap().2 = Some(decision);
+    inner.rests_until = None;
+}
+
+const LEASE: Duration = Duration::from_secs(30);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_is_broken_blames_no_entry_and_is_tried_again_when_it_moves() {
+    let project = Project::new();
+    let store = project.store("main", vec![project.branch(1, "one", "1\n")]);
+    project.settle(&store, 1, 1, LEASE).await;
+    let good = project.main();
+    let more = [2, 3, 4].map(|n| project.branch(n, &format!("file{n}"), "x\n"));
+    let bad = project.person(&good, "Ada", |work| std::fs::write(work.join("bad"), "").unwrap());
+    let queue = more.into_iter().map(|entry| (entry, MergeState::Queued));
+    store.inner.lock().unwrap().queue.extend(queue);
+    // Two hubs, entries tried on top of each other: they agree.
+    project.run_until(&store, 2, 3, LEASE, |inner| inner.hold.is_some()).await;
+    let waiting = [MergeState::Merged, MergeState::Queued, MergeState::Queued, MergeState::Queued];
+    assert_eq!(store.states(), waiting);
+    let hold = held(&store);
+    assert_eq!((hold.reason, hold.author.as_deref()), (HoldReason::TargetBroken, Some("Ada")));
+    assert_eq!(hold.commit.as_ref().map(|it| it.as_str()), Some(bad.as_str()));
+    assert_eq!(hold.expected.as_ref().map(|it| it.as_str()), Some(good.as_str()));
+    assert!(hold.text.contains("main is broken since commit"), "{}", hold.text);
+    // Another commit on top does not help: the range is told.
+    let worse = project.person(&bad, "Bob", |work| std::fs::write(work.join("more"), "").unwrap());
+    let at = |inner: &Inner, tip: &str| {
+        inner.hold.as_ref().is_some_and(|it| it.0.tip.as_ref().unwrap().as_str() == tip)
+    };
+    project.run_until(&store, 2, 3, LEASE, |inner| at(inner, &worse)).await;
+    let text = held(&store).text;
+    assert!(text.contains("2 commits before") && text.contains("by Ada"), "{text}");
+    assert_eq!(store.states(), waiting);
+    let fixed = project.person(&worse, "Cy", |work| {
+        std::fs::remove_file(work.join("bad")).unwrap();
+    });
+    project.settle(&store, 2, 3, LEASE).await;
+    assert_eq!(store.states(), [MergeState::Merged; 4]);
+    let inner = store.inner.lock().unwrap();
+    assert!(inner.hold.is_none() && inner.lifted.iter().any(|it| it.contains(&fixed[..7])));
+    assert!(!inner.texts.contains_key(&2), "{:?}", inner.texts);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rewind_is_neither_undone_nor_followed_before_somebody_says_so() {
+    for decision in [HoldDecision::Follow, HoldDecision::Restore] {
+        let project = Project::new();
+        let entries = [1, 2, 3].map(|n| project.branch(n, &format!("file{n}"), "x\n"));
+        let store = project.store("main", entries.into());
+        project.settle(&store, 1, 1, LEASE).await;
+        let (before, merged) = (project.main(), store.inner.lock().unwrap().merged.clone());
+        // Back to the first merge; a task has begun on what was there before.
+        git(&project.remote(), &["update-ref", "refs/heads/main", &merged[0].1]);
+        let stale = Project { first: before.clone(), folder: project.folder };
+        let work = stale.folder.path().join("work");
+        git(&work, &["fetch", "-q", "../remote.git", &before]);
+        let late = stale.branch(4, "file4", "x\n");
+        let project = stale;
+        store.inner.lock().unwrap().queue.push((late, MergeState::Queued));
+        project.run_until(&store, 2, 1, LEASE, |inner| inner.hold.is_some()).await;
+        let hold = held(&store);
+        assert_eq!(hold.reason, HoldReason::TargetRewound);
+        assert_eq!(hold.lost.len(), 2, "{:?}", hold.lost);
+        assert!(hold.lost[0].contains("Task 3") && hold.text.contains("2 merges are missing"));
+        assert_eq!(project.main(), merged[0].1, "nothing came back");
+        decide(&store, decision);
+        project.settle(&store, 2, 1, LEASE).await;
+        let (merged_state, ejected) = (MergeState::Merged, MergeState::Ejected);
+        if decision == HoldDecision::Follow {
+            assert_eq!(store.states(), [merged_state, ejected, ejected, ejected]);
+            assert_eq!(project.main(), merged[0].1, "what stood on it does not bring it back");
+            assert!(store.inner.lock().unwrap().texts[&4].contains("taken back"));
+        } else {
+            assert_eq!(store.states(), [merged_state; 4]);
+            git(&project.remote(), &["merge-base", "--is-ancestor", &before, "main"]);
+        }
+        assert!(store.inner.lock().unwrap().hold.is_none());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rewind_during_the_gates_is_not_pushed_over() {
+    let project = Project::new();
+    let store = project.store("main", vec![project.branch(1, "one", "1\n")]);
+    project.settle(&store, 1, 1, LEASE).await;
+    let mut entry = project.branch(2, "two", "2\n");
+    // A plain push would be a step forward from there.
+    entry.gates.push(format!(
+        "git -C {} update-ref refs/heads/main {}",
+        project.remote().display(),
+        project.first
+    ));
+    store.inner.lock().unwrap().queue.push((entry, MergeState::Queued));
+    project.run_until(&store, 1, 1, LEASE, |inner| inner.hold.is_some()).await;
+    assert_eq!(project.main(), project.first);
+    assert_eq!(held(&store).reason, HoldReason::TargetRewound);
+    assert_eq!(store.states(), [MergeState::Merged, MergeState::Queued]);
+    // A person moves it forward again: nobody is asked any more.
+    let tip = held(&store).expected.unwrap();
+    git(&project.remote(), &["update-ref", "refs/heads/main", tip.as_str()]);
+    project.run_until(&store, 1, 1, LEASE, |inner| !inner.lifted.is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_foreign_history_is_not_overwritten_and_a_deleted_branch_is_made_again() {
+    let project = Project::new();
+    let store = project.store("main", vec![project.branch(1, "one", "1\n")]);
+    project.settle(&store, 1, 1, LEASE).await;
+    let before = project.main();
+    let work = project.folder.path().join("work");
+    git(&work, &["checkout", "-q", "--orphan", "foreign"]);
+    git(&work, &["commit", "-q", "-m", "foreign"]);
+    git(&work, &["push", "-q", "--force", "origin", "HEAD:refs/heads/main"]);
+    let foreign = project.main();
+    let next = project.branch(2, "two", "2\n");
+    store.inner.lock().unwrap().queue.push((next, MergeState::Queued));
+    project.run_until(&store, 1, 1, LEASE, |inner| inner.hold.is_some()).await;
+    decide(&store, HoldDecision::Restore);
+    let refused = |inner: &Inner| {
+        inner.hold.as_ref().is_some_and(|it| it.2.is_none() && it.0.text.contains("not restored"))
+    };
+    project.run_until(&store, 1, 1, LEASE, refused).await;
+    assert_eq!(project.main(), foreign);
+    // Deleted: it is made again as it was.
+    git(&project.remote(), &["update-ref", "-d", "refs/heads/main"]);
+    let deleted = |inner: &Inner| inner.hold.as_ref().is_some_and(|it| it.0.tip.is_none());
+    project.run_until(&store, 1, 1, LEASE, deleted).await;
+    decide(&store, HoldDecision::Restore);
+    project.settle(&store, 1, 1, LEASE).await;
+    assert_eq!(store.states(), [MergeState::Merged, MergeState::Merged]);
+    git(&project.remote(), &["merge-base", "--is-ancestor", &before, "main"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_conflicts_is_told_what_the_target_got_before_and_since() {
+    let project = Project::new();
+    let entries = vec![
+        project.branch(1, "shared", "one\n"),
+        project.branch(2, "shared", "two\n"),
+        project.branch(3, "shared2", "three\n"),
+    ];
+    let store = project.store("main", entries);
+    project.settle(&store, 1, 1, LEASE).await;
+    let told = store.inner.lock().unwrap().texts[&2].clone();
+    assert!(told.contains("Merge task/1/e1 into main: Task 1"), "{told}");
+    assert!(told.contains("-nobody") && told.contains("+one"), "{told}");
+    assert!(!told.contains("three"), "{told}");
+    let later = Project { first: project.main(), folder: project.folder };
+    let work = later.folder.path().join("work");
+    git(&work, &["fetch", "-q", "origin"]);
+    let entry = later.branch(4, "shared", "four\n");
+    store.inner.lock().unwrap().queue.push((entry, MergeState::Queued));
+    later.settle(&store, 1, 1, LEASE).await;
+    let told = store.inner.lock().unwrap().texts[&2].clone();
+    assert!(told.contains("Then main got Task 4") && told.contains("+four"), "{told}");
 }

@@ -62,6 +62,8 @@ pub(super) enum Judgement {
         headline: String,
         /// What matters of the output.
         evidence: String,
+        /// The gates that did not pass, by their place in the list.
+        gates: Vec<String>,
     },
     /// Something outside is out of order: the entry is not to blame.
     Troubled(String),
@@ -178,7 +180,7 @@ impl TrialPlace {
             StageOutcome::Cancelled => Judgement::Cancelled,
             // Gates never decline; were one to, only a person could change it.
             StageOutcome::Declined { failure } => Judgement::Troubled(failure.headline),
-            StageOutcome::Failed { failure, .. } => match failure.class {
+            StageOutcome::Failed { failure, gates } => match failure.class {
                 FailureClass::Infrastructure | FailureClass::Quota | FailureClass::Auth => {
                     Judgement::Troubled(failure.headline)
                 }
@@ -188,7 +190,9 @@ impl TrialPlace {
                 | FailureClass::Timeout
                 | FailureClass::Unknown => {
                     let evidence = text_of(&failure);
-                    Judgement::Failed { headline: failure.headline, evidence }
+                    let failed = |gate: &&GateResult| matches!(gate.status, GateStatus::Failed(_));
+                    let gates = gates.iter().filter(failed).map(|it| it.name.clone()).collect();
+                    Judgement::Failed { headline: failure.headline, evidence, gates }
                 }
             },
         }
@@ -275,6 +279,21 @@ pub(super) async fn leads_to(mirror: &Mirror, commit: &CommitId, tip: &CommitId)
         MergePlace::open(&folder).and_then(|place| place.leads_to(&commit, &tip)).unwrap_or(false)
     });
     task.await.unwrap_or(false)
+}
+
+/// Which of the commits that were taken back from the target `candidate` would bring back.
+pub(super) async fn brings_back(
+    mirror: &Mirror,
+    candidate: &Candidate,
+    rewound: &[CommitId],
+    tip: &CommitId,
+) -> Option<CommitId> {
+    for gone in rewound {
+        if leads_to(mirror, gone, &candidate.commit).await && !leads_to(mirror, gone, tip).await {
+            return Some(gone.clone());
+        }
+    }
+    None
 }
 
 /// Whether the commit that was approved can be had: it is on its branch, or was fetched before.

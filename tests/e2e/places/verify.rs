@@ -52,7 +52,11 @@ impl Hub {
             tasks: json!({"done": 3, "running": 1, "ready": 2, "waiting": 22}),
             ready: vec![json!({"id": 1, "role": "backend"}), json!({"id": 2, "role": null})],
             running: vec![json!({"task": 7, "epoch": 1, "agent": "g", "state": "running"})],
-            merges: vec![json!({"id": 1, "state": "merged", "branch": "task/3/e1"})],
+            // A conflict whose task was done anew is none any more.
+            merges: vec![
+                json!({"id": 1, "state": "merged", "branch": "task/3/e1"}),
+                json!({"id": 2, "state": "conflict", "unsolved": false, "branch": "task/4/e1"}),
+            ],
             events: stream(&format!(
                 "id: 4\nevent: task.ready\ndata: {}\n\n",
                 json!({"id": 4, "at": "2026-01-01T00:00:00Z", "kind": "task.ready"})
@@ -187,7 +191,7 @@ async fn each_check_fails_alone_and_says_what_to_do() {
             "git",
             |hub| {
                 hub.merges.push(
-                    json!({"state": "conflict", "branch": "task/5/e2", "reason": "both \u{1b}[31mchanged a.rs"}),
+                    json!({"state": "conflict", "unsolved": true, "branch": "task/5/e2", "reason": "both \u{1b}[31mchanged a.rs"}),
                 );
             },
             // Text from outside: no control character reaches the terminal.

@@ -353,6 +353,7 @@ fn merges(world: &mut World) -> Vec<Merge> {
             state: state.to_owned(),
             merged,
             reason: reason.map(str::to_owned),
+            unsolved: state == "conflict",
             created_at: ago(minutes + 1),
             ended_at: (state != "testing").then(|| ago(minutes)),
         }

@@ -14,7 +14,7 @@ use crate::hub::api::extract::{Asked, Body, Place};
 use crate::hub::api::page::{List, Part};
 use crate::hub::api::problem::Problem;
 use crate::hub::api::{Api, records};
-use crate::model::task::{AttemptState, GraphId, MergeId, MergeState};
+use crate::model::task::{AttemptState, GraphId, HoldDecision, MergeId, MergeState};
 
 const MERGES: List = List("merges");
 /// Branches of running attempts that are told.
@@ -91,6 +91,26 @@ pub(super) async fn eject(
     let merge = api.store.eject_merge(MergeId(id), reason).await?;
     tracing::info!(merge = id, by = caller.id(), "a merge was thrown out");
     Ok(Json(records::merge(merge)))
+}
+
+/// Says what becomes of a merge queue that is on hold
+#[utoipa::path(
+    post, path = "/merge-queue/decision", tag = "git", operation_id = "decide_hold",
+    request_body = wire::HoldDecision,
+    responses((status = 200, body = wire::Page<wire::Branch>)), security(("token" = ["admin"]))
+)]
+pub(super) async fn decide(
+    State(api): State<Arc<Api>>,
+    Admin(caller): Admin,
+    Body(body): Body<wire::HoldDecision>,
+) -> Result<Json<wire::Page<wire::Branch>>, Problem> {
+    let decision = HoldDecision::from_name(&body.decision)
+        .ok_or_else(|| Problem::invalid("decision", "one of follow, restore, retry"))?;
+    let (project, target) = (body.project.as_deref(), body.target.as_deref());
+    api.store.decide_hold(project, target, decision).await?;
+    tracing::info!(decision = decision.name(), by = caller.id(), "a merge queue on hold");
+    let targets = api.store.branches().await?;
+    Ok(Json(wire::Page { items: targets.into_iter().map(records::target).collect(), next: None }))
 }
 
 /// Branches that merges go to, and those of running attempts

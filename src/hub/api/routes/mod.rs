@@ -68,6 +68,7 @@ pub(super) fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(git::merges))
         .routes(routes!(git::retry))
         .routes(routes!(git::eject))
+        .routes(routes!(git::decide))
         .routes(routes!(git::branches))
         .routes(routes!(runs::list, runs::report))
         .routes(routes!(runs::one))

@@ -2,7 +2,7 @@
 
 import { h, keyed, keep, kept, setText } from '../dom.js';
 import { instant, shortCommit } from '../format.js';
-import { OPEN_MERGES } from '../state/states.js';
+import { isOpenMerge } from '../state/states.js';
 import { badge, nothing, panel, setBadge, setSince, setTaskLink, since, taskLink } from './pieces.js';
 
 const MOST_OPEN = 12;
@@ -11,6 +11,7 @@ const MOST_BRANCHES = 12;
 
 export function gitPanel() {
   const queue = h('ul', { class: 'git-list' });
+  const holds = h('ul', { class: 'git-list holds' });
   const noQueue = nothing('The queue is empty.');
   const merged = h('ul', { class: 'git-list' });
   const noMerged = nothing('Nothing was merged yet.');
@@ -21,6 +22,7 @@ export function gitPanel() {
     'git',
     'Git',
     h('h3', {}, 'Merge queue'),
+    holds,
     noQueue,
     queue,
     h('h3', {}, 'Ended lately'),
@@ -35,7 +37,12 @@ export function gitPanel() {
     element,
     update(state, clock) {
       const all = [...state.merges.values()];
-      const open = all.filter((merge) => OPEN_MERGES.has(merge.state)).sort(byTurn);
+      const open = all.filter(isOpenMerge).sort(byTurn);
+      const held = state.branches.filter((branch) => branch.hold);
+      holds.hidden = held.length === 0;
+      keyed(holds, held, (branch) => `${branch.project} ${branch.name}`, makeHold, (row, branch) =>
+        changeHold(row, branch, clock),
+      );
       const ended = all
         .filter((merge) => merge.state === 'merged' || merge.state === 'ejected')
         .sort((a, b) => instant(b.ended_at) - instant(a.ended_at));
@@ -53,6 +60,18 @@ export function gitPanel() {
       setText(hidden, `and ${rest} more`);
     },
   };
+}
+
+function makeHold() {
+  const parts = { name: h('code'), reason: h('span', { class: 'reason' }), time: since() };
+  return keep(h('li', {}, h('div', { class: 'git-what' }, parts.name, parts.reason), parts.time), parts);
+}
+
+function changeHold(row, branch, clock) {
+  const parts = kept(row);
+  setText(parts.name, branch.name);
+  setText(parts.reason, [branch.hold.text, ...branch.hold.lost].join('\n'));
+  setSince(parts.time, branch.hold.since, clock);
 }
 
 const TURN = { conflict: 0, testing: 1, queued: 2 };

@@ -4,7 +4,7 @@ import { h, keyed, keep, kept, setText, setVariable } from '../dom.js';
 import { count, duration, hours, moment, percent, trimmed, NOTHING } from '../format.js';
 import { icon } from '../icons.js';
 import { finish } from '../state/pace.js';
-import { OPEN_MERGES, TASK_STATES } from '../state/states.js';
+import { isOpenMerge, TASK_STATES } from '../state/states.js';
 
 export function headPanel() {
   const title = h('h1');
@@ -95,7 +95,7 @@ function fillFigures(rows, state, now) {
   const working = agents.filter((agent) => agent.state === 'working' || agent.task !== null).length;
   const there = agents.filter((agent) => agent.state !== 'inactive').length;
   put('agents', `${working} of ${there}`, 'working');
-  const open = [...state.merges.values()].filter((merge) => OPEN_MERGES.has(merge.state));
-  const stopped = open.filter((merge) => merge.state === 'conflict').length;
+  const open = [...state.merges.values()].filter(isOpenMerge);
+  const stopped = open.filter((merge) => merge.unsolved).length;
   put('merges', String(open.length), stopped ? count(stopped, 'conflict') : 'open');
 }

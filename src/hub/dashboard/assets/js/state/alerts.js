@@ -7,6 +7,9 @@ const STUCK = 30 * 60_000;
 /** What was thrown out of the merge queue is news for this long. */
 const EJECTED_NEWS = 24 * 3_600_000;
 
+/** Why a merge queue is on hold. */
+const HOLDS = { target_broken: 'Target branch broken', target_rewound: 'Target branch moved back' };
+
 const SEVERITY = { bad: 0, warn: 1 };
 
 /**
@@ -52,7 +55,7 @@ function agentAlerts(state) {
 /** Tasks whose branch does not merge: the merge is the alert, the waiting task would repeat it. */
 function conflicting(state) {
   const merges = [...state.merges.values()];
-  return new Set(merges.filter((merge) => merge.state === 'conflict').map((merge) => merge.task));
+  return new Set(merges.filter((merge) => merge.unsolved).map((merge) => merge.task));
 }
 
 function taskAlerts(state, now, conflicts) {
@@ -89,13 +92,24 @@ function mergeAlerts(state, now) {
     const href = `#/tasks/${merge.task}`;
     const name = task ? label(task) : merge.branch;
     const text = merge.reason ? `${name}: ${merge.reason}` : name;
-    if (merge.state === 'conflict' && task?.state !== 'done') {
+    if (merge.unsolved && task?.state === 'blocked') {
       found.push({ id: `merge-${merge.id}`, level: 'bad', what: 'Merge conflict', text, href, since });
     } else if (merge.state === 'ejected' && task?.state !== 'done' && now - since < EJECTED_NEWS) {
       found.push({ id: `merge-${merge.id}`, level: 'bad', what: 'Gates failed', text, href, since });
     }
   }
-  if (state.paused) {
+  const held = state.branches.filter((branch) => branch.hold);
+  for (const { name, project, hold } of held) {
+    found.push({
+      id: `hold-${project}-${name}`,
+      level: 'bad',
+      what: HOLDS[hold.reason] ?? 'Merge queue on hold',
+      text: [hold.text, ...hold.lost].join('\n'),
+      href: null,
+      since: instant(hold.since),
+    });
+  }
+  if (state.paused && held.length === 0) {
     found.push({
       id: 'merge-paused',
       level: 'warn',

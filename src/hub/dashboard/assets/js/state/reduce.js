@@ -54,6 +54,9 @@ const MERGE_AFTER = {
   'merge.ejected': 'ejected',
 };
 
+/** The entry left the queue without being merged. */
+const MERGE_LEFT = new Set(['merge.conflict', 'merge.ejected']);
+
 /** Too frequent to be news one by one; the bars and figures show them. */
 const QUIET = new Set(['task.progress', 'progress.snapshot']);
 
@@ -70,6 +73,8 @@ export function reduce(state, event) {
   // Agents and merge queues serve all graphs; tasks are those of the graph on the screen.
   if (event.kind.startsWith('agent.')) agentChanged(state, event, stale);
   if (event.kind.startsWith('merge.')) mergeChanged(state, event, stale);
+  // What becomes of its task, ready or waiting, is not said.
+  if (MERGE_LEFT.has(event.kind) && state.tasks.has(event.task)) touched.add(event.task);
   if (event.kind.startsWith('task.')) {
     if (concerns(state, event)) taskChanged(state, event, stale, touched);
     agentFollows(state, event, stale);
@@ -100,6 +105,8 @@ function taskChanged(state, event, stale, touched) {
     return;
   }
   state.stuck.delete(task.id);
+  // Whether it is ready or waits for something is not said.
+  if (event.kind === 'task.reopened') stale.add('tasks').add('summary').add('graphs');
   const after = TASK_AFTER[event.kind];
   if (!after) return;
   // A report on an attempt that was superseded says nothing of the task any more.
@@ -191,5 +198,7 @@ function mergeChanged(state, event, stale) {
   state.paused = null;
   const merge = state.merges.get(event.merge);
   const after = MERGE_AFTER[event.kind];
-  if (merge && after) state.merges.set(merge.id, { ...merge, state: after });
+  if (merge && after) {
+    state.merges.set(merge.id, { ...merge, state: after, unsolved: after === 'conflict' });
+  }
 }

@@ -15,7 +15,12 @@ export const TASK_STATES = [
 export const AGENT_STATES = ['working', 'idle', 'draining', 'stale', 'down', 'inactive'];
 
 /** Merges that still move, and those that wait for somebody. */
-export const OPEN_MERGES = new Set(['queued', 'testing', 'conflict']);
+const OPEN_MERGES = new Set(['queued', 'testing']);
+
+/** A conflict leaves the queue once its task is done anew, merged or given up. */
+export function isOpenMerge(merge) {
+  return OPEN_MERGES.has(merge.state) || Boolean(merge.unsolved);
+}
 
 /** Nothing happens to such a task any more unless a person asks for it. */
 export function isFinal(state) {
@@ -37,6 +42,7 @@ const HAPPENINGS = {
   'task.failed': 'Failed',
   'task.blocked': 'Waits for a person',
   'task.cancelled': 'Cancelled',
+  'task.reopened': 'Open again',
   'task.stuck': 'No progress',
   'evidence.added': 'Evidence',
   'agent.up': 'Agent up',
@@ -47,6 +53,7 @@ const HAPPENINGS = {
   'merge.conflict': 'Conflict',
   'merge.ejected': 'Thrown out of the queue',
   'merge.paused': 'Merge queue paused',
+  'merge.resumed': 'Merge queue goes on',
   'run.reported': 'Deploy run reported',
 };
 
@@ -68,6 +75,7 @@ export function tone(kind) {
     case 'merge.ejected':
       return 'bad';
     case 'task.blocked':
+    case 'task.reopened':
     case 'task.stuck':
     case 'task.lost':
     case 'task.retry':

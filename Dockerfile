@@ -16,7 +16,8 @@ ENV LIBZ_SYS_STATIC=1
 RUN cargo build --release --locked --bin greenloop
 
 FROM alpine:3.22 AS tools
-RUN apk add --no-cache ca-certificates git
+# ssh for repositories that are reached by it.
+RUN apk add --no-cache ca-certificates git openssh-client-default
 COPY --from=build /greenloop/target/release/greenloop /usr/local/bin/greenloop
 # A volume that is mounted at /work for the first time takes its owner from here.
 RUN adduser -D -u 65532 greenloop && install -d -o 65532 -g 65532 -m 0755 /work

@@ -64,4 +64,9 @@ port=$(sed -n 's/^GREENLOOP_HUB_PORT=//p' "$file")
 GREENLOOP_HUB_TOKEN=$(sed -n 's/^GREENLOOP_READ_TOKEN=//p' "$file")
 export GREENLOOP_HUB_TOKEN
 # Nothing has been asked of it yet: no tasks is right.
-exec ./scripts/verify-agents.sh --expect-agents 2 --allow-empty --settle 60 "http://127.0.0.1:${port:-7474}"
+status=0
+./scripts/verify-agents.sh --expect-agents 2 --allow-empty --settle 60 "http://127.0.0.1:${port:-7474}" || status=$?
+echo
+echo "dashboard:  http://127.0.0.1:${port:-7474}/"
+echo "read token: $GREENLOOP_HUB_TOKEN (GREENLOOP_READ_TOKEN in $file)"
+exit "$status"

@@ -223,9 +223,12 @@ fn end(summary: RunSummary) -> AgentEnd {
                 format!("{:?}, risk {}: {}", review.verdict, review.risk.name(), review.reason);
             (patch.diff.clone(), review)
         });
-        let reason = summary.patches.last().map(|patch| patch.reason.clone());
+        let said = summary.patches.last().map(|patch| match patch.reason.trim() {
+            "" => format!("repaired: {}", patch.failure),
+            reason => reason.to_owned(),
+        });
         return AgentEnd::Done {
-            summary: reason.unwrap_or_else(|| "nothing was left to do".to_owned()),
+            summary: said.unwrap_or_else(|| "nothing was left to do".to_owned()),
             patches: patches.collect(),
         };
     }

@@ -163,14 +163,18 @@ impl CommandError {
     }
 }
 
+/// Mistakes of a file that are shown with their lines; the others have one line each.
+const SHOWN_WITH_SOURCE: usize = 10;
+
 /// Every mistake of a configuration with its place, one below the other.
 fn config_report(error: &ConfigError) -> String {
     let handler = miette::GraphicalReportHandler::new_themed(theme()).with_width(100);
     let mut text = String::new();
-    for problem in error.each() {
+    for problem in error.each().take(SHOWN_WITH_SOURCE) {
         // Writing into a string cannot fail.
         let _infallible = handler.render_report(&mut text, &problem);
     }
+    text.push_str(&error.plain_after(SHOWN_WITH_SOURCE));
     if error.problems().len() > 1 {
         text.push_str(&format!("{error}\n"));
     }
@@ -288,11 +292,16 @@ impl From<HubError> for CommandError {
         let (exit, hint) = match error.kind {
             HubErrorKind::Unauthorised => (
                 Exit::Usage,
-                Some("greenloop hub token makes one; put it into GREENLOOP_HUB_TOKEN"),
+                Some(
+                    "`greenloop hub token create --name NAME` makes one; put it into GREENLOOP_HUB_TOKEN",
+                ),
             ),
-            HubErrorKind::Forbidden => {
-                (Exit::Usage, Some("greenloop hub token makes one with another scope"))
-            }
+            HubErrorKind::Forbidden => (
+                Exit::Usage,
+                Some(
+                    "`greenloop hub token create --name NAME --scope SCOPE` makes one with another scope",
+                ),
+            ),
             HubErrorKind::Invalid | HubErrorKind::NotFound | HubErrorKind::Conflict => {
                 (Exit::Usage, None)
             }

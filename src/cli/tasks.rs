@@ -13,7 +13,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::error::{CommandError, Exit};
 use super::output;
 use crate::hub::graph;
-use crate::model::task::TaskGraph;
+use crate::model::task::{TaskGraph, total_hours};
 
 /// What to do with tasks.
 #[derive(Debug, Subcommand)]
@@ -101,7 +101,7 @@ fn print(text: &str) -> Result<Exit, CommandError> {
 
 /// `28 tasks in 5 epics, 532 h; 8 done, 444 h left, the critical path is 104 h`
 fn summary(graph: &TaskGraph) -> String {
-    let all: f64 = graph.tasks.iter().map(|task| task.hours).sum();
+    let all = total_hours(graph.tasks.iter().map(|task| task.hours));
     let mut text = counted(graph.tasks.len(), "task");
     if !graph.epics.is_empty() {
         text.push_str(&format!(" in {}", counted(graph.epics.len(), "epic")));
@@ -109,8 +109,8 @@ fn summary(graph: &TaskGraph) -> String {
     text.push_str(&format!(", {} h", hours(all)));
     let done = graph.tasks.iter().filter(|task| task.done).count();
     if done > 0 {
-        let left = graph.tasks.iter().filter(|task| !task.done).map(|task| task.hours).sum();
-        text.push_str(&format!("; {done} done, {} h left", hours(left)));
+        let left = graph.tasks.iter().filter(|task| !task.done).map(|task| task.hours);
+        text.push_str(&format!("; {done} done, {} h left", hours(total_hours(left))));
     }
     let path = graph::critical_path(graph);
     text.push_str(&format!(", the critical path is {} h", hours(path.hours)));

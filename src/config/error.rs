@@ -167,6 +167,9 @@ impl ConfigError {
     pub(crate) fn in_text(file_name: &str, text: &str, mut problems: Vec<Problem>) -> Self {
         problems.sort_by_key(|p| p.position.as_ref().map(|at| at.span.start));
         problems.dedup();
+        for problem in &mut problems {
+            shorten(&mut problem.message);
+        }
         let secret = |p: &Problem| {
             (p.kind == ProblemKind::Secret).then(|| p.position.as_ref().map(|at| at.span.clone()))
         };
@@ -194,16 +197,35 @@ impl ConfigError {
         &self.0.problems
     }
 
-    /// Each problem as an error of its own, with the source.
+    /// Each problem as an error of its own, with the source, of which long lines are cut.
     pub fn each(&self) -> impl Iterator<Item = Self> + '_ {
         self.0.problems.iter().map(|problem| {
+            let (source_code, problem) = match &self.0.source_code {
+                Some(source) if has_long_lines(source.inner()) => {
+                    let (text, problem) = excerpt(source.inner(), problem);
+                    let source = NamedSource::new(&self.0.file_name, text);
+                    (Some(source.with_language("YAML")), problem)
+                }
+                source => (source.clone(), problem.clone()),
+            };
             Self(Box::new(Report {
                 file_name: self.0.file_name.clone(),
-                source_code: self.0.source_code.clone(),
-                problems: vec![problem.clone()],
+                source_code,
+                problems: vec![problem],
                 cause: None,
             }))
         })
+    }
+
+    /// The problems after the first `shown` as `file:line:column: message` lines.
+    pub fn plain_after(&self, shown: usize) -> String {
+        self.0.problems.iter().skip(shown).map(|problem| self.line_of(problem) + "\n").collect()
+    }
+
+    fn line_of(&self, problem: &Problem) -> String {
+        let at = problem.position.as_ref();
+        let at = at.map_or_else(String::new, |at| format!(":{}:{}", at.line, at.column));
+        format!("{}{at}: {}", self.0.file_name, problem.message)
     }
 
     /// The first problem's line, from 1.
@@ -224,11 +246,8 @@ impl ConfigError {
     pub fn plain(&self) -> String {
         let mut out = String::new();
         for problem in &self.0.problems {
-            out.push_str(&self.0.file_name);
-            if let Some(at) = &problem.position {
-                out.push_str(&format!(":{}:{}", at.line, at.column));
-            }
-            out.push_str(&format!(": {}\n", problem.message));
+            out.push_str(&self.line_of(problem));
+            out.push('\n');
             if let Some(help) = &problem.help {
                 out.push_str(&format!("  help: {help}\n"));
             }
@@ -283,6 +302,52 @@ impl Diagnostic for ConfigError {
             several => Some(Box::new(several.iter().map(|p| p as &dyn Diagnostic))),
         }
     }
+}
+
+/// Characters of a message: some of the libraries' quote what they could not read, whole.
+const LONGEST_MESSAGE: usize = 600;
+
+fn shorten(message: &mut String) {
+    if let Some((end, _)) = message.char_indices().nth(LONGEST_MESSAGE) {
+        message.truncate(end);
+        message.push('…');
+    }
+}
+
+/// Characters of a line of the source that are shown.
+const WIDEST: usize = 160;
+
+fn has_long_lines(text: &str) -> bool {
+    text.lines().any(|line| line.len() > WIDEST)
+}
+
+/// The source with every line cut to [`WIDEST`] characters, the problem's around its column, and
+/// the problem with its place in that text.
+fn excerpt(text: &str, problem: &Problem) -> (String, Problem) {
+    let mut problem = problem.clone();
+    let mut shown = String::new();
+    for (index, line) in text.lines().enumerate() {
+        let at = problem.position.as_mut().filter(|at| at.line == index + 1);
+        let from = at.as_ref().map_or(0, |at| at.column.saturating_sub(1 + WIDEST / 3));
+        if from > 0 {
+            shown.push('…');
+        }
+        let kept_from = shown.len();
+        shown.extend(line.chars().skip(from).take(WIDEST));
+        let kept_to = shown.len();
+        if line.chars().nth(from + WIDEST).is_some() {
+            shown.push('…');
+        }
+        if let Some(at) = at {
+            let skipped: usize =
+                line.chars().skip(from).take(at.column - 1 - from).map(char::len_utf8).sum();
+            let begin = (kept_from + skipped).min(kept_to);
+            let end = begin.saturating_add(at.span.len()).min(kept_to);
+            at.span = floor(&shown, begin)..floor(&shown, end).max(floor(&shown, begin));
+        }
+        shown.push('\n');
+    }
+    (shown, problem)
 }
 
 /// Text from the file, fit to stand in a message: one line, bounded, without secrets.

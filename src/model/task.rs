@@ -17,6 +17,12 @@ macro_rules! number_id {
     };
 }
 
+/// The sum of hours of work; 0.0 of none. The standard library's sum of no numbers is -0.0, which
+/// would be printed with its sign.
+pub fn total_hours(hours: impl IntoIterator<Item = f64>) -> f64 {
+    hours.into_iter().sum::<f64>() + 0.0
+}
+
 number_id!(
     /// One submitted graph.
     GraphId

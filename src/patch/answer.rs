@@ -30,7 +30,8 @@ pub struct Edits {
 }
 
 impl Edits {
-    /// The prose around the edits: at most 4,000 characters.
+    /// The prose around the edits, without lines that only introduce one; may be empty. At most
+    /// 4,000 characters.
     pub fn reason(&self) -> &str {
         &self.reason
     }
@@ -166,6 +167,23 @@ mod tests {
                 assert_eq!(edits.reason(), "The test expects y.\n\nThat is all.");
             }
             other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_line_that_only_introduces_an_edit_is_no_reason() {
+        let long = "The loop reads one element past the end of the list, so it stops earlier now:";
+        for (text, reason) in [
+            (format!("Here is the change:\n\n{BLOCK}"), ""),
+            (format!("Sure, here is the corrected file:\n{BLOCK}Done.\n"), "Done."),
+            (format!("An off-by-one error.\n\nThe fix:\n{BLOCK}"), "An off-by-one error."),
+            (format!("{long}\n{BLOCK}"), long),
+            (format!("Causes:\n- the bound\n{BLOCK}"), "Causes:\n- the bound"),
+        ] {
+            match parse_answer(&text) {
+                Ok(Answer::Edits(edits)) => assert_eq!(edits.reason(), reason, "{text}"),
+                other => panic!("{other:?}"),
+            }
         }
     }
 

@@ -57,13 +57,23 @@ pub(super) fn scan(lines: &[&str]) -> Result<Found, Finding> {
         }
     }
     files.sort_by_key(|file| file.answer_line);
-    let prose = lines
-        .iter()
-        .zip(&taken)
-        .filter(|(_, taken)| !**taken)
-        .map(|(line, _)| line.trim_end())
+    let prose = (0..lines.len())
+        .filter(|at| !taken[*at] && !introduces_an_edit(lines, &taken, *at))
+        .map(|at| lines[at].trim_end())
         .collect::<Vec<_>>();
     Ok(Found { files, no_patches, hunks, prose: joined(&prose) })
+}
+
+/// Words of the longest line that only introduces an edit.
+const LONGEST_INTRODUCTION: usize = 10;
+
+/// Whether the line says no more than that an edit follows: `Here is the change:`.
+fn introduces_an_edit(lines: &[&str], taken: &[bool], at: usize) -> bool {
+    let line = lines[at].trim_end();
+    let next = || (at + 1..lines.len()).find(|next| !lines[*next].trim().is_empty());
+    line.ends_with(':')
+        && line.split_whitespace().count() <= LONGEST_INTRODUCTION
+        && next().is_some_and(|next| taken[next])
 }
 
 /// Prose with at most one blank line between paragraphs.

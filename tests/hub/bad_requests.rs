@@ -71,6 +71,13 @@ async fn bad_input_is_told_with_its_place() {
         ("/merge-queue?state=asleep", "state"),
         ("/events?after=-1", "after"),
         ("/progress/history", ""),
+        ("/tasks?stat=ready", "did you mean `state`"),
+        (
+            "/tasks?graph=1&order=asc",
+            "known: `cursor`, `epic`, `graph`, `limit`, `role` and `state`",
+        ),
+        ("/graphs/1?state=done", "state"),
+        ("/health?verbose", "known: none"),
     ] {
         let answer = admin.get(path).await;
         answer.problem(422, "invalid");

@@ -11,7 +11,7 @@ use super::requests::{fingerprint, remember, replayed};
 use super::statement::{Record, Value, args};
 use super::tx::{Done, NewEvent, Tx};
 use crate::model::task::{
-    Action, GraphId, GraphState, TaskEventKind, TaskGraph, TaskId, TaskState,
+    Action, GraphId, GraphState, TaskEventKind, TaskGraph, TaskId, TaskState, total_hours,
 };
 
 const GRAPH: &str = "SELECT g.*, p.name AS project FROM graphs g \
@@ -429,8 +429,8 @@ async fn views(tx: &mut Tx<'_>, rows: Vec<Record>) -> Done<Vec<GraphView>> {
             gates: row.list("gates")?,
             run: row.opt_text("run")?,
             state: row.named("state", GraphState::from_name)?,
-            hours: counts.iter().map(|it| it.2).sum(),
-            hours_done: done.map(|it| it.2).sum(),
+            hours: total_hours(counts.iter().map(|it| it.2)),
+            hours_done: total_hours(done.map(|it| it.2)),
             tasks: counts.iter().map(|it| (it.0, it.1)).collect(),
             created_at: moment(&row, "created_at")?,
             ended_at: opt_moment(&row, "ended_at")?,

@@ -11,7 +11,7 @@ use super::{counted, hours, print, record, summary};
 use crate::cli::error::{CommandError, Exit};
 use crate::cli::output;
 use crate::hub::graph::{self, NobodyFits, Simulation, Team, critical_path};
-use crate::model::task::TaskGraph;
+use crate::model::task::{TaskGraph, total_hours};
 
 /// More tasks than this are not listed in a sentence.
 const MOST_LISTED: usize = 12;
@@ -199,7 +199,7 @@ fn json(graph: &TaskGraph, plays: &[Played], claims: &Claims) -> Json {
         "name": graph.name,
         "tasks": graph.tasks.len(),
         "done_tasks": graph.tasks.iter().filter(|task| task.done).count(),
-        "hours": graph.tasks.iter().map(|task| task.hours).sum::<f64>(),
+        "hours": total_hours(graph.tasks.iter().map(|task| task.hours)),
         "critical_path": { "hours": path.hours, "tasks": keys.collect::<Vec<_>>() },
         "plays": plays.collect::<Vec<_>>(),
         "claims": claims.collect::<Vec<_>>(),
@@ -232,7 +232,7 @@ fn table(graph: &TaskGraph, plays: &[Played], claims: &Claims, timeline: bool) -
     let rows = plays.iter().map(|Played { name, simulation, .. }| {
         let idle = simulation.play.idle;
         let parts = [simulation.work, idle.needs, idle.conditions, idle.roles, idle.finished];
-        let all = parts.iter().sum::<f64>();
+        let all = total_hours(parts);
         let part = |part: f64| {
             format!("{} h, {:.0} %", hours(part), 100.0 * part / all.max(f64::MIN_POSITIVE))
         };
@@ -268,7 +268,7 @@ fn table(graph: &TaskGraph, plays: &[Played], claims: &Claims, timeline: bool) -
 fn ceiling(out: &mut String, graph: &TaskGraph) {
     let path = critical_path(graph);
     let left = graph.tasks.iter().filter(|task| !task.done);
-    let work: f64 = left.map(|task| task.hours).sum();
+    let work = total_hours(left.map(|task| task.hours));
     if path.hours <= 0.0 {
         out.push_str("nothing is left to do\n");
         return;

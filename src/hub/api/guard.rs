@@ -1,5 +1,5 @@
-//! What every request passes, whatever it asks for: host and origin checks, a time limit, the
-//! headers that browsers obey, and a line in the log.
+//! What every request passes, whatever it asks for: host and origin checks, the names in its
+//! query, a time limit, the headers that browsers obey, and a line in the log.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,7 +30,8 @@ pub(super) async fn guard(State(api): State<Arc<Api>>, request: Request, next: N
     let method = request.method().clone();
     let path =
         request.extensions().get::<MatchedPath>().map_or("none", |path| path.as_str()).to_owned();
-    let mut response = match allowed(&api, &request) {
+    let allowed = allowed(&api, &request).and_then(|()| api.parameters.check(&path, request.uri()));
+    let mut response = match allowed {
         Ok(()) => within(patience(&path), next.run(request)).await,
         Err(problem) => problem.into_response(),
     };

@@ -20,6 +20,7 @@ mod live;
 mod metrics;
 mod openapi;
 mod page;
+mod parameters;
 mod problem;
 mod records;
 mod room;
@@ -45,6 +46,7 @@ use holders::Holders;
 use limits::Limits;
 use live::Feed;
 use metrics::Metrics;
+use parameters::Parameters;
 use room::Room;
 use tokens::Tokens;
 
@@ -73,6 +75,7 @@ pub struct Settings {
 struct Api {
     store: TaskStore,
     settings: Settings,
+    parameters: Parameters,
     tokens: Tokens,
     holders: Holders,
     callers: Limits<String>,
@@ -120,6 +123,7 @@ pub async fn service(
     ));
     let sockets = TaskTracker::new();
     let api = Arc::new(Api {
+        parameters: Parameters::of(&openapi::document()),
         tokens: Tokens::new(store.clone()),
         holders: Holders::new(store.clone()),
         callers: Limits::new(settings.rate, settings.rate.saturating_mul(2)),

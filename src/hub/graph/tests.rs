@@ -211,6 +211,26 @@ fn every_mistake_is_told_at_once_and_many_are_bounded() {
     assert_eq!(error.problems().len(), TASKS.most_problems);
 }
 
+/// A file of one long line would otherwise be printed whole beside each of its mistakes.
+#[test]
+fn mistakes_in_long_lines_show_the_part_around_them() {
+    let tasks: Vec<String> = (0..500)
+        .map(|i| format!("{{key: t{i}, title: Ä, command: x, need: [nobody{i}]}}"))
+        .collect();
+    let text = format!("project: {{name: p}}\ntasks: [{}]\n", tasks.join(", "));
+    let error = parse(&text, "tasks.yaml").unwrap_err();
+    for (one, problem) in error.each().zip(error.problems()) {
+        let at = problem.position.as_ref().unwrap();
+        let span = one.problems()[0].position.as_ref().unwrap().span.clone();
+        let source = miette::Diagnostic::source_code(&one).unwrap();
+        let span = miette::SourceSpan::new(span.start.into(), span.len());
+        let shown = source.read_span(&span, 1, 1).unwrap();
+        assert!(shown.data().len() < 500, "{}", shown.data().len());
+        let marked = source.read_span(&span, 0, 0).unwrap();
+        assert_eq!(marked.data(), &text.as_bytes()[at.span.clone()], "{problem}");
+    }
+}
+
 #[test]
 fn a_secret_is_refused_and_not_shown() {
     let token = format!("ghp_{}", "a1".repeat(18));

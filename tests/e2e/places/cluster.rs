@@ -8,7 +8,14 @@ use serde_json::Value;
 
 use super::{grace, installed, is_secret, read, root, text};
 
-const VARIANTS: [&str; 4] = ["hub/postgres", "hub/sqlite", "worker/backend", "worker/frontend"];
+const VARIANTS: [&str; 6] = [
+    "hub/postgres",
+    "hub/sqlite",
+    "worker/backend",
+    "worker/frontend",
+    "worker/backend-keda",
+    "worker/frontend-keda",
+];
 
 fn rendered(variant: &str) -> Option<Vec<Value>> {
     let folder = root().join("k8s").join(variant);
@@ -231,7 +238,7 @@ struct Prometheus {
 #[test]
 fn workers_are_scaled_by_what_is_pending_down_to_none() {
     for role in ["backend", "frontend"] {
-        let Some(documents) = rendered(&format!("worker/{role}")) else { return };
+        let Some(documents) = rendered(&format!("worker/{role}-keda")) else { return };
         let object = the(&documents, "ScaledObject");
         assert_eq!(object["apiVersion"], "keda.sh/v1alpha1");
         let spec: ScaledObjectSpec = serde_json::from_value(object["spec"].clone()).unwrap();
@@ -257,10 +264,38 @@ fn workers_are_scaled_by_what_is_pending_down_to_none() {
     }
 }
 
+/// A cluster without KEDA knows no ScaledObject, and `apply -k` would fail half way.
+#[test]
+fn a_cluster_needs_nothing_of_its_own_without_the_overlay_for_it() {
+    for variant in ["hub/postgres", "hub/sqlite", "worker/backend", "worker/frontend"] {
+        let Some(documents) = rendered(variant) else { return };
+        for document in &documents {
+            let version = document["apiVersion"].as_str().unwrap();
+            let group = version.split_once('/').map_or("", |(group, _)| group);
+            let built_in = ["", "apps", "policy"].contains(&group) || group.ends_with(".k8s.io");
+            assert!(built_in, "{variant}: {version} {}", document["kind"]);
+        }
+    }
+}
+
+#[test]
+fn a_worker_takes_the_keys_of_models_and_reaches_git_by_ssh() {
+    let text = read("k8s/worker/base/deployment.yaml");
+    let deployment: Value = serde_yaml::from_str(&text).unwrap();
+    let container = &deployment["spec"]["template"]["spec"]["containers"][0];
+    let models = &container["envFrom"][0]["secretRef"];
+    assert_eq!((&models["name"], &models["optional"]), (&"greenloop-models".into(), &true.into()));
+    let ssh =
+        container["env"].as_array().unwrap().iter().find(|it| it["name"] == "GIT_SSH_COMMAND");
+    let command = ssh.unwrap()["value"].as_str().unwrap();
+    assert!(command.starts_with("ssh ") && !command.contains('\n'), "{command}");
+    assert!(read("Dockerfile").contains("openssh-client"), "the image has the program");
+}
+
 /// Without kubectl this is what is left: every file that a kustomization names is there.
 #[test]
 fn a_kustomization_names_files_that_are_there() {
-    for variant in VARIANTS.into_iter().chain(["hub/base", "worker/base"]) {
+    for variant in VARIANTS.into_iter().chain(["hub/base", "worker/base", "worker/keda"]) {
         let text = read(&format!("k8s/{variant}/kustomization.yaml"));
         let kustomization: Value = serde_yaml::from_str(&text).unwrap();
         assert_eq!(kustomization["kind"], "Kustomization");

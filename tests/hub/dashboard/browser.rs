@@ -124,7 +124,7 @@ impl Tab {
     /// Waits until the overview is there, whole.
     pub(crate) async fn until_loaded(&self) {
         self.until(
-            "!!document.querySelector('.agent, .note') && !document.querySelector('.loading')",
+            "!!document.querySelector('.agent, .note:not(#start)') && !document.querySelector('.loading')",
         )
         .await;
     }

@@ -1,5 +1,7 @@
 //! What is on the page.
 
+use serde_json::json;
+
 use super::browser::with_browser;
 use super::seed;
 use super::stage::{Hub, World};
@@ -104,6 +106,31 @@ async fn text_from_outside_stays_text() {
         assert_eq!(tab.count("main img, main script").await, 0);
         assert!(tab.value("window.pwned").await.is_null());
         tab.assert_calm().await;
+    })
+    .await;
+}
+
+/// A module that does not arrive leaves the others without effect: no blank page.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_script_that_does_not_arrive_is_named() {
+    let hub = Hub::start(seed::project());
+    with_browser(async move |tab| {
+        tab.cdp("Network.enable", json!({})).await;
+        for file in ["/js/format.js", "/js/main.js"] {
+            tab.cdp("Network.setBlockedURLs", json!({ "urls": [format!("*{file}")] })).await;
+            tab.open("about:blank").await;
+            tab.open(&hub.url("/")).await;
+            tab.until(
+                "document.querySelector('h1')?.textContent === 'The dashboard did not start'",
+            )
+            .await;
+            let page = tab.text("document.getElementById('main').innerText").await;
+            assert!(page.contains(file), "{page}");
+        }
+        tab.cdp("Network.setBlockedURLs", json!({ "urls": [] })).await;
+        tab.value("document.querySelector('#start button').click()").await;
+        tab.until_loaded().await;
+        tab.until_line("Live").await;
     })
     .await;
 }

@@ -147,29 +147,73 @@ pub(crate) fn now() -> String {
 
 fn routes(shared: Shared) -> Router {
     let api = Router::new()
-        .route("/graphs", get(|State(s): State<Shared>, q: Cursor| async move { q.page(s.lock().graph.iter()) }))
-        .route("/tasks", get(|State(s): State<Shared>, q: Cursor| async move { q.page(s.lock().tasks.iter()) }))
+        .route(
+            "/graphs",
+            get(|State(s): State<Shared>, q: Cursor| async move { q.page(s.lock().graph.iter()) }),
+        )
+        .route(
+            "/tasks",
+            get(|State(s): State<Shared>, q: Cursor| async move { q.page(s.lock().tasks.iter()) }),
+        )
         .route("/tasks/{id}", get(task))
-        .route("/tasks/{id}/attempts", get(|State(s): State<Shared>, Path(id): Path<i64>, q: Cursor| async move {
-            q.page(s.lock().attempts.iter().filter(|one| one.task == id))
-        }))
-        .route("/tasks/{id}/evidence", get(|State(s): State<Shared>, Path(id): Path<i64>, q: Cursor| async move {
-            q.page(s.lock().evidence.iter().filter(|one| one.task == id))
-        }))
-        .route("/agents", get(|State(s): State<Shared>, q: Cursor| async move { q.page(s.lock().agents.iter()) }))
-        .route("/assignments", get(|State(s): State<Shared>, q: Cursor| async move {
-            q.page(s.lock().attempts.iter().filter(|one| one.state == "running"))
-        }))
-        .route("/progress/summary", get(|State(s): State<Shared>| async move { Json(s.lock().summary.clone()) }))
-        .route("/progress/history", get(|State(s): State<Shared>, q: Cursor| async move { q.page(s.lock().history.iter()) }))
-        .route("/merge-queue", get(|State(s): State<Shared>, q: Cursor| async move { q.page(s.lock().merges.iter()) }))
-        .route("/branches", get(|State(s): State<Shared>, q: Cursor| async move { q.page(s.lock().branches.iter()) }))
-        .route("/runs", get(|State(s): State<Shared>, q: Cursor| async move { q.page(s.lock().runs.iter()) }))
-        .route("/runs/{id}", get(|State(s): State<Shared>, Path(id): Path<String>| async move {
-            let found = s.lock().runs.iter().find(|run| run["id"] == id).cloned();
-            found.map_or_else(|| problem(StatusCode::NOT_FOUND), |run| Json(run).into_response())
-        }))
-        .route("/health", get(|| async { Json(BTreeMap::from([("status", "ok"), ("store", "ok")])) }))
+        .route(
+            "/tasks/{id}/attempts",
+            get(|State(s): State<Shared>, Path(id): Path<i64>, q: Cursor| async move {
+                q.page(s.lock().attempts.iter().filter(|one| one.task == id))
+            }),
+        )
+        .route(
+            "/tasks/{id}/evidence",
+            get(|State(s): State<Shared>, Path(id): Path<i64>, q: Cursor| async move {
+                q.page(s.lock().evidence.iter().filter(|one| one.task == id))
+            }),
+        )
+        .route(
+            "/agents",
+            get(|State(s): State<Shared>, q: Cursor| async move { q.page(s.lock().agents.iter()) }),
+        )
+        .route(
+            "/assignments",
+            get(|State(s): State<Shared>, q: Cursor| async move {
+                q.page(s.lock().attempts.iter().filter(|one| one.state == "running"))
+            }),
+        )
+        .route(
+            "/progress/summary",
+            get(|State(s): State<Shared>| async move { Json(s.lock().summary.clone()) }),
+        )
+        .route(
+            "/progress/history",
+            get(
+                |State(s): State<Shared>, q: Cursor| async move { q.page(s.lock().history.iter()) },
+            ),
+        )
+        .route(
+            "/merge-queue",
+            get(|State(s): State<Shared>, q: Cursor| async move { q.page(s.lock().merges.iter()) }),
+        )
+        .route(
+            "/branches",
+            get(|State(s): State<Shared>| async move {
+                Json(Page { items: s.lock().branches.clone(), next: None })
+            }),
+        )
+        .route(
+            "/runs",
+            get(|State(s): State<Shared>, q: Cursor| async move { q.page(s.lock().runs.iter()) }),
+        )
+        .route(
+            "/runs/{id}",
+            get(|State(s): State<Shared>, Path(id): Path<String>| async move {
+                let found = s.lock().runs.iter().find(|run| run["id"] == id).cloned();
+                found
+                    .map_or_else(|| problem(StatusCode::NOT_FOUND), |run| Json(run).into_response())
+            }),
+        )
+        .route(
+            "/health",
+            get(|| async { Json(BTreeMap::from([("status", "ok"), ("store", "ok")])) }),
+        )
         .route("/events", get(events))
         .layer(middleware::from_fn_with_state(shared.clone(), guard))
         .with_state(shared);

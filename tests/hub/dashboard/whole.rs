@@ -66,3 +66,32 @@ async fn it_follows_a_graph_to_its_end_past_a_hub_that_is_killed() {
     })
     .await;
 }
+
+/// `tasks status`, runs and other programs hand out these addresses.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_graph_has_an_address_of_its_own() {
+    let place = Place::sqlite();
+    let hub = Hub::start(&place);
+    let admin = hub.admin(&place);
+    let first = admin.submit(json!([task("build")])).await;
+    let second = admin.submit(json!([task("deploy")])).await;
+
+    with_browser(async move |tab| {
+        tab.open(&hub.url(&format!("/#/graphs/{first}"))).await;
+        tab.until(&format!("!!{}", node("build"))).await;
+        tab.open(&hub.url(&format!("/#/graphs/{second}"))).await;
+        tab.until(&format!("!!{}", node("deploy"))).await;
+        let choose = format!(
+            "(() => {{ const it = document.getElementById('graph-choice'); it.value = '{first}'; \
+             it.dispatchEvent(new Event('change')); return true; }})()"
+        );
+        tab.value(&choose).await;
+        tab.until(&format!("location.hash === '#/graphs/{first}'")).await;
+        tab.until(&format!("!!{}", node("build"))).await;
+        tab.open(&hub.url("/#/graphs/4711")).await;
+        tab.until("document.getElementById('main').innerText.includes('no graph 4711')").await;
+        tab.assert_calm().await;
+        drop(hub);
+    })
+    .await;
+}

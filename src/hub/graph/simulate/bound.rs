@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::team::{NobodyFits, Team};
 use crate::hub::graph::order::{Demand, fits};
 use crate::hub::graph::soonest::soonest;
-use crate::model::task::TaskGraph;
+use crate::model::task::{TaskGraph, total_hours};
 
 /// What limits a team, in hours.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -23,7 +23,7 @@ impl Bound {
         for task in graph.tasks.iter().filter(|task| !task.done) {
             *work.entry(Demand::of(task)).or_default() += task.hours;
         }
-        let all = work.values().sum::<f64>() / team.agents.len().max(1) as f64;
+        let all = total_hours(work.values().copied()) / team.agents.len().max(1) as f64;
         let mut work_per_agent = all;
         let mut beyond = Vec::new();
         for (demand, hours) in work {

@@ -14,7 +14,7 @@ pub use team::{NobodyFits, Team};
 
 pub(super) use play::play;
 
-use crate::model::task::TaskGraph;
+use crate::model::task::{TaskGraph, total_hours};
 
 /// What a team makes of a graph.
 #[derive(Debug, Clone)]
@@ -66,7 +66,7 @@ pub fn simulate(graph: &TaskGraph, team: &Team) -> Result<Simulation, NobodyFits
     Ok(Simulation {
         play: play(graph, &ranks, team),
         bound,
-        work: left.map(|task| task.hours).sum(),
+        work: total_hours(left.map(|task| task.hours)),
     })
 }
 

@@ -64,6 +64,8 @@ test('addresses name pages', () => {
   assert.deepEqual(route(''), { page: 'overview' });
   assert.deepEqual(route('#/'), { page: 'overview' });
   assert.deepEqual(route('#/graph'), { page: 'graph' });
+  assert.deepEqual(route('#/graphs/7'), { page: 'graph', id: '7' });
+  assert.deepEqual(route('#/graphs/x'), { page: 'missing' });
   assert.deepEqual(route('#/tasks/12'), { page: 'task', id: '12' });
   assert.deepEqual(route('#/runs/a%2Fb'), { page: 'run', id: 'a/b' });
   assert.deepEqual(route('#/runs/%'), { page: 'run', id: '%' });

@@ -5,6 +5,7 @@ import { Announcer } from './announce.js';
 import { Api } from './api.js';
 import { setText } from './dom.js';
 import { percent } from './format.js';
+import { backoff } from './live/backoff.js';
 import { Clock } from './live/clock.js';
 import { Stream } from './live/stream.js';
 import { graphPage } from './pages/graph.js';
@@ -20,6 +21,7 @@ import { watchRoute } from './router.js';
 import { alerts } from './state/alerts.js';
 import { emptyState, reduce } from './state/reduce.js';
 import { Sync, Touched } from './state/sync.js';
+import { waitingFor } from './state/waiting.js';
 
 /** Frames come no faster than this: calmer, and enough for people. */
 const FRAME = 120;
@@ -39,6 +41,7 @@ const touched = new Touched();
 let line = { state: 'connecting', heard: 0, retryAt: 0 };
 let current = { page: 'overview' };
 let page = null;
+const loading = loadingNote();
 /** What stands in `main`: a page, or a note in place of one. */
 let shown = null;
 
@@ -62,28 +65,47 @@ const stream = new Stream(api, {
       frame();
     }
   },
-  gap() {
-    readAll().catch((error) => {
-      failed(null, error);
-      // The stream is up, so the hub is there: it will answer.
-      setTimeout(() => line.state === 'live' && !state.loaded && this.gap(), 2_000);
-    });
-  },
+  gap: readUntilDone,
   poll: readAll,
 });
 const connection = linePanel(document.getElementById('line'), document.getElementById('banner'), () => stream.retry());
 const choice = graphChoice(document.getElementById('choice'), (id) => {
+  // The address says which graph is shown, where it names one.
+  if (state.named !== null) location.hash = `#/graphs/${id}`;
+  else chooseGraph(id);
+});
+
+function chooseGraph(id) {
+  if (state.graph === id) return;
   state.graph = id;
   state.tasks = new Map();
   state.summary = null;
   state.history = [];
   sync.want(OF_GRAPH);
   frame();
-});
+}
+
+/** Which call of `readUntilDone` still counts: the newest. */
+let lastReading = 0;
+
+/** Reads everything, again and again until it is all there once. */
+async function readUntilDone() {
+  lastReading += 1;
+  const own = lastReading;
+  for (let failures = 1; own === lastReading; failures += 1) {
+    try {
+      await readAll();
+      return;
+    } catch (error) {
+      failed(null, error);
+      if (error.unauthorised) return;
+    }
+    await new Promise((resolve) => setTimeout(resolve, backoff(failures)));
+  }
+}
 
 async function readAll() {
-  await sync.all(['graphs']);
-  await sync.all(EVERYTHING.filter((name) => name !== 'graphs'));
+  await sync.all(['graphs'], EVERYTHING.filter((name) => name !== 'graphs'));
   state.loaded = true;
   page?.refresh?.();
   frame();
@@ -134,8 +156,10 @@ function draw() {
   connection.update(line, Date.now());
   choice.update(state);
   if (line.state === 'unauthorised') show('token', () => tokenNote(giveToken, api.hasToken()));
-  else if (!state.loaded) show('loading', loadingNote);
-  else {
+  else if (!state.loaded) {
+    show('loading', () => loading.element);
+    loading.update(waitingFor(line, sync.progress));
+  } else {
     show(page, () => page.element);
     page.update(state, clock);
     announcer.alerts(alerts(state, clock.now()));
@@ -180,7 +204,7 @@ function openPage({ page: name, id }) {
     case 'overview':
       return overviewPage();
     case 'graph':
-      return graphPage();
+      return graphPage(id === undefined ? null : Number(id));
     case 'task':
       return taskPage(id, use);
     case 'run':
@@ -194,6 +218,8 @@ watchRoute((next) => {
   const first = page === null;
   current = next;
   page = openPage(next);
+  state.named = next.page === 'graph' && next.id ? Number(next.id) : null;
+  if (state.graphs.has(state.named)) chooseGraph(state.named);
   for (const link of document.querySelectorAll('#pages a')) {
     if (link.dataset.page === next.page) link.setAttribute('aria-current', 'page');
     else link.removeAttribute('aria-current');

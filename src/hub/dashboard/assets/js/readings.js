@@ -31,7 +31,8 @@ export function readings(api, state, changed) {
   return {
     graphs: source(2_000, async () => {
       state.graphs = byId(await api.list('/graphs'));
-      if (!state.graphs.has(state.graph)) state.graph = preferred(state.graphs);
+      if (state.graphs.has(state.named)) state.graph = state.named;
+      else if (!state.graphs.has(state.graph)) state.graph = preferred(state.graphs);
     }),
     tasks: source(4_000, ofGraph('/tasks', (list) => (state.tasks = byId(list)), { most: MOST_TASKS })),
     summary: source(2_000, ofGraph('/progress/summary', (record) => (state.summary = record))),
@@ -47,7 +48,7 @@ export function readings(api, state, changed) {
       state.merges = byId(await api.list('/merge-queue', { most: MOST_MERGES }));
     }),
     branches: source(5_000, async () => {
-      state.branches = await api.list('/branches', { most: MOST_BRANCHES });
+      state.branches = (await api.get('/branches')).items.slice(0, MOST_BRANCHES);
     }),
     runs: source(5_000, async () => {
       state.runs = await api.list('/runs', { most: MOST_RUNS });

@@ -2,20 +2,23 @@
 
 import { h } from '../dom.js';
 import { graphPanel } from '../panels/graph.js';
-import { emptyNote } from './notes.js';
+import { emptyNote, missingPage } from './notes.js';
 
-export function graphPage() {
+/** `id` is the graph that the address names, as a number; `null` for the one that was chosen. */
+export function graphPage(id) {
   const panel = graphPanel();
   const empty = emptyNote();
-  const element = h('div', { class: 'graph-page' }, h('h1', { class: 'unseen' }, 'Task graph'), empty, panel.element);
+  const missing = missingPage(`This hub has no graph ${id}: it may have been deleted, or the link is of another hub.`).element;
+  const element = h('div', { class: 'graph-page' }, h('h1', { class: 'unseen' }, 'Task graph'), empty, missing, panel.element);
   return {
     title: 'Task graph',
     element,
     update(state) {
       const none = state.graphs.size === 0;
-      empty.hidden = !none;
-      panel.element.hidden = none;
-      if (!none) panel.update(state);
+      missing.hidden = id === null || state.graphs.has(id);
+      empty.hidden = !none || !missing.hidden;
+      panel.element.hidden = none || !missing.hidden;
+      if (!panel.element.hidden) panel.update(state);
     },
   };
 }

@@ -1,19 +1,22 @@
 // What is shown while there is nothing to show: loading, empty, no token, no such page.
 
-import { h } from '../dom.js';
+import { h, setText } from '../dom.js';
 
-/** Grey shapes in the places of what is being read. */
+/** Grey shapes in the places of what is being read, and what is waited for. */
 export function loadingNote() {
   const block = (name) => h('div', { class: `bone ${name}` });
-  return h(
+  const waiting = h('p', { class: 'loading-text', role: 'status' });
+  const element = h(
     'div',
     { class: 'loading', 'aria-busy': 'true' },
     h('h1', { class: 'unseen' }, 'Reading from the hub …'),
+    waiting,
     block('bone-head'),
     h('div', { class: 'bones' }, block('bone-panel'), block('bone-panel')),
     block('bone-graph'),
     h('div', { class: 'bones' }, block('bone-card'), block('bone-card'), block('bone-card'), block('bone-card')),
   );
+  return { element, update: (text) => setText(waiting, text) };
 }
 
 /** A hub without graphs: what to type. */
@@ -56,7 +59,7 @@ export function tokenNote(give, refused) {
     refused ? h('p', { class: 'refused', role: 'alert' }, 'The hub did not accept that token.') : null,
     form,
     h('p', { id: 'token-help' }, 'It is kept in this tab and forgotten with it. A token that can only read is made on the hub with:'),
-    h('pre', { class: 'command', tabindex: '0' }, h('code', {}, 'greenloop hub token --scope read')),
+    h('pre', { class: 'command', tabindex: '0' }, h('code', {}, 'greenloop hub token create --name dashboard --scope read')),
   );
 }
 

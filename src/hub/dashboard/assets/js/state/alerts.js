@@ -87,14 +87,15 @@ function taskAlerts(state, now, conflicts) {
 function mergeAlerts(state, now) {
   const found = [];
   for (const merge of state.merges.values()) {
-    const since = instant(merge.ended_at ?? merge.created_at);
+    // Merge queues serve all graphs; the alerts are those of the graph on the screen.
     const task = state.tasks.get(merge.task);
+    if (!task) continue;
+    const since = instant(merge.ended_at ?? merge.created_at);
     const href = `#/tasks/${merge.task}`;
-    const name = task ? label(task) : merge.branch;
-    const text = merge.reason ? `${name}: ${merge.reason}` : name;
-    if (merge.unsolved && task?.state === 'blocked') {
+    const text = merge.reason ? `${label(task)}: ${merge.reason}` : label(task);
+    if (merge.unsolved && task.state === 'blocked') {
       found.push({ id: `merge-${merge.id}`, level: 'bad', what: 'Merge conflict', text, href, since });
-    } else if (merge.state === 'ejected' && task?.state !== 'done' && now - since < EJECTED_NEWS) {
+    } else if (merge.state === 'ejected' && task.state !== 'done' && now - since < EJECTED_NEWS) {
       found.push({ id: `merge-${merge.id}`, level: 'bad', what: 'Gates failed', text, href, since });
     }
   }

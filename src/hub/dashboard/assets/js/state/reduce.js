@@ -14,6 +14,8 @@ export function emptyState() {
     graphs: new Map(),
     /** The graph on the screen. */
     graph: null,
+    /** The graph that the address names, which may not be there; `null` when it names none. */
+    named: null,
     tasks: new Map(),
     agents: new Map(),
     /** Running attempts by task. */

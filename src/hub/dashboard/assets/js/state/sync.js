@@ -12,6 +12,7 @@ export class Sync {
   #last = new Map();
   #busy = new Set();
   #timer = null;
+  #progress = { read: 0, open: [], failure: null };
 
   /**
    * `sources` maps a name to `{every, read}`: the shortest time between two readings in
@@ -34,17 +35,40 @@ export class Sync {
   }
 
   /**
-   * Reads all of them now; throws when one cannot be read. A list that the hub does not have (an
-   * older one) stays empty and keeps nobody from seeing the others.
+   * Reads all of them now, `first` before the others; throws when one cannot be read. A list that
+   * the hub does not have (an older one) stays empty and keeps nobody from seeing the others.
    */
-  async all(names) {
-    for (const name of names) {
-      this.#due.delete(name);
-      this.#last.set(name, Date.now());
+  async all(first, others) {
+    const progress = { read: 0, open: [...first, ...others], failure: null };
+    this.#progress = progress;
+    for (const names of [first, others]) {
+      const outcomes = await Promise.allSettled(names.map((name) => this.#one(name, progress)));
+      const failed = outcomes.find((one) => one.status === 'rejected');
+      if (failed) throw failed.reason;
     }
-    const outcomes = await Promise.allSettled(names.map((name) => this.#sources[name].read()));
-    const failure = outcomes.find((one) => one.status === 'rejected' && one.reason.status !== 404);
-    if (failure) throw failure.reason;
+  }
+
+  /**
+   * How far the newest `all` is.
+   * @returns {{read: number, open: string[], failure: {name: string, error: Error}|null}}
+   */
+  get progress() {
+    return this.#progress;
+  }
+
+  async #one(name, progress) {
+    this.#due.delete(name);
+    this.#last.set(name, Date.now());
+    try {
+      await this.#sources[name].read();
+    } catch (error) {
+      if (error.status !== 404) {
+        progress.failure ??= { name, error };
+        throw error;
+      }
+    }
+    progress.read += 1;
+    progress.open = progress.open.filter((other) => other !== name);
   }
 
   #schedule(now) {

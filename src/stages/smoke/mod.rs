@@ -10,9 +10,12 @@
 //! - Every request and every response body is bounded, in time and in size.
 //! - The evidence holds the request, the response and the service's own log since the switch;
 //!   all of it redacted.
+//! - Each request has an `X-Request-Id` of its own; the log is read until it names those that
+//!   failed, or is quiet.
 
 mod expect;
 mod request;
+mod settled_log;
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -51,6 +54,8 @@ struct Trouble {
     class: FailureClass,
     flaky_suspect: bool,
     http: Option<HttpExchange>,
+    /// What the failed request was sent with as `X-Request-Id`.
+    request_id: Option<String>,
     script: Option<(Exit, String, Option<String>, Extraction)>,
 }
 
@@ -81,7 +86,12 @@ pub async fn run_smoke(
         return SmokeOutcome::Passed;
     }
     let service_log = match watched {
-        Some((target, release)) => target.service_log(release).await.ok(),
+        Some((target, release)) => {
+            let requests: Vec<String> =
+                troubles.iter().filter_map(|trouble| trouble.request_id.clone()).collect();
+            let read = || async { target.service_log(release).await.ok() };
+            settled_log::settled(read, &requests, settled_log::EVERY, context.cancel).await
+        }
         None => None,
     };
     SmokeOutcome::Failed(Box::new(failure_of(troubles, service_log, context)))
@@ -245,18 +255,20 @@ async fn run_script(
         class,
         flaky_suspect: extraction.flaky_suspect,
         http: None,
+        request_id: None,
         script: Some((outcome.exit, shown, Some(log), extraction)),
     })
 }
 
 fn trouble_of(name: &str, complaint: Complaint) -> Trouble {
-    let Complaint { exchange, class, flaky_suspect } = complaint;
+    let Complaint { exchange, class, flaky_suspect, request_id } = complaint;
     Trouble {
         name: name.to_owned(),
         headline: format!("{name}: {}: {}", exchange.request, exchange.complaint),
         class,
         flaky_suspect,
-        http: Some(exchange),
+        http: Some(*exchange),
+        request_id,
         script: None,
     }
 }

@@ -15,6 +15,8 @@ use crate::model::{FailureClass, HttpExchange};
 const MAX_BODY: usize = 8 << 20;
 /// Bytes of a body that are kept as evidence.
 const SHOWN_BODY: usize = 4 << 10;
+/// The header by which a service's log tells one request from another.
+const REQUEST_ID: &str = "x-request-id";
 /// Headers that are kept as evidence.
 const SHOWN_HEADERS: usize = 24;
 
@@ -33,9 +35,11 @@ pub(super) struct Answer {
 
 /// What came back and was not.
 pub(super) struct Complaint {
-    pub(super) exchange: HttpExchange,
+    pub(super) exchange: Box<HttpExchange>,
     pub(super) class: FailureClass,
     pub(super) flaky_suspect: bool,
+    /// `None` when nothing was sent.
+    pub(super) request_id: Option<String>,
 }
 
 /// `name=value` of each cookie that a response set; a login flow needs no more.
@@ -76,15 +80,16 @@ impl<'a> Caller<'a> {
             .user_agent(concat!("greenloop/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| Complaint {
-                exchange: HttpExchange {
+                exchange: Box::new(HttpExchange {
                     request: base.to_owned(),
                     status: None,
                     response: String::new(),
                     complaint: format!("no HTTP client: {error}"),
                     elapsed: Default::default(),
-                },
+                }),
                 class: FailureClass::Infrastructure,
                 flaky_suspect: false,
+                request_id: None,
             })?;
         let base = base.trim_end_matches('/').to_owned();
         Ok(Self { base, client, cookies: Cookies::default(), redactor })
@@ -94,18 +99,21 @@ impl<'a> Caller<'a> {
     pub(super) async fn call(&self, step: &FlowStep) -> Result<Answer, Complaint> {
         let began = Instant::now();
         let url = format!("{}{}", self.base, step.path);
+        let given = step.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(REQUEST_ID));
+        let id = given.map_or_else(|| uuid::Uuid::new_v4().to_string(), |(_, id)| id.clone());
         let complain = |status, response: String, complaint: String, class, flaky_suspect| {
             let shown = |text: &str| self.redactor.redact(text).into_owned();
             Complaint {
-                exchange: HttpExchange {
+                exchange: Box::new(HttpExchange {
                     request: shown(&format!("{} {url}", step.method)),
                     status,
                     response: shown(&response),
                     complaint: shown(&complaint),
                     elapsed: began.elapsed(),
-                },
+                }),
                 class,
                 flaky_suspect,
+                request_id: Some(id.clone()),
             }
         };
         let method = match reqwest::Method::from_bytes(step.method.as_bytes()) {
@@ -118,6 +126,9 @@ impl<'a> Caller<'a> {
         let mut request = self.client.request(method, &url).timeout(step.timeout);
         for (name, value) in &step.headers {
             request = request.header(name, value);
+        }
+        if given.is_none() {
+            request = request.header(REQUEST_ID, &id);
         }
         if let Some(cookies) = self.cookies.header() {
             request = request.header("cookie", cookies);

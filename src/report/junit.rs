@@ -1,5 +1,9 @@
 //! `junit.xml`: a suite for each stage of each iteration, a case for each gate and step, and one
 //! for each test that a failure names.
+//!
+//! Jenkins holds the file to `junit-10.xsd` of its xunit plugin: an attribute that this schema does
+//! not know, or one that it misses, refuses the whole file. Azure Pipelines reads any JUnit file,
+//! but a title that is longer than a column of its database fails the upload.
 
 use std::io;
 use std::time::Duration;
@@ -14,6 +18,8 @@ use crate::model::{Evidence, Failure, GateResult, GateStatus, RunEvent, Stage};
 
 /// Bytes of evidence in a case.
 const LONGEST_TEXT: usize = 64 << 10;
+/// Characters of a title: what Azure's test results hold.
+const LONGEST_TITLE: usize = 256;
 
 /// The file.
 pub(super) fn render(story: &Story) -> io::Result<Vec<u8>> {
@@ -26,9 +32,26 @@ pub(super) fn render(story: &Story) -> io::Result<Vec<u8>> {
     if let Some(summary) = &story.summary {
         report.set_time(summary.elapsed);
     }
-    let mut bytes = Vec::new();
-    report.serialize(&mut bytes).map_err(io::Error::other)?;
-    Ok(bytes)
+    let xml = report.to_string().map_err(io::Error::other)?;
+    Ok(without_root_skipped(&xml).into_bytes())
+}
+
+/// The number of skipped cases is an attribute of suites in Jenkins' schema, but not of the root.
+fn without_root_skipped(xml: &str) -> String {
+    // Within an attribute's value a quotation mark is escaped: this is the attribute itself.
+    const SKIPPED: &str = " skipped=\"";
+    let root = xml.find("<testsuites").unwrap_or_default();
+    let end = xml.get(root..).and_then(|rest| rest.find('>')).map_or(root, |at| root + at);
+    let attribute = xml.get(root..end).and_then(|tag| {
+        let start = root + tag.find(SKIPPED)?;
+        let value = start + SKIPPED.len();
+        Some(start..value + xml.get(value..)?.find('"')? + 1)
+    });
+    let mut xml = xml.to_owned();
+    if let Some(attribute) = attribute {
+        xml.replace_range(attribute, "");
+    }
+    xml
 }
 
 fn suites(pass: &Pass) -> Vec<TestSuite> {
@@ -59,7 +82,7 @@ fn suites(pass: &Pass) -> Vec<TestSuite> {
                 if !*ok {
                     status.set_message(text(detail));
                 }
-                let mut case = TestCase::new(text(name), status);
+                let mut case = TestCase::new(title(name), status);
                 case.set_time(*elapsed);
                 cases.push(case);
             }
@@ -131,6 +154,7 @@ fn gate(result: &GateResult) -> TestCase {
         GateStatus::Flaky => {
             let mut status = TestCaseStatus::success();
             let mut rerun = TestRerun::new(NonSuccessKind::Failure);
+            rerun.set_type("flaky");
             rerun.set_message("failed, and passed when it was run again on the same tree");
             status.add_rerun(rerun);
             status.set_rerun_kind(FlakyOrRerun::Flaky);
@@ -158,32 +182,49 @@ fn gate(result: &GateResult) -> TestCase {
             status
         }
     };
-    let mut case = TestCase::new(text(&result.name), status);
+    let mut case = TestCase::new(title(&result.name), status);
     case.set_time(result.duration);
     case
 }
 
 /// Puts the evidence into the case that failed, which is made when no event named it, and adds
-/// the tests it names.
+/// the tests it names. One failure is one failing case: a flow fails in one of its steps, a build
+/// in one of its own.
 fn explain(cases: &mut Vec<TestCase>, failure: &Failure, elapsed: Duration) {
     let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
     status.set_message(text(&failure.headline));
     status.set_type(failure.class.name());
     status.set_description(text(&evidence(&failure.evidence)));
-    let name = text(&failure.name);
-    match cases.iter_mut().find(|case| case.name.as_str() == name) {
-        Some(case) => case.status = status,
-        None => {
-            let mut case = TestCase::new(name, status);
-            case.set_time(elapsed);
-            cases.push(case);
+    let name = title(&failure.name);
+    let failed = |case: &TestCase| matches!(case.status, TestCaseStatus::NonSuccess { .. });
+    let step = format!("{name}: ");
+    let at = cases
+        .iter()
+        .position(|case| case.name.as_str() == name)
+        .or_else(|| cases.iter().position(|case| failed(case) && case.name.starts_with(&step)));
+    match failure.stage {
+        // Each gate and each smoke test may fail by itself.
+        Stage::Gates | Stage::Smoke => match at.and_then(|at| cases.get_mut(at)) {
+            Some(case) => case.status = status,
+            None => cases.push(timed(name, status, elapsed)),
+        },
+        Stage::Tasks | Stage::Image | Stage::Rollout => {
+            let time = at.and_then(|at| cases.get(at)).and_then(|case| case.time);
+            cases.retain(|case| !failed(case) && case.name.as_str() != name);
+            cases.push(timed(name, status, time.unwrap_or(elapsed)));
         }
     }
     for test in failure.evidence.failing_tests.iter().take(1_000) {
         let mut status = TestCaseStatus::non_success(NonSuccessKind::Failure);
         status.set_message(text(&format!("failed in {}", failure.name)));
-        cases.push(TestCase::new(text(test), status));
+        cases.push(TestCase::new(title(test), status));
     }
+}
+
+fn timed(name: String, status: TestCaseStatus, elapsed: Duration) -> TestCase {
+    let mut case = TestCase::new(name, status);
+    case.set_time(elapsed);
+    case
 }
 
 fn evidence(evidence: &Evidence) -> String {
@@ -213,9 +254,25 @@ fn text(text: &str) -> String {
     super::safe_text::harmless(&text).into_owned()
 }
 
+/// A case's name: one line that is never empty.
+fn title(name: &str) -> String {
+    let name = text(name).split_whitespace().collect::<Vec<_>>().join(" ");
+    match name.char_indices().nth(LONGEST_TITLE - 1) {
+        Some((at, last)) if at + last.len_utf8() < name.len() => {
+            format!("{}…", name.get(..at).unwrap_or_default())
+        }
+        _ if name.is_empty() => "unnamed".to_owned(),
+        _ => name,
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use regex::Regex;
+
     use super::*;
+    use crate::model::{FailureClass, Fingerprint};
+    use crate::report::reporter::Stamped;
     use crate::report::samples;
 
     #[test]
@@ -232,6 +289,177 @@ mod tests {
         assert!(text.contains("<flakyFailure"), "{text}");
         assert!(text.contains("testcase name=\"totals::sums\""), "{text}");
         assert!(!text.contains("##vso[") && !text.contains('\u{1b}'));
+    }
+
+    /// What Jenkins' xunit plugin (`junit-10.xsd`) lets an element have: required attributes,
+    /// others, children.
+    fn allowed(element: &str) -> (&[&str], &[&str], &[&str]) {
+        match element {
+            "" => (&[], &[], &["testsuites"]),
+            "testsuites" => (&[], &["name", "time", "tests", "failures", "errors"], &["testsuite"]),
+            "testsuite" => (
+                &["name", "tests", "failures", "errors"],
+                &["group", "time", "skipped", "timestamp", "hostname", "id", "package", "file"],
+                &["testsuite", "properties", "testcase", "system-out", "system-err"],
+            ),
+            "testcase" => (
+                &["name"],
+                &["time", "classname", "group"],
+                &[
+                    "skipped",
+                    "error",
+                    "failure",
+                    "rerunFailure",
+                    "rerunError",
+                    "flakyFailure",
+                    "flakyError",
+                    "system-out",
+                    "system-err",
+                ],
+            ),
+            "failure" | "error" | "skipped" => (&[], &["type", "message"], &[]),
+            "flakyFailure" | "flakyError" | "rerunFailure" | "rerunError" => {
+                (&["type"], &["message"], &["stackTrace", "system-out", "system-err"])
+            }
+            other => panic!("no element of the schema: {other}"),
+        }
+    }
+
+    /// Holds `xml` to Jenkins' schema and to what Azure's reader takes from a file.
+    fn check(xml: &str) {
+        let tag = Regex::new(r#"<(/?)([\w-]+)((?: [\w-]+="[^"<]*")*)(/?)>"#).unwrap();
+        let attribute = Regex::new(r#" ([\w-]+)="([^"<]*)""#).unwrap();
+        let time = Regex::new(r"^[0-9]*(\.[0-9]+)?$").unwrap();
+        let body = xml.strip_prefix("<?xml version=\"1.0\" encoding=\"UTF-8\"?>").unwrap();
+        assert_eq!(body.matches('<').count(), tag.find_iter(body).count(), "{body}");
+        let forbidden = |c: char| {
+            matches!(c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}')
+                || matches!(c, '\u{fffe}' | '\u{ffff}')
+        };
+        assert!(!body.contains(forbidden));
+        let mut open: Vec<(String, usize)> = vec![(String::new(), 0)];
+        for found in tag.captures_iter(body) {
+            let (name, whole) = (&found[2], &found[0]);
+            if &found[1] == "/" {
+                assert_eq!(open.pop().unwrap().0, name, "{whole}");
+                continue;
+            }
+            let (parent, results) = open.last_mut().unwrap();
+            assert!(allowed(parent).2.contains(&name), "{whole} in <{parent}>");
+            if matches!(name, "failure" | "error" | "skipped") {
+                *results += 1;
+                assert_eq!(*results, 1, "a case has one result: {whole}");
+            }
+            let (required, optional, _) = allowed(name);
+            let given: Vec<(&str, &str)> = attribute
+                .captures_iter(found.get(3).unwrap().as_str())
+                .map(|pair| pair.extract::<2>().1)
+                .map(|[name, value]| (name, value))
+                .collect();
+            for needed in required {
+                assert!(given.iter().any(|(name, _)| name == needed), "{needed} in {whole}");
+            }
+            for (key, value) in &given {
+                assert!(required.contains(key) || optional.contains(key), "{key} in {whole}");
+                assert!(*key != "time" || time.is_match(value), "{whole}");
+                let title = *key == "name" && name == "testcase";
+                assert!(!title || (1..=257).contains(&value.chars().count()), "{whole}");
+            }
+            if &found[4] != "/" {
+                open.push((name.to_owned(), 0));
+            }
+        }
+        assert_eq!(open.len(), 1);
+    }
+
+    fn rendered(events: &[Stamped]) -> String {
+        String::from_utf8(render(&Story::of(events)).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn jenkins_and_azure_take_the_file() {
+        for events in [samples::healed(), samples::restored(), samples::every_event()] {
+            check(&rendered(&events));
+        }
+        let mut events = samples::every_event();
+        for event in &mut events {
+            if let RunEvent::GateFinished { result, .. } = &mut event.event {
+                result.name = format!("a < \"b\" skipped=\"9\" & {}\n{}", '\u{1}', "x".repeat(999));
+            }
+        }
+        let xml = rendered(&events);
+        check(&xml);
+        assert!(xml.contains("x…\""), "{xml}");
+        assert_eq!(title(" \n"), "unnamed");
+        assert_eq!(title(&"é".repeat(LONGEST_TITLE)), "é".repeat(LONGEST_TITLE));
+    }
+
+    /// The cases of a stage that failed, with what became of them.
+    fn failed_cases(stage: Stage, name: &str, steps: &[(&str, bool)]) -> Vec<String> {
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        let elapsed = Duration::from_millis(1);
+        let mut events = vec![RunEvent::Started(Box::new(samples::header()))];
+        events.push(RunEvent::IterationStarted {
+            iteration: 1,
+            of: 1,
+            commit: "0123456789012345678901234567890123456789".parse().unwrap(),
+        });
+        events.extend(steps.iter().map(|(name, ok)| RunEvent::StepFinished {
+            stage,
+            name: (*name).to_owned(),
+            ok: *ok,
+            detail: "expected status 200, got 500".to_owned(),
+            elapsed,
+        }));
+        let failure = Failure {
+            stage,
+            name: name.to_owned(),
+            headline: "the headline".to_owned(),
+            class: FailureClass::Code,
+            fingerprint: Fingerprint::from_digest([0; 8]),
+            flaky_suspect: false,
+            symptoms: Default::default(),
+            evidence: Evidence::default(),
+        };
+        let failure = Box::new(failure);
+        events.push(RunEvent::StageFailed { iteration: 1, failure, progress: None, elapsed });
+        let events: Vec<Stamped> = events.into_iter().map(|event| Stamped { at, event }).collect();
+        let xml = rendered(&events);
+        check(&xml);
+        let report = Report::deserialize_from_str(&xml).unwrap();
+        let cases = report.test_suites.iter().flat_map(|suite| &suite.test_cases);
+        let shown = cases.map(|case| match &case.status {
+            TestCaseStatus::NonSuccess { message, .. } => {
+                format!("{}: {}", case.name.as_str(), message.as_deref().unwrap_or_default())
+            }
+            _ => case.name.as_str().to_owned(),
+        });
+        shown.collect()
+    }
+
+    #[test]
+    fn a_failed_flow_or_build_is_one_failure() {
+        assert_eq!(
+            failed_cases(
+                Stage::Smoke,
+                "Vehicles",
+                &[("health", true), ("Vehicles: GET /", true), ("Vehicles: GET /v1", false)]
+            ),
+            ["health", "Vehicles: GET /", "Vehicles: GET /v1: the headline"]
+        );
+        // Each flow that fails is a failure; the first has the evidence.
+        let both = [("A: GET /a", false), ("B: GET /b", false)];
+        let expect = ["A: GET /a: the headline", "B: GET /b: expected status 200, got 500"];
+        assert_eq!(failed_cases(Stage::Smoke, "A", &both), expect);
+        assert_eq!(
+            failed_cases(
+                Stage::Image,
+                "build",
+                &[("context", true), ("[2/2] RUN make", false), ("build", false)]
+            ),
+            ["context", "build: the headline"]
+        );
+        assert_eq!(failed_cases(Stage::Rollout, "web", &[]), ["web: the headline"]);
     }
 
     #[test]

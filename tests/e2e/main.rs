@@ -11,12 +11,15 @@
 mod commands;
 mod delivery;
 mod dirty;
+mod engines;
 mod gates;
 mod heal;
 mod hub;
 mod manifests;
 mod pipelines;
 mod places;
+mod readme;
+mod readme_paths;
 mod recovery;
 mod refused;
 mod repository;

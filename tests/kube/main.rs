@@ -20,6 +20,8 @@ mod fidelity;
 mod kubectl;
 mod objects;
 mod program;
+#[path = "../e2e/readme_paths.rs"]
+mod readme_paths;
 #[path = "../e2e/repository.rs"]
 #[expect(dead_code, reason = "the page service is only for tests without a cluster")]
 mod repository;

@@ -5,6 +5,7 @@ mod delivery;
 mod doctor;
 mod failure;
 mod held;
+mod readme;
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Secret;

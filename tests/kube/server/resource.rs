@@ -132,6 +132,13 @@ pub(crate) const RESOURCES: &[Resource] = &[
     row("discovery.k8s.io", "endpointslices", "EndpointSlice", &[]),
     row("rbac.authorization.k8s.io", "roles", "Role", &[]),
     row("rbac.authorization.k8s.io", "rolebindings", "RoleBinding", &[]),
+    cluster_wide(row("rbac.authorization.k8s.io", "clusterroles", "ClusterRole", &[])),
+    cluster_wide(row(
+        "rbac.authorization.k8s.io",
+        "clusterrolebindings",
+        "ClusterRoleBinding",
+        &[],
+    )),
     cluster_wide(row("storage.k8s.io", "storageclasses", "StorageClass", &["sc"])),
     cluster_wide(counted(
         row(

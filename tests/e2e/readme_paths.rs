@@ -1,0 +1,75 @@
+//! The README's ways to deploy, as somebody follows them: the configuration and the commands are
+//! read out of it, and nothing is changed but the addresses that a test names.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::repository::{Outcome, Repository};
+
+/// What a section of the README has to copy.
+pub(crate) struct Section {
+    /// The first `yaml` block.
+    pub(crate) config: String,
+    /// The lines of its `sh` blocks, without remarks.
+    pub(crate) commands: Vec<String>,
+}
+
+/// Of the section with that heading.
+pub(crate) fn section(heading: &str) -> Section {
+    let readme = include_str!("../../README.md");
+    let (_, text) = readme.split_once(&format!("\n### {heading}\n")).expect("the section");
+    let text = text.split("\n#").next().unwrap_or_default();
+    let blocks = |language: &str| -> Vec<&str> {
+        let opening = format!("```{language}\n");
+        text.split(opening.as_str()).skip(1).filter_map(|rest| rest.split("```").next()).collect()
+    };
+    let config = blocks("yaml").first().expect("a configuration").to_string();
+    let lines = blocks("sh").into_iter().flat_map(str::lines);
+    let commands: Vec<String> = lines
+        .map(|line| line.split(" #").next().unwrap_or_default().trim().to_owned())
+        .filter(|line| !line.is_empty())
+        .collect();
+    assert!(!commands.is_empty(), "{heading}: no commands");
+    Section { config, commands }
+}
+
+/// Replaces what must be there.
+pub(crate) fn put(text: &str, from: &str, to: &str) -> String {
+    assert!(text.contains(from), "`{from}` is not in the README's\n{text}");
+    text.replace(from, to)
+}
+
+/// An empty repository, with a service in its first commit.
+pub(crate) fn repository(files: &[(&str, &str)]) -> Repository {
+    let repository = Repository::new(files);
+    assert!(!repository.path().join(".dockerignore").exists());
+    repository
+}
+
+/// Types a line into a shell at the repository's root, where `greenloop` is on the path.
+pub(crate) fn typed(repository: &Repository, line: &str, variables: &[(&str, &str)]) -> Outcome {
+    let program = Path::new(env!("CARGO_BIN_EXE_greenloop"));
+    let path = std::env::var("PATH").unwrap_or_default();
+    let path = format!("{}:{path}", program.parent().unwrap().display());
+    let mut command = Command::new("sh");
+    command.args(["-c", line]).current_dir(repository.path()).stdin(Stdio::null());
+    command.env("PATH", path).env("GIT_CONFIG_GLOBAL", "/dev/null");
+    for name in ["GIT_AUTHOR_NAME", "GIT_COMMITTER_NAME"] {
+        command.env(name, "t");
+    }
+    for name in ["GIT_AUTHOR_EMAIL", "GIT_COMMITTER_EMAIL"] {
+        command.env(name, "t@localhost");
+    }
+    for name in ["OPENAI_API_KEY", "OPENAI_BASE_URL", "GREENLOOP_MODEL", "GREENLOOP_CONFIG"] {
+        command.env_remove(name);
+    }
+    command.env_remove("TF_BUILD").envs(variables.iter().copied());
+    command.output().unwrap().into()
+}
+
+/// The same, and it must succeed.
+pub(crate) fn works(repository: &Repository, line: &str, variables: &[(&str, &str)]) -> Outcome {
+    let outcome = typed(repository, line, variables);
+    assert_eq!(outcome.code, Some(0), "{line}: {}", outcome.all());
+    outcome
+}

@@ -1,6 +1,6 @@
 //! Real processes.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -89,11 +89,9 @@ async fn a_timeout_ends_the_whole_group_and_its_escapees() {
         run_id,
     );
     command.timeout = Some(Duration::from_millis(300));
-    let started = Instant::now();
     let (outcome, bytes) = collect(&command, &CancellationToken::new()).await;
     assert_eq!(outcome.exit, Exit::TimedOut(Duration::from_millis(300)));
     assert_eq!(bytes, b"up\n");
-    assert!(started.elapsed() < Duration::from_secs(6), "{:?}", started.elapsed());
     assert_eq!(alive(run_id), 0);
 }
 
@@ -106,10 +104,8 @@ async fn a_cancel_ends_it_at_once_when_it_obeys() {
         tokio::time::sleep(Duration::from_millis(200)).await;
         later.cancel();
     });
-    let started = Instant::now();
     let (outcome, _) = collect(&shell("sleep 300 | cat", run_id), &cancel).await;
     assert!(outcome.cancelled);
-    assert!(started.elapsed() < Duration::from_secs(2), "{:?}", started.elapsed());
     assert_eq!(alive(run_id), 0);
     let (outcome, _) = collect(&shell("echo never", run_id), &cancel).await;
     assert!(outcome.cancelled && outcome.output_bytes == 0);
@@ -123,10 +119,8 @@ async fn leftovers_of_a_normal_end_are_killed_and_counted() {
         ("nohup sh -c 'sleep 300; :' >/dev/null 2>&1 & sleep 0.2; exit 0", 2),
     ] {
         let run_id = RunId::generate();
-        let started = Instant::now();
         let (outcome, _) = collect(&shell(line, run_id), &CancellationToken::new()).await;
         assert_eq!((outcome.exit, outcome.leftovers), (Exit::Code(0), leftovers), "{line}");
-        assert!(started.elapsed() < Duration::from_secs(4), "{line}");
         assert_eq!(alive(run_id), 0, "{line}");
     }
 }

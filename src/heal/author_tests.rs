@@ -1,5 +1,4 @@
 use std::path::Path;
-use std::sync::LazyLock;
 
 use super::*;
 use crate::heal::fence::outside;
@@ -13,12 +12,12 @@ use crate::ports::ModelErrorKind;
 
 const EDIT: &str = "The quantity was forgotten.\n\nsrc/price.py\n<<<<<<< SEARCH\n    return 1\n=======\n    return 2\n>>>>>>> REPLACE\n";
 
-static REPOSITORY: LazyLock<Repository> = LazyLock::new(|| {
+fn repository() -> Repository {
     Repository::of(&[
         ("src/price.py", "def total(items):\n    return 1\n"),
         ("README.md", "prices\n"),
     ])
-});
+}
 
 fn brief<'a>(failure: &'a Failure, attempts: &'a [Attempt]) -> Brief<'a> {
     Brief {
@@ -53,7 +52,8 @@ async fn ask(
     let author = Author::new(model.clone(), &plan(steps), redactor);
     let mut looks = Vec::new();
     let mut on_look = |words: &str| looks.push(words.to_owned());
-    let Repository { workspace, head, .. } = &*REPOSITORY;
+    let repository = repository();
+    let Repository { workspace, head, .. } = &repository;
     let result = sendable(author.propose(brief, workspace, head, refusal, &mut on_look)).await;
     Asked { result, model, looks }
 }

@@ -452,9 +452,9 @@ mod tests {
     fn hostile_texts_stay_linear() {
         for unit in ["/*", "\"", "\" + ", "\\", "<!--", "&#", "''"] {
             let text = unit.repeat(200_000 / unit.len());
-            let start = std::time::Instant::now();
-            views(text.as_bytes(), |_| {});
-            assert!(start.elapsed().as_secs() < 5, "{unit:?}: {:?}", start.elapsed());
+            let mut shown = 0;
+            views(text.as_bytes(), |view| shown += view.text.len());
+            assert!(shown <= 32 * text.len(), "{unit:?}: {shown} bytes of {}", text.len());
         }
     }
 }

@@ -58,7 +58,7 @@ fn check(repository: &Repository, port: u16, context: &str) {
     assert_eq!(get(port, "/"), Some((200, "the page: hello\n".into())), "{context}");
     // A replaced release may take a moment to drain.
     let began = Instant::now();
-    while services(repository) != 1 && began.elapsed() < Duration::from_secs(15) {
+    while services(repository) != 1 && began.elapsed() < Duration::from_secs(180) {
         std::thread::sleep(Duration::from_millis(50));
     }
     assert_eq!(services(repository), 1, "{context}: one release serves, and no other runs");
@@ -177,7 +177,7 @@ fn a_rollback_killed_at_any_point_leaves_one_of_the_two_releases_serving() {
         assert_eq!(status, 200, "{context}");
         assert!(["hello one\n", "hello two\n"].contains(&page.as_str()), "{context}: {page}");
         let began = Instant::now();
-        while services(&repository) != 1 && began.elapsed() < Duration::from_secs(15) {
+        while services(&repository) != 1 && began.elapsed() < Duration::from_secs(180) {
             std::thread::sleep(Duration::from_millis(50));
         }
         assert_eq!(services(&repository), 1, "{context}");

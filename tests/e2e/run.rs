@@ -94,7 +94,7 @@ fn a_second_run_is_told_who_holds_the_environment() {
         .unwrap();
     let claims = repository.path().join(".git/greenloop/claims/env-local.json");
     let began = Instant::now();
-    while !claims.exists() && began.elapsed() < Duration::from_secs(10) {
+    while !claims.exists() && began.elapsed() < Duration::from_secs(180) {
         std::thread::sleep(Duration::from_millis(20));
     }
     let second = repository.run(&["--environment", "local"]);
@@ -122,7 +122,7 @@ fn ctrl_c_ends_the_run_and_its_children() {
         .unwrap();
     let log = || std::fs::read_dir(repository.path().join("logs/runs")).ok();
     let began = Instant::now();
-    while log().is_none() && began.elapsed() < Duration::from_secs(10) {
+    while log().is_none() && began.elapsed() < Duration::from_secs(180) {
         std::thread::sleep(Duration::from_millis(20));
     }
     std::thread::sleep(Duration::from_millis(700));

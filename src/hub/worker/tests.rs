@@ -142,7 +142,7 @@ impl Hub {
     async fn until(&self, what: impl Fn(&Board) -> bool) {
         let began = Instant::now();
         while !what(&self.board.lock().unwrap()) {
-            assert!(began.elapsed() < Duration::from_secs(60), "{:?}", self.calls(""));
+            assert!(began.elapsed() < Duration::from_secs(300), "{:?}", self.calls(""));
             tokio::time::sleep(Duration::from_millis(30)).await;
         }
     }

@@ -11,7 +11,7 @@ use thirtyfour::common::capabilities::chromium::ChromiumLikeCapabilities;
 use thirtyfour::prelude::*;
 
 /// How long a page may take for what a person would see at once; machines under load are slow.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Collects what goes wrong in a page before anything of the page has run.
 const WITNESS: &str = "

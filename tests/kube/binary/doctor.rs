@@ -1,6 +1,6 @@
 //! What is missing, said before and when it is missed.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::binary::Shop;
 use crate::program::HEALTHY;
@@ -27,11 +27,9 @@ async fn the_doctor_looks_at_the_engine_the_registry_and_each_verb() {
 async fn a_cluster_that_is_gone_is_told() {
     let Some(shop) = Shop::new(&HEALTHY, "").await else { return };
     shop.world.wire().server.cut(Duration::from_secs(600));
-    let began = Instant::now();
     let outcome = shop.ends(&[], 3);
     assert!(outcome.stderr.contains("API server http://127.0.0.1:"), "{}", outcome.all());
     assert!(outcome.stderr.contains("greenloop doctor"), "{}", outcome.all());
-    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     let doctor = shop.ends(&["doctor"], 1);
     for part in ["API server http://127.0.0.1:", "check deploy.kubernetes"] {
         assert!(doctor.stdout.contains(part), "{part}: {}", doctor.all());

@@ -137,6 +137,9 @@ pub(crate) fn judged<'a>(world: &World, attempt: &'a Attempt, doom: &Doom) -> &'
     }
     let seconds = Duration::from_secs;
     let most = world.time(seconds(doom.within.0), seconds(doom.within.1));
-    assert!(attempt.took <= most, "it took longer than {most:?}: {about}");
+    // What a rule finds is found before the time to wait is up, however busy the machine is; how
+    // fast is measured by `benches/detection.sh`.
+    let by_a_rule = most < world.wait;
+    assert!(!by_a_rule || attempt.took < world.wait, "it ran into the deadline: {about}");
     error
 }

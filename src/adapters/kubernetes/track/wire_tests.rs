@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
@@ -369,21 +369,17 @@ async fn pause(milliseconds: u64) {
 }
 
 #[tokio::test]
-async fn success_is_told_at_once_and_in_milestones() {
+async fn success_is_told_in_milestones() {
     let server = Server::start("deployment").await;
-    let mut last = Instant::now();
     let (outcome, told) = beside!(server, settings(20_000, 200), {
         pause(300).await;
         server.finish();
         pause(50).await;
         server.ready();
-        last = Instant::now();
     });
-    let lag = last.elapsed() - Duration::from_millis(200);
     assert!(
         matches!(outcome, Ok(Outcome::Ready { soaked }) if soaked >= Duration::from_millis(200))
     );
-    assert!(lag < Duration::from_millis(100), "{lag:?} after the last event and the soak");
     let steps: Vec<String> = told
         .iter()
         .filter_map(|event| match event {

@@ -48,12 +48,6 @@ test('no two tasks overlap', () => {
   }
 });
 
-test('five hundred tasks are laid out while nobody waits', () => {
-  const began = performance.now();
-  layout(large(500));
-  assert.ok(performance.now() - began < 2_000);
-});
-
 test('the same tasks stand in the same places', () => {
   assert.deepEqual(layout(large(60)), layout(large(60)));
 });

@@ -1,9 +1,11 @@
 //! One termination of a container, and what several of them in a row amount to.
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use regex::Regex;
 
+use super::cause::{self, Cause};
 use super::rule::contains;
 use crate::evidence::{ExtractLimits, Extraction, Extractor, Redactor};
 
@@ -27,6 +29,11 @@ pub(super) struct Crash {
     pub(super) reason: String,
     /// The container's termination message, or the runtime's.
     pub(super) message: String,
+    /// When this run of the container began, by the tracker's clock and rather too early than
+    /// too late; zero for one from before the tracking.
+    pub(super) began: Duration,
+    /// How long that run lasted, in whole seconds.
+    pub(super) lasted: Duration,
     pub(super) log: CrashLog,
 }
 
@@ -116,59 +123,12 @@ pub(super) fn end_of(text: &str, most: usize) -> &str {
 /// The sign that crashes amount to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Amount {
-    /// `OutOfMemory`, `CannotRun`, `SameCause` or `Unclear`: reasons of the rule table.
+    /// `OutOfMemory`, `CannotRun`, `SameCause`, `SameWords`, `Waits` or `Unclear`: reasons of the
+    /// rule table.
     pub(super) reason: &'static str,
     pub(super) message: String,
     pub(super) count: u32,
 }
-
-/// Words of a program that waits for something else to come up.
-const WAITS: &[&str] = &[
-    "connection refused",
-    "econnrefused",
-    "connection reset",
-    "econnreset",
-    "timed out",
-    "timeout",
-    "etimedout",
-    "deadline exceeded",
-    "waiting for",
-    "wait for",
-    "no such host",
-    "name or service not known",
-    "temporary failure in name resolution",
-    "could not resolve host",
-    "could not translate host name",
-    "enotfound",
-    "eai_again",
-    "ehostunreach",
-    "no route to host",
-    "network is unreachable",
-    "is unreachable",
-    "host unreachable",
-    "connectionrefused",
-    "connectionreset",
-    "timedout",
-    "not ready",
-    "not yet",
-    "not available",
-    "unavailable",
-    "could not connect",
-    "cannot connect",
-    "can't connect",
-    "failed to connect",
-    "unable to connect",
-    "starting up",
-    "try again",
-    "retry",
-    "retries",
-    "attempts",
-    "attempting to",
-    "broken pipe",
-    "lock held",
-    "is locked",
-    "leader election",
-];
 
 /// Words of a program that cannot be executed at all.
 const CANNOT_RUN: &[&str] = &[
@@ -198,22 +158,26 @@ pub(super) fn amount(crashes: &[&Crash]) -> Option<Amount> {
     if let Some(line) = last.cannot_run() {
         return Some(Amount { reason: "CannotRun", message: line, count });
     }
-    if let [.., before, last] = crashes
-        && same_cause(before, last)
-    {
-        return Some(Amount { reason: "SameCause", message: last.told(), count });
-    }
     let told = last.told();
-    let message = if told.is_empty() {
-        format!("{}, without a word", last.how())
-    } else {
-        format!("{}; {told}", last.how())
+    let with_words = match told.is_empty() {
+        true => format!("{}, without a word", last.how()),
+        false => format!("{}; {told}", last.how()),
     };
-    Some(Amount { reason: "Unclear", message, count })
+    let cause = last.cause();
+    if let Cause::Waits(_) = cause {
+        return Some(Amount { reason: "Waits", message: with_words, count });
+    }
+    let same = matches!(crashes, [.., before, last] if says_the_same(before, last));
+    let (reason, message) = match (same, cause) {
+        (true, Cause::Lasts(_)) => ("SameCause", told),
+        (true, _) => ("SameWords", told),
+        (false, _) => ("Unclear", with_words),
+    };
+    Some(Amount { reason, message, count })
 }
 
-/// Whether both say the same thing, and a thing that will not pass by itself.
-fn same_cause(before: &Crash, last: &Crash) -> bool {
+/// Whether both end the same way with the same words.
+fn says_the_same(before: &Crash, last: &Crash) -> bool {
     let by_force = |crash: &Crash| matches!(crash.exit_code, 137 | 143) || crash.signal.is_some();
     if before.exit_code != last.exit_code || by_force(before) || by_force(last) {
         return false;
@@ -223,25 +187,43 @@ fn same_cause(before: &Crash, last: &Crash) -> bool {
             !a.is_empty()
                 && !b.is_empty()
                 && a.extraction.fingerprint == b.extraction.fingerprint
-                && !waits(a)
-                && !waits(b)
                 && counters(a) == counters(b)
         }
         // `FallbackToLogsOnError` leaves the end of the log where the log itself is gone.
         (CrashLog::Unavailable, CrashLog::Unavailable) => {
-            !last.message.trim().is_empty()
-                && before.message == last.message
-                && !WAITS.iter().any(|word| contains(&last.message, word))
+            !last.message.trim().is_empty() && before.message == last.message
         }
         (CrashLog::Unread | CrashLog::Unavailable | CrashLog::Read(_), _) => false,
     }
 }
 
-/// Whether a log looks like waiting: what matters in it, and how it ends.
-fn waits(said: &Said) -> bool {
+/// Lines from the end of a log that say what a program died of, beside those that matter.
+const LAST_LINES: usize = 12;
+
+/// What matters in a log and how it ends, in the log's order.
+fn telling_lines(said: &Said) -> Vec<&str> {
     let excerpts = said.extraction.excerpts.iter().flat_map(|excerpt| excerpt.text.lines());
-    let last = said.text.lines().rev().filter(|line| !line.trim().is_empty()).take(3);
-    excerpts.chain(last).any(|line| WAITS.iter().any(|word| contains(line, word)))
+    let mut lines: Vec<&str> = excerpts.collect();
+    let mut last: Vec<&str> =
+        said.text.lines().rev().filter(|line| !line.trim().is_empty()).take(LAST_LINES).collect();
+    last.reverse();
+    lines.extend(last);
+    lines
+}
+
+/// Whether the last of these runs of one container came further than all before it: it lasted
+/// half as long again, or wrote a quarter more.
+pub(super) fn gets_further(crashes: &[&Crash]) -> bool {
+    let Some((last, before)) = crashes.split_last().filter(|(_, before)| !before.is_empty()) else {
+        return false;
+    };
+    let longest = before.iter().map(|crash| crash.lasted).max().unwrap_or_default();
+    let lines = |crash: &Crash| match &crash.log {
+        CrashLog::Read(said) => said.extraction.lines,
+        CrashLog::Unread | CrashLog::Unavailable => 0,
+    };
+    let most = before.iter().map(|crash| lines(crash)).max().unwrap_or_default();
+    last.lasted > longest * 3 / 2 + Duration::from_secs(2) || lines(last) > most + most / 4 + 1
 }
 
 /// Small whole numbers in the lines that matter: a program that counts its starts says something
@@ -298,6 +280,18 @@ impl Crash {
         }
     }
 
+    /// What its words say about waiting.
+    pub(super) fn cause(&self) -> Cause {
+        match &self.log {
+            CrashLog::Read(said) if !said.is_empty() => {
+                cause::cause(telling_lines(said).into_iter())
+            }
+            CrashLog::Unread | CrashLog::Unavailable | CrashLog::Read(_) => {
+                cause::cause(self.message.lines())
+            }
+        }
+    }
+
     fn cannot_run(&self) -> Option<String> {
         if self.exit_code == 0 {
             return None;
@@ -331,6 +325,8 @@ mod tests {
             signal: None,
             reason: if code == 0 { "Completed" } else { "Error" }.into(),
             message: String::new(),
+            began: Duration::ZERO,
+            lasted: Duration::ZERO,
             log: match log {
                 Some(log) => CrashLog::Read(Box::new(Said::read(log, false, &Redactor::default()))),
                 None => CrashLog::Unavailable,
@@ -352,7 +348,7 @@ mod tests {
             (vec![crash(1, Some(setting))], ("Unclear", 1)),
             (vec![crash(1, Some(setting)), crash(1, Some(setting))], ("SameCause", 2)),
             (vec![crash(101, Some(panic)), crash(101, Some(panic))], ("SameCause", 2)),
-            (vec![crash(1, Some("boom\n")), crash(1, Some("boom\n"))], ("SameCause", 2)),
+            (vec![crash(1, Some("boom\n")), crash(1, Some("boom\n"))], ("SameWords", 2)),
             (
                 vec![
                     crash(1, Some("2026-11-02T08:00:01Z FATAL no config\n")),
@@ -361,16 +357,16 @@ mod tests {
                 ("SameCause", 2),
             ),
             // Waiting, silent, counting, different, killed from outside.
-            (vec![crash(1, Some(refused)), crash(1, Some(refused))], ("Unclear", 2)),
+            (vec![crash(1, Some(refused)), crash(1, Some(refused))], ("Waits", 2)),
             (vec![crash(1, Some("")), crash(1, Some(""))], ("Unclear", 2)),
             (vec![crash(1, None), crash(1, None), crash(1, None)], ("Unclear", 3)),
             (vec![crash(1, Some("start 1\n")), crash(1, Some("start 2\n"))], ("Unclear", 2)),
             (vec![crash(1, Some(setting)), crash(1, Some(panic))], ("Unclear", 2)),
             (vec![crash(1, Some(setting)), crash(2, Some(setting))], ("Unclear", 2)),
             (vec![crash(137, Some("up\n")), crash(137, Some("up\n"))], ("Unclear", 2)),
-            (vec![crash(1, Some("database is not ready\n")); 2], ("Unclear", 2)),
+            (vec![crash(1, Some("database is not ready\n")); 2], ("Waits", 2)),
             // A program that ends as if it were done.
-            (vec![crash(0, Some("hello\n")), crash(0, Some("hello\n"))], ("SameCause", 2)),
+            (vec![crash(0, Some("hello\n")), crash(0, Some("hello\n"))], ("SameWords", 2)),
             (vec![crash(255, Some("exec /app/web: exec format error\n"))], ("CannotRun", 1)),
         ] {
             assert_eq!(reasons(&crashes), Some(expect), "{crashes:?}");
@@ -382,6 +378,27 @@ mod tests {
         let mut unread = crash(1, None);
         unread.log = CrashLog::Unread;
         assert_eq!(reasons(&[crash(1, Some("boom\n")), unread]), None);
+    }
+
+    #[test]
+    fn a_run_that_comes_further_is_progress() {
+        let run = |lasted: u64, log: &str| {
+            let mut run = crash(1, Some(log));
+            run.lasted = Duration::from_secs(lasted);
+            run
+        };
+        let (short, long) = ("one\ntwo\n", "one\ntwo\nthree\nfour\n");
+        for (runs, expect) in [
+            (vec![run(1, short)], false),
+            (vec![run(1, short), run(2, short)], false),
+            (vec![run(2, short), run(6, short)], true),
+            (vec![run(6, short), run(2, short), run(6, short)], false),
+            (vec![run(1, short), run(1, long)], true),
+            (vec![run(1, long), run(1, short)], false),
+        ] {
+            let told: Vec<&Crash> = runs.iter().collect();
+            assert_eq!(gets_further(&told), expect, "{runs:?}");
+        }
     }
 
     #[test]

@@ -21,12 +21,13 @@ use tokio_util::sync::CancellationToken;
 
 use super::crash::CrashLog;
 use super::evidence::{ReadLog, evidence, known_log, telling_pods};
-use super::judge::{Judgement, Verdict, judge};
+use super::judge::{Goal, Judgement, Verdict, judge};
 use super::logs::{self, Place, Refused};
 use super::object::Object;
 use super::ports;
 use super::progress::Told;
 use super::signal::{self, Signal, WantedPorts};
+use super::tail::{self, Tail};
 use super::view::{Change, PortLook, View, statuses};
 use super::watch::{Lost, News, watch};
 use super::{Doom, Outcome, TrackError, TrackErrorKind, TrackSettings, Workload, WorkloadKind};
@@ -80,6 +81,11 @@ enum Fact {
         container: String,
         look: Option<PortLook>,
     },
+    Tail {
+        pod_uid: String,
+        container: String,
+        waits: Option<String>,
+    },
 }
 
 type Fetch = Pin<Box<dyn Future<Output = Fact> + Send>>;
@@ -93,29 +99,150 @@ pub(super) async fn run(
     events: &EventSink,
     cancel: &CancellationToken,
 ) -> Result<Outcome, TrackError> {
-    if workloads.is_empty() {
-        return Ok(Outcome::Ready { soaked: Duration::ZERO });
+    let mut tracker = Tracker::new(client, settings, BTreeSet::new(), redactor, events);
+    tracker.add(workloads);
+    tracker.prove(cancel).await
+}
+
+/// How the wait for some workloads ended.
+#[derive(Debug)]
+pub enum Settled {
+    /// They are there.
+    Done,
+    /// They wait for something themselves, in words; what comes later may be it.
+    Yields(String),
+    /// The rollout ended meanwhile.
+    Ended(Outcome),
+}
+
+/// Follows a release that is written step by step: its workloads are added as they are written.
+///
+/// The settings' deadline is counted from the making of the tracker.
+pub struct Tracker<'a>(Driver<'a>);
+
+impl<'a> Tracker<'a> {
+    /// A tracker that follows nothing yet. `promised` are names of Secrets and ConfigMaps that
+    /// other objects of the release are there to make: one that is missing is waited for.
+    pub fn new(
+        client: &'a Client,
+        settings: &'a TrackSettings,
+        promised: BTreeSet<String>,
+        redactor: &'a Redactor,
+        events: &'a EventSink,
+    ) -> Self {
+        let mut view = View::new(&[]);
+        view.promised = promised;
+        Self(Driver {
+            client,
+            settings,
+            redactor,
+            start: Instant::now(),
+            view,
+            watches: SelectAll::new(),
+            watched: BTreeSet::new(),
+            listed: BTreeSet::new(),
+            lost: BTreeMap::new(),
+            outage: None,
+            outages: Duration::ZERO,
+            refusals: 0,
+            refused: BTreeSet::new(),
+            fetches: FuturesUnordered::new(),
+            fetching: BTreeSet::new(),
+            told: Told::new(events, redactor),
+        })
     }
-    let mut driver = Driver {
-        client,
-        settings,
-        redactor,
-        start: Instant::now(),
-        view: View::new(workloads),
-        watches: SelectAll::new(),
-        watched: BTreeSet::new(),
-        listed: BTreeSet::new(),
-        lost: BTreeMap::new(),
-        outage: None,
-        outages: Duration::ZERO,
-        refusals: 0,
-        refused: BTreeSet::new(),
-        fetches: FuturesUnordered::new(),
-        fetching: BTreeSet::new(),
-        told: Told::new(events, redactor),
-    };
-    driver.watch_objects();
-    driver.follow(cancel).await
+
+    /// Follows these workloads too.
+    pub fn add(&mut self, workloads: &[Workload]) {
+        for workload in workloads {
+            self.0.view.add(workload);
+        }
+        self.0.watch_objects();
+    }
+
+    /// Something of that name is still to be made by the release itself.
+    pub fn promise(&mut self, name: &str) {
+        self.0.view.promised.insert(name.to_owned());
+    }
+
+    /// How much of the time that the rollout has is left.
+    pub fn left(&self) -> Duration {
+        self.0.deadline().saturating_sub(self.0.start.elapsed())
+    }
+
+    /// Waits for workloads that are followed, each with whether it must be there. Those that need
+    /// not are awaited for half of the rollout's time at most.
+    ///
+    /// # Errors
+    /// When the cluster cannot be read.
+    pub async fn settle(
+        &mut self,
+        awaited: &[(&Workload, bool)],
+        cancel: &CancellationToken,
+    ) -> Result<Settled, TrackError> {
+        let place = |(workload, firm): &(&Workload, bool)| {
+            let followed = &self.0.view.followed;
+            let scope = followed.iter().position(|followed| followed.workload == **workload)?;
+            Some((scope, *firm))
+        };
+        let awaited: Vec<(usize, bool)> = awaited.iter().filter_map(place).collect();
+        if awaited.is_empty() {
+            return Ok(Settled::Done);
+        }
+        let until = self.0.settings.deadline / 2;
+        self.0.follow(Goal::Settle { awaited: &awaited, until }, cancel).await
+    }
+
+    /// Goes on following for a while, when something can be done only then.
+    ///
+    /// # Errors
+    /// When the cluster cannot be read.
+    pub async fn pass(
+        &mut self,
+        time: Duration,
+        cancel: &CancellationToken,
+    ) -> Result<Option<Outcome>, TrackError> {
+        if self.0.view.followed.is_empty() {
+            tokio::select! {
+                () = tokio::time::sleep(time) => return Ok(None),
+                () = cancel.cancelled() => return Ok(Some(Outcome::Cancelled)),
+            }
+        }
+        // Nothing is awaited here but time: a workload that is not there must not end it.
+        let everything: Vec<(usize, bool)> =
+            (0..self.0.view.followed.len()).map(|scope| (scope, true)).collect();
+        let goal = Goal::Settle { awaited: &everything, until: Duration::MAX };
+        let begun = Instant::now();
+        match tokio::time::timeout(time, self.0.follow(goal, cancel)).await {
+            Ok(Ok(Settled::Ended(outcome))) => Ok(Some(outcome)),
+            Ok(Ok(Settled::Done | Settled::Yields(_))) => {
+                tokio::time::sleep(time.saturating_sub(begun.elapsed())).await;
+                Ok(None)
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => Ok(None),
+        }
+    }
+
+    /// Whether something of what is followed has yet to get where it should.
+    pub fn is_moving(&self) -> bool {
+        self.0.view.standings().iter().any(|standing| !standing.done)
+    }
+
+    /// Follows everything to the end.
+    ///
+    /// # Errors
+    /// When the cluster cannot be read.
+    pub async fn prove(&mut self, cancel: &CancellationToken) -> Result<Outcome, TrackError> {
+        if self.0.view.followed.is_empty() {
+            return Ok(Outcome::Ready { soaked: Duration::ZERO });
+        }
+        match self.0.follow(Goal::Prove, cancel).await? {
+            Settled::Ended(outcome) => Ok(outcome),
+            // What is to prove itself is never only settled.
+            Settled::Done | Settled::Yields(_) => Ok(Outcome::Ready { soaked: Duration::ZERO }),
+        }
+    }
 }
 
 struct Driver<'a> {
@@ -144,12 +271,16 @@ struct Driver<'a> {
 }
 
 impl Driver<'_> {
-    async fn follow(&mut self, cancel: &CancellationToken) -> Result<Outcome, TrackError> {
+    async fn follow(
+        &mut self,
+        goal: Goal<'_>,
+        cancel: &CancellationToken,
+    ) -> Result<Settled, TrackError> {
         loop {
             let now = self.start.elapsed();
             let signals = self.view.settle(now);
             let deadline = self.deadline();
-            let verdict = judge(&self.view, &signals, self.settings, deadline, now);
+            let verdict = judge(&self.view, &signals, self.settings, deadline, now, goal);
             // What is known during an outage is from before it, and has been told.
             if self.outage.is_none() {
                 self.told.tell(&self.view, &signals, &verdict, now);
@@ -162,17 +293,24 @@ impl Driver<'_> {
                         return Err(self.unreachable());
                     }
                 }
-                Verdict::Ready { soaked } => return Ok(Outcome::Ready { soaked }),
+                Verdict::Settled => return Ok(Settled::Done),
+                Verdict::Yields { why } => return Ok(Settled::Yields(self.redacted(&why))),
+                Verdict::Ready { soaked } => {
+                    return Ok(Settled::Ended(Outcome::Ready { soaked }));
+                }
                 Verdict::Superseded { message } => {
-                    return Ok(Outcome::Superseded { message: self.redacted(&message) });
+                    let message = self.redacted(&message);
+                    return Ok(Settled::Ended(Outcome::Superseded { message }));
                 }
                 Verdict::Doomed(judgement) => {
-                    return Ok(Outcome::Doomed(Box::new(self.doom(*judgement).await)));
+                    let doom = self.doom(*judgement).await;
+                    return Ok(Settled::Ended(Outcome::Doomed(Box::new(doom))));
                 }
                 Verdict::Late(judgement) => {
                     // A connection that is dead without a word shows the past.
                     if answers(self.client).await {
-                        return Ok(Outcome::Doomed(Box::new(self.doom(*judgement).await)));
+                        let doom = self.doom(*judgement).await;
+                        return Ok(Settled::Ended(Outcome::Doomed(Box::new(doom))));
                     }
                     self.rewatch();
                 }
@@ -180,9 +318,10 @@ impl Driver<'_> {
                 Verdict::Progressing { look_again } => wake = look_again.unwrap_or(deadline),
             }
             let look = self.fetch(&signals, now);
-            let wake = look.map_or(wake, |look| wake.min(look));
+            let tail = self.look_at_logs(goal, now);
+            let wake = look.into_iter().chain(tail).fold(wake, Duration::min);
             tokio::select! {
-                () = cancel.cancelled() => return Ok(Outcome::Cancelled),
+                () = cancel.cancelled() => return Ok(Settled::Ended(Outcome::Cancelled)),
                 Some(input) = self.watches.next() => self.take(input)?,
                 Some(fact) = self.fetches.next() => self.learn(fact),
                 () = tokio::time::sleep_until(self.start + wake) => {}
@@ -470,6 +609,31 @@ impl Driver<'_> {
         later
     }
 
+    /// Starts looks at the logs of what is awaited and need not be; gives the time of the next one
+    /// that is due later.
+    fn look_at_logs(&mut self, goal: Goal<'_>, now: Duration) -> Option<Duration> {
+        let Goal::Settle { awaited, .. } = goal else { return None };
+        let soft = awaited.iter().filter(|(_, firm)| !firm).map(|(scope, _)| *scope);
+        let mut later: Option<Duration> = None;
+        for wanted in tail::wanted(&self.view, soft) {
+            let key = (wanted.pod_uid.clone(), wanted.container.clone(), "tail".to_owned());
+            if wanted.at > now {
+                later = Some(later.map_or(wanted.at, |at| at.min(wanted.at)));
+            } else if self.fetching.insert(key) {
+                let (client, redactor) = (self.client.clone(), self.redactor.clone());
+                let pod = self.view.pods.get(&wanted.pod_uid).map(|seen| seen.pod.clone());
+                self.fetches.push(Box::pin(async move {
+                    if let Some(pod) = &pod {
+                        secrets::of_pod(&client, pod, &redactor).await;
+                    }
+                    let waits = tail::look(&client, &wanted, &redactor).await;
+                    Fact::Tail { pod_uid: wanted.pod_uid, container: wanted.container, waits }
+                }));
+            }
+        }
+        later
+    }
+
     fn look(&self, wanted: WantedPorts, now: Duration) {
         let client = self.client.clone();
         self.fetches.push(Box::pin(async move {
@@ -493,6 +657,11 @@ impl Driver<'_> {
                     refused: BTreeSet::new(),
                 });
                 self.view.port_looks.entry((pod_uid, container)).or_default().push(look);
+            }
+            Fact::Tail { pod_uid, container, waits } => {
+                self.fetching.remove(&(pod_uid.clone(), container.clone(), "tail".to_owned()));
+                let at = self.start.elapsed();
+                self.view.tails.insert((pod_uid, container), Tail { at, waits });
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::probe;
-use super::rule::{Source, find};
+use super::rule::{Patience, Source, find};
 use super::signal::{Signal, signals};
 use super::standing::Standing;
 use super::view::View;
@@ -12,6 +12,16 @@ use crate::model::{FailureClass, times};
 
 /// How long restart counts must stay still when nothing says longer.
 const LEAST_SOAK: Duration = Duration::from_secs(10);
+
+/// What a snapshot is judged for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Goal<'a> {
+    /// That everything is there and stays so.
+    Prove,
+    /// That these workloads are there, each with whether it is firm. Those that are not are
+    /// awaited in the order of kinds only, until then, and no longer once they wait themselves.
+    Settle { awaited: &'a [(usize, bool)], until: Duration },
+}
 
 /// What a snapshot amounts to.
 #[derive(Debug, Clone)]
@@ -22,6 +32,10 @@ pub(super) enum Verdict {
     Soaking { until: Duration },
     /// Not there yet. Nothing can change by the clock alone before `look_again`.
     Progressing { look_again: Option<Duration> },
+    /// What was to settle is there.
+    Settled,
+    /// What was to settle waits for something itself, or takes too long.
+    Yields { why: String },
     /// It cannot succeed.
     Doomed(Box<Judgement>),
     /// The deadline has passed.
@@ -44,7 +58,7 @@ impl View {
     /// Takes the time: remembers since when each sign has been there, and since when everything
     /// has been available. To be called after each change and before each judgement.
     pub(super) fn settle(&mut self, now: Duration) -> Vec<Signal> {
-        let signals = signals(self);
+        let signals = signals(self, now);
         let mut since = std::collections::BTreeMap::new();
         for signal in &signals {
             let key = (signal.rule.id, signal.subject());
@@ -117,17 +131,22 @@ pub(super) fn judge(
     settings: &TrackSettings,
     deadline: Duration,
     now: Duration,
+    goal: Goal<'_>,
 ) -> Verdict {
     if let Some(message) = view.followed.iter().find_map(|followed| followed.superseded.clone()) {
         return Verdict::Superseded { message };
     }
-    let age = |signal: &Signal| {
-        let since = view.since.get(&(signal.rule.id, signal.subject())).copied();
-        now.saturating_sub(since.unwrap_or(now))
+    let age = |signal: &Signal| now.saturating_sub(since(view, signal).unwrap_or(now));
+    let is_final = |signal: &&Signal| {
+        !signal.held && signal.rule.is_final(age(signal), signal.count, signal.window)
     };
-    let is_final =
-        |signal: &&Signal| signal.rule.is_final(age(signal), signal.count, signal.window);
-    if let Some(signal) = signals.iter().filter(is_final).min_by_key(|signal| place(signal)) {
+    let settling = Settling::of(view, goal);
+    let yields = |signal: &Signal| {
+        settling.as_ref().is_some_and(|settling| settling.yields_to(view, signal))
+    };
+    if let Some(signal) = signals.iter().filter(is_final).min_by_key(|signal| place(signal))
+        && !yields(signal)
+    {
         return Verdict::Doomed(Box::new(Judgement {
             rule: signal.rule.id,
             message: in_words(view, signal),
@@ -135,7 +154,21 @@ pub(super) fn judge(
             signal: Some(signal.clone()),
         }));
     }
-    if let Some((since, _)) = view.available {
+    if let Some(settling) = &settling {
+        if settling.left.is_empty() {
+            return Verdict::Settled;
+        }
+        if let Some(signal) = signals.iter().find(|signal| yields(signal)) {
+            return Verdict::Yields { why: in_words(view, signal) };
+        }
+        if let Some(why) = settling.waits(view) {
+            return Verdict::Yields { why };
+        }
+        if settling.is_soft() && now >= settling.until {
+            let why = format!("{} takes long", settling.titles(view));
+            return Verdict::Yields { why };
+        }
+    } else if let Some((since, _)) = view.available {
         // What died once after it had become available has to prove itself for longer.
         let until = since + view.soak(settings) * (1 + view.relapses.min(2));
         return match now >= until {
@@ -147,11 +180,67 @@ pub(super) fn judge(
     if now >= deadline {
         return Verdict::Late(Box::new(too_late(view, signals, settings)));
     }
-    let ripe = signals.iter().filter_map(|signal| {
-        let since = view.since.get(&(signal.rule.id, signal.subject())).copied()?;
+    let ripe = signals.iter().filter(|signal| !signal.held).filter_map(|signal| {
+        let since = since(view, signal)?;
         Some(since + signal.rule.ripe_at(signal.window)?).filter(|at| *at > now)
     });
-    Verdict::Progressing { look_again: ripe.chain([deadline]).min() }
+    let until = settling.filter(Settling::is_soft).map(|settling| settling.until);
+    Verdict::Progressing { look_again: ripe.chain([deadline]).chain(until).min() }
+}
+
+/// What is left of what is to settle.
+struct Settling {
+    left: Vec<(usize, bool)>,
+    until: Duration,
+}
+
+impl Settling {
+    fn of(view: &View, goal: Goal<'_>) -> Option<Self> {
+        let Goal::Settle { awaited, until } = goal else { return None };
+        let left = awaited.iter().filter(|(scope, _)| !view.standing(*scope).done);
+        Some(Self { left: left.copied().collect(), until })
+    }
+
+    /// Whether nothing that is left must be there.
+    fn is_soft(&self) -> bool {
+        self.left.iter().all(|(_, firm)| !firm)
+    }
+
+    /// Whether the sign is one of a workload that waits for what comes later, perhaps.
+    /// A Job that dies is to be believed, but where it says that it waits; so is what says that it
+    /// lacks a setting.
+    fn yields_to(&self, view: &View, signal: &Signal) -> bool {
+        let of_left = self.left.iter().any(|(scope, _)| *scope == signal.scope);
+        let followed = view.followed.get(signal.scope);
+        let job = followed.is_some_and(|followed| followed.workload.kind == WorkloadKind::Job);
+        let died = signal.rule.source == Source::Crash;
+        let believed = signal.lasts || (job && died && !signal.waits);
+        self.is_soft() && of_left && signal.rule.patience != Patience::None && !believed
+    }
+
+    /// What one of them says that it waits for, without dying of it.
+    fn waits(&self, view: &View) -> Option<String> {
+        let soft = self.left.iter().filter(|_| self.is_soft());
+        let pods = soft.flat_map(|(scope, _)| view.new_pods(*scope));
+        pods.flat_map(|(uid, seen)| seen.containers.keys().map(move |name| (uid, seen, name)))
+            .find_map(|(uid, seen, name)| {
+                let tail = view.tails.get(&(uid.clone(), name.clone()))?;
+                let line = short(tail.waits.as_deref()?);
+                let pod = seen.pod.metadata.name.as_deref().unwrap_or_default();
+                Some(format!("pod {pod}: container {name} says: {line}"))
+            })
+    }
+
+    fn titles(&self, view: &View) -> String {
+        let titles = self.left.iter().filter_map(|(scope, _)| view.followed.get(*scope));
+        titles.map(super::object::Followed::title).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Since when the sign counts.
+fn since(view: &View, signal: &Signal) -> Option<Duration> {
+    let since = view.since.get(&(signal.rule.id, signal.subject())).copied()?;
+    Some(signal.from.map_or(since, |from| from.max(since)))
 }
 
 /// Its row's place in the table.

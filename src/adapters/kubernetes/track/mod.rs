@@ -9,18 +9,21 @@
 //!
 //! Invariants:
 //! - Only pods of the revision that this run wrote are judged; an older pod's trouble is its own.
-//! - Nothing is polled, and nothing is written to the cluster.
+//! - Nothing is written to the cluster, and nothing polled but the ends of logs: of containers
+//!   that run while what needs them is held back.
 //! - The evidence is complete before [`track`] returns, and with it before anything is rolled back.
 //! - While the API server is away nothing is decided: what is known is from before.
 //!
 //! What is final when stands in `docs/rollout-rules.md`, made from the table.
 
+mod cause;
 mod crash;
 mod driver;
 mod error;
 mod evidence;
 mod judge;
 mod logs;
+mod movement;
 mod object;
 #[cfg(test)]
 mod page;
@@ -34,6 +37,7 @@ mod rules;
 mod scenarios;
 mod signal;
 mod standing;
+mod tail;
 mod view;
 mod watch;
 #[cfg(test)]
@@ -43,6 +47,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+pub use driver::{Settled, Tracker};
 pub use error::{TrackError, TrackErrorKind};
 
 use crate::evidence::Redactor;

@@ -1,6 +1,7 @@
 //! The rule table as a page of documentation.
 
-use super::rule::{Rule, Source, When};
+use super::cause;
+use super::rule::{Patience, Rule, Source, When};
 use super::rules::RULES;
 
 const HEAD: &str = "# Rollout rules
@@ -34,8 +35,35 @@ pub(super) fn page() -> String {
             rule.about,
         ));
     }
+    page.push_str(WAITING);
+    for (id, verdict, examples) in cause::rows() {
+        let examples: Vec<String> = examples
+            .iter()
+            .take(3)
+            .map(|example| format!("`{}`", example.replace('|', "\\|")))
+            .collect();
+        page.push_str(&format!("| `{id}` | {verdict} | {} |\n", examples.join("; ")));
+    }
     page
 }
+
+const WAITING: &str = "
+## What waiting can change
+
+*Something else moves* when another container of the release is being created, runs and is not
+ready yet, or lasts longer than it ever did; when a Job or an init container is at work; when a
+controller has yet to make its pods. A crash counts only if that run began after the last of them
+had become ready or was done. Where a container without a probe may be what is waited for, it is
+given a minute. A run that lasts half as long again as all before it, or writes a quarter more, is
+progress too.
+
+What a crash says is read off the lines that matter in its log, or its termination message
+(`src/adapters/kubernetes/track/cause.rs`). Of two lines that say different things the later one
+decides.
+
+| Kind | Waiting | Examples |
+|---|---|---|
+";
 
 fn source(source: Source) -> &'static str {
     match source {
@@ -55,6 +83,15 @@ fn source(source: Source) -> &'static str {
 
 /// When it is final.
 fn when(rule: &Rule) -> String {
+    let patience = match rule.patience {
+        Patience::None => "",
+        Patience::Moving => "; not while something else moves",
+        Patience::Made => "; not while something can still make it",
+    };
+    format!("{}{patience}", by_itself(rule))
+}
+
+fn by_itself(rule: &Rule) -> String {
     let plural = |times: u32| match times {
         2 => "the second time".to_owned(),
         3 => "the third time".to_owned(),
@@ -69,9 +106,6 @@ fn when(rule: &Rule) -> String {
         }
         When::Window(least) => {
             format!("after the probe's window, at least {} s", least.as_secs_f64())
-        }
-        When::TwoWindows(least) => {
-            format!("after two of the probe's windows, at least {} s", least.as_secs_f64())
         }
         When::Never => "transient".to_owned(),
     }

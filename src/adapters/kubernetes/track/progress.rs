@@ -117,6 +117,8 @@ impl<'a> Told<'a> {
             }
             Verdict::Soaking { .. }
             | Verdict::Progressing { .. }
+            | Verdict::Settled
+            | Verdict::Yields { .. }
             | Verdict::Doomed(_)
             | Verdict::Late(_)
             | Verdict::Superseded { .. } => {}

@@ -45,11 +45,21 @@ pub(super) enum When {
     TimesOrAfter(u32, Duration),
     /// When the probe's own window has passed since the container started, and at least this.
     Window(Duration),
-    /// When twice the probe's own window has passed since the container started, and at least
-    /// this.
-    TwoWindows(Duration),
     /// Never by itself: it is shown, and names the class when the deadline comes.
     Never,
+}
+
+/// Whether something else in the release can change a sign, so that it is not final while that
+/// gets on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// Nothing can.
+    None,
+    /// Whatever else moves: its count or its age begins when everything else has come to rest.
+    Moving,
+    /// A Job of the release that has yet to end, or an object of the release that names what is
+    /// missing.
+    Made,
 }
 
 /// One row of the table.
@@ -69,6 +79,8 @@ pub(super) struct Rule {
     pub(super) but_not: &'static [&'static str],
     /// When it is final.
     pub(super) when: When,
+    /// Whether something else can change it.
+    pub(super) patience: Patience,
     /// Where the failure is routed to.
     pub(super) class: FailureClass,
     /// Whether the class that the container's own log tells comes first.
@@ -109,7 +121,6 @@ impl Rule {
             When::Now => Some(Duration::ZERO),
             When::After(age) | When::TimesOrAfter(_, age) => Some(age),
             When::Window(least) => Some(window.max(least)),
-            When::TwoWindows(least) => Some((window * 2).max(least)),
             When::Times(_) | When::Never => None,
         }
     }
@@ -159,8 +170,6 @@ mod tests {
             (When::Window(s(10)), 11, 1, 20, false),
             (When::Window(s(10)), 20, 1, 20, true),
             (When::Window(s(10)), 9, 1, 3, false),
-            (When::TwoWindows(s(60)), 60, 1, 40, false),
-            (When::TwoWindows(s(60)), 80, 1, 40, true),
             (When::Never, 9999, 99, 0, false),
         ] {
             assert_eq!(rule(when).is_final(s(age), count, s(window)), expect, "{when:?} at {age}");
@@ -176,6 +185,7 @@ mod tests {
             also: rule.also,
             but_not: rule.but_not,
             when: rule.when,
+            patience: rule.patience,
             class: rule.class,
             log_class: rule.log_class,
             line: rule.line,

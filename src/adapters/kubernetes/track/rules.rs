@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use super::rule::{Rule, Source, When};
+use super::rule::{Patience, Rule, Source, When};
 use crate::model::FailureClass;
 
 const fn s(seconds: u64) -> Duration {
@@ -23,6 +23,7 @@ const ROW: Rule = Rule {
     also: &[],
     but_not: &[],
     when: When::Never,
+    patience: Patience::None,
     class: FailureClass::Unknown,
     log_class: false,
     line: "",
@@ -74,6 +75,7 @@ pub(super) const RULES: &[Rule] = &[
         source: Source::Create,
         says: &["exceeded quota", "exceeded hierarchical quota"],
         when: When::After(s(2)),
+        patience: Patience::Moving,
         class: FailureClass::Quota,
         line: "{workload}: no pod can be created, the namespace's quota is used up: {message}",
         about: "A ResourceQuota refuses the pod. Waits while pods of the workload are still going \
@@ -123,6 +125,7 @@ pub(super) const RULES: &[Rule] = &[
         source: Source::Create,
         says: &["error looking up service account"],
         when: When::After(s(3)),
+        patience: Patience::Made,
         class: FailureClass::Config,
         line: "{workload}: no pod can be created, its service account is missing: {message}",
         about: "The pod names a ServiceAccount that does not exist.",
@@ -173,6 +176,7 @@ pub(super) const RULES: &[Rule] = &[
         id: "creation",
         source: Source::Create,
         when: When::After(s(20)),
+        patience: Patience::Moving,
         class: FailureClass::Infrastructure,
         line: "{workload}: no pod can be created: {message}",
         about: "Pods cannot be created for a reason that none of the rows above knows.",
@@ -226,6 +230,7 @@ pub(super) const RULES: &[Rule] = &[
         says: &["persistentvolumeclaim \""],
         but_not: &["bound to non-existent"],
         when: When::After(s(2)),
+        patience: Patience::Made,
         class: FailureClass::Config,
         line: "{pod} cannot start, a volume is missing: {message}",
         about: "The pod names a PersistentVolumeClaim that does not exist.",
@@ -334,6 +339,7 @@ pub(super) const RULES: &[Rule] = &[
             "hostPath type check failed",
         ],
         when: When::After(s(2)),
+        patience: Patience::Made,
         class: FailureClass::Config,
         line: "{pod} cannot start, a volume is missing: {message}",
         about: "A volume names a ConfigMap, Secret, key, claim or host path that does not exist.",
@@ -584,6 +590,7 @@ pub(super) const RULES: &[Rule] = &[
         reasons: &["CreateContainerConfigError"],
         says: &["not found", "couldn't find key"],
         when: When::After(s(2)),
+        patience: Patience::Made,
         class: FailureClass::Config,
         line: "{pod}: container {container} cannot be made: {message}",
         about: "The container's environment names a ConfigMap, Secret or key that does not exist.",
@@ -757,9 +764,38 @@ pub(super) const RULES: &[Rule] = &[
         class: FailureClass::Code,
         log_class: true,
         line: "{pod}: container {container} dies each time it starts, and says the same: {message}",
-        about: "Two crashes in a row whose previous logs say the same thing, and not one that \
-                looks like waiting for something.",
+        about: "Two crashes in a row whose previous logs say the same thing, of a cause that no \
+                waiting changes: a missing setting, a panic in start-up code that names nothing \
+                remote, a module that is not there.",
         examples: &[("SameCause", "DATABASE_URL is not set")],
+        ..ROW
+    },
+    Rule {
+        id: "crash-repeats",
+        source: Source::Crash,
+        reasons: &["SameWords"],
+        when: When::Times(2),
+        patience: Patience::Moving,
+        class: FailureClass::Code,
+        log_class: true,
+        line: "{pod}: container {container} dies each time it starts, and says the same: {message}",
+        about: "Two crashes in a row whose previous logs say the same thing, which may or may not \
+                be of waiting.",
+        examples: &[("SameWords", "boom")],
+        ..ROW
+    },
+    Rule {
+        id: "crash-waits",
+        source: Source::Crash,
+        reasons: &["Waits"],
+        when: When::Times(3),
+        patience: Patience::Moving,
+        class: FailureClass::Code,
+        log_class: true,
+        line: "{pod}: container {container} died waiting for something ({count} so far): {message}",
+        about: "Crashes that look like waiting: a connection refused, a name or a table that is \
+                not there, a lock that is held, a timeout.",
+        examples: &[("Waits", "exit status 1; connect: connection refused")],
         ..ROW
     },
     Rule {
@@ -767,12 +803,12 @@ pub(super) const RULES: &[Rule] = &[
         source: Source::Crash,
         reasons: &["Unclear"],
         when: When::Times(3),
+        patience: Patience::Moving,
         class: FailureClass::Unknown,
         log_class: true,
         line: "{pod}: container {container} died {count} times: {message}",
-        about: "Silent exits, and crashes that look like waiting for something (connection \
-                refused, a timeout), until the third.",
-        examples: &[("Unclear", "exit status 1; connect: connection refused")],
+        about: "Silent exits, and crashes that say something else each time.",
+        examples: &[("Unclear", "exit status 1, without a word")],
         ..ROW
     },
     Rule {
@@ -818,6 +854,7 @@ pub(super) const RULES: &[Rule] = &[
         source: Source::Kill,
         reasons: &["Liveness"],
         when: When::Times(2),
+        patience: Patience::Moving,
         class: FailureClass::Code,
         log_class: true,
         line: "{pod}: container {container} was killed {count} times for failing its liveness \
@@ -831,6 +868,7 @@ pub(super) const RULES: &[Rule] = &[
         source: Source::Kill,
         reasons: &["Startup"],
         when: When::Times(2),
+        patience: Patience::Moving,
         class: FailureClass::Code,
         log_class: true,
         line: "{pod}: container {container} was killed {count} times for failing its startup \
@@ -910,13 +948,13 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "never-ready",
         source: Source::Probe,
-        when: When::TwoWindows(s(60)),
+        when: When::Never,
         class: FailureClass::Code,
         log_class: true,
         line: "{pod}: container {container} runs and does not become ready: {message}",
-        about: "Whatever else the readiness probe says. Its window is initialDelaySeconds + \
-                periodSeconds × failureThreshold + timeoutSeconds; two of them, because a program \
-                that is slow to start looks just the same.",
+        about: "Whatever else the readiness probe says. A program that is slow to start looks just \
+                the same, so it has until `wait_timeout` or the Deployment's own \
+                progressDeadlineSeconds.",
         examples: &[
             ("Status", "Readiness probe failed: HTTP probe failed with statuscode: 503"),
             (

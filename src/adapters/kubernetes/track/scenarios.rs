@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::crash::{CrashLog, Said};
-use super::judge::{Verdict, judge};
+use super::judge::{Goal, Verdict, judge};
 use super::object::Object;
 use super::rule::{Source, When};
 use super::rules::RULES;
@@ -26,7 +26,26 @@ struct Scenario {
     workload: WorkloadForm,
     #[serde(default)]
     soak: Option<u64>,
+    /// Other workloads of the release.
+    #[serde(default)]
+    also: Vec<Also>,
+    /// Names that other objects of the release are there to make.
+    #[serde(default)]
+    promised: Vec<String>,
+    /// Whether only the first workload is to settle, and firmly.
+    settle: Option<bool>,
     steps: Vec<Step>,
+}
+
+/// Another workload: what `base` has as `web`, under another name.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Also {
+    base: String,
+    kind: String,
+    name: String,
+    uid: String,
+    generation: i64,
 }
 
 #[derive(Deserialize)]
@@ -77,6 +96,7 @@ struct Look {
 pub(super) struct Stage {
     objects: BTreeMap<String, Value>,
     pub(super) view: View,
+    goal: Goal<'static>,
     fed: bool,
 }
 
@@ -87,8 +107,31 @@ impl Stage {
         Self {
             objects: objects.into_iter().map(|object| (key(&object), object)).collect(),
             view: View::new(&[workload]),
+            goal: Goal::Prove,
             fed: false,
         }
+    }
+
+    /// Another workload, with its objects.
+    fn join(&mut self, also: &Also) {
+        let text = read(&folder().join("base").join(format!("{}.json", also.base)));
+        let objects: Vec<Value> = serde_json::from_str(&text.replace("web", &also.name)).unwrap();
+        self.objects.extend(objects.into_iter().map(|object| (key(&object), object)));
+        self.view.add(&Workload {
+            kind: WorkloadKind::ALL.into_iter().find(|kind| kind.name() == also.kind).unwrap(),
+            namespace: "shop".into(),
+            name: also.name.clone(),
+            uid: also.uid.clone(),
+            generation: also.generation,
+            changed: true,
+        });
+    }
+
+    /// The workload that an object belongs to, by its name.
+    fn scope(&self, key: &str) -> usize {
+        let name = key.split_once('/').unwrap().1;
+        let of = self.view.followed.iter().position(|f| name.starts_with(&f.workload.name));
+        of.unwrap_or(0)
     }
 
     pub(super) fn put(&mut self, object: Value, now: Duration) {
@@ -128,28 +171,32 @@ impl Stage {
                 .collect()
         };
         let (pods, events) = (of_kind("Pod/"), of_kind("Event/"));
-        let pods = pods.into_iter().map(|pod| serde_json::from_value(pod).unwrap()).collect();
         let events =
             events.into_iter().map(|event| serde_json::from_value(event).unwrap()).collect();
-        self.view.see_pods(0, Change::Listed(pods), now, true);
+        for scope in 0..self.view.followed.len() {
+            let of_scope = pods.iter().filter(|pod| self.scope(&key(pod)) == scope);
+            let listed = of_scope.map(|pod| serde_json::from_value(pod.clone()).unwrap()).collect();
+            self.view.see_pods(scope, Change::Listed(listed), now, true);
+        }
         self.view.see_events(Change::Listed(events), true);
         self.fed = true;
     }
 
     fn feed(&mut self, key: &str, gone: bool, now: Duration) {
         let value = self.objects[key].clone();
+        let scope = self.scope(key);
         let view = &mut self.view;
         match key.split('/').next().unwrap() {
             "Deployment" => {
-                view.see_object(0, change(of(value, Object::Deployment), gone));
+                view.see_object(scope, change(of(value, Object::Deployment), gone));
             }
             "StatefulSet" => {
-                view.see_object(0, change(of(value, Object::StatefulSet), gone));
+                view.see_object(scope, change(of(value, Object::StatefulSet), gone));
             }
             "DaemonSet" => {
-                view.see_object(0, change(of(value, Object::DaemonSet), gone));
+                view.see_object(scope, change(of(value, Object::DaemonSet), gone));
             }
-            "Job" => view.see_object(0, change(of(value, Object::Job), gone)),
+            "Job" => view.see_object(scope, change(of(value, Object::Job), gone)),
             "ReplicaSet" => {
                 view.see_replica_sets(change(serde_json::from_value(value).unwrap(), gone));
             }
@@ -157,7 +204,12 @@ impl Stage {
                 view.see_revisions(change(serde_json::from_value(value).unwrap(), gone));
             }
             "Pod" => {
-                view.see_pods(0, change(serde_json::from_value(value).unwrap(), gone), now, false);
+                view.see_pods(
+                    scope,
+                    change(serde_json::from_value(value).unwrap(), gone),
+                    now,
+                    false,
+                );
             }
             "Event" => {
                 view.see_events(change(serde_json::from_value(value).unwrap(), gone), false);
@@ -192,7 +244,7 @@ impl Stage {
 
     pub(super) fn verdict(&mut self, settings: &TrackSettings, now: Duration) -> Verdict {
         let signals = self.view.settle(now);
-        judge(&self.view, &signals, settings, settings.deadline, now)
+        judge(&self.view, &signals, settings, settings.deadline, now, self.goal)
     }
 }
 
@@ -231,6 +283,9 @@ pub(super) fn folder() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/track")
 }
 
+/// How long what is not firm is awaited.
+const SOFT: Duration = Duration::from_secs(150);
+
 fn read(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
@@ -258,6 +313,13 @@ fn check(path: &Path) -> Result<(), String> {
             changed: form.changed,
         },
     );
+    scenario.also.iter().for_each(|also| stage.join(also));
+    stage.view.promised.extend(scenario.promised);
+    stage.goal = match scenario.settle {
+        None => Goal::Prove,
+        Some(true) => Goal::Settle { awaited: &[(0, true)], until: SOFT },
+        Some(false) => Goal::Settle { awaited: &[(0, false)], until: SOFT },
+    };
     let settings = settings(scenario.soak);
     for (number, step) in scenario.steps.iter().enumerate() {
         let now = Duration::from_secs_f64(step.at);
@@ -284,6 +346,8 @@ fn check(path: &Path) -> Result<(), String> {
             Verdict::Ready { .. } => ("ready".to_owned(), None, String::new()),
             Verdict::Soaking { .. } => ("soaking".to_owned(), None, String::new()),
             Verdict::Progressing { .. } => ("progressing".to_owned(), None, String::new()),
+            Verdict::Settled => ("settled".to_owned(), None, String::new()),
+            Verdict::Yields { why } => ("yields".to_owned(), None, why.clone()),
             Verdict::Doomed(why) => {
                 (format!("doomed {}", why.rule), Some(why.class.name()), why.message.clone())
             }

@@ -11,10 +11,12 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod};
 
 use super::WorkloadKind;
+use super::cause::Cause;
 use super::crash::{self, Crash, CrashLog};
+use super::movement;
 use super::object::Object;
 use super::probe;
-use super::rule::{Rule, Source, find};
+use super::rule::{Patience, Rule, Source, find};
 use super::standing::is_ready;
 use super::view::{
     SeenContainer, SeenEvent, SeenPod, View, disruption, is_sidecar, statuses, times,
@@ -42,23 +44,75 @@ pub(super) struct Signal {
     pub(super) since: Option<Duration>,
     /// The class that the container's log tells.
     pub(super) log_class: Option<FailureClass>,
+    /// `0/3`, of a pod that no node takes: with another number of nodes it is another sign.
+    nodes: String,
+    /// Whether the words of the container are of waiting.
+    pub(super) waits: bool,
+    /// Whether the words of the container are of what no waiting changes.
+    pub(super) lasts: bool,
+    /// When the last run that it is about began; only of crashes.
+    began: Option<Duration>,
+    /// Whether something else can still change it: it is not final meanwhile.
+    pub(super) held: bool,
+    /// Its age is counted from then, when that is later than since when it has been there.
+    pub(super) from: Option<Duration>,
 }
 
 impl Signal {
     /// What the sign is about.
     pub(super) fn subject(&self) -> String {
         let pod = self.pod.as_ref().map(|(uid, _)| uid.as_str()).unwrap_or_default();
-        format!("{} {pod} {}", self.scope, self.container.as_deref().unwrap_or_default())
+        let container = self.container.as_deref().unwrap_or_default();
+        format!("{} {pod} {container} {}", self.scope, self.nodes)
     }
 }
 
-/// The signs that the view shows.
-pub(super) fn signals(view: &View) -> Vec<Signal> {
+/// The signs that the view shows at `now`.
+pub(super) fn signals(view: &View, now: Duration) -> Vec<Signal> {
     let mut found = Vec::new();
     for scope in 0..view.followed.len() {
         Reader { view, scope, found: &mut found }.read();
     }
+    let patience: Vec<(bool, Option<Duration>)> =
+        found.iter().map(|signal| patience(view, &found, signal, now)).collect();
+    for (signal, (held, from)) in found.iter_mut().zip(patience) {
+        signal.held |= held;
+        signal.from = from;
+    }
     found
+}
+
+/// Whether something else in the release can still change the sign, and from when on its age
+/// counts.
+fn patience(
+    view: &View,
+    found: &[Signal],
+    signal: &Signal,
+    now: Duration,
+) -> (bool, Option<Duration>) {
+    match signal.rule.patience {
+        Patience::None => (false, None),
+        Patience::Made => {
+            let named = quoted(&signal.message).any(|name| view.promised.contains(name));
+            (named || movement::job_is_at_work(view, found), None)
+        }
+        Patience::Moving => {
+            let asking = movement::Asking {
+                scope: signal.scope,
+                pod_uid: signal.pod.as_ref().map(|(uid, _)| uid.as_str()).unwrap_or_default(),
+                container: signal.container.as_deref().unwrap_or_default(),
+                waits: signal.waits,
+            };
+            let beside = movement::beside(view, found, &asking, now);
+            let rested = beside.last.is_none_or(|last| signal.began.is_none_or(|at| at >= last));
+            (beside.now || !rested, beside.last)
+        }
+    }
+}
+
+/// What stands between quotation marks.
+fn quoted(message: &str) -> impl Iterator<Item = &str> {
+    message.split('"').skip(1).step_by(2)
 }
 
 /// Reads the signs of one workload.
@@ -117,6 +171,12 @@ impl Reader<'_> {
             window: Duration::ZERO,
             since: None,
             log_class: None,
+            nodes: String::new(),
+            waits: false,
+            lasts: false,
+            began: None,
+            held: false,
+            from: None,
         };
         fill(&mut signal);
         self.found.push(signal);
@@ -140,7 +200,7 @@ impl Reader<'_> {
         if object.spec.as_ref().and_then(|spec| spec.suspend) == Some(true) {
             self.about_workload(Source::Workload, "Suspended", "");
         }
-        self.tries();
+        self.tries(object);
         let conditions = object.status.as_ref().and_then(|status| status.conditions.as_ref());
         let failed = conditions.into_iter().flatten().find(|condition| {
             // `FailureTarget` comes first, while pods are still being taken down.
@@ -163,8 +223,9 @@ impl Reader<'_> {
 
     /// A Job's pods are its tries: what two of them say is compared as the crashes of one
     /// container are elsewhere. How many may fail is for the Job's own limit to say.
-    fn tries(&mut self) {
+    fn tries(&mut self, object: &Job) {
         let view = self.view;
+        let limit = object.spec.as_ref().and_then(|spec| spec.backoff_limit).unwrap_or(6);
         let mut pods: Vec<(&String, &SeenPod)> = view.new_pods(self.scope).collect();
         pods.sort_by_key(|(_, seen)| {
             let meta = &seen.pod.metadata;
@@ -179,15 +240,24 @@ impl Reader<'_> {
         }
         for (container, crashes) in of_containers {
             let Some(amount) = crash::amount(&crashes) else { continue };
-            let Some(last) = crashes.last().filter(|_| amount.reason != "Unclear") else {
+            let Some(last) = crashes.last() else { continue };
+            // How often a Job may try is for its own limit to say; but that it waits for somebody
+            // else, and has tries left, is a sign.
+            let limited = matches!(amount.reason, "Unclear" | "Waits");
+            let waits = matches!(last.cause(), Cause::Waits("connection" | "name" | "starting-up"))
+                && i32::try_from(crashes.len()).is_ok_and(|tries| tries <= limit);
+            if limited && !waits {
                 continue;
-            };
+            }
             let of_pod = (last.pod_uid.clone(), last.pod.clone());
             self.add(Source::Crash, amount.reason, &amount.message, |signal| {
                 signal.pod = Some(of_pod);
                 signal.container = Some(container.to_owned());
                 signal.count = amount.count;
                 signal.log_class = log_class(Some(last));
+                signal.began = Some(last.began);
+                signal.waits = limited;
+                signal.held = limited;
             });
         }
     }
@@ -318,8 +388,11 @@ impl Reader<'_> {
             None => (refused.reason.as_deref().unwrap_or_default(), refused.message.as_deref()),
         };
         let of_pod = of_pod.clone();
-        self.add(Source::Schedule, reason, message.unwrap_or_default(), |signal| {
+        let message = message.unwrap_or_default();
+        let nodes = message.split_once(" nodes are available").map_or("", |(nodes, _)| nodes);
+        self.add(Source::Schedule, reason, message, |signal| {
             signal.pod = Some(of_pod);
+            signal.nodes = nodes.to_owned();
         });
     }
 
@@ -410,7 +483,7 @@ impl Reader<'_> {
         let own = all.len().saturating_sub(usize::try_from(kills).unwrap_or(usize::MAX));
         let own: Vec<&Crash> = all.iter().take(own).collect();
         let Some(mut amount) = crash::amount(&own) else { return };
-        if amount.reason == "Unclear" {
+        if matches!(amount.reason, "Unclear" | "Waits") {
             // Restarts whose terminations were never seen, of a container that was in trouble
             // before the tracking began or while the API server was away.
             let restarts = u32::try_from(part.status.restart_count - part.seen.old_restarts)
@@ -421,11 +494,17 @@ impl Reader<'_> {
         let class = log_class(own.last().copied());
         let of_pod = of_pod.clone();
         let container = part.status.name.clone();
+        let certain = matches!(amount.reason, "SameCause" | "CannotRun" | "OutOfMemory");
+        let lasts = own.last().is_some_and(|last| matches!(last.cause(), Cause::Lasts(_)));
         self.add(Source::Crash, amount.reason, &amount.message, |signal| {
             signal.pod = Some(of_pod);
             signal.container = Some(container);
             signal.count = amount.count;
             signal.log_class = class;
+            signal.waits = amount.reason == "Waits";
+            signal.began = own.last().map(|crash| crash.began);
+            signal.lasts = lasts;
+            signal.held = !certain && crash::gets_further(&own);
         });
     }
 
@@ -437,13 +516,16 @@ impl Reader<'_> {
             }
             let start = format!("{reason} probe");
             let why = part.unhealthy(self.view, &start).and_then(|seen| seen.event.message.clone());
-            let class = log_class(self.view.crashes_of(part.uid, &part.status.name).last());
+            let last = self.view.crashes_of(part.uid, &part.status.name).last();
+            let class = log_class(last);
             let (of_pod, container) = (of_pod.clone(), part.status.name.clone());
             self.add(Source::Kill, reason, &why.unwrap_or(start), |signal| {
                 signal.pod = Some(of_pod);
                 signal.container = Some(container);
                 signal.count = count;
                 signal.log_class = class;
+                signal.waits = last.is_some_and(|last| matches!(last.cause(), Cause::Waits(_)));
+                signal.began = last.map(|last| last.began);
             });
         }
     }

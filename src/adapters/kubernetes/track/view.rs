@@ -7,11 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::{ControllerRevision, ReplicaSet};
-use k8s_openapi::api::core::v1::{ContainerState, ContainerStatus, Event, Pod};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::api::core::v1::{
+    ContainerState, ContainerStateTerminated, ContainerStatus, Event, Pod,
+};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 use super::crash::{Crash, CrashLog};
 use super::object::{Followed, Object};
+use super::tail::Tail;
 use super::{Workload, WorkloadKind};
 
 /// Events kept.
@@ -37,6 +40,10 @@ pub(super) struct View {
     pub(super) available: Option<(Duration, i64)>,
     /// How often a container died after everything had been available.
     pub(super) relapses: u32,
+    /// The last looks at the logs of containers that run, by pod uid and container.
+    pub(super) tails: BTreeMap<(String, String), Tail>,
+    /// Names that other objects of the release are there to make.
+    pub(super) promised: BTreeSet<String>,
 }
 
 /// A pod, and what the tracker remembers of it.
@@ -62,6 +69,16 @@ pub(super) struct SeenContainer {
     /// How often a pull has been seen to fail.
     pub(super) pulls: u32,
     pulling_failed: bool,
+    /// The restart count, and since when a container of that count has been running, whether its
+    /// startup probe has passed or not.
+    pub(super) run: Option<(i32, Duration)>,
+    /// The longest of its runs that have ended.
+    pub(super) longest: Duration,
+    /// When it first did what it is for: became ready, or ended well.
+    pub(super) gained: Option<Duration>,
+    ended_well: bool,
+    /// Whether it was well when the tracking began, of a workload that this run did not change.
+    pub(super) old: bool,
 }
 
 /// An event.
@@ -104,7 +121,15 @@ impl View {
             since: BTreeMap::new(),
             available: None,
             relapses: 0,
+            tails: BTreeMap::new(),
+            promised: BTreeSet::new(),
         }
+    }
+
+    /// Another workload to follow; gives its place.
+    pub(super) fn add(&mut self, workload: &Workload) -> usize {
+        self.followed.push(Followed::new(workload.clone()));
+        self.followed.len() - 1
     }
 
     /// News of the workload at `scope`.
@@ -147,9 +172,11 @@ impl View {
         let known = self.pods.remove(&uid);
         let first = known.is_none();
         let mut containers = known.map(|known| known.containers).unwrap_or_default();
+        let changed = self.followed.get(scope).is_none_or(|followed| followed.workload.changed);
         for (status, _) in statuses(&pod) {
             let seen = containers.entry(status.name.clone()).or_default();
             if first && old && status.ready {
+                seen.old = !changed;
                 seen.old_restarts = status.restart_count;
                 seen.old_crash = status
                     .last_state
@@ -157,10 +184,11 @@ impl View {
                     .and_then(|state| termination_id(state, status.restart_count - 1));
             }
             seen.see(status, now);
+            seen.see_run(status, now);
         }
         let job = self.followed.get(scope).map(|followed| followed.workload.kind)
             == Some(WorkloadKind::Job);
-        for crash in crashes(&pod, job) {
+        for crash in crashes(&pod, job, now) {
             let seen = containers.get(&crash.container);
             if seen.and_then(|seen| seen.old_crash.as_ref()) == Some(&crash.id) {
                 continue;
@@ -240,6 +268,29 @@ impl View {
 }
 
 impl SeenContainer {
+    /// Keeps its runs, and when it first did what it is for.
+    fn see_run(&mut self, status: &ContainerStatus, now: Duration) {
+        let state = status.state.as_ref();
+        let runs = state.is_some_and(|state| state.running.is_some());
+        let before = self.run;
+        self.run = match before {
+            Some((count, since)) if runs && count == status.restart_count => Some((count, since)),
+            _ if runs => Some((status.restart_count, now)),
+            _ => None,
+        };
+        if let Some((_, since)) = before.filter(|before| self.run != Some(*before)) {
+            self.longest = self.longest.max(now.saturating_sub(since));
+        }
+        let ended_well = state
+            .and_then(|state| state.terminated.as_ref())
+            .is_some_and(|terminated| terminated.exit_code == 0);
+        let first = status.ready && self.gained.is_none() || ended_well && !self.ended_well;
+        if first && !self.old {
+            self.gained = Some(now);
+        }
+        self.ended_well |= ended_well;
+    }
+
     fn see(&mut self, status: &ContainerStatus, now: Duration) {
         let state = status.state.as_ref();
         let runs =
@@ -339,8 +390,17 @@ fn termination_id(state: &ContainerState, restarts: i32) -> Option<String> {
     })
 }
 
+/// How long a run that has ended lasted, by the cluster's clock, which says whole seconds.
+fn lasted(terminated: &ContainerStateTerminated) -> Duration {
+    let time = |time: &Option<Time>| time.as_ref().map(|time| time.0);
+    let lasted = time(&terminated.started_at)
+        .zip(time(&terminated.finished_at))
+        .map(|(started, finished)| finished.duration_since(started));
+    lasted.and_then(|lasted| Duration::try_from(lasted).ok()).unwrap_or_default()
+}
+
 /// The terminations that the pod's status shows and that are no proper end, oldest first.
-fn crashes(pod: &Pod, job: bool) -> Vec<Crash> {
+fn crashes(pod: &Pod, job: bool, now: Duration) -> Vec<Crash> {
     if is_terminating(pod) || disruption(pod).is_some() {
         return Vec::new();
     }
@@ -370,6 +430,8 @@ fn crashes(pod: &Pod, job: bool) -> Vec<Crash> {
                 signal: terminated.signal,
                 reason: terminated.reason.clone().unwrap_or_default(),
                 message: terminated.message.clone().unwrap_or_default(),
+                began: now.saturating_sub(lasted(terminated) + Duration::from_secs(1)),
+                lasted: lasted(terminated),
                 log: CrashLog::Unread,
             });
         }

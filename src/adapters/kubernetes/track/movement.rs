@@ -1,0 +1,177 @@
+//! Whether something else in the release still gets on: what a container that dies may be waiting
+//! for. A pure function of the view and the time.
+
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+
+use super::WorkloadKind;
+use super::probe;
+use super::rule::Source;
+use super::signal::Signal;
+use super::standing::is_ready;
+use super::view::{SeenContainer, View, is_sidecar, is_terminating, statuses};
+
+/// How long the readiness of a container without a probe says nothing: it is ready as soon as it
+/// runs.
+const UNPROVEN: Duration = Duration::from_secs(60);
+/// What has just become ready reaches others through endpoints and name servers this much later.
+const SPREADS: Duration = Duration::from_secs(2);
+
+/// How the rest of a release moves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Movement {
+    /// Something moves now.
+    pub(super) now: bool,
+    /// When something last got somewhere, and others could know.
+    pub(super) last: Option<Duration>,
+}
+
+/// The container that asks: the others are looked at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asking<'a> {
+    pub(super) scope: usize,
+    pub(super) pod_uid: &'a str,
+    pub(super) container: &'a str,
+    /// Whether its words are of waiting: then a container that was never probed may be what it
+    /// waits for.
+    pub(super) waits: bool,
+}
+
+/// What moves beside the one that asks. `troubles` are the signs that the view shows.
+pub(super) fn beside(
+    view: &View,
+    troubles: &[Signal],
+    asking: &Asking<'_>,
+    now: Duration,
+) -> Movement {
+    let mut movement = Movement::default();
+    for (scope, followed) in view.followed.iter().enumerate() {
+        let standing = view.standing(scope);
+        let of_scope = || troubles.iter().filter(move |signal| signal.scope == scope);
+        let pods = view.new_pods(scope).count();
+        let blocked = of_scope().any(is_trouble);
+        // Its controller is about to make pods.
+        movement.now |= scope != asking.scope
+            && !standing.done
+            && !blocked
+            && i32::try_from(pods).unwrap_or(i32::MAX) < standing.wanted.max(1);
+        for (uid, seen) in view.new_pods(scope) {
+            // One that waits for a node which is being added, or has only just been made.
+            let placed = seen.pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some());
+            movement.now |= !placed
+                && uid != asking.pod_uid
+                && !of_scope().any(|signal| is_of(signal, uid) && is_trouble(signal));
+            for (status, init) in statuses(&seen.pod) {
+                let Some(kept) = seen.containers.get(&status.name) else { continue };
+                if uid == asking.pod_uid && status.name == asking.container {
+                    continue;
+                }
+                let part = Part {
+                    view,
+                    kind: followed.workload.kind,
+                    uid,
+                    pod: &seen.pod,
+                    status,
+                    ends: init && !is_sidecar(&seen.pod, &status.name),
+                    kept,
+                    waits: asking.waits,
+                };
+                let trouble = of_scope().any(|signal| {
+                    is_of(signal, uid)
+                        && signal.container.as_ref().is_none_or(|of| *of == status.name)
+                        && signal.rule.source != Source::Crash
+                        && is_trouble(signal)
+                });
+                movement.now |= !trouble && part.moves(now);
+                movement.last = movement.last.max(part.last());
+            }
+        }
+    }
+    movement
+}
+
+fn is_of(signal: &Signal, pod_uid: &str) -> bool {
+    signal.pod.as_ref().is_some_and(|(of, _)| of == pod_uid)
+}
+
+/// Whether the sign is of something that stands still: not of a program that is not ready yet, nor
+/// of a node that is being added.
+fn is_trouble(signal: &Signal) -> bool {
+    signal.rule.source != Source::Probe && signal.rule.id != "scale-up"
+}
+
+/// Whether a Job of the release has yet to do what it is for.
+pub(super) fn job_is_at_work(view: &View, troubles: &[Signal]) -> bool {
+    view.followed.iter().enumerate().any(|(scope, followed)| {
+        followed.workload.kind == WorkloadKind::Job
+            && !view.standing(scope).done
+            && !troubles.iter().any(|signal| {
+                signal.scope == scope && matches!(signal.rule.source, Source::Workload)
+            })
+    })
+}
+
+/// One container of the release.
+struct Part<'a> {
+    view: &'a View,
+    kind: WorkloadKind,
+    uid: &'a str,
+    pod: &'a Pod,
+    status: &'a ContainerStatus,
+    /// Whether it is an init container, which is at work until it ends.
+    ends: bool,
+    kept: &'a SeenContainer,
+    waits: bool,
+}
+
+impl Part<'_> {
+    /// Whether it is on its way.
+    fn moves(&self, now: Duration) -> bool {
+        if is_terminating(self.pod) {
+            return false;
+        }
+        let state = self.status.state.as_ref();
+        let waiting = state.and_then(|state| state.waiting.as_ref());
+        if let Some(waiting) = waiting {
+            // One behind an init container moves when that one does.
+            let placed = self.pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some());
+            return placed
+                && self.status.restart_count == self.kept.old_restarts
+                && waiting.reason.as_deref() == Some("ContainerCreating");
+        }
+        let Some((_, since)) = self.kept.run else { return false };
+        if self.has_died() {
+            // One that now lasts longer than it ever did has got past what it died of.
+            let age = now.saturating_sub(since);
+            let outlasts = age > self.kept.longest * 3 / 2 + Duration::from_secs(2);
+            return outlasts && !self.is_well();
+        }
+        if !self.is_well() {
+            return true;
+        }
+        self.waits && self.is_unproven() && now < since + UNPROVEN
+    }
+
+    /// When it last got somewhere.
+    fn last(&self) -> Option<Duration> {
+        let unproven = self.waits && self.is_unproven() && !self.has_died();
+        let proven = self.kept.run.filter(|_| unproven).map(|(_, since)| since + UNPROVEN);
+        proven.max(self.kept.gained.map(|at| at + SPREADS))
+    }
+
+    fn has_died(&self) -> bool {
+        self.status.restart_count > self.kept.old_restarts
+            || !self.view.crashes_of(self.uid, &self.status.name).is_empty()
+    }
+
+    fn is_well(&self) -> bool {
+        self.status.ready && self.kind != WorkloadKind::Job && !self.ends
+    }
+
+    fn is_unproven(&self) -> bool {
+        let probed = probe::container(self.pod, &self.status.name)
+            .is_some_and(|spec| spec.readiness_probe.is_some() || spec.startup_probe.is_some());
+        !probed && !self.kept.old && self.kind != WorkloadKind::Job && is_ready(self.pod)
+    }
+}

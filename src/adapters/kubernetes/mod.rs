@@ -7,7 +7,8 @@
 //!    digest, and has the API server try everything (server-side dry run). The difference to
 //!    what is there is shown. Until here nothing was written.
 //! 3. A record of the release, a `Secret`, is written as a candidate; then the objects are applied
-//!    server-side in order, and the workloads followed by watches ([`track`]).
+//!    server-side in waves, what others need awaited before them, and the workloads followed by
+//!    watches ([`track`]).
 //! 4. [`mark_verified`](crate::ports::Target::mark_verified) makes the record one that can be
 //!    restored; [`restore`](crate::ports::Target::restore) lays the last verified one down again
 //!    as a whole, and follows it like a rollout.
@@ -56,6 +57,7 @@ mod lease;
 mod look;
 mod manifest;
 mod ownership;
+mod passing;
 mod permissions;
 mod prune;
 mod record;

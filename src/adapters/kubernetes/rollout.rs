@@ -1,5 +1,7 @@
 //! A new release: rendered, tried, recorded, written, followed.
 
+use std::time::Duration;
+
 use kube::api::DynamicObject;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -8,14 +10,18 @@ use super::cluster::Cluster;
 use super::difference;
 use super::error::{KubernetesError, KubernetesErrorKind};
 use super::lease::Hold;
+use super::manifest::waves::{self, Awaited};
 use super::manifest::{Manifest, ObjectId, checksum};
+use super::passing::{Passing, passing};
 use super::prune;
 use super::record::{Content, Record};
 use super::store::History;
 use super::stuck;
 use super::survey::Step;
 use super::target::{KubernetesTarget, cancelled, refused, step};
-use super::track::{self, Outcome, TrackError, TrackErrorKind, TrackSettings, Workload};
+use super::track::{
+    self, Outcome, Settled, TrackError, TrackErrorKind, TrackSettings, Tracker, Workload,
+};
 use super::writing::{self, Written};
 use crate::model::{
     Excerpt, FailureClass, Notice, Release, ReleaseId, ReleaseState, RunEvent, Stage,
@@ -98,6 +104,14 @@ impl KubernetesTarget {
             crate::model::counted(steps.len(), "object is", "objects are")
         );
         step(cluster.events(), "dry run", true, detail, began);
+        let order = waves_of(steps);
+        if !order.is_empty() {
+            cluster.events().send(RunEvent::Output {
+                stage: Stage::Rollout,
+                name: "order".to_owned(),
+                text: order,
+            });
+        }
         if !diff.is_empty() {
             cluster.events().send(RunEvent::Output {
                 stage: Stage::Rollout,
@@ -191,31 +205,40 @@ impl KubernetesTarget {
         steps: Vec<Step>,
         diff: String,
     ) -> Result<(), TargetError> {
-        let began = Instant::now();
-        let written = match writing::write(cluster, steps).await {
-            Ok(written) => written,
-            Err(error) => {
-                let interrupted = cluster.cancel().is_cancelled()
-                    && matches!(
-                        error.kind,
-                        KubernetesErrorKind::Cancelled | KubernetesErrorKind::Unreachable
-                    );
-                if interrupted {
-                    return Err(cancelled());
-                }
-                step(cluster.events(), "apply", false, self.redacted(&error.message), began);
-                let mut error = self.told(error);
-                error.evidence.command = Some("server-side apply of the manifests".to_owned());
-                if !diff.is_empty() {
-                    error.evidence.excerpts.push(excerpt(&diff));
-                }
-                return Err(error);
-            }
-        };
-        step(cluster.events(), "apply", true, counted(&written), began);
-        let workloads: Vec<Workload> = written.iter().filter_map(Written::workload).collect();
+        let objects: Vec<Manifest> = steps.iter().map(|step| step.object.clone()).collect();
+        let waves = waves::waves(&objects).map_err(|error| self.told(error))?;
         let settings = TrackSettings { deadline: request.wait, soak: self.plan.soak, diff };
-        self.follow(cluster, hold, &workloads, &settings).await
+        let tracker = Tracker::new(
+            cluster.client(),
+            &settings,
+            waves::promised(&objects),
+            self.redactor(),
+            cluster.events(),
+        );
+        let mut apply = Apply {
+            target: self,
+            cluster,
+            hold,
+            tracker,
+            began: Instant::now(),
+            diff: &settings.diff,
+            written: Vec::new(),
+            services: objects.iter().filter_map(in_addresses).collect(),
+            deferred: Vec::new(),
+        };
+        let mut steps: Vec<Option<Step>> = steps.into_iter().map(Some).collect();
+        for (number, wave) in waves.iter().enumerate() {
+            apply.await_all(&wave.awaited).await?;
+            for place in &wave.objects {
+                let step = steps.get_mut(*place).and_then(Option::take);
+                if let Some(step) = step {
+                    apply.write(step, true).await?;
+                }
+            }
+            apply.catch_up(number + 1 == waves.len()).await?;
+        }
+        step(cluster.events(), "apply", true, counted(&apply.written), apply.began);
+        apply.prove().await
     }
 
     /// Follows workloads until they have proved themselves.
@@ -230,34 +253,53 @@ impl KubernetesTarget {
         if workloads.is_empty() {
             return Ok(());
         }
-        let followed = tokio::select! {
-            followed = track::track(
-                cluster.client(),
-                workloads,
-                settings,
-                self.redactor(),
-                cluster.events(),
-                cluster.cancel(),
-            ) => followed.map_err(|error| self.untracked(error))?,
+        let tracked = track::track(
+            cluster.client(),
+            workloads,
+            settings,
+            self.redactor(),
+            cluster.events(),
+            cluster.cancel(),
+        );
+        let outcome = self.while_held(cluster, hold, workloads, tracked).await?;
+        self.ended(cluster, outcome, workloads, began)
+    }
+
+    /// Follows while the lease is held, and sees to pods that keep a StatefulSet waiting.
+    async fn while_held<T>(
+        &self,
+        cluster: &Cluster,
+        hold: &Hold,
+        workloads: &[Workload],
+        followed: impl Future<Output = Result<T, TrackError>>,
+    ) -> Result<T, TargetError> {
+        tokio::select! {
+            followed = followed => followed.map_err(|error| self.untracked(error)),
             never = stuck::unstick(cluster, workloads) => match never {},
             () = hold.lost().cancelled() => {
                 let lost = hold.permit().await.err();
-                let lost = lost.map_or_else(
+                Err(lost.map_or_else(
                     || refused(
                         TargetErrorKind::Superseded,
                         "the environment is no longer held by this run".to_owned(),
                     ),
                     |error| self.told(error),
-                );
-                return Err(lost);
+                ))
             }
-        };
-        match followed {
+        }
+    }
+
+    /// What the end of the following means for the rollout.
+    fn ended(
+        &self,
+        cluster: &Cluster,
+        outcome: Outcome,
+        workloads: &[Workload],
+        began: Instant,
+    ) -> Result<(), TargetError> {
+        match outcome {
             Outcome::Ready { soaked } => {
-                let titles: Vec<String> = workloads
-                    .iter()
-                    .map(|workload| format!("{}/{}", workload.kind.word(), workload.name))
-                    .collect();
+                let titles: Vec<String> = workloads.iter().map(title).collect();
                 let detail = format!(
                     "{} ready, and still for {:.1} s",
                     titles.join(", "),
@@ -339,6 +381,176 @@ impl KubernetesTarget {
             store.remove(&cluster, surplus).await?;
         }
         Ok(())
+    }
+}
+
+/// The order in which the objects are applied, where something is awaited.
+pub(super) fn waves_of(steps: &[Step]) -> String {
+    let objects: Vec<Manifest> = steps.iter().map(|step| step.object.clone()).collect();
+    waves::waves(&objects).map(|waves| waves::told(&objects, &waves)).unwrap_or_default()
+}
+
+/// How long a webhook that the release does not bring is waited for.
+const FOREIGN_WEBHOOK: Duration = Duration::from_secs(60);
+/// Between two tries to write what was refused for now.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// `deployment/web`
+fn title(workload: &Workload) -> String {
+    format!("{}/{}", workload.kind.word(), workload.name)
+}
+
+/// `//policy.shop.svc`, of a Service.
+fn in_addresses(object: &Manifest) -> Option<String> {
+    let service = object.kind() == "Service" && object.group().is_empty();
+    let namespace = object.namespace().filter(|_| service)?;
+    Some(format!("//{}.{namespace}.svc", object.name()))
+}
+
+/// A release that is being written, wave after wave.
+struct Apply<'a> {
+    target: &'a KubernetesTarget,
+    cluster: &'a Cluster,
+    hold: &'a Hold,
+    tracker: Tracker<'a>,
+    began: Instant,
+    diff: &'a str,
+    written: Vec<Written>,
+    /// The release's Services, as addresses of webhooks hold them.
+    services: Vec<String>,
+    /// What a webhook of the release has yet to be up for.
+    deferred: Vec<Step>,
+}
+
+impl Apply<'_> {
+    fn workloads(&self) -> Vec<Workload> {
+        self.written.iter().filter_map(Written::workload).collect()
+    }
+
+    /// Waits for what must be there before the next wave, and for what should.
+    async fn await_all(&mut self, awaited: &[Awaited]) -> Result<(), TargetError> {
+        let found = awaited.iter().filter_map(|one| {
+            let written = self.written.iter().find(|written| written.id == one.id)?;
+            Some((written.workload()?, one.firm))
+        });
+        let found: Vec<(Workload, bool)> = found.collect();
+        if found.is_empty() {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let named: Vec<String> = found.iter().map(|(workload, _)| title(workload)).collect();
+        let named = named.join(", ");
+        let workloads = self.workloads();
+        let pairs: Vec<(&Workload, bool)> =
+            found.iter().map(|(workload, firm)| (workload, *firm)).collect();
+        let (target, cluster, hold) = (self.target, self.cluster, self.hold);
+        let settling = self.tracker.settle(&pairs, cluster.cancel());
+        match target.while_held(cluster, hold, &workloads, settling).await? {
+            Settled::Done => {
+                let detail = format!("{named} there, the next wave can be applied");
+                step(cluster.events(), "await", true, detail, began);
+                Ok(())
+            }
+            Settled::Yields(why) => {
+                let text = format!(
+                    "{named} may wait for what is applied next, so that is applied now: {why}"
+                );
+                cluster.events().send(RunEvent::Notice(Notice::Info(text)));
+                Ok(())
+            }
+            Settled::Ended(outcome) => target.ended(cluster, outcome, &workloads, self.began),
+        }
+    }
+
+    /// Tries again what was put off for a webhook that the release brings; with `all`, until it is
+    /// written or the time is over.
+    async fn catch_up(&mut self, all: bool) -> Result<(), TargetError> {
+        for step in std::mem::take(&mut self.deferred) {
+            let put_off = !all && !self.tracker.is_moving();
+            self.write(step, put_off).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes one object; what is refused only for now is tried again while the rollout has time
+    /// and something can change it. What a webhook of the release refuses may be put off until
+    /// the release has come further.
+    async fn write(&mut self, one: Step, may_put_off: bool) -> Result<(), TargetError> {
+        let refused_since = Instant::now();
+        let mut told = false;
+        loop {
+            if self.cluster.cancel().is_cancelled() {
+                return Err(cancelled());
+            }
+            let error = match writing::one(self.cluster, one.clone()).await {
+                Ok(written) => {
+                    let workload = written.workload();
+                    self.written.push(written);
+                    self.tracker.add(workload.as_slice());
+                    return Ok(());
+                }
+                Err(error) => error,
+            };
+            let own = self.services.iter().any(|address| error.message.contains(address));
+            if own && may_put_off && passing(&error) == Some(Passing::Webhook) {
+                self.tracker.promise(one.object.name());
+                self.deferred.push(one);
+                return Ok(());
+            }
+            let patience = match passing(&error) {
+                None => Duration::ZERO,
+                // Its backend may be what this release brings, or changes.
+                Some(_) if self.tracker.is_moving() => self.tracker.left(),
+                Some(Passing::Webhook) => FOREIGN_WEBHOOK.min(self.tracker.left()),
+                Some(Passing::Quota) => Duration::ZERO,
+            };
+            if refused_since.elapsed() + AGAIN >= patience {
+                return Err(self.unwritten(error));
+            }
+            if !told {
+                told = true;
+                let text = self.target.redacted(&format!("{}; trying again", error.message));
+                self.cluster.events().send(RunEvent::Notice(Notice::Warning(text)));
+            }
+            let workloads = self.workloads();
+            let (target, cluster, hold) = (self.target, self.cluster, self.hold);
+            let passed = self.tracker.pass(AGAIN, cluster.cancel());
+            if let Some(outcome) = target.while_held(cluster, hold, &workloads, passed).await? {
+                return target.ended(cluster, outcome, &workloads, self.began);
+            }
+        }
+    }
+
+    fn unwritten(&self, error: KubernetesError) -> TargetError {
+        let interrupted = self.cluster.cancel().is_cancelled()
+            && matches!(
+                error.kind,
+                KubernetesErrorKind::Cancelled | KubernetesErrorKind::Unreachable
+            );
+        if interrupted {
+            return cancelled();
+        }
+        let message = self.target.redacted(&error.message);
+        step(self.cluster.events(), "apply", false, message, self.began);
+        let mut error = self.target.told(error);
+        error.evidence.command = Some("server-side apply of the manifests".to_owned());
+        if !self.diff.is_empty() {
+            error.evidence.excerpts.push(excerpt(self.diff));
+        }
+        error
+    }
+
+    /// Follows everything until it has proved itself.
+    async fn prove(mut self) -> Result<(), TargetError> {
+        let workloads = self.workloads();
+        if workloads.is_empty() {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let (target, cluster, hold) = (self.target, self.cluster, self.hold);
+        let proving = self.tracker.prove(cluster.cancel());
+        let outcome = target.while_held(cluster, hold, &workloads, proving).await?;
+        target.ended(cluster, outcome, &workloads, began)
     }
 }
 

@@ -10,8 +10,9 @@ use super::cluster::{Cluster, Kind, Ownership, Unapplied, Write};
 use super::difference;
 use super::error::{KubernetesError, KubernetesErrorKind};
 use super::manifest::settle::{MANAGED_BY, MANAGER, Stamp, settle};
-use super::manifest::{Manifest, ObjectId, checksum, order};
+use super::manifest::{Manifest, ObjectId, checksum, order, waves};
 use super::ownership::{Owned, owners};
+use super::passing::{Passing, passing};
 use super::scaler::{Scaled, is_scalable, leave_replicas};
 use crate::model::{Notice, RunEvent};
 
@@ -89,6 +90,7 @@ pub(super) async fn settled(
     namespace: &str,
     stamp: &Stamp,
 ) -> Result<Vec<Manifest>, KubernetesError> {
+    objects.retain(|object| !waves::is_for_another_occasion(object));
     let brought = brought(&objects);
     let mut complaints = Vec::new();
     for object in &mut objects {
@@ -103,6 +105,7 @@ pub(super) async fn settled(
     super::manifest::parse::refuse_doubles(&objects)?;
     checksum::mark(&mut objects);
     order::sort(&mut objects);
+    waves::waves(&objects)?;
     Ok(objects)
 }
 
@@ -325,6 +328,13 @@ async fn try_out(cluster: &Cluster, kind: &Kind, step: &mut Step) -> Result<(), 
                         step.object.id()
                     );
                     return Err(KubernetesError::new(KubernetesErrorKind::Waiting, message));
+                }
+                // Nothing is wrong with the object: that is found out when it is written.
+                None if passing(&error) == Some(Passing::Webhook) => {
+                    let text =
+                        format!("{} cannot be tried yet: {}", step.object.id(), error.message);
+                    cluster.events().send(RunEvent::Notice(Notice::Warning(text)));
+                    return Ok(());
                 }
                 None => return Err(error),
             }

@@ -23,6 +23,7 @@ use super::manifest::{Manifest, ObjectId, Origin, parse, pin, render, source};
 use super::permissions::{self, Permission, Place};
 use super::prune;
 use super::record::slug;
+use super::rollout;
 use super::secrets;
 use super::store::{History, Store};
 use super::survey::{self, Purpose, Step};
@@ -520,7 +521,13 @@ impl Target for KubernetesTarget {
         let cluster = self.cluster().await.map_err(|error| self.told(error))?;
         let request = self.previewed(&cluster, request).await.map_err(|error| self.told(error))?;
         let steps = self.plan_of(&cluster, &request).await.map_err(|error| self.told(error))?;
-        let mut shown = self.redacted(&difference::joined(steps.iter().map(Step::diff)));
+        let diff = difference::joined(steps.iter().map(Step::diff));
+        let mut shown = String::new();
+        if !diff.is_empty() {
+            let order = rollout::waves_of(&steps);
+            shown.extend(order.lines().map(|line| format!("# {line}\n")));
+            shown.push_str(&self.redacted(&diff));
+        }
         let history = self.history(&cluster).await.map_err(|error| self.told(error))?;
         let named: Vec<ObjectId> = steps.iter().map(|step| step.object.id()).collect();
         let leftovers = self.leftovers(&cluster, &history, &named).await;

@@ -100,7 +100,11 @@ pub(super) async fn write(
     Ok(written)
 }
 
-async fn one(cluster: &Cluster, step: Step) -> Result<Written, KubernetesError> {
+/// Applies one step.
+///
+/// # Errors
+/// When it cannot be written, or the lease is lost.
+pub(super) async fn one(cluster: &Cluster, step: Step) -> Result<Written, KubernetesError> {
     let Step { object, kind, live, ownership, replace, .. } = step;
     let id = object.id();
     let kind = match kind {

@@ -2,7 +2,8 @@
 //!
 //! Files or a tool's output ([`source`]) → rendered text ([`render`]) → objects with the place
 //! they stand at ([`parse`]) → images pinned ([`pin`]) → namespace, marks and checksums
-//! ([`settle`], [`checksum`]) → the order they are applied in ([`order`]).
+//! ([`settle`], [`checksum`]) → the order they are applied in ([`order`]), and what is awaited before
+//! what ([`waves`]).
 
 pub(super) mod checksum;
 pub(super) mod object;
@@ -12,5 +13,6 @@ pub(super) mod pin;
 pub(super) mod render;
 pub(super) mod settle;
 pub(super) mod source;
+pub(super) mod waves;
 
 pub(super) use object::{Manifest, ObjectId, Origin};

@@ -108,7 +108,7 @@ fn commands(manifests: &Manifests, namespace: &str) -> Vec<Vec<OsString>> {
             let mut command = words(["helm", "template"], [release.into(), chart.into()]);
             command.extend(["--namespace".into(), namespace.into()]);
             // Hooks are acts at moments that only Helm knows: a `pre-delete` job must not run now.
-            command.extend(["--include-crds".into(), "--no-hooks".into()]);
+            command.push("--include-crds".into());
             for file in values {
                 command.extend(["--values".into(), file.into()]);
             }
@@ -380,7 +380,7 @@ mod tests {
         };
         assert_eq!(
             shown(&helm),
-            ["helm template web chart --namespace shop --include-crds --no-hooks --values a.yaml \
+            ["helm template web chart --namespace shop --include-crds --values a.yaml \
               --values b.yaml"]
         );
     }

@@ -22,6 +22,21 @@ pub(crate) struct Life {
     pub(crate) ends: Option<(Duration, End)>,
     /// What it answers to HTTP on [`PORT`].
     pub(crate) serves: Option<&'static str>,
+    /// After how much real time it begins to serve.
+    pub(crate) wakes: Duration,
+}
+
+/// What a program finds missing when it starts; on a real cluster its command looks itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// The Job of that name is complete.
+    Complete(&'static str),
+    /// A pod with that `app` label serves.
+    Serving(&'static str),
+    /// The other container of its pod of that name serves.
+    Beside(&'static str),
+    /// Every pod with its own `app` label and an earlier name is ready.
+    Turn,
 }
 
 /// A program by its command.
@@ -29,6 +44,8 @@ pub(crate) struct Life {
 pub(crate) struct Program {
     command: &'static [&'static str],
     pub(crate) lives: &'static [Life],
+    /// While this is not met, it lives `without` in place of its lives.
+    pub(crate) needs: Option<(Need, Life)>,
     /// What the container runtime says when it cannot start it at all.
     pub(crate) unstartable: Option<&'static str>,
 }
@@ -37,15 +54,31 @@ pub(crate) struct Program {
 pub(crate) const PORT: u16 = 8080;
 
 const fn shell(script: &'static [&'static str], lives: &'static [Life]) -> Program {
-    Program { command: script, lives, unstartable: None }
+    Program { command: script, lives, needs: None, unstartable: None }
 }
 
 const fn dies(log: &'static [&'static str], code: i64) -> Life {
-    Life { log, ends: Some((Duration::from_millis(300), End::Exit(code))), serves: None }
+    Life {
+        log,
+        ends: Some((Duration::from_millis(300), End::Exit(code))),
+        serves: None,
+        wakes: Duration::ZERO,
+    }
 }
 
 const fn serving(page: &'static str) -> Life {
-    Life { log: &["listening on 8080"], ends: None, serves: Some(page) }
+    Life { log: &["listening on 8080"], ends: None, serves: Some(page), wakes: Duration::ZERO }
+}
+
+const fn serving_after(page: &'static str, seconds: u64) -> Life {
+    Life { wakes: Duration::from_secs(seconds), ..serving(page) }
+}
+
+const SERVES: &[Life] = &[serving("ok\n")];
+
+const fn needing(script: &'static [&'static str], need: Need, without: Life) -> Program {
+    let needs = Some((need, without));
+    Program { command: script, lives: SERVES, needs, unstartable: None }
 }
 
 impl Program {
@@ -171,6 +204,7 @@ pub(crate) static HUNGRY: Program = shell(
         log: &["loading the index"],
         ends: Some((Duration::from_millis(300), End::OutOfMemory)),
         serves: None,
+        wakes: Duration::ZERO,
     }],
 );
 
@@ -182,6 +216,7 @@ pub(crate) static NO_PROGRAM: Program =
 pub(crate) static NO_COMMAND: Program = Program {
     command: &["/no/such/program"],
     lives: &[],
+    needs: None,
     unstartable: Some(
         "failed to create containerd task: failed to create shim task: OCI runtime create failed: \
          runc create failed: unable to start container process: error during container init: \
@@ -212,16 +247,174 @@ pub(crate) static DIES_LATER: Program = shell(
         log: &["listening on 8080", "fatal: the license server says no"],
         ends: Some((Duration::from_secs(6), End::Exit(7))),
         serves: Some("ok\n"),
+        wakes: Duration::ZERO,
     }],
 );
 
 /// Serves, and works on for ever: for pods without HTTP.
 pub(crate) static IDLE: Program = shell(
     &["sh", "-c", "echo idle; exec sleep 100000"],
-    &[Life { log: &["idle"], ends: None, serves: None }],
+    &[Life { log: &["idle"], ends: None, serves: None, wakes: Duration::ZERO }],
+);
+
+/// A migration that takes eight seconds.
+pub(crate) static MIGRATES_SLOWLY: Program = shell(
+    &["sh", "-c", "echo 'migrating'; sleep 8; echo 'migrated to 42'"],
+    &[Life {
+        ends: Some((Duration::from_secs(8), End::Exit(0))),
+        ..dies(&["migrating", "migrated to 42"], 0)
+    }],
+);
+
+/// Work of forty seconds.
+pub(crate) static LONG_WORK: Program = Program {
+    command: &["long-work"],
+    lives: &[Life {
+        ends: Some((Duration::from_secs(40), End::Exit(0))),
+        ..dies(&["at work", "done"], 0)
+    }],
+    needs: None,
+    unstartable: None,
+};
+
+/// Needs what the migration makes. On a real cluster it has died twice by then.
+pub(crate) static NEEDS_THE_TABLE: Program = needing(
+    &[
+        "sh",
+        "-c",
+        "n=$(cat /state/n 2>/dev/null || echo 0); echo $((n+1)) > /state/n; if [ $n -lt 2 ]; then \
+         echo 'ERROR: relation \"vehicles\" does not exist' >&2; exit 1; fi; \
+         mkdir -p /tmp/www && echo ok > /tmp/www/index.html && echo 'listening on 8080' && \
+         exec httpd -f -p 8080 -h /tmp/www",
+    ],
+    Need::Complete("migrate"),
+    dies(&["starting", "ERROR: relation \"vehicles\" does not exist"], 1),
+);
+
+/// A database that takes 25 seconds until it answers.
+pub(crate) static DATABASE: Program = shell(
+    &[
+        "sh",
+        "-c",
+        "echo 'recovering'; sleep 25; mkdir -p /tmp/www && echo ok > /tmp/www/index.html && \
+         echo 'listening on 8080' && exec httpd -f -p 8080 -h /tmp/www",
+    ],
+    &[serving_after("ok\n", 25)],
+);
+
+const NO_DATABASE: Life =
+    dies(&["connecting to db:8080", "dial tcp 10.96.14.2:8080: connect: connection refused"], 1);
+
+/// Needs the database. On a real cluster it has died three times by the time that the database is
+/// there.
+pub(crate) static NEEDS_THE_DATABASE: Program = needing(
+    &[
+        "sh",
+        "-c",
+        "n=$(cat /state/n 2>/dev/null || echo 0); echo $((n+1)) > /state/n; \
+         echo 'connecting to db:8080'; if [ $n -lt 3 ]; then \
+         echo 'dial tcp 10.96.14.2:8080: connect: connection refused' >&2; exit 1; fi; \
+         mkdir -p /tmp/www && echo ok > /tmp/www/index.html && echo 'listening on 8080' && \
+         exec httpd -f -p 8080 -h /tmp/www",
+    ],
+    Need::Serving("db"),
+    NO_DATABASE,
+);
+
+/// Needs a cache that says that it is still loading.
+pub(crate) static NEEDS_THE_CACHE: Program = needing(
+    &["needs-the-cache"],
+    Need::Serving("db"),
+    dies(&["starting", "ReplyError: LOADING Redis is loading the dataset in memory"], 1),
+);
+
+/// A check that needs the service itself.
+pub(crate) static CHECKS_THE_SERVICE: Program = Program {
+    command: &["checks-the-service"],
+    lives: &[dies(&["checking http://web", "all well"], 0)],
+    needs: Some((
+        Need::Serving("web"),
+        dies(
+            &[
+                "checking http://web",
+                "curl: (7) Failed to connect to web port 80: Connection refused",
+            ],
+            1,
+        ),
+    )),
+    unstartable: None,
+};
+
+/// The same, waiting in its own process.
+pub(crate) static WAITS_FOR_THE_SERVICE: Program = Program {
+    command: &["waits-for-the-service"],
+    lives: &[dies(&["checking http://web", "all well"], 0)],
+    needs: Some((
+        Need::Serving("web"),
+        Life {
+            log: &["curl: (7) Failed to connect to web port 80: Connection refused, once more"],
+            ends: None,
+            serves: None,
+            wakes: Duration::ZERO,
+        },
+    )),
+    unstartable: None,
+};
+
+/// Takes fifteen seconds to serve, and only one replica at a time.
+pub(crate) static TAKES_TURNS: Program = Program {
+    command: &["takes-turns"],
+    lives: &[serving_after("ok\n", 15)],
+    needs: Some((
+        Need::Turn,
+        dies(&["starting", "could not acquire lock: the migration lock is held by web-0"], 1),
+    )),
+    unstartable: None,
+};
+
+/// Needs the proxy beside it.
+pub(crate) static NEEDS_ITS_SIDECAR: Program = needing(
+    &["needs-its-sidecar"],
+    Need::Beside("proxy"),
+    dies(&["starting", "Error: connect ECONNREFUSED 127.0.0.1:15001"], 1),
+);
+
+/// Starts anew when its configuration changes: twice, then it serves.
+pub(crate) static RELOADS: Program = Program {
+    command: &["reloads"],
+    lives: &[RELOAD, RELOAD, serving("ok\n")],
+    needs: None,
+    unstartable: None,
+};
+
+const RELOAD: Life = dies(&["configuration changed on disk, restarting to apply it"], 0);
+
+/// Takes longer to serve than two of its probe's windows and a minute.
+pub(crate) static SLOW: Program = shell(
+    &[
+        "sh",
+        "-c",
+        "for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do echo \"loading $n of 15\"; sleep 5; done; \
+         mkdir -p /tmp/www && echo ok > /tmp/www/index.html && echo 'listening on 8080' && \
+         exec httpd -f -p 8080 -h /tmp/www",
+    ],
+    // The wire's clock runs ten times as fast.
+    &[serving_after("ok\n", 700)],
 );
 
 static ALL: &[&Program] = &[
+    &MIGRATES_SLOWLY,
+    &LONG_WORK,
+    &NEEDS_THE_TABLE,
+    &DATABASE,
+    &NEEDS_THE_DATABASE,
+    &NEEDS_THE_CACHE,
+    &CHECKS_THE_SERVICE,
+    &WAITS_FOR_THE_SERVICE,
+    &TAKES_TURNS,
+    &NEEDS_ITS_SIDECAR,
+    &RELOADS,
+    &SLOW,
     &HEALTHY,
     &HEALTHY_TOO,
     &PANICS,

@@ -273,8 +273,11 @@ impl World {
     /// Creates an object as somebody else.
     pub(crate) async fn create(&self, object: &Value) -> DynamicObject {
         let resource = crate::objects::resource(object);
-        let api: Api<DynamicObject> =
-            Api::namespaced_with(self.client.clone(), &self.namespace, &resource);
+        let served = crate::server::resource::by_kind(&resource.kind);
+        let api: Api<DynamicObject> = match served.namespaced {
+            true => Api::namespaced_with(self.client.clone(), &self.namespace, &resource),
+            false => Api::all_with(self.client.clone(), &resource),
+        };
         let object: DynamicObject = serde_json::from_value(object.clone()).unwrap();
         api.create(&PostParams::default(), &object).await.unwrap()
     }

@@ -56,6 +56,8 @@ pub(crate) struct Around<'a> {
     pub(crate) init: bool,
     /// What keeps it from being created: a missing ConfigMap, Secret or key.
     pub(crate) missing: Option<String>,
+    /// Whether what its program needs is there.
+    pub(crate) met: bool,
 }
 
 #[derive(Debug)]
@@ -98,6 +100,16 @@ impl Container {
 
     pub(crate) fn running(&self) -> bool {
         matches!(self.phase, Phase::Running { .. })
+    }
+
+    /// Whether it serves by now.
+    pub(crate) fn serves(&self, now: Instant) -> bool {
+        match &self.phase {
+            Phase::Running { since, life } => {
+                life.serves.is_some() && now.duration_since(*since) >= clock::scaled(life.wakes)
+            }
+            _ => false,
+        }
     }
 
     /// Whether it was ever created: what a pod that runs has of every container.
@@ -166,7 +178,9 @@ impl Container {
             }
             None => {
                 remarks.push((false, "Pulling", format!("Pulling image {image:?}")));
-                self.phase = Phase::Pulling(now + clock::SECOND / 2);
+                let takes =
+                    if image.contains("slow") { clock::seconds(40) } else { clock::SECOND / 2 };
+                self.phase = Phase::Pulling(now + takes);
             }
         }
     }
@@ -229,7 +243,10 @@ impl Container {
             return self.die(around, record, Some(message.to_owned()), remarks);
         }
         let turn = usize::try_from(self.restarts).unwrap_or(0);
-        let life = program.lives[turn.min(program.lives.len() - 1)];
+        let life = match program.needs {
+            Some((_, without)) if !around.met => without,
+            _ => program.lives[turn.min(program.lives.len() - 1)],
+        };
         logs.begin(uid, name);
         let early = if life.ends.is_some() && life.log.len() > 1 {
             life.log.len() - 1
@@ -275,6 +292,12 @@ impl Container {
             {
                 record["message"] = json!(format!("{}\n", life.log.join("\n")));
             }
+            return self.die(around, record, None, remarks);
+        }
+        // One that waits in its own process is done when what it needs is there.
+        let needs = around.images.program(around.spec).needs;
+        if life.ends.is_none() && life.serves.is_none() && needs.is_some() && around.met {
+            let record = self.record(0, "Completed");
             return self.die(around, record, None, remarks);
         }
         let started = around.spec.get("startupProbe").is_none_or(|spec| {

@@ -3,7 +3,7 @@
 //! An image at a loopback address is really fetched from the registry there: its manifest, by the
 //! digest if one is given, and its configuration. Of every other image the name decides.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::Mutex;
@@ -32,12 +32,14 @@ pub(crate) fn bad_name(image: &str) -> Option<String> {
     })
 }
 
-/// The images of the node: what each runs when its container has no command of its own.
+/// The images of the node: what each runs when its container has no command of its own; and which
+/// containers (pod's uid, name) listen by now.
 #[derive(Debug, Default)]
-pub(crate) struct Images(Mutex<BTreeMap<String, Vec<String>>>);
+pub(crate) struct Images(Mutex<BTreeMap<String, Vec<String>>>, Mutex<BTreeSet<(String, String)>>);
 
 impl Images {
-    /// Pulls an image: a name with `missing`, `private` or `away` in it fails like that.
+    /// Pulls an image: a name with `missing`, `private` or `away` in it fails like that, one with
+    /// `slow` takes its time.
     pub(crate) fn pull(&self, image: &str) -> Result<(), String> {
         let prefix = format!(
             "failed to pull and unpack image {image:?}: failed to resolve reference {image:?}"
@@ -74,6 +76,16 @@ impl Images {
         } else {
             Ok(())
         }
+    }
+
+    /// Notes which containers listen.
+    pub(crate) fn listen(&self, containers: BTreeSet<(String, String)>) {
+        *self.1.lock().unwrap() = containers;
+    }
+
+    /// Whether the container listens.
+    pub(crate) fn listens(&self, pod_uid: &str, container: &str) -> bool {
+        self.1.lock().unwrap().contains(&(pod_uid.to_owned(), container.to_owned()))
     }
 
     /// The program that a container runs: by its own command, or else its image's.

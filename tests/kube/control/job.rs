@@ -82,7 +82,12 @@ fn one(api: &mut Api, job: &Value, pauses: &mut Pauses) {
         if active.is_empty() && rested && job["spec"]["suspend"] != true {
             let name = job["metadata"]["name"].as_str().unwrap_or_default();
             let named = json!({"generateName": format!("{name}-")});
-            let _refused = pods::create(api, job, named, &job["spec"]["template"], &[]);
+            let made = pods::create(api, job, named, &job["spec"]["template"], &[]);
+            if let Err(refusal) = made {
+                let told = format!("Error creating: {}", refusal.message());
+                recorder::record(api, job, "job-controller", true, "FailedCreate", &told, None);
+                pauses.insert(uid.clone(), Instant::now() + clock::seconds(5));
+            }
         }
     }
     status["active"] = json!(active.len());

@@ -10,6 +10,7 @@ use super::container::{Around, Container};
 use super::image::Images;
 use super::probe::POD_ADDRESS;
 use super::{condition, pods, recorder};
+use crate::program::Need;
 use crate::server::api::Api;
 use crate::server::logs::Logs;
 use crate::server::resource::by_kind;
@@ -46,13 +47,15 @@ impl Kubelet {
         for pod in mine {
             self.one(api, logs, images, &pod);
         }
+        let serving = self.serving(api, Instant::now());
+        images.listen(serving.into_iter().map(|(_, uid, name)| (uid, name)).collect());
     }
 
     fn one(&mut self, api: &mut Api, logs: &mut Logs, images: &Images, pod: &Value) {
         let now = Instant::now();
         let (namespace, name) = store::identity(pod);
         let uid = pod["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
-        let run = self.runs.entry(uid).or_insert_with(|| Run {
+        let run = self.runs.entry(uid.clone()).or_insert_with(|| Run {
             since: now,
             started_at: store::now(),
             containers: BTreeMap::new(),
@@ -92,10 +95,54 @@ impl Kubelet {
             let status = report(pod, run, images, now, false);
             return pods::write_status(api, "Pod", pod, status, "kubelet");
         }
-        let node = Node { images, now, synced };
+        let serving = self.serving(api, now);
+        let Some(run) = self.runs.get_mut(&uid) else { return };
+        let node = Node { images, now, synced, serving };
         advance(api, logs, pod, run, &node);
         let status = report(pod, run, images, now, true);
         pods::write_status(api, "Pod", pod, status, "kubelet");
+    }
+}
+
+impl Kubelet {
+    /// The containers that serve now: `app` label of the pod, its uid, the container's name.
+    fn serving(&self, api: &Api, now: Instant) -> Vec<(String, String, String)> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let mut serving = Vec::new();
+        for pod in api.store.list(by_kind("Pod"), None) {
+            let uid = text(&pod["metadata"]["uid"]);
+            let Some(run) = self.runs.get(&uid) else { continue };
+            for (name, container) in &run.containers {
+                if container.serves(now) {
+                    let app = text(&pod["metadata"]["labels"]["app"]);
+                    serving.push((app, uid.clone(), name.clone()));
+                }
+            }
+        }
+        serving
+    }
+}
+
+/// Whether what a program needs is there.
+fn is_met(api: &Api, pod: &Value, need: Need, node: &Node<'_>) -> bool {
+    let (namespace, _) = store::identity(pod);
+    let uid = &pod["metadata"]["uid"];
+    match need {
+        Need::Complete(job) => api
+            .store
+            .get(by_kind("Job"), &namespace, job)
+            .is_some_and(|job| condition::holds(job, "Complete")),
+        Need::Serving(app) => node.serving.iter().any(|(of, _, _)| of == app),
+        Need::Beside(name) => node.serving.iter().any(|(_, of, it)| of == uid && it == name),
+        Need::Turn => {
+            let app = &pod["metadata"]["labels"]["app"];
+            let name = |pod: &Value| pod["metadata"]["name"].to_string();
+            api.store
+                .list(by_kind("Pod"), Some(&namespace))
+                .filter(|other| other["metadata"]["labels"]["app"] == *app)
+                .filter(|other| name(other) < name(pod))
+                .all(pods::ready)
+        }
     }
 }
 
@@ -109,6 +156,8 @@ struct Node<'a> {
     now: Instant,
     /// Whether ConfigMaps can be read from the API server.
     synced: bool,
+    /// The containers that serve: `app` label, the pod's uid, name.
+    serving: Vec<(String, String, String)>,
 }
 
 fn advance(api: &mut Api, logs: &mut Logs, pod: &Value, run: &mut Run, node: &Node<'_>) {
@@ -116,7 +165,9 @@ fn advance(api: &mut Api, logs: &mut Logs, pod: &Value, run: &mut Run, node: &No
         let name = spec["name"].as_str().unwrap_or_default();
         let container = run.containers.entry(name.to_owned()).or_insert_with(Container::new);
         let missing = missing(api, pod, spec, node.synced);
-        let around = Around { images: node.images, now: node.now, pod, spec, init, missing };
+        let needs = node.images.program(spec).needs;
+        let met = needs.is_none_or(|(need, _)| is_met(api, pod, need, node));
+        let around = Around { images: node.images, now: node.now, pod, spec, init, missing, met };
         let remarks = container.advance(&around, logs);
         let place = if init { "initContainers" } else { "containers" };
         for (warning, reason, message) in remarks {
@@ -226,7 +277,7 @@ fn report(pod: &Value, run: &Run, images: &Images, now: Instant, mounted: bool) 
     let entry = |spec: &Value, init: bool| {
         let waiting = if initialized || init { "ContainerCreating" } else { "PodInitializing" };
         let waiting = if init && !mounted { "PodInitializing" } else { waiting };
-        of(spec).status(&Around { images, now, pod, spec, init, missing: None }, waiting)
+        of(spec).status(&Around { images, now, pod, spec, init, missing: None, met: true }, waiting)
     };
     if !init.is_empty() {
         status["initContainerStatuses"] =

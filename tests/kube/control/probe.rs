@@ -1,6 +1,6 @@
 //! Probes of running containers.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -39,10 +39,11 @@ fn port(spec: &Value, container: &Value) -> u16 {
     number.and_then(|number| u16::try_from(number).ok()).unwrap_or(0)
 }
 
-fn ask(spec: &Value, container: &Value, life: &Life) -> Result<(), String> {
+fn ask(spec: &Value, container: &Value, life: &Life, age: Duration) -> Result<(), String> {
+    let serves = life.serves.is_some() && age >= clock::scaled(life.wakes);
     if let Some(get) = spec.get("httpGet") {
         let (port, path) = (port(&get["port"], container), get["path"].as_str().unwrap_or("/"));
-        if life.serves.is_none() || port != PORT {
+        if !serves || port != PORT {
             return Err(format!(
                 "Get \"http://{POD_ADDRESS}:{port}{path}\": dial tcp {POD_ADDRESS}:{port}: \
                  connect: connection refused"
@@ -53,7 +54,7 @@ fn ask(spec: &Value, container: &Value, life: &Life) -> Result<(), String> {
         }
     } else if let Some(socket) = spec.get("tcpSocket") {
         let port = port(&socket["port"], container);
-        if life.serves.is_none() || port != PORT {
+        if !serves || port != PORT {
             return Err(format!("dial tcp {POD_ADDRESS}:{port}: connect: connection refused"));
         }
     } else if spec["exec"]["command"].to_string().contains("exit 1") {
@@ -78,7 +79,7 @@ impl Probe {
             return Turn::Quiet;
         }
         self.next = Some(now + clock::seconds(spec["periodSeconds"].as_i64().unwrap_or(10)));
-        match ask(spec, container, life) {
+        match ask(spec, container, life, now.duration_since(started)) {
             Ok(()) => {
                 self.failures = 0;
                 self.passes = Some(true);

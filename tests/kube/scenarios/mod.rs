@@ -2,6 +2,7 @@
 
 mod access;
 mod config;
+mod converging;
 mod crashes;
 mod faults;
 mod healthy;
@@ -57,6 +58,8 @@ pub(crate) struct Case {
     pub(crate) labels: Value,
     /// Whether the soak is as long as it usually is, on a cluster.
     pub(crate) usual_soak: bool,
+    /// `wait_timeout` in seconds, where it is not as long as all others are.
+    pub(crate) wait: Option<u64>,
 }
 
 /// Makes a row for a world: images and times differ.
@@ -64,7 +67,7 @@ pub(crate) type Row = fn(&World) -> Case;
 
 impl Case {
     pub(crate) fn new(objects: Vec<Value>, doom: Doom) -> Self {
-        Self { objects, doom, labels: Value::Null, usual_soak: false }
+        Self { objects, doom, labels: Value::Null, usual_soak: false, wait: None }
     }
 
     /// Readies the world for it.
@@ -74,6 +77,9 @@ impl Case {
         }
         if self.usual_soak && world.wire.is_none() {
             world.plan.soak = None;
+        }
+        if let Some(wait) = self.wait {
+            world.wait = Duration::from_secs(wait);
         }
         world.manifests(&self.objects);
     }

@@ -42,6 +42,7 @@ pub(crate) fn admit(
         }
     }
     denied(denials, resource)?;
+    webhooks(store, resource)?;
     if resource.kind == "Pod" {
         quota(store, resource, object)?;
         let home = store.get(by_kind("Namespace"), "", &namespace).cloned().unwrap_or_default();
@@ -70,6 +71,52 @@ pub(crate) fn denied(denials: &[Denial], resource: &Resource) -> Result<(), Refu
         )),
         None => Ok(()),
     }
+}
+
+/// Whether every webhook that is registered for writes of this resource can be asked: one whose
+/// Service has no ready pod refuses connections, and `failurePolicy: Fail` makes that a refusal.
+pub(crate) fn webhooks(store: &Store, resource: &Resource) -> Result<(), Refusal> {
+    let registered = store.list(by_kind("ValidatingWebhookConfiguration"), None);
+    let hooks = registered.flat_map(|one| one["webhooks"].as_array().into_iter().flatten());
+    for hook in hooks.filter(|hook| hook["failurePolicy"] != "Ignore") {
+        let matches = hook["rules"].as_array().into_iter().flatten().any(|rule| {
+            let plurals = rule["resources"].as_array().into_iter().flatten();
+            plurals.into_iter().any(|plural| plural == resource.plural)
+        });
+        let service = &hook["clientConfig"]["service"];
+        let text = |field: &str| service[field].as_str().unwrap_or_default();
+        let (namespace, name) = (text("namespace"), text("name"));
+        if !matches || is_served(store, namespace, name) {
+            continue;
+        }
+        let path = service["path"].as_str().unwrap_or("/");
+        let hook = hook["name"].as_str().unwrap_or_default();
+        return Err(Refusal::new(
+            500,
+            "InternalError",
+            format!(
+                "Internal error occurred: failed calling webhook {hook:?}: failed to call \
+                 webhook: Post \"https://{name}.{namespace}.svc:443{path}?timeout=10s\": dial tcp \
+                 10.96.3.4:443: connect: connection refused"
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Whether a pod that the Service selects is ready.
+fn is_served(store: &Store, namespace: &str, name: &str) -> bool {
+    let Some(service) = store.get(by_kind("Service"), namespace, name) else { return false };
+    let Some(selector) = service["spec"]["selector"].as_object() else { return false };
+    store.list(by_kind("Pod"), Some(namespace)).any(|pod| {
+        let ready = pod["status"]["conditions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .any(|condition| condition["type"] == "Ready" && condition["status"] == "True");
+        let labels = &pod["metadata"]["labels"];
+        ready && selector.iter().all(|(key, value)| labels[key] == *value)
+    })
 }
 
 /// `500m` and `2` as thousandths.

@@ -288,6 +288,10 @@ impl Api {
         writer: &Writer,
     ) -> Result<Value, Refusal> {
         admission::denied(&self.denials, resource)?;
+        // Controllers write their status through a subresource, which rules do not name.
+        if writer.subresource.is_empty() {
+            admission::webhooks(&self.store, resource)?;
+        }
         validate::check(resource, Some(live), &object)?;
         if writer.dry_run {
             object["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"].clone();

@@ -182,6 +182,7 @@ impl Server {
     /// Where the ports of a pod's containers really are: one is open when its program serves.
     fn backends(&self, pod: &Value) -> Backends {
         let statuses = pod["status"]["containerStatuses"].as_array().cloned().unwrap_or_default();
+        let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();
         pod["spec"]["containers"]
             .as_array()
             .into_iter()
@@ -190,6 +191,9 @@ impl Server {
                 statuses.iter().any(|status| {
                     status["name"] == container["name"] && status["state"]["running"].is_object()
                 })
+            })
+            .filter(|container| {
+                self.images.listens(uid, container["name"].as_str().unwrap_or_default())
             })
             .filter_map(|container| self.images.program(container).page())
             .map(|page| (PORT, self.pages[page]))

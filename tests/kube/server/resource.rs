@@ -149,6 +149,15 @@ pub(crate) const RESOURCES: &[Resource] = &[
         ),
         &["status"],
     )),
+    cluster_wide(counted(
+        row(
+            "admissionregistration.k8s.io",
+            "validatingwebhookconfigurations",
+            "ValidatingWebhookConfiguration",
+            &[],
+        ),
+        &[],
+    )),
     row("events.k8s.io", "events", "Event", &["ev"]),
     cluster_wide(row(
         "authorization.k8s.io",

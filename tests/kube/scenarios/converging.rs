@@ -1,0 +1,387 @@
+//! Releases that take a while to come together, and must not be taken for failures; and what looks
+//! like them and fails all the same.
+
+use std::time::Duration;
+
+use greenloop::model::{EventSink, FailureClass, Notice, RunEvent, RunId};
+use greenloop::ports::Target as _;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use super::{Doom, fails};
+use crate::objects::{self, container, deployment, first, job, pod_spec, service, stateful_set};
+use crate::program;
+use crate::server::resource::by_kind;
+use crate::world::{World, scenarios};
+
+const DEPENDS_ON: &str = "greenloop.dev/depends-on";
+
+fn named(mut object: Value, name: &str) -> Value {
+    object["metadata"]["name"] = json!(name);
+    for place in ["/spec/selector/matchLabels/app", "/spec/template/metadata/labels/app"] {
+        if let Some(label) = object.pointer_mut(place) {
+            *label = json!(name);
+        }
+    }
+    object
+}
+
+fn annotated(mut object: Value, key: &str, text: &str) -> Value {
+    object["metadata"]["annotations"][key] = json!(text);
+    object
+}
+
+/// A place that a restart keeps, for programs that count their starts on a real cluster.
+fn with_state(mut object: Value) -> Value {
+    pod_spec(&mut object)["volumes"] = json!([{"name": "state", "emptyDir": {}}]);
+    first(&mut object)["volumeMounts"] = json!([{"name": "state", "mountPath": "/state"}]);
+    object
+}
+
+/// The database `db` as a Deployment, with its Service.
+fn database(world: &World) -> [Value; 2] {
+    let mut service = service();
+    service["metadata"]["name"] = json!("db");
+    service["spec"] = json!({"selector": {"app": "db"}, "ports": [{"port": 8080}]});
+    [service, named(deployment(world, &program::DATABASE), "db")]
+}
+
+fn unprobed(mut object: Value) -> Value {
+    first(&mut object).as_object_mut().unwrap().remove("readinessProbe");
+    object
+}
+
+/// When the first pod of each of these was made on the wire, by place in the server's history.
+fn made(world: &World, starts: &[&str]) -> Vec<Option<usize>> {
+    let api = world.wire().server.api();
+    let first = |start: &&str| {
+        api.store.history.iter().position(|change| {
+            change.resource.kind == "Pod"
+                && change.object["metadata"]["name"]
+                    .as_str()
+                    .is_some_and(|name| name.starts_with(*start))
+        })
+    };
+    starts.iter().map(first).collect()
+}
+
+async fn a_migration_runs_first(world: &mut World) {
+    let web = with_state(deployment(world, &program::NEEDS_THE_TABLE));
+    world.manifests(&[web, job(world, &program::MIGRATES_SLOWLY)]);
+    world.release().await;
+}
+
+/// The order of kinds spares the application its crashes.
+async fn what_comes_first_is_awaited(world: &mut World) {
+    let web = with_state(deployment(world, &program::NEEDS_THE_TABLE));
+    let db = stateful_set(world, &program::HEALTHY);
+    world.manifests(&[web, job(world, &program::MIGRATES_SLOWLY), db]);
+    world.release().await;
+    let made = made(world, &["db-1", "migrate-", "web-"]);
+    assert!(made.iter().all(Option::is_some) && made.is_sorted(), "{made:?}");
+    let api = world.wire().server.api();
+    let crashed = api.store.history.iter().any(|change| {
+        change.object["status"]["containerStatuses"][0]["restartCount"].as_i64() > Some(0)
+    });
+    assert!(!crashed, "nothing had to crash");
+}
+
+async fn a_database_takes_its_time(world: &mut World) {
+    let [service, db] = database(world);
+    world.manifests(&[service, db, with_state(deployment(world, &program::NEEDS_THE_DATABASE))]);
+    world.release().await;
+}
+
+/// It is called ready as soon as it runs.
+async fn a_database_without_a_probe_takes_its_time(world: &mut World) {
+    let [service, db] = database(world);
+    world.manifests(&[
+        service,
+        unprobed(db),
+        with_state(deployment(world, &program::NEEDS_THE_DATABASE)),
+    ]);
+    world.release().await;
+}
+
+async fn two_replicas_wait_for_a_database(world: &mut World) {
+    let [service, db] = database(world);
+    let mut web = with_state(deployment(world, &program::NEEDS_THE_DATABASE));
+    web["spec"]["replicas"] = json!(2);
+    world.manifests(&[service, db, web]);
+    world.release().await;
+}
+
+async fn a_cache_is_loading(world: &mut World) {
+    let [service, db] = database(world);
+    world.manifests(&[service, db, deployment(world, &program::NEEDS_THE_CACHE)]);
+    world.release().await;
+}
+
+async fn replicas_take_turns(world: &mut World) {
+    let mut web = deployment(world, &program::TAKES_TURNS);
+    web["spec"]["replicas"] = json!(3);
+    world.manifests(&[web]);
+    world.release().await;
+}
+
+async fn a_sidecar_starts_late(world: &mut World) {
+    let mut web = deployment(world, &program::NEEDS_ITS_SIDECAR);
+    let mut proxy = container(world, &program::DATABASE);
+    proxy["name"] = json!("proxy");
+    pod_spec(&mut web)["containers"].as_array_mut().unwrap().push(proxy);
+    world.manifests(&[web]);
+    world.release().await;
+}
+
+async fn an_image_is_pulled_slowly(world: &mut World) {
+    let [service, mut db] = database(world);
+    first(&mut db)["image"] = json!(format!("{}/slow:1", world.registry));
+    world.manifests(&[service, db, with_state(deployment(world, &program::NEEDS_THE_DATABASE))]);
+    world.release().await;
+}
+
+/// The Secret is there some time after what asks for it, and nobody but the request says so.
+async fn a_certificate_arrives_late(world: &mut World) {
+    let mut web = deployment(world, &program::HEALTHY);
+    pod_spec(&mut web)["volumes"] = json!([{"name": "tls", "secret": {"secretName": "web-tls"}}]);
+    let request = json!({
+        "apiVersion": "greenloop.test/v1", "kind": "Widget", "metadata": {"name": "web"},
+        "spec": {"secretName": "web-tls"},
+    });
+    world.manifests(&[web, request]);
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "web-tls"}});
+    let later = async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        world.create(&secret).await;
+    };
+    tokio::join!(world.release(), later);
+}
+
+/// The same without the request is a mistake, and told at once.
+async fn a_certificate_that_nobody_makes(world: &mut World) {
+    let mut web = deployment(world, &program::HEALTHY);
+    pod_spec(&mut web)["volumes"] = json!([{"name": "tls", "secret": {"secretName": "web-tls"}}]);
+    let doom = Doom {
+        class: FailureClass::Config,
+        message: &["web-tls"],
+        evidence: &["FailedMount"],
+        within: (5, 40),
+    };
+    fails(world, &[web], &doom).await;
+}
+
+async fn a_configuration_is_reloaded(world: &mut World) {
+    world.manifests(&[deployment(world, &program::RELOADS)]);
+    world.release().await;
+}
+
+/// Two Jobs share a quota of one pod: the second waits for the first.
+async fn a_quota_is_freed(world: &mut World) {
+    let quota = json!({
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "tight"},
+        "spec": {"hard": {"pods": "1"}},
+    });
+    world.manifests(&[
+        quota,
+        job(world, &program::LONG_WORK),
+        named(job(world, &program::MIGRATION_WORKS), "report"),
+    ]);
+    world.release().await;
+}
+
+fn policy(world: &World) -> [Value; 3] {
+    let mut service = service();
+    service["metadata"]["name"] = json!("policy");
+    service["spec"]["selector"] = json!({"app": "policy"});
+    let webhook = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingWebhookConfiguration",
+        "metadata": {"name": "policy"},
+        "webhooks": [{
+            "name": "validate.policy.example", "failurePolicy": "Fail", "sideEffects": "None",
+            "admissionReviewVersions": ["v1"],
+            "rules": [{"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["CREATE", "UPDATE"],
+                "resources": ["configmaps", "widgets"]}],
+            "clientConfig": {"service": {"name": "policy", "namespace": world.namespace}},
+        }],
+    });
+    [service, named(deployment(world, &program::DATABASE), "policy"), webhook]
+}
+
+/// The release brings the webhook that its own objects pass.
+async fn a_webhook_is_not_ready_yet(world: &mut World) {
+    let request = json!({
+        "apiVersion": "greenloop.test/v1", "kind": "Widget", "metadata": {"name": "w"}, "spec": {},
+    });
+    let [service, backend, webhook] = policy(world);
+    // It was registered by an earlier attempt, and nobody serves it yet.
+    world.create(&webhook).await;
+    let map = objects::config_map("settings", json!({"A": "1"}));
+    let mut web = deployment(world, &program::HEALTHY);
+    first(&mut web)["envFrom"] = json!([{"configMapRef": {"name": "settings"}}]);
+    world.manifests(&[service, backend, webhook, request, map, web]);
+    world.release().await;
+}
+
+/// A webhook that is nobody's of this release, and comes back.
+async fn a_foreign_webhook_comes_back(world: &mut World) {
+    let [mut service, mut backend, webhook] = policy(world);
+    for object in [&mut service, &mut backend] {
+        object["metadata"]["namespace"] = json!(world.namespace);
+    }
+    world.create(&webhook).await;
+    let map = objects::config_map("settings", json!({"A": "1"}));
+    world.manifests(&[map, deployment(world, &program::HEALTHY)]);
+    let later = async {
+        world.create(&service).await;
+        world.create(&backend).await;
+    };
+    tokio::join!(world.release(), later);
+}
+
+async fn it_starts_slowly(world: &mut World) {
+    world.wait = Duration::from_secs(120);
+    let mut web = deployment(world, &program::SLOW);
+    web["spec"]["progressDeadlineSeconds"] = json!(3600);
+    world.manifests(&[web]);
+    world.release().await;
+}
+
+/// A Job of the same release that needs what comes after it: the order of kinds gives way.
+async fn a_job_needs_what_comes_after_it(world: &mut World) {
+    let mut check = job(world, &program::CHECKS_THE_SERVICE);
+    check["spec"]["backoffLimit"] = json!(6);
+    world.manifests(&[check, deployment(world, &program::DATABASE)]);
+    world.release().await;
+}
+
+/// The same without a crash that tells: its log does.
+async fn a_job_waits_in_its_own_process(world: &mut World) {
+    let check = job(world, &program::WAITS_FOR_THE_SERVICE);
+    world.manifests(&[check, deployment(world, &program::HEALTHY)]);
+    let target = world.target();
+    let run = RunId::generate();
+    let cancel = CancellationToken::new();
+    let (sender, said) = std::sync::mpsc::channel();
+    let events = EventSink::new(sender);
+    target.claim(run, &events, &cancel).await.unwrap();
+    target.roll_out(&world.request(run), &events, &cancel).await.unwrap();
+    let why = said.try_iter().find_map(|event| match event {
+        RunEvent::Notice(Notice::Info(text)) if text.contains("job/migrate may wait") => Some(text),
+        _ => None,
+    });
+    assert!(why.as_ref().is_some_and(|why| why.contains("Connection refused")), "{why:?}");
+}
+
+/// What is written wins: the Job has one try only, and it is not before the service is there.
+async fn a_job_says_what_it_needs(world: &mut World) {
+    let check = job(world, &program::CHECKS_THE_SERVICE);
+    let check = annotated(check, DEPENDS_ON, "deployment/web");
+    world.manifests(&[check, deployment(world, &program::DATABASE)]);
+    world.release().await;
+    let made = made(world, &["web-", "migrate-"]);
+    assert!(made.is_sorted(), "{made:?}");
+}
+
+async fn hooks_stand_around_the_rest(world: &mut World) {
+    let before = annotated(
+        named(job(world, &program::MIGRATES_SLOWLY), "before"),
+        "helm.sh/hook",
+        "pre-install,pre-upgrade",
+    );
+    let check = named(job(world, &program::CHECKS_THE_SERVICE), "after");
+    let after = annotated(check, "greenloop.dev/hook", "post-deploy");
+    let test = annotated(named(job(world, &program::PANICS), "test"), "helm.sh/hook", "test");
+    world.manifests(&[after, test, deployment(world, &program::HEALTHY), before]);
+    world.release().await;
+    let made = made(world, &["before-", "web-", "after-"]);
+    assert!(made.iter().all(Option::is_some) && made.is_sorted(), "{made:?}");
+    let jobs = world.wire().server.api();
+    assert!(jobs.store.get(by_kind("Job"), &world.namespace, "test").is_none());
+}
+
+/// A failed migration ends the release before the application is touched.
+async fn a_migration_fails_before_the_rest(world: &mut World) {
+    world.manifests(&[deployment(world, &program::HEALTHY)]);
+    world.release().await;
+    let doom = Doom {
+        class: FailureClass::Code,
+        message: &["migrate"],
+        evidence: &["migration 0042 failed"],
+        within: (6, 60),
+    };
+    let web = deployment(world, &program::HEALTHY_TOO);
+    fails(world, &[job(world, &program::MIGRATION_FAILS), web], &doom).await;
+    let live: k8s_openapi::api::apps::v1::Deployment = world.api().get("web").await.unwrap();
+    let command = format!("{:?}", live.spec.unwrap().template.spec.unwrap().containers[0].command);
+    assert!(command.contains("echo ok >"), "{command}");
+}
+
+/// Whatever else moves: what waits for nothing is told at once.
+async fn a_missing_setting_beside_a_slow_database(world: &mut World) {
+    let doom = Doom {
+        class: FailureClass::Code,
+        message: &["missing DATABASE_URL"],
+        evidence: &["src/main.rs:14:5"],
+        within: (5, 40),
+    };
+    let [service, db] = database(world);
+    fails(world, &[service, db, deployment(world, &program::PANICS)], &doom).await;
+}
+
+/// A database that is there by now is no excuse.
+async fn it_never_finds_its_database(world: &mut World) {
+    let doom = Doom {
+        class: FailureClass::Infrastructure,
+        message: &["waiting for something", "connection refused"],
+        evidence: &["dial tcp"],
+        within: (8, 90),
+    };
+    fails(world, &[with_state(deployment(world, &program::NEEDS_THE_DATABASE))], &doom).await;
+}
+
+async fn an_order_that_cannot_be_is_refused(world: &mut World) {
+    for (needs, expect) in
+        [("job/migrat", "did you mean `job/migrate`?"), ("deployment/web", "depends on itself")]
+    {
+        let web = annotated(deployment(world, &program::HEALTHY), DEPENDS_ON, needs);
+        world.manifests(&[job(world, &program::MIGRATION_WORKS), web]);
+        let attempt = world.roll_out().await;
+        let error = attempt.outcome.unwrap_err();
+        assert!(
+            error.message.contains(expect) && error.message.contains("k8s/app.yaml:"),
+            "{error}"
+        );
+        attempt.target.let_go().await;
+        assert!(world.wire().server.api().store.list(by_kind("Job"), None).next().is_none());
+    }
+}
+
+scenarios! {
+    both:
+        a_migration_runs_first,
+        a_database_takes_its_time,
+        a_database_without_a_probe_takes_its_time,
+        two_replicas_wait_for_a_database,
+        it_starts_slowly,
+        a_migration_fails_before_the_rest,
+        a_missing_setting_beside_a_slow_database,
+        a_certificate_that_nobody_makes;
+    wire:
+        what_comes_first_is_awaited,
+        a_cache_is_loading,
+        replicas_take_turns,
+        a_sidecar_starts_late,
+        an_image_is_pulled_slowly,
+        a_certificate_arrives_late,
+        a_configuration_is_reloaded,
+        a_quota_is_freed,
+        a_webhook_is_not_ready_yet,
+        a_foreign_webhook_comes_back,
+        a_job_needs_what_comes_after_it,
+        a_job_waits_in_its_own_process,
+        a_job_says_what_it_needs,
+        hooks_stand_around_the_rest,
+        it_never_finds_its_database,
+        an_order_that_cannot_be_is_refused
+}

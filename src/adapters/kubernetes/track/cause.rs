@@ -112,7 +112,7 @@ static TABLE: &[Row] = &[
             r"UndefinedTable|NoSuchBucket|NoSuchTable|UnknownTopicOrPart|UNKNOWN_TOPIC|index_not_found|NamespaceNotFound|NOT_FOUND - no (?:queue|exchange)",
             r"\bORA-00942\b|invalid object name|\b42P01\b|\b3D000\b|invalid catalog name|base table or view not found",
             r"migrations?\b[^\n]{0,30}\b(?:pending|missing|not (?:been )?(?:applied|run)|outstanding)|(?:pending|unapplied|outstanding) migrations?",
-            r"schema\b[^\n]{0,40}\b(?:behind|out of date|outdated|not up to date|too old|mismatch|not initiali[sz]ed)|permission denied for (?:table|relation|schema|sequence|database)",
+            r"schema\b[^\n]{0,40}\b(?:behind|out of date|outdated|not up to date|too old|mismatch|not initiali[sz]ed|expected|needed|required)|permission denied for (?:table|relation|schema|sequence|database)",
         ],
         but_not: &[],
         examples: &[
@@ -129,6 +129,7 @@ static TABLE: &[Row] = &[
             "schema version 41 is behind, 42 is needed",
             "index_not_found_exception: no such index [vehicles]",
             "panic: table not found: vehicles",
+            "error: schema is at version 3, expected 4",
         ],
     },
     Row {
@@ -138,7 +139,7 @@ static TABLE: &[Row] = &[
             r"(?:is |are |still )(?:currently )?(?:starting|booting|loading|initiali[sz]ing|recovering|warming up|being created|bootstrapping)",
             r"starting up|shutting down|in recovery|recovery mode|\bLOADING\b[^\n]{0,20}(?:redis|dataset)|MASTERDOWN|CLUSTERDOWN",
             r"(?:not|n't) (?:yet |currently )?(?:ready|available|accepting|reachable|healthy|listening|started|initiali[sz]ed|synced|joined|elected|provisioned|running|up)\b",
-            r"not ready|not yet|no healthy upstream|no (?:ready |available |live )?(?:endpoints?|nodes?|hosts?|servers?|upstreams?|replicas?)\b[^\n]{0,20}(?:available|found|alive|ready|up)",
+            r"health(?: status)? is (?:red|yellow|unknown)|not ready|not yet|no healthy upstream|no (?:ready |available |live )?(?:endpoints?|nodes?|hosts?|servers?|upstreams?|replicas?)\b[^\n]{0,20}(?:available|found|alive|ready|up)",
             r"\bsealed\b|service unavailable|temporarily unavailable|bad gateway|gateway time-?out|StatusCode\.UNAVAILABLE|code = Unavailable",
             r"(?:status(?: ?code)?|http(?:/[\d.]+)?|returned|answered|response|got)[^\w\n]{0,3}(?:code |status )?50[234]\b|\b50[234] (?:service|bad|gateway)",
         ],
@@ -240,7 +241,7 @@ static TABLE: &[Row] = &[
         weight: Weight::Lasts,
         says: &[
             r"exec format error|cannot execute|bad interpreter|error while loading shared libraries|applet not found|symbol lookup error|undefined symbol|version `GLIBC\w*[^']*' not found",
-            r"command not found|executable file not found|^(?:/bin/)?(?:ba|da|a)?sh: (?:(?:line )?\d+: )?\S+: not found$|no main manifest attribute|could not find or load main class|You must install or update \.NET",
+            r"^env: [^\n]*no such file or directory|unknown directive|command not found|executable file not found|^(?:/bin/)?(?:ba|da|a)?sh: (?:(?:line )?\d+: )?\S+: not found$|no main manifest attribute|could not find or load main class|You must install or update \.NET",
             r"permission denied|\bEACCES\b|\bEPERM\b|operation not permitted|read-only file system|\bEROFS\b|AccessDeniedException|UnauthorizedAccessException",
             r"unknown (?:flag|option|argument|command|shorthand)|unrecogni[sz]ed (?:option|argument|command)|flag provided but not defined|illegal option|unexpected argument|invalid option|^usage: ",
         ],
@@ -254,6 +255,8 @@ static TABLE: &[Row] = &[
             "PermissionError: [Errno 13] Permission denied: '/data/app.db'",
             "Error: EACCES: permission denied, mkdir '/var/lib/app'",
             "flag provided but not defined: -prot",
+            "env: 'python': No such file or directory",
+            "nginx: [emerg] unknown directive \"lisen\" in /etc/nginx/nginx.conf:3",
             "error: unexpected argument '--prot' found",
         ],
     },
@@ -297,7 +300,7 @@ static TABLE: &[Row] = &[
         id: "panic",
         weight: Weight::Panics,
         says: &[
-            r"panicked at|^panic: |runtime error:|^fatal error: |traceback \(most recent call last\)|exception in thread|unhandled (?:exception|rejection)|uncaught|segmentation fault|core dumped|\bSIG(?:SEGV|ABRT|ILL|BUS)\b",
+            r"panicked at|^panic: |runtime error:|^fatal error: |traceback \(most recent call last\)|exception in thread|unhandled (?:exception|rejection)|uncaught|segmentation fault|core dumped|terminate called|\bSIG(?:SEGV|ABRT|ILL|BUS)\b",
             r"assert(?:ion)? ?(?:failed|error)|nullpointerexception|nil pointer|null reference|index out of (?:range|bounds)|divi(?:de|sion) by zero|stack overflow|\b(?:TypeError|AttributeError|NoMethodError|IllegalStateException|IllegalArgumentException|InvalidOperationException|RuntimeError|ValueError)\b",
             r"(?:can ?not|can't|could ?n[o']t|failed to|unable to) (?:parse|decode|unmarshal|deserialize)|invalid (?:json|yaml|toml|xml)|\byaml: |did not find expected",
         ],
@@ -310,6 +313,7 @@ static TABLE: &[Row] = &[
             "TypeError: Cannot read properties of undefined (reading 'port')",
             "Unhandled exception. System.InvalidOperationException: no handler",
             "Segmentation fault (core dumped)",
+            "terminate called after throwing an instance of 'std::invalid_argument'",
             "undefined method `each' for nil (NoMethodError)",
             "failed to parse settings: yaml: line 3: did not find expected key",
         ],
@@ -323,6 +327,8 @@ struct Compiled {
     says: Vec<(RegexSet, RegexSet)>,
     variable: RegexSet,
     remote: Regex,
+    /// A line that tells of something the program goes on without.
+    aside: Regex,
 }
 
 fn set(patterns: &[&str]) -> Option<RegexSet> {
@@ -352,7 +358,11 @@ static COMPILED: LazyLock<Option<Compiled>> = LazyLock::new(|| {
         "#,
     )
     .ok()?;
-    Some(Compiled { says, variable, remote })
+    let aside = Regex::new(
+        r"(?i)^[^a-z]*(?:\S+ ){0,4}\W*(?:warn(?:ing)?|info|debug|trace|notice)\b|level=(?:warn|info|debug)|using (?:the )?default|fall(?:ing|s)? back|ignor(?:ed|ing)|skipp(?:ed|ing)|disabled|deprecated|going on|continuing|optional",
+    )
+    .ok()?;
+    Some(Compiled { says, variable, remote, aside })
 });
 
 /// The row that a line fits.
@@ -378,6 +388,10 @@ pub(super) fn cause<'a>(lines: impl Iterator<Item = &'a str>) -> Cause {
     for line in lines {
         remote |= compiled.remote.is_match(line);
         let Some(row) = row_of(line.trim(), compiled) else { continue };
+        // What it goes on without is not what it dies of.
+        if matches!(row.weight, Weight::Lasts | Weight::Panics) && compiled.aside.is_match(line) {
+            continue;
+        }
         match row.weight {
             Weight::Waits => decided = Cause::Waits(row.id),
             Weight::Lasts => decided = Cause::Lasts(row.id),
@@ -494,6 +508,12 @@ mod tests {
             (
                 "warn: option `cache` is not set, using the default\ndial tcp: lookup db: no such host",
                 Cause::Waits("name"),
+            ),
+            // What it goes on without is not what it dies of.
+            ("WARN SENTRY_DSN is not set, reports are disabled\nfatal: no answer", Cause::Unclear),
+            (
+                "2026-11-02T08:00:01Z  INFO no configuration file, using the default\nboom",
+                Cause::Unclear,
             ),
             // A hint alone, a hint beside a cause.
             ("gave up after 30 attempts", Cause::Waits("waiting")),

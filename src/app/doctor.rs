@@ -23,7 +23,7 @@ use crate::config::plan::{
 use crate::config::secret_references;
 use crate::evidence::Redactor;
 use crate::exec::{self, CommandFault};
-use crate::model::{FailureClass, TargetKind, chain};
+use crate::model::{Condition, FailureClass, TargetKind, chain};
 use crate::ports::SecretSource as _;
 
 /// How a check came out.
@@ -451,9 +451,14 @@ async fn delivery_checks(workspace: &Workspace, delivering: &Delivering) -> Vec<
             Ok(status) => {
                 serves = status.serving.is_some();
                 let found = match status.serving {
-                    Some((release, endpoint)) => {
-                        format!("release {} serves at {}", release.id.short(), endpoint.url)
-                    }
+                    Some((release, endpoint)) => match status.condition {
+                        Condition::Serves => {
+                            format!("release {} serves at {}", release.id.short(), endpoint.url)
+                        }
+                        Condition::Partly(why) | Condition::Down(why) | Condition::Unknown(why) => {
+                            format!("release {} is deployed, but {why}", release.id.short())
+                        }
+                    },
                     None => format!("{}: nothing is deployed yet", target.kind().name()),
                 };
                 Check::ok("target", found)

@@ -28,7 +28,7 @@ pub use folder::{audit_log, runs_folder};
 pub use heal::{HealRequest, Healed, heal, undo};
 pub use hub::{HubRequest, HubStarted, MergePlan, create_token, revoke_token, serve_hub, tokens};
 pub use proposal::Proposal;
-pub use release::{ReleaseRequest, roll_back, status};
+pub use release::{ReleaseRequest, StatusReport, roll_back, status};
 pub use run::{RunRequest, describe, environment_of, run};
 pub use tasks::{HubAccess, graph_status, graphs, import, merge_queues};
 pub use worker::{WorkerRequest, work};

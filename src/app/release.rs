@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
@@ -16,10 +17,13 @@ use crate::engine::driver::{Assembly, Deliverable, Delivery, WorkTreeAtEnd};
 use crate::engine::machine::{Course, Mode};
 use crate::engine::passed::PassedBefore;
 use crate::model::{
-    CommitId, Invocation, Release, ReleaseId, RunHeader, RunSummary, Stage, Task, Usage,
+    CommitId, Condition, FailureClass, Invocation, Release, ReleaseId, RunHeader, RunSummary,
+    Stage, TargetKind, Task, Usage, chain,
 };
 use crate::policy::Policy;
-use crate::ports::{Earlier, ModelError, ModelErrorKind, TargetStatus};
+use crate::ports::{
+    Earlier, ModelError, ModelErrorKind, TargetError, TargetErrorKind, TargetStatus,
+};
 use crate::report::Boxed;
 
 /// Which environment, and for a rollback which release.
@@ -46,21 +50,61 @@ const COMMITS_SHOWN: usize = 10;
 /// Commits that came after what serves: the newest, and how many there are.
 type Since = (Vec<(CommitId, String)>, usize);
 
+/// How long the target may take to say what it runs.
+const ANSWER: Duration = Duration::from_secs(20);
+
 /// What is deployed, for a person and as JSON.
-pub async fn status(request: &ReleaseRequest) -> Result<(String, serde_json::Value), AppError> {
+pub struct StatusReport {
+    /// For a person.
+    pub text: String,
+    /// For a program.
+    pub json: serde_json::Value,
+    /// Why the target could not say.
+    pub unknown: Option<TargetError>,
+}
+
+/// Asks the target what is deployed, and what has become of it.
+pub async fn status(request: &ReleaseRequest) -> Result<StatusReport, AppError> {
     let workspace = Workspace::open(&request.directory)?;
     let plan = plan_of(&workspace, request)?;
     let target = Delivering::new(plan, &request.env).target(&workspace)?;
-    let status = target.status().await?;
+    let asked = tokio::time::timeout(ANSWER, target.status()).await;
+    let status = match asked.unwrap_or_else(|_elapsed| Err(no_answer(target.kind()))) {
+        Ok(status) => status,
+        Err(error) => {
+            let why = chain(&error);
+            return Ok(StatusReport {
+                text: format!("{}: what runs there is unknown: {why}\n", request.environment),
+                json: serde_json::json!({
+                    "environment": request.environment,
+                    "condition": "unknown",
+                    "reason": why,
+                    "serving": null,
+                }),
+                unknown: Some(error),
+            });
+        }
+    };
     let head = workspace.head()?.commit;
     let since = status
         .serving
         .as_ref()
         .and_then(|(release, _)| workspace.commits_since(&release.commit, &head, COMMITS_SHOWN));
-    Ok((
-        status_text(&request.environment, &status, &head, since.as_ref()),
-        status_json(&request.environment, &status, since.as_ref()),
-    ))
+    Ok(StatusReport {
+        text: status_text(&request.environment, &status, &head, since.as_ref()),
+        json: status_json(&request.environment, &status, since.as_ref()),
+        unknown: None,
+    })
+}
+
+fn no_answer(kind: TargetKind) -> TargetError {
+    TargetError {
+        kind: TargetErrorKind::Target,
+        message: format!("the {} target gave no answer within {} s", kind.name(), ANSWER.as_secs()),
+        class: FailureClass::Infrastructure,
+        evidence: Box::default(),
+        source: None,
+    }
 }
 
 fn plan_of(
@@ -104,7 +148,17 @@ fn status_text(
             let _infallible = writeln!(text, "{environment}: nothing is deployed");
         }
         Some((release, endpoint)) => {
-            let _infallible = writeln!(text, "{environment}: serving at {}", endpoint.url);
+            let url = &endpoint.url;
+            let _infallible = match &status.condition {
+                Condition::Serves => writeln!(text, "{environment}: serving at {url}"),
+                Condition::Partly(why) => {
+                    writeln!(text, "{environment}: serving at {url}, but {why}")
+                }
+                Condition::Down(why) => writeln!(text, "{environment}: NOT serving: {why}"),
+                Condition::Unknown(why) => {
+                    writeln!(text, "{environment}: what runs there is unknown: {why}")
+                }
+            };
             let _infallible = writeln!(text, "  {}", release_line(release));
             if let Some(image) = &release.image {
                 let _infallible = writeln!(text, "  image {image}");
@@ -112,7 +166,9 @@ fn status_text(
             changed_since(&mut text, &release.commit, head, since);
         }
     }
-    for note in &status.notes {
+    // The first line has its reason already.
+    let told = status.condition.reason();
+    for note in status.notes.iter().filter(|note| Some(note.as_str()) != told) {
         let _infallible = writeln!(text, "  {note}");
     }
     let serving = status.serving.as_ref().map(|(release, _)| release.id);
@@ -166,6 +222,8 @@ fn status_json(
 ) -> serde_json::Value {
     serde_json::json!({
         "environment": environment,
+        "condition": status.serving.as_ref().map(|_| status.condition.name()),
+        "reason": status.condition.reason(),
         "serving": status.serving.as_ref().map(|(release, endpoint)| {
             serde_json::json!({"url": endpoint.url, "release": release_json(release)})
         }),

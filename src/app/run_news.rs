@@ -86,11 +86,11 @@ impl RunNews {
 }
 
 /// As the dashboard knows it.
-const fn state(summary: &RunSummary) -> &'static str {
+fn state(summary: &RunSummary) -> &'static str {
     match &summary.stop {
         StopReason::Verified => "verified",
         StopReason::Cancelled => "cancelled",
-        _ if summary.restored => "restored",
+        _ if summary.is_restored() => "restored",
         _ => "stopped",
     }
 }

@@ -14,12 +14,17 @@ use crate::engine::claim::{Claim, Holder};
 use crate::engine::driver::{Assembly, Continuation, drive};
 use crate::engine::recover::{abandon, check_resumable, resume};
 use crate::evidence::Redactor;
-use crate::model::{CommitId, EnvironmentName, EventSink, Notice, RunEvent, RunId, RunSummary};
+use crate::model::{
+    CommitId, EnvironmentName, EventSink, Notice, Restoration, RunEvent, RunId, RunSummary,
+    StopReason,
+};
 use crate::ports::{Target, TargetError};
 use crate::report::{self, Boxed};
 
 /// What is copied of ignored files where the file system cannot share their blocks.
 const COPIED_BYTES: u64 = 2 << 30;
+/// How long a cancelled run takes to give the target's environment back.
+const LET_GO: Duration = Duration::from_millis(700);
 
 /// A run that holds its claims and has its folder and its audit log.
 pub(super) struct Session {
@@ -214,8 +219,20 @@ impl Session {
         let outcome = drive(assembly, audit, events, cancel, continuation).await;
         // The sender went with the run: the reporters come to an end.
         let _reporter_panicked = tokio::task::spawn_blocking(move || reporting.join()).await;
+        let cancelled = outcome.as_ref().is_ok_and(|run| run.stop == StopReason::Cancelled);
         if let Some(target) = target {
-            target.let_go().await;
+            let let_go = target.let_go();
+            if cancelled {
+                // It expires by itself; whoever cancelled is about to kill.
+                let _expires = tokio::time::timeout(LET_GO, let_go).await;
+            } else {
+                let_go.await;
+            }
+        }
+        let restored = outcome.as_ref().ok().and_then(|summary| summary.restored);
+        if restored == Some(Restoration::Unconfirmed) {
+            // They keep the run's name: the next run cleans up after it.
+            return Ok(outcome?);
         }
         if let Some(original) = original {
             discard(&original, run);
@@ -351,5 +368,5 @@ fn work_tree_claim(workspace: &Workspace) -> String {
 
 fn cleaned_up(left: &Holder, done: &[String]) -> String {
     let done = if done.is_empty() { "nothing was left to do".to_owned() } else { done.join("; ") };
-    format!("run {} ({}) died without an end: {done}", left.run.short(), left.title)
+    format!("run {} ({}) left something to be done: {done}", left.run.short(), left.title)
 }

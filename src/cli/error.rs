@@ -35,17 +35,24 @@ pub enum Exit {
     Cancelled,
 }
 
+impl Exit {
+    /// The number.
+    pub(super) const fn code(self) -> u8 {
+        match self {
+            Self::Ok => 0,
+            Self::NeedsPerson => 1,
+            Self::Usage => 2,
+            Self::Infrastructure => 3,
+            Self::Restored => 4,
+            Self::Held => 5,
+            Self::Cancelled => 130,
+        }
+    }
+}
+
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
-        Self::from(match exit {
-            Exit::Ok => 0,
-            Exit::NeedsPerson => 1,
-            Exit::Usage => 2,
-            Exit::Infrastructure => 3,
-            Exit::Restored => 4,
-            Exit::Held => 5,
-            Exit::Cancelled => 130,
-        })
+        Self::from(exit.code())
     }
 }
 
@@ -64,10 +71,7 @@ pub(super) fn exit_of(summary: &RunSummary) -> Exit {
         }
         // Nothing was reached that could have passed or not.
         StopReason::NoHealing { .. }
-            if summary
-                .failure
-                .as_ref()
-                .is_some_and(|f| f.class == FailureClass::Infrastructure) =>
+            if summary.failure.as_ref().is_some_and(|failure| !failure.class.heals()) =>
         {
             Exit::Infrastructure
         }

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use super::error::{CommandError, Exit, exit_of};
 use super::output::{self, OutputChoice};
 use super::{block_on, terminal};
-use crate::app::{self, ReleaseRequest};
+use crate::app::{self, ReleaseRequest, StatusReport};
 
 /// Which environment to look at.
 #[derive(Debug, Args)]
@@ -44,12 +44,15 @@ pub(super) fn status(args: StatusArgs) -> Result<Exit, CommandError> {
         env: terminal::environment(),
         invocation,
     };
-    let (text, json) = block_on(app::status(&request))??;
+    let StatusReport { text, json, unknown } = block_on(app::status(&request))??;
     match output {
         StatusOutput::Text => output::print_rows(&text)?,
         StatusOutput::Json => output::print_json(&json)?,
     }
-    Ok(Exit::Ok)
+    match unknown {
+        Some(error) => Err(error.into()),
+        None => Ok(Exit::Ok),
+    }
 }
 
 /// What to go back to.

@@ -3,10 +3,11 @@
 use std::io::{IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::error::CommandError;
+use super::error::{CommandError, Exit};
 use crate::app::Environment;
 use crate::engine::approval::Approval;
 use crate::hub::worker::Stop;
@@ -125,8 +126,13 @@ pub(super) fn stop_on_signals() -> Stop {
     stop
 }
 
-/// A token that is cancelled by Ctrl-C or SIGTERM. A second Ctrl-C does nothing more: what is
-/// under way by then is a restore.
+/// Signals that come this soon after the first are the same wish: a shell and the program that
+/// started this one both pass a Ctrl-C on.
+const SAME_WISH: Duration = Duration::from_millis(300);
+
+/// A token that is cancelled by Ctrl-C, SIGTERM or SIGHUP. The first asks: a release that is not
+/// verified is taken back, in the seconds that pipelines give. The same signal once more forces
+/// the program to end at once; the next run in the environment then does what is left.
 pub(super) fn cancel_on_signals() -> CancellationToken {
     let token = CancellationToken::new();
     let cancelled = token.clone();
@@ -140,14 +146,29 @@ pub(super) fn cancel_on_signals() -> CancellationToken {
             tracing::warn!("signals cannot be caught: Ctrl-C will end the program at once");
             return;
         };
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
+        let mut first = [None::<Instant>; 3];
+        loop {
+            let which = tokio::select! {
+                _ = interrupt.recv() => 0,
+                _ = terminate.recv() => 1,
+                _ = hangup.recv() => 2,
+            };
+            cancelled.cancel();
+            match first[which] {
+                None => first[which] = Some(Instant::now()),
+                Some(since) if since.elapsed() < SAME_WISH => {}
+                Some(_) => force(),
+            }
         }
-        cancelled.cancel();
-        // The streams stay registered, so that later signals do not end the program.
-        std::future::pending::<()>().await;
     });
     token
+}
+
+/// Ends the program without waiting for anything.
+#[expect(clippy::exit, reason = "whoever signals twice does not want to wait for a clean end")]
+fn force() -> ! {
+    let said = "\ngreenloop: forced to end; what is left to be done, the next run of this \
+                environment does first\n";
+    let _closed_pipe = std::io::stderr().write_all(said.as_bytes());
+    std::process::exit(i32::from(Exit::Cancelled.code()))
 }

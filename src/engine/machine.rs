@@ -392,6 +392,11 @@ impl State {
                 self.memory.restored = Some(serving);
                 Ok(self.after_restore(then))
             }
+            // Whoever cancelled is not kept waiting: the next run finds what is left to be done.
+            (
+                Phase::Restoring { then: AfterRestore::Finish(StopReason::Cancelled) },
+                Happened::RestoreFailed { .. },
+            ) => Ok(Self::finish(StopReason::Cancelled)),
             (Phase::Restoring { .. }, Happened::RestoreFailed { reason }) => {
                 Ok(Self::finish(StopReason::Internal {
                     reason: format!("the last verified release could not be restored: {reason}"),

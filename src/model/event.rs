@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use super::{
     CommitId, Endpoint, EnvironmentName, Evaluation, Failure, GateResult, ImageRef, Invocation,
-    Limits, Progress, ReleaseId, Review, RunId, Stage, StopReason, TargetKind, Usage,
+    Limits, Progress, ReleaseId, Restoration, Review, RunId, RunningNow, Stage, StopReason,
+    TargetKind, Usage,
 };
 
 /// Where events go. Sending never blocks and never fails: a reporter that is gone is no reason
@@ -143,10 +144,12 @@ pub struct RunSummary {
     pub patches: Vec<SummaryPatch>,
     /// The failure that is left, when it did not end verified.
     pub failure: Option<Box<Failure>>,
-    /// What serves now, and whether it is the new release.
-    pub serving: Option<(ReleaseId, Endpoint)>,
-    /// Whether the last verified release was restored after a failed deployment.
-    pub restored: bool,
+    /// What the target says that it runs, asked when the run had ended; `None` for a run that
+    /// concerns no target.
+    pub serving: Option<RunningNow>,
+    /// What became of the release that failed, when one was taken back and none was rolled out
+    /// after it.
+    pub restored: Option<Restoration>,
     /// The branch with the patches, when there are any.
     pub branch: Option<String>,
     /// Tokens and money.
@@ -182,7 +185,12 @@ impl RunSummary {
             | StopReason::NoModel { .. }
             | StopReason::Internal { .. } => true,
         };
-        self.restored && deployment_failed && switched
+        self.is_restored() && deployment_failed && switched
+    }
+
+    /// Whether the last verified release serves because the one of this run was taken back.
+    pub fn is_restored(&self) -> bool {
+        self.restored.is_some_and(|restored| restored.release().is_some())
     }
 }
 

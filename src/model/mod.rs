@@ -39,7 +39,9 @@ pub use invocation::{Invocation, shell_word};
 pub use limits::Limits;
 pub use path::{InvalidPath, RepoPath};
 pub use proposal::{Attempt, AttemptOutcome, NoPatch, NoPatchClass, Proposal};
-pub use release::{Endpoint, Release, ReleaseState, TargetKind};
+pub use release::{
+    Condition, Endpoint, Release, ReleaseState, Restoration, RunningNow, TargetKind,
+};
 pub use review::{Review, Risk, Verdict};
 pub use stage::{Stage, StageOutcome};
 pub use stop::StopReason;

@@ -1,5 +1,7 @@
 //! What is deployed.
 
+use std::time::Duration;
+
 use super::{CommitId, ImageRef, ReleaseId, RunId};
 
 /// Where a release runs.
@@ -29,6 +31,104 @@ impl TargetKind {
 pub struct Endpoint {
     /// Base URL without a trailing slash.
     pub url: String,
+}
+
+/// What has become of the release that a target's record calls serving, as the target says when
+/// it is asked. The reasons name the object and what is seen of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Condition {
+    /// All of it is up.
+    #[default]
+    Serves,
+    /// Some of it is, or it is not as it was released: `deployment/web: 1 of 3 pods are ready`.
+    Partly(String),
+    /// None of it is: `deployment/web is gone`.
+    Down(String),
+    /// What runs it could not be asked.
+    Unknown(String),
+}
+
+impl Condition {
+    /// The word in JSON.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Serves => "serving",
+            Self::Partly(_) => "partly",
+            Self::Down(_) => "down",
+            Self::Unknown(_) => "unknown",
+        }
+    }
+
+    /// With another text for its reason.
+    #[must_use]
+    pub fn map(self, text: impl FnOnce(String) -> String) -> Self {
+        match self {
+            Self::Serves => Self::Serves,
+            Self::Partly(reason) => Self::Partly(text(reason)),
+            Self::Down(reason) => Self::Down(text(reason)),
+            Self::Unknown(reason) => Self::Unknown(text(reason)),
+        }
+    }
+
+    /// Why it is not simply serving.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Serves => None,
+            Self::Partly(reason) | Self::Down(reason) | Self::Unknown(reason) => Some(reason),
+        }
+    }
+}
+
+/// What a target runs, asked when a run ends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RunningNow {
+    /// Nothing that Greenloop released.
+    Nothing,
+    /// The release that the target's record calls serving.
+    Release {
+        /// It.
+        release: ReleaseId,
+        /// The environment's address.
+        endpoint: Endpoint,
+        /// What has become of it.
+        condition: Condition,
+    },
+    /// The record itself could not be read.
+    Unknown {
+        /// What was asked, and what came back.
+        why: String,
+    },
+}
+
+/// What the last restore of a run came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Restoration {
+    /// The last verified release was put back.
+    Restored {
+        /// It.
+        release: ReleaseId,
+        /// From the start of the restore until it served; `None` when that was not waited for.
+        serving_after: Option<Duration>,
+    },
+    /// The last verified release never stopped serving.
+    Untouched {
+        /// It.
+        release: ReleaseId,
+    },
+    /// There was none: the failed release was stopped.
+    Nothing,
+    /// The run was cancelled, and the target did not accept the restore in the time that was left.
+    Unconfirmed,
+}
+
+impl Restoration {
+    /// The release that serves because of it.
+    pub const fn release(&self) -> Option<ReleaseId> {
+        match self {
+            Self::Restored { release, .. } | Self::Untouched { release } => Some(*release),
+            Self::Nothing | Self::Unconfirmed => None,
+        }
+    }
 }
 
 /// How far a release has come.

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{
-    CommitId, Endpoint, EventSink, Evidence, FailureClass, ImageRef, Release, ReleaseId, RunId,
-    TargetKind,
+    CommitId, Condition, Endpoint, EventSink, Evidence, FailureClass, ImageRef, Release, ReleaseId,
+    RunId, TargetKind,
 };
 
 /// What to roll out.
@@ -52,8 +52,14 @@ pub enum Earlier {
 /// What a restore came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Restored {
-    /// The last verified release serves again.
-    Release(Deployed),
+    /// The last verified release was put back.
+    Release {
+        /// It.
+        deployed: Deployed,
+        /// From the start of the restore until it served; `None` when the restore was told to
+        /// hurry, and left as soon as the target had accepted it.
+        serving_after: Option<Duration>,
+    },
     /// There is no verified release; the failed one was stopped and nothing serves.
     Nothing,
     /// The last verified release never stopped serving.
@@ -63,8 +69,10 @@ pub enum Restored {
 /// What a target holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TargetStatus {
-    /// The release that serves, with its address.
+    /// The release that the record calls serving, with the environment's address.
     pub serving: Option<(Release, Endpoint)>,
+    /// What has become of that release, asked at this moment.
+    pub condition: Condition,
     /// All it remembers, newest first.
     pub releases: Vec<Release>,
     /// Plain statements for a person: `restarted 2 times, last exit: killed by SIGSEGV`.
@@ -87,7 +95,7 @@ pub enum TargetErrorKind {
     Release,
     /// The target itself is: it cannot be reached or told what to do.
     Target,
-    /// The rollout was cancelled; nothing was switched.
+    /// The rollout was cancelled; what it has begun is to be restored.
     Cancelled,
     /// There is no such release, or none to restore.
     NoRelease,
@@ -149,12 +157,23 @@ pub trait Target: Send + Sync {
 
     /// Where smoke tests reach what serves, when that is not the environment's URL: an address
     /// that stays open while the target lives.
+    ///
+    /// # Errors
+    /// When there is nothing to be reached there, such as a service without a ready pod, or when
+    /// the way there is closed. It takes seconds, never a rollout's patience.
     async fn reach(&self) -> Result<Option<Endpoint>, TargetError> {
         Ok(None)
     }
 
+    /// What has kept the last connection to the address of [`Target::reach`] from the service,
+    /// as far as the target knows.
+    async fn unreached(&self) -> Option<TargetError> {
+        None
+    }
+
     /// Starts the release beside the one that serves, waits until it is healthy, switches to it
-    /// and keeps the old one for a restore. On error the old release still serves.
+    /// and keeps the old one for a restore. On error, [`Target::restore`] lets the old release
+    /// serve where it does not do so still; that holds for a cancelled rollout too.
     async fn roll_out(
         &self,
         request: &RolloutRequest,
@@ -172,9 +191,17 @@ pub trait Target: Send + Sync {
     /// The service's own log since the switch to `release`: its end, bounded and redacted.
     async fn service_log(&self, release: ReleaseId) -> Result<String, TargetError>;
 
-    /// Marks `failed` as failed and lets the last verified release serve again.
-    async fn restore(&self, failed: ReleaseId, events: &EventSink)
-    -> Result<Restored, TargetError>;
+    /// Marks `failed` as failed and lets the last verified release serve again. It says when that
+    /// serves, and watches it for a while after that.
+    ///
+    /// A cancelled `hurry` means that only seconds are left: it returns as soon as the target has
+    /// accepted what makes the release serve.
+    async fn restore(
+        &self,
+        failed: ReleaseId,
+        events: &EventSink,
+        hurry: &CancellationToken,
+    ) -> Result<Restored, TargetError>;
 
     /// Lets an earlier release serve again; it is started and must become healthy first, within
     /// a time budget of its own.
@@ -185,7 +212,7 @@ pub trait Target: Send + Sync {
         cancel: &CancellationToken,
     ) -> Result<Deployed, TargetError>;
 
-    /// What it holds.
+    /// What it holds and runs, asked at this moment, within seconds.
     async fn status(&self) -> Result<TargetStatus, TargetError>;
 
     /// Removes what a run that is gone left half-done: candidates are stopped; a live release

@@ -310,7 +310,7 @@ impl Outcome {
         match (verdict::mood(&summary.stop), &summary.stop) {
             (Mood::Good, _) if summary.patches.is_empty() => Self::Verified,
             (Mood::Good, _) => Self::Healed,
-            (Mood::Open | Mood::Bad, _) if summary.restored => Self::Restored,
+            (Mood::Open | Mood::Bad, _) if summary.is_restored() => Self::Restored,
             (Mood::Open, StopReason::NeedsHuman { .. }) => Self::Waiting,
             (Mood::Open, _) => Self::Cancelled,
             (Mood::Bad, _) => Self::Stopped,

@@ -36,7 +36,7 @@ struct Page {
     title: String,
     mood: &'static str,
     headline: String,
-    remark: Option<String>,
+    reasons: Vec<String>,
     measure: String,
     serving: Option<String>,
     recorded: Option<&'static str>,
@@ -200,7 +200,12 @@ fn page(story: &Story) -> Page {
         headline: summary.map_or("The run broke off".to_owned(), |summary| {
             text(&verdict::headline(header, summary))
         }),
-        remark: summary.and_then(verdict::remark).map(|remark| text(&remark)),
+        reasons: summary
+            .map(verdict::reasons)
+            .unwrap_or_default()
+            .iter()
+            .map(|r| text(r))
+            .collect(),
         measure: summary.map(verdict::measure).unwrap_or_default(),
         serving: summary
             .and_then(|summary| verdict::serving(header, summary, &story.switched))

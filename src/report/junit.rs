@@ -100,6 +100,21 @@ fn suites(pass: &Pass) -> Vec<TestSuite> {
                 close(&mut suites, failure.stage, *elapsed, &mut cases);
                 failed = suites.last().cloned().map(|suite| (suite, plain));
             }
+            RunEvent::Restored { ok, detail, .. } => {
+                let mut status = TestCaseStatus::success();
+                if !*ok {
+                    status = TestCaseStatus::non_success(NonSuccessKind::Failure);
+                    status.set_message(text(detail));
+                }
+                // The steps of a restore are none of the stage's that comes next.
+                cases.clear();
+                let mut case = TestCase::new("restore", status);
+                case.set_classname("greenloop.restore");
+                case.set_system_out(text(detail));
+                let mut suite = TestSuite::new(format!("{iteration}: restore"));
+                suite.add_test_case(case);
+                suites.push(suite);
+            }
             // What failed runs again: its suite waits for what comes of that.
             RunEvent::FlakyRerun { passed: None, .. } => {
                 if failed.is_some() {
@@ -127,7 +142,6 @@ fn suites(pass: &Pass) -> Vec<TestSuite> {
             | RunEvent::StageStarted { .. }
             | RunEvent::PartStarted { .. }
             | RunEvent::Output { .. }
-            | RunEvent::Restored { .. }
             | RunEvent::AuthorAsked { .. }
             | RunEvent::AuthorLooked { .. }
             | RunEvent::PatchProposed { .. }

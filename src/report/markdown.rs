@@ -38,8 +38,8 @@ fn write(page: &mut String, story: &Story) -> std::fmt::Result {
                 Mood::Bad => "✗",
             };
             writeln!(page, "# {mark} {}\n", escaped(&verdict::headline(header, summary)))?;
-            if let Some(remark) = verdict::remark(summary) {
-                writeln!(page, "{}\n", escaped(&remark))?;
+            for reason in verdict::reasons(summary) {
+                writeln!(page, "{}\n", escaped(&reason))?;
             }
             writeln!(page, "{} · {}\n", escaped(story.title()), verdict::measure(summary))?;
             if let Some(serving) = verdict::serving(header, summary, &story.switched) {

@@ -84,7 +84,7 @@ fn entry(
         "duration_s": millis(summary.elapsed) as f64 / 1000.0,
         "patches": summary.patches.len(),
         "cost_usd": summary.usage.cost_usd,
-        "restored": summary.restored,
+        "restored": summary.is_restored(),
         "time_to_restore_s": time_to_restore.map(|time| millis(time) as f64 / 1000.0),
     })
 }

@@ -383,7 +383,7 @@ impl Live {
         let outcome = match &summary.stop {
             StopReason::Verified if summary.patches.is_empty() => "verified",
             StopReason::Verified => "healed",
-            _ if summary.restored => "restored",
+            _ if summary.is_restored() => "restored",
             _ => "stopped",
         };
         let labels = [self.environment(), KeyValue::new("greenloop.outcome", outcome)];

@@ -410,8 +410,8 @@ pub(super) fn healed() -> Vec<Stamped> {
                 },
             ],
             failure: None,
-            serving: Some((release(2), Endpoint { url: "http://127.0.0.1:8080".into() })),
-            restored: false,
+            serving: Some(running(2)),
+            restored: None,
             branch: Some(run_id().branch()),
             usage: usage(5, 10_800, 790, 0.0414),
             elapsed: ms(41_200),
@@ -489,8 +489,11 @@ pub(super) fn restored() -> Vec<Stamped> {
             iterations: 1,
             patches: vec![],
             failure: Some(Box::new(smoke_failure())),
-            serving: Some((release(0), Endpoint { url: "http://127.0.0.1:8080".into() })),
-            restored: true,
+            serving: Some(running(0)),
+            restored: Some(Restoration::Restored {
+                release: release(0),
+                serving_after: Some(ms(840)),
+            }),
             branch: None,
             usage: usage(3, 9_000, 700, 0.0301),
             elapsed: ms(128_000),
@@ -500,6 +503,14 @@ pub(super) fn restored() -> Vec<Stamped> {
             ],
         })),
     ])
+}
+
+fn running(number: u8) -> RunningNow {
+    RunningNow::Release {
+        release: release(number),
+        endpoint: Endpoint { url: "http://127.0.0.1:8080".into() },
+        condition: Condition::Serves,
+    }
 }
 
 /// Both runs, and what neither of them has.
@@ -527,7 +538,7 @@ pub(super) fn every_event() -> Vec<Stamped> {
             patches: vec![],
             failure: None,
             serving: None,
-            restored: false,
+            restored: None,
             branch: None,
             usage: Usage::default(),
             elapsed: ms(1),

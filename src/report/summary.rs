@@ -25,8 +25,8 @@ pub(super) fn lines(narrator: &Narrator, summary: &RunSummary) -> Vec<Line> {
     let mut lines = vec![Line::new(), rule()];
     lines.push(Line::new().push(tone, format!("{mark} {}", wrapped.next().unwrap_or_default())));
     lines.extend(wrapped.map(|line| Line::indent(2).push(tone, line)));
-    if let Some(remark) = verdict::remark(summary) {
-        lines.extend(narrator.text(2, Tone::Plain, &remark));
+    for reason in verdict::reasons(summary) {
+        lines.extend(narrator.text(2, Tone::Plain, &reason));
     }
     let mut measure = Line::indent(2);
     if let Some(header) = header {

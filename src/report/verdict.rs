@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use super::figures;
 use super::narrate::shortened;
-use crate::model::{ReleaseId, RunHeader, RunSummary, Stage, StopReason, Task};
+use crate::model::{
+    Condition, ReleaseId, Restoration, RunHeader, RunSummary, RunningNow, Stage, StopReason, Task,
+};
 
 /// How good an end it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,7 +46,8 @@ pub(super) fn mood(stop: &StopReason) -> Mood {
     }
 }
 
-/// One sentence: `Healed and verified`, `Stopped: …`.
+/// One sentence: `Healed and verified`, `Restored to release …, serving again after 0.8s`,
+/// `Stopped: …`. What became of a release that failed comes before why it failed.
 pub(super) fn headline(header: Option<&RunHeader>, summary: &RunSummary) -> String {
     let task = header.map_or(Task::Deploy, |header| header.task);
     let healed = !summary.patches.is_empty();
@@ -55,7 +58,18 @@ pub(super) fn headline(header: Option<&RunHeader>, summary: &RunSummary) -> Stri
         }
         (StopReason::Verified, Task::Heal) if healed => "Healed: it passes now".into(),
         (StopReason::Verified, Task::Heal) => "It passes, nothing had to be mended".into(),
-        (StopReason::Verified, Task::Verify) => "Verified: what is deployed passes".into(),
+        (StopReason::Verified, Task::Verify) => match &summary.serving {
+            Some(RunningNow::Nothing) => {
+                "What answers passes; Greenloop has released nothing there".into()
+            }
+            Some(RunningNow::Release { release, condition: Condition::Down(_), .. }) => {
+                format!("What answers passes; it is not release {release}, which does not serve")
+            }
+            Some(RunningNow::Unknown { .. }) => {
+                "What answers passes; which release that is could not be asked".into()
+            }
+            Some(RunningNow::Release { .. }) | None => "Verified: what is deployed passes".into(),
+        },
         (StopReason::Verified, Task::RollBack) => "Rolled back and verified".into(),
         (StopReason::NoHealing { .. }, Task::Verify) => {
             "NOT verified: what is deployed does not pass".into()
@@ -66,16 +80,56 @@ pub(super) fn headline(header: Option<&RunHeader>, summary: &RunSummary) -> Stri
         (StopReason::NoHealing { stage }, Task::RollBack) => {
             format!("NOT rolled back: the {stage} stage failed")
         }
-        (StopReason::Cancelled, _) => "Cancelled".into(),
-        _ if summary.rolled_back() => format!(
-            "The deployment failed, and the last verified release was restored: {}",
-            cause(summary)
-        ),
-        // A model that was not there is no cause: what failed is.
-        (StopReason::NoModel { .. } | StopReason::ModelUnavailable { .. }, _) => {
-            format!("Failed: {}", cause(summary))
+        (StopReason::Cancelled, _) => match summary.restored {
+            Some(restored) => format!("Cancelled: {}", in_words(restored)),
+            None => "Cancelled".into(),
+        },
+        (stop, _) => match summary.restored {
+            // What serves comes before why the new release does not.
+            Some(restored @ Restoration::Restored { .. }) => sentence(&in_words(restored)),
+            Some(restored) => format!("Not deployed: {}", in_words(restored)),
+            // A model that was not there is no cause: what failed is.
+            None => match stop {
+                StopReason::NoModel { .. } | StopReason::ModelUnavailable { .. } => {
+                    format!("Failed: {}", cause(summary))
+                }
+                stop => format!("Stopped: {stop}"),
+            },
+        },
+    }
+}
+
+/// What stands below the headline, one line each: what failed, and why the loop ended there.
+pub(super) fn reasons(summary: &RunSummary) -> Vec<String> {
+    let restored = summary.restored.is_some() && summary.stop != StopReason::Cancelled;
+    let failed = summary.failure.as_ref().filter(|_| restored).map(|failure| {
+        format!("The {} stage failed: {}", failure.stage, shortened(&failure.headline))
+    });
+    failed.into_iter().chain(remark(summary)).collect()
+}
+
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// `restored to release …, serving again after 0.8s`
+fn in_words(restored: Restoration) -> String {
+    match restored {
+        Restoration::Restored { release, serving_after: Some(after) } => {
+            let after = figures::duration(after);
+            format!("restored to release {release}, serving again after {after}")
         }
-        (stop, _) => format!("Stopped: {stop}"),
+        Restoration::Restored { release, serving_after: None } => format!(
+            "restored to release {release}, as the target has accepted; its soak was skipped"
+        ),
+        Restoration::Untouched { release } => format!("release {release} never stopped serving"),
+        Restoration::Nothing => {
+            "the failed release was stopped, and there was none to restore".into()
+        }
+        Restoration::Unconfirmed => {
+            "the target has not confirmed the restore; the next run goes on with it".into()
+        }
     }
 }
 
@@ -100,8 +154,8 @@ pub(super) fn remark(summary: &RunSummary) -> Option<String> {
         StopReason::ModelUnavailable { reason, .. } => {
             Some(format!("It was not mended: no model can be asked: {reason}"))
         }
-        stop if summary.rolled_back() => Some(format!("Stopped: {stop}")),
-        _ => None,
+        StopReason::Verified | StopReason::Cancelled => None,
+        stop => summary.restored.is_some().then(|| format!("Stopped: {stop}")),
     }
 }
 
@@ -116,28 +170,32 @@ pub(super) fn measure(summary: &RunSummary) -> String {
     )
 }
 
-/// What serves now. `switched` holds the releases this run put live. `None` when the run deploys
-/// nothing.
+/// What runs now, as the target said at the end of the run. `switched` holds the releases this run
+/// put live. `None` when the run concerns no target.
 pub(super) fn serving(
     header: Option<&RunHeader>,
     summary: &RunSummary,
     switched: &BTreeSet<ReleaseId>,
 ) -> Option<String> {
-    let Some((release, endpoint)) = &summary.serving else {
-        let task = header.map(|header| header.task);
-        return matches!(task, Some(Task::Deploy | Task::RollBack)).then(|| {
-            if summary.restored {
-                "Nothing serves: the failed release was stopped and there was none to restore"
-                    .into()
-            } else {
-                "Nothing serves that this run knows of".into()
-            }
-        });
+    let (release, endpoint, condition) = match summary.serving.as_ref()? {
+        RunningNow::Release { release, endpoint, condition } => (release, endpoint, condition),
+        RunningNow::Nothing => {
+            return Some(match summary.restored {
+                Some(Restoration::Nothing) => {
+                    "Nothing: the failed release was stopped and there was none to restore".into()
+                }
+                Some(_) | None => "Nothing that Greenloop released".into(),
+            });
+        }
+        RunningNow::Unknown { why } => return Some(format!("Unknown: {why}")),
     };
     let back = header.is_some_and(|header| header.task == Task::RollBack);
     let verified = summary.stop == StopReason::Verified;
-    let which = if summary.restored {
-        "The last verified release, restored"
+    let which = if summary.restored.and_then(|restored| restored.release()) == Some(*release) {
+        match summary.restored {
+            Some(Restoration::Untouched { .. }) => "The release from before this run, untouched",
+            Some(_) | None => "The last verified release, restored",
+        }
     } else if !switched.contains(release) {
         if header.is_some_and(|header| header.task == Task::Verify) {
             "What was deployed before"
@@ -151,5 +209,15 @@ pub(super) fn serving(
     } else {
         "The new release, NOT verified"
     };
-    Some(format!("{which}: {} at {}", release.short(), endpoint.url))
+    let (url, release) = (&endpoint.url, release.short());
+    Some(match condition {
+        Condition::Serves => format!("{which}: {release} at {url}"),
+        Condition::Partly(why) => format!("{which}: {release} at {url}, but {why}"),
+        Condition::Down(why) => {
+            format!("Nothing that serves: release {release} is what was deployed last, and {why}")
+        }
+        Condition::Unknown(why) => {
+            format!("Unknown: release {release} was deployed last at {url}; {why}")
+        }
+    })
 }

@@ -75,6 +75,13 @@ fn conclude(target: &dyn Target, outcome: Result<Deployed, TargetError>) -> Roll
 }
 
 fn failure(target: &dyn Target, error: TargetError, class: Option<FailureClass>) -> Box<Failure> {
+    let mut error = error;
+    error.class = class.unwrap_or(error.class);
+    target_failure(Stage::Rollout, target.kind().name(), error)
+}
+
+/// What a target's error comes to as a failure of `stage`.
+pub fn target_failure(stage: Stage, name: &str, error: TargetError) -> Box<Failure> {
     let message = chain(&error);
     let telling = normalise(&message);
     let lines: Vec<String> = error
@@ -83,16 +90,16 @@ fn failure(target: &dyn Target, error: TargetError, class: Option<FailureClass>)
         .iter()
         .flat_map(|excerpt| excerpt.text.lines().map(normalise))
         .collect();
-    let mut identity = vec!["rollout", target.kind().name(), telling.as_str()];
+    let mut identity = vec![stage.name(), name, telling.as_str()];
     identity.extend(lines.iter().map(String::as_str));
     Box::new(Failure {
-        stage: Stage::Rollout,
-        name: target.kind().name().to_owned(),
+        stage,
+        name: name.to_owned(),
         headline: message,
-        class: class.unwrap_or(error.class),
+        class: error.class,
         fingerprint: combined(&identity),
         flaky_suspect: false,
-        symptoms: BTreeSet::from([format!("rollout: {telling}")]),
+        symptoms: BTreeSet::from([format!("{stage}: {telling}")]),
         evidence: *error.evidence,
     })
 }

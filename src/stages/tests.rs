@@ -15,7 +15,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 use super::StageContext;
 use super::gates::{run_gates, run_gates_again};
 use super::rollout::{RolloutOutcome, roll_back, roll_out};
-use super::smoke::{SmokeOutcome, run_smoke};
+use super::smoke::{SmokeOutcome, Subject, run_smoke};
 use crate::config::plan::{
     Expectation, FlowPlan, FlowStep, GatePlan, HealthPlan, ScriptPlan, StepBody, VerificationPlan,
 };
@@ -338,7 +338,8 @@ async fn server() -> MockServer {
 }
 
 async fn smoke(stand: &Stand, plan: &VerificationPlan, url: &str) -> Option<Failure> {
-    match run_smoke(plan, url, None, &stand.context()).await {
+    let subject = Subject { url, target: None, release: None, fresh: true };
+    match run_smoke(plan, &subject, &stand.context()).await {
         SmokeOutcome::Passed => None,
         SmokeOutcome::Failed(failure) => Some(*failure),
         SmokeOutcome::Cancelled => panic!("cancelled"),
@@ -529,7 +530,8 @@ async fn a_cancel_ends_the_smoke_tests_at_once() {
     plan.health.timeout = Duration::from_secs(600);
     stand.cancel_soon();
     let url = format!("http://{}", silent.local_addr().unwrap());
-    let outcome = run_smoke(&plan, &url, None, &stand.context()).await;
+    let subject = Subject { url: &url, target: None, release: None, fresh: true };
+    let outcome = run_smoke(&plan, &subject, &stand.context()).await;
     assert!(matches!(outcome, SmokeOutcome::Cancelled), "{outcome:?}");
 }
 
@@ -570,6 +572,10 @@ impl Target for Scripted {
         Err(self.error())
     }
 
+    async fn unreached(&self) -> Option<TargetError> {
+        Some(self.error())
+    }
+
     async fn mark_verified(&self, _: ReleaseId) -> Result<(), TargetError> {
         Err(self.error())
     }
@@ -578,7 +584,12 @@ impl Target for Scripted {
         Ok(self.said.to_owned())
     }
 
-    async fn restore(&self, _: ReleaseId, _: &EventSink) -> Result<Restored, TargetError> {
+    async fn restore(
+        &self,
+        _: ReleaseId,
+        _: &EventSink,
+        _: &CancellationToken,
+    ) -> Result<Restored, TargetError> {
         Ok(Restored::Nothing)
     }
 
@@ -614,11 +625,62 @@ async fn the_services_own_log_is_evidence_and_leads_to_the_code() {
     let target =
         Scripted { said, kind: TargetErrorKind::Target, class: FailureClass::Infrastructure };
     let plan = verification(vec![flow("f", vec![step("GET", "/x", Expectation::default())])]);
-    let watched = Some((&target as &dyn Target, ReleaseId::generate()));
-    let outcome = run_smoke(&plan, &server.uri(), watched, &stand.context()).await;
+    let release = Some(ReleaseId::generate());
+    let uri = server.uri();
+    let subject = Subject { url: &uri, target: Some(&target), release, fresh: true };
+    let outcome = run_smoke(&plan, &subject, &stand.context()).await;
     let SmokeOutcome::Failed(failure) = outcome else { panic!("{outcome:?}") };
     assert_eq!(failure.evidence.service_log.as_deref(), Some(said));
     assert_eq!(failure.evidence.code.len(), 1, "{:?}", failure.evidence.code);
+}
+
+/// A host that cannot be found and a server without TLS are the configuration's: told at once of
+/// what has stood for a while, and not run again.
+#[tokio::test]
+async fn what_cannot_be_reached_is_told_as_what_it_is() {
+    let stand = Stand::new();
+    let server = server().await;
+    let plain = server.uri().replace("http://", "https://");
+    let plan = verification(Vec::new());
+    let unknown = "http://no-such-host.invalid";
+    for (url, part) in [
+        (unknown, "the host no-such-host.invalid is unknown"),
+        (unknown, "`url` of the environment"),
+        (plain.as_str(), "does not speak TLS"),
+    ] {
+        for fresh in [false, true] {
+            let subject = Subject { url, target: None, release: None, fresh };
+            let outcome = run_smoke(&plan, &subject, &stand.context()).await;
+            let SmokeOutcome::Failed(failure) = outcome else { panic!("{outcome:?}") };
+            assert!(failure.headline.contains(part), "{part}: {}", failure.headline);
+            assert_eq!((failure.class, failure.flaky_suspect), (FailureClass::Config, false));
+        }
+    }
+    let closed = free_address();
+    let subject = Subject { url: &closed, target: None, release: None, fresh: false };
+    let outcome = run_smoke(&plan, &subject, &stand.context()).await;
+    let SmokeOutcome::Failed(failure) = outcome else { panic!("{outcome:?}") };
+    assert_eq!((failure.class, failure.flaky_suspect), (FailureClass::Code, true));
+    assert!(failure.headline.contains("no connection"), "{}", failure.headline);
+}
+
+/// The address of a port where nobody listens.
+fn free_address() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://{}", listener.local_addr().unwrap())
+}
+
+#[tokio::test]
+async fn what_the_target_knows_of_an_address_is_the_reason() {
+    let stand = Stand::new();
+    let target = Scripted { said: "", kind: TargetErrorKind::Release, class: FailureClass::Config };
+    let plan = verification(Vec::new());
+    let closed = free_address();
+    let subject = Subject { url: &closed, target: Some(&target), release: None, fresh: false };
+    let outcome = run_smoke(&plan, &subject, &stand.context()).await;
+    let SmokeOutcome::Failed(failure) = outcome else { panic!("{outcome:?}") };
+    assert!(failure.headline.contains("process 4711 did not answer"), "{}", failure.headline);
+    assert_eq!((failure.class, failure.flaky_suspect), (FailureClass::Config, false));
 }
 
 #[tokio::test]

@@ -140,6 +140,119 @@ fn ctrl_c_ends_the_run_and_its_children() {
     assert!(verified.stdout.contains("complete"), "{}", verified.all());
 }
 
+fn signal(pid: u32, name: &str) {
+    let sent = std::process::Command::new("kill").args([&format!("-{name}"), &pid.to_string()]);
+    assert!({ sent }.status().unwrap().success());
+}
+
+/// The record names a release; what is told is what answers.
+#[test]
+fn status_tells_what_serves_at_that_moment() {
+    let port = free_port();
+    let repository = deployable(port, "hello\n", "hello", "");
+    assert_eq!(repository.run(&["--environment", "local"]).code, Some(0));
+    let status = || -> serde_json::Value {
+        let status = repository.run(&["status", "--environment", "local", "--output", "json"]);
+        assert_eq!(status.code, Some(0), "{}", status.all());
+        serde_json::from_str(&status.stdout).unwrap()
+    };
+    let seen = status();
+    assert_eq!(seen["condition"], "serving", "{seen}");
+    let notes = seen["notes"].to_string();
+    let process = notes.split("process ").nth(1).unwrap().split(' ').next().unwrap();
+    let service: u32 = process.parse().unwrap();
+    signal(service, "STOP");
+    let seen = status();
+    assert_eq!(seen["condition"], "down", "{seen}");
+    let text = repository.run(&["status", "--environment", "local"]);
+    assert!(text.stdout.contains("local: NOT serving: nothing answers"), "{}", text.all());
+    let verify = repository.run(&["verify", "--environment", "local"]);
+    assert_eq!(verify.code, Some(1), "{}", verify.all());
+    assert!(verify.all().contains("Nothing that serves: release"), "{}", verify.all());
+    signal(service, "CONT");
+    let seen = status();
+    assert_eq!(seen["condition"], "serving", "{seen}");
+}
+
+/// What answers at the address may be anybody's.
+#[test]
+fn what_greenloop_has_not_released_is_not_said_to_be_deployed() {
+    let port = free_port();
+    let repository = deployable(port, "hello\n", "hello", "");
+    let verify = repository.run(&["verify", "--environment", "local"]);
+    assert_eq!(verify.code, Some(1), "{}", verify.all());
+    let listener = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    std::thread::spawn(move || {
+        use std::io::{Read as _, Write as _};
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut asked = [0; 2048];
+            let _request = stream.read(&mut asked).unwrap();
+            let answer = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello";
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    let verify = repository.run(&["verify", "--environment", "local"]);
+    assert_eq!(verify.code, Some(0), "{}", verify.all());
+    for part in ["Greenloop has released nothing there", "what answers is tested as it is"] {
+        assert!(verify.all().contains(part), "{part}: {}", verify.all());
+    }
+    assert!(!verify.all().contains("Verified: what is deployed"), "{}", verify.all());
+}
+
+/// The host of `url` is a setting; nobody waits for it, and nobody calls it the machine's fault.
+#[test]
+fn an_unknown_host_is_told_as_such() {
+    let repository = deployable(free_port(), "hello\n", "hello", "");
+    let config = repository.read("config.yaml");
+    let start = config.find("http://127.0.0.1:").unwrap();
+    let end = start + config[start..].find('\n').unwrap();
+    let unknown = format!("{}http://no-such-host.invalid{}", &config[..start], &config[end..]);
+    repository.write("config.yaml", &unknown);
+    repository.commit("an address that nobody has");
+    let verify = repository.run(&["verify", "--environment", "local"]);
+    assert_eq!(verify.code, Some(1), "{}", verify.all());
+    for part in ["the host no-such-host.invalid is unknown", "check `url` of the environment"] {
+        assert!(verify.all().contains(part), "{part}: {}", verify.all());
+    }
+    assert!(!verify.all().contains("infrastructure"), "{}", verify.all());
+    assert!(!verify.all().contains("tries"), "asked again: {}", verify.all());
+}
+
+/// Ctrl-C while the smoke tests run: the release before serves again, and nothing is healed.
+#[test]
+fn ctrl_c_takes_an_unverified_release_back() {
+    let port = free_port();
+    let repository = deployable(port, "hello one\n", "hello", "");
+    assert_eq!(repository.run(&["--environment", "local"]).code, Some(0));
+    let config = repository.read("config.yaml");
+    let patient = "verification:\n  smoke_tests: { script: ./wait.sh, timeout: 300 }\n";
+    repository.write("config.yaml", &config.replace("verification:\n", patient));
+    repository.write("wait.sh", "#!/bin/sh\nexec sleep 300\n");
+    let script = repository.path().join("wait.sh");
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::set_permissions(script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    repository.write("page.txt", "hello two\n");
+    repository.commit("two");
+    let run = repository
+        .greenloop()
+        .args(["--environment", "local"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let began = Instant::now();
+    while get(port, "/") != Some((200, "hello two\n".into())) {
+        assert!(began.elapsed() < Duration::from_secs(120), "it was never rolled out");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    signal(run.id(), "INT");
+    let outcome: crate::repository::Outcome = run.wait_with_output().unwrap().into();
+    assert_eq!(outcome.code, Some(130), "{}", outcome.all());
+    assert_eq!(get(port, "/"), Some((200, "hello one\n".into())), "{}", outcome.all());
+    assert!(outcome.all().contains("Cancelled: restored to release"), "{}", outcome.all());
+}
+
 #[test]
 fn an_environment_that_requires_approval_stops_where_nobody_can_be_asked() {
     let port = free_port();
@@ -242,8 +355,12 @@ fn without_a_model_a_failed_smoke_test_is_headed_by_the_restore() {
         outcome.all()
     );
     let summary = std::fs::read_to_string(repository.run_folder().join("summary.md")).unwrap();
-    let first = summary.lines().next().unwrap();
-    let restored = "The deployment failed, and the last verified release was restored:";
-    assert!(first.contains(restored) && first.contains("page: GET http"), "{first}");
+    let mut lines = summary.lines().filter(|line| !line.is_empty());
+    let first = lines.next().unwrap();
+    let restored = ["Restored to release", "serving again after"];
+    assert!(restored.iter().all(|part| first.contains(part)), "{first}");
+    let second = lines.next().unwrap();
+    assert!(second.contains("The smoke stage failed: page: GET http"), "{second}");
+    assert!(lines.next().unwrap().contains("With a model"), "{summary}");
     assert_eq!(get(port, "/"), Some((200, "hello one\n".into())));
 }

@@ -25,8 +25,8 @@ use crate::config::plan::{DockerPlan, EnvironmentPlan, HealthPlan, Rollback};
 use crate::evidence::Redactor;
 use crate::exec::ProcessIdentity;
 use crate::model::{
-    Endpoint, EnvironmentName, EventSink, Evidence, FailureClass, ImageRef, Release, ReleaseId,
-    ReleaseState, RunEvent, RunId, Stage, TargetKind, times,
+    Condition, Endpoint, EnvironmentName, EventSink, Evidence, FailureClass, ImageRef, Release,
+    ReleaseId, ReleaseState, RunEvent, RunId, Stage, TargetKind, times,
 };
 use crate::ports::{
     Deployed, Earlier, Restored, RolloutRequest, Target, TargetError, TargetErrorKind, TargetStatus,
@@ -326,14 +326,22 @@ impl DockerTarget {
     }
 
     /// What the engine says of the container that serves.
-    async fn container_notes(&self, record: &ReleaseRecord) -> Vec<String> {
-        let Some(container) = &record.detail.container else { return Vec::new() };
+    async fn container_notes(&self, record: &ReleaseRecord) -> (Vec<String>, Condition) {
+        let Some(container) = &record.detail.container else {
+            return (Vec::new(), Condition::Down("it has no container".to_owned()));
+        };
         let short: String = container.id.chars().take(12).collect();
         let looked = match self.containers() {
             Ok(containers) => containers.look(&container.id).await,
-            Err(_) => return Vec::new(),
+            Err(error) => return (Vec::new(), Condition::Unknown(error.message)),
         };
         let mut notes = Vec::new();
+        let serving = match &looked {
+            Ok(Some(condition)) if condition.up => Condition::Serves,
+            Ok(Some(_)) => Condition::Down(format!("its container {short} is stopped")),
+            Ok(None) => Condition::Down(format!("its container {short} is gone")),
+            Err(error) => Condition::Unknown(error.to_string()),
+        };
         let condition = match looked {
             Ok(Some(condition)) => {
                 let up = if condition.up { "" } else { ", stopped" };
@@ -364,7 +372,16 @@ impl DockerTarget {
             0 => notes.push(format!("not restarted{last}")),
             count => notes.push(format!("restarted {}{last}", times(count))),
         }
-        notes
+        let serving = match serving {
+            Condition::Serves => {
+                let url = format!("{}{}", self.url, self.launch.health);
+                let seen = probe::condition(&url).await;
+                notes.extend(seen.reason().map(str::to_owned));
+                seen
+            }
+            other => other,
+        };
+        (notes, serving)
     }
 }
 
@@ -473,7 +490,9 @@ impl Target for DockerTarget {
         &self,
         failed: ReleaseId,
         _events: &EventSink,
+        _hurry: &CancellationToken,
     ) -> Result<Restored, TargetError> {
+        let began = Instant::now();
         let Some(state) = self.state().await? else { return Ok(Restored::Nothing) };
         let to = state.fallback().or_else(|| state.before_active());
         let warm = to.and_then(|to| state.get(to)?.detail.container.clone());
@@ -492,13 +511,15 @@ impl Target for DockerTarget {
                 Restored::Untouched(self.deployed(release))
             }
             Reply::Restored { serving: Some(release), untouched: false } => {
-                Restored::Release(self.deployed(release))
+                let serving_after = Some(began.elapsed());
+                Restored::Release { deployed: self.deployed(release), serving_after }
             }
             Reply::Restored { serving: None, .. } => Restored::Nothing,
             Reply::Prepared { record } => {
                 let (events, go_on) = (EventSink::null(), CancellationToken::new());
                 let back = self.bring_up(&mut control, &record, BACK, &events, &go_on).await?;
-                Restored::Release(self.deployed(back))
+                let serving_after = Some(began.elapsed());
+                Restored::Release { deployed: self.deployed(back), serving_after }
             }
             Reply::Here { .. }
             | Reply::Begun
@@ -563,8 +584,11 @@ impl Target for DockerTarget {
             notes.push("nothing is serving".to_owned());
         }
         let serving = state.active().and_then(|active| state.get(active));
+        let mut condition = Condition::default();
         if let Some(record) = serving {
-            notes.extend(self.container_notes(record).await);
+            let (told, seen) = self.container_notes(record).await;
+            notes.extend(told);
+            condition = seen.map(|reason| self.redactor.redact(&reason).into_owned());
             if record.detail.stays {
                 let short = record.id.short();
                 notes.push(format!("release {short} must not be rolled back"));
@@ -583,7 +607,7 @@ impl Target for DockerTarget {
         releases.sort_by_key(|release| std::cmp::Reverse(release.id));
         let serving = serving.map(|record| (record.release(), self.endpoint()));
         let notes = notes.iter().map(|note| self.redactor.redact(note).into_owned()).collect();
-        Ok(TargetStatus { serving, releases, notes })
+        Ok(TargetStatus { serving, condition, releases, notes })
     }
 
     async fn clean_up(&self, run: RunId) -> Result<Vec<String>, TargetError> {

@@ -25,7 +25,8 @@ use super::{DockerSettings, DockerTarget, shut_down, supervise};
 use crate::config::plan::{DockerPlan, EnvironmentPlan, HealthPlan, Rollback};
 use crate::evidence::Redactor;
 use crate::model::{
-    EventSink, Evidence, Exit, FailureClass, ImageRef, ReleaseId, ReleaseState, RunEvent, RunId,
+    Condition, EventSink, Evidence, Exit, FailureClass, ImageRef, ReleaseId, ReleaseState,
+    RunEvent, RunId,
 };
 use crate::ports::{
     Deployed, Earlier, Restored, RolloutRequest, Target as _, TargetError, TargetErrorKind,
@@ -422,7 +423,10 @@ async fn a_release_is_rolled_out_verified_and_outlives_its_deployer() {
     let target = stand.target("one");
     assert_eq!(target.status().await.unwrap(), crate::ports::TargetStatus::default());
     assert_eq!(
-        target.restore(ReleaseId::generate(), &EventSink::null()).await.unwrap(),
+        target
+            .restore(ReleaseId::generate(), &EventSink::null(), &CancellationToken::new())
+            .await
+            .unwrap(),
         Restored::Nothing
     );
     assert!(!stand.folder.exists());
@@ -498,8 +502,11 @@ async fn no_request_fails_during_a_switch() {
         stand.serves(mode).await;
     }
     let (target, bad) = stand.roll_out("bad").await;
-    let restored = target.restore(bad.unwrap().release, &EventSink::null()).await.unwrap();
-    assert!(matches!(restored, Restored::Release(_)), "{restored:?}");
+    let restored = target
+        .restore(bad.unwrap().release, &EventSink::null(), &CancellationToken::new())
+        .await
+        .unwrap();
+    assert!(matches!(restored, Restored::Release { .. }), "{restored:?}");
     stand.serves("slow-start").await;
     let (events, go) = (EventSink::null(), CancellationToken::new());
     target.roll_back(Earlier::LastVerified, &events, &go).await.unwrap();
@@ -538,7 +545,10 @@ async fn a_candidate_that_fails_leaves_the_old_one_serving() {
     assert_eq!(said, "starting as unhealthy\n");
     let again = target.roll_out(&request, &events, &go).await.unwrap_err();
     assert!(again.message.contains("cannot be rolled out again"), "{}", again.message);
-    let restored = target.restore(request.release, &EventSink::null()).await.unwrap();
+    let restored = target
+        .restore(request.release, &EventSink::null(), &CancellationToken::new())
+        .await
+        .unwrap();
     assert!(matches!(restored, Restored::Untouched(d) if d.release == first));
 
     // It listens where nobody can come: the hint is worth more than the probe.
@@ -777,7 +787,8 @@ async fn a_release_that_must_stay_stays() {
     assert_eq!(error.kind, TargetErrorKind::Release);
     let (target, migration) = stand.roll_out("two").await;
     let migration = migration.unwrap().release;
-    let error = target.restore(migration, &EventSink::null()).await.unwrap_err();
+    let error =
+        target.restore(migration, &EventSink::null(), &CancellationToken::new()).await.unwrap_err();
     assert_eq!(error.kind, TargetErrorKind::Forbidden);
     assert!(error.message.contains("deploy.rollback: forbidden"), "{}", error.message);
     stand.serves("two").await;
@@ -820,6 +831,23 @@ async fn a_killed_supervisor_is_replaced_and_the_container_never_stops() {
     assert_eq!(back.release, release);
     stand.serves("one").await;
     assert!(stand.state().get(second).is_some());
+    stand.end().await;
+}
+
+/// What the record says is not what the engine has.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_that_was_removed_by_hand_serves_nothing() {
+    let Some(stand) = Stand::new().await else { return };
+    let release = stand.deploy("one").await;
+    assert_eq!(stand.target("one").status().await.unwrap().condition, Condition::Serves);
+    let container = stand.state().get(release).unwrap().detail.container.clone().unwrap();
+    let by_hand =
+        bollard::query_parameters::RemoveContainerOptions { force: true, ..Default::default() };
+    stand.engine.docker().remove_container(&container.id, Some(by_hand)).await.unwrap();
+    let status = stand.target("one").status().await.unwrap();
+    assert_eq!(status.serving.map(|(release, _)| release.id), Some(release));
+    let Condition::Down(why) = status.condition else { panic!("{:?}", status.condition) };
+    assert!(why.contains("is gone"), "{why}");
     stand.end().await;
 }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
+use crate::model::Condition;
+
 /// Between the first tries; grows to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
@@ -29,6 +31,26 @@ pub(in crate::adapters) fn client() -> Result<reqwest::Client, reqwest::Error> {
         .redirect(reqwest::redirect::Policy::none())
         .pool_max_idle_per_host(0)
         .build()
+}
+
+/// How long what serves may take to answer when it is looked at.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// How what serves at `url`, a health check's address, is now.
+pub(in crate::adapters) async fn condition(url: &str) -> Condition {
+    let client = match client() {
+        Ok(client) => client,
+        Err(error) => return Condition::Unknown(format!("cannot ask {url}: {error}")),
+    };
+    match until_healthy(&client, url, LOOK, LOOK).await {
+        Ok(_) => Condition::Serves,
+        Err(Some(Probe { status: Some(status), .. })) => {
+            Condition::Partly(format!("GET {url} answers {status}"))
+        }
+        Err(Some(Probe { status: None, .. }) | None) => {
+            Condition::Down(format!("nothing answers at {url}"))
+        }
+    }
 }
 
 /// Asks until the answer is a success, for at most `wait`; the number of requests it took, or

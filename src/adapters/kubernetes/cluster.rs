@@ -146,6 +146,11 @@ impl Cluster {
         &self.cancel
     }
 
+    /// How long the API server is waited for when it gives no good answer.
+    pub(super) fn patience(&self) -> Duration {
+        if self.known.reached.load(Ordering::Relaxed) { OUTAGE } else { FIRST_CONTACT }
+    }
+
     /// Asks until there is an answer, through lost connections and errors of the server.
     pub(super) async fn ask<T, F>(&self, call: impl FnMut() -> F) -> kube::Result<T>
     where
@@ -218,8 +223,7 @@ impl Cluster {
                 }
                 return Err(error);
             }
-            let reached = self.known.reached.load(Ordering::Relaxed);
-            let limit = if reached { OUTAGE } else { FIRST_CONTACT };
+            let limit = self.patience();
             let wait = asked_to_wait(&error).unwrap_or(pause);
             if started.elapsed() + wait > limit {
                 return Err(error);

@@ -34,6 +34,8 @@ pub enum KubernetesErrorKind {
     Conflict,
     /// It is not there.
     Missing,
+    /// Nothing is ready to answer yet.
+    NotReady,
     /// A record of a release is damaged.
     Record,
     /// Another run holds the environment.
@@ -213,6 +215,7 @@ impl From<KubernetesError> for TargetError {
             Kind::Denied | Kind::Manifest | Kind::Conflict | Kind::Missing => {
                 (TargetErrorKind::Release, FailureClass::Config)
             }
+            Kind::NotReady => (TargetErrorKind::Release, FailureClass::Unknown),
             Kind::Quota => (TargetErrorKind::Release, FailureClass::Quota),
             Kind::Tool => (TargetErrorKind::Release, FailureClass::Config),
             Kind::Held => (TargetErrorKind::Held, FailureClass::Infrastructure),

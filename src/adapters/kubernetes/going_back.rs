@@ -8,6 +8,8 @@
 //! Before the first verified release there is nothing to lay down: what the failed release made
 //! is removed, and objects that were there before it become what they were.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -47,45 +49,48 @@ impl Laid {
 }
 
 impl KubernetesTarget {
-    /// Lets `failed` give way to the last verified release.
+    /// Lets `failed` give way to the last verified release. A cancelled `hurry` ends the waiting:
+    /// for pods, and for proof.
     pub(super) async fn put_back(
         &self,
         failed: ReleaseId,
         events: &EventSink,
+        hurry: &CancellationToken,
     ) -> Result<Restored, TargetError> {
         let cluster = self.cluster().await.map_err(|error| self.told(error))?;
         let cluster = cluster.during(events, &CancellationToken::new());
         let history = self.history(&cluster).await.map_err(|error| self.told(error))?;
         let Some(record) = history.get(failed) else {
             // It never came as far as a write.
-            return self.untouched(&history).await;
+            return Ok(self.untouched(&history));
         };
         let held = self.hold(&cluster, record.release.run).await;
         let held = held.map_err(|error| self.told(error))?;
         let cluster = cluster.guarded(&held.hold);
-        let outcome = self.give_way(&cluster, &held.hold, failed).await;
+        let outcome = self.give_way(&cluster, &held.hold, &history, failed, hurry).await;
         self.done(held).await;
         outcome
     }
 
-    async fn untouched(&self, history: &History) -> Result<Restored, TargetError> {
+    fn untouched(&self, history: &History) -> Restored {
         match history.serving() {
-            Some(serving) => Ok(Restored::Untouched(self.serves(serving.id()).await)),
-            None => Ok(Restored::Nothing),
+            Some(serving) => Restored::Untouched(self.deployed(serving.id())),
+            None => Restored::Nothing,
         }
     }
 
-    /// The same, with the lease in hand; goes on when the run is cancelled.
-    pub(super) async fn give_way(
+    /// The same, with the lease in hand.
+    async fn give_way(
         &self,
         cluster: &Cluster,
         hold: &Hold,
+        history: &History,
         failed: ReleaseId,
+        hurry: &CancellationToken,
     ) -> Result<Restored, TargetError> {
-        let cluster = cluster.during(cluster.events(), &CancellationToken::new());
+        let began = Instant::now();
         let store = self.store();
-        let history = self.history(&cluster).await.map_err(|error| self.told(error))?;
-        let Some(record) = history.get(failed) else { return self.untouched(&history).await };
+        let Some(record) = history.get(failed) else { return Ok(self.untouched(history)) };
         if record.release.state == ReleaseState::Superseded {
             let message = match &record.reason {
                 Some(reason) => format!("{reason}: it is not this run's to take back"),
@@ -100,42 +105,78 @@ impl KubernetesTarget {
             );
             return Err(refused(TargetErrorKind::Forbidden, message));
         }
-        let good = history.good_before(Some(record));
-        let began = Instant::now();
-        let restored = match good {
-            Some(good) => {
-                let wait = good.content.wait.max(record.content.wait);
-                let laid = self.lay(&cluster, good, &[record]).await;
-                let laid = laid.map_err(|error| self.told(error))?;
-                let changed = laid.has_changed();
-                let workloads = laid.workloads();
-                let settings =
-                    TrackSettings { deadline: wait, soak: self.plan.soak, diff: String::new() };
-                self.follow(&cluster, hold, &workloads, &settings).await.map_err(|mut error| {
-                    error.message =
-                        format!("release {} was laid down again: {}", good.id(), error.message);
-                    error
-                })?;
-                let deployed = self.serves(good.id()).await;
-                match changed {
-                    true => Restored::Release(deployed),
-                    false => Restored::Untouched(deployed),
-                }
-            }
-            None => {
-                let undone = self.take_away(&cluster, record).await;
-                undone.map_err(|error| self.told(error))?;
-                Restored::Nothing
+        let mark = async || {
+            let marked = store.set_state(cluster, failed, ReleaseState::Failed, None).await;
+            marked.map_err(|error| self.told(error))
+        };
+        let Some(good) = history.good_before(Some(record)) else {
+            let undone = self.take_away(cluster, record).await;
+            undone.map_err(|error| self.told(error))?;
+            mark().await?;
+            let detail = "there is no verified release; what was before the first one is back";
+            step(cluster.events(), "restore", true, detail.to_owned(), began);
+            return Ok(Restored::Nothing);
+        };
+        let laid = self.lay(cluster, good, &[record]).await.map_err(|error| self.told(error))?;
+        let deployed = self.deployed(good.id());
+        let wait = good.content.wait.max(record.content.wait);
+        let serving_after = self.serving_again(cluster, hold, &laid, (good, wait), began, hurry);
+        let serving_after = match serving_after.await {
+            Ok(serving_after) => serving_after,
+            Err(mut error) => {
+                error.message =
+                    format!("release {} was laid down again: {}", good.id(), error.message);
+                return Err(error);
             }
         };
-        let failed_now = store.set_state(&cluster, failed, ReleaseState::Failed, None).await;
-        failed_now.map_err(|error| self.told(error))?;
-        let detail = match good {
-            Some(good) => format!("release {} serves again", good.id()),
-            None => "there is no verified release; what was before the first one is back".into(),
-        };
+        mark().await?;
+        Ok(match laid.has_changed() {
+            true => Restored::Release { deployed, serving_after },
+            false => Restored::Untouched(deployed),
+        })
+    }
+
+    /// Waits until what was laid down serves, says so, and watches it for the soak after that. How
+    /// long it took to serve; `None` when that was not waited for.
+    async fn serving_again(
+        &self,
+        cluster: &Cluster,
+        hold: &Hold,
+        laid: &Laid,
+        (good, wait): (&Record, Duration),
+        began: Instant,
+        hurry: &CancellationToken,
+    ) -> Result<Option<Duration>, TargetError> {
+        let quiet = cluster.during(&EventSink::null(), hurry);
+        let workloads = laid.workloads();
+        let settings = |soak| TrackSettings { deadline: wait, soak, diff: String::new() };
+        let serves = self.follow(&quiet, hold, &workloads, &settings(Some(Duration::ZERO))).await;
+        match serves {
+            Ok(()) => {}
+            Err(error) if error.kind == TargetErrorKind::Cancelled => {
+                let detail = format!(
+                    "release {}: accepted by the API server; whether it serves was not waited \
+                     for, and the soak was skipped",
+                    good.id()
+                );
+                step(cluster.events(), "restore", true, detail, began);
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        }
+        let after = began.elapsed();
+        let detail =
+            format!("release {} serves again after {:.1} s", good.id(), after.as_secs_f64());
         step(cluster.events(), "restore", true, detail, began);
-        Ok(restored)
+        let watched = cluster.during(cluster.events(), hurry);
+        match self.follow(&watched, hold, &workloads, &settings(self.plan.soak)).await {
+            Err(error) if error.kind == TargetErrorKind::Cancelled => {
+                let text = "the soak of the restored release was skipped: the run was cancelled";
+                cluster.events().send(RunEvent::Notice(Notice::Warning(text.to_owned())));
+                Ok(Some(after))
+            }
+            outcome => outcome.map(|()| Some(after)),
+        }
     }
 
     /// Writes all of a release's objects, and removes what `later` ones brought.
@@ -153,7 +194,7 @@ impl KubernetesTarget {
         self.learn(cluster, &objects).await?;
         let kept: Vec<ObjectId> = objects.iter().map(Manifest::id).collect();
         let steps = survey::survey(cluster, objects, Purpose::Restore).await?;
-        let written = writing::write(cluster, steps).await?;
+        let written = writing::write_together(cluster, steps).await?;
         let releases: Vec<ReleaseId> = later.iter().map(|record| record.id()).collect();
         let brought: Vec<ObjectId> =
             later.iter().flat_map(|record| record.content.created.iter().cloned()).collect();
@@ -184,7 +225,7 @@ impl KubernetesTarget {
         let objects = Self::recorded(&record.content.before, record.id());
         let kept: Vec<ObjectId> = objects.iter().map(Manifest::id).collect();
         let steps = survey::survey(cluster, objects, Purpose::Restore).await?;
-        writing::write(cluster, steps).await?;
+        writing::write_together(cluster, steps).await?;
         let created = &record.content.created;
         writing::remove(cluster, &[record.id()], created, &kept).await?;
         Ok(())
@@ -226,7 +267,7 @@ impl KubernetesTarget {
                 let status = TargetStatus {
                     serving: serving.map(|record| (record.release.clone(), self.endpoint())),
                     releases: history.records.iter().map(|r| r.release.clone()).collect(),
-                    notes: Vec::new(),
+                    ..TargetStatus::default()
                 };
                 let place = number.max(1);
                 let release = status.earlier(place);
@@ -283,7 +324,7 @@ impl KubernetesTarget {
         };
         let kept = self.store().change(cluster, wanted.id(), serve).await;
         kept.map_err(|error| self.told(error))?;
-        self.deployed(wanted.id()).await.map_err(|error| self.told(error))
+        Ok(self.deployed(wanted.id()))
     }
 
     /// After a rollback was cancelled: what served before it serves on.
@@ -346,7 +387,7 @@ impl KubernetesTarget {
         let release = ReleaseId::generate();
         let kept = self.remember(cluster, hold, ids, release).await;
         kept.map_err(|error| self.told(error))?;
-        self.deployed(release).await.map_err(|error| self.told(error))
+        Ok(self.deployed(release))
     }
 
     /// A record of workloads as they are, so that what was gone back to can be verified and
@@ -423,8 +464,10 @@ impl KubernetesTarget {
         let mut notes = Vec::new();
         let mut outcome = Ok(());
         for record in left {
-            match self.give_way(cluster, &held.hold, record.id()).await {
-                Ok(Restored::Release(deployed) | Restored::Untouched(deployed)) => {
+            let history = self.history(cluster).await.map_err(|error| self.told(error))?;
+            let patient = CancellationToken::new();
+            match self.give_way(cluster, &held.hold, &history, record.id(), &patient).await {
+                Ok(Restored::Release { deployed, .. } | Restored::Untouched(deployed)) => {
                     notes.push(format!(
                         "release {} was never verified; release {} serves",
                         record.id(),

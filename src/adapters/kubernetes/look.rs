@@ -1,23 +1,35 @@
 //! What serves, and what has become of it since.
 
+use futures::{StreamExt as _, TryStreamExt as _};
 use kube::api::DynamicObject;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::cluster::{Cluster, Ownership, Write};
+use super::cluster::{Cluster, Ownership, Unapplied, Write};
 use super::difference;
 use super::error::{KubernetesError, KubernetesErrorKind};
 use super::manifest::Manifest;
 use super::manifest::settle::RELEASE;
 use super::record::Record;
-use super::survey::{Purpose, survey};
+use super::survey::{Purpose, Step, survey};
 use super::target::KubernetesTarget;
 use super::writing::workload_kind;
 use crate::config::plan::Manifests;
+use crate::model::Condition;
 use crate::ports::TargetStatus;
 
 /// Places that are named for one object.
 const PLACES: usize = 6;
+/// Objects that are looked at at the same time.
+const AT_ONCE: usize = 6;
+
+/// What one object says.
+#[derive(Default)]
+struct Seen {
+    notes: Vec<String>,
+    /// Of a workload: how it is.
+    workload: Option<Condition>,
+}
 
 impl KubernetesTarget {
     /// The records, and how the cluster differs from the one that serves.
@@ -29,10 +41,13 @@ impl KubernetesTarget {
         let cluster = self.cluster().await?;
         let history = self.history(&cluster).await?;
         let mut notes = Vec::new();
+        let mut condition = Condition::default();
         let serving = history.serving();
         match serving {
             Some(record) => {
-                notes.extend(self.drift(&cluster, record).await?);
+                let seen = self.drift(&cluster, record).await?;
+                condition = conclude(&seen);
+                notes.extend(seen.into_iter().flat_map(|seen| seen.notes));
                 notes.extend(self.left_beside(&cluster, &history, record).await?);
             }
             None => notes.push("nothing that Greenloop released is serving".to_owned()),
@@ -41,48 +56,79 @@ impl KubernetesTarget {
         notes.extend(self.known_secrets().note());
         Ok(TargetStatus {
             serving: serving.map(|record| (record.release.clone(), self.endpoint())),
+            condition: condition.map(|reason| self.redacted(&reason)),
             releases: history.records.iter().map(|record| record.release.clone()).collect(),
             notes: notes.into_iter().map(|note| self.redacted(&note)).collect(),
         })
     }
 
-    /// In words, what differs from the record.
+    /// What the cluster has of each object of the record.
     async fn drift(
         &self,
         cluster: &Cluster,
         record: &Record,
-    ) -> Result<Vec<String>, KubernetesError> {
+    ) -> Result<Vec<Seen>, KubernetesError> {
         let objects: Vec<Manifest> = Self::recorded(&record.content.objects, record.id())
             .into_iter()
             .filter(|object| object.kind() != "Job")
             .collect();
         self.learn(cluster, &objects).await?;
-        let mut notes = Vec::new();
-        for step in survey(cluster, objects, Purpose::Restore).await? {
-            let id = step.object.id();
-            let Some(live) = &step.live else {
-                notes.push(format!("{id} is gone"));
-                continue;
-            };
-            notes.extend(standing(&step.object, live));
-            let release = live.metadata.annotations.as_ref().and_then(|a| a.get(RELEASE));
-            if let Some(other) = release.filter(|other| **other != record.id().to_string()) {
-                notes.push(format!("{id} is of release {other}"));
-            }
-            let Some(kind) = &step.kind else { continue };
-            // The API server itself says what laying the release down again would change.
-            let tried = cluster.apply(kind, &step.object, Write::Dry, Ownership::Taken).await;
-            match tried {
-                Ok(after) => notes.extend(changes(&step.object, live, &after)),
-                Err(super::cluster::Unapplied::Failed(error))
-                    if error.kind == KubernetesErrorKind::Unreachable =>
-                {
-                    return Err(error);
+        let steps = survey(cluster, objects, Purpose::Restore).await?;
+        let looks = steps.into_iter().map(|step| compare(cluster, record, step));
+        futures::stream::iter(looks).buffered(AT_ONCE).try_collect().await
+    }
+}
+
+async fn compare(cluster: &Cluster, record: &Record, step: Step) -> Result<Seen, KubernetesError> {
+    let id = step.object.id();
+    let is_workload = workload_kind(&id).is_some();
+    let Some(live) = &step.live else {
+        let gone = format!("{id} is gone");
+        let workload = is_workload.then(|| Condition::Down(gone.clone()));
+        return Ok(Seen { notes: vec![gone], workload });
+    };
+    let mut seen = Seen { notes: Vec::new(), workload: standing(&step.object, live) };
+    seen.notes.extend(seen.workload.iter().filter_map(Condition::reason).map(str::to_owned));
+    let release = live.metadata.annotations.as_ref().and_then(|a| a.get(RELEASE));
+    if let Some(other) = release.filter(|other| **other != record.id().to_string()) {
+        let told = format!("{id} is of release {other}");
+        seen.notes.push(told.clone());
+        if is_workload {
+            seen.workload = Some(Condition::Down(told));
+        }
+    }
+    let Some(kind) = &step.kind else { return Ok(seen) };
+    // The API server itself says what laying the release down again would change.
+    match cluster.apply(kind, &step.object, Write::Dry, Ownership::Taken).await {
+        Ok(after) => {
+            if let Some(changed) = changes(&step.object, live, &after) {
+                if seen.workload == Some(Condition::Serves) {
+                    seen.workload = Some(Condition::Partly(changed.clone()));
                 }
-                Err(_) => notes.push(format!("{id} cannot be compared with its release")),
+                seen.notes.push(changed);
             }
         }
-        Ok(notes)
+        Err(Unapplied::Failed(error)) if error.kind == KubernetesErrorKind::Unreachable => {
+            return Err(error);
+        }
+        Err(_) => seen.notes.push(format!("{id} cannot be compared with its release")),
+    }
+    Ok(seen)
+}
+
+/// The workloads' conditions in one: down when all are, or when there is no workload and every
+/// object is gone.
+fn conclude(seen: &[Seen]) -> Condition {
+    let workloads: Vec<&Condition> =
+        seen.iter().filter_map(|seen| seen.workload.as_ref()).collect();
+    let reasons: Vec<&str> = workloads.iter().filter_map(|workload| workload.reason()).collect();
+    if reasons.is_empty() {
+        return Condition::Serves;
+    }
+    let told = reasons.join("; ");
+    match workloads.iter().all(|workload| matches!(workload, Condition::Down(_))) {
+        true => Condition::Down(told),
+        false => Condition::Partly(told),
     }
 }
 
@@ -111,8 +157,8 @@ fn changes(object: &Manifest, live: &DynamicObject, after: &DynamicObject) -> Op
     Some(format!("{} was changed since: {}{who}", object.id(), places.join(", ")))
 }
 
-/// How many pods of a workload are not what they should be.
-fn standing(object: &Manifest, live: &DynamicObject) -> Option<String> {
+/// How a workload is, by its own status; `None` for what is none.
+fn standing(object: &Manifest, live: &DynamicObject) -> Option<Condition> {
     workload_kind(&object.id())?;
     let number = |pointer: &str| live.data.pointer(pointer).and_then(Value::as_i64);
     let (wanted, ready) = match object.kind() {
@@ -122,10 +168,21 @@ fn standing(object: &Manifest, live: &DynamicObject) -> Option<String> {
         ),
         _ => (number("/spec/replicas").unwrap_or(1), number("/status/readyReplicas").unwrap_or(0)),
     };
-    if live.data.pointer("/spec/paused").and_then(Value::as_bool) == Some(true) {
-        return Some(format!("{} is paused", object.id()));
-    }
-    (ready < wanted).then(|| format!("{}: {ready} of {wanted} pods are ready", object.id()))
+    let id = object.id();
+    let pods = format!("{id}: {ready} of {wanted} pods are ready");
+    Some(if ready < wanted && ready == 0 {
+        Condition::Down(pods)
+    } else if ready < wanted {
+        Condition::Partly(pods)
+    } else if live.metadata.deletion_timestamp.is_some() {
+        Condition::Partly(format!("{id} is being removed"))
+    } else if wanted == 0 && object.kind() != "DaemonSet" {
+        Condition::Down(format!("{id} is scaled to 0"))
+    } else if live.data.pointer("/spec/paused").and_then(Value::as_bool) == Some(true) {
+        Condition::Partly(format!("{id} is paused"))
+    } else {
+        Condition::Serves
+    })
 }
 
 #[cfg(test)]
@@ -162,7 +219,7 @@ mod tests {
         assert_eq!(changes(&object, &live(of("a")), &live(of("a"))), None);
         assert_eq!(
             standing(&object, &live(of("a"))),
-            Some("deployment/web: 1 of 3 pods are ready".to_owned())
+            Some(Condition::Partly("deployment/web: 1 of 3 pods are ready".to_owned()))
         );
     }
 }

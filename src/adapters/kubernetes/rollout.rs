@@ -38,7 +38,7 @@ impl KubernetesTarget {
         let store = self.store();
         let history = self.history(cluster).await.map_err(|error| self.told(error))?;
         if history.get(request.release).is_some_and(Record::serves) {
-            return self.deployed(request.release).await.map_err(|error| self.told(error));
+            return Ok(self.deployed(request.release));
         }
         let began = Instant::now();
         let steps = match self.plan_of(cluster, request).await {
@@ -72,14 +72,7 @@ impl KubernetesTarget {
                 };
                 let kept = store.change(cluster, request.release, live).await;
                 kept.map_err(|error| self.told(error))?;
-                self.deployed(request.release).await.map_err(|error| self.told(error))
-            }
-            Err(error) if error.kind == TargetErrorKind::Cancelled => {
-                // What a cancelled rollout leaves must be what was there before it.
-                match self.give_way(cluster, hold, request.release).await {
-                    Ok(_) => Err(error),
-                    Err(worse) => Err(worse),
-                }
+                Ok(self.deployed(request.release))
             }
             Err(error) => {
                 if error.kind == TargetErrorKind::Superseded && !hold.lost().is_cancelled() {

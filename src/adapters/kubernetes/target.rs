@@ -331,16 +331,9 @@ impl KubernetesTarget {
         Ok(request)
     }
 
-    pub(super) async fn deployed(&self, release: ReleaseId) -> Result<Deployed, KubernetesError> {
-        let forwarded = self.forwarded().await?;
-        let endpoint = forwarded.unwrap_or_else(|| self.endpoint());
-        Ok(Deployed { release, endpoint })
-    }
-
-    /// The same for a release that serves already: what serves does so, forwarded or not.
-    pub(super) async fn serves(&self, release: ReleaseId) -> Deployed {
-        let forwarded = self.forwarded().await.ok().flatten();
-        Deployed { release, endpoint: forwarded.unwrap_or_else(|| self.endpoint()) }
+    /// The environment's own address: a port-forward's is dead as soon as the run is over.
+    pub(super) fn deployed(&self, release: ReleaseId) -> Deployed {
+        Deployed { release, endpoint: self.endpoint() }
     }
 
     pub(super) fn endpoint(&self) -> Endpoint {
@@ -352,6 +345,7 @@ impl KubernetesTarget {
         let Some(service) = &self.plan.service else { return Ok(None) };
         let mut forward = self.forward.lock().await;
         if let Some(open) = forward.as_ref().filter(|forward| forward.is_open()) {
+            open.check().await?;
             return Ok(Some(Endpoint { url: open.url() }));
         }
         let cluster = self.cluster().await?;
@@ -544,6 +538,11 @@ impl Target for KubernetesTarget {
         self.forwarded().await.map_err(|error| self.told(error))
     }
 
+    async fn unreached(&self) -> Option<TargetError> {
+        let trouble = self.forward.lock().await.as_ref()?.trouble()?;
+        Some(self.told(trouble))
+    }
+
     async fn roll_out(
         &self,
         request: &RolloutRequest,
@@ -590,8 +589,9 @@ impl Target for KubernetesTarget {
         &self,
         failed: ReleaseId,
         events: &EventSink,
+        hurry: &CancellationToken,
     ) -> Result<Restored, TargetError> {
-        self.put_back(failed, events).await
+        self.put_back(failed, events, hurry).await
     }
 
     async fn roll_back(

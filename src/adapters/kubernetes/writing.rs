@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures::{StreamExt as _, TryStreamExt as _};
 use kube::api::DynamicObject;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -19,6 +20,8 @@ use crate::model::{Notice, ReleaseId, RunEvent};
 
 /// How long a kind may take until it is served, and a Job until it is gone.
 const SETTLING: Duration = Duration::from_secs(60);
+/// Objects that are written at the same time.
+const AT_ONCE: usize = 6;
 /// How often that is looked at.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -96,6 +99,32 @@ pub(super) async fn write(
             return Err(KubernetesError::new(KubernetesErrorKind::Cancelled, message));
         }
         written.push(one(cluster, step).await?);
+    }
+    Ok(written)
+}
+
+/// Applies the steps of one rank at the same time: what has served together before needs no order
+/// within it.
+///
+/// # Errors
+/// At the first object that cannot be written, and when the lease is lost.
+pub(super) async fn write_together(
+    cluster: &Cluster,
+    steps: Vec<Step>,
+) -> Result<Vec<Written>, KubernetesError> {
+    let rank = |step: &Step| order::rank(step.object.group(), step.object.kind());
+    let mut written = Vec::with_capacity(steps.len());
+    let mut steps = steps.into_iter().peekable();
+    while let Some(first) = steps.next() {
+        let own = rank(&first);
+        let mut group = vec![first];
+        while let Some(next) = steps.next_if(|next| rank(next) == own) {
+            group.push(next);
+        }
+        let writes = group.into_iter().map(|step| one(cluster, step));
+        let done: Vec<Written> =
+            futures::stream::iter(writes).buffered(AT_ONCE).try_collect().await?;
+        written.extend(done);
     }
     Ok(written)
 }

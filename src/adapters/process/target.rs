@@ -17,13 +17,13 @@ use super::state::{Launch, ReleaseRecord, State};
 use super::supervisor::in_words;
 use crate::adapters::front::address::front_address;
 use crate::adapters::front::control::{ControlError, Launcher};
-use crate::adapters::front::probe::Probe;
+use crate::adapters::front::probe::{self, Probe};
 use crate::config::plan::{HealthPlan, ProcessPlan};
 use crate::evidence::{ExtractLimits, Extractor, Redactor};
 use crate::exec::ProcessIdentity;
 use crate::model::{
-    Endpoint, EventSink, Evidence, Exit, FailureClass, HttpExchange, ReleaseId, ReleaseState,
-    RunEvent, RunId, Stage, TargetKind,
+    Condition, Endpoint, EventSink, Evidence, Exit, FailureClass, HttpExchange, ReleaseId,
+    ReleaseState, RunEvent, RunId, Stage, TargetKind,
 };
 use crate::ports::{
     Deployed, Earlier, Restored, RolloutRequest, Target, TargetError, TargetErrorKind, TargetStatus,
@@ -137,6 +137,10 @@ impl ProcessTarget {
                     continue;
                 }
                 () = tokio::time::sleep_until(deadline) => {
+                    if cancelled {
+                        // Who hangs up is taken to have given the rollout up.
+                        return Err(self::cancelled());
+                    }
                     return Err(unreachable(ControlError::NoAnswer(None)));
                 }
             };
@@ -373,10 +377,12 @@ impl Target for ProcessTarget {
         &self,
         failed: ReleaseId,
         _events: &EventSink,
+        _hurry: &CancellationToken,
     ) -> Result<Restored, TargetError> {
         if self.state()?.is_none() {
             return Ok(Restored::Nothing);
         }
+        let began = Instant::now();
         let request = Request::Restore { failed };
         let reply = self.control().await?.ask_within(&request, 2 * SLACK).await;
         match reply.map_err(unreachable)? {
@@ -384,7 +390,10 @@ impl Target for ProcessTarget {
                 *self.lease.lock().await = None;
                 Ok(match (serving, untouched) {
                     (Some(release), true) => Restored::Untouched(self.deployed(release)),
-                    (Some(release), false) => Restored::Release(self.deployed(release)),
+                    (Some(release), false) => Restored::Release {
+                        deployed: self.deployed(release),
+                        serving_after: Some(began.elapsed()),
+                    },
                     (None, _) => Restored::Nothing,
                 })
             }
@@ -437,14 +446,22 @@ impl Target for ProcessTarget {
         } else {
             notes.push("nothing is serving".to_owned());
         }
-        let serving = state.active().and_then(|active| state.get(active));
+        let active = state.active();
+        let mut condition = Condition::default();
+        if active.is_some() {
+            condition = probe::condition(&format!("{}{}", self.url, self.health.endpoint)).await;
+            // A process that was just found dead is told of by the supervisor.
+            state = self.state()?.unwrap_or(state);
+        }
+        let serving = active.and_then(|active| state.get(active));
         if let Some(record) = serving {
             notes.extend(self.service_notes(record, &state));
         }
+        notes.extend(condition.reason().map(|why| self.redactor.redact(why).into_owned()));
         let mut releases: Vec<_> = state.releases().iter().map(ReleaseRecord::release).collect();
         releases.sort_by_key(|release| std::cmp::Reverse(release.id));
         let serving = serving.map(|record| (record.release(), self.endpoint()));
-        Ok(TargetStatus { serving, releases, notes })
+        Ok(TargetStatus { serving, condition, releases, notes })
     }
 
     async fn clean_up(&self, run: RunId) -> Result<Vec<String>, TargetError> {

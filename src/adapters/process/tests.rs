@@ -243,8 +243,9 @@ async fn no_request_fails_during_a_switch() {
         stand.serves(mode).await;
     }
     let bad = stand.roll_out(&target, "bad").await.unwrap();
-    let restored = target.restore(bad.release, &EventSink::null()).await.unwrap();
-    assert!(matches!(restored, Restored::Release(_)), "{restored:?}");
+    let restored =
+        target.restore(bad.release, &EventSink::null(), &CancellationToken::new()).await.unwrap();
+    assert!(matches!(restored, Restored::Release { .. }), "{restored:?}");
     tokio::time::sleep(Duration::from_millis(300)).await;
     stop.store(true, Ordering::Relaxed);
     while load.join_next().await.is_some() {}
@@ -277,7 +278,10 @@ async fn a_candidate_that_fails_leaves_the_old_one_serving() {
     assert_eq!((exchange.status, exchange.response.as_str()), (Some(500), "database is down"));
     let again = target.roll_out(&request, &events, &go).await.unwrap_err();
     assert!(again.message.contains("cannot be rolled out again"), "{}", again.message);
-    let restored = target.restore(request.release, &EventSink::null()).await.unwrap();
+    let restored = target
+        .restore(request.release, &EventSink::null(), &CancellationToken::new())
+        .await
+        .unwrap();
     assert!(matches!(restored, Restored::Untouched(d) if d.release == first));
     stand.serves("one").await;
     stand.end().await;
@@ -332,11 +336,17 @@ async fn the_first_release_has_nothing_to_restore() {
     let stand = Stand::new();
     let target = stand.target();
     assert_eq!(
-        target.restore(ReleaseId::generate(), &EventSink::null()).await.unwrap(),
+        target
+            .restore(ReleaseId::generate(), &EventSink::null(), &CancellationToken::new())
+            .await
+            .unwrap(),
         Restored::Nothing
     );
     let release = stand.roll_out(&target, "one").await.unwrap().release;
-    assert_eq!(target.restore(release, &EventSink::null()).await.unwrap(), Restored::Nothing);
+    assert_eq!(
+        target.restore(release, &EventSink::null(), &CancellationToken::new()).await.unwrap(),
+        Restored::Nothing
+    );
     assert_eq!(stand.get("/").await.unwrap().0, 503);
     assert!(target.status().await.unwrap().serving.is_none());
     stand.end().await;

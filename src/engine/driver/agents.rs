@@ -27,6 +27,9 @@ impl Driver {
         iteration: u32,
         again: bool,
     ) -> Result<(Happened, Usage), DriveError> {
+        if self.cancel.is_cancelled() {
+            return Ok((Happened::Cancelled, Usage::default()));
+        }
         let author = match &self.run.author {
             Ok(author) => author,
             Err(error) => return Ok((model_failed(error, &self.run.redactor), Usage::default())),

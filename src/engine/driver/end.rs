@@ -1,5 +1,7 @@
 //! The end of a run: the work tree, the summary, the last record.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::{DriveError, Driver, WorkTreeAtEnd};
@@ -8,8 +10,13 @@ use crate::audit::Actor;
 use crate::engine::advice::{self, FixPlace};
 use crate::engine::record::stop_word;
 use crate::model::{
-    Notice, Release, ReleaseId, ReleaseState, RunEvent, RunSummary, StopReason, chain,
+    Notice, ReleaseState, Restoration, RunEvent, RunSummary, RunningNow, StopReason, chain,
 };
+
+/// How long the target may take to say what it runs.
+const ANSWER: Duration = Duration::from_secs(10);
+/// The same when the run was cancelled, and seconds are left.
+const SHORT_ANSWER: Duration = Duration::from_millis(700);
 
 impl Driver {
     pub(super) async fn finish(mut self, reason: StopReason) -> Result<RunSummary, DriveError> {
@@ -17,7 +24,7 @@ impl Driver {
         let run = self.run.header.run;
         let place = self.place_fix(healed);
         let serving = self.serving().await;
-        let restored = self.state.restored() == Some(true);
+        let restored = if healed { None } else { self.restored(serving.as_ref()) };
         let branch = (!self.case.patches.is_empty()).then(|| run.branch());
         let mut summary = RunSummary {
             stop: reason.clone(),
@@ -39,7 +46,7 @@ impl Driver {
             "outcome": stop_word(&reason),
             "reason": reason.to_string(),
             "iterations": summary.iterations,
-            "restored": summary.restored,
+            "restored": summary.is_restored(),
             "branch": summary.branch,
             "patches": summary.patches.len(),
             "tokens": summary.usage.tokens(),
@@ -97,12 +104,42 @@ impl Driver {
         }
     }
 
-    async fn serving(&self) -> Option<(ReleaseId, crate::model::Endpoint)> {
-        if let Some(deployed) = &self.case.serving {
-            return Some((deployed.release, deployed.endpoint.clone()));
-        }
+    /// What the target runs, asked of it now.
+    async fn serving(&self) -> Option<RunningNow> {
         let (_, target) = self.delivery()?;
-        let (Release { id, state, .. }, endpoint) = target.status().await.ok()?.serving?;
-        (state != ReleaseState::Failed).then_some((id, endpoint))
+        if self.case.restored == Some(Restoration::Unconfirmed) {
+            let why = "the target did not answer in the time that was left".to_owned();
+            return Some(RunningNow::Unknown { why });
+        }
+        let hurried = self.cancelled || self.cancel.is_cancelled();
+        let patience = if hurried { SHORT_ANSWER } else { ANSWER };
+        Some(match tokio::time::timeout(patience, target.status()).await {
+            Ok(Ok(status)) => match status.serving {
+                Some((release, endpoint)) if release.state != ReleaseState::Failed => {
+                    let condition = status.condition;
+                    RunningNow::Release { release: release.id, endpoint, condition }
+                }
+                Some(_) | None => RunningNow::Nothing,
+            },
+            Ok(Err(error)) => RunningNow::Unknown { why: self.redacted(&chain(&error)) },
+            Err(_elapsed) => {
+                let seconds = patience.as_secs_f64();
+                let kind = target.kind().name();
+                let why = format!("the {kind} target gave no answer within {seconds:.1} s");
+                RunningNow::Unknown { why }
+            }
+        })
+    }
+
+    /// What became of the release that failed. Of a restore by a process that has died since, the
+    /// log knows only that it succeeded.
+    fn restored(&self, serving: Option<&RunningNow>) -> Option<Restoration> {
+        self.case.restored.or_else(|| match (self.state.restored()?, serving?) {
+            (false, _) => Some(Restoration::Nothing),
+            (true, RunningNow::Release { release, .. }) => {
+                Some(Restoration::Restored { release: *release, serving_after: None })
+            }
+            (true, RunningNow::Nothing | RunningNow::Unknown { .. }) => None,
+        })
     }
 }

@@ -36,8 +36,8 @@ use crate::engine::record::{RecordError, write_course, write_effect, write_input
 use crate::evidence::Redactor;
 use crate::heal::{Author, Reviewer};
 use crate::model::{
-    Attempt, CommitId, Evaluation, EventSink, Failure, ImageRef, Proposal, ReleaseId, Review,
-    RunEvent, RunHeader, RunSummary, StopReason, SummaryPatch, Usage, chain,
+    Attempt, CommitId, Evaluation, EventSink, Failure, ImageRef, Proposal, ReleaseId, Restoration,
+    Review, RunEvent, RunHeader, RunSummary, StopReason, SummaryPatch, Usage, chain,
 };
 use crate::patch::ParsedPatch;
 use crate::policy::{Confirmation, Policy};
@@ -186,7 +186,8 @@ struct Case {
     image: Option<ImageRef>,
     release: Option<ReleaseId>,
     deployed: Option<Deployed>,
-    serving: Option<Deployed>,
+    /// What the last restore came to, while nothing was rolled out after it.
+    restored: Option<Restoration>,
     /// Gates that failed or were skipped when the gates last ran.
     unfinished_gates: Vec<String>,
     /// Those of them that failed.
@@ -198,6 +199,10 @@ struct Driver {
     audit: Writer,
     events: EventSink,
     cancel: CancellationToken,
+    /// A person or a signal has ended the run: what is still to be done is done in seconds.
+    cancelled: bool,
+    /// When that reached a rollout that was under way.
+    cancelled_at: Option<tokio::time::Instant>,
     began: Instant,
     before: Duration,
     state: State,
@@ -222,8 +227,19 @@ pub async fn drive(
         }
     };
     let before = state.elapsed();
-    let mut driver =
-        Driver { run, audit, events, cancel, began: Instant::now(), before, state, case, tip };
+    let mut driver = Driver {
+        run,
+        audit,
+        events,
+        cancel,
+        cancelled: false,
+        cancelled_at: None,
+        began: Instant::now(),
+        before,
+        state,
+        case,
+        tip,
+    };
     driver.events.send(RunEvent::Started(Box::new(driver.run.header.clone())));
     if first == Happened::Started {
         driver.begin()?;
@@ -270,6 +286,7 @@ impl Driver {
             if input.what == Happened::Cancelled {
                 // Consumed: what follows a cancel (a restore) must not be cancelled by it.
                 self.cancel = CancellationToken::new();
+                self.cancelled = true;
             }
             let (state, effect) = step(self.state.clone(), input)?;
             self.state = state;

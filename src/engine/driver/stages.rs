@@ -3,21 +3,35 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::{Deliverable, DriveError, Driver};
 use crate::audit::Actor;
 use crate::config::plan::GatePlan;
 use crate::engine::machine::{Happened, Mode, Symptom};
 use crate::model::{
-    Attempt, AttemptOutcome, EventSink, Failure, GateStatus, ReleaseId, RunEvent, Stage,
-    StageOutcome, chain, compare,
+    Attempt, AttemptOutcome, Condition, EventSink, Failure, FailureClass, GateStatus, Notice,
+    ReleaseId, Restoration, RunEvent, Stage, StageOutcome, chain, compare,
 };
-use crate::ports::{Earlier, Image, ImageRequest, Restored, RolloutRequest, TargetErrorKind};
+use crate::ports::{
+    Deployed, Earlier, Image, ImageRequest, Restored, RolloutRequest, Target, TargetError,
+    TargetErrorKind,
+};
 use crate::stages::StageContext;
 use crate::stages::gates::{run_gates, run_gates_again};
 use crate::stages::image::{ImageOutcome, image_log, make_image};
-use crate::stages::rollout::{RolloutOutcome, roll_back, roll_out};
-use crate::stages::smoke::{SmokeOutcome, run_smoke};
+use crate::stages::rollout::{RolloutOutcome, roll_back, roll_out, target_failure};
+use crate::stages::smoke::{SmokeOutcome, Subject, run_smoke};
+
+/// What is said to have failed when what is to be tested cannot be reached at all.
+const UNREACHED: &str = "connection";
+/// How long the target may take to say what serves before that is tested.
+const STANDING: Duration = Duration::from_secs(5);
+/// From the cancellation on, how long a target may take to accept a restore: pipelines kill ten
+/// seconds after they have asked, and the end of the run has to be written too.
+const GRACE: Duration = Duration::from_secs(8);
+/// How much of it a rollout may take to stop; what it was doing is then left to itself.
+const LEAVE: Duration = Duration::from_secs(3);
 
 impl Driver {
     pub(super) async fn run_stage(
@@ -240,20 +254,40 @@ impl Driver {
             }),
         )?;
         let context = self.context(iteration);
-        let outcome = match what {
-            Deliverable::New => {
-                let request = RolloutRequest {
-                    release: release.unwrap_or_else(ReleaseId::generate),
-                    commit: self.tip.clone(),
-                    run: self.run.header.run,
-                    image: self.case.image.clone(),
-                    work_tree: self.run.workspace.root().to_owned(),
-                    wait,
-                };
-                roll_out(target.as_ref(), &request, &context).await
-            }
-            Deliverable::Earlier(earlier) => roll_back(target.as_ref(), earlier, &context).await,
+        let leave = match what {
+            Deliverable::New => LEAVE,
+            // It takes itself back.
+            Deliverable::Earlier(_) => GRACE,
         };
+        let work = async {
+            match what {
+                Deliverable::New => {
+                    let request = RolloutRequest {
+                        release: release.unwrap_or_else(ReleaseId::generate),
+                        commit: self.tip.clone(),
+                        run: self.run.header.run,
+                        image: self.case.image.clone(),
+                        work_tree: self.run.workspace.root().to_owned(),
+                        wait,
+                    };
+                    roll_out(target.as_ref(), &request, &context).await
+                }
+                Deliverable::Earlier(earlier) => {
+                    roll_back(target.as_ref(), earlier, &context).await
+                }
+            }
+        };
+        let mut cancelled_at = None;
+        let left = async {
+            context.cancel.cancelled().await;
+            cancelled_at = Some(tokio::time::Instant::now());
+            tokio::time::sleep(leave).await;
+        };
+        let outcome = tokio::select! {
+            outcome = work => outcome,
+            () = left => RolloutOutcome::Cancelled,
+        };
+        self.cancelled_at = cancelled_at;
         match outcome {
             RolloutOutcome::Deployed(deployed) => {
                 // Before the record of it: when that fails, it is taken back.
@@ -284,29 +318,54 @@ impl Driver {
         let Some(delivery) = &self.run.delivery else {
             return Ok(StageOutcome::Passed { gates: Vec::new() });
         };
-        let reached = match (&self.case.deployed, &delivery.target) {
-            (Some(deployed), _) => Some(deployed.endpoint.clone()),
-            // What does not answer is the smoke tests' finding, at the environment's own address.
-            (None, Some(target)) => target.reach().await.unwrap_or_default(),
-            (None, None) => None,
+        let Some(target) = &delivery.target else {
+            let subject = Subject { url: &delivery.url, target: None, release: None, fresh: false };
+            let context = self.context(iteration);
+            return Ok(concluded(run_smoke(&delivery.verification, &subject, &context).await));
         };
-        let url = reached.map_or_else(|| delivery.url.clone(), |endpoint| endpoint.url);
         // Whose log is evidence: the release of this run, or whatever serves when it only verifies.
-        let watched = match (&delivery.target, &self.case.deployed) {
-            (None, _) => None,
-            (Some(target), Some(deployed)) => Some((target.as_ref(), deployed.release)),
-            (Some(target), None) => {
-                let status = target.status().await.ok();
-                let serving = status.and_then(|status| status.serving);
-                serving.map(|(release, _)| (target.as_ref(), release.id))
-            }
+        let deployed = self.case.deployed.as_ref().map(|deployed| deployed.release);
+        let (release, fresh) = match deployed {
+            Some(release) => (Some(release), true),
+            None => (self.standing(target.as_ref()).await, false),
         };
         let context = self.context(iteration);
-        Ok(match run_smoke(&delivery.verification, &url, watched, &context).await {
-            SmokeOutcome::Passed => StageOutcome::Passed { gates: Vec::new() },
-            SmokeOutcome::Failed(failure) => StageOutcome::Failed { failure, gates: Vec::new() },
-            SmokeOutcome::Cancelled => StageOutcome::Cancelled,
-        })
+        let reached = tokio::select! {
+            reached = target.reach() => reached,
+            () = context.cancel.cancelled() => return Ok(StageOutcome::Cancelled),
+        };
+        let url = match reached {
+            Ok(reached) => reached.map_or_else(|| delivery.url.clone(), |endpoint| endpoint.url),
+            Err(error) => {
+                let parts = vec![UNREACHED.to_owned()];
+                let stage = Stage::Smoke;
+                self.events.send(RunEvent::StageStarted { iteration, stage, parts });
+                let failure = target_failure(stage, UNREACHED, error);
+                return Ok(StageOutcome::Failed { failure, gates: Vec::new() });
+            }
+        };
+        let subject = Subject { url: &url, target: Some(target.as_ref()), release, fresh };
+        Ok(concluded(run_smoke(&delivery.verification, &subject, &context).await))
+    }
+
+    /// The release that serves without this run's doing. Where none does, that is said: what
+    /// passes then is not Greenloop's.
+    async fn standing(&self, target: &dyn Target) -> Option<ReleaseId> {
+        let status = tokio::time::timeout(STANDING, target.status()).await.ok()?.ok()?;
+        let name = self.run.header.environment.as_ref();
+        let environment = name.map_or("this environment", |name| name.as_str());
+        let told = match (&status.serving, &status.condition) {
+            (None, _) => Some(format!("Greenloop has released nothing in {environment}")),
+            (Some((release, _)), Condition::Down(why)) => {
+                Some(format!("release {} does not serve in {environment}: {why}", release.id))
+            }
+            (Some(_), Condition::Serves | Condition::Partly(_) | Condition::Unknown(_)) => None,
+        };
+        if let Some(told) = told {
+            let text = self.redacted(&format!("{told}; what answers is tested as it is"));
+            self.events.send(RunEvent::Notice(Notice::Warning(text)));
+        }
+        status.serving.map(|(release, _)| release.id)
     }
 
     pub(super) async fn rerun(
@@ -371,62 +430,119 @@ impl Driver {
         let Some(((_, target), release)) = self.delivery().zip(self.case.release) else {
             return Happened::Restored { serving: false };
         };
-        let outcome = target.restore(release, &self.events).await;
-        let (happened, event) = match outcome {
-            Ok(Restored::Release(deployed)) => {
-                let tested = self.tested(&deployed.endpoint.url).await;
-                let detail = format!(
-                    "the last verified release serves at {}{tested}",
-                    deployed.endpoint.url
-                );
-                let event =
-                    RunEvent::Restored { release: Some(deployed.release), ok: true, detail };
-                self.case.serving = Some(deployed);
-                (Happened::Restored { serving: true }, event)
+        let hurry = self.cancel.clone();
+        if self.cancelled {
+            hurry.cancel();
+        }
+        let since = self.cancelled_at;
+        let outcome = in_time(target.restore(release, &self.events, &hurry), &hurry, since).await;
+        let (happened, restored, detail) = match outcome {
+            Ok(Restored::Release { deployed, serving_after }) => {
+                let release = deployed.release;
+                let url = &deployed.endpoint.url;
+                let detail = match serving_after {
+                    Some(after) => {
+                        let tested = self.tested(target.as_ref(), &hurry).await;
+                        let after = after.as_secs_f64();
+                        format!(
+                            "release {release} serves again after {after:.1} s at {url}{tested}"
+                        )
+                    }
+                    None => format!(
+                        "the target has accepted release {release} again; whether it serves was \
+                         not waited for, and the soak was skipped"
+                    ),
+                };
+                let restored = Restoration::Restored { release, serving_after };
+                (Happened::Restored { serving: true }, Some(restored), Ok(detail))
             }
-            Ok(Restored::Untouched(deployed)) => {
-                let detail =
-                    format!("the last verified release serves at {}", deployed.endpoint.url);
-                let event =
-                    RunEvent::Restored { release: Some(deployed.release), ok: true, detail };
-                self.case.serving = Some(deployed);
-                (Happened::Restored { serving: true }, event)
+            Ok(Restored::Untouched(Deployed { release, endpoint })) => {
+                let detail = format!("release {release} never stopped serving at {}", endpoint.url);
+                let restored = Restoration::Untouched { release };
+                (Happened::Restored { serving: true }, Some(restored), Ok(detail))
             }
             Ok(Restored::Nothing) => {
                 let detail = "there is no verified release to restore; the failed one was stopped"
                     .to_owned();
-                let event = RunEvent::Restored { release: None, ok: true, detail };
-                (Happened::Restored { serving: false }, event)
+                (Happened::Restored { serving: false }, Some(Restoration::Nothing), Ok(detail))
             }
             Err(error) => {
                 let reason = self.redacted(&chain(&error));
-                let event = RunEvent::Restored { release: None, ok: false, detail: reason.clone() };
-                let happened = match error.kind {
+                let (happened, restored) = match error.kind {
                     // It has to be mended forward, and that is what the loop does.
-                    TargetErrorKind::Forbidden => Happened::Restored { serving: false },
-                    TargetErrorKind::Superseded => Happened::Declined { reason },
+                    TargetErrorKind::Forbidden => (Happened::Restored { serving: false }, None),
+                    TargetErrorKind::Superseded => {
+                        (Happened::Declined { reason: reason.clone() }, None)
+                    }
                     TargetErrorKind::Release
                     | TargetErrorKind::Target
                     | TargetErrorKind::Cancelled
                     | TargetErrorKind::NoRelease
-                    | TargetErrorKind::Held => Happened::RestoreFailed { reason },
+                    | TargetErrorKind::Held => {
+                        let unconfirmed = self.cancelled.then_some(Restoration::Unconfirmed);
+                        (Happened::RestoreFailed { reason: reason.clone() }, unconfirmed)
+                    }
                 };
-                (happened, event)
+                (happened, restored, Err(reason))
             }
         };
         self.case.deployed = None;
-        self.events.send(event);
+        self.case.restored = restored;
+        self.tell_of_restore(restored, detail, hurry.is_cancelled());
         happened
+    }
+
+    /// Into the log, as far as it can be written, and to whoever watches.
+    fn tell_of_restore(
+        &mut self,
+        restored: Option<Restoration>,
+        detail: Result<String, String>,
+        hurried: bool,
+    ) {
+        let serving_after = match restored {
+            Some(Restoration::Restored { serving_after, .. }) => serving_after,
+            Some(
+                Restoration::Untouched { .. } | Restoration::Nothing | Restoration::Unconfirmed,
+            )
+            | None => None,
+        };
+        let release = restored.and_then(|restored| restored.release());
+        let ok = detail.is_ok();
+        let (Ok(detail) | Err(detail)) = detail;
+        let noted = self.note(
+            &Actor::Machine,
+            "restore",
+            json!({
+                "ok": ok,
+                "release": release.map(|release| release.to_string()),
+                "serving_after_ms": serving_after.map(|after| after.as_millis() as u64),
+                "hurried": hurried,
+                "detail": detail,
+            }),
+        );
+        if let Err(error) = noted {
+            // A release is taken back whether or not the log can be written.
+            tracing::warn!(error = &error as &dyn std::error::Error, "the restore has no record");
+        }
+        self.events.send(RunEvent::Restored { release, ok, detail });
     }
 
     /// What the smoke tests say of a release that has just been restored, to be added to what is
     /// told of it. It passed the tests of its own commit; these are of the commit at hand, which
     /// may ask for more: what they find is told, and decides nothing.
-    async fn tested(&self, url: &str) -> String {
+    async fn tested(&self, target: &dyn Target, hurry: &CancellationToken) -> String {
         let Some(delivery) = &self.run.delivery else { return String::new() };
         let quiet = EventSink::null();
-        let context = StageContext { events: &quiet, ..self.context(self.state.iteration()) };
-        match run_smoke(&delivery.verification, url, None, &context).await {
+        let context =
+            StageContext { events: &quiet, cancel: hurry, ..self.context(self.state.iteration()) };
+        let url = match target.reach().await {
+            Ok(reached) => reached.map_or_else(|| delivery.url.clone(), |endpoint| endpoint.url),
+            Err(error) => {
+                return format!("; it could not be tested: {}", self.redacted(&error.message));
+            }
+        };
+        let subject = Subject { url: &url, target: Some(target), release: None, fresh: true };
+        match run_smoke(&delivery.verification, &subject, &context).await {
             SmokeOutcome::Passed => ", and passes the smoke tests".to_owned(),
             SmokeOutcome::Failed(failure) => {
                 format!("; the smoke tests of this commit fail on it: {}", failure.headline)
@@ -468,7 +584,7 @@ impl Driver {
         if self.run.course.mode != Mode::RollBack {
             target.prune(deployed.release, &self.events).await;
         }
-        self.case.serving = Some(deployed.clone());
+        self.case.restored = None;
         self.note(
             &Actor::Machine,
             "release.verified",
@@ -479,6 +595,44 @@ impl Driver {
             }),
         )?;
         Ok(Happened::MarkedVerified)
+    }
+}
+
+fn concluded(outcome: SmokeOutcome) -> StageOutcome {
+    match outcome {
+        SmokeOutcome::Passed => StageOutcome::Passed { gates: Vec::new() },
+        SmokeOutcome::Failed(failure) => StageOutcome::Failed { failure, gates: Vec::new() },
+        SmokeOutcome::Cancelled => StageOutcome::Cancelled,
+    }
+}
+
+/// A restore that may take as long as it needs, until it is told to hurry.
+async fn in_time(
+    restore: impl Future<Output = Result<Restored, TargetError>>,
+    hurry: &CancellationToken,
+    cancelled_at: Option<tokio::time::Instant>,
+) -> Result<Restored, TargetError> {
+    let over = async {
+        hurry.cancelled().await;
+        let since = cancelled_at.unwrap_or_else(tokio::time::Instant::now);
+        tokio::time::sleep_until(since + GRACE).await;
+    };
+    tokio::select! {
+        outcome = restore => outcome,
+        () = over => {
+            let message = format!(
+                "the target did not accept the last verified release within {} s; the next run \
+                 in this environment goes on with that",
+                GRACE.as_secs()
+            );
+            Err(TargetError {
+                kind: TargetErrorKind::Target,
+                message,
+                class: FailureClass::Infrastructure,
+                evidence: Box::default(),
+                source: None,
+            })
+        }
     }
 }
 

@@ -372,6 +372,41 @@ fn failure_summary(form: FailureSummaryForm) -> Decoded<Box<FailureSummary>> {
     }))
 }
 
+fn running_now(
+    serving: Option<ServingForm>,
+    unknown: Option<String>,
+) -> Decoded<Option<RunningNow>> {
+    let Some(form) = serving else { return Ok(unknown.map(|why| RunningNow::Unknown { why })) };
+    let reason = form.reason.unwrap_or_default();
+    let condition = match form.condition.as_deref() {
+        None | Some("serving") => Condition::Serves,
+        Some("partly") => Condition::Partly(reason),
+        Some("down") => Condition::Down(reason),
+        Some("unknown") => Condition::Unknown(reason),
+        Some(other) => return Err(InvalidEvent::new("condition", other)),
+    };
+    let endpoint = Endpoint { url: form.url };
+    Ok(Some(RunningNow::Release { release: release(&form.release)?, endpoint, condition }))
+}
+
+fn restoration(form: &SummaryForm) -> Decoded<Option<Restoration>> {
+    let Some(restoration) = &form.restoration else {
+        // An event that was written before restorations were told of in detail.
+        let serving = form.serving.as_ref().filter(|_| form.restored);
+        let release = serving.map(|serving| release(&serving.release)).transpose()?;
+        return Ok(release.map(|release| Restoration::Restored { release, serving_after: None }));
+    };
+    let release = restoration.release.as_deref().map(release).transpose()?;
+    let serving_after = restoration.serving_after_ms.map(time);
+    match (restoration.outcome.as_str(), release) {
+        ("restored", Some(release)) => Ok(Some(Restoration::Restored { release, serving_after })),
+        ("untouched", Some(release)) => Ok(Some(Restoration::Untouched { release })),
+        ("nothing", _) => Ok(Some(Restoration::Nothing)),
+        ("unconfirmed", _) => Ok(Some(Restoration::Unconfirmed)),
+        (other, _) => Err(InvalidEvent::new("restoration", other)),
+    }
+}
+
 fn summary(form: SummaryForm) -> Decoded<RunSummary> {
     let patch = |patch: PatchForm| {
         Ok(SummaryPatch {
@@ -384,16 +419,14 @@ fn summary(form: SummaryForm) -> Decoded<RunSummary> {
             confirmed_by: patch.confirmed_by,
         })
     };
+    let restored = restoration(&form)?;
     Ok(RunSummary {
         stop: stop(form.stop)?,
         iterations: form.iterations,
         patches: form.patches.into_iter().map(patch).collect::<Decoded<_>>()?,
         failure: form.failure.map(failure).transpose()?.map(Box::new),
-        serving: form
-            .serving
-            .map(|serving| Ok((release(&serving.release)?, Endpoint { url: serving.url })))
-            .transpose()?,
-        restored: form.restored,
+        restored,
+        serving: running_now(form.serving, form.serving_unknown)?,
         branch: form.branch,
         usage: usage(&form.usage),
         elapsed: time(form.elapsed_ms),

@@ -345,6 +345,20 @@ fn failure_summary(failure: &FailureSummary) -> FailureSummaryForm {
     }
 }
 
+fn restoration(restoration: &Restoration) -> RestorationForm {
+    let (outcome, serving_after) = match restoration {
+        Restoration::Restored { serving_after, .. } => ("restored", *serving_after),
+        Restoration::Untouched { .. } => ("untouched", None),
+        Restoration::Nothing => ("nothing", None),
+        Restoration::Unconfirmed => ("unconfirmed", None),
+    };
+    RestorationForm {
+        outcome: outcome.to_owned(),
+        release: restoration.release().map(|release| release.to_string()),
+        serving_after_ms: serving_after.map(millis),
+    }
+}
+
 fn summary(summary: &RunSummary) -> SummaryForm {
     let RunSummary {
         stop,
@@ -375,11 +389,21 @@ fn summary(summary: &RunSummary) -> SummaryForm {
             })
             .collect(),
         failure: failure.as_deref().map(self::failure),
-        serving: serving.as_ref().map(|(release, endpoint)| ServingForm {
-            release: release.to_string(),
-            url: endpoint.url.clone(),
-        }),
-        restored: *restored,
+        serving: match serving {
+            Some(RunningNow::Release { release, endpoint, condition }) => Some(ServingForm {
+                release: release.to_string(),
+                url: endpoint.url.clone(),
+                condition: Some(condition.name().to_owned()),
+                reason: condition.reason().map(str::to_owned),
+            }),
+            Some(RunningNow::Nothing | RunningNow::Unknown { .. }) | None => None,
+        },
+        serving_unknown: match serving {
+            Some(RunningNow::Unknown { why }) => Some(why.clone()),
+            Some(RunningNow::Nothing | RunningNow::Release { .. }) | None => None,
+        },
+        restored: summary.is_restored(),
+        restoration: restored.as_ref().map(restoration),
         branch: branch.clone(),
         usage: self::usage(usage),
         elapsed_ms: millis(*elapsed),

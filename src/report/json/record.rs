@@ -365,7 +365,12 @@ pub(super) struct SummaryForm {
     pub(super) patches: Vec<PatchForm>,
     pub(super) failure: Option<FailureForm>,
     pub(super) serving: Option<ServingForm>,
+    /// Why it is not known what serves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) serving_unknown: Option<String>,
     pub(super) restored: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) restoration: Option<RestorationForm>,
     pub(super) branch: Option<String>,
     pub(super) usage: UsageForm,
     pub(super) elapsed_ms: u64,
@@ -382,6 +387,20 @@ pub(super) struct NextStepForm {
 pub(super) struct ServingForm {
     pub(super) release: String,
     pub(super) url: String,
+    /// `serving`, `partly`, `down` or `unknown`; absent before it was asked for.
+    #[serde(default)]
+    pub(super) condition: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct RestorationForm {
+    /// `restored`, `untouched`, `nothing` or `unconfirmed`.
+    pub(super) outcome: String,
+    pub(super) release: Option<String>,
+    /// `null` when that was not waited for.
+    pub(super) serving_after_ms: Option<u64>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

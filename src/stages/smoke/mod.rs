@@ -59,11 +59,23 @@ struct Trouble {
     script: Option<(Exit, String, Option<String>, Extraction)>,
 }
 
-/// Verifies what serves at `base_url`. `watched` is the release whose own log is evidence.
+/// What is tested.
+pub struct Subject<'a> {
+    /// Where it is reached.
+    pub url: &'a str,
+    /// What runs it, and knows why it cannot be reached.
+    pub target: Option<&'a dyn Target>,
+    /// The release whose own log is evidence.
+    pub release: Option<ReleaseId>,
+    /// It was rolled out or restored just now: a name, a certificate, a pod may be on its way. Of
+    /// what has stood for a while, none is waited for.
+    pub fresh: bool,
+}
+
+/// Verifies what serves.
 pub async fn run_smoke(
     plan: &VerificationPlan,
-    base_url: &str,
-    watched: Option<(&dyn Target, ReleaseId)>,
+    subject: &Subject<'_>,
     context: &StageContext<'_>,
 ) -> SmokeOutcome {
     let mut parts = vec!["health".to_owned()];
@@ -74,7 +86,7 @@ pub async fn run_smoke(
         stage: Stage::Smoke,
         parts,
     });
-    let checks = checks(plan, base_url, context);
+    let checks = checks(plan, subject, context);
     let troubles = tokio::select! {
         troubles = checks => troubles,
         () = context.cancel.cancelled() => return SmokeOutcome::Cancelled,
@@ -85,25 +97,26 @@ pub async fn run_smoke(
     if troubles.is_empty() {
         return SmokeOutcome::Passed;
     }
-    let service_log = match watched {
-        Some((target, release)) => {
+    let service_log = match (subject.target, subject.release) {
+        (Some(target), Some(release)) => {
             let requests: Vec<String> =
                 troubles.iter().filter_map(|trouble| trouble.request_id.clone()).collect();
             let read = || async { target.service_log(release).await.ok() };
             settled_log::settled(read, &requests, settled_log::EVERY, context.cancel).await
         }
-        None => None,
+        (None, _) | (_, None) => None,
     };
     SmokeOutcome::Failed(Box::new(failure_of(troubles, service_log, context)))
 }
 
 async fn checks(
     plan: &VerificationPlan,
-    base_url: &str,
+    subject: &Subject<'_>,
     context: &StageContext<'_>,
 ) -> Vec<Trouble> {
+    let base_url = subject.url;
     let health = match Caller::new(base_url, context.redactor) {
-        Ok(caller) => check_health(&plan.health, &caller, context).await,
+        Ok(caller) => check_health(&plan.health, &caller, subject, context).await,
         Err(complaint) => Err(trouble_of("health", complaint)),
     };
     if let Err(trouble) = health {
@@ -143,6 +156,7 @@ fn step_finished(
 async fn check_health(
     plan: &HealthPlan,
     caller: &Caller<'_>,
+    subject: &Subject<'_>,
     context: &StageContext<'_>,
 ) -> Result<(), Trouble> {
     let step = FlowStep {
@@ -157,7 +171,7 @@ async fn check_health(
     let mut pause = plan.backoff;
     let mut tries = 1;
     loop {
-        match caller.call(&step).await {
+        let mut complaint = match caller.call(&step).await {
             Ok(Answer { status, .. }) => {
                 let detail = match tries {
                     1 => format!("GET {} → {status}", plan.endpoint),
@@ -166,21 +180,29 @@ async fn check_health(
                 step_finished(context, "health", Ok(detail), began.elapsed());
                 return Ok(());
             }
-            Err(complaint) if tries > plan.retries => {
-                let text = format!(
-                    "{} (after {})",
-                    complaint.exchange.complaint,
-                    counted(tries as usize, "try", "tries")
-                );
-                step_finished(context, "health", Err(text), began.elapsed());
-                return Err(trouble_of("health", complaint));
-            }
-            Err(_not_yet) => {
-                tokio::time::sleep(pause).await;
-                pause = pause.saturating_mul(2);
-                tries += 1;
-            }
+            Err(complaint) => complaint,
+        };
+        let unanswered = complaint.exchange.status.is_none();
+        if let Some(target) = subject.target.filter(|_| unanswered)
+            && let Some(error) = target.unreached().await
+        {
+            complaint.explain(&error, context.redactor);
         }
+        let hopeless = complaint.settled && !subject.fresh;
+        if tries > plan.retries || hopeless {
+            let text = match tries {
+                1 => complaint.exchange.complaint.clone(),
+                n => {
+                    let tries = counted(n as usize, "try", "tries");
+                    format!("{} (after {tries})", complaint.exchange.complaint)
+                }
+            };
+            step_finished(context, "health", Err(text), began.elapsed());
+            return Err(trouble_of("health", complaint));
+        }
+        tokio::time::sleep(pause).await;
+        pause = pause.saturating_mul(2);
+        tries += 1;
     }
 }
 
@@ -261,7 +283,7 @@ async fn run_script(
 }
 
 fn trouble_of(name: &str, complaint: Complaint) -> Trouble {
-    let Complaint { exchange, class, flaky_suspect, request_id } = complaint;
+    let Complaint { exchange, class, flaky_suspect, settled: _, request_id } = complaint;
     Trouble {
         name: name.to_owned(),
         headline: format!("{name}: {}: {}", exchange.request, exchange.complaint),

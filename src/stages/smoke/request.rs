@@ -4,12 +4,14 @@ use std::error::Error;
 use std::time::Instant;
 
 use futures::StreamExt;
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::HeaderMap;
 
 use super::expect::{check_body, check_headers, check_status};
 use crate::config::plan::{FlowStep, StepBody};
 use crate::evidence::Redactor;
-use crate::model::{FailureClass, HttpExchange};
+use crate::model::{FailureClass, HttpExchange, chain};
+use crate::ports::TargetError;
 
 /// Bytes of a body that are read to be compared.
 const MAX_BODY: usize = 8 << 20;
@@ -40,6 +42,43 @@ pub(super) struct Complaint {
     pub(super) flaky_suspect: bool,
     /// `None` when nothing was sent.
     pub(super) request_id: Option<String>,
+    /// Asking again changes nothing, unless what is asked has only just been made.
+    pub(super) settled: bool,
+}
+
+impl Complaint {
+    /// With what the target knows of why nothing answered.
+    pub(super) fn explain(&mut self, error: &TargetError, redactor: &Redactor) {
+        self.exchange.complaint = redactor.redact(&chain(error)).into_owned();
+        self.class = error.class;
+        self.flaky_suspect = false;
+        self.settled = true;
+    }
+}
+
+/// A host name that could not be turned into an address.
+#[derive(Debug, thiserror::Error)]
+#[error("the host {host} is unknown")]
+struct UnknownHost {
+    host: String,
+    #[source]
+    source: std::io::Error,
+}
+
+/// The machine's own resolver; what it fails at keeps its kind.
+struct Resolver;
+
+impl Resolve for Resolver {
+    fn resolve(&self, name: Name) -> Resolving {
+        Box::pin(async move {
+            let host = name.as_str().to_owned();
+            let found = tokio::net::lookup_host((host.as_str(), 0)).await;
+            match found.map(Iterator::collect::<Vec<_>>) {
+                Ok(addresses) => Ok(Box::new(addresses.into_iter()) as Addrs),
+                Err(source) => Err(Box::new(UnknownHost { host, source }) as _),
+            }
+        })
+    }
 }
 
 /// `name=value` of each cookie that a response set; a login flow needs no more.
@@ -77,6 +116,7 @@ impl<'a> Caller<'a> {
         let client = builder
             // A redirect is an answer to be judged, not a way to another server.
             .redirect(reqwest::redirect::Policy::none())
+            .dns_resolver(Resolver)
             .user_agent(concat!("greenloop/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| Complaint {
@@ -90,6 +130,7 @@ impl<'a> Caller<'a> {
                 class: FailureClass::Infrastructure,
                 flaky_suspect: false,
                 request_id: None,
+                settled: true,
             })?;
         let base = base.trim_end_matches('/').to_owned();
         Ok(Self { base, client, cookies: Cookies::default(), redactor })
@@ -101,7 +142,7 @@ impl<'a> Caller<'a> {
         let url = format!("{}{}", self.base, step.path);
         let given = step.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(REQUEST_ID));
         let id = given.map_or_else(|| uuid::Uuid::new_v4().to_string(), |(_, id)| id.clone());
-        let complain = |status, response: String, complaint: String, class, flaky_suspect| {
+        let complain = |status, response: String, complaint: String, cause: Cause| {
             let shown = |text: &str| self.redactor.redact(text).into_owned();
             Complaint {
                 exchange: Box::new(HttpExchange {
@@ -111,8 +152,9 @@ impl<'a> Caller<'a> {
                     complaint: shown(&complaint),
                     elapsed: began.elapsed(),
                 }),
-                class,
-                flaky_suspect,
+                class: cause.class,
+                flaky_suspect: cause.flaky,
+                settled: cause.settled,
                 request_id: Some(id.clone()),
             }
         };
@@ -120,7 +162,7 @@ impl<'a> Caller<'a> {
             Ok(method) => method,
             Err(_) => {
                 let text = format!("{:?} is not an HTTP method", step.method);
-                return Err(complain(None, String::new(), text, FailureClass::Config, false));
+                return Err(complain(None, String::new(), text, Cause::SETTINGS));
             }
         };
         let mut request = self.client.request(method, &url).timeout(step.timeout);
@@ -141,9 +183,8 @@ impl<'a> Caller<'a> {
         let response = match request.send().await {
             Ok(response) => response,
             Err(error) => {
-                let (class, flaky) = class_of(&error);
                 let text = describe(&error, step);
-                return Err(complain(None, String::new(), text, class, flaky));
+                return Err(complain(None, String::new(), text, cause_of(&error)));
             }
         };
         let status = response.status().as_u16();
@@ -152,13 +193,12 @@ impl<'a> Caller<'a> {
         let (body, broken) = read_body(response).await;
         let shown = render(status, &headers, &body);
         if let Some(error) = broken {
-            let (class, flaky) = class_of(&error);
             let text = format!(
                 "the response ended after {} bytes of its body: {}",
                 body.len(),
                 describe(&error, step)
             );
-            return Err(complain(Some(status), shown, text, class, flaky));
+            return Err(complain(Some(status), shown, text, cause_of(&error)));
         }
         let verdict = check_status(status, &step.expect)
             .and_then(|()| check_headers(&headers, &step.expect))
@@ -168,7 +208,8 @@ impl<'a> Caller<'a> {
             Err(complaint) => {
                 // A gateway's answer is not the service's own.
                 let flaky = matches!(status, 502..=504);
-                Err(complain(Some(status), shown, complaint, FailureClass::Code, flaky))
+                let cause = Cause { class: FailureClass::Code, flaky, settled: false };
+                Err(complain(Some(status), shown, complaint, cause))
             }
         }
     }
@@ -227,6 +268,22 @@ fn describe(error: &reqwest::Error, step: &FlowStep) -> String {
     if error.is_timeout() {
         return format!("no answer within {}s", step.timeout.as_secs_f64());
     }
+    let remedy = match inside(error) {
+        Some(Inside::Host(unknown)) => {
+            return format!(
+                "{unknown} to this machine ({}): check `url` of the environment, and DNS",
+                unknown.source
+            );
+        }
+        Some(Inside::Tls(rustls::Error::InvalidMessage(_))) => {
+            ": the server does not speak TLS there; check scheme and port of `url`"
+        }
+        Some(Inside::Tls(rustls::Error::InvalidCertificate(_))) => {
+            ": this machine does not trust the certificate for that name"
+        }
+        Some(Inside::Tls(_)) => ": no TLS connection could be agreed on",
+        Some(Inside::Io(_)) | None => "",
+    };
     let mut text =
         if error.is_connect() { "no connection" } else { "the exchange failed" }.to_owned();
     let mut cause = error.source();
@@ -234,32 +291,68 @@ fn describe(error: &reqwest::Error, step: &FlowStep) -> String {
         text.push_str(&format!(": {error}"));
         cause = error.source();
     }
+    text.push_str(remedy);
     text
 }
 
-/// What a failed exchange says of whose trouble it is.
-fn class_of(error: &reqwest::Error) -> (FailureClass, bool) {
+/// What lies underneath a request that came to nothing.
+enum Inside<'a> {
+    Host(&'a UnknownHost),
+    Tls(&'a rustls::Error),
+    Io(&'a std::io::Error),
+}
+
+fn inside(error: &reqwest::Error) -> Option<Inside<'_>> {
+    let mut found = None;
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        if let Some(unknown) = error.downcast_ref() {
+            return Some(Inside::Host(unknown));
+        }
+        if let Some(tls) = error.downcast_ref() {
+            return Some(Inside::Tls(tls));
+        }
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            // An error that is wrapped in one of these is not its source.
+            let wrapped = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+            if let Some(tls) = wrapped {
+                return Some(Inside::Tls(tls));
+            }
+            found.get_or_insert(io);
+        }
+        cause = error.source();
+    }
+    found.map(Inside::Io)
+}
+
+/// Whose trouble a failed exchange is, and whether asking again may help.
+struct Cause {
+    class: FailureClass,
+    flaky: bool,
+    settled: bool,
+}
+
+impl Cause {
+    /// The address, or what stands behind it, is not as it has to be.
+    const SETTINGS: Self = Self { class: FailureClass::Config, flaky: false, settled: true };
+}
+
+fn cause_of(error: &reqwest::Error) -> Cause {
+    let open = |class, flaky| Cause { class, flaky, settled: false };
     if error.is_timeout() {
-        return (FailureClass::Timeout, true);
+        return open(FailureClass::Timeout, true);
     }
     if error.is_builder() {
-        return (FailureClass::Config, false);
+        return Cause::SETTINGS;
     }
-    if !error.is_connect() {
+    match inside(error) {
+        Some(Inside::Host(_) | Inside::Tls(_)) => Cause::SETTINGS,
         // The service began to answer and broke off.
-        return (FailureClass::Code, false);
-    }
-    let mut cause: Option<&dyn Error> = error.source();
-    while let Some(inner) = cause {
-        if let Some(io) = inner.downcast_ref::<std::io::Error>() {
-            return match io.kind() {
-                // Nobody listens: the service is not up.
-                std::io::ErrorKind::ConnectionRefused => (FailureClass::Code, true),
-                _ => (FailureClass::Infrastructure, true),
-            };
+        _ if !error.is_connect() => open(FailureClass::Code, false),
+        // Nobody listens: the service is not up.
+        Some(Inside::Io(io)) if io.kind() == std::io::ErrorKind::ConnectionRefused => {
+            open(FailureClass::Code, true)
         }
-        cause = inner.source();
+        Some(Inside::Io(_)) | None => open(FailureClass::Infrastructure, true),
     }
-    // Names that do not resolve, certificates that do not fit.
-    (FailureClass::Infrastructure, true)
 }

@@ -3,6 +3,7 @@
 
 mod delivery;
 mod doctor;
+mod ending;
 mod failure;
 mod held;
 mod readme;

@@ -90,9 +90,8 @@ async fn smoke_tests_go_through_a_port_forward(world: &mut World) {
     world.plan.service = Some(ServicePlan { name: "web".to_owned(), port: None });
     world.manifests(&[service(), deployment(world, &program::HEALTHY)]);
     let attempt = world.roll_out().await;
-    let deployed = attempt.outcome.as_ref().unwrap();
+    attempt.outcome.as_ref().unwrap();
     let reached = attempt.target.reach().await.unwrap().unwrap();
-    assert_eq!(deployed.endpoint, reached);
     assert!(reached.url.starts_with("http://127.0.0.1:"), "{}", reached.url);
     for _ in 0..3 {
         let answer = reqwest::get(&reached.url).await.unwrap();

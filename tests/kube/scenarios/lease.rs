@@ -108,7 +108,11 @@ async fn a_stolen_lease_ends_all_writing(world: &mut World) {
     let error = attempt.outcome.unwrap_err();
     assert_eq!(error.kind, TargetErrorKind::Superseded, "{error}");
     let mark = world.wire.as_ref().map(|wire| wire.server.journal().entries().len());
-    let refused = attempt.target.restore(attempt.release, &EventSink::null()).await.unwrap_err();
+    let refused = attempt
+        .target
+        .restore(attempt.release, &EventSink::null(), &CancellationToken::new())
+        .await
+        .unwrap_err();
     assert!(
         matches!(refused.kind, TargetErrorKind::Superseded | TargetErrorKind::Held),
         "{refused}"

@@ -10,6 +10,7 @@ mod images;
 mod lease;
 mod probes;
 mod prune;
+mod reach;
 mod releases;
 mod rollback;
 mod scheduling;

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::objects::{self, config_map, deployment, first, service};
 use crate::program::{HEALTHY, HEALTHY_TOO, MIGRATION_WORKS, PANICS, Program};
+use crate::server::fault::Trouble;
 use crate::world::{World, scenarios};
 
 fn quiet() -> (EventSink, CancellationToken) {
@@ -101,15 +102,26 @@ async fn a_failed_release_gives_way(world: &mut World) {
     assert!(notes.contains("configmap/web") && notes.contains("configmap/brought"), "{notes}");
     assert!(is(&PANICS, &command(world).await));
 
-    let restored = attempt.target.restore(attempt.release, &EventSink::null()).await.unwrap();
-    assert!(matches!(restored, Restored::Release(ref d) if d.release == good), "{restored:?}");
+    let restored = attempt
+        .target
+        .restore(attempt.release, &EventSink::null(), &CancellationToken::new())
+        .await
+        .unwrap();
+    assert!(
+        matches!(restored, Restored::Release { ref deployed, .. } if deployed.release == good),
+        "{restored:?}"
+    );
     assert!(is(&HEALTHY, &command(world).await));
     let config = world.api::<ConfigMap>().get("web").await.unwrap();
     assert_eq!(config.data.unwrap()["a"], "1");
     assert!(world.api::<ConfigMap>().get_opt("brought").await.unwrap().is_none());
     assert_eq!(states(&attempt.target).await, [ReleaseState::Failed, ReleaseState::Verified]);
     // Asked again, it serves.
-    let again = attempt.target.restore(attempt.release, &EventSink::null()).await.unwrap();
+    let again = attempt
+        .target
+        .restore(attempt.release, &EventSink::null(), &CancellationToken::new())
+        .await
+        .unwrap();
     assert!(matches!(again, Restored::Untouched(ref d) if d.release == good), "{again:?}");
 }
 
@@ -121,7 +133,11 @@ async fn the_first_release_leaves_nothing_behind(world: &mut World) {
     let attempt = world.roll_out().await;
     assert!(attempt.outcome.is_err());
     assert_eq!(
-        attempt.target.restore(attempt.release, &EventSink::null()).await.unwrap(),
+        attempt
+            .target
+            .restore(attempt.release, &EventSink::null(), &CancellationToken::new())
+            .await
+            .unwrap(),
         Restored::Nothing
     );
     assert!(world.api::<Deployment>().get_opt("web").await.unwrap().is_none());
@@ -136,7 +152,11 @@ async fn the_first_release_gives_way_to_what_was_there(world: &mut World) {
     let attempt = world.roll_out().await;
     assert!(attempt.outcome.is_err());
     assert_eq!(
-        attempt.target.restore(attempt.release, &EventSink::null()).await.unwrap(),
+        attempt
+            .target
+            .restore(attempt.release, &EventSink::null(), &CancellationToken::new())
+            .await
+            .unwrap(),
         Restored::Nothing
     );
     assert!(is(&HEALTHY, &command(world).await));
@@ -219,7 +239,11 @@ async fn mistakes_are_found_before_anything_is_written(world: &mut World) {
         assert!(all.contains("k8s/app.yaml:3"), "{name}: {all}");
         assert!(world.api::<ConfigMap>().get_opt("web").await.unwrap().is_none(), "{name}");
         assert_eq!(
-            attempt.target.restore(attempt.release, &EventSink::null()).await.unwrap(),
+            attempt
+                .target
+                .restore(attempt.release, &EventSink::null(), &CancellationToken::new())
+                .await
+                .unwrap(),
             Restored::Nothing
         );
         attempt.target.let_go().await;
@@ -243,13 +267,18 @@ async fn a_paused_deployment_is_said_at_once(world: &mut World) {
     let attempt = world.roll_out().await;
     assert!(attempt.outcome.is_err());
     patch::<Deployment>(world, "web", "kubectl-rollout", pause).await;
-    let restored = attempt.target.restore(attempt.release, &EventSink::null()).await.unwrap();
-    assert!(matches!(restored, Restored::Release(_)), "{restored:?}");
+    let restored = attempt
+        .target
+        .restore(attempt.release, &EventSink::null(), &CancellationToken::new())
+        .await
+        .unwrap();
+    assert!(matches!(restored, Restored::Release { .. }), "{restored:?}");
     let web = world.api::<Deployment>().get("web").await.unwrap();
     assert_ne!(web.spec.unwrap().paused, Some(true));
 }
 
-/// A rollout that is cancelled leaves what was there before.
+/// A rollout that is cancelled is restored once, as soon as the API server has accepted that:
+/// nobody waits for pods or for a soak.
 async fn a_cancelled_rollout_is_taken_back(world: &mut World) {
     world.manifests(&[deployment(world, &HEALTHY)]);
     world.release().await;
@@ -270,6 +299,19 @@ async fn a_cancelled_rollout_is_taken_back(world: &mut World) {
         cancel.cancel();
     });
     assert_eq!(outcome.unwrap_err().kind, TargetErrorKind::Cancelled);
+    assert!(is(&HEALTHY_TOO, &command(world).await), "a rollout does not restore by itself");
+    // A server that answers slowly has accepted it all the same.
+    if let Some(wire) = &world.wire {
+        let slow = Trouble::Slow(Duration::from_millis(200));
+        wire.server.faults().add(100, slow, |call| call.verb != "watch");
+    }
+    let hurry = CancellationToken::new();
+    hurry.cancel();
+    let restored = target.restore(request.release, &events, &hurry).await.unwrap();
+    assert!(matches!(restored, Restored::Release { serving_after: None, .. }), "{restored:?}");
+    let status = target.status().await.unwrap();
+    let state = |release| status.releases.iter().find(|r| r.id == release).map(|r| r.state);
+    assert_eq!(state(request.release), Some(ReleaseState::Failed));
     assert!(is(&HEALTHY, &command(world).await));
 }
 
@@ -280,7 +322,8 @@ async fn a_service_is_reached_through_a_forward(world: &mut World) {
     web["spec"]["replicas"] = json!(2);
     world.manifests(&[service(), web]);
     let attempt = world.roll_out().await;
-    let url = attempt.outcome.unwrap().endpoint.url;
+    attempt.outcome.unwrap();
+    let url = attempt.target.reach().await.unwrap().unwrap().url;
     assert!(url.starts_with("http://127.0.0.1:"), "{url}");
     assert_eq!(attempt.target.reach().await.unwrap().unwrap().url, url);
     let get = async || reqwest::get(&url).await.unwrap().text().await.unwrap();
@@ -350,8 +393,15 @@ async fn a_stateful_set_gets_unstuck(world: &mut World) {
     world.manifests(&[objects::stateful_set(world, &PANICS)]);
     let attempt = world.roll_out().await;
     assert_eq!(attempt.outcome.unwrap_err().kind, TargetErrorKind::Release);
-    let restored = attempt.target.restore(attempt.release, &EventSink::null()).await.unwrap();
-    assert!(matches!(restored, Restored::Release(ref d) if d.release == good), "{restored:?}");
+    let restored = attempt
+        .target
+        .restore(attempt.release, &EventSink::null(), &CancellationToken::new())
+        .await
+        .unwrap();
+    assert!(
+        matches!(restored, Restored::Release { ref deployed, .. } if deployed.release == good),
+        "{restored:?}"
+    );
 }
 
 /// What cannot be remembered could not be restored: it is refused before anything is written.
@@ -373,7 +423,11 @@ async fn a_release_that_is_too_large_for_its_record_is_refused(world: &mut World
     assert!(error.message.contains("split the release"), "{error}");
     assert_eq!(world.api::<ConfigMap>().get_opt("one").await.unwrap(), None);
     assert_eq!(world.api::<Deployment>().get_opt("web").await.unwrap(), None);
-    let restored = attempt.target.restore(attempt.release, &EventSink::null()).await.unwrap();
+    let restored = attempt
+        .target
+        .restore(attempt.release, &EventSink::null(), &CancellationToken::new())
+        .await
+        .unwrap();
     assert_eq!(restored, Restored::Nothing);
 }
 

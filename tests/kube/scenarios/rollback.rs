@@ -57,8 +57,12 @@ async fn restores_the_last_verified_release(world: &mut World) {
     let good = world.release().await;
     let broken = fails(world, &release_of(world, &program::PANICS, "two"), &panics()).await;
     assert_eq!(greeting(world).await.as_deref(), Some("two"));
-    let restored = broken.target.restore(broken.release, &EventSink::null()).await.unwrap();
-    let Restored::Release(deployed) = restored else { panic!("{restored:?}") };
+    let restored = broken
+        .target
+        .restore(broken.release, &EventSink::null(), &CancellationToken::new())
+        .await
+        .unwrap();
+    let Restored::Release { deployed, .. } = restored else { panic!("{restored:?}") };
     assert_eq!(deployed.release, good);
     assert_eq!(greeting(world).await.as_deref(), Some("one"));
     assert_eq!(command(world).await, command_of(&program::HEALTHY));
@@ -85,7 +89,11 @@ async fn restores_the_last_verified_release(world: &mut World) {
 
 async fn the_first_release_fails_and_nothing_is_left(world: &mut World) {
     let broken = fails(world, &release_of(world, &program::PANICS, "one"), &panics()).await;
-    let restored = broken.target.restore(broken.release, &EventSink::null()).await.unwrap();
+    let restored = broken
+        .target
+        .restore(broken.release, &EventSink::null(), &CancellationToken::new())
+        .await
+        .unwrap();
     assert_eq!(restored, Restored::Nothing);
     let left: Option<Deployment> = world.api().get_opt("web").await.unwrap();
     assert!(left.is_none_or(|left| left.metadata.deletion_timestamp.is_some()));
@@ -103,7 +111,11 @@ async fn a_config_map_changed_by_hand_comes_back(world: &mut World) {
     let mut objects = release_of(world, &program::PANICS, "one");
     objects.remove(0);
     let broken = fails(world, &objects, &panics()).await;
-    broken.target.restore(broken.release, &EventSink::null()).await.unwrap();
+    broken
+        .target
+        .restore(broken.release, &EventSink::null(), &CancellationToken::new())
+        .await
+        .unwrap();
     assert_eq!(greeting(world).await.as_deref(), Some("one"));
     assert_eq!(command(world).await, command_of(&program::HEALTHY));
 }
@@ -113,7 +125,11 @@ async fn a_release_that_must_stay_stays(world: &mut World) {
     world.release().await;
     world.rollback = Rollback::Forbidden;
     let broken = fails(world, &release_of(world, &program::PANICS, "two"), &panics()).await;
-    let refused = broken.target.restore(broken.release, &EventSink::null()).await.unwrap_err();
+    let refused = broken
+        .target
+        .restore(broken.release, &EventSink::null(), &CancellationToken::new())
+        .await
+        .unwrap_err();
     assert_eq!(refused.kind, TargetErrorKind::Forbidden, "{refused}");
     assert_eq!(command(world).await, command_of(&program::PANICS));
 }

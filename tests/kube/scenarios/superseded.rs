@@ -7,6 +7,7 @@ use greenloop::ports::{Target as _, TargetErrorKind};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::{Doom, fails};
 use crate::objects::{deployment, first};
@@ -47,7 +48,11 @@ async fn a_newer_revision_takes_over(world: &mut World) {
     let (attempt, ()) = tokio::join!(world.roll_out(), overtake);
     let error = attempt.outcome.unwrap_err();
     assert_eq!(error.kind, TargetErrorKind::Superseded, "{error}");
-    let refused = attempt.target.restore(attempt.release, &EventSink::null()).await.unwrap_err();
+    let refused = attempt
+        .target
+        .restore(attempt.release, &EventSink::null(), &CancellationToken::new())
+        .await
+        .unwrap_err();
     assert_eq!(refused.kind, TargetErrorKind::Superseded, "{refused}");
     let now = world.api::<Deployment>().get("web").await.unwrap();
     let env = now.spec.unwrap().template.spec.unwrap().containers[0].env.clone().unwrap();

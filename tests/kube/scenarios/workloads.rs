@@ -3,6 +3,7 @@
 use greenloop::model::{EventSink, FailureClass};
 use greenloop::ports::{Restored, Target as _};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::{Doom, fails, judged};
 use crate::objects::{daemon_set, deployment, first, job, stateful_set};
@@ -23,8 +24,12 @@ async fn a_stateful_set_is_stuck_on_a_broken_pod(world: &mut World) {
     world.manifests(&[stateful_set(world, &program::HEALTHY)]);
     let good = world.release().await;
     let broken = fails(world, &[stateful_set(world, &program::PANICS)], &panics()).await;
-    let restored = broken.target.restore(broken.release, &EventSink::null()).await.unwrap();
-    let Restored::Release(deployed) = restored else { panic!("{restored:?}") };
+    let restored = broken
+        .target
+        .restore(broken.release, &EventSink::null(), &CancellationToken::new())
+        .await
+        .unwrap();
+    let Restored::Release { deployed, .. } = restored else { panic!("{restored:?}") };
     assert_eq!(deployed.release, good);
     let set: k8s_openapi::api::apps::v1::StatefulSet = world.api().get("db").await.unwrap();
     assert_eq!(set.status.unwrap().ready_replicas, Some(2));

@@ -38,6 +38,11 @@ impl Faults {
         self.0.push(Fault { matcher: Box::new(matcher), times, trouble });
     }
 
+    /// From now on all is well.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
     /// The trouble this request meets.
     pub(crate) fn meet(&mut self, call: &Call) -> Option<Trouble> {
         let fault = self.0.iter_mut().find(|fault| fault.times > 0 && (fault.matcher)(call))?;

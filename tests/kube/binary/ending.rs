@@ -1,0 +1,245 @@
+//! How runs end: what is verified, what is said of what runs now, and what a signal leaves.
+
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::api::DeleteParams;
+
+use crate::binary::Shop;
+use crate::program::{HEALTHY, HEALTHY_TOO, PANICS};
+use crate::repository::Outcome;
+use crate::server::fault::Trouble;
+
+impl Shop {
+    /// Without any model.
+    fn without_model(&self) {
+        let config = self.repository.read("config.yaml");
+        let agents = config.find("agents:").unwrap();
+        self.repository.write("config.yaml", &config[..agents]);
+        self.repository.commit("no model");
+    }
+
+    fn soak(&self, soak: &str) {
+        let config = self.repository.read("config.yaml");
+        self.repository.write("config.yaml", &config.replace("soak: 1s", &format!("soak: {soak}")));
+        self.repository.commit("soak");
+    }
+
+    async fn remove_by_hand(&self) {
+        let web = self.world.api::<Deployment>();
+        web.delete("web", &DeleteParams::foreground()).await.unwrap();
+        while web.get_opt("web").await.unwrap().is_some() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn summary(&self) -> String {
+        std::fs::read_to_string(self.repository.run_folder().join("summary.md")).unwrap()
+    }
+
+    fn start(&self) -> Child {
+        let mut command = self.repository.greenloop();
+        command.args(["--environment", "staging"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    }
+
+    /// Waits until the cluster was told to run another image than `image`.
+    async fn until_applied(&self, image: &str) {
+        let applied = async {
+            while self.applied().await.is_none_or(|now| now == image) {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(300), applied).await.unwrap();
+    }
+
+    /// How often the Deployment was written.
+    fn deployments_written(&self) -> usize {
+        self.writes().iter().filter(|call| *call == "patch deployments/web").count()
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
+    assert!(sent.unwrap().success());
+}
+
+async fn ended(child: Child) -> Outcome {
+    let output = tokio::task::spawn_blocking(move || child.wait_with_output()).await;
+    output.unwrap().unwrap().into()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_never_verified() {
+    let Some(shop) = Shop::new(&HEALTHY, "").await else { return };
+    let empty = shop.ends(&["verify"], 1);
+    for part in ["NOT verified", "there is no service/web in namespace shop"] {
+        assert!(empty.all().contains(part), "{part}: {}", empty.all());
+    }
+    shop.ends(&[], 0);
+    shop.ends(&["verify"], 0);
+    shop.remove_by_hand().await;
+    let gone = shop.ends(&["verify"], 1);
+    for part in ["has no ready pod", "deployment/web is gone"] {
+        assert!(gone.all().contains(part), "{part}: {}", gone.all());
+    }
+    // It is told where it is looked for, too.
+    let status = shop.status();
+    assert_eq!(status["condition"], "down", "{status}");
+    let text = shop.ends(&["status"], 0);
+    assert!(text.stdout.contains("NOT serving: deployment/web is gone"), "{}", text.all());
+    shop.world.wire().server.cut(Duration::from_secs(600));
+    let unknown = shop.ends(&["status"], 3);
+    assert!(unknown.stdout.contains("is unknown: "), "{}", unknown.all());
+    let lost = shop.ends(&["verify"], 3);
+    assert!(lost.all().contains("API server"), "{}", lost.all());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_port_that_may_not_be_forwarded_is_no_reason_to_test_something_else() {
+    let Some(shop) = Shop::new(&HEALTHY, "").await else { return };
+    shop.ends(&[], 0);
+    shop.world.wire().server.forbid("create", "pods/portforward");
+    let refused = shop.ends(&["verify"], 3);
+    assert!(refused.all().contains("403 Forbidden"), "{}", refused.all());
+    assert!(!refused.all().contains("web.example.com:"), "{}", refused.all());
+}
+
+/// The restore is the headline; what failed, and that there is no model, stand below it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_model_the_outcome_is_the_restore() {
+    let Some(shop) = Shop::new(&PANICS, "").await else { return };
+    shop.without_model();
+    let first = shop.ends(&[], 1);
+    assert!(first.all().contains("there was none to restore"), "{}", first.all());
+    assert!(first.all().contains("missing DATABASE_URL"), "{}", first.all());
+    assert_eq!(shop.applied().await, None);
+
+    shop.change(&HEALTHY, "works");
+    shop.ends(&[], 0);
+    let release = shop.status()["serving"]["release"]["id"].as_str().unwrap().to_owned();
+    shop.change(&PANICS, "breaks");
+    shop.ends(&[], 4);
+    let summary = shop.summary();
+    let headline = summary.lines().next().unwrap();
+    assert!(headline.contains("Restored to release"), "{summary}");
+    assert!(headline.contains(&release), "{summary}");
+    assert!(headline.contains("serving again after"), "{summary}");
+    let place = |part: &str| summary.find(part).unwrap_or_else(|| panic!("{part}: {summary}"));
+    assert!(place("The rollout stage failed") < place("With a model"), "{summary}");
+    let junit = shop.repository.run_folder().join("junit.xml");
+    let junit = std::fs::read_to_string(junit).unwrap();
+    assert!(junit.contains("serves again after"), "{junit}");
+    let report = shop.repository.run_folder().join("report.html");
+    let report = std::fs::read_to_string(report).unwrap();
+    assert!(report.contains("serving again after"), "no restore in the report");
+}
+
+/// One restore, accepted and no more; the log and the summary tell it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ctrl_c_restores_once_and_leaves() {
+    let Some(shop) = Shop::new(&HEALTHY, "").await else { return };
+    shop.ends(&[], 0);
+    let good = shop.applied().await.unwrap();
+    shop.soak("120s");
+    shop.change(&HEALTHY_TOO, "another page");
+    let child = shop.start();
+    shop.until_applied(&good).await;
+    let before = shop.deployments_written();
+    let slow = Trouble::Slow(Duration::from_millis(150));
+    shop.world.wire().server.faults().add(100, slow, |call| call.verb != "watch");
+    signal(&child, "INT");
+    let outcome = ended(child).await;
+    assert_eq!(outcome.code, Some(130), "{}", outcome.all());
+    assert_eq!(shop.applied().await.as_ref(), Some(&good));
+    assert_eq!(shop.deployments_written(), before + 1, "{}", outcome.all());
+    let folder = shop.repository.run_folder();
+    let audit = std::fs::read_to_string(folder.join("audit.jsonl")).unwrap();
+    assert_eq!(audit.matches("\"event\":\"restore\"").count(), 1, "{audit}");
+    assert!(audit.contains("\"hurried\":true"), "{audit}");
+    let summary = shop.summary();
+    for part in ["Cancelled: restored to release", "soak was skipped"] {
+        assert!(summary.contains(part), "{part}: {summary}");
+    }
+    let status = shop.status();
+    assert_eq!(status["releases"][0]["state"], "failed", "{status}");
+    // It has given everything back.
+    shop.expect_page("two");
+    shop.soak("1s");
+    shop.ends(&[], 0);
+}
+
+/// Also while a failed release is being restored: nobody waits for the soak.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ctrl_c_cuts_the_soak_of_a_restore_short() {
+    let Some(shop) = Shop::new(&HEALTHY, "").await else { return };
+    shop.ends(&[], 0);
+    let good = shop.applied().await.unwrap();
+    shop.soak("120s");
+    shop.change(&PANICS, "breaks");
+    let child = shop.start();
+    shop.until_applied(&good).await;
+    let back = async {
+        while shop.applied().await.as_ref() != Some(&good) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(120), back).await.unwrap();
+    signal(&child, "TERM");
+    let outcome = ended(child).await;
+    assert_eq!(outcome.code, Some(130), "{}", outcome.all());
+    assert!(shop.summary().contains("Cancelled: restored to release"), "{}", shop.summary());
+    assert_eq!(shop.applied().await.as_ref(), Some(&good));
+}
+
+/// An API server that accepts nothing any more: the next run does what this one could not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_that_is_not_accepted_is_the_next_runs() {
+    let Some(shop) = Shop::new(&HEALTHY, "").await else { return };
+    shop.ends(&[], 0);
+    let good = shop.applied().await.unwrap();
+    shop.soak("120s");
+    shop.change(&HEALTHY_TOO, "another page");
+    let child = shop.start();
+    shop.until_applied(&good).await;
+    shop.world.wire().server.cut(Duration::from_secs(30));
+    signal(&child, "INT");
+    let outcome = ended(child).await;
+    assert_eq!(outcome.code, Some(130), "{}", outcome.all());
+    assert!(outcome.all().contains("has not confirmed the restore"), "{}", outcome.all());
+    tokio::time::sleep(Duration::from_secs(31)).await;
+    // Whatever comes next in this environment.
+    let next = shop.ends(&["verify"], 0);
+    assert!(next.all().contains("left something to be done"), "{}", next.all());
+    assert_eq!(shop.applied().await.as_ref(), Some(&good));
+}
+
+/// A second Ctrl-C does not wait for the restore, nor does kill -9; the next run does it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_is_forced_to_end_loses_nothing() {
+    let Some(shop) = Shop::new(&HEALTHY, "").await else { return };
+    shop.ends(&[], 0);
+    let good = shop.applied().await.unwrap();
+    shop.soak("120s");
+    for (n, program) in [&HEALTHY_TOO, &PANICS].into_iter().enumerate() {
+        shop.change(program, "another");
+        let child = shop.start();
+        shop.until_applied(&good).await;
+        // The restore takes its time.
+        let slow = Trouble::Slow(Duration::from_secs(4));
+        shop.world.wire().server.faults().add(20, slow, |call| call.verb == "list");
+        signal(&child, "INT");
+        tokio::time::sleep(Duration::from_millis(900)).await;
+        signal(&child, if n == 0 { "INT" } else { "KILL" });
+        let outcome = ended(child).await;
+        if n == 0 {
+            assert_eq!(outcome.code, Some(130), "{}", outcome.all());
+            assert!(outcome.stderr.contains("forced to end"), "{}", outcome.all());
+        }
+        shop.world.wire().server.faults().clear();
+        let next = shop.ends(&["verify"], 0);
+        assert!(next.all().contains("left something to be done"), "{}", next.all());
+        assert_eq!(shop.applied().await.as_ref(), Some(&good));
+    }
+}

@@ -141,8 +141,9 @@ fn ctrl_c_ends_the_run_and_its_children() {
 }
 
 fn signal(pid: u32, name: &str) {
-    let sent = std::process::Command::new("kill").args([&format!("-{name}"), &pid.to_string()]);
-    assert!({ sent }.status().unwrap().success());
+    let mut kill = std::process::Command::new("kill");
+    kill.args([&format!("-{name}"), &pid.to_string()]);
+    assert!(kill.status().unwrap().success());
 }
 
 /// The record names a release; what is told is what answers.

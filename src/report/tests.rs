@@ -70,7 +70,9 @@ fn hostile(events: Vec<Stamped>) -> Vec<Stamped> {
 
 fn poison(value: &mut serde_json::Value, evil: &str) {
     // What is validated cannot be evil.
-    const CLOSED: [&str; 26] = [
+    const CLOSED: [&str; 28] = [
+        "condition",
+        "outcome",
         "image",
         "v",
         "run",

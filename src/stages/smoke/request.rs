@@ -313,9 +313,7 @@ fn inside(error: &reqwest::Error) -> Option<Inside<'_>> {
             return Some(Inside::Tls(tls));
         }
         if let Some(io) = error.downcast_ref::<std::io::Error>() {
-            // An error that is wrapped in one of these is not its source.
-            let wrapped = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-            if let Some(tls) = wrapped {
+            if let Some(tls) = wrapped(io) {
                 return Some(Inside::Tls(tls));
             }
             found.get_or_insert(io);
@@ -323,6 +321,12 @@ fn inside(error: &reqwest::Error) -> Option<Inside<'_>> {
         cause = error.source();
     }
     found.map(Inside::Io)
+}
+
+/// What is wrapped in an error of this kind is not its source.
+fn wrapped(io: &std::io::Error) -> Option<&rustls::Error> {
+    let inner = io.get_ref()?;
+    inner.downcast_ref().or_else(|| wrapped(inner.downcast_ref()?))
 }
 
 /// Whose trouble a failed exchange is, and whether asking again may help.

@@ -368,5 +368,5 @@ fn work_tree_claim(workspace: &Workspace) -> String {
 
 fn cleaned_up(left: &Holder, done: &[String]) -> String {
     let done = if done.is_empty() { "nothing was left to do".to_owned() } else { done.join("; ") };
-    format!("run {} ({}) left something to be done: {done}", left.run.short(), left.title)
+    format!("run {} ({}) died or was cut short: {done}", left.run.short(), left.title)
 }

@@ -237,23 +237,28 @@ impl Way {
     async fn forwarder(&self, pod: &str, port: u16) -> Result<Portforwarder, KubernetesError> {
         let opened = within(self.pods.portforward(pod, &[port])).await;
         opened.map_err(|error| {
-            let status = match &error {
+            let code = match &error {
+                kube::Error::Api(status) => Some(status.code),
                 kube::Error::UpgradeConnection(
                     kube::client::UpgradeConnectionError::ProtocolSwitch(status),
                 ) => Some(status.as_u16()),
                 _ => None,
             };
             let what = format!("forward a port to pod/{pod} in {}", self.namespace);
-            let (kind, told) = match status {
-                Some(401) => (KubernetesErrorKind::Credentials, "401 Unauthorized"),
-                Some(403) => (
-                    KubernetesErrorKind::Refused,
-                    "403 Forbidden: the account needs `create` and `get` on `pods/portforward`",
-                ),
-                Some(404) => (KubernetesErrorKind::NotReady, "404 Not Found: the pod is gone"),
-                Some(_) | None => return KubernetesError::of(&what, error),
-            };
-            KubernetesError::new(kind, format!("could not {what}: {told}"))
+            let mut told = KubernetesError::of(&what, error);
+            match code {
+                Some(401) => told.kind = KubernetesErrorKind::Credentials,
+                Some(403) => {
+                    told.kind = KubernetesErrorKind::Refused;
+                    told.message.push_str(
+                        " (403): the account needs `get` and `create` on `pods/portforward`",
+                    );
+                }
+                // The pod has gone since it was listed.
+                Some(404) => told.kind = KubernetesErrorKind::NotReady,
+                Some(_) | None => {}
+            }
+            told
         })
     }
 
@@ -393,8 +398,14 @@ fn in_words(pod: &Pod) -> String {
         let waiting = status.state.as_ref()?.waiting.as_ref()?;
         Some(format!("container {}: {}", status.name, waiting.reason.as_deref()?))
     });
+    let restarted = statuses.into_iter().flatten().find_map(|status| {
+        let last = status.last_state.as_ref()?.terminated.as_ref()?;
+        let (name, code) = (&status.name, last.exit_code);
+        Some(format!("container {name} was restarted, last exit code {code}"))
+    });
     let phase = status.and_then(|status| status.phase.clone());
-    match waiting.or_else(|| phase.filter(|phase| phase != "Running")) {
+    let why = waiting.or(restarted);
+    match why.or_else(|| phase.filter(|phase| phase != "Running")) {
         Some(why) => format!("{name} is not ready ({why})"),
         None => format!("{name} is not ready"),
     }

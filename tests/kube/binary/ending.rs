@@ -102,7 +102,7 @@ async fn a_port_that_may_not_be_forwarded_is_no_reason_to_test_something_else() 
     shop.ends(&[], 0);
     shop.world.wire().server.forbid("create", "pods/portforward");
     let refused = shop.ends(&["verify"], 3);
-    assert!(refused.all().contains("403 Forbidden"), "{}", refused.all());
+    assert!(refused.all().contains("`create` on `pods/portforward`"), "{}", refused.all());
     assert!(!refused.all().contains("web.example.com:"), "{}", refused.all());
 }
 
@@ -211,7 +211,7 @@ async fn a_restore_that_is_not_accepted_is_the_next_runs() {
     tokio::time::sleep(Duration::from_secs(31)).await;
     // Whatever comes next in this environment.
     let next = shop.ends(&["verify"], 0);
-    assert!(next.all().contains("left something to be done"), "{}", next.all());
+    assert!(next.all().contains("died or was cut short"), "{}", next.all());
     assert_eq!(shop.applied().await.as_ref(), Some(&good));
 }
 
@@ -239,7 +239,7 @@ async fn a_run_that_is_forced_to_end_loses_nothing() {
         }
         shop.world.wire().server.faults().clear();
         let next = shop.ends(&["verify"], 0);
-        assert!(next.all().contains("left something to be done"), "{}", next.all());
+        assert!(next.all().contains("died or was cut short"), "{}", next.all());
         assert_eq!(shop.applied().await.as_ref(), Some(&good));
     }
 }

@@ -88,7 +88,8 @@ async fn no_pod_is_ready(world: &mut World) {
         }
     };
     tokio::time::timeout(Duration::from_secs(60), crashed).await.unwrap();
-    let parts = ["has no ready pod", "web-", "CrashLoopBackOff"];
+    // Between two starts, or after one.
+    let parts = ["has no ready pod", "web-", "(container web"];
     unreachable(world, RELEASE, FailureClass::Unknown, &parts).await;
 }
 
@@ -130,7 +131,7 @@ async fn forwarding_is_forbidden(world: &mut World) {
     world.create(&deployment(world, &HEALTHY)).await;
     running(world).await;
     world.wire().server.forbid("create", "pods/portforward");
-    let parts = ["403 Forbidden", "`pods/portforward`"];
+    let parts = ["(403)", "`create` on `pods/portforward`"];
     unreachable(world, TargetErrorKind::Target, FailureClass::Auth, &parts).await;
 }
 

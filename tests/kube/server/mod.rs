@@ -148,9 +148,9 @@ impl Server {
         let (plural, subresource) = (call.resource.plural, call.subresource.as_str());
         // A stream into a pod is opened by a GET, and takes the right to create one since v1.35.
         let also = if subresource == "portforward" { "create" } else { call.verb };
-        if self.may(call.verb, plural, subresource) && self.may(also, plural, subresource) {
-            return Ok(());
-        }
+        let refused =
+            [call.verb, also].into_iter().find(|verb| !self.may(verb, plural, subresource));
+        let Some(verb) = refused else { return Ok(()) };
         let what = if call.subresource.is_empty() {
             call.resource.plural.to_owned()
         } else {
@@ -163,7 +163,7 @@ impl Server {
         let why = format!(
             "User \"system:serviceaccount:ci:greenloop\" cannot {} resource {what:?} in API group \
              {:?}{place}",
-            call.verb, call.resource.group
+            verb, call.resource.group
         );
         Err(Refusal::forbidden(call.resource, &call.name, &why))
     }

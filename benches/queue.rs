@@ -139,6 +139,7 @@ async fn agents(url: &str, agents: usize) -> Result<String, StoreError> {
                     cpu_percent: Some(1.0),
                     memory_bytes: Some(1 << 20),
                     draining: false,
+                    quarantine: None,
                 };
                 store.agent_heartbeat(&alive).await?;
                 let far = AttemptHeartbeat { percent: Some(round), message: None };

@@ -172,7 +172,7 @@ registered() {
     judge '
       def time: sub("\\.[0-9]+"; "") | sub("\\+00:00$"; "Z") | fromdateiso8601;
       ($now | if . == "" then (now | floor) else strptime("%a, %d %b %Y %H:%M:%S GMT") | mktime end) as $now
-      | map(select(.state != "inactive") | . + {age: ($now - (.last_heartbeat | time))}) as $all
+      | map(select(.state | IN("inactive", "left") | not) | . + {age: ($now - (.last_heartbeat | time))}) as $all
       | ($all | map(select((.state | IN("idle", "working", "draining")) and .age <= $max))) as $fresh
       # One that is gone and holds nothing was taken away: a pod, a spot machine.
       | ($all | map(select(.state == "down" and .task == null))) as $gone
@@ -182,10 +182,10 @@ registered() {
          found: ("\($fresh | length) of \($all - $gone | length) fresh"
            + (if $fresh == [] then "" else ", last heartbeat \($fresh | map(.age) | max | if . < 0 then 0 else . end) s ago at most" end)
            + (if $gone == [] then "" else "; \($gone | length) gone" end)
-           + (if $stale == [] then "" else "; stale: \($stale | map("\(.name) (\(.state), \(.age) s)") | join(", "))" end)
+           + (if $stale == [] then "" else "; stale: \($stale | map("\(.name) (\(.state), \(.quarantine // "\(.age) s"))") | join(", "))" end)
            + (if $missing == [] then "" else "; missing: \($missing | join(", "))" end)),
          do: (if $stale != [] then
-             "on \($stale | map(.host) | unique | join(", ")): is the worker running (systemctl status greenloop-worker@*, kubectl get pods), and can it reach the hub? One that is gone for good: POST /api/v1/agents/NAME/deactivate"
+             "on \($stale | map(.host) | unique | join(", ")): is the worker running (systemctl status greenloop-worker@*, kubectl get pods), and can it reach the hub? One in quarantine says why; one that is gone for good: greenloop tasks agents remove NAME"
            elif $missing != [] then "start \($missing | join(", "))"
            else "start workers: greenloop worker --hub URL --name NAME --role ROLE; \($fresh | length) of \($expect) are there" end)}' \
       --arg now "$now" --argjson max "$max_age" --argjson expect "$expect_agents" \

@@ -11,10 +11,13 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::{AppError, logging};
-use crate::adapters::store::{NewToken, StoreOptions, TaskStore, TokenRequest, TokenView};
+use crate::adapters::store::{
+    NewToken, Retention, StoreOptions, TaskStore, TokenRequest, TokenView,
+};
 use crate::evidence::Redactor;
 use crate::hub::api::{Hosts, Settings, service};
 use crate::hub::merge_queue::{MergeOptions, MergeQueue};
+use crate::hub::retention::{BranchPlan, branches, purge};
 use crate::hub::server::{Limits, Listener, Tls, allow, serve};
 use crate::hub::sweep::{SweepPlan, sweep};
 use crate::model::RunId;
@@ -60,6 +63,12 @@ pub struct HubRequest {
     pub heartbeat: Duration,
     /// How long a task may say nothing new.
     pub stuck_after: Duration,
+    /// How long ended things are kept.
+    pub keep: Retention,
+    /// How long branches of tasks stay after the end of their task; `None` for ever.
+    pub keep_branches: Option<Duration>,
+    /// How often old things are looked for.
+    pub purge_every: Duration,
     /// What merges the work; `None` leaves it to other hubs of the store.
     pub merges: Option<MergePlan>,
     /// Log in detail.
@@ -152,7 +161,18 @@ pub async fn serve_hub(
     let service = service(store.clone(), settings, &background, &end).await?;
     let mut plan = SweepPlan::default();
     plan.options.stuck_after = request.stuck_after;
+    background.spawn(purge(store.clone(), request.keep, request.purge_every, end.clone()));
     if let Some(merges) = request.merges {
+        // Who may push to the repositories may tidy them up, too.
+        if let Some(after) = request.keep_branches {
+            let plan = BranchPlan {
+                after,
+                every: request.purge_every,
+                work: merges.work.clone(),
+                redactor: Redactor::from_env(),
+            };
+            background.spawn(branches(store.clone(), plan, end.clone()));
+        }
         let path = merges.work.clone();
         let options = merge_options(merges, &request.store, request.redis.as_deref());
         let queue =

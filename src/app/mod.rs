@@ -9,6 +9,7 @@ mod folder;
 mod heal;
 mod hub;
 mod logging;
+mod model_check;
 mod proposal;
 mod release;
 mod run;
@@ -30,7 +31,10 @@ pub use hub::{HubRequest, HubStarted, MergePlan, create_token, revoke_token, ser
 pub use proposal::Proposal;
 pub use release::{ReleaseRequest, StatusReport, roll_back, status};
 pub use run::{RunRequest, describe, environment_of, run};
-pub use tasks::{HubAccess, graph_status, graphs, import, merge_queues};
+pub use tasks::{
+    GraphStatus, HubAccess, agents, alerts, graph_status, graphs, import, merge_queues,
+    remove_agent,
+};
 pub use worker::{WorkerRequest, work};
 
 use crate::adapters::docker::engine::EngineError;

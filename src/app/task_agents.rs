@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures::FutureExt as _;
 
 use super::agents::Agents;
+use super::model_check::{self, Models};
 use super::run::parallelism;
 use super::session::{Purpose, Session};
 use super::{AppError, Environment};
@@ -18,11 +19,12 @@ use crate::engine::driver::{Assembly, Assignment, WorkTreeAtEnd};
 use crate::engine::machine::{Course, Mode};
 use crate::engine::passed::PassedBefore;
 use crate::evidence::Redactor;
-use crate::hub::worker::{AgentEnd, AgentJob, AgentLoop, Told};
+use crate::hub::worker::{AgentEnd, AgentJob, AgentLoop, Fault, ModelCheck, Told};
 use crate::model::{
     FailureClass, Invocation, RunEvent, RunHeader, RunSummary, Stage, StopReason, Task, chain,
 };
 use crate::policy::Policy;
+use crate::ports::ModelError;
 use crate::report::{Boxed, Reporter};
 
 /// The loop, as a worker calls it.
@@ -32,17 +34,34 @@ pub(super) fn agent_loop(env: &Environment, redactor: &Redactor) -> AgentLoop {
         let (env, redactor) = (Arc::clone(&env), redactor.clone());
         async move {
             match carry_out(job, &env, &redactor).await {
-                Ok(summary) => end(summary),
-                Err(error) => AgentEnd::Failed {
-                    class: FailureClass::Infrastructure,
-                    message: chain(&error),
-                    fingerprint: None,
-                    evidence: String::new(),
-                },
+                Ok(end) => end,
+                Err(error) => refused(&error),
             }
         }
         .boxed()
     })
+}
+
+/// What kept the loop from beginning: the repository's own settings, or this machine.
+fn refused(error: &AppError) -> AgentEnd {
+    let message = chain(error);
+    let (class, fault) = match error {
+        AppError::Config(_) | AppError::Policy(_) | AppError::Unsupported { .. } => {
+            (FailureClass::Config, None)
+        }
+        _ => {
+            let class = FailureClass::Infrastructure;
+            (class, Some(Fault::new(class, message.clone())))
+        }
+    };
+    AgentEnd::Failed {
+        class,
+        message,
+        fingerprint: None,
+        evidence: String::new(),
+        fault,
+        check: None,
+    }
 }
 
 /// Variables that hold the models' keys: the commands of other tasks do not get to see them.
@@ -56,13 +75,19 @@ async fn carry_out(
     job: AgentJob,
     env: &Environment,
     redactor: &Redactor,
-) -> Result<RunSummary, AppError> {
+) -> Result<AgentEnd, AppError> {
     let AgentJob { folder, run, title, description, files, previous, gates, told, cancel } = job;
     let workspace = Workspace::open(&folder)?;
     let (plan, own_gates) = plan_of(&folder, env)?;
     let azure = Identity::new(&AzurePlan::default(), &|name| env(name));
     let HealPlan { author, reviewer, limits, policy } = plan;
     let root = workspace.root();
+    let plans = [("author", &author), ("reviewer", &reviewer)];
+    let models = match Models::connect(plans, root, env) {
+        Ok(models) => models,
+        // Nobody could write the patch: the gates need not run to find that out.
+        Err(error) => return Ok(without_model(&error, &folder, env.clone())),
+    };
     let agents = Agents::connect(&author, &reviewer, root, env, azure.as_ref(), redactor);
     let title = redactor.redact(&title).into_owned();
     let purpose = Purpose {
@@ -125,7 +150,66 @@ async fn carry_out(
         at_end: WorkTreeAtEnd::Keep,
         parallelism: parallelism(),
     };
-    session.drive(assembly, reporters, cancel).await
+    let summary = session.drive(assembly, reporters, cancel).await?;
+    let fault = model_fault(&summary.stop, &models).await;
+    Ok(end(summary, fault))
+}
+
+/// A task that nobody here can write a patch for. What the repository or the environment names
+/// may be there later: a recording, say.
+fn without_model(error: &ModelError, folder: &Path, env: Environment) -> AgentEnd {
+    let fault = model_check::fault(error);
+    let folder = folder.to_owned();
+    let again = fault.clone();
+    let check: ModelCheck = Arc::new(move || {
+        let plan = config::heal_plan(&|name: &str| env(name)).ok();
+        let connected = plan.is_some_and(|plan| {
+            let plans = [("author", &plan.author), ("reviewer", &plan.reviewer)];
+            Models::connect(plans, &folder, &env).is_ok()
+        });
+        let found = if connected { Ok(()) } else { Err(again.clone()) };
+        std::future::ready(found).boxed()
+    });
+    AgentEnd::Failed {
+        class: fault.class,
+        message: format!("no model is configured: {}", fault.reason),
+        fingerprint: None,
+        evidence: String::new(),
+        fault: Some(fault),
+        check: Some(check),
+    }
+}
+
+/// Whether a run that ended so ended for want of a model, and how to see that it is back. A
+/// model that lists what it has and refuses to answer is asked for an answer from then on.
+async fn model_fault(stop: &StopReason, models: &Models) -> Option<(Fault, ModelCheck)> {
+    let reason = match stop {
+        StopReason::ModelUnavailable { reason, .. } | StopReason::NoModel { reason, .. } => reason,
+        StopReason::Verified
+        | StopReason::MaxIterations { .. }
+        | StopReason::NoProgress { .. }
+        | StopReason::RepeatedTree { .. }
+        | StopReason::Budget { .. }
+        | StopReason::NotHealable { .. }
+        | StopReason::NoPatch { .. }
+        | StopReason::NeedsHuman { .. }
+        | StopReason::Declined { .. }
+        | StopReason::NoHealing { .. }
+        | StopReason::Internal { .. }
+        | StopReason::Cancelled
+        | StopReason::Abandoned => return None,
+    };
+    if let Err(fault) = models.check().await {
+        return Some((fault, models.as_check(false)));
+    }
+    match models.speak().await {
+        Err(fault) => Some((fault, models.as_check(true))),
+        // It is back already.
+        Ok(()) => {
+            let fault = Fault::new(FailureClass::Infrastructure, reason.clone());
+            Some((fault, models.as_check(false)))
+        }
+    }
 }
 
 /// Tells how far the loop is, as far as that can be said of one whose end nobody knows: each
@@ -215,7 +299,7 @@ fn text_of(description: &str, files: &[String], previous: Option<String>) -> Str
     text
 }
 
-fn end(summary: RunSummary) -> AgentEnd {
+fn end(summary: RunSummary, model: Option<(Fault, ModelCheck)>) -> AgentEnd {
     if summary.stop == StopReason::Verified {
         let patches = summary.patches.iter().map(|patch| {
             let review = &patch.review;
@@ -233,30 +317,33 @@ fn end(summary: RunSummary) -> AgentEnd {
         };
     }
     let message = summary.stop.to_string();
-    match summary.failure {
-        None => AgentEnd::Failed {
-            class: FailureClass::Unknown,
-            message,
-            fingerprint: None,
-            evidence: String::new(),
-        },
-        Some(failure) => {
-            let mut lines = vec![failure.headline.clone()];
-            lines.extend(failure.evidence.notes.iter().cloned());
-            lines.extend(failure.evidence.excerpts.iter().map(|excerpt| excerpt.text.clone()));
-            // Some ends tell what failed themselves.
-            let message = if message.contains(&failure.headline) {
-                message
-            } else {
-                format!("{message}: {}", failure.headline)
-            };
-            AgentEnd::Failed {
-                class: failure.class,
-                message,
-                fingerprint: Some(failure.fingerprint),
-                evidence: lines.join("\n"),
-            }
-        }
+    // What failed under the loop is this machine's: its disk, its git.
+    let internal = matches!(summary.stop, StopReason::Internal { .. });
+    let internal = internal.then(|| Fault::new(FailureClass::Infrastructure, message.clone()));
+    let (fault, check) = match model {
+        Some((fault, check)) => (Some(fault), Some(check)),
+        None => (internal, None),
+    };
+    let Some(failure) = summary.failure else {
+        let class = fault.as_ref().map_or(FailureClass::Unknown, |fault| fault.class);
+        let evidence = String::new();
+        return AgentEnd::Failed { class, message, fingerprint: None, evidence, fault, check };
+    };
+    let mut lines = vec![failure.headline.clone()];
+    lines.extend(failure.evidence.notes.iter().cloned());
+    lines.extend(failure.evidence.excerpts.iter().map(|excerpt| excerpt.text.clone()));
+    // Some ends tell what failed themselves.
+    let message = match message.contains(&failure.headline) {
+        true => message,
+        false => format!("{message}: {}", failure.headline),
+    };
+    AgentEnd::Failed {
+        class: failure.class,
+        message,
+        fingerprint: Some(failure.fingerprint),
+        evidence: lines.join("\n"),
+        fault,
+        check,
     }
 }
 

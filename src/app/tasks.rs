@@ -7,8 +7,10 @@ use sha2::{Digest, Sha256};
 
 use super::worker::connect;
 use super::{AppError, Environment};
-use crate::adapters::hub_client::wire::{Branch, Graph, GraphSubmission, HoldDecision, Task};
-use crate::adapters::hub_client::{HubClient, HubTasks, LoadGraph};
+use crate::adapters::hub_client::wire::{
+    Agent, Alert, Branch, Graph, GraphSubmission, HoldDecision, Task,
+};
+use crate::adapters::hub_client::{HubClient, HubErrorKind, HubTasks, LoadGraph};
 use crate::apply::Workspace;
 use crate::config::plan::TasksPlan;
 use crate::engine::driver::Tasks;
@@ -106,14 +108,52 @@ pub async fn merge_queues(
     Ok(client.branches().await?.into_iter().filter(asked).collect())
 }
 
-/// A graph, the newest one for `None`, with its tasks and its project's merge queues.
+/// How a graph is.
+pub struct GraphStatus {
+    /// The graph.
+    pub graph: Graph,
+    /// Its tasks.
+    pub tasks: Vec<Task>,
+    /// What a person should know of workers: those that are missing for its tasks, those that
+    /// are unfit.
+    pub alerts: Vec<Alert>,
+    /// The merge queues of its project.
+    pub queues: Vec<Branch>,
+}
+
+/// All workers, by name.
+///
+/// # Errors
+/// What the hub says.
+pub async fn agents(access: &HubAccess) -> Result<Vec<Agent>, AppError> {
+    Ok(access.client()?.agents().await?)
+}
+
+/// Removes a worker that left or is down.
+///
+/// # Errors
+/// What the hub says.
+pub async fn remove_agent(access: &HubAccess, name: &str) -> Result<(), AppError> {
+    Ok(access.client()?.remove_agent(name).await?)
+}
+
+/// What a person should know of the workers for a graph; nothing from a hub that does not say.
+///
+/// # Errors
+/// What the hub says.
+pub async fn alerts(access: &HubAccess, graph: i64) -> Result<Vec<Alert>, AppError> {
+    match access.client()?.alerts(Some(GraphId(graph))).await {
+        Ok(alerts) => Ok(alerts),
+        Err(error) if error.kind == HubErrorKind::NotFound => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A graph, the newest one for `None`, with all that is known of it.
 ///
 /// # Errors
 /// What the hub says, or that it has none.
-pub async fn graph_status(
-    access: &HubAccess,
-    id: Option<i64>,
-) -> Result<(Graph, Vec<Task>, Vec<Branch>), AppError> {
+pub async fn graph_status(access: &HubAccess, id: Option<i64>) -> Result<GraphStatus, AppError> {
     let client = access.client()?;
     let graph =
         match id {
@@ -128,5 +168,6 @@ pub async fn graph_status(
     let tasks = client.tasks(GraphId(graph.id)).await?;
     let mut queues = client.branches().await?;
     queues.retain(|it| it.kind == "target" && it.project.as_ref() == Some(&graph.project));
-    Ok((graph, tasks, queues))
+    let alerts = alerts(access, graph.id).await?;
+    Ok(GraphStatus { graph, tasks, alerts, queues })
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::task_agents::{agent_loop, key_variables};
-use super::{AppError, Environment, logging};
+use super::{AppError, Environment, logging, model_check};
 use crate::adapters::hub_client::HubClient;
 use crate::evidence::Redactor;
 use crate::hub::worker::{Stop, Worker, WorkerOptions};
@@ -33,6 +33,12 @@ pub struct WorkerRequest {
     pub heartbeat: Duration,
     /// How long running tasks may go on once it drains.
     pub grace: Duration,
+    /// From a self-check that failed to the next one, at first.
+    pub recheck: Duration,
+    /// How long mirrors are kept that nobody uses; `None` for ever.
+    pub keep_mirrors: Option<Duration>,
+    /// Bytes of all mirrors.
+    pub most_mirrors: u64,
     /// Log in detail.
     pub debug: bool,
     /// Environment variables.
@@ -55,6 +61,9 @@ pub async fn work(request: WorkerRequest, stop: Stop) -> Result<(), AppError> {
         lease,
         heartbeat,
         grace,
+        recheck,
+        keep_mirrors,
+        most_mirrors,
         debug,
         env,
     } = request;
@@ -63,9 +72,22 @@ pub async fn work(request: WorkerRequest, stop: Stop) -> Result<(), AppError> {
     let agents = agent_loop(&env, &redactor);
     let mut withheld = key_variables(&env);
     withheld.push(token_env);
-    let options =
-        WorkerOptions { name, roles, labels, slots, work, lease, heartbeat, grace, withheld };
-    let worker = Worker { options, client, redactor, agents: Some(agents) };
+    let options = WorkerOptions {
+        name,
+        roles,
+        labels,
+        slots,
+        work,
+        lease,
+        heartbeat,
+        grace,
+        recheck,
+        keep_mirrors,
+        most_mirrors,
+        withheld,
+    };
+    let model = model_check::of_environment(&env);
+    let worker = Worker { options, client, redactor, agents: Some(agents), model };
     Ok(worker.run(stop).await?)
 }
 

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::error::{CommandError, Exit};
 use super::{block_on, block_on_all_processors, output, terminal};
-use crate::adapters::store::{Scope, TokenRequest, TokenView};
+use crate::adapters::store::{Retention, Scope, TokenRequest, TokenView};
 use crate::app::{self, HubRequest, HubStarted, MergePlan};
 use crate::model::task::HoldDecision;
 use crate::report::safe_text::safe;
@@ -31,6 +31,41 @@ pub(super) struct StoreArgs {
     /// folder for data]
     #[arg(long, value_name = "URL", env = "GREENLOOP_STORE", hide_env_values = true)]
     store: Option<String>,
+}
+
+/// How long ended things are kept. 0 keeps them for ever.
+#[derive(Debug, Args)]
+struct KeepArgs {
+    /// Events; a live connection that wants older ones is told of the gap; 0 keeps them
+    #[arg(long, value_name = "DAYS", env = "GREENLOOP_KEEP_EVENTS", hide_env_values = true, default_value_t = 30, value_parser = days())]
+    keep_events: u64,
+    /// Graphs that ended, with their tasks, attempts, evidence and merges; 0 keeps them
+    #[arg(long, value_name = "DAYS", env = "GREENLOOP_KEEP_GRAPHS", hide_env_values = true, default_value_t = 90, value_parser = days())]
+    keep_graphs: u64,
+    /// Reports of deploy runs; 0 keeps them
+    #[arg(long, value_name = "DAYS", env = "GREENLOOP_KEEP_RUNS", hide_env_values = true, default_value_t = 90, value_parser = days())]
+    keep_runs: u64,
+    /// Tokens that were revoked or have expired; 0 keeps them
+    #[arg(long, value_name = "DAYS", env = "GREENLOOP_KEEP_TOKENS", hide_env_values = true, default_value_t = 90, value_parser = days())]
+    keep_tokens: u64,
+    /// Branches of tasks (task/ID/eEPOCH), after the end of their task; 0 keeps them
+    #[arg(long, value_name = "DAYS", env = "GREENLOOP_KEEP_BRANCHES", hide_env_values = true, default_value_t = 7, value_parser = days())]
+    keep_branches: u64,
+    /// Workers that stopped or died, after they were last heard of; 0 keeps them
+    #[arg(long, value_name = "HOURS", env = "GREENLOOP_KEEP_AGENTS", hide_env_values = true, default_value_t = 24, value_parser = clap::value_parser!(u64).range(0..=87_600))]
+    keep_agents: u64,
+    /// How often old things are looked for
+    #[arg(long, value_name = "SECONDS", env = "GREENLOOP_PURGE_EVERY", hide_env_values = true, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    purge_every: u64,
+}
+
+fn days() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(0..=36_500)
+}
+
+/// So long; for ever when it is 0.
+fn hours(count: u64) -> Option<Duration> {
+    (count > 0).then(|| Duration::from_secs(count * 3600))
 }
 
 #[derive(Debug, Args)]
@@ -76,6 +111,8 @@ pub(super) struct ServeArgs {
     /// How long a running task may say nothing new before an alert
     #[arg(long, value_name = "SECONDS", default_value_t = 1_800, value_parser = clap::value_parser!(u64).range(1..))]
     stuck_after: u64,
+    #[command(flatten)]
+    keep: KeepArgs,
     /// Leave the merge queues to other hubs of the same store
     #[arg(long, conflicts_with_all = ["work", "speculate"])]
     no_merges: bool,
@@ -182,6 +219,7 @@ fn serve(args: ServeArgs) -> Result<Exit, CommandError> {
         live_events,
         heartbeat,
         stuck_after,
+        keep,
         no_merges,
         work,
         speculate,
@@ -200,6 +238,15 @@ fn serve(args: ServeArgs) -> Result<Exit, CommandError> {
             },
         }),
     };
+    let KeepArgs {
+        keep_events,
+        keep_graphs,
+        keep_runs,
+        keep_tokens,
+        keep_branches,
+        keep_agents,
+        purge_every,
+    } = keep;
     let request = HubRequest {
         listen,
         store: store.address()?,
@@ -214,6 +261,16 @@ fn serve(args: ServeArgs) -> Result<Exit, CommandError> {
         live_events: usize::try_from(live_events).unwrap_or(usize::MAX),
         heartbeat: Duration::from_secs(heartbeat),
         stuck_after: Duration::from_secs(stuck_after),
+        keep: Retention {
+            events: hours(24 * keep_events),
+            graphs: hours(24 * keep_graphs),
+            runs: hours(24 * keep_runs),
+            tokens: hours(24 * keep_tokens),
+            agents: hours(keep_agents),
+            ..Retention::default()
+        },
+        keep_branches: hours(24 * keep_branches),
+        purge_every: Duration::from_secs(purge_every),
         merges,
         debug,
     };

@@ -1,5 +1,6 @@
 //! `greenloop tasks`.
 
+mod agents;
 mod draw;
 mod hub;
 mod queue;
@@ -36,6 +37,9 @@ pub(super) enum TasksCommand {
     Status(hub::StatusArgs),
     /// Show the merge queues of a hub, and decide about one that is on hold
     Queue(queue::QueueArgs),
+    /// List the workers of a hub, or remove one that is gone
+    #[command(subcommand)]
+    Agents(agents::AgentsCommand),
 }
 
 /// Which graph to show, and how.
@@ -71,6 +75,7 @@ pub(super) fn tasks(command: TasksCommand) -> Result<Exit, CommandError> {
         TasksCommand::List(args) => hub::list(args),
         TasksCommand::Status(args) => hub::status(args),
         TasksCommand::Queue(args) => queue::queue(args),
+        TasksCommand::Agents(command) => agents::agents(command),
     }
 }
 

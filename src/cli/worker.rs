@@ -42,6 +42,15 @@ pub(super) struct WorkerArgs {
     /// How long running tasks may go on after SIGTERM; a second SIGTERM ends them at once
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(0..=86_400))]
     grace: u64,
+    /// From a self-check that failed to the next one; twice as long each time, up to five minutes
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=300))]
+    recheck: u64,
+    /// Mirrors of repositories that were not used for so long are deleted; 0 keeps them
+    #[arg(long, value_name = "DAYS", default_value_t = 14, value_parser = clap::value_parser!(u64).range(0..=3_650))]
+    keep_mirrors: u64,
+    /// GiB of all mirrors; beyond it those go that were not used for longest
+    #[arg(long, value_name = "GIB", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    mirror_space: u64,
     /// Log in detail
     #[arg(long)]
     debug: bool,
@@ -59,6 +68,9 @@ pub(super) fn worker(args: WorkerArgs) -> Result<Exit, CommandError> {
         lease,
         heartbeat,
         grace,
+        recheck,
+        keep_mirrors,
+        mirror_space,
         debug,
     } = args;
     let work = super::work_folder(work, "greenloop-worker")?;
@@ -73,6 +85,9 @@ pub(super) fn worker(args: WorkerArgs) -> Result<Exit, CommandError> {
         lease: Duration::from_secs(lease),
         heartbeat: Duration::from_secs(heartbeat),
         grace: Duration::from_secs(grace),
+        recheck: Duration::from_secs(recheck),
+        keep_mirrors: (keep_mirrors > 0).then(|| Duration::from_secs(keep_mirrors * 24 * 3600)),
+        most_mirrors: mirror_space << 30,
         debug,
         env: terminal::environment(),
     };

@@ -117,6 +117,8 @@ named!(
         Cancelled = "cancelled",
         /// Its branch was thrown out of the merge queue.
         Ejected = "ejected",
+        /// The agent gave the task back for a reason of its own machine: it does not count.
+        Returned = "returned",
     }
 );
 
@@ -241,6 +243,12 @@ named!(
         AgentDown = "agent.down",
         /// An agent was told to take no more work.
         AgentDeactivated = "agent.deactivated",
+        /// An agent's self-check failed: it claims nothing until it passes.
+        AgentQuarantined = "agent.quarantined",
+        /// An agent stopped by itself.
+        AgentLeft = "agent.left",
+        /// An agent was removed, by a person or because it was not heard of for too long.
+        AgentRemoved = "agent.removed",
         /// Gates run on a merge.
         MergeTesting = "merge.testing",
         /// The target branch moved forward.

@@ -120,6 +120,12 @@ pub trait Model: Send + Sync {
     /// Who answers, for people and the audit log: `gpt-4o at api.openai.com`.
     fn label(&self) -> String;
 
+    /// Whether it would be answered now, asked as cheaply as the server allows and at most once
+    /// or twice: reachable, and the key taken. A recording always is.
+    async fn check(&self) -> Result<(), ModelError> {
+        Ok(())
+    }
+
     /// One request, retries included. Dropping the future cancels it.
     async fn complete(&self, request: &ModelRequest) -> Result<ModelReply, ModelError>;
 }

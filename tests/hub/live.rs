@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures::{SinkExt as _, StreamExt as _};
+use greenloop::adapters::store::{Retention, StoreOptions, TaskStore};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
@@ -194,6 +195,30 @@ async fn an_event_of_another_store_is_a_gap() {
     assert_eq!((gap.event.as_str(), &gap.data["note"]), ("gap", &json!("gap")));
     admin.claim("w", 0).await.unwrap();
     assert_eq!(stream.next().await.unwrap().event, "task.claimed");
+}
+
+/// Whoever was away for longer than events are kept is told so, and goes on with what is new.
+#[tokio::test]
+async fn an_event_that_is_not_kept_any_more_is_a_gap() {
+    for place in Place::all() {
+        let hub = Hub::start(&place);
+        let admin = hub.admin(&place);
+        admin.submit(tasks(5)).await;
+        let store = TaskStore::open(&place.url, StoreOptions::default()).await.unwrap();
+        let latest = store.latest_event().await.unwrap().0;
+        assert!(latest > 2, "{latest}");
+        let keep = Retention { events: Some(Duration::ZERO), ..Retention::default() };
+        while store.purge(&keep).await.unwrap().is_some() {}
+        let mut stream = Sse::open(&admin, Some(1)).await;
+        let gap = stream.next().await.unwrap();
+        assert_eq!((gap.event.as_str(), &gap.data["note"]), ("gap", &json!("gap")));
+        assert_eq!(stream.next().await.unwrap().id, Some(latest), "the latest is kept");
+        admin.claim("w", 0).await.unwrap();
+        assert_eq!(stream.next().await.unwrap().event, "task.claimed");
+        // Whoever has seen the latest has missed nothing.
+        let mut stream = Sse::open(&admin, Some(latest)).await;
+        assert_eq!(stream.next().await.unwrap().event, "task.claimed");
+    }
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@
 )]
 
 mod bad_requests;
+mod branches;
 mod crash;
 mod dashboard;
 mod doors;
@@ -23,6 +24,7 @@ mod program;
 mod routes;
 mod stores;
 mod tls;
+mod unfit;
 mod waiting;
 mod work;
 mod workers;

@@ -144,7 +144,8 @@ async fn a_worker_that_may_wait_no_longer_hands_its_task_back() {
     mark(&farm, "e1").await;
     worker.signal("TERM");
     worker.ended().await;
-    assert_eq!(attempts(&admin, 1).await, ["failed"]);
+    assert_eq!(attempts(&admin, 1).await, ["returned"]);
+    assert_eq!(admin.get("/tasks/1").await.expect(200)["attempts"], 0);
     assert_eq!(processes_in(&farm), Vec::<PathBuf>::new());
     let _next = farm.worker(&hub, &token, "w2").start();
     farm.ended(&admin, graph["id"].as_i64().unwrap(), "done").await;

@@ -18,8 +18,10 @@ mod merge_races;
 mod merges;
 mod optional;
 mod place;
+mod retention;
 mod wakers;
 mod work;
+mod workers;
 
 /// Each test on both databases.
 macro_rules! on_both {
@@ -74,6 +76,19 @@ on_both! {
     }
     optional {
         in_either_order,
+    }
+    workers {
+        an_unfit_worker_gives_back_and_gets_nothing,
+        a_task_that_everybody_gives_back_waits_for_a_person,
+        workers_leave_and_are_forgotten,
+        tasks_that_nobody_can_do_are_named,
+    }
+    retention {
+        what_ended_goes_and_what_lives_stays,
+        merges_go_with_their_graph,
+        what_is_old_goes_by_its_age,
+        old_rows_do_not_stand_in_the_way_of_claims,
+        a_file_shrinks,
     }
     invariants {
         rules_find_what_is_wrong,

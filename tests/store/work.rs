@@ -77,6 +77,7 @@ pub(crate) fn beat(name: &str) -> AgentHeartbeat {
         cpu_percent: Some(12.5),
         memory_bytes: Some(1 << 30),
         draining: false,
+        quarantine: None,
     }
 }
 
@@ -103,6 +104,8 @@ pub(crate) fn failure(retry: bool) -> AttemptFailure {
         message: "it does not compile".to_owned(),
         fingerprint: Some("f1".to_owned()),
         retry,
+        uncounted: false,
+        quarantine: None,
     }
 }
 

@@ -124,11 +124,24 @@ impl Git {
             return Err(GitError::new(GitErrorKind::Cancelled, "git was cancelled"));
         }
         if let Exit::NotStarted(why) = &outcome.exit {
-            let message = format!("git cannot be run: {why}");
-            return Err(GitError::new(GitErrorKind::NoGit, message));
+            // A task may have deleted the folder that it was to work in: that is not git's fault.
+            let (kind, message) = match folder.is_dir() {
+                true => (GitErrorKind::NoGit, format!("git cannot be run: {why}")),
+                false => {
+                    let what = arguments.first().copied().unwrap_or_default();
+                    let folder = folder.display();
+                    (GitErrorKind::Local, format!("git {what}: the folder {folder} is gone"))
+                }
+            };
+            return Err(GitError::new(kind, message));
         }
         let text = String::from_utf8_lossy(&output).into_owned();
         Ok(Said { exit: outcome.exit, text: self.redactor.redact(&text).into_owned() })
+    }
+
+    /// `text` without secrets.
+    pub(super) fn clean(&self, text: &str) -> String {
+        self.redactor.redact(text).into_owned()
     }
 
     /// Runs `git ARGUMENTS` in `folder`; anything but success is an error of `kind`.

@@ -11,7 +11,10 @@
 //! - No hook of a repository runs, and no variable points git at another repository.
 //! - A push never takes commits from a branch: it only moves it forward, and with
 //!   [`Mirror::push_from`] only from where it is expected.
+//! - A branch is deleted only while it stands where it is expected to.
 
+mod branches;
+mod check;
 mod clone;
 mod command;
 mod error;
@@ -19,7 +22,9 @@ mod mirror;
 #[cfg(test)]
 mod tests;
 
+pub use branches::{Deletion, ExpectedBranch, delete_branches, init_bare};
+pub use check::{reachable, works};
 pub use clone::{Author, TaskClone, remove_folder};
 pub use command::Git;
-pub use error::{GitError, GitErrorKind};
+pub use error::{GitError, GitErrorKind, class_of};
 pub use mirror::{Mirror, Tip, fetch_branch};

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::client::Call;
 use super::wire::{
-    AgentHeartbeat, AttemptFailure, AttemptHeartbeat, AttemptLease, ClaimRequest, Claimed,
-    Completion, Evidence, NewEvidence,
+    AgentHeartbeat, AgentLeaving, AttemptFailure, AttemptHeartbeat, AttemptLease, ClaimRequest,
+    Claimed, Completion, Evidence, NewEvidence,
 };
 use super::{HubClient, HubError};
 use crate::model::task::Lease;
@@ -71,6 +71,15 @@ impl HubClient {
     /// As for every call.
     pub async fn agent_heartbeat(&self, beat: &AgentHeartbeat) -> Result<(), HubError> {
         let call = Call::post("agents/heartbeat", beat)?;
+        self.call::<serde_json::Value>(&call).await.map(drop)
+    }
+
+    /// Says that this start of the worker stops.
+    ///
+    /// # Errors
+    /// As for every call.
+    pub async fn agent_leaves(&self, name: &str, leaving: &AgentLeaving) -> Result<(), HubError> {
+        let call = Call::post(format!("agents/{name}/leave"), leaving)?;
         self.call::<serde_json::Value>(&call).await.map(drop)
     }
 }

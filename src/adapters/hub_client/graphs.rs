@@ -99,7 +99,7 @@ impl HubClient {
         self.call::<serde_json::Value>(&call).await.map(drop)
     }
 
-    async fn pages<T: DeserializeOwned>(
+    pub(super) async fn pages<T: DeserializeOwned>(
         &self,
         call: impl Fn() -> Call<'static>,
     ) -> Result<Vec<T>, HubError> {

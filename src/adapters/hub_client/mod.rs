@@ -9,6 +9,7 @@
 //! - A lease that is no longer held is [`HubErrorKind::StaleLease`] and nothing else is.
 //! - The token goes to the hub's own address only (no redirect is followed) and is never printed.
 
+mod agents;
 mod attempts;
 mod client;
 mod error;

@@ -335,6 +335,13 @@ pub struct AttemptFailure {
     pub fingerprint: Option<String>,
     /// Whether another attempt makes sense.
     pub retry: bool,
+    /// The worker's own machine is the cause: the attempt does not count against `max_attempts`,
+    /// and the task is tried again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub uncounted: bool,
+    /// Why the worker is given no more work until it says that its self-check passes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantine: Option<String>,
 }
 
 /// One attempt: a task given to an agent.
@@ -346,7 +353,7 @@ pub struct Attempt {
     pub epoch: i64,
     /// Who.
     pub agent: String,
-    /// `running`, `succeeded`, `failed`, `lost`, `cancelled`, `ejected`
+    /// `running`, `succeeded`, `failed`, `lost`, `cancelled`, `ejected`, `returned`
     pub state: String,
     /// How far it came.
     pub percent: u8,
@@ -392,6 +399,17 @@ pub struct AgentHeartbeat {
     /// It finishes what it has and takes no more.
     #[serde(default)]
     pub draining: bool,
+    /// Why it claims nothing until its self-check passes; absent when it is fit to work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantine: Option<String>,
+}
+
+/// A worker says that it stops, and is not to be expected any more.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AgentLeaving {
+    /// The start of it that stops: another one of the same name may have begun.
+    pub instance: String,
 }
 
 /// A worker in the hub.
@@ -407,8 +425,15 @@ pub struct Agent {
     pub host: String,
     /// Of greenloop.
     pub version: String,
-    /// `idle`, `working`, `draining`, `stale` (a heartbeat is overdue), `down`, `inactive`
+    /// `idle`, `working`, `draining`, `stale` (a heartbeat is overdue), `down`, `inactive`,
+    /// `quarantined`, `left`
     pub state: String,
+    /// Why it claims nothing until its self-check passes.
+    #[serde(default)]
+    pub quarantine: Option<String>,
+    /// Since when.
+    #[serde(default)]
+    pub quarantined_since: Option<String>,
     /// What it works on.
     pub task: Option<i64>,
     /// How far that is.
@@ -489,6 +514,39 @@ pub struct Merge {
     pub created_at: String,
     /// When it ended.
     pub ended_at: Option<String>,
+}
+
+/// Something about workers that a person should know of. It goes with its cause.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Alert {
+    /// `no_worker` (no living, fit worker has the tasks' role and labels), `agent_quarantined`,
+    /// `agent_down`
+    pub kind: String,
+    /// One line for people.
+    pub text: String,
+    /// The role that is missing; absent when only labels are.
+    pub role: Option<String>,
+    /// The labels that are missing.
+    pub labels: Vec<String>,
+    /// How many tasks wait for it.
+    pub count: u64,
+    /// The first of them.
+    pub tasks: Vec<AlertTask>,
+    /// The worker.
+    pub agent: Option<String>,
+    /// Since when.
+    pub since: String,
+}
+
+/// A task that an alert is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AlertTask {
+    /// Its id.
+    pub id: i64,
+    /// Its graph.
+    pub graph: i64,
+    /// Unique in the graph.
+    pub key: String,
 }
 
 /// How far everything is.

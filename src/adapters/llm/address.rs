@@ -113,6 +113,14 @@ impl Address {
         Ok(Self { form, entry, host, loopback, model: deployment.to_owned() })
     }
 
+    /// Where its server lists models: the cheapest question that takes the key.
+    pub(super) fn models(&self) -> String {
+        match &self.form {
+            Form::OpenAi { base } => format!("{base}/models"),
+            Form::Azure { config, .. } => format!("{}/openai/models", config.api_base()),
+        }
+    }
+
     /// `gpt-4o at api.openai.com`
     pub(super) fn label(&self) -> String {
         format!("{} at {}", self.model, self.host)

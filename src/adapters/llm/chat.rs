@@ -4,9 +4,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_openai::Client;
+use async_openai::config::Config as _;
 use async_openai::error::OpenAIError;
 use async_trait::async_trait;
 use futures::StreamExt;
+use http::header::{AUTHORIZATION, HeaderValue};
+use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -25,6 +28,9 @@ use crate::ports::{Model, ModelError, ModelErrorKind, ModelReply, ModelRequest};
 
 /// How long a connection may take to be made.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the list of models is waited for.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long the count of tokens is waited for once the answer is whole.
 const COUNT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -282,6 +288,39 @@ impl ChatModel {
         }
     }
 
+    /// Asks for the list of models, once. A server that has none has answered all the same.
+    async fn list(&self) -> Result<(), Trouble> {
+        let deadline = Instant::now() + self.timeout.min(CHECK_TIMEOUT);
+        let mut headers = self.address.headers();
+        if let Some(tokens) = self.address.tokens() {
+            let token = tokio::time::timeout_at(deadline, tokens.token())
+                .await
+                .map_err(|_elapsed| self.late())?
+                .map_err(|source| self.explain_wire(WireError::NoToken(source)))?;
+            if let Ok(mut value) =
+                HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
+            {
+                value.set_sensitive(true);
+                headers.insert(AUTHORIZATION, value);
+            }
+        }
+        let request =
+            self.http.get(self.address.models()).query(&self.address.query()).headers(headers);
+        let response = tokio::time::timeout_at(deadline, request.send())
+            .await
+            .map_err(|_elapsed| {
+                let message = format!("no answer within {} s", CHECK_TIMEOUT.as_secs());
+                Trouble::new(ModelErrorKind::Unreachable, message)
+            })?
+            .map_err(|error| self.explain_wire(WireError::NoConnection(error.without_url())))?;
+        match response.status().as_u16() {
+            status @ (401 | 403 | 408 | 429 | 500 | 502..=504 | 506..=599) => {
+                Err(refused(Refusal { status, ..Refusal::default() }))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn error(&self, trouble: Trouble, retries: u32, usage: Usage) -> ModelError {
         let mut message = self.address.scrub(&trouble.message);
         if retries > 0 {
@@ -301,6 +340,18 @@ impl ChatModel {
 impl Model for ChatModel {
     fn label(&self) -> String {
         self.address.label()
+    }
+
+    async fn check(&self) -> Result<(), ModelError> {
+        let trouble = match self.list().await {
+            Ok(()) => return Ok(()),
+            Err(trouble) => trouble,
+        };
+        let tokens = self.address.tokens().filter(|_| trouble.kind == ModelErrorKind::Auth);
+        let Some(tokens) = tokens else { return Err(self.error(trouble, 0, Usage::default())) };
+        // A token that was revoked before its time.
+        tokens.forget().await;
+        self.list().await.map_err(|trouble| self.error(trouble, 0, Usage::default()))
     }
 
     async fn complete(&self, request: &ModelRequest) -> Result<ModelReply, ModelError> {

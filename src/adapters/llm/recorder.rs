@@ -65,6 +65,10 @@ impl Model for Recorder {
         self.model.label()
     }
 
+    async fn check(&self) -> Result<(), ModelError> {
+        self.model.check().await
+    }
+
     async fn complete(&self, request: &ModelRequest) -> Result<ModelReply, ModelError> {
         let reply = self.model.complete(request).await?;
         // A full disk costs the recording, not the run. One write, so that lines of two roles

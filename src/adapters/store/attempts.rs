@@ -15,7 +15,9 @@ use super::finish::{finished, release, settle_graph};
 use super::records::{Moment, micros};
 use super::statement::{Record, args};
 use super::tx::{Done, NewEvent, Tx};
-use crate::model::task::{EvidenceKind, GraphId, Lease, MergeId, TaskEventKind, TaskId, TaskState};
+use crate::model::task::{
+    AttemptState, EvidenceKind, GraphId, Lease, MergeId, TaskEventKind, TaskId, TaskState,
+};
 
 /// The longest message, in bytes; longer ones are cut.
 const MESSAGE: usize = 4096;
@@ -75,6 +77,11 @@ pub struct AttemptFailure {
     pub fingerprint: Option<String>,
     /// Whether another attempt makes sense.
     pub retry: bool,
+    /// The agent's own machine is the cause: the attempt does not count, and the task is tried
+    /// again whatever `retry` says.
+    pub uncounted: bool,
+    /// Why the agent claims nothing more until its self-check passes.
+    pub quarantine: Option<String>,
 }
 
 impl TaskStore {
@@ -157,6 +164,9 @@ impl TaskStore {
     /// Ends an attempt with a failure: the task is ready again after a rest, or given up. The new
     /// state of the task.
     ///
+    /// An uncounted one leaves the task the attempts it had. A task that was given back so more
+    /// than [`StoreOptions::max_returns`] times waits for a person: it may well be the cause.
+    ///
     /// The same `key` gives the same answer again.
     ///
     /// # Errors
@@ -169,6 +179,7 @@ impl TaskStore {
     ) -> Result<TaskState, StoreError> {
         let mut failure = failure.clone();
         failure.message = cut(&failure.message);
+        failure.quarantine = failure.quarantine.as_deref().map(cut);
         let asked = Arc::new((failure, key.map(str::to_owned), self.options().clone()));
         self.write(move |tx| {
             let asked = Arc::clone(&asked);
@@ -404,7 +415,8 @@ async fn complete(
         .await?;
     let Some(row) = ended else {
         let before = ended_before(tx, lease, key, |row| {
-            Ok(row.text("state")? != "failed" && row.opt_text("commit_sha")? == *commit)
+            Ok(!matches!(row.text("state")?.as_str(), "failed" | "returned")
+                && row.opt_text("commit_sha")? == *commit)
         });
         return before.await?.ok_or_else(|| stale(lease).into());
     };
@@ -463,16 +475,17 @@ async fn fail(
         .await?;
     if current.is_none() {
         let before = ended_before(tx, lease, key, |row| {
-            Ok(row.text("state")? == "failed"
+            Ok(matches!(row.text("state")?.as_str(), "failed" | "returned")
                 && row.opt_text("message")?.as_deref() == Some(failure.message.as_str()))
         });
         return before.await?.ok_or_else(|| stale(lease).into());
     }
-    let agent = tx
+    let state = if failure.uncounted { AttemptState::Returned } else { AttemptState::Failed };
+    let attempt = tx
         .maybe(
-            "UPDATE attempts SET state = 'failed', message = $3, class = $4, fingerprint = $5, \
+            "UPDATE attempts SET state = $7, message = $3, class = $4, fingerprint = $5, \
              end_key = $6, ended_at = {now} \
-             WHERE task_id = $1 AND epoch = $2 AND state = 'running' RETURNING agent",
+             WHERE task_id = $1 AND epoch = $2 AND state = 'running' RETURNING agent, instance",
             args![
                 lease.task.0,
                 lease.epoch,
@@ -480,16 +493,21 @@ async fn fail(
                 &failure.class,
                 &failure.fingerprint,
                 key,
+                state.name(),
             ],
         )
         .await?
-        .ok_or_else(|| stale(lease))?
-        .text("agent")?;
+        .ok_or_else(|| stale(lease))?;
+    let agent = attempt.text("agent")?;
+    if let Some(reason) = &failure.quarantine {
+        super::agents::quarantine(tx, &agent, &attempt.text("instance")?, reason).await?;
+    }
     let end = Setback {
         lease,
         agent: &agent,
         reason: &failure.message,
-        retry: failure.retry,
+        retry: failure.retry || failure.uncounted,
+        uncounted: failure.uncounted,
         death: false,
         event: TaskEventKind::TaskRetry,
     };
@@ -509,6 +527,8 @@ pub(super) struct Setback<'a> {
     pub(super) reason: &'a str,
     /// Whether another attempt makes sense at all.
     pub(super) retry: bool,
+    /// Whether the attempt does not count.
+    pub(super) uncounted: bool,
     /// Whether its agent was lost over it.
     pub(super) death: bool,
     /// What is told when there will be another attempt.
@@ -523,11 +543,14 @@ pub(super) async fn set_back(
 ) -> Done<TaskState> {
     let row = tx
         .one(
-            "SELECT graph_id, attempts, max_attempts, deaths FROM tasks WHERE id = $1",
+            "SELECT graph_id, attempts, max_attempts, deaths, returns FROM tasks WHERE id = $1",
             args![end.lease.task.0],
         )
         .await?;
     let graph = GraphId(row.int("graph_id")?);
+    if end.uncounted {
+        return give_back(tx, end, graph, row.int("returns")? + 1, options).await;
+    }
     let attempts = row.int("attempts")?;
     let deaths = row.int("deaths")? + i64::from(end.death);
     let again = end.retry
@@ -552,6 +575,42 @@ pub(super) async fn set_back(
         tx.tell(event(TaskEventKind::TaskFailed));
         settle_graph(tx, graph).await?;
     }
+    Ok(state)
+}
+
+/// Makes a task ready again that was given back for the `returns`th time, as if the attempt had
+/// not been; its reason stays what the last attempt that counts left. One that went back and
+/// forth too often waits for a person.
+async fn give_back(
+    tx: &mut Tx<'_>,
+    end: &Setback<'_>,
+    graph: GraphId,
+    returns: i64,
+    options: &StoreOptions,
+) -> Done<TaskState> {
+    let again = returns < i64::from(options.max_returns.max(1));
+    let state = if again { TaskState::Ready } else { TaskState::Blocked };
+    let blocked =
+        format!("given back {returns} times without an attempt that counts: {}", end.reason);
+    tx.run(
+        "UPDATE tasks SET state = $2, reason = COALESCE($3, reason), returns = $4, \
+         attempts = CASE WHEN attempts > 0 THEN attempts - 1 ELSE 0 END, \
+         not_before = CASE WHEN $2 = 'ready' THEN {now} + $5 ELSE 0 END, updated_at = {now} \
+         WHERE id = $1",
+        args![
+            end.lease.task.0,
+            state.name(),
+            (!again).then_some(blocked.as_str()),
+            returns,
+            rest(returns, options),
+        ],
+    )
+    .await?;
+    let (kind, text) = match again {
+        true => (end.event, end.reason),
+        false => (TaskEventKind::TaskBlocked, blocked.as_str()),
+    };
+    tx.tell(NewEvent::new(kind).graph(graph).lease(end.lease).agent(end.agent).text(text));
     Ok(state)
 }
 

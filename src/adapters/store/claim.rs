@@ -63,15 +63,16 @@ macro_rules! eligible {
          AND (t.labels = '[]' OR {subset t.labels $3}) \
          AND (t.epoch = 0 \
             OR NOT EXISTS (SELECT 1 FROM attempts f WHERE f.task_id = t.id AND f.agent = $1 \
-                AND f.state IN ('failed', 'lost')) \
+                AND f.state IN ('failed', 'lost', 'returned')) \
             OR NOT EXISTS (SELECT 1 FROM agents o WHERE o.name <> $1 \
-                AND o.active = 1 AND o.draining = 0 AND o.heartbeat_at > {now} - $4 \
+                AND o.active = 1 AND o.draining = 0 \
+                AND o.quarantined_at IS NULL AND o.left_at IS NULL AND o.heartbeat_at > {now} - $4 \
                 AND (t.role IS NULL OR t.role IN {in o.roles}) \
                 AND (t.labels = '[]' OR {subset t.labels o.labels}) \
                 AND NOT EXISTS (SELECT 1 FROM attempts x WHERE x.task_id = t.id \
-                    AND x.agent = o.name AND x.state IN ('failed', 'lost')))) \
+                    AND x.agent = o.name AND x.state IN ('failed', 'lost', 'returned')))) \
          AND NOT EXISTS (SELECT 1 FROM agents me WHERE me.name = $1 \
-            AND (me.active = 0 OR me.draining = 1)) \
+            AND (me.active = 0 OR me.draining = 1 OR me.quarantined_at IS NOT NULL)) \
          AND ($5 IS NULL OR NOT EXISTS (SELECT 1 FROM attempts k WHERE k.claim_key = $5)) \
          ORDER BY t.priority, t.rank DESC, t.id LIMIT 1"
     };

@@ -37,6 +37,8 @@ pub struct StoreOptions {
     pub retry_cap: Duration,
     /// A task whose lease expired this often is given up, whatever attempts it has left.
     pub max_deaths: u32,
+    /// A task that was given back this often without an attempt that counts waits for a person.
+    pub max_returns: u32,
     /// Connections to PostgreSQL to write with, and as many to read with; or readers of a SQLite
     /// file.
     pub connections: u32,
@@ -51,6 +53,7 @@ impl Default for StoreOptions {
             retry_base: Duration::from_secs(5),
             retry_cap: Duration::from_secs(300),
             max_deaths: 3,
+            max_returns: 10,
             connections: 8,
             redis: None,
         }
@@ -116,7 +119,11 @@ fn dialect_of(url: &str) -> Result<(Dialect, Cow<'_, str>), StoreError> {
 }
 
 /// What each SQLite connection is told. Every commit is on the disk before it is answered.
-const PRAGMAS: &str = "PRAGMA busy_timeout = 10000; PRAGMA journal_mode = WAL; \
+///
+/// How a file gives space back is decided before it has its first page: one that was made by an
+/// earlier version keeps its free pages for itself.
+const PRAGMAS: &str = "PRAGMA busy_timeout = 10000; PRAGMA auto_vacuum = INCREMENTAL; \
+    PRAGMA journal_mode = WAL; \
     PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA temp_store = MEMORY; \
     PRAGMA cache_size = -16000; PRAGMA journal_size_limit = 67108864;";
 /// Readers cannot write, not even by a mistake in this program.

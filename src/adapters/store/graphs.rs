@@ -15,9 +15,10 @@ use crate::model::task::{
 };
 
 const GRAPH: &str = "SELECT g.*, p.name AS project FROM graphs g \
-    JOIN projects p ON p.id = g.project_id WHERE g.id = $1";
+    JOIN projects p ON p.id = g.project_id WHERE g.id = $1 AND g.purged = 0";
 const GRAPHS: &str = "SELECT g.*, p.name AS project FROM graphs g \
-    JOIN projects p ON p.id = g.project_id WHERE g.id < $1 ORDER BY g.id DESC LIMIT $2";
+    JOIN projects p ON p.id = g.project_id WHERE g.id < $1 AND g.purged = 0 \
+    ORDER BY g.id DESC LIMIT $2";
 const COUNTS: &str = "SELECT graph_id, state, COUNT(*) AS tasks, SUM(hours) AS hours \
     FROM tasks WHERE graph_id IN {ids $1} GROUP BY graph_id, state";
 

@@ -900,6 +900,20 @@ async fn requeue(tx: &mut Tx<'_>, id: MergeId) -> Done<()> {
         MergeState::Conflict | MergeState::Ejected => {}
     }
     let lease = Lease { task: TaskId(entry.int("task_id")?), epoch: entry.int("epoch")? };
+    let gone = tx
+        .maybe(
+            "SELECT id FROM attempts WHERE task_id = $1 AND epoch = $2 \
+             AND (branch_gone = 1 OR branch_until >= {now})",
+            args![lease.task.0, lease.epoch],
+        )
+        .await?;
+    if gone.is_some() {
+        return Err(StoreError::conflict(format!(
+            "the branch {} was kept for long enough and deleted: the task has to be done anew",
+            lease.branch()
+        ))
+        .into());
+    }
     conflicts::wait_no_more(tx, lease.task).await?;
     let changed = tx
         .run(

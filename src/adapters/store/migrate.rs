@@ -27,6 +27,11 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/sqlite/0002_merge_holds.sql"),
         postgres: include_str!("migrations/postgres/0002_merge_holds.sql"),
     },
+    Migration {
+        version: 3,
+        sqlite: include_str!("migrations/sqlite/0003_workers.sql"),
+        postgres: include_str!("migrations/postgres/0003_workers.sql"),
+    },
 ];
 
 /// One hub at a time brings a PostgreSQL database up to date. The number is any, but fixed.

@@ -39,6 +39,7 @@
 
 mod agents;
 mod attempts;
+mod branches;
 mod claim;
 mod conflicts;
 mod connect;
@@ -59,17 +60,20 @@ mod progress;
 mod pubsub;
 mod records;
 mod requests;
+mod retention;
 mod runs;
 mod statement;
 mod sweep;
 mod tasks;
 mod tokens;
 mod tx;
+mod unserved;
 mod wake;
 mod writer;
 
 pub use agents::{AgentHealth, AgentHeartbeat, AgentView, AttemptFilter};
 pub use attempts::{AttemptFailure, AttemptHeartbeat, AttemptLease, Completion, NewEvidence};
+pub use branches::SpentBranch;
 pub use claim::{ClaimRequest, Claimed};
 pub use conflicts::{ConflictReport, Redo};
 pub use connect::{StoreOptions, TaskStore};
@@ -83,7 +87,9 @@ pub use records::{
     AttemptView, ConditionView, EventView, EvidenceView, GraphView, MergeView, Moment, Page,
     PageRequest, TaskDetail, TaskFilter, TaskView,
 };
+pub use retention::{PURGE_ROWS, Purged, Retention};
 pub use runs::{RunReport, RunView};
 pub use sweep::{SweepOptions, Swept};
 pub use tokens::{NewToken, Scope, TokenRequest, TokenView};
+pub use unserved::{Unserved, UnservedTask};
 pub use wake::{Changes, POLL};

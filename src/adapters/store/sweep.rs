@@ -1,5 +1,5 @@
 //! What has to be looked at now and then: leases that expired, agents that fell silent, work
-//! that does not move, records that are old. Several hubs may do so at once: each step changes
+//! that does not move. Several hubs may do so at once: each step changes
 //! only rows that are still as it found them.
 
 use std::sync::Arc;
@@ -16,8 +16,6 @@ use crate::model::task::{GraphId, Lease, TaskEventKind};
 
 /// How many leases one sweep takes back at most; the next one goes on.
 const LEASES: i64 = 500;
-/// How many old records one sweep drops at most.
-const OLD: i64 = 5_000;
 
 /// What a sweep does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,20 +25,11 @@ pub struct SweepOptions {
     pub grace: Duration,
     /// A running attempt that says nothing new for so long is reported as stuck.
     pub stuck_after: Duration,
-    /// Idempotency keys older than this are forgotten.
-    pub keep_requests: Duration,
-    /// Events older than this are dropped.
-    pub keep_events: Duration,
 }
 
 impl Default for SweepOptions {
     fn default() -> Self {
-        Self {
-            grace: Duration::ZERO,
-            stuck_after: Duration::from_secs(30 * 60),
-            keep_requests: Duration::from_secs(24 * 3600),
-            keep_events: Duration::from_secs(7 * 24 * 3600),
-        }
+        Self { grace: Duration::ZERO, stuck_after: Duration::from_secs(30 * 60) }
     }
 }
 
@@ -53,8 +42,6 @@ pub struct Swept {
     pub down: Vec<String>,
     /// Attempts that do not move.
     pub stuck: Vec<Lease>,
-    /// Old records that were dropped.
-    pub dropped: u64,
 }
 
 impl TaskStore {
@@ -89,7 +76,6 @@ impl TaskStore {
         if self.dialect() == Dialect::Postgres {
             self.collect_events().await?;
         }
-        swept.dropped = self.drop_old(options).await?;
         Ok(swept)
     }
 
@@ -123,51 +109,9 @@ impl TaskStore {
         }
         Ok(lost)
     }
-
-    async fn drop_old(&self, options: SweepOptions) -> Result<u64, StoreError> {
-        let (requests, events) = (micros(options.keep_requests), micros(options.keep_events));
-        let old = {
-            let mut reader = self.reader().await?;
-            let tx = &mut reader.tx();
-            let request = tx
-                .maybe(
-                    "SELECT key FROM requests WHERE created_at < {now} - $1 LIMIT 1",
-                    args![requests],
-                )
-                .await?;
-            let event = tx
-                .maybe("SELECT id FROM outbox WHERE at < {now} - $1 LIMIT 1", args![events])
-                .await?;
-            request.is_some() || event.is_some()
-        };
-        if !old {
-            return Ok(0);
-        }
-        self.write(move |tx| {
-            Box::pin(async move {
-                let requests = tx
-                    .run(
-                        "DELETE FROM requests WHERE key IN (SELECT key FROM requests \
-                         WHERE created_at < {now} - $1 ORDER BY created_at LIMIT $2 {lock free})",
-                        args![requests, OLD],
-                    )
-                    .await?;
-                let events = tx
-                    .run(
-                        "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox \
-                         WHERE at < {now} - $1 ORDER BY at LIMIT $2 {lock free})",
-                        args![events, OLD],
-                    )
-                    .await?;
-                Ok(requests + events)
-            })
-        })
-        .await
-    }
 }
 
-const SILENT: &str =
-    "SELECT name FROM agents WHERE down = 0 AND heartbeat_at < {now} - 3 * beat_us LIMIT 1";
+const SILENT: &str = "SELECT name FROM agents WHERE down = 0 AND left_at IS NULL AND heartbeat_at < {now} - 3 * beat_us LIMIT 1";
 const STILL: &str = "SELECT task_id FROM attempts WHERE state = 'running' AND stuck = 0 \
     AND progress_at < {now} - $1 LIMIT 1";
 /// Rests that ended within the last seconds: as long as a sweep may be late.
@@ -200,6 +144,7 @@ async fn lose(tx: &mut Tx<'_>, lease: Lease, grace: i64, options: &StoreOptions)
         agent: &agent,
         reason: &reason,
         retry: true,
+        uncounted: false,
         death: true,
         event: TaskEventKind::TaskLost,
     };
@@ -210,7 +155,8 @@ async fn lose(tx: &mut Tx<'_>, lease: Lease, grace: i64, options: &StoreOptions)
 async fn down(tx: &mut Tx<'_>) -> Done<Vec<String>> {
     let rows = tx
         .all(
-            "UPDATE agents SET down = 1 WHERE down = 0 AND heartbeat_at < {now} - 3 * beat_us \
+            "UPDATE agents SET down = 1 WHERE down = 0 AND left_at IS NULL \
+             AND heartbeat_at < {now} - 3 * beat_us \
              RETURNING name",
             args![],
         )

@@ -224,8 +224,16 @@ pub(super) async fn cancel(tx: &mut Tx<'_>, id: TaskId) -> Done<Option<GraphId>>
 /// A graph runs again, or still: its row is written in any case, so that whoever is about to end
 /// it, without having seen what came back to life, comes before or looks again.
 pub(super) async fn revive(tx: &mut Tx<'_>, graph: GraphId) -> Done<()> {
-    tx.run("UPDATE graphs SET state = 'running', ended_at = NULL WHERE id = $1", args![graph.0])
+    let changed = tx
+        .run(
+            "UPDATE graphs SET state = 'running', ended_at = NULL WHERE id = $1 AND purged = 0",
+            args![graph.0],
+        )
         .await?;
+    if changed == 0 {
+        let text = format!("graph {graph} was kept for long enough, and is being deleted");
+        return Err(StoreError::conflict(text).into());
+    }
     Ok(())
 }
 
@@ -233,7 +241,7 @@ async fn retry(tx: &mut Tx<'_>, id: TaskId) -> Done<()> {
     let row = tx
         .maybe(
             "UPDATE tasks SET state = CASE WHEN unmet = 0 THEN 'ready' ELSE 'waiting' END, \
-             attempts = 0, deaths = 0, not_before = 0, ended_at = NULL, updated_at = {now} \
+             attempts = 0, deaths = 0, returns = 0, not_before = 0, ended_at = NULL, updated_at = {now} \
              WHERE id = $1 AND state IN ('failed', 'blocked', 'cancelled') \
              RETURNING graph_id, state",
             args![id.0],

@@ -284,6 +284,9 @@ const fn opens_work(kind: TaskEventKind) -> bool {
         | Kind::TaskLost
         | Kind::AgentDown
         | Kind::AgentDeactivated
+        | Kind::AgentQuarantined
+        | Kind::AgentLeft
+        | Kind::AgentRemoved
         | Kind::MergeConflict
         | Kind::MergeEjected => true,
         Kind::GraphDone

@@ -7,10 +7,11 @@ use std::time::Duration;
 use clap::Args;
 
 use super::queue::on_hold;
-use crate::adapters::hub_client::wire::{Branch, Graph, Task};
-use crate::app::{self, HubAccess};
+use crate::adapters::hub_client::wire::{Alert, Branch, Graph, Task};
+use crate::app::{self, GraphStatus, HubAccess};
 use crate::cli::error::{CommandError, Exit};
 use crate::cli::{block_on, output, terminal};
+use crate::model::chain;
 
 /// Between two looks of `--watch`.
 const LOOK: Duration = Duration::from_secs(2);
@@ -78,6 +79,18 @@ pub(super) fn import(args: ImportArgs) -> Result<Exit, CommandError> {
     let graph = block_on(app::import(&access, &file, again))??;
     let tasks: u64 = graph.tasks.values().sum();
     output::print(&format!("graph {} ({}) has {tasks} tasks\n", graph.id, graph.name))?;
+    // A worker may still be started: a warning, no error.
+    match block_on(app::alerts(&access, graph.id))? {
+        Ok(alerts) => {
+            for alert in alerts.iter().filter(|alert| alert.kind == "no_worker") {
+                output::tell(&safe(&format!("warning: {}\n", alert.text)));
+            }
+        }
+        Err(error) => {
+            let why = chain(&error);
+            output::tell(&safe(&format!("warning: the workers were not looked up: {why}\n")));
+        }
+    }
     Ok(Exit::Ok)
 }
 
@@ -104,16 +117,19 @@ pub(super) fn status(args: StatusArgs) -> Result<Exit, CommandError> {
         let mut id = graph;
         let mut shown = String::new();
         loop {
-            let (graph, tasks, queues) = app::graph_status(&access, id).await?;
+            let GraphStatus { graph, tasks, alerts, queues } =
+                app::graph_status(&access, id).await?;
             // A newer graph does not take the place of the one that is watched.
             id = Some(graph.id);
             let text = if json {
                 format!(
                     "{}\n",
-                    serde_json::json!({"graph": graph, "tasks": tasks, "queues": queues})
+                    serde_json::json!({
+                        "graph": graph, "tasks": tasks, "alerts": alerts, "queues": queues,
+                    })
                 )
             } else {
-                safe(&report(&graph, &tasks, &queues))
+                safe(&report(&graph, &tasks, &alerts, &queues))
             };
             if text != shown {
                 output::print(&text)?;
@@ -148,8 +164,11 @@ fn line(graph: &Graph) -> String {
     )
 }
 
-fn report(graph: &Graph, tasks: &[Task], queues: &[Branch]) -> String {
+fn report(graph: &Graph, tasks: &[Task], alerts: &[Alert], queues: &[Branch]) -> String {
     let mut text = line(graph);
+    for alert in alerts {
+        let _infallible = writeln!(text, "     !  {}", alert.text);
+    }
     for queue in queues {
         if let Some(why) = on_hold(queue) {
             let _infallible = writeln!(text, "        the merge queue of {}", queue.name);
@@ -193,8 +212,23 @@ mod tests {
             ended_at: None,
         };
         assert_eq!(
-            report(&graph, &[], &[]),
+            report(&graph, &[], &[], &[]),
             "     7  running    33.3 %  fleet / sprint: 1 done, 2 ready\n"
+        );
+        let alert = Alert {
+            kind: "no_worker".into(),
+            text: "no live worker has the role `gpu`: task 2.1".into(),
+            role: Some("gpu".into()),
+            labels: Vec::new(),
+            count: 1,
+            tasks: Vec::new(),
+            agent: None,
+            since: "t".into(),
+        };
+        let told = report(&graph, &[], &[alert], &[]);
+        assert!(
+            told.ends_with("\n     !  no live worker has the role `gpu`: task 2.1\n"),
+            "{told}"
         );
     }
 }

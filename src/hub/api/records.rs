@@ -7,8 +7,9 @@ use jiff::Timestamp;
 
 use crate::adapters::hub_client::wire;
 use crate::adapters::store::{
-    AgentView, AttemptView, BranchView, Claimed, EpicProgress, EventView, EvidenceView, GraphView,
-    MergeHold, MergeView, Moment, RunReport, RunView, Snapshot, Summary, TaskView,
+    AgentHealth, AgentView, AttemptView, BranchView, Claimed, EpicProgress, EventView,
+    EvidenceView, GraphView, MergeHold, MergeView, Moment, RunReport, RunView, Snapshot, Summary,
+    TaskView, Unserved,
 };
 use crate::model::task::{Action, TaskState};
 
@@ -140,6 +141,8 @@ pub(super) fn agent(view: AgentView) -> wire::Agent {
         host: view.host,
         version: view.version,
         state: view.health.name().to_owned(),
+        quarantine: view.quarantine,
+        quarantined_since: view.quarantined_at.map(time),
         task: view.task.map(|it| it.0),
         percent: view.percent,
         cpu_percent: view.cpu_percent,
@@ -147,6 +150,71 @@ pub(super) fn agent(view: AgentView) -> wire::Agent {
         succeeded: view.succeeded,
         failed: view.failed,
         last_heartbeat: time(view.heartbeat_at),
+    }
+}
+
+/// Tasks that nobody can do, as an alert.
+pub(super) fn unserved(group: Unserved) -> wire::Alert {
+    let Unserved { role, labels, count, tasks, since } = group;
+    let keys: Vec<&str> = tasks.iter().map(|task| task.key.as_str()).collect();
+    let more = match count.saturating_sub(keys.len() as u64) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let noun = if count == 1 { "task" } else { "tasks" };
+    let text =
+        format!("no live worker {}: {noun} {}{more}", lacks(&role, &labels), keys.join(", "));
+    wire::Alert {
+        kind: "no_worker".to_owned(),
+        text,
+        role,
+        labels,
+        count,
+        tasks: tasks
+            .into_iter()
+            .map(|task| wire::AlertTask { id: task.id.0, graph: task.graph.0, key: task.key })
+            .collect(),
+        agent: None,
+        since: time(since),
+    }
+}
+
+/// What there is no worker for, in words.
+fn lacks(role: &Option<String>, labels: &[String]) -> String {
+    let labels = match labels {
+        [] => None,
+        [label] => Some(format!("the label `{label}`")),
+        labels => Some(format!("the labels `{}`", labels.join("`, `"))),
+    };
+    match (role, labels) {
+        (Some(role), Some(labels)) => format!("has the role `{role}` and {labels}"),
+        (Some(role), None) => format!("has the role `{role}`"),
+        (None, Some(labels)) => format!("has {labels}"),
+        (None, None) => "takes tasks".to_owned(),
+    }
+}
+
+/// A worker in quarantine, or one that is down, as an alert.
+pub(super) fn unfit(view: AgentView) -> wire::Alert {
+    let (kind, text, since) = match (view.health, view.quarantined_at) {
+        (AgentHealth::Quarantined, Some(since)) => {
+            let why = view.quarantine.unwrap_or_default();
+            ("agent_quarantined", format!("{} claims nothing: {why}", view.name), since)
+        }
+        _ => {
+            let text = format!("{} on {} is not heard of any more", view.name, view.host);
+            ("agent_down", text, view.heartbeat_at)
+        }
+    };
+    wire::Alert {
+        kind: kind.to_owned(),
+        text,
+        role: None,
+        labels: Vec::new(),
+        count: 0,
+        tasks: Vec::new(),
+        agent: Some(view.name),
+        since: time(since),
     }
 }
 

@@ -12,9 +12,11 @@ use super::WorkerOptions;
 use super::command::{self, Surroundings};
 use super::heart::{Heart, Pulse};
 use super::place::{PlaceError, Seat, SeatError, WorkPlace};
+use super::quarantine::Quarantine;
 use super::report::{Trouble, evidence};
+use super::self_check::{Fault, ModelCheck, Needs};
 use super::stop::{Ending, Stop, Void};
-use crate::adapters::git::{Author, Git, GitError, GitErrorKind};
+use crate::adapters::git::{Author, Git, GitError, GitErrorKind, class_of};
 use crate::adapters::hub_client::wire::{
     Action, AttemptHeartbeat, Claimed, Completion, NewEvidence,
 };
@@ -76,7 +78,6 @@ impl std::fmt::Debug for Told {
 }
 
 /// What the author and the reviewer came to.
-#[derive(Debug)]
 pub enum AgentEnd {
     /// The work tree has it.
     Done {
@@ -95,6 +96,10 @@ pub enum AgentEnd {
         fingerprint: Option<Fingerprint>,
         /// The evidence, as text.
         evidence: String,
+        /// What this machine, or its way to a model, is at fault for.
+        fault: Option<Fault>,
+        /// How to see whether the model answers again.
+        check: Option<ModelCheck>,
     },
 }
 
@@ -110,6 +115,7 @@ pub(super) struct Bench {
     pub(super) redactor: Redactor,
     pub(super) agents: Option<AgentLoop>,
     pub(super) stop: Stop,
+    pub(super) quarantine: Quarantine,
 }
 
 /// What the work came to.
@@ -128,7 +134,15 @@ impl Bench {
         let pulse = self.heart.keep(lease, since, lasts, &self.options, &ending);
         let guard = self.hand_back_when_it_stops(&ending);
         tracing::info!(task = %lease.task, epoch = lease.epoch, key = claimed.task.key, "begins");
-        let result = self.work(&claimed, lease, &pulse, &ending).await;
+        let result = match self.quarantine.why() {
+            // Another slot found out while this one was being given the task.
+            Some(why) => Err(Trouble {
+                uncounted: true,
+                quarantine: Some(why.clone()),
+                ..Trouble::new(FailureClass::Infrastructure, why)
+            }),
+            None => self.work(&claimed, lease, &pulse, &ending).await,
+        };
         guard.abort();
         match ending.why() {
             None => self.report(lease, result).await,
@@ -171,13 +185,66 @@ impl Bench {
                 let name = self.options.name.clone();
                 let author = Author { email: format!("{name}@greenloop.invalid"), name };
                 let target = (url.as_str(), claimed.target.as_str());
-                self.place.clone_seat(lease, run, target, &author, &git).await?
+                let made = self.place.clone_seat(lease, run, target, &author, &git).await;
+                made.map_err(Trouble::from)
             }
-            None => self.place.bare_seat(lease, run)?,
+            None => self.place.bare_seat(lease, run).map_err(Trouble::from),
+        };
+        let seat = match seat {
+            Ok(seat) => seat,
+            Err(trouble) => return self.judged(Err(trouble), claimed, ending).await,
         };
         let result = self.work_at(&seat, claimed, lease, run, pulse, ending, &git).await;
+        // While what the work has left is still there: it may be what fills the disk.
+        let result = self.judged(result, claimed, ending).await;
         seat.leave().await;
         result
+    }
+
+    /// Whether this machine is the cause of a failure: then the task is given back as if it had
+    /// not been tried, and nothing more is claimed until the self-check passes.
+    async fn judged(
+        &self,
+        result: Result<Work, Trouble>,
+        claimed: &Claimed,
+        ending: &Ending,
+    ) -> Result<Work, Trouble> {
+        let mut trouble = match result {
+            Ok(work) => {
+                self.quarantine.worked();
+                return Ok(work);
+            }
+            Err(trouble) if ending.why().is_some() => return Err(trouble),
+            Err(trouble) => trouble,
+        };
+        let mut needs = std::mem::take(&mut trouble.needs);
+        needs.repository = claimed.repository.clone();
+        let fault = match trouble.fault.take() {
+            Some(fault) => fault,
+            // The failure may be the work's own, or what a sick machine made of it.
+            None => {
+                let check = self.quarantine.check();
+                let found = match trouble.class.heals() {
+                    true => check.machine().await,
+                    false => check.whole(&needs).await,
+                };
+                match found {
+                    Err(fault) => fault,
+                    Ok(()) => {
+                        self.quarantine.worked();
+                        return Err(trouble);
+                    }
+                }
+            }
+        };
+        self.quarantine.begin(&fault, needs);
+        if !trouble.message.contains(&fault.reason) {
+            trouble.message = format!("{}; {}", fault.reason, trouble.message);
+        }
+        trouble.class = fault.class;
+        trouble.uncounted = true;
+        trouble.quarantine = Some(fault.reason);
+        Err(trouble)
     }
 
     #[expect(clippy::too_many_arguments, reason = "one attempt's own things, used nowhere else")]
@@ -266,11 +333,13 @@ impl Bench {
                 }
                 Ok(Work { summary, commit: None, evidence: found })
             }
-            AgentEnd::Failed { class, message, fingerprint, evidence: text } => {
+            AgentEnd::Failed { class, message, fingerprint, evidence: text, fault, check } => {
                 let found =
                     evidence(EvidenceKind::Log, "what stood in the way", &text, &self.redactor);
                 let evidence = if text.is_empty() { Vec::new() } else { vec![found] };
-                Err(Trouble { class, message, fingerprint, retry: true, evidence })
+                let needs = Needs { repository: None, model: check };
+                let trouble = Trouble::new(class, message);
+                Err(Trouble { fingerprint, evidence, fault, needs, ..trouble })
             }
         }
     }
@@ -328,7 +397,11 @@ impl Bench {
                 ending.end(Void::Stale);
                 Err(handed_over())
             }
-            Err(error) => Err(Trouble::new(FailureClass::Infrastructure, chain(&error))),
+            // The hub is away: that says nothing of the task, nor of this machine's disk.
+            Err(error) => {
+                let trouble = Trouble::new(FailureClass::Infrastructure, chain(&error));
+                Err(Trouble { uncounted: true, ..trouble })
+            }
         }
     }
 
@@ -391,6 +464,7 @@ impl Bench {
     async fn hand_back(&self, lease: Lease) {
         let message = format!("{} stops, and hands the task back", self.options.name);
         let trouble = Trouble::new(FailureClass::Infrastructure, message);
+        let trouble = Trouble { uncounted: true, ..trouble };
         let client = self.client.within(HAND_BACK);
         let failure = trouble.failure(&self.redactor);
         match tokio::time::timeout(HAND_BACK, client.fail(lease, &failure)).await {
@@ -412,7 +486,12 @@ fn handed_over() -> Trouble {
 
 impl From<PlaceError> for Trouble {
     fn from(error: PlaceError) -> Self {
-        Self::new(FailureClass::Infrastructure, chain(&error))
+        let kind = match &error {
+            PlaceError::Io { source, .. } => Some(source.kind()),
+            PlaceError::Taken { .. } | PlaceError::Name(_) => None,
+        };
+        let class = kind.and_then(class_of).unwrap_or(FailureClass::Infrastructure);
+        Self::of(Fault::new(class, chain(&error)))
     }
 }
 

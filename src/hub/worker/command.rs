@@ -7,9 +7,10 @@ use super::heart::Pulse;
 use super::log::TaskLog;
 use super::place::Seat;
 use super::report::{Trouble, evidence};
+use super::self_check::{Fault, out_of_memory_kills};
 use super::stop::Ending;
 use crate::adapters::hub_client::wire::Claimed;
-use crate::evidence::Redactor;
+use crate::evidence::{Extraction, Redactor};
 use crate::exec::{self, Command, Marker, Program};
 use crate::model::task::EvidenceKind;
 use crate::model::{Exit, FailureClass, RunId};
@@ -49,12 +50,14 @@ pub(super) async fn run(
             pulse.say(percent(&latest), latest);
         }
     };
+    let kills = out_of_memory_kills();
     let outcome = exec::run(&command, &mut output, ending.token()).await;
     if outcome.exit == Exit::Code(0) && !outcome.cancelled {
         return Ok(());
     }
     let output = log.finish(around.redactor);
     let extraction = output.extraction;
+    let fault = fault(&outcome.exit, &extraction, kills < out_of_memory_kills());
     let class = match (&outcome.exit, extraction.class) {
         (Exit::TimedOut(_), FailureClass::Unknown) => FailureClass::Timeout,
         (Exit::NotStarted(_), _) | (Exit::Code(126 | 127), FailureClass::Unknown) => {
@@ -84,13 +87,25 @@ pub(super) async fn run(
         let title = format!("the end of {} lines of output", extraction.lines);
         found.push(evidence(EvidenceKind::Log, &title, &output.end, around.redactor));
     }
-    Err(Trouble {
-        class,
-        message,
-        fingerprint: Some(extraction.fingerprint),
-        retry: true,
-        evidence: found,
-    })
+    let fingerprint = Some(extraction.fingerprint);
+    Err(Trouble { fingerprint, evidence: found, fault, ..Trouble::new(class, message) })
+}
+
+/// What this machine is surely at fault for. Whether it is at fault for anything else is found
+/// out by the self-check.
+fn fault(exit: &Exit, extraction: &Extraction, killed: bool) -> Option<Fault> {
+    // 128 + 9 is how a shell reports it of the program that it waited for.
+    if killed && matches!(exit, Exit::Signal(9) | Exit::Code(137)) {
+        let reason = "the kernel killed a process of the task for want of memory";
+        return Some(Fault::new(FailureClass::Infrastructure, reason));
+    }
+    // A program that cleans up after itself leaves nothing for the self-check to see.
+    let disk = extraction.excerpts.iter().any(|excerpt| excerpt.kind == "disk");
+    if disk && extraction.class == FailureClass::Infrastructure {
+        let reason = format!("the disk: {}", extraction.headline);
+        return Some(Fault::new(FailureClass::Infrastructure, reason));
+    }
+    None
 }
 
 /// How far the work is, where a line says so: `progress: 40%` as its beginning, or `[ 40%]` as
@@ -130,6 +145,21 @@ fn variables(around: &Surroundings<'_>) -> Vec<(OsString, OsString)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_the_machines_fault_and_a_failing_test_is_not() {
+        let of = |log: &str, exit: Exit, killed| {
+            let extraction =
+                crate::evidence::extract(log.as_bytes(), Default::default(), &Redactor::default());
+            fault(&exit, &extraction, killed).map(|fault| fault.reason)
+        };
+        let full = of("cp: error writing 'b': No space left on device\n", Exit::Code(1), false);
+        assert!(full.unwrap().contains("No space left on device"));
+        assert_eq!(of("error: cannot find 'x'\n", Exit::Code(1), false), None);
+        assert_eq!(of("", Exit::Code(137), false), None, "somebody else killed it");
+        assert_eq!(of("", Exit::Code(1), true), None, "something else was killed");
+        assert!(of("", Exit::Signal(9), true).unwrap().contains("memory"));
+    }
 
     #[test]
     fn lines_say_how_far_the_work_is() {

@@ -1,5 +1,6 @@
 //! Heartbeats, on a thread of their own: no work, however much of it, keeps them from going out.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -10,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::load::{Load, host, memory_bytes};
 use super::stop::{Ending, Stop, Void};
 use super::{WorkerError, WorkerOptions};
-use crate::adapters::hub_client::wire::{AgentHeartbeat, AttemptHeartbeat};
+use crate::adapters::hub_client::wire::{AgentHeartbeat, AgentLeaving, AttemptHeartbeat};
 use crate::adapters::hub_client::{HubClient, HubErrorKind};
 use crate::model::task::Lease;
 
@@ -18,11 +19,16 @@ use crate::model::task::Lease;
 /// has not looked yet.
 const LAST_WORD: Duration = Duration::from_secs(2);
 
+/// How long the hub is given to hear that the worker stops.
+const GOODBYE: Duration = Duration::from_secs(5);
+
 /// The thread. Dropped, it ends, and every heartbeat with it.
 pub(super) struct Heart {
     runtime: tokio::runtime::Handle,
     ended: CancellationToken,
     client: HubClient,
+    leaving: CancellationToken,
+    presence: Mutex<Option<tokio::task::JoinHandle<()>>>,
 }
 
 /// Keeps one lease. Dropped, it is kept no longer.
@@ -38,6 +44,7 @@ impl Heart {
         options: &WorkerOptions,
         instance: &str,
         stop: &Stop,
+        quarantine: watch::Receiver<Option<String>>,
     ) -> Result<Self, WorkerError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -47,12 +54,32 @@ impl Heart {
         let ended = CancellationToken::new();
         let until = ended.clone();
         let client = client.apart();
-        handle.spawn(present(client.clone(), options.clone(), instance.to_owned(), stop.clone()));
+        let leaving = CancellationToken::new();
+        let presence = Presence {
+            client: client.clone().within(options.heartbeat),
+            options: options.clone(),
+            instance: instance.to_owned(),
+            stop: stop.clone(),
+            quarantine,
+            leaving: leaving.clone(),
+        };
+        let presence = handle.spawn(presence.keep());
         std::thread::Builder::new()
             .name("heartbeats".to_owned())
             .spawn(move || runtime.block_on(until.cancelled()))
             .map_err(WorkerError::Thread)?;
-        Ok(Self { runtime: handle, ended, client })
+        Ok(Self { runtime: handle, ended, client, leaving, presence: Mutex::new(Some(presence)) })
+    }
+
+    /// Says that the worker stops: the hub does not expect it any more. The last heartbeat has
+    /// come in by then, so that none follows.
+    pub(super) async fn leave(&self) {
+        self.leaving.cancel();
+        let presence = self.presence.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(presence) = presence else { return };
+        if tokio::time::timeout(GOODBYE, presence).await.is_err() {
+            tracing::warn!("the hub did not hear in time that the worker stops");
+        }
     }
 
     /// Keeps `lease`, which was had when `since` was and lasts for `lasts`; `ending` hears when
@@ -156,31 +183,54 @@ impl Keeper {
     }
 }
 
-/// Says that the worker is there, until the thread ends.
-async fn present(client: HubClient, options: WorkerOptions, instance: String, stop: Stop) {
-    let mut load = Load::default();
-    let client = client.within(options.heartbeat);
-    let mut told_of_drain = false;
-    loop {
-        told_of_drain |= stop.is_draining();
-        let beat = AgentHeartbeat {
-            name: options.name.clone(),
-            instance: instance.clone(),
-            roles: options.roles.clone(),
-            labels: options.labels.clone(),
-            host: host(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            cpu_percent: load.cpu_percent(),
-            memory_bytes: memory_bytes(),
-            draining: told_of_drain,
-        };
-        if let Err(error) = client.agent_heartbeat(&beat).await {
-            tracing::warn!(%error, "the worker's heartbeat was not taken");
+/// Says that the worker is there, until it leaves or the thread ends.
+struct Presence {
+    client: HubClient,
+    options: WorkerOptions,
+    instance: String,
+    stop: Stop,
+    quarantine: watch::Receiver<Option<String>>,
+    leaving: CancellationToken,
+}
+
+impl Presence {
+    async fn keep(mut self) {
+        let mut load = Load::default();
+        let mut told_of_drain = false;
+        while !self.leaving.is_cancelled() {
+            told_of_drain |= self.stop.is_draining();
+            let quarantine = self.quarantine.borrow_and_update().clone();
+            let beat = AgentHeartbeat {
+                name: self.options.name.clone(),
+                instance: self.instance.clone(),
+                roles: self.options.roles.clone(),
+                labels: self.options.labels.clone(),
+                host: host(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                cpu_percent: load.cpu_percent(),
+                memory_bytes: memory_bytes(),
+                draining: told_of_drain,
+                quarantine,
+            };
+            if let Err(error) = self.client.agent_heartbeat(&beat).await {
+                tracing::warn!(%error, "the worker's heartbeat was not taken");
+            }
+            tokio::select! {
+                () = tokio::time::sleep(self.options.heartbeat) => {}
+                // At once, but only once.
+                () = self.stop.draining(), if !told_of_drain => {}
+                changed = self.quarantine.changed() => {
+                    if changed.is_err() {
+                        // Nobody is left to change it.
+                        self.leaving.cancelled().await;
+                    }
+                }
+                () = self.leaving.cancelled() => {}
+            }
         }
-        tokio::select! {
-            () = tokio::time::sleep(options.heartbeat) => {}
-            // At once, but only once.
-            () = stop.draining(), if !told_of_drain => {}
+        let leaving = AgentLeaving { instance: self.instance.clone() };
+        if let Err(error) = self.client.agent_leaves(&self.options.name, &leaving).await {
+            tracing::warn!(%error, "the hub did not hear that the worker stops");
         }
     }
 }

@@ -14,6 +14,10 @@
 //!   goes to the branch of this epoch, which no other attempt looks at.
 //! - Nothing that leaves the machine (log, evidence, message) has escaped the redactor; the
 //!   hub's token is not in the environment of what runs.
+//! - A failure of the worker's own machine (disk, git, network, model) does not count against the
+//!   task, and the worker claims nothing until its self-check passes; the first one is passed
+//!   before the first claim.
+//! - A worker that stops says so: the hub does not expect it any more.
 //! - What a killed worker has left behind, processes and folders, is cleared away by the next
 //!   one of that name and place.
 //!
@@ -27,9 +31,12 @@ mod command;
 mod heart;
 mod load;
 mod log;
+mod mirrors;
 mod options;
 mod place;
+mod quarantine;
 mod report;
+mod self_check;
 mod slot;
 mod stop;
 #[cfg(test)]
@@ -38,5 +45,6 @@ mod tests;
 pub use attempt::{AgentEnd, AgentJob, AgentLoop, Told};
 pub use options::WorkerOptions;
 pub use place::{PlaceError, WorkPlace};
+pub use self_check::{Fault, ModelCheck};
 pub use slot::{Worker, WorkerError};
 pub use stop::Stop;

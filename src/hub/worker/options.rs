@@ -22,6 +22,12 @@ pub struct WorkerOptions {
     pub heartbeat: Duration,
     /// How long running tasks may go on once it drains.
     pub grace: Duration,
+    /// From a self-check that failed to the next one; twice as long each time, up to five minutes.
+    pub recheck: Duration,
+    /// Mirrors that were not used for so long are deleted; `None` for never.
+    pub keep_mirrors: Option<Duration>,
+    /// Bytes of all mirrors; beyond it those go that were not used for longest.
+    pub most_mirrors: u64,
     /// Variables that tasks do not inherit: the hub's token, the models' keys.
     pub withheld: Vec<String>,
 }
@@ -53,6 +59,9 @@ mod tests {
             lease: Duration::from_secs(90),
             heartbeat: Duration::from_secs(30),
             grace: Duration::ZERO,
+            recheck: Duration::from_secs(5),
+            keep_mirrors: None,
+            most_mirrors: u64::MAX,
             withheld: Vec::new(),
         };
         for (lease, expect) in [(90_000, 30_000), (300_000, 30_000), (3_000, 1_000), (0, 50)] {

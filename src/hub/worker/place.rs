@@ -11,8 +11,9 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use super::mirrors;
 use crate::adapters::git::{Author, Git, GitError, GitErrorKind, Mirror, TaskClone};
 use crate::exec::kill_marked;
 use crate::model::task::Lease;
@@ -47,12 +48,15 @@ pub enum PlaceError {
     Name(String),
 }
 
+/// A mirror that several attempts may use at once.
+type Shared = Arc<tokio::sync::OnceCell<Mirror>>;
+
 /// A worker's own folders; held for as long as the value lives.
 #[derive(Debug)]
 pub struct WorkPlace {
     mirrors: PathBuf,
     own: PathBuf,
-    open: Mutex<HashMap<String, Arc<tokio::sync::OnceCell<Mirror>>>>,
+    open: Mutex<HashMap<String, Shared>>,
     _lock: File,
 }
 
@@ -66,6 +70,8 @@ pub(super) struct Seat {
     /// Where the log goes.
     pub(super) log: PathBuf,
     mark: PathBuf,
+    /// Its clone borrows the objects of this mirror, which stays for as long.
+    mirror: Option<Shared>,
 }
 
 impl WorkPlace {
@@ -142,7 +148,7 @@ impl WorkPlace {
         std::fs::write(&mark, run.to_string()).map_err(io(&mark))?;
         let log = self.own.join("logs").join(format!("{name}.log"));
         self.forget_old_logs();
-        Ok(Seat { folder, clone: None, log, mark })
+        Ok(Seat { folder, clone: None, log, mark, mirror: None })
     }
 
     /// A seat with a clone of `url` on the attempt's branch, at the tip of `target`, or of what
@@ -160,7 +166,9 @@ impl WorkPlace {
             let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(open.entry(url.to_owned()).or_default())
         };
+        seat.mirror = Some(Arc::clone(&cell));
         let mirror = cell.get_or_try_init(|| Mirror::open(&self.mirrors, url, git)).await?;
+        mirrors::touch(mirror.folder());
         let base = base(mirror, target, git).await?;
         let branch = lease.branch();
         let made = TaskClone::make(mirror, &seat.folder, &branch, &base, author, git).await;
@@ -172,6 +180,31 @@ impl WorkPlace {
             }
         }
         Ok(seat)
+    }
+
+    /// Deletes mirrors that were not used for long, and those that are too much for the disk;
+    /// none that an attempt uses now.
+    pub(super) fn forget_old_mirrors(&self, keep: Option<Duration>, most: u64) {
+        for folder in mirrors::spent(&self.mirrors, keep, most, SystemTime::now()) {
+            // An attempt that begins now waits for the map, and makes the mirror anew.
+            let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+            let of = |cell: &Shared| cell.get().is_some_and(|mirror| mirror.folder() == folder);
+            let used = |cell: &Shared| Arc::strong_count(cell) > 1;
+            if open.values().any(|cell| used(cell) && (of(cell) || cell.get().is_none())) {
+                continue;
+            }
+            open.retain(|_, cell| !of(cell));
+            let aside = folder.with_extension("gone");
+            let moved = std::fs::rename(&folder, &aside);
+            drop(open);
+            let gone = moved.map_err(|error| error.to_string()).and_then(|()| {
+                crate::adapters::git::remove_folder(&aside).map_err(|error| error.to_string())
+            });
+            match gone {
+                Ok(()) => tracing::info!(mirror = %folder.display(), "a mirror was deleted"),
+                Err(error) => tracing::warn!(error, "a mirror cannot be deleted"),
+            }
+        }
     }
 
     fn forget_old_logs(&self) {
@@ -203,9 +236,10 @@ pub(super) enum SeatError {
 impl Seat {
     /// Gives the seat up: nothing of the work is left.
     pub(super) async fn leave(self) {
-        let Self { folder, clone, log: _, mark } = self;
+        let Self { folder, clone, log: _, mark, mirror } = self;
         let left = tokio::task::spawn_blocking(move || {
             drop(clone);
+            let _until_the_clone_is_gone = mirror;
             if let Err(error) = crate::adapters::git::remove_folder(&folder) {
                 tracing::warn!(%error, "a clone cannot be cleared away");
             }
@@ -272,6 +306,30 @@ mod tests {
         for name in ["", "..", "a/b", "a b"] {
             assert!(matches!(WorkPlace::take(folder.path(), name), Err(PlaceError::Name(_))));
         }
+    }
+
+    #[tokio::test]
+    async fn a_mirror_in_use_stays_and_an_unused_one_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = WorkPlace::take(folder.path(), "a").unwrap();
+        let run = RunId::generate();
+        let cancel = tokio_util::sync::CancellationToken::new();
+        let git = Git::new(run, &crate::evidence::Redactor::default(), &cancel);
+        let mut seat = place.bare_seat(Lease { task: TaskId(1), epoch: 1 }, run).unwrap();
+        let cell = Shared::default();
+        let mirror = cell.get_or_try_init(|| Mirror::open(&place.mirrors, "/x", &git)).await;
+        let mirror = mirror.unwrap().folder().to_owned();
+        mirrors::touch(&mirror);
+        place.open.lock().unwrap().insert("/x".to_owned(), Arc::clone(&cell));
+        seat.mirror = Some(cell);
+        place.forget_old_mirrors(None, 0);
+        assert!(mirror.join("objects").exists());
+        seat.leave().await;
+        place.forget_old_mirrors(None, u64::MAX);
+        assert!(mirror.join("objects").exists());
+        place.forget_old_mirrors(None, 0);
+        assert!(!mirror.exists() && place.open.lock().unwrap().is_empty());
+        assert_eq!(std::fs::read_dir(&place.mirrors).unwrap().count(), 0);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What is told of work that failed.
 
-use crate::adapters::git::{GitError, GitErrorKind};
+use super::self_check::{Fault, Needs};
+use crate::adapters::git::GitError;
 use crate::adapters::hub_client::wire::{AttemptFailure, NewEvidence};
 use crate::evidence::Redactor;
 use crate::model::task::EvidenceKind;
@@ -10,7 +11,6 @@ use crate::model::{FailureClass, Fingerprint, chain};
 const LONGEST: usize = 128 << 10;
 
 /// Work that failed.
-#[derive(Debug)]
 pub(super) struct Trouble {
     pub(super) class: FailureClass,
     pub(super) message: String,
@@ -18,6 +18,24 @@ pub(super) struct Trouble {
     /// Whether another attempt makes sense.
     pub(super) retry: bool,
     pub(super) evidence: Vec<NewEvidence>,
+    /// Whether it says nothing of the task: the attempt does not count.
+    pub(super) uncounted: bool,
+    /// What this machine is at fault for, where that is sure.
+    pub(super) fault: Option<Fault>,
+    /// What the self-check has to look at beside the machine.
+    pub(super) needs: Needs,
+    /// Why this worker claims nothing more.
+    pub(super) quarantine: Option<String>,
+}
+
+impl std::fmt::Debug for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Trouble")
+            .field("class", &self.class)
+            .field("message", &self.message)
+            .field("fault", &self.fault)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Trouble {
@@ -28,7 +46,17 @@ impl Trouble {
             fingerprint: None,
             retry: true,
             evidence: Vec::new(),
+            uncounted: false,
+            fault: None,
+            needs: Needs::default(),
+            quarantine: None,
         }
+    }
+
+    /// Of this machine.
+    pub(super) fn of(fault: Fault) -> Self {
+        let message = fault.reason.clone();
+        Self { fault: Some(fault.clone()), ..Self::new(fault.class, message) }
     }
 
     /// As it goes to the hub, without secrets.
@@ -38,20 +66,19 @@ impl Trouble {
             message: redactor.redact(&self.message).into_owned(),
             fingerprint: self.fingerprint.as_ref().map(ToString::to_string),
             retry: self.retry,
+            uncounted: self.uncounted,
+            quarantine: self.quarantine.as_ref().map(|why| redactor.redact(why).into_owned()),
         }
     }
 }
 
 impl From<GitError> for Trouble {
     fn from(error: GitError) -> Self {
-        let class = match error.kind {
-            GitErrorKind::NoGit => FailureClass::Config,
-            GitErrorKind::Rejected => FailureClass::Code,
-            GitErrorKind::Remote | GitErrorKind::Local | GitErrorKind::Cancelled => {
-                FailureClass::Infrastructure
-            }
-        };
-        Self::new(class, chain(&error))
+        let (class, message) = (error.class(), chain(&error));
+        if error.is_of_the_machine() {
+            return Self::of(Fault::new(class, message));
+        }
+        Self::new(class, message)
     }
 }
 

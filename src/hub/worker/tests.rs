@@ -158,11 +158,15 @@ impl Hub {
                 lease: Duration::from_secs(lease),
                 heartbeat: Duration::from_secs(30),
                 grace,
+                recheck: Duration::from_millis(200),
+                keep_mirrors: None,
+                most_mirrors: u64::MAX,
                 withheld: vec!["CARGO_MANIFEST_DIR".to_owned()],
             },
             client: HubClient::new(&self.url, None).unwrap(),
             redactor: Redactor::new(["correct-horse-battery".to_owned()]),
             agents: None,
+            model: None,
         }
     }
 }

@@ -290,6 +290,8 @@ fn agents() -> Vec<Agent> {
                 ),
                 version: "0.1.0".to_owned(),
                 state: state.to_owned(),
+                quarantine: None,
+                quarantined_since: None,
                 task: work.map(|(_, key, ..)| {
                     TASKS.iter().position(|row| row.0 == *key).unwrap() as i64 + 1
                 }),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
 use crate::adapters::hub_client::wire;
@@ -58,9 +58,45 @@ pub(super) async fn heartbeat(
         cpu_percent: body.cpu_percent,
         memory_bytes: body.memory_bytes,
         draining: body.draining,
+        quarantine: body.quarantine,
     };
     api.store.agent_heartbeat(&beat).await?;
     Ok(Json(records::agent(api.store.agent(&beat.name).await?)))
+}
+
+/// Says that an agent stops by itself and is not to be expected any more
+#[utoipa::path(
+    post, path = "/agents/{name}/leave", tag = "agents", operation_id = "leave_agent",
+    params(("name" = String, Path)), request_body = wire::AgentLeaving,
+    responses((status = 204, description = "It is not expected any more, or another start of it has taken its place")),
+    security(("token" = ["work"]))
+)]
+pub(super) async fn leave(
+    State(api): State<Arc<Api>>,
+    Worker(caller): Worker,
+    Place(name): Place<String>,
+    Body(body): Body<wire::AgentLeaving>,
+) -> Result<StatusCode, Problem> {
+    caller.must_be(&name)?;
+    api.store.agent_leaves(&name, &body.instance).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Removes an agent that left or is down; what it did stays
+#[utoipa::path(
+    delete, path = "/agents/{name}", tag = "agents", operation_id = "remove_agent",
+    params(("name" = String, Path)),
+    responses((status = 204, description = "It is gone; its name can be used again")),
+    security(("token" = ["admin"]))
+)]
+pub(super) async fn remove(
+    State(api): State<Arc<Api>>,
+    Admin(caller): Admin,
+    Place(name): Place<String>,
+) -> Result<StatusCode, Problem> {
+    api.store.remove_agent(&name).await?;
+    tracing::info!(agent = name, by = caller.id(), "an agent was removed");
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Agents by name

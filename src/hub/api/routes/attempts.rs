@@ -146,6 +146,8 @@ pub(super) async fn fail(
         message: body.message,
         fingerprint: body.fingerprint,
         retry: body.retry,
+        uncounted: body.uncounted,
+        quarantine: body.quarantine,
     };
     api.store.fail(lease, &failure, key.of(caller.id()).as_deref()).await?;
     Ok(Json(records::task(api.store.task(lease.task).await?)))

@@ -1,6 +1,7 @@
 //! All routes, each with its description.
 
 mod agents;
+mod alerts;
 mod attempts;
 mod claims;
 mod events;
@@ -58,9 +59,11 @@ pub(super) fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(attempts::fail))
         .routes(routes!(agents::heartbeat))
         .routes(routes!(agents::list))
-        .routes(routes!(agents::one))
+        .routes(routes!(agents::one, agents::remove))
+        .routes(routes!(agents::leave))
         .routes(routes!(agents::deactivate))
         .routes(routes!(agents::activate))
+        .routes(routes!(alerts::list))
         .routes(routes!(progress::summary))
         .routes(routes!(progress::agents))
         .routes(routes!(progress::snapshot))

@@ -103,6 +103,45 @@ test('merges of tasks that are not on the screen are no alerts here', () => {
   assert.deepEqual(alerts(state, NOW), []);
 });
 
+test('alerts: a worker in quarantine, one that stopped, one that was removed', () => {
+  const state = hub();
+  reduce(state, event('agent.quarantined', { agent: 'a', text: 'the disk is full' }));
+  const [alert] = alerts(state, NOW).filter((one) => one.what === 'Worker in quarantine');
+  assert.match(alert.text, /^a on .* claims nothing: the disk is full$/);
+  reduce(state, event('agent.left', { agent: 'a' }));
+  assert.equal(state.agents.get('a').state, 'left');
+  assert.deepEqual(alerts(state, NOW).filter((one) => one.id === 'agent-a'), []);
+  reduce(state, event('agent.removed', { agent: 'a' }));
+  assert.equal(state.agents.has('a'), false);
+});
+
+test('alerts: tasks whose role or labels nobody has, until somebody has', () => {
+  const state = hub();
+  state.loaded = true;
+  state.agents.clear();
+  state.tasks.clear();
+  const put = (id, task) => state.tasks.set(id, { id, key: `${id}`, title: '', updated_at: AT, ...task });
+  put(1, { state: 'ready', role: 'gpu', labels: [] });
+  put(2, { state: 'waiting', role: 'gpu', labels: [] });
+  put(3, { state: 'ready', role: null, labels: ['big', 'azure'] });
+  put(4, { state: 'running', role: 'docs', labels: [] });
+  put(5, { state: 'done', role: 'docs', labels: [] });
+  const texts = () => alerts(state, NOW).filter((one) => one.what === 'No worker').map((one) => one.text);
+  const gpu = 'No live worker has the role gpu: tasks 1, 2';
+  assert.deepEqual(texts(), [gpu, 'No live worker has the labels azure, big: task 3']);
+  const agent = { name: 'x', host: 'h', roles: [], labels: ['azure', 'big'], state: 'idle' };
+  state.agents.set('x', agent);
+  assert.deepEqual(texts(), [gpu]);
+  state.agents.set('y', { ...agent, name: 'y', roles: ['gpu'] });
+  assert.deepEqual(texts(), []);
+  for (const unfit of ['quarantined', 'draining', 'down', 'left', 'inactive']) {
+    state.agents.set('y', { ...agent, name: 'y', roles: ['gpu'], state: unfit, last_heartbeat: AT });
+    assert.deepEqual(texts(), [gpu], unfit);
+  }
+  state.graphs.set(state.graph, { id: state.graph, state: 'cancelled' });
+  assert.deepEqual(texts(), []);
+});
+
 test('a running task that says nothing for half an hour is stuck', () => {
   const state = hub();
   reduce(state, event('task.claimed'));

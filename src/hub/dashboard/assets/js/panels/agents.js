@@ -7,7 +7,13 @@ import { AGENT_STATES } from '../state/states.js';
 import { badge, bar, nothing, panel, setBadge, setBar, setSince, setTaskLink, since, taskLink } from './pieces.js';
 
 /** What an agent without a task does. */
-const RESTING = { down: 'Not heard of', inactive: 'Takes no work', draining: 'Takes no more work' };
+const RESTING = {
+  down: 'Not heard of',
+  inactive: 'Takes no work',
+  draining: 'Takes no more work',
+  quarantined: 'Claims nothing',
+  left: 'Stopped',
+};
 
 export function agentsPanel() {
   const list = h('ul', { class: 'agents-grid' });
@@ -33,7 +39,7 @@ export function agentsPanel() {
 
 /** Agents keep their places while they work: only those that are gone move to the end. */
 function rank(agent) {
-  return agent.state === 'inactive' ? AGENT_STATES.length : 0;
+  return agent.state === 'inactive' || agent.state === 'left' ? AGENT_STATES.length : 0;
 }
 
 function make(agent) {
@@ -92,7 +98,8 @@ function change(card, agent, state, clock) {
     const eta = left === null || agent.state === 'down' ? '' : `, ${duration(left)} left`;
     setText(parts.progress, `${percent(agent.percent ?? attempt?.percent)}${eta}`);
   }
-  setText(parts.message, busy ? (attempt?.message ?? '') : '');
+  const why = agent.state === 'quarantined' ? (agent.quarantine ?? '') : '';
+  setText(parts.message, busy ? (attempt?.message ?? why) : why);
   setText(parts.cpu, percent(agent.cpu_percent ?? NaN));
   setText(parts.memory, bytes(agent.memory_bytes ?? NaN));
   setSince(parts.heard, agent.last_heartbeat, clock);

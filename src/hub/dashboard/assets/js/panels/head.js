@@ -93,7 +93,7 @@ function fillFigures(rows, state, now) {
   put('throughput', summary ? count(summary.tasks_last_hour, 'task') : NOTHING, 'finished');
   const agents = [...state.agents.values()];
   const working = agents.filter((agent) => agent.state === 'working' || agent.task !== null).length;
-  const there = agents.filter((agent) => agent.state !== 'inactive').length;
+  const there = agents.filter((agent) => agent.state !== 'inactive' && agent.state !== 'left').length;
   put('agents', `${working} of ${there}`, 'working');
   const open = [...state.merges.values()].filter(isOpenMerge);
   const stopped = open.filter((merge) => merge.unsolved).length;

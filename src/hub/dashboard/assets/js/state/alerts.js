@@ -26,6 +26,7 @@ const SEVERITY = { bad: 0, warn: 1 };
 export function alerts(state, now) {
   const found = [
     ...agentAlerts(state),
+    ...unservedAlerts(state),
     ...taskAlerts(state, now, conflicting(state)),
     ...mergeAlerts(state, now),
   ];
@@ -37,6 +38,17 @@ export function alerts(state, now) {
 function agentAlerts(state) {
   const found = [];
   for (const agent of state.agents.values()) {
+    if (agent.state === 'quarantined') {
+      found.push({
+        id: `agent-${agent.name}`,
+        level: 'bad',
+        what: 'Worker in quarantine',
+        text: `${agent.name} on ${agent.host} claims nothing: ${agent.quarantine ?? 'its self-check failed'}`,
+        href: null,
+        since: instant(agent.quarantined_since ?? agent.last_heartbeat),
+      });
+      continue;
+    }
     if (agent.state !== 'down' && agent.state !== 'stale') continue;
     const down = agent.state === 'down';
     const task = state.tasks.get(agent.task);
@@ -50,6 +62,50 @@ function agentAlerts(state) {
     });
   }
   return found;
+}
+
+/** Who may be given a task, now or when it has done what it has. */
+const SERVING = new Set(['working', 'idle', 'stale']);
+/** Tasks that are named; more are counted. */
+const NAMED = 8;
+
+/** Tasks that no living, fit worker can do: by the role and the labels that nobody has. */
+function unservedAlerts(state) {
+  const graph = state.graphs.get(state.graph);
+  if (!state.loaded || (graph && graph.state !== 'running')) return [];
+  const serving = [...state.agents.values()].filter((agent) => SERVING.has(agent.state));
+  const groups = new Map();
+  for (const task of state.tasks.values()) {
+    if (task.state !== 'ready' && task.state !== 'waiting') continue;
+    const labels = [...(task.labels ?? [])].sort();
+    const id = JSON.stringify([task.role ?? null, labels]);
+    const group = groups.get(id) ?? { id, role: task.role ?? null, labels, tasks: [] };
+    group.tasks.push(task);
+    groups.set(id, group);
+  }
+  return [...groups.values()].filter((group) => !serving.some((agent) => serves(agent, group))).map(unserved);
+}
+
+function serves(agent, { role, labels }) {
+  const has = agent.labels ?? [];
+  return (role === null || (agent.roles ?? []).includes(role)) && labels.every((label) => has.includes(label));
+}
+
+function unserved({ id, role, labels, tasks }) {
+  const what = [];
+  if (role !== null) what.push(`the role ${role}`);
+  if (labels.length > 0) what.push(`the label${labels.length > 1 ? 's' : ''} ${labels.join(', ')}`);
+  const nobody = what.length > 0 ? `No live worker has ${what.join(' and ')}` : 'No live worker takes tasks';
+  const keys = tasks.slice(0, NAMED).map((task) => task.key).join(', ');
+  const more = tasks.length > NAMED ? ` and ${tasks.length - NAMED} more` : '';
+  return {
+    id: `unserved-${id}`,
+    level: 'warn',
+    what: 'No worker',
+    text: `${nobody}: ${tasks.length === 1 ? 'task' : 'tasks'} ${keys}${more}`,
+    href: `#/tasks/${tasks[0].id}`,
+    since: Math.min(...tasks.map((task) => instant(task.updated_at))),
+  };
 }
 
 /** Tasks whose branch does not merge: the merge is the alert, the waiting task would repeat it. */

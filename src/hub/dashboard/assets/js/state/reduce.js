@@ -186,6 +186,16 @@ function agentChanged(state, event, stale) {
   stale.add('agents');
   if (!agent) return;
   if (event.kind === 'agent.down') state.agents.set(agent.name, { ...agent, state: 'down' });
+  if (event.kind === 'agent.removed') state.agents.delete(agent.name);
+  if (event.kind === 'agent.left') state.agents.set(agent.name, { ...agent, state: 'left', task: null });
+  if (event.kind === 'agent.quarantined') {
+    state.agents.set(agent.name, {
+      ...agent,
+      state: 'quarantined',
+      quarantine: event.text,
+      quarantined_since: event.at,
+    });
+  }
   if (event.kind === 'agent.deactivated') {
     state.agents.set(agent.name, { ...agent, state: 'inactive' });
   }

@@ -12,7 +12,7 @@ export const TASK_STATES = [
   'cancelled',
 ];
 
-export const AGENT_STATES = ['working', 'idle', 'draining', 'stale', 'down', 'inactive'];
+export const AGENT_STATES = ['working', 'idle', 'draining', 'stale', 'quarantined', 'down', 'inactive', 'left'];
 
 /** Merges that still move, and those that wait for somebody. */
 const OPEN_MERGES = new Set(['queued', 'testing']);
@@ -48,6 +48,9 @@ const HAPPENINGS = {
   'agent.up': 'Agent up',
   'agent.down': 'Agent down',
   'agent.deactivated': 'Agent deactivated',
+  'agent.quarantined': 'Worker in quarantine',
+  'agent.left': 'Agent stopped',
+  'agent.removed': 'Agent removed',
   'merge.testing': 'Gates run',
   'merge.done': 'Merged',
   'merge.conflict': 'Conflict',
@@ -72,6 +75,7 @@ export function tone(kind) {
     case 'task.failed':
     case 'graph.failed':
     case 'agent.down':
+    case 'agent.quarantined':
     case 'merge.ejected':
       return 'bad';
     case 'task.blocked':

@@ -1,0 +1,332 @@
+//! How long records are kept, and their end: a few rows at a time.
+//!
+//! # Guarantees
+//! - One call of [`TaskStore::purge`] is one transaction of at most [`PURGE_ROWS`] rows, on a
+//!   connection like any other writer's: whoever claims meanwhile waits for one such batch, not
+//!   for all that is old.
+//! - Only what has ended is deleted. A graph is marked before its first row goes; from then on
+//!   nobody sees it, and nobody can bring it back to life.
+//! - Several hubs may do so at once: each takes rows that no other holds.
+
+use std::time::Duration;
+
+use super::connect::TaskStore;
+use super::dialect::Dialect;
+use super::error::StoreError;
+use super::records::micros;
+use super::statement::args;
+use super::tx::{Done, Tx};
+
+/// Rows that one call deletes at most.
+pub const PURGE_ROWS: u64 = 200;
+/// The same, as the statements take it.
+const ROWS: i64 = 200;
+/// Pieces of evidence at a time: each may be 256 KiB long.
+const BODIES: i64 = 25;
+/// Tasks whose rows are deleted before the next ones are looked at.
+const TASKS: i64 = 50;
+/// Graphs that are marked at a time.
+const GRAPHS: i64 = 10;
+/// Pages of a SQLite file that are given back at a time, and how many must be free.
+const PAGES: i64 = 200;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// How long ended things are kept; `None` for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Retention {
+    /// Events of the outbox, from when they happened. The latest one always stays.
+    pub events: Option<Duration>,
+    /// Graphs with their tasks, attempts, evidence and merge entries, from their end.
+    pub graphs: Option<Duration>,
+    /// Reports of deploy runs, from their last change.
+    pub runs: Option<Duration>,
+    /// Tokens, from when they were revoked or expired.
+    pub tokens: Option<Duration>,
+    /// Agents that left or are down, from when they were last heard of.
+    pub agents: Option<Duration>,
+    /// Idempotency keys, from their first use.
+    pub requests: Option<Duration>,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self {
+            events: Some(30 * DAY),
+            graphs: Some(90 * DAY),
+            runs: Some(90 * DAY),
+            tokens: Some(90 * DAY),
+            agents: Some(DAY),
+            requests: Some(DAY),
+        }
+    }
+}
+
+/// What one batch was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Purged {
+    /// Of which table; `pages` when a SQLite file gave space back.
+    pub table: &'static str,
+    /// How many.
+    pub rows: u64,
+}
+
+/// Records whose age alone decides, and how to tell that there are some.
+struct Aged {
+    table: &'static str,
+    any: &'static str,
+    delete: &'static str,
+}
+
+const REQUESTS: Aged = Aged {
+    table: "requests",
+    any: "SELECT key FROM requests WHERE created_at < {now} - $1 LIMIT 1",
+    delete: "DELETE FROM requests WHERE key IN (SELECT key FROM requests \
+        WHERE created_at < {now} - $1 ORDER BY created_at LIMIT $2 {lock free})",
+};
+/// The latest event stays whatever its age: ids go on from it, and a client that has read it has
+/// missed nothing.
+const EVENTS: Aged = Aged {
+    table: "outbox",
+    any: "SELECT id FROM outbox WHERE at < {now} - $1 \
+        AND id < (SELECT MAX(id) FROM outbox) LIMIT 1",
+    delete: "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE at < {now} - $1 \
+        AND id < (SELECT MAX(id) FROM outbox) ORDER BY at LIMIT $2 {lock free})",
+};
+const RUNS: Aged = Aged {
+    table: "runs",
+    any: "SELECT id FROM runs WHERE updated_at < {now} - $1 LIMIT 1",
+    delete: "DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE updated_at < {now} - $1 \
+        ORDER BY updated_at LIMIT $2 {lock free})",
+};
+const TOKENS: Aged = Aged {
+    table: "tokens",
+    any: "SELECT id FROM tokens WHERE COALESCE(revoked_at, expires_at) < {now} - $1 LIMIT 1",
+    delete: "DELETE FROM tokens WHERE id IN (SELECT id FROM tokens \
+        WHERE COALESCE(revoked_at, expires_at) < {now} - $1 LIMIT $2 {lock free})",
+};
+/// What the gates said of commits that no entry of a queue names any more, and that are no
+/// branch's tip.
+const GATE_RECORDS: Aged = Aged {
+    table: "gate_records",
+    any: "SELECT r.sha FROM gate_records r WHERE r.created_at < {now} - $1 \
+        AND NOT EXISTS (SELECT 1 FROM merge_queue m WHERE m.staged = r.sha) \
+        AND NOT EXISTS (SELECT 1 FROM merge_targets b WHERE b.project_id = r.project_id \
+            AND b.target = r.target AND b.head = r.sha) LIMIT 1",
+    delete: "DELETE FROM gate_records WHERE (project_id, target, sha) IN \
+        (SELECT r.project_id, r.target, r.sha FROM gate_records r \
+        WHERE r.created_at < {now} - $1 \
+        AND NOT EXISTS (SELECT 1 FROM merge_queue m WHERE m.staged = r.sha) \
+        AND NOT EXISTS (SELECT 1 FROM merge_targets b WHERE b.project_id = r.project_id \
+            AND b.target = r.target AND b.head = r.sha) \
+        ORDER BY r.created_at LIMIT $2 {lock free})",
+};
+
+/// Tips that passed the gates by themselves: asked about while they are tips.
+const TIP_PASSES: Aged = Aged {
+    table: "tip_passes",
+    any: "SELECT sha FROM tip_passes WHERE created_at < {now} - $1 LIMIT 1",
+    delete: "DELETE FROM tip_passes WHERE (project_id, target, sha, gates) IN \
+        (SELECT project_id, target, sha, gates FROM tip_passes WHERE created_at < {now} - $1 \
+        LIMIT $2 {lock free})",
+};
+
+const FORGOTTEN: &str = "SELECT name FROM agents WHERE active = 1 \
+    AND (down = 1 OR left_at IS NOT NULL) AND heartbeat_at < {now} - $1 LIMIT 1";
+
+/// Graphs that ended long ago; nothing of them can run.
+const OVER: &str = "SELECT id FROM graphs WHERE purged = 0 AND state <> 'running' \
+    AND ended_at < {now} - $1 LIMIT 1";
+const MARK: &str = "UPDATE graphs SET purged = 1 WHERE id IN (SELECT id FROM graphs \
+    WHERE purged = 0 AND state <> 'running' AND ended_at < {now} - $1 \
+    ORDER BY ended_at LIMIT $2 {lock free}) AND state <> 'running'";
+const MARKED: &str = "SELECT id FROM graphs WHERE purged = 1 ORDER BY id LIMIT 1";
+
+/// What belongs to some tasks, in the order in which it goes: 1 the tasks' ids, 2 how many rows.
+const OF_TASKS: [(&str, i64, &str); 6] = [
+    (
+        "evidence",
+        BODIES,
+        "DELETE FROM evidence WHERE id IN (SELECT id FROM evidence \
+            WHERE task_id IN {ids $1} LIMIT $2)",
+    ),
+    (
+        "merge_queue",
+        ROWS,
+        "DELETE FROM merge_queue WHERE id IN (SELECT id FROM merge_queue \
+            WHERE task_id IN {ids $1} LIMIT $2)",
+    ),
+    (
+        "attempts",
+        ROWS,
+        "DELETE FROM attempts WHERE id IN (SELECT id FROM attempts \
+            WHERE task_id IN {ids $1} LIMIT $2)",
+    ),
+    (
+        "dependencies",
+        ROWS,
+        "DELETE FROM dependencies WHERE (task_id, needs_id) IN \
+            (SELECT task_id, needs_id FROM dependencies WHERE task_id IN {ids $1} LIMIT $2)",
+    ),
+    (
+        "dependencies",
+        ROWS,
+        "DELETE FROM dependencies WHERE (task_id, needs_id) IN \
+            (SELECT task_id, needs_id FROM dependencies WHERE needs_id IN {ids $1} LIMIT $2)",
+    ),
+    (
+        "conditions",
+        ROWS,
+        "DELETE FROM conditions WHERE id IN (SELECT id FROM conditions \
+            WHERE task_id IN {ids $1} LIMIT $2)",
+    ),
+];
+
+/// What belongs to a graph without tasks: 1 the graph, 2 how many rows.
+const OF_GRAPH: [(&str, &str); 2] = [
+    (
+        "progress_snapshots",
+        "DELETE FROM progress_snapshots WHERE id IN (SELECT id FROM progress_snapshots \
+            WHERE graph_id = $1 LIMIT $2)",
+    ),
+    ("epics", "DELETE FROM epics WHERE id IN (SELECT id FROM epics WHERE graph_id = $1 LIMIT $2)"),
+];
+
+impl TaskStore {
+    /// Deletes the next few rows of what was kept for long enough; `None` when there is nothing
+    /// more. Call it until then, with a pause between two calls.
+    ///
+    /// # Errors
+    /// Those of the database; what was deleted before stays deleted.
+    pub async fn purge(&self, keep: &Retention) -> Result<Option<Purged>, StoreError> {
+        for (aged, after) in [
+            (&REQUESTS, keep.requests),
+            (&EVENTS, keep.events),
+            (&RUNS, keep.runs),
+            (&TOKENS, keep.tokens),
+        ] {
+            if let Some(purged) = self.purge_aged(aged, after).await? {
+                return Ok(Some(purged));
+            }
+        }
+        if let Some(purged) = self.forget_agents(keep.agents).await? {
+            return Ok(Some(purged));
+        }
+        if let Some(purged) = self.purge_graphs(keep.graphs).await? {
+            return Ok(Some(purged));
+        }
+        for aged in [&GATE_RECORDS, &TIP_PASSES] {
+            if let Some(purged) = self.purge_aged(aged, keep.graphs).await? {
+                return Ok(Some(purged));
+            }
+        }
+        self.shrink().await
+    }
+
+    async fn purge_aged(
+        &self,
+        aged: &'static Aged,
+        after: Option<Duration>,
+    ) -> Result<Option<Purged>, StoreError> {
+        let Some(after) = after.map(micros) else { return Ok(None) };
+        if self.reader().await?.tx().maybe(aged.any, args![after]).await?.is_none() {
+            return Ok(None);
+        }
+        let rows = self
+            .write(move |tx| Box::pin(async move { tx.run(aged.delete, args![after, ROWS]).await }))
+            .await?;
+        // Nothing when another hub was faster.
+        Ok((rows > 0).then_some(Purged { table: aged.table, rows }))
+    }
+
+    async fn forget_agents(&self, after: Option<Duration>) -> Result<Option<Purged>, StoreError> {
+        let Some(after) = after.map(micros) else { return Ok(None) };
+        if self.reader().await?.tx().maybe(FORGOTTEN, args![after]).await?.is_none() {
+            return Ok(None);
+        }
+        let names = self
+            .write(move |tx| Box::pin(async move { super::agents::forget(tx, after, ROWS).await }))
+            .await?;
+        let rows = names.len() as u64;
+        Ok((rows > 0).then_some(Purged { table: "agents", rows }))
+    }
+
+    async fn purge_graphs(&self, after: Option<Duration>) -> Result<Option<Purged>, StoreError> {
+        if let Some(after) = after.map(micros)
+            && self.reader().await?.tx().maybe(OVER, args![after]).await?.is_some()
+        {
+            let marked = self
+                .write(move |tx| Box::pin(async move { tx.run(MARK, args![after, GRAPHS]).await }))
+                .await?;
+            if marked > 0 {
+                return Ok(Some(Purged { table: "graphs", rows: marked }));
+            }
+        }
+        // Whatever was begun is brought to its end, even when graphs are kept for ever by now.
+        let graph = {
+            let mut reader = self.reader().await?;
+            match reader.tx().maybe(MARKED, args![]).await? {
+                Some(row) => row.int("id")?,
+                None => return Ok(None),
+            }
+        };
+        let purged = self.write(move |tx| Box::pin(some_of(tx, graph))).await?;
+        Ok(purged)
+    }
+
+    /// Gives free pages of a SQLite file back to the disk, where the file was made so that it
+    /// can.
+    async fn shrink(&self) -> Result<Option<Purged>, StoreError> {
+        if self.dialect() != Dialect::Sqlite {
+            return Ok(None);
+        }
+        let free = {
+            let mut reader = self.reader().await?;
+            let tx = &mut reader.tx();
+            let row = tx
+                .one(
+                    "SELECT f.freelist_count AS free, v.auto_vacuum AS mode \
+                     FROM pragma_freelist_count f, pragma_auto_vacuum v",
+                    args![],
+                )
+                .await?;
+            if row.int("mode")? == 2 { row.int("free")? } else { 0 }
+        };
+        if free < PAGES {
+            return Ok(None);
+        }
+        self.write(|tx| Box::pin(async move { tx.script("PRAGMA incremental_vacuum(200)").await }))
+            .await?;
+        Ok(Some(Purged { table: "pages", rows: PAGES.unsigned_abs() }))
+    }
+}
+
+/// The next few rows of a graph that is marked.
+async fn some_of(tx: &mut Tx<'_>, graph: i64) -> Done<Option<Purged>> {
+    let rows = tx
+        .all(
+            "SELECT id FROM tasks WHERE graph_id = $1 ORDER BY position LIMIT $2",
+            args![graph, TASKS],
+        )
+        .await?;
+    let tasks = rows.iter().map(|row| row.int("id")).collect::<Result<Vec<_>, _>>()?;
+    if !tasks.is_empty() {
+        for (table, most, delete) in OF_TASKS {
+            let rows = tx.run(delete, args![tasks.as_slice(), most]).await?;
+            if rows > 0 {
+                return Ok(Some(Purged { table, rows }));
+            }
+        }
+        let rows =
+            tx.run("DELETE FROM tasks WHERE id IN {ids $1}", args![tasks.as_slice()]).await?;
+        return Ok((rows > 0).then_some(Purged { table: "tasks", rows }));
+    }
+    for (table, delete) in OF_GRAPH {
+        let rows = tx.run(delete, args![graph, ROWS]).await?;
+        if rows > 0 {
+            return Ok(Some(Purged { table, rows }));
+        }
+    }
+    let rows = tx.run("DELETE FROM graphs WHERE id = $1 AND purged = 1", args![graph]).await?;
+    Ok((rows > 0).then_some(Purged { table: "graphs", rows }))
+}

@@ -1,0 +1,119 @@
+//! The workers of a hub: `greenloop tasks agents`.
+
+use std::fmt::Write as _;
+
+use clap::{Args, Subcommand};
+
+use super::hub::HubArgs;
+use crate::adapters::hub_client::wire::Agent;
+use crate::app;
+use crate::cli::error::{CommandError, Exit};
+use crate::cli::{block_on, output};
+use crate::report::safe_text::safe;
+
+/// What to do with workers.
+#[derive(Debug, Subcommand)]
+pub(in crate::cli) enum AgentsCommand {
+    /// List the workers that the hub knows
+    List(ListArgs),
+    /// Forget a worker that stopped or died; one that is alive or holds a task is refused
+    Remove(RemoveArgs),
+}
+
+/// What to list.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ListArgs {
+    #[command(flatten)]
+    hub: HubArgs,
+    /// One JSON array instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// What to remove.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct RemoveArgs {
+    /// The worker's name
+    #[arg(value_name = "NAME")]
+    name: String,
+    #[command(flatten)]
+    hub: HubArgs,
+}
+
+pub(super) fn agents(command: AgentsCommand) -> Result<Exit, CommandError> {
+    match command {
+        AgentsCommand::List(ListArgs { hub, json }) => {
+            let access = hub.access();
+            let agents = block_on(app::agents(&access))??;
+            if json {
+                output::print_json(&serde_json::json!(agents))?;
+            } else {
+                output::print(&safe(&table(&agents)))?;
+            }
+        }
+        AgentsCommand::Remove(RemoveArgs { name, hub }) => {
+            let access = hub.access();
+            block_on(app::remove_agent(&access, &name))??;
+            output::print(&safe(&format!("{name} is removed\n")))?;
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+fn table(agents: &[Agent]) -> String {
+    if agents.is_empty() {
+        return "The hub knows no workers.\n".to_owned();
+    }
+    let width = agents.iter().map(|agent| agent.name.chars().count()).max().unwrap_or(0);
+    let mut text = String::new();
+    for agent in agents {
+        let task = agent.task.map_or_else(String::new, |task| format!(", with task {task}"));
+        let why = agent.quarantine.as_ref().map_or_else(String::new, |why| format!(": {why}"));
+        let roles = match agent.roles.as_slice() {
+            [] => "no role".to_owned(),
+            roles => roles.join(","),
+        };
+        let labels = match agent.labels.as_slice() {
+            [] => String::new(),
+            labels => format!(" [{}]", labels.join(",")),
+        };
+        let Agent { name, state, host, last_heartbeat, .. } = agent;
+        let _infallible = writeln!(
+            text,
+            "{name:<width$}  {state:<11}  {roles}{labels} on {host}, heard of at \
+             {last_heartbeat}{task}{why}"
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_is_one_line_that_says_why_it_claims_nothing() {
+        let agent = Agent {
+            name: "vm-7".into(),
+            roles: vec!["backend".into()],
+            labels: vec!["gpu".into()],
+            host: "h".into(),
+            version: "0".into(),
+            state: "quarantined".into(),
+            quarantine: Some("the disk of /w is full".into()),
+            quarantined_since: Some("t".into()),
+            task: None,
+            percent: None,
+            cpu_percent: None,
+            memory_bytes: None,
+            succeeded: 0,
+            failed: 0,
+            last_heartbeat: "t".into(),
+        };
+        assert_eq!(
+            table(&[agent]),
+            "vm-7  quarantined  backend [gpu] on h, heard of at t: the disk of /w is full\n"
+        );
+        assert_eq!(table(&[]), "The hub knows no workers.\n");
+    }
+}

@@ -1,0 +1,148 @@
+//! Branches of tasks that ended go; those that somebody moved, and those of living tasks, stay.
+
+use std::time::Duration;
+
+use greenloop::adapters::store::{
+    ClaimRequest, Completion, MergeFilter, PageRequest, StoreErrorKind, StoreOptions, TaskStore,
+};
+use greenloop::evidence::Redactor;
+use greenloop::hub::retention::{BranchPlan, branches};
+use greenloop::model::task::{Action, GraphId, Lease, TaskGraph, TaskSpec};
+use tokio_util::sync::CancellationToken;
+
+use super::farm::Farm;
+use super::program::until;
+use super::stores::Place;
+
+fn task(key: &str) -> TaskSpec {
+    TaskSpec {
+        key: key.to_owned(),
+        title: key.to_owned(),
+        description: String::new(),
+        epic: None,
+        role: None,
+        labels: Vec::new(),
+        priority: 0,
+        rank: 0.0,
+        hours: 1.0,
+        branch: None,
+        files: Vec::new(),
+        needs: Vec::new(),
+        conditions: Vec::new(),
+        action: Action::Command("true".to_owned()),
+        timeout: None,
+        max_attempts: 3,
+        done: false,
+    }
+}
+
+struct Scene {
+    store: TaskStore,
+    farm: Farm,
+    next: u32,
+}
+
+impl Scene {
+    async fn submit(&self, count: usize) -> GraphId {
+        let graph = TaskGraph {
+            project: "farm".to_owned(),
+            repository: Some(self.farm.remote().display().to_string()),
+            target: "main".to_owned(),
+            gates: Vec::new(),
+            name: "g".to_owned(),
+            epics: Vec::new(),
+            tasks: (0..count).map(|n| task(&n.to_string())).collect(),
+        };
+        self.store.submit(&graph, None, None).await.unwrap().id
+    }
+
+    /// An attempt whose commit is on its branch.
+    async fn pushed(&mut self) -> Lease {
+        let request = ClaimRequest {
+            agent: "w".to_owned(),
+            instance: "1".to_owned(),
+            roles: Vec::new(),
+            labels: Vec::new(),
+            lease: Duration::from_secs(60),
+        };
+        let lease = self.store.claim(&request, None).await.unwrap().unwrap().lease;
+        let commit = self.commit();
+        self.farm.git(&["update-ref", &format!("refs/heads/{}", lease.branch()), &commit]);
+        let completion = Completion { commit: Some(commit), summary: "done".to_owned() };
+        self.store.complete(lease, &completion, None).await.unwrap();
+        lease
+    }
+
+    /// A commit of its own.
+    fn commit(&mut self) -> String {
+        self.next += 1;
+        let message = format!("work {}", self.next);
+        self.farm.git(&["commit-tree", "-p", "main", "-m", &message, "main^{tree}"])
+    }
+
+    fn standing(&self) -> Vec<String> {
+        let names = self.farm.git(&["for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads"]);
+        names.lines().map(str::to_owned).collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn branches_of_tasks_that_ended_go_and_no_others() {
+    for place in Place::all() {
+        let store = TaskStore::open(&place.url, StoreOptions::default()).await.unwrap();
+        let mut scene = Scene { store: store.clone(), farm: Farm::new(&[("a", "a\n")]), next: 0 };
+        // Sixty that ended, more than are taken at a time; among them one that somebody moved,
+        // and one that is not there any more.
+        let over = scene.submit(60).await;
+        let mut ended = Vec::new();
+        for _ in 0..60 {
+            ended.push(scene.pushed().await);
+        }
+        store.cancel_graph(over, None).await.unwrap();
+        let moved = ended[7].branch();
+        let elsewhere = scene.commit();
+        scene.farm.git(&["update-ref", &format!("refs/heads/{moved}"), &elsewhere]);
+        scene.farm.git(&["update-ref", "-d", &format!("refs/heads/{}", ended[8].branch())]);
+        // A task that waits to be merged, and a branch of the same kind that no attempt here
+        // pushed: that of another hub.
+        scene.submit(1).await;
+        let waits = scene.pushed().await;
+        scene.farm.git(&["update-ref", "refs/heads/task/9999/e1", "main"]);
+        assert_eq!(scene.standing().len(), 1 + 59 + 2);
+
+        let end = CancellationToken::new();
+        let hub = |work: &str| {
+            let plan = BranchPlan {
+                after: Duration::ZERO,
+                every: Duration::from_millis(50),
+                work: place.folder.path().join(work),
+                redactor: Redactor::default(),
+            };
+            tokio::spawn(branches(store.clone(), plan, end.clone()))
+        };
+        // Two hubs of one store.
+        let hubs = [hub("one"), hub("two")];
+        let mut stays =
+            vec!["main".to_owned(), moved.clone(), waits.branch(), "task/9999/e1".to_owned()];
+        stays.sort();
+        until("the branches are gone", async || (scene.standing() == stays).then_some(())).await;
+        until("all were looked at", async || {
+            let hold = Duration::from_secs(1);
+            let left = store.take_spent_branches(Duration::ZERO, hold, 1).await.unwrap();
+            left.is_empty().then_some(())
+        })
+        .await;
+        end.cancel();
+        for hub in hubs {
+            hub.await.unwrap();
+        }
+        assert_eq!(scene.farm.git(&["rev-parse", &moved]), elsewhere);
+        // What was deleted cannot be merged after all.
+        let page = PageRequest::first(100);
+        let entries = store.merges(&MergeFilter::default(), page).await.unwrap().items;
+        let entry = entries.iter().find(|it| it.lease == ended[0]).unwrap();
+        let refused = store.retry_merge(entry.id).await.unwrap_err();
+        assert_eq!(refused.kind, StoreErrorKind::Conflict);
+        assert!(refused.message.contains(&ended[0].branch()), "{}", refused.message);
+    }
+}

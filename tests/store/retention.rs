@@ -1,0 +1,326 @@
+//! What is kept for long enough goes, a little at a time; what lives stays.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use greenloop::adapters::store::{
+    Completion, NewEvidence, PURGE_ROWS, Purged, Retention, RunReport, Scope, StoreErrorKind,
+    TaskStore, TokenRequest,
+};
+use greenloop::model::task::{EventId, EvidenceKind, TaskId, TaskState};
+
+use crate::place::Place;
+use crate::work::{at_least, claim, committed, complete, epic, failure, kind, many};
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// The microseconds of a day.
+const DAY_US: i64 = 24 * 3600 * 1_000_000;
+
+/// Nothing is kept.
+fn none() -> Retention {
+    let now = Some(Duration::ZERO);
+    Retention { events: now, graphs: now, runs: now, tokens: now, agents: now, requests: now }
+}
+
+/// All batches, none of which is too large.
+async fn purge(store: &TaskStore, keep: &Retention) -> Vec<Purged> {
+    let mut all = Vec::new();
+    while let Some(purged) = store.purge(keep).await.unwrap() {
+        assert!((1..=PURGE_ROWS).contains(&purged.rows), "{purged:?}");
+        all.push(purged);
+    }
+    all
+}
+
+fn rows(purged: &[Purged], table: &str) -> u64 {
+    purged.iter().filter(|it| it.table == table).map(|it| it.rows).sum()
+}
+
+const TABLES: [&str; 10] = [
+    "graphs",
+    "tasks",
+    "attempts",
+    "evidence",
+    "merge_queue",
+    "epics",
+    "conditions",
+    "dependencies",
+    "progress_snapshots",
+    "gate_records",
+];
+
+async fn left(place: &Place) -> Vec<i64> {
+    let mut left = Vec::new();
+    for table in TABLES {
+        left.push(place.count(&format!("SELECT COUNT(*) FROM {table}")).await);
+    }
+    left
+}
+
+/// A graph with everything that belongs to one, brought to its end.
+async fn ended(store: &TaskStore) -> Vec<TaskId> {
+    let mut spec = many(4);
+    spec.epics = vec![epic("1")];
+    for task in &mut spec.tasks[..2] {
+        task.epic = Some(0);
+    }
+    spec.tasks[2].needs = vec![0, 1];
+    spec.tasks[3].conditions = vec![at_least(0, 100)];
+    store.submit(&spec, None, None).await.unwrap();
+    store.snapshot(None).await.unwrap();
+    let mut tasks = Vec::new();
+    while let Some(claimed) = claim(store, "a").await {
+        let evidence = NewEvidence {
+            kind: EvidenceKind::Log,
+            title: "log".to_owned(),
+            body: "x".repeat(1000),
+            url: None,
+        };
+        for _ in 0..30 {
+            store.add_evidence(claimed.lease, &evidence, None).await.unwrap();
+        }
+        tasks.push(claimed.task.id);
+        complete(store, claimed.lease).await;
+    }
+    tasks
+}
+
+/// A graph that ended goes with all that belongs to it; one that lives keeps everything, however
+/// old it is.
+pub(crate) async fn what_ended_goes_and_what_lives_stays(place: &Place) {
+    let store = place.open().await;
+    let tasks = ended(&store).await;
+    assert_eq!(tasks.len(), 4);
+    let mut spec = many(2);
+    spec.tasks[0].max_attempts = 1;
+    let failed = store.submit(&spec, None, None).await.unwrap().id;
+    let lives = store.submit(&many(2), None, None).await.unwrap().id;
+    let lease = claim(&store, "a").await.unwrap().lease;
+    store.fail(lease, &failure(false), None).await.unwrap();
+    let lease_of_living = {
+        complete(&store, claim(&store, "a").await.unwrap().lease).await;
+        let claimed = claim(&store, "a").await.unwrap();
+        assert_eq!(claimed.task.graph, lives);
+        claimed.lease
+    };
+    let before = left(place).await;
+    place
+        .meddle(&format!(
+            "UPDATE graphs SET created_at = created_at - 400 * {DAY_US}; \
+             UPDATE attempts SET started_at = started_at - 400 * {DAY_US}; \
+             UPDATE tasks SET created_at = created_at - 400 * {DAY_US}"
+        ))
+        .await;
+    let usual = Retention { agents: None, ..Retention::default() };
+    assert_eq!(purge(&store, &usual).await, [], "they ended just now");
+
+    place
+        .meddle(&format!(
+            "UPDATE graphs SET ended_at = ended_at - 91 * {DAY_US} WHERE id <> {}",
+            failed.0
+        ))
+        .await;
+    // Begun, but not ended: nobody sees it any more, and nobody brings it back.
+    let marked = store.purge(&usual).await.unwrap().unwrap();
+    assert_eq!((marked.table, marked.rows), ("graphs", 1));
+    let gone = store.task(tasks[0]).await.unwrap().graph;
+    assert_eq!(kind(store.graph(gone).await), StoreErrorKind::NotFound);
+    place.meddle(&format!("UPDATE tasks SET state = 'failed' WHERE id = {}", tasks[0].0)).await;
+    assert_eq!(kind(store.retry_task(tasks[0], None).await), StoreErrorKind::Conflict);
+    assert_eq!(store.task(tasks[0]).await.unwrap().state, TaskState::Failed);
+
+    let purged = purge(&store, &usual).await;
+    assert_eq!(rows(&purged, "evidence"), 120);
+    assert_eq!((rows(&purged, "tasks"), rows(&purged, "epics")), (4, 1));
+    assert!(purged.iter().filter(|it| it.table == "evidence").count() > 1, "{purged:?}");
+    assert_eq!(kind(store.task(tasks[0]).await), StoreErrorKind::NotFound);
+    let after = left(place).await;
+    for (table, (before, after)) in TABLES.iter().zip(before.iter().zip(&after)) {
+        let belonging = match *table {
+            "graphs" | "epics" | "progress_snapshots" | "conditions" => 1,
+            "tasks" | "attempts" => 4,
+            "evidence" => 120,
+            "dependencies" => 2,
+            _ => 0,
+        };
+        assert_eq!(before - after, belonging, "{table}");
+    }
+    // What failed can still be tried again, what runs goes on.
+    store.retry_task(lease.task, None).await.unwrap();
+    store.complete(lease_of_living, &Completion::default(), None).await.unwrap();
+    purge(&store, &none()).await;
+    assert_eq!(store.graph(lives).await.unwrap().tasks[&TaskState::Ready], 1);
+    assert_eq!(place.count("SELECT COUNT(*) FROM graphs WHERE purged = 1").await, 0);
+}
+
+/// A live graph's merges and what the gates said of them stay; without the graph they go, but
+/// for the tip of a branch.
+pub(crate) async fn merges_go_with_their_graph(place: &Place) {
+    let store = place.open().await;
+    store.submit(&many(1), None, None).await.unwrap();
+    let claimed = claim(&store, "a").await.unwrap();
+    store.complete(claimed.lease, &committed("c1"), None).await.unwrap();
+    let turn = store.claim_merges("hub", Duration::from_secs(60)).await.unwrap().unwrap();
+    let entry = &store.next_merges(&turn.lease, 1).await.unwrap()[0];
+    let verdict = |sha: &str| greenloop::adapters::store::GateRecord {
+        sha: sha.to_owned(),
+        passed: true,
+        detail: String::new(),
+    };
+    for sha in ["stray", "m1"] {
+        store.record_gates(&turn.lease, &verdict(sha)).await.unwrap();
+    }
+    store.merge_testing(&turn.lease, entry.id, "m1").await.unwrap();
+    store.merge_landing(&turn.lease, entry.id, "m1").await.unwrap();
+    store.merge_landed(&turn.lease, entry.id, "m1").await.unwrap();
+    let usual = Retention::default();
+    place.meddle(&format!("UPDATE gate_records SET created_at = created_at - 91 * {DAY_US}")).await;
+    let purged = purge(&store, &usual).await;
+    assert_eq!(purged, [Purged { table: "gate_records", rows: 1 }]);
+    assert!(store.gate_record(turn.lease.project, "main", "m1").await.unwrap().is_some());
+    place.meddle(&format!("UPDATE graphs SET ended_at = ended_at - 91 * {DAY_US}")).await;
+    let purged = purge(&store, &usual).await;
+    assert_eq!((rows(&purged, "merge_queue"), rows(&purged, "graphs")), (1, 2));
+    // The tip of the branch is still known to have passed.
+    assert!(store.gate_record(turn.lease.project, "main", "m1").await.unwrap().is_some());
+    assert_eq!(place.count("SELECT COUNT(*) FROM tasks").await, 0);
+}
+
+/// Events, runs, tokens, idempotency keys.
+pub(crate) async fn what_is_old_goes_by_its_age(place: &Place) {
+    let store = place.open().await;
+    store.submit(&many(3), None, Some("key")).await.unwrap();
+    let report = |id: &str| RunReport {
+        id: id.to_owned(),
+        environment: "e".to_owned(),
+        state: "done".to_owned(),
+        commit: None,
+        iterations: 1,
+        summary: String::new(),
+        report: String::new(),
+    };
+    store.report_run(&report("old")).await.unwrap();
+    store.report_run(&report("new")).await.unwrap();
+    let mut ids = Vec::new();
+    for name in ["revoked", "expired", "good"] {
+        let request = TokenRequest {
+            name: name.to_owned(),
+            agent: None,
+            scopes: vec![Scope::Read],
+            valid_for: (name == "expired").then_some(DAY),
+        };
+        ids.push(store.create_token(&request).await.unwrap().token.id);
+    }
+    store.revoke_token(&ids[0]).await.unwrap();
+    let usual = Retention::default();
+    assert_eq!(purge(&store, &usual).await, []);
+    let latest = store.latest_event().await.unwrap();
+    place
+        .meddle(&format!(
+            "UPDATE outbox SET at = at - 31 * {DAY_US}; \
+             UPDATE requests SET created_at = created_at - 2 * {DAY_US}; \
+             UPDATE runs SET updated_at = updated_at - 91 * {DAY_US} WHERE id = 'old'; \
+             UPDATE tokens SET revoked_at = revoked_at - 91 * {DAY_US}, \
+             expires_at = expires_at - 92 * {DAY_US}"
+        ))
+        .await;
+    let purged = purge(&store, &usual).await;
+    assert_eq!((rows(&purged, "requests"), rows(&purged, "runs")), (1, 1));
+    assert_eq!(rows(&purged, "tokens"), 2);
+    // The latest event stays, so that ids go on and whoever has read it has missed nothing.
+    assert!(rows(&purged, "outbox") > 0);
+    assert_eq!(store.latest_event().await.unwrap(), latest);
+    assert_eq!(store.earliest_event().await.unwrap(), latest);
+    assert_eq!(store.events_after(EventId(0), 10).await.unwrap().len(), 1);
+    let tokens = store.tokens().await.unwrap();
+    assert_eq!(tokens.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["good"]);
+    // For ever.
+    let for_ever = Retention {
+        events: None,
+        graphs: None,
+        runs: None,
+        tokens: None,
+        agents: None,
+        requests: None,
+    };
+    place.meddle("UPDATE runs SET updated_at = 1").await;
+    assert_eq!(purge(&store, &for_ever).await, []);
+}
+
+/// A hundred thousand old rows go while work is claimed and done: in small batches, between
+/// which claims get their turn.
+pub(crate) async fn old_rows_do_not_stand_in_the_way_of_claims(place: &Place) {
+    const OLD: i64 = 100_000;
+    let store = place.open().await;
+    store.submit(&many(1), None, None).await.unwrap();
+    let numbers = match place.is_postgres() {
+        true => format!("SELECT n FROM generate_series(1, {OLD}) n"),
+        false => format!(
+            "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < {OLD}) \
+             SELECT n FROM s"
+        ),
+    };
+    place
+        .meddle(&format!(
+            "INSERT INTO outbox (at, kind, text) SELECT 1, 'task.progress', 'old' FROM ({numbers}) o"
+        ))
+        .await;
+    complete(&store, claim(&store, "a").await.unwrap().lease).await;
+    store.submit(&many(2_000), None, None).await.unwrap();
+    store.latest_event().await.unwrap();
+
+    let batches = Arc::new(AtomicU64::new(0));
+    let purging = {
+        let (store, batches) = (store.clone(), Arc::clone(&batches));
+        tokio::spawn(async move {
+            let mut rows = 0;
+            // Without a pause: worse than any hub.
+            while let Some(purged) = store.purge(&Retention::default()).await.unwrap() {
+                assert!(purged.rows <= PURGE_ROWS, "{purged:?}");
+                rows += if purged.table == "outbox" { purged.rows } else { 0 };
+                batches.fetch_add(1, Ordering::SeqCst);
+            }
+            rows
+        })
+    };
+    // How many batches there had been when each claim was answered.
+    let mut seen = Vec::new();
+    while !purging.is_finished() {
+        if let Some(claimed) = claim(&store, "a").await {
+            seen.push(batches.load(Ordering::SeqCst));
+            complete(&store, claimed.lease).await;
+        } else {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!(purging.await.unwrap(), OLD as u64);
+    let all = batches.load(Ordering::SeqCst);
+    assert!(all >= OLD as u64 / PURGE_ROWS, "{all} batches");
+    seen.dedup();
+    // Not all before, nor all after, but in between, again and again.
+    assert!(seen.len() > 20, "claims were answered between {} of {all} batches", seen.len());
+    let longest = seen.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
+    eprintln!("{all} batches, claims between {} of them, {longest} at most in a row", seen.len());
+}
+
+/// A SQLite file becomes smaller again.
+pub(crate) async fn a_file_shrinks(place: &Place) {
+    if place.is_postgres() {
+        return;
+    }
+    let store = place.open().await;
+    place
+        .meddle(
+            "WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 20000) \
+             INSERT INTO outbox (at, kind, text) SELECT 1, 'task.progress', hex(randomblob(200)) \
+             FROM s",
+        )
+        .await;
+    let pages = async || place.count("SELECT page_count FROM pragma_page_count").await;
+    let before = pages().await;
+    let purged = purge(&store, &Retention::default()).await;
+    assert!(rows(&purged, "pages") > 0, "{purged:?}");
+    let after = pages().await;
+    assert!(after < before / 2, "{after} of {before} pages");
+}

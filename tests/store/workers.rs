@@ -1,0 +1,219 @@
+//! Workers that are unfit, leave, are removed and forgotten; tasks that nobody can do.
+
+use std::time::Duration;
+
+use greenloop::adapters::store::{
+    AgentHealth, AgentHeartbeat, AttemptFailure, Completion, Retention, StoreErrorKind,
+    StoreOptions, SweepOptions, TaskStore,
+};
+use greenloop::model::task::{AttemptState, TaskEventKind, TaskState};
+
+use crate::place::{Place, options};
+use crate::work::{agent, beat, claim, claim_key, complete, events, failure, ids, kind, many};
+
+const FULL: &str = "the disk of /w is full";
+
+/// Given back by a worker that is unfit from then on.
+fn given_back() -> AttemptFailure {
+    AttemptFailure {
+        class: "infrastructure".to_owned(),
+        message: FULL.to_owned(),
+        uncounted: true,
+        quarantine: Some(FULL.to_owned()),
+        ..failure(false)
+    }
+}
+
+async fn told(store: &TaskStore, kind: TaskEventKind) -> usize {
+    events(store).await.into_iter().filter(|it| *it == kind).count()
+}
+
+/// A failure of the worker's own machine costs the task nothing, and the worker gets no more work
+/// until it says that it is fit.
+pub(crate) async fn an_unfit_worker_gives_back_and_gets_nothing(place: &Place) {
+    let store = place.open().await;
+    let mut spec = many(2);
+    for task in &mut spec.tasks {
+        task.max_attempts = 1;
+    }
+    let graph = store.submit(&spec, None, None).await.unwrap().id;
+    store.agent_heartbeat(&beat("sick")).await.unwrap();
+    let first = claim(&store, "sick").await.unwrap();
+    let state = store.fail(first.lease, &given_back(), Some("k")).await.unwrap();
+    assert_eq!(state, TaskState::Ready);
+    assert_eq!(store.fail(first.lease, &given_back(), Some("k")).await.unwrap(), state);
+    let task = store.task(first.task.id).await.unwrap();
+    assert_eq!((task.attempts, task.epoch, task.reason), (0, 1, None));
+    let attempt = &store.attempts(task.id).await.unwrap()[0];
+    assert_eq!(attempt.state, AttemptState::Returned);
+    assert_eq!(attempt.message.as_deref(), Some(FULL));
+
+    let view = store.agent("sick").await.unwrap();
+    assert_eq!((view.health, view.quarantine.as_deref()), (AgentHealth::Quarantined, Some(FULL)));
+    let since = view.quarantined_at.unwrap();
+    assert_eq!(view.failed, 0, "the task's trouble is not the worker's failure");
+    assert_eq!(claim_key(&store, "sick").await, None);
+    // It says so itself, until it is fit; and since when does not change.
+    let ill = AgentHeartbeat { quarantine: Some("still full".to_owned()), ..beat("sick") };
+    store.agent_heartbeat(&ill).await.unwrap();
+    let view = store.agent("sick").await.unwrap();
+    assert_eq!((view.quarantined_at, view.quarantine.unwrap()), (Some(since), "still full".into()));
+    assert_eq!(claim_key(&store, "sick").await, None);
+    assert_eq!(told(&store, TaskEventKind::AgentQuarantined).await, 1);
+
+    // Another one has the task that was given back, with its one attempt.
+    let again = store.claim(&agent("well"), None).await.unwrap().unwrap();
+    assert_eq!((again.task.id, again.lease.epoch, again.previous), (task.id, 2, None));
+    complete(&store, again.lease).await;
+    store.agent_heartbeat(&beat("sick")).await.unwrap();
+    assert_eq!(store.agent("sick").await.unwrap().health, AgentHealth::Idle);
+    assert!(claim_key(&store, "sick").await.is_some());
+    assert_eq!(store.graph(graph).await.unwrap().tasks[&TaskState::Done], 1);
+
+    // Another start of it is another matter.
+    store.agent_heartbeat(&ill).await.unwrap();
+    let anew = AgentHeartbeat { instance: "2".to_owned(), ..ill };
+    store.agent_heartbeat(&anew).await.unwrap();
+    assert!(store.agent("sick").await.unwrap().quarantined_at.unwrap() > since);
+}
+
+/// A task that everybody gives back stops going round, and a person can have it tried again.
+pub(crate) async fn a_task_that_everybody_gives_back_waits_for_a_person(place: &Place) {
+    let options = StoreOptions { max_returns: 4, ..options() };
+    let store = TaskStore::open(&place.url, options).await.unwrap();
+    let graph = store.submit(&many(1), None, None).await.unwrap().id;
+    let id = ids(&store, graph).await[0];
+    for nth in 1..=4 {
+        let claimed = claim(&store, &format!("w{nth}")).await.unwrap();
+        let state = store.fail(claimed.lease, &given_back(), None).await.unwrap();
+        let expect = if nth == 4 { TaskState::Blocked } else { TaskState::Ready };
+        assert_eq!(state, expect, "{nth}");
+    }
+    let task = store.task(id).await.unwrap();
+    let reason = task.reason.unwrap();
+    assert!(reason.contains("given back 4 times") && reason.contains(FULL), "{reason}");
+    assert_eq!((task.attempts, task.epoch), (0, 4));
+    assert_eq!(told(&store, TaskEventKind::TaskBlocked).await, 1);
+    assert_eq!(claim_key(&store, "w9").await, None);
+    store.retry_task(id, None).await.unwrap();
+    let claimed = claim(&store, "w9").await.unwrap();
+    assert_eq!(store.fail(claimed.lease, &given_back(), None).await.unwrap(), TaskState::Ready);
+}
+
+/// One that stops is not missed; one that died is, for a time; both are forgotten.
+pub(crate) async fn workers_leave_and_are_forgotten(place: &Place) {
+    let store = place.open().await;
+    store.submit(&many(3), None, None).await.unwrap();
+    for name in ["left", "died", "busy", "barred"] {
+        store.agent_heartbeat(&beat(name)).await.unwrap();
+    }
+    let held = claim(&store, "busy").await.unwrap();
+    store.deactivate_agent("barred", None).await.unwrap();
+    // The goodbye of an earlier start says nothing of this one.
+    store.agent_leaves("left", "0").await.unwrap();
+    assert_eq!(store.agent("left").await.unwrap().health, AgentHealth::Idle);
+    assert_eq!(kind(store.remove_agent("left").await), StoreErrorKind::Conflict);
+    store.agent_leaves("left", "1").await.unwrap();
+    store.agent_leaves("left", "1").await.unwrap();
+    store.agent_leaves("nobody", "1").await.unwrap();
+    assert_eq!(store.agent("left").await.unwrap().health, AgentHealth::Left);
+    assert_eq!(told(&store, TaskEventKind::AgentLeft).await, 1);
+
+    place.meddle("UPDATE agents SET heartbeat_at = heartbeat_at - 3600000000").await;
+    let down = store.sweep(&SweepOptions::default()).await.unwrap().down;
+    assert_eq!(down, ["barred", "busy", "died"], "who left is not missed");
+    // A lease is never pulled from under an attempt.
+    assert_eq!(kind(store.remove_agent("busy").await), StoreErrorKind::Conflict);
+    assert_eq!(kind(store.remove_agent("nobody").await), StoreErrorKind::NotFound);
+
+    let keep = Retention { agents: Some(Duration::from_secs(7200)), ..Retention::default() };
+    assert_eq!(store.purge(&keep).await.unwrap(), None, "not yet");
+    let keep = Retention { agents: Some(Duration::from_secs(1800)), ..keep };
+    let purged = store.purge(&keep).await.unwrap().unwrap();
+    assert_eq!((purged.table, purged.rows), ("agents", 2));
+    assert_eq!(store.purge(&keep).await.unwrap(), None);
+    let names = async || {
+        let agents = store.agents().await.unwrap();
+        agents.into_iter().map(|it| it.name).collect::<Vec<_>>()
+    };
+    // Who was told to take no more work is still told so when it comes back.
+    assert_eq!(names().await, ["barred", "busy"]);
+    assert_eq!(told(&store, TaskEventKind::AgentRemoved).await, 2);
+
+    store.complete(held.lease, &Completion::default(), None).await.unwrap();
+    store.remove_agent("busy").await.unwrap();
+    store.remove_agent("barred").await.unwrap();
+    assert_eq!(names().await, [""; 0]);
+    // Names can be used again.
+    store.agent_heartbeat(&beat("busy")).await.unwrap();
+    let view = store.agent("busy").await.unwrap();
+    assert_eq!((view.health, view.succeeded), (AgentHealth::Idle, 1));
+}
+
+/// Roles and labels that no worker has who is alive, fit and stays.
+pub(crate) async fn tasks_that_nobody_can_do_are_named(place: &Place) {
+    let store = place.open().await;
+    let mut spec = many(6);
+    spec.tasks[1].role = Some("gpu".to_owned());
+    spec.tasks[2].role = Some("gpu".to_owned());
+    spec.tasks[2].needs = vec![1];
+    spec.tasks[3].labels = vec!["azure".to_owned(), "big".to_owned()];
+    spec.tasks[4].role = Some("docs".to_owned());
+    spec.tasks[4].labels = vec!["big".to_owned()];
+    spec.tasks[5].done = true;
+    let graph = store.submit(&spec, None, None).await.unwrap().id;
+    let other = store.submit(&many(1), None, None).await.unwrap().id;
+    let named = async |graph| {
+        let found = store.unserved(graph).await.unwrap();
+        let mut found: Vec<String> = found
+            .into_iter()
+            .map(|it| {
+                let keys: Vec<_> = it.tasks.iter().map(|task| task.key.as_str()).collect();
+                assert_eq!(it.count, keys.len() as u64);
+                format!(
+                    "{}/{}: {}",
+                    it.role.unwrap_or_default(),
+                    it.labels.join("+"),
+                    keys.join(",")
+                )
+            })
+            .collect();
+        found.sort();
+        found
+    };
+    let all = ["/: 0", "/azure+big: 3", "docs/big: 4", "gpu/: 1,2"];
+    assert_eq!(named(Some(graph)).await, all);
+    assert_eq!(named(None).await[0], "/: 0,0");
+
+    let strong = AgentHeartbeat {
+        roles: vec!["docs".to_owned()],
+        labels: vec!["big".to_owned(), "azure".to_owned()],
+        ..beat("strong")
+    };
+    store.agent_heartbeat(&strong).await.unwrap();
+    assert_eq!(named(Some(graph)).await, ["gpu/: 1,2"]);
+    assert_eq!(named(Some(other)).await, [""; 0]);
+    let gpu = AgentHeartbeat { roles: vec!["gpu".to_owned()], ..beat("gpu") };
+    store.agent_heartbeat(&gpu).await.unwrap();
+    assert_eq!(named(None).await, [""; 0]);
+
+    // One that is unfit, drains, was told to rest, left or died serves nobody.
+    let nobody = ["gpu/: 1,2"];
+    let ill = AgentHeartbeat { quarantine: Some(FULL.to_owned()), ..gpu.clone() };
+    for beat in [&ill, &AgentHeartbeat { draining: true, ..gpu.clone() }] {
+        store.agent_heartbeat(beat).await.unwrap();
+        assert_eq!(named(Some(graph)).await, nobody, "{beat:?}");
+    }
+    store.agent_heartbeat(&gpu).await.unwrap();
+    store.deactivate_agent("gpu", None).await.unwrap();
+    assert_eq!(named(Some(graph)).await, nobody);
+    store.activate_agent("gpu", None).await.unwrap();
+    assert_eq!(named(Some(graph)).await, [""; 0]);
+    store.agent_leaves("gpu", "1").await.unwrap();
+    assert_eq!(named(Some(graph)).await, nobody);
+    store.agent_heartbeat(&gpu).await.unwrap();
+    place.meddle("UPDATE agents SET heartbeat_at = 1 WHERE name = 'gpu'").await;
+    assert_eq!(named(Some(graph)).await, nobody);
+    store.cancel_graph(graph, None).await.unwrap();
+    assert_eq!(named(None).await, [""; 0]);
+}

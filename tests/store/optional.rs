@@ -112,6 +112,14 @@ async fn calls(store: &TaskStore, number: usize, there: bool, watch: &mut Watch)
         ..beat("optional")
     };
     store.agent_heartbeat(&heartbeat).await.unwrap();
+    if there {
+        let ill = AgentHeartbeat { quarantine: text("quarantine"), ..heartbeat.clone() };
+        store.agent_heartbeat(&ill).await.unwrap();
+        watch.look().await;
+        store.agent_leaves("optional", "1").await.unwrap();
+        watch.look().await;
+        store.agent_heartbeat(&heartbeat).await.unwrap();
+    }
     let run = RunReport {
         id: format!("run-{number}"),
         environment: "production".to_owned(),
@@ -155,6 +163,8 @@ async fn calls(store: &TaskStore, number: usize, there: bool, watch: &mut Watch)
         message: "no".to_owned(),
         fingerprint: text("fingerprint"),
         retry: true,
+        uncounted: false,
+        quarantine: None,
     };
     store.fail(lease, &failure, key("fail").as_deref()).await.unwrap();
     for n in 0..3 {

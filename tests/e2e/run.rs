@@ -201,25 +201,6 @@ fn what_greenloop_has_not_released_is_not_said_to_be_deployed() {
     assert!(!verify.all().contains("Verified: what is deployed"), "{}", verify.all());
 }
 
-/// The host of `url` is a setting; nobody waits for it, and nobody calls it the machine's fault.
-#[test]
-fn an_unknown_host_is_told_as_such() {
-    let repository = deployable(free_port(), "hello\n", "hello", "");
-    let config = repository.read("config.yaml");
-    let start = config.find("http://127.0.0.1:").unwrap();
-    let end = start + config[start..].find('\n').unwrap();
-    let unknown = format!("{}http://no-such-host.invalid{}", &config[..start], &config[end..]);
-    repository.write("config.yaml", &unknown);
-    repository.commit("an address that nobody has");
-    let verify = repository.run(&["verify", "--environment", "local"]);
-    assert_eq!(verify.code, Some(1), "{}", verify.all());
-    for part in ["the host no-such-host.invalid is unknown", "check `url` of the environment"] {
-        assert!(verify.all().contains(part), "{part}: {}", verify.all());
-    }
-    assert!(!verify.all().contains("infrastructure"), "{}", verify.all());
-    assert!(!verify.all().contains("tries"), "asked again: {}", verify.all());
-}
-
 /// Ctrl-C while the smoke tests run: the release before serves again, and nothing is healed.
 #[test]
 fn ctrl_c_takes_an_unverified_release_back() {

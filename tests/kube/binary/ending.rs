@@ -106,6 +106,24 @@ async fn a_port_that_may_not_be_forwarded_is_no_reason_to_test_something_else() 
     assert!(!refused.all().contains("web.example.com:"), "{}", refused.all());
 }
 
+/// The host of `url` is a setting: nobody waits for it, and nobody calls it the machine's fault.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unknown_host_is_told_as_such() {
+    let Some(shop) = Shop::new(&HEALTHY, "").await else { return };
+    let config = shop.repository.read("config.yaml");
+    let config = config.replace("    service: web:80\n", "");
+    let config = config.replace("http://web.example.com", "http://no-such-host.invalid");
+    shop.repository.write("config.yaml", &config);
+    shop.repository.commit("an address that nobody has");
+    let verify = shop.ends(&["verify"], 1);
+    for part in ["the host no-such-host.invalid is unknown", "check `url` of the environment"] {
+        assert!(verify.all().contains(part), "{part}: {}", verify.all());
+    }
+    for part in ["infrastructure", " tries)"] {
+        assert!(!verify.all().contains(part), "{part}: {}", verify.all());
+    }
+}
+
 /// The restore is the headline; what failed, and that there is no model, stand below it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_model_the_outcome_is_the_restore() {

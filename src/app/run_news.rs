@@ -21,6 +21,8 @@ const HUB: &str = "GREENLOOP_HUB_URL";
 pub(super) const HUB_TOKEN: &str = "GREENLOOP_HUB_TOKEN";
 /// The hub is given up after this.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// The same at the end of a run that was cancelled: whoever did so is about to kill.
+const SHORT_PATIENCE: Duration = Duration::from_millis(500);
 
 /// What a hub hears of a run.
 pub(super) struct RunNews {
@@ -81,7 +83,8 @@ impl RunNews {
         report.iterations = outcome.as_ref().map_or(0, |summary| summary.iterations);
         report.summary = redactor.redact(line.lines().next().unwrap_or_default()).into_owned();
         report.report = redactor.redact(&written(&folder).await).into_owned();
-        tell(&client, &report, PATIENCE).await;
+        let cancelled = matches!(outcome, Ok(summary) if summary.stop == StopReason::Cancelled);
+        tell(&client, &report, if cancelled { SHORT_PATIENCE } else { PATIENCE }).await;
     }
 }
 

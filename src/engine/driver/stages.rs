@@ -361,7 +361,8 @@ impl Driver {
             }
             (Some(_), Condition::Serves | Condition::Partly(_) | Condition::Unknown(_)) => None,
         };
-        if let Some(told) = told {
+        // Once: what failed runs again.
+        if let Some(told) = told.filter(|_| self.case.failure.is_none()) {
             let text = self.redacted(&format!("{told}; what answers is tested as it is"));
             self.events.send(RunEvent::Notice(Notice::Warning(text)));
         }

@@ -15,7 +15,7 @@ use crate::config::plan::{AzurePlan, GatePlan};
 use crate::config::{self, HealPlan};
 use crate::engine::approval::Approval;
 use crate::engine::driver::{Assembly, WorkTreeAtEnd};
-use crate::engine::machine::{Course, Mode};
+use crate::engine::machine::{Course, Mode, Rules};
 use crate::engine::passed::PassedBefore;
 use crate::evidence::Redactor;
 use crate::model::{
@@ -110,6 +110,8 @@ pub async fn heal(
         limits: limits.clone(),
         mode: Mode::Heal,
         approve_rollout: false,
+        attended: request.approval.who().is_some(),
+        rules: Rules::CURRENT,
         tree: workspace.tree_id(&session.base)?,
     };
     let header = RunHeader {

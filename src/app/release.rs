@@ -14,7 +14,7 @@ use super::{AppError, Environment, folder, telemetry};
 use crate::apply::Workspace;
 use crate::engine::approval::Approval;
 use crate::engine::driver::{Assembly, Deliverable, Delivery, WorkTreeAtEnd};
-use crate::engine::machine::{Course, Mode};
+use crate::engine::machine::{Course, Mode, Rules};
 use crate::engine::passed::PassedBefore;
 use crate::model::{
     CommitId, Condition, FailureClass, Invocation, Release, ReleaseId, RunHeader, RunSummary,
@@ -284,6 +284,8 @@ pub async fn roll_back(
         limits: plan.limits.clone(),
         mode: Mode::RollBack,
         approve_rollout: false,
+        attended: false,
+        rules: Rules::CURRENT,
         tree: workspace.tree_id(&session.base)?,
     };
     let header = RunHeader {

@@ -16,7 +16,7 @@ use crate::config::plan::RunPlan;
 use crate::config::{self, Overrides};
 use crate::engine::approval::Approval;
 use crate::engine::driver::{Assembly, Deliverable, Delivery, WorkTreeAtEnd};
-use crate::engine::machine::{Course, Mode};
+use crate::engine::machine::{Course, Mode, Rules};
 use crate::engine::passed::PassedBefore;
 use crate::model::{
     ImageRef, Invocation, ReleaseId, RepoPath, RunHeader, RunId, RunSummary, Stage, Task, counted,
@@ -243,6 +243,8 @@ pub async fn run(
         limits: plan.limits.clone(),
         mode: if request.verify_only { Mode::Verify } else { Mode::Heal },
         approve_rollout: plan.environment.require_approval,
+        attended: request.approval.who().is_some(),
+        rules: Rules::CURRENT,
         tree: workspace.tree_id(&session.base)?,
     };
     let header = RunHeader {

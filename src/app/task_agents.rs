@@ -16,7 +16,7 @@ use crate::config::plan::{AzurePlan, GatePlan};
 use crate::config::{self, HealPlan, Overrides};
 use crate::engine::approval::Approval;
 use crate::engine::driver::{Assembly, Assignment, WorkTreeAtEnd};
-use crate::engine::machine::{Course, Mode};
+use crate::engine::machine::{Course, Mode, Rules};
 use crate::engine::passed::PassedBefore;
 use crate::evidence::Redactor;
 use crate::hub::worker::{AgentEnd, AgentJob, AgentLoop, Fault, ModelCheck, Told};
@@ -107,6 +107,8 @@ async fn carry_out(
         limits: limits.clone(),
         mode: Mode::Heal,
         approve_rollout: false,
+        attended: false,
+        rules: Rules::CURRENT,
         tree: workspace.tree_id(&session.base)?,
     };
     let header = RunHeader {

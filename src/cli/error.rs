@@ -82,6 +82,7 @@ pub(super) fn exit_of(summary: &RunSummary) -> Exit {
         StopReason::ModelUnavailable { .. } | StopReason::Internal { .. } => Exit::Infrastructure,
         StopReason::MaxIterations { .. }
         | StopReason::NoProgress { .. }
+        | StopReason::RepeatedAnswer { .. }
         | StopReason::RepeatedTree { .. }
         | StopReason::Budget { .. }
         | StopReason::NeedsHuman { .. }

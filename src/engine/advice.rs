@@ -203,6 +203,7 @@ pub(super) fn next_steps(
         }
         StopReason::NoHealing { .. } => step("when it is mended", invocation.again("")),
         StopReason::NoProgress { .. }
+        | StopReason::RepeatedAnswer { .. }
         | StopReason::RepeatedTree { .. }
         | StopReason::Budget { .. }
         | StopReason::Declined { .. } => {}

@@ -21,8 +21,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::model::{
-    Decision, FailureClass, FailureSummary, Fingerprint, Limits, NoPatchClass, Stage, StopReason,
-    TreeId, Usage, Verdict,
+    Decision, FailureClass, FailureSummary, Fingerprint, Limits, NoPatchClass, Repeated, Stage,
+    StopReason, TreeId, Usage, Verdict,
 };
 
 /// What follows a failure.
@@ -52,6 +52,38 @@ impl Mode {
     }
 }
 
+/// The rules that the machine decides by. A log is replayed by those that its run was under.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rules {
+    /// Answers are not compared, and a patch that wants a person is reviewed first.
+    V1,
+    /// What the author or the reviewer repeats ends the run, and a patch that wants a person
+    /// goes back to the author once when nobody can be asked.
+    V2,
+}
+
+impl Rules {
+    /// What new runs are under.
+    pub const CURRENT: Self = Self::V2;
+
+    /// The number in records.
+    pub const fn number(self) -> u32 {
+        match self {
+            Self::V1 => 1,
+            Self::V2 => 2,
+        }
+    }
+
+    /// The rules of that number.
+    pub fn from_number(number: u32) -> Option<Self> {
+        [Self::V1, Self::V2].into_iter().find(|rules| rules.number() == number)
+    }
+}
+
+/// Calls of the author and of the reviewer in an iteration at the most: the author, its answer
+/// sent back, the reviewer. Tool calls are bounded within each call of the author.
+const CALLS_IN_AN_ITERATION: u32 = 3;
+
 /// What the machine has to know of a run before it starts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Course {
@@ -63,6 +95,10 @@ pub struct Course {
     pub mode: Mode,
     /// A person must agree before the rollout.
     pub approve_rollout: bool,
+    /// Whether a person can be asked about a patch, or has said yes beforehand.
+    pub attended: bool,
+    /// What it decides by.
+    pub rules: Rules,
     /// The tree the run starts from.
     pub tree: TreeId,
 }
@@ -109,7 +145,17 @@ pub struct Input {
     pub what: Happened,
 }
 
-/// What happened.
+/// What a person would have to agree to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Confirmation {
+    /// What the person would be asked.
+    pub request: String,
+    /// Whether another patch may do without: the rule is about this one, not about every patch.
+    pub avoidable: bool,
+}
+
+/// What happened. The identities (`answer`, `refusal`, `review`) are `None` in the records of
+/// programs that did not write them.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Happened {
     /// The run begins.
@@ -134,16 +180,25 @@ pub enum Happened {
     RestoreFailed { reason: String },
     /// The target will not go on with this run's release; nothing of it is to be taken back.
     Declined { reason: String },
-    /// The author answered with a patch that fits, leading to this tree.
-    Proposed { tree: TreeId, decision: Decision },
-    /// The author's answer was cut, could not be read, or does not fit.
-    Refused { reason: String },
+    /// The author answered with a patch that fits, leading to this tree. `answer` is the
+    /// identity of its text, `refusal` that of the rules that forbid it, `wants` what a person
+    /// would have to confirm.
+    Proposed {
+        tree: TreeId,
+        decision: Decision,
+        answer: Option<Fingerprint>,
+        refusal: Option<Fingerprint>,
+        wants: Option<Confirmation>,
+    },
+    /// The author's answer was cut, could not be read, or does not fit; `refusal` is the
+    /// identity of what was wrong with it.
+    Refused { reason: String, answer: Option<Fingerprint>, refusal: Option<Fingerprint> },
     /// The author says that no patch is right.
     NoPatch { class: NoPatchClass, reason: String },
     /// A model could not be asked.
     ModelFailed { reason: String, configured: bool },
-    /// The reviewer's verdict.
-    Reviewed { verdict: Verdict },
+    /// The reviewer's verdict, with the identity and the words of its reason.
+    Reviewed { verdict: Verdict, review: Option<Fingerprint>, reason: String },
     /// A person decided; `None` when nobody could be asked.
     HumanDecided { approved: Option<bool>, request: String },
     /// The patch is committed.
@@ -197,7 +252,7 @@ enum Phase {
     /// The author is asked. Goes to `Reviewing`, itself, a rerun or `Done`.
     Authoring { symptom: Symptom, refused: bool },
     /// The reviewer is asked. Goes to `Confirming`, `Applying`, `Authoring` or `Done`.
-    Reviewing { symptom: Symptom, decision: Decision },
+    Reviewing { symptom: Symptom, decision: Decision, tree: TreeId },
     /// A person is asked about the patch. Goes to `Applying` or `Done`.
     Confirming { symptom: Symptom },
     /// The patch is being applied. Goes to `Staging` of the next iteration.
@@ -234,6 +289,24 @@ struct Memory {
     live: bool,
     /// How the last restore of this run ended, while no later rollout passed.
     restored: Option<bool>,
+    /// Calls of the author and of the reviewer.
+    calls: u32,
+    said: Said,
+}
+
+/// What the author and the reviewer have said since the process that asks them began.
+#[derive(Debug, Clone, Default, PartialEq)]
+struct Said {
+    /// Every answer of the author.
+    answers: BTreeSet<Fingerprint>,
+    /// Why the last answer was turned down, when it was.
+    refusal: Option<Fingerprint>,
+    /// The reviewer's last veto, while no patch was approved since.
+    veto: Option<Fingerprint>,
+    /// Trees of patches that were forbidden or vetoed.
+    turned_down: Vec<TreeId>,
+    /// The patch that went back because it wants a person, and what the person would be asked.
+    sent_back: Option<(TreeId, String)>,
 }
 
 /// The state of a run.
@@ -261,6 +334,8 @@ impl State {
                 elapsed: Duration::ZERO,
                 live: false,
                 restored: None,
+                calls: 0,
+                said: Said::default(),
             },
         }
     }
@@ -364,6 +439,8 @@ impl State {
                     self.memory.failed_trees.pop();
                 }
                 self.memory.live = false;
+                // What became of the last answer may be lost: it may come again.
+                self.memory.said = Said::default();
                 Ok(self.stage(0))
             }
             (Phase::Ready, Happened::Started) => Ok(self.stage(0)),
@@ -407,27 +484,48 @@ impl State {
                 Phase::Staging { .. } | Phase::Restoring { .. } | Phase::Verifying,
                 Happened::Declined { reason },
             ) => Ok(Self::finish(StopReason::Declined { reason })),
-            (Phase::Authoring { symptom, .. }, Happened::Proposed { tree, decision }) => {
+            (
+                Phase::Authoring { symptom, .. },
+                Happened::Proposed { tree, decision, answer, refusal, wants },
+            ) => {
                 if let Some(reason) = self.seen_before(&tree) {
                     return Ok(self.end(reason));
                 }
+                if let Some(reason) = self.repeated_patch(&tree, answer, wants.as_ref()) {
+                    return Ok(self.end(reason));
+                }
                 match decision {
-                    Decision::Forbid => Ok(self.try_again(symptom)),
+                    Decision::Forbid => {
+                        let why = "the policy forbids it";
+                        if let Some(reason) = self.repeated_refusal(refusal, why) {
+                            return Ok(self.end(reason));
+                        }
+                        self.memory.said.turned_down.push(tree);
+                        Ok(self.try_again(symptom))
+                    }
                     Decision::Allow | Decision::NeedsHuman => {
-                        let effect = Effect::AskReviewer { iteration: self.memory.iteration };
-                        Ok((Phase::Reviewing { symptom, decision }, effect))
+                        self.memory.said.refusal = None;
+                        match wants.filter(|_| self.nobody_to_ask(decision)) {
+                            Some(wants) => Ok(self.send_back(symptom, tree, wants)),
+                            None => Ok(self.ask_reviewer(symptom, decision, tree)),
+                        }
                     }
                 }
             }
-            (Phase::Authoring { symptom, refused }, Happened::Refused { .. }) => {
+            (
+                Phase::Authoring { symptom, refused },
+                Happened::Refused { reason, answer, refusal },
+            ) => {
+                if let Some(stop) = self.repeated_answer(answer, &reason) {
+                    return Ok(self.end(stop));
+                }
+                if let Some(stop) = self.repeated_refusal(refusal, &reason) {
+                    return Ok(self.end(stop));
+                }
                 if refused {
                     return Ok(self.try_again(symptom));
                 }
-                if let Some(reason) = self.over_budget() {
-                    return Ok(self.end(reason));
-                }
-                let effect = Effect::AskAuthor { iteration: self.memory.iteration, again: true };
-                Ok((Phase::Authoring { symptom, refused: true }, effect))
+                Ok(self.ask_author(symptom, true))
             }
             (Phase::Authoring { symptom, .. }, Happened::NoPatch { class, reason }) => {
                 let stage = self.course.stages.iter().position(|s| *s == symptom.stage);
@@ -439,12 +537,15 @@ impl State {
                     {
                         Ok(self.rerun(symptom, stage))
                     }
-                    (
-                        NoPatchClass::Flaky
-                        | NoPatchClass::Infrastructure
-                        | NoPatchClass::NeedsHuman,
-                        _,
-                    ) => Ok(self.end(StopReason::NoPatch { class, reason })),
+                    // It knows of no way without a person: the patch that wants one waits.
+                    (NoPatchClass::NeedsHuman, _) => {
+                        let stop = StopReason::NoPatch { class, reason };
+                        let stop = self.waits_for_a_person().unwrap_or(stop);
+                        Ok(self.end(stop))
+                    }
+                    (NoPatchClass::Flaky | NoPatchClass::Infrastructure, _) => {
+                        Ok(self.end(StopReason::NoPatch { class, reason }))
+                    }
                 }
             }
             // What failed stays what the run ends with, whatever became of the model.
@@ -459,10 +560,17 @@ impl State {
                     StopReason::NoModel { failure, reason }
                 }))
             }
-            (Phase::Reviewing { symptom, decision }, Happened::Reviewed { verdict }) => {
+            (
+                Phase::Reviewing { symptom, decision, tree },
+                Happened::Reviewed { verdict, review, reason },
+            ) => {
                 let iteration = self.memory.iteration;
                 match (verdict, decision) {
                     (Verdict::Reject, _) | (Verdict::Approve, Decision::Forbid) => {
+                        if let Some(stop) = self.repeated_veto(review, reason) {
+                            return Ok(self.end(stop));
+                        }
+                        self.memory.said.turned_down.push(tree);
                         Ok(self.try_again(symptom))
                     }
                     (Verdict::Approve, Decision::NeedsHuman) => {
@@ -484,6 +592,10 @@ impl State {
                 self.memory.tree = tree;
                 self.memory.rerun.clear();
                 self.memory.iteration += 1;
+                let said = &mut self.memory.said;
+                (said.refusal, said.veto, said.sent_back) = (None, None, None);
+                // They were turned down as a change of another tree.
+                said.turned_down.clear();
                 Ok(self.stage(0))
             }
             (Phase::Verifying, Happened::MarkedVerified) => {
@@ -624,11 +736,116 @@ impl State {
             let limit = self.course.limits.max_iterations;
             return self.end(StopReason::MaxIterations { limit });
         }
+        self.ask_author(symptom, false)
+    }
+
+    /// `again`: the last answer goes back to the author, with what is wrong with it.
+    fn ask_author(&mut self, symptom: Symptom, again: bool) -> (Phase, Effect) {
         if let Some(reason) = self.over_budget() {
             return self.end(reason);
         }
-        let effect = Effect::AskAuthor { iteration: self.memory.iteration, again: false };
-        (Phase::Authoring { symptom, refused: false }, effect)
+        self.memory.calls += 1;
+        let effect = Effect::AskAuthor { iteration: self.memory.iteration, again };
+        (Phase::Authoring { symptom, refused: again }, effect)
+    }
+
+    fn ask_reviewer(
+        &mut self,
+        symptom: Symptom,
+        decision: Decision,
+        tree: TreeId,
+    ) -> (Phase, Effect) {
+        self.memory.calls += 1;
+        let effect = Effect::AskReviewer { iteration: self.memory.iteration };
+        (Phase::Reviewing { symptom, decision, tree }, effect)
+    }
+
+    /// Whether the patch would wait for a person whom this run cannot ask.
+    fn nobody_to_ask(&self, decision: Decision) -> bool {
+        self.by(Rules::V2) && decision == Decision::NeedsHuman && !self.course.attended
+    }
+
+    /// A patch that wants a person goes back to the author once, who may know of a way without;
+    /// the next one waits. Neither is reviewed: nothing would come of it.
+    fn send_back(
+        &mut self,
+        symptom: Symptom,
+        tree: TreeId,
+        wants: Confirmation,
+    ) -> (Phase, Effect) {
+        let Confirmation { request, avoidable } = wants;
+        if !avoidable || self.memory.said.sent_back.is_some() {
+            return self.end(StopReason::NeedsHuman { request });
+        }
+        self.memory.said.sent_back = Some((tree, request));
+        self.ask_author(symptom, true)
+    }
+
+    fn waits_for_a_person(&self) -> Option<StopReason> {
+        let (_, request) = self.memory.said.sent_back.clone()?;
+        Some(StopReason::NeedsHuman { request })
+    }
+
+    fn by(&self, rules: Rules) -> bool {
+        self.course.rules >= rules
+    }
+
+    /// Notes an answer; why it ends the run, when it was given before. `reason` is what was
+    /// wrong with it.
+    fn repeated_answer(&mut self, answer: Option<Fingerprint>, reason: &str) -> Option<StopReason> {
+        let answer = answer.filter(|_| self.by(Rules::V2))?;
+        if self.memory.said.answers.insert(answer) {
+            return None;
+        }
+        let (what, reason) = (Repeated::Answer, reason.to_owned());
+        Some(self.waits_for_a_person().unwrap_or(StopReason::RepeatedAnswer { what, reason }))
+    }
+
+    /// The same for a patch that fits: one that leads to a tree which was turned down says the
+    /// same in other words.
+    fn repeated_patch(
+        &mut self,
+        tree: &TreeId,
+        answer: Option<Fingerprint>,
+        wants: Option<&Confirmation>,
+    ) -> Option<StopReason> {
+        if !self.by(Rules::V2) {
+            return None;
+        }
+        let said = &self.memory.said;
+        if let (Some((sent_back, _)), Some(wants)) = (&said.sent_back, wants)
+            && sent_back == tree
+        {
+            return Some(StopReason::NeedsHuman { request: wants.request.clone() });
+        }
+        let reason = "the patch was turned down before";
+        if said.turned_down.contains(tree) {
+            let (what, reason) = (Repeated::Answer, reason.to_owned());
+            return Some(StopReason::RepeatedAnswer { what, reason });
+        }
+        self.repeated_answer(answer, reason)
+    }
+
+    fn repeated_refusal(
+        &mut self,
+        refusal: Option<Fingerprint>,
+        reason: &str,
+    ) -> Option<StopReason> {
+        let refusal = refusal.filter(|_| self.by(Rules::V2));
+        let same = refusal.is_some() && refusal == self.memory.said.refusal;
+        self.memory.said.refusal = refusal;
+        if !same {
+            return None;
+        }
+        let (what, reason) = (Repeated::Refusal, reason.to_owned());
+        Some(self.waits_for_a_person().unwrap_or(StopReason::RepeatedAnswer { what, reason }))
+    }
+
+    fn repeated_veto(&mut self, veto: Option<Fingerprint>, reason: String) -> Option<StopReason> {
+        let veto = veto.filter(|_| self.by(Rules::V2));
+        let same = veto.is_some() && veto == self.memory.said.veto;
+        self.memory.said.veto = veto;
+        same.then_some(StopReason::RepeatedAnswer { what: Repeated::Review, reason })
     }
 
     /// The proposal came to nothing. The tree is the same, so the stages would fail the same
@@ -674,6 +891,10 @@ impl State {
             return Some(StopReason::Budget {
                 what: format!("cost (${:.2} of ${limit:.2} used)", usage.cost_usd),
             });
+        }
+        let most = limits.max_iterations.saturating_mul(CALLS_IN_AN_ITERATION);
+        if self.by(Rules::V2) && self.memory.calls >= most {
+            return Some(StopReason::Budget { what: format!("model call ({most} made)") });
         }
         self.over_time()
     }

@@ -26,6 +26,8 @@ fn course() -> Course {
         limits: limits(),
         mode: Mode::Heal,
         approve_rollout: false,
+        attended: true,
+        rules: Rules::CURRENT,
         tree: tree(0),
     }
 }
@@ -58,12 +60,38 @@ fn play(course: Course, inputs: Vec<Happened>) -> (State, Vec<Effect>) {
     (state, effects)
 }
 
+/// An identity.
+fn id(n: u8) -> Option<Fingerprint> {
+    Some(Fingerprint::from_digest([n; 8]))
+}
+
+/// A patch that leads to tree `n`, in an answer of its own.
+fn judged(n: u8, decision: Decision) -> Happened {
+    let wants = Confirmation { request: format!("apply {n}?"), avoidable: true };
+    Happened::Proposed {
+        tree: tree(n),
+        decision,
+        answer: id(n),
+        refusal: (decision == Decision::Forbid).then(|| id(n)).flatten(),
+        wants: (decision == Decision::NeedsHuman).then_some(wants),
+    }
+}
+
+/// An answer that is refused.
+fn refused(answer: u8, refusal: u8) -> Happened {
+    Happened::Refused { reason: "ambiguous".into(), answer: id(answer), refusal: id(refusal) }
+}
+
+fn rejected(review: u8) -> Happened {
+    Happened::Reviewed { verdict: Verdict::Reject, review: id(review), reason: "no".into() }
+}
+
 fn proposed(n: u8) -> Happened {
-    Happened::Proposed { tree: tree(n), decision: Decision::Allow }
+    judged(n, Decision::Allow)
 }
 
 fn approved() -> Happened {
-    Happened::Reviewed { verdict: Verdict::Approve }
+    Happened::Reviewed { verdict: Verdict::Approve, review: id(99), reason: "yes".into() }
 }
 
 /// The inputs of one round: the gates fail with `fingerprint` and are patched to tree `to`.
@@ -197,11 +225,11 @@ fn a_flaky_suspect_runs_again_once_on_the_same_tree() {
 
 #[test]
 fn a_refused_answer_goes_back_once_within_the_iteration() {
-    let refused = || Happened::Refused { reason: "ambiguous".into() };
-    let start = vec![Happened::Started, Happened::StageFailed(symptom(Stage::Gates, 1)), refused()];
+    let start =
+        vec![Happened::Started, Happened::StageFailed(symptom(Stage::Gates, 1)), refused(1, 1)];
     assert_eq!(last(course(), start.clone()), Effect::AskAuthor { iteration: 1, again: true });
     let mut twice = start;
-    twice.push(refused());
+    twice.push(refused(2, 2));
     assert_eq!(last(course(), twice), Effect::AskAuthor { iteration: 2, again: false });
 }
 
@@ -213,7 +241,7 @@ fn a_rejection_costs_an_iteration_and_no_second_run_of_the_stages() {
             Happened::Started,
             Happened::StageFailed(symptom(Stage::Gates, 1)),
             proposed(1),
-            Happened::Reviewed { verdict: Verdict::Reject },
+            rejected(1),
         ],
     );
     assert_eq!(effect, Effect::AskAuthor { iteration: 2, again: false });
@@ -226,7 +254,7 @@ fn what_the_policy_forbids_is_never_reviewed_or_applied() {
         vec![
             Happened::Started,
             Happened::StageFailed(symptom(Stage::Gates, 1)),
-            Happened::Proposed { tree: tree(1), decision: Decision::Forbid },
+            judged(1, Decision::Forbid),
         ],
     );
     assert_eq!(effect, Effect::AskAuthor { iteration: 2, again: false });
@@ -237,7 +265,7 @@ fn a_person_decides_where_the_policy_wants_one() {
     let start = vec![
         Happened::Started,
         Happened::StageFailed(symptom(Stage::Gates, 1)),
-        Happened::Proposed { tree: tree(1), decision: Decision::NeedsHuman },
+        judged(1, Decision::NeedsHuman),
         approved(),
     ];
     assert_eq!(last(course(), start.clone()), Effect::AskHumanForPatch { iteration: 1 });
@@ -399,11 +427,10 @@ fn answers(effect: &Effect) -> BoxedStrategy<Happened> {
         ]
         .boxed(),
         Effect::AskAuthor { .. } => prop_oneof![
-            4 => (0u8..6, 0usize..3).prop_map(|(t, d)| Happened::Proposed {
-                tree: tree(t),
-                decision: [Decision::Allow, Decision::NeedsHuman, Decision::Forbid][d],
+            4 => (0u8..6, 0usize..3).prop_map(|(t, d)| {
+                judged(t, [Decision::Allow, Decision::NeedsHuman, Decision::Forbid][d])
             }),
-            1 => Just(Happened::Refused { reason: "no".into() }),
+            1 => (0u8..4, 0u8..4).prop_map(|(answer, refusal)| refused(10 + answer, refusal)),
             1 => (0usize..3).prop_map(|c| Happened::NoPatch {
                 class: [NoPatchClass::Flaky, NoPatchClass::Infrastructure, NoPatchClass::NeedsHuman][c],
                 reason: "no".into(),
@@ -412,7 +439,7 @@ fn answers(effect: &Effect) -> BoxedStrategy<Happened> {
         .boxed(),
         Effect::AskReviewer { .. } => prop_oneof![
             3 => Just(approved()),
-            1 => Just(Happened::Reviewed { verdict: Verdict::Reject }),
+            1 => (0u8..4).prop_map(rejected),
             1 => Just(Happened::ModelFailed { reason: "down".into(), configured: true }),
         ]
         .boxed(),
@@ -437,7 +464,12 @@ proptest! {
     /// Whatever happens, a run ends, within its iterations, with an approved review before each
     /// patch, and never with a release of its own that is out and not verified.
     #[test]
-    fn every_run_ends_as_it_should(seed in any::<u64>(), approve in any::<bool>()) {
+    fn every_run_ends_as_it_should(
+        seed in any::<u64>(),
+        approve in any::<bool>(),
+        attended in any::<bool>(),
+        first_rules in any::<bool>(),
+    ) {
         let mut runner = proptest::test_runner::TestRunner::new_with_rng(
             Default::default(),
             proptest::test_runner::TestRng::from_seed(
@@ -445,7 +477,10 @@ proptest! {
                 &seed.to_le_bytes().repeat(4),
             ),
         );
-        let mut state = State::new(Course { approve_rollout: approve, ..course() });
+        let rules = if first_rules { Rules::V1 } else { Rules::V2 };
+        let mut state =
+            State::new(Course { approve_rollout: approve, attended, rules, ..course() });
+        let mut calls = 0;
         let mut what = Happened::Started;
         let mut reviewed = false;
         let mut out = false;
@@ -458,6 +493,12 @@ proptest! {
             let (next, effect) = feed(state, what.clone());
             state = next;
             prop_assert!(state.iteration() <= 5);
+            calls += u32::from(matches!(
+                effect,
+                Effect::AskAuthor { .. } | Effect::AskReviewer { .. }
+            ));
+            // A call that is under way when the limit is reached may still be reviewed.
+            prop_assert!(first_rules || calls <= 3 * limits().max_iterations + 1);
             match &effect {
                 Effect::AskReviewer { .. } => reviewed = false,
                 Effect::Apply { .. } => prop_assert!(reviewed, "applied without an approved review"),
@@ -474,14 +515,14 @@ proptest! {
                 | Effect::AskHumanForPatch { .. }
                 | Effect::AskHumanForRollout { .. } => {}
             }
-            if let Happened::Reviewed { verdict: Verdict::Approve } = &what {
+            if let Happened::Reviewed { verdict: Verdict::Approve, .. } = &what {
                 reviewed = true;
             }
             what = answers(&effect).new_tree(&mut runner).unwrap().current();
             if resumes > 3 && what == Happened::Resumed {
                 what = Happened::Cancelled;
             }
-            if let Happened::Reviewed { verdict: Verdict::Approve } = &what {
+            if let Happened::Reviewed { verdict: Verdict::Approve, .. } = &what {
                 reviewed = true;
             }
         }
@@ -514,4 +555,126 @@ fn the_author_is_not_asked_about_tasks() {
     let end = last(with_tasks(), vec![Started, StagePassed, failed]);
     let class = FailureClass::Code;
     assert_eq!(end, Effect::Finish(StopReason::NotHealable { class, stage: Stage::Tasks }));
+}
+
+/// From the failure on: the effects that follow `inputs`.
+fn after_failure(course: Course, inputs: Vec<Happened>) -> Vec<Effect> {
+    let start = [Happened::Started, Happened::StageFailed(symptom(Stage::Gates, 1))];
+    play(course, start.into_iter().chain(inputs).collect()).1.split_off(1)
+}
+
+fn long() -> Course {
+    Course { limits: Limits { max_iterations: 9, ..limits() }, ..course() }
+}
+
+#[test]
+fn what_the_author_or_the_reviewer_repeats_ends_the_run() {
+    for (what, inputs) in [
+        // The same text, refused at once and after another answer.
+        (Repeated::Answer, vec![refused(1, 1), refused(1, 1)]),
+        (Repeated::Answer, vec![refused(1, 1), refused(2, 2), refused(1, 1)]),
+        // The same text that fits, which the reviewer has rejected.
+        (Repeated::Answer, vec![proposed(1), rejected(1), proposed(1)]),
+        // The same change in other words.
+        (
+            Repeated::Answer,
+            vec![
+                proposed(1),
+                rejected(1),
+                Happened::Proposed {
+                    tree: tree(1),
+                    decision: Decision::Allow,
+                    answer: id(77),
+                    refusal: None,
+                    wants: None,
+                },
+            ],
+        ),
+        (Repeated::Refusal, vec![refused(1, 7), refused(2, 7)]),
+        (Repeated::Refusal, vec![refused(1, 1), refused(2, 7), refused(3, 7)]),
+        (Repeated::Review, vec![proposed(1), rejected(5), proposed(2), rejected(5)]),
+    ] {
+        let calls = inputs.len();
+        let effects = after_failure(long(), inputs);
+        let Some(Effect::Finish(StopReason::RepeatedAnswer { what: found, .. })) = effects.last()
+        else {
+            panic!("{what:?}: {effects:?}")
+        };
+        assert_eq!((*found, effects.len()), (what, calls + 1), "{effects:?}");
+    }
+}
+
+#[test]
+fn what_is_new_goes_on() {
+    for inputs in [
+        vec![refused(1, 1), refused(2, 2), refused(3, 1)],
+        vec![proposed(1), rejected(1), proposed(2), rejected(2)],
+        // A refusal, then something else, then the refusal again.
+        vec![refused(1, 7), proposed(2), rejected(1), refused(3, 7)],
+        vec![judged(1, Decision::Forbid), judged(2, Decision::Forbid)],
+    ] {
+        let effects = after_failure(long(), inputs);
+        assert!(matches!(effects.last(), Some(Effect::AskAuthor { .. })), "{effects:?}");
+    }
+}
+
+#[test]
+fn a_log_without_identities_is_replayed_by_the_first_rules() {
+    let old = || Happened::Refused { reason: "ambiguous".into(), answer: None, refusal: None };
+    let wants_person = || Happened::Proposed {
+        tree: tree(1),
+        decision: Decision::NeedsHuman,
+        answer: None,
+        refusal: None,
+        wants: None,
+    };
+    let course = || Course { attended: false, rules: Rules::V1, ..long() };
+    let effects = after_failure(course(), vec![old(), old(), old()]);
+    assert_eq!(effects.last(), Some(&Effect::AskAuthor { iteration: 2, again: true }));
+    let effects = after_failure(course(), vec![wants_person()]);
+    assert_eq!(effects.last(), Some(&Effect::AskReviewer { iteration: 1 }));
+}
+
+#[test]
+fn a_patch_that_wants_a_person_goes_back_once_before_it_is_reviewed() {
+    let alone = || Course { attended: false, ..long() };
+    let waits = |n: u8| Effect::Finish(StopReason::NeedsHuman { request: format!("apply {n}?") });
+    let person = |n| judged(n, Decision::NeedsHuman);
+    let back = Effect::AskAuthor { iteration: 1, again: true };
+    assert_eq!(after_failure(alone(), vec![person(1)]).last(), Some(&back));
+
+    // Another way: reviewed and applied as any patch.
+    let effects = after_failure(alone(), vec![person(1), proposed(2), approved()]);
+    let expect = [
+        Effect::AskAuthor { iteration: 1, again: false },
+        back,
+        Effect::AskReviewer { iteration: 1 },
+        Effect::Apply { iteration: 1 },
+    ];
+    assert_eq!(effects, expect);
+
+    // No other way, in all the forms of it: the run waits for a person, and nobody was paid to
+    // review it.
+    let no_patch = Happened::NoPatch { class: NoPatchClass::NeedsHuman, reason: "no way".into() };
+    for (last, stop) in [
+        (person(1), waits(1)),
+        (person(2), waits(2)),
+        (no_patch, waits(1)),
+        (Happened::Refused { reason: "x".into(), answer: id(1), refusal: id(1) }, waits(1)),
+    ] {
+        // The first answer has the identity 1.
+        let effects = after_failure(alone(), vec![person(1), last]);
+        assert_eq!(effects.last(), Some(&stop), "{effects:?}");
+        assert!(!effects.iter().any(|e| matches!(e, Effect::AskReviewer { .. })), "{effects:?}");
+    }
+
+    // Where every patch wants one, asking for another is in vain.
+    let Happened::Proposed { tree, decision, answer, refusal, .. } = person(1) else { return };
+    let wants = Some(Confirmation { request: "apply 1?".into(), avoidable: false });
+    let always = Happened::Proposed { tree, decision, answer, refusal, wants };
+    assert_eq!(after_failure(alone(), vec![always]).last(), Some(&waits(1)));
+
+    // With a person it is reviewed first.
+    let effects = after_failure(long(), vec![person(1)]);
+    assert_eq!(effects.last(), Some(&Effect::AskReviewer { iteration: 1 }));
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::machine::{Course, Effect, Happened, Input, Mode, Symptom};
+use super::machine::{Confirmation, Course, Effect, Happened, Input, Mode, Rules, Symptom};
 use crate::model::{
     Decision, FailureClass, Fingerprint, Limits, NoPatchClass, Stage, StopReason, Usage, Verdict,
 };
@@ -126,27 +126,80 @@ impl SymptomRecord {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
+struct ConfirmationRecord {
+    request: String,
+    avoidable: bool,
+}
+
+/// The identities are not in the records of older programs.
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "happened", rename_all = "snake_case")]
 enum HappenedRecord {
     Started,
     Resumed,
     StagePassed,
-    StageFailed { failure: SymptomRecord },
+    StageFailed {
+        failure: SymptomRecord,
+    },
     RerunPassed,
-    RerunFailed { failure: SymptomRecord },
-    Restored { serving: bool },
-    RestoreFailed { reason: String },
-    Declined { reason: String },
-    Proposed { tree: String, decision: String },
-    Refused { reason: String },
-    NoPatch { class: String, reason: String },
-    ModelFailed { reason: String, configured: bool },
-    Reviewed { approved: bool },
-    HumanDecided { approved: Option<bool>, request: String },
-    Applied { tree: String },
-    TasksMerged { tree: String },
+    RerunFailed {
+        failure: SymptomRecord,
+    },
+    Restored {
+        serving: bool,
+    },
+    RestoreFailed {
+        reason: String,
+    },
+    Declined {
+        reason: String,
+    },
+    Proposed {
+        tree: String,
+        decision: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        answer: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refusal: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        wants: Option<ConfirmationRecord>,
+    },
+    Refused {
+        reason: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        answer: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refusal: Option<String>,
+    },
+    NoPatch {
+        class: String,
+        reason: String,
+    },
+    ModelFailed {
+        reason: String,
+        configured: bool,
+    },
+    Reviewed {
+        approved: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        review: Option<String>,
+        #[serde(default)]
+        reason: String,
+    },
+    HumanDecided {
+        approved: Option<bool>,
+        request: String,
+    },
+    Applied {
+        tree: String,
+    },
+    TasksMerged {
+        tree: String,
+    },
     MarkedVerified,
-    Broke { reason: String },
+    Broke {
+        reason: String,
+    },
     Cancelled,
 }
 
@@ -162,19 +215,31 @@ impl From<&Happened> for HappenedRecord {
             Happened::Restored { serving } => Self::Restored { serving: *serving },
             Happened::RestoreFailed { reason } => Self::RestoreFailed { reason: reason.clone() },
             Happened::Declined { reason } => Self::Declined { reason: reason.clone() },
-            Happened::Proposed { tree, decision } => {
-                Self::Proposed { tree: tree.to_string(), decision: decision.name().to_owned() }
-            }
-            Happened::Refused { reason } => Self::Refused { reason: reason.clone() },
+            Happened::Proposed { tree, decision, answer, refusal, wants } => Self::Proposed {
+                tree: tree.to_string(),
+                decision: decision.name().to_owned(),
+                answer: answer.as_ref().map(ToString::to_string),
+                refusal: refusal.as_ref().map(ToString::to_string),
+                wants: wants.as_ref().map(|Confirmation { request, avoidable }| {
+                    ConfirmationRecord { request: request.clone(), avoidable: *avoidable }
+                }),
+            },
+            Happened::Refused { reason, answer, refusal } => Self::Refused {
+                reason: reason.clone(),
+                answer: answer.as_ref().map(ToString::to_string),
+                refusal: refusal.as_ref().map(ToString::to_string),
+            },
             Happened::NoPatch { class, reason } => {
                 Self::NoPatch { class: class.name().to_owned(), reason: reason.clone() }
             }
             Happened::ModelFailed { reason, configured } => {
                 Self::ModelFailed { reason: reason.clone(), configured: *configured }
             }
-            Happened::Reviewed { verdict } => {
-                Self::Reviewed { approved: *verdict == Verdict::Approve }
-            }
+            Happened::Reviewed { verdict, review, reason } => Self::Reviewed {
+                approved: *verdict == Verdict::Approve,
+                review: review.as_ref().map(ToString::to_string),
+                reason: reason.clone(),
+            },
             Happened::HumanDecided { approved, request } => {
                 Self::HumanDecided { approved: *approved, request: request.clone() }
             }
@@ -200,10 +265,21 @@ impl HappenedRecord {
             Self::Restored { serving } => Happened::Restored { serving },
             Self::RestoreFailed { reason } => Happened::RestoreFailed { reason },
             Self::Declined { reason } => Happened::Declined { reason },
-            Self::Proposed { tree: text, decision: name } => {
-                Happened::Proposed { tree: tree(&text)?, decision: decision(&name)? }
+            Self::Proposed { tree: text, decision: name, answer, refusal, wants } => {
+                Happened::Proposed {
+                    tree: tree(&text)?,
+                    decision: decision(&name)?,
+                    answer: identity(answer)?,
+                    refusal: identity(refusal)?,
+                    wants: wants.map(|ConfirmationRecord { request, avoidable }| Confirmation {
+                        request,
+                        avoidable,
+                    }),
+                }
             }
-            Self::Refused { reason } => Happened::Refused { reason },
+            Self::Refused { reason, answer, refusal } => {
+                Happened::Refused { reason, answer: identity(answer)?, refusal: identity(refusal)? }
+            }
             Self::NoPatch { class, reason } => Happened::NoPatch {
                 class: word("class", &class, NoPatchClass::from_name(&class))?,
                 reason,
@@ -211,8 +287,10 @@ impl HappenedRecord {
             Self::ModelFailed { reason, configured } => {
                 Happened::ModelFailed { reason, configured }
             }
-            Self::Reviewed { approved } => Happened::Reviewed {
+            Self::Reviewed { approved, review, reason } => Happened::Reviewed {
                 verdict: if approved { Verdict::Approve } else { Verdict::Reject },
+                review: identity(review)?,
+                reason,
             },
             Self::HumanDecided { approved, request } => {
                 Happened::HumanDecided { approved, request }
@@ -224,6 +302,10 @@ impl HappenedRecord {
             Self::Cancelled => Happened::Cancelled,
         })
     }
+}
+
+fn identity(text: Option<String>) -> Result<Option<Fingerprint>, RecordError> {
+    text.map(|text| word("fingerprint", &text, Fingerprint::parse(&text))).transpose()
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -288,6 +370,7 @@ pub fn stop_word(reason: &StopReason) -> &'static str {
         StopReason::Verified => "verified",
         StopReason::MaxIterations { .. } => "max_iterations",
         StopReason::NoProgress { .. } => "no_progress",
+        StopReason::RepeatedAnswer { .. } => "repeated_answer",
         StopReason::RepeatedTree { .. } => "repeated_tree",
         StopReason::Budget { .. } => "budget",
         StopReason::NotHealable { .. } => "not_healable",
@@ -314,12 +397,26 @@ struct CourseRecord {
     max_duration_ms: Option<u64>,
     mode: String,
     approve_rollout: bool,
+    #[serde(default = "always_attended")]
+    attended: bool,
+    #[serde(default = "first_rules")]
+    rules: u32,
     tree: String,
+}
+
+/// Older programs did not ask.
+const fn always_attended() -> bool {
+    true
+}
+
+/// Older programs knew no others.
+const fn first_rules() -> u32 {
+    Rules::V1.number()
 }
 
 /// The course as part of the first record.
 pub(super) fn write_course(course: &Course) -> Result<serde_json::Value, RecordError> {
-    let Course { stages, limits, mode, approve_rollout, tree } = course;
+    let Course { stages, limits, mode, approve_rollout, attended, rules, tree } = course;
     let Limits { max_iterations, no_progress_threshold, max_tokens, max_cost_usd, max_duration } =
         limits;
     seal(CourseRecord {
@@ -331,6 +428,8 @@ pub(super) fn write_course(course: &Course) -> Result<serde_json::Value, RecordE
         max_duration_ms: max_duration.map(|d| d.as_millis() as u64),
         mode: mode.name().to_owned(),
         approve_rollout: *approve_rollout,
+        attended: *attended,
+        rules: rules.number(),
         tree: tree.to_string(),
     })
 }
@@ -349,6 +448,8 @@ pub(super) fn read_course(data: &serde_json::Value) -> Result<Course, RecordErro
         },
         mode: word("mode", &record.mode, Mode::from_name(&record.mode))?,
         approve_rollout: record.approve_rollout,
+        attended: record.attended,
+        rules: word("set of rules", &record.rules.to_string(), Rules::from_number(record.rules))?,
         tree: word("tree id", &record.tree, record.tree.parse().ok())?,
     })
 }
@@ -381,11 +482,25 @@ mod tests {
             Happened::Restored { serving: true },
             Happened::RestoreFailed { reason: "gone".into() },
             Happened::Declined { reason: "superseded".into() },
-            Happened::Proposed { tree: tree.clone(), decision: Decision::NeedsHuman },
-            Happened::Refused { reason: "ambiguous".into() },
+            Happened::Proposed {
+                tree: tree.clone(),
+                decision: Decision::NeedsHuman,
+                answer: Some(Fingerprint::from_digest([1; 8])),
+                refusal: Some(Fingerprint::from_digest([2; 8])),
+                wants: Some(Confirmation { request: "apply it?".into(), avoidable: true }),
+            },
+            Happened::Refused {
+                reason: "ambiguous".into(),
+                answer: Some(Fingerprint::from_digest([3; 8])),
+                refusal: None,
+            },
             Happened::NoPatch { class: NoPatchClass::NeedsHuman, reason: "a decision".into() },
             Happened::ModelFailed { reason: "down".into(), configured: false },
-            Happened::Reviewed { verdict: Verdict::Reject },
+            Happened::Reviewed {
+                verdict: Verdict::Reject,
+                review: Some(Fingerprint::from_digest([4; 8])),
+                reason: "no".into(),
+            },
             Happened::HumanDecided { approved: None, request: "deploy?".into() },
             Happened::Applied { tree: tree.clone() },
             Happened::TasksMerged { tree },

@@ -281,12 +281,8 @@ fn attempts_of(records: &[Record]) -> Vec<Attempt> {
             "apply.done" => AttemptOutcome::Applied { next_failure: None },
             _other => continue,
         };
-        attempts.push(Attempt {
-            iteration,
-            headline: headline.clone(),
-            diff: diff.clone(),
-            outcome,
-        });
+        let (headline, diff) = (headline.clone(), diff.clone());
+        Attempt::add(&mut attempts, Attempt { iteration, headline, diff, outcome, times: 1 });
     }
     attempts
 }

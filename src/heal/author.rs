@@ -1,5 +1,6 @@
 //! The author: asks a model for a patch, and answers its questions.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use minijinja::context;
@@ -14,7 +15,7 @@ use crate::config::plan::RolePlan;
 use crate::evidence::Redactor;
 use crate::model::{CommitId, Proposal, Usage};
 use crate::patch::{Answer, MemoryTree, Tree, parse_answer};
-use crate::ports::{Message, Model, ModelError, ModelReply, ModelRequest, ToolCall, ToolSpec};
+use crate::ports::{Message, Model, ModelError, ModelReply, ModelRequest, ToolSpec};
 
 /// Who the author is when the configuration does not say.
 const PERSONA: &str = "You are the author in Greenloop, a self-healing deploy loop: a careful, \
@@ -22,6 +23,30 @@ const PERSONA: &str = "You are the author in Greenloop, a self-healing deploy lo
 
 /// The longest refusal that is passed on, in characters.
 const LONGEST_TEACHING: usize = 8_000;
+
+/// Replies in a row that ask only for what the author was told already, or for what cannot be
+/// read, before it has to answer.
+const IDLE_REPLIES: u32 = 2;
+
+/// An answer that goes back to the author.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SentBack {
+    /// The answer.
+    pub proposal: Proposal,
+    /// Why it was not taken, so that the next one can be.
+    pub text: String,
+    /// The kind of reason.
+    pub why: SentBackWhy,
+}
+
+/// Why an answer goes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SentBackWhy {
+    /// It could not be read, or does not fit.
+    Refused,
+    /// A person would have to confirm it, and nobody can be asked.
+    WantsPerson,
+}
 
 /// The author: the role that drafts patches.
 pub struct Author {
@@ -52,8 +77,8 @@ impl Author {
     }
 
     /// Asks for one proposal. Tool calls are answered from the tree of `commit`, as many as the
-    /// plan allows; `on_look` is told of each. After a `refusal` (the proposal, and the text that
-    /// says what was wrong with it) the same brief is sent with both.
+    /// plan allows; `on_look` is told of each. With an answer that is `sent_back` the same brief
+    /// is sent, then that answer and why it was not taken.
     ///
     /// Errors: what the model's call came to; its usage includes that of the calls before.
     pub async fn propose(
@@ -61,15 +86,17 @@ impl Author {
         brief: &Brief<'_>,
         workspace: &Workspace,
         commit: &CommitId,
-        refusal: Option<(&Proposal, &str)>,
+        sent_back: Option<&SentBack>,
         on_look: &mut (dyn FnMut(&str) + Send),
     ) -> Result<(Proposal, Usage), ModelError> {
         let fence = Fence::new();
         let mut usage = Usage::default();
         let mut request = self
-            .request(brief, workspace, commit, refusal, &fence)
+            .request(brief, workspace, commit, sent_back, &fence)
             .map_err(|source| prompt_error(self.model.label(), source))?;
         let mut steps = self.tool_steps;
+        let mut asked = BTreeSet::new();
+        let mut idle = 0;
         loop {
             let reply = match self.model.complete(&request).await {
                 Ok(reply) => reply,
@@ -86,18 +113,29 @@ impl Author {
                 return Ok((self.proposal(text), usage));
             }
             let mut results = Vec::with_capacity(tool_calls.len() + 1);
+            idle += 1;
             for call in &tool_calls {
+                let arguments: String = call.arguments.split_whitespace().collect();
                 let text = if steps == 0 {
                     "not looked up: the tool calls are used up".to_owned()
+                } else if !asked.insert((call.name.clone(), arguments)) {
+                    steps -= 1;
+                    "not looked up: the result of this very call stands above".to_owned()
                 } else {
                     steps -= 1;
-                    self.look(call, workspace, commit, &fence, on_look)
+                    match Look::read(call) {
+                        Ok(look) => {
+                            idle = 0;
+                            self.look(&look, workspace, commit, &fence, on_look)
+                        }
+                        Err(no_look) => no_look.to_string(),
+                    }
                 };
                 results.push(Message::ToolResult { call_id: call.id.clone(), text });
             }
             request.messages.push(Message::Assistant { text, tool_calls });
             request.messages.extend(results);
-            if steps == 0 {
+            if steps == 0 || idle == IDLE_REPLIES {
                 request.tools = Vec::new();
                 let now = Prompt::AnswerNow
                     .render(context! {})
@@ -112,7 +150,7 @@ impl Author {
         brief: &Brief<'_>,
         workspace: &Workspace,
         commit: &CommitId,
-        refusal: Option<(&Proposal, &str)>,
+        sent_back: Option<&SentBack>,
         fence: &Fence,
     ) -> Result<ModelRequest, minijinja::Error> {
         let system = Prompt::Author
@@ -120,14 +158,18 @@ impl Author {
         let tree = tree(workspace, commit);
         let first = brief.render(&*tree, &self.redactor, fence, self.tool_steps)?;
         let mut messages = vec![Message::User(first)];
-        if let Some((proposal, teaching)) = refusal {
-            let teaching = self.redactor.redact(teaching);
+        if let Some(SentBack { proposal, text, why }) = sent_back {
+            let teaching = self.redactor.redact(text);
             let teaching =
                 super::budget::shorten(&teaching, LONGEST_TEACHING, super::budget::Keep::Ends);
-            let teaching = fence.wrap("what was wrong", &teaching);
+            let (prompt, label) = match why {
+                SentBackWhy::Refused => (Prompt::Refused, "what was wrong"),
+                SentBackWhy::WantsPerson => (Prompt::WantsPerson, "what wants a person"),
+            };
+            let teaching = fence.wrap(label, &teaching);
             messages
                 .push(Message::Assistant { text: proposal.answer.clone(), tool_calls: Vec::new() });
-            messages.push(Message::User(Prompt::Refused.render(context! { teaching })?));
+            messages.push(Message::User(prompt.render(context! { teaching })?));
         }
         let tools: Vec<ToolSpec> = if self.tool_steps == 0 { Vec::new() } else { Look::specs() };
         Ok(ModelRequest {
@@ -142,19 +184,15 @@ impl Author {
 
     fn look(
         &self,
-        call: &ToolCall,
+        look: &Look,
         workspace: &Workspace,
         commit: &CommitId,
         fence: &Fence,
         on_look: &mut (dyn FnMut(&str) + Send),
     ) -> String {
-        let look = match Look::read(call) {
-            Ok(look) => look,
-            Err(no_look) => return no_look.to_string(),
-        };
         let words = look.words();
         on_look(&self.redactor.redact(&words));
-        let found = looks::answer(&look, workspace, commit);
+        let found = looks::answer(look, workspace, commit);
         fence.wrap(&words, &self.redactor.redact(&found))
     }
 

@@ -41,11 +41,15 @@ struct Asked {
     looks: Vec<String>,
 }
 
+fn refused(proposal: Proposal, text: &str) -> SentBack {
+    SentBack { proposal, text: text.to_owned(), why: SentBackWhy::Refused }
+}
+
 async fn ask(
     answers: &[&str],
     steps: u32,
     brief: &Brief<'_>,
-    refusal: Option<(&Proposal, &str)>,
+    sent_back: Option<&SentBack>,
 ) -> Asked {
     let model = Recorded::answering("author", answers);
     let redactor = Redactor::new(["hunter2-secret".to_owned()]);
@@ -54,7 +58,7 @@ async fn ask(
     let mut on_look = |words: &str| looks.push(words.to_owned());
     let repository = repository();
     let Repository { workspace, head, .. } = &repository;
-    let result = sendable(author.propose(brief, workspace, head, refusal, &mut on_look)).await;
+    let result = sendable(author.propose(brief, workspace, head, sent_back, &mut on_look)).await;
     Asked { result, model, looks }
 }
 
@@ -132,8 +136,8 @@ async fn looks_are_answered_from_the_tree_within_the_budget() {
 async fn a_refusal_goes_back_with_the_answer() {
     let failure = failure("boom");
     let proposal = Proposal { answer: "bad answer".into(), reason: String::new() };
-    let refusal = Some((&proposal, "hunk 1 fits nowhere; nearest: line 3"));
-    let asked = ask(&[EDIT], 0, &brief(&failure, &[]), refusal).await;
+    let refusal = refused(proposal, "hunk 1 fits nowhere; nearest: line 3");
+    let asked = ask(&[EDIT], 0, &brief(&failure, &[]), Some(&refusal)).await;
     let request = &asked.model.requests()[0];
     assert_eq!(request.messages.len(), 3);
     assert!(
@@ -152,6 +156,7 @@ async fn earlier_tries_are_told() {
         headline: "it broke".into(),
         diff: "-a\n+b\n".into(),
         outcome,
+        times: 3,
     };
     let review = Review {
         verdict: Verdict::Reject,
@@ -177,7 +182,7 @@ async fn earlier_tries_are_told() {
     let requests = asked.model.requests();
     let text = user(&requests[0]);
     for part in [
-        "in iteration 1",
+        "in iteration 1 (3 times)",
         "It could not be applied:\nno place",
         "risk medium): only the test's input\nThe reviewer suggests: multiply",
         "- never_delete (forbid) at Cargo.lock: deletes it",
@@ -192,8 +197,8 @@ async fn earlier_tries_are_told() {
 async fn secrets_stay_here() {
     let failure = failure("PASSWORD=hunter2-secret refused");
     let refusal = Proposal { answer: "x".into(), reason: String::new() };
-    let teaching = Some((&refusal, "near: hunter2-secret"));
-    let asked = ask(&[EDIT], 0, &brief(&failure, &[]), teaching).await;
+    let teaching = refused(refusal, "near: hunter2-secret");
+    let asked = ask(&[EDIT], 0, &brief(&failure, &[]), Some(&teaching)).await;
     let request = &asked.model.requests()[0];
     assert!(!format!("{request:?}").contains("hunter2-secret"));
     assert!(user(request).contains("[redacted]"));
@@ -252,10 +257,11 @@ async fn injected_text_never_leaves_its_fence() {
             headline: attack.clone(),
             diff: attack.clone(),
             outcome: AttemptOutcome::Refused { reason: attack.clone() },
+            times: 1,
         }];
         let proposal = Proposal { answer: String::new(), reason: String::new() };
-        let refusal = Some((&proposal, attack.as_str()));
-        let asked = ask(&[EDIT], 0, &brief(&failure, &attempts), refusal).await;
+        let refusal = refused(proposal, &attack);
+        let asked = ask(&[EDIT], 0, &brief(&failure, &attempts), Some(&refusal)).await;
         let request = &asked.model.requests()[0];
         let mark = mark(&request.system);
         // A line of the attack that a prompt has of its own proves nothing.

@@ -122,6 +122,10 @@ fn tried(attempt: &Attempt, rank: u8) -> Section {
         AttemptOutcome::Forbidden { evaluation } => {
             format!("The policy did not let it pass:\n{}", matches(evaluation))
         }
+        AttemptOutcome::WantsPerson { evaluation } => format!(
+            "A person would have to confirm it, and nobody can be asked:\n{}",
+            matches(evaluation)
+        ),
         AttemptOutcome::Applied { next_failure: Some(next) } => {
             format!("It was applied; after it this failed: {next}")
         }
@@ -129,8 +133,12 @@ fn tried(attempt: &Attempt, rank: u8) -> Section {
             "It was applied, and the failure went away.".to_owned()
         }
     };
+    let times = match attempt.times {
+        0 | 1 => String::new(),
+        times => format!(" ({times} times)"),
+    };
     Section {
-        heading: format!("What was tried before, in iteration {}", attempt.iteration),
+        heading: format!("What was tried before, in iteration {}{times}", attempt.iteration),
         label: "an earlier try".into(),
         text: format!("For: {}\n{outcome}\nThe change:\n{}", attempt.headline, attempt.diff),
         most: 8_000,

@@ -23,7 +23,7 @@ mod recorded;
 mod reviewer;
 mod verdict;
 
-pub use author::Author;
+pub use author::{Author, SentBack, SentBackWhy};
 pub use brief::{ASSIGNMENT, Brief};
 pub use reviewer::Reviewer;
 

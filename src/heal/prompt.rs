@@ -15,6 +15,8 @@ pub(super) enum Prompt {
     Brief,
     /// What the author is told of an answer that could not be applied.
     Refused,
+    /// What the author is told of a patch that wants a person whom nobody can ask.
+    WantsPerson,
     /// What the author is told when its tool calls are used up.
     AnswerNow,
     /// The reviewer's system prompt.
@@ -29,6 +31,7 @@ impl Prompt {
             Self::Author => include_str!("prompts/author.md.j2"),
             Self::Brief => include_str!("prompts/brief.md.j2"),
             Self::Refused => include_str!("prompts/refused.md.j2"),
+            Self::WantsPerson => include_str!("prompts/wants_person.md.j2"),
             Self::AnswerNow => include_str!("prompts/answer_now.md.j2"),
             Self::Reviewer => include_str!("prompts/reviewer.md.j2"),
             Self::Review => include_str!("prompts/review.md.j2"),

@@ -175,6 +175,7 @@ impl RunSummary {
             StopReason::NotHealable { .. }
             | StopReason::MaxIterations { .. }
             | StopReason::NoProgress { .. }
+            | StopReason::RepeatedAnswer { .. }
             | StopReason::RepeatedTree { .. }
             | StopReason::Budget { .. }
             | StopReason::NoPatch { .. }

@@ -44,5 +44,5 @@ pub use release::{
 };
 pub use review::{Review, Risk, Verdict};
 pub use stage::{Stage, StageOutcome};
-pub use stop::StopReason;
+pub use stop::{Repeated, StopReason};
 pub use usage::Usage;

@@ -13,6 +13,9 @@ pub enum StopReason {
     MaxIterations { limit: u32 },
     /// The same failure came back this often.
     NoProgress { repeats: u32 },
+    /// The author or the reviewer said again what they had said before: another call would bring
+    /// the same. `reason` is what was wrong with it.
+    RepeatedAnswer { what: Repeated, reason: String },
     /// A patch led to a tree that had failed before (`swing`: it alternates between two).
     RepeatedTree { swing: bool },
     /// Tokens, money or time are used up.
@@ -41,6 +44,32 @@ pub enum StopReason {
     Abandoned,
 }
 
+/// What came again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeated {
+    /// An answer of the author that was had in this run already, white space aside, or a patch
+    /// that leads to a tree which was turned down already.
+    Answer,
+    /// Another answer, turned down for the same as the one before.
+    Refusal,
+    /// The reviewer's veto of the patch before, word for word.
+    Review,
+}
+
+impl Repeated {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Answer, Self::Refusal, Self::Review];
+
+    /// The word in records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Answer => "answer",
+            Self::Refusal => "refusal",
+            Self::Review => "review",
+        }
+    }
+}
+
 impl fmt::Display for StopReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -52,6 +81,14 @@ impl fmt::Display for StopReason {
             }
             Self::NoProgress { repeats } => {
                 write!(f, "no progress: the same failure appeared {repeats} times")
+            }
+            Self::RepeatedAnswer { what, reason } => {
+                let what = match what {
+                    Repeated::Answer => "the author gave an answer that it had given before",
+                    Repeated::Refusal => "two answers in a row were refused for the same reason",
+                    Repeated::Review => "the reviewer rejected two patches in the same words",
+                };
+                write!(f, "no progress: {what}: {}", reason.lines().next().unwrap_or_default())
             }
             Self::RepeatedTree { swing: true } => {
                 f.write_str("no progress: the patches swing between two trees")

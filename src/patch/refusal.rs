@@ -74,13 +74,22 @@ pub struct Refusal {
     /// The kind of the first thing that is wrong.
     pub kind: RefusalKind,
     text: String,
+    /// What is wrong, and with what; in the order of the answer.
+    findings: Vec<(RefusalKind, String)>,
 }
 
 impl Refusal {
     /// A refusal for one reason.
     pub(super) fn one(finding: Finding) -> Self {
         let kind = finding.kind;
-        Self { kind, text: bounded(tell(&finding)) }
+        let text = bounded(tell(&finding));
+        Self { kind, text, findings: vec![(kind, finding.subject)] }
+    }
+
+    /// What is wrong, and with which hunk or path (empty for the answer as a whole), in the
+    /// order of the answer: two refusals with the same findings say the same.
+    pub fn findings(&self) -> &[(RefusalKind, String)] {
+        &self.findings
     }
 
     /// A refusal of edits, some of which would have fitted.
@@ -105,7 +114,8 @@ impl Refusal {
             let _ = write!(text, "\nalready there, leave out: {}\n", list(there));
         }
         text.push_str("\nsend all edits again, the fitting ones too");
-        Self { kind, text: bounded(text) }
+        let findings = findings.iter().map(|f| (f.kind, f.subject.clone())).collect();
+        Self { kind, text: bounded(text), findings }
     }
 }
 

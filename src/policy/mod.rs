@@ -43,6 +43,11 @@ const FACTS_FILES: usize = 60;
 /// How many matches of one rule are reported for one file.
 const MATCHES_PER_FILE: usize = 50;
 
+/// Whether every patch would match as this one did: another one needs a person as well.
+pub fn is_about_every_patch(evaluation: &Evaluation) -> bool {
+    evaluation.matches().iter().any(|found| found.rule == rules::REQUIRE_APPROVAL)
+}
+
 /// A configuration the policy cannot be made from.
 #[derive(Debug, thiserror::Error)]
 pub enum PolicyError {

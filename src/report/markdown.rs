@@ -160,16 +160,17 @@ fn row(event: &RunEvent) -> Option<(String, String, Option<Duration>)> {
 }
 
 fn decisions(page: &mut String, story: &Story) -> std::fmt::Result {
-    let rejected: Vec<_> =
-        story.reviews().filter(|(_, review)| review.verdict == Verdict::Reject).collect();
-    if !rejected.is_empty() {
-        writeln!(page, "## Rejected by the reviewer\n")?;
-        for (iteration, review) in rejected {
-            let reason = escaped(&review.reason);
-            writeln!(page, "- iteration {iteration}, {} risk: {reason}", review.risk.name())?;
-        }
-        writeln!(page)?;
-    }
+    let rejected = story.reviews().filter(|(_, review)| review.verdict == Verdict::Reject);
+    let rejected = counted(rejected.map(|(iteration, review)| {
+        (iteration, format!("{} risk: {}", review.risk.name(), escaped(&review.reason)))
+    }));
+    list(page, "Rejected by the reviewer", &rejected)?;
+    let refused = counted(
+        story
+            .refusals()
+            .map(|(iteration, reason)| (iteration, escaped(&narrate::shortened(reason)))),
+    );
+    list(page, "Answers of the author that were refused", &refused)?;
     if story.evaluations().next().is_some() {
         writeln!(page, "## Policy\n")?;
         for (iteration, evaluation) in story.evaluations() {
@@ -181,6 +182,35 @@ fn decisions(page: &mut String, story: &Story) -> std::fmt::Result {
         writeln!(page)?;
     }
     Ok(())
+}
+
+/// Each text once, with the iterations it came in.
+fn counted(texts: impl Iterator<Item = (u32, String)>) -> Vec<(String, Vec<u32>)> {
+    let mut counted: Vec<(String, Vec<u32>)> = Vec::new();
+    for (iteration, text) in texts {
+        match counted.iter_mut().find(|(known, _)| *known == text) {
+            Some((_, iterations)) => iterations.push(iteration),
+            None => counted.push((text, vec![iteration])),
+        }
+    }
+    counted
+}
+
+fn list(page: &mut String, title: &str, items: &[(String, Vec<u32>)]) -> std::fmt::Result {
+    if items.is_empty() {
+        return Ok(());
+    }
+    writeln!(page, "## {title}\n")?;
+    for (text, iterations) in items {
+        match iterations.as_slice() {
+            [iteration] => writeln!(page, "- iteration {iteration}: {text}")?,
+            [first, ..] => {
+                writeln!(page, "- {} times from iteration {first}: {text}", iterations.len())?;
+            }
+            [] => {}
+        }
+    }
+    writeln!(page)
 }
 
 fn failure(page: &mut String, failure: &Failure) -> std::fmt::Result {

@@ -64,7 +64,8 @@ pub(super) struct Narrator {
 pub(super) struct Tried {
     pub(super) iteration: u32,
     pub(super) failure: String,
-    pub(super) outcomes: Vec<String>,
+    /// In the order they first came, each with how often it did.
+    pub(super) outcomes: Vec<(String, u32)>,
 }
 
 #[derive(Debug, Default)]
@@ -334,7 +335,10 @@ impl Narrator {
 
     fn outcome(&mut self, outcome: String) {
         if let Some(tried) = self.tried.last_mut() {
-            tried.outcomes.push(outcome);
+            match tried.outcomes.iter_mut().find(|(known, _)| *known == outcome) {
+                Some((_, times)) => *times += 1,
+                None => tried.outcomes.push((outcome, 1)),
+            }
         }
     }
 

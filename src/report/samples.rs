@@ -559,6 +559,7 @@ fn stops() -> Vec<StopReason> {
         StopReason::MaxIterations { limit: 3 },
         StopReason::NoProgress { repeats: 2 },
         StopReason::RepeatedTree { swing: true },
+        StopReason::RepeatedAnswer { what: Repeated::Refusal, reason: "no such file".into() },
         StopReason::Budget { what: "token".into() },
         StopReason::NotHealable { class: FailureClass::Auth, stage: Stage::Image },
         StopReason::NoPatch { class: NoPatchClass::Flaky, reason: "x".into() },

@@ -140,6 +140,16 @@ impl Story {
         })
     }
 
+    /// Why each answer of the author was refused, with its iteration.
+    pub(super) fn refusals(&self) -> impl Iterator<Item = (u32, &str)> {
+        self.passes.iter().flat_map(|pass| &pass.events).filter_map(|stamped| {
+            let RunEvent::PatchRefused { iteration, reason, .. } = &stamped.event else {
+                return None;
+            };
+            Some((*iteration, reason.as_str()))
+        })
+    }
+
     /// Every evaluation in which a rule matched, with its iteration.
     pub(super) fn evaluations(&self) -> impl Iterator<Item = (u32, &Evaluation)> {
         self.passes.iter().flat_map(|pass| &pass.events).filter_map(|stamped| {

@@ -63,8 +63,12 @@ pub(super) fn lines(narrator: &Narrator, summary: &RunSummary) -> Vec<Line> {
             if tried.outcomes.is_empty() {
                 lines.push(Line::indent(5).dim("nothing"));
             }
-            for outcome in &tried.outcomes {
-                let mut wrapped = narrator.text(7, Tone::Dim, outcome);
+            for (outcome, times) in &tried.outcomes {
+                let outcome = match times {
+                    0 | 1 => outcome.clone(),
+                    times => format!("{outcome} ({times} times)"),
+                };
+                let mut wrapped = narrator.text(7, Tone::Dim, &outcome);
                 if let Some(first) = wrapped.first_mut() {
                     *first = Line::indent(5).dim("→ ").append(std::mem::take(first).unindented());
                 }

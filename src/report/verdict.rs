@@ -33,6 +33,7 @@ pub(super) fn mood(stop: &StopReason) -> Mood {
         StopReason::Cancelled | StopReason::NeedsHuman { .. } => Mood::Open,
         StopReason::MaxIterations { .. }
         | StopReason::NoProgress { .. }
+        | StopReason::RepeatedAnswer { .. }
         | StopReason::RepeatedTree { .. }
         | StopReason::Budget { .. }
         | StopReason::NotHealable { .. }

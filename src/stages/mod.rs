@@ -7,7 +7,7 @@
 
 mod context;
 pub mod gates;
-mod identity;
+pub mod identity;
 pub mod image;
 mod output;
 pub mod rollout;

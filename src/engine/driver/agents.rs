@@ -7,16 +7,17 @@ use crate::apply::CommitInfo;
 use crate::audit::Actor;
 use crate::engine::advice;
 use crate::engine::approval::Approval;
-use crate::engine::machine::Happened;
+use crate::engine::machine::{self, Happened};
 use crate::evidence::Redactor;
-use crate::heal::Brief;
+use crate::heal::{Brief, SentBack, SentBackWhy};
 use crate::model::{
-    Attempt, AttemptOutcome, Decision, Evaluation, Failure, Proposal, RepoPath, RunEvent, Usage,
-    Verdict, chain,
+    Attempt, AttemptOutcome, Decision, Evaluation, Failure, Fingerprint, Proposal, RepoPath,
+    RunEvent, Usage, Verdict, chain,
 };
-use crate::patch::{Answer, ResolveOptions, parse_answer, resolve};
-use crate::policy::Confirmation;
+use crate::patch::{Answer, Refusal, ResolveOptions, parse_answer, resolve};
+use crate::policy::{Confirmation, is_about_every_patch};
 use crate::ports::{ModelError, ModelErrorKind};
+use crate::stages::identity::{combined, of_answer};
 
 /// Commits the author is told of, and bytes of their diffs.
 const HISTORY_COMMITS: usize = 5;
@@ -52,13 +53,13 @@ impl Driver {
             limits_text,
             title: &self.run.header.title,
         };
-        let refused = self.case.refused.take().filter(|_| again);
+        let sent_back = self.case.sent_back.take().filter(|_| again);
         let events = self.events.clone();
         let mut on_look = |call: &str| {
             events.send(RunEvent::AuthorLooked { iteration, call: call.to_owned() });
         };
-        let refusal = refused.as_ref().map(|(proposal, text)| (proposal, text.as_str()));
-        let asked = author.propose(&brief, &self.run.workspace, &self.tip, refusal, &mut on_look);
+        let sent_back = sent_back.as_ref();
+        let asked = author.propose(&brief, &self.run.workspace, &self.tip, sent_back, &mut on_look);
         let answer = tokio::select! {
             answer = asked => answer,
             () = self.cancel.cancelled() => return Ok((Happened::Cancelled, Usage::default())),
@@ -70,9 +71,11 @@ impl Driver {
             Err(error) if error.kind == ModelErrorKind::Cut && !again => {
                 let reason = self.redacted(&error.to_string());
                 let proposal = Proposal { answer: String::new(), reason: String::new() };
-                let refused = self.refuse(iteration, &actor, proposal, reason, error.usage);
+                let identity = combined(&["cut"]);
+                let refused =
+                    self.refuse(iteration, &actor, proposal, reason, identity, error.usage);
                 // There is no answer to send back: it is asked anew, and told why.
-                self.case.refused = None;
+                self.case.sent_back = None;
                 refused
             }
             Err(error) => {
@@ -109,7 +112,8 @@ impl Driver {
         let edits =
             match parse_answer(&proposal.answer) {
                 Err(refusal) => {
-                    return self.refuse(iteration, actor, proposal, refusal.to_string(), usage);
+                    let (text, identity) = (refusal.to_string(), identity_of(&refusal));
+                    return self.refuse(iteration, actor, proposal, text, identity, usage);
                 }
                 Ok(Answer::NoPatch(no_patch)) => {
                     let reason = self.redacted(&no_patch.reason);
@@ -130,34 +134,39 @@ impl Driver {
         let patch = match resolve(&edits, &tree, &options) {
             Ok(patch) => patch,
             Err(refusal) => {
-                return self.refuse(iteration, actor, proposal, refusal.to_string(), usage);
+                let (text, identity) = (refusal.to_string(), identity_of(&refusal));
+                return self.refuse(iteration, actor, proposal, text, identity, usage);
             }
         };
         let resulting = match self.run.workspace.preview(&self.tip, patch.changes()) {
             Ok(tree) => tree,
             Err(error) => {
                 let reason = format!("the patch cannot be applied: {}", chain(&error));
-                return self.refuse(iteration, actor, proposal, reason, usage);
+                let identity = combined(&["cannot be applied"]);
+                return self.refuse(iteration, actor, proposal, reason, identity, usage);
             }
         };
         if &resulting == self.state.tree() {
             let reason = "the patch changes nothing: the files are already like that".to_owned();
-            return self.refuse(iteration, actor, proposal, reason, usage);
+            let identity = combined(&["changes nothing"]);
+            return self.refuse(iteration, actor, proposal, reason, identity, usage);
         }
         match self.run.workspace.in_the_way(&self.tip, patch.changes()) {
             Ok(paths) if paths.is_empty() => {}
             Ok(paths) => {
                 let paths: Vec<String> = paths.iter().map(ToString::to_string).collect();
+                let identity = combined(&["in the way", &paths.join("\n")]);
                 let reason = format!(
                     "the work tree has files there that are not in the last commit, and nothing \
                      overwrites them: {}; leave them alone, and choose another path for a new file",
                     paths.join(", ")
                 );
-                return self.refuse(iteration, actor, proposal, reason, usage);
+                return self.refuse(iteration, actor, proposal, reason, identity, usage);
             }
             Err(error) => {
                 let reason = format!("the patch cannot be applied: {}", chain(&error));
-                return self.refuse(iteration, actor, proposal, reason, usage);
+                let identity = combined(&["cannot be applied"]);
+                return self.refuse(iteration, actor, proposal, reason, identity, usage);
             }
         }
         let evaluation = self.run.policy.evaluate(patch.changes());
@@ -180,14 +189,54 @@ impl Driver {
             "iteration": iteration, "decision": decision.name(), "matches": matches_json(&evaluation),
         }))?;
         self.events.send(RunEvent::Evaluated { iteration, evaluation: evaluation.clone() });
-        if decision == Decision::Forbid {
-            let outcome = AttemptOutcome::Forbidden { evaluation };
-            self.remember(iteration, diff, outcome);
-        } else {
-            self.case.draft =
-                Some(Draft { patch, diff, reason, evaluation, review: None, confirmation: None });
+        let answer = Some(of_answer(&proposal.answer));
+        let mut refusal = None;
+        let mut wants = None;
+        match decision {
+            Decision::Forbid => {
+                refusal = Some(identity_of_rules(&evaluation));
+                self.remember(iteration, diff, AttemptOutcome::Forbidden { evaluation });
+            }
+            Decision::NeedsHuman if !self.run.course.attended => {
+                wants = Some(self.nobody_confirms(iteration, proposal, diff, evaluation)?);
+            }
+            Decision::Allow | Decision::NeedsHuman => {
+                self.case.draft = Some(Draft {
+                    patch,
+                    diff,
+                    reason,
+                    evaluation,
+                    review: None,
+                    confirmation: None,
+                });
+            }
         }
-        Ok((Happened::Proposed { tree: resulting, decision }, usage))
+        Ok((Happened::Proposed { tree: resulting, decision, answer, refusal, wants }, usage))
+    }
+
+    /// The patch wants a person, and nobody can be asked: it may go back to the author, and
+    /// goes no further.
+    fn nobody_confirms(
+        &mut self,
+        iteration: u32,
+        proposal: Proposal,
+        diff: String,
+        evaluation: Evaluation,
+    ) -> Result<machine::Confirmation, DriveError> {
+        let request = advice::patch_request(&evaluation, iteration);
+        let avoidable = !is_about_every_patch(&evaluation);
+        self.note(
+            &Actor::Machine,
+            "human.missing",
+            json!({"iteration": iteration, "request": request, "avoidable": avoidable}),
+        )?;
+        let reason = "a person would have to confirm it, and nobody can be asked".to_owned();
+        let usage = Usage::default();
+        self.events.send(RunEvent::PatchRefused { iteration, reason, usage });
+        let why = SentBackWhy::WantsPerson;
+        self.case.sent_back = Some(SentBack { proposal, text: request.clone(), why });
+        self.remember(iteration, diff, AttemptOutcome::WantsPerson { evaluation });
+        Ok(machine::Confirmation { request, avoidable })
     }
 
     fn refuse(
@@ -196,6 +245,7 @@ impl Driver {
         actor: &Actor,
         proposal: Proposal,
         reason: String,
+        identity: Fingerprint,
         usage: Usage,
     ) -> Result<(Happened, Usage), DriveError> {
         let reason = self.redacted(&reason);
@@ -210,13 +260,18 @@ impl Driver {
         self.events.send(RunEvent::PatchRefused { iteration, reason: reason.clone(), usage });
         let shown: String = answer.chars().take(4_000).collect();
         self.remember(iteration, shown, AttemptOutcome::Refused { reason: reason.clone() });
-        self.case.refused = Some((proposal, reason.clone()));
-        Ok((Happened::Refused { reason }, usage))
+        // An answer that was cut has no text to compare.
+        let whole = identity != combined(&["cut"]);
+        let answer = whole.then(|| of_answer(&proposal.answer));
+        let why = SentBackWhy::Refused;
+        self.case.sent_back = Some(SentBack { proposal, text: reason.clone(), why });
+        Ok((Happened::Refused { reason, answer, refusal: Some(identity) }, usage))
     }
 
     pub(super) fn remember(&mut self, iteration: u32, diff: String, outcome: AttemptOutcome) {
         let headline = self.case.failure.as_ref().map_or_else(String::new, |f| f.headline.clone());
-        self.case.attempts.push(Attempt { iteration, headline, diff, outcome });
+        let attempt = Attempt { iteration, headline, diff, outcome, times: 1 };
+        Attempt::add(&mut self.case.attempts, attempt);
     }
 
     pub(super) async fn ask_reviewer(
@@ -262,6 +317,9 @@ impl Driver {
         )?;
         self.events.send(RunEvent::Reviewed { iteration, review: review.clone(), usage });
         let verdict = review.verdict;
+        let said = review.suggestion.as_deref().unwrap_or_default();
+        let identity = combined(&[of_answer(&review.reason).as_str(), of_answer(said).as_str()]);
+        let reason = review.reason.clone();
         match verdict {
             Verdict::Approve => {
                 if let Some(draft) = &mut self.case.draft {
@@ -274,7 +332,7 @@ impl Driver {
                 }
             }
         }
-        Ok((Happened::Reviewed { verdict }, usage))
+        Ok((Happened::Reviewed { verdict, review: Some(identity), reason }, usage))
     }
 
     pub(super) async fn ask_about_patch(&mut self, iteration: u32) -> Result<Happened, DriveError> {
@@ -353,6 +411,27 @@ impl Driver {
         }
         Ok(Happened::HumanDecided { approved, request })
     }
+}
+
+/// What is wrong with an answer, apart from the words it is told in.
+fn identity_of(refusal: &Refusal) -> Fingerprint {
+    let findings: Vec<String> =
+        refusal.findings().iter().map(|(kind, subject)| format!("{kind:?} {subject}")).collect();
+    let parts: Vec<&str> = findings.iter().map(String::as_str).collect();
+    combined(&parts)
+}
+
+/// The rules that forbid a patch, and where.
+fn identity_of_rules(evaluation: &Evaluation) -> Fingerprint {
+    let forbidding = evaluation.matches().iter().filter(|m| m.decision == Decision::Forbid);
+    let found: Vec<String> = forbidding
+        .map(|m| match &m.path {
+            Some(path) => format!("{} {path}", m.rule),
+            None => m.rule.to_string(),
+        })
+        .collect();
+    let parts: Vec<&str> = found.iter().map(String::as_str).collect();
+    combined(&parts)
 }
 
 fn model_failed(error: &ModelError, redactor: &Redactor) -> Happened {

@@ -34,10 +34,10 @@ use crate::engine::machine::{Course, Effect, Happened, Input, OutOfOrder, State,
 use crate::engine::passed::PassedBefore;
 use crate::engine::record::{RecordError, write_course, write_effect, write_input};
 use crate::evidence::Redactor;
-use crate::heal::{Author, Reviewer};
+use crate::heal::{Author, Reviewer, SentBack};
 use crate::model::{
-    Attempt, CommitId, Evaluation, EventSink, Failure, ImageRef, Proposal, ReleaseId, Restoration,
-    Review, RunEvent, RunHeader, RunSummary, StopReason, SummaryPatch, Usage, chain,
+    Attempt, CommitId, Evaluation, EventSink, Failure, ImageRef, ReleaseId, Restoration, Review,
+    RunEvent, RunHeader, RunSummary, StopReason, SummaryPatch, Usage, chain,
 };
 use crate::patch::ParsedPatch;
 use crate::policy::{Confirmation, Policy};
@@ -179,7 +179,7 @@ struct Case {
     failure: Option<Failure>,
     previous: Option<Failure>,
     attempts: Vec<Attempt>,
-    refused: Option<(Proposal, String)>,
+    sent_back: Option<SentBack>,
     draft: Option<Draft>,
     patches: Vec<SummaryPatch>,
     /// The image of the tree at hand.

@@ -66,7 +66,7 @@ impl Driver {
             confirmed_by,
         });
         self.case.previous = self.case.failure.take();
-        self.case.refused = None;
+        self.case.sent_back = None;
         Ok(Happened::Applied { tree: prepared.tree().clone() })
     }
 }

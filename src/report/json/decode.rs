@@ -336,6 +336,10 @@ fn stop(form: StopForm) -> Decoded<StopReason> {
         StopForm::Verified => StopReason::Verified,
         StopForm::MaxIterations { limit } => StopReason::MaxIterations { limit },
         StopForm::NoProgress { repeats } => StopReason::NoProgress { repeats },
+        StopForm::RepeatedAnswer { what, reason } => StopReason::RepeatedAnswer {
+            what: named(&Repeated::ALL, Repeated::name, "repetition", &what)?,
+            reason,
+        },
         StopForm::RepeatedTree { swing } => StopReason::RepeatedTree { swing },
         StopForm::Budget { what } => StopReason::Budget { what },
         StopForm::NotHealable { class, stage } => {

@@ -309,6 +309,9 @@ fn stop(stop: &StopReason) -> StopForm {
         StopReason::Verified => StopForm::Verified,
         StopReason::MaxIterations { limit } => StopForm::MaxIterations { limit: *limit },
         StopReason::NoProgress { repeats } => StopForm::NoProgress { repeats: *repeats },
+        StopReason::RepeatedAnswer { what, reason } => {
+            StopForm::RepeatedAnswer { what: what.name().to_owned(), reason: reason.clone() }
+        }
         StopReason::RepeatedTree { swing } => StopForm::RepeatedTree { swing: *swing },
         StopReason::Budget { what } => StopForm::Budget { what: what.clone() },
         StopReason::NotHealable { class, stage } => {

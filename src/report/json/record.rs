@@ -301,6 +301,10 @@ pub(super) enum StopForm {
     NoProgress {
         repeats: u32,
     },
+    RepeatedAnswer {
+        what: String,
+        reason: String,
+    },
     RepeatedTree {
         swing: bool,
     },

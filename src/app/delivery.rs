@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::sync::Arc;
 
+use secrecy::{ExposeSecret as _, SecretString};
+
 use super::agents::key_variables;
 use super::run_news::HUB_TOKEN;
 use super::{AppError, Environment, folder};
@@ -19,7 +21,7 @@ use crate::adapters::pull_requests::token_variables;
 use crate::adapters::registry::{Credentials, logins};
 use crate::adapters::secrets::{EnvironmentSecrets, fetch};
 use crate::apply::Workspace;
-use crate::config::plan::RunPlan;
+use crate::config::plan::{AzurePlan, RunPlan};
 use crate::config::{fill_secrets, secret_references, with_secrets};
 use crate::evidence::{Redactor, SecretValue, sensitive_parts};
 use crate::model::TargetKind;
@@ -37,6 +39,31 @@ fn learn_settings(redactor: &Redactor, plan: &RunPlan) {
     // `keyvault:NAME` says where a value is, and is none.
     let settings = maps.into_iter().flatten().filter(|(_, text)| !text.starts_with("keyvault:"));
     redactor.learn_vars(settings.map(|(name, text)| (OsString::from(name), OsString::from(text))));
+}
+
+/// The secrets of these names, from the environment or the key vault; the redactor learns them.
+pub(super) async fn secrets(
+    names: &[String],
+    identity: &Result<Identity, AzureError>,
+    azure: &AzurePlan,
+    env: &Environment,
+    redactor: &Redactor,
+) -> Result<BTreeMap<String, SecretString>, AppError> {
+    let environment = EnvironmentSecrets::new(Arc::clone(env));
+    let vault = match (identity, &azure.key_vault) {
+        (Ok(identity), Some(vault)) => Some(KeyVault::new(identity.clone(), vault)),
+        _ => None,
+    };
+    let mut sources: Vec<&dyn SecretSource> = vec![&environment];
+    sources.extend(vault.as_ref().map(|vault| vault as &dyn SecretSource));
+    let values = fetch(names, &sources).await?;
+    redactor.learn(values.iter().flat_map(|(name, value)| {
+        let value = value.expose_secret();
+        let mut parts = sensitive_parts(SecretValue { key: name, bytes: value.as_bytes() });
+        parts.push(value.to_owned());
+        parts
+    }));
+    Ok(values)
 }
 
 /// A plan with what it needs of the outside world.
@@ -73,21 +100,8 @@ impl Delivering {
         if names.is_empty() {
             return Ok(self);
         }
-        let environment = EnvironmentSecrets::new(Arc::clone(&self.env));
-        let vault = match (&self.azure, &self.plan.azure.key_vault) {
-            (Ok(identity), Some(vault)) => Some(KeyVault::new(identity.clone(), vault)),
-            _ => None,
-        };
-        let mut sources: Vec<&dyn SecretSource> = vec![&environment];
-        sources.extend(vault.as_ref().map(|vault| vault as &dyn SecretSource));
-        let values = fetch(&names, &sources).await?;
-        self.redactor.learn(values.iter().flat_map(|(name, value)| {
-            use secrecy::ExposeSecret as _;
-            let value = value.expose_secret();
-            let mut parts = sensitive_parts(SecretValue { key: name, bytes: value.as_bytes() });
-            parts.push(value.to_owned());
-            parts
-        }));
+        let values =
+            secrets(&names, &self.azure, &self.plan.azure, &self.env, &self.redactor).await?;
         // Every name has been fetched, or there would have been an error.
         let _none_missing = fill_secrets(&mut self.plan, &values);
         self.env = with_secrets(self.env, values);

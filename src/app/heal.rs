@@ -1,18 +1,20 @@
-//! Healing one command, without any configuration.
+//! Healing one command: by the repository's configuration where there is one, and without.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::agents::Agents;
-use super::run::parallelism;
+use super::delivery::secrets;
+use super::run::{config_path, parallelism};
 use super::session::{self, Purpose, Session};
 use super::{AppError, Environment, folder, logging};
 use crate::adapters::azure::Identity;
 use crate::apply::Workspace;
-use crate::config::plan::{AzurePlan, GatePlan};
-use crate::config::{self, HealPlan};
+use crate::config::plan::GatePlan;
+use crate::config::{self, HealPlan, with_secrets};
 use crate::engine::approval::Approval;
 use crate::engine::driver::{Assembly, WorkTreeAtEnd};
 use crate::engine::machine::{Course, Mode, Rules};
@@ -30,8 +32,10 @@ pub struct HealRequest {
     pub directory: PathBuf,
     /// The command, for `sh -c`.
     pub command: String,
-    /// Runs of the command at the most.
-    pub max_iterations: u32,
+    /// The configuration; `config.yaml` at the repository's root, where it is one, for `None`.
+    pub config: Option<PathBuf>,
+    /// Runs of the command at the most; what the configuration says, or 5, for `None`.
+    pub max_iterations: Option<u32>,
     /// Stops the command.
     pub timeout: Option<Duration>,
     /// Leave the fix on the run's branch only.
@@ -63,22 +67,25 @@ pub async fn heal(
     cancel: CancellationToken,
 ) -> Result<Healed, AppError> {
     let workspace = Workspace::open(&request.directory)?;
-    let HealPlan { author, reviewer, limits, policy } =
-        config::heal_plan(&|name: &str| (request.env)(name))?;
-    let rules = Policy::new(&policy)?;
+    let (plan, unused) = plan_of(&workspace, &request)?;
+    let rules = Policy::new(&plan.policy)?;
     let log = logging::default_plan();
     folder::ensure_inside(&workspace, &logging::path(&log, workspace.root()))?;
     logging::start(&log, workspace.root(), request.debug);
+    if let Some(unused) = &unused {
+        tracing::warn!(unused, "healing by the defaults");
+    }
     let redactor = Redactor::from_env();
-    let azure = Identity::new(&AzurePlan::default(), &|name| (request.env)(name));
-    let agents = Agents::connect(
-        &author,
-        &reviewer,
-        workspace.root(),
-        &request.env,
-        azure.as_ref(),
-        &redactor,
-    );
+    let azure = Identity::new(&plan.azure, &|name| (request.env)(name));
+    let mut env = Arc::clone(&request.env);
+    let names = plan.secret_references();
+    if !names.is_empty() {
+        let values = secrets(&names, &azure, &plan.azure, &env, &redactor).await?;
+        env = with_secrets(env, values);
+    }
+    let HealPlan { author, reviewer, limits, policy, azure: _ } = plan;
+    let agents =
+        Agents::connect(&author, &reviewer, workspace.root(), &env, azure.as_ref(), &redactor);
     // The command may hold a password, and the title is told everywhere.
     let title = redactor.redact(&format!("heal `{}`", request.command)).into_owned();
     let copies = copies_folder(&workspace, request.copies);
@@ -104,7 +111,8 @@ pub async fn heal(
         (None, false) => (workspace, WorkTreeAtEnd::Keep),
         (None, true) => (workspace, WorkTreeAtEnd::Restore),
     };
-    let limits = Limits { max_iterations: request.max_iterations, ..limits };
+    let max_iterations = request.max_iterations.unwrap_or(limits.max_iterations);
+    let limits = Limits { max_iterations, ..limits };
     let course = Course {
         stages: vec![Stage::Gates],
         limits: limits.clone(),
@@ -193,6 +201,36 @@ fn copies_folder(workspace: &Workspace, given: Option<PathBuf>) -> PathBuf {
     given
         .filter(|folder| std::fs::create_dir_all(folder).is_ok())
         .unwrap_or_else(|| workspace.git_dir().join("greenloop").join("copies"))
+}
+
+/// The plan by the configuration at hand, and why `config.yaml` is not it. A repository that does
+/// not deploy with Greenloop may have a file of that name for something else.
+fn plan_of(
+    workspace: &Workspace,
+    request: &HealRequest,
+) -> Result<(HealPlan, Option<String>), AppError> {
+    let env = |name: &str| (request.env)(name);
+    let path = config_path(workspace, request.config.as_ref(), &request.directory);
+    if request.config.is_none() && !path.is_file() {
+        return Ok((config::heal_plan(&env)?, None));
+    }
+    let inside = path.strip_prefix(workspace.root()).ok();
+    let protected =
+        inside.and_then(|relative| RepoPath::new(relative.as_os_str().as_encoded_bytes()).ok());
+    let by_file = |config: config::Config| config.heal_plan(protected, &env);
+    match config::load(&path).and_then(by_file) {
+        Ok(plan) => Ok((plan, None)),
+        Err(error) if request.config.is_none() && !has_environments(&path) => {
+            Ok((config::heal_plan(&env)?, Some(error.to_string())))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether the file is one of Greenloop's, with mistakes or without: only that has environments.
+fn has_environments(path: &Path) -> bool {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    text.lines().any(|line| line.starts_with("environments:"))
 }
 
 /// Where `directory` lies below `root`; `None` for the root itself.

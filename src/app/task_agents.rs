@@ -12,7 +12,7 @@ use super::session::{Purpose, Session};
 use super::{AppError, Environment};
 use crate::adapters::azure::Identity;
 use crate::apply::Workspace;
-use crate::config::plan::{AzurePlan, GatePlan};
+use crate::config::plan::GatePlan;
 use crate::config::{self, HealPlan, Overrides};
 use crate::engine::approval::Approval;
 use crate::engine::driver::{Assembly, Assignment, WorkTreeAtEnd};
@@ -79,8 +79,8 @@ async fn carry_out(
     let AgentJob { folder, run, title, description, files, previous, gates, told, cancel } = job;
     let workspace = Workspace::open(&folder)?;
     let (plan, own_gates) = plan_of(&folder, env)?;
-    let azure = Identity::new(&AzurePlan::default(), &|name| env(name));
-    let HealPlan { author, reviewer, limits, policy } = plan;
+    let HealPlan { author, reviewer, limits, policy, azure } = plan;
+    let azure = Identity::new(&azure, &|name| env(name));
     let root = workspace.root();
     let plans = [("author", &author), ("reviewer", &reviewer)];
     let models = match Models::connect(plans, root, env) {
@@ -267,6 +267,7 @@ fn plan_of(folder: &Path, env: &Environment) -> Result<(HealPlan, Vec<GatePlan>)
         reviewer: plan.reviewer,
         limits: plan.limits,
         policy: plan.policy,
+        azure: plan.azure,
     };
     Ok((heal, plan.gates))
 }

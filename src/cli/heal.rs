@@ -1,7 +1,7 @@
 //! `greenloop heal`.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -14,9 +14,13 @@ use crate::model::{Invocation, shell_word};
 /// What to heal.
 #[derive(Debug, Args)]
 pub(super) struct HealArgs {
-    /// Stop after this many iterations
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    max_iterations: u32,
+    /// Stop after this many iterations [default: what the configuration says, or 5]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    max_iterations: Option<u32>,
+    /// The configuration whose agents, limits and policy hold [default: config.yaml at the
+    /// repository's root, where there is one]
+    #[arg(short, long, value_name = "FILE", env = "GREENLOOP_CONFIG", hide_env_values = true)]
+    config: Option<PathBuf>,
     /// Leave the fix in the work tree (the default)
     #[arg(long, conflicts_with = "branch")]
     apply: bool,
@@ -49,8 +53,18 @@ pub(super) struct HealArgs {
 }
 
 pub(super) fn heal(args: HealArgs) -> Result<Exit, CommandError> {
-    let HealArgs { max_iterations, apply: _, branch, timeout, output, debug, yes, undo, command } =
-        args;
+    let HealArgs {
+        max_iterations,
+        config,
+        apply: _,
+        branch,
+        timeout,
+        output,
+        debug,
+        yes,
+        undo,
+        command,
+    } = args;
     if let Some(run) = undo {
         return take_back(run.as_deref());
     }
@@ -61,6 +75,10 @@ pub(super) fn heal(args: HealArgs) -> Result<Exit, CommandError> {
     }
     if let Some(seconds) = timeout {
         arguments.push_str(&format!(" --timeout {seconds}"));
+    }
+    if let Some(config) = &config {
+        let config = shell_word(&config.to_string_lossy());
+        arguments.push_str(&format!(" --config {config}"));
     }
     let directory = terminal::current_directory()?;
     let invocation = Invocation {
@@ -76,6 +94,7 @@ pub(super) fn heal(args: HealArgs) -> Result<Exit, CommandError> {
     let request = HealRequest {
         directory,
         command: command_line,
+        config,
         max_iterations,
         timeout: timeout.map(std::time::Duration::from_secs),
         branch,

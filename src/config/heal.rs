@@ -1,11 +1,18 @@
-//! What `greenloop heal` works under, which needs no file.
+//! What `greenloop heal` works under: the repository's configuration where there is one, without
+//! any environment of it, else what holds without a file.
 
+use super::Config;
 use super::error::ConfigError;
-use super::plan::{PolicyPlan, RolePlan};
-use super::resolve::{Context, default_limits, default_policy, roles};
-use crate::model::Limits;
+use super::plan::{AzurePlan, PolicyPlan, Provider, RolePlan};
+use super::resolve::{Context, azure, default_limits, default_policy, limits, policy, roles};
+use super::vault;
+use crate::model::{Limits, RepoPath};
 
-/// The roles, limits and policy of a repair without a configuration.
+/// One more try than the loop gives by default: with a single command nothing else can tell a
+/// useless patch from a step forward.
+const NO_PROGRESS_THRESHOLD: u32 = 3;
+
+/// The roles, limits and policy of a repair.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HealPlan {
     /// The Codex role.
@@ -16,6 +23,25 @@ pub struct HealPlan {
     pub limits: Limits,
     /// The policy's settings.
     pub policy: PolicyPlan,
+    /// Who one is in Azure, for models there and for the key vault.
+    pub azure: AzurePlan,
+}
+
+impl HealPlan {
+    /// The names of the agents' keys that are in the key vault.
+    pub fn secret_references(&self) -> Vec<String> {
+        let keys =
+            [&self.author, &self.reviewer].into_iter().filter_map(|role| match &role.provider {
+                Provider::OpenAi { api_key_env, .. } => Some(api_key_env),
+                Provider::Azure { api_key_env, .. } => api_key_env.as_ref(),
+                Provider::Replay { .. } => None,
+            });
+        let mut names: Vec<String> =
+            keys.filter_map(|key| vault::reference(key)).map(str::to_owned).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
 }
 
 /// The plan from `OPENAI_BASE_URL`, `GREENLOOP_MODEL` and `GREENLOOP_REVIEWER_MODEL`; the key
@@ -28,10 +54,36 @@ pub fn heal_plan(env: &dyn Fn(&str) -> Option<String>) -> Result<HealPlan, Confi
         None => Ok(HealPlan {
             author: roles.author,
             reviewer: roles.reviewer,
-            // One more try than the loop gives by default: with a single command nothing else
-            // can tell a useless patch from a step forward.
-            limits: Limits { no_progress_threshold: 3, ..default_limits() },
+            limits: Limits { no_progress_threshold: NO_PROGRESS_THRESHOLD, ..default_limits() },
             policy: default_policy(),
+            azure: AzurePlan::default(),
         }),
+    }
+}
+
+impl Config {
+    /// The same by this configuration: its agents, their timeouts and prices, its limits and its
+    /// policy. `config_path` is where it lies in the repository, so that the policy can protect
+    /// it.
+    pub fn heal_plan(
+        &self,
+        config_path: Option<RepoPath>,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<HealPlan, ConfigError> {
+        let mut cx = Context { document: Some(&self.document), problems: Vec::new(), env };
+        let safety = self.raw.safety.as_ref();
+        let roles = roles(&mut cx, self.raw.agents.as_ref());
+        let mut limits = limits(&mut cx, safety, &roles);
+        if safety.is_none_or(|safety| safety.no_progress_threshold.is_none()) {
+            limits.no_progress_threshold = NO_PROGRESS_THRESHOLD;
+        }
+        let policy = PolicyPlan { config_path, ..policy(&mut cx, safety, None) };
+        let azure = azure(&mut cx, self.raw.azure.as_ref());
+        if cx.problems.is_empty() {
+            let (author, reviewer) = (roles.author, roles.reviewer);
+            Ok(HealPlan { author, reviewer, limits, policy, azure })
+        } else {
+            Err(self.error(cx.problems))
+        }
     }
 }

@@ -17,7 +17,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub(super) use agents::roles;
-pub(super) use safety::{default_limits, default_policy};
+pub(super) use safety::{default_limits, default_policy, limits, policy};
+pub(super) use surroundings::azure;
 
 use super::document::{Document, Place};
 use super::duration;

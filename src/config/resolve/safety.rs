@@ -43,7 +43,11 @@ pub(in crate::config) fn default_policy() -> PolicyPlan {
     }
 }
 
-pub(super) fn limits(cx: &mut Context<'_>, raw: Option<&RawSafety>, roles: &Roles) -> Limits {
+pub(in crate::config) fn limits(
+    cx: &mut Context<'_>,
+    raw: Option<&RawSafety>,
+    roles: &Roles,
+) -> Limits {
     let defaults = default_limits();
     let Some(raw) = raw else { return defaults };
     let place = Place::root().key("safety");
@@ -68,7 +72,7 @@ pub(super) fn limits(cx: &mut Context<'_>, raw: Option<&RawSafety>, roles: &Role
     }
 }
 
-pub(super) fn policy(
+pub(in crate::config) fn policy(
     cx: &mut Context<'_>,
     raw: Option<&RawSafety>,
     environment: Option<&EnvironmentPlan>,

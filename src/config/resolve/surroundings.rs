@@ -6,7 +6,7 @@ use crate::config::document::Place;
 use crate::config::plan::{AzurePlan, PullRequestPlan, PullRequestProvider, TelemetryPlan};
 use crate::config::raw::{RawAzure, RawPullRequest, RawPullRequestProvider, RawTelemetry};
 
-pub(super) fn azure(cx: &mut Context<'_>, raw: Option<&RawAzure>) -> AzurePlan {
+pub(in crate::config) fn azure(cx: &mut Context<'_>, raw: Option<&RawAzure>) -> AzurePlan {
     let raw = raw.cloned().unwrap_or_default();
     let place = Place::root().key("azure");
     let mut url = |text: Option<&String>, key: &str| {

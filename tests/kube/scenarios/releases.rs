@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use greenloop::adapters::kubernetes::KubernetesTarget;
 use greenloop::config::plan::ServicePlan;
-use greenloop::model::{EventSink, FailureClass, ReleaseState, RunId};
+use greenloop::model::{EventSink, Excerpt, FailureClass, ReleaseState, RunId};
 use greenloop::ports::{Earlier, Restored, Target as _, TargetErrorKind};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
@@ -98,8 +98,11 @@ async fn a_failed_release_gives_way(world: &mut World) {
     let attempt = world.roll_out().await;
     let error = attempt.outcome.unwrap_err();
     assert_eq!(error.kind, TargetErrorKind::Release);
-    let notes = error.evidence.notes.join("\n");
-    assert!(notes.contains("configmap/web") && notes.contains("configmap/brought"), "{notes}");
+    let changes = error.evidence.excerpts.last().unwrap();
+    assert_eq!(changes.kind, Excerpt::DIFF);
+    for id in ["configmap/web", "configmap/brought"] {
+        assert!(changes.text.contains(id), "{}", changes.text);
+    }
     assert!(is(&PANICS, &command(world).await));
 
     let restored = attempt

@@ -196,10 +196,18 @@ pub fn undo(directory: &Path, run: Option<&str>) -> Result<(RunId, Vec<RepoPath>
     Ok((fix.run, files))
 }
 
+/// Whether a folder is there or can be made, without making it.
+fn can_be_made(folder: &Path) -> bool {
+    let there = folder.ancestors().find(|above| above.exists());
+    there.is_some_and(|above| {
+        above.is_dir() && rustix::fs::access(above, rustix::fs::Access::WRITE_OK).is_ok()
+    })
+}
+
 /// A folder that can be written to: the given one, or one beside git's data.
 fn copies_folder(workspace: &Workspace, given: Option<PathBuf>) -> PathBuf {
     given
-        .filter(|folder| std::fs::create_dir_all(folder).is_ok())
+        .filter(|folder| can_be_made(folder))
         .unwrap_or_else(|| workspace.git_dir().join("greenloop").join("copies"))
 }
 

@@ -83,26 +83,6 @@ pub(super) fn workload_of(kind: WorkloadKind, object: &DynamicObject, changed: b
     }
 }
 
-/// Applies the steps in order.
-///
-/// # Errors
-/// At the first object that cannot be written, and when the lease is lost or the run cancelled;
-/// what was written until then stays.
-pub(super) async fn write(
-    cluster: &Cluster,
-    steps: Vec<Step>,
-) -> Result<Vec<Written>, KubernetesError> {
-    let mut written = Vec::with_capacity(steps.len());
-    for step in steps {
-        if cluster.cancel().is_cancelled() {
-            let message = "the rollout was cancelled";
-            return Err(KubernetesError::new(KubernetesErrorKind::Cancelled, message));
-        }
-        written.push(one(cluster, step).await?);
-    }
-    Ok(written)
-}
-
 /// Applies the steps of one rank at the same time: what has served together before needs no order
 /// within it.
 ///

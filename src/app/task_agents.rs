@@ -190,6 +190,7 @@ async fn model_fault(stop: &StopReason, models: &Models) -> Option<(Fault, Model
         StopReason::Verified
         | StopReason::MaxIterations { .. }
         | StopReason::NoProgress { .. }
+        | StopReason::RepeatedAnswer { .. }
         | StopReason::RepeatedTree { .. }
         | StopReason::Budget { .. }
         | StopReason::NotHealable { .. }

@@ -25,6 +25,7 @@ use crate::model::{
 };
 use crate::policy::Policy;
 use crate::report::Boxed;
+use crate::stages::preflight::{self, Finding};
 
 /// What is to be healed.
 pub struct HealRequest {
@@ -67,6 +68,20 @@ pub async fn heal(
     cancel: CancellationToken,
 ) -> Result<Healed, AppError> {
     let workspace = Workspace::open(&request.directory)?;
+    let gate = GatePlan {
+        name: "command".to_owned(),
+        command: request.command.clone(),
+        required: true,
+        timeout: request.timeout,
+        env: Default::default(),
+        working_directory: below(workspace.root(), &request.directory),
+        needs: Vec::new(),
+    };
+    let findings = preflight::before_anything(std::slice::from_ref(&gate), None, workspace.root());
+    if let Some(Finding { fault, .. }) = findings.into_iter().next() {
+        let subject = "the command".to_owned();
+        return Err(AppError::Preflight(vec![Finding { subject, fault }]));
+    }
     let (plan, unused) = plan_of(&workspace, &request)?;
     let rules = Policy::new(&plan.policy)?;
     let log = logging::default_plan();
@@ -100,7 +115,6 @@ pub async fn heal(
     };
     let session =
         Session::open(&workspace, purpose, None, &mut reporters, &redactor, &cancel).await?;
-    let working_directory = below(workspace.root(), &request.directory);
     let root = workspace.root().to_owned();
     let original = workspace.clone();
     let (workspace, at_end) = match (&session.copy, request.branch) {
@@ -140,15 +154,6 @@ pub async fn heal(
             ..request.invocation
         },
         folder: session.folder.clone(),
-    };
-    let gate = GatePlan {
-        name: "command".to_owned(),
-        command: request.command,
-        required: true,
-        timeout: request.timeout,
-        env: Default::default(),
-        working_directory,
-        needs: Vec::new(),
     };
     let assembly = Assembly {
         header,

@@ -50,9 +50,16 @@ use crate::hub::server::TlsError;
 use crate::hub::worker::WorkerError;
 use crate::policy::PolicyError;
 use crate::ports::{SecretError, TargetError};
+use crate::stages::preflight::Finding;
 
 /// Environment variables by name.
 pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
+fn in_words(findings: &[Finding]) -> String {
+    let each: Vec<String> =
+        findings.iter().map(|found| format!("{}: {}", found.subject, found.fault)).collect();
+    each.join("; ")
+}
 
 /// Why something could not be started or ended.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +76,9 @@ pub enum AppError {
     /// An earlier run.
     #[error(transparent)]
     Recover(#[from] RecoverError),
+    /// What would surely keep the run from passing; nothing was run.
+    #[error("nothing was run, because it could not pass: {}", in_words(.0))]
+    Preflight(Vec<Finding>),
     /// Something this version cannot do.
     #[error("{what}")]
     Unsupported { what: String, hint: String },

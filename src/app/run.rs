@@ -24,6 +24,7 @@ use crate::model::{
 use crate::policy::Policy;
 use crate::ports::RolloutRequest;
 use crate::report::Boxed;
+use crate::stages::preflight;
 
 /// What is to be run.
 pub struct RunRequest {
@@ -184,6 +185,12 @@ pub async fn run(
         request.max_iterations,
         &request.env,
     )?;
+    let gates = if request.verify_only { &[] } else { plan.gates.as_slice() };
+    let script = plan.verification.script.as_ref();
+    let findings = preflight::before_anything(gates, script, workspace.root());
+    if !findings.is_empty() {
+        return Err(AppError::Preflight(findings));
+    }
     folder::ensure_inside(&workspace, &logging::path(&plan.logging, workspace.root()))?;
     if let Some(metrics) = &plan.metrics {
         folder::ensure_inside(&workspace, &workspace.root().join(metrics))?;
@@ -200,6 +207,9 @@ pub async fn run(
         Err(AppError::Engine(_)) if request.verify_only => None,
         Err(error) => return Err(error),
     };
+    if let Some(target) = target.as_ref().filter(|_| !request.verify_only) {
+        target.check().await?;
+    }
     let image = delivering.image_source(&workspace).filter(|_| !request.verify_only);
     let hidden_env = delivering.withheld();
     let Delivering { plan, env, redactor, azure, .. } = delivering;

@@ -13,7 +13,7 @@ use crate::config::ConfigError;
 use crate::engine::claim::ClaimError;
 use crate::engine::recover::RecoverError;
 use crate::hub::worker::{PlaceError, WorkerError};
-use crate::model::{FailureClass, NoPatchClass, RunSummary, StopReason};
+use crate::model::{FailureClass, NoPatchClass, Remedy, RunSummary, StopReason};
 use crate::ports::{TargetError, TargetErrorKind};
 
 /// What the process exits with.
@@ -331,6 +331,16 @@ impl From<AppError> for CommandError {
             AppError::Claim(error) => error.into(),
             AppError::Recover(error) => error.into(),
             AppError::Unsupported { what, hint } => Self::usage(what).hint(hint),
+            AppError::Preflight(ref findings) => {
+                let remedies = findings.iter().map(|found| found.fault.remedy());
+                let own = Self::usage(error.to_string());
+                remedies.fold(own, |own, Remedy { what, command, person_only: _ }| {
+                    own.hint(match command {
+                        Some(command) => format!("{what}: {command}"),
+                        None => what,
+                    })
+                })
+            }
             AppError::Policy(_) => Self::usage(error.to_string()).because_source(&error),
             AppError::NoSuchRun { .. } => {
                 Self::usage(error.to_string()).hint("greenloop audit list shows the runs")

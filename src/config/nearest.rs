@@ -1,5 +1,7 @@
 //! The name that was probably meant.
 
+use std::path::Path;
+
 /// The candidate nearest to `name`, when it is near enough to be a slip of the hand. Case and
 /// the choice between `-` and `_` count for nothing.
 pub(crate) fn nearest<'a>(
@@ -15,6 +17,21 @@ pub(crate) fn nearest<'a>(
         .filter(|(distance, _)| *distance <= far)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
+}
+
+/// A file beside the missing one whose name is nearly the same, written as that one is.
+pub(crate) fn near_file(missing: &Path, shown: &str) -> Option<String> {
+    let wanted = missing.file_name()?.to_str()?;
+    let names: Vec<String> = std::fs::read_dir(missing.parent()?)
+        .ok()?
+        .flatten()
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    let near = nearest(wanted, names.iter().map(String::as_str))?;
+    Some(match shown.rsplit_once('/') {
+        Some((folder, _)) => format!("{folder}/{near}"),
+        None => near.to_owned(),
+    })
 }
 
 /// `a`, `b` and `c`, each in back quotes.

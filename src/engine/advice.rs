@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use crate::config::plan::PolicyPlan;
 use crate::model::{
-    CommitId, Decision, Evaluation, Invocation, Limits, NextStep, Release, Review, RunHeader,
-    RunSummary, Stage, StopReason, Task, counted, shell_word,
+    CommitId, Decision, Evaluation, Invocation, Limits, NextStep, Release, Remedy, Review,
+    RunHeader, RunSummary, Stage, StopReason, Task, counted, shell_word,
 };
 
 /// The limits that the author works under.
@@ -154,7 +154,14 @@ pub(super) fn next_steps(
     summary: &RunSummary,
     place: FixPlace,
 ) -> Vec<NextStep> {
-    let mut steps = Vec::new();
+    let remedy = summary.failure.as_ref().and_then(|failure| failure.evidence.remedy.as_ref());
+    let mut steps: Vec<NextStep> = remedy
+        .map(|Remedy { what, command, .. }| NextStep {
+            what: what.clone(),
+            command: command.clone(),
+        })
+        .into_iter()
+        .collect();
     let invocation = &header.invocation;
     let mut step = |what: &str, command: String| {
         steps.push(NextStep { what: what.to_owned(), command: Some(command) });

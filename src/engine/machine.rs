@@ -116,6 +116,8 @@ pub struct Symptom {
     pub fingerprint: Fingerprint,
     /// One line for a person; empty in records of programs that did not write it.
     pub headline: String,
+    /// Its cause is known, and no patch of the repository helps.
+    pub person_only: bool,
     /// Whether it may pass when it is run again: it looks like a network or timing failure, or
     /// it has passed on this very tree before.
     pub flaky_suspect: bool,
@@ -669,7 +671,8 @@ impl State {
     }
 
     fn failed(&mut self, symptom: Symptom, stage: usize) -> (Phase, Effect) {
-        let again = symptom.flaky_suspect && symptom.stage != Stage::Rollout;
+        let again =
+            symptom.flaky_suspect && !symptom.person_only && symptom.stage != Stage::Rollout;
         if again && self.may_rerun(&symptom) {
             return self.rerun(symptom, stage);
         }
@@ -720,7 +723,7 @@ impl State {
         }
         // Workers have tried to mend a task already, and start from the repository's own branch:
         // a patch of this run would not reach them.
-        if symptom.stage == Stage::Tasks || !symptom.class.heals() {
+        if symptom.stage == Stage::Tasks || symptom.person_only || !symptom.class.heals() {
             return self
                 .end(StopReason::NotHealable { class: symptom.class, stage: symptom.stage });
         }

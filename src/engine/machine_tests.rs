@@ -39,6 +39,7 @@ fn symptom(stage: Stage, fingerprint: u8) -> Symptom {
         class: FailureClass::Code,
         fingerprint: Fingerprint::from_digest([fingerprint; 8]),
         headline: format!("{stage} failed"),
+        person_only: false,
         flaky_suspect: false,
     }
 }
@@ -169,6 +170,15 @@ fn classes_that_no_patch_can_mend_never_reach_the_author() {
         let effect = last(course(), vec![Happened::Started, Happened::StageFailed(failure)]);
         assert_eq!(effect, Effect::Finish(StopReason::NotHealable { class, stage: Stage::Gates }));
     }
+}
+
+#[test]
+fn what_only_a_person_can_mend_never_reaches_the_author() {
+    let class = FailureClass::Config;
+    let failure =
+        Symptom { class, person_only: true, flaky_suspect: true, ..symptom(Stage::Gates, 1) };
+    let effect = last(course(), vec![Happened::Started, Happened::StageFailed(failure)]);
+    assert_eq!(effect, Effect::Finish(StopReason::NotHealable { class, stage: Stage::Gates }));
 }
 
 #[test]

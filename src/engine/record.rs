@@ -91,18 +91,22 @@ struct SymptomRecord {
     /// Not in the records of older programs.
     #[serde(default)]
     headline: String,
+    #[serde(default)]
+    person_only: bool,
     flaky_suspect: bool,
 }
 
 impl From<&Symptom> for SymptomRecord {
     fn from(symptom: &Symptom) -> Self {
-        let Symptom { stage, name, class, fingerprint, headline, flaky_suspect } = symptom;
+        let Symptom { stage, name, class, fingerprint, headline, person_only, flaky_suspect } =
+            symptom;
         Self {
             stage: stage.name().to_owned(),
             name: name.clone(),
             class: class.name().to_owned(),
             fingerprint: fingerprint.to_string(),
             headline: headline.clone(),
+            person_only: *person_only,
             flaky_suspect: *flaky_suspect,
         }
     }
@@ -120,6 +124,7 @@ impl SymptomRecord {
             )?,
             name: self.name,
             headline: self.headline,
+            person_only: self.person_only,
             flaky_suspect: self.flaky_suspect,
         })
     }
@@ -465,6 +470,7 @@ mod tests {
             class: FailureClass::Timeout,
             fingerprint: Fingerprint::from_digest([9; 8]),
             headline: "Dashboard Load: no answer in 5s".into(),
+            person_only: true,
             flaky_suspect: true,
         }
     }

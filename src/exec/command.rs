@@ -67,6 +67,8 @@ pub struct Outcome {
     pub cancelled: bool,
     /// Processes that were left when it ended, and were killed.
     pub leftovers: usize,
+    /// Whether something of it waited for a terminal when its time was up.
+    pub waits_for_input: bool,
 }
 
 /// Where the command stands; says when to wake up if nothing happens before.
@@ -120,6 +122,7 @@ pub async fn run(
         output_bytes: 0,
         cancelled,
         leftovers: 0,
+        waits_for_input: false,
     };
     if cancel.is_cancelled() {
         return not_started("the run was cancelled first".to_owned(), true);
@@ -137,6 +140,7 @@ pub async fn run(
     let mut phase = Phase::Running { until: command.timeout.map(|after| started + after) };
     let mut status: Option<ExitStatus> = None;
     let mut open = true;
+    let mut waits_for_input = false;
     let mut output_bytes = 0u64;
     let mut timed_out = false;
     let mut cancelled = false;
@@ -171,6 +175,7 @@ pub async fn run(
             () = sleep_until(wake), if wake.is_some() => match phase {
                 Phase::Running { .. } => {
                     timed_out = true;
+                    waits_for_input = guard.family.waits_for_terminal();
                     phase = end(leader);
                 }
                 Phase::Ending { .. } => {
@@ -194,7 +199,14 @@ pub async fn run(
         },
         (_, _, None) => Exit::Signal(Signal::KILL.as_raw()),
     };
-    Outcome { exit, duration: started.elapsed(), output_bytes, cancelled, leftovers }
+    Outcome {
+        exit,
+        duration: started.elapsed(),
+        output_bytes,
+        cancelled,
+        leftovers,
+        waits_for_input,
+    }
 }
 
 /// Asks the group, and what has left it, to end.

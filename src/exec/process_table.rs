@@ -1,6 +1,7 @@
 //! The running processes, as `/proc` shows them.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -22,6 +23,8 @@ struct Entry {
     parent: i32,
     group: i32,
     zombie: bool,
+    /// By a signal: what a process in the background gets that reads its terminal.
+    stopped: bool,
     started: u64,
 }
 
@@ -39,6 +42,7 @@ impl Entry {
         Some(Self {
             pid,
             zombie: matches!(*fields.first()?, "Z" | "X"),
+            stopped: *fields.first()? == "T",
             parent: fields.get(1)?.parse().ok()?,
             group: fields.get(2)?.parse().ok()?,
             started: fields.get(19)?.parse().ok()?,
@@ -55,6 +59,24 @@ impl Entry {
             .filter_map(Self::read)
             .filter(|entry| !entry.zombie)
             .collect()
+    }
+
+    /// Whether it is in a read of a terminal, or was stopped for trying to.
+    fn waits_for_terminal(&self) -> bool {
+        self.stopped || self.reads().is_some_and(|file| is_terminal(&file))
+    }
+
+    /// The file that it is reading right now, when it is in a read.
+    fn reads(&self) -> Option<PathBuf> {
+        #[cfg(target_arch = "x86_64")]
+        const READ: &str = "0";
+        #[cfg(not(target_arch = "x86_64"))]
+        const READ: &str = "63";
+        let call = std::fs::read_to_string(format!("/proc/{}/syscall", self.pid)).ok()?;
+        let mut fields = call.split_ascii_whitespace();
+        let descriptor = fields.next().filter(|number| *number == READ).and(fields.next())?;
+        let descriptor = u32::from_str_radix(descriptor.strip_prefix("0x")?, 16).ok()?;
+        std::fs::read_link(format!("/proc/{}/fd/{descriptor}", self.pid)).ok()
     }
 
     /// Whether its environment, as it was when its program started, holds `entry`.
@@ -101,6 +123,13 @@ pub(super) struct Family {
 }
 
 impl Family {
+    /// Whether a process of it waits for what somebody types.
+    pub(super) fn waits_for_terminal(&self) -> bool {
+        let belongs =
+            |process: &Entry| process.group == self.group || process.has_variable(&self.entry);
+        Entry::all().iter().any(|process| belongs(process) && process.waits_for_terminal())
+    }
+
     /// Kills every process of it until a pass finds none; how many there were. One that is just
     /// ending by itself (its files are closed before it is gone) gets a moment, and is not
     /// counted.
@@ -116,6 +145,12 @@ impl Family {
         }
         0
     }
+}
+
+fn is_terminal(file: &Path) -> bool {
+    ["/dev/tty", "/dev/pts", "/dev/console"]
+        .iter()
+        .any(|terminal| file.to_string_lossy().starts_with(terminal))
 }
 
 /// Sends `signal` to every process of the group. A group that is gone is no error.
@@ -195,8 +230,17 @@ mod tests {
         let stat = b"7 (a b) (c\xff) S 1 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 991 1 1";
         assert_eq!(
             Entry::parse(7, stat),
-            Some(Entry { pid: 7, parent: 1, group: 42, zombie: false, started: 991 })
+            Some(Entry {
+                pid: 7,
+                parent: 1,
+                group: 42,
+                zombie: false,
+                stopped: false,
+                started: 991,
+            })
         );
+        let stopped = Entry::parse(8, b"8 (cat) T 1 42 42 0 -1 0 1 0 0 0 0 0 0 0 20 0 1 0 9 1 1");
+        assert!(stopped.is_some_and(|entry| entry.waits_for_terminal()));
         assert_eq!(Entry::parse(7, b"7 (x"), None);
         assert_eq!(Entry::parse(7, b"7 (x) S 1"), None);
     }

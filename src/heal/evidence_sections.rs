@@ -48,6 +48,9 @@ fn known(failure: &Failure) -> String {
     for note in &failure.evidence.notes {
         text.push_str(&format!("{note}\n"));
     }
+    if let Some(remedy) = &failure.evidence.remedy {
+        text.push_str(&format!("what may help: {}\n", remedy.what));
+    }
     if !failure.evidence.failing_tests.is_empty() {
         text.push_str("failing tests:\n");
         for test in &failure.evidence.failing_tests {

@@ -135,6 +135,32 @@ pub struct HttpExchange {
     pub elapsed: Duration,
 }
 
+/// What a person can do about a failure whose cause is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remedy {
+    /// In words.
+    pub what: String,
+    /// To be typed as it stands.
+    pub command: Option<String>,
+    /// No patch of the repository helps: the author is not asked.
+    pub person_only: bool,
+}
+
+impl Remedy {
+    /// For a service without the configured health endpoint, which answers at `near`.
+    pub fn health_path(near: &str) -> Self {
+        Self {
+            what: format!(
+                "correct the path of the health check (`health_endpoint` of the environment, or \
+                 `verification.health_check.endpoint`): is {near} meant? Or let the service \
+                 answer there"
+            ),
+            command: None,
+            person_only: false,
+        }
+    }
+}
+
 /// What is known of a failure. Everything in it has been redacted and is bounded.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Evidence {
@@ -158,6 +184,8 @@ pub struct Evidence {
     pub service_log: Option<String>,
     /// Plain statements, such as `the new release never became healthy`.
     pub notes: Vec<String>,
+    /// What helps, where the cause is known well enough to say.
+    pub remedy: Option<Remedy>,
 }
 
 #[cfg(test)]

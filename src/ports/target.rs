@@ -149,6 +149,12 @@ pub trait Target: Send + Sync {
     /// Gives back what [`Target::claim`] took.
     async fn let_go(&self) {}
 
+    /// What would surely keep a rollout from working, as far as it can be seen without one, such
+    /// as an address that another program has. Changes nothing.
+    async fn check(&self) -> Result<(), TargetError> {
+        Ok(())
+    }
+
     /// What a rollout would change, as a unified diff, empty for nothing; changes nothing. An
     /// image that is not built yet stands for the one of its repository that serves, if one does.
     async fn preview(&self, _request: &RolloutRequest) -> Result<String, TargetError> {

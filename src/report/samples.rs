@@ -116,6 +116,7 @@ fn compile_failure() -> Failure {
             http: vec![],
             service_log: None,
             notes: vec![],
+            remedy: None,
         },
     }
 }
@@ -140,6 +141,11 @@ fn smoke_failure() -> Failure {
             }],
             service_log: Some("listening on 127.0.0.1:40123\nGET /report\nthread 'main' panicked at src/report.rs:7:20:\nattempt to divide by zero".into()),
             notes: vec!["the new release answered its health check before".into()],
+            remedy: Some(Remedy {
+                what: "look at the divisor".into(),
+                command: Some("less src/report.rs".into()),
+                person_only: false,
+            }),
             ..Evidence::default()
         },
     }

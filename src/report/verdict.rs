@@ -94,6 +94,9 @@ pub(super) fn headline(header: Option<&RunHeader>, summary: &RunSummary) -> Stri
                 StopReason::NoModel { .. } | StopReason::ModelUnavailable { .. } => {
                     format!("Failed: {}", cause(summary))
                 }
+                StopReason::NotHealable { .. } if summary.failure.is_some() => {
+                    format!("Failed: {}", cause(summary))
+                }
                 stop => format!("Stopped: {stop}"),
             },
         },
@@ -154,6 +157,9 @@ pub(super) fn remark(summary: &RunSummary) -> Option<String> {
         )),
         StopReason::ModelUnavailable { reason, .. } => {
             Some(format!("It was not mended: no model can be asked: {reason}"))
+        }
+        StopReason::NotHealable { class, .. } if summary.failure.is_some() => {
+            Some(format!("No patch can mend that ({class}), so the author was not asked."))
         }
         StopReason::Verified | StopReason::Cancelled => None,
         stop => summary.restored.is_some().then(|| format!("Stopped: {stop}")),

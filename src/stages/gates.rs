@@ -12,6 +12,7 @@
 //! - One failure speaks for all failed required gates; it is named after the first of them.
 
 use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
 use std::time::Duration;
 
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -19,12 +20,13 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use super::StageContext;
 use super::identity::combined;
 use super::output::Output;
+use super::preflight;
 use crate::config::plan::GatePlan;
 use crate::evidence::{CodeLimits, ExtractLimits, Extraction, read_code};
 use crate::exec::{self, Program};
 use crate::model::{
-    Evidence, Excerpt, Exit, Failure, FailureClass, GateResult, GateStatus, RunEvent, Stage,
-    StageOutcome,
+    Evidence, Excerpt, Exit, Failure, FailureClass, GateResult, GateStatus, Remedy, RunEvent,
+    Stage, StageOutcome,
 };
 
 /// A gate that failed, and what its output comes to.
@@ -32,6 +34,14 @@ struct Trouble {
     exit: Exit,
     extraction: Extraction,
     notes: Vec<String>,
+    cause: Option<Cause>,
+}
+
+/// Why a gate could not do its work, where that is known.
+struct Cause {
+    class: FailureClass,
+    what: String,
+    remedy: Remedy,
 }
 
 /// Where a gate stands.
@@ -179,7 +189,10 @@ async fn run_gate(
         (false, exit) => GateStatus::Failed(exit.clone()),
     };
     let trouble = match &status {
-        GateStatus::Failed(exit) => Some(Trouble { exit: exit.clone(), extraction, notes }),
+        GateStatus::Failed(exit) => {
+            let cause = cause_of(gate, exit, &extraction, &outcome, context.root);
+            Some(Trouble { exit: exit.clone(), extraction, notes, cause })
+        }
         GateStatus::Passed
         | GateStatus::Flaky
         | GateStatus::Skipped { .. }
@@ -267,8 +280,11 @@ fn failure_of(
     let mut flaky_suspect = true;
     let mut class = None;
     let mut headline = String::new();
+    let mut person_only = true;
     for (gate, log, trouble) in &failed {
-        let Trouble { exit, extraction, notes } = trouble;
+        let Trouble { exit, extraction, notes, cause } = trouble;
+        // One gate that a patch can mend is reason enough to ask the author.
+        person_only &= cause.as_ref().is_some_and(|cause| cause.remedy.person_only);
         identity.push(gate.name.clone());
         identity.push(exit.to_string());
         identity.push(extraction.fingerprint.to_string());
@@ -279,7 +295,10 @@ fn failure_of(
         }
         symptoms.extend(extraction.symptoms.iter().cloned());
         flaky_suspect &= extraction.flaky_suspect;
-        let own = class_of(exit, extraction.class);
+        let own = match cause {
+            Some(cause) => cause.class,
+            None => class_of(exit, extraction.class),
+        };
         // The strictest reading that still lets a patch help: one gate that code can mend is
         // reason enough to ask the author.
         class = match class {
@@ -290,7 +309,9 @@ fn failure_of(
             Some(known) => Some(known),
         };
         if headline.is_empty() {
-            headline = headline_of(&names, exit, &extraction.headline);
+            let telling = cause.as_ref().map_or(&extraction.headline, |cause| &cause.what);
+            headline = headline_of(&names, exit, telling);
+            evidence.remedy = cause.as_ref().map(|cause| cause.remedy.clone());
             evidence.command = Some(context.redactor.redact(&gate.command).into_owned());
             evidence.exit = Some(exit.clone());
             evidence.log = log.clone();
@@ -306,6 +327,9 @@ fn failure_of(
         evidence.failing_tests.extend(extraction.failing_tests.iter().cloned());
         evidence.notes.extend(notes.iter().cloned());
     }
+    if let Some(remedy) = &mut evidence.remedy {
+        remedy.person_only = person_only;
+    }
     evidence.code =
         read_code(context.root, &evidence.excerpts, CodeLimits::default(), context.redactor);
     let identity: Vec<&str> = identity.iter().map(String::as_str).collect();
@@ -318,6 +342,42 @@ fn failure_of(
         flaky_suspect,
         symptoms,
         evidence,
+    }
+}
+
+/// What a gate's end means, where it is the shell's, or that of a command that waits for a person.
+fn cause_of(
+    gate: &GatePlan,
+    exit: &Exit,
+    extraction: &Extraction,
+    outcome: &exec::Outcome,
+    root: &Path,
+) -> Option<Cause> {
+    let said: Vec<&str> = std::iter::once(extraction.headline.as_str())
+        .chain(extraction.excerpts.iter().map(|excerpt| excerpt.text.as_str()))
+        .collect();
+    let said = said.join("\n");
+    let silent = outcome.output_bytes == 0;
+    match exit {
+        Exit::Code(126 | 127) | Exit::NotStarted(_) => {
+            if let Some(fault) = preflight::of_gate(gate, root) {
+                let (class, what) = (FailureClass::Config, fault.to_string());
+                return Some(Cause { class, what, remedy: fault.remedy() });
+            }
+            let (class, what, remedy) = preflight::deeper(gate, &said)?;
+            Some(Cause { class, what, remedy })
+        }
+        Exit::TimedOut(_) if outcome.waits_for_input => Some(Cause {
+            class: FailureClass::Config,
+            what: "it waits for input at the terminal, and a gate has none".to_owned(),
+            remedy: preflight::input_remedy(),
+        }),
+        Exit::Code(_) if preflight::wants_input(gate, &said, silent) => Some(Cause {
+            class: FailureClass::Config,
+            what: "it reads its standard input, which is empty for a gate".to_owned(),
+            remedy: preflight::input_remedy(),
+        }),
+        Exit::Code(_) | Exit::Signal(_) | Exit::TimedOut(_) => None,
     }
 }
 

@@ -10,6 +10,7 @@ pub mod gates;
 pub mod identity;
 pub mod image;
 mod output;
+pub mod preflight;
 pub mod rollout;
 pub mod smoke;
 pub mod tasks;

@@ -143,9 +143,124 @@ async fn a_weakened_test_needs_a_person() {
     let weaken = "```diff\n--- a/test.sh\n+++ b/test.sh\n@@ -1,3 +1,3 @@\n #!/bin/sh\n-. ./add.sh\n+. ./add.sh; exit 0\n```\n";
     let repository = repository();
     let server = ModelServer::start(&[weaken], APPROVE).await;
-    let outcome = heal(&repository, &server, &["--max-iterations", "2"]);
+    let outcome = heal(&repository, &server, &["--max-iterations", "9"]);
     assert_eq!(outcome.code, Some(1), "{}", outcome.all());
     assert_eq!(repository.read("test.sh"), TEST);
+    // The author was asked for another way, once; nobody was paid to review what cannot be applied.
+    let asked = server.author_requests();
+    assert_eq!(asked.len(), 2, "{}", outcome.all());
+    assert!(asked[1].to_string().contains("a way to mend the cause that needs no person"));
+    assert_eq!(server.reviewer_requests().len(), 0);
+    assert!(outcome.all().contains("a person has to decide"), "{}", outcome.all());
+
+    let server = ModelServer::start(&[weaken, FIX], APPROVE).await;
+    let outcome = heal(&repository, &server, &["--max-iterations", "9"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    assert_eq!(repository.read("test.sh"), TEST);
+    assert_eq!(server.reviewer_requests().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_author_or_a_reviewer_that_repeats_itself_ends_the_run() {
+    let prose = "I would look at the operator.";
+    let spaced = "I would look at the operator.  \n\n";
+    let elsewhere = |n: u32| {
+        FIX.replace("add.sh\n```", "nowhere.sh\n```").replace("wrong", &format!("wrong {n} times"))
+    };
+    let (one, two) = (elsewhere(1), elsewhere(2));
+    let wrong = FIX.replace("$1 + $2", "$1 * $2");
+    let other = FIX.replace("$1 + $2", "$2 * $1");
+    for (what, answers, review, requests) in [
+        ("the same prose", vec![prose], APPROVE, 2),
+        ("white space apart", vec![prose, spaced], APPROVE, 2),
+        ("nothing at all", vec![""], APPROVE, 2),
+        ("another text, the same fault", vec![one.as_str(), two.as_str()], APPROVE, 2),
+        ("the same patch, rejected", vec![wrong.as_str()], REJECT, 2),
+        ("two patches, one verdict", vec![wrong.as_str(), other.as_str(), FIX], REJECT, 2),
+    ] {
+        let repository = repository();
+        let server = ModelServer::start(&answers, review).await;
+        let outcome = heal(&repository, &server, &["--max-iterations", "9"]);
+        assert_eq!(outcome.code, Some(1), "{what}: {}", outcome.all());
+        assert_eq!(server.author_requests().len(), requests, "{what}: {}", outcome.all());
+        assert!(outcome.all().contains("no progress"), "{what}: {}", outcome.all());
+        assert_eq!(repository.read("add.sh"), BROKEN, "{what}");
+        let run = repository.run_folder();
+        let id = run.file_name().unwrap().to_str().unwrap();
+        let replayed = repository.run(&["audit", "replay", id]);
+        assert_eq!(replayed.code, Some(0), "{what}: {}", replayed.all());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_repository_s_configuration_holds_for_heal_too() {
+    let config = "environments:\n  local:\n    url: http://127.0.0.1:1\n    health_endpoint: /\n\
+        deploy:\n  method: process\n  process:\n    command: [x]\n    artifacts: [x]\n\
+        agents:\n  codex:\n    model: the-file-s\n  jules:\n    model: the-reviewer-s\n\
+        safety:\n  max_iterations: 7\n  max_changed_lines: 1\n";
+    let repository = repository();
+    repository.write("config.yaml", config);
+    repository.commit("configure");
+    let server = ModelServer::start(&[FIX], APPROVE).await;
+    let outcome = heal(&repository, &server, &[]);
+    // Two lines change, and the policy of the file allows one.
+    assert_eq!(outcome.code, Some(1), "{}", outcome.all());
+    let asked = server.author_requests();
+    assert_eq!(asked[0]["model"], "the-file-s");
+    assert!(asked[0].to_string().contains("iteration 1 of at most 7"), "{}", asked[0]);
+    assert_eq!(repository.read("add.sh"), BROKEN);
+
+    // A file of that name which is for something else is no reason to refuse.
+    repository.write("config.yaml", "title: a blog\nbaseURL: /\n");
+    repository.commit("blog");
+    let server = ModelServer::start(&[FIX], APPROVE).await;
+    let outcome = heal(&repository, &server, &[]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    assert_eq!(server.author_requests()[0]["model"], "test-model");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_misspelt_command_is_told_at_once_and_nobody_is_asked() {
+    let repository = repository();
+    repository.write("scripts/check.sh", "#!/bin/sh\n");
+    repository.commit("script");
+    let server = ModelServer::start(&[FIX], APPROVE).await;
+    for (command, said, remedy) in [
+        ("gti-of-nobody status", "there is no program `gti-of-nobody` on the PATH", "install"),
+        (
+            "scripts/chekc.sh",
+            "there is no file `scripts/chekc.sh`",
+            "did you mean `scripts/check.sh`",
+        ),
+        ("scripts/check.sh", "`scripts/check.sh` is not executable", "chmod +x scripts/check.sh"),
+    ] {
+        let outcome: Outcome = repository
+            .greenloop()
+            .args(["heal", "--max-iterations", "9", "--", command])
+            .env("OPENAI_BASE_URL", server.base_url())
+            .env("OPENAI_API_KEY", "sk-test-0123456789abcdef")
+            .output()
+            .unwrap()
+            .into();
+        assert_eq!(outcome.code, Some(2), "{command}: {}", outcome.all());
+        assert!(outcome.stderr.contains(said), "{command}: {}", outcome.all());
+        assert!(outcome.stderr.contains(remedy), "{command}: {}", outcome.all());
+        assert!(!repository.path().join("logs").exists(), "{command}");
+    }
+    // What a shell alone can work out is run, and told by what came of it.
+    for command in ["sh -c true && carggo-of-nobody test", "cd . || true; wholly-unknown-tool x"] {
+        let outcome: Outcome = repository
+            .greenloop()
+            .args(["heal", "--max-iterations", "9", "--", command])
+            .env("OPENAI_BASE_URL", server.base_url())
+            .env("OPENAI_API_KEY", "sk-test-0123456789abcdef")
+            .output()
+            .unwrap()
+            .into();
+        assert_eq!(outcome.code, Some(1), "{command}: {}", outcome.all());
+        assert!(outcome.all().contains("there is no program"), "{command}: {}", outcome.all());
+    }
+    assert_eq!(server.author_requests().len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -346,3 +346,139 @@ fn without_a_model_a_failed_smoke_test_is_headed_by_the_restore() {
     assert!(lines.next().unwrap().contains("With a model"), "{summary}");
     assert_eq!(get(port, "/"), Some((200, "hello one\n".into())));
 }
+
+/// Changes the configuration, and commits that.
+fn reconfigure(repository: &crate::repository::Repository, from: &str, to: &str) {
+    let config = repository.read("config.yaml");
+    assert!(config.contains(from), "{config}");
+    repository.write("config.yaml", &config.replacen(from, to, 1));
+    repository.commit("configure");
+}
+
+const GATE: &str = "    command: \"! grep -n teh page.txt\"\n";
+
+#[test]
+fn what_cannot_run_is_told_before_anything_runs() {
+    let smoke =
+        "verification:\n  smoke_tests:\n    script: scripts/smoke_test.sh\n    timeout: 5\n";
+    let cases = [
+        (
+            GATE,
+            "    command: grepp-of-nobody teh\n",
+            "gate spelling: there is no program",
+            "install",
+        ),
+        (
+            GATE,
+            "    command: scripts/smoke_test.sh\n",
+            "not executable",
+            "chmod +x scripts/smoke_test.sh",
+        ),
+        (
+            "verification:\n",
+            smoke,
+            "the smoke script: `scripts/smoke_test.sh` is not executable",
+            "chmod +x",
+        ),
+    ];
+    for (from, to, said, remedy) in cases {
+        let repository = deployable(free_port(), "the page\n", "page", &transcript());
+        repository.write("scripts/smoke_test.sh", "#!/bin/sh\n");
+        reconfigure(&repository, from, to);
+        let outcome = repository.run(&["--environment", "local"]);
+        assert_eq!(outcome.code, Some(2), "{to}: {}", outcome.all());
+        assert!(outcome.stderr.contains(said), "{to}: {}", outcome.all());
+        assert!(outcome.stderr.contains(remedy), "{to}: {}", outcome.all());
+        assert!(!repository.path().join("logs").exists(), "{to}");
+    }
+}
+
+#[test]
+fn an_address_of_another_program_is_told_before_anything_runs() {
+    let port = free_port();
+    let repository = deployable(port, "the page\n", "page", "");
+    let listener = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let outcome = repository.run(&["--environment", "local"]);
+    assert_eq!(outcome.code, Some(3), "{}", outcome.all());
+    let said = format!("in use by process {} (", std::process::id());
+    assert!(outcome.stderr.contains(&said), "{}", outcome.all());
+    assert!(!repository.path().join("logs/runs").exists());
+    drop(listener);
+    assert_eq!(repository.run(&["--environment", "local"]).code, Some(0));
+    // Its own service is no other program.
+    assert_eq!(repository.run(&["--environment", "local"]).code, Some(0));
+}
+
+/// A run that fails for `headline`, of class `class`, with `remedy`, and asks the author no more
+/// than `asked` times.
+fn fails(
+    repository: &crate::repository::Repository,
+    headline: &str,
+    class: &str,
+    remedy: &str,
+    asked: u64,
+) {
+    let outcome = repository.run(&["--environment", "local", "--output", "json"]);
+    let last = outcome.stdout.lines().last().unwrap();
+    let event: serde_json::Value = serde_json::from_str(last).unwrap();
+    assert_eq!(outcome.code, Some(1), "{}", outcome.all());
+    let failure = &event["failure"];
+    let found = failure["headline"].as_str().unwrap();
+    assert!(found.contains(headline), "{found}");
+    assert_eq!(failure["class"], class, "{found}");
+    let what = &failure["evidence"]["remedy"]["what"];
+    assert!(what.as_str().unwrap().contains(remedy), "{what}");
+    assert_eq!(event["next_steps"][0]["what"], *what);
+    assert!(event["usage"]["requests"].as_u64().unwrap() <= asked, "{event}");
+}
+
+#[test]
+fn a_later_gate_that_cannot_run_is_told_and_the_author_is_not_asked() {
+    let second =
+        format!("{GATE}    required: true\n  - name: lint\n    command: linntt-of-nobody .\n");
+    let repository = deployable(free_port(), "the page\n", "page", &transcript());
+    reconfigure(&repository, GATE, &second);
+    fails(&repository, "there is no program `linntt-of-nobody`", "config", "install", 0);
+}
+
+#[test]
+fn a_gate_that_asks_is_told_so() {
+    let repository = deployable(free_port(), "the page\n", "page", "");
+    reconfigure(&repository, GATE, "    command: read -r answer\n");
+    let outcome = repository.run(&["--environment", "local", "--output", "json"]);
+    assert!(
+        outcome.stdout.contains("reads its standard input, which is empty"),
+        "{}",
+        outcome.all()
+    );
+    assert!(outcome.stdout.contains("gates run without a person"), "{}", outcome.all());
+}
+
+#[test]
+fn a_wrong_health_path_is_named_with_the_paths_that_answer() {
+    let repository =
+        crate::repository::deployable_without_a_model(free_port(), "the page\n", "page");
+    reconfigure(&repository, "health_endpoint: /health", "health_endpoint: /missing/health");
+    reconfigure(&repository, "wait_timeout: 20", "wait_timeout: 1");
+    fails(
+        &repository,
+        "the service has no /missing/health (404), and answers at /health,",
+        "config",
+        "/health meant",
+        0,
+    );
+}
+
+#[test]
+fn a_missing_artifact_is_named_with_what_was_built_instead() {
+    let repository =
+        crate::repository::deployable_without_a_model(free_port(), "the page\n", "page");
+    reconfigure(&repository, "artifacts: [service, page.txt]", "artifacts: [service, pages.txt]");
+    fails(
+        &repository,
+        "artifact pages.txt: there is no such file",
+        "config",
+        "there is `page.txt`",
+        0,
+    );
+}

@@ -9,7 +9,7 @@ use super::protocol::Trouble;
 use super::pull::LoginError;
 use super::record::{ContainerRecord, ReleaseRecord};
 use crate::adapters::front::control::ControlError;
-use crate::adapters::front::probe::Probe;
+use crate::adapters::front::probe::{Probe, health_path};
 use crate::evidence::{ExtractLimits, Extractor, Redactor, extract};
 use crate::model::{Evidence, Exit, FailureClass, HttpExchange, times};
 use crate::ports::{TargetError, TargetErrorKind};
@@ -273,6 +273,7 @@ pub(super) fn error(
                      at the port in PORT, {port}"
                 ));
             }
+            evidence.remedy = health_path(probe);
             evidence.http.push(HttpExchange {
                 request: format!("GET {}", probe.url),
                 status: probe.status,
@@ -305,7 +306,9 @@ pub(super) fn error(
             let told = add_log(&mut evidence, &said, redactor);
             let only_the_log_knows = matches!(fault, Fault::Exited { out_of_memory: false, .. })
                 || matches!(fault, Fault::Sick { .. } | Fault::Unhealthy { .. });
-            if only_the_log_knows && told != FailureClass::Unknown {
+            if evidence.remedy.is_some() {
+                class = FailureClass::Config;
+            } else if only_the_log_knows && told != FailureClass::Unknown {
                 class = told;
             }
         }

@@ -18,7 +18,7 @@ use super::pull::{Logins, Pulled, pull, registry};
 use super::record::{Contained, ContainerRecord, Launch, ReleaseRecord, State};
 use super::supervise::mark_of;
 use super::trial::{Failed, Healthy, Trial};
-use crate::adapters::front::address::front_address;
+use crate::adapters::front::address::{front_address, taken};
 use crate::adapters::front::control::{ControlError, Launcher};
 use crate::adapters::front::probe;
 use crate::config::plan::{DockerPlan, EnvironmentPlan, HealthPlan, Rollback};
@@ -436,6 +436,17 @@ async fn until_gone(pid: u32) -> bool {
 impl Target for DockerTarget {
     fn kind(&self) -> TargetKind {
         TargetKind::Docker
+    }
+
+    async fn check(&self) -> Result<(), TargetError> {
+        let address = front_address(&self.url).map_err(|e| target_error(e.to_string(), None))?;
+        let own = Control::connect(&self.folder).await.ok().map(|control| control.pid);
+        match taken(&address, own) {
+            None => Ok(()),
+            Some(owner) => {
+                Err(self.error(Fault::Trouble(Trouble::AddressInUse { address, owner }), None))
+            }
+        }
     }
 
     async fn roll_out(

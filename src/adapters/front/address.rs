@@ -1,5 +1,7 @@
 //! The address that a front binds.
 
+use super::port_owner::port_owner;
+
 /// A URL that a front cannot serve.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the environment's url {url:?} {problem}")]
@@ -36,6 +38,26 @@ pub(in crate::adapters) fn front_address(url: &str) -> Result<String, AddressErr
     Ok(format!("{host}:{port}"))
 }
 
+/// Who listens at `address`, when it is neither nobody nor the process `own`.
+pub(in crate::adapters) fn taken(address: &str, own: Option<u32>) -> Option<Option<String>> {
+    match std::net::TcpListener::bind(address) {
+        Ok(_free) => None,
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            let port = address.rsplit(':').next().and_then(|port| port.parse().ok());
+            let owner = port.and_then(port_owner);
+            let is_own = match (&owner, own) {
+                (Some(owner), Some(own)) => owner.starts_with(&format!("{own} ")),
+                // It cannot be seen, and most likely it is the supervisor.
+                (None, Some(_)) => true,
+                (_, None) => false,
+            };
+            (!is_own).then_some(owner)
+        }
+        // What else is wrong with the address is told by the rollout.
+        Err(_) => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -56,5 +78,18 @@ mod tests {
                 (found, _) => panic!("{url}: {found:?}"),
             }
         }
+    }
+
+    #[test]
+    fn an_address_of_another_program_is_told_with_its_owner() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let own = std::process::id();
+        let owner = taken(&address, None).unwrap().unwrap();
+        assert!(owner.starts_with(&format!("{own} (")), "{owner}");
+        assert!(taken(&address, Some(own + 1)).is_some());
+        assert_eq!(taken(&address, Some(own)), None);
+        drop(listener);
+        assert_eq!(taken(&address, None), None);
     }
 }

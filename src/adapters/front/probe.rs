@@ -5,11 +5,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use crate::model::Condition;
+use crate::config::nearest::nearest;
+use crate::model::{Condition, Remedy};
 
 /// Between the first tries; grows to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// For each of the other paths.
+const ELSEWHERE: Duration = Duration::from_secs(1);
 /// Bytes of an unhealthy answer that are kept.
 const BODY: usize = 2048;
 
@@ -22,6 +25,43 @@ pub(in crate::adapters) struct Probe {
     pub(in crate::adapters) body: String,
     pub(in crate::adapters) complaint: String,
     pub(in crate::adapters) elapsed: Duration,
+    /// Other paths at which the service answers, when it has none such.
+    #[serde(default)]
+    pub(in crate::adapters) answers: Vec<String>,
+}
+
+/// Paths at which services usually tell of their health, and the front page.
+const USUAL_PATHS: [&str; 10] = [
+    "/health",
+    "/healthz",
+    "/livez",
+    "/readyz",
+    "/ready",
+    "/live",
+    "/status",
+    "/ping",
+    "/api/health",
+    "/",
+];
+
+/// A 404 of a service that is there: the paths that it has are what somebody wants to know.
+async fn look_elsewhere(client: &reqwest::Client, timeout: Duration, probe: &mut Probe) {
+    let Ok(asked) = reqwest::Url::parse(&probe.url) else { return };
+    if probe.status != Some(404) {
+        return;
+    }
+    for path in USUAL_PATHS.into_iter().filter(|path| *path != asked.path()) {
+        let mut url = asked.clone();
+        url.set_path(path);
+        if ask(client, url.as_str(), timeout).await.is_ok() {
+            probe.answers.push(path.to_owned());
+        }
+    }
+    if !probe.answers.is_empty() {
+        let answers = probe.answers.join(", ");
+        let path = asked.path();
+        probe.complaint = format!("the service has no {path} (404), and answers at {answers}");
+    }
 }
 
 /// A client that asks the release itself: no proxy, no redirects, a connection a request.
@@ -68,6 +108,9 @@ pub(in crate::adapters) async fn until_healthy(
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
+            if let Some(last) = &mut last {
+                look_elsewhere(client, timeout.min(ELSEWHERE), last).await;
+            }
             return Err(last);
         }
         requests += 1;
@@ -80,6 +123,15 @@ pub(in crate::adapters) async fn until_healthy(
     }
 }
 
+/// What helps where the service has no such path.
+pub(in crate::adapters) fn health_path(probe: &Probe) -> Option<Remedy> {
+    let answers: Vec<&str> = probe.answers.iter().map(String::as_str).collect();
+    let asked = reqwest::Url::parse(&probe.url).ok()?;
+    let near = nearest(asked.path(), answers.iter().copied());
+    let near = near.or_else(|| answers.first().copied())?;
+    Some(Remedy::health_path(near))
+}
+
 async fn ask(client: &reqwest::Client, url: &str, timeout: Duration) -> Result<(), Probe> {
     let started = Instant::now();
     let probe = |status, body, complaint| Probe {
@@ -88,6 +140,7 @@ async fn ask(client: &reqwest::Client, url: &str, timeout: Duration) -> Result<(
         body,
         complaint,
         elapsed: started.elapsed(),
+        answers: Vec::new(),
     };
     match client.get(url).timeout(timeout).send().await {
         Ok(mut response) => {

@@ -5,7 +5,12 @@ use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
 use super::service::{files_folder, release_folder};
-use crate::model::ReleaseId;
+use crate::config::nearest::near_file;
+use crate::model::{ReleaseId, Remedy};
+
+/// Where builds usually put what they make.
+const BUILT: [&str; 8] =
+    ["", "build", "dist", "out", "bin", "target/release", "target/debug", "public"];
 
 /// An artifact that cannot be taken.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +43,29 @@ pub(super) enum ArtifactProblem {
 }
 
 impl ArtifactError {
+    /// What helps, where the artifact is not there: most likely it was built under another name.
+    pub(super) fn remedy(&self, work_tree: &Path) -> Option<Remedy> {
+        if self.problem != ArtifactProblem::Missing {
+            return None;
+        }
+        let shown = self.artifact.to_string_lossy();
+        let near = near_file(&work_tree.join(&self.artifact), &shown).or_else(|| {
+            let name = self.artifact.file_name()?;
+            let built = BUILT.iter().map(|folder| Path::new(folder).join(name));
+            let found = built
+                .filter(|path| *path != self.artifact)
+                .find(|path| work_tree.join(path).exists())?;
+            Some(found.to_string_lossy().into_owned())
+        });
+        let what = match near {
+            Some(near) => {
+                format!("there is `{near}`: is that what `deploy.process.artifacts` should name?")
+            }
+            None => "add a gate that builds it, or correct `deploy.process.artifacts`".to_owned(),
+        };
+        Some(Remedy { what, command: None, person_only: false })
+    }
+
     pub(super) fn problem(&self) -> ArtifactProblem {
         self.problem
     }

@@ -15,9 +15,9 @@ use super::service::release_folder;
 use super::service_log::{LogMark, read_since};
 use super::state::{Launch, ReleaseRecord, State};
 use super::supervisor::in_words;
-use crate::adapters::front::address::front_address;
+use crate::adapters::front::address::{front_address, taken};
 use crate::adapters::front::control::{ControlError, Launcher};
-use crate::adapters::front::probe::{self, Probe};
+use crate::adapters::front::probe::{self, Probe, health_path};
 use crate::config::plan::{HealthPlan, ProcessPlan};
 use crate::evidence::{ExtractLimits, Extractor, Redactor};
 use crate::exec::ProcessIdentity;
@@ -193,12 +193,18 @@ impl ProcessTarget {
                 | Trouble::Supervisor { .. }
                 | Trouble::Version { .. } => None,
             };
+            let mut wrong_path = false;
             if let Trouble::Unhealthy { last: Some(probe), .. } = trouble {
+                evidence.remedy = health_path(&probe);
+                wrong_path = evidence.remedy.is_some();
                 evidence.http.push(self.exchange(probe));
             }
             if let Some(release) = release {
                 let said = self.read_log(release, LOG_READ);
                 class = self.add_log(&mut evidence, &said, own_class);
+            }
+            if wrong_path {
+                class = FailureClass::Config;
             }
         }
         TargetError { kind, message, class, evidence: Box::new(evidence), source: None }
@@ -302,6 +308,15 @@ impl Target for ProcessTarget {
         TargetKind::Process
     }
 
+    async fn check(&self) -> Result<(), TargetError> {
+        let address = front_address(&self.url).map_err(|e| target_error(e.to_string(), None))?;
+        let own = Control::connect(&self.folder).await.ok().map(|control| control.pid);
+        match taken(&address, own) {
+            None => Ok(()),
+            Some(owner) => Err(self.error(Trouble::AddressInUse { address, owner }, None)),
+        }
+    }
+
     async fn roll_out(
         &self,
         request: &RolloutRequest,
@@ -318,7 +333,10 @@ impl Target for ProcessTarget {
         let named = if known {
             None
         } else {
-            Some(artifacts::check(&request.work_tree, &self.plan.artifacts).map_err(unusable)?)
+            Some(
+                artifacts::check(&request.work_tree, &self.plan.artifacts)
+                    .map_err(|error| unusable(error, &request.work_tree))?,
+            )
         };
         let mut control = self.control().await?;
         if let Some(named) = named {
@@ -327,7 +345,7 @@ impl Target for ProcessTarget {
             let copied = tokio::task::spawn_blocking(copy).await;
             copied
                 .map_err(|_| target_error("copying the artifacts broke off".to_owned(), None))?
-                .map_err(unusable)?;
+                .map_err(|error| unusable(error, &request.work_tree))?;
             events.send(RunEvent::StepFinished {
                 stage: Stage::Rollout,
                 name: "copy".to_owned(),
@@ -512,7 +530,7 @@ impl ProcessTarget {
 }
 
 /// An artifact that is not there is the configuration's or a gate's fault, not the target's.
-fn unusable(error: artifacts::ArtifactError) -> TargetError {
+fn unusable(error: artifacts::ArtifactError, work_tree: &Path) -> TargetError {
     let (kind, class) = match error.problem() {
         artifacts::ArtifactProblem::Missing
         | artifacts::ArtifactProblem::Outside
@@ -523,9 +541,11 @@ fn unusable(error: artifacts::ArtifactError) -> TargetError {
         artifacts::ArtifactProblem::Copy => (TargetErrorKind::Target, FailureClass::Infrastructure),
     };
     let message = error.to_string();
+    let remedy = error.remedy(work_tree);
+    let notes = vec![message.clone()];
     TargetError {
         kind,
-        evidence: Box::new(Evidence { notes: vec![message.clone()], ..Evidence::default() }),
+        evidence: Box::new(Evidence { notes, remedy, ..Evidence::default() }),
         message,
         class,
         source: error.into_source(),

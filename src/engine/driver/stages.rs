@@ -21,7 +21,7 @@ use crate::stages::StageContext;
 use crate::stages::gates::{run_gates, run_gates_again};
 use crate::stages::image::{ImageOutcome, image_log, make_image};
 use crate::stages::rollout::{RolloutOutcome, roll_back, roll_out, target_failure};
-use crate::stages::smoke::{SmokeOutcome, Subject, run_smoke};
+use crate::stages::smoke::{SmokeOutcome, Subject, run_smoke, script_fault};
 
 /// What is said to have failed when what is to be tested cannot be reached at all.
 const UNREACHED: &str = "connection";
@@ -238,6 +238,7 @@ impl Driver {
         };
         let what = delivery.what;
         let wait = delivery.wait;
+        let script = delivery.verification.script.clone();
         self.case.release = release;
         self.events.send(RunEvent::StageStarted {
             iteration,
@@ -253,6 +254,13 @@ impl Driver {
                 "commit": self.tip.to_string(),
             }),
         )?;
+        // The gates have made what they make: a script that cannot run would fail the release.
+        let script = script.filter(|_| what == Deliverable::New);
+        if let Some(failure) =
+            script.and_then(|script| script_fault(&script, self.run.workspace.root()))
+        {
+            return Ok(StageOutcome::Failed { failure: Box::new(failure), gates: Vec::new() });
+        }
         let context = self.context(iteration);
         let leave = match what {
             Deliverable::New => LEAVE,
@@ -644,6 +652,7 @@ fn symptom_of(failure: &Failure) -> Symptom {
         class: failure.class,
         fingerprint: failure.fingerprint.clone(),
         headline: failure.headline.clone(),
+        person_only: failure.evidence.remedy.as_ref().is_some_and(|remedy| remedy.person_only),
         flaky_suspect: failure.flaky_suspect,
     }
 }

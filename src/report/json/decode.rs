@@ -292,6 +292,11 @@ fn evidence(form: EvidenceForm) -> Evidence {
             .collect(),
         service_log: form.service_log,
         notes: form.notes,
+        remedy: form.remedy.map(|RemedyForm { what, command, person_only }| Remedy {
+            what,
+            command,
+            person_only,
+        }),
     }
 }
 

@@ -225,6 +225,7 @@ fn evidence(evidence: &Evidence) -> EvidenceForm {
         http,
         service_log,
         notes,
+        remedy,
     } = evidence;
     EvidenceForm {
         command: command.clone(),
@@ -263,6 +264,11 @@ fn evidence(evidence: &Evidence) -> EvidenceForm {
             .collect(),
         service_log: service_log.clone(),
         notes: notes.clone(),
+        remedy: remedy.as_ref().map(|Remedy { what, command, person_only }| RemedyForm {
+            what: what.clone(),
+            command: command.clone(),
+            person_only: *person_only,
+        }),
     }
 }
 

@@ -230,6 +230,16 @@ pub(super) struct EvidenceForm {
     pub(super) http: Vec<HttpForm>,
     pub(super) service_log: Option<String>,
     pub(super) notes: Vec<String>,
+    /// Not in the events of older programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) remedy: Option<RemedyForm>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct RemedyForm {
+    pub(super) what: String,
+    pub(super) command: Option<String>,
+    pub(super) person_only: bool,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

@@ -18,6 +18,7 @@ mod request;
 mod settled_log;
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
@@ -26,13 +27,15 @@ use self::request::{Answer, Caller, Complaint};
 use super::StageContext;
 use super::identity::combined;
 use super::output::Output;
+use super::preflight;
 use crate::config::plan::{
     Expectation, FlowPlan, FlowStep, HealthPlan, ScriptPlan, VerificationPlan,
 };
 use crate::evidence::{CodeLimits, ExtractLimits, Extraction, extract, normalise, read_code};
 use crate::exec::{self, Program};
 use crate::model::{
-    Evidence, Exit, Failure, FailureClass, HttpExchange, ReleaseId, RunEvent, Stage, counted,
+    Evidence, Exit, Failure, FailureClass, HttpExchange, ReleaseId, Remedy, RunEvent, Stage,
+    counted,
 };
 use crate::ports::Target;
 
@@ -50,6 +53,7 @@ pub enum SmokeOutcome {
 /// One check that failed.
 struct Trouble {
     name: String,
+    remedy: Option<Remedy>,
     headline: String,
     class: FailureClass,
     flaky_suspect: bool,
@@ -190,6 +194,7 @@ async fn check_health(
         }
         let hopeless = complaint.settled && !subject.fresh;
         if tries > plan.retries || hopeless {
+            let complaint = Box::pin(wrong_path(plan, &step, caller, complaint)).await;
             let text = match tries {
                 1 => complaint.exchange.complaint.clone(),
                 n => {
@@ -204,6 +209,74 @@ async fn check_health(
         pause = pause.saturating_mul(2);
         tries += 1;
     }
+}
+
+/// Paths at which services usually tell of their health, and the front page.
+const USUAL_PATHS: [&str; 10] = [
+    "/health",
+    "/healthz",
+    "/livez",
+    "/readyz",
+    "/ready",
+    "/live",
+    "/status",
+    "/ping",
+    "/api/health",
+    "/",
+];
+
+/// What a 404 at the health endpoint means: the service is there and answers, so where?
+async fn wrong_path(
+    plan: &HealthPlan,
+    step: &FlowStep,
+    caller: &Caller<'_>,
+    mut complaint: Complaint,
+) -> Complaint {
+    if complaint.exchange.status != Some(404) {
+        return complaint;
+    }
+    let mut answers = Vec::new();
+    for path in USUAL_PATHS.into_iter().filter(|path| *path != plan.endpoint) {
+        let step = FlowStep { path: path.to_owned(), ..step.clone() };
+        if caller.call(&step).await.is_ok() {
+            answers.push(path);
+        }
+    }
+    if answers.is_empty() {
+        return complaint;
+    }
+    complaint.class = FailureClass::Config;
+    complaint.flaky_suspect = false;
+    complaint.exchange.complaint.push_str(&format!(
+        "; the service has no {}, and answers at {}",
+        plan.endpoint,
+        answers.join(", ")
+    ));
+    let near = preflight::nearest_path(&plan.endpoint, &answers).or(answers.first().copied());
+    complaint.remedy = near.map(Remedy::health_path).map(Box::new);
+    complaint
+}
+
+/// What keeps the smoke script from being started, as the failure of a rollout that is not begun:
+/// the release would fail for it.
+pub fn script_fault(plan: &ScriptPlan, root: &Path) -> Option<Failure> {
+    let fault = preflight::of_script(plan, root)?;
+    let name = plan.script.display().to_string();
+    let headline = format!("the smoke script cannot run: {fault}");
+    Some(Failure {
+        stage: Stage::Rollout,
+        fingerprint: combined(&["script", &name, &fault.to_string()]),
+        symptoms: BTreeSet::from([format!("script {name}")]),
+        class: FailureClass::Config,
+        flaky_suspect: false,
+        evidence: Evidence {
+            notes: vec!["nothing was rolled out: the release would have failed for it".to_owned()],
+            remedy: Some(fault.remedy()),
+            ..Evidence::default()
+        },
+        headline,
+        name,
+    })
 }
 
 async fn run_flow(
@@ -266,13 +339,23 @@ async fn run_script(
         telling => format!("{name} ({}): {telling}", outcome.exit),
     };
     step_finished(context, &name, Err(outcome.exit.to_string()), outcome.duration);
+    let fault = match &outcome.exit {
+        Exit::Code(126 | 127) | Exit::NotStarted(_) => preflight::of_script(plan, context.root),
+        Exit::Code(_) | Exit::Signal(_) | Exit::TimedOut(_) => None,
+    };
+    let headline = match &fault {
+        Some(fault) => format!("{name}: {fault}"),
+        None => headline,
+    };
     let class = match (&outcome.exit, extraction.class) {
+        _ if fault.is_some() => FailureClass::Config,
         (Exit::NotStarted(_), _) => FailureClass::Config,
         (Exit::TimedOut(_), FailureClass::Unknown) => FailureClass::Timeout,
         (Exit::Code(_) | Exit::Signal(_) | Exit::TimedOut(_), class) => class,
     };
     Err(Trouble {
         name,
+        remedy: fault.map(|fault| fault.remedy()),
         headline,
         class,
         flaky_suspect: extraction.flaky_suspect,
@@ -283,9 +366,10 @@ async fn run_script(
 }
 
 fn trouble_of(name: &str, complaint: Complaint) -> Trouble {
-    let Complaint { exchange, class, flaky_suspect, settled: _, request_id } = complaint;
+    let Complaint { exchange, class, flaky_suspect, settled: _, request_id, remedy } = complaint;
     Trouble {
         name: name.to_owned(),
+        remedy: remedy.map(|remedy| *remedy),
         headline: format!("{name}: {}: {}", exchange.request, exchange.complaint),
         class,
         flaky_suspect,
@@ -312,6 +396,7 @@ fn failure_of(
         if headline.is_empty() {
             (name, headline, class) =
                 (trouble.name.clone(), trouble.headline.clone(), trouble.class);
+            evidence.remedy = trouble.remedy;
         } else {
             evidence.notes.push(format!("failed too: {}", trouble.headline));
             if !class.heals() && trouble.class.heals() {

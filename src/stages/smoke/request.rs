@@ -10,7 +10,7 @@ use reqwest::header::HeaderMap;
 use super::expect::{check_body, check_headers, check_status};
 use crate::config::plan::{FlowStep, StepBody};
 use crate::evidence::Redactor;
-use crate::model::{FailureClass, HttpExchange, chain};
+use crate::model::{FailureClass, HttpExchange, Remedy, chain};
 use crate::ports::TargetError;
 
 /// Bytes of a body that are read to be compared.
@@ -44,6 +44,8 @@ pub(super) struct Complaint {
     pub(super) request_id: Option<String>,
     /// Asking again changes nothing, unless what is asked has only just been made.
     pub(super) settled: bool,
+    /// What helps, where that is known.
+    pub(super) remedy: Option<Box<Remedy>>,
 }
 
 impl Complaint {
@@ -131,6 +133,7 @@ impl<'a> Caller<'a> {
                 flaky_suspect: false,
                 request_id: None,
                 settled: true,
+                remedy: None,
             })?;
         let base = base.trim_end_matches('/').to_owned();
         Ok(Self { base, client, cookies: Cookies::default(), redactor })
@@ -156,6 +159,7 @@ impl<'a> Caller<'a> {
                 flaky_suspect: cause.flaky,
                 settled: cause.settled,
                 request_id: Some(id.clone()),
+                remedy: None,
             }
         };
         let method = match reqwest::Method::from_bytes(step.method.as_bytes()) {

@@ -300,8 +300,6 @@ pub(crate) async fn old_rows_do_not_stand_in_the_way_of_claims(place: &Place) {
     seen.dedup();
     // Not all before, nor all after, but in between, again and again.
     assert!(seen.len() > 20, "claims were answered between {} of {all} batches", seen.len());
-    let longest = seen.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
-    eprintln!("{all} batches, claims between {} of them, {longest} at most in a row", seen.len());
 }
 
 /// A SQLite file becomes smaller again.

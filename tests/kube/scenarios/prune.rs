@@ -96,7 +96,7 @@ async fn a_release_that_fails_removes_nothing(world: &mut World) {
     let quiet = EventSink::null();
     attempt.target.prune(attempt.release, &quiet).await;
     assert!(has(world, "old").await);
-    attempt.target.restore(attempt.release, &quiet).await.unwrap();
+    attempt.target.restore(attempt.release, &quiet, &CancellationToken::new()).await.unwrap();
     attempt.target.prune(attempt.release, &quiet).await;
     assert!(has(world, "old").await);
 }

@@ -97,7 +97,7 @@ async fn what_pods_read_is_told_nowhere(world: &mut World) {
     let error = target.roll_out(&request, &sink, &cancel).await.unwrap_err();
     assert_eq!(error.kind, TargetErrorKind::Release, "{}", told(&error));
     let log = target.service_log(request.release).await.unwrap();
-    target.restore(request.release, &sink).await.unwrap();
+    target.restore(request.release, &sink, &CancellationToken::new()).await.unwrap();
     let status = format!("{:?}", target.status().await.unwrap());
     let all = [told(&error), log, events(&receiver), status].join("\n");
     for value in ECHOED {
@@ -130,7 +130,7 @@ async fn what_earlier_releases_hold_is_known(world: &mut World) {
     let (sender, receiver) = channel();
     let attempt = world.roll_out().await;
     let sink = EventSink::new(sender);
-    attempt.target.restore(attempt.release, &sink).await.unwrap();
+    attempt.target.restore(attempt.release, &sink, &CancellationToken::new()).await.unwrap();
     let target = world.target();
     let status = target.status().await.unwrap();
     assert_eq!(status.serving.as_ref().unwrap().0.id, good);

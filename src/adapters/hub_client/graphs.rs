@@ -87,7 +87,8 @@ impl HubClient {
     /// # Errors
     /// As for every call.
     pub async fn branches(&self) -> Result<Vec<Branch>, HubError> {
-        self.pages(|| Call::get("branches")).await
+        let page: Page<Branch> = self.ask(&Call::get("branches")).await?;
+        Ok(page.items)
     }
 
     /// Says what becomes of a merge queue that is on hold.

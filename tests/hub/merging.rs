@@ -286,13 +286,15 @@ async fn a_rewind_waits_for_a_person_and_is_followed() {
         farm.ended(&admin, graph, "done").await;
         // Whoever begins here has all three; then a person takes them back.
         let go = farm.marks().join("go");
-        let line = format!("until test -e {}; do sleep 0.05; done; echo 4 > file4", go.display());
+        let began = farm.marks().join("began");
+        let line = format!(
+            "touch {}; until test -e {}; do sleep 0.05; done; echo 4 > file4",
+            began.display(),
+            go.display()
+        );
         let late = farm.graph(json!([command("4", &line)]));
         let late = admin.post("/graphs", late).await.expect(201)["id"].as_i64().unwrap();
-        until("it is worked on", async || {
-            (all_tasks(&admin, late).await[0]["state"] == "running").then_some(())
-        })
-        .await;
+        until("it is worked on", async || began.exists().then_some(())).await;
         farm.git(&["update-ref", "refs/heads/main", &begin]);
         std::fs::write(&go, "").unwrap();
         let held = until("the queue is on hold", async || hold(&admin).await).await;

@@ -129,10 +129,15 @@ const REMOTE: [(&str, FailureClass); 9] = [
     ("returned error: 429", FailureClass::Quota),
 ];
 
+/// The class of a system's error that a program passes on as words: this machine cannot go on.
+pub fn system_class(text: &str) -> Option<FailureClass> {
+    SYSTEM.iter().find(|(words, _)| text.contains(words)).map(|(_, class)| *class)
+}
+
 fn words(text: &str, kind: GitErrorKind) -> Option<FailureClass> {
     let remote = if kind == GitErrorKind::Remote { &REMOTE[..] } else { &[] };
-    let found = SYSTEM.iter().chain(remote).find(|(words, _)| text.contains(words));
-    found.map(|(_, class)| *class)
+    let found = remote.iter().find(|(words, _)| text.contains(words)).map(|(_, class)| *class);
+    system_class(text).or(found)
 }
 
 #[cfg(test)]

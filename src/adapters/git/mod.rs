@@ -26,5 +26,5 @@ pub use branches::{Deletion, ExpectedBranch, delete_branches, init_bare};
 pub use check::{reachable, works};
 pub use clone::{Author, TaskClone, remove_folder};
 pub use command::Git;
-pub use error::{GitError, GitErrorKind, class_of};
+pub use error::{GitError, GitErrorKind, class_of, system_class};
 pub use mirror::{Mirror, Tip, fetch_branch};

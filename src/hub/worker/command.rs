@@ -9,6 +9,7 @@ use super::place::Seat;
 use super::report::{Trouble, evidence};
 use super::self_check::{Fault, out_of_memory_kills};
 use super::stop::Ending;
+use crate::adapters::git::system_class;
 use crate::adapters::hub_client::wire::Claimed;
 use crate::evidence::{Extraction, Redactor};
 use crate::exec::{self, Command, Marker, Program};
@@ -100,12 +101,9 @@ fn fault(exit: &Exit, extraction: &Extraction, killed: bool) -> Option<Fault> {
         return Some(Fault::new(FailureClass::Infrastructure, reason));
     }
     // A program that cleans up after itself leaves nothing for the self-check to see.
-    let disk = extraction.excerpts.iter().any(|excerpt| excerpt.kind == "disk");
-    if disk && extraction.class == FailureClass::Infrastructure {
-        let reason = format!("the disk: {}", extraction.headline);
-        return Some(Fault::new(FailureClass::Infrastructure, reason));
-    }
-    None
+    let heals = extraction.class.heals();
+    let class = system_class(&extraction.headline).filter(|_| !heals)?;
+    Some(Fault::new(class, format!("this machine: {}", extraction.headline)))
 }
 
 /// How far the work is, where a line says so: `progress: 40%` as its beginning, or `[ 40%]` as

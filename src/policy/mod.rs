@@ -530,8 +530,12 @@ mod tests {
 
     #[test]
     fn a_large_change_is_judged() {
-        let policy = Policy::new(&PolicyPlan { max_file_bytes: 8 << 20, ..plan() });
-        let policy = policy.expect("a valid plan");
+        let policy = Policy::new(&PolicyPlan {
+            max_changed_lines: 200_000,
+            max_file_bytes: 8 << 20,
+            ..plan()
+        })
+        .expect("a valid plan");
         let line = "    let value = compute(\"some text\", 'c', other.field); // a remark\n";
         let decisions = [20, 40_000].map(|lines| {
             let before = line.repeat(lines);

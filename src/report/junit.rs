@@ -332,6 +332,7 @@ mod tests {
                 ],
             ),
             "failure" | "error" | "skipped" => (&[], &["type", "message"], &[]),
+            "system-out" | "system-err" => (&[], &[], &[]),
             "flakyFailure" | "flakyError" | "rerunFailure" | "rerunError" => {
                 (&["type"], &["message"], &["stackTrace", "system-out", "system-err"])
             }

@@ -167,7 +167,9 @@ impl Tab {
         let mut found: Vec<String> =
             serde_json::from_value(self.value("window.__troubles").await).unwrap();
         let console = self.driver.browser_log().await.unwrap();
-        found.extend(console.into_iter().map(|entry| format!("console: {}", entry.message)));
+        // What the browser's own pages say, a new tab's, is no fault of ours.
+        let ours = console.into_iter().filter(|entry| !entry.message.starts_with("chrome://"));
+        found.extend(ours.map(|entry| format!("console: {}", entry.message)));
         found
     }
 

@@ -139,7 +139,7 @@ async fn reading_the_service_is_forbidden(world: &mut World) {
     port(world, None);
     world.create(&service()).await;
     world.wire().server.forbid("get", "services");
-    let parts = ["cannot get resource \"services\""];
+    let parts = ["may not get services in namespace shop"];
     unreachable(world, TargetErrorKind::Target, FailureClass::Auth, &parts).await;
 }
 

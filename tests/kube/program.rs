@@ -22,6 +22,8 @@ pub(crate) struct Life {
     pub(crate) ends: Option<(Duration, End)>,
     /// What it answers to HTTP on [`PORT`].
     pub(crate) serves: Option<&'static str>,
+    /// Where it answers so; anything else is 404.
+    pub(crate) paths: &'static [&'static str],
     /// After how much real time it begins to serve.
     pub(crate) wakes: Duration,
 }
@@ -62,12 +64,19 @@ const fn dies(log: &'static [&'static str], code: i64) -> Life {
         log,
         ends: Some((Duration::from_millis(300), End::Exit(code))),
         serves: None,
+        paths: &[],
         wakes: Duration::ZERO,
     }
 }
 
 const fn serving(page: &'static str) -> Life {
-    Life { log: &["listening on 8080"], ends: None, serves: Some(page), wakes: Duration::ZERO }
+    Life {
+        log: &["listening on 8080"],
+        ends: None,
+        serves: Some(page),
+        paths: &["/"],
+        wakes: Duration::ZERO,
+    }
 }
 
 const fn serving_after(page: &'static str, seconds: u64) -> Life {
@@ -108,10 +117,10 @@ pub(crate) static HEALTHY: Program = shell(
     &[
         "sh",
         "-c",
-        "mkdir -p /tmp/www && echo ok > /tmp/www/index.html && echo 'listening on 8080' && \
-         exec httpd -f -p 8080 -h /tmp/www",
+        "mkdir -p /tmp/www && echo ok > /tmp/www/index.html && echo ok > /tmp/www/health && \
+         echo 'listening on 8080' && exec httpd -f -p 8080 -h /tmp/www",
     ],
-    &[serving("ok\n")],
+    &[Life { paths: &["/", "/health"], ..serving("ok\n") }],
 );
 
 /// The same service in another version: it has another page.
@@ -204,6 +213,7 @@ pub(crate) static HUNGRY: Program = shell(
         log: &["loading the index"],
         ends: Some((Duration::from_millis(300), End::OutOfMemory)),
         serves: None,
+        paths: &[],
         wakes: Duration::ZERO,
     }],
 );
@@ -247,6 +257,7 @@ pub(crate) static DIES_LATER: Program = shell(
         log: &["listening on 8080", "fatal: the license server says no"],
         ends: Some((Duration::from_secs(6), End::Exit(7))),
         serves: Some("ok\n"),
+        paths: &["/"],
         wakes: Duration::ZERO,
     }],
 );
@@ -254,7 +265,7 @@ pub(crate) static DIES_LATER: Program = shell(
 /// Serves, and works on for ever: for pods without HTTP.
 pub(crate) static IDLE: Program = shell(
     &["sh", "-c", "echo idle; exec sleep 100000"],
-    &[Life { log: &["idle"], ends: None, serves: None, wakes: Duration::ZERO }],
+    &[Life { log: &["idle"], ends: None, serves: None, paths: &[], wakes: Duration::ZERO }],
 );
 
 /// A migration that takes eight seconds.
@@ -355,6 +366,7 @@ pub(crate) static WAITS_FOR_THE_SERVICE: Program = Program {
             log: &["curl: (7) Failed to connect to web port 80: Connection refused, once more"],
             ends: None,
             serves: None,
+            paths: &[],
             wakes: Duration::ZERO,
         },
     )),

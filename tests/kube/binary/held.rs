@@ -49,6 +49,8 @@ async fn a_run_that_cannot_begin_gives_the_lease_back() {
     let Some(shop) = Shop::new(&HEALTHY, "").await else { return };
     let outcome = shop.ends(&["--resume", &RunId::generate().to_string()], 2);
     assert!(outcome.stderr.contains("greenloop audit list"), "{}", outcome.all());
-    let lease = shop.world.api::<Lease>().get("greenloop-staging").await.unwrap().spec.unwrap();
-    assert_eq!(lease.holder_identity.as_deref().unwrap_or_default(), "");
+    // Refused before the environment was claimed, or after: nobody holds it.
+    let lease = shop.world.api::<Lease>().get_opt("greenloop-staging").await.unwrap();
+    let holder = lease.and_then(|lease| lease.spec?.holder_identity);
+    assert_eq!(holder.unwrap_or_default(), "");
 }

@@ -143,7 +143,8 @@ agents:
     fn run(&self, arguments: &[&str]) -> Outcome {
         let mut all = arguments.to_vec();
         all.extend(["--environment", "staging"]);
-        self.repository.run(&all)
+        // Sentences are looked for: on a wide screen none of them is broken.
+        self.repository.greenloop().env("COLUMNS", "500").args(all).output().unwrap().into()
     }
 
     /// Runs it, and expects it to end like this.

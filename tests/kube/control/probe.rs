@@ -49,7 +49,7 @@ fn ask(spec: &Value, container: &Value, life: &Life, age: Duration) -> Result<()
                  connect: connection refused"
             ));
         }
-        if path != "/" {
+        if !life.paths.contains(&path) {
             return Err("HTTP probe failed with statuscode: 404".to_owned());
         }
     } else if let Some(socket) = spec.get("tcpSocket") {

@@ -22,7 +22,9 @@ impl Shop {
 
     fn soak(&self, soak: &str) {
         let config = self.repository.read("config.yaml");
-        self.repository.write("config.yaml", &config.replace("soak: 1s", &format!("soak: {soak}")));
+        let (before, after) = config.split_once("soak: ").unwrap();
+        let (_, after) = after.split_once('\n').unwrap();
+        self.repository.write("config.yaml", &format!("{before}soak: {soak}\n{after}"));
         self.repository.commit("soak");
     }
 
@@ -227,6 +229,7 @@ async fn a_restore_that_is_not_accepted_is_the_next_runs() {
     assert_eq!(outcome.code, Some(130), "{}", outcome.all());
     assert!(outcome.all().contains("has not confirmed the restore"), "{}", outcome.all());
     tokio::time::sleep(Duration::from_secs(31)).await;
+    shop.soak("1s");
     // Whatever comes next in this environment.
     let next = shop.ends(&["verify"], 0);
     assert!(next.all().contains("died or was cut short"), "{}", next.all());
@@ -239,8 +242,8 @@ async fn a_run_that_is_forced_to_end_loses_nothing() {
     let Some(shop) = Shop::new(&HEALTHY, "").await else { return };
     shop.ends(&[], 0);
     let good = shop.applied().await.unwrap();
-    shop.soak("120s");
     for (n, program) in [&HEALTHY_TOO, &PANICS].into_iter().enumerate() {
+        shop.soak("120s");
         shop.change(program, "another");
         let child = shop.start();
         shop.until_applied(&good).await;
@@ -256,6 +259,7 @@ async fn a_run_that_is_forced_to_end_loses_nothing() {
             assert!(outcome.stderr.contains("forced to end"), "{}", outcome.all());
         }
         shop.world.wire().server.faults().clear();
+        shop.soak("1s");
         let next = shop.ends(&["verify"], 0);
         assert!(next.all().contains("died or was cut short"), "{}", next.all());
         assert_eq!(shop.applied().await.as_ref(), Some(&good));

@@ -529,7 +529,9 @@ pub(crate) async fn several_hubs_start_at_once(place: &Place) {
     let opened = futures::future::join_all((0..6).map(|_| place.open())).await;
     opened[0].submit(&many(1), None, None).await.unwrap();
     assert!(claim(&opened[5], "a").await.is_some());
-    assert_eq!(place.count("SELECT COUNT(*) FROM schema_versions").await, 1);
+    // Each migration was made once.
+    let newest = place.count("SELECT MAX(version) FROM schema_versions").await;
+    assert_eq!(place.count("SELECT COUNT(*) FROM schema_versions").await, newest);
     drop(opened);
     // A newer program was here.
     place.meddle("INSERT INTO schema_versions (version, checksum) VALUES (99, 'x')").await;

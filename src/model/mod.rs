@@ -41,6 +41,7 @@ pub use path::{InvalidPath, RepoPath};
 pub use proposal::{Attempt, AttemptOutcome, NoPatch, NoPatchClass, Proposal};
 pub use release::{
     Condition, Endpoint, Release, ReleaseState, Restoration, RunningNow, TargetKind,
+    USUAL_HEALTH_PATHS,
 };
 pub use review::{Review, Risk, Verdict};
 pub use stage::{Stage, StageOutcome};

@@ -26,6 +26,21 @@ impl TargetKind {
     }
 }
 
+/// Paths at which services usually report their health, and the front page: where to look when the
+/// configured one is not there.
+pub const USUAL_HEALTH_PATHS: [&str; 10] = [
+    "/health",
+    "/healthz",
+    "/livez",
+    "/readyz",
+    "/ready",
+    "/live",
+    "/status",
+    "/ping",
+    "/api/health",
+    "/",
+];
+
 /// Where a release can be reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint {

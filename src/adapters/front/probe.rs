@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use crate::config::nearest::nearest;
-use crate::model::{Condition, Remedy};
+use crate::model::{Condition, Remedy, USUAL_HEALTH_PATHS};
 
 /// Between the first tries; grows to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -30,27 +30,13 @@ pub(in crate::adapters) struct Probe {
     pub(in crate::adapters) answers: Vec<String>,
 }
 
-/// Paths at which services usually tell of their health, and the front page.
-const USUAL_PATHS: [&str; 10] = [
-    "/health",
-    "/healthz",
-    "/livez",
-    "/readyz",
-    "/ready",
-    "/live",
-    "/status",
-    "/ping",
-    "/api/health",
-    "/",
-];
-
 /// A 404 of a service that is there: the paths that it has are what somebody wants to know.
 async fn look_elsewhere(client: &reqwest::Client, timeout: Duration, probe: &mut Probe) {
     let Ok(asked) = reqwest::Url::parse(&probe.url) else { return };
     if probe.status != Some(404) {
         return;
     }
-    for path in USUAL_PATHS.into_iter().filter(|path| *path != asked.path()) {
+    for path in USUAL_HEALTH_PATHS.into_iter().filter(|path| *path != asked.path()) {
         let mut url = asked.clone();
         url.set_path(path);
         if ask(client, url.as_str(), timeout).await.is_ok() {

@@ -35,7 +35,7 @@ use crate::evidence::{CodeLimits, ExtractLimits, Extraction, extract, normalise,
 use crate::exec::{self, Program};
 use crate::model::{
     Evidence, Exit, Failure, FailureClass, HttpExchange, ReleaseId, Remedy, RunEvent, Stage,
-    counted,
+    USUAL_HEALTH_PATHS, counted,
 };
 use crate::ports::Target;
 
@@ -211,20 +211,6 @@ async fn check_health(
     }
 }
 
-/// Paths at which services usually tell of their health, and the front page.
-const USUAL_PATHS: [&str; 10] = [
-    "/health",
-    "/healthz",
-    "/livez",
-    "/readyz",
-    "/ready",
-    "/live",
-    "/status",
-    "/ping",
-    "/api/health",
-    "/",
-];
-
 /// What a 404 at the health endpoint means: the service is there and answers, so where?
 async fn wrong_path(
     plan: &HealthPlan,
@@ -236,7 +222,7 @@ async fn wrong_path(
         return complaint;
     }
     let mut answers = Vec::new();
-    for path in USUAL_PATHS.into_iter().filter(|path| *path != plan.endpoint) {
+    for path in USUAL_HEALTH_PATHS.into_iter().filter(|path| *path != plan.endpoint) {
         let step = FlowStep { path: path.to_owned(), ..step.clone() };
         if caller.call(&step).await.is_ok() {
             answers.push(path);

@@ -1,7 +1,6 @@
 //! What is missing on this machine, and how to get it.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
 use std::path::{Component, Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -22,9 +21,9 @@ use crate::config::plan::{
 };
 use crate::config::secret_references;
 use crate::evidence::Redactor;
-use crate::exec::{self, CommandFault};
 use crate::model::{Condition, FailureClass, TargetKind, chain};
-use crate::ports::SecretSource as _;
+use crate::ports::{SecretSource as _, Target};
+use crate::stages::preflight::{self, ProgramFault};
 
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +65,16 @@ impl Check {
 
     fn missing(what: &str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { health: Health::Missing, ..Self::warning(what, found, remedy) }
+    }
+
+    /// A program that cannot be started.
+    fn of(what: &str, fault: &ProgramFault) -> Self {
+        let remedy = fault.remedy();
+        let remedy = match remedy.command {
+            Some(command) => format!("{}: {command}", remedy.what),
+            None => remedy.what,
+        };
+        Self::missing(what, fault.to_string(), remedy)
     }
 }
 
@@ -109,8 +118,8 @@ pub async fn doctor(
         Some(name) => match load_plan(&workspace, config, directory, name, None, env) {
             Ok(plan) => {
                 checks.push(Check::ok("configuration", format!("environment {name}")));
-                checks.extend(gate_checks(&workspace, &plan, env));
-                checks.extend(plan_checks(&workspace, &plan, env));
+                checks.extend(gate_checks(&workspace, &plan));
+                checks.extend(plan_checks(&workspace, &plan));
                 let delivering = Delivering::new(plan, env);
                 checks.extend(delivery_checks(&workspace, &delivering).await);
                 let plan = delivering.plan;
@@ -247,27 +256,18 @@ fn chosen(
 }
 
 /// The programs of the gates. What a gate that runs first may make is not missed yet.
-fn gate_checks(workspace: &Workspace, plan: &RunPlan, env: &Environment) -> Vec<Check> {
+fn gate_checks(workspace: &Workspace, plan: &RunPlan) -> Vec<Check> {
     let mut checks = Vec::new();
     let mut found = Vec::new();
     for gate in &plan.gates {
-        let folder = match &gate.working_directory {
-            Some(folder) => workspace.root().join(folder.to_os_path()),
-            None => workspace.root().to_owned(),
-        };
-        let path = gate.env.get("PATH").cloned().or_else(|| env("PATH"));
-        let fault = exec::check_line(&gate.command, &folder, path.as_deref().map(OsStr::new));
         let made_later = !gate.needs.is_empty();
-        match fault {
+        match preflight::of_gate(gate, workspace.root()) {
             None => found.push(gate.name.as_str()),
-            Some(CommandFault::Missing { .. }) if made_later => found.push(gate.name.as_str()),
+            Some(ProgramFault::NoFile { .. }) if made_later => found.push(gate.name.as_str()),
             Some(fault) => {
-                let what = format!("gate {}", gate.name);
-                checks.push(if gate.required {
-                    Check::missing(&what, fault.to_string(), fault.remedy())
-                } else {
-                    Check::warning(&what, fault.to_string(), fault.remedy())
-                });
+                let check = Check::of(&format!("gate {}", gate.name), &fault);
+                let health = if gate.required { check.health } else { Health::Warning };
+                checks.push(Check { health, ..check });
             }
         }
     }
@@ -278,42 +278,33 @@ fn gate_checks(workspace: &Workspace, plan: &RunPlan, env: &Environment) -> Vec<
 }
 
 /// What the rest of a run finds on this machine: scripts, artifacts, programs, the port.
-fn plan_checks(workspace: &Workspace, plan: &RunPlan, env: &Environment) -> Vec<Check> {
+fn plan_checks(workspace: &Workspace, plan: &RunPlan) -> Vec<Check> {
     let root = workspace.root();
-    let path = env("PATH");
-    let path = path.as_deref().map(OsStr::new);
     let mut checks = Vec::new();
     if let Some(script) = &plan.verification.script {
         const WHAT: &str = "smoke script";
-        // With a slash, as the stage calls it: a plain name would be looked for in PATH.
-        let program = Path::new(".").join(&script.script);
-        checks.push(match exec::check_program(program.as_os_str(), root, path) {
+        checks.push(match preflight::of_script(script, root) {
             None => Check::ok(WHAT, script.script.display().to_string()),
-            Some(fault) => Check::missing(WHAT, fault.to_string(), fault.remedy()),
+            Some(fault) => Check::of(WHAT, &fault),
         });
     }
     match plan.deploy.target {
         TargetKind::Process => {
             if let Some(process) = &plan.deploy.process {
-                checks.extend(process_checks(root, process, !plan.gates.is_empty(), path));
+                checks.extend(process_checks(root, process, !plan.gates.is_empty()));
             }
         }
         TargetKind::Docker => {}
         TargetKind::Kubernetes => {
             if let Some(cluster) = &plan.deploy.kubernetes {
-                checks.extend(manifests(root, &cluster.manifests, path));
+                checks.extend(manifests(root, &cluster.manifests));
             }
         }
     }
     checks
 }
 
-fn process_checks(
-    root: &Path,
-    process: &ProcessPlan,
-    has_gates: bool,
-    path: Option<&OsStr>,
-) -> Vec<Check> {
+fn process_checks(root: &Path, process: &ProcessPlan, has_gates: bool) -> Vec<Check> {
     let absent: Vec<String> = process
         .artifacts
         .iter()
@@ -362,7 +353,7 @@ fn process_checks(
                 if rest.as_os_str().is_empty() { artifact.clone() } else { artifact.join(rest) };
             let there = root.join(artifact).exists();
             let file = Path::new(".").join(file);
-            if there { exec::check_program(file.as_os_str(), root, path) } else { None }
+            if there { program_fault(&file.to_string_lossy(), root) } else { None }
         }
         None if program.contains('/') && named.is_relative() => {
             checks.push(Check::missing(
@@ -372,16 +363,21 @@ fn process_checks(
             ));
             return checks;
         }
-        None => exec::check_program(OsStr::new(program), root, path),
+        None => program_fault(program, root),
     };
     checks.push(match fault {
         None => Check::ok(WHAT, process.command.join(" ")),
-        Some(fault) => Check::missing(WHAT, fault.to_string(), fault.remedy()),
+        Some(fault) => Check::of(WHAT, &fault),
     });
     checks
 }
 
-fn manifests(root: &Path, manifests: &Manifests, path: Option<&OsStr>) -> Vec<Check> {
+/// What keeps `word` from being started in `root`.
+fn program_fault(word: &str, root: &Path) -> Option<ProgramFault> {
+    preflight::look_up(word, root, &preflight::path_variable()).err()
+}
+
+fn manifests(root: &Path, manifests: &Manifests) -> Vec<Check> {
     const WHAT: &str = "manifests";
     let (place, programs): (&Path, &[&str]) = match manifests {
         Manifests::Files(files) => (files, &[]),
@@ -397,28 +393,24 @@ fn manifests(root: &Path, manifests: &Manifests, path: Option<&OsStr>) -> Vec<Ch
     } else {
         checks.push(Check::ok(WHAT, place.display().to_string()));
     }
-    let there = |program: &&&str| exec::on_path(OsStr::new(program), root, path).is_some();
-    if !programs.is_empty() && !programs.iter().any(|program| there(&program)) {
+    if !programs.is_empty() && programs.iter().all(|it| program_fault(it, root).is_some()) {
         let found = format!("{} is not in PATH", programs.join(" or "));
         checks.push(Check::missing(WHAT, found, "install it: the manifests are rendered by it"));
     }
     checks
 }
 
-/// The port that smoke tests and users call, where Greenloop itself listens on it.
-fn port(plan: &RunPlan, serving: bool) -> Option<Check> {
-    const WHAT: &str = "port";
-    if plan.deploy.target == TargetKind::Kubernetes || serving {
-        return None;
+/// The address that smoke tests and users call, where Greenloop itself listens on it.
+async fn address(target: &dyn Target, url: &str) -> Option<Check> {
+    const WHAT: &str = "address";
+    match target.check().await {
+        Ok(()) => (target.kind() != TargetKind::Kubernetes)
+            .then(|| Check::ok(WHAT, format!("{url} is free, or Greenloop's own"))),
+        Err(error) => {
+            let remedy = "stop that program, or choose another port in the environment's url";
+            Some(Check::missing(WHAT, chain(&error), remedy))
+        }
     }
-    let url = url::Url::parse(&plan.environment.url).ok()?;
-    let address = format!("{}:{}", url.host_str()?, url.port_or_known_default()?);
-    Some(if exec::port_in_use(&address) {
-        let found = format!("another process listens on {address}");
-        Check::missing(WHAT, found, "stop it (ss -ltnp names it), or choose another port in url")
-    } else {
-        Check::ok(WHAT, format!("{address} is free"))
-    })
 }
 
 /// Engine, registry, cluster and what serves.
@@ -444,29 +436,31 @@ async fn delivery_checks(workspace: &Workspace, delivering: &Delivering) -> Vec<
     if needs_azure(delivering).await {
         checks.push(azure(delivering).await);
     }
-    let mut serves = false;
-    checks.push(match delivering.target(workspace) {
-        Err(error) => Check::missing("target", chain(&error), "greenloop config check"),
-        Ok(target) => match target.status().await {
-            Ok(status) => {
-                serves = status.serving.is_some();
-                let found = match status.serving {
-                    Some((release, endpoint)) => match status.condition {
-                        Condition::Serves => {
-                            format!("release {} serves at {}", release.id.short(), endpoint.url)
-                        }
-                        Condition::Partly(why) | Condition::Down(why) | Condition::Unknown(why) => {
-                            format!("release {} is deployed, but {why}", release.id.short())
-                        }
-                    },
-                    None => format!("{}: nothing is deployed yet", target.kind().name()),
-                };
-                Check::ok("target", found)
-            }
-            Err(error) => Check::missing("target", chain(&error), "greenloop status shows more"),
-        },
+    let target = match delivering.target(workspace) {
+        Ok(target) => target,
+        Err(error) => {
+            checks.push(Check::missing("target", chain(&error), "greenloop config check"));
+            return checks;
+        }
+    };
+    checks.push(match target.status().await {
+        Ok(status) => {
+            let found = match status.serving {
+                Some((release, endpoint)) => match status.condition {
+                    Condition::Serves => {
+                        format!("release {} serves at {}", release.id.short(), endpoint.url)
+                    }
+                    Condition::Partly(why) | Condition::Down(why) | Condition::Unknown(why) => {
+                        format!("release {} is deployed, but {why}", release.id.short())
+                    }
+                },
+                None => format!("{}: nothing is deployed yet", target.kind().name()),
+            };
+            Check::ok("target", found)
+        }
+        Err(error) => Check::missing("target", chain(&error), "greenloop status shows more"),
     });
-    checks.extend(port(plan, serves));
+    checks.extend(address(target.as_ref(), &plan.environment.url).await);
     checks
 }
 

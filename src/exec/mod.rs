@@ -25,12 +25,10 @@
 
 mod command;
 mod marker;
-mod preflight;
 mod process_table;
 #[cfg(test)]
 mod tests;
 
 pub use command::{Command, Outcome, Program, run};
 pub use marker::{Marker, RUN_VARIABLE, STEP_VARIABLE};
-pub use preflight::{CommandFault, check_line, check_program, on_path, port_in_use};
 pub use process_table::{ProcessIdentity, children_marked, kill_entry, kill_marked, signal_group};

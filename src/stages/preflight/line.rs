@@ -7,6 +7,8 @@ pub(super) struct FirstProgram {
     pub(super) word: String,
     /// Relative to where the line runs, when it begins with `cd FOLDER &&`.
     pub(super) folder: Option<String>,
+    /// The script that a shell is to run, when it is named by its path: `sh scripts/test.sh`.
+    pub(super) script: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +20,9 @@ enum Token {
     /// What only a shell knows: a variable, a pattern, a substitution.
     Uncertain,
 }
+
+/// Programs whose first argument, unless it is an option, is a script.
+const SHELLS: [&str; 5] = ["sh", "bash", "dash", "zsh", "ksh"];
 
 /// Words that begin a command of many parts.
 const KEYWORDS: [&str; 14] = [
@@ -91,7 +96,16 @@ pub(super) fn first_program(line: &str) -> Option<FirstProgram> {
             at += end + 1;
             continue;
         }
-        return Some(FirstProgram { word: text.to_owned(), folder });
+        let script = match next {
+            // A name without a slash may also be found on the PATH.
+            Some(Token::Word { text: script, .. })
+                if SHELLS.contains(&base_name(text)) && script.contains('/') =>
+            {
+                (!script.starts_with('-')).then(|| script.clone())
+            }
+            Some(Token::Word { .. } | Token::Operator(_) | Token::Uncertain) | None => None,
+        };
+        return Some(FirstProgram { word: text.to_owned(), folder, script });
     }
 }
 
@@ -109,6 +123,10 @@ pub(super) fn reads_input(line: &str) -> bool {
         Token::Word { .. } | Token::Operator(_) | Token::Uncertain => false,
     };
     !given && tokens.iter().enumerate().any(reads)
+}
+
+fn base_name(program: &str) -> &str {
+    program.rsplit('/').next().unwrap_or(program)
 }
 
 fn is_name(text: &str) -> bool {
@@ -261,6 +279,23 @@ mod tests {
             let found = first_program(line);
             let found = found.as_ref().map(|f| (f.word.as_str(), f.folder.as_deref()));
             assert_eq!(found, expect, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn the_script_of_a_shell_is_found_where_it_is_certain() {
+        for (line, expect) in [
+            ("sh scripts/test.sh -v", Some("scripts/test.sh")),
+            ("cd web && /bin/bash './a b.sh'", Some("./a b.sh")),
+            ("sh test.sh", None),
+            ("sh -e scripts/test.sh", None),
+            ("sh -c 'scripts/test.sh'", None),
+            ("sh $SCRIPTS/test.sh", None),
+            ("python3 scripts/test.py", None),
+            ("sh", None),
+        ] {
+            let found = first_program(line).and_then(|found| found.script);
+            assert_eq!(found.as_deref(), expect, "{line:?}");
         }
     }
 

@@ -18,6 +18,7 @@ use crate::config::nearest::nearest;
 use crate::config::plan::{GatePlan, ScriptPlan};
 use crate::model::{FailureClass, Remedy};
 
+use program::missing;
 pub use program::{ProgramFault, look_up};
 
 /// What is wrong with a part of the configuration.
@@ -74,7 +75,10 @@ pub fn of_gate(gate: &GatePlan, root: &Path) -> Option<ProgramFault> {
     if !folder.is_dir() {
         return None;
     }
-    look_up(&first.word, &folder, &path_of(gate)).err()
+    match look_up(&first.word, &folder, &path_of(gate)) {
+        Err(fault) => Some(fault),
+        Ok(_) => first.script.and_then(|script| missing(&folder, &script)),
+    }
 }
 
 /// What keeps the smoke script from being started.
@@ -88,7 +92,8 @@ fn path_of(gate: &GatePlan) -> OsString {
     gate.env.get("PATH").map_or_else(path_variable, OsString::from)
 }
 
-fn path_variable() -> OsString {
+/// The `PATH` of this process, which programs are looked for in.
+pub fn path_variable() -> OsString {
     std::env::var_os("PATH").unwrap_or_default()
 }
 

@@ -102,6 +102,13 @@ pub fn look_up(word: &str, folder: &Path, path: &OsStr) -> Result<PathBuf, Progr
     }))
 }
 
+/// The fault of a file, relative to `folder`, that is not there.
+pub(super) fn missing(folder: &Path, path: &str) -> Option<ProgramFault> {
+    let file = folder.join(path);
+    let near = || near_file(&file, path);
+    (!file.exists()).then(|| ProgramFault::NoFile { path: path.to_owned(), near: near() })
+}
+
 /// Whether the file can be executed. `shown` is how it is written.
 fn startable(file: &Path, shown: &str, path: &OsStr) -> Result<(), ProgramFault> {
     let shown = shown.to_owned();

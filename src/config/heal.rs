@@ -3,7 +3,7 @@
 
 use super::Config;
 use super::error::ConfigError;
-use super::plan::{AzurePlan, PolicyPlan, Provider, RolePlan};
+use super::plan::{AzurePlan, PolicyPlan, RolePlan};
 use super::resolve::{Context, azure, default_limits, default_policy, limits, policy, roles};
 use super::vault;
 use crate::model::{Limits, RepoPath};
@@ -30,17 +30,7 @@ pub struct HealPlan {
 impl HealPlan {
     /// The names of the agents' keys that are in the key vault.
     pub fn secret_references(&self) -> Vec<String> {
-        let keys =
-            [&self.author, &self.reviewer].into_iter().filter_map(|role| match &role.provider {
-                Provider::OpenAi { api_key_env, .. } => Some(api_key_env),
-                Provider::Azure { api_key_env, .. } => api_key_env.as_ref(),
-                Provider::Replay { .. } => None,
-            });
-        let mut names: Vec<String> =
-            keys.filter_map(|key| vault::reference(key)).map(str::to_owned).collect();
-        names.sort();
-        names.dedup();
-        names
+        vault::references([&self.author, &self.reviewer].into_iter().filter_map(vault::key))
     }
 }
 

@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::document::{Document, Place};
 use super::error::{Problem, ProblemKind, quoted};
-use super::plan::{DeployPlan, Provider, RunPlan};
+use super::plan::{DeployPlan, Provider, RolePlan, RunPlan};
 use crate::model::TargetKind;
 
 /// What a reference begins with.
@@ -33,12 +33,21 @@ pub fn is_vault_name(name: &str) -> bool {
 
 /// The names of all secrets that the plan takes from the key vault, sorted, each once.
 pub fn secret_references(plan: &RunPlan) -> Vec<String> {
-    let keys = [&plan.author, &plan.reviewer].into_iter().filter_map(|role| match &role.provider {
+    let keys = [&plan.author, &plan.reviewer].into_iter().filter_map(key);
+    references(maps(plan).into_iter().flat_map(BTreeMap::values).chain(keys))
+}
+
+/// The variable of a role's key, or its reference.
+pub(super) fn key(role: &RolePlan) -> Option<&String> {
+    match &role.provider {
         Provider::OpenAi { api_key_env, .. } => Some(api_key_env),
         Provider::Azure { api_key_env, .. } => api_key_env.as_ref(),
         Provider::Replay { .. } => None,
-    });
-    let values = maps(plan).into_iter().flat_map(BTreeMap::values).chain(keys);
+    }
+}
+
+/// The names in those values that are references, sorted, each once.
+pub(super) fn references<'a>(values: impl Iterator<Item = &'a String>) -> Vec<String> {
     let mut names: Vec<String> =
         values.filter_map(|value| reference(value)).map(str::to_owned).collect();
     names.sort();

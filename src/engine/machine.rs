@@ -80,10 +80,6 @@ impl Rules {
     }
 }
 
-/// Calls of the author and of the reviewer in an iteration at the most: the author, its answer
-/// sent back, the reviewer. Tool calls are bounded within each call of the author.
-const CALLS_IN_AN_ITERATION: u32 = 3;
-
 /// What the machine has to know of a run before it starts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Course {
@@ -291,8 +287,6 @@ struct Memory {
     live: bool,
     /// How the last restore of this run ended, while no later rollout passed.
     restored: Option<bool>,
-    /// Calls of the author and of the reviewer.
-    calls: u32,
     said: Said,
 }
 
@@ -336,7 +330,6 @@ impl State {
                 elapsed: Duration::ZERO,
                 live: false,
                 restored: None,
-                calls: 0,
                 said: Said::default(),
             },
         }
@@ -747,7 +740,6 @@ impl State {
         if let Some(reason) = self.over_budget() {
             return self.end(reason);
         }
-        self.memory.calls += 1;
         let effect = Effect::AskAuthor { iteration: self.memory.iteration, again };
         (Phase::Authoring { symptom, refused: again }, effect)
     }
@@ -758,7 +750,6 @@ impl State {
         decision: Decision,
         tree: TreeId,
     ) -> (Phase, Effect) {
-        self.memory.calls += 1;
         let effect = Effect::AskReviewer { iteration: self.memory.iteration };
         (Phase::Reviewing { symptom, decision, tree }, effect)
     }
@@ -894,10 +885,6 @@ impl State {
             return Some(StopReason::Budget {
                 what: format!("cost (${:.2} of ${limit:.2} used)", usage.cost_usd),
             });
-        }
-        let most = limits.max_iterations.saturating_mul(CALLS_IN_AN_ITERATION);
-        if self.by(Rules::V2) && self.memory.calls >= most {
-            return Some(StopReason::Budget { what: format!("model call ({most} made)") });
         }
         self.over_time()
     }

@@ -14,7 +14,6 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use crate::config::nearest::nearest;
 use crate::config::plan::{GatePlan, ScriptPlan};
 use crate::model::{FailureClass, Remedy};
 
@@ -158,11 +157,6 @@ pub fn input_remedy() -> Remedy {
         command: None,
         person_only: false,
     }
-}
-
-/// The candidate for a path that a service does not have.
-pub fn nearest_path<'a>(wanted: &str, answers: &[&'a str]) -> Option<&'a str> {
-    nearest(wanted, answers.iter().copied())
 }
 
 #[cfg(test)]

@@ -28,6 +28,7 @@ use super::StageContext;
 use super::identity::combined;
 use super::output::Output;
 use super::preflight;
+use crate::config::nearest::nearest;
 use crate::config::plan::{
     Expectation, FlowPlan, FlowStep, HealthPlan, ScriptPlan, VerificationPlan,
 };
@@ -238,7 +239,7 @@ async fn wrong_path(
         plan.endpoint,
         answers.join(", ")
     ));
-    let near = preflight::nearest_path(&plan.endpoint, &answers).or(answers.first().copied());
+    let near = nearest(&plan.endpoint, answers.iter().copied()).or(answers.first().copied());
     complaint.remedy = near.map(Remedy::health_path).map(Box::new);
     complaint
 }

@@ -148,7 +148,12 @@ fn show(log: &std::path::Path, json: bool) -> Result<Exit, CommandError> {
             );
         }
     }
-    output::print(&report::safe_text::safe(&text))?;
+    let safe = report::safe_text::safe(&text);
+    if json {
+        output::print(&safe)?
+    } else {
+        output::print_rows(&safe)?
+    }
     Ok(Exit::Ok)
 }
 
@@ -209,7 +214,7 @@ fn verify(root: &std::path::Path, run: Option<&str>) -> Result<Exit, CommandErro
     if logs.is_empty() {
         text.push_str("no runs yet in logs/runs\n");
     }
-    output::print(&text)?;
+    output::print_rows(&text)?;
     Ok(exit)
 }
 
@@ -244,6 +249,6 @@ fn replay(log: &std::path::Path) -> Result<Exit, CommandError> {
     if replayed.divergences.is_empty() {
         text.push_str("no divergence\n");
     }
-    output::print(&report::safe_text::safe(&text))?;
+    output::print_rows(&report::safe_text::safe(&text))?;
     Ok(if replayed.divergences.is_empty() { Exit::Ok } else { Exit::NeedsPerson })
 }

@@ -162,18 +162,26 @@ impl CommandError {
             text.push_str(hint);
             text.push('\n');
         }
-        let safe = crate::report::safe_text::safe(&redactor.redact(&text));
+        let text = redactor.redact(&text);
+        let safe = match super::output::width_of_stderr() {
+            // Its lines are drawn to the width already, and marked in colour.
+            Some(width) if self.diagnostic.is_none() => crate::report::rows(&text, width),
+            Some(_) | None => crate::report::safe_text::safe(&text),
+        };
         let _closed_pipe = anstream::stderr().write_all(safe.as_bytes());
         self.exit
     }
 }
 
+/// Columns of a report that is not read on a screen.
+const WIDTH: usize = 100;
 /// Mistakes of a file that are shown with their lines; the others have one line each.
 const SHOWN_WITH_SOURCE: usize = 10;
 
 /// Every mistake of a configuration with its place, one below the other.
 fn config_report(error: &ConfigError) -> String {
-    let handler = miette::GraphicalReportHandler::new_themed(theme()).with_width(100);
+    let width = super::output::width_of_stderr().unwrap_or(WIDTH);
+    let handler = miette::GraphicalReportHandler::new_themed(theme()).with_width(width);
     let mut text = String::new();
     for problem in error.each().take(SHOWN_WITH_SOURCE) {
         // Writing into a string cannot fail.

@@ -62,6 +62,14 @@ impl Surroundings {
         Self::new(stream.is_terminal(), &|name| std::env::var(name).ok())
     }
 
+    /// Columns, where there is a screen.
+    fn width(self) -> Option<usize> {
+        match self.columns {
+            _ if self.terminal => Some(report::columns()),
+            columns => columns.map(|columns| columns.clamp(20, 500)),
+        }
+    }
+
     fn screen(self) -> Screen {
         match self.columns {
             _ if self.moves => Screen::Terminal,
@@ -110,12 +118,12 @@ pub(super) fn colour_on_stderr() -> bool {
 
 /// Columns that text on stdout is wrapped at.
 pub(super) fn width() -> usize {
-    let surroundings = Surroundings::of(&std::io::stdout());
-    match surroundings.columns {
-        _ if surroundings.terminal => report::columns(),
-        Some(columns) => columns.clamp(20, 500),
-        None => report::columns(),
-    }
+    Surroundings::of(&std::io::stdout()).width().unwrap_or_else(report::columns)
+}
+
+/// Columns that text on stderr is wrapped at; `None` when nobody watches it, and a line stays one.
+pub(super) fn width_of_stderr() -> Option<usize> {
+    Surroundings::of(&std::io::stderr()).width()
 }
 
 /// Prints `text` on stdout. A reader that went away is not an error.
@@ -130,19 +138,16 @@ pub(super) fn print(text: &str) -> Result<(), CommandError> {
 
 /// Prints rows on stdout, on a terminal wrapped at its width.
 pub(super) fn print_rows(text: &str) -> Result<(), CommandError> {
-    let surroundings = Surroundings::of(&std::io::stdout());
-    if surroundings.terminal || surroundings.columns.is_some() {
-        print(&report::rows(text, width()))
-    } else {
-        print(text)
+    match Surroundings::of(&std::io::stdout()).width() {
+        Some(width) => print(&report::rows(text, width)),
+        None => print(text),
     }
 }
 
 /// A command that is to be copied, indented, on a terminal broken at its width.
 pub(super) fn command_lines(command: &str) -> String {
-    let surroundings = Surroundings::of(&std::io::stdout());
-    let screen = surroundings.terminal || surroundings.columns.is_some();
-    report::command_lines(command, if screen { width() } else { usize::MAX })
+    let width = Surroundings::of(&std::io::stdout()).width();
+    report::command_lines(command, width.unwrap_or(usize::MAX))
 }
 
 /// Tells a person something beside what stdout carries. A reader that went away is not an error.

@@ -102,7 +102,7 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, CommandError> {
     };
     if dry_run {
         let text = block_on(app::describe(&request))??;
-        output::print(&text)?;
+        output::print_rows(&crate::report::safe_text::safe(&text))?;
         return Ok(Exit::Ok);
     }
     let (summary, proposal) = block_on(async {

@@ -267,6 +267,47 @@ fn doctor_wraps() {
 }
 
 #[test]
+fn rows_and_errors_keep_to_the_width() {
+    let port = free_port();
+    let repository = deployable(port, "hello\n", "hello", "");
+    let long = repository.read("config.yaml").replace(
+        "! grep -n teh page.txt",
+        "! grep -n 'teh page that nobody would ever write' page.txt page.txt page.txt",
+    );
+    repository.write("config.yaml", &long);
+    repository.commit("long");
+    assert_eq!(repository.run(&["run"]).code, Some(0));
+    let run = repository.run_folder().file_name().unwrap().to_str().unwrap().to_owned();
+    repository.write("bad.yaml", &long.replace("wait_timeout: 20", "wait_timout: 20"));
+    for columns in [40, 80] {
+        for arguments in [
+            &["run", "--dry-run"][..],
+            &["audit", "list"],
+            &["audit", "show", &run],
+            &["audit", "verify"],
+            &["audit", "replay", &run],
+            &["audit", "show", "0000"],
+            &["run", "--environment", "nowhere"],
+            &["heal", "--undo"],
+            &["config", "check", "--config", "bad.yaml"],
+        ] {
+            let outcome: Outcome = repository
+                .greenloop()
+                .args(arguments)
+                .env("COLUMNS", columns.to_string())
+                .output()
+                .unwrap()
+                .into();
+            let said = outcome.stdout.clone() + &outcome.stderr;
+            assert!(said.lines().count() > 1 || said.chars().count() <= columns, "{said}");
+            for line in said.lines() {
+                assert!(line.chars().count() <= columns, "{columns} {arguments:?}: {line}");
+            }
+        }
+    }
+}
+
+#[test]
 fn doctor_without_a_configuration_looks_at_what_heal_needs() {
     let repository = Repository::new(&[("a", "x\n")]);
     repository.write("a", "changed\n");

@@ -21,7 +21,7 @@ use crate::model::{
 use crate::ports::{Target, TargetError};
 use crate::report::{self, Boxed};
 
-/// What is copied of ignored files where the file system cannot share their blocks.
+/// What is copied of files that git does not track, where the file system cannot share their blocks.
 const COPIED_BYTES: u64 = 2 << 30;
 /// How long a cancelled run takes to give the target's environment back.
 const LET_GO: Duration = Duration::from_millis(700);
@@ -164,30 +164,33 @@ impl Session {
         for claim in &claims {
             claim.sign(&holder)?;
         }
+        let made = copies.map(|folder| copy_of(workspace, run, folder, reporters, cancel));
+        let copy = match made.transpose().map(Option::flatten) {
+            Ok(copy) => copy,
+            Err(error) => {
+                // It never was: there is nothing to clean up after.
+                release(claims)?;
+                return Err(error);
+            }
+        };
         logging::accepted();
-        let mut copy = None;
         let (audit, continuation, base) = if wanted.is_some() {
             let (audit, continuation, base, done) =
                 resume(workspace, target, run, &run_folder, redact(redactor)).await?;
             notices.extend(done.into_iter().map(|text| Notice::Info(format!("resumed: {text}"))));
             (audit, Some(continuation), base)
         } else {
-            let begun = begin(workspace, run, &run_folder, redactor).and_then(|(audit, base)| {
-                let made = copies.map(|folder| copy_of(workspace, run, folder, reporters, cancel));
-                Ok((audit, base, made.transpose()?.flatten()))
-            });
-            match begun {
-                Ok((audit, base, made)) => {
-                    let base = made.as_ref().map_or(base, |made| made.snapshot.commit.clone());
-                    copy = made;
+            match begin(workspace, run, &run_folder, redactor) {
+                Ok((audit, head)) => {
+                    let base = copy.as_ref().map_or(head, |copy| copy.snapshot.commit.clone());
                     (audit, None, base)
                 }
                 Err(error) => {
-                    // It never was: there is nothing to clean up after.
                     let _best_effort = std::fs::remove_dir_all(&run_folder);
-                    for claim in claims {
-                        claim.release()?;
+                    if copy.is_some() {
+                        discard(workspace, run);
                     }
+                    release(claims)?;
                     return Err(error);
                 }
             }
@@ -238,11 +241,16 @@ impl Session {
             discard(&original, run);
         }
         // A run that could not even begin leaves nothing to clean up after either.
-        for claim in claims {
-            claim.release()?;
-        }
+        release(claims)?;
         Ok(outcome?)
     }
+}
+
+fn release(claims: Vec<Claim>) -> Result<(), AppError> {
+    for claim in claims {
+        claim.release()?;
+    }
+    Ok(())
 }
 
 /// Takes the target's environment; whoever watches is told when that takes waiting.
@@ -314,7 +322,8 @@ fn copy_of(
         cancelled: &|| cancel.is_cancelled(),
         copied_bytes: COPIED_BYTES,
     };
-    match workspace.copy(run, &options) {
+    // Takes as long as there is to copy, and signals have to be heard meanwhile.
+    match tokio::task::block_in_place(|| workspace.copy(run, &options)) {
         Ok(copy) => Ok(Some(copy)),
         Err(error) => {
             workspace.unmark_copied(run)?;

@@ -2,10 +2,11 @@
 //!
 //! Both are a three-way merge of trees against the work tree as it is at that moment, written
 //! file by file; lines that both sides changed refuse the whole. The work tree before and after
-//! is kept in `refs/greenloop/heals/<run>/`: what was there can be had again, and a process that
-//! died while it wrote is cleaned up after.
+//! is kept in `refs/greenloop/heals/<work tree>/<run>/`: what was there can be had again, and a
+//! process that died while it wrote is cleaned up after. Linked work trees share their refs; a fix
+//! is known in the one that it was written to.
 
-use git2::{Index, IndexEntry, MergeOptions, Oid, Repository, Signature};
+use git2::{Index, IndexEntry, MergeOptions, ObjectType, Oid, Repository, Signature};
 
 use super::work_tree::Version;
 use super::workspace::{commit_id, find_commit, names, oid};
@@ -13,6 +14,8 @@ use super::{Workspace, WorkspaceError, WorkspaceErrorKind};
 use crate::model::{CommitId, RepoPath, RunId};
 
 const HEALS: &str = "refs/greenloop/heals";
+/// The ref that marks a run in a copy.
+const COPIED: &str = "copied";
 /// Fixes that can be taken back.
 const KEPT: usize = 20;
 
@@ -47,14 +50,16 @@ impl Workspace {
     }
 
     /// Merges the reverse of a fix into the work tree, and forgets it. Returns the files it
-    /// wrote; none when the fix is not there any more.
+    /// wrote; none, and the fix stays known, when it is not in the work tree.
     ///
     /// # Errors
     /// `Conflict` when the fix's lines changed since: nothing was written.
     pub fn take_back(&self, fix: &Fix) -> Result<Vec<RepoPath>, WorkspaceError> {
         let (_, without, paths) = self.merged(&fix.after, &fix.before, "Without the fix")?;
         self.write_paths(&paths, &without)?;
-        self.forget_fix(fix.run)?;
+        if !paths.is_empty() {
+            self.forget_fix(fix.run)?;
+        }
         Ok(paths)
     }
 
@@ -147,7 +152,7 @@ impl Workspace {
     pub fn record_fix(&self, fix: &Fix) -> Result<(), WorkspaceError> {
         let repo = self.repo()?;
         for (name, commit) in [("before", &fix.before), ("after", &fix.after)] {
-            let name = format!("{HEALS}/{}/{name}", fix.run);
+            let name = self.heal_ref(fix.run, name)?;
             repo.reference(&name, oid(commit)?, true, "greenloop: heal")
                 .map_err(WorkspaceError::git(format!("cannot write {name}")))?;
         }
@@ -165,12 +170,12 @@ impl Workspace {
     pub fn forget_fix(&self, run: RunId) -> Result<(), WorkspaceError> {
         // `after` first: without it there is no fix.
         for name in ["after", "before"] {
-            self.delete_heal_ref(&format!("{HEALS}/{run}/{name}"))?;
+            self.delete_heal_ref(&self.heal_ref(run, name)?)?;
         }
         Ok(())
     }
 
-    /// The fixes that can be taken back, the latest last.
+    /// The fixes of this work tree that can be taken back, the latest last.
     ///
     /// # Errors
     /// When the refs cannot be read.
@@ -178,12 +183,13 @@ impl Workspace {
         let repo = self.repo()?;
         let failed = || WorkspaceError::git("cannot list the fixes");
         let mut fixes = Vec::new();
-        for reference in repo.references_glob(&format!("{HEALS}/*/after")).map_err(failed())? {
+        let all = format!("{}/*/after", self.heals()?);
+        for reference in repo.references_glob(&all).map_err(failed())? {
             let reference = reference.map_err(failed())?;
             let name = String::from_utf8_lossy(reference.name_bytes()).into_owned();
             let run = name.strip_suffix("/after").and_then(|name| name.rsplit('/').next());
             let Some(Ok(run)) = run.map(str::parse::<RunId>) else { continue };
-            let before = repo.refname_to_id(&format!("{HEALS}/{run}/before"));
+            let before = repo.refname_to_id(&self.heal_ref(run, "before")?);
             let (Ok(before), Some(after)) = (before, reference.target()) else { continue };
             fixes.push(Fix { run, before: commit_id(before)?, after: commit_id(after)? });
         }
@@ -197,7 +203,7 @@ impl Workspace {
     /// # Errors
     /// When the ref cannot be written.
     pub fn mark_copied(&self, run: RunId, commit: &CommitId) -> Result<(), WorkspaceError> {
-        let name = copied(run);
+        let name = self.heal_ref(run, COPIED)?;
         self.repo()?
             .reference(&name, oid(commit)?, true, "greenloop: heal")
             .map(drop)
@@ -209,12 +215,25 @@ impl Workspace {
     /// # Errors
     /// When the ref cannot be deleted.
     pub fn unmark_copied(&self, run: RunId) -> Result<(), WorkspaceError> {
-        self.delete_heal_ref(&copied(run))
+        self.delete_heal_ref(&self.heal_ref(run, COPIED)?)
     }
 
     /// Whether `run` works, or worked when it died, in a copy of the work tree.
     pub fn is_copied(&self, run: RunId) -> bool {
-        self.repo().is_ok_and(|repo| repo.refname_to_id(&copied(run)).is_ok())
+        let name = self.heal_ref(run, COPIED);
+        name.is_ok_and(|name| self.repo().is_ok_and(|repo| repo.refname_to_id(&name).is_ok()))
+    }
+
+    /// The folder of this work tree's refs. Not by its path: a repository may be moved.
+    fn heals(&self) -> Result<String, WorkspaceError> {
+        let own = self.own_part()?;
+        let key = Oid::hash_object(ObjectType::Blob, own.as_os_str().as_encoded_bytes())
+            .map_err(WorkspaceError::git("cannot name the work tree"))?;
+        Ok(format!("{HEALS}/{:.12}", key.to_string()))
+    }
+
+    fn heal_ref(&self, run: RunId, name: &str) -> Result<String, WorkspaceError> {
+        Ok(format!("{}/{run}/{name}", self.heals()?))
     }
 
     fn delete_heal_ref(&self, name: &str) -> Result<(), WorkspaceError> {
@@ -225,10 +244,6 @@ impl Workspace {
             Err(error) => Err(failed(error)),
         }
     }
-}
-
-fn copied(run: RunId) -> String {
-    format!("{HEALS}/{run}/copied")
 }
 
 /// The blob `after` with CRLF, when every line of `before` ends so and none of `after` does.
@@ -369,6 +384,44 @@ mod tests {
         repo.write("a", OLD);
         assert_eq!(workspace.take_back(&fix).unwrap(), [path("b")]);
         assert_eq!(repo.read("a").as_deref(), Some(OLD));
+    }
+
+    #[test]
+    fn a_fix_that_is_not_in_the_work_tree_stays_known() {
+        let (repo, workspace, base, tip) =
+            fixed(&[("a", OLD)], &[], &[("a", "one\n2\n3\n4\n5\n6\n7\n8\n")]);
+        workspace.bring_back(RunId::generate(), &base, &tip).unwrap();
+        let fix = workspace.fixes().unwrap().remove(0);
+        repo.git(&["stash", "-q"]);
+        assert_eq!(workspace.take_back(&fix).unwrap(), []);
+        assert_eq!(workspace.fixes().unwrap(), std::slice::from_ref(&fix));
+        repo.git(&["stash", "pop", "-q"]);
+        assert_eq!(workspace.take_back(&fix).unwrap(), [path("a")]);
+        assert_eq!(repo.read("a").as_deref(), Some(OLD));
+        assert_eq!(workspace.fixes().unwrap(), []);
+    }
+
+    #[test]
+    fn each_work_tree_has_its_own_fixes_and_keeps_them_when_the_repository_moves() {
+        let (repo, workspace, base, tip) =
+            fixed(&[("a", OLD)], &[], &[("a", "one\n2\n3\n4\n5\n6\n7\n8\n")]);
+        let linked = repo.root().with_file_name("linked");
+        repo.git(&["worktree", "add", "-q", "-b", "linked", &linked.display().to_string()]);
+        let other = Workspace::open(&linked).unwrap();
+        let run = RunId::generate();
+        workspace.bring_back(run, &base, &tip).unwrap();
+        workspace.mark_copied(run, &base).unwrap();
+        assert_eq!(other.fixes().unwrap(), []);
+        assert!(workspace.is_copied(run) && !other.is_copied(run));
+        let theirs = RunId::generate();
+        other.bring_back(theirs, &base, &tip).unwrap();
+        let runs = |workspace: &Workspace| -> Vec<RunId> {
+            workspace.fixes().unwrap().into_iter().map(|fix| fix.run).collect()
+        };
+        assert_eq!((runs(&workspace), runs(&other)), (vec![run], vec![theirs]));
+        let moved = repo.root().with_file_name("moved");
+        std::fs::rename(repo.root(), &moved).unwrap();
+        assert_eq!(runs(&Workspace::open(&moved).unwrap()), [run]);
     }
 
     #[test]

@@ -5,15 +5,16 @@
 //! a [`super::Snapshot`]. `origin` in that folder names the work tree it was made of: whoever
 //! holds the claim on that one removes copies that a dead process left.
 //!
-//! Ignored files (dependencies, build caches, `.env`) come along, by copy-on-write where the
-//! file system can, otherwise as copies up to a limit, and as hard links beyond it.
+//! Ignored files (dependencies, build caches, `.env`) come along: all of them where the file
+//! system shares blocks, otherwise up to a limit. No file is ever shared with the original: what
+//! a command writes in the copy stays there.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::snapshot::Snapshot;
+use super::snapshot::{OnDisk, Snapshot};
 use super::workspace::oid;
 use super::{Workspace, WorkspaceError, WorkspaceErrorKind};
 use crate::model::{RunId, counted};
@@ -26,11 +27,12 @@ const COPIED_FILES: u64 = 100_000;
 pub struct CopyOptions<'a> {
     /// The folder that it is made in.
     pub folder: &'a Path,
-    /// Ignored paths, relative to the root, that stay behind.
+    /// Paths git does not track, relative to the root, that stay behind.
     pub skip: &'a dyn Fn(&Path) -> bool,
     /// Asked between files: whether to give up.
     pub cancelled: &'a dyn Fn() -> bool,
-    /// Bytes of ignored files that are copied where that costs space; the rest is linked.
+    /// Bytes of files git does not track that are copied where that costs space; an entry that
+    /// would exceed them is left out.
     pub copied_bytes: u64,
 }
 
@@ -43,7 +45,7 @@ pub struct WorkTreeCopy {
     pub original: Workspace,
     /// That work tree's state.
     pub snapshot: Snapshot,
-    /// What a person should know: what is shared, what is missing.
+    /// What a person should know: what is missing in it.
     pub notices: Vec<String>,
 }
 
@@ -61,6 +63,7 @@ impl Workspace {
         if made.is_err() {
             // The error that led here is the one that counts.
             let _ = self.remove_copy(run);
+            let _not_registered_yet = remove_tree(&options.folder.join(run.to_string()));
         }
         made
     }
@@ -73,7 +76,7 @@ impl Workspace {
         let name = self.root().file_name().unwrap_or("work-tree".as_ref());
         let folder = options.folder.join(run.to_string());
         let failed = || {
-            WorkspaceError::io(format!(
+            WorkspaceError::copy(format!(
                 "cannot make a copy of the work tree in {}",
                 folder.display()
             ))
@@ -84,7 +87,7 @@ impl Workspace {
         let admin = self.register(run, &root)?;
         fs::create_dir(&root).map_err(failed())?;
 
-        let (snapshot, on_disk) = self.snapshot_into(Some(&root))?;
+        let (snapshot, on_disk) = self.snapshot_into(Some(&root), options.cancelled)?;
         let mut notices = Vec::new();
         if !snapshot.left_out.is_empty() {
             notices.push(format!(
@@ -92,8 +95,8 @@ impl Workspace {
                 super::workspace::names(&snapshot.left_out, snapshot.left_out.len())
             ));
         }
-        let carrier = Carrier { from: self.root(), to: &root, options };
-        notices.extend(carrier.carry(&on_disk.beside)?);
+        let carrier = Carrier { from: self.root(), to: &root, options, unreadable: Vec::new() };
+        notices.extend(carrier.carry(&on_disk)?);
 
         // A commit id with a newline, as git writes it.
         let head = format!("{}\n", oid(&snapshot.commit)?);
@@ -180,7 +183,7 @@ impl Workspace {
     }
 }
 
-/// What an ignored entry weighs.
+/// What an entry weighs that git does not track.
 struct Weighed {
     path: PathBuf,
     bytes: u64,
@@ -191,72 +194,69 @@ struct Carrier<'a> {
     from: &'a Path,
     to: &'a Path,
     options: &'a CopyOptions<'a>,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Way {
-    Copy,
-    Link,
+    unreadable: Vec<PathBuf>,
 }
 
 impl Carrier<'_> {
-    /// The lightest are copied first; what is beyond the limit is linked.
-    fn carry(&self, paths: &[PathBuf]) -> Result<Vec<String>, WorkspaceError> {
-        let mut weighed =
-            paths.iter().map(|path| self.weigh(path)).collect::<Result<Vec<_>, _>>()?;
+    /// Copies what the snapshot did not write, and says what is missing. Of what git does not
+    /// track, the lightest entries come along as far as the limits reach.
+    fn carry(mut self, on_disk: &OnDisk) -> Result<Vec<String>, WorkspaceError> {
+        for path in &on_disk.tracked_beside {
+            self.carry_one(path)?;
+        }
+        let mut weighed: Vec<Weighed> =
+            on_disk.untracked_beside.iter().map(|path| self.weigh(path)).collect();
         weighed.sort_by_key(|entry| entry.bytes);
         let free = weighed
             .iter()
             .find(|entry| entry.files > 0)
-            .is_some_and(|entry| self.clones(&entry.path));
+            .is_some_and(|entry| self.shares_blocks(&entry.path));
         let (mut bytes, mut files) = (0u64, 0u64);
         let mut notices = Vec::new();
         for entry in weighed {
-            bytes = bytes.saturating_add(entry.bytes);
-            files = files.saturating_add(entry.files);
-            let way = if free || (bytes <= self.options.copied_bytes && files <= COPIED_FILES) {
-                Way::Copy
-            } else {
-                Way::Link
-            };
-            let shown = entry.path.display();
-            let size = entry.bytes >> 20;
-            match self.one(&entry.path, way) {
-                Ok(()) if way == Way::Copy => {}
-                Ok(()) => notices.push(format!(
-                    "{shown} ({size} MiB, {}) is shared with the copy of the work tree by \
-                     hard links: what the command changes there in place changes here too",
-                    counted(entry.files as usize, "file", "files")
-                )),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                    return Err(WorkspaceError::new(
-                        WorkspaceErrorKind::Cancelled,
-                        "cancelled while the work tree was copied",
-                    ));
-                }
-                Err(error) if way == Way::Link && error.kind() == io::ErrorKind::CrossesDevices => {
-                    // Half of it would be worse than nothing.
-                    let _ = remove_tree(&self.to.join(&entry.path));
-                    notices.push(format!(
-                        "{shown} ({size} MiB) is not in the copy of the work tree: it is large, \
-                         and {} is on another file system; set XDG_CACHE_HOME to a folder on the \
-                         same one",
-                        self.options.folder.display()
-                    ));
-                }
-                Err(error) => {
-                    return Err(WorkspaceError::io(format!("cannot copy {shown}"))(error));
-                }
+            let (more_bytes, more_files) =
+                (bytes.saturating_add(entry.bytes), files.saturating_add(entry.files));
+            if !free && (more_bytes > self.options.copied_bytes || more_files > COPIED_FILES) {
+                notices.push(format!(
+                    "{} ({} MiB, {}) is too large to be copied: the command runs without it; \
+                     commit or stash the changes, and it runs in the work tree itself",
+                    entry.path.display(),
+                    entry.bytes >> 20,
+                    counted(usize::try_from(entry.files).unwrap_or(usize::MAX), "file", "files")
+                ));
+                continue;
             }
+            (bytes, files) = (more_bytes, more_files);
+            self.carry_one(&entry.path)?;
+        }
+        if let Some(first) = self.unreadable.first() {
+            let others = match self.unreadable.len() - 1 {
+                0 => String::new(),
+                more => format!(" and {}", counted(more, "other path", "other paths")),
+            };
+            notices.push(format!(
+                "{}{others} may not be read, and is not in the copy: the command runs without it",
+                first.display()
+            ));
         }
         Ok(notices)
     }
 
-    fn weigh(&self, path: &Path) -> Result<Weighed, WorkspaceError> {
+    fn carry_one(&mut self, path: &Path) -> Result<(), WorkspaceError> {
+        self.one(path).map_err(|error| {
+            if error.kind() == io::ErrorKind::Interrupted {
+                return cancelled();
+            }
+            let (path, to) = (path.display(), self.to.display());
+            WorkspaceError::copy(format!("cannot copy {path} to {to}"))(error)
+        })
+    }
+
+    fn weigh(&self, path: &Path) -> Weighed {
         let mut weighed = Weighed { path: path.to_owned(), bytes: 0, files: 0 };
         let mut open = vec![path.to_owned()];
         while let Some(at) = open.pop() {
-            if (self.options.skip)(&at) || at.file_name().is_some_and(|name| name == ".git") {
+            if self.stays(&at) {
                 continue;
             }
             let place = self.from.join(&at);
@@ -269,11 +269,17 @@ impl Carrier<'_> {
                 weighed.files += 1;
             }
         }
-        Ok(weighed)
+        weighed
+    }
+
+    /// What is no part of any copy. The git data of a submodule or of a repository within is the
+    /// original's.
+    fn stays(&self, path: &Path) -> bool {
+        (self.options.skip)(path) || path.file_name().is_some_and(|name| name == ".git")
     }
 
     /// Whether the file system shares blocks between the two places.
-    fn clones(&self, path: &Path) -> bool {
+    fn shares_blocks(&self, path: &Path) -> bool {
         let mut at = self.from.join(path);
         while at.symlink_metadata().is_ok_and(|found| found.is_dir()) {
             let Some(child) = fs::read_dir(&at).ok().and_then(|mut all| all.next()?.ok()) else {
@@ -291,26 +297,20 @@ impl Carrier<'_> {
     }
 
     /// `Interrupted` when cancelled.
-    fn one(&self, path: &Path, way: Way) -> io::Result<()> {
+    fn one(&mut self, path: &Path) -> io::Result<()> {
         if (self.options.cancelled)() {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        // The git data of a submodule or of a repository within stays with the original.
-        if (self.options.skip)(path) || path.file_name().is_some_and(|name| name == ".git") {
+        if self.stays(path) {
             return Ok(());
         }
         let (from, to) = (self.from.join(path), self.to.join(path));
-        let found = match from.symlink_metadata() {
-            Ok(found) => found,
-            // Caches come and go.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(error) => return Err(error),
-        };
+        let Some(found) = self.read(path, from.symlink_metadata())? else { return Ok(()) };
         if let Some(folder) = to.parent() {
             fs::create_dir_all(folder)?;
         }
         if found.is_symlink() {
-            let target = fs::read_link(&from)?;
+            let Some(target) = self.read(path, fs::read_link(&from))? else { return Ok(()) };
             // A link to this very work tree leads into the copy.
             let target = match target.strip_prefix(self.from) {
                 Ok(inside) => self.to.join(inside),
@@ -319,9 +319,10 @@ impl Carrier<'_> {
             return std::os::unix::fs::symlink(target, &to);
         }
         if found.is_dir() {
+            let Some(children) = self.read(path, fs::read_dir(&from))? else { return Ok(()) };
             fs::create_dir_all(&to)?;
-            for child in fs::read_dir(&from)? {
-                self.one(&path.join(child?.file_name()), way)?;
+            for child in children {
+                self.one(&path.join(child?.file_name()))?;
             }
             let _as_well_as_possible =
                 fs::File::open(&to).and_then(|folder| folder.set_modified(found.modified()?));
@@ -330,15 +331,36 @@ impl Carrier<'_> {
         if !found.is_file() {
             return Ok(());
         }
-        if way == Way::Link {
-            return fs::hard_link(&from, &to);
-        }
-        match fs::copy(&from, &to) {
-            Ok(_) => fs::File::open(&to)?.set_modified(found.modified()?),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        let Some(mut file) = self.read(path, fs::File::open(&from))? else { return Ok(()) };
+        copy_file(&mut file, &found, &to)
+    }
+
+    /// `None` for what has gone (caches come and go), and for what may not be read.
+    fn read<T>(&mut self, path: &Path, outcome: io::Result<T>) -> io::Result<Option<T>> {
+        match outcome {
+            Ok(read) => Ok(Some(read)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                self.unreadable.push(path.to_owned());
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }
+}
+
+/// With the permissions and the time of the original: builds go by it. The kernel copies, and
+/// shares blocks where the file system can.
+pub(super) fn copy_file(from: &mut fs::File, found: &fs::Metadata, to: &Path) -> io::Result<()> {
+    let mut copy = fs::File::create(to)?;
+    io::copy(from, &mut copy)?;
+    copy.set_permissions(found.permissions())?;
+    copy.set_modified(found.modified()?)
+}
+
+pub(super) fn cancelled() -> WorkspaceError {
+    let context = "cancelled while the work tree was copied";
+    WorkspaceError::new(WorkspaceErrorKind::Cancelled, context)
 }
 
 /// Folders that may not be written to (module caches) are made writable first.
@@ -434,28 +456,55 @@ mod tests {
     }
 
     #[test]
-    fn what_is_large_is_linked_and_told() {
-        let repo = TestRepo::new(&[(".gitignore", "big/\nsmall/\n"), ("a", "1\n")]);
+    fn what_is_too_large_is_left_out_and_told_and_nothing_is_shared() {
+        let repo = TestRepo::new(&[(".gitignore", "cache/\nsmall/\n"), ("a", "1\n")]);
+        repo.write("tracked.bin", vec![b't'; 17 << 20]);
+        repo.git(&["add", "tracked.bin"]);
+        repo.git(&["commit", "-qm", "large"]);
         repo.write("a", "2\n");
-        repo.write("big/x", vec![b'x'; 3 << 20]);
+        repo.write("data.bin", vec![b'd'; 17 << 20]);
+        repo.write("cache/x", vec![b'x'; 3 << 20]);
         repo.write("small/x", "x");
         let (workspace, run) = (repo.workspace(), RunId::generate());
-        // On the same file system, so that links can be made.
+        // On the same file system, where links could be made.
         let folder = tempfile::tempdir_in(repo.root().parent().unwrap()).unwrap();
         let copy = workspace.copy(run, &options(folder.path())).unwrap();
-        let inode = |root: &Path, path: &str| {
-            std::os::unix::fs::MetadataExt::ino(&root.join(path).metadata().unwrap())
-        };
         let root = copy.workspace.root();
-        assert_ne!(inode(root, "small/x"), inode(repo.root(), "small/x"));
-        if inode(root, "big/x") == inode(repo.root(), "big/x") {
-            assert!(copy.notices.iter().any(|notice| notice.contains("big")), "{:?}", copy.notices);
-        } else {
-            // Copied on write: nothing is shared, and nothing is told.
-            assert_eq!(copy.notices, Vec::<String>::new());
+        assert!(root.join("tracked.bin").is_file(), "git tracks it: it is never missing");
+        assert!(root.join("small/x").is_file());
+        let told = |path: &str| {
+            copy.notices.iter().any(|n| n.starts_with(path) && n.contains("without it"))
+        };
+        for path in ["data.bin", "cache"] {
+            // All of it is there where the file system shares blocks.
+            assert_eq!(root.join(path).exists(), !told(path), "{path}: {:?}", copy.notices);
+        }
+        let mut open = vec![root.to_owned()];
+        while let Some(at) = open.pop() {
+            let found = at.symlink_metadata().unwrap();
+            if found.is_dir() {
+                open.extend(fs::read_dir(&at).unwrap().map(|child| child.unwrap().path()));
+            } else {
+                let links = std::os::unix::fs::MetadataExt::nlink(&found);
+                assert_eq!(links, 1, "{}", at.display());
+            }
         }
         workspace.remove_copy(run).unwrap();
-        assert_eq!(repo.read("big/x").map(|text| text.len()), Some(3 << 20));
+        assert_eq!(repo.read("cache/x").map(|text| text.len()), Some(3 << 20));
+    }
+
+    #[test]
+    fn a_copy_that_cannot_be_written_names_the_folder_and_the_way_out() {
+        let repo = TestRepo::new(&[("a", "1\n")]);
+        repo.write("a", "2\n");
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = repo.workspace().copy(RunId::generate(), &options(&file)).unwrap_err();
+        assert_eq!(error.kind, WorkspaceErrorKind::Copy);
+        assert!(error.to_string().contains(&file.display().to_string()), "{error}");
+        assert!(error.hint().unwrap().contains("XDG_CACHE_HOME"));
+        assert!(!repo.root().join(".git/worktrees").exists());
     }
 
     #[test]

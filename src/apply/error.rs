@@ -39,6 +39,10 @@ pub enum WorkspaceErrorKind {
         /// The files of those lines.
         paths: Vec<RepoPath>,
     },
+    /// The copy of the work tree could not be written.
+    Copy,
+    /// An index that stands for whole folders, which libgit2 does not read.
+    SparseIndex,
     /// A person gave it up.
     Cancelled,
     /// The run's branch exists and points elsewhere.
@@ -121,6 +125,11 @@ impl WorkspaceError {
         move |source| Self { kind: WorkspaceErrorKind::Io, context, source: Some(Box::new(source)) }
     }
 
+    pub(super) fn copy(context: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        let failed = Self::io(context);
+        move |source| Self { kind: WorkspaceErrorKind::Copy, ..failed(source) }
+    }
+
     /// Whether the person at the keyboard can put it right, rather than whoever runs the machine.
     pub fn is_usage(&self) -> bool {
         use WorkspaceErrorKind as Kind;
@@ -130,6 +139,7 @@ impl WorkspaceError {
             | Kind::NoCommits
             | Kind::Ownership
             | Kind::Unsupported
+            | Kind::SparseIndex
             | Kind::Dirty { .. }
             | Kind::OperationInProgress { .. }
             | Kind::Unmerged { .. }
@@ -142,6 +152,7 @@ impl WorkspaceError {
             | Kind::PathConflict
             | Kind::InvalidPath => true,
             Kind::Conflict { .. }
+            | Kind::Copy
             | Kind::Cancelled
             | Kind::BranchExists
             | Kind::RefMoved
@@ -186,6 +197,14 @@ impl WorkspaceError {
             }
             Kind::Conflict { .. } => {
                 "Nothing was written. Look at the lines with git diff, and make the change by hand."
+            }
+            Kind::Copy => {
+                "Commit or stash the changes, and the command runs in the work tree itself, \
+                 without a copy; or set XDG_CACHE_HOME to a folder with more room."
+            }
+            Kind::SparseIndex => {
+                "git sparse-checkout reapply --no-sparse-index writes an index that can be read; \
+                 the checkout stays as sparse as it is."
             }
             Kind::BranchExists => {
                 "Another run left it. Look at it with git log, then delete it with git branch -D."

@@ -10,8 +10,8 @@
 //! each. Killed before the swap, nothing has happened; killed after it, writing the same paths
 //! again finishes the job. HEAD and the index are never touched.
 //!
-//! A run in a changed work tree works on a [`WorkTreeCopy`]; its fix is merged into the original
-//! at the end, and can be taken back.
+//! A run in a changed work tree works on a [`WorkTreeCopy`], which shares no file with the
+//! original; its fix is merged into the original at the end, and can be taken back.
 //!
 //! Invariants:
 //! - What the author reads comes from a commit's tree, never from the work tree.

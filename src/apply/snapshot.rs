@@ -14,12 +14,13 @@ use std::path::{Path, PathBuf};
 
 use git2::build::CheckoutBuilder;
 use git2::{
-    Index, IndexEntry, IndexEntryExtendedFlag, IndexTime, Oid, Repository, Signature, Status,
+    Index, IndexEntry, IndexEntryExtendedFlag, IndexTime, Odb, Oid, Repository, Signature, Status,
     StatusOptions,
 };
 
-use super::work_tree::draft_folder;
-use super::workspace::{changed_paths, commit_id, is_filtered, names, subject};
+use super::copy::copy_file;
+use super::work_tree::{draft_folder, judges_modes};
+use super::workspace::{changed_paths, commit_id, is_filtered, names, readable_index, subject};
 use super::{Workspace, WorkspaceError, WorkspaceErrorKind};
 use crate::model::{CommitId, RepoPath, counted};
 
@@ -48,8 +49,11 @@ pub(super) struct OnDisk {
     /// For an index that says the files are unchanged.
     pub(super) entries: Vec<IndexEntry>,
     pub(super) left_out: Vec<RepoPath>,
-    /// Ignored files and folders, submodules, and what is left out: relative to the root.
-    pub(super) beside: Vec<PathBuf>,
+    /// Submodules, files under a filter and large files, relative to the root: tracked, and not
+    /// written to the copy by the snapshot.
+    pub(super) tracked_beside: Vec<PathBuf>,
+    /// Ignored files and folders, and untracked ones that are left out: relative to the root.
+    pub(super) untracked_beside: Vec<PathBuf>,
 }
 
 impl Workspace {
@@ -60,7 +64,7 @@ impl Workspace {
     pub fn ensure_settled(&self) -> Result<(), WorkspaceError> {
         let repo = self.repo()?;
         self.ensure_no_operation(&repo)?;
-        let index = repo.index().map_err(WorkspaceError::git("cannot read the index"))?;
+        let index = readable_index(&repo)?;
         if !index.has_conflicts() {
             return Ok(());
         }
@@ -87,7 +91,8 @@ impl Workspace {
     /// When the work tree cannot be compared.
     pub fn is_changed(&self) -> Result<bool, WorkspaceError> {
         let repo = self.repo()?;
-        Ok(!changed_paths(&repo)?.is_empty() || !untracked(&repo, false)?.is_empty())
+        Ok(!changed_paths(&repo)?.is_empty()
+            || !by_status(&repo, Status::WT_NEW, false)?.is_empty())
     }
 
     /// The work tree as a commit on top of HEAD's that no branch has.
@@ -95,26 +100,27 @@ impl Workspace {
     /// # Errors
     /// When a file cannot be read or an object cannot be written.
     pub fn snapshot(&self) -> Result<Snapshot, WorkspaceError> {
-        self.snapshot_into(None).map(|(snapshot, _)| snapshot)
+        self.snapshot_into(None, &|| false).map(|(snapshot, _)| snapshot)
     }
 
     /// The same; every file of it is written below `copy` too.
     pub(super) fn snapshot_into(
         &self,
         copy: Option<&Path>,
+        cancelled: &dyn Fn() -> bool,
     ) -> Result<(Snapshot, OnDisk), WorkspaceError> {
         let repo = self.repo()?;
-        let on_disk = self.on_disk(&repo, copy)?;
+        let untracked = by_status(&repo, Status::WT_NEW, true)?;
+        let on_disk = self.on_disk(&repo, copy, &untracked, cancelled)?;
         let failed = || WorkspaceError::git("cannot write a commit of the work tree");
         let head = repo.head().and_then(|head| head.peel_to_commit()).map_err(failed())?;
         let changed = changed_paths(&repo)?.len();
-        let new = untracked(&repo, true)?.len();
         let message = format!(
             "The work tree on {} ({})\n\nChanged since: {}; new: {}.\n",
             commit_id(head.id())?.short(),
             subject(&head),
             counted(changed, "tracked file", "tracked files"),
-            counted(new, "untracked file", "untracked files")
+            counted(untracked.len(), "untracked file", "untracked files")
         );
         let tree = repo.find_tree(on_disk.tree).map_err(failed())?;
         let by = Signature::now("Greenloop", "greenloop@localhost").map_err(failed())?;
@@ -123,28 +129,40 @@ impl Workspace {
         Ok((snapshot, on_disk))
     }
 
-    fn on_disk(&self, repo: &Repository, copy: Option<&Path>) -> Result<OnDisk, WorkspaceError> {
-        let index = repo.index().map_err(WorkspaceError::git("cannot read the index"))?;
-        let judge_mode =
-            repo.config().and_then(|config| config.get_bool("core.fileMode")).unwrap_or(true);
+    fn on_disk(
+        &self,
+        repo: &Repository,
+        copy: Option<&Path>,
+        untracked: &[Vec<u8>],
+        cancelled: &dyn Fn() -> bool,
+    ) -> Result<OnDisk, WorkspaceError> {
+        let index = readable_index(repo)?;
+        let failed = || WorkspaceError::git("cannot write the tree of the work tree");
         let mut walk = Walk {
             workspace: self,
             repo,
+            objects: repo.odb().map_err(failed())?,
+            index_written: index.path().and_then(|path| path.metadata().ok()),
             copy,
-            judge_mode,
+            judge_mode: judges_modes(repo),
             files: BTreeMap::new(),
             folders: BTreeMap::new(),
             doubtful: Vec::new(),
             left_out: Vec::new(),
-            beside: Vec::new(),
+            tracked_beside: Vec::new(),
+            untracked_beside: Vec::new(),
         };
+        let go_on = || if cancelled() { Err(super::copy::cancelled()) } else { Ok(()) };
         for entry in index.iter() {
+            go_on()?;
             walk.tracked(&entry)?;
         }
-        let crowded = crowded(repo)?;
-        for path in untracked(repo, true)? {
-            if !crowded.iter().any(|folder| path.as_bytes().starts_with(folder)) {
-                walk.untracked(&path)?;
+        let crowded = crowded(repo, untracked)?;
+        for path in untracked {
+            go_on()?;
+            let Ok(file) = RepoPath::new(path) else { continue };
+            if !crowded.iter().any(|folder| path.starts_with(folder)) {
+                walk.untracked(&file)?;
             }
         }
         for folder in &crowded {
@@ -154,16 +172,15 @@ impl Workspace {
             }
         }
         walk.settle_line_ends()?;
-        walk.beside.extend(ignored(repo)?);
-        let Walk { files, left_out, beside, .. } = walk;
-        let failed = || WorkspaceError::git("cannot write the tree of the work tree");
+        walk.untracked_beside.extend(ignored(repo)?);
+        let Walk { files, left_out, tracked_beside, untracked_beside, .. } = walk;
         let mut in_memory = Index::new().map_err(failed())?;
         let entries: Vec<IndexEntry> = files.into_values().collect();
         for entry in &entries {
             in_memory.add(entry).map_err(failed())?;
         }
         let tree = in_memory.write_tree_to(repo).map_err(failed())?;
-        Ok(OnDisk { tree, entries, left_out, beside })
+        Ok(OnDisk { tree, entries, left_out, tracked_beside, untracked_beside })
     }
 }
 
@@ -171,6 +188,9 @@ impl Workspace {
 struct Walk<'a> {
     workspace: &'a Workspace,
     repo: &'a Repository,
+    objects: Odb<'a>,
+    /// Of the index file: when it was written.
+    index_written: Option<fs::Metadata>,
     copy: Option<&'a Path>,
     judge_mode: bool,
     files: BTreeMap<Vec<u8>, IndexEntry>,
@@ -179,7 +199,8 @@ struct Walk<'a> {
     /// Files whose stored form differs from their bytes: those bytes, stored.
     doubtful: Vec<(RepoPath, Oid)>,
     left_out: Vec<RepoPath>,
-    beside: Vec<PathBuf>,
+    tracked_beside: Vec<PathBuf>,
+    untracked_beside: Vec<PathBuf>,
 }
 
 impl Walk<'_> {
@@ -187,7 +208,7 @@ impl Walk<'_> {
         let Ok(path) = RepoPath::new(&entry.path) else { return Ok(()) };
         if entry.mode == SUBMODULE {
             self.keep(entry);
-            self.beside.push(path.to_os_path());
+            self.tracked_beside.push(path.to_os_path());
             return Ok(());
         }
         let file = self.workspace.root().join(path.to_os_path());
@@ -206,13 +227,14 @@ impl Walk<'_> {
         if is_filtered(self.repo, &path) {
             // Its stored form is the filter's business: what the index says stays.
             self.keep(entry);
-            self.beside.push(path.to_os_path());
+            self.tracked_beside.push(path.to_os_path());
             return Ok(());
         }
         if found.is_file() && found.len() > LARGEST_FILE {
             self.keep(entry);
-            self.beside.push(path.to_os_path());
-            let same = Oid::hash_file(git2::ObjectType::Blob, &file).ok() == Some(entry.id);
+            self.tracked_beside.push(path.to_os_path());
+            let same = self.is_as_indexed(entry, &found)
+                || Oid::hash_file(git2::ObjectType::Blob, &file).ok() == Some(entry.id);
             if !same {
                 self.left_out.push(path);
             }
@@ -254,7 +276,27 @@ impl Walk<'_> {
 
     fn leave_out(&mut self, path: &RepoPath) {
         self.left_out.push(path.clone());
-        self.beside.push(path.to_os_path());
+        self.untracked_beside.push(path.to_os_path());
+    }
+
+    /// Whether the file is surely, byte for byte, the blob that the index names, without a look
+    /// into it. As git judges it: nothing that the index knows of the file has changed, and the
+    /// file is older than the index. One of another size than its blob went through a conversion.
+    fn is_as_indexed(&self, entry: &IndexEntry, found: &fs::Metadata) -> bool {
+        let Some(written) = &self.index_written else { return false };
+        let same = |time: IndexTime, seconds: i64, nanoseconds: i64| {
+            time.seconds() == seconds as i32 && i64::from(time.nanoseconds()) == nanoseconds
+        };
+        let executable = found.mode() & 0o100 != 0;
+        found.is_file()
+            && matches!(entry.mode, REGULAR | EXECUTABLE)
+            && (!self.judge_mode || executable == (entry.mode == EXECUTABLE))
+            && entry.file_size == found.len() as u32
+            && entry.ino == found.ino() as u32
+            && same(entry.mtime, found.mtime(), found.mtime_nsec())
+            && same(entry.ctime, found.ctime(), found.ctime_nsec())
+            && (found.mtime(), found.mtime_nsec()) < (written.mtime(), written.mtime_nsec())
+            && self.objects.read_header(entry.id).is_ok_and(|(size, _)| size as u64 == found.len())
     }
 
     /// As the index has it.
@@ -283,17 +325,25 @@ impl Walk<'_> {
         let file = self.workspace.root().join(path.to_os_path());
         let store = || WorkspaceError::git(format!("cannot store {path}"));
         let known = indexed.filter(|entry| entry.mode != LINK).map(|entry| entry.id);
-        let (id, mode) = if found.is_symlink() {
+        let unread = indexed.filter(|entry| self.is_as_indexed(entry, found));
+        let (id, mode) = if let Some(entry) = unread {
+            if let Some(copy) = self.copy {
+                let mut source = fs::File::open(&file).map_err(unreadable(path))?;
+                copy_file(&mut source, found, &prepared(copy, path)?)
+                    .map_err(uncopied(path, copy))?;
+            }
+            (entry.id, entry.mode)
+        } else if found.is_symlink() {
             let target = fs::read_link(&file).map_err(unreadable(path))?;
             if let Some(copy) = self.copy {
                 let place = prepared(copy, path)?;
-                std::os::unix::fs::symlink(&target, &place).map_err(uncopied(path))?;
+                std::os::unix::fs::symlink(&target, &place).map_err(uncopied(path, copy))?;
             }
             (self.repo.blob(target.as_os_str().as_bytes()).map_err(store())?, LINK)
         } else {
             let bytes = fs::read(&file).map_err(unreadable(path))?;
             if let Some(copy) = self.copy {
-                copy_of(&bytes, found, &prepared(copy, path)?).map_err(uncopied(path))?;
+                write_copy(&bytes, found, &prepared(copy, path)?).map_err(uncopied(path, copy))?;
             }
             let raw = Oid::hash_object(git2::ObjectType::Blob, &bytes).map_err(store())?;
             let id = if Some(raw) == known { raw } else { self.stored(path, &bytes, raw)? };
@@ -403,21 +453,21 @@ fn unreadable(path: &RepoPath) -> impl FnOnce(io::Error) -> WorkspaceError {
     WorkspaceError::io(format!("cannot read {path}"))
 }
 
-fn uncopied(path: &RepoPath) -> impl FnOnce(io::Error) -> WorkspaceError {
-    WorkspaceError::io(format!("cannot copy {path}"))
+fn uncopied(path: &RepoPath, copy: &Path) -> impl FnOnce(io::Error) -> WorkspaceError {
+    WorkspaceError::copy(format!("cannot copy {path} to {}", copy.display()))
 }
 
 /// The path below `copy`, its folder made.
 fn prepared(copy: &Path, path: &RepoPath) -> Result<PathBuf, WorkspaceError> {
     let place = copy.join(path.to_os_path());
     if let Some(folder) = place.parent() {
-        fs::create_dir_all(folder).map_err(uncopied(path))?;
+        fs::create_dir_all(folder).map_err(uncopied(path, copy))?;
     }
     Ok(place)
 }
 
-/// With the rights and the time of the original: builds go by it.
-fn copy_of(bytes: &[u8], found: &fs::Metadata, place: &Path) -> io::Result<()> {
+/// With the permissions and the time of the original: builds go by it.
+fn write_copy(bytes: &[u8], found: &fs::Metadata, place: &Path) -> io::Result<()> {
     let mut file = fs::File::create(place)?;
     file.write_all(bytes)?;
     file.set_permissions(found.permissions())?;
@@ -428,15 +478,8 @@ fn stage(entry: &IndexEntry) -> u16 {
     (entry.flags >> 12) & 3
 }
 
-/// Files that git neither tracks nor ignores; without `every`, a folder of nothing else stands
-/// for its files.
-fn untracked(repo: &Repository, every: bool) -> Result<Vec<RepoPath>, WorkspaceError> {
-    let paths = by_status(repo, Status::WT_NEW, every)?;
-    Ok(paths.into_iter().filter_map(|path| RepoPath::new(path).ok()).collect())
-}
-
 /// Untracked folders with so many files that they are dependencies rather than sources.
-fn crowded(repo: &Repository) -> Result<BTreeSet<Vec<u8>>, WorkspaceError> {
+fn crowded(repo: &Repository, files: &[Vec<u8>]) -> Result<BTreeSet<Vec<u8>>, WorkspaceError> {
     let folders: Vec<Vec<u8>> = by_status(repo, Status::WT_NEW, false)?
         .into_iter()
         .filter(|path| path.ends_with(b"/"))
@@ -444,7 +487,6 @@ fn crowded(repo: &Repository) -> Result<BTreeSet<Vec<u8>>, WorkspaceError> {
     if folders.is_empty() {
         return Ok(BTreeSet::new());
     }
-    let files = by_status(repo, Status::WT_NEW, true)?;
     let mut crowded = BTreeSet::new();
     for folder in folders {
         // A repository in the repository is one entry, whatever is asked for.
@@ -466,7 +508,8 @@ fn ignored(repo: &Repository) -> Result<Vec<PathBuf>, WorkspaceError> {
         .collect())
 }
 
-/// A folder ends in `/`.
+/// Paths of one status, untracked ones or ignored ones; a folder ends in `/`. Without `every`, an
+/// untracked folder stands for its files.
 fn by_status(
     repo: &Repository,
     wanted: Status,
@@ -570,6 +613,46 @@ mod tests {
         let again = workspace.snapshot().unwrap();
         let tree = |commit| workspace.tree_id(commit).unwrap();
         assert_eq!(tree(&again.commit), tree(&snapshot.commit));
+    }
+
+    #[test]
+    fn what_the_index_vouches_for_is_not_read_and_all_else_is() {
+        let repo = TestRepo::new(&[("a", "1111\n")]);
+        let old = std::time::SystemTime::now() - std::time::Duration::from_secs(3_600);
+        let set_time = |path: &str| {
+            let file = fs::File::options().write(true).open(repo.root().join(path)).unwrap();
+            file.set_modified(old).unwrap();
+        };
+        set_time("a");
+        repo.git(&["update-index", "--refresh"]);
+        let workspace = repo.workspace();
+        let sees = || {
+            let commit = workspace.snapshot().unwrap().commit;
+            repo.git(&["show", &format!("{commit}:a")])
+        };
+        // The index is made to lie, which shows who is asked.
+        let claim = |content: &[u8]| {
+            let git = workspace.repo().unwrap();
+            let mut index = git.index().unwrap();
+            let mut entry = index.get_path(Path::new("a"), 0).unwrap();
+            entry.id = git.blob(content).unwrap();
+            index.add(&entry).unwrap();
+            index.write().unwrap();
+        };
+        claim(b"0000\n");
+        assert_eq!(sees(), "0000\n");
+        // A blob of another size: the checkout converts, so the bytes count.
+        claim(b"00000\n");
+        assert_eq!(sees(), "1111\n");
+        // As old as the index: it may have changed within one tick of the clock.
+        claim(b"0000\n");
+        set_time(".git/index");
+        assert_eq!(sees(), "1111\n");
+        // The size and the time are the same; the inode's own time is not.
+        claim(b"0000\n");
+        repo.write("a", "2222\n");
+        set_time("a");
+        assert_eq!(sees(), "2222\n");
     }
 
     #[test]

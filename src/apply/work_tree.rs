@@ -5,9 +5,11 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use git2::Repository;
 use git2::build::CheckoutBuilder;
 use tempfile::TempDir;
 
@@ -49,11 +51,12 @@ impl Workspace {
             let file = draft.path().join(path.to_os_path());
             file.symlink_metadata().is_ok_and(|found| !found.is_dir())
         });
+        let judge_mode = judges_modes(&self.repo()?);
         for path in go {
             self.delete(path)?;
         }
         for path in come {
-            self.place(&draft.path().join(path.to_os_path()), path)?;
+            self.place(&draft.path().join(path.to_os_path()), path, judge_mode)?;
         }
         Ok(())
     }
@@ -182,8 +185,7 @@ impl Workspace {
         versions: &[Version<'_>],
     ) -> Result<Vec<RepoPath>, WorkspaceError> {
         let repo = self.repo()?;
-        let judge_mode =
-            repo.config().and_then(|config| config.get_bool("core.fileMode")).unwrap_or(cfg!(unix));
+        let judge_mode = judges_modes(&repo);
         let drafts = versions
             .iter()
             .map(|version| self.draft(version.commit, paths))
@@ -296,18 +298,24 @@ impl Workspace {
         Ok(())
     }
 
-    fn place(&self, draft: &Path, path: &RepoPath) -> Result<(), WorkspaceError> {
+    fn place(&self, draft: &Path, path: &RepoPath, judge_mode: bool) -> Result<(), WorkspaceError> {
         let file = self.root().join(path.to_os_path());
         let failed = || WorkspaceError::io(format!("cannot write {}", file.display()));
         let folder = file.parent().unwrap_or_else(|| self.root());
         // Once more, now that it counts: `create_dir_all` would follow a link.
         self.check_parents(path)?;
         fs::create_dir_all(folder).map_err(failed())?;
-        if file.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+        let there = file.symlink_metadata().ok();
+        if there.as_ref().is_some_and(fs::Metadata::is_dir) {
             fs::remove_dir(&file).map_err(failed())?;
         }
-        if draft.symlink_metadata().is_ok_and(|found| found.is_file()) {
-            fs::File::open(draft).and_then(|file| file.sync_all()).map_err(failed())?;
+        if let Some(new) = draft.symlink_metadata().ok().filter(fs::Metadata::is_file) {
+            let written = fs::File::open(draft).map_err(failed())?;
+            if let Some(old) = there.filter(fs::Metadata::is_file) {
+                let mode = kept_mode(&old, judge_mode.then(|| is_executable(&new)));
+                written.set_permissions(fs::Permissions::from_mode(mode)).map_err(failed())?;
+            }
+            written.sync_all().map_err(failed())?;
         }
         match fs::rename(draft, &file) {
             Ok(()) => {}
@@ -319,6 +327,26 @@ impl Workspace {
         }
         sync_folder(folder);
         Ok(())
+    }
+}
+
+/// Whether git takes the executable bit of a file seriously.
+pub(super) fn judges_modes(repo: &Repository) -> bool {
+    repo.config().and_then(|config| config.get_bool("core.fileMode")).unwrap_or(true)
+}
+
+fn is_executable(found: &fs::Metadata) -> bool {
+    found.permissions().mode() & 0o100 != 0
+}
+
+/// The permissions of a file whose content is replaced. A commit knows one of them: whether the
+/// file is executable (`None` when git does not judge it). The others are its owner's business.
+fn kept_mode(old: &fs::Metadata, executable: Option<bool>) -> u32 {
+    let mode = old.permissions().mode() & 0o7777;
+    match executable {
+        Some(true) if !is_executable(old) => mode | 0o100 | (mode & 0o444) >> 2,
+        Some(false) if is_executable(old) => mode & !0o111,
+        Some(_) | None => mode,
     }
 }
 
@@ -396,13 +424,8 @@ fn same_file(a: &Path, b: &Path, judge_mode: bool) -> io::Result<bool> {
     if !left.is_file() || !right.is_file() || left.len() != right.len() {
         return Ok(false);
     }
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        let executable = |found: &fs::Metadata| found.permissions().mode() & 0o100 != 0;
-        if judge_mode && executable(&left) != executable(&right) {
-            return Ok(false);
-        }
+    if judge_mode && is_executable(&left) != is_executable(&right) {
+        return Ok(false);
     }
     Ok(fs::read(a)? == fs::read(b)?)
 }
@@ -447,7 +470,36 @@ mod tests {
         assert_eq!(left, 0);
     }
 
-    #[cfg(unix)]
+    #[test]
+    fn a_file_keeps_its_permissions_but_for_the_executable_bit_of_the_commit() {
+        let (repo, workspace, base, tip) = two(
+            &[("key", "1\n"), ("tool", "1\n"), ("new", "1\n")],
+            &[("key", "2\n"), ("tool", "2\n")],
+        );
+        let mode = |path: &str| repo.root().join(path).metadata().unwrap().permissions().mode();
+        let set = |path: &str, mode: u32| {
+            fs::set_permissions(repo.root().join(path), fs::Permissions::from_mode(mode)).unwrap();
+        };
+        set("key", 0o600);
+        set("tool", 0o750);
+        repo.git(&["update-index", "--chmod=+x", "tool"]);
+        repo.git(&["commit", "-qm", "tool is executable"]);
+        let executable = workspace.head().unwrap().commit;
+        let paths = [path("key"), path("tool")];
+        workspace.write_paths(&paths, &executable).unwrap();
+        assert_eq!((mode("key") & 0o7777, mode("tool") & 0o7777), (0o600, 0o750));
+        workspace.write_paths(&paths, &tip).unwrap();
+        assert_eq!(repo.read("key").as_deref(), Some("2\n"));
+        assert_eq!((mode("key") & 0o7777, mode("tool") & 0o7777), (0o600, 0o640));
+        set("tool", 0o604);
+        workspace.write_paths(&paths, &executable).unwrap();
+        assert_eq!(mode("tool") & 0o7777, 0o705);
+        // Where git does not judge modes, neither does a fix.
+        repo.git(&["config", "core.fileMode", "false"]);
+        workspace.write_paths(&paths, &base).unwrap();
+        assert_eq!((mode("key") & 0o7777, mode("tool") & 0o7777), (0o600, 0o705));
+    }
+
     #[test]
     fn a_link_in_the_way_is_not_followed() {
         let (repo, workspace, _, tip) = two(&[("a", "1\n")], &[("d/x", "2\n")]);

@@ -88,6 +88,17 @@ impl Workspace {
         &self.git_dir
     }
 
+    /// Where this work tree's part of git's data lies in the shared part: nowhere deeper for the
+    /// main work tree, `worktrees/<name>` for a linked one.
+    pub(super) fn own_part(&self) -> Result<PathBuf, WorkspaceError> {
+        let real = |path: &Path| {
+            path.canonicalize()
+                .map_err(WorkspaceError::io(format!("cannot find {}", path.display())))
+        };
+        let (own, shared) = (real(&self.private_dir)?, real(&self.git_dir)?);
+        Ok(own.strip_prefix(&shared).map(Path::to_owned).unwrap_or(own))
+    }
+
     pub(super) fn repo(&self) -> Result<Repository, WorkspaceError> {
         Repository::open(&self.private_dir).map_err(WorkspaceError::git(format!(
             "cannot open the git repository at {}",
@@ -123,6 +134,24 @@ impl Workspace {
             branch,
             subject: subject(&commit),
         })
+    }
+
+    /// Whether HEAD is at `commit`.
+    ///
+    /// # Errors
+    /// When HEAD cannot be read.
+    pub fn is_head(&self, commit: &CommitId) -> Result<bool, WorkspaceError> {
+        Ok(self.head()?.commit == *commit)
+    }
+
+    /// Whether HEAD is at the commit that `snapshot` was made on.
+    ///
+    /// # Errors
+    /// When HEAD or the snapshot cannot be read.
+    pub fn is_on_head(&self, snapshot: &CommitId) -> Result<bool, WorkspaceError> {
+        let repo = self.repo()?;
+        let parent = find_commit(&repo, snapshot)?.parent_id(0);
+        parent.map_or(Ok(false), |parent| self.is_head(&commit_id(parent)?))
     }
 
     /// What a person should know of this repository before a run: each a plain sentence with the
@@ -206,6 +235,7 @@ impl Workspace {
     pub fn ensure_clean(&self) -> Result<(), WorkspaceError> {
         let repo = self.repo()?;
         self.ensure_no_operation(&repo)?;
+        readable_index(&repo)?;
         let changed = changed_paths(&repo)?;
         if changed.is_empty() {
             return Ok(());
@@ -403,6 +433,21 @@ impl Workspace {
     }
 }
 
+/// The repository's index.
+///
+/// # Errors
+/// `SparseIndex` when it cannot be read and git was told to write it so.
+pub(super) fn readable_index(repo: &Repository) -> Result<git2::Index, WorkspaceError> {
+    repo.index().map_err(|source| {
+        let sparse = repo.config().and_then(|config| config.get_bool("index.sparse"));
+        let failed = WorkspaceError::git("cannot read the index")(source);
+        match sparse {
+            Ok(true) => WorkspaceError { kind: WorkspaceErrorKind::SparseIndex, ..failed },
+            Ok(false) | Err(_) => failed,
+        }
+    })
+}
+
 /// Tracked files that differ from HEAD in the index or the work tree, but for those under a
 /// filter that libgit2 cannot run.
 pub(super) fn changed_paths(repo: &Repository) -> Result<Vec<(RepoPath, Status)>, WorkspaceError> {
@@ -573,6 +618,21 @@ mod tests {
         workspace.ensure_clean().expect("clean");
         std::fs::remove_file(repo.root().join("b.txt")).expect("removed");
         assert_eq!(kind(workspace.ensure_clean()), dirty("b.txt"));
+    }
+
+    #[test]
+    fn a_sparse_index_is_told_with_the_way_out() {
+        let repo = TestRepo::new(&[("in/a", "1\n"), ("out/b", "1\n")]);
+        let workspace = repo.workspace();
+        repo.git(&["sparse-checkout", "set", "--cone", "--sparse-index", "in"]);
+        assert_eq!(kind(workspace.ensure_clean()), WorkspaceErrorKind::SparseIndex);
+        let error = workspace.ensure_settled().unwrap_err();
+        assert!(error.is_usage());
+        let hint = error.hint().unwrap();
+        let command: Vec<&str> = hint.split(" writes").next().unwrap().split(' ').skip(1).collect();
+        repo.git(&command);
+        workspace.ensure_clean().unwrap();
+        workspace.ensure_settled().unwrap();
     }
 
     #[test]

@@ -254,6 +254,9 @@ impl From<RecoverError> for CommandError {
             RecoverError::Foreign => Self { cause, ..Self::person(message) }
                 .hint("git status shows them; commit or stash what is yours")
                 .hint("git checkout -- FILE puts a file back as it was"),
+            RecoverError::HeadMoved { .. } => Self { cause, ..Self::person(message) }
+                .hint("start a new run: it cleans up after that one and takes HEAD as it is")
+                .hint("to go on with that one, git switch to its commit first"),
             RecoverError::Ended(_) | RecoverError::Another { .. } => {
                 Self::usage(message).hint("greenloop audit list shows the runs")
             }

@@ -58,6 +58,9 @@ pub enum RecoverError {
     /// Tracked files differ from both the run's commits and the branch.
     #[error("the work tree holds changes that the run did not make")]
     Foreign,
+    /// Somebody has committed, or switched to another commit.
+    #[error("HEAD is not at {}, the commit that the run started from", .base.short())]
+    HeadMoved { base: CommitId },
 }
 
 /// What the log says a run started from.
@@ -106,8 +109,8 @@ pub fn check_resumable(folder: &Path, title: &str) -> Result<(), RecoverError> {
 /// candidates are stopped.
 ///
 /// # Errors
-/// [`RecoverError::Ended`] when it ended as it should, [`RecoverError::Foreign`] when somebody
-/// has changed tracked files meanwhile.
+/// [`RecoverError::Ended`] when it ended as it should, [`RecoverError::Foreign`] or
+/// [`RecoverError::HeadMoved`] when somebody has changed tracked files or HEAD meanwhile.
 pub async fn resume(
     workspace: &Workspace,
     target: Option<&dyn Target>,
@@ -122,6 +125,9 @@ pub async fn resume(
     let base = base_of(&records)?;
     crate::exec::kill_marked(run);
     let tip = workspace.tip(run)?.unwrap_or_else(|| base.clone());
+    if !workspace.is_head(&base)? {
+        return Err(RecoverError::HeadMoved { base });
+    }
     if !workspace.ours(&base, &tip)? {
         return Err(RecoverError::Foreign);
     }
@@ -203,6 +209,11 @@ pub async fn abandon(
         {
             if copied {
                 done.extend(put_fix_back(workspace, run)?);
+            } else if !workspace.is_head(&base)? {
+                done.push(left_as_they_are(&format!(
+                    "the commit it started from, {}",
+                    base.short()
+                )));
             } else {
                 if !workspace.ours(&base, &tip)? {
                     return Err(RecoverError::Foreign);
@@ -234,12 +245,22 @@ pub async fn abandon(
     Ok(done)
 }
 
+/// Whoever moved HEAD went on from the files as they were, patches included: to put them back
+/// would undo what may be committed by now.
+fn left_as_they_are(from: &str) -> String {
+    format!("left the files of the work tree as they are, because HEAD is no longer at {from}")
+}
+
 /// A run in a copy writes to the work tree only at its very end. Died in that, it has written
 /// some of the files.
 fn put_fix_back(workspace: &Workspace, run: RunId) -> Result<Option<String>, RecoverError> {
     let Some(fix) = workspace.fixes()?.into_iter().find(|fix| fix.run == run) else {
         return Ok(None);
     };
+    if !workspace.is_on_head(&fix.before)? {
+        let left = left_as_they_are("the commit its fix was made on");
+        return Ok(Some(format!("{left}; greenloop heal --undo {run} takes the fix out")));
+    }
     match workspace.restore(&fix.after, &fix.before) {
         Ok(written) => {
             workspace.forget_fix(run)?;
@@ -364,4 +385,46 @@ fn patches_of(records: &[Record], base: &CommitId, tip: &CommitId) -> Vec<Summar
         patches.pop();
     }
     patches
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    fn git(root: &Path, arguments: &[&str]) {
+        let mut git = Command::new("git");
+        git.args(["-c", "user.name=t", "-c", "user.email=t@localhost"]).args(arguments);
+        assert!(git.current_dir(root).status().unwrap().success(), "git {arguments:?}");
+    }
+
+    /// Died after the fix was written and before the run's end.
+    #[test]
+    fn a_fix_that_came_back_is_put_back_only_while_head_is_where_it_was() {
+        for moved in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let file = folder.path().join("a");
+            let write = |text: &str| std::fs::write(&file, text).unwrap();
+            git(folder.path(), &["init", "-q", "-b", "main"]);
+            write("1\n");
+            git(folder.path(), &["add", "-A"]);
+            git(folder.path(), &["commit", "-qm", "one"]);
+            let workspace = Workspace::open(folder.path()).unwrap();
+            write("2\n");
+            let tip = workspace.snapshot().unwrap().commit;
+            write("1\n");
+            let base = workspace.snapshot().unwrap().commit;
+            let run = RunId::generate();
+            workspace.bring_back(run, &base, &tip).unwrap();
+            if moved {
+                git(folder.path(), &["commit", "-qam", "mine"]);
+            }
+            let did = put_fix_back(&workspace, run).unwrap().unwrap();
+            let text = std::fs::read_to_string(&file).unwrap();
+            assert_eq!(text, if moved { "2\n" } else { "1\n" }, "{did}");
+            assert_eq!(did.contains("HEAD is no longer at"), moved, "{did}");
+            assert_eq!(workspace.fixes().unwrap().len(), usize::from(moved), "{did}");
+        }
+    }
 }

@@ -20,9 +20,7 @@ use crate::engine::driver::{Assembly, WorkTreeAtEnd};
 use crate::engine::machine::{Course, Mode, Rules};
 use crate::engine::passed::PassedBefore;
 use crate::evidence::Redactor;
-use crate::model::{
-    Invocation, Limits, RepoPath, RunHeader, RunId, RunSummary, Stage, StopReason, Task,
-};
+use crate::model::{Invocation, Limits, RepoPath, RunHeader, RunId, RunSummary, Stage, Task};
 use crate::policy::Policy;
 use crate::report::Boxed;
 use crate::stages::preflight::{self, Finding};
@@ -33,7 +31,8 @@ pub struct HealRequest {
     pub directory: PathBuf,
     /// The command, for `sh -c`.
     pub command: String,
-    /// The configuration; `config.yaml` at the repository's root, where it is one, for `None`.
+    /// The configuration; `config.yaml` at the repository's root, where it is one, for `None`,
+    /// and none at all for an empty path.
     pub config: Option<PathBuf>,
     /// Runs of the command at the most; what the configuration says, or 5, for `None`.
     pub max_iterations: Option<u32>,
@@ -53,20 +52,12 @@ pub struct HealRequest {
     pub invocation: Invocation,
 }
 
-/// How a healing ended.
-pub struct Healed {
-    /// The run.
-    pub summary: RunSummary,
-    /// Whether the fix was to be in the work tree and is only on the run's branch.
-    pub only_on_branch: bool,
-}
-
 /// Heals a command.
 pub async fn heal(
     request: HealRequest,
     mut reporters: Vec<Boxed>,
     cancel: CancellationToken,
-) -> Result<Healed, AppError> {
+) -> Result<RunSummary, AppError> {
     let workspace = Workspace::open(&request.directory)?;
     let gate = GatePlan {
         name: "command".to_owned(),
@@ -116,7 +107,6 @@ pub async fn heal(
     let session =
         Session::open(&workspace, purpose, None, &mut reporters, &redactor, &cancel).await?;
     let root = workspace.root().to_owned();
-    let original = workspace.clone();
     let (workspace, at_end) = match (&session.copy, request.branch) {
         (Some(copy), false) => {
             (copy.workspace.clone(), WorkTreeAtEnd::BringBack(copy.original.clone()))
@@ -174,16 +164,11 @@ pub async fn heal(
         at_end,
         parallelism: parallelism(),
     };
-    let run = assembly.header.run;
-    let summary = session.drive(assembly, reporters, cancel).await?;
-    let wanted =
-        summary.stop == StopReason::Verified && !summary.patches.is_empty() && !request.branch;
-    let only_on_branch = wanted && !original.fixes()?.iter().any(|fix| fix.run == run);
-    Ok(Healed { summary, only_on_branch })
+    session.drive(assembly, reporters, cancel).await
 }
 
 /// Takes the fix of a run (the last one for `None`) back out of the work tree. Returns its run
-/// and the files that were written: none when the fix was not there any more.
+/// and the files that were written: none when the fix is not there, and it stays known.
 pub fn undo(directory: &Path, run: Option<&str>) -> Result<(RunId, Vec<RepoPath>), AppError> {
     let workspace = Workspace::open(directory)?;
     workspace.ensure_settled()?;
@@ -209,11 +194,23 @@ fn can_be_made(folder: &Path) -> bool {
     })
 }
 
-/// A folder that can be written to: the given one, or one beside git's data.
+/// A folder that can be written to: the given one, or one beside git's data. A copy inside the
+/// work tree would be copied itself.
 fn copies_folder(workspace: &Workspace, given: Option<PathBuf>) -> PathBuf {
     given
-        .filter(|folder| can_be_made(folder))
+        .and_then(|folder| std::path::absolute(folder).ok())
+        .filter(|folder| can_be_made(folder) && !lies_in_files_of(workspace, folder))
         .unwrap_or_else(|| workspace.git_dir().join("greenloop").join("copies"))
+}
+
+/// Whether a folder, which need not be there yet, lies in the work tree and not in git's data.
+fn lies_in_files_of(workspace: &Workspace, folder: &Path) -> bool {
+    let there = folder.ancestors().find_map(|above| above.canonicalize().ok());
+    let git_dir = workspace.git_dir().canonicalize();
+    there.is_some_and(|there| {
+        there.starts_with(workspace.root())
+            && !git_dir.is_ok_and(|git_dir| there.starts_with(git_dir))
+    })
 }
 
 /// The plan by the configuration at hand, and why `config.yaml` is not it. A repository that does
@@ -223,6 +220,9 @@ fn plan_of(
     request: &HealRequest,
 ) -> Result<(HealPlan, Option<String>), AppError> {
     let env = |name: &str| (request.env)(name);
+    if request.config.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
+        return Ok((config::heal_plan(&env)?, None));
+    }
     let path = config_path(workspace, request.config.as_ref(), &request.directory);
     if request.config.is_none() && !path.is_file() {
         return Ok((config::heal_plan(&env)?, None));
@@ -233,17 +233,18 @@ fn plan_of(
     let by_file = |config: config::Config| config.heal_plan(protected, &env);
     match config::load(&path).and_then(by_file) {
         Ok(plan) => Ok((plan, None)),
-        Err(error) if request.config.is_none() && !has_environments(&path) => {
+        Err(error) if request.config.is_none() && !is_meant_for_greenloop(&path) => {
             Ok((config::heal_plan(&env)?, Some(error.to_string())))
         }
         Err(error) => Err(error.into()),
     }
 }
 
-/// Whether the file is one of Greenloop's, with mistakes or without: only that has environments.
-fn has_environments(path: &Path) -> bool {
+/// Whether a `config.yaml` with mistakes is one of Greenloop's. Environments alone are what many
+/// programs configure; how to deploy to them as well is what Greenloop's file says.
+fn is_meant_for_greenloop(path: &Path) -> bool {
     let text = std::fs::read_to_string(path).unwrap_or_default();
-    text.lines().any(|line| line.starts_with("environments:"))
+    ["environments:", "deploy:"].iter().all(|key| text.lines().any(|line| line.starts_with(key)))
 }
 
 /// Where `directory` lies below `root`; `None` for the root itself.

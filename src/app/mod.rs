@@ -26,7 +26,7 @@ use std::sync::Arc;
 
 pub use doctor::{Check, Health, doctor};
 pub use folder::{audit_log, runs_folder};
-pub use heal::{HealRequest, Healed, heal, undo};
+pub use heal::{HealRequest, heal, undo};
 pub use hub::{HubRequest, HubStarted, MergePlan, create_token, revoke_token, serve_hub, tokens};
 pub use proposal::Proposal;
 pub use release::{ReleaseRequest, StatusReport, roll_back, status};

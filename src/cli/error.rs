@@ -59,6 +59,8 @@ impl From<Exit> for ExitCode {
 /// The exit code of a run that ended like this.
 pub(super) fn exit_of(summary: &RunSummary) -> Exit {
     match &summary.stop {
+        // What was asked for is a work tree in which the command passes.
+        StopReason::Verified if summary.not_brought_back().is_some() => Exit::NeedsPerson,
         StopReason::Verified => Exit::Ok,
         StopReason::Cancelled | StopReason::Abandoned => Exit::Cancelled,
         _ if summary.rolled_back() => Exit::Restored,

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use clap::builder::TypedValueParser as _;
 
 use super::error::{CommandError, Exit, exit_of};
 use super::output::{self, OutputChoice};
@@ -17,9 +18,16 @@ pub(super) struct HealArgs {
     /// Stop after this many iterations [default: what the configuration says, or 5]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     max_iterations: Option<u32>,
-    /// The configuration whose agents, limits and policy hold [default: config.yaml at the
-    /// repository's root, where there is one]
-    #[arg(short, long, value_name = "FILE", env = "GREENLOOP_CONFIG", hide_env_values = true)]
+    /// The configuration whose agents, limits and policy hold; '' for none [default: config.yaml
+    /// at the repository's root, where there is one]
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        env = "GREENLOOP_CONFIG",
+        hide_env_values = true,
+        value_parser = clap::builder::OsStringValueParser::new().map(PathBuf::from)
+    )]
     config: Option<PathBuf>,
     /// Leave the fix in the work tree (the default)
     #[arg(long, conflicts_with = "branch")]
@@ -104,24 +112,25 @@ pub(super) fn heal(args: HealArgs) -> Result<Exit, CommandError> {
         env: terminal::environment(),
         invocation,
     };
-    let healed = block_on(async {
+    let summary = block_on(async {
         let cancel = terminal::cancel_on_signals();
         app::heal(request, output::reporters(output), cancel).await
     })??;
-    // What was asked for is a work tree in which the command passes.
-    Ok(if healed.only_on_branch { Exit::NeedsPerson } else { exit_of(&healed.summary) })
+    Ok(exit_of(&summary))
 }
 
 fn take_back(run: Option<&str>) -> Result<Exit, CommandError> {
     let (run, files) = app::undo(&terminal::current_directory()?, run)?;
     let run = run.short();
-    output::print(&match files.as_slice() {
-        [] => format!("the fix of run {run} was not in the work tree any more\n"),
-        files => {
-            let names: Vec<String> = files.iter().map(ToString::to_string).collect();
-            format!("took the fix of run {run} back: {}\n", names.join(", "))
-        }
-    })?;
+    if files.is_empty() {
+        let message =
+            format!("nothing was taken back: no line of the fix of run {run} is in this work tree");
+        return Err(CommandError::person(message)
+            .hint("is it on another branch, stashed, or taken out by hand?")
+            .hint("greenloop heal --undo RUN takes the fix of another run back"));
+    }
+    let names: Vec<String> = files.iter().map(ToString::to_string).collect();
+    output::print(&format!("took the fix of run {run} back: {}\n", names.join(", ")))?;
     Ok(Exit::Ok)
 }
 

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 
 use crate::config::plan::PolicyPlan;
 use crate::model::{
-    CommitId, Decision, Evaluation, Invocation, Limits, NextStep, Release, Remedy, Review,
-    RunHeader, RunSummary, Stage, StopReason, Task, counted, shell_word,
+    CommitId, Decision, Evaluation, FixPlace, Invocation, Limits, NextStep, Release, Remedy,
+    Review, RunHeader, RunSummary, Stage, StopReason, Task, counted, shell_word,
 };
 
 /// The limits that the author works under.
@@ -137,23 +137,20 @@ pub(super) fn commit_message(
     )
 }
 
-/// Where a run's patches are at its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FixPlace {
-    /// In the work tree, and on the run's branch.
-    WorkTree,
-    /// On the run's branch, which stands on HEAD's commit.
-    Branch,
-    /// On the run's branch, which stands on a commit of the changed work tree.
-    Diff,
+/// What a person can do about a copy of the work tree that tests the original.
+pub(super) fn leave_copy(header: &RunHeader) -> NextStep {
+    NextStep {
+        what: "the patch changed nothing about the failure, and the command ran in a copy of the \
+               work tree: what has the original's path written into it (pip install -e, a CMake \
+               cache) tests the original there; commit or stash the changes, and the command \
+               runs in the work tree itself"
+            .to_owned(),
+        command: Some(header.invocation.again("")),
+    }
 }
 
 /// What a person can do now, most useful first.
-pub(super) fn next_steps(
-    header: &RunHeader,
-    summary: &RunSummary,
-    place: FixPlace,
-) -> Vec<NextStep> {
+pub(super) fn next_steps(header: &RunHeader, summary: &RunSummary) -> Vec<NextStep> {
     let remedy = summary.failure.as_ref().and_then(|failure| failure.evidence.remedy.as_ref());
     let mut steps: Vec<NextStep> = remedy
         .map(|Remedy { what, command, .. }| NextStep {
@@ -167,23 +164,23 @@ pub(super) fn next_steps(
         steps.push(NextStep { what: what.to_owned(), command: Some(command) });
     };
     match &summary.stop {
-        StopReason::Verified => match &summary.branch {
-            Some(_) if place == FixPlace::WorkTree => {
+        StopReason::Verified => match (&summary.branch, &summary.fix) {
+            (Some(_), Some(FixPlace::WorkTree)) => {
                 step("look at the fix in your work tree", format!("{} diff", invocation.git));
                 if header.task == Task::Heal {
                     let undo = format!("{} heal --undo {}", invocation.program, header.run);
                     step("take it back", undo);
                 }
             }
-            Some(branch) if place == FixPlace::Diff => {
+            (Some(branch), Some(FixPlace::SnapshotBranch | FixPlace::NotBroughtBack { .. })) => {
                 let (git, base) = (&invocation.git, header.commit.short());
                 let take = format!("{git} diff {base} {branch} | {git} apply --reject");
                 step("take the fix; what does not fit goes to .rej files", take);
             }
-            Some(branch) => {
+            (Some(branch), Some(FixPlace::Branch) | None) => {
                 step("take the fix", format!("{} merge --ff-only {branch}", invocation.git));
             }
-            None => {}
+            (None, _) => {}
         },
         StopReason::NeedsHuman { .. } => step("if the answer is yes", invocation.again("--yes")),
         StopReason::NoModel { .. } => {

@@ -133,6 +133,22 @@ pub struct NextStep {
     pub command: Option<String>,
 }
 
+/// Where a run's patches are at its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FixPlace {
+    /// In the work tree, and on the run's branch.
+    WorkTree,
+    /// On the run's branch, which stands on HEAD's commit.
+    Branch,
+    /// On the run's branch, which stands on a commit of the changed work tree.
+    SnapshotBranch,
+    /// There too, though they were to be in the work tree.
+    NotBroughtBack {
+        /// What kept them out of it.
+        why: String,
+    },
+}
+
 /// How a run ended, for people.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunSummary {
@@ -152,6 +168,8 @@ pub struct RunSummary {
     pub restored: Option<Restoration>,
     /// The branch with the patches, when there are any.
     pub branch: Option<String>,
+    /// Where the patches are; `None` when there are none.
+    pub fix: Option<FixPlace>,
     /// Tokens and money.
     pub usage: Usage,
     /// Wall-clock time.
@@ -161,6 +179,14 @@ pub struct RunSummary {
 }
 
 impl RunSummary {
+    /// Why the patches are not in the work tree, when that is where they were to be.
+    pub fn not_brought_back(&self) -> Option<&str> {
+        match &self.fix {
+            Some(FixPlace::NotBroughtBack { why }) => Some(why),
+            Some(FixPlace::WorkTree | FixPlace::Branch | FixPlace::SnapshotBranch) | None => None,
+        }
+    }
+
     /// Whether it ended with a release of this run that failed and the last verified one serving
     /// again. Not a rollout that could not begin for want of a machine, a credential or a quota:
     /// nothing was switched then, and what is out of order is not the release.

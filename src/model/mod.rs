@@ -29,7 +29,9 @@ pub use chain::chain;
 pub use change::{FileChange, FileContent, FileMode};
 pub use count::{counted, times};
 pub use evaluation::{Decision, Evaluation, RuleMatch};
-pub use event::{EventSink, NextStep, Notice, RunEvent, RunHeader, RunSummary, SummaryPatch, Task};
+pub use event::{
+    EventSink, FixPlace, NextStep, Notice, RunEvent, RunHeader, RunSummary, SummaryPatch, Task,
+};
 pub use evidence::{CodeContext, Evidence, Excerpt, Exit, HttpExchange, Location, Remedy};
 pub use failure::{Failure, FailureClass, FailureSummary, Fingerprint, Progress, compare};
 pub use gate::{GateResult, GateStatus};

@@ -146,7 +146,7 @@ impl<W: Write> Azure<W> {
     }
 
     fn finished(&mut self, text: &mut String, summary: &RunSummary) {
-        let mood = verdict::mood(&summary.stop);
+        let mood = verdict::mood(summary);
         self.end = Some(End {
             outcome: Outcome::of(summary),
             branch: summary.branch.clone().filter(|_| !summary.patches.is_empty()),
@@ -307,11 +307,11 @@ enum Outcome {
 
 impl Outcome {
     fn of(summary: &RunSummary) -> Self {
-        match (verdict::mood(&summary.stop), &summary.stop) {
+        match (verdict::mood(summary), &summary.stop) {
             (Mood::Good, _) if summary.patches.is_empty() => Self::Verified,
             (Mood::Good, _) => Self::Healed,
             (Mood::Open | Mood::Bad, _) if summary.is_restored() => Self::Restored,
-            (Mood::Open, StopReason::NeedsHuman { .. }) => Self::Waiting,
+            (Mood::Open, StopReason::NeedsHuman { .. } | StopReason::Verified) => Self::Waiting,
             (Mood::Open, _) => Self::Cancelled,
             (Mood::Bad, _) => Self::Stopped,
         }

@@ -32,7 +32,7 @@ fn write(page: &mut String, story: &Story) -> std::fmt::Result {
     let header = story.header.as_deref();
     match &story.summary {
         Some(summary) => {
-            let mark = match verdict::mood(&summary.stop) {
+            let mark = match verdict::mood(summary) {
                 Mood::Good => "✓",
                 Mood::Open => "?",
                 Mood::Bad => "✗",

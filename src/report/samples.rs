@@ -419,6 +419,7 @@ pub(super) fn healed() -> Vec<Stamped> {
             serving: Some(running(2)),
             restored: None,
             branch: Some(run_id().branch()),
+            fix: Some(FixPlace::Branch),
             usage: usage(5, 10_800, 790, 0.0414),
             elapsed: ms(41_200),
             next_steps: vec![
@@ -501,6 +502,7 @@ pub(super) fn restored() -> Vec<Stamped> {
                 serving_after: Some(ms(840)),
             }),
             branch: None,
+            fix: None,
             usage: usage(3, 9_000, 700, 0.0301),
             elapsed: ms(128_000),
             next_steps: vec![
@@ -519,10 +521,23 @@ fn running(number: u8) -> RunningNow {
     }
 }
 
-/// Both runs, and what neither of them has.
+/// The healed run, whose fix could not be brought into the work tree.
+pub(super) fn not_brought_back() -> Vec<Stamped> {
+    let mut events = healed();
+    for stamped in &mut events {
+        if let RunEvent::Finished(summary) = &mut stamped.event {
+            let why = "src/fleet.rs changed in the same lines since".to_owned();
+            summary.fix = Some(FixPlace::NotBroughtBack { why });
+        }
+    }
+    events
+}
+
+/// All runs, and what none of them has.
 pub(super) fn every_event() -> Vec<Stamped> {
     let mut events: Vec<RunEvent> =
         healed().into_iter().chain(restored()).map(|stamped| stamped.event).collect();
+    events.extend(not_brought_back().pop().map(|stamped| stamped.event));
     events.extend([
         RunEvent::Notice(Notice::Info("good to know".into())),
         RunEvent::Restored { release: None, ok: false, detail: "nothing to restore".into() },
@@ -546,6 +561,7 @@ pub(super) fn every_event() -> Vec<Stamped> {
             serving: None,
             restored: None,
             branch: None,
+            fix: None,
             usage: Usage::default(),
             elapsed: ms(1),
             next_steps: vec![],

@@ -15,7 +15,7 @@ const MOST_DIFF: usize = 16;
 pub(super) fn lines(narrator: &Narrator, summary: &RunSummary) -> Vec<Line> {
     let header = narrator.header.as_deref();
     let rule = || Line::new().dim("─".repeat(narrator.width()));
-    let (tone, mark) = match verdict::mood(&summary.stop) {
+    let (tone, mark) = match verdict::mood(summary) {
         Mood::Good => (Tone::Good, "✓"),
         Mood::Open => (Tone::Warn, "?"),
         Mood::Bad => (Tone::Bad, "✗"),
@@ -55,7 +55,7 @@ pub(super) fn lines(narrator: &Narrator, summary: &RunSummary) -> Vec<Line> {
         lines.push(Line::indent(2).dim(place));
     }
     let tried = narrator.tried.iter().any(|tried| !tried.outcomes.is_empty());
-    if verdict::mood(&summary.stop) != Mood::Good && tried {
+    if verdict::mood(summary) != Mood::Good && tried {
         lines.extend(section("What was tried"));
         for tried in &narrator.tried {
             let head = format!("{}. {}", tried.iteration, tried.failure);

@@ -52,6 +52,22 @@ fn transcripts() {
     insta::assert_snapshot!("healed_human_colour", colour.replace('\u{1b}', "␛"));
 }
 
+#[test]
+fn a_fix_that_is_not_in_the_work_tree_is_no_success() {
+    let events = samples::not_brought_back();
+    let told = transcript(|out| human(out, false, Screen::None), &events);
+    let azure = transcript(azure, &events);
+    let page = String::from_utf8(render(Format::Markdown, &events).unwrap()).unwrap();
+    for text in [&told, &azure, &page] {
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(text.contains("not in the work tree"), "{text}");
+        assert!(text.contains("changed in the same lines"), "{text}");
+    }
+    let head = page.lines().next().unwrap();
+    assert!(head.starts_with("# ?"), "{head}");
+    assert!(azure.contains("isOutput=true]waiting"), "{azure}");
+}
+
 /// Every text of every event says something to a terminal and to a build agent.
 fn hostile(events: Vec<Stamped>) -> Vec<Stamped> {
     const EVIL: &str = "a\u{1b}[2Jb##vso[task.complete result=Failed;]c\r##[error]d\u{202e}e\u{9b}";
@@ -70,8 +86,9 @@ fn hostile(events: Vec<Stamped>) -> Vec<Stamped> {
 
 fn poison(value: &mut serde_json::Value, evil: &str) {
     // What is validated cannot be evil.
-    const CLOSED: [&str; 28] = [
+    const CLOSED: [&str; 29] = [
         "condition",
+        "place",
         "outcome",
         "image",
         "v",

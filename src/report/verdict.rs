@@ -27,8 +27,9 @@ pub(super) fn is_recorded(header: &RunHeader) -> bool {
 /// What is said when they do.
 pub(super) const RECORDED: &str = "answers come from a recorded transcript, no model was asked";
 
-pub(super) fn mood(stop: &StopReason) -> Mood {
-    match stop {
+pub(super) fn mood(summary: &RunSummary) -> Mood {
+    match &summary.stop {
+        StopReason::Verified if summary.not_brought_back().is_some() => Mood::Open,
         StopReason::Verified => Mood::Good,
         StopReason::Cancelled | StopReason::NeedsHuman { .. } => Mood::Open,
         StopReason::MaxIterations { .. }
@@ -52,6 +53,12 @@ pub(super) fn mood(stop: &StopReason) -> Mood {
 pub(super) fn headline(header: Option<&RunHeader>, summary: &RunSummary) -> String {
     let task = header.map_or(Task::Deploy, |header| header.task);
     let healed = !summary.patches.is_empty();
+    if let (StopReason::Verified, Some(why)) = (&summary.stop, summary.not_brought_back()) {
+        let branch = summary.branch.as_deref().unwrap_or("the run's branch");
+        return format!(
+            "It passes with the fix, which is only on {branch} and not in the work tree: {why}"
+        );
+    }
     match (&summary.stop, task) {
         (StopReason::Verified, Task::Deploy) if healed => "Healed, deployed and verified".into(),
         (StopReason::Verified, Task::Deploy) => {

@@ -139,6 +139,7 @@ async fn what_is_edited_meanwhile_is_merged_or_keeps_the_fix_on_its_branch() {
         } else {
             assert_eq!(text, BROKEN.replace("echo", "printf"), "nothing of theirs is touched");
             assert!(outcome.all().contains("git diff "), "{}", outcome.all());
+            assert!(said(&outcome).contains("not in the work tree"), "{}", outcome.all());
             assert!(outcome.all().contains("add.sh"), "{}", outcome.all());
             let id = repository.run_folder().file_name().unwrap().to_str().unwrap().to_owned();
             let fixed = repository.git(&["show", &format!("greenloop/{id}:add.sh")]);
@@ -251,5 +252,217 @@ async fn killed_while_it_writes_the_fix_is_whole_or_taken_back() {
             assert_eq!(repository.read("add.sh"), before.1);
         }
         assert_no_copy(&repository);
+    }
+}
+
+/// Starts `heal`, and ends it with `kill -9` when the command it heals runs for the `nth` time.
+fn killed_at(repository: &Repository, server: &ModelServer, nth: u32) {
+    let reached = repository.path().join(".git/reached");
+    let held = "touch \"$ORIGINAL/.git/reached\"; while [ -e \"$ORIGINAL/.git/reached\" ]; do sleep 0.05; done; sh test.sh";
+    let mut child = command(repository, server, &["heal", "--", held])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    for stop in 1..=nth {
+        while !reached.exists() {
+            assert_eq!(child.try_wait().unwrap(), None, "it ended before stop {stop}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        if stop < nth {
+            std::fs::remove_file(&reached).unwrap();
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    std::fs::remove_file(&reached).unwrap();
+}
+
+/// Without line breaks.
+fn said(outcome: &Outcome) -> String {
+    outcome.all().split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_committed_after_a_kill_is_not_undone() {
+    let fixed = BROKEN.replace("$1 - $2", "$1 + $2");
+    let server = ModelServer::start(&[FIX], APPROVE).await;
+    for go_on in [&["commit", "-qam", "mine"][..], &["commit", "-qm", "empty", "--allow-empty"]] {
+        let repository = Repository::new(&[("add.sh", BROKEN), ("test.sh", TEST)]);
+        killed_at(&repository, &server, 2);
+        assert_eq!(repository.read("add.sh"), fixed);
+        repository.git(go_on);
+        let status = repository.git(&["status", "--porcelain"]);
+        let next = run(&repository, &server, &["heal", "--", "true"]);
+        assert_eq!(next.code, Some(0), "{}", next.all());
+        assert_eq!(repository.read("add.sh"), fixed, "{go_on:?}");
+        assert_eq!(repository.git(&["status", "--porcelain"]), status);
+        assert!(said(&next).contains("HEAD is no longer at"), "{}", next.all());
+        // Once: the dead run is dealt with.
+        let again = run(&repository, &server, &["heal", "--", "true"]);
+        assert!(!said(&again).contains("HEAD"), "{}", again.all());
+    }
+    // With HEAD where it was, the half-done work is taken out as ever.
+    let repository = Repository::new(&[("add.sh", BROKEN), ("test.sh", TEST)]);
+    killed_at(&repository, &server, 2);
+    let next = run(&repository, &server, &["heal", "--", "true"]);
+    assert_eq!(next.code, Some(0), "{}", next.all());
+    assert_eq!(repository.read("add.sh"), BROKEN);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fix_is_taken_back_where_it_is_and_stays_known_where_it_is_not() {
+    let repository = Repository::new(&[("add.sh", BROKEN), ("test.sh", TEST)]);
+    let server = ModelServer::start(&[FIX], APPROVE).await;
+    let outcome = run(&repository, &server, &["heal", "--", "sh", "test.sh"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    let linked = tempfile::tempdir().unwrap();
+    let linked = linked.path().join("linked");
+    repository.git(&["worktree", "add", "-q", "-b", "other", linked.to_str().unwrap()]);
+    let elsewhere: Outcome = repository
+        .greenloop()
+        .args(["heal", "--undo"])
+        .current_dir(&linked)
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!(elsewhere.code, Some(2), "{}", elsewhere.all());
+    repository.git(&["stash", "-q"]);
+    let absent = repository.run(&["heal", "--undo"]);
+    assert_eq!(absent.code, Some(1), "{}", absent.all());
+    assert!(absent.stderr.contains("nothing was taken back"), "{}", absent.all());
+    repository.git(&["stash", "pop", "-q"]);
+    let undone = repository.run(&["heal", "--undo"]);
+    assert_eq!(undone.code, Some(0), "{}", undone.all());
+    assert_eq!(repository.read("add.sh"), BROKEN);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cache_folder_inside_the_work_tree_is_not_copied_into_itself() {
+    for linked in [false, true] {
+        let repository = Repository::new(&[
+            ("add.sh", BROKEN),
+            ("test.sh", &format!("{TEST}[ ! -e cache/greenloop ]\n")),
+            (".gitignore", "cache/\nlink\n"),
+        ]);
+        repository.write("wip.txt", "wip\n");
+        repository.write("cache/x", "x\n");
+        std::os::unix::fs::symlink("cache", repository.path().join("link")).unwrap();
+        let cache = repository.path().join(if linked { "link" } else { "cache" });
+        let server = ModelServer::start(&[FIX], APPROVE).await;
+        let outcome: Outcome = command(&repository, &server, &["heal", "--", "sh", "test.sh"])
+            .env("XDG_CACHE_HOME", &cache)
+            .output()
+            .unwrap()
+            .into();
+        assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+        assert!(!repository.path().join("cache/greenloop").exists());
+        assert!(repository.read("add.sh").contains("$1 + $2"));
+    }
+}
+
+/// The program without root's right to read everything.
+fn unprivileged(command: &Command) -> Command {
+    let mut plain = Command::new("setpriv");
+    plain.args(["--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]);
+    plain.arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => plain.env(name, value),
+            None => plain.env_remove(name),
+        };
+    }
+    plain.current_dir(command.get_current_dir().unwrap()).stdin(Stdio::null());
+    plain
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_not_be_read_is_left_out_with_one_notice() {
+    let repository =
+        Repository::new(&[("add.sh", BROKEN), ("test.sh", TEST), (".gitignore", "data/\n*.key\n")]);
+    repository.write("wip.txt", "wip\n");
+    repository.write("data/postgres/base", "x\n");
+    repository.write("data/readable", "x\n");
+    repository.write("secret.key", "x\n");
+    let closed = std::os::unix::fs::PermissionsExt::from_mode(0o000);
+    for path in ["data/postgres", "secret.key"] {
+        std::fs::set_permissions(repository.path().join(path), Clone::clone(&closed)).unwrap();
+    }
+    let server = ModelServer::start(&[FIX], APPROVE).await;
+    let text = "[ -e data/readable ] && [ ! -e data/postgres ] && sh test.sh";
+    let outcome: Outcome = unprivileged(&command(&repository, &server, &["heal", "--", text]))
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    assert!(repository.read("add.sh").contains("$1 + $2"));
+    assert_eq!(said(&outcome).matches("may not be read").count(), 1, "{}", outcome.all());
+    assert_no_copy(&repository);
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(repository.path().join("data/postgres"), open).unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_that_does_not_fit_leaves_nothing_behind() {
+    let repository =
+        Repository::new(&[("add.sh", BROKEN), ("test.sh", TEST), (".gitignore", "big\n")]);
+    repository.write("wip.txt", "wip\n");
+    repository.write("big", &"x".repeat(3 << 20));
+    let exclude = repository.read(".git/info/exclude");
+    let server = ModelServer::start(&[FIX], APPROVE).await;
+    let heal = command(&repository, &server, &["heal", "--", "sh", "test.sh"]);
+    // A limit on the size of files stands for a full disk.
+    let mut limited = Command::new("sh");
+    limited.arg("-c").arg("trap '' XFSZ; ulimit -f 4096; exec \"$@\"").arg("sh");
+    limited.arg(heal.get_program()).args(heal.get_args());
+    limited.envs(heal.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let outcome: Outcome = limited.current_dir(repository.path()).output().unwrap().into();
+    assert_eq!(outcome.code, Some(3), "{}", outcome.all());
+    for part in ["cannot copy big to", "greenloop/heal", "XDG_CACHE_HOME"] {
+        assert!(said(&outcome).contains(part), "{part}: {}", outcome.all());
+    }
+    assert!(!repository.path().join("logs").exists());
+    assert_eq!(repository.read(".git/info/exclude"), exclude);
+    assert_eq!(repository.git(&["for-each-ref", "refs/greenloop", "refs/heads/greenloop"]), "");
+    let traces = std::fs::read_dir(repository.path().join(".git/greenloop/claims")).unwrap();
+    let traces =
+        traces.flatten().filter(|file| file.path().extension().is_some_and(|e| e == "json"));
+    assert_eq!(traces.count(), 0, "the next run has nothing to clean up");
+    assert_no_copy(&repository);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_test_of_the_original_is_told_from_a_patch_that_does_not_help() {
+    let repository = Repository::new(&[
+        ("add.sh", BROKEN),
+        // As an editable install or a CMake cache: the path is written down.
+        ("test.sh", &TEST.replace(". ./add.sh", ". \"$ORIGINAL/add.sh\"")),
+    ]);
+    repository.write("wip.txt", "wip\n");
+    let server = ModelServer::start(&[FIX], APPROVE).await;
+    let outcome = run(&repository, &server, &["heal", "--", "sh", "test.sh"]);
+    assert_eq!(outcome.code, Some(1), "{}", outcome.all());
+    assert!(said(&outcome).contains("tests the original"), "{}", outcome.all());
+    assert_eq!(repository.read("add.sh"), BROKEN);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_configuration_of_another_program_does_not_keep_a_command_from_being_healed() {
+    let server = ModelServer::start(&[FIX], APPROVE).await;
+    let theirs = "environments:\n  production:\n    replicas: 3\nservices: [a, b]\n";
+    let ours = "environments:\n  local:\n    url: http://localhost:1\n    oops: 1\ndeploy:\n  method: process\n";
+    for (config, flags, code) in [
+        (theirs, &[][..], 0),
+        (ours, &[], 2),
+        (ours, &["--config", ""], 0),
+        (theirs, &["--config", "config.yaml"], 2),
+    ] {
+        let repository =
+            Repository::new(&[("add.sh", BROKEN), ("test.sh", TEST), ("config.yaml", config)]);
+        let arguments: Vec<&str> =
+            ["heal"].iter().chain(flags).chain(&["--", "sh", "test.sh"]).copied().collect();
+        let outcome = run(&repository, &server, &arguments);
+        assert_eq!(outcome.code, Some(code), "{config} {flags:?}: {}", outcome.all());
+        assert_eq!(repository.read("add.sh") == BROKEN, code != 0);
     }
 }

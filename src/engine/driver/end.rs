@@ -7,10 +7,11 @@ use serde_json::json;
 use super::{DriveError, Driver, WorkTreeAtEnd};
 use crate::apply::Fix;
 use crate::audit::Actor;
-use crate::engine::advice::{self, FixPlace};
+use crate::engine::advice;
 use crate::engine::record::stop_word;
 use crate::model::{
-    Notice, ReleaseState, Restoration, RunEvent, RunSummary, RunningNow, StopReason, chain,
+    FixPlace, Notice, ReleaseState, Restoration, RunEvent, RunSummary, RunningNow, StopReason,
+    chain,
 };
 
 /// How long the target may take to say what it runs.
@@ -22,7 +23,7 @@ impl Driver {
     pub(super) async fn finish(mut self, reason: StopReason) -> Result<RunSummary, DriveError> {
         let healed = reason == StopReason::Verified;
         let run = self.run.header.run;
-        let place = self.place_fix(healed);
+        let fix = self.place_fix(healed);
         let serving = self.serving().await;
         let restored = if healed { None } else { self.restored(serving.as_ref()) };
         let branch = (!self.case.patches.is_empty()).then(|| run.branch());
@@ -34,11 +35,15 @@ impl Driver {
             serving,
             restored,
             branch,
+            fix,
             usage: self.state.usage(),
             elapsed: self.before + self.began.elapsed(),
             next_steps: Vec::new(),
         };
-        summary.next_steps = advice::next_steps(&self.run.header, &summary, place);
+        summary.next_steps = advice::next_steps(&self.run.header, &summary);
+        if !healed && self.patch_changed_nothing_in_copy(&summary) {
+            summary.next_steps.insert(0, advice::leave_copy(&self.run.header));
+        }
         if let Err(error) = self.run.passed_before.save() {
             tracing::warn!(%error, "the gates that passed could not be remembered");
         }
@@ -49,6 +54,7 @@ impl Driver {
             "restored": summary.is_restored(),
             "branch": summary.branch,
             "patches": summary.patches.len(),
+            "not_brought_back": summary.not_brought_back(),
             "tokens": summary.usage.tokens(),
             "cost_usd": summary.usage.cost_usd,
         });
@@ -61,18 +67,30 @@ impl Driver {
         Ok(summary)
     }
 
+    /// Whether the run worked on a copy, and the failure it ends with is the one that its last
+    /// patch was made for: what was tested may lie at the original's path.
+    fn patch_changed_nothing_in_copy(&self, summary: &RunSummary) -> bool {
+        let on_copy = match &self.run.at_end {
+            WorkTreeAtEnd::BringBack(_) | WorkTreeAtEnd::Discard => true,
+            WorkTreeAtEnd::Keep | WorkTreeAtEnd::Restore => false,
+        };
+        let before = self.case.previous.as_ref().map(|failure| &failure.fingerprint);
+        let now = summary.failure.as_ref().map(|failure| &failure.fingerprint);
+        on_copy && now.is_some() && before == now
+    }
+
     /// Leaves the work tree as it is to be at the end, and says where the patches are.
-    fn place_fix(&self, healed: bool) -> FixPlace {
+    fn place_fix(&self, healed: bool) -> Option<FixPlace> {
         let workspace = &self.run.workspace;
         let (base, tip) = (&self.run.header.commit, &self.tip);
         let run = self.run.header.run;
         if tip == base {
-            return FixPlace::Branch;
+            return None;
         }
         let warn = |text: String| {
             self.events.send(RunEvent::Notice(Notice::Warning(self.redacted(&text))));
         };
-        match (&self.run.at_end, healed) {
+        Some(match (&self.run.at_end, healed) {
             (WorkTreeAtEnd::Keep, true) => {
                 let fix = Fix { run, before: base.clone(), after: tip.clone() };
                 // A worker's clone is nobody's work tree.
@@ -84,24 +102,31 @@ impl Driver {
                 FixPlace::WorkTree
             }
             (WorkTreeAtEnd::Keep | WorkTreeAtEnd::Restore, _) => {
-                if let Err(error) = workspace.restore(tip, base) {
-                    let why = chain(&error);
-                    warn(format!("the work tree could not be put back as it was: {why}"));
+                match workspace.is_head(base).and_then(|same| match same {
+                    true => workspace.restore(tip, base).map(|_| true),
+                    false => Ok(false),
+                }) {
+                    Ok(true) => {}
+                    Ok(false) => warn(format!(
+                        "HEAD is no longer at {}: the files of the work tree were left as they \
+                         are, patches included",
+                        base.short()
+                    )),
+                    Err(error) => {
+                        let why = chain(&error);
+                        warn(format!("the work tree could not be put back as it was: {why}"));
+                    }
                 }
                 FixPlace::Branch
             }
             (WorkTreeAtEnd::BringBack(original), true) => {
                 match original.bring_back(run, base, tip) {
                     Ok(_) => FixPlace::WorkTree,
-                    Err(error) => {
-                        let why = chain(&error);
-                        warn(format!("the fix could not be brought into the work tree: {why}"));
-                        FixPlace::Diff
-                    }
+                    Err(error) => FixPlace::NotBroughtBack { why: self.redacted(&chain(&error)) },
                 }
             }
-            (WorkTreeAtEnd::BringBack(_) | WorkTreeAtEnd::Discard, _) => FixPlace::Diff,
-        }
+            (WorkTreeAtEnd::BringBack(_) | WorkTreeAtEnd::Discard, _) => FixPlace::SnapshotBranch,
+        })
     }
 
     /// What the target runs, asked of it now.

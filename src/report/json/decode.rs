@@ -416,6 +416,16 @@ fn restoration(form: &SummaryForm) -> Decoded<Option<Restoration>> {
     }
 }
 
+fn fix(form: FixForm) -> Decoded<FixPlace> {
+    match (form.place.as_str(), form.reason) {
+        ("work_tree", _) => Ok(FixPlace::WorkTree),
+        ("branch", _) => Ok(FixPlace::Branch),
+        ("snapshot_branch", _) => Ok(FixPlace::SnapshotBranch),
+        ("not_brought_back", why) => Ok(FixPlace::NotBroughtBack { why: why.unwrap_or_default() }),
+        (other, _) => Err(InvalidEvent::new("place of a fix", other)),
+    }
+}
+
 fn summary(form: SummaryForm) -> Decoded<RunSummary> {
     let patch = |patch: PatchForm| {
         Ok(SummaryPatch {
@@ -437,6 +447,7 @@ fn summary(form: SummaryForm) -> Decoded<RunSummary> {
         restored,
         serving: running_now(form.serving, form.serving_unknown)?,
         branch: form.branch,
+        fix: form.fix.map(fix).transpose()?,
         usage: usage(&form.usage),
         elapsed: time(form.elapsed_ms),
         next_steps: form

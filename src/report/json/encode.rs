@@ -368,6 +368,16 @@ fn restoration(restoration: &Restoration) -> RestorationForm {
     }
 }
 
+fn fix(fix: &FixPlace) -> FixForm {
+    let (place, reason) = match fix {
+        FixPlace::WorkTree => ("work_tree", None),
+        FixPlace::Branch => ("branch", None),
+        FixPlace::SnapshotBranch => ("snapshot_branch", None),
+        FixPlace::NotBroughtBack { why } => ("not_brought_back", Some(why.clone())),
+    };
+    FixForm { place: place.to_owned(), reason }
+}
+
 fn summary(summary: &RunSummary) -> SummaryForm {
     let RunSummary {
         stop,
@@ -377,6 +387,7 @@ fn summary(summary: &RunSummary) -> SummaryForm {
         serving,
         restored,
         branch,
+        fix,
         usage,
         elapsed,
         next_steps,
@@ -414,6 +425,7 @@ fn summary(summary: &RunSummary) -> SummaryForm {
         restored: summary.is_restored(),
         restoration: restored.as_ref().map(restoration),
         branch: branch.clone(),
+        fix: fix.as_ref().map(self::fix),
         usage: self::usage(usage),
         elapsed_ms: millis(*elapsed),
         next_steps: next_steps

@@ -386,9 +386,20 @@ pub(super) struct SummaryForm {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) restoration: Option<RestorationForm>,
     pub(super) branch: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) fix: Option<FixForm>,
     pub(super) usage: UsageForm,
     pub(super) elapsed_ms: u64,
     pub(super) next_steps: Vec<NextStepForm>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct FixForm {
+    /// `work_tree`, `branch`, `snapshot_branch` or `not_brought_back`.
+    pub(super) place: String,
+    /// Why it was not brought back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

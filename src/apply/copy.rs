@@ -119,6 +119,9 @@ impl Workspace {
         let git_dir = self.git_dir().canonicalize().map_err(failed())?;
         let admin = git_dir.join("worktrees").join(format!("{ADMIN_PREFIX}{run}"));
         fs::create_dir_all(&admin).map_err(failed())?;
+        // `git gc` takes what it finds unfinished for the rest of a work tree that is gone.
+        fs::write(admin.join("locked"), format!("greenloop works in it (run {run})\n"))
+            .map_err(failed())?;
         let origin = self.root().as_os_str().as_encoded_bytes();
         fs::write(admin.join(ORIGIN), origin).map_err(failed())?;
         fs::write(admin.join("commondir"), "../..\n").map_err(failed())?;
@@ -504,6 +507,25 @@ mod tests {
         assert_eq!(error.kind, WorkspaceErrorKind::Copy);
         assert!(error.to_string().contains(&file.display().to_string()), "{error}");
         assert!(error.hint().unwrap().contains("XDG_CACHE_HOME"));
+        assert!(!repo.root().join(".git/worktrees").exists());
+    }
+
+    #[test]
+    fn a_collection_of_garbage_meanwhile_leaves_the_copy_alone() {
+        let repo = TestRepo::new(&[("a", "1\n"), ("b", "1\n")]);
+        repo.write("a", "2\n");
+        let (workspace, run) = (repo.workspace(), RunId::generate());
+        let folder = tempfile::tempdir().unwrap();
+        let collect = || {
+            repo.git(&["worktree", "prune", "--expire=now"]);
+            false
+        };
+        let collected = CopyOptions { cancelled: &collect, ..options(folder.path()) };
+        let copy = workspace.copy(run, &collected).unwrap();
+        repo.git(&["gc", "-q", "--prune=now"]);
+        assert_eq!(copy.workspace.head().unwrap().commit, copy.snapshot.commit);
+        copy.workspace.ensure_clean().unwrap();
+        assert!(workspace.remove_copy(run).unwrap());
         assert!(!repo.root().join(".git/worktrees").exists());
     }
 

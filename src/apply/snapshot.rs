@@ -249,6 +249,14 @@ impl Walk<'_> {
             self.leave_out(path);
             return Ok(());
         }
+        // What may not be read cannot be sent to a model either; the copy goes without it.
+        let opened = fs::File::open(self.workspace.root().join(path.to_os_path()));
+        if found.is_file()
+            && opened.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+        {
+            self.untracked_beside.push(path.to_os_path());
+            return Ok(());
+        }
         self.file(path, &found, None)
     }
 

@@ -311,6 +311,19 @@ async fn what_was_committed_after_a_kill_is_not_undone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_committed_during_a_run_is_not_undone_by_its_end() {
+    let repository = Repository::new(&[("add.sh", BROKEN), ("test.sh", TEST)]);
+    let server = ModelServer::start(&[FIX], APPROVE).await;
+    // Somebody commits the patch while the command runs on it, and the command fails for ever.
+    let text = "git -c user.name=t -c user.email=t@localhost commit -qam mine; exit 1";
+    let outcome = run(&repository, &server, &["heal", "--", text]);
+    assert_eq!(outcome.code, Some(1), "{}", outcome.all());
+    assert!(repository.read("add.sh").contains("$1 + $2"), "{}", outcome.all());
+    assert_eq!(repository.git(&["status", "--porcelain"]), "");
+    assert!(said(&outcome).contains("HEAD is no longer at"), "{}", outcome.all());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_fix_is_taken_back_where_it_is_and_stays_known_where_it_is_not() {
     let repository = Repository::new(&[("add.sh", BROKEN), ("test.sh", TEST)]);
     let server = ModelServer::start(&[FIX], APPROVE).await;
@@ -384,8 +397,9 @@ async fn what_may_not_be_read_is_left_out_with_one_notice() {
     repository.write("data/postgres/base", "x\n");
     repository.write("data/readable", "x\n");
     repository.write("secret.key", "x\n");
+    repository.write("untracked", "x\n");
     let closed = std::os::unix::fs::PermissionsExt::from_mode(0o000);
-    for path in ["data/postgres", "secret.key"] {
+    for path in ["data/postgres", "secret.key", "untracked"] {
         std::fs::set_permissions(repository.path().join(path), Clone::clone(&closed)).unwrap();
     }
     let server = ModelServer::start(&[FIX], APPROVE).await;

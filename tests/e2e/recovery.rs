@@ -211,6 +211,12 @@ fn only_the_same_kind_of_run_in_the_same_environment_can_be_resumed() {
     assert_eq!(refused.code, Some(2), "{}", refused.all());
     assert!(refused.stderr.contains("`deploy to local`"), "{}", refused.all());
     let arguments = ["run", "--environment", "local", "--resume", &run];
+    // Its patches would be written over what has been committed since.
+    repository.git(&["commit", "-q", "--allow-empty", "-m", "since"]);
+    let moved = repository.run(&arguments);
+    assert_eq!(moved.code, Some(1), "{}", moved.all());
+    assert!(moved.stderr.contains("HEAD is not at"), "{}", moved.all());
+    repository.git(&["reset", "-q", "--soft", "HEAD~1"]);
     assert_eq!(repository.run(&arguments).code, Some(0));
     let again = repository.run(&arguments);
     assert_eq!(again.code, Some(2), "{}", again.all());

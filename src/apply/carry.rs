@@ -35,7 +35,8 @@ impl Workspace {
     /// of `run`. Returns the files it wrote.
     ///
     /// # Errors
-    /// `Conflict` when the work tree's lines changed since `base`: nothing was written.
+    /// `Conflict` when the work tree's lines changed since `base`. Whatever the error, nothing
+    /// was written, or it was put back.
     pub fn bring_back(
         &self,
         run: RunId,
@@ -44,8 +45,14 @@ impl Workspace {
     ) -> Result<Vec<RepoPath>, WorkspaceError> {
         let tip = self.with_line_ends_of(base, tip)?;
         let (before, after, paths) = self.merged(base, &tip, "With the fix")?;
-        self.record_fix(&Fix { run, before, after: after.clone() })?;
-        self.write_paths(&paths, &after)?;
+        self.record_fix(&Fix { run, before: before.clone(), after: after.clone() })?;
+        if let Err(error) = self.write_paths(&paths, &after) {
+            // Known for as long as some of it may be there.
+            if self.write_paths(&paths, &before).is_ok() {
+                self.forget_fix(run)?;
+            }
+            return Err(error);
+        }
         Ok(paths)
     }
 
@@ -384,6 +391,22 @@ mod tests {
         repo.write("a", OLD);
         assert_eq!(workspace.take_back(&fix).unwrap(), [path("b")]);
         assert_eq!(repo.read("a").as_deref(), Some(OLD));
+    }
+
+    #[test]
+    fn a_fix_that_cannot_be_written_whole_is_not_written_at_all() {
+        let (repo, workspace, base, tip) = fixed(
+            &[(".gitignore", "*.o\n"), ("a", OLD)],
+            &[],
+            &[("a", "one\n2\n3\n4\n5\n6\n7\n8\n"), ("new", "fix\n")],
+        );
+        // A folder of that name, which git does not see.
+        repo.write("new/built.o", "x");
+        let error = workspace.bring_back(RunId::generate(), &base, &tip).unwrap_err();
+        assert_eq!(error.kind, WorkspaceErrorKind::Io);
+        assert_eq!(repo.read("a").as_deref(), Some(OLD));
+        assert_eq!(repo.read("new/built.o").as_deref(), Some("x"));
+        assert_eq!(workspace.fixes().unwrap(), []);
     }
 
     #[test]

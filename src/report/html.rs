@@ -192,7 +192,7 @@ fn page(story: &Story) -> Page {
     let patches = summary.map_or(&[][..], |summary| &summary.patches);
     Page {
         title: text(story.title()),
-        mood: match summary.map(|summary| verdict::mood(summary)) {
+        mood: match summary.map(verdict::mood) {
             Some(Mood::Good) => "good",
             Some(Mood::Open) => "warn",
             Some(Mood::Bad) | None => "bad",

@@ -23,7 +23,7 @@ use crate::config::secret_references;
 use crate::evidence::Redactor;
 use crate::model::{Condition, FailureClass, TargetKind, chain};
 use crate::ports::{SecretSource as _, Target};
-use crate::stages::preflight::{self, ProgramFault};
+use crate::stages::preflight::{self, Finding, ProgramFault};
 
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,7 +118,7 @@ pub async fn doctor(
         Some(name) => match load_plan(&workspace, config, directory, name, None, env) {
             Ok(plan) => {
                 checks.push(Check::ok("configuration", format!("environment {name}")));
-                checks.extend(gate_checks(&workspace, &plan));
+                checks.extend(command_checks(&workspace, &plan));
                 checks.extend(plan_checks(&workspace, &plan));
                 let delivering = Delivering::new(plan, env);
                 checks.extend(delivery_checks(&workspace, &delivering).await);
@@ -255,39 +255,33 @@ fn chosen(
     }
 }
 
-/// The programs of the gates. What a gate that runs first may make is not missed yet.
-fn gate_checks(workspace: &Workspace, plan: &RunPlan) -> Vec<Check> {
-    let mut checks = Vec::new();
-    let mut found = Vec::new();
-    for gate in &plan.gates {
-        let made_later = !gate.needs.is_empty();
-        match preflight::of_gate(gate, workspace.root()) {
-            None => found.push(gate.name.as_str()),
-            Some(ProgramFault::NoFile { .. }) if made_later => found.push(gate.name.as_str()),
-            Some(fault) => {
-                let check = Check::of(&format!("gate {}", gate.name), &fault);
-                let health = if gate.required { check.health } else { Health::Warning };
-                checks.push(Check { health, ..check });
-            }
-        }
-    }
-    if !found.is_empty() {
-        checks.push(Check::ok("gates", format!("{} can run", found.join(", "))));
+/// The programs of the gates and the smoke script, as a run judges them.
+fn command_checks(workspace: &Workspace, plan: &RunPlan) -> Vec<Check> {
+    let script = plan.verification.script.as_ref();
+    let findings = preflight::judge(&plan.gates, script, workspace.root());
+    let gates: Vec<&str> = plan
+        .gates
+        .iter()
+        .filter(|gate| findings.iter().all(|it| it.subject != format!("gate {}", gate.name)))
+        .map(|gate| gate.name.as_str())
+        .collect();
+    let mut checks: Vec<Check> = findings
+        .iter()
+        .map(|Finding { subject, fault, certain }| {
+            let health = if *certain { Health::Missing } else { Health::Warning };
+            Check { health, ..Check::of(subject, fault) }
+        })
+        .collect();
+    if !gates.is_empty() {
+        checks.push(Check::ok("gates", format!("{} can run", gates.join(", "))));
     }
     checks
 }
 
-/// What the rest of a run finds on this machine: scripts, artifacts, programs, the port.
+/// What the rest of a run finds on this machine: artifacts, programs, manifests.
 fn plan_checks(workspace: &Workspace, plan: &RunPlan) -> Vec<Check> {
     let root = workspace.root();
     let mut checks = Vec::new();
-    if let Some(script) = &plan.verification.script {
-        const WHAT: &str = "smoke script";
-        checks.push(match preflight::of_script(script, root) {
-            None => Check::ok(WHAT, script.script.display().to_string()),
-            Some(fault) => Check::of(WHAT, &fault),
-        });
-    }
     match plan.deploy.target {
         TargetKind::Process => {
             if let Some(process) = &plan.deploy.process {

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::agents::Agents;
 use super::delivery::secrets;
-use super::run::{config_path, parallelism};
+use super::run::{config_path, parallelism, refuse_certain};
 use super::session::{self, Purpose, Session};
 use super::{AppError, Environment, folder, logging};
 use crate::adapters::azure::Identity;
@@ -23,7 +23,7 @@ use crate::evidence::Redactor;
 use crate::model::{Invocation, Limits, RepoPath, RunHeader, RunId, RunSummary, Stage, Task};
 use crate::policy::Policy;
 use crate::report::Boxed;
-use crate::stages::preflight::{self, Finding};
+use crate::stages::preflight;
 
 /// What is to be healed.
 pub struct HealRequest {
@@ -68,11 +68,11 @@ pub async fn heal(
         working_directory: below(workspace.root(), &request.directory),
         needs: Vec::new(),
     };
-    let findings = preflight::before_anything(std::slice::from_ref(&gate), None, workspace.root());
-    if let Some(Finding { fault, .. }) = findings.into_iter().next() {
-        let subject = "the command".to_owned();
-        return Err(AppError::Preflight(vec![Finding { subject, fault }]));
+    let mut findings = preflight::judge(std::slice::from_ref(&gate), None, workspace.root());
+    for finding in &mut findings {
+        finding.subject = "the command".to_owned();
     }
+    refuse_certain(findings)?;
     let (plan, unused) = plan_of(&workspace, &request)?;
     let rules = Policy::new(&plan.policy)?;
     let log = logging::default_plan();

@@ -24,7 +24,7 @@ use crate::model::{
 use crate::policy::Policy;
 use crate::ports::RolloutRequest;
 use crate::report::Boxed;
-use crate::stages::preflight;
+use crate::stages::preflight::{self, Finding};
 
 /// What is to be run.
 pub struct RunRequest {
@@ -112,6 +112,8 @@ pub async fn describe(request: &RunRequest) -> Result<String, AppError> {
         request.max_iterations,
         &request.env,
     )?;
+    let script = plan.verification.script.as_ref();
+    let doubts = refuse_certain(preflight::judge(&plan.gates, script, workspace.root()))?;
     let head = workspace.head()?;
     let mut text = String::new();
     let mut line = |label: &str, value: String| {
@@ -145,6 +147,9 @@ pub async fn describe(request: &RunRequest) -> Result<String, AppError> {
     let approval =
         if plan.environment.require_approval { "a person must approve" } else { "none needed" };
     line("approval", approval.to_owned());
+    for Finding { subject, fault, certain: _ } in doubts {
+        line("doubtful", format!("{subject}: {fault}"));
+    }
     let delivering = Delivering::new(plan, &request.env);
     let target = delivering.target(&workspace)?;
     let build = delivering.plan.build.as_ref();
@@ -187,10 +192,7 @@ pub async fn run(
     )?;
     let gates = if request.verify_only { &[] } else { plan.gates.as_slice() };
     let script = plan.verification.script.as_ref();
-    let findings = preflight::before_anything(gates, script, workspace.root());
-    if !findings.is_empty() {
-        return Err(AppError::Preflight(findings));
-    }
+    refuse_certain(preflight::judge(gates, script, workspace.root()))?;
     folder::ensure_inside(&workspace, &logging::path(&plan.logging, workspace.root()))?;
     if let Some(metrics) = &plan.metrics {
         folder::ensure_inside(&workspace, &workspace.root().join(metrics))?;
@@ -323,6 +325,13 @@ pub async fn run(
     )
     .await;
     Ok((summary, proposal))
+}
+
+/// Refuses what could not pass; gives back what is wrong, but may be mended by then.
+pub(super) fn refuse_certain(findings: Vec<Finding>) -> Result<Vec<Finding>, AppError> {
+    let (certain, others): (Vec<_>, Vec<_>) =
+        findings.into_iter().partition(|finding| finding.certain);
+    if certain.is_empty() { Ok(others) } else { Err(AppError::Preflight(certain)) }
 }
 
 /// As many gates at the same time as there are cores.

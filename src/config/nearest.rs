@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-/// The candidate nearest to `name`, when it is near enough to be a slip of the hand. Case and
-/// the choice between `-` and `_` count for nothing.
+/// The candidate nearest to `name`, when it is near enough to be a slip of the hand: one letter
+/// in three. Case and the choice between `-` and `_` count for nothing.
 pub(crate) fn nearest<'a>(
     name: &str,
     candidates: impl IntoIterator<Item = &'a str>,
 ) -> Option<&'a str> {
     let plain = |text: &str| text.to_lowercase().replace(['-', '_', ' '], "");
     let wanted = plain(name);
-    let far = (wanted.chars().count() / 3).max(1);
+    let far = wanted.chars().count() / 3;
     candidates
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(&wanted, &plain(candidate)), candidate))
@@ -61,6 +61,8 @@ mod tests {
             ("need", Some("needs")),
             ("banana", None),
             ("x", None),
+            ("ur", None),
+            ("URL", Some("url")),
         ] {
             assert_eq!(nearest(typed, keys), expect, "{typed}");
         }

@@ -360,11 +360,7 @@ fn cause_of(
     let silent = outcome.output_bytes == 0;
     match exit {
         Exit::Code(126 | 127) | Exit::NotStarted(_) => {
-            if let Some(fault) = preflight::of_gate(gate, root) {
-                let (class, what) = (FailureClass::Config, fault.to_string());
-                return Some(Cause { class, what, remedy: fault.remedy() });
-            }
-            let (class, what, remedy) = preflight::deeper(gate, &said)?;
+            let (class, what, remedy) = preflight::cause(gate, &said, root)?;
             Some(Cause { class, what, remedy })
         }
         Exit::TimedOut(_) if outcome.waits_for_input => Some(Cause {

@@ -245,8 +245,23 @@ async fn a_misspelt_command_is_told_at_once_and_nobody_is_asked() {
         assert_eq!(outcome.code, Some(2), "{command}: {}", outcome.all());
         assert!(outcome.stderr.contains(said), "{command}: {}", outcome.all());
         assert!(outcome.stderr.contains(remedy), "{command}: {}", outcome.all());
+        assert!(!outcome.all().contains("configuration"), "{command}: {}", outcome.all());
         assert!(!repository.path().join("logs").exists(), "{command}");
     }
+    // One that passes is never refused.
+    for command in ["exec 2>&1; true", "lacking-of-nobody; true", "! lacking-of-nobody"] {
+        let outcome = repository.run(&["heal", "--", command]);
+        assert_eq!(outcome.code, Some(0), "{command}: {}", outcome.all());
+    }
+    // Without PATH, what a shell finds is found.
+    let outcome: Outcome = repository
+        .greenloop()
+        .args(["heal", "--", "ls test.sh"])
+        .env_remove("PATH")
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
     // What a shell alone can work out is run, and told by what came of it.
     for command in ["sh -c true && carggo-of-nobody test", "cd . || true; wholly-unknown-tool x"] {
         let outcome: Outcome = repository

@@ -356,11 +356,10 @@ fn reconfigure(repository: &crate::repository::Repository, from: &str, to: &str)
 }
 
 const GATE: &str = "    command: \"! grep -n teh page.txt\"\n";
+const GATES: &str = "quality_gates:\n  - name: spelling\n    command: \"! grep -n teh page.txt\"\n    required: true\n";
 
 #[test]
 fn what_cannot_run_is_told_before_anything_runs() {
-    let smoke =
-        "verification:\n  smoke_tests:\n    script: scripts/smoke_test.sh\n    timeout: 5\n";
     let cases = [
         (
             GATE,
@@ -374,23 +373,59 @@ fn what_cannot_run_is_told_before_anything_runs() {
             "not executable",
             "chmod +x scripts/smoke_test.sh",
         ),
-        (
-            "verification:\n",
-            smoke,
-            "the smoke script: `scripts/smoke_test.sh` is not executable",
-            "chmod +x",
-        ),
+        (GATES, "", "the smoke script: `scripts/smoke_test.sh` is not executable", "chmod +x"),
     ];
     for (from, to, said, remedy) in cases {
         let repository = deployable(free_port(), "the page\n", "page", &transcript());
         repository.write("scripts/smoke_test.sh", "#!/bin/sh\n");
+        if to.is_empty() {
+            let smoke = "verification:\n  smoke_tests:\n    script: scripts/smoke_test.sh\n";
+            reconfigure(&repository, "verification:\n", smoke);
+        }
         reconfigure(&repository, from, to);
-        let outcome = repository.run(&["--environment", "local"]);
-        assert_eq!(outcome.code, Some(2), "{to}: {}", outcome.all());
-        assert!(outcome.stderr.contains(said), "{to}: {}", outcome.all());
-        assert!(outcome.stderr.contains(remedy), "{to}: {}", outcome.all());
-        assert!(!repository.path().join("logs").exists(), "{to}");
+        for dry in [&[][..], &["--dry-run"]] {
+            let outcome = repository.run(&[&["--environment", "local"], dry].concat());
+            assert_eq!(outcome.code, Some(2), "{to}: {}", outcome.all());
+            assert!(outcome.stderr.contains(said), "{to}: {}", outcome.all());
+            assert!(outcome.stderr.contains(remedy), "{to}: {}", outcome.all());
+            assert!(!repository.path().join("logs").exists(), "{to}");
+        }
     }
+}
+
+#[test]
+fn what_an_earlier_gate_mends_is_doubtful_and_no_reason_to_refuse() {
+    let repository = deployable(free_port(), "the page\n", "page", "");
+    repository.write(".gitignore", "/service\n/tool\n");
+    repository.write("scripts/smoke_test.sh", "#!/bin/sh\n");
+    // The first in the list runs last, and the smoke script's mode is a gate's work too.
+    let gates = "\
+quality_gates:
+  - name: spelling
+    command: ./tool
+    needs: [tool]
+  - name: tool
+    command: \"lacking-of-nobody || cp /bin/true tool && chmod +x scripts/smoke_test.sh\"
+";
+    let smoke = "verification:\n  smoke_tests:\n    script: scripts/smoke_test.sh\n";
+    reconfigure(&repository, GATES, gates);
+    reconfigure(&repository, "verification:\n", smoke);
+    let dry = repository.run(&["--environment", "local", "--dry-run"]);
+    assert_eq!(dry.code, Some(0), "{}", dry.all());
+    let doctor = repository.run(&["doctor"]);
+    assert_eq!(doctor.code, Some(0), "{}", doctor.all());
+    for doubt in [
+        "gate spelling: there is no file `./tool`",
+        "gate tool: there is no program `lacking-of-nobody`",
+        "the smoke script: `scripts/smoke_test.sh` is not executable",
+    ] {
+        assert!(dry.stdout.contains(&format!("doubtful     {doubt}")), "{}", dry.all());
+        let (_, fault) = doubt.split_once(": ").unwrap();
+        let said = doctor.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(said.contains(fault), "{}", doctor.all());
+    }
+    let outcome = repository.run(&["--environment", "local"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
 }
 
 #[test]
@@ -439,6 +474,22 @@ fn a_later_gate_that_cannot_run_is_told_and_the_author_is_not_asked() {
     let repository = deployable(free_port(), "the page\n", "page", &transcript());
     reconfigure(&repository, GATE, &second);
     fails(&repository, "there is no program `linntt-of-nobody`", "config", "install", 0);
+}
+
+/// What a dependency of the repository's lacks may be the machine's fault, or the commit's.
+#[test]
+fn a_program_that_is_missing_deeper_down_goes_to_the_author_with_a_hint() {
+    let repository = deployable(free_port(), "the page\n", "page", &transcript());
+    repository.write("test.sh", "linntt-of-nobody .\n");
+    reconfigure(&repository, GATE, "    command: sh test.sh\n");
+    let outcome = repository.run(&["--environment", "local", "--output", "json"]);
+    let last = outcome.stdout.lines().last().unwrap();
+    let event: serde_json::Value = serde_json::from_str(last).unwrap();
+    let failure = &event["failure"];
+    assert_eq!(failure["class"], "unknown", "{event}");
+    let remedy = &failure["evidence"]["remedy"]["what"];
+    assert!(remedy.as_str().unwrap().contains("install `linntt-of-nobody`"), "{event}");
+    assert!(event["usage"]["requests"].as_u64().unwrap() > 0, "{event}");
 }
 
 #[test]

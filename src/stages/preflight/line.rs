@@ -1,14 +1,17 @@
-//! The program that a line for `sh -c` begins with, as far as that is certain without a shell.
+//! The command that a line for `sh -c` begins with, as far as that is certain without a shell.
 
-/// A program, and the folder that the line changes to before.
+/// A command, and the folder that the line changes to before.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct FirstProgram {
-    /// As it is written, without quotes: `cargo`, `scripts/test.sh`.
+pub(super) struct FirstCommand {
+    /// As it is written, without quotes: `cargo`, `scripts/test.sh`; also the shell's own: `if`.
     pub(super) word: String,
     /// Relative to where the line runs, when it begins with `cd FOLDER &&`.
     pub(super) folder: Option<String>,
     /// The script that a shell is to run, when it is named by its path: `sh scripts/test.sh`.
     pub(super) script: Option<String>,
+    /// Whether the line fails when this cannot be started: nothing negates it, and nothing but
+    /// `&&` follows.
+    pub(super) decides: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,55 +20,46 @@ enum Token {
     Word { text: String, plain: bool },
     /// `&&`, `;`, a line's end, …
     Operator(&'static str),
-    /// What only a shell knows: a variable, a pattern, a substitution.
+    /// `<`, `2>`, `>&`: the next word belongs to it.
+    Redirection { input: bool },
+    /// A word whose value only a shell knows: a variable, a pattern.
     Uncertain,
+    /// What only a shell can tell the end of: a substitution, an open quote. Tokens after it are
+    /// a guess.
+    Unreadable,
 }
 
 /// Programs whose first argument, unless it is an option, is a script.
 const SHELLS: [&str; 5] = ["sh", "bash", "dash", "zsh", "ksh"];
 
-/// Words that begin a command of many parts.
-const KEYWORDS: [&str; 14] = [
-    "if", "then", "else", "elif", "fi", "for", "while", "until", "do", "done", "case", "esac", "{",
-    "[[",
-];
+/// Words of the shell's grammar after which a command begins.
+const LEADING: [&str; 12] =
+    ["!", "exec", "command", "{", "if", "then", "else", "elif", "while", "until", "do", "time"];
 
 /// Commands of the shell itself that change nothing which a later command is found by.
-const HARMLESS: [&str; 9] =
-    ["set", "export", "umask", "ulimit", "true", ":", "echo", "printf", "test"];
+const HARMLESS: [&str; 8] = ["set", "export", "umask", "ulimit", "true", ":", "echo", "printf"];
 
-/// Other commands of the shell itself: what follows them may be found in another way.
-const BUILTINS: [&str; 31] = [
-    ".", "source", "eval", "alias", "unalias", "trap", "shift", "read", "return", "exit", "break",
-    "continue", "wait", "jobs", "fg", "bg", "kill", "type", "hash", "getopts", "local", "readonly",
-    "declare", "typeset", "let", "unset", "times", "false", "pwd", "[", "time",
-];
-
-/// `None` when it is not certain: the line begins with a command of the shell itself, or with what
-/// only a shell can work out.
-pub(super) fn first_program(line: &str) -> Option<FirstProgram> {
+/// `None` when it is not certain: the line begins with what only a shell can work out.
+pub(super) fn first_command(line: &str) -> Option<FirstCommand> {
     let tokens = tokens(line);
     let mut folder: Option<String> = None;
+    let mut negated = false;
     let mut at = 0;
     loop {
-        let (text, plain) = match tokens.get(at)? {
-            Token::Word { text, plain } => (text.as_str(), *plain),
-            Token::Operator(_) | Token::Uncertain => return None,
-        };
+        let Token::Word { text, plain } = tokens.get(at)? else { return None };
+        let text = text.as_str();
         let next = tokens.get(at + 1);
-        if plain && matches!(text, "!" | "exec" | "command") {
+        if *plain && matches!(text, "!" | "exec" | "command") {
+            negated |= text == "!";
             at += 1;
             continue;
         }
-        if let Some((name, _)) = text.split_once('=').filter(|(name, _)| is_name(name)) {
+        if let Some(name) = assigned(text) {
             if name == "PATH" {
                 return None;
             }
             at += 1;
             continue;
-        }
-        if plain && (KEYWORDS.contains(&text) || BUILTINS.contains(&text)) {
-            return None;
         }
         if next == Some(&Token::Operator("(")) || text.starts_with('-') {
             return None;
@@ -85,15 +79,18 @@ pub(super) fn first_program(line: &str) -> Option<FirstProgram> {
         }
         if HARMLESS.contains(&text) {
             let rest = &tokens[at..];
-            let end = rest.iter().position(|token| matches!(token, Token::Operator(_)))?;
-            let certain = rest[..end].iter().all(|token| match token {
+            let harmless = |token: &&Token| match token {
                 Token::Word { text, .. } => !text.starts_with("PATH"),
-                Token::Operator(_) | Token::Uncertain => false,
-            });
-            if !certain || !matches!(rest[end], Token::Operator("&&" | ";" | "\n")) {
+                Token::Operator(_)
+                | Token::Redirection { .. }
+                | Token::Uncertain
+                | Token::Unreadable => false,
+            };
+            let length = rest.iter().take_while(harmless).count();
+            if !matches!(rest.get(length), Some(Token::Operator("&&" | ";" | "\n"))) {
                 return None;
             }
-            at += end + 1;
+            at += length + 1;
             continue;
         }
         let script = match next {
@@ -103,38 +100,77 @@ pub(super) fn first_program(line: &str) -> Option<FirstProgram> {
             {
                 (!script.starts_with('-')).then(|| script.clone())
             }
-            Some(Token::Word { .. } | Token::Operator(_) | Token::Uncertain) | None => None,
+            Some(_) | None => None,
         };
-        return Some(FirstProgram { word: text.to_owned(), folder, script });
+        let decides = !negated && nothing_follows(&tokens[at..]);
+        return Some(FirstCommand { word: text.to_owned(), folder, script, decides });
     }
+}
+
+/// Whether these tokens are one command, or several of which each needs the one before.
+fn nothing_follows(tokens: &[Token]) -> bool {
+    let ends = |token: &Token| matches!(token, Token::Operator(";" | "\n"));
+    let length = tokens.iter().rposition(|token| !ends(token)).map_or(0, |last| last + 1);
+    tokens[..length].iter().all(|token| match token {
+        Token::Word { .. } | Token::Redirection { .. } | Token::Uncertain => true,
+        Token::Operator(operator) => *operator == "&&",
+        Token::Unreadable => false,
+    })
 }
 
 /// Whether the line itself reads its input into a variable, and nothing gives it any.
 pub(super) fn reads_input(line: &str) -> bool {
     let tokens = tokens(line);
-    let begins = |at: usize| match at.checked_sub(1).and_then(|before| tokens.get(before)) {
-        None => true,
-        Some(Token::Operator(operator)) => matches!(*operator, "&&" | "||" | ";" | "\n" | "("),
-        Some(Token::Word { .. } | Token::Uncertain) => false,
+    let given = |token: &Token| {
+        let input = Token::Redirection { input: true };
+        [input, Token::Operator("|"), Token::Unreadable].contains(token)
     };
-    let given = tokens.iter().any(|token| matches!(token, Token::Operator("<" | "|")));
-    let reads = |(at, token): (usize, &Token)| match token {
-        Token::Word { text, plain: true } => text == "read" && begins(at),
-        Token::Word { .. } | Token::Operator(_) | Token::Uncertain => false,
+    !tokens.iter().any(given) && begins(&tokens, "read")
+}
+
+/// Whether `name` is a command of the line, or of a line that is quoted in it.
+pub(super) fn runs(line: &str, name: &str) -> bool {
+    let tokens = tokens(line);
+    let quoted = |token: &Token| match token {
+        Token::Word { text, plain: false } => text.contains(' ') && runs(text, name),
+        Token::Word { .. }
+        | Token::Operator(_)
+        | Token::Redirection { .. }
+        | Token::Uncertain
+        | Token::Unreadable => false,
     };
-    !given && tokens.iter().enumerate().any(reads)
+    begins(&tokens, name) || tokens.iter().any(quoted)
+}
+
+/// Whether one of the commands is `name`.
+fn begins(tokens: &[Token], name: &str) -> bool {
+    let leads = |token: &Token| match token {
+        Token::Word { text, plain } => {
+            *plain && LEADING.contains(&text.as_str()) || assigned(text).is_some()
+        }
+        Token::Operator(operator) => *operator != ")",
+        Token::Redirection { .. } | Token::Uncertain | Token::Unreadable => false,
+    };
+    tokens.iter().enumerate().any(|(at, token)| {
+        matches!(token, Token::Word { text, .. } if text == name)
+            && at.checked_sub(1).is_none_or(|before| leads(&tokens[before]))
+    })
 }
 
 fn base_name(program: &str) -> &str {
     program.rsplit('/').next().unwrap_or(program)
 }
 
-fn is_name(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+/// The variable that a word like `CI=1` sets for the command after it.
+fn assigned(text: &str) -> Option<&str> {
+    let (name, _) = text.split_once('=')?;
+    let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    is_name.then_some(name)
 }
 
-/// The line's tokens up to the first that is uncertain.
+type Chars<'a> = std::iter::Peekable<std::str::Chars<'a>>;
+
 fn tokens(line: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
     let mut chars = line.chars().peekable();
@@ -144,8 +180,18 @@ fn tokens(line: &str) -> Vec<Token> {
                 chars.next();
                 continue;
             }
+            // A line that goes on.
+            '\\' if chars.clone().nth(1) == Some('\n') => {
+                chars.nth(1);
+                continue;
+            }
             '#' => {
                 while chars.next_if(|c| *c != '\n').is_some() {}
+                continue;
+            }
+            '<' | '>' => {
+                while chars.next_if(|c| "<>&|-".contains(*c)).is_some() {}
+                tokens.push(Token::Redirection { input: c == '<' });
                 continue;
             }
             '&' => Some(("&", "&&")),
@@ -154,8 +200,6 @@ fn tokens(line: &str) -> Vec<Token> {
             '\n' => Some(("\n", "")),
             '(' => Some(("(", "")),
             ')' => Some((")", "")),
-            '<' => Some(("<", "")),
-            '>' => Some((">", "")),
             _ => None,
         };
         if let Some((one, two)) = operator {
@@ -167,70 +211,75 @@ fn tokens(line: &str) -> Vec<Token> {
             }
             continue;
         }
-        let token = word(&mut chars);
-        let uncertain = token == Token::Uncertain;
-        tokens.push(token);
-        if uncertain {
-            break;
+        match word(&mut chars) {
+            // The number of what is redirected.
+            Token::Word { text, plain: true }
+                if text.chars().all(|c| c.is_ascii_digit())
+                    && matches!(chars.peek(), Some('<' | '>')) => {}
+            token => tokens.push(token),
         }
     }
     tokens
 }
 
-fn word(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Token {
+/// A word, which is not empty; [`Token::Unreadable`] at what cannot be passed.
+fn word(chars: &mut Chars<'_>) -> Token {
     let mut text = String::new();
     let mut plain = true;
+    let mut certain = true;
     while let Some(&c) = chars.peek() {
+        if matches!(c, ' ' | '\t' | '\n' | '&' | '|' | ';' | '(' | ')' | '<' | '>') {
+            break;
+        }
+        chars.next();
         match c {
-            ' ' | '\t' | '\n' | '&' | '|' | ';' | '(' | ')' | '<' | '>' => break,
-            '$' | '`' | '*' | '?' | '~' => return Token::Uncertain,
-            '[' if !text.is_empty() => return Token::Uncertain,
-            '{' if chars.clone().nth(1).is_some_and(|c| !c.is_whitespace()) => {
-                return Token::Uncertain;
-            }
+            '`' => return Token::Unreadable,
+            '$' if matches!(chars.peek(), Some('(' | '{' | '\'')) => return Token::Unreadable,
+            '$' | '*' | '?' | '~' => certain = false,
+            '[' if !text.is_empty() => certain = false,
+            '{' if chars.peek().is_some_and(|c| !c.is_whitespace()) => certain = false,
             '\\' => {
-                chars.next();
                 plain = false;
                 match chars.next() {
                     Some('\n') => {}
                     Some(escaped) => text.push(escaped),
-                    None => return Token::Uncertain,
+                    None => return Token::Unreadable,
                 }
             }
             '\'' => {
-                chars.next();
                 plain = false;
                 loop {
                     match chars.next() {
                         Some('\'') => break,
                         Some(quoted) => text.push(quoted),
-                        None => return Token::Uncertain,
+                        None => return Token::Unreadable,
                     }
                 }
             }
             '"' => {
-                chars.next();
                 plain = false;
                 loop {
                     match chars.next() {
                         Some('"') => break,
-                        Some('$' | '`') | None => return Token::Uncertain,
+                        Some('`') | None => return Token::Unreadable,
+                        Some('$') if matches!(chars.peek(), Some('(' | '{')) => {
+                            return Token::Unreadable;
+                        }
+                        Some('$') => certain = false,
                         Some('\\') => match chars.next() {
                             Some(escaped @ ('"' | '\\' | '$' | '`')) => text.push(escaped),
+                            Some('\n') => {}
                             Some(other) => text.extend(['\\', other]),
-                            None => return Token::Uncertain,
+                            None => return Token::Unreadable,
                         },
                         Some(quoted) => text.push(quoted),
                     }
                 }
             }
-            _ => {
-                chars.next();
-                text.push(c);
-            }
+            _ => text.push(c),
         }
     }
-    Token::Word { text, plain }
+    if certain { Token::Word { text, plain } } else { Token::Uncertain }
 }
 
 #[cfg(test)]
@@ -238,7 +287,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_program_is_found_where_it_is_certain() {
+    fn the_first_command_is_found_where_it_is_certain() {
         for (line, expect) in [
             ("cargo test", Some(("cargo", None))),
             ("  ./check.sh", Some(("./check.sh", None))),
@@ -253,13 +302,14 @@ mod tests {
             ("make | tee log", Some(("make", None))),
             ("make >log 2>&1", Some(("make", None))),
             ("# what it does\nmake", Some(("make", None))),
+            ("\\\n make", Some(("make", None))),
             ("env CI=1 make", Some(("env", None))),
-            ("[ -f x ] && make", None),
-            ("if true; then make; fi", None),
-            ("for f in a b; do make $f; done", None),
-            ("{ make; }", None),
+            ("[ -f x ] && make", Some(("[", None))),
+            ("test -f x && make", Some(("test", None))),
+            ("if true; then make; fi", Some(("if", None))),
             ("(cd web && npm ci)", None),
             ("$TOOL x", None),
+            ("$X make", None),
             ("`which make`", None),
             ("~/bin/x", None),
             ("bin/* x", None),
@@ -269,16 +319,74 @@ mod tests {
             ("PATH=$PWD/bin:$PATH tool", None),
             ("export PATH=bin && tool", None),
             ("echo $X && make", None),
-            (". ./env.sh && tool", None),
+            ("echo true >make && sh ./make", None),
+            ("exec 2>&1; make", None),
+            ("2>/dev/null make", None),
             ("build() { make; }; build", None),
             ("<in cat", None),
             ("'unfinished", None),
-            ("exit 3", None),
             ("", None),
         ] {
-            let found = first_program(line);
+            let found = first_command(line);
             let found = found.as_ref().map(|f| (f.word.as_str(), f.folder.as_deref()));
             assert_eq!(found, expect, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_command_decides_when_nothing_but_and_follows() {
+        for (line, expect) in [
+            ("x a b", true),
+            ("x a && y | z || true", false),
+            ("x && y && z", true),
+            ("x \\\n  --long \\\n  option\n", true),
+            ("x;\n", true),
+            ("x # ; y", true),
+            ("x 'a; b' \"c | d\" e\\;f", true),
+            ("x >log 2>&1 </dev/null", true),
+            ("x >>log 2>&1 && y", true),
+            ("x $HOME/* ~ {a,b} \"$X\" && y", true),
+            ("exec x", true),
+            ("CI=1 command x y", true),
+            ("cd a && set -e; x y", true),
+            ("! x", false),
+            ("cd a && ! x", false),
+            ("x || y", false),
+            ("x; y", false),
+            ("x\ny", false),
+            ("x & y", false),
+            ("x &", false),
+            ("x &>log", false),
+            ("x | cat", false),
+            ("x 2>&1 | cat", false),
+            ("x $HOME | cat", false),
+            ("x * || y", false),
+            ("x <<END\nEND\n", false),
+            ("x <(y)", false),
+            ("x \"$(y \"a\")\"", false),
+            ("x `y`; z", false),
+            ("x ${Y:-;} z", false),
+            ("x 'open", false),
+        ] {
+            assert_eq!(first_command(line).map(|found| found.decides), Some(expect), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn commands_are_told_from_arguments() {
+        for (line, expect) in [
+            ("jest --ci", true),
+            ("npm ci && jest", true),
+            ("CI=1 exec jest", true),
+            ("if jest; then true; fi", true),
+            ("x \"$(date)\"; jest", false),
+            ("echo $X | jest", true),
+            ("bash -c 'cd web && jest'", true),
+            ("npm run jest", false),
+            ("make jest", false),
+            ("echo 'jest'", false),
+        ] {
+            assert_eq!(runs(line, "jest"), expect, "{line:?}");
         }
     }
 
@@ -294,7 +402,7 @@ mod tests {
             ("python3 scripts/test.py", None),
             ("sh", None),
         ] {
-            let found = first_program(line).and_then(|found| found.script);
+            let found = first_command(line).and_then(|found| found.script);
             assert_eq!(found.as_deref(), expect, "{line:?}");
         }
     }
@@ -307,6 +415,9 @@ mod tests {
             ("read answer <answers", false),
             ("echo y | { read answer; }", false),
             ("git ls-files | while read f; do cat $f; done", false),
+            ("while read f; do cat $f; done", true),
+            ("while read f; do cat \"$(echo $f)\"; done <list", false),
+            ("read answer 2>/dev/null", true),
             ("cargo read", false),
             ("echo 'read'", false),
         ] {

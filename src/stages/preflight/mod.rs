@@ -1,14 +1,13 @@
 //! What a command needs before it can run at all: looked at before anything runs, and again to
 //! tell what a status of 126 or 127 means.
 //!
-//! Lives here: finding the program that a configured command begins with, and naming what is
-//! wrong with it. Must not be here: running anything. Where it is not certain what a shell would
-//! run, nothing is said.
+//! Lives here: finding the command that a configured line begins with, and naming what is wrong
+//! with it. Must not be here: running anything of the repository; only the shell is asked whether
+//! it has a command itself. Where it is not certain what a shell would run, nothing is said.
 
 mod line;
 mod program;
 
-use std::ffi::OsString;
 use std::path::Path;
 use std::sync::LazyLock;
 
@@ -17,8 +16,8 @@ use regex::Regex;
 use crate::config::plan::{GatePlan, ScriptPlan};
 use crate::model::{FailureClass, Remedy};
 
-use program::missing;
-pub use program::{ProgramFault, look_up};
+pub use program::{ProgramFault, look_up, path_variable};
+use program::{look_up_in_shell, missing};
 
 /// What is wrong with a part of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,45 +26,34 @@ pub struct Finding {
     pub subject: String,
     /// What is wrong.
     pub fault: ProgramFault,
+    /// Whether a run surely fails for it: nothing that runs before can mend it, and no patch.
+    pub certain: bool,
 }
 
-/// What surely keeps a run from passing. A gate may make what a later one needs, and the program
-/// of an advisory gate may be missing: those are not told here.
-pub fn before_anything(
-    gates: &[GatePlan],
-    script: Option<&ScriptPlan>,
-    root: &Path,
-) -> Vec<Finding> {
+/// What cannot be started as the tree and the machine are now. A gate may make, install or
+/// `chmod` what a later one and the smoke script need.
+pub fn judge(gates: &[GatePlan], script: Option<&ScriptPlan>, root: &Path) -> Vec<Finding> {
     let of_gates = gates.iter().enumerate().filter_map(|(nth, gate)| {
-        let fault = of_gate(gate, root).filter(|_| gate.required)?;
-        let certain = match &fault {
-            ProgramFault::NotExecutable { .. } | ProgramFault::Folder { .. } => true,
-            ProgramFault::NotOnPath { .. } => nth == 0,
-            // A file that is gone may be what the commit broke.
-            ProgramFault::NoFile { near, .. } => nth == 0 && near.is_some(),
-            ProgramFault::NoInterpreter { .. } => false,
-        };
-        certain.then(|| Finding { subject: format!("gate {}", gate.name), fault })
+        let (fault, decides) = of_gate(gate, root)?;
+        let first = nth == 0 && gate.needs.is_empty();
+        let certain = first && gate.required && decides && fault.remedy().person_only;
+        Some(Finding { subject: format!("gate {}", gate.name), fault, certain })
     });
     let of_script = script.and_then(|script| {
         let fault = of_script(script, root)?;
-        let certain = match &fault {
-            ProgramFault::NotExecutable { .. } | ProgramFault::Folder { .. } => true,
-            ProgramFault::NoFile { .. } => gates.is_empty(),
-            ProgramFault::NotOnPath { .. } | ProgramFault::NoInterpreter { .. } => false,
-        };
-        certain.then(|| Finding { subject: "the smoke script".to_owned(), fault })
+        let certain = gates.is_empty() && fault.remedy().person_only;
+        Some(Finding { subject: "the smoke script".to_owned(), fault, certain })
     });
     of_gates.chain(of_script).collect()
 }
 
-/// What keeps a gate's own program from being started.
-pub fn of_gate(gate: &GatePlan, root: &Path) -> Option<ProgramFault> {
+/// What keeps a gate's first command from being started, and whether the gate fails for that.
+fn of_gate(gate: &GatePlan, root: &Path) -> Option<(ProgramFault, bool)> {
     let folder = match &gate.working_directory {
         Some(folder) => root.join(folder.to_os_path()),
         None => root.to_owned(),
     };
-    let first = line::first_program(&gate.command)?;
+    let first = line::first_command(&gate.command)?;
     let folder = match &first.folder {
         Some(to) => folder.join(to),
         None => folder,
@@ -74,10 +62,11 @@ pub fn of_gate(gate: &GatePlan, root: &Path) -> Option<ProgramFault> {
     if !folder.is_dir() {
         return None;
     }
-    match look_up(&first.word, &folder, &path_of(gate)) {
-        Err(fault) => Some(fault),
-        Ok(_) => first.script.and_then(|script| missing(&folder, &script)),
-    }
+    let fault = match look_up_in_shell(&first.word, &folder, &gate.env) {
+        Err(fault) => fault,
+        Ok(()) => missing(&folder, &first.script?)?,
+    };
+    Some((fault, first.decides))
 }
 
 /// What keeps the smoke script from being started.
@@ -85,15 +74,6 @@ pub fn of_script(script: &ScriptPlan, root: &Path) -> Option<ProgramFault> {
     let written = script.script.to_string_lossy();
     let word = if written.contains('/') { written.into_owned() } else { format!("./{written}") };
     look_up(&word, root, &path_variable()).err()
-}
-
-fn path_of(gate: &GatePlan) -> OsString {
-    gate.env.get("PATH").map_or_else(path_variable, OsString::from)
-}
-
-/// The `PATH` of this process, which programs are looked for in.
-pub fn path_variable() -> OsString {
-    std::env::var_os("PATH").unwrap_or_default()
 }
 
 /// What shells, `env` and `make` say of a program that is not there, with its name. Examples:
@@ -106,27 +86,44 @@ static NOT_FOUND: LazyLock<Option<Regex>> = LazyLock::new(|| {
     .ok()
 });
 
-/// What a gate that ended with 127 lacks, when not its own program: a class, what is wrong, and
-/// what to do.
-pub fn deeper(gate: &GatePlan, output: &str) -> Option<(FailureClass, String, Remedy)> {
-    let found = NOT_FOUND.as_ref()?.captures(output)?;
+/// Why a gate ended with 126 or 127, when that is known from its command and its output: a class,
+/// what is wrong, and what to do.
+pub fn cause(gate: &GatePlan, output: &str, root: &Path) -> Option<(FailureClass, String, Remedy)> {
+    let first = of_gate(gate, root);
+    let decides = first.as_ref().is_some_and(|(_, decides)| *decides);
+    let deeper = if decides { None } else { deeper(gate, output) };
+    deeper.or_else(|| {
+        first.map(|(fault, _)| (FailureClass::Config, fault.to_string(), fault.remedy()))
+    })
+}
+
+/// The program that a gate's output names last as not found.
+fn deeper(gate: &GatePlan, output: &str) -> Option<(FailureClass, String, Remedy)> {
+    /// Shorter names are near too many programs.
+    const TELLING: usize = 5;
+    let found = NOT_FOUND.as_ref()?.captures_iter(output).last()?;
     let name = ["a", "b", "c"].iter().find_map(|group| found.name(group))?.as_str();
-    let path = path_of(gate);
-    let fault = look_up(name, Path::new("/"), &path).err()?;
-    let ProgramFault::NotOnPath { near, .. } = &fault else { return None };
-    let configured = gate.command.split(|c: char| !(c.is_alphanumeric() || "_.+-".contains(c)));
-    if configured.into_iter().any(|word| word == name) {
+    let mut fault = look_up_in_shell(name, Path::new("/"), &gate.env).err()?;
+    if line::runs(&gate.command, name) {
         return Some((FailureClass::Config, fault.to_string(), fault.remedy()));
     }
-    // A long name that is nearly another's is misspelt where it stands, in the repository.
-    if let Some(near) = near.as_deref().filter(|_| name.len() >= 5) {
-        let what = format!("did you mean `{near}`?");
-        let remedy = Remedy { what, command: None, person_only: false };
-        return Some((FailureClass::Code, fault.to_string(), remedy));
-    }
-    let what = format!("install `{name}` on this machine, or add its folder to PATH");
-    let remedy = Remedy { what, command: None, person_only: true };
-    Some((FailureClass::Infrastructure, fault.to_string(), remedy))
+    // What runs it stands in the repository: that may be wrong, or lack a dependency, as well as
+    // the machine.
+    let class = match &mut fault {
+        ProgramFault::OnlyInBash { .. } => FailureClass::Code,
+        ProgramFault::NotOnPath { near: Some(_), .. } if name.len() >= TELLING => {
+            FailureClass::Code
+        }
+        ProgramFault::NotOnPath { near, .. } => {
+            *near = None;
+            FailureClass::Unknown
+        }
+        ProgramFault::NoFile { .. }
+        | ProgramFault::NotExecutable { .. }
+        | ProgramFault::Folder { .. }
+        | ProgramFault::NoInterpreter { .. } => return None,
+    };
+    Some((class, fault.to_string(), Remedy { person_only: false, ..fault.remedy() }))
 }
 
 /// What programs say whose input is empty, or no terminal. Examples:
@@ -162,6 +159,8 @@ pub fn input_remedy() -> Remedy {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
+    use std::process::Stdio;
+    use std::time::Duration;
 
     use super::*;
 
@@ -178,32 +177,83 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_certain_is_told_before_anything_runs() {
+    fn only_what_is_certain_keeps_a_run_from_beginning() {
         let tree = tempfile::tempdir().unwrap();
         let root = tree.path();
         std::fs::write(root.join("check.sh"), "#!/bin/sh\n").unwrap();
-        let script = ScriptPlan { script: "check.sh".into(), timeout: Default::default() };
-        let told = |gates: &[GatePlan], script: Option<&ScriptPlan>| -> Vec<String> {
-            let found = before_anything(gates, script, root);
-            found.iter().map(|found| found.subject.clone()).collect()
+        let script = |script: &str| ScriptPlan { script: script.into(), timeout: Duration::MAX };
+        let told = |gates: &[GatePlan], script: Option<&ScriptPlan>| -> Vec<(String, bool)> {
+            let found = judge(gates, script, root);
+            found.into_iter().map(|found| (found.subject, found.certain)).collect()
         };
+        let of = |subject: &str, certain| vec![(subject.to_owned(), certain)];
         let misspelt = || gate("a", "carggo-of-nobody test", &[]);
-        assert_eq!(told(&[misspelt()], None), ["gate a"]);
-        // Something before it may install it, or it is only advice.
-        assert_eq!(told(&[gate("z", "X=1 sh -c true", &[]), misspelt()], None), ["gate z"; 0]);
+        assert_eq!(told(&[misspelt()], None), of("gate a", true));
+        // What runs before may install, make or chmod it.
+        let fine = || gate("z", "X=1 sh -c true", &[]);
+        let mode = || gate("a", "./check.sh", &[]);
+        for late in [misspelt(), mode(), gate("a", "./chekc.sh", &[]), gate("a", "/etc", &[])] {
+            let needing = GatePlan { needs: vec!["z".into()], ..late.clone() };
+            assert_eq!(
+                told(std::slice::from_ref(&late), None),
+                of("gate a", true),
+                "{}",
+                late.command
+            );
+            assert_eq!(told(&[fine(), late], None), of("gate a", false));
+            assert_eq!(told(&[needing, fine()], None), of("gate a", false));
+        }
         let advice = GatePlan { required: false, ..misspelt() };
-        assert_eq!(told(&[advice], None), ["gate a"; 0]);
-        // A build makes it; nothing makes a mode.
-        let built = gate("b", "./target/built", &[]);
-        assert_eq!(told(&[built], None), ["gate b"; 0]);
-        let gates = [gate("x", "sh -c true", &[]), gate("c", "./check.sh", &["x"])];
-        assert_eq!(told(&gates, Some(&script)), ["gate c", "the smoke script"]);
+        assert_eq!(told(&[advice], None), of("gate a", false));
+        // A patch may add the file; nothing but a person adds a mode.
+        assert_eq!(told(&[gate("a", "./target/built", &[])], None), of("gate a", false));
+        let (present, gone) = (script("check.sh"), script("scripts/gone.sh"));
+        assert_eq!(told(&[], Some(&present)), of("the smoke script", true));
+        assert_eq!(told(&[fine()], Some(&present)), of("the smoke script", false));
+        assert_eq!(told(&[], Some(&gone)), of("the smoke script", false));
         let executable = std::fs::Permissions::from_mode(0o755);
         std::fs::set_permissions(root.join("check.sh"), executable).unwrap();
-        assert_eq!(told(&gates, Some(&script)), ["gate c"; 0]);
-        let gone = ScriptPlan { script: "scripts/gone.sh".into(), timeout: Default::default() };
-        assert_eq!(told(&gates, Some(&gone)), ["gate c"; 0], "a gate may write it");
-        assert_eq!(told(&[], Some(&gone)), ["the smoke script"]);
+        assert_eq!(told(&[mode()], Some(&present)), []);
+    }
+
+    /// A line that passes is never called certain to fail, whatever programs it lacks.
+    #[test]
+    fn a_line_that_passes_is_not_refused() {
+        let tree = tempfile::tempdir().unwrap();
+        let root = tree.path();
+        std::fs::write(root.join("plain.sh"), "exit 0\n").unwrap();
+        for line in [
+            "exec 2>&1; true",
+            "2>/dev/null true",
+            "lacking-x test || true",
+            "lacking-x use 18; true",
+            "lacking-x use 18\ntrue",
+            "lacking-x & true",
+            "lacking-x | cat",
+            "lacking-x \"$HOME\" | cat",
+            "lacking-x \"$(echo ')' \"a\")\" || true",
+            "! lacking-x --version",
+            "./plain.sh; true",
+            "sh gone.sh || true",
+            "export A=1; lacking-x; true",
+            "test -f yarn.lock && lacking-x install; true",
+            "test -f yarn.lock || true",
+            "echo 'exit 0' >made.sh && sh ./made.sh",
+            "if lacking-x; then exit 1; fi",
+            "while lacking-x; do exit 1; done",
+            "lacking() { true; }; lacking",
+            "eval true",
+            "trap '' INT; true",
+            "unset -v FOO; true",
+            "read answer || true",
+            "lacking-x <<END || true\ntext\nEND\n",
+        ] {
+            let mut shell = std::process::Command::new("sh");
+            shell.args(["-c", line]).current_dir(root).stdin(Stdio::null());
+            assert!(shell.output().unwrap().status.success(), "{line}");
+            let found = judge(&[gate("g", line, &[])], None, root);
+            assert!(found.iter().all(|found| !found.certain), "{line}: {found:?}");
+        }
     }
 
     #[test]
@@ -228,31 +278,45 @@ mod tests {
     }
 
     #[test]
-    fn a_missing_program_is_the_configuration_s_the_repository_s_or_the_machine_s() {
+    fn a_missing_program_is_the_configuration_s_the_repository_s_or_nobody_s() {
+        let tree = tempfile::tempdir().unwrap();
+        let root = tree.path();
+        std::fs::write(root.join("plain.sh"), "exit 0\n").unwrap();
         for (command, output, expect) in [
             ("true && carggo-x test", "sh: 1: carggo-x: not found\n", FailureClass::Config),
             (
                 "sh build.sh",
                 "build.sh: line 3: wholly-unknown-tool: command not found\n",
-                FailureClass::Infrastructure,
+                FailureClass::Unknown,
             ),
+            ("npm run jest-x", "sh: 1: jest-x: not found\n", FailureClass::Unknown),
+            (
+                "lacking-x; npm run jest-x",
+                "sh: 1: lacking-x: not found\nsh: 1: jest-x: not found\n",
+                FailureClass::Unknown,
+            ),
+            ("sh -c 'a && carggo-x'", "sh: 1: carggo-x: not found\n", FailureClass::Config),
             ("sh build.sh", "build.sh: 2: chmodd: not found\n", FailureClass::Code),
             (
-                "./x.py",
+                "sh -e x",
                 "/usr/bin/env: ‘pytohn-99’: No such file or directory\n",
-                FailureClass::Infrastructure,
+                FailureClass::Unknown,
             ),
-            (
-                "make",
-                "make: no-such-tool: No such file or directory\n",
-                FailureClass::Infrastructure,
-            ),
+            ("make", "make: no-such-tool: No such file or directory\n", FailureClass::Unknown),
         ] {
-            let (class, said, remedy) = deeper(&gate("g", command, &[]), output).unwrap();
+            let (class, said, remedy) = cause(&gate("g", command, &[]), output, root).unwrap();
             assert_eq!(class, expect, "{output}: {said}");
-            assert_eq!(remedy.person_only, class != FailureClass::Code, "{output}");
+            // The author is asked unless it is the configuration alone.
+            assert_eq!(remedy.person_only, class == FailureClass::Config, "{output}");
+            if class == FailureClass::Unknown {
+                assert!(remedy.what.starts_with("install `"), "{}", remedy.what);
+            }
         }
-        assert_eq!(deeper(&gate("g", "make", &[]), "error: file not found\n"), None);
-        assert_eq!(deeper(&gate("g", "make", &[]), "sh: not found\n"), None, "it is there");
+        assert_eq!(cause(&gate("g", "sh x", &[]), "error: file not found\n", root), None);
+        assert_eq!(cause(&gate("g", "sh x", &[]), "sh: not found\n", root), None, "it is there");
+        // The first command is named before what its output says, where the gate fails for it.
+        let said = "sh: 1: jest-x: not found\n";
+        let (.., remedy) = cause(&gate("g", "./plain.sh", &[]), said, root).unwrap();
+        assert_eq!(remedy.command.as_deref(), Some("chmod +x ./plain.sh"));
     }
 }

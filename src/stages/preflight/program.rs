@@ -1,10 +1,12 @@
 //! Whether a program can be started, as the kernel and the shell would look for it.
 
-use std::ffi::OsStr;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use crate::config::nearest::{near_file, nearest};
 use crate::model::{Remedy, shell_word};
@@ -17,6 +19,8 @@ const FIRST_LINE: u64 = 256;
 pub enum ProgramFault {
     /// No program of that name is on the PATH; `near` is one that is.
     NotOnPath { name: String, near: Option<String> },
+    /// It is a command that bash has, and `sh` has not.
+    OnlyInBash { name: String },
     /// There is no such file; `near` is one beside it.
     NoFile { path: String, near: Option<String> },
     /// It may not be executed.
@@ -32,6 +36,9 @@ impl fmt::Display for ProgramFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotOnPath { name, .. } => write!(f, "there is no program `{name}` on the PATH"),
+            Self::OnlyInBash { name } => {
+                write!(f, "`{name}` is a command of bash, which `sh` does not have")
+            }
             Self::NoFile { path, .. } => write!(f, "there is no file `{path}`"),
             Self::NotExecutable { path } => write!(f, "`{path}` is not executable"),
             Self::Folder { path } => write!(f, "`{path}` is a folder, not a program"),
@@ -50,13 +57,16 @@ impl ProgramFault {
     pub fn remedy(&self) -> Remedy {
         let (what, command) = match self {
             Self::NotOnPath { near: Some(near), .. } | Self::NoFile { near: Some(near), .. } => {
-                (format!("did you mean `{near}`? Correct the command in the configuration"), None)
+                (format!("did you mean `{near}`? Correct the command"), None)
             }
             Self::NotOnPath { name, near: None } => {
                 (format!("install `{name}`, add its folder to PATH, or correct the command"), None)
             }
+            Self::OnlyInBash { .. } => {
+                ("run the line by bash: bash -c '…', or write it for sh".to_owned(), None)
+            }
             Self::NoFile { near: None, .. } => {
-                ("add the file, or correct the command in the configuration".to_owned(), None)
+                ("add the file, or correct the command".to_owned(), None)
             }
             Self::NotExecutable { path } => (
                 "make it executable, and commit that".to_owned(),
@@ -78,7 +88,7 @@ impl ProgramFault {
     }
 }
 
-/// Looks for the program `word` as a shell in `folder` does, with this `PATH`.
+/// Looks for the program `word` as the kernel does from `folder`, with this `PATH`.
 pub fn look_up(word: &str, folder: &Path, path: &OsStr) -> Result<PathBuf, ProgramFault> {
     if word.contains('/') {
         let file = folder.join(word);
@@ -100,6 +110,41 @@ pub fn look_up(word: &str, folder: &Path, path: &OsStr) -> Result<PathBuf, Progr
         let near = nearest(word, names.iter().map(String::as_str)).map(str::to_owned);
         ProgramFault::NotOnPath { name: word.to_owned(), near }
     }))
+}
+
+/// Looks for `word` as a line for `sh -c` in `folder` does, with these variables besides its own:
+/// it may also be a command of the shell, which is asked.
+pub(super) fn look_up_in_shell(
+    word: &str,
+    folder: &Path,
+    env: &BTreeMap<String, String>,
+) -> Result<(), ProgramFault> {
+    let path = env.get("PATH").map_or_else(path_variable, OsString::from);
+    let Err(fault) = look_up(word, folder, &path) else { return Ok(()) };
+    let knows = |shell: &str| {
+        let mut asked = Command::new(shell);
+        asked.args(["-c", "command -v \"$1\"", shell, word]).current_dir(folder).envs(env);
+        asked.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        asked.status().is_ok_and(|status| status.success())
+    };
+    if word.contains('/') {
+        return Err(fault);
+    }
+    if knows("sh") {
+        return Ok(());
+    }
+    match fault {
+        ProgramFault::NotOnPath { name, .. } if knows("bash") => {
+            Err(ProgramFault::OnlyInBash { name })
+        }
+        fault => Err(fault),
+    }
+}
+
+/// Where programs are looked for: the `PATH` of this process, or what shells take without one.
+pub fn path_variable() -> OsString {
+    const USUAL: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    std::env::var_os("PATH").unwrap_or_else(|| USUAL.into())
 }
 
 /// The fault of a file, relative to `folder`, that is not there.
@@ -175,6 +220,34 @@ mod tests {
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(&file, text).unwrap();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    #[test]
+    fn what_the_shell_has_itself_is_no_program_that_lacks() {
+        let tree = tempfile::tempdir().unwrap();
+        let root = tree.path();
+        let none = BTreeMap::new();
+        for word in ["if", "{", "read", "eval", "true", "command"] {
+            assert_eq!(look_up_in_shell(word, root, &none), Ok(()), "{word}");
+        }
+        let fault = look_up_in_shell("wholly-other", root, &none).unwrap_err();
+        assert!(matches!(fault, ProgramFault::NotOnPath { .. }), "{fault}");
+        // What bash alone has depends on which shell `sh` is.
+        let found = look_up_in_shell("pushd", root, &none);
+        let is_bash = Command::new("sh").args(["-c", "pushd ."]).output().unwrap();
+        if is_bash.status.success() {
+            assert_eq!(found, Ok(()));
+        } else {
+            let fault = found.unwrap_err();
+            assert_eq!(fault, ProgramFault::OnlyInBash { name: "pushd".into() });
+            assert!(fault.remedy().what.contains("bash -c"), "{}", fault.remedy().what);
+        }
+        // A gate's own PATH is where its program is looked for.
+        write(root, "bin/tool-of-nobody", "#!/bin/sh\n", 0o755);
+        assert!(look_up_in_shell("tool-of-nobody", root, &none).is_err());
+        let path = format!("bin:{}", path_variable().to_string_lossy());
+        let env = BTreeMap::from([("PATH".to_owned(), path)]);
+        assert_eq!(look_up_in_shell("tool-of-nobody", root, &env), Ok(()));
     }
 
     #[test]

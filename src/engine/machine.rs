@@ -55,10 +55,12 @@ impl Mode {
 /// The rules that the machine decides by. A log is replayed by those that its run was under.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rules {
-    /// Answers are not compared, and a patch that wants a person is reviewed first.
+    /// Answers are not compared, a patch that wants a person is reviewed first, and a restore that
+    /// fails after a cancel is an internal error.
     V1,
     /// What the author or the reviewer repeats ends the run, and a patch that wants a person
-    /// goes back to the author once when nobody can be asked.
+    /// goes back to the author once when nobody can be asked. A run that was cancelled ends as
+    /// cancelled, whatever becomes of its restore.
     V2,
 }
 
@@ -160,7 +162,9 @@ pub enum Happened {
     Started,
     /// A new process takes over a run whose process is gone. Candidates are stopped, a release
     /// that was not verified has given way, the work tree is that of the branch's tip.
-    Resumed,
+    /// `attended` is whether the new process can ask a person about a patch; `None` in the
+    /// records of programs that did not write it.
+    Resumed { attended: Option<bool> },
     /// The stage passed.
     StagePassed,
     /// The tasks are done, and their work has led the run to this tree.
@@ -274,8 +278,8 @@ enum AfterRestore {
 #[derive(Debug, Clone, PartialEq)]
 struct Memory {
     iteration: u32,
-    /// Fingerprints in the order they came, one for each pass that failed.
-    fingerprints: Vec<(u32, Fingerprint)>,
+    /// Failures in the order they came, one for each pass that failed.
+    failures: Vec<Failed>,
     /// Trees that failed, in order; the current one is last once it has failed.
     failed_trees: Vec<TreeId>,
     tree: TreeId,
@@ -290,19 +294,40 @@ struct Memory {
     said: Said,
 }
 
-/// What the author and the reviewer have said since the process that asks them began.
+/// A pass over the stages that failed.
+#[derive(Debug, Clone, PartialEq)]
+struct Failed {
+    iteration: u32,
+    tree: TreeId,
+    fingerprint: Fingerprint,
+}
+
+/// What the author and the reviewer have said about the tree at hand.
 #[derive(Debug, Clone, Default, PartialEq)]
 struct Said {
     /// Every answer of the author.
     answers: BTreeSet<Fingerprint>,
+    /// The last answer whose patch went to the reviewer.
+    in_review: Option<Fingerprint>,
     /// Why the last answer was turned down, when it was.
     refusal: Option<Fingerprint>,
     /// The reviewer's last veto, while no patch was approved since.
     veto: Option<Fingerprint>,
     /// Trees of patches that were forbidden or vetoed.
     turned_down: Vec<TreeId>,
-    /// The patch that went back because it wants a person, and what the person would be asked.
-    sent_back: Option<(TreeId, String)>,
+    /// The patch that went back because it wants a person.
+    sent_back: Option<SentBack>,
+}
+
+/// A patch that nobody could be asked about.
+#[derive(Debug, Clone, PartialEq)]
+struct SentBack {
+    /// The tree it leads to.
+    tree: TreeId,
+    /// The identity of its answer.
+    answer: Option<Fingerprint>,
+    /// What a person would be asked.
+    request: String,
 }
 
 /// The state of a run.
@@ -322,7 +347,7 @@ impl State {
             phase: Phase::Ready,
             memory: Memory {
                 iteration: 1,
-                fingerprints: Vec::new(),
+                failures: Vec::new(),
                 failed_trees: Vec::new(),
                 tree,
                 rerun: BTreeSet::new(),
@@ -359,6 +384,17 @@ impl State {
     /// (`Some(true)`), or nothing serves (`Some(false)`).
     pub fn restored(&self) -> Option<bool> {
         self.memory.restored
+    }
+
+    /// What the run was started with; `attended` follows the process that drives it now.
+    pub fn course(&self) -> &Course {
+        &self.course
+    }
+
+    /// Whether a patch of that decision would wait for a person whom nobody can ask: it is neither
+    /// reviewed nor applied.
+    pub fn nobody_to_ask(&self, decision: Decision) -> bool {
+        self.by(Rules::V2) && decision == Decision::NeedsHuman && !self.course.attended
     }
 
     /// Whether the tasks stage runs: only there does the tree change without a patch.
@@ -427,15 +463,20 @@ impl State {
             }
             (_, Happened::Cancelled) => Ok(self.end(StopReason::Cancelled)),
             (_, Happened::Broke { reason }) => Ok(self.end(StopReason::Internal { reason })),
-            (_, Happened::Resumed) => {
+            (phase, Happened::Resumed { attended }) => {
                 let iteration = self.memory.iteration;
-                self.memory.fingerprints.retain(|(of, _)| *of != iteration);
+                let tree = self.memory.tree.clone();
+                // The stages run again. By the first rules a failure that an earlier iteration had
+                // on this very tree counted twice.
+                let by_tree = self.by(Rules::V2);
+                self.memory.failures.retain(|failed| {
+                    if by_tree { failed.tree != tree } else { failed.iteration != iteration }
+                });
                 if self.memory.failed_trees.last() == Some(&self.memory.tree) {
                     self.memory.failed_trees.pop();
                 }
                 self.memory.live = false;
-                // What became of the last answer may be lost: it may come again.
-                self.memory.said = Said::default();
+                self.resume_asking(&phase, attended);
                 Ok(self.stage(0))
             }
             (Phase::Ready, Happened::Started) => Ok(self.stage(0)),
@@ -451,12 +492,17 @@ impl State {
             {
                 self.memory.tree = tree;
                 self.memory.rerun.clear();
+                self.memory.said = Said::default();
                 Ok(self.passed(stage))
             }
             (Phase::Staging { stage }, Happened::StageFailed(symptom)) => {
                 Ok(self.failed(symptom, stage))
             }
-            (Phase::Rerunning { stage, .. }, Happened::RerunPassed) => Ok(self.passed(stage)),
+            (Phase::Rerunning { stage, .. }, Happened::RerunPassed) => {
+                // The failure that a person was needed for is gone.
+                self.memory.said.sent_back = None;
+                Ok(self.passed(stage))
+            }
             (Phase::Rerunning { .. }, Happened::RerunFailed(symptom)) => {
                 Ok(self.restore_first(symptom))
             }
@@ -468,7 +514,7 @@ impl State {
             (
                 Phase::Restoring { then: AfterRestore::Finish(StopReason::Cancelled) },
                 Happened::RestoreFailed { .. },
-            ) => Ok(Self::finish(StopReason::Cancelled)),
+            ) if self.by(Rules::V2) => Ok(Self::finish(StopReason::Cancelled)),
             (Phase::Restoring { .. }, Happened::RestoreFailed { reason }) => {
                 Ok(Self::finish(StopReason::Internal {
                     reason: format!("the last verified release could not be restored: {reason}"),
@@ -486,7 +532,7 @@ impl State {
                 if let Some(reason) = self.seen_before(&tree) {
                     return Ok(self.end(reason));
                 }
-                if let Some(reason) = self.repeated_patch(&tree, answer, wants.as_ref()) {
+                if let Some(reason) = self.repeated_patch(&tree, answer.clone(), wants.as_ref()) {
                     return Ok(self.end(reason));
                 }
                 match decision {
@@ -501,8 +547,11 @@ impl State {
                     Decision::Allow | Decision::NeedsHuman => {
                         self.memory.said.refusal = None;
                         match wants.filter(|_| self.nobody_to_ask(decision)) {
-                            Some(wants) => Ok(self.send_back(symptom, tree, wants)),
-                            None => Ok(self.ask_reviewer(symptom, decision, tree)),
+                            Some(wants) => Ok(self.send_back(symptom, tree, answer, wants)),
+                            None => {
+                                self.memory.said.in_review = answer;
+                                Ok(self.ask_reviewer(symptom, decision, tree))
+                            }
                         }
                     }
                 }
@@ -587,10 +636,8 @@ impl State {
                 self.memory.tree = tree;
                 self.memory.rerun.clear();
                 self.memory.iteration += 1;
-                let said = &mut self.memory.said;
-                (said.refusal, said.veto, said.sent_back) = (None, None, None);
-                // They were turned down as a change of another tree.
-                said.turned_down.clear();
+                // It was said of another tree: the same answer may fit this one.
+                self.memory.said = Said::default();
                 Ok(self.stage(0))
             }
             (Phase::Verifying, Happened::MarkedVerified) => {
@@ -704,7 +751,11 @@ impl State {
 
     fn heal(&mut self, symptom: Symptom) -> (Phase, Effect) {
         let memory = &mut self.memory;
-        memory.fingerprints.push((memory.iteration, symptom.fingerprint.clone()));
+        memory.failures.push(Failed {
+            iteration: memory.iteration,
+            tree: memory.tree.clone(),
+            fingerprint: symptom.fingerprint.clone(),
+        });
         if memory.failed_trees.last() != Some(&memory.tree) {
             memory.failed_trees.push(memory.tree.clone());
         }
@@ -754,29 +805,53 @@ impl State {
         (Phase::Reviewing { symptom, decision, tree }, effect)
     }
 
-    /// Whether the patch would wait for a person whom this run cannot ask.
-    fn nobody_to_ask(&self, decision: Decision) -> bool {
-        self.by(Rules::V2) && decision == Decision::NeedsHuman && !self.course.attended
-    }
-
     /// A patch that wants a person goes back to the author once, who may know of a way without;
     /// the next one waits. Neither is reviewed: nothing would come of it.
     fn send_back(
         &mut self,
         symptom: Symptom,
         tree: TreeId,
+        answer: Option<Fingerprint>,
         wants: Confirmation,
     ) -> (Phase, Effect) {
         let Confirmation { request, avoidable } = wants;
         if !avoidable || self.memory.said.sent_back.is_some() {
             return self.end(StopReason::NeedsHuman { request });
         }
-        self.memory.said.sent_back = Some((tree, request));
+        self.memory.said.sent_back = Some(SentBack { tree, answer, request });
         self.ask_author(symptom, true)
     }
 
+    /// A new process asks from here on. What was turned down stays so; a patch that was under way
+    /// when the last process died is lost, and one that waits for a person can be put to one who
+    /// is there now: those answers may come again.
+    fn resume_asking(&mut self, phase: &Phase, attended: Option<bool>) {
+        let said = &mut self.memory.said;
+        let lost = match phase {
+            Phase::Reviewing { .. } | Phase::Confirming { .. } | Phase::Applying { .. } => {
+                said.in_review.take()
+            }
+            Phase::Ready
+            | Phase::Staging { .. }
+            | Phase::Approving { .. }
+            | Phase::Rerunning { .. }
+            | Phase::Restoring { .. }
+            | Phase::Authoring { .. }
+            | Phase::Verifying
+            | Phase::Done(_) => None,
+        };
+        let waiting = match attended {
+            Some(true) => said.sent_back.take().and_then(|patch| patch.answer),
+            Some(false) | None => None,
+        };
+        for answer in [lost, waiting].into_iter().flatten() {
+            said.answers.remove(&answer);
+        }
+        self.course.attended = attended.unwrap_or(self.course.attended);
+    }
+
     fn waits_for_a_person(&self) -> Option<StopReason> {
-        let (_, request) = self.memory.said.sent_back.clone()?;
+        let request = self.memory.said.sent_back.as_ref()?.request.clone();
         Some(StopReason::NeedsHuman { request })
     }
 
@@ -807,8 +882,8 @@ impl State {
             return None;
         }
         let said = &self.memory.said;
-        if let (Some((sent_back, _)), Some(wants)) = (&said.sent_back, wants)
-            && sent_back == tree
+        if let (Some(sent_back), Some(wants)) = (&said.sent_back, wants)
+            && &sent_back.tree == tree
         {
             return Some(StopReason::NeedsHuman { request: wants.request.clone() });
         }
@@ -850,7 +925,8 @@ impl State {
     }
 
     fn no_progress(&self, fingerprint: &Fingerprint) -> Option<StopReason> {
-        let seen: Vec<&Fingerprint> = self.memory.fingerprints.iter().map(|(_, f)| f).collect();
+        let seen: Vec<&Fingerprint> =
+            self.memory.failures.iter().map(|failed| &failed.fingerprint).collect();
         let repeats = seen.iter().filter(|f| **f == fingerprint).count() as u32;
         let threshold = self.course.limits.no_progress_threshold;
         let swings = match seen.as_slice() {

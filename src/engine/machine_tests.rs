@@ -394,11 +394,28 @@ fn a_resumed_run_begins_its_iteration_anew_and_counts_nothing_twice() {
     let mut inputs = vec![Happened::Started];
     inputs.extend(round(1, 1));
     inputs.push(Happened::StageFailed(symptom(Stage::Gates, 2)));
-    inputs.push(Happened::Resumed);
+    inputs.push(Happened::Resumed { attended: Some(true) });
     let (state, effects) = play(course(), inputs);
     assert_eq!(effects.last(), Some(&Effect::RunStage { iteration: 2, stage: Stage::Gates }));
     let (_, effect) = feed(state, Happened::StageFailed(symptom(Stage::Gates, 2)));
     assert_eq!(effect, Effect::AskAuthor { iteration: 2, again: false });
+}
+
+#[test]
+fn a_failure_that_is_seen_again_on_the_same_tree_after_a_resume_is_no_second_one() {
+    // The rejection began another iteration without running the stages.
+    let inputs = vec![
+        Happened::Started,
+        Happened::StageFailed(symptom(Stage::Gates, 1)),
+        proposed(1),
+        rejected(1),
+        Happened::Resumed { attended: Some(true) },
+        Happened::StageFailed(symptom(Stage::Gates, 1)),
+    ];
+    let first_rules = Course { rules: Rules::V1, ..course() };
+    assert_eq!(last(course(), inputs.clone()), Effect::AskAuthor { iteration: 2, again: false });
+    let stop = Effect::Finish(StopReason::NoProgress { repeats: 2 });
+    assert_eq!(last(first_rules, inputs), stop, "as logs of the first rules recorded it");
 }
 
 #[test]
@@ -465,7 +482,8 @@ fn answers(effect: &Effect) -> BoxedStrategy<Happened> {
     prop_oneof![
         20 => specific,
         1 => Just(Happened::Cancelled),
-        1 => Just(Happened::Resumed),
+        1 => proptest::option::of(any::<bool>())
+            .prop_map(|attended| Happened::Resumed { attended }),
     ]
     .boxed()
 }
@@ -496,7 +514,7 @@ proptest! {
         let mut out = false;
         let mut resumes = 0;
         for _ in 0..400 {
-            if what == Happened::Resumed {
+            if matches!(what, Happened::Resumed { .. }) {
                 resumes += 1;
                 out = false;
             }
@@ -529,7 +547,7 @@ proptest! {
                 reviewed = true;
             }
             what = answers(&effect).new_tree(&mut runner).unwrap().current();
-            if resumes > 3 && what == Happened::Resumed {
+            if resumes > 3 && matches!(what, Happened::Resumed { .. }) {
                 what = Happened::Cancelled;
             }
             if let Happened::Reviewed { verdict: Verdict::Approve, .. } = &what {
@@ -643,6 +661,127 @@ fn a_log_without_identities_is_replayed_by_the_first_rules() {
     assert_eq!(effects.last(), Some(&Effect::AskAuthor { iteration: 2, again: true }));
     let effects = after_failure(course(), vec![wants_person()]);
     assert_eq!(effects.last(), Some(&Effect::AskReviewer { iteration: 1 }));
+}
+
+#[test]
+fn a_restore_that_fails_after_a_cancel_ends_by_the_rules_of_its_log() {
+    for (rules, cancelled) in [(Rules::V1, false), (Rules::V2, true)] {
+        let failed = Happened::RestoreFailed { reason: "no answer".into() };
+        let inputs = vec![
+            Happened::Started,
+            Happened::StagePassed,
+            Happened::StagePassed,
+            Happened::Cancelled,
+            failed,
+        ];
+        let Effect::Finish(stop) = last(Course { rules, ..course() }, inputs) else {
+            panic!("it goes on")
+        };
+        let internal = matches!(stop, StopReason::Internal { .. });
+        assert_eq!((stop == StopReason::Cancelled, internal), (cancelled, !cancelled), "{stop:?}");
+    }
+}
+
+#[test]
+fn an_answer_that_was_turned_down_may_fit_the_next_tree() {
+    // Refused on the first tree; on the one that another patch led to it is an answer like any.
+    let applied = [proposed(2), approved(), Happened::Applied { tree: tree(2) }];
+    let next = Happened::StageFailed(symptom(Stage::Gates, 2));
+    let again = Happened::Proposed {
+        tree: tree(3),
+        decision: Decision::Allow,
+        answer: id(1),
+        refusal: None,
+        wants: None,
+    };
+    let inputs: Vec<Happened> =
+        [refused(1, 1)].into_iter().chain(applied).chain([next, again.clone()]).collect();
+    let effects = after_failure(long(), inputs);
+    assert_eq!(effects.last(), Some(&Effect::AskReviewer { iteration: 2 }), "{effects:?}");
+
+    // The work of tasks makes another tree as well.
+    let flaky = Happened::NoPatch { class: NoPatchClass::Flaky, reason: "a race".into() };
+    let merged = Happened::TasksMerged { tree: tree(2) };
+    let rollout = Happened::StageFailed(symptom(Stage::Rollout, 2));
+    let restored = Happened::Restored { serving: true };
+    let inputs =
+        vec![refused(1, 1), flaky, Happened::RerunPassed, merged, rollout, restored, again];
+    let limits = long().limits;
+    let effects = after_failure(Course { limits, ..with_tasks() }, inputs);
+    assert_eq!(effects.last(), Some(&Effect::AskReviewer { iteration: 1 }), "{effects:?}");
+}
+
+/// A process dies after `before`; the next one finds the same failure and goes on with `after`.
+fn resumed(
+    course: Course,
+    attended: bool,
+    before: Vec<Happened>,
+    after: Vec<Happened>,
+) -> Vec<Effect> {
+    let between = [
+        Happened::Resumed { attended: Some(attended) },
+        Happened::StageFailed(symptom(Stage::Gates, 1)),
+    ];
+    after_failure(course, before.into_iter().chain(between).chain(after).collect())
+}
+
+#[test]
+fn what_was_turned_down_stays_so_when_the_run_is_resumed() {
+    for (what, before, after) in [
+        (Repeated::Answer, vec![refused(1, 1)], vec![refused(1, 1)]),
+        (Repeated::Refusal, vec![refused(1, 7)], vec![refused(2, 7)]),
+        (Repeated::Answer, vec![proposed(1), rejected(1)], vec![proposed(1)]),
+        (Repeated::Review, vec![proposed(1), rejected(5)], vec![proposed(2), rejected(5)]),
+        (Repeated::Answer, vec![judged(1, Decision::Forbid)], vec![judged(1, Decision::Forbid)]),
+    ] {
+        let effects = resumed(long(), true, before, after);
+        let Some(Effect::Finish(StopReason::RepeatedAnswer { what: found, .. })) = effects.last()
+        else {
+            panic!("{what:?}: {effects:?}")
+        };
+        assert_eq!(*found, what, "{effects:?}");
+    }
+}
+
+#[test]
+fn a_patch_that_a_dead_process_lost_may_be_proposed_again() {
+    let person = || judged(1, Decision::NeedsHuman);
+    for (again, before, next) in [
+        (proposed(1), vec![proposed(1)], Effect::AskReviewer { iteration: 1 }),
+        (proposed(1), vec![proposed(1), approved()], Effect::AskReviewer { iteration: 1 }),
+        (person(), vec![person(), approved()], Effect::AskReviewer { iteration: 1 }),
+        // What was turned down before it stays turned down, in the count of iterations too.
+        (proposed(2), vec![proposed(1), rejected(1), proposed(2)], {
+            Effect::AskReviewer { iteration: 2 }
+        }),
+    ] {
+        let effects = resumed(long(), true, before, vec![again]);
+        assert_eq!(effects.last(), Some(&next), "{effects:?}");
+    }
+}
+
+#[test]
+fn who_can_be_asked_follows_the_process_that_asks() {
+    let person = |n| judged(n, Decision::NeedsHuman);
+    let course = |attended| Course { attended, ..long() };
+    // Nobody is there any more: it goes back to the author instead of to the reviewer.
+    let effects = resumed(course(true), false, vec![], vec![person(1)]);
+    assert_eq!(effects.last(), Some(&Effect::AskAuthor { iteration: 1, again: true }));
+    // It went back once already; nobody can be asked now either.
+    let effects = resumed(course(false), false, vec![person(1)], vec![person(1)]);
+    let waits = Effect::Finish(StopReason::NeedsHuman { request: "apply 1?".into() });
+    assert_eq!(effects.last(), Some(&waits), "{effects:?}");
+    // Somebody is there now: the patch that went back is put to them, whatever came after it.
+    for before in [vec![person(1)], vec![person(1), proposed(2), rejected(1)]] {
+        let Happened::Proposed { tree, decision, answer, refusal, .. } = person(1) else { return };
+        let again = Happened::Proposed { tree, decision, answer, refusal, wants: None };
+        let effects = resumed(course(false), true, before, vec![again, approved()]);
+        assert!(matches!(effects.last(), Some(Effect::AskHumanForPatch { .. })), "{effects:?}");
+    }
+    // A record without it changes nothing.
+    let (state, _) =
+        play(course(false), vec![Happened::Started, Happened::Resumed { attended: None }]);
+    assert!(state.nobody_to_ask(Decision::NeedsHuman));
 }
 
 #[test]

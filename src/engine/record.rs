@@ -56,8 +56,7 @@ fn stage(name: &str) -> Result<Stage, RecordError> {
 }
 
 fn decision(name: &str) -> Result<Decision, RecordError> {
-    let all = [Decision::Allow, Decision::NeedsHuman, Decision::Forbid];
-    word("decision", name, all.into_iter().find(|d| d.name() == name))
+    word("decision", name, Decision::from_name(name))
 }
 
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -141,7 +140,10 @@ struct ConfirmationRecord {
 #[serde(tag = "happened", rename_all = "snake_case")]
 enum HappenedRecord {
     Started,
-    Resumed,
+    Resumed {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attended: Option<bool>,
+    },
     StagePassed,
     StageFailed {
         failure: SymptomRecord,
@@ -212,7 +214,7 @@ impl From<&Happened> for HappenedRecord {
     fn from(what: &Happened) -> Self {
         match what {
             Happened::Started => Self::Started,
-            Happened::Resumed => Self::Resumed,
+            Happened::Resumed { attended } => Self::Resumed { attended: *attended },
             Happened::StagePassed => Self::StagePassed,
             Happened::StageFailed(symptom) => Self::StageFailed { failure: symptom.into() },
             Happened::RerunPassed => Self::RerunPassed,
@@ -262,7 +264,7 @@ impl HappenedRecord {
         let tree = |text: &str| word("tree id", text, text.parse().ok());
         Ok(match self {
             Self::Started => Happened::Started,
-            Self::Resumed => Happened::Resumed,
+            Self::Resumed { attended } => Happened::Resumed { attended },
             Self::StagePassed => Happened::StagePassed,
             Self::StageFailed { failure } => Happened::StageFailed(failure.read()?),
             Self::RerunPassed => Happened::RerunPassed,
@@ -480,7 +482,8 @@ mod tests {
         let tree: crate::model::TreeId = "ab".repeat(20).parse().unwrap();
         for what in [
             Happened::Started,
-            Happened::Resumed,
+            Happened::Resumed { attended: None },
+            Happened::Resumed { attended: Some(false) },
             Happened::StagePassed,
             Happened::StageFailed(symptom()),
             Happened::RerunPassed,
@@ -521,6 +524,24 @@ mod tests {
             let read: serde_json::Value = serde_json::from_str(&text).unwrap();
             assert_eq!(read_input(&read).unwrap(), input, "{text}");
         }
+    }
+
+    #[test]
+    fn an_input_of_an_older_program_lacks_what_it_did_not_know() {
+        let read = |happened: serde_json::Value| {
+            let spent = serde_json::json!({
+                "requests": 0, "input_tokens": 0, "output_tokens": 0, "cost_usd": 0.0,
+            });
+            let mut data = serde_json::json!({"v": 1, "at_ms": 0, "spent": spent});
+            let fields = data.as_object_mut().unwrap();
+            fields.extend(happened.as_object().unwrap().clone());
+            read_input(&data).unwrap().what
+        };
+        let resumed = read(serde_json::json!({"happened": "resumed"}));
+        assert_eq!(resumed, Happened::Resumed { attended: None });
+        let refused = read(serde_json::json!({"happened": "refused", "reason": "x"}));
+        let expect = Happened::Refused { reason: "x".into(), answer: None, refusal: None };
+        assert_eq!(refused, expect);
     }
 
     #[test]

@@ -23,8 +23,8 @@ use crate::audit::{
     Actor, AuditError, AuditErrorKind, FILE_NAME, RUN_FINISHED, Record, Redact, Writer,
 };
 use crate::model::{
-    Attempt, AttemptOutcome, CommitId, InvalidId, RepoPath, Review, Risk, RunId, StopReason,
-    SummaryPatch, Verdict, counted,
+    Attempt, AttemptOutcome, CommitId, Decision, Evaluation, InvalidId, RepoPath, Review, Risk,
+    RuleMatch, RunId, StopReason, SummaryPatch, Verdict, counted,
 };
 use crate::ports::{Target, TargetError};
 
@@ -279,6 +279,7 @@ fn attempts_of(records: &[Record]) -> Vec<Attempt> {
     let mut attempts = Vec::new();
     let mut headline = String::new();
     let mut diff = String::new();
+    let mut evaluation = Evaluation::new(Vec::new());
     for record in records {
         let data = &record.data;
         let iteration =
@@ -286,6 +287,12 @@ fn attempts_of(records: &[Record]) -> Vec<Attempt> {
         let outcome = match record.event.as_str() {
             "stage.failed" => {
                 headline = text_of(data, "headline");
+                let last = attempts.last_mut().map(|attempt: &mut Attempt| &mut attempt.outcome);
+                if let Some(AttemptOutcome::Applied { next_failure }) = last
+                    && next_failure.is_none()
+                {
+                    *next_failure = Some(headline.clone());
+                }
                 continue;
             }
             "author.proposed" => {
@@ -296,6 +303,14 @@ fn attempts_of(records: &[Record]) -> Vec<Attempt> {
                 diff = text_of(data, "answer");
                 AttemptOutcome::Refused { reason: text_of(data, "reason") }
             }
+            "policy.evaluated" => {
+                evaluation = evaluation_of(data);
+                if evaluation.decision() != Decision::Forbid {
+                    continue;
+                }
+                AttemptOutcome::Forbidden { evaluation: evaluation.clone() }
+            }
+            "human.missing" => AttemptOutcome::WantsPerson { evaluation: evaluation.clone() },
             "reviewer.reviewed" if text_of(data, "verdict") == "reject" => {
                 AttemptOutcome::Rejected { review: review_of(record) }
             }
@@ -306,6 +321,19 @@ fn attempts_of(records: &[Record]) -> Vec<Attempt> {
         Attempt::add(&mut attempts, Attempt { iteration, headline, diff, outcome, times: 1 });
     }
     attempts
+}
+
+/// What the policy found. Of a match that this program cannot read it is the strictest.
+fn evaluation_of(data: &serde_json::Value) -> Evaluation {
+    let matches = data.get("matches").and_then(serde_json::Value::as_array);
+    let one = |found: &serde_json::Value| RuleMatch {
+        rule: text_of(found, "rule"),
+        decision: Decision::from_name(&text_of(found, "decision")).unwrap_or(Decision::Forbid),
+        path: RepoPath::new(text_of(found, "path")).ok(),
+        line: found.get("line").and_then(serde_json::Value::as_u64),
+        detail: text_of(found, "detail"),
+    };
+    Evaluation::new(matches.into_iter().flatten().map(one).collect())
 }
 
 fn review_of(record: &Record) -> Review {
@@ -388,43 +416,5 @@ fn patches_of(records: &[Record], base: &CommitId, tip: &CommitId) -> Vec<Summar
 }
 
 #[cfg(test)]
-mod tests {
-    use std::process::Command;
-
-    use super::*;
-
-    fn git(root: &Path, arguments: &[&str]) {
-        let mut git = Command::new("git");
-        git.args(["-c", "user.name=t", "-c", "user.email=t@localhost"]).args(arguments);
-        assert!(git.current_dir(root).status().unwrap().success(), "git {arguments:?}");
-    }
-
-    /// Died after the fix was written and before the run's end.
-    #[test]
-    fn a_fix_that_came_back_is_put_back_only_while_head_is_where_it_was() {
-        for moved in [false, true] {
-            let folder = tempfile::tempdir().unwrap();
-            let file = folder.path().join("a");
-            let write = |text: &str| std::fs::write(&file, text).unwrap();
-            git(folder.path(), &["init", "-q", "-b", "main"]);
-            write("1\n");
-            git(folder.path(), &["add", "-A"]);
-            git(folder.path(), &["commit", "-qm", "one"]);
-            let workspace = Workspace::open(folder.path()).unwrap();
-            write("2\n");
-            let tip = workspace.snapshot().unwrap().commit;
-            write("1\n");
-            let base = workspace.snapshot().unwrap().commit;
-            let run = RunId::generate();
-            workspace.bring_back(run, &base, &tip).unwrap();
-            if moved {
-                git(folder.path(), &["commit", "-qam", "mine"]);
-            }
-            let did = put_fix_back(&workspace, run).unwrap().unwrap();
-            let text = std::fs::read_to_string(&file).unwrap();
-            assert_eq!(text, if moved { "2\n" } else { "1\n" }, "{did}");
-            assert_eq!(did.contains("HEAD is no longer at"), moved, "{did}");
-            assert_eq!(workspace.fixes().unwrap().len(), usize::from(moved), "{did}");
-        }
-    }
-}
+#[path = "recover_tests.rs"]
+mod tests;

@@ -22,6 +22,11 @@ impl Decision {
             Self::Forbid => "forbid",
         }
     }
+
+    /// The decision of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [Self::Allow, Self::NeedsHuman, Self::Forbid].into_iter().find(|d| d.name() == name)
+    }
 }
 
 /// One rule that matched.

@@ -226,3 +226,57 @@ fn only_the_same_kind_of_run_in_the_same_environment_can_be_resumed() {
     assert_eq!(next.code, Some(0));
     assert!(!next.all().contains("died"), "{}", next.all());
 }
+
+/// The spelling is mended, and a pipeline is added: the policy wants a person.
+fn wants_a_person(file: &str) -> String {
+    let answer = format!(
+        "The word is misspelt.\n\npage.txt\n```\n<<<<<<< SEARCH\nteh page: hello\n=======\nthe page: hello\n\
+         >>>>>>> REPLACE\n```\n\n.github/workflows/{file}\n```yaml\non: push\n```\n"
+    );
+    serde_json::json!({"role": "author", "answer": answer}).to_string()
+}
+
+#[test]
+fn a_resumed_run_asks_a_person_when_its_own_process_can() {
+    let yes = "--yes";
+    for (first, second, code) in [(Some(yes), None, 1), (None, Some(yes), 0), (None, None, 1)] {
+        let port = free_port();
+        let (one, two) = (wants_a_person("one.yml"), wants_a_person("two.yml"));
+        // Asked alone, the author gives a second answer; the reviewer is asked only with a person.
+        let transcript = [&one, APPROVE, &two].map(|line| format!("{line}\n")).concat();
+        let repository = deployable(port, "teh page: hello\n", "hello", &transcript);
+        repository.write(
+            "gate.sh",
+            "touch .git/waiting\nwhile test -e .git/hold; do sleep 0.05; done\n\
+             ! grep -n teh page.txt\n",
+        );
+        let config = repository.read("config.yaml");
+        repository.write("config.yaml", &config.replace("! grep -n teh page.txt", "sh gate.sh"));
+        repository.commit("a gate that waits");
+        repository.write(".git/hold", "");
+        let mut arguments = vec!["run", "--environment", "local"];
+        arguments.extend(first);
+        let mut child = start(&repository, &arguments);
+        let waiting = repository.path().join(".git/waiting");
+        while !waiting.exists() {
+            assert!(child.try_wait().unwrap().is_none(), "it ended before its gate");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        std::fs::remove_file(repository.path().join(".git/hold")).unwrap();
+
+        let run = repository.run_folder().file_name().unwrap().to_str().unwrap().to_owned();
+        let mut arguments = vec!["run", "--environment", "local", "--resume", &run];
+        arguments.extend(second);
+        let outcome = repository.run(&arguments);
+        let context = format!("{first:?} then {second:?}: {}", outcome.all());
+        assert_eq!(outcome.code, Some(code), "{context}");
+        assert_eq!(outcome.all().contains("a person has to decide"), code == 1, "{context}");
+        assert!(!outcome.all().contains("internal error"), "{context}");
+        let log = std::fs::read_to_string(repository.run_folder().join("audit.jsonl")).unwrap();
+        assert_eq!(log.contains("reviewer.reviewed"), code == 0, "{context}");
+        let replayed = repository.run(&["audit", "replay", &run]);
+        assert_eq!(replayed.code, Some(0), "{}", replayed.all());
+    }
+}

@@ -44,7 +44,7 @@ impl Driver {
         self.events.send(RunEvent::AuthorAsked { iteration, model: author.label() });
         let commits = self.history(failure);
         let limits_text =
-            advice::limits_text(&self.run.policy_plan, &self.run.course.limits, iteration);
+            advice::limits_text(&self.run.policy_plan, &self.state.course().limits, iteration);
         let brief = Brief {
             failure,
             commits: &commits,
@@ -197,7 +197,7 @@ impl Driver {
                 refusal = Some(identity_of_rules(&evaluation));
                 self.remember(iteration, diff, AttemptOutcome::Forbidden { evaluation });
             }
-            Decision::NeedsHuman if !self.run.course.attended => {
+            Decision::NeedsHuman if self.state.nobody_to_ask(decision) => {
                 wants = Some(self.nobody_confirms(iteration, proposal, diff, evaluation)?);
             }
             Decision::Allow | Decision::NeedsHuman => {

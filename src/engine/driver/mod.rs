@@ -99,7 +99,7 @@ pub enum WorkTreeAtEnd {
 pub struct Assembly {
     /// What it is about.
     pub header: RunHeader,
-    /// What the machine has to know.
+    /// What the machine has to know; of a run that is resumed, `attended` alone counts.
     pub course: Course,
     /// In configured order.
     pub gates: Vec<GatePlan>,
@@ -223,7 +223,8 @@ pub async fn drive(
     let (state, case, first) = match continuation {
         None => (State::new(run.course.clone()), Case::default(), Happened::Started),
         Some(Continuation { state, attempts, patches }) => {
-            (state, Case { attempts, patches, ..Case::default() }, Happened::Resumed)
+            let first = Happened::Resumed { attended: Some(run.course.attended) };
+            (state, Case { attempts, patches, ..Case::default() }, first)
         }
     };
     let before = state.elapsed();

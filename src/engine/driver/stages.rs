@@ -39,10 +39,10 @@ impl Driver {
         iteration: u32,
         stage: Stage,
     ) -> Result<Happened, DriveError> {
-        if self.run.course.stages.first() == Some(&stage) {
+        if self.state.course().stages.first() == Some(&stage) {
             self.events.send(RunEvent::IterationStarted {
                 iteration,
-                of: self.run.course.limits.max_iterations,
+                of: self.state.course().limits.max_iterations,
                 commit: self.tip.clone(),
             });
         }
@@ -562,7 +562,7 @@ impl Driver {
 
     /// Without the machine and without a record: see the module's text.
     pub(super) async fn take_back(&mut self) {
-        let keeps = self.run.course.mode == Mode::RollBack;
+        let keeps = self.state.course().mode == Mode::RollBack;
         if self.case.deployed.is_some() && !keeps {
             let _happened = self.restore().await;
         }
@@ -590,7 +590,7 @@ impl Driver {
         }
         // Verified, whether or not the record of it can be written: not to be taken back.
         self.case.deployed = None;
-        if self.run.course.mode != Mode::RollBack {
+        if self.state.course().mode != Mode::RollBack {
             target.prune(deployed.release, &self.events).await;
         }
         self.case.restored = None;

@@ -205,6 +205,110 @@ test('a thousand wishes become one reading, then one more at the earliest', asyn
   assert.ok(timers[0].delay > 900);
 });
 
+test('a reading that fails is tried again, with growing pauses, until it succeeds', async () => {
+  const timers = [];
+  const failures = [];
+  const turn = () => new Promise((resolve) => setImmediate(resolve));
+  const answers = [new TypeError('cut'), Object.assign(new Error('busy'), { status: 503 }), new TypeError('cut'), null];
+  let reads = 0;
+  const sync = new Sync(
+    {
+      task: {
+        every: 10,
+        read: async () => {
+          const answer = answers[reads];
+          reads += 1;
+          if (answer) throw answer;
+        },
+      },
+    },
+    { run: (delay, what) => timers.push({ delay, what }), fail: (name, error) => failures.push([name, error.message]) },
+  );
+  sync.want(['task']);
+  const pauses = [];
+  for (let tries = 1; tries <= 4; tries += 1) {
+    assert.equal(timers.length, 1, `one try at a time, try ${tries}`);
+    const { delay, what } = timers.shift();
+    pauses.push(delay);
+    const real = Date.now;
+    Date.now = () => real() + pauses.reduce((sum, pause) => sum + pause, 0);
+    try {
+      what();
+      await turn();
+    } finally {
+      Date.now = real;
+    }
+    assert.equal(reads, tries);
+  }
+  // The whole pauses are 500, 1000 and 2000 ms, each spread over its upper half.
+  const [first, ...rest] = pauses;
+  assert.equal(first, 0);
+  rest.forEach((pause, nth) => assert.ok(pause <= 500 * 2 ** nth && pause >= 200 * 2 ** nth, `${pauses}`));
+  assert.deepEqual(failures, [['task', 'cut'], ['task', 'busy'], ['task', 'cut']]);
+  assert.equal(timers.length, 0, 'it succeeded');
+});
+
+test('what is not there, or not to be seen, is not asked for again by itself', async () => {
+  for (const refusal of [{ status: 404 }, { status: 401, unauthorised: true }]) {
+    const timers = [];
+    let fails = 0;
+    const read = async () => {
+      throw Object.assign(new Error('no'), refusal);
+    };
+    const sync = new Sync({ task: { every: 0, read } }, { run: (delay, what) => timers.push(what), fail: () => (fails += 1) });
+    sync.want(['task']);
+    timers.shift()();
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(fails, 1);
+    assert.equal(timers.length, 0, `${refusal.status}`);
+    sync.want(['task']);
+    assert.equal(timers.length, 1, 'but when there is a reason to');
+  }
+});
+
+test('what is due now does not wait for what is due later', async () => {
+  const timers = [];
+  const reads = [];
+  const source = (name, every) => ({ every, read: async () => reads.push(name) });
+  const run = (delay, what) => {
+    const timer = { delay, what };
+    timers.push(timer);
+    return timer;
+  };
+  const cancel = (timer) => timers.splice(timers.indexOf(timer), 1);
+  const goOff = async () => {
+    timers.shift().what();
+    await new Promise((resolve) => setImmediate(resolve));
+  };
+  const sync = new Sync({ slow: source('slow', 60_000), quick: source('quick', 0) }, { run, cancel });
+  sync.want(['slow']);
+  await goOff();
+  sync.want(['slow']);
+  assert.ok(timers[0].delay > 50_000);
+  sync.want(['quick']);
+  assert.deepEqual(timers.map(({ delay }) => delay), [0], 'one timer, the earliest');
+  await goOff();
+  assert.deepEqual(reads, ['slow', 'quick']);
+  assert.equal(timers.length, 1);
+  assert.ok(timers[0].delay > 50_000, 'the slow one still has its turn');
+});
+
+test('a page that was left reads nothing any more', async () => {
+  const timers = [];
+  let refuse;
+  let fails = 0;
+  const read = () => new Promise((_, reject) => (refuse = reject));
+  const sync = new Sync({ task: { every: 0, read } }, { run: (delay, what) => timers.push(what), fail: () => (fails += 1) });
+  sync.want(['task']);
+  timers.shift()();
+  sync.stop();
+  refuse(new TypeError('cut'));
+  await new Promise((resolve) => setImmediate(resolve));
+  sync.want(['task']);
+  assert.equal(timers.length, 0);
+  assert.equal(fails, 0);
+});
+
 test('few touched tasks are read singly, many at once', () => {
   const touched = new Touched();
   touched.add([1, 2, 2]);

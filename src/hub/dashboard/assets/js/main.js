@@ -217,6 +217,7 @@ function openPage({ page: name, id }) {
 watchRoute((next) => {
   const first = page === null;
   current = next;
+  page?.close?.();
   page = openPage(next);
   state.named = next.page === 'graph' && next.id ? Number(next.id) : null;
   if (state.graphs.has(state.named)) chooseGraph(state.named);

@@ -19,6 +19,18 @@ export function loadingNote() {
   return { element, update: (text) => setText(waiting, text) };
 }
 
+/** In place of a record that could not be read yet: why, and that it is tried again. */
+export function waitingText() {
+  const element = h('p', { class: 'loading-text', role: 'status' });
+  return {
+    element,
+    update(trouble) {
+      element.hidden = trouble === '';
+      setText(element, trouble && `Reading it from the hub failed: ${trouble}. It is tried again.`);
+    },
+  };
+}
+
 /** A hub without graphs: what to type. */
 export function emptyNote() {
   const step = (text, command) =>

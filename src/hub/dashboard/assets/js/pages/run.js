@@ -5,12 +5,13 @@ import { duration, instant, moment } from '../format.js';
 import { badge, setBadge } from '../panels/pieces.js';
 import { Sync } from '../state/sync.js';
 import { facts } from './facts.js';
-import { missingPage } from './notes.js';
+import { missingPage, waitingText } from './notes.js';
 
 export function runPage(id, { api, changed, failed }) {
   let run = null;
   let shown = null;
   let missing = false;
+  let trouble = '';
   const sync = new Sync(
     {
       run: {
@@ -24,6 +25,7 @@ export function runPage(id, { api, changed, failed }) {
     {
       fail: (_, error) => {
         missing = error.status === 404;
+        trouble = error.message;
         failed(error);
         changed();
       },
@@ -31,18 +33,23 @@ export function runPage(id, { api, changed, failed }) {
   );
   sync.want(['run']);
   const body = h('div', { class: 'bone bone-graph' });
-  const element = h('div', { class: 'task-page' }, h('p', { class: 'back' }, h('a', { href: '#/' }, '← Overview')), body);
+  const waiting = waitingText();
+  const element = h('div', { class: 'task-page' }, h('p', { class: 'back' }, h('a', { href: '#/' }, '← Overview')), waiting.element, body);
   return {
     title: `Run ${id}`,
     element,
     event(event) {
       if (event.kind === 'run.reported') sync.want(['run']);
     },
+    close() {
+      sync.stop();
+    },
     refresh() {
       sync.want(['run']);
     },
     update() {
       if (missing && !run) element.replaceChildren(missingPage(`The hub knows no run ${id}.`).element);
+      waiting.update(run === null ? trouble : '');
       if (!run || run === shown) return;
       shown = run;
       body.className = '';

@@ -4,7 +4,7 @@ import { h, keyed, keep, kept, setText } from '../dom.js';
 import { duration, hours, instant, percent, shortCommit } from '../format.js';
 import { badge, bar, nothing, panel, setBadge, setBar, setSince, setTaskLink, since, taskLink } from '../panels/pieces.js';
 import { Sync } from '../state/sync.js';
-import { missingPage } from './notes.js';
+import { missingPage, waitingText } from './notes.js';
 import { evidenceItem } from './evidence.js';
 import { facts } from './facts.js';
 
@@ -16,6 +16,7 @@ export function taskPage(id, { api, changed, failed }) {
   let attempts = [];
   let evidence = [];
   let missing = false;
+  let trouble = '';
 
   const sync = new Sync(
     {
@@ -37,6 +38,7 @@ export function taskPage(id, { api, changed, failed }) {
     {
       fail: (_, error) => {
         missing = error.status === 404;
+        trouble = error.message;
         failed(error);
         changed();
       },
@@ -74,6 +76,7 @@ export function taskPage(id, { api, changed, failed }) {
     ),
   );
   const skeleton = h('div', { class: 'bone bone-graph' });
+  const waiting = waitingText();
   const element = h(
     'div',
     { class: 'task-page' },
@@ -81,6 +84,7 @@ export function taskPage(id, { api, changed, failed }) {
     h('div', { class: 'task-title' }, title, state),
     reason,
     meterRow,
+    waiting.element,
     skeleton,
     body,
   );
@@ -95,6 +99,9 @@ export function taskPage(id, { api, changed, failed }) {
     event(event) {
       if (event.task === Number(id)) sync.want(['task']);
     },
+    close() {
+      sync.stop();
+    },
     refresh() {
       sync.want(['task']);
     },
@@ -104,6 +111,7 @@ export function taskPage(id, { api, changed, failed }) {
         return;
       }
       skeleton.hidden = task !== null;
+      waiting.update(task === null ? trouble : '');
       body.hidden = task === null;
       state.hidden = task === null;
       meterRow.hidden = task?.state !== 'running';

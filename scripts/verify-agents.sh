@@ -301,9 +301,10 @@ live() {
 merges() {
   if reach list merge-queue; then
     cp "$body" "$scratch/merges"
-    if reach list branches; then
+    # Branches come without pages, and the hub refuses parameters that it does not know.
+    if reach get branches; then
       judge '
-        (length) as $branches
+        (.items | length) as $branches
         | ($merges[0] | group_by(.state) | map({key: .[0].state, value: length}) | from_entries) as $n
         | ($merges[0] | map(select(.state == "conflict" and .unsolved != false))) as $conflicts
         | {ok: ($conflicts == []),

@@ -201,3 +201,70 @@ async fn a_refused_stream_is_not_asked_for_again() {
     let mut follow = client(&server).follow(None, None, Duration::from_secs(10));
     assert_eq!(follow.next().await.unwrap_err().kind, HubErrorKind::Unauthorised);
 }
+
+/// A path of the API with its parameters filled in, as a template of `docs/openapi.json`.
+fn is_of(template: &str, path: &str) -> bool {
+    let (template, path) = (template.split('/'), path.split('/'));
+    template.clone().count() == path.clone().count()
+        && template.zip(path).all(|(part, is)| part == is || part.starts_with('{'))
+}
+
+#[tokio::test]
+async fn every_query_is_one_that_the_hub_knows() {
+    let api: serde_json::Value =
+        serde_json::from_str(include_str!("../../../docs/openapi.json")).unwrap();
+    let server = MockServer::start().await;
+    // Two pages of everything, so that both ask as they do.
+    let page = |next: serde_json::Value| {
+        ResponseTemplate::new(200).set_body_json(json!({"items": [], "next": next}))
+    };
+    Mock::given(method("GET"))
+        .and(query_param("cursor", "7"))
+        .respond_with(page(serde_json::Value::Null))
+        .with_priority(1)
+        .mount(&server)
+        .await;
+    Mock::given(method("GET")).respond_with(page(json!("7"))).mount(&server).await;
+
+    let client = client(&server);
+    let (graph, task) = (GraphId(1), TaskId(7));
+    client.graphs().await.unwrap();
+    client.tasks(graph).await.unwrap();
+    client.evidence(task).await.unwrap();
+    client.attempts(task).await.unwrap();
+    client.merges().await.unwrap();
+    client.branches().await.unwrap();
+    client.agents().await.unwrap();
+    client.alerts(None).await.unwrap();
+    client.alerts(Some(graph)).await.unwrap();
+    // A page is no stream of events: it ends, and is given up.
+    for after in [None, Some(3)] {
+        let mut follow = client.follow(after, Some(1), Duration::ZERO);
+        follow.next().await.unwrap_err();
+    }
+
+    let requests = server.received_requests().await.unwrap();
+    let mut asked = std::collections::BTreeSet::new();
+    for request in requests {
+        let (template, operations) = api["paths"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .filter(|(template, _)| is_of(template, request.url.path()))
+            .min_by_key(|(template, _)| template.matches('{').count())
+            .unwrap_or_else(|| panic!("{} is no path of the API", request.url));
+        asked.insert(template.clone());
+        let parameters = operations["get"]["parameters"].as_array();
+        let known: Vec<&str> = parameters
+            .map(Vec::as_slice)
+            .unwrap_or_default()
+            .iter()
+            .filter(|it| it["in"] == "query")
+            .filter_map(|it| it["name"].as_str())
+            .collect();
+        for (name, _) in request.url.query_pairs() {
+            assert!(known.contains(&&*name), "{}: known are {known:?}", request.url);
+        }
+    }
+    assert_eq!(asked.len(), 9, "{asked:?}");
+}

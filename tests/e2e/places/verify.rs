@@ -99,6 +99,16 @@ impl Hub {
         running.respond_with(answer(page(&self.running))).mount(&server).await;
         let events = get("events").and(query_param("after", "0"));
         events.respond_with(self.events).mount(&server).await;
+        // The hub refuses parameters that it does not know.
+        let unknown = ResponseTemplate::new(422).set_body_json(json!({
+            "type": "urn:greenloop:problem:invalid", "title": "invalid", "status": 422,
+            "detail": "unknown query parameter",
+        }));
+        Mock::given(asks_for_what_the_hub_does_not_know)
+            .respond_with(unknown)
+            .with_priority(1)
+            .mount(&server)
+            .await;
         // Whoever has no token learns nothing.
         let problem = json!({
             "type": "urn:greenloop:problem:unauthorised", "title": "unauthorised", "status": 401,
@@ -108,6 +118,18 @@ impl Hub {
         Mock::given(method("GET")).respond_with(refused).with_priority(200).mount(&server).await;
         server
     }
+}
+
+/// Whether a request has a query parameter that `docs/openapi.json` does not have for its path.
+fn asks_for_what_the_hub_does_not_know(request: &wiremock::Request) -> bool {
+    let api: Value =
+        serde_json::from_str(include_str!("../../../docs/openapi.json")).expect("the API");
+    let parameters = &api["paths"][request.url.path()]["get"]["parameters"];
+    let known = |name: &str| {
+        let all = parameters.as_array().map(Vec::as_slice).unwrap_or_default();
+        all.iter().any(|it| it["in"] == "query" && it["name"] == name)
+    };
+    request.url.query_pairs().any(|(name, _)| !known(&name))
 }
 
 fn get(what: &str) -> wiremock::MockBuilder {

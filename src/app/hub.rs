@@ -31,6 +31,10 @@ const MERGE_LEASE: Duration = Duration::from_secs(15);
 const MERGE_LOOK: Duration = Duration::from_secs(1);
 /// How often the target of a queue on hold is looked at.
 const MERGE_RECHECK: Duration = Duration::from_secs(3);
+/// How often the target of a queue without entries is looked at.
+const MERGE_WATCH: Duration = Duration::from_secs(30);
+/// How often mirrors and logs that nobody needs are looked for.
+const MERGE_TIDY: Duration = Duration::from_secs(3600);
 /// And at least between two looks.
 const MERGE_REST: Duration = Duration::from_millis(100);
 
@@ -213,6 +217,8 @@ fn merge_options(plan: MergePlan, store: &str, redis: Option<&str>) -> MergeOpti
         look: MERGE_LOOK,
         window: plan.window,
         recheck: MERGE_RECHECK,
+        watch: MERGE_WATCH,
+        tidy: MERGE_TIDY,
         on_rewind: plan.on_rewind,
         withheld: vec!["GREENLOOP_STORE".to_owned(), "GREENLOOP_REDIS".to_owned()],
         redactor: Redactor::from_env().with(passwords),

@@ -4,12 +4,12 @@
 //! - Records go in transactions of at most [`PURGE_ROWS`](crate::adapters::store::PURGE_ROWS)
 //!   rows, one after the other, with a pause as long as each took: whoever claims meanwhile
 //!   waits for one of them at most.
-//! - A branch is deleted only when an attempt of this hub's store pushed it, its task has ended,
-//!   none of its commits waits to be merged, and it stands where the attempt left it. One hub
-//!   at a time has it.
+//! - A branch is deleted only when an attempt of this hub's store pushed it, or the merge queue did
+//!   because the attempt's commit conflicted; its task has ended, none of its commits waits to be
+//!   merged, and it stands where it was left. One hub at a time has it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -18,8 +18,9 @@ use tokio_util::sync::CancellationToken;
 use crate::adapters::git::{Deletion, ExpectedBranch, Git, GitError, delete_branches, init_bare};
 use crate::adapters::store::{Retention, SpentBranch, StoreError, TaskStore};
 use crate::evidence::Redactor;
+use crate::hub::merge_queue::conflict_branches;
 use crate::model::task::Lease;
-use crate::model::{RunId, chain};
+use crate::model::{CommitId, RunId, chain};
 
 /// Between two batches of records, at least.
 const SHORTEST: Duration = Duration::from_millis(5);
@@ -138,9 +139,12 @@ async fn delete(
         }
     }
     let ends = delete_branches(&folder, url, &branches, &git).await?;
+    let conflicts = delete_conflicts(plan, &folder, url, spent, &git).await?;
     for ((lease, branch), end) in leases.into_iter().zip(branches).zip(ends) {
         let branch = branch.name;
         match end {
+            // It is looked at again for the sake of the other one.
+            Deletion::Gone | Deletion::Moved if conflicts.contains(&lease) => {}
             Deletion::Gone => {
                 tracing::info!(branch, "the branch of a task that ended was deleted");
                 gone.push(lease);
@@ -156,6 +160,53 @@ async fn delete(
         }
     }
     Ok(gone)
+}
+
+/// Deletes the branches that the merge queue made of commits that conflicted. Returns the attempts
+/// of those that the repository keeps.
+async fn delete_conflicts(
+    plan: &BranchPlan,
+    folder: &Path,
+    url: &str,
+    spent: &[SpentBranch],
+    git: &Git,
+) -> Result<Vec<Lease>, GitError> {
+    // Several attempts at a task may have conflicted, and one branch has the commit of one of
+    // them: no branch stands twice in a round.
+    let mut rounds: Vec<BTreeMap<String, (Lease, CommitId)>> = Vec::new();
+    for branch in spent {
+        let (Some(merge), Ok(commit)) = (branch.merge, branch.commit.parse::<CommitId>()) else {
+            continue;
+        };
+        for name in conflict_branches(branch.lease.task, merge) {
+            let free = rounds.iter().position(|round| !round.contains_key(&name));
+            let round = free.unwrap_or_else(|| {
+                rounds.push(BTreeMap::new());
+                rounds.len() - 1
+            });
+            rounds[round].insert(name, (branch.lease, commit.clone()));
+        }
+    }
+    let mut kept = Vec::new();
+    for round in rounds {
+        let (leases, branches): (Vec<Lease>, Vec<ExpectedBranch>) = round
+            .into_iter()
+            .map(|(name, (lease, commit))| (lease, ExpectedBranch { name, commit }))
+            .unzip();
+        let ends = delete_branches(folder, url, &branches, git).await?;
+        for ((lease, branch), end) in leases.into_iter().zip(branches).zip(ends) {
+            match end {
+                // One that stands elsewhere has another attempt's commit, or somebody's own.
+                Deletion::Gone | Deletion::Moved => {}
+                Deletion::Refused(why) => {
+                    let why = plan.redactor.redact(&why);
+                    tracing::warn!(branch = branch.name, %why, "the repository keeps a conflict");
+                    kept.push(lease);
+                }
+            }
+        }
+    }
+    Ok(kept)
 }
 
 /// Waits, not as long as every other hub; `false` at the `end`.

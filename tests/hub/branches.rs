@@ -6,6 +6,7 @@ use greenloop::adapters::store::{
     ClaimRequest, Completion, MergeFilter, PageRequest, StoreErrorKind, StoreOptions, TaskStore,
 };
 use greenloop::evidence::Redactor;
+use greenloop::hub::merge_queue::conflict_branches;
 use greenloop::hub::retention::{BranchPlan, branches};
 use greenloop::model::task::{Action, GraphId, Lease, TaskGraph, TaskSpec};
 use tokio_util::sync::CancellationToken;
@@ -109,6 +110,20 @@ async fn branches_of_tasks_that_ended_go_and_no_others() {
         let waits = scene.pushed().await;
         scene.farm.git(&["update-ref", "refs/heads/task/9999/e1", "main"]);
         assert_eq!(scene.standing().len(), 1 + 59 + 2);
+        // What the merge queue made of commits that conflicted: of two attempts, of one that a
+        // person has worked on, and of the task that waits.
+        let entries = store.merges(&MergeFilter::default(), PageRequest::first(100)).await.unwrap();
+        let conflict = |lease: Lease, nth: usize| {
+            let entry = entries.items.iter().find(|it| it.lease == lease).unwrap();
+            conflict_branches(lease.task, entry.id)[nth].clone()
+        };
+        let commit_of = |lease: Lease| scene.farm.git(&["rev-parse", &lease.branch()]);
+        for (lease, nth) in [(ended[0], 0), (ended[0], 1), (ended[1], 1), (waits, 0)] {
+            let branch = format!("refs/heads/{}", conflict(lease, nth));
+            scene.farm.git(&["update-ref", &branch, &commit_of(lease)]);
+        }
+        let by_hand = conflict(ended[2], 0);
+        scene.farm.git(&["update-ref", &format!("refs/heads/{by_hand}"), &elsewhere]);
 
         let end = CancellationToken::new();
         let hub = |work: &str| {
@@ -122,8 +137,14 @@ async fn branches_of_tasks_that_ended_go_and_no_others() {
         };
         // Two hubs of one store.
         let hubs = [hub("one"), hub("two")];
-        let mut stays =
-            vec!["main".to_owned(), moved.clone(), waits.branch(), "task/9999/e1".to_owned()];
+        let mut stays = vec![
+            "main".to_owned(),
+            moved.clone(),
+            waits.branch(),
+            "task/9999/e1".to_owned(),
+            by_hand,
+            conflict(waits, 0),
+        ];
         stays.sort();
         until("the branches are gone", async || (scene.standing() == stays).then_some(())).await;
         until("all were looked at", async || {

@@ -129,6 +129,53 @@ pub(crate) async fn tips_that_passed_are_known(place: &Place) {
     assert!(!store.tip_passes(&writer, "p1", &gates("other")).await.unwrap());
 }
 
+/// A target whose queue is empty is given out to be looked at, to one hub at a time and no more
+/// often than asked.
+pub(crate) async fn an_empty_queue_is_looked_at_now_and_then(place: &Place) {
+    let store = place.open().await;
+    let (now, later) = (Duration::ZERO, Duration::from_secs(3600));
+    let mut spec = many(2);
+    spec.repository = Some("https://example.org/r.git".to_owned());
+    let id = store.submit(&spec, None, None).await.unwrap().id;
+    assert_eq!(store.watch_merges("h", LEASE, now).await.unwrap(), None, "nothing was merged yet");
+    work(&store, "c1").await;
+    let writer = turn(&store).await;
+    let entry = entries(&store, &writer).await[0].id;
+    land(&store, &writer, entry, "m1").await;
+    assert_eq!(store.watch_merges("i", LEASE, now).await.unwrap(), None, "somebody writes to it");
+    store.release_merges(&writer).await.unwrap();
+
+    assert_eq!(
+        store.watch_merges("i", LEASE, later).await.unwrap(),
+        None,
+        "it was just written to"
+    );
+    let watcher = store.watch_merges("i", LEASE, now).await.unwrap().unwrap();
+    assert_eq!(watcher.lease.target, "main");
+    assert!(watcher.lease.epoch > writer.epoch, "whoever wrote before is fenced off");
+    assert_eq!(watcher.repository.as_deref(), Some("https://example.org/r.git"));
+    let record = store.target_record(&watcher.lease).await.unwrap();
+    assert_eq!(record.tip.as_deref(), Some("m1"));
+    store.release_merges(&watcher.lease).await.unwrap();
+    assert_eq!(store.watch_merges("h", LEASE, later).await.unwrap(), None);
+    assert_eq!(store.repositories().await.unwrap(), ["https://example.org/r.git"]);
+    assert_eq!(store.known_merges(&[entry.0, entry.0 + 1]).await.unwrap(), [entry.0]);
+
+    // What waits to be merged comes first, and a graph that ended is looked at all the same.
+    work(&store, "c2").await;
+    let writer = turn(&store).await;
+    let entry = entries(&store, &writer).await[0].id;
+    land(&store, &writer, entry, "m2").await;
+    store.release_merges(&writer).await.unwrap();
+    assert_eq!(store.graph(id).await.unwrap().state, GraphState::Done);
+    let watcher = store.watch_merges("h", LEASE, now).await.unwrap().unwrap();
+    store.release_merges(&watcher.lease).await.unwrap();
+    // One that is being deleted is not.
+    place.meddle("UPDATE graphs SET purged = 1").await;
+    assert_eq!(store.watch_merges("h", LEASE, now).await.unwrap(), None);
+    assert!(store.repositories().await.unwrap().is_empty());
+}
+
 /// A rewind that is followed opens again what it took away, and what waits for that waits again.
 pub(crate) async fn a_rewind_opens_its_tasks_again(place: &Place) {
     let store = place.open().await;

@@ -70,6 +70,7 @@ on_both! {
         a_hold_is_every_hubs,
         tips_that_passed_are_known,
         a_rewind_opens_its_tasks_again,
+        an_empty_queue_is_looked_at_now_and_then,
         conflicts_are_done_anew_in_turn,
         a_redo_may_wait_for_another_graphs,
         a_database_of_the_first_version_is_brought_up_to_date,
@@ -86,6 +87,7 @@ on_both! {
     retention {
         what_ended_goes_and_what_lives_stays,
         merges_go_with_their_graph,
+        targets_go_with_their_graphs,
         what_is_old_goes_by_its_age,
         old_rows_do_not_stand_in_the_way_of_claims,
         a_file_shrinks,

@@ -8,7 +8,7 @@ use greenloop::adapters::store::{
     Completion, NewEvidence, PURGE_ROWS, Purged, Retention, RunReport, Scope, StoreErrorKind,
     TaskStore, TokenRequest,
 };
-use greenloop::model::task::{EventId, EvidenceKind, TaskId, TaskState};
+use greenloop::model::task::{EventId, EvidenceKind, HoldReason, TaskId, TaskState};
 
 use crate::place::Place;
 use crate::work::{at_least, claim, committed, complete, epic, failure, kind, many};
@@ -185,6 +185,76 @@ pub(crate) async fn merges_go_with_their_graph(place: &Place) {
     // The tip of the branch is still known to have passed.
     assert!(store.gate_record(turn.lease.project, "main", "m1").await.unwrap().is_some());
     assert_eq!(place.count("SELECT COUNT(*) FROM tasks").await, 0);
+}
+
+/// What is known of a target, its hold and what was taken back from it, goes when no graph goes
+/// there any more; then it begins anew.
+pub(crate) async fn targets_go_with_their_graphs(place: &Place) {
+    let store = place.open().await;
+    let lease = Duration::from_secs(60);
+    let land = async |commit: &str| {
+        let claimed = claim(&store, "a").await.unwrap();
+        store.complete(claimed.lease, &committed(commit), None).await.unwrap();
+        let turn = store.claim_merges("hub", lease).await.unwrap().unwrap();
+        let entry = &store.next_merges(&turn.lease, 1).await.unwrap()[0];
+        let record = greenloop::adapters::store::GateRecord {
+            sha: commit.to_owned(),
+            passed: true,
+            detail: String::new(),
+        };
+        store.merge_testing(&turn.lease, entry.id, commit).await.unwrap();
+        store.record_gates(&turn.lease, &record).await.unwrap();
+        store.merge_landing(&turn.lease, entry.id, commit).await.unwrap();
+        store.merge_landed(&turn.lease, entry.id, commit).await.unwrap();
+        turn.lease
+    };
+    let left = async || {
+        let mut left = Vec::new();
+        for table in ["merge_targets", "merge_holds", "merge_rewinds", "gate_records"] {
+            left.push(place.count(&format!("SELECT COUNT(*) FROM {table}")).await);
+        }
+        left
+    };
+    store.submit(&many(2), None, None).await.unwrap();
+    let writer = land("m1").await;
+    store.follow_rewind(&writer, &[], &["gone".to_owned()], Some("m1")).await.unwrap();
+    store.release_merges(&writer).await.unwrap();
+    let age = format!(
+        "UPDATE graphs SET created_at = created_at - 92 * {DAY_US}, \
+         ended_at = ended_at - 91 * {DAY_US}; \
+         UPDATE merge_rewinds SET created_at = created_at - 91 * {DAY_US}; \
+         UPDATE gate_records SET created_at = created_at - 91 * {DAY_US}; \
+         UPDATE merge_targets SET looked_at = looked_at - 91 * {DAY_US}"
+    );
+    place.meddle(&age).await;
+    let usual = Retention::default();
+    purge(&store, &usual).await;
+    assert_eq!(
+        left().await,
+        [1, 0, 1, 1],
+        "work of a living graph may stand on what was taken back"
+    );
+
+    let writer = land("m2").await;
+    let hold = greenloop::adapters::store::NewHold {
+        reason: HoldReason::TargetRewound,
+        tip: Some("m1".to_owned()),
+        expected: Some("m2".to_owned()),
+        commit: None,
+        author: None,
+        text: "main was moved".to_owned(),
+        lost: Vec::new(),
+    };
+    store.hold_merges(&writer, &hold, Duration::ZERO).await.unwrap();
+    assert_eq!(left().await, [1, 1, 1, 2]);
+    place.meddle(&age).await;
+    let purged = purge(&store, &usual).await;
+    assert_eq!((rows(&purged, "graphs"), rows(&purged, "merge_targets")), (2, 1), "{purged:?}");
+    assert_eq!(left().await, [0; 4]);
+
+    store.submit(&many(1), None, None).await.unwrap();
+    let writer = land("n1").await;
+    assert_eq!(store.target_record(&writer).await.unwrap().tip.as_deref(), Some("n1"));
 }
 
 /// Events, runs, tokens, idempotency keys.

@@ -45,14 +45,19 @@ impl Mirror {
             let message = format!("{url:?} is not the address of a repository");
             return Err(GitError::new(GitErrorKind::Local, message));
         }
-        let digest = Sha256::digest(url.as_bytes());
-        let name: String = digest.iter().take(8).map(|b| format!("{b:02x}")).collect();
-        let folder = place.join(format!("{name}.git"));
+        let folder = place.join(Self::folder_name(url));
         std::fs::create_dir_all(&folder)
             .map_err(GitError::io(format!("make the folder {}", folder.display())))?;
         // Again on one that is there: harmless, and it mends a half-made one.
         git.run(&folder, &["init", "--quiet", "--bare", "."], GitErrorKind::Local).await?;
         Ok(Self { folder, url: url.to_owned(), turn: Turn::default() })
+    }
+
+    /// What the folder of the mirror of `url` is called.
+    pub fn folder_name(url: &str) -> String {
+        let digest = Sha256::digest(url.as_bytes());
+        let name: String = digest.iter().take(8).map(|b| format!("{b:02x}")).collect();
+        format!("{name}.git")
     }
 
     /// The bare repository.

@@ -7,7 +7,7 @@ use super::connect::TaskStore;
 use super::error::StoreError;
 use super::records::micros;
 use super::statement::args;
-use crate::model::task::{Lease, TaskId};
+use crate::model::task::{Lease, MergeId, TaskId};
 
 /// A branch that an attempt pushed and that may go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,9 @@ pub struct SpentBranch {
     pub repository: String,
     /// What the attempt pushed: a branch that stands elsewhere is somebody else's by now.
     pub commit: String,
+    /// The entry that the attempt had in a merge queue: when it conflicted, the queue pushed the
+    /// commit to a branch of its own.
+    pub merge: Option<MergeId>,
 }
 
 /// Attempts that reported a commit, whose task ended so long ago, and none of whose commits
@@ -66,7 +69,9 @@ impl TaskStore {
                             AND m.state IN ('queued', 'testing')) \
                          RETURNING task_id, epoch, commit_sha, \
                          (SELECT g.repository FROM tasks t JOIN graphs g ON g.id = t.graph_id \
-                          WHERE t.id = attempts.task_id) AS repository",
+                          WHERE t.id = attempts.task_id) AS repository, \
+                         (SELECT m.id FROM merge_queue m WHERE m.task_id = attempts.task_id \
+                          AND m.epoch = attempts.epoch) AS merge_id",
                         args![ids.as_slice(), hold],
                     )
                     .await?;
@@ -78,6 +83,7 @@ impl TaskStore {
                         },
                         repository: row.text("repository")?,
                         commit: row.text("commit_sha")?,
+                        merge: row.opt_int("merge_id")?.map(MergeId),
                     })
                 });
                 Ok(spent.collect::<Result<Vec<_>, StoreError>>()?)

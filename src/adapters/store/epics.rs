@@ -93,8 +93,10 @@ pub(super) async fn enqueue(
 ) -> Done<MergeId> {
     let Place { project, target, graph } = place;
     tx.run(
-        "INSERT INTO merge_targets (project_id, target, epoch, expires_at, not_before) \
-         VALUES ($1, $2, 0, 0, 0) ON CONFLICT (project_id, target) DO NOTHING",
+        // Holds the row: it is not deleted as an old one meanwhile.
+        "INSERT INTO merge_targets (project_id, target, epoch, expires_at, not_before, looked_at) \
+         VALUES ($1, $2, 0, 0, 0, {now}) ON CONFLICT (project_id, target) \
+         DO UPDATE SET looked_at = excluded.looked_at",
         args![*project, target],
     )
     .await?;

@@ -129,9 +129,61 @@ impl TaskStore {
         let (holder, lease_us) = (holder.to_owned(), micros(lease));
         self.write(move |tx| {
             let holder = holder.clone();
-            Box::pin(async move { claim(tx, &holder, lease_us).await })
+            Box::pin(async move {
+                let free = tx.maybe(CLAIM_TARGET, args![]).await?;
+                claim(tx, free, &holder, lease_us).await
+            })
         })
         .await
+    }
+
+    /// Gives the lease of a target branch of a graph that nothing waits for and that was not
+    /// looked at for so long, or nothing. Branches of epics are no such target: once they are
+    /// merged, they may go.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn watch_merges(
+        &self,
+        holder: &str,
+        lease: Duration,
+        every: Duration,
+    ) -> Result<Option<MergeTurn>, StoreError> {
+        let every = micros(every);
+        let unseen = self.reader().await?.tx().maybe(UNSEEN_TARGET, args![every]).await?;
+        if unseen.is_none() {
+            return Ok(None);
+        }
+        let (holder, lease_us) = (holder.to_owned(), micros(lease));
+        self.write(move |tx| {
+            let holder = holder.clone();
+            Box::pin(async move {
+                let free = tx.maybe(WATCH_TARGET, args![every]).await?;
+                claim(tx, free, &holder, lease_us).await
+            })
+        })
+        .await
+    }
+
+    /// The repositories of projects that have a graph.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn repositories(&self) -> Result<Vec<String>, StoreError> {
+        let mut reader = self.reader().await?;
+        let rows = reader.tx().all(REPOSITORIES, args![]).await?;
+        rows.iter().map(|row| row.text("repository")).collect()
+    }
+
+    /// Which of these entries there are, in whatever state.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn known_merges(&self, ids: &[i64]) -> Result<Vec<i64>, StoreError> {
+        let mut reader = self.reader().await?;
+        let rows =
+            reader.tx().all("SELECT id FROM merge_queue WHERE id IN {ids $1}", args![ids]).await?;
+        rows.iter().map(|row| row.int("id")).collect()
     }
 
     /// Keeps a branch for so long from now. When it ends without a further call.
@@ -632,6 +684,25 @@ const CLAIM_TARGET: &str = "SELECT t.project_id, t.target FROM merge_targets t \
     AND m.state IN ('queued', 'testing')) OR EXISTS (SELECT 1 FROM merge_holds h \
     WHERE h.project_id = t.project_id AND h.target = t.target AND h.decision IS NOT NULL)) \
     ORDER BY t.expires_at, t.project_id, t.target LIMIT 1 {lock free}";
+macro_rules! unseen {
+    ($rest:literal) => {
+        concat!(
+            "SELECT t.project_id, t.target FROM merge_targets t WHERE t.not_before <= {now} \
+             AND t.expires_at <= {now} AND t.looked_at < {now} - $1 \
+             AND COALESCE(t.tip, t.head) IS NOT NULL AND EXISTS (SELECT 1 FROM projects p \
+             WHERE p.id = t.project_id AND p.repository IS NOT NULL) AND EXISTS (SELECT 1 \
+             FROM graphs g WHERE g.project_id = t.project_id AND g.target = t.target \
+             AND g.purged = 0) ",
+            $rest
+        )
+    };
+}
+const UNSEEN_TARGET: &str = unseen!("LIMIT 1");
+const WATCH_TARGET: &str =
+    unseen!("ORDER BY t.looked_at, t.project_id, t.target LIMIT 1 {lock free}");
+const REPOSITORIES: &str = "SELECT p.repository FROM projects p WHERE p.repository IS NOT NULL \
+    AND EXISTS (SELECT 1 FROM graphs g WHERE g.project_id = p.id AND g.purged = 0) \
+    UNION SELECT g.repository FROM graphs g WHERE g.repository IS NOT NULL AND g.purged = 0";
 const BRANCHES: &str = "SELECT t.project_id, p.name AS project, p.repository, t.target, t.head, t.reason, \
     CASE WHEN t.expires_at > {now} THEN t.holder ELSE NULL END AS writer, \
     CASE WHEN t.not_before > {now} THEN t.not_before ELSE NULL END AS paused_until, \
@@ -656,14 +727,19 @@ pub(super) fn told(kind: TaskEventKind, id: MergeId, row: &Record) -> Result<New
     Ok(NewEvent::new(kind).graph(GraphId(row.int("graph_id")?)).lease(lease).merge(id))
 }
 
-async fn claim(tx: &mut Tx<'_>, holder: &str, lease_us: i64) -> Done<Option<MergeTurn>> {
-    let Some(free) = tx.maybe(CLAIM_TARGET, args![]).await? else { return Ok(None) };
+async fn claim(
+    tx: &mut Tx<'_>,
+    free: Option<Record>,
+    holder: &str,
+    lease_us: i64,
+) -> Done<Option<MergeTurn>> {
+    let Some(free) = free else { return Ok(None) };
     let (project, target) = (free.int("project_id")?, free.text("target")?);
     let row = tx
         .one(
             "UPDATE merge_targets SET holder = $3, epoch = epoch + 1, \
-             expires_at = {now} + $4, reason = NULL WHERE project_id = $1 AND target = $2 \
-             RETURNING epoch, expires_at, head, \
+             expires_at = {now} + $4, reason = NULL, looked_at = {now} \
+             WHERE project_id = $1 AND target = $2 RETURNING epoch, expires_at, head, \
              (SELECT name FROM projects WHERE id = $1) AS project, \
              (SELECT repository FROM projects WHERE id = $1) AS repository",
             args![project, &target, holder, lease_us],

@@ -32,6 +32,11 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/sqlite/0003_workers.sql"),
         postgres: include_str!("migrations/postgres/0003_workers.sql"),
     },
+    Migration {
+        version: 4,
+        sqlite: include_str!("migrations/sqlite/0004_targets.sql"),
+        postgres: include_str!("migrations/postgres/0004_targets.sql"),
+    },
 ];
 
 /// One hub at a time brings a PostgreSQL database up to date. The number is any, but fixed.

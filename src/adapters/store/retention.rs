@@ -131,6 +131,29 @@ const TIP_PASSES: Aged = Aged {
         LIMIT $2 {lock free})",
 };
 
+/// What was taken back from a target, once every graph has begun after that: no work stands on it.
+const MERGE_REWINDS: Aged = Aged {
+    table: "merge_rewinds",
+    any: "SELECT r.sha FROM merge_rewinds r WHERE r.created_at < {now} - $1 \
+        AND NOT EXISTS (SELECT 1 FROM graphs g WHERE g.project_id = r.project_id \
+            AND g.purged = 0 AND g.created_at <= r.created_at) LIMIT 1",
+    delete: "DELETE FROM merge_rewinds WHERE (project_id, target, sha) IN \
+        (SELECT r.project_id, r.target, r.sha FROM merge_rewinds r \
+        WHERE r.created_at < {now} - $1 \
+        AND NOT EXISTS (SELECT 1 FROM graphs g WHERE g.project_id = r.project_id \
+            AND g.purged = 0 AND g.created_at <= r.created_at) \
+        LIMIT $2 {lock free})",
+};
+
+/// Targets of graphs that are deleted: no entry was made for them, no graph goes there, and
+/// nobody has looked at them.
+const MERGE_TARGETS: &str = "SELECT t.project_id, t.target FROM merge_targets t \
+    WHERE t.looked_at < {now} - $1 AND t.expires_at <= {now} \
+    AND NOT EXISTS (SELECT 1 FROM merge_queue m WHERE m.project_id = t.project_id \
+        AND m.target = t.target) \
+    AND NOT EXISTS (SELECT 1 FROM graphs g WHERE g.project_id = t.project_id \
+        AND g.target = t.target) LIMIT $2";
+
 const FORGOTTEN: &str = "SELECT name FROM agents WHERE active = 1 \
     AND (down = 1 OR left_at IS NOT NULL) AND heartbeat_at < {now} - $1 LIMIT 1";
 
@@ -215,7 +238,10 @@ impl TaskStore {
         if let Some(purged) = self.purge_graphs(keep.graphs).await? {
             return Ok(Some(purged));
         }
-        for aged in [&GATE_RECORDS, &TIP_PASSES] {
+        if let Some(purged) = self.purge_targets(keep.graphs).await? {
+            return Ok(Some(purged));
+        }
+        for aged in [&GATE_RECORDS, &TIP_PASSES, &MERGE_REWINDS] {
             if let Some(purged) = self.purge_aged(aged, keep.graphs).await? {
                 return Ok(Some(purged));
             }
@@ -237,6 +263,16 @@ impl TaskStore {
             .await?;
         // Nothing when another hub was faster.
         Ok((rows > 0).then_some(Purged { table: aged.table, rows }))
+    }
+
+    async fn purge_targets(&self, after: Option<Duration>) -> Result<Option<Purged>, StoreError> {
+        let Some(after) = after.map(micros) else { return Ok(None) };
+        if self.reader().await?.tx().maybe(MERGE_TARGETS, args![after, 1]).await?.is_none() {
+            return Ok(None);
+        }
+        let rows =
+            self.write(move |tx| Box::pin(async move { some_targets(tx, after).await })).await?;
+        Ok((rows > 0).then_some(Purged { table: "merge_targets", rows }))
     }
 
     async fn forget_agents(&self, after: Option<Duration>) -> Result<Option<Purged>, StoreError> {
@@ -299,6 +335,28 @@ impl TaskStore {
             .await?;
         Ok(Some(Purged { table: "pages", rows: PAGES.unsigned_abs() }))
     }
+}
+
+/// The next few targets that nothing is left of, each with its hold.
+async fn some_targets(tx: &mut Tx<'_>, after: i64) -> Done<u64> {
+    let mut gone = 0;
+    // With its hold, a target is two rows.
+    for row in tx.all(MERGE_TARGETS, args![after, ROWS / 2]).await? {
+        let (project, target) = (row.int("project_id")?, row.text("target")?);
+        tx.run(
+            "DELETE FROM merge_holds WHERE project_id = $1 AND target = $2",
+            args![project, &target],
+        )
+        .await?;
+        gone += tx
+            .run(
+                "DELETE FROM merge_targets WHERE project_id = $1 AND target = $2 \
+                 AND looked_at < {now} - $3 AND expires_at <= {now}",
+                args![project, &target, after],
+            )
+            .await?;
+    }
+    Ok(gone)
 }
 
 /// The next few rows of a graph that is marked.

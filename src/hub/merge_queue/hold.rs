@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::lane::{Left, Stop, Worker};
+use super::lane::{HAS_IT_AGAIN, Left, Stop, Worker};
 use super::store::{Entry, Hold, NewHold, Target, Writer};
 use super::trial::{Candidate, Judgement, leads_to};
 use crate::adapters::git::{Git, GitErrorKind, Mirror, Tip};
@@ -18,7 +18,7 @@ const LOOK_BACK: usize = 100;
 /// Lines about commits and merges in a hold.
 const LINES: usize = 20;
 /// The folder of gates on a bare tip has this in place of an entry's id.
-const NO_ENTRY: i64 = 0;
+pub(super) const NO_ENTRY: i64 = 0;
 
 impl Worker {
     /// A lane whose target is broken rests until the target moves or passes.
@@ -34,7 +34,7 @@ impl Worker {
         match hold.reason {
             // It contains again what it was left with.
             HoldReason::TargetRewound => {
-                self.store.lift(writer, "the target has again what was merged").await?;
+                self.store.lift(writer, HAS_IT_AGAIN).await?;
             }
             HoldReason::TargetBroken => {
                 if hold.tip.as_ref() == Some(tip) && hold.tested_for < RETEST {

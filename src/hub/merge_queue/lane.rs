@@ -9,7 +9,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::MergeOptions;
 use super::place::Place;
 use super::store::{
-    Entry, FoundConflict, GateVerdict, Lane, MergeStore, MergeStoreError, Redo, Writer,
+    Entry, FoundConflict, GateVerdict, Lane, MergeStore, MergeStoreError, Redo, Target, Writer,
 };
 use super::trial::{
     Candidate, Judgement, Staged, TrialPlace, bring, brings_back, conflict_text, forget, leads_to,
@@ -17,10 +17,14 @@ use super::trial::{
 use super::window::Window;
 use crate::adapters::git::{Git, GitError, GitErrorKind, Mirror};
 use crate::apply::Conflict;
+use crate::model::task::{HoldReason, MergeId, TaskId};
 use crate::model::{CommitId, RunId, chain};
 
 /// The longest pause between two tries of a lane whose surroundings are out of order.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// Why a hold because of a rewind is over.
+pub(super) const HAS_IT_AGAIN: &str = "the target has again what was merged";
 
 /// Entries that may wait at the head of a lane while later ones go on.
 const OVERTAKEN: usize = 50;
@@ -140,12 +144,13 @@ impl Worker {
 
     async fn work(&self, writer: &Writer) -> Left {
         let mut window = Window::new(self.options.window);
+        let mut first = true;
         let reason = loop {
             if self.cancel.is_cancelled() {
                 return Left::Stopped;
             }
-            match self.round(writer, &mut window).await {
-                Ok(()) | Err(Stop::Moved) => {}
+            match self.round(writer, &mut window, first).await {
+                Ok(()) | Err(Stop::Moved) => first = false,
                 Err(Stop::Left(left)) => return left,
                 Err(Stop::Troubled(reason)) => break reason,
             }
@@ -162,22 +167,33 @@ impl Worker {
     }
 
     /// Tries the first entries on top of each other, and settles them in order up to the first
-    /// that does not pass.
-    async fn round(&self, writer: &Writer, window: &mut Window) -> Result<(), Stop> {
+    /// that does not pass. Of a lane that is empty at the `first` round only the target is looked
+    /// at: somebody may have moved it.
+    async fn round(&self, writer: &Writer, window: &mut Window, first: bool) -> Result<(), Stop> {
         let git = Git::new(RunId::generate(), &self.options.redactor, &self.cancel);
         // Some may have to wait for others that are done anew.
         let entries = self.store.entries(writer, window.size() + OVERTAKEN).await?;
         let target = self.store.target(writer).await?;
-        if entries.is_empty() && target.hold.as_ref().is_none_or(|it| it.decision.is_none()) {
-            return Err(Stop::Left(Left::Empty));
+        let decided = target.hold.as_ref().is_some_and(|it| it.decision.is_some());
+        if entries.is_empty() {
+            if !first && !decided {
+                return Err(Stop::Left(Left::Empty));
+            }
+            return Err(match self.look(writer, &target, &git).await {
+                Ok(()) => Stop::Left(Left::Empty),
+                // Nothing waits for it: the next look tries again.
+                Err(Stop::Troubled(reason)) if !decided => {
+                    let reason = self.options.redactor.redact(&reason).into_owned();
+                    tracing::debug!(reason, branch = writer.lane.target, "not looked at");
+                    Stop::Left(Left::Empty)
+                }
+                Err(stop) => stop,
+            });
         }
         let lane = &writer.lane;
         let mirror = self.place.mirror(&lane.repository, &git).await?;
         let there = mirror.remote_tip(&lane.target, &git).await?;
         self.keep_to_the_rewind(writer, &target, there.as_ref(), &mirror, &git).await?;
-        if entries.is_empty() {
-            return Err(Stop::Left(Left::Empty));
-        }
         let base = entries.iter().find_map(|entry| entry.base.as_deref());
         let tip = tip(lane, base, there.as_ref(), &mirror, &git).await?;
         if target.expected.as_ref() != Some(&tip) {
@@ -269,6 +285,18 @@ impl Worker {
             forget(&mirror, candidate.id).await;
         }
         settled
+    }
+
+    /// Looks at the target of a lane that has no entries.
+    async fn look(&self, writer: &Writer, target: &Target, git: &Git) -> Result<(), Stop> {
+        let lane = &writer.lane;
+        let mirror = self.place.mirror(&lane.repository, git).await?;
+        let there = mirror.remote_tip(&lane.target, git).await?;
+        self.keep_to_the_rewind(writer, target, there.as_ref(), &mirror, git).await?;
+        if target.hold.as_ref().is_some_and(|it| it.reason == HoldReason::TargetRewound) {
+            self.store.lift(writer, HAS_IT_AGAIN).await?;
+        }
+        Ok(())
     }
 
     /// Whether the target has the entry now.
@@ -449,8 +477,7 @@ impl Worker {
     /// Leaves the work that does not merge where a person finds it. Not finding it there is no
     /// reason to stop: the attempt's own branch has it as well.
     async fn keep_conflict(&self, mirror: &Mirror, entry: &Entry, git: &Git) {
-        let task = entry.task;
-        for branch in [format!("conflict/{task}"), format!("conflict/{task}-{}", entry.id)] {
+        for branch in conflict_branches(entry.task, entry.id) {
             match mirror.push(&entry.commit, &branch, git).await {
                 Ok(()) => return,
                 // An earlier conflict of the task is there.
@@ -462,6 +489,11 @@ impl Worker {
             }
         }
     }
+}
+
+/// Where the work of an entry goes that does not merge: the first of these that is free.
+pub fn conflict_branches(task: TaskId, entry: MergeId) -> [String; 2] {
+    [format!("conflict/{task}"), format!("conflict/{task}-{entry}")]
 }
 
 /// Whether an entry changes files of an earlier one that is done anew because of a conflict in

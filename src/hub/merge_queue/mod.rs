@@ -15,7 +15,9 @@
 //! - The push expects the target where the merge was made: a target that has moved meanwhile,
 //!   forward or back, refuses it, and the entry is merged and tested anew.
 //! - A target that was moved other than forward is not moved on: the lane is on hold until a
-//!   person (or the hub's options) says whether to follow the rewind or to restore.
+//!   person (or the hub's options) says whether to follow the rewind or to restore. Targets of
+//!   graphs are looked at while nothing waits for them, too; branches of epics only when
+//!   something does.
 //! - A target that does not pass the gates by itself puts the lane on hold until it moves;
 //!   nothing counts against a task.
 //! - Several hubs may run queues on one store: the lease lets one of them write, every change
@@ -36,9 +38,11 @@ mod store;
 mod task_store;
 #[cfg(test)]
 mod tests;
+mod tidy;
 mod trial;
 mod window;
 
+pub use lane::conflict_branches;
 pub use service::{MergeOptions, MergeQueue};
 pub use store::{
     Entry, FoundConflict, GateVerdict, Hold, Landed, Lane, MergeStore, MergeStoreError, NewHold,

@@ -1,8 +1,10 @@
 //! The folder of one hub's merge queue.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::adapters::git::{Git, GitError, Mirror, remove_folder};
 use crate::exec::kill_marked;
@@ -15,8 +17,9 @@ const MOST: u32 = 1_000;
 #[derive(Debug)]
 pub(super) struct Place {
     folder: PathBuf,
-    /// By address. One value for each, so that fetches into it take turns.
-    mirrors: tokio::sync::Mutex<HashMap<String, Mirror>>,
+    /// By address. One value for each, so that fetches into it take turns. With when it was last
+    /// asked for.
+    mirrors: tokio::sync::Mutex<HashMap<String, (Mirror, Instant)>>,
     _lock: File,
 }
 
@@ -54,12 +57,38 @@ impl Place {
     /// The mirror of a repository.
     pub(super) async fn mirror(&self, url: &str, git: &Git) -> Result<Mirror, GitError> {
         let mut mirrors = self.mirrors.lock().await;
-        if let Some(mirror) = mirrors.get(url) {
+        if let Some((mirror, used)) = mirrors.get_mut(url) {
+            *used = Instant::now();
             return Ok(mirror.clone());
         }
         let mirror = Mirror::open(&self.folder.join("mirrors"), url, git).await?;
-        mirrors.insert(url.to_owned(), mirror.clone());
+        mirrors.insert(url.to_owned(), (mirror.clone(), Instant::now()));
         Ok(mirror)
+    }
+
+    /// Deletes the mirrors of repositories other than these that nobody has asked for since
+    /// `rest`. Returns how many.
+    pub(super) async fn drop_mirrors(&self, used: &[String], rest: Duration) -> usize {
+        // Nobody opens one meanwhile.
+        let mut mirrors = self.mirrors.lock().await;
+        mirrors.retain(|url, (_, at)| used.contains(url) || at.elapsed() < rest);
+        let open = mirrors.keys().chain(used);
+        let kept: HashSet<OsString> = open.map(|url| Mirror::folder_name(url).into()).collect();
+        let folder = self.folder.join("mirrors");
+        let dropped = tokio::task::spawn_blocking(move || {
+            let mut dropped = 0;
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                if kept.contains(&entry.file_name()) {
+                    continue;
+                }
+                match remove_folder(&entry.path()) {
+                    Ok(()) => dropped += 1,
+                    Err(error) => tracing::warn!(%error, "a mirror cannot be cleared away"),
+                }
+            }
+            dropped
+        });
+        dropped.await.unwrap_or(0)
     }
 }
 
@@ -98,5 +127,34 @@ mod tests {
         let again = Place::take(work.path()).unwrap();
         assert_eq!(again.merges(), taken);
         assert!(!left.exists());
+    }
+
+    #[tokio::test]
+    async fn mirrors_of_no_project_go_and_those_in_use_stay() {
+        let work = tempfile::tempdir().unwrap();
+        let git = Git::new(
+            RunId::generate(),
+            &crate::evidence::Redactor::default(),
+            &tokio_util::sync::CancellationToken::new(),
+        );
+        let place = Place::take(work.path()).unwrap();
+        // One that a hub before this one has left.
+        place.mirror("/left", &git).await.unwrap();
+        drop(place);
+        let place = Place::take(work.path()).unwrap();
+        let used = place.mirror("/used", &git).await.unwrap();
+        let late = place.mirror("/late", &git).await.unwrap();
+        let names = || {
+            let entries = std::fs::read_dir(work.path().join("1/mirrors")).unwrap().flatten();
+            entries.count()
+        };
+        assert_eq!(names(), 3);
+        let projects = ["/used".to_owned()];
+        assert_eq!(place.drop_mirrors(&projects, Duration::from_secs(3600)).await, 1);
+        assert!(used.folder().exists() && late.folder().exists(), "one was asked for just now");
+        assert_eq!(place.drop_mirrors(&projects, Duration::ZERO).await, 1);
+        assert!(used.folder().exists() && !late.folder().exists());
+        // Whoever wants it again gets it.
+        assert!(place.mirror("/late", &git).await.unwrap().folder().exists());
     }
 }

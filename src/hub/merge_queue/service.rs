@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::lane::Worker;
 use super::place::Place;
 use super::store::{Lane, MergeStore};
+use super::tidy::tidy;
 use super::trial::TrialPlace;
 use crate::evidence::Redactor;
 use crate::model::chain;
@@ -31,6 +32,10 @@ pub struct MergeOptions {
     pub window: usize,
     /// How often the target of a lane on hold is looked at.
     pub recheck: Duration,
+    /// How often the target of a lane without entries is looked at.
+    pub watch: Duration,
+    /// How often mirrors and logs that nobody needs are looked for.
+    pub tidy: Duration,
     /// What becomes of a target that was moved other than forward; `None` asks a person.
     pub on_rewind: Option<HoldDecision>,
     /// Variables that gates do not inherit: the hub's own secrets.
@@ -71,12 +76,23 @@ impl MergeQueue {
             redactor: options.redactor.clone(),
             withheld: options.withheld.clone(),
         };
+        let tidying = tokio::spawn(tidy(
+            Arc::clone(&store),
+            Arc::clone(&place),
+            options.redactor.clone(),
+            options.tidy,
+            cancel.clone(),
+        ));
         let mut running = tokio::task::JoinSet::new();
         // How often in a row each lane was in trouble.
         let mut troubles: HashMap<Lane, u32> = HashMap::new();
         let mut failing = false;
         while !cancel.is_cancelled() {
-            match store.take(&options.holder, options.lease).await {
+            let taken = match store.take(&options.holder, options.lease).await {
+                Ok(None) => store.watch(&options.holder, options.lease, options.watch).await,
+                taken => taken,
+            };
+            match taken {
                 Ok(Some(writer)) => {
                     let worker = Worker {
                         store: Arc::clone(&store),
@@ -112,5 +128,8 @@ impl MergeQueue {
         }
         // Lanes hear the cancel themselves, and give their leases back.
         while running.join_next().await.is_some() {}
+        if let Err(error) = tidying.await {
+            tracing::warn!(%error, "tidying the merge queue's folder failed");
+        }
     }
 }

@@ -163,6 +163,20 @@ pub trait MergeStore: Send + Sync {
     /// Takes a lane that has something to merge and no living writer, for `lasts`.
     async fn take(&self, holder: &str, lasts: Duration) -> Result<Option<Writer>, MergeStoreError>;
 
+    /// Takes a lane that nothing waits for, whose target was not looked at for `every`.
+    async fn watch(
+        &self,
+        holder: &str,
+        lasts: Duration,
+        every: Duration,
+    ) -> Result<Option<Writer>, MergeStoreError>;
+
+    /// The repositories that lanes may be of.
+    async fn repositories(&self) -> Result<Vec<String>, MergeStoreError>;
+
+    /// Which of these entries are kept, in whatever state.
+    async fn known(&self, ids: &[i64]) -> Result<Vec<i64>, MergeStoreError>;
+
     /// Keeps it for as long again.
     async fn keep(&self, writer: &Writer, lasts: Duration) -> Result<(), MergeStoreError>;
 

@@ -9,7 +9,7 @@ use super::store::{
     Redo, Target, Writer,
 };
 use crate::adapters::store::{
-    GateRecord, MergeLease, MergeView, StoreError, StoreErrorKind, TaskStore,
+    GateRecord, MergeLease, MergeTurn, MergeView, StoreError, StoreErrorKind, TaskStore,
 };
 use crate::model::CommitId;
 use crate::model::task::{MergeId, TaskId};
@@ -20,6 +20,12 @@ const DETAIL: usize = 16_000;
 fn lease(writer: &Writer) -> MergeLease {
     let Writer { lane, epoch } = writer;
     MergeLease { project: lane.project, target: lane.target.clone(), epoch: *epoch }
+}
+
+fn writer(turn: MergeTurn) -> Writer {
+    let MergeLease { project, target, epoch } = turn.lease;
+    let lane = Lane { project, repository: turn.repository.unwrap_or_default(), target };
+    Writer { lane, epoch }
 }
 
 impl From<StoreError> for MergeStoreError {
@@ -54,10 +60,24 @@ async fn entry(store: &TaskStore, writer: &Writer, view: MergeView) -> Option<En
 #[async_trait]
 impl MergeStore for TaskStore {
     async fn take(&self, holder: &str, lasts: Duration) -> Result<Option<Writer>, MergeStoreError> {
-        let Some(turn) = self.claim_merges(holder, lasts).await? else { return Ok(None) };
-        let MergeLease { project, target, epoch } = turn.lease;
-        let lane = Lane { project, repository: turn.repository.unwrap_or_default(), target };
-        Ok(Some(Writer { lane, epoch }))
+        Ok(self.claim_merges(holder, lasts).await?.map(writer))
+    }
+
+    async fn watch(
+        &self,
+        holder: &str,
+        lasts: Duration,
+        every: Duration,
+    ) -> Result<Option<Writer>, MergeStoreError> {
+        Ok(self.watch_merges(holder, lasts, every).await?.map(writer))
+    }
+
+    async fn repositories(&self) -> Result<Vec<String>, MergeStoreError> {
+        Ok(TaskStore::repositories(self).await?)
+    }
+
+    async fn known(&self, ids: &[i64]) -> Result<Vec<i64>, MergeStoreError> {
+        Ok(self.known_merges(ids).await?)
     }
 
     async fn keep(&self, writer: &Writer, lasts: Duration) -> Result<(), MergeStoreError> {

@@ -32,6 +32,8 @@ struct Inner {
     passes: Vec<CommitId>,
     /// By entry: the files in conflict.
     files: BTreeMap<i64, Vec<String>>,
+    /// When the target was looked at.
+    looked: Option<Instant>,
 }
 
 struct InMemory {
@@ -85,8 +87,39 @@ impl MergeStore for InMemory {
             return Ok(None);
         }
         inner.epoch += 1;
+        inner.looked = Some(now);
         inner.writer = Some((holder.to_owned(), inner.epoch, now + lasts));
         Ok(Some(Writer { lane: self.lane.clone(), epoch: inner.epoch }))
+    }
+
+    async fn watch(
+        &self,
+        holder: &str,
+        lasts: Duration,
+        every: Duration,
+    ) -> Result<Option<Writer>, MergeStoreError> {
+        let mut inner = self.inner.lock().unwrap();
+        let now = Instant::now();
+        let held = inner.writer.as_ref().is_some_and(|(_, _, until)| *until > now);
+        let rests = inner.rests_until.is_some_and(|until| until > now);
+        let seen = inner.looked.is_none_or(|looked| looked + every > now);
+        if held || rests || seen || inner.tip.is_none() {
+            return Ok(None);
+        }
+        inner.epoch += 1;
+        inner.looked = Some(now);
+        inner.writer = Some((holder.to_owned(), inner.epoch, now + lasts));
+        Ok(Some(Writer { lane: self.lane.clone(), epoch: inner.epoch }))
+    }
+
+    async fn repositories(&self) -> Result<Vec<String>, MergeStoreError> {
+        Ok(vec![self.lane.repository.clone()])
+    }
+
+    async fn known(&self, ids: &[i64]) -> Result<Vec<i64>, MergeStoreError> {
+        let inner = self.inner.lock().unwrap();
+        let there = |id: &&i64| inner.queue.iter().any(|(entry, _)| entry.id.0 == **id);
+        Ok(ids.iter().filter(there).copied().collect())
     }
 
     async fn keep(&self, writer: &Writer, lasts: Duration) -> Result<(), MergeStoreError> {
@@ -354,11 +387,33 @@ fn git(folder: &Path, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
+/// A store that has only these entries, merged.
+pub(super) fn in_memory(ids: &[i64]) -> Arc<dyn MergeStore> {
+    let entry = |id: &i64| Entry {
+        id: MergeId(*id),
+        task: TaskId(*id),
+        title: String::new(),
+        branch: String::new(),
+        commit: "a".repeat(40).parse().unwrap(),
+        gates: Vec::new(),
+        base: None,
+        landing: None,
+    };
+    let queue = ids.iter().map(|id| (entry(id), MergeState::Merged)).collect();
+    let lane = Lane { project: 1, repository: String::new(), target: "main".to_owned() };
+    Arc::new(InMemory { lane, inner: Mutex::new(Inner { queue, ..Inner::default() }) })
+}
+
 /// A project whose gate wants every number in `n/` to be on its own and `bad` to be absent.
 struct Project {
     folder: tempfile::TempDir,
     first: String,
+    /// How often the target of an empty lane is looked at.
+    watch: Duration,
 }
+
+/// Longer than any test takes.
+const NEVER: Duration = Duration::from_secs(24 * 3600);
 
 impl Project {
     fn new() -> Self {
@@ -371,7 +426,7 @@ impl Project {
         git(folder.path(), &["clone", "-q", "--bare", "work", "remote.git"]);
         git(&work, &["remote", "add", "origin", "../remote.git"]);
         let first = git(&work, &["rev-parse", "HEAD"]);
-        Self { folder, first }
+        Self { folder, first, watch: NEVER }
     }
 
     fn remote(&self) -> PathBuf {
@@ -438,6 +493,8 @@ impl Project {
                 look: Duration::from_millis(20),
                 window,
                 recheck: Duration::from_millis(50),
+                watch: self.watch,
+                tidy: NEVER,
                 on_rewind: None,
                 withheld: Vec::new(),
                 redactor: Redactor::default(),
@@ -692,7 +749,7 @@ async fn a_rewind_is_neither_undone_nor_followed_before_somebody_says_so() {
         let (before, merged) = (project.main(), store.inner.lock().unwrap().merged.clone());
         // Back to the first merge; a task has begun on what was there before.
         git(&project.remote(), &["update-ref", "refs/heads/main", &merged[0].1]);
-        let stale = Project { first: before.clone(), folder: project.folder };
+        let stale = Project { first: before.clone(), ..project };
         let work = stale.folder.path().join("work");
         git(&work, &["fetch", "-q", "../remote.git", &before]);
         let late = stale.branch(4, "file4", "x\n");
@@ -717,6 +774,58 @@ async fn a_rewind_is_neither_undone_nor_followed_before_somebody_says_so() {
         }
         assert!(store.inner.lock().unwrap().hold.is_none());
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rewind_is_noticed_while_nothing_waits_to_be_merged() {
+    let project = Project { watch: Duration::from_millis(50), ..Project::new() };
+    let entries = [1, 2, 3].map(|n| project.branch(n, &format!("file{n}"), "x\n"));
+    let store = project.store("main", entries.into());
+    project.settle(&store, 1, 1, LEASE).await;
+    let (before, merged) = (project.main(), store.inner.lock().unwrap().merged.clone());
+
+    // Forward is no rewind, however often it is looked at; nothing is written down of it.
+    let ahead = project.person(&before, "Ann", |work| {
+        std::fs::write(work.join("by-hand"), "1\n").unwrap();
+    });
+    let looked = store.inner.lock().unwrap().epoch;
+    project.run_until(&store, 2, 1, LEASE, |inner| inner.epoch > looked + 2).await;
+    assert!(store.inner.lock().unwrap().hold.is_none());
+    assert_eq!(project.main(), ahead);
+
+    // Back behind two merges.
+    git(&project.remote(), &["update-ref", "refs/heads/main", &merged[0].1]);
+    project.run_until(&store, 2, 1, LEASE, |inner| inner.hold.is_some()).await;
+    let hold = held(&store);
+    assert_eq!((hold.reason, hold.lost.len()), (HoldReason::TargetRewound, 2));
+    assert_eq!(project.main(), merged[0].1, "nothing came back");
+
+    // Whoever did it takes it back: there is nothing to decide any more.
+    git(&project.remote(), &["update-ref", "refs/heads/main", &before]);
+    project.run_until(&store, 2, 1, LEASE, |inner| inner.hold.is_none()).await;
+    let lifted = store.inner.lock().unwrap().lifted.clone();
+    assert_eq!(lifted.len(), 1, "{lifted:?}");
+
+    // Again, and a person follows it.
+    git(&project.remote(), &["update-ref", "refs/heads/main", &merged[0].1]);
+    project.run_until(&store, 2, 1, LEASE, |inner| inner.hold.is_some()).await;
+    decide(&store, HoldDecision::Follow);
+    project.run_until(&store, 2, 1, LEASE, |inner| inner.hold.is_none()).await;
+    let (merged_state, ejected) = (MergeState::Merged, MergeState::Ejected);
+    assert_eq!(store.states(), [merged_state, ejected, ejected]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repository_that_is_away_does_not_pause_an_empty_lane() {
+    let project = Project { watch: Duration::from_millis(20), ..Project::new() };
+    let store = project.store("main", vec![project.branch(1, "one", "1\n")]);
+    project.settle(&store, 1, 1, LEASE).await;
+    let away = project.folder.path().join("away.git");
+    std::fs::rename(project.remote(), &away).unwrap();
+    let looked = store.inner.lock().unwrap().epoch;
+    project.run_until(&store, 1, 1, LEASE, |inner| inner.epoch > looked + 2).await;
+    let inner = store.inner.lock().unwrap();
+    assert!(inner.pauses.is_empty() && inner.hold.is_none(), "{:?}", inner.pauses);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -786,7 +895,7 @@ async fn whoever_conflicts_is_told_what_the_target_got_before_and_since() {
     assert!(told.contains("Merge task/1/e1 into main: Task 1"), "{told}");
     assert!(told.contains("-nobody") && told.contains("+one"), "{told}");
     assert!(!told.contains("three"), "{told}");
-    let later = Project { first: project.main(), folder: project.folder };
+    let later = Project { first: project.main(), ..project };
     let work = later.folder.path().join("work");
     git(&work, &["fetch", "-q", "origin"]);
     let entry = later.branch(4, "shared", "four\n");

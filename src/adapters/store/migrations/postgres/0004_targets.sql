@@ -1,0 +1,2 @@
+-- looked_at: when the target was last written to, queued for or looked at.
+ALTER TABLE merge_targets ADD COLUMN looked_at BIGINT NOT NULL DEFAULT 0;

@@ -390,6 +390,12 @@ mod tests {
     }
 
     #[test]
+    fn no_hours_are_nought_without_a_sign() {
+        assert_eq!(format!("{:.1}", total_hours([])), "0.0");
+        assert_eq!(format!("{:.1}", total_hours([1.5, 2.0])), "3.5");
+    }
+
+    #[test]
     fn every_attempt_has_a_branch_of_its_own() {
         assert_eq!(Lease { task: TaskId(7), epoch: 2 }.branch(), "task/7/e2");
     }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Marker;
-use super::process_table::{Family, signal_group, signal_strays};
+use super::process_table::{Family, Terminal, signal_group, signal_strays};
 use crate::model::Exit;
 
 /// From the polite signal to the one that cannot be refused.
@@ -25,6 +25,9 @@ const IDLE: Duration = Duration::from_secs(1);
 const LONGEST_DRAIN: Duration = Duration::from_secs(5);
 /// How long to wait for the kernel to end what was killed.
 const GIVE_UP: Duration = Duration::from_secs(3);
+/// How often it is looked at whether a command is stopped at the terminal; ended at the second
+/// look that finds it so.
+const LOOK: Duration = Duration::from_secs(1);
 /// Bytes read at once.
 const CHUNK: usize = 64 * 1024;
 
@@ -67,7 +70,7 @@ pub struct Outcome {
     pub cancelled: bool,
     /// Processes that were left when it ended, and were killed.
     pub leftovers: usize,
-    /// Whether something of it waited for a terminal when its time was up.
+    /// Whether something of it waited for a terminal when its time was up, or was ended for that.
     pub waits_for_input: bool,
 }
 
@@ -109,7 +112,8 @@ impl Drop for Guard {
 
 /// Runs `command` to its end, handing each piece of its output (both streams, interleaved as
 /// they were written) to `output`, which holds the command back by taking its time. The input is
-/// empty. On a timeout or a cancel the whole group gets SIGTERM, two seconds, then SIGKILL.
+/// empty; a command that is stopped for using the terminal of this process all the same is ended.
+/// On a timeout or a cancel the whole group gets SIGTERM, two seconds, then SIGKILL.
 pub async fn run(
     command: &Command,
     output: &mut (dyn FnMut(&[u8]) + Send),
@@ -141,6 +145,9 @@ pub async fn run(
     let mut status: Option<ExitStatus> = None;
     let mut open = true;
     let mut waits_for_input = false;
+    let terminal = Terminal::own();
+    let mut look = terminal.map(|_| Instant::now() + LOOK);
+    let mut stopped_before = false;
     let mut output_bytes = 0u64;
     let mut timed_out = false;
     let mut cancelled = false;
@@ -171,6 +178,15 @@ pub async fn run(
             () = cancel.cancelled(), if running => {
                 cancelled = true;
                 phase = end(leader);
+            },
+            () = sleep_until(look), if running && look.is_some() => {
+                look = Some(Instant::now() + LOOK);
+                let stopped = terminal.is_some_and(|own| guard.family.is_stopped_at(own));
+                if stopped && stopped_before {
+                    waits_for_input = true;
+                    phase = end(leader);
+                }
+                stopped_before = stopped;
             },
             () = sleep_until(wake), if wake.is_some() => match phase {
                 Phase::Running { .. } => {

@@ -25,6 +25,8 @@ struct Entry {
     zombie: bool,
     /// By a signal: what a process in the background gets that reads its terminal.
     stopped: bool,
+    /// The device of its controlling terminal; 0 for none.
+    terminal: i32,
     started: u64,
 }
 
@@ -45,6 +47,7 @@ impl Entry {
             stopped: *fields.first()? == "T",
             parent: fields.get(1)?.parse().ok()?,
             group: fields.get(2)?.parse().ok()?,
+            terminal: fields.get(4)?.parse().ok()?,
             started: fields.get(19)?.parse().ok()?,
         })
     }
@@ -130,6 +133,17 @@ impl Family {
         Entry::all().iter().any(|process| belongs(process) && process.waits_for_terminal())
     }
 
+    /// Whether a process of it was stopped at the terminal that it shares with this process: it
+    /// would go on only when a shell brought it to the foreground. Terminals that a command makes
+    /// for itself do not count.
+    pub(super) fn is_stopped_at(&self, terminal: Terminal) -> bool {
+        Entry::all().iter().any(|process| {
+            process.stopped
+                && process.terminal == terminal.0
+                && (process.group == self.group || process.has_variable(&self.entry))
+        })
+    }
+
     /// Kills every process of it until a pass finds none; how many there were. One that is just
     /// ending by itself (its files are closed before it is gone) gets a moment, and is not
     /// counted.
@@ -144,6 +158,18 @@ impl Family {
             std::thread::sleep(PAUSE / 2);
         }
         0
+    }
+}
+
+/// The controlling terminal of this process, which its commands inherit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terminal(i32);
+
+impl Terminal {
+    /// `None` in a pipeline or a service.
+    pub(super) fn own() -> Option<Self> {
+        let own = Entry::read(i32::try_from(std::process::id()).ok()?)?;
+        (own.terminal != 0).then_some(Self(own.terminal))
     }
 }
 
@@ -227,7 +253,7 @@ mod tests {
 
     #[test]
     fn a_name_may_hold_anything() {
-        let stat = b"7 (a b) (c\xff) S 1 42 42 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 991 1 1";
+        let stat = b"7 (a b) (c\xff) S 1 42 42 34816 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 991 1 1";
         assert_eq!(
             Entry::parse(7, stat),
             Some(Entry {
@@ -236,6 +262,7 @@ mod tests {
                 group: 42,
                 zombie: false,
                 stopped: false,
+                terminal: 34816,
                 started: 991,
             })
         );

@@ -363,11 +363,13 @@ fn cause_of(
             let (class, what, remedy) = preflight::cause(gate, &said, root)?;
             Some(Cause { class, what, remedy })
         }
-        Exit::TimedOut(_) if outcome.waits_for_input => Some(Cause {
-            class: FailureClass::Config,
-            what: "it waits for input at the terminal, and a gate has none".to_owned(),
-            remedy: preflight::input_remedy(),
-        }),
+        Exit::Code(_) | Exit::Signal(_) | Exit::TimedOut(_) if outcome.waits_for_input => {
+            Some(Cause {
+                class: FailureClass::Config,
+                what: "it waits for input at the terminal, and a gate has none".to_owned(),
+                remedy: preflight::input_remedy(),
+            })
+        }
         Exit::Code(_) if preflight::wants_input(gate, &said, silent) => Some(Cause {
             class: FailureClass::Config,
             what: "it reads its standard input, which is empty for a gate".to_owned(),

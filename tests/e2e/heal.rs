@@ -278,6 +278,25 @@ async fn a_misspelt_command_is_told_at_once_and_nobody_is_asked() {
     assert_eq!(server.author_requests().len(), 0);
 }
 
+/// Without a timeout of its own, at a terminal that a background process is stopped at.
+#[test]
+fn a_command_that_asks_at_the_terminal_is_ended_and_told() {
+    let repository = repository();
+    let program = env!("CARGO_BIN_EXE_greenloop");
+    let line = format!("{program} heal --output plain -- 'read -r answer </dev/tty'");
+    let mut terminal = std::process::Command::new("timeout");
+    terminal.args(["120", "script", "-qec", &line, "/dev/null"]).current_dir(repository.path());
+    for (name, value) in repository.greenloop().get_envs() {
+        assert!(value.is_none(), "{name:?} is only taken away");
+        terminal.env_remove(name);
+    }
+    terminal.stdin(std::process::Stdio::null());
+    let outcome: Outcome = terminal.output().unwrap().into();
+    assert_eq!(outcome.code, Some(1), "{}", outcome.all());
+    let said = outcome.stdout.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(said.contains("it waits for input at the terminal"), "{}", outcome.all());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn secrets_reach_neither_the_model_nor_the_disk() {
     let secret = "hunter2-deploy-password-9f3b";

@@ -34,6 +34,8 @@ pub(super) struct Azure<W> {
     /// The artifact's name, and the environment's.
     artifact: String,
     environment: Option<String>,
+    /// What failed last, while it is open whether it is healed or what the run ends with.
+    failed: Option<Box<Failure>>,
     end: Option<End>,
 }
 
@@ -49,6 +51,7 @@ impl<W: Write> Azure<W> {
             repository: None,
             artifact: "greenloop".to_owned(),
             environment: None,
+            failed: None,
             end: None,
         }
     }
@@ -123,7 +126,7 @@ impl<W: Write> Azure<W> {
         let _infallible = writeln!(text, "]{}", escaped(message));
     }
 
-    /// A failure that may yet be healed is a warning; what is left at the end is an error.
+    /// A failure that may yet be healed is a warning; what the run ends with is an error.
     fn failure(&self, text: &mut String, kind: &str, failure: &Failure) {
         /// Issues of one failure: more bury the first, which is the cause.
         const MOST: usize = 5;
@@ -145,7 +148,18 @@ impl<W: Write> Azure<W> {
         }
     }
 
+    /// The failure that the run goes on from.
+    fn goes_on(&mut self, text: &mut String) {
+        if let Some(failure) = self.failed.take() {
+            self.failure(text, "warning", &failure);
+        }
+    }
+
     fn finished(&mut self, text: &mut String, summary: &RunSummary) {
+        if summary.failure.is_some() {
+            self.failed = None;
+        }
+        self.goes_on(text);
         let mood = verdict::mood(summary);
         self.end = Some(End {
             outcome: Outcome::of(summary),
@@ -160,7 +174,9 @@ impl<W: Write> Azure<W> {
                 self.issue(text, "warning", None, &message);
             }
             Mood::Open | Mood::Bad => {
-                self.issue(text, "error", None, &headline);
+                if !verdict::tells_the_failure(summary) {
+                    self.issue(text, "error", None, &headline);
+                }
                 if let Some(remark) = verdict::remark(summary) {
                     self.issue(text, "warning", None, &remark);
                 }
@@ -187,6 +203,7 @@ impl<W: Write> Reporter for Azure<W> {
                 self.issue(&mut text, "warning", None, warning);
             }
             RunEvent::IterationStarted { iteration, of, commit } => {
+                self.goes_on(&mut text);
                 self.iteration = (*iteration, *of);
                 let title = format!("Iteration {iteration} of {of} ({})", commit.short());
                 self.section(&mut text, &title);
@@ -197,7 +214,8 @@ impl<W: Write> Reporter for Azure<W> {
             }
             RunEvent::StageFailed { failure, .. } => {
                 self.close(&mut text);
-                self.failure(&mut text, "warning", failure);
+                self.goes_on(&mut text);
+                self.failed = Some(failure.clone());
             }
             RunEvent::Restored { ok, detail, .. } => {
                 self.close(&mut text);
@@ -205,6 +223,7 @@ impl<W: Write> Reporter for Azure<W> {
                 self.issue(&mut text, kind, None, &format!("restore: {detail}"));
             }
             RunEvent::AuthorAsked { iteration, .. } => {
+                self.goes_on(&mut text);
                 self.open(&mut text, &format!("{iteration}: heal"));
             }
             RunEvent::Evaluated { evaluation, .. } if evaluation.decision() != Decision::Allow => {
@@ -213,6 +232,7 @@ impl<W: Write> Reporter for Azure<W> {
                     self.issue(&mut text, "warning", None, &message);
                 }
             }
+            RunEvent::FlakyRerun { .. } => self.goes_on(&mut text),
             RunEvent::Finished(summary) => {
                 self.section(&mut text, "Summary");
                 self.finished(&mut text, summary);
@@ -225,7 +245,6 @@ impl<W: Write> Reporter for Azure<W> {
             | RunEvent::GateFinished { .. }
             | RunEvent::StepFinished { .. }
             | RunEvent::StagePassed { .. }
-            | RunEvent::FlakyRerun { .. }
             | RunEvent::AuthorLooked { .. }
             | RunEvent::PatchProposed { .. }
             | RunEvent::PatchRefused { .. }
@@ -258,6 +277,7 @@ impl<W: Write> Reporter for Azure<W> {
     fn finish(&mut self) {
         let mut text = String::new();
         self.close(&mut text);
+        self.goes_on(&mut text);
         // However it ended, or broke off: nothing is under way any more.
         if std::mem::replace(&mut self.percent, 100) < 100 {
             let outcome = self.end.as_ref().map_or("ended", |end| end.outcome.name());

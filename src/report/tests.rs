@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
 use super::*;
-use crate::model::{RunEvent, Stage};
+use crate::model::{RunEvent, RunSummary, Stage, StopReason};
 
 /// A writer whose bytes can be read afterwards.
 #[derive(Clone, Default)]
@@ -190,6 +190,39 @@ fn no_line_is_wider_than_the_terminal() {
             }
         }
     }
+}
+
+#[test]
+fn a_failure_that_no_model_mends_is_one_issue_of_a_pipeline() {
+    let mut events = samples::healed();
+    let failed = |stamped: &Stamped| matches!(stamped.event, RunEvent::StageFailed { .. });
+    let at = events.iter().position(failed).unwrap();
+    let RunEvent::StageFailed { failure, .. } = events[at].event.clone() else { panic!() };
+    let Some(RunEvent::Finished(last)) = events.last().map(|last| last.event.clone()) else {
+        panic!()
+    };
+    events.truncate(at + 1);
+    // Only its end tells whether it was an error: one that broke off is warned of.
+    let issues = |events: &[Stamped]| -> Vec<String> {
+        let text = transcript(|out| azure(out), events);
+        let issue = |line: &&str| line.starts_with("##vso[task.logissue");
+        text.lines().filter(issue).map(str::to_owned).collect()
+    };
+    let told = |issues: &[String]| -> Vec<String> {
+        let of_failure = |issue: &&String| issue.contains("mismatched types");
+        issues.iter().filter(of_failure).cloned().collect()
+    };
+    let open = told(&issues(&events));
+    assert!(matches!(open.as_slice(), [one] if one.contains("type=warning;")), "{open:?}");
+    let stop = StopReason::NoModel { failure: None, reason: "no key".into() };
+    let summary =
+        RunSummary { stop, failure: Some(failure), patches: vec![], restored: None, ..*last };
+    events.push(Stamped { at: events[at].at, event: RunEvent::Finished(Box::new(summary)) });
+    let closed = told(&issues(&events));
+    assert!(
+        matches!(closed.as_slice(), [one] if one.contains("type=error;sourcepath=src/main.rs;")),
+        "{closed:?}"
+    );
 }
 
 #[test]

@@ -97,17 +97,23 @@ pub(super) fn headline(header: Option<&RunHeader>, summary: &RunSummary) -> Stri
             Some(restored @ Restoration::Restored { .. }) => sentence(&in_words(restored)),
             Some(restored) => format!("Not deployed: {}", in_words(restored)),
             // A model that was not there is no cause: what failed is.
-            None => match stop {
-                StopReason::NoModel { .. } | StopReason::ModelUnavailable { .. } => {
-                    format!("Failed: {}", cause(summary))
-                }
-                StopReason::NotHealable { .. } if summary.failure.is_some() => {
-                    format!("Failed: {}", cause(summary))
-                }
-                stop => format!("Stopped: {stop}"),
-            },
+            None if is_no_cause(stop) => format!("Failed: {}", cause(summary)),
+            None if tells_the_failure(summary) => format!("Failed: {}", cause(summary)),
+            None => format!("Stopped: {stop}"),
         },
     }
+}
+
+fn is_no_cause(stop: &StopReason) -> bool {
+    matches!(stop, StopReason::NoModel { .. } | StopReason::ModelUnavailable { .. })
+}
+
+/// Whether the headline is that of the failure which is left.
+pub(super) fn tells_the_failure(summary: &RunSummary) -> bool {
+    let stop = &summary.stop;
+    summary.failure.is_some()
+        && summary.restored.is_none()
+        && (is_no_cause(stop) || matches!(stop, StopReason::NotHealable { .. }))
 }
 
 /// What stands below the headline, one line each: what failed, and why the loop ended there.

@@ -154,7 +154,7 @@ fn a_pipeline_without_a_model_tells_what_failed() {
     let repository = deployable_without_a_model(free_port(), "teh page\n", "page");
     let failed = deploy(&repository, json!({}));
     assert_eq!((failed.code, outcome_of(&failed)), (Some(1), vec!["stopped"]), "{}", failed.all());
-    let said = "##vso[task.logissue type=error;]Failed: gate spelling failed";
+    let said = "##vso[task.logissue type=error;]gate spelling failed";
     assert!(failed.stdout.contains(said), "{}", failed.all());
 }
 

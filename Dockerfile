@@ -8,6 +8,7 @@ RUN apk add --no-cache build-base cmake perl
 WORKDIR /greenloop
 COPY Cargo.toml Cargo.lock build.rs* ./
 COPY src src
+COPY crates crates
 COPY demo demo
 COPY docs docs
 COPY examples examples

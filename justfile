@@ -10,9 +10,9 @@ test:
 
 # the fast half of it
 check:
-    cargo fmt --check
-    cargo clippy --all-targets -- -D warnings
-    cargo test --lib
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    cargo test --workspace --lib
 
 # the whole loop on a small broken service
 demo:
@@ -22,8 +22,8 @@ demo:
 generate:
     cargo run --quiet -- config schema > docs/config.schema.json
     GREENLOOP_UPDATE=1 cargo test --quiet --lib cli::
-    GREENLOOP_UPDATE=1 cargo test --quiet --lib kubernetes::track::rule
-    GREENLOOP_UPDATE=1 cargo test --quiet --lib hub::api::openapi
+    GREENLOOP_UPDATE=1 cargo test --quiet -p greenloop-kubernetes --lib track::rule
+    GREENLOOP_UPDATE=1 cargo test --quiet -p greenloop-hub --lib api::openapi
 
 # the pictures of docs/dashboard.md, in Chromium (Debian: chromium, chromium-driver, pngquant, fonts-inter)
 pictures:

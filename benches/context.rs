@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput};
 use futures::StreamExt as _;
-use greenloop::adapters::image::context::BuildContext;
+use greenloop_image::context::BuildContext;
 
 const FILES: usize = 20_000;
 const FILE: usize = 10 << 10;

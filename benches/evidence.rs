@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::io::Write as _;
 
 use criterion::{Criterion, Throughput};
-use greenloop::evidence::{ExtractLimits, Extractor, Redactor};
+use greenloop_evidence::{ExtractLimits, Extractor, Redactor};
 
 /// A small generator of numbers, so that every run reads the same log.
 struct Numbers(u64);

@@ -9,7 +9,7 @@ use std::hint::black_box;
 use std::io::Write as _;
 
 use criterion::{Criterion, Throughput};
-use greenloop::hub::graph::{self, Team};
+use greenloop_hub_api::graph::{self, Team};
 
 const SMALL: &str = include_str!("../examples/tasks/fleet-remediation.yaml");
 

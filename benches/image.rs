@@ -12,12 +12,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use greenloop::adapters::image::ImagePipeline;
-use greenloop::adapters::registry::Credentials;
-use greenloop::config::plan::{BuildPlan, Builder};
-use greenloop::evidence::Redactor;
-use greenloop::model::{EventSink, RunId};
-use greenloop::ports::{ImageRequest, ImageSource};
+use greenloop_config::plan::{BuildPlan, Builder};
+use greenloop_evidence::Redactor;
+use greenloop_image::ImagePipeline;
+use greenloop_image::registry::Credentials;
+use greenloop_model::{EventSink, RunId};
+use greenloop_ports::{ImageRequest, ImageSource};
 use tokio_util::sync::CancellationToken;
 
 type Outcome<T> = Result<T, Box<dyn std::error::Error>>;

@@ -9,10 +9,10 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use greenloop::adapters::store::{
+use greenloop_hub::store::{
     AgentHeartbeat, AttemptHeartbeat, ClaimRequest, Completion, StoreError, StoreOptions, TaskStore,
 };
-use greenloop::model::task::{Action, TaskGraph, TaskSpec};
+use greenloop_model::task::{Action, TaskGraph, TaskSpec};
 use tokio::task::JoinSet;
 
 fn graph(tasks: usize) -> TaskGraph {

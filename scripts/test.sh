@@ -53,22 +53,22 @@ if [ ${#need[@]} -gt 0 ]; then
 fi
 
 step "format"
-cargo fmt --check
+cargo fmt --all --check
 
 # The first time, some 500 crates are compiled: cargo shows how far it is.
 step "build (the first one takes minutes: 7 on two quiet cores, 23 on busy ones)"
 cargo build --locked
 
 step "clippy"
-cargo clippy --locked --all-targets -- -D warnings
+cargo clippy --locked --workspace --all-targets -- -D warnings
 
 step "build the tests"
 nextest=false
 if cargo nextest --version >/dev/null 2>&1; then
   nextest=true
-  cargo nextest run --locked --no-run
+  cargo nextest run --locked --workspace --no-run
 else
-  cargo test --locked --no-run
+  cargo test --locked --workspace --no-run
 fi
 
 step "start a Docker Engine, a registry, PostgreSQL and Redis"
@@ -108,15 +108,15 @@ step "tests"
 if [ "$nextest" = true ]; then
   progress=none
   [ ! -t 2 ] || progress=bar
-  among_services cargo nextest run --locked --no-fail-fast --show-progress "$progress" \
+  among_services cargo nextest run --locked --workspace --no-fail-fast --show-progress "$progress" \
     --status-level slow --final-status-level fail
 else
-  among_services cargo test --locked --quiet
+  among_services cargo test --locked --workspace --quiet
 fi
 
 step "an engine whose disk is full"
 if [ "$(id -u)" -eq 0 ]; then
-  among_services cargo test --locked --quiet --lib -- --ignored an_engine_whose_disk_is_full
+  among_services cargo test --locked --quiet -p greenloop-image --lib -- --ignored an_engine_whose_disk_is_full
 else
   echo "skipped: it takes root to start an engine on a small disk of its own"
 fi

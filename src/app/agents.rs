@@ -3,13 +3,12 @@
 use std::path::Path;
 
 use super::Environment;
-use crate::adapters::azure::{AzureError, Identity};
-use crate::adapters::llm;
-use crate::config::plan::{Provider, RolePlan};
-use crate::engine::driver::Agent;
-use crate::evidence::Redactor;
-use crate::heal::{Author, Reviewer};
-use crate::ports::ModelError;
+use greenloop_azure::{AzureError, Identity};
+use greenloop_config::plan::{Provider, RolePlan};
+use greenloop_engine::driver::Agent;
+use greenloop_engine::heal::{Author, Reviewer};
+use greenloop_evidence::Redactor;
+use greenloop_ports::ModelError;
 
 /// The author and the reviewer, each perhaps with the reason why it cannot be had.
 pub(super) struct Agents {
@@ -29,7 +28,7 @@ impl Agents {
         redactor: &Redactor,
     ) -> Self {
         let lookup = |name: &str| env(name);
-        let connect = |role, plan| llm::connect(role, plan, root, &lookup, azure);
+        let connect = |role, plan| greenloop_llm::connect(role, plan, root, &lookup, azure);
         Self {
             author: connect("author", author).map(|m| Author::new(m, author, redactor.clone())),
             reviewer: connect("reviewer", reviewer)

@@ -10,22 +10,22 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::agents::key_variables;
 use super::run_news::HUB_TOKEN;
 use super::{AppError, Environment, folder};
-use crate::adapters::azure::{AzureError, Identity, KeyVault};
-use crate::adapters::docker::engine::Engine;
-use crate::adapters::docker::{DockerSettings, DockerTarget};
-use crate::adapters::image::ImagePipeline;
-use crate::adapters::kubernetes::{Connection, KubernetesTarget};
-use crate::adapters::llm::RECORD_VARIABLE;
-use crate::adapters::process::ProcessTarget;
-use crate::adapters::pull_requests::token_variables;
-use crate::adapters::registry::{Credentials, logins};
-use crate::adapters::secrets::{EnvironmentSecrets, fetch};
-use crate::apply::Workspace;
-use crate::config::plan::{AzurePlan, RunPlan};
-use crate::config::{fill_secrets, secret_references, with_secrets};
-use crate::evidence::{Redactor, SecretValue, sensitive_parts};
-use crate::model::TargetKind;
-use crate::ports::{ImageSource, SecretSource, Target};
+use greenloop_azure::{AzureError, Identity, KeyVault};
+use greenloop_config::plan::{AzurePlan, RunPlan};
+use greenloop_config::{fill_secrets, secret_references, with_secrets};
+use greenloop_evidence::{Redactor, SecretValue, sensitive_parts};
+use greenloop_image::ImagePipeline;
+use greenloop_image::engine::Engine;
+use greenloop_image::registry::{Credentials, logins};
+use greenloop_kubernetes::{Connection, KubernetesTarget};
+use greenloop_llm::RECORD_VARIABLE;
+use greenloop_model::TargetKind;
+use greenloop_ports::environment::{EnvironmentSecrets, fetch};
+use greenloop_ports::{ImageSource, SecretSource, Target};
+use greenloop_report::pull_requests::token_variables;
+use greenloop_target::docker::{DockerSettings, DockerTarget};
+use greenloop_target::process::ProcessTarget;
+use greenloop_workspace::Workspace;
 
 /// Settings of the plan whose names look secret: what a build, a gate or a service is given, it may
 /// print.

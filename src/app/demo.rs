@@ -12,12 +12,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::run::{RunRequest, run};
 use super::{AppError, Environment};
-use crate::adapters::process;
-use crate::apply::{self, Workspace};
-use crate::engine::approval::Approval;
-use crate::model::{CommitId, Invocation, RunSummary};
-use crate::patch::{Answer, ResolveOptions, parse_answer, resolve};
-use crate::report::Boxed;
+use greenloop_engine::approval::Approval;
+use greenloop_model::{CommitId, Invocation, RunSummary};
+use greenloop_patch::{Answer, ResolveOptions, parse_answer, resolve};
+use greenloop_report::Boxed;
+use greenloop_target::process;
+use greenloop_workspace::Workspace;
 
 /// The service as it works, and what the demo adds to it.
 const FILES: &[(&str, &str)] = &[
@@ -119,12 +119,13 @@ pub async fn set_up(request: &DemoRequest) -> Result<Stage, DemoError> {
         write(&folder.join(path), text).map_err(failed)?;
     }
     write(&folder.join("config.yaml"), &CONFIG.replace(PORT, &port)).map_err(failed)?;
-    apply::create_repository(&folder).map_err(AppError::from)?;
+    greenloop_workspace::create_repository(&folder).map_err(AppError::from)?;
     std::fs::write(folder.join(MARK), "").map_err(failed)?;
-    let good = apply::commit_all(&folder, "Fleet service: list and register vehicles")
-        .map_err(AppError::from)?;
+    let good =
+        greenloop_workspace::commit_all(&folder, "Fleet service: list and register vehicles")
+            .map_err(AppError::from)?;
     let broken = broken_commit(&folder)?;
-    apply::check_out(&folder, &good).map_err(AppError::from)?;
+    greenloop_workspace::check_out(&folder, &good).map_err(AppError::from)?;
     Ok(Stage { folder, url: format!("http://127.0.0.1:{port}"), good, broken, breakage: BREAKAGE })
 }
 
@@ -144,7 +145,7 @@ pub async fn heal_broken(
     reporters: Vec<Boxed>,
     cancel: CancellationToken,
 ) -> Result<RunSummary, DemoError> {
-    apply::check_out(&stage.folder, &stage.broken).map_err(AppError::from)?;
+    greenloop_workspace::check_out(&stage.folder, &stage.broken).map_err(AppError::from)?;
     Ok(run(run_request(request, stage), reporters, cancel).await?.0)
 }
 
@@ -176,9 +177,9 @@ fn broken_commit(folder: &Path) -> Result<CommitId, DemoError> {
     };
     let patch = resolve(&edits, &tree, &ResolveOptions::default())
         .map_err(|refusal| DemoError::Broken(refusal.to_string()))?;
-    apply::write_work_tree(folder, patch.changes()).map_err(AppError::from)?;
+    greenloop_workspace::write_work_tree(folder, patch.changes()).map_err(AppError::from)?;
     let message = edits.reason().lines().next().unwrap_or("Show a summary of the fleet").to_owned();
-    Ok(apply::commit_all(folder, &message).map_err(AppError::from)?)
+    Ok(greenloop_workspace::commit_all(folder, &message).map_err(AppError::from)?)
 }
 
 fn write(path: &Path, text: &str) -> io::Result<()> {

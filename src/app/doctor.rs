@@ -9,21 +9,20 @@ use std::time::Duration;
 use super::delivery::Delivering;
 use super::run::{config_path, load_plan};
 use super::{AppError, Environment, agents::Agents};
-use crate::adapters::azure::Identity;
-use crate::adapters::docker::engine::Engine;
-use crate::adapters::kubernetes::KubernetesTarget;
-use crate::adapters::registry::{Registry, is_azure};
-use crate::adapters::secrets::EnvironmentSecrets;
-use crate::apply::Workspace;
-use crate::config;
-use crate::config::plan::{
+use greenloop_azure::Identity;
+use greenloop_config::plan::{
     AzurePlan, BuildPlan, Manifests, ProcessPlan, Provider, RolePlan, RunPlan,
 };
-use crate::config::secret_references;
-use crate::evidence::Redactor;
-use crate::model::{Condition, FailureClass, TargetKind, chain};
-use crate::ports::{SecretSource as _, Target};
-use crate::stages::preflight::{self, Finding, ProgramFault};
+use greenloop_config::secret_references;
+use greenloop_engine::stages::preflight::{self, Finding, ProgramFault};
+use greenloop_evidence::Redactor;
+use greenloop_image::engine::Engine;
+use greenloop_image::registry::{Registry, is_azure};
+use greenloop_kubernetes::KubernetesTarget;
+use greenloop_model::{Condition, FailureClass, TargetKind, chain};
+use greenloop_ports::environment::EnvironmentSecrets;
+use greenloop_ports::{SecretSource as _, Target};
+use greenloop_workspace::Workspace;
 
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,7 +107,7 @@ pub async fn doctor(
     let deploys = environment.is_some();
     checks.extend(work_tree(&workspace, deploys));
     let (author, reviewer, azure) = match environment.as_deref() {
-        None => match config::heal_plan(&|name: &str| env(name)) {
+        None => match greenloop_config::heal_plan(&|name: &str| env(name)) {
             Ok(plan) => (plan.author, plan.reviewer, AzurePlan::default()),
             Err(error) => {
                 checks.push(Check::missing("model settings", error.to_string(), "see the text"));
@@ -234,7 +233,7 @@ fn chosen(
     if config.is_none() && !path.exists() {
         return Ok(None);
     }
-    match config::load(&path) {
+    match greenloop_config::load(&path) {
         Ok(config) => match config.environments().as_slice() {
             [only] => Ok(Some(only.to_string())),
             several => {

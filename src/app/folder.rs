@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use super::AppError;
-use crate::adapters::image::context::OwnFiles;
-use crate::apply::Workspace;
-use crate::config::plan::{LoggingPlan, RunPlan};
-use crate::model::RunId;
+use greenloop_config::plan::{LoggingPlan, RunPlan};
+use greenloop_image::context::OwnFiles;
+use greenloop_model::RunId;
+use greenloop_workspace::Workspace;
 
 /// What Greenloop writes into a work tree, kept out of `git status`.
 const OWN_FILES: [&str; 3] =

@@ -11,19 +11,19 @@ use super::delivery::secrets;
 use super::run::{config_path, parallelism, refuse_certain};
 use super::session::{self, Purpose, Session};
 use super::{AppError, Environment, folder, logging};
-use crate::adapters::azure::Identity;
-use crate::apply::Workspace;
-use crate::config::plan::GatePlan;
-use crate::config::{self, HealPlan, with_secrets};
-use crate::engine::approval::Approval;
-use crate::engine::driver::{Assembly, WorkTreeAtEnd};
-use crate::engine::machine::{Course, Mode, Rules};
-use crate::engine::passed::PassedBefore;
-use crate::evidence::Redactor;
-use crate::model::{Invocation, Limits, RepoPath, RunHeader, RunId, RunSummary, Stage, Task};
-use crate::policy::Policy;
-use crate::report::Boxed;
-use crate::stages::preflight;
+use greenloop_azure::Identity;
+use greenloop_config::plan::GatePlan;
+use greenloop_config::{HealPlan, with_secrets};
+use greenloop_engine::approval::Approval;
+use greenloop_engine::driver::{Assembly, WorkTreeAtEnd};
+use greenloop_engine::machine::{Course, Mode, Rules};
+use greenloop_engine::passed::PassedBefore;
+use greenloop_engine::stages::preflight;
+use greenloop_evidence::Redactor;
+use greenloop_model::{Invocation, Limits, RepoPath, RunHeader, RunId, RunSummary, Stage, Task};
+use greenloop_policy::Policy;
+use greenloop_report::Boxed;
+use greenloop_workspace::Workspace;
 
 /// What is to be healed.
 pub struct HealRequest {
@@ -221,20 +221,20 @@ fn plan_of(
 ) -> Result<(HealPlan, Option<String>), AppError> {
     let env = |name: &str| (request.env)(name);
     if request.config.as_ref().is_some_and(|path| path.as_os_str().is_empty()) {
-        return Ok((config::heal_plan(&env)?, None));
+        return Ok((greenloop_config::heal_plan(&env)?, None));
     }
     let path = config_path(workspace, request.config.as_ref(), &request.directory);
     if request.config.is_none() && !path.is_file() {
-        return Ok((config::heal_plan(&env)?, None));
+        return Ok((greenloop_config::heal_plan(&env)?, None));
     }
     let inside = path.strip_prefix(workspace.root()).ok();
     let protected =
         inside.and_then(|relative| RepoPath::new(relative.as_os_str().as_encoded_bytes()).ok());
-    let by_file = |config: config::Config| config.heal_plan(protected, &env);
-    match config::load(&path).and_then(by_file) {
+    let by_file = |config: greenloop_config::Config| config.heal_plan(protected, &env);
+    match greenloop_config::load(&path).and_then(by_file) {
         Ok(plan) => Ok((plan, None)),
         Err(error) if request.config.is_none() && !is_meant_for_greenloop(&path) => {
-            Ok((config::heal_plan(&env)?, Some(error.to_string())))
+            Ok((greenloop_config::heal_plan(&env)?, Some(error.to_string())))
         }
         Err(error) => Err(error.into()),
     }

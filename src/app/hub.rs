@@ -11,17 +11,15 @@ use tokio_util::task::TaskTracker;
 use url::Url;
 
 use super::{AppError, logging};
-use crate::adapters::store::{
-    NewToken, Retention, StoreOptions, TaskStore, TokenRequest, TokenView,
-};
-use crate::evidence::Redactor;
-use crate::hub::api::{Hosts, Settings, service};
-use crate::hub::merge_queue::{MergeOptions, MergeQueue};
-use crate::hub::retention::{BranchPlan, branches, purge};
-use crate::hub::server::{Limits, Listener, Tls, allow, serve};
-use crate::hub::sweep::{SweepPlan, sweep};
-use crate::model::RunId;
-use crate::model::task::HoldDecision;
+use greenloop_evidence::Redactor;
+use greenloop_hub::api::{Hosts, Settings, service};
+use greenloop_hub::merge_queue::{MergeOptions, MergeQueue};
+use greenloop_hub::retention::{BranchPlan, branches, purge};
+use greenloop_hub::server::{Limits, Listener, Tls, allow, serve};
+use greenloop_hub::store::{NewToken, Retention, StoreOptions, TaskStore, TokenRequest, TokenView};
+use greenloop_hub::sweep::{SweepPlan, sweep};
+use greenloop_model::RunId;
+use greenloop_model::task::HoldDecision;
 
 /// How long requests under way may take when the hub stops.
 const DRAIN: Duration = Duration::from_secs(20);

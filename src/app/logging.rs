@@ -12,7 +12,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::config::plan::{LogPiece, LoggingPlan};
+use greenloop_config::plan::{LogPiece, LoggingPlan};
 
 /// The lines that the configuration asks for.
 struct ConfiguredLine(Vec<LogPiece>);

@@ -37,20 +37,20 @@ pub use tasks::{
 };
 pub use worker::{WorkerRequest, work};
 
-use crate::adapters::docker::engine::EngineError;
-use crate::adapters::hub_client::HubError;
-use crate::adapters::store::StoreError;
-use crate::apply::WorkspaceError;
-use crate::audit::AuditError;
-use crate::config::ConfigError;
-use crate::engine::claim::ClaimError;
-use crate::engine::driver::DriveError;
-use crate::engine::recover::RecoverError;
-use crate::hub::server::TlsError;
-use crate::hub::worker::WorkerError;
-use crate::policy::PolicyError;
-use crate::ports::{SecretError, TargetError};
-use crate::stages::preflight::Finding;
+use greenloop_audit::AuditError;
+use greenloop_config::ConfigError;
+use greenloop_engine::claim::ClaimError;
+use greenloop_engine::driver::DriveError;
+use greenloop_engine::recover::RecoverError;
+use greenloop_engine::stages::preflight::Finding;
+use greenloop_hub::server::TlsError;
+use greenloop_hub::store::StoreError;
+use greenloop_hub_api::client::HubError;
+use greenloop_image::engine::EngineError;
+use greenloop_policy::PolicyError;
+use greenloop_ports::{SecretError, TargetError};
+use greenloop_worker::WorkerError;
+use greenloop_workspace::WorkspaceError;
 
 /// Environment variables by name.
 pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;

@@ -6,13 +6,11 @@ use std::sync::Arc;
 use futures::FutureExt as _;
 
 use super::Environment;
-use crate::adapters::azure::Identity;
-use crate::adapters::llm;
-use crate::config;
-use crate::config::plan::{AzurePlan, RolePlan};
-use crate::hub::worker::{Fault, ModelCheck};
-use crate::model::FailureClass;
-use crate::ports::{Message, Model, ModelError, ModelErrorKind, ModelRequest};
+use greenloop_azure::Identity;
+use greenloop_config::plan::{AzurePlan, RolePlan};
+use greenloop_model::FailureClass;
+use greenloop_ports::{Message, Model, ModelError, ModelErrorKind, ModelRequest};
+use greenloop_worker::{Fault, ModelCheck};
 
 /// The models of two roles; each asked once when they are the same.
 #[derive(Clone)]
@@ -28,7 +26,8 @@ impl Models {
         let azure = Identity::new(&AzurePlan::default(), &|name| env(name));
         let mut models: Vec<Arc<dyn Model>> = Vec::new();
         for (role, plan) in plans {
-            let model = llm::connect(role, plan, root, &|name| env(name), azure.as_ref())?;
+            let model =
+                greenloop_llm::connect(role, plan, root, &|name| env(name), azure.as_ref())?;
             if models.iter().all(|known| known.label() != model.label()) {
                 models.push(model);
             }
@@ -92,7 +91,7 @@ impl Models {
 /// The check of the models that the environment names; `None` when it names none that can be
 /// asked.
 pub(super) fn of_environment(env: &Environment) -> Option<ModelCheck> {
-    let plan = config::heal_plan(&|name: &str| env(name)).ok()?;
+    let plan = greenloop_config::heal_plan(&|name: &str| env(name)).ok()?;
     let plans = [("author", &plan.author), ("reviewer", &plan.reviewer)];
     let models = Models::connect(plans, Path::new("."), env).ok()?;
     Some(models.as_check(false))

@@ -5,13 +5,13 @@ use std::path::Path;
 use tokio_util::sync::CancellationToken;
 
 use super::Environment;
-use crate::adapters::pull_requests::{self, Pusher, base_branch, is_own_branch, is_own_commit};
-use crate::apply::Workspace;
-use crate::config::plan::PullRequestPlan;
-use crate::evidence::Redactor;
-use crate::model::{RunId, RunSummary, StopReason};
-use crate::ports::{Proposed, PullRequest, PullRequestError};
-use crate::report::{self, Links};
+use greenloop_config::plan::PullRequestPlan;
+use greenloop_evidence::Redactor;
+use greenloop_model::{RunId, RunSummary, StopReason};
+use greenloop_ports::{Proposed, PullRequest, PullRequestError};
+use greenloop_report::Links;
+use greenloop_report::pull_requests::{self, Pusher, base_branch, is_own_branch, is_own_commit};
+use greenloop_workspace::Workspace;
 
 /// What became of a run's patches beyond its branch.
 #[derive(Debug)]
@@ -57,9 +57,11 @@ pub(super) async fn propose(
     let opened = async {
         let pusher = Pusher::new(plan, &remote, &lookup, redactor)?;
         let requests = pull_requests::connect(plan, &remote, &lookup, redactor)?;
-        let events = report::read_events(&folder.join(report::EVENTS_FILE)).unwrap_or_default();
+        let events = greenloop_report::read_events(&folder.join(greenloop_report::EVENTS_FILE))
+            .unwrap_or_default();
         let links = Links::of_pipeline(&lookup);
-        let Some(text) = report::pull_request(&events, &links, requests.body_limit()) else {
+        let Some(text) = greenloop_report::pull_request(&events, &links, requests.body_limit())
+        else {
             return Ok(None);
         };
         let branch = run.branch();

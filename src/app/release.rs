@@ -11,20 +11,20 @@ use super::run::{load_plan, parallelism};
 use super::run_news::RunNews;
 use super::session::{Purpose, Session};
 use super::{AppError, Environment, folder, telemetry};
-use crate::apply::Workspace;
-use crate::engine::approval::Approval;
-use crate::engine::driver::{Assembly, Deliverable, Delivery, WorkTreeAtEnd};
-use crate::engine::machine::{Course, Mode, Rules};
-use crate::engine::passed::PassedBefore;
-use crate::model::{
+use greenloop_engine::approval::Approval;
+use greenloop_engine::driver::{Assembly, Deliverable, Delivery, WorkTreeAtEnd};
+use greenloop_engine::machine::{Course, Mode, Rules};
+use greenloop_engine::passed::PassedBefore;
+use greenloop_model::{
     CommitId, Condition, FailureClass, Invocation, Release, ReleaseId, RunHeader, RunSummary,
     Stage, TargetKind, Task, Usage, chain,
 };
-use crate::policy::Policy;
-use crate::ports::{
+use greenloop_policy::Policy;
+use greenloop_ports::{
     Earlier, ModelError, ModelErrorKind, TargetError, TargetErrorKind, TargetStatus,
 };
-use crate::report::Boxed;
+use greenloop_report::Boxed;
+use greenloop_workspace::Workspace;
 
 /// Which environment, and for a rollback which release.
 pub struct ReleaseRequest {
@@ -110,7 +110,7 @@ fn no_answer(kind: TargetKind) -> TargetError {
 fn plan_of(
     workspace: &Workspace,
     request: &ReleaseRequest,
-) -> Result<crate::config::plan::RunPlan, AppError> {
+) -> Result<greenloop_config::plan::RunPlan, AppError> {
     load_plan(
         workspace,
         request.config.as_ref(),
@@ -313,7 +313,7 @@ pub async fn roll_back(
         })
     };
     if let Some(path) = &plan.metrics {
-        reporters.push(crate::report::metrics(workspace.root().join(path)));
+        reporters.push(greenloop_report::metrics(workspace.root().join(path)));
     }
     if let Some(plan) = &plan.telemetry {
         reporters.push(telemetry::reporter(plan, &request.env));

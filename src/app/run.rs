@@ -11,20 +11,20 @@ use super::proposal::{Proposal, propose};
 use super::run_news::RunNews;
 use super::session::{Purpose, Session};
 use super::{AppError, Environment, folder, logging, tasks, telemetry};
-use crate::apply::Workspace;
-use crate::config::plan::RunPlan;
-use crate::config::{self, Overrides};
-use crate::engine::approval::Approval;
-use crate::engine::driver::{Assembly, Deliverable, Delivery, WorkTreeAtEnd};
-use crate::engine::machine::{Course, Mode, Rules};
-use crate::engine::passed::PassedBefore;
-use crate::model::{
+use greenloop_config::Overrides;
+use greenloop_config::plan::RunPlan;
+use greenloop_engine::approval::Approval;
+use greenloop_engine::driver::{Assembly, Deliverable, Delivery, WorkTreeAtEnd};
+use greenloop_engine::machine::{Course, Mode, Rules};
+use greenloop_engine::passed::PassedBefore;
+use greenloop_engine::stages::preflight::{self, Finding};
+use greenloop_model::{
     ImageRef, Invocation, ReleaseId, RepoPath, RunHeader, RunId, RunSummary, Stage, Task, counted,
 };
-use crate::policy::Policy;
-use crate::ports::RolloutRequest;
-use crate::report::Boxed;
-use crate::stages::preflight::{self, Finding};
+use greenloop_policy::Policy;
+use greenloop_ports::RolloutRequest;
+use greenloop_report::Boxed;
+use greenloop_workspace::Workspace;
 
 /// What is to be run.
 pub struct RunRequest {
@@ -74,7 +74,7 @@ pub fn environment_of(
         return Ok(given);
     }
     let workspace = Workspace::open(directory)?;
-    let config = config::load(&config_path(&workspace, config, directory))?;
+    let config = greenloop_config::load(&config_path(&workspace, config, directory))?;
     match config.environments().as_slice() {
         [only] => Ok(only.to_string()),
         several => {
@@ -93,7 +93,7 @@ pub(super) fn load_plan(
     env: &Environment,
 ) -> Result<RunPlan, AppError> {
     let path = config_path(workspace, request_config, directory);
-    let config = config::load(&path)?;
+    let config = greenloop_config::load(&path)?;
     let inside = path.strip_prefix(workspace.root()).ok();
     let config_path =
         inside.and_then(|relative| RepoPath::new(relative.as_os_str().as_encoded_bytes()).ok());
@@ -199,7 +199,7 @@ pub async fn run(
     }
     logging::start(&plan.logging, workspace.root(), request.debug);
     if request.live_roles {
-        let live = config::heal_plan(&|name: &str| (request.env)(name))?;
+        let live = greenloop_config::heal_plan(&|name: &str| (request.env)(name))?;
         (plan.author, plan.reviewer) = (live.author, live.reviewer);
     }
     let delivering = Delivering::new(plan, &request.env).with_secrets().await?;
@@ -276,7 +276,7 @@ pub async fn run(
     };
     let (run, folder, proposing) = (session.run, session.folder.clone(), redactor.clone());
     if let Some(path) = plan.metrics.as_ref().filter(|_| !request.verify_only) {
-        reporters.push(crate::report::metrics(workspace.root().join(path)));
+        reporters.push(greenloop_report::metrics(workspace.root().join(path)));
     }
     if let Some(plan) = &plan.telemetry {
         reporters.push(telemetry::reporter(plan, &request.env));

@@ -8,12 +8,12 @@ use tokio::task::JoinHandle;
 
 use super::worker::connect;
 use super::{AppError, Environment};
-use crate::adapters::hub_client::HubClient;
-use crate::adapters::hub_client::wire::RunReport;
-use crate::config::plan::TasksPlan;
-use crate::evidence::Redactor;
-use crate::model::{RunHeader, RunSummary, StopReason, chain};
-use crate::report::SUMMARY_FILE;
+use greenloop_config::plan::TasksPlan;
+use greenloop_evidence::Redactor;
+use greenloop_hub_api::client::HubClient;
+use greenloop_hub_api::client::wire::RunReport;
+use greenloop_model::{RunHeader, RunSummary, StopReason, chain};
+use greenloop_report::SUMMARY_FILE;
 
 /// The hub, where the configuration has no tasks.
 const HUB: &str = "GREENLOOP_HUB_URL";

@@ -8,18 +8,18 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::{AppError, folder, logging};
-use crate::apply::{CopyOptions, WorkTreeCopy, Workspace};
-use crate::audit::{self, Writer};
-use crate::engine::claim::{Claim, Holder};
-use crate::engine::driver::{Assembly, Continuation, drive};
-use crate::engine::recover::{abandon, check_resumable, resume};
-use crate::evidence::Redactor;
-use crate::model::{
+use greenloop_audit::Writer;
+use greenloop_engine::claim::{Claim, Holder};
+use greenloop_engine::driver::{Assembly, Continuation, drive};
+use greenloop_engine::recover::{abandon, check_resumable, resume};
+use greenloop_evidence::Redactor;
+use greenloop_model::{
     CommitId, EnvironmentName, EventSink, Notice, Restoration, RunEvent, RunId, RunSummary,
     StopReason,
 };
-use crate::ports::{Target, TargetError};
-use crate::report::{self, Boxed};
+use greenloop_ports::{Target, TargetError};
+use greenloop_report::Boxed;
+use greenloop_workspace::{CopyOptions, WorkTreeCopy, Workspace};
 
 /// What is copied of files that git does not track, where the file system cannot share their blocks.
 const COPIED_BYTES: u64 = 2 << 30;
@@ -105,7 +105,7 @@ impl Session {
             Ok(())
         };
         if wanted.is_some() {
-            if !run_folder.join(audit::FILE_NAME).is_file() {
+            if !run_folder.join(greenloop_audit::FILE_NAME).is_file() {
                 return Err(AppError::NoSuchRun { run: run.to_string() });
             }
             check_resumable(&run_folder, &title)?;
@@ -215,7 +215,7 @@ impl Session {
         reporters.extend(file_reporters(&folder, continuation.is_some())?);
         let (sender, receiver) = std::sync::mpsc::channel();
         let events = EventSink::new(sender);
-        let reporting = report::spawn(reporters, receiver);
+        let reporting = greenloop_report::spawn(reporters, receiver);
         for notice in notices {
             events.send(RunEvent::Notice(notice));
         }
@@ -267,10 +267,10 @@ async fn claim_target(
     let outcome = loop {
         tokio::select! {
             outcome = &mut claim => break outcome,
-            _ = look.tick() => report::feed_pending(reporters, &receiver),
+            _ = look.tick() => greenloop_report::feed_pending(reporters, &receiver),
         }
     };
-    report::feed_pending(reporters, &receiver);
+    greenloop_report::feed_pending(reporters, &receiver);
     outcome
 }
 
@@ -283,7 +283,8 @@ fn begin(
 ) -> Result<(Writer, CommitId), AppError> {
     let base = workspace.head()?.commit;
     folder::prepare(workspace, run_folder)?;
-    let audit = Writer::create(&run_folder.join(audit::FILE_NAME), run, redact(redactor))?;
+    let audit =
+        Writer::create(&run_folder.join(greenloop_audit::FILE_NAME), run, redact(redactor))?;
     Ok((audit, base))
 }
 
@@ -313,7 +314,7 @@ fn copy_of(
     EventSink::new(sender).send(RunEvent::Notice(Notice::Info(
         "the work tree holds changes that are not committed: working on a copy of it".to_owned(),
     )));
-    report::feed_pending(reporters, &receiver);
+    greenloop_report::feed_pending(reporters, &receiver);
     // Known as a run in a copy before there is one.
     workspace.mark_copied(run, &workspace.head()?.commit)?;
     let options = CopyOptions {
@@ -342,15 +343,18 @@ fn discard(original: &Workspace, run: RunId) {
 
 /// The reports in the run's folder. A resumed run's reports begin where the first process began.
 fn file_reporters(folder: &Path, resumed: bool) -> Result<Vec<Boxed>, AppError> {
-    let events = folder.join(report::EVENTS_FILE);
+    let events = folder.join(greenloop_report::EVENTS_FILE);
     let failed = |source| AppError::Folder { path: events.clone(), source };
-    let earlier =
-        if resumed { report::read_events(&events).unwrap_or_default() } else { Vec::new() };
+    let earlier = if resumed {
+        greenloop_report::read_events(&events).unwrap_or_default()
+    } else {
+        Vec::new()
+    };
     let mut reporters = vec![
-        report::events(&events).map_err(failed)?,
-        report::junit(folder.join(report::JUNIT_FILE)),
-        report::markdown(folder.join(report::SUMMARY_FILE)),
-        report::html(folder.join(report::HTML_FILE)),
+        greenloop_report::events(&events).map_err(failed)?,
+        greenloop_report::junit(folder.join(greenloop_report::JUNIT_FILE)),
+        greenloop_report::markdown(folder.join(greenloop_report::SUMMARY_FILE)),
+        greenloop_report::html(folder.join(greenloop_report::HTML_FILE)),
     ];
     for reporter in &mut reporters {
         for stamped in &earlier {
@@ -358,12 +362,12 @@ fn file_reporters(folder: &Path, resumed: bool) -> Result<Vec<Boxed>, AppError> 
         }
     }
     // Not what happened before: the log has that already.
-    reporters.push(report::program_log());
+    reporters.push(greenloop_report::program_log());
     Ok(reporters)
 }
 
 /// What the audit log runs every text through, as the last line of defence.
-fn redact(redactor: &Redactor) -> crate::audit::Redact {
+fn redact(redactor: &Redactor) -> greenloop_audit::Redact {
     let redactor = redactor.clone();
     Box::new(move |text| redactor.redact(text).into_owned())
 }

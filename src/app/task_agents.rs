@@ -10,22 +10,22 @@ use super::model_check::{self, Models};
 use super::run::parallelism;
 use super::session::{Purpose, Session};
 use super::{AppError, Environment};
-use crate::adapters::azure::Identity;
-use crate::apply::Workspace;
-use crate::config::plan::GatePlan;
-use crate::config::{self, HealPlan, Overrides};
-use crate::engine::approval::Approval;
-use crate::engine::driver::{Assembly, Assignment, WorkTreeAtEnd};
-use crate::engine::machine::{Course, Mode, Rules};
-use crate::engine::passed::PassedBefore;
-use crate::evidence::Redactor;
-use crate::hub::worker::{AgentEnd, AgentJob, AgentLoop, Fault, ModelCheck, Told};
-use crate::model::{
+use greenloop_azure::Identity;
+use greenloop_config::plan::GatePlan;
+use greenloop_config::{HealPlan, Overrides};
+use greenloop_engine::approval::Approval;
+use greenloop_engine::driver::{Assembly, Assignment, WorkTreeAtEnd};
+use greenloop_engine::machine::{Course, Mode, Rules};
+use greenloop_engine::passed::PassedBefore;
+use greenloop_evidence::Redactor;
+use greenloop_model::{
     FailureClass, Invocation, RunEvent, RunHeader, RunSummary, Stage, StopReason, Task, chain,
 };
-use crate::policy::Policy;
-use crate::ports::ModelError;
-use crate::report::{Boxed, Reporter};
+use greenloop_policy::Policy;
+use greenloop_ports::ModelError;
+use greenloop_report::{Boxed, Reporter};
+use greenloop_worker::{AgentEnd, AgentJob, AgentLoop, Fault, ModelCheck, Told};
+use greenloop_workspace::Workspace;
 
 /// The loop, as a worker calls it.
 pub(super) fn agent_loop(env: &Environment, redactor: &Redactor) -> AgentLoop {
@@ -66,7 +66,7 @@ fn refused(error: &AppError) -> AgentEnd {
 
 /// Variables that hold the models' keys: the commands of other tasks do not get to see them.
 pub(super) fn key_variables(env: &Environment) -> Vec<String> {
-    let plan = config::heal_plan(&|name: &str| env(name));
+    let plan = greenloop_config::heal_plan(&|name: &str| env(name));
     plan.map(|plan| super::agents::key_variables([&plan.author, &plan.reviewer]))
         .unwrap_or_default()
 }
@@ -164,7 +164,7 @@ fn without_model(error: &ModelError, folder: &Path, env: Environment) -> AgentEn
     let folder = folder.to_owned();
     let again = fault.clone();
     let check: ModelCheck = Arc::new(move || {
-        let plan = config::heal_plan(&|name: &str| env(name)).ok();
+        let plan = greenloop_config::heal_plan(&|name: &str| env(name)).ok();
         let connected = plan.is_some_and(|plan| {
             let plans = [("author", &plan.author), ("reviewer", &plan.reviewer)];
             Models::connect(plans, &folder, &env).is_ok()
@@ -256,11 +256,11 @@ fn plan_of(folder: &Path, env: &Environment) -> Result<(HealPlan, Vec<GatePlan>)
     let lookup = |name: &str| env(name);
     let path = folder.join("config.yaml");
     if !path.is_file() {
-        return Ok((config::heal_plan(&lookup)?, Vec::new()));
+        return Ok((greenloop_config::heal_plan(&lookup)?, Vec::new()));
     }
-    let config = config::load(&path)?;
+    let config = greenloop_config::load(&path)?;
     let Some(first) = config.environments().first().map(ToString::to_string) else {
-        return Ok((config::heal_plan(&lookup)?, Vec::new()));
+        return Ok((greenloop_config::heal_plan(&lookup)?, Vec::new()));
     };
     let plan = config.plan(&first, &Overrides::default(), &lookup)?;
     let heal = HealPlan {

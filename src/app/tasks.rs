@@ -7,16 +7,16 @@ use sha2::{Digest, Sha256};
 
 use super::worker::connect;
 use super::{AppError, Environment};
-use crate::adapters::hub_client::wire::{
+use greenloop_config::plan::TasksPlan;
+use greenloop_engine::driver::Tasks;
+use greenloop_evidence::Redactor;
+use greenloop_hub_api::client::wire::{
     Agent, Alert, Branch, Graph, GraphSubmission, HoldDecision, Task,
 };
-use crate::adapters::hub_client::{HubClient, HubErrorKind, HubTasks, LoadGraph};
-use crate::apply::Workspace;
-use crate::config::plan::TasksPlan;
-use crate::engine::driver::Tasks;
-use crate::evidence::Redactor;
-use crate::hub::graph;
-use crate::model::task::GraphId;
+use greenloop_hub_api::client::{HubClient, HubErrorKind, HubTasks, LoadGraph};
+use greenloop_hub_api::graph;
+use greenloop_model::task::GraphId;
+use greenloop_workspace::Workspace;
 
 /// A hub, and who one is there.
 pub struct HubAccess {

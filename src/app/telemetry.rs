@@ -1,13 +1,13 @@
 //! OpenTelemetry, when the plan wants it.
 
 use super::Environment;
-use crate::config::plan::TelemetryPlan;
-use crate::report::{self, Boxed};
+use greenloop_config::plan::TelemetryPlan;
+use greenloop_report::Boxed;
 
 /// The reporter that sends a run to the plan's receiver.
 pub(super) fn reporter(plan: &TelemetryPlan, env: &Environment) -> Boxed {
     let variable = plan.headers_env.as_deref().unwrap_or("OTEL_EXPORTER_OTLP_HEADERS");
-    report::otlp(plan, headers(&env(variable).unwrap_or_default()))
+    greenloop_report::otlp(plan, headers(&env(variable).unwrap_or_default()))
 }
 
 /// `key=value,key=value`, values percent-encoded, as the OpenTelemetry specification writes the

@@ -7,9 +7,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::task_agents::{agent_loop, key_variables};
 use super::{AppError, Environment, logging, model_check};
-use crate::adapters::hub_client::HubClient;
-use crate::evidence::Redactor;
-use crate::hub::worker::{Stop, Worker, WorkerOptions};
+use greenloop_evidence::Redactor;
+use greenloop_hub_api::client::HubClient;
+use greenloop_worker::{Stop, Worker, WorkerOptions};
 
 /// What is to be worked on, and how.
 pub struct WorkerRequest {

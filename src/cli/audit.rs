@@ -8,9 +8,8 @@ use clap::{Subcommand, ValueEnum};
 use super::error::{CommandError, Exit};
 use super::{output, terminal};
 use crate::app::{audit_log, runs_folder};
-use crate::engine::replay::{ReplayError, replay_file};
-use crate::model::counted;
-use crate::{apply, audit, report};
+use greenloop_engine::replay::{ReplayError, replay_file};
+use greenloop_model::counted;
 
 /// What to do with audit logs.
 #[derive(Debug, Subcommand)]
@@ -66,15 +65,15 @@ pub(super) fn audit(command: AuditCommand) -> Result<Exit, CommandError> {
         AuditCommand::Report { run, format } => {
             let log = audit_log(&root, &run)?;
             let format = match format {
-                Format::Md => report::Format::Markdown,
-                Format::Html => report::Format::Html,
-                Format::Json => report::Format::Json,
+                Format::Md => greenloop_report::Format::Markdown,
+                Format::Html => greenloop_report::Format::Html,
+                Format::Json => greenloop_report::Format::Json,
             };
-            let events = log.with_file_name(report::EVENTS_FILE);
-            let rendered = report::read_events(&events)
+            let events = log.with_file_name(greenloop_report::EVENTS_FILE);
+            let rendered = greenloop_report::read_events(&events)
                 .map_err(|e| CommandError::usage("the run's events cannot be read").because(e))
                 .and_then(|events| {
-                    report::render(format, &events).map_err(|e| {
+                    greenloop_report::render(format, &events).map_err(|e| {
                         CommandError::infrastructure("the report cannot be made").because(e)
                     })
                 })?;
@@ -87,11 +86,11 @@ pub(super) fn audit(command: AuditCommand) -> Result<Exit, CommandError> {
 
 fn root() -> Result<PathBuf, CommandError> {
     let here = terminal::current_directory()?;
-    Ok(apply::work_tree_root(&here).unwrap_or(here))
+    Ok(greenloop_workspace::work_tree_root(&here).unwrap_or(here))
 }
 
 fn list(root: &std::path::Path, json: bool) -> Result<Exit, CommandError> {
-    let listings = audit::list(&runs_folder(root));
+    let listings = greenloop_audit::list(&runs_folder(root));
     let mut text = String::new();
     for run in &listings {
         let started = run
@@ -115,7 +114,7 @@ fn list(root: &std::path::Path, json: bool) -> Result<Exit, CommandError> {
     if listings.is_empty() && !json {
         text.push_str("no runs yet in logs/runs\n");
     }
-    let safe = report::safe_text::safe(&text);
+    let safe = greenloop_report::safe_text::safe(&text);
     if json {
         output::print(&safe)?
     } else {
@@ -125,7 +124,7 @@ fn list(root: &std::path::Path, json: bool) -> Result<Exit, CommandError> {
 }
 
 fn show(log: &std::path::Path, json: bool) -> Result<Exit, CommandError> {
-    let records = audit::read(log)
+    let records = greenloop_audit::read(log)
         .map_err(|e| CommandError::person("the audit log cannot be read").because(e))?;
     let mut text = String::new();
     for record in &records {
@@ -148,7 +147,7 @@ fn show(log: &std::path::Path, json: bool) -> Result<Exit, CommandError> {
             );
         }
     }
-    let safe = report::safe_text::safe(&text);
+    let safe = greenloop_report::safe_text::safe(&text);
     if json {
         output::print(&safe)?
     } else {
@@ -157,12 +156,12 @@ fn show(log: &std::path::Path, json: bool) -> Result<Exit, CommandError> {
     Ok(Exit::Ok)
 }
 
-fn actor(actor: &audit::Actor) -> String {
+fn actor(actor: &greenloop_audit::Actor) -> String {
     match actor {
-        audit::Actor::Machine => "greenloop".to_owned(),
-        audit::Actor::Author(name) => format!("author {name}"),
-        audit::Actor::Reviewer(name) => format!("reviewer {name}"),
-        audit::Actor::Human(name) => format!("person {name}"),
+        greenloop_audit::Actor::Machine => "greenloop".to_owned(),
+        greenloop_audit::Actor::Author(name) => format!("author {name}"),
+        greenloop_audit::Actor::Reviewer(name) => format!("reviewer {name}"),
+        greenloop_audit::Actor::Human(name) => format!("person {name}"),
     }
 }
 
@@ -180,8 +179,8 @@ fn verify(root: &std::path::Path, run: Option<&str>) -> Result<Exit, CommandErro
     let logs: Vec<PathBuf> = match run {
         Some(run) => vec![audit_log(root, run)?],
         None => {
-            let listings = audit::list(&runs_folder(root));
-            listings.iter().map(|l| l.folder.join(audit::FILE_NAME)).collect()
+            let listings = greenloop_audit::list(&runs_folder(root));
+            listings.iter().map(|l| l.folder.join(greenloop_audit::FILE_NAME)).collect()
         }
     };
     let mut text = String::new();
@@ -191,7 +190,7 @@ fn verify(root: &std::path::Path, run: Option<&str>) -> Result<Exit, CommandErro
             .parent()
             .and_then(|folder| folder.file_name())
             .map_or_else(String::new, |name| name.display().to_string());
-        match audit::verify(log) {
+        match greenloop_audit::verify(log) {
             Ok(verified) => {
                 let end = match (verified.torn, verified.complete) {
                     (true, _) => ", its last line is torn (a run that died, or is writing)",
@@ -249,6 +248,6 @@ fn replay(log: &std::path::Path) -> Result<Exit, CommandError> {
     if replayed.divergences.is_empty() {
         text.push_str("no divergence\n");
     }
-    output::print_rows(&report::safe_text::safe(&text))?;
+    output::print_rows(&greenloop_report::safe_text::safe(&text))?;
     Ok(if replayed.divergences.is_empty() { Exit::Ok } else { Exit::NeedsPerson })
 }

@@ -7,8 +7,7 @@ use clap::Subcommand;
 use super::error::{CommandError, Exit};
 use super::{output, terminal};
 use crate::app;
-use crate::apply;
-use crate::config::{self, Overrides};
+use greenloop_config::Overrides;
 
 /// What to do with the configuration.
 #[derive(Debug, Subcommand)]
@@ -36,14 +35,14 @@ pub(super) fn config(command: ConfigCommand) -> Result<Exit, CommandError> {
     let env = terminal::environment();
     let lookup = |name: &str| env(name);
     match command {
-        ConfigCommand::Schema => output::print_json(&config::schema())?,
+        ConfigCommand::Schema => output::print_json(&greenloop_config::schema())?,
         ConfigCommand::Check { config } => {
             let path = path(config)?;
-            let loaded = config::load(&path)?;
+            let loaded = greenloop_config::load(&path)?;
             let mut names = Vec::new();
             for name in loaded.environments() {
                 let plan = loaded.plan(name.as_str(), &Overrides::default(), &lookup)?;
-                crate::policy::Policy::new(&plan.policy)
+                greenloop_policy::Policy::new(&plan.policy)
                     .map_err(|e| CommandError::usage("the policy cannot be used").because(e))?;
                 names.push(name.to_string());
             }
@@ -55,7 +54,7 @@ pub(super) fn config(command: ConfigCommand) -> Result<Exit, CommandError> {
         }
         ConfigCommand::Show { environment, config } => {
             let path = path(config)?;
-            let loaded = config::load(&path)?;
+            let loaded = greenloop_config::load(&path)?;
             let environment = match (environment, loaded.environments().as_slice()) {
                 (Some(given), _) => given,
                 (None, [only]) => only.to_string(),
@@ -65,7 +64,7 @@ pub(super) fn config(command: ConfigCommand) -> Result<Exit, CommandError> {
                 }
             };
             let plan = loaded.plan(&environment, &Overrides::default(), &lookup)?;
-            let yaml = config::to_yaml(&plan).map_err(|e| {
+            let yaml = greenloop_config::to_yaml(&plan).map_err(|e| {
                 CommandError::infrastructure("the plan cannot be printed").because(e)
             })?;
             output::print(&yaml)?;
@@ -79,7 +78,7 @@ fn path(given: Option<PathBuf>) -> Result<PathBuf, CommandError> {
         return Ok(path);
     }
     let here = terminal::current_directory()?;
-    Ok(apply::work_tree_root(&here).unwrap_or(here).join("config.yaml"))
+    Ok(greenloop_workspace::work_tree_root(&here).unwrap_or(here).join("config.yaml"))
 }
 
 fn shown(path: &Path) -> String {

@@ -9,7 +9,7 @@ use super::error::{CommandError, Exit, exit_of};
 use super::output::{self, OutputChoice};
 use super::{block_on, terminal};
 use crate::app::demo::{self, DemoError, DemoRequest, Stage};
-use crate::model::{Invocation, StopReason, shell_word};
+use greenloop_model::{Invocation, StopReason, shell_word};
 
 /// How the demo is wanted.
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@ use clap::Args;
 use super::error::{CommandError, Exit};
 use super::{block_on, output, terminal};
 use crate::app::{self, Health};
-use crate::report::{self, Mark};
+use greenloop_report::Mark;
 
 /// What to look at.
 #[derive(Debug, Args)]
@@ -39,7 +39,7 @@ pub(super) fn doctor(args: DoctorArgs) -> Result<Exit, CommandError> {
             worst = Exit::NeedsPerson;
         }
         let remedy = check.remedy.as_deref();
-        text.push_str(&report::check_row(mark, &check.what, &check.found, remedy, width));
+        text.push_str(&greenloop_report::check_row(mark, &check.what, &check.found, remedy, width));
     }
     output::print(&text)?;
     Ok(worst)

@@ -5,16 +5,16 @@ use std::error::Error;
 use std::io::Write as _;
 use std::process::ExitCode;
 
-use crate::adapters::hub_client::{HubError, HubErrorKind};
-use crate::adapters::store::StoreErrorKind;
 use crate::app::AppError;
-use crate::apply::{WorkspaceError, WorkspaceErrorKind};
-use crate::config::ConfigError;
-use crate::engine::claim::ClaimError;
-use crate::engine::recover::RecoverError;
-use crate::hub::worker::{PlaceError, WorkerError};
-use crate::model::{FailureClass, NoPatchClass, Remedy, RunSummary, StopReason};
-use crate::ports::{TargetError, TargetErrorKind};
+use greenloop_config::ConfigError;
+use greenloop_engine::claim::ClaimError;
+use greenloop_engine::recover::RecoverError;
+use greenloop_hub::store::StoreErrorKind;
+use greenloop_hub_api::client::{HubError, HubErrorKind};
+use greenloop_model::{FailureClass, NoPatchClass, Remedy, RunSummary, StopReason};
+use greenloop_ports::{TargetError, TargetErrorKind};
+use greenloop_worker::{PlaceError, WorkerError};
+use greenloop_workspace::{WorkspaceError, WorkspaceErrorKind};
 
 /// What the process exits with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,7 +145,7 @@ impl CommandError {
 
     /// Prints it on stderr and returns the exit code.
     pub(super) fn report(self) -> Exit {
-        let redactor = crate::evidence::Redactor::from_env();
+        let redactor = greenloop_evidence::Redactor::from_env();
         let mut text = String::new();
         match &self.diagnostic {
             Some(error) => text.push_str(&config_report(error)),
@@ -154,7 +154,7 @@ impl CommandError {
                 text.push_str(&self.message);
                 if let Some(cause) = &self.cause {
                     text.push_str(": ");
-                    text.push_str(&crate::model::chain(cause.as_ref()));
+                    text.push_str(&greenloop_model::chain(cause.as_ref()));
                 }
                 text.push('\n');
             }
@@ -167,8 +167,8 @@ impl CommandError {
         let text = redactor.redact(&text);
         let safe = match super::output::width_of_stderr() {
             // Its lines are drawn to the width already, and marked in colour.
-            Some(width) if self.diagnostic.is_none() => crate::report::rows(&text, width),
-            Some(_) | None => crate::report::safe_text::safe(&text),
+            Some(width) if self.diagnostic.is_none() => greenloop_report::rows(&text, width),
+            Some(_) | None => greenloop_report::safe_text::safe(&text),
         };
         let _closed_pipe = anstream::stderr().write_all(safe.as_bytes());
         self.exit
@@ -231,7 +231,7 @@ impl From<WorkspaceError> for CommandError {
 }
 
 fn error_cause(error: &dyn Error) -> Option<Box<dyn Error + Send + Sync>> {
-    error.source().map(|source| crate::model::chain(source).into())
+    error.source().map(|source| greenloop_model::chain(source).into())
 }
 
 impl From<ClaimError> for CommandError {

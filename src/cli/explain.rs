@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::error::{CommandError, Exit};
 use super::output;
-use crate::evidence::{ExtractLimits, Extraction, Extractor, Redactor, explain_json};
+use greenloop_evidence::{ExtractLimits, Extraction, Extractor, Redactor, explain_json};
 
 /// Which log to explain, and how.
 #[derive(Debug, Args)]
@@ -68,7 +68,7 @@ fn text(extraction: &Extraction) -> String {
             let _infallible = writeln!(out, "{:>width$} ⋮", "");
         }
         for (offset, line) in excerpt.text.lines().enumerate() {
-            let line = crate::report::safe_text::safe(line);
+            let line = greenloop_report::safe_text::safe(line);
             let _infallible = writeln!(out, "{:>width$} │ {line}", excerpt.start + offset as u64);
         }
     }
@@ -83,7 +83,7 @@ fn text(extraction: &Extraction) -> String {
     if !extraction.failing_tests.is_empty() {
         let _infallible = writeln!(out, "failing tests:");
         for test in &extraction.failing_tests {
-            let _infallible = writeln!(out, "  {}", crate::report::safe_text::safe(test));
+            let _infallible = writeln!(out, "  {}", greenloop_report::safe_text::safe(test));
         }
     }
     String::from_utf8_lossy(&out).into_owned()

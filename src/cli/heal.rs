@@ -10,7 +10,7 @@ use super::error::{CommandError, Exit, exit_of};
 use super::output::{self, OutputChoice};
 use super::{block_on, terminal};
 use crate::app::{self, HealRequest};
-use crate::model::{Invocation, shell_word};
+use greenloop_model::{Invocation, shell_word};
 
 /// What to heal.
 #[derive(Debug, Args)]
@@ -137,7 +137,7 @@ fn take_back(run: Option<&str>) -> Result<Exit, CommandError> {
 /// `git`, such that it works on the whole repository: `git apply` passes over what lies outside
 /// the folder it is called in.
 fn git_at_root(directory: &Path) -> String {
-    match crate::apply::work_tree_root(directory) {
+    match greenloop_workspace::work_tree_root(directory) {
         Some(root) if directory.canonicalize().is_ok_and(|here| here != root) => {
             format!("git -C {}", shell_word(&root.to_string_lossy()))
         }

@@ -9,10 +9,10 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::error::{CommandError, Exit};
 use super::{block_on, block_on_all_processors, output, terminal};
-use crate::adapters::store::{Retention, Scope, TokenRequest, TokenView};
 use crate::app::{self, HubRequest, HubStarted, MergePlan};
-use crate::model::task::HoldDecision;
-use crate::report::safe_text::safe;
+use greenloop_hub::store::{Retention, Scope, TokenRequest, TokenView};
+use greenloop_model::task::HoldDecision;
+use greenloop_report::safe_text::safe;
 
 /// The hub that gives tasks to workers.
 #[derive(Debug, Subcommand)]

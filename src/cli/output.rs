@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write as _};
 use clap::ValueEnum;
 
 use super::error::CommandError;
-use crate::report::{self, Boxed, Output, Screen};
+use greenloop_report::{Boxed, Output, Screen};
 
 /// How a run is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -65,7 +65,7 @@ impl Surroundings {
     /// Columns, where there is a screen.
     fn width(self) -> Option<usize> {
         match self.columns {
-            _ if self.terminal => Some(report::columns()),
+            _ if self.terminal => Some(greenloop_report::columns()),
             columns => columns.map(|columns| columns.clamp(20, 500)),
         }
     }
@@ -99,15 +99,18 @@ pub(super) fn reporters(choice: OutputChoice) -> Vec<Boxed> {
     let stdout = std::io::stdout();
     let surroundings = Surroundings::of(&stdout);
     match choice.resolve(surroundings) {
-        Output::Plain => vec![report::plain(stdout)],
+        Output::Plain => vec![greenloop_report::plain(stdout)],
         Output::Human => {
-            vec![report::human(stdout, surroundings.color, surroundings.screen())]
+            vec![greenloop_report::human(stdout, surroundings.color, surroundings.screen())]
         }
         Output::Json => {
             // Results only: the output of gates stands in the records.
-            vec![report::json(stdout), report::human(std::io::stderr(), false, Screen::None)]
+            vec![
+                greenloop_report::json(stdout),
+                greenloop_report::human(std::io::stderr(), false, Screen::None),
+            ]
         }
-        Output::Azure => vec![report::azure(stdout)],
+        Output::Azure => vec![greenloop_report::azure(stdout)],
     }
 }
 
@@ -118,7 +121,7 @@ pub(super) fn colour_on_stderr() -> bool {
 
 /// Columns that text on stdout is wrapped at.
 pub(super) fn width() -> usize {
-    Surroundings::of(&std::io::stdout()).width().unwrap_or_else(report::columns)
+    Surroundings::of(&std::io::stdout()).width().unwrap_or_else(greenloop_report::columns)
 }
 
 /// Columns that text on stderr is wrapped at; `None` when nobody watches it, and a line stays one.
@@ -139,7 +142,7 @@ pub(super) fn print(text: &str) -> Result<(), CommandError> {
 /// Prints rows on stdout, on a terminal wrapped at its width.
 pub(super) fn print_rows(text: &str) -> Result<(), CommandError> {
     match Surroundings::of(&std::io::stdout()).width() {
-        Some(width) => print(&report::rows(text, width)),
+        Some(width) => print(&greenloop_report::rows(text, width)),
         None => print(text),
     }
 }
@@ -147,12 +150,12 @@ pub(super) fn print_rows(text: &str) -> Result<(), CommandError> {
 /// A command that is to be copied, indented, on a terminal broken at its width.
 pub(super) fn command_lines(command: &str) -> String {
     let width = Surroundings::of(&std::io::stdout()).width();
-    report::command_lines(command, width.unwrap_or(usize::MAX))
+    greenloop_report::command_lines(command, width.unwrap_or(usize::MAX))
 }
 
 /// Tells a person something beside what stdout carries. A reader that went away is not an error.
 pub(super) fn tell(text: &str) {
-    let safe = crate::report::safe_text::safe(text);
+    let safe = greenloop_report::safe_text::safe(text);
     let _closed_pipe = anstream::stderr().write_all(safe.as_bytes());
 }
 

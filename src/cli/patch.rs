@@ -7,9 +7,8 @@ use clap::Subcommand;
 
 use super::error::{CommandError, Exit};
 use super::{output, terminal};
-use crate::apply;
-use crate::model::{FileContent, RepoPath};
-use crate::patch::{Answer, ParsedPatch, Refusal, ResolveOptions, Tree, parse_answer, resolve};
+use greenloop_model::{FileContent, RepoPath};
+use greenloop_patch::{Answer, ParsedPatch, Refusal, ResolveOptions, Tree, parse_answer, resolve};
 
 /// What to do with a patch.
 #[derive(Debug, Subcommand)]
@@ -34,7 +33,8 @@ pub(super) struct WorkTree {
 impl WorkTree {
     /// The work tree around `directory`; `directory` itself outside a repository.
     pub(super) fn open(directory: &Path) -> Result<Self, CommandError> {
-        let root = apply::work_tree_root(directory).unwrap_or_else(|| directory.to_owned());
+        let root =
+            greenloop_workspace::work_tree_root(directory).unwrap_or_else(|| directory.to_owned());
         Ok(Self { root })
     }
 
@@ -52,11 +52,11 @@ impl WorkTree {
 
 impl Tree for WorkTree {
     fn read(&self, path: &RepoPath) -> io::Result<Option<FileContent>> {
-        apply::read_work_tree(&self.root, path)
+        greenloop_workspace::read_work_tree(&self.root, path)
     }
 
     fn files(&self) -> io::Result<Vec<RepoPath>> {
-        apply::list_work_tree(&self.root)
+        greenloop_workspace::list_work_tree(&self.root)
     }
 }
 
@@ -72,11 +72,11 @@ pub(super) fn patch(command: PatchCommand) -> Result<Exit, CommandError> {
     };
     let mut stderr = anstream::stderr();
     for leniency in parsed.leniencies() {
-        let leniency = crate::report::safe_text::safe(leniency);
+        let leniency = greenloop_report::safe_text::safe(leniency);
         let _closed_pipe = writeln!(stderr, "forgiven: {leniency}");
     }
     if write {
-        apply::write_work_tree(&tree.root, parsed.changes())?;
+        greenloop_workspace::write_work_tree(&tree.root, parsed.changes())?;
         for change in parsed.changes() {
             let what = match (&change.before, &change.after) {
                 (None, _) => "added",
@@ -125,7 +125,7 @@ pub(super) fn read(
 
 /// Tells a refusal: exit 1, with the text that teaches.
 pub(super) fn refused(refusal: &Refusal) -> Result<Exit, CommandError> {
-    let text = crate::report::safe_text::safe(&refusal.to_string());
+    let text = greenloop_report::safe_text::safe(&refusal.to_string());
     let _closed_pipe = writeln!(anstream::stderr(), "refused, nothing was changed\n{text}");
     Ok(Exit::NeedsPerson)
 }

@@ -8,10 +8,10 @@ use clap::Subcommand;
 use super::error::{CommandError, Exit};
 use super::patch::{self, WorkTree};
 use super::{output, terminal};
-use crate::config::plan::PolicyPlan;
-use crate::config::{self, Overrides};
-use crate::model::Decision;
-use crate::policy::Policy;
+use greenloop_config::Overrides;
+use greenloop_config::plan::PolicyPlan;
+use greenloop_model::Decision;
+use greenloop_policy::Policy;
 
 /// What to ask the policy.
 #[derive(Debug, Subcommand)]
@@ -47,7 +47,7 @@ fn check(file: PathBuf, config: Option<PathBuf>) -> Result<Exit, CommandError> {
     };
     let plan = match config.or_else(|| tree.default_config()) {
         Some(path) => configured(&path, &tree)?,
-        None => config::heal_plan(&|_: &str| None)?.policy,
+        None => greenloop_config::heal_plan(&|_: &str| None)?.policy,
     };
     let policy = Policy::new(&plan)
         .map_err(|e| CommandError::usage("the policy cannot be used").because(e))?;
@@ -64,7 +64,7 @@ fn check(file: PathBuf, config: Option<PathBuf>) -> Result<Exit, CommandError> {
     }
     let decision = evaluation.decision();
     let _infallible = writeln!(text, "{}", decision.name());
-    output::print(&crate::report::safe_text::safe(&text))?;
+    output::print(&greenloop_report::safe_text::safe(&text))?;
     Ok(match decision {
         Decision::Allow => Exit::Ok,
         Decision::NeedsHuman | Decision::Forbid => Exit::NeedsPerson,
@@ -74,7 +74,7 @@ fn check(file: PathBuf, config: Option<PathBuf>) -> Result<Exit, CommandError> {
 /// The policy is the same for every environment, but for who must confirm: a patch by itself
 /// belongs to none.
 fn configured(path: &Path, tree: &WorkTree) -> Result<PolicyPlan, CommandError> {
-    let config = config::load(path)?;
+    let config = greenloop_config::load(path)?;
     let overrides = Overrides { config_path: tree.relative(path), ..Overrides::default() };
     let first = config.environments().first().map(|name| name.as_str().to_owned());
     let plan = config.plan(&first.unwrap_or_default(), &overrides, &|_: &str| None)?;

@@ -102,7 +102,7 @@ pub(super) fn run(args: RunArgs) -> Result<Exit, CommandError> {
     };
     if dry_run {
         let text = block_on(app::describe(&request))??;
-        output::print_rows(&crate::report::safe_text::safe(&text))?;
+        output::print_rows(&greenloop_report::safe_text::safe(&text))?;
         return Ok(Exit::Ok);
     }
     let (summary, proposal) = block_on(async {
@@ -124,7 +124,7 @@ fn in_words(proposal: &Proposal) -> String {
         Proposal::Opened(request) => format!("pull request {} is open\n", request.url),
         Proposal::Skipped(why) => format!("no pull request: {why}\n"),
         Proposal::Failed(error) => {
-            format!("warning: no pull request could be opened: {}\n", crate::model::chain(error))
+            format!("warning: no pull request could be opened: {}\n", greenloop_model::chain(error))
         }
     }
 }

@@ -7,8 +7,8 @@ use clap::Args;
 
 use super::block_on;
 use super::error::{CommandError, Exit};
-use crate::adapters::{docker, process};
-use crate::model::EnvironmentName;
+use greenloop_model::EnvironmentName;
+use greenloop_target::{docker, process};
 
 /// What to supervise.
 #[derive(Debug, Args)]

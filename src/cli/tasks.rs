@@ -13,8 +13,8 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::error::{CommandError, Exit};
 use super::output;
-use crate::hub::graph;
-use crate::model::task::{TaskGraph, total_hours};
+use greenloop_hub_api::graph;
+use greenloop_model::task::{TaskGraph, total_hours};
 
 /// What to do with tasks.
 #[derive(Debug, Subcommand)]
@@ -100,7 +100,7 @@ fn show(args: GraphArgs) -> Result<Exit, CommandError> {
 
 /// Titles and keys come from a file.
 fn print(text: &str) -> Result<Exit, CommandError> {
-    output::print(&crate::report::safe_text::safe(text))?;
+    output::print(&greenloop_report::safe_text::safe(text))?;
     Ok(Exit::Ok)
 }
 
@@ -137,7 +137,7 @@ mod tests {
     use std::process::Command;
 
     use super::*;
-    use crate::model::task::Action;
+    use greenloop_model::task::Action;
 
     fn example(name: &str) -> TaskGraph {
         let file = format!("{}/examples/tasks/{name}.yaml", env!("CARGO_MANIFEST_DIR"));

@@ -9,9 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::error::{CommandError, Exit};
 use crate::app::Environment;
-use crate::engine::approval::Approval;
-use crate::hub::worker::Stop;
-use crate::model::{Invocation, shell_word};
+use greenloop_engine::approval::Approval;
+use greenloop_model::{Invocation, shell_word};
+use greenloop_worker::Stop;
 
 /// The folder the command was given in.
 pub(super) fn current_directory() -> Result<PathBuf, CommandError> {
@@ -86,9 +86,9 @@ fn who() -> String {
 
 fn ask(request: &str, facts: &str) -> Option<bool> {
     let mut stderr = std::io::stderr().lock();
-    let safe = crate::report::safe_text::safe(request);
+    let safe = greenloop_report::safe_text::safe(request);
     if !facts.is_empty() {
-        let facts = crate::report::safe_text::safe(facts);
+        let facts = greenloop_report::safe_text::safe(facts);
         writeln!(stderr, "\n{}", facts.trim_end()).ok()?;
     }
     write!(stderr, "\n? {safe}\n  [y/N] ").ok()?;

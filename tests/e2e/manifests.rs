@@ -129,7 +129,7 @@ fn every_manifest_is_what_its_kind_allows() {
 /// or kept elsewhere.
 #[test]
 fn the_image_of_greenloop_is_built_from_its_sources() {
-    use greenloop::adapters::image::context::BuildContext;
+    use greenloop_image::context::BuildContext;
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let context = BuildContext::scan(root, &root.join("Dockerfile"), None).unwrap();
     let dockerfile = String::from_utf8(context.dockerfile_text().to_vec()).unwrap();

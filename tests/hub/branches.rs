@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use greenloop::adapters::store::{
+use greenloop_evidence::Redactor;
+use greenloop_hub::merge_queue::conflict_branches;
+use greenloop_hub::retention::{BranchPlan, branches};
+use greenloop_hub::store::{
     ClaimRequest, Completion, MergeFilter, PageRequest, StoreErrorKind, StoreOptions, TaskStore,
 };
-use greenloop::evidence::Redactor;
-use greenloop::hub::merge_queue::conflict_branches;
-use greenloop::hub::retention::{BranchPlan, branches};
-use greenloop::model::task::{Action, GraphId, Lease, TaskGraph, TaskSpec};
+use greenloop_model::task::{Action, GraphId, Lease, TaskGraph, TaskSpec};
 use tokio_util::sync::CancellationToken;
 
 use super::farm::Farm;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures::{SinkExt as _, StreamExt as _};
-use greenloop::adapters::store::{Retention, StoreOptions, TaskStore};
+use greenloop_hub::store::{Retention, StoreOptions, TaskStore};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use greenloop::adapters::store::{StoreOptions, TaskStore};
+use greenloop_hub::store::{StoreOptions, TaskStore};
 use serde_json::{Value, json};
 
 use super::farm::{Farm, attempts, command, git, id_of};

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use greenloop::adapters::store::POLL;
+use greenloop_hub::store::POLL;
 use serde_json::json;
 
 use super::program::{Hub, claim, reports, tasks, until};

@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use futures::FutureExt as _;
-use greenloop::adapters::kubernetes::{Connection, KubernetesTarget};
-use greenloop::config::plan::{EnvironmentPlan, KubernetesPlan, Manifests, Rollback};
-use greenloop::evidence::Redactor;
-use greenloop::model::{CommitId, EventSink, ReleaseId, RunId};
-use greenloop::ports::{Deployed, RolloutRequest, Target as _, TargetError};
+use greenloop_config::plan::{EnvironmentPlan, KubernetesPlan, Manifests, Rollback};
+use greenloop_evidence::Redactor;
+use greenloop_kubernetes::{Connection, KubernetesTarget};
+use greenloop_model::{CommitId, EventSink, ReleaseId, RunId};
+use greenloop_ports::{Deployed, RolloutRequest, Target as _, TargetError};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, DeleteParams, DynamicObject, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};

@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use greenloop::adapters::store::{Completion, SweepOptions, TaskStore};
-use greenloop::model::task::{GraphState, Lease, TaskState};
+use greenloop_hub::store::{Completion, SweepOptions, TaskStore};
+use greenloop_model::task::{GraphState, Lease, TaskState};
 use tokio::task::JoinSet;
 
 use crate::invariants;

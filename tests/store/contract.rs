@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use greenloop::adapters::store::{
+use greenloop_hub::store::{
     AttemptFilter, AttemptHeartbeat, NewEvidence, PageRequest, Retention, RunReport, Scope,
     StoreErrorKind, SweepOptions, TaskFilter, TokenRequest,
 };
-use greenloop::model::task::{
+use greenloop_model::task::{
     AttemptState, EvidenceKind, GraphState, Lease, TaskEventKind, TaskId, TaskState,
 };
 
@@ -164,7 +164,7 @@ pub(crate) async fn failures_end_in_the_dead_letter(place: &Place) {
     let mut options = crate::place::options();
     options.retry_base = Duration::from_secs(100);
     options.retry_cap = Duration::from_secs(150);
-    let store = greenloop::adapters::store::TaskStore::open(&place.url, options).await.unwrap();
+    let store = greenloop_hub::store::TaskStore::open(&place.url, options).await.unwrap();
     let mut spec = many(3);
     spec.tasks[1].needs = vec![0];
     let id = store.submit(&spec, None, None).await.unwrap().id;
@@ -364,7 +364,7 @@ pub(crate) async fn a_replay_has_the_same_answer(place: &Place) {
     store.deactivate_agent("a", Some("k10")).await.unwrap();
     store.activate_agent("a", Some("k11")).await.unwrap();
     let health = store.deactivate_agent("a", Some("k10")).await.unwrap().health;
-    assert_ne!(health, greenloop::adapters::store::AgentHealth::Inactive);
+    assert_ne!(health, greenloop_hub::store::AgentHealth::Inactive);
     store.cancel_graph(once.id, Some("k12")).await.unwrap();
     store.cancel_graph(once.id, Some("k12")).await.unwrap();
 
@@ -406,7 +406,7 @@ pub(crate) async fn stuck_and_silent_ones_are_told_once(place: &Place) {
     assert_eq!(count(TaskEventKind::AgentUp).await, 2);
 }
 
-async fn events_of(kind: TaskEventKind, store: &greenloop::adapters::store::TaskStore) -> usize {
+async fn events_of(kind: TaskEventKind, store: &greenloop_hub::store::TaskStore) -> usize {
     events(store).await.into_iter().filter(|it| *it == kind).count()
 }
 
@@ -535,7 +535,6 @@ pub(crate) async fn several_hubs_start_at_once(place: &Place) {
     drop(opened);
     // A newer program was here.
     place.meddle("INSERT INTO schema_versions (version, checksum) VALUES (99, 'x')").await;
-    let refused =
-        greenloop::adapters::store::TaskStore::open(&place.url, crate::place::options()).await;
+    let refused = greenloop_hub::store::TaskStore::open(&place.url, crate::place::options()).await;
     assert_eq!(kind(refused), StoreErrorKind::Corrupt);
 }

@@ -12,10 +12,10 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use greenloop::adapters::store::{
+use greenloop_hub::store::{
     AttemptHeartbeat, Completion, GateRecord, NewEvidence, StoreErrorKind, SweepOptions, TaskStore,
 };
-use greenloop::model::task::{EvidenceKind, Lease, TaskId};
+use greenloop_model::task::{EvidenceKind, Lease, TaskId};
 
 use crate::invariants;
 use crate::place::Place;
@@ -193,10 +193,7 @@ async fn child() {
 }
 
 /// Merges what waits, or throws it out; every step may be the last one.
-async fn merge(
-    store: &TaskStore,
-    holder: &str,
-) -> Result<(), greenloop::adapters::store::StoreError> {
+async fn merge(store: &TaskStore, holder: &str) -> Result<(), greenloop_hub::store::StoreError> {
     let Some(turn) = store.claim_merges(holder, Duration::from_secs(1)).await? else {
         return Ok(());
     };

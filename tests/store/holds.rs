@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use greenloop::adapters::store::{
+use greenloop_hub::store::{
     ConflictReport, GateRecord, MergeFilter, MergeLease, MergeView, NewHold, PageRequest,
     StoreErrorKind, SweepOptions, TaskStore,
 };
-use greenloop::model::task::{
+use greenloop_model::task::{
     GraphState, HoldDecision, HoldReason, Lease, MergeId, MergeState, TaskEventKind, TaskState,
 };
 

@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use greenloop::adapters::store::{
+use greenloop_hub::store::{
     AttemptHeartbeat, ClaimRequest, Completion, StoreErrorKind, SweepOptions, TaskStore,
 };
-use greenloop::model::task::{GraphId, GraphState, Lease, TaskId, TaskState};
+use greenloop_model::task::{GraphId, GraphState, Lease, TaskId, TaskState};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
 

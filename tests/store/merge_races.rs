@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use greenloop::adapters::store::{
+use greenloop_hub::store::{
     GateRecord, MergeFilter, MergeLease, MergeTurn, PageRequest, StoreErrorKind, TaskStore,
 };
-use greenloop::model::task::{GraphState, MergeId, MergeState, TaskState};
+use greenloop_model::task::{GraphState, MergeId, MergeState, TaskState};
 
 use crate::invariants;
 use crate::place::Place;

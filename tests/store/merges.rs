@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use greenloop::adapters::store::{
+use greenloop_hub::store::{
     GateRecord, MergeFilter, MergeLease, MergeView, PageRequest, StoreErrorKind, TaskStore,
 };
-use greenloop::model::task::{GraphState, Lease, MergeState, TaskState};
+use greenloop_model::task::{GraphState, Lease, MergeState, TaskState};
 
 use crate::place::Place;
 use crate::work::{at_least, claim, committed, epic, graph, ids, kind, many, task};

@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use greenloop::adapters::store::{
+use greenloop_hub::store::{
     AgentHeartbeat, AttemptFailure, AttemptFilter, AttemptHeartbeat, Completion, GateRecord,
     MergeFilter, NewEvidence, NewHold, PageRequest, RunReport, Scope, StoreOptions, TaskFilter,
     TaskStore, TokenRequest,
 };
-use greenloop::model::task::{
+use greenloop_model::task::{
     Action, AttemptState, EvidenceKind, GraphId, HoldDecision, HoldReason, Lease, MergeState,
     TaskGraph, TaskState,
 };
@@ -74,7 +74,7 @@ fn spec(number: usize, there: bool) -> TaskGraph {
     let mut epics = Vec::new();
     if there {
         let branch = Some(format!("epic/{number}"));
-        epics.push(greenloop::model::task::Epic { branch, ..epic("1") });
+        epics.push(greenloop_model::task::Epic { branch, ..epic("1") });
         epics.push(epic("2"));
         tasks.iter_mut().for_each(|it| it.epic = Some(1));
         tasks[0].epic = Some(0);
@@ -96,10 +96,8 @@ fn spec(number: usize, there: bool) -> TaskGraph {
 }
 
 async fn next(store: &TaskStore, key: Option<&str>) -> Lease {
-    let request = greenloop::adapters::store::ClaimRequest {
-        roles: vec!["dev".to_owned()],
-        ..agent("optional")
-    };
+    let request =
+        greenloop_hub::store::ClaimRequest { roles: vec!["dev".to_owned()], ..agent("optional") };
     store.claim(&request, key).await.unwrap().expect("a task to claim").lease
 }
 

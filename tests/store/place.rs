@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use greenloop::adapters::store::{StoreOptions, TaskStore};
+use greenloop_hub::store::{StoreOptions, TaskStore};
 use sqlx::postgres::PgPoolOptions;
 use sqlx::sqlite::SqlitePoolOptions;
 use sqlx::{AssertSqlSafe, PgPool, SqlitePool};

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use greenloop::adapters::store::{
+use greenloop_hub::store::{
     Completion, NewEvidence, PURGE_ROWS, Purged, Retention, RunReport, Scope, StoreErrorKind,
     TaskStore, TokenRequest,
 };
-use greenloop::model::task::{EventId, EvidenceKind, HoldReason, TaskId, TaskState};
+use greenloop_model::task::{EventId, EvidenceKind, HoldReason, TaskId, TaskState};
 
 use crate::place::Place;
 use crate::work::{at_least, claim, committed, complete, epic, failure, kind, many};
@@ -163,7 +163,7 @@ pub(crate) async fn merges_go_with_their_graph(place: &Place) {
     store.complete(claimed.lease, &committed("c1"), None).await.unwrap();
     let turn = store.claim_merges("hub", Duration::from_secs(60)).await.unwrap().unwrap();
     let entry = &store.next_merges(&turn.lease, 1).await.unwrap()[0];
-    let verdict = |sha: &str| greenloop::adapters::store::GateRecord {
+    let verdict = |sha: &str| greenloop_hub::store::GateRecord {
         sha: sha.to_owned(),
         passed: true,
         detail: String::new(),
@@ -197,7 +197,7 @@ pub(crate) async fn targets_go_with_their_graphs(place: &Place) {
         store.complete(claimed.lease, &committed(commit), None).await.unwrap();
         let turn = store.claim_merges("hub", lease).await.unwrap().unwrap();
         let entry = &store.next_merges(&turn.lease, 1).await.unwrap()[0];
-        let record = greenloop::adapters::store::GateRecord {
+        let record = greenloop_hub::store::GateRecord {
             sha: commit.to_owned(),
             passed: true,
             detail: String::new(),
@@ -236,7 +236,7 @@ pub(crate) async fn targets_go_with_their_graphs(place: &Place) {
     );
 
     let writer = land("m2").await;
-    let hold = greenloop::adapters::store::NewHold {
+    let hold = greenloop_hub::store::NewHold {
         reason: HoldReason::TargetRewound,
         tip: Some("m1".to_owned()),
         expected: Some("m2".to_owned()),

@@ -4,11 +4,11 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use greenloop::adapters::store::{
+use greenloop_hub::store::{
     AttemptHeartbeat, ClaimRequest, Completion, POLL, StoreErrorKind, StoreOptions, SweepOptions,
     TaskStore,
 };
-use greenloop::model::task::AttemptState;
+use greenloop_model::task::AttemptState;
 
 use crate::invariants;
 use crate::place::{Place, options, server};

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use greenloop::adapters::store::{
+use greenloop_hub::store::{
     AgentHeartbeat, AttemptFailure, ClaimRequest, Claimed, Completion, StoreError, StoreErrorKind,
     TaskStore,
 };
-use greenloop::model::task::{
+use greenloop_model::task::{
     Action, Condition, Epic, EventId, GraphId, Lease, TaskEventKind, TaskGraph, TaskId, TaskSpec,
 };
 
@@ -115,7 +115,7 @@ pub(crate) fn kind<T: std::fmt::Debug>(outcome: Result<T, StoreError>) -> StoreE
 
 /// The ids of a graph's tasks, in the order of its file.
 pub(crate) async fn ids(store: &TaskStore, graph: GraphId) -> Vec<TaskId> {
-    use greenloop::adapters::store::{PageRequest, TaskFilter};
+    use greenloop_hub::store::{PageRequest, TaskFilter};
     let mut ids = Vec::new();
     let mut page = PageRequest::first(500);
     loop {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use greenloop::adapters::store::{
+use greenloop_hub::store::{
     AgentHealth, AgentHeartbeat, AttemptFailure, Completion, Retention, StoreErrorKind,
     StoreOptions, SweepOptions, TaskStore,
 };
-use greenloop::model::task::{AttemptState, TaskEventKind, TaskState};
+use greenloop_model::task::{AttemptState, TaskEventKind, TaskState};
 
 use crate::place::{Place, options};
 use crate::work::{agent, beat, claim, claim_key, complete, events, failure, ids, kind, many};

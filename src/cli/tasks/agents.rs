@@ -5,11 +5,11 @@ use std::fmt::Write as _;
 use clap::{Args, Subcommand};
 
 use super::hub::HubArgs;
-use crate::adapters::hub_client::wire::Agent;
 use crate::app;
 use crate::cli::error::{CommandError, Exit};
 use crate::cli::{block_on, output};
-use crate::report::safe_text::safe;
+use greenloop_hub_api::client::wire::Agent;
+use greenloop_report::safe_text::safe;
 
 /// What to do with workers.
 #[derive(Debug, Subcommand)]

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::{counted, hours, summary};
-use crate::hub::graph::epic_progress;
-use crate::model::task::{TaskGraph, TaskSpec};
+use greenloop_hub_api::graph::epic_progress;
+use greenloop_model::task::{TaskGraph, TaskSpec};
 
 /// Deeper than this the tree is not indented any further.
 const DEEPEST: usize = 24;
@@ -224,7 +224,7 @@ pub(super) fn mermaid(graph: &TaskGraph) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hub::graph;
+    use greenloop_hub_api::graph;
 
     const TEXT: &str = "
 project: {name: p}

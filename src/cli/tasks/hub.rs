@@ -7,11 +7,11 @@ use std::time::Duration;
 use clap::Args;
 
 use super::queue::on_hold;
-use crate::adapters::hub_client::wire::{Alert, Branch, Graph, Task};
 use crate::app::{self, GraphStatus, HubAccess};
 use crate::cli::error::{CommandError, Exit};
 use crate::cli::{block_on, output, terminal};
-use crate::model::chain;
+use greenloop_hub_api::client::wire::{Alert, Branch, Graph, Task};
+use greenloop_model::chain;
 
 /// Between two looks of `--watch`.
 const LOOK: Duration = Duration::from_secs(2);
@@ -147,7 +147,7 @@ pub(super) fn status(args: StatusArgs) -> Result<Exit, CommandError> {
 }
 
 pub(super) fn safe(text: &str) -> String {
-    crate::report::safe_text::safe(text)
+    greenloop_report::safe_text::safe(text)
 }
 
 fn line(graph: &Graph) -> String {

@@ -5,10 +5,10 @@ use std::fmt::Write as _;
 use clap::{Args, ValueEnum};
 
 use super::hub::{HubArgs, safe};
-use crate::adapters::hub_client::wire::Branch;
 use crate::app;
 use crate::cli::error::{CommandError, Exit};
 use crate::cli::{block_on, output};
+use greenloop_hub_api::client::wire::Branch;
 
 /// What to do with merge queues.
 #[derive(Debug, Args)]
@@ -96,7 +96,7 @@ pub(super) fn on_hold(queue: &Branch) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::adapters::hub_client::wire::MergeHold;
+    use greenloop_hub_api::client::wire::MergeHold;
 
     #[test]
     fn a_queue_on_hold_says_why_and_what_is_missing() {

@@ -2,8 +2,8 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::hub::graph::{self, Idle, Simulation, Team, Waits};
-use crate::model::task::{Action, TaskGraph};
+use greenloop_hub_api::graph::{self, Idle, Simulation, Team, Waits};
+use greenloop_model::task::{Action, TaskGraph};
 
 /// Hours and percent as numbers, references by key.
 pub(super) fn graph(graph: &TaskGraph) -> Json {

@@ -56,8 +56,8 @@ fn everything() -> Vec<(String, Vec<String>)> {
         ("deploy/systemd", ""),
         ("deploy/cloud-init", ""),
         ("docs", ".md"),
-        ("src/hub/dashboard/assets", ".html"),
-        ("src/hub/dashboard/assets/js/pages", ".js"),
+        ("crates/hub/src/dashboard/assets", ".html"),
+        ("crates/hub/src/dashboard/assets/js/pages", ".js"),
         ("src/cli", ".rs"),
     ] {
         for path in files(folder, ending) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use greenloop::adapters::hub_client::wire::Event;
+use greenloop_hub_api::client::wire::Event;
 
 use super::browser::with_browser;
 use super::seed::{self, event};

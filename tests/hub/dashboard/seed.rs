@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use greenloop::adapters::hub_client::wire::{
+use greenloop_hub_api::client::wire::{
     Action, Agent, Attempt, EpicProgress, Event, Evidence, Graph, Merge, Snapshot, Summary, Task,
 };
 use jiff::{SignedDuration, Timestamp};

@@ -14,10 +14,10 @@ use axum::response::sse::{self, KeepAlive, Sse};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use futures::Stream;
-use greenloop::adapters::hub_client::wire::{
+use greenloop_hub::dashboard;
+use greenloop_hub_api::client::wire::{
     Agent, Attempt, Event, Evidence, Graph, Merge, Page, Snapshot, Summary, Task,
 };
-use greenloop::hub::dashboard;
 use serde::Serialize;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;

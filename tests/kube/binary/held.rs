@@ -1,7 +1,7 @@
 //! One deployer at a time.
 
-use greenloop::model::{EventSink, RunId};
-use greenloop::ports::Target as _;
+use greenloop_model::{EventSink, RunId};
+use greenloop_ports::Target as _;
 use k8s_openapi::api::coordination::v1::Lease;
 use tokio_util::sync::CancellationToken;
 

@@ -1,8 +1,8 @@
 //! Rights that are missing, and the way to a service without an ingress.
 
-use greenloop::config::plan::ServicePlan;
-use greenloop::model::FailureClass;
-use greenloop::ports::{Target as _, TargetErrorKind};
+use greenloop_config::plan::ServicePlan;
+use greenloop_model::FailureClass;
+use greenloop_ports::{Target as _, TargetErrorKind};
 
 use serde_json::json;
 

@@ -1,6 +1,6 @@
 //! What pods refer to and is not there.
 
-use greenloop::model::FailureClass;
+use greenloop_model::FailureClass;
 use serde_json::json;
 
 use super::{Case, Doom};

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use greenloop::model::{EventSink, FailureClass, Notice, RunEvent, RunId};
-use greenloop::ports::Target as _;
+use greenloop_model::{EventSink, FailureClass, Notice, RunEvent, RunId};
+use greenloop_ports::Target as _;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 

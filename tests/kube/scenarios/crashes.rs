@@ -1,6 +1,6 @@
 //! Containers that start and die, or do not start.
 
-use greenloop::model::FailureClass;
+use greenloop_model::FailureClass;
 use serde_json::json;
 
 use super::{Case, Doom, said};

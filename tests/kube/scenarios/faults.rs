@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use greenloop::model::{EventSink, RunId};
-use greenloop::ports::Target as _;
+use greenloop_model::{EventSink, RunId};
+use greenloop_ports::Target as _;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -77,7 +77,7 @@ async fn a_crash_during_an_outage_is_found(world: &mut World) {
     };
     let (attempt, ()) = tokio::join!(world.roll_out(), cut);
     let doom = Doom {
-        class: greenloop::model::FailureClass::Code,
+        class: greenloop_model::FailureClass::Code,
         message: &[],
         evidence: &["missing DATABASE_URL"],
         within: (14, 60),
@@ -149,7 +149,7 @@ async fn a_log_is_asked_for_again(world: &mut World) {
     let trouble = Trouble::Status { code: 500, retry_after: None };
     server.faults().add(1, trouble, |call| call.subresource == "log");
     let doom = Doom {
-        class: greenloop::model::FailureClass::Code,
+        class: greenloop_model::FailureClass::Code,
         message: &[],
         evidence: &["missing DATABASE_URL"],
         within: (6, 60),

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use greenloop::model::{ReleaseState, RunId};
-use greenloop::ports::Target as _;
+use greenloop_model::{ReleaseState, RunId};
+use greenloop_ports::Target as _;
 use serde_json::json;
 
 use super::{Doom, fails, judged};
@@ -55,7 +55,7 @@ async fn twice_the_same_is_no_failure(world: &mut World) {
 /// A rollout that changes nothing is judged all the same.
 async fn twice_the_same_is_no_success_either(world: &mut World) {
     let doom = Doom {
-        class: greenloop::model::FailureClass::Code,
+        class: greenloop_model::FailureClass::Code,
         message: &[],
         evidence: &["missing DATABASE_URL"],
         // On a cluster the next crash may be a long back-off away.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use greenloop::model::FailureClass;
+use greenloop_model::FailureClass;
 use serde_json::json;
 
 use super::{Case, Doom, fails};

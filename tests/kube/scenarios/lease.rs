@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use greenloop::model::{EventSink, RunId};
-use greenloop::ports::{Target as _, TargetErrorKind};
+use greenloop_model::{EventSink, RunId};
+use greenloop_ports::{Target as _, TargetErrorKind};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::{ListParams, PostParams};
 use serde_json::json;

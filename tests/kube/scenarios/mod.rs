@@ -20,8 +20,8 @@ mod workloads;
 
 use std::time::Duration;
 
-use greenloop::model::{Evidence, FailureClass};
-use greenloop::ports::{TargetError, TargetErrorKind};
+use greenloop_model::{Evidence, FailureClass};
+use greenloop_ports::{TargetError, TargetErrorKind};
 use serde_json::Value;
 
 use crate::world::{Attempt, World};

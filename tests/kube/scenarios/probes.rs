@@ -1,6 +1,6 @@
 //! Containers that run and are never ready.
 
-use greenloop::model::FailureClass;
+use greenloop_model::FailureClass;
 use serde_json::json;
 
 use super::{Case, Doom};

@@ -1,7 +1,7 @@
 //! Objects that a release no longer names.
 
-use greenloop::model::{EventSink, RunId};
-use greenloop::ports::{Earlier, Target as _, TargetErrorKind};
+use greenloop_model::{EventSink, RunId};
+use greenloop_ports::{Earlier, Target as _, TargetErrorKind};
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Service};
 use kube::api::{DeleteParams, Patch, PatchParams};

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use greenloop::config::plan::ServicePlan;
-use greenloop::model::{Condition, EventSink, FailureClass};
-use greenloop::ports::{Target as _, TargetError, TargetErrorKind};
+use greenloop_config::plan::ServicePlan;
+use greenloop_model::{Condition, EventSink, FailureClass};
+use greenloop_ports::{Target as _, TargetError, TargetErrorKind};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
@@ -232,8 +232,8 @@ async fn what_serves_is_asked_at_that_moment(world: &mut World) {
 
 /// Evidence that waited for nothing: a release whose pods never were is told of by its restore.
 async fn a_restore_says_when_it_serves_and_soaks_after_that(world: &mut World) {
-    use greenloop::model::RunEvent;
-    use greenloop::ports::Restored;
+    use greenloop_model::RunEvent;
+    use greenloop_ports::Restored;
 
     world.manifests(&[deployment(world, &HEALTHY)]);
     world.release().await;

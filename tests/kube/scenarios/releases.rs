@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use greenloop::adapters::kubernetes::KubernetesTarget;
-use greenloop::config::plan::ServicePlan;
-use greenloop::model::{EventSink, Excerpt, FailureClass, ReleaseState, RunId};
-use greenloop::ports::{Earlier, Restored, Target as _, TargetErrorKind};
+use greenloop_config::plan::ServicePlan;
+use greenloop_kubernetes::KubernetesTarget;
+use greenloop_model::{EventSink, Excerpt, FailureClass, ReleaseState, RunId};
+use greenloop_ports::{Earlier, Restored, Target as _, TargetErrorKind};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};

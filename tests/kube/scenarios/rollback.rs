@@ -1,8 +1,8 @@
 //! Going back: to the last verified release, to a named one, to a revision of the cluster's own.
 
-use greenloop::config::plan::Rollback;
-use greenloop::model::{EventSink, FailureClass, ReleaseState};
-use greenloop::ports::{Earlier, Restored, Target as _, TargetErrorKind};
+use greenloop_config::plan::Rollback;
+use greenloop_model::{EventSink, FailureClass, ReleaseState};
+use greenloop_ports::{Earlier, Restored, Target as _, TargetErrorKind};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::{ListParams, Patch, PatchParams};
@@ -206,7 +206,7 @@ async fn the_next_run_cleans_up_after_one_that_died(world: &mut World) {
     let good = world.release().await;
     world.manifests(&release_of(world, &program::HEALTHY_TOO, "two"));
     let target = world.target();
-    let run = greenloop::model::RunId::generate();
+    let run = greenloop_model::RunId::generate();
     target.claim(run, &EventSink::null(), &CancellationToken::new()).await.unwrap();
     let died = world.roll_out_with(target, run).await;
     died.outcome.as_ref().unwrap();

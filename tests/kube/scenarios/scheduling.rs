@@ -1,7 +1,7 @@
 //! Pods that are not created, or find no place.
 
-use greenloop::model::FailureClass;
-use greenloop::ports::TargetErrorKind;
+use greenloop_model::FailureClass;
+use greenloop_ports::TargetErrorKind;
 use serde_json::json;
 
 use super::{Case, Doom, fails, said};

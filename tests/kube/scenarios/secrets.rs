@@ -4,9 +4,9 @@ use std::sync::mpsc::{Receiver, channel};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use greenloop::evidence::MARKER;
-use greenloop::model::{EventSink, RunId};
-use greenloop::ports::{Target as _, TargetError, TargetErrorKind};
+use greenloop_evidence::MARKER;
+use greenloop_model::{EventSink, RunId};
+use greenloop_ports::{Target as _, TargetError, TargetErrorKind};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -16,7 +16,7 @@ use crate::program::{ECHOED, ECHOES, HEALTHY, PANICS};
 use crate::world::{World, scenarios};
 
 /// Every event, as one text.
-fn events(receiver: &Receiver<greenloop::model::RunEvent>) -> String {
+fn events(receiver: &Receiver<greenloop_model::RunEvent>) -> String {
     receiver.try_iter().map(|event| format!("{event:?}\n")).collect()
 }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use greenloop::model::{EventSink, FailureClass};
-use greenloop::ports::{Target as _, TargetErrorKind};
+use greenloop_model::{EventSink, FailureClass};
+use greenloop_ports::{Target as _, TargetErrorKind};
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Patch, PatchParams};
 use serde_json::json;

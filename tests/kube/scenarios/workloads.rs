@@ -1,7 +1,7 @@
 //! StatefulSets, DaemonSets, Jobs and kinds of others.
 
-use greenloop::model::{EventSink, FailureClass};
-use greenloop::ports::{Restored, Target as _};
+use greenloop_model::{EventSink, FailureClass};
+use greenloop_ports::{Restored, Target as _};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 

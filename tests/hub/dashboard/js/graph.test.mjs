@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { adjacency, components, layers } from '../../../../src/hub/dashboard/assets/js/graph/layers.js';
-import { layout, neighbour, NODE } from '../../../../src/hub/dashboard/assets/js/graph/layout.js';
-import { crossings, order } from '../../../../src/hub/dashboard/assets/js/graph/order.js';
-import { fit, pan, reveal, zoom } from '../../../../src/hub/dashboard/assets/js/graph/viewport.js';
+import { adjacency, components, layers } from '../../../../crates/hub/src/dashboard/assets/js/graph/layers.js';
+import { layout, neighbour, NODE } from '../../../../crates/hub/src/dashboard/assets/js/graph/layout.js';
+import { crossings, order } from '../../../../crates/hub/src/dashboard/assets/js/graph/order.js';
+import { fit, pan, reveal, zoom } from '../../../../crates/hub/src/dashboard/assets/js/graph/viewport.js';
 
 const tasks = (needs) => Object.entries(needs).map(([id, before]) => ({ id: Number(id), needs: before }));
 

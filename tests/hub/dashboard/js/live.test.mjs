@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { backoff } from '../../../../src/hub/dashboard/assets/js/live/backoff.js';
-import { Clock } from '../../../../src/hub/dashboard/assets/js/live/clock.js';
-import { SseParser } from '../../../../src/hub/dashboard/assets/js/live/sse_parser.js';
-import { Stream } from '../../../../src/hub/dashboard/assets/js/live/stream.js';
+import { backoff } from '../../../../crates/hub/src/dashboard/assets/js/live/backoff.js';
+import { Clock } from '../../../../crates/hub/src/dashboard/assets/js/live/clock.js';
+import { SseParser } from '../../../../crates/hub/src/dashboard/assets/js/live/sse_parser.js';
+import { Stream } from '../../../../crates/hub/src/dashboard/assets/js/live/stream.js';
 
 const TEXT = ': hello\n\nid: 7\nevent: task.done\ndata: {"a":1}\n\ndata: one\r\ndata: two\r\n\r\nid:8\rdata\r\rdata:  kept\n\n';
 

@@ -4,12 +4,12 @@ import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
 
-import { Api } from '../../../../src/hub/dashboard/assets/js/api.js';
-import { readings } from '../../../../src/hub/dashboard/assets/js/readings.js';
-import { emptyState } from '../../../../src/hub/dashboard/assets/js/state/reduce.js';
+import { Api } from '../../../../crates/hub/src/dashboard/assets/js/api.js';
+import { readings } from '../../../../crates/hub/src/dashboard/assets/js/readings.js';
+import { emptyState } from '../../../../crates/hub/src/dashboard/assets/js/state/reduce.js';
 
 const ROOT = new URL('../../../../', import.meta.url);
-const SCRIPTS = new URL('src/hub/dashboard/assets/js/', ROOT);
+const SCRIPTS = new URL('crates/hub/src/dashboard/assets/js/', ROOT);
 const PATHS = JSON.parse(readFileSync(new URL('docs/openapi.json', ROOT), 'utf8')).paths;
 
 /** The query parameters that a path takes; `null` for one that is not in the API. */

@@ -3,11 +3,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { alerts } from '../../../../src/hub/dashboard/assets/js/state/alerts.js';
-import { attemptLeft, buckets, finish, points } from '../../../../src/hub/dashboard/assets/js/state/pace.js';
-import { emptyState, reduce } from '../../../../src/hub/dashboard/assets/js/state/reduce.js';
-import { Sync, Touched } from '../../../../src/hub/dashboard/assets/js/state/sync.js';
-import { waitingFor } from '../../../../src/hub/dashboard/assets/js/state/waiting.js';
+import { alerts } from '../../../../crates/hub/src/dashboard/assets/js/state/alerts.js';
+import { attemptLeft, buckets, finish, points } from '../../../../crates/hub/src/dashboard/assets/js/state/pace.js';
+import { emptyState, reduce } from '../../../../crates/hub/src/dashboard/assets/js/state/reduce.js';
+import { Sync, Touched } from '../../../../crates/hub/src/dashboard/assets/js/state/sync.js';
+import { waitingFor } from '../../../../crates/hub/src/dashboard/assets/js/state/waiting.js';
 
 const AT = '2026-01-02T10:00:00Z';
 const NOW = Date.parse(AT);

@@ -3,10 +3,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { linear, ticks, timeTicks } from '../../../../src/hub/dashboard/assets/js/charts/scale.js';
-import { parseDiff } from '../../../../src/hub/dashboard/assets/js/diff.js';
-import { ago, bytes, count, duration, hours, instant, percent, shortCommit, trimmed } from '../../../../src/hub/dashboard/assets/js/format.js';
-import { route } from '../../../../src/hub/dashboard/assets/js/router.js';
+import { linear, ticks, timeTicks } from '../../../../crates/hub/src/dashboard/assets/js/charts/scale.js';
+import { parseDiff } from '../../../../crates/hub/src/dashboard/assets/js/diff.js';
+import { ago, bytes, count, duration, hours, instant, percent, shortCommit, trimmed } from '../../../../crates/hub/src/dashboard/assets/js/format.js';
+import { route } from '../../../../crates/hub/src/dashboard/assets/js/router.js';
 
 test('times as people say them', () => {
   const S = 1_000;

@@ -1,0 +1,90 @@
+//! The kinds of YAML files that people write, and reading one as text.
+
+use std::io::Read as _;
+use std::path::Path;
+
+use super::error::{ConfigError, Position, Problem, ProblemKind};
+
+/// A kind of file: how large it may be, and what its errors advise.
+#[derive(Debug)]
+pub struct FileKind {
+    /// `configuration`, for sentences.
+    pub noun: &'static str,
+    /// The most bytes.
+    pub longest: usize,
+    /// The most scalars, lists and mappings.
+    pub nodes: usize,
+    /// The most mistakes that are told at once.
+    pub most_problems: usize,
+    pub when_missing: &'static str,
+    pub when_empty: &'static str,
+    pub when_too_large: &'static str,
+}
+
+/// `config.yaml`
+pub(super) const CONFIGURATION: FileKind = FileKind {
+    noun: "configuration",
+    longest: 1024 * 1024,
+    nodes: 100_000,
+    most_problems: 1_000,
+    when_missing: "go to the repository's root, name another file with --config, or begin with a \
+                   copy of Greenloop's own config.yaml; `greenloop heal -- COMMAND` needs none",
+    when_empty: "it needs at least `environments` and `deploy`; `greenloop config schema` \
+                 describes every key",
+    when_too_large: "a configuration is small; is this the right file?",
+};
+
+/// The text of the file at `path`, bounded by its kind.
+pub fn read(path: &Path, kind: &FileKind) -> Result<String, ConfigError> {
+    let name = path.to_string_lossy();
+    let fail = |problem, message: String, help: &str, cause| {
+        let help = Some(help.to_owned());
+        let problem = Problem { kind: problem, message, help, position: None };
+        Err(ConfigError::without_text(&name, problem, cause))
+    };
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(path)
+        // One byte more than allowed, so that a file that is too long is told from one that fits.
+        .and_then(|file| file.take(kind.longest as u64 + 1).read_to_end(&mut bytes));
+    match read {
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return fail(
+                ProblemKind::NotFound,
+                format!("there is no {} at {name}", kind.noun),
+                kind.when_missing,
+                Some(error),
+            );
+        }
+        Err(error) => {
+            return fail(
+                ProblemKind::Unreadable,
+                format!("{name} cannot be read"),
+                "it must be a file that this user may read",
+                Some(error),
+            );
+        }
+    }
+    if bytes.len() > kind.longest {
+        return fail(
+            ProblemKind::TooLarge,
+            format!("{name} has more than {} bytes", kind.longest),
+            kind.when_too_large,
+            None,
+        );
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(text),
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to();
+            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            let problem = Problem {
+                kind: ProblemKind::NotUtf8,
+                message: format!("{name} is not UTF-8"),
+                help: Some("save it as UTF-8".to_owned()),
+                position: Some(Position::new(&text, at..at + '\u{fffd}'.len_utf8())),
+            };
+            Err(ConfigError::in_text(&name, &text, vec![problem]))
+        }
+    }
+}

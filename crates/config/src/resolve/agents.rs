@@ -1,0 +1,271 @@
+//! `agents`: the same with and without a file, so `greenloop heal` uses it too.
+//!
+//! What the file says wins; then the variables `OPENAI_BASE_URL`, `GREENLOOP_MODEL` and
+//! `GREENLOOP_REVIEWER_MODEL`; then the defaults. The reviewer takes the connection and the
+//! model from the author where the file says nothing of its own.
+
+use std::time::Duration;
+
+use super::{Context, Root, bare};
+use crate::document::Place;
+use crate::error::{ProblemKind, quoted};
+use crate::plan::{Provider, RolePlan};
+use crate::price;
+use crate::raw::{RawAgent, RawAgents, RawProvider};
+use crate::vault;
+
+/// What is asked when nothing names a model.
+const DEFAULT_MODEL: &str = "gpt-4.1";
+const OPENAI: &str = "https://api.openai.com/v1";
+const AZURE_API_VERSION: &str = "2024-10-21";
+const TOOL_STEPS: u32 = 12;
+
+/// Both roles.
+pub(crate) struct Roles {
+    pub(crate) author: RolePlan,
+    pub(crate) reviewer: RolePlan,
+    /// The roles, by their key, whose model has no known price.
+    pub(super) unpriced: Vec<&'static str>,
+}
+
+/// The author's and the reviewer's plan.
+pub(crate) fn roles(cx: &mut Context<'_>, raw: Option<&RawAgents>) -> Roles {
+    let place = Place::root().key("agents");
+    let raw = raw.cloned().unwrap_or_default();
+    let codex = raw.codex.unwrap_or_default();
+    let jules = raw.jules.unwrap_or_default();
+    let author_place = place.key("codex");
+    let place = place.key("jules");
+
+    let model = codex.model.clone().or_else(|| cx.variable("GREENLOOP_MODEL"));
+    let (provider, model) = connection(cx, &codex, &author_place, model);
+    let tool_steps = codex.tool_steps.unwrap_or(TOOL_STEPS);
+    let (author_price, known) = prices(&codex, &provider, &model, None);
+    let mut unpriced = Vec::new();
+    if !known {
+        unpriced.push("codex");
+    }
+    let author = role(cx, &codex, &author_place, provider, model, author_price, tool_steps);
+
+    let own = jules.provider.is_some()
+        || jules.base_url.is_some()
+        || jules.api_key_env.is_some()
+        || jules.endpoint.is_some()
+        || jules.deployment.is_some()
+        || jules.api_version.is_some()
+        || jules.transcript.is_some();
+    let named = jules.model.clone().or_else(|| cx.variable("GREENLOOP_REVIEWER_MODEL"));
+    let (provider, model) = if own {
+        let model = named.or_else(|| cx.variable("GREENLOOP_MODEL"));
+        connection(cx, &jules, &place, model)
+    } else {
+        let shared = named.clone().unwrap_or_else(|| author.model.clone());
+        let provider = match (&author.provider, named) {
+            // A deployment that was named after the author's model follows the reviewer's.
+            (Provider::Azure { endpoint, deployment, api_version, api_key_env }, Some(model))
+                if *deployment == author.model =>
+            {
+                Provider::Azure {
+                    endpoint: endpoint.clone(),
+                    deployment: model,
+                    api_version: api_version.clone(),
+                    api_key_env: api_key_env.clone(),
+                }
+            }
+            (provider, _) => provider.clone(),
+        };
+        (provider, shared)
+    };
+    if jules.tool_steps.is_some_and(|steps| steps > 0) {
+        cx.report(
+            ProblemKind::InvalidValue,
+            &place.key("tool_steps"),
+            "the reviewer gets no tools: it judges the diff and the evidence".to_owned(),
+            "remove `tool_steps` from `agents.jules`",
+        );
+    }
+    let same = !own && model == author.model && known;
+    let (price, known) = prices(&jules, &provider, &model, same.then_some(author_price));
+    if !known {
+        unpriced.push("jules");
+    }
+    let reviewer = role(cx, &jules, &place, provider, model, price, 0);
+    Roles { author, reviewer, unpriced }
+}
+
+fn connection(
+    cx: &mut Context<'_>,
+    raw: &RawAgent,
+    place: &Place,
+    model: Option<String>,
+) -> (Provider, String) {
+    let kind = raw.provider.unwrap_or(RawProvider::Openai);
+    out_of_place(cx, raw, place, kind);
+    let default = match kind {
+        RawProvider::Openai | RawProvider::Azure => DEFAULT_MODEL,
+        RawProvider::Replay => "recorded answers",
+    };
+    let model = model.unwrap_or_else(|| default.to_owned());
+    if model.trim().is_empty() {
+        cx.filled(&model, &place.key("model"));
+    }
+    let provider = match kind {
+        RawProvider::Openai => Provider::OpenAi {
+            base_url: base_url(cx, raw.base_url.as_deref(), &place.key("base_url")),
+            api_key_env: key_name(cx, raw, place).unwrap_or_else(|| "OPENAI_API_KEY".to_owned()),
+        },
+        RawProvider::Azure => Provider::Azure {
+            endpoint: azure_endpoint(cx, raw, place),
+            deployment: raw.deployment.clone().unwrap_or_else(|| model.clone()),
+            api_version: raw.api_version.clone().unwrap_or_else(|| AZURE_API_VERSION.to_owned()),
+            api_key_env: key_name(cx, raw, place)
+                .or_else(|| Some("AZURE_OPENAI_API_KEY".to_owned())),
+        },
+        RawProvider::Replay => {
+            let path = match &raw.transcript {
+                Some(text) => cx.path(text, &place.key("transcript"), Root::Refused),
+                None => {
+                    cx.report(
+                        ProblemKind::MissingKey,
+                        &place.key("provider"),
+                        format!("`{place}` replays recorded answers, and `transcript` is missing"),
+                        "name the file or folder they were recorded to",
+                    );
+                    None
+                }
+            };
+            Provider::Replay { path: path.unwrap_or_default() }
+        }
+    };
+    (provider, model)
+}
+
+fn base_url(cx: &mut Context<'_>, own: Option<&str>, place: &Place) -> String {
+    let url = match own {
+        Some(text) => cx.url(text, place, &format!("`{place}`")),
+        None => match cx.variable("OPENAI_BASE_URL") {
+            Some(text) => {
+                let before = cx.problems.len();
+                let url = cx.url(&text, place, "the variable OPENAI_BASE_URL");
+                for problem in &mut cx.problems[before..] {
+                    problem.kind = ProblemKind::Variable;
+                    problem.position = None;
+                    problem.help =
+                        Some("set it to a base URL such as http://localhost:11434/v1".to_owned());
+                }
+                url
+            }
+            None => return OPENAI.to_owned(),
+        },
+    };
+    url.map_or_else(|| OPENAI.to_owned(), |url| bare(&url))
+}
+
+fn azure_endpoint(cx: &mut Context<'_>, raw: &RawAgent, place: &Place) -> String {
+    match &raw.endpoint {
+        Some(text) => {
+            let at = place.key("endpoint");
+            cx.url(text, &at, &format!("`{at}`")).map(|url| bare(&url)).unwrap_or_default()
+        }
+        None => {
+            cx.report(
+                ProblemKind::MissingKey,
+                &place.key("provider"),
+                format!("`{place}` uses Azure OpenAI, and `endpoint` is missing"),
+                "for example `endpoint: https://NAME.openai.azure.com`",
+            );
+            String::new()
+        }
+    }
+}
+
+/// The name of a variable or of a secret in the key vault, which a key itself is not.
+fn key_name(cx: &mut Context<'_>, raw: &RawAgent, place: &Place) -> Option<String> {
+    let name = raw.api_key_env.as_ref()?;
+    let fits = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if !fits && vault::reference(name).is_none() {
+        cx.report(
+            ProblemKind::InvalidValue,
+            &place.key("api_key_env"),
+            "`api_key_env` is the name of a variable, not a key".to_owned(),
+            "write a name such as OPENAI_API_KEY and export the key under it, or keyvault:NAME",
+        );
+    }
+    Some(name.clone())
+}
+
+/// Keys that belong to another provider say that something else was meant.
+fn out_of_place(cx: &mut Context<'_>, raw: &RawAgent, place: &Place, kind: RawProvider) {
+    let name = |kind| match kind {
+        RawProvider::Openai => "openai",
+        RawProvider::Azure => "azure",
+        RawProvider::Replay => "replay",
+    };
+    for (key, given, home) in [
+        ("base_url", raw.base_url.is_some(), RawProvider::Openai),
+        ("endpoint", raw.endpoint.is_some(), RawProvider::Azure),
+        ("deployment", raw.deployment.is_some(), RawProvider::Azure),
+        ("api_version", raw.api_version.is_some(), RawProvider::Azure),
+        ("transcript", raw.transcript.is_some(), RawProvider::Replay),
+    ] {
+        if given && kind != home {
+            cx.report(
+                ProblemKind::InvalidValue,
+                &place.key(key),
+                format!(
+                    "{} is for provider `{}`, and this is provider `{}`",
+                    quoted(key),
+                    name(home),
+                    name(kind)
+                ),
+                &format!("remove it, or write `provider: {}`", name(home)),
+            );
+        }
+    }
+}
+
+fn role(
+    cx: &mut Context<'_>,
+    raw: &RawAgent,
+    place: &Place,
+    provider: Provider,
+    model: String,
+    (input_price, output_price): (f64, f64),
+    tool_steps: u32,
+) -> RolePlan {
+    RolePlan {
+        temperature: raw.temperature,
+        max_tokens: raw.max_tokens,
+        system_prompt: raw.system_prompt.clone().filter(|prompt| !prompt.trim().is_empty()),
+        timeout: cx
+            .timeout(raw.timeout.as_ref(), &place.key("timeout"))
+            .unwrap_or(Duration::from_secs(120)),
+        max_retries: raw.max_retries.unwrap_or(3),
+        input_price,
+        output_price,
+        tool_steps,
+        provider,
+        model,
+    }
+}
+
+/// Dollars per million tokens sent and received, and whether they are known. A recording costs
+/// nothing, and so does a server of one's own unless the file says more.
+fn prices(
+    raw: &RawAgent,
+    provider: &Provider,
+    model: &str,
+    inherited: Option<(f64, f64)>,
+) -> ((f64, f64), bool) {
+    let free = match provider {
+        Provider::OpenAi { base_url, .. } => base_url != OPENAI,
+        Provider::Azure { .. } => false,
+        Provider::Replay { .. } => true,
+    };
+    let listed = inherited.or(if free { Some((0.0, 0.0)) } else { price::of(model) });
+    let (input, output) = listed.unwrap_or((0.0, 0.0));
+    let given = raw.input_price.is_some() && raw.output_price.is_some();
+    let price = (raw.input_price.unwrap_or(input), raw.output_price.unwrap_or(output));
+    (price, given || listed.is_some())
+}

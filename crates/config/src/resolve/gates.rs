@@ -1,0 +1,163 @@
+//! `quality_gates`
+
+use std::collections::BTreeMap;
+
+use super::{Context, Root};
+use crate::document::Place;
+use crate::error::{ProblemKind, quoted};
+use crate::nearest::{list, nearest};
+use crate::plan::GatePlan;
+use crate::raw::RawGate;
+use greenloop_model::RepoPath;
+
+const LONGEST_NAME: usize = 80;
+
+pub(super) fn resolve(cx: &mut Context<'_>, raw: &[RawGate]) -> Vec<GatePlan> {
+    let gates = Place::root().key("quality_gates");
+    let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
+    for (i, gate) in raw.iter().enumerate() {
+        let place = gates.index(i).key("name");
+        let unfit = gate.name.trim().is_empty()
+            || gate.name.chars().count() > LONGEST_NAME
+            || gate.name.chars().any(char::is_control);
+        if unfit {
+            cx.report(
+                ProblemKind::InvalidValue,
+                &place,
+                format!("{} cannot be the name of a gate", quoted(&gate.name)),
+                "a name is one line of at most 80 characters",
+            );
+        }
+        match seen.get(gate.name.as_str()) {
+            Some(first) => {
+                let line = cx
+                    .document
+                    .map_or(0, |document| document.position(&gates.index(*first).key("name")).line);
+                cx.report(
+                    ProblemKind::DuplicateName,
+                    &place,
+                    format!("two gates are called {}", quoted(&gate.name)),
+                    &format!("the first is in line {line}; a name must be unique"),
+                );
+            }
+            None => {
+                seen.insert(&gate.name, i);
+            }
+        }
+    }
+    let plans = raw.iter().enumerate().map(|(i, gate)| one(cx, gate, &gates.index(i), &seen));
+    let plans: Vec<GatePlan> = plans.collect();
+    for circle in circles(raw, &seen) {
+        let names: Vec<&str> = circle.iter().map(|i| raw[*i].name.as_str()).collect();
+        let (Some(first), Some(last)) = (circle.first(), circle.last()) else { continue };
+        let edge = raw[*last].needs.iter().flatten().position(|need| *need == raw[*first].name);
+        let place = gates.index(*last).key("needs").index(edge.unwrap_or(0));
+        let message = match names.as_slice() {
+            [only] => format!("gate {} needs itself", quoted(only)),
+            several => {
+                format!("gates wait for each other: {} → {}", several.join(" → "), raw[*first].name)
+            }
+        };
+        cx.report(
+            ProblemKind::Cycle,
+            &place,
+            message,
+            "remove one of these `needs`, so that one gate can begin",
+        );
+    }
+    plans
+}
+
+fn one(
+    cx: &mut Context<'_>,
+    gate: &RawGate,
+    place: &Place,
+    known: &BTreeMap<&str, usize>,
+) -> GatePlan {
+    let command = cx.filled(&gate.command, &place.key("command")).unwrap_or_default();
+    let working_directory = gate.working_directory.as_deref().and_then(|text| {
+        let path = cx.path(text, &place.key("working_directory"), Root::Allowed)?;
+        RepoPath::new(path.to_str()?).ok()
+    });
+    let needs = gate.needs.clone().unwrap_or_default();
+    for (i, need) in needs.iter().enumerate() {
+        if known.contains_key(need.as_str()) {
+            continue;
+        }
+        let help = match nearest(need, known.keys().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("the gates are {}", list(known.keys().copied())),
+        };
+        cx.report(
+            ProblemKind::UnknownName,
+            &place.key("needs").index(i),
+            format!("no gate is called {}", quoted(need)),
+            &help,
+        );
+    }
+    let env = gate.env.clone().unwrap_or_default();
+    variables(cx, &env, &place.key("env"));
+    GatePlan {
+        name: gate.name.clone(),
+        command,
+        required: gate.required.unwrap_or(true),
+        timeout: cx.timeout(gate.timeout.as_ref(), &place.key("timeout")),
+        env,
+        working_directory,
+        needs,
+    }
+}
+
+/// Names that a process's environment can have.
+pub(super) fn variables(cx: &mut Context<'_>, env: &BTreeMap<String, String>, place: &Place) {
+    for (name, value) in env {
+        if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+            cx.report(
+                ProblemKind::InvalidValue,
+                &place.key(name),
+                format!("{} cannot be a variable of the environment", quoted(name)),
+                "a name is not empty and has no `=`, and nothing holds a NUL",
+            );
+        }
+    }
+}
+
+/// Every circle of `needs`, each once, as indices in the order of waiting.
+fn circles(gates: &[RawGate], index: &BTreeMap<&str, usize>) -> Vec<Vec<usize>> {
+    #[derive(Clone, Copy, PartialEq)]
+    enum Mark {
+        New,
+        Open,
+        Done,
+    }
+    let needs = |i: usize| -> Vec<usize> {
+        gates[i].needs.iter().flatten().filter_map(|n| index.get(n.as_str()).copied()).collect()
+    };
+    let mut marks = vec![Mark::New; gates.len()];
+    let mut found = Vec::new();
+    for start in 0..gates.len() {
+        if marks[start] != Mark::New {
+            continue;
+        }
+        marks[start] = Mark::Open;
+        let mut path = vec![(start, needs(start).into_iter())];
+        while let Some((at, pending)) = path.last_mut() {
+            match pending.next() {
+                Some(next) if marks[next] == Mark::New => {
+                    marks[next] = Mark::Open;
+                    path.push((next, needs(next).into_iter()));
+                }
+                Some(next) if marks[next] == Mark::Open => {
+                    let from = path.iter().position(|(i, _)| *i == next).unwrap_or(0);
+                    found.push(path[from..].iter().map(|(i, _)| *i).collect());
+                }
+                Some(_) => {}
+                None => {
+                    marks[*at] = Mark::Done;
+                    path.pop();
+                }
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,247 @@
+//! From what the file says to what it means: defaults filled, templates expanded, every value
+//! judged. One file a section. Each collects its problems in [`Context`] and goes on with a
+//! stand-in, so that one reading finds every mistake.
+
+mod agents;
+mod cluster;
+mod deploy;
+mod environment;
+mod gates;
+mod logging;
+mod safety;
+mod surroundings;
+mod tasks;
+mod verification;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub(super) use agents::roles;
+pub(super) use safety::{default_limits, default_policy, limits, policy};
+pub(super) use surroundings::azure;
+
+use super::document::{Document, Place};
+use super::duration;
+use super::error::{Problem, ProblemKind, quoted};
+use super::plan::{EnvironmentPlan, RunPlan};
+use super::raw::{RawConfig, RawDuration};
+use super::template;
+use greenloop_model::RepoPath;
+
+/// Looks up a variable of the environment.
+pub(super) type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// The plan for the environment called `name`, which must exist, or every mistake.
+pub(super) fn plan(
+    raw: &RawConfig,
+    name: &str,
+    document: &Document,
+    env: Env<'_>,
+) -> Result<RunPlan, Vec<Problem>> {
+    let mut cx = Context { document: Some(document), problems: Vec::new(), env };
+    let environment = environment::resolve(&mut cx, raw, name);
+    let gates = gates::resolve(&mut cx, raw.quality_gates.as_deref().unwrap_or_default());
+    let build = raw.build.as_ref().map(|build| deploy::build(&mut cx, build));
+    let deploy = deploy::resolve(&mut cx, raw, name, environment.as_ref());
+    let verification = environment
+        .as_ref()
+        .map(|environment| verification::resolve(&mut cx, raw.verification.as_ref(), environment));
+    let roles = roles(&mut cx, raw.agents.as_ref());
+    let limits = safety::limits(&mut cx, raw.safety.as_ref(), &roles);
+    let policy = safety::policy(&mut cx, raw.safety.as_ref(), environment.as_ref());
+    let logging = logging::resolve(&mut cx, raw.logging.as_ref());
+    let metrics = logging::metrics(&mut cx, raw.metrics.as_ref());
+    let azure = surroundings::azure(&mut cx, raw.azure.as_ref());
+    let pull_request = surroundings::pull_request(&mut cx, raw.pull_request.as_ref());
+    let telemetry = surroundings::telemetry(&mut cx, raw.telemetry.as_ref());
+    let tasks = tasks::resolve(&mut cx, raw, name);
+    match (environment, deploy, verification) {
+        (Some(environment), Some(deploy), Some(verification)) if cx.problems.is_empty() => {
+            Ok(RunPlan {
+                environment,
+                gates,
+                deploy,
+                verification,
+                author: roles.author,
+                reviewer: roles.reviewer,
+                limits,
+                policy,
+                logging,
+                metrics,
+                build,
+                azure,
+                pull_request,
+                telemetry,
+                tasks,
+            })
+        }
+        _ => Err(cx.problems),
+    }
+}
+
+/// Variables while a file is judged by itself: what only they can say is taken to be said.
+pub(super) fn may_be_said_later(name: &str) -> Option<String> {
+    (name == tasks::URL_VARIABLE).then(|| "https://hub.invalid".to_owned())
+}
+
+/// What every section needs: where things stand, and where to put what is wrong with them.
+pub(super) struct Context<'a> {
+    /// `None` when there is no file.
+    pub(super) document: Option<&'a Document>,
+    pub(super) problems: Vec<Problem>,
+    pub(super) env: Env<'a>,
+}
+
+impl Context<'_> {
+    fn report(&mut self, kind: ProblemKind, place: &Place, message: String, help: &str) {
+        self.problems.push(Problem {
+            kind,
+            message,
+            help: (!help.is_empty()).then(|| help.to_owned()),
+            position: self.document.map(|document| document.position(place)),
+        });
+    }
+
+    /// A variable of the environment, when it is set and not blank.
+    fn variable(&self, name: &str) -> Option<String> {
+        (self.env)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+    }
+
+    /// The first of `places` that the file has; the last when it has none.
+    fn existing(&self, places: [Place; 2]) -> Place {
+        let [first, last] = places;
+        if self.document.is_some_and(|document| document.has(&first)) { first } else { last }
+    }
+
+    fn duration(&mut self, raw: Option<&RawDuration>, place: &Place) -> Option<Duration> {
+        let raw = raw?;
+        let (read, shown) = match raw {
+            RawDuration::Seconds(seconds) => {
+                (duration::from_seconds(*seconds), format!("`{seconds}`"))
+            }
+            RawDuration::Text(text) => (duration::parse(text), quoted(text)),
+        };
+        if read.is_none() {
+            self.report(
+                ProblemKind::InvalidValue,
+                place,
+                format!("{shown} is not a length of time that `{place}` can have"),
+                "write seconds (30) or a number with a unit (500ms, 30s, 5m, 1h30m), at most 7d",
+            );
+        }
+        read
+    }
+
+    /// A length of time that must not be zero, such as a timeout.
+    fn timeout(&mut self, raw: Option<&RawDuration>, place: &Place) -> Option<Duration> {
+        let read = self.duration(raw, place)?;
+        if read.is_zero() {
+            self.report(
+                ProblemKind::OutOfRange,
+                place,
+                format!("`{place}` is zero, so nothing could ever finish in time"),
+                "give it a length, or leave it out for the default",
+            );
+            return None;
+        }
+        Some(read)
+    }
+
+    /// A path inside the repository, normalised; the root itself is `.`.
+    fn path(&mut self, text: &str, place: &Place, root: Root) -> Option<PathBuf> {
+        let trimmed = text.trim();
+        let home = trimmed == "~" || trimmed.starts_with("~/");
+        let drive = trimmed.as_bytes().get(1) == Some(&b':')
+            && trimmed.as_bytes().first().is_some_and(u8::is_ascii_alphabetic);
+        if !home && !drive {
+            match RepoPath::new(trimmed) {
+                Ok(path) => return Some(PathBuf::from(path.to_string_lossy())),
+                Err(greenloop_model::InvalidPath::Empty)
+                    if root == Root::Allowed && !trimmed.is_empty() =>
+                {
+                    return Some(PathBuf::from("."));
+                }
+                Err(_) => {}
+            }
+        }
+        let message = if trimmed.is_empty() {
+            format!("`{place}` is empty")
+        } else {
+            format!("`{place}` is {}, which is not a path inside the repository", quoted(text))
+        };
+        self.report(
+            ProblemKind::InvalidPath,
+            place,
+            message,
+            "paths are relative to the repository's root, and stay inside it",
+        );
+        None
+    }
+
+    /// A text that must say something.
+    fn filled(&mut self, text: &str, place: &Place) -> Option<String> {
+        if text.trim().is_empty() {
+            self.report(ProblemKind::InvalidValue, place, format!("`{place}` is empty"), "");
+            return None;
+        }
+        Some(text.to_owned())
+    }
+
+    fn expand(
+        &mut self,
+        text: &str,
+        environment: &EnvironmentPlan,
+        place: &Place,
+    ) -> Option<String> {
+        match template::expand(text, environment) {
+            Ok(expanded) => Some(expanded),
+            Err(problem) => {
+                self.report(ProblemKind::InvalidTemplate, place, problem.message, &problem.help);
+                None
+            }
+        }
+    }
+
+    /// An http or https URL without a trailing slash, credentials, query or fragment. `place`
+    /// is where the text stands; `name` is what the message calls it.
+    fn url(&mut self, text: &str, place: &Place, name: &str) -> Option<url::Url> {
+        let trimmed = text.trim();
+        let wrong = match url::Url::parse(trimmed) {
+            Err(error) => Some(format!("{name} is not a URL: {error}")),
+            Ok(url) if !matches!(url.scheme(), "http" | "https") => {
+                Some(format!("{name} must begin with http:// or https://"))
+            }
+            Ok(url) if url.host_str().is_none_or(str::is_empty) => {
+                Some(format!("{name} has no host"))
+            }
+            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
+                Some(format!("{name} carries credentials, which must not stand in a URL"))
+            }
+            Ok(url) if url.query().is_some() || url.fragment().is_some() => {
+                Some(format!("{name} has a query or a fragment; it is a base URL"))
+            }
+            Ok(url) => return Some(url),
+        };
+        if let Some(message) = wrong {
+            self.report(
+                ProblemKind::InvalidUrl,
+                place,
+                message,
+                "write something like https://staging.example.org",
+            );
+        }
+        None
+    }
+}
+
+/// Whether a path may be the repository's root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Root {
+    Allowed,
+    Refused,
+}
+
+/// A URL as text, without a trailing slash.
+fn bare(url: &url::Url) -> String {
+    url.as_str().trim_end_matches('/').to_owned()
+}

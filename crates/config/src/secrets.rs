@@ -1,0 +1,152 @@
+//! What looks like a secret. A configuration is committed and shown on screens, so a secret in
+//! it is refused, and blotted out of the report that says so.
+
+use std::ops::Range;
+use std::sync::LazyLock;
+
+use regex::Regex;
+
+use super::vault::reference;
+
+/// Forms that are secrets wherever they stand. Each has a prefix that nothing else has, so that
+/// an ordinary value is never refused.
+const FORMS: &[(&str, &str)] = &[
+    ("an OpenAI key", r"\bsk-(?:proj-|svcacct-|admin-|None-)?[A-Za-z0-9_-]{16,}"),
+    ("a GitHub token", r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,})"),
+    ("a GitLab token", r"\bglpat-[A-Za-z0-9_-]{16,}"),
+    ("an AWS access key", r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b"),
+    ("a Google API key", r"\bAIza[A-Za-z0-9_-]{30,}"),
+    ("a Slack token", r"\bxox[abprs]-[A-Za-z0-9-]{10,}"),
+    ("an npm token", r"\bnpm_[A-Za-z0-9]{30,}"),
+    ("a JSON web token", r"\beyJ[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]+"),
+    (
+        "a private key",
+        r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?-----END [A-Z ]*PRIVATE KEY-----)?",
+    ),
+    ("an Azure account key", r"(?i)\b(?:AccountKey|SharedAccessKey)=[A-Za-z0-9+/=]{20,}"),
+    ("a password in a URL", r"\b[A-Za-z][A-Za-z0-9+.-]*://[^\s/@:]*:[^\s/@]+@"),
+    ("a bearer token", r"(?i)\bbearer\s+[A-Za-z0-9._~+/-]{16,}=*"),
+];
+
+static FORM: LazyLock<Vec<(&'static str, Regex)>> = LazyLock::new(|| {
+    FORMS.iter().filter_map(|(what, form)| Some((*what, Regex::new(form).ok()?))).collect()
+});
+
+/// Keys whose value is a secret by their name.
+static SECRET_NAME: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(r"(?i)(?:^|[_-])(?:api[_-]?key|access[_-]?key|secret(?:[_-]?key)?|token|password|passwd|credentials?)$").ok()
+});
+
+/// What kind of secret a text holds, if it holds one.
+pub fn find(text: &str) -> Option<&'static str> {
+    FORM.iter().find(|(_, form)| form.is_match(text)).map(|(what, _)| *what)
+}
+
+/// Whether `name` says that its value is a secret: `DATABASE_PASSWORD`, `api-key`.
+pub(super) fn is_secret_name(name: &str) -> bool {
+    SECRET_NAME.as_ref().is_some_and(|re| re.is_match(name))
+}
+
+/// Whether a value under a secret's name could be a real one: `test` and `dummy` are not.
+pub(super) fn is_credible(value: &str) -> bool {
+    value.len() >= 12
+        && value.bytes().any(|b| b.is_ascii_digit())
+        && value.bytes().any(|b| b.is_ascii_alphabetic())
+        && !value.contains(char::is_whitespace)
+}
+
+/// Assignments of credible values to a secret's name, for blotting.
+static ASSIGNMENT: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(r#"(?im)(?:^|[\s{,-])["']?[\w-]*(?:api[_-]?key|access[_-]?key|secret(?:[_-]?key)?|token|password|passwd|credentials?)["']?\s*:[ \t]*["']?([^\s"',}#]{12,})"#).ok()
+});
+
+/// `text`, byte for byte as long, with what looks like a secret and every control character
+/// that a terminal could obey replaced.
+pub(super) fn blot(text: &str) -> String {
+    blot_also(text, Vec::new())
+}
+
+/// [`blot`], and the given bytes as well.
+pub(super) fn blot_also(text: &str, mut spans: Vec<Range<usize>>) -> String {
+    spans.extend(FORM.iter().flat_map(|(_, form)| form.find_iter(text)).map(|m| m.range()));
+    if let Some(assignment) = ASSIGNMENT.as_ref() {
+        spans.extend(
+            assignment
+                .captures_iter(text)
+                .filter_map(|c| c.get(1))
+                .filter(|value| is_credible(value.as_str()) && reference(value.as_str()).is_none())
+                .map(|value| value.range()),
+        );
+    }
+    spans.sort_by_key(|span| span.start);
+    let mut spans = spans.into_iter().peekable();
+    let mut hidden_to = 0;
+    let mut out = String::with_capacity(text.len());
+    for (at, c) in text.char_indices() {
+        let obeyed = c.is_control() && !matches!(c, '\n' | '\t' | '\r');
+        while let Some(span) = spans.next_if(|span| span.start <= at) {
+            hidden_to = hidden_to.max(span.end);
+        }
+        let hidden = c != '\n' && at < hidden_to;
+        if hidden || obeyed {
+            out.extend(std::iter::repeat_n(if hidden { '*' } else { '?' }, c.len_utf8()));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_is_a_valid_expression() {
+        assert_eq!(FORM.len(), FORMS.len());
+        assert!(SECRET_NAME.is_some() && ASSIGNMENT.is_some());
+    }
+
+    #[test]
+    fn finds_secrets_and_leaves_ordinary_values() {
+        for (text, expect) in [
+            ("sk-proj-abcdefghijklmnop1234", Some("an OpenAI key")),
+            ("ghp_abcdefghijklmnopqrstuvwxyz012345", Some("a GitHub token")),
+            ("https://user:hunter2@example.org", Some("a password in a URL")),
+            ("-----BEGIN RSA PRIVATE KEY-----", Some("a private key")),
+            ("Bearer abcdefghijklmnop123456", Some("a bearer token")),
+            ("npm run lint", None),
+            ("https://example.org/a:b@c", None),
+            ("task-runner-with-a-long-name-here", None),
+            ("OPENAI_API_KEY", None),
+            ("--max-old-space-size=8192", None),
+        ] {
+            assert_eq!(find(text), expect, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_says_it_is_a_secret() {
+        for (name, expect) in [
+            ("DATABASE_PASSWORD", true),
+            ("api_key", true),
+            ("API-KEY", true),
+            ("GITHUB_TOKEN", true),
+            ("max_tokens", false),
+            ("api_key_env", false),
+            ("TOKENIZERS_PARALLELISM", false),
+            ("MONKEY", false),
+        ] {
+            assert_eq!(is_secret_name(name), expect, "{name}");
+        }
+    }
+
+    #[test]
+    fn blots_without_moving_anything() {
+        let text = "a: sk-abcdefghijklmnop1234\nDB_PASSWORD: hunter2hunter2 # é\n\x1b[31m\n";
+        let blotted = blot(text);
+        assert_eq!(blotted.len(), text.len());
+        assert!(!blotted.contains("abcdefgh") && !blotted.contains("hunter2"), "{blotted}");
+        assert!(blotted.contains("# é") && !blotted.contains('\x1b'));
+    }
+}

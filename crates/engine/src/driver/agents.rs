@@ -1,0 +1,462 @@
+//! Asking the author, the reviewer and a person.
+
+use serde_json::json;
+
+use super::{Draft, DriveError, Driver};
+use crate::advice;
+use crate::approval::Approval;
+use crate::heal::{Brief, SentBack, SentBackWhy};
+use crate::machine::{self, Happened};
+use crate::stages::identity::{combined, of_answer};
+use greenloop_audit::Actor;
+use greenloop_evidence::Redactor;
+use greenloop_model::{
+    Attempt, AttemptOutcome, Decision, Evaluation, Failure, Fingerprint, Proposal, RepoPath,
+    RunEvent, Usage, Verdict, chain,
+};
+use greenloop_patch::{Answer, Refusal, ResolveOptions, parse_answer, resolve};
+use greenloop_policy::{Confirmation, is_about_every_patch};
+use greenloop_ports::{ModelError, ModelErrorKind};
+use greenloop_workspace::CommitInfo;
+
+/// Commits the author is told of, and bytes of their diffs.
+const HISTORY_COMMITS: usize = 5;
+const HISTORY_BYTES: usize = 12_000;
+impl Driver {
+    pub(super) async fn ask_author(
+        &mut self,
+        iteration: u32,
+        again: bool,
+    ) -> Result<(Happened, Usage), DriveError> {
+        if self.cancel.is_cancelled() {
+            return Ok((Happened::Cancelled, Usage::default()));
+        }
+        let author = match &self.run.author {
+            Ok(author) => author,
+            Err(error) => return Ok((model_failed(error, &self.run.redactor), Usage::default())),
+        };
+        let Some(failure) = &self.case.failure else {
+            return Ok((
+                Happened::Broke { reason: "no failure is at hand".into() },
+                Usage::default(),
+            ));
+        };
+        self.events.send(RunEvent::AuthorAsked { iteration, model: author.label() });
+        let commits = self.history(failure);
+        let limits_text =
+            advice::limits_text(&self.run.policy_plan, &self.state.course().limits, iteration);
+        let brief = Brief {
+            failure,
+            commits: &commits,
+            attempts: &self.case.attempts,
+            assignment: self.run.assignment.as_ref().map(|assignment| assignment.text.as_str()),
+            limits_text,
+            title: &self.run.header.title,
+        };
+        let sent_back = self.case.sent_back.take().filter(|_| again);
+        let events = self.events.clone();
+        let mut on_look = |call: &str| {
+            events.send(RunEvent::AuthorLooked { iteration, call: call.to_owned() });
+        };
+        let sent_back = sent_back.as_ref();
+        let asked = author.propose(&brief, &self.run.workspace, &self.tip, sent_back, &mut on_look);
+        let answer = tokio::select! {
+            answer = asked => answer,
+            () = self.cancel.cancelled() => return Ok((Happened::Cancelled, Usage::default())),
+        };
+        let actor = Actor::Author(author.label());
+        match answer {
+            // Never parsed: half a patch is not a patch. A model that is cut time and again is
+            // as good as none.
+            Err(error) if error.kind == ModelErrorKind::Cut && !again => {
+                let reason = self.redacted(&error.to_string());
+                let proposal = Proposal { answer: String::new(), reason: String::new() };
+                let identity = combined(&["cut"]);
+                let refused =
+                    self.refuse(iteration, &actor, proposal, reason, identity, error.usage);
+                // There is no answer to send back: it is asked anew, and told why.
+                self.case.sent_back = None;
+                refused
+            }
+            Err(error) => {
+                let usage = error.usage;
+                Ok((model_failed(&error, &self.run.redactor), usage))
+            }
+            Ok((proposal, usage)) => self.receive(iteration, &actor, proposal, usage),
+        }
+    }
+
+    /// The latest commits that touched the failing files, newest first.
+    fn history(&self, failure: &Failure) -> Vec<CommitInfo> {
+        let paths: Vec<RepoPath> =
+            failure.evidence.code.iter().filter_map(|c| RepoPath::new(&c.path).ok()).collect();
+        let found = self.run.workspace.recent_commits(
+            &self.run.header.commit,
+            &paths,
+            HISTORY_COMMITS,
+            HISTORY_BYTES,
+        );
+        found.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the author is not told of recent commits");
+            Vec::new()
+        })
+    }
+
+    fn receive(
+        &mut self,
+        iteration: u32,
+        actor: &Actor,
+        proposal: Proposal,
+        usage: Usage,
+    ) -> Result<(Happened, Usage), DriveError> {
+        let edits =
+            match parse_answer(&proposal.answer) {
+                Err(refusal) => {
+                    let (text, identity) = (refusal.to_string(), identity_of(&refusal));
+                    return self.refuse(iteration, actor, proposal, text, identity, usage);
+                }
+                Ok(Answer::NoPatch(no_patch)) => {
+                    let reason = self.redacted(&no_patch.reason);
+                    self.note(actor, "author.no_patch", json!({
+                    "iteration": iteration, "class": no_patch.class.name(), "reason": reason,
+                }))?;
+                    self.events.send(RunEvent::NoPatch {
+                        iteration,
+                        class: no_patch.class.name().to_owned(),
+                        reason: reason.clone(),
+                    });
+                    return Ok((Happened::NoPatch { class: no_patch.class, reason }, usage));
+                }
+                Ok(Answer::Edits(edits)) => edits,
+            };
+        let tree = self.run.workspace.tree_at(&self.tip)?;
+        let options = ResolveOptions::new([self.run.workspace.root()]);
+        let patch = match resolve(&edits, &tree, &options) {
+            Ok(patch) => patch,
+            Err(refusal) => {
+                let (text, identity) = (refusal.to_string(), identity_of(&refusal));
+                return self.refuse(iteration, actor, proposal, text, identity, usage);
+            }
+        };
+        let resulting = match self.run.workspace.preview(&self.tip, patch.changes()) {
+            Ok(tree) => tree,
+            Err(error) => {
+                let reason = format!("the patch cannot be applied: {}", chain(&error));
+                let identity = combined(&["cannot be applied"]);
+                return self.refuse(iteration, actor, proposal, reason, identity, usage);
+            }
+        };
+        if &resulting == self.state.tree() {
+            let reason = "the patch changes nothing: the files are already like that".to_owned();
+            let identity = combined(&["changes nothing"]);
+            return self.refuse(iteration, actor, proposal, reason, identity, usage);
+        }
+        match self.run.workspace.in_the_way(&self.tip, patch.changes()) {
+            Ok(paths) if paths.is_empty() => {}
+            Ok(paths) => {
+                let paths: Vec<String> = paths.iter().map(ToString::to_string).collect();
+                let identity = combined(&["in the way", &paths.join("\n")]);
+                let reason = format!(
+                    "the work tree has files there that are not in the last commit, and nothing \
+                     overwrites them: {}; leave them alone, and choose another path for a new file",
+                    paths.join(", ")
+                );
+                return self.refuse(iteration, actor, proposal, reason, identity, usage);
+            }
+            Err(error) => {
+                let reason = format!("the patch cannot be applied: {}", chain(&error));
+                let identity = combined(&["cannot be applied"]);
+                return self.refuse(iteration, actor, proposal, reason, identity, usage);
+            }
+        }
+        let evaluation = self.run.policy.evaluate(patch.changes());
+        let decision = evaluation.decision();
+        let diff = self.redacted(&String::from_utf8_lossy(&patch.to_unified_diff()));
+        let reason = self.redacted(edits.reason());
+        let file = format!("patches/patch_{iteration}.diff");
+        write_file(&self.run.header.folder.join(&file), diff.as_bytes())?;
+        self.note(actor, "author.proposed", json!({
+            "iteration": iteration, "reason": reason, "patch": file, "tree": resulting.to_string(),
+            "leniencies": patch.leniencies(), "diff": diff,
+        }))?;
+        self.events.send(RunEvent::PatchProposed {
+            iteration,
+            reason: reason.clone(),
+            diff: diff.clone(),
+            usage,
+        });
+        self.note(&Actor::Machine, "policy.evaluated", json!({
+            "iteration": iteration, "decision": decision.name(), "matches": matches_json(&evaluation),
+        }))?;
+        self.events.send(RunEvent::Evaluated { iteration, evaluation: evaluation.clone() });
+        let answer = Some(of_answer(&proposal.answer));
+        let mut refusal = None;
+        let mut wants = None;
+        match decision {
+            Decision::Forbid => {
+                refusal = Some(identity_of_rules(&evaluation));
+                self.remember(iteration, diff, AttemptOutcome::Forbidden { evaluation });
+            }
+            Decision::NeedsHuman if self.state.nobody_to_ask(decision) => {
+                wants = Some(self.nobody_confirms(iteration, proposal, diff, evaluation)?);
+            }
+            Decision::Allow | Decision::NeedsHuman => {
+                self.case.draft = Some(Draft {
+                    patch,
+                    diff,
+                    reason,
+                    evaluation,
+                    review: None,
+                    confirmation: None,
+                });
+            }
+        }
+        Ok((Happened::Proposed { tree: resulting, decision, answer, refusal, wants }, usage))
+    }
+
+    /// The patch wants a person, and nobody can be asked: it may go back to the author, and
+    /// goes no further.
+    fn nobody_confirms(
+        &mut self,
+        iteration: u32,
+        proposal: Proposal,
+        diff: String,
+        evaluation: Evaluation,
+    ) -> Result<machine::Confirmation, DriveError> {
+        let request = advice::patch_request(&evaluation, iteration);
+        let avoidable = !is_about_every_patch(&evaluation);
+        self.note(
+            &Actor::Machine,
+            "human.missing",
+            json!({"iteration": iteration, "request": request, "avoidable": avoidable}),
+        )?;
+        let reason = "a person would have to confirm it, and nobody can be asked".to_owned();
+        let usage = Usage::default();
+        self.events.send(RunEvent::PatchRefused { iteration, reason, usage });
+        let why = SentBackWhy::WantsPerson;
+        self.case.sent_back = Some(SentBack { proposal, text: request.clone(), why });
+        self.remember(iteration, diff, AttemptOutcome::WantsPerson { evaluation });
+        Ok(machine::Confirmation { request, avoidable })
+    }
+
+    fn refuse(
+        &mut self,
+        iteration: u32,
+        actor: &Actor,
+        proposal: Proposal,
+        reason: String,
+        identity: Fingerprint,
+        usage: Usage,
+    ) -> Result<(Happened, Usage), DriveError> {
+        let reason = self.redacted(&reason);
+        let answer = self.redacted(&proposal.answer);
+        self.note(
+            actor,
+            "author.refused",
+            json!({
+                "iteration": iteration, "reason": reason, "answer": answer,
+            }),
+        )?;
+        self.events.send(RunEvent::PatchRefused { iteration, reason: reason.clone(), usage });
+        let shown: String = answer.chars().take(4_000).collect();
+        self.remember(iteration, shown, AttemptOutcome::Refused { reason: reason.clone() });
+        // An answer that was cut has no text to compare.
+        let whole = identity != combined(&["cut"]);
+        let answer = whole.then(|| of_answer(&proposal.answer));
+        let why = SentBackWhy::Refused;
+        self.case.sent_back = Some(SentBack { proposal, text: reason.clone(), why });
+        Ok((Happened::Refused { reason, answer, refusal: Some(identity) }, usage))
+    }
+
+    pub(super) fn remember(&mut self, iteration: u32, diff: String, outcome: AttemptOutcome) {
+        let headline = self.case.failure.as_ref().map_or_else(String::new, |f| f.headline.clone());
+        let attempt = Attempt { iteration, headline, diff, outcome, times: 1 };
+        Attempt::add(&mut self.case.attempts, attempt);
+    }
+
+    pub(super) async fn ask_reviewer(
+        &mut self,
+        iteration: u32,
+    ) -> Result<(Happened, Usage), DriveError> {
+        let reviewer = match &self.run.reviewer {
+            Ok(reviewer) => reviewer,
+            Err(error) => return Ok((model_failed(error, &self.run.redactor), Usage::default())),
+        };
+        let (Some(draft), Some(failure)) = (&self.case.draft, &self.case.failure) else {
+            return Ok((
+                Happened::Broke { reason: "no patch is at hand".into() },
+                Usage::default(),
+            ));
+        };
+        self.events.send(RunEvent::ReviewerAsked { iteration, model: reviewer.label() });
+        let facts = self.run.policy.facts(draft.patch.changes(), &draft.evaluation);
+        let asked = reviewer.review(&draft.diff, failure, &facts, &draft.reason);
+        let answer = tokio::select! {
+            answer = asked => answer,
+            () = self.cancel.cancelled() => return Ok((Happened::Cancelled, Usage::default())),
+        };
+        let (mut review, usage) = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                let usage = error.usage;
+                return Ok((model_failed(&error, &self.run.redactor), usage));
+            }
+        };
+        review.reason = self.redacted(&review.reason);
+        review.suggestion = review.suggestion.map(|text| self.redacted(&text));
+        self.note(
+            &Actor::Reviewer(review.reviewer.clone()),
+            "reviewer.reviewed",
+            json!({
+                "iteration": iteration,
+                "verdict": if review.verdict == Verdict::Approve { "approve" } else { "reject" },
+                "risk": review.risk.name(),
+                "reason": review.reason,
+                "suggestion": review.suggestion,
+            }),
+        )?;
+        self.events.send(RunEvent::Reviewed { iteration, review: review.clone(), usage });
+        let verdict = review.verdict;
+        let said = review.suggestion.as_deref().unwrap_or_default();
+        let identity = combined(&[of_answer(&review.reason).as_str(), of_answer(said).as_str()]);
+        let reason = review.reason.clone();
+        match verdict {
+            Verdict::Approve => {
+                if let Some(draft) = &mut self.case.draft {
+                    draft.review = Some(review);
+                }
+            }
+            Verdict::Reject => {
+                if let Some(draft) = self.case.draft.take() {
+                    self.remember(iteration, draft.diff, AttemptOutcome::Rejected { review });
+                }
+            }
+        }
+        Ok((Happened::Reviewed { verdict, review: Some(identity), reason }, usage))
+    }
+
+    pub(super) async fn ask_about_patch(&mut self, iteration: u32) -> Result<Happened, DriveError> {
+        let Some(draft) = &self.case.draft else {
+            return Ok(Happened::Broke { reason: "no patch is at hand".into() });
+        };
+        let request = advice::patch_request(&draft.evaluation, iteration);
+        // The patch itself stands right above the question.
+        let happened = self.ask_person(iteration, request, "").await?;
+        if let (Happened::HumanDecided { approved: Some(true), .. }, Some(draft)) =
+            (&happened, &mut self.case.draft)
+        {
+            draft.confirmation = self.run.approval.who().map(Confirmation::by);
+        }
+        Ok(happened)
+    }
+
+    pub(super) async fn ask_about_rollout(
+        &mut self,
+        iteration: u32,
+    ) -> Result<Happened, DriveError> {
+        let request = advice::rollout_request(&self.run.header, &self.tip);
+        let facts = match self.run.approval {
+            Approval::Ask { .. } => self.rollout_facts().await,
+            Approval::Nobody | Approval::Beforehand { .. } => String::new(),
+        };
+        self.ask_person(iteration, request, &facts).await
+    }
+
+    /// The commits that a rollout would bring, and their diff.
+    async fn rollout_facts(&self) -> String {
+        let Some((_, target)) = self.delivery() else { return String::new() };
+        let serving = match target.status().await {
+            Ok(status) => status.serving.map(|(release, _)| release),
+            Err(error) => {
+                return self.redacted(&format!("what serves now is not known: {}", chain(&error)));
+            }
+        };
+        let Some(serving) = serving else {
+            return "nothing is deployed there yet".to_owned();
+        };
+        let workspace = &self.run.workspace;
+        let since = workspace.commits_since(&serving.commit, &self.tip, advice::COMMITS_ASKED);
+        let diff = workspace.diff(&serving.commit, &self.tip).unwrap_or_default();
+        let git = &self.run.header.invocation.git;
+        self.redacted(&advice::rollout_facts(&serving, &self.tip, since, &diff, git))
+    }
+
+    async fn ask_person(
+        &mut self,
+        iteration: u32,
+        request: String,
+        facts: &str,
+    ) -> Result<Happened, DriveError> {
+        self.note(
+            &Actor::Machine,
+            "human.asked",
+            json!({
+                "iteration": iteration, "request": request,
+            }),
+        )?;
+        let approved = tokio::select! {
+            approved = self.run.approval.decide(&request, facts) => approved,
+            () = self.cancel.cancelled() => return Ok(Happened::Cancelled),
+        };
+        if let (Some(approved), Some(who)) = (approved, self.run.approval.who()) {
+            let who = who.to_owned();
+            self.note(
+                &Actor::Human(who.clone()),
+                "human.decided",
+                json!({
+                    "iteration": iteration, "approved": approved, "request": request,
+                }),
+            )?;
+            self.events.send(RunEvent::HumanDecided { iteration, approved, who });
+        }
+        Ok(Happened::HumanDecided { approved, request })
+    }
+}
+
+/// What is wrong with an answer, apart from the words it is told in.
+fn identity_of(refusal: &Refusal) -> Fingerprint {
+    let findings: Vec<String> =
+        refusal.findings().iter().map(|(kind, subject)| format!("{kind:?} {subject}")).collect();
+    let parts: Vec<&str> = findings.iter().map(String::as_str).collect();
+    combined(&parts)
+}
+
+/// The rules that forbid a patch, and where.
+fn identity_of_rules(evaluation: &Evaluation) -> Fingerprint {
+    let forbidding = evaluation.matches().iter().filter(|m| m.decision == Decision::Forbid);
+    let found: Vec<String> = forbidding
+        .map(|m| match &m.path {
+            Some(path) => format!("{} {path}", m.rule),
+            None => m.rule.to_string(),
+        })
+        .collect();
+    let parts: Vec<&str> = found.iter().map(String::as_str).collect();
+    combined(&parts)
+}
+
+fn model_failed(error: &ModelError, redactor: &Redactor) -> Happened {
+    let configured = error.kind != ModelErrorKind::NotConfigured;
+    // The name of a model that is not there says nothing.
+    let reason = if configured { chain(error) } else { error.message.clone() };
+    Happened::ModelFailed { reason: redactor.redact(&reason).into_owned(), configured }
+}
+
+fn matches_json(evaluation: &Evaluation) -> Vec<serde_json::Value> {
+    let one = |m: &greenloop_model::RuleMatch| {
+        json!({
+            "rule": m.rule,
+            "decision": m.decision.name(),
+            "path": m.path.as_ref().map(ToString::to_string),
+            "line": m.line,
+            "detail": m.detail,
+        })
+    };
+    evaluation.matches().iter().map(one).collect()
+}
+
+fn write_file(path: &std::path::Path, bytes: &[u8]) -> std::io::Result<()> {
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    std::fs::write(path, bytes)
+}

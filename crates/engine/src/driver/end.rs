@@ -1,0 +1,170 @@
+//! The end of a run: the work tree, the summary, the last record.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{DriveError, Driver, WorkTreeAtEnd};
+use crate::advice;
+use crate::record::stop_word;
+use greenloop_audit::Actor;
+use greenloop_model::{
+    FixPlace, Notice, ReleaseState, Restoration, RunEvent, RunSummary, RunningNow, StopReason,
+    chain,
+};
+use greenloop_workspace::Fix;
+
+/// How long the target may take to say what it runs.
+const ANSWER: Duration = Duration::from_secs(10);
+/// The same when the run was cancelled, and seconds are left.
+const SHORT_ANSWER: Duration = Duration::from_millis(700);
+
+impl Driver {
+    pub(super) async fn finish(mut self, reason: StopReason) -> Result<RunSummary, DriveError> {
+        let healed = reason == StopReason::Verified;
+        let run = self.run.header.run;
+        let fix = self.place_fix(healed);
+        let serving = self.serving().await;
+        let restored = if healed { None } else { self.restored(serving.as_ref()) };
+        let branch = (!self.case.patches.is_empty()).then(|| run.branch());
+        let mut summary = RunSummary {
+            stop: reason.clone(),
+            iterations: self.state.iteration(),
+            patches: std::mem::take(&mut self.case.patches),
+            failure: if healed { None } else { self.case.failure.take().map(Box::new) },
+            serving,
+            restored,
+            branch,
+            fix,
+            usage: self.state.usage(),
+            elapsed: self.before + self.began.elapsed(),
+            next_steps: Vec::new(),
+        };
+        summary.next_steps = advice::next_steps(&self.run.header, &summary);
+        if !healed && self.patch_changed_nothing_in_copy(&summary) {
+            summary.next_steps.insert(0, advice::leave_copy(&self.run.header));
+        }
+        if let Err(error) = self.run.passed_before.save() {
+            tracing::warn!(%error, "the gates that passed could not be remembered");
+        }
+        let data = json!({
+            "outcome": stop_word(&reason),
+            "reason": reason.to_string(),
+            "iterations": summary.iterations,
+            "restored": summary.is_restored(),
+            "branch": summary.branch,
+            "patches": summary.patches.len(),
+            "not_brought_back": summary.not_brought_back(),
+            "tokens": summary.usage.tokens(),
+            "cost_usd": summary.usage.cost_usd,
+        });
+        // Before the last event: the report shows the chain's head.
+        if let Err(error) = self.audit.close(&Actor::Machine, data) {
+            let text = format!("the audit log has no end: {}", chain(&error));
+            self.events.send(RunEvent::Notice(Notice::Warning(text)));
+        }
+        self.events.send(RunEvent::Finished(Box::new(summary.clone())));
+        Ok(summary)
+    }
+
+    /// Whether the run worked on a copy, and the failure it ends with is the one that its last
+    /// patch was made for: what was tested may lie at the original's path.
+    fn patch_changed_nothing_in_copy(&self, summary: &RunSummary) -> bool {
+        let on_copy = match &self.run.at_end {
+            WorkTreeAtEnd::BringBack(_) | WorkTreeAtEnd::Discard => true,
+            WorkTreeAtEnd::Keep | WorkTreeAtEnd::Restore => false,
+        };
+        let before = self.case.previous.as_ref().map(|failure| &failure.fingerprint);
+        let now = summary.failure.as_ref().map(|failure| &failure.fingerprint);
+        on_copy && now.is_some() && before == now
+    }
+
+    /// Leaves the work tree as it is to be at the end, and says where the patches are.
+    fn place_fix(&self, healed: bool) -> Option<FixPlace> {
+        let workspace = &self.run.workspace;
+        let (base, tip) = (&self.run.header.commit, &self.tip);
+        let run = self.run.header.run;
+        if tip == base {
+            return None;
+        }
+        let warn = |text: String| {
+            self.events.send(RunEvent::Notice(Notice::Warning(self.redacted(&text))));
+        };
+        Some(match (&self.run.at_end, healed) {
+            (WorkTreeAtEnd::Keep, true) => {
+                let fix = Fix { run, before: base.clone(), after: tip.clone() };
+                // A worker's clone is nobody's work tree.
+                if self.run.assignment.is_none()
+                    && let Err(error) = workspace.record_fix(&fix)
+                {
+                    warn(format!("the fix cannot be taken back by --undo: {}", chain(&error)));
+                }
+                FixPlace::WorkTree
+            }
+            (WorkTreeAtEnd::Keep | WorkTreeAtEnd::Restore, _) => {
+                match workspace.is_head(base).and_then(|same| match same {
+                    true => workspace.restore(tip, base).map(|_| true),
+                    false => Ok(false),
+                }) {
+                    Ok(true) => {}
+                    Ok(false) => warn(format!(
+                        "HEAD is no longer at {}: the files of the work tree were left as they \
+                         are, patches included",
+                        base.short()
+                    )),
+                    Err(error) => {
+                        let why = chain(&error);
+                        warn(format!("the work tree could not be put back as it was: {why}"));
+                    }
+                }
+                FixPlace::Branch
+            }
+            (WorkTreeAtEnd::BringBack(original), true) => {
+                match original.bring_back(run, base, tip) {
+                    Ok(_) => FixPlace::WorkTree,
+                    Err(error) => FixPlace::NotBroughtBack { why: self.redacted(&chain(&error)) },
+                }
+            }
+            (WorkTreeAtEnd::BringBack(_) | WorkTreeAtEnd::Discard, _) => FixPlace::SnapshotBranch,
+        })
+    }
+
+    /// What the target runs, asked of it now.
+    async fn serving(&self) -> Option<RunningNow> {
+        let (_, target) = self.delivery()?;
+        if self.case.restored == Some(Restoration::Unconfirmed) {
+            let why = "the target did not answer in the time that was left".to_owned();
+            return Some(RunningNow::Unknown { why });
+        }
+        let hurried = self.cancelled || self.cancel.is_cancelled();
+        let patience = if hurried { SHORT_ANSWER } else { ANSWER };
+        Some(match tokio::time::timeout(patience, target.status()).await {
+            Ok(Ok(status)) => match status.serving {
+                Some((release, endpoint)) if release.state != ReleaseState::Failed => {
+                    let condition = status.condition;
+                    RunningNow::Release { release: release.id, endpoint, condition }
+                }
+                Some(_) | None => RunningNow::Nothing,
+            },
+            Ok(Err(error)) => RunningNow::Unknown { why: self.redacted(&chain(&error)) },
+            Err(_elapsed) => {
+                let seconds = patience.as_secs_f64();
+                let kind = target.kind().name();
+                let why = format!("the {kind} target gave no answer within {seconds:.1} s");
+                RunningNow::Unknown { why }
+            }
+        })
+    }
+
+    /// What became of the release that failed. Of a restore by a process that has died since, the
+    /// log knows only that it succeeded.
+    fn restored(&self, serving: Option<&RunningNow>) -> Option<Restoration> {
+        self.case.restored.or_else(|| match (self.state.restored()?, serving?) {
+            (false, _) => Some(Restoration::Nothing),
+            (true, RunningNow::Release { release, .. }) => {
+                Some(Restoration::Restored { release: *release, serving_after: None })
+            }
+            (true, RunningNow::Nothing | RunningNow::Unknown { .. }) => None,
+        })
+    }
+}

@@ -1,0 +1,72 @@
+//! Committing a cleared patch and writing it to the work tree.
+
+use serde_json::json;
+
+use super::{DriveError, Driver};
+use crate::advice;
+use crate::machine::Happened;
+use greenloop_audit::Actor;
+use greenloop_model::{AttemptOutcome, RunEvent, SummaryPatch};
+use greenloop_policy::clear;
+
+impl Driver {
+    pub(super) fn apply(&mut self, iteration: u32) -> Result<Happened, DriveError> {
+        let Some(draft) = self.case.draft.take() else {
+            return Ok(Happened::Broke { reason: "no patch is at hand".into() });
+        };
+        let Some(review) = draft.review else {
+            return Ok(Happened::Broke { reason: "the patch was not reviewed".into() });
+        };
+        let confirmed_by = draft.confirmation.as_ref().map(|c| c.who().to_owned());
+        let cleared = match clear(draft.patch, &review, &draft.evaluation, draft.confirmation) {
+            Ok(cleared) => cleared,
+            Err(error) => return Ok(Happened::Broke { reason: error.to_string() }),
+        };
+        let failure = self.case.failure.as_ref().map_or_else(String::new, |f| f.headline.clone());
+        let message =
+            advice::commit_message(&self.run.header, iteration, &failure, &draft.reason, &review);
+        let run = self.run.header.run;
+        let prepared = self.run.workspace.prepare(run, &self.tip, &cleared, &message)?;
+        self.audit.append(
+            &Actor::Machine,
+            "apply.intent",
+            json!({
+                "iteration": iteration,
+                "parent": self.tip.to_string(),
+                "commit": prepared.commit().to_string(),
+                "tree": prepared.tree().to_string(),
+            }),
+        )?;
+        if self.case.patches.is_empty() && self.run.workspace.tip(run)?.is_none() {
+            self.run.workspace.start_branch(run, &self.run.header.commit)?;
+        }
+        let applied = self.run.workspace.publish(run, &prepared)?;
+        self.tip = applied.commit().clone();
+        let files: Vec<String> = prepared.files().iter().map(ToString::to_string).collect();
+        self.note(
+            &Actor::Machine,
+            "apply.done",
+            json!({
+                "iteration": iteration, "commit": self.tip.to_string(), "files": files,
+            }),
+        )?;
+        self.events.send(RunEvent::PatchApplied { iteration, commit: self.tip.clone(), files });
+        self.remember(
+            iteration,
+            draft.diff.clone(),
+            AttemptOutcome::Applied { next_failure: None },
+        );
+        self.case.patches.push(SummaryPatch {
+            iteration,
+            failure,
+            reason: draft.reason,
+            diff: draft.diff,
+            review,
+            commit: self.tip.clone(),
+            confirmed_by,
+        });
+        self.case.previous = self.case.failure.take();
+        self.case.sent_back = None;
+        Ok(Happened::Applied { tree: prepared.tree().clone() })
+    }
+}

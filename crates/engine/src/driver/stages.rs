@@ -1,0 +1,658 @@
+//! Running the stages, and taking a release back or recording it as verified.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+
+use super::{Deliverable, DriveError, Driver};
+use crate::machine::{Happened, Mode, Symptom};
+use crate::stages::StageContext;
+use crate::stages::gates::{run_gates, run_gates_again};
+use crate::stages::image::{ImageOutcome, image_log, make_image};
+use crate::stages::rollout::{RolloutOutcome, roll_back, roll_out, target_failure};
+use crate::stages::smoke::{SmokeOutcome, Subject, run_smoke, script_fault};
+use greenloop_audit::Actor;
+use greenloop_config::plan::GatePlan;
+use greenloop_model::{
+    Attempt, AttemptOutcome, Condition, EventSink, Failure, FailureClass, GateStatus, Notice,
+    ReleaseId, Restoration, RunEvent, Stage, StageOutcome, chain, compare,
+};
+use greenloop_ports::{
+    Deployed, Earlier, Image, ImageRequest, Restored, RolloutRequest, Target, TargetError,
+    TargetErrorKind,
+};
+
+/// What is said to have failed when what is to be tested cannot be reached at all.
+const UNREACHED: &str = "connection";
+/// How long the target may take to say what serves before that is tested.
+const STANDING: Duration = Duration::from_secs(5);
+/// From the cancellation on, how long a target may take to accept a restore: pipelines kill ten
+/// seconds after they have asked, and the end of the run has to be written too.
+const GRACE: Duration = Duration::from_secs(8);
+/// How much of it a rollout may take to stop; what it was doing is then left to itself.
+const LEAVE: Duration = Duration::from_secs(3);
+
+impl Driver {
+    pub(super) async fn run_stage(
+        &mut self,
+        iteration: u32,
+        stage: Stage,
+    ) -> Result<Happened, DriveError> {
+        if self.state.course().stages.first() == Some(&stage) {
+            self.events.send(RunEvent::IterationStarted {
+                iteration,
+                of: self.state.course().limits.max_iterations,
+                commit: self.tip.clone(),
+            });
+        }
+        let began = Instant::now();
+        let mut moved = false;
+        let outcome = match stage {
+            Stage::Gates => match self.assignment_to_begin() {
+                Some(outcome) => outcome,
+                None => {
+                    let plans = self.run.gates.clone();
+                    self.gates(iteration, &plans, &[]).await
+                }
+            },
+            Stage::Rollout => self.roll_out(iteration).await?,
+            Stage::Smoke => self.smoke(iteration).await?,
+            Stage::Image => self.image(iteration).await?,
+            Stage::Tasks => {
+                let before = self.tip.clone();
+                let outcome = self.tasks(iteration).await?;
+                moved = self.tip != before;
+                outcome
+            }
+        };
+        let elapsed = began.elapsed();
+        Ok(match outcome {
+            StageOutcome::Passed { .. } => {
+                self.note(&Actor::Machine, "stage.passed", json!({
+                    "iteration": iteration, "stage": stage.name(), "ms": elapsed.as_millis() as u64,
+                }))?;
+                self.events.send(RunEvent::StagePassed { iteration, stage, elapsed });
+                if moved {
+                    Happened::TasksMerged { tree: self.run.workspace.tree_id(&self.tip)? }
+                } else {
+                    Happened::StagePassed
+                }
+            }
+            StageOutcome::Cancelled => Happened::Cancelled,
+            StageOutcome::Declined { failure } => {
+                let reason = failure.headline.clone();
+                self.failed(iteration, *failure, elapsed)?;
+                Happened::Declined { reason }
+            }
+            StageOutcome::Failed { failure, .. } => {
+                let mut symptom = symptom_of(&failure);
+                symptom.flaky_suspect |= stage == Stage::Gates && self.passed_before(&failure.name);
+                self.failed(iteration, *failure, elapsed)?;
+                Happened::StageFailed(symptom)
+            }
+        })
+    }
+
+    fn failed(
+        &mut self,
+        iteration: u32,
+        failure: Failure,
+        elapsed: Duration,
+    ) -> Result<(), DriveError> {
+        let progress = self.case.previous.as_ref().map(|last| compare(last, &failure));
+        self.note(
+            &Actor::Machine,
+            "stage.failed",
+            json!({
+                "iteration": iteration,
+                "stage": failure.stage.name(),
+                "name": failure.name,
+                "headline": failure.headline,
+                "class": failure.class.name(),
+                "fingerprint": failure.fingerprint.as_str(),
+                "failing_tests": failure.evidence.failing_tests,
+                "log": failure.evidence.log,
+                "progress": progress.map(|p| p.name()),
+                "ms": elapsed.as_millis() as u64,
+            }),
+        )?;
+        if let Some(Attempt { outcome: AttemptOutcome::Applied { next_failure }, .. }) =
+            self.case.attempts.last_mut()
+            && next_failure.is_none()
+        {
+            *next_failure = Some(failure.headline.clone());
+        }
+        self.events.send(RunEvent::StageFailed {
+            iteration,
+            failure: Box::new(failure.clone()),
+            progress,
+            elapsed,
+        });
+        self.case.failure = Some(failure);
+        Ok(())
+    }
+
+    pub(super) fn context(&self, iteration: u32) -> StageContext<'_> {
+        StageContext {
+            root: self.run.workspace.root(),
+            run: self.run.header.run,
+            iteration,
+            folder: &self.run.header.folder,
+            redactor: &self.run.redactor,
+            events: &self.events,
+            cancel: &self.cancel,
+            parallelism: self.run.parallelism,
+            hidden_env: &self.run.hidden_env,
+        }
+    }
+
+    /// `failed` have failed on this very tree, and run again because they may be flaky.
+    async fn gates(
+        &mut self,
+        iteration: u32,
+        plans: &[GatePlan],
+        failed: &[String],
+    ) -> StageOutcome {
+        self.events.send(RunEvent::StageStarted {
+            iteration,
+            stage: Stage::Gates,
+            parts: plans.iter().map(|g| g.name.clone()).collect(),
+        });
+        let context = self.context(iteration);
+        let outcome = match failed {
+            [] => run_gates(plans, &context).await,
+            failed => run_gates_again(plans, failed, &context).await,
+        };
+        let (StageOutcome::Passed { gates } | StageOutcome::Failed { gates, .. }) = &outcome else {
+            return outcome;
+        };
+        let tree = self.state.tree().clone();
+        for (plan, _) in plans.iter().zip(gates).filter(|(_, result)| result.passed()) {
+            self.run.passed_before.insert(&tree, &plan.command);
+        }
+        self.case.unfinished_gates =
+            gates.iter().filter(|g| !g.passed()).map(|g| g.name.clone()).collect();
+        self.case.failed_gates = gates
+            .iter()
+            .filter(|g| matches!(g.status, GateStatus::Failed(_)))
+            .map(|g| g.name.clone())
+            .collect();
+        outcome
+    }
+
+    fn passed_before(&self, gate: &str) -> bool {
+        let plan = self.run.gates.iter().find(|plan| plan.name == gate);
+        plan.is_some_and(|plan| self.run.passed_before.contains(self.state.tree(), &plan.command))
+    }
+
+    async fn image(&mut self, iteration: u32) -> Result<StageOutcome, DriveError> {
+        let source = self.run.delivery.as_ref().and_then(|delivery| delivery.image.clone());
+        let Some(source) = source else {
+            return Ok(StageOutcome::Passed { gates: Vec::new() });
+        };
+        self.case.image = None;
+        let parts = Vec::new();
+        self.events.send(RunEvent::StageStarted { iteration, stage: Stage::Image, parts });
+        let context = self.context(iteration);
+        let log = image_log(&context);
+        let request = ImageRequest {
+            commit: self.tip.clone(),
+            committed_at: self.run.workspace.committed_at(&self.tip)?,
+            source: self.run.workspace.remote_url("origin"),
+            run: self.run.header.run,
+            work_tree: self.run.workspace.root().to_owned(),
+            log: self.run.header.folder.join(&log),
+        };
+        match make_image(source.as_ref(), &request, &log, &context).await {
+            ImageOutcome::Ready(Image { image, tags, reused }) => {
+                self.note(
+                    &Actor::Machine,
+                    "image.ready",
+                    json!({
+                        "iteration": iteration,
+                        "image": image.to_string(),
+                        "tags": tags,
+                        "reused": reused,
+                    }),
+                )?;
+                self.case.image = Some(image.clone());
+                self.events.send(RunEvent::ImageReady { image, tags, reused });
+                Ok(StageOutcome::Passed { gates: Vec::new() })
+            }
+            ImageOutcome::Failed(failure) => {
+                Ok(StageOutcome::Failed { failure, gates: Vec::new() })
+            }
+            ImageOutcome::Cancelled => Ok(StageOutcome::Cancelled),
+        }
+    }
+
+    async fn roll_out(&mut self, iteration: u32) -> Result<StageOutcome, DriveError> {
+        let Some((delivery, target)) = self.delivery() else {
+            return Ok(StageOutcome::Passed { gates: Vec::new() });
+        };
+        let release = match delivery.what {
+            Deliverable::New => Some(ReleaseId::generate()),
+            Deliverable::Earlier(Earlier::Release(release)) => Some(release),
+            Deliverable::Earlier(Earlier::LastVerified | Earlier::Revision(_)) => None,
+        };
+        let what = delivery.what;
+        let wait = delivery.wait;
+        let script = delivery.verification.script.clone();
+        self.case.release = release;
+        self.events.send(RunEvent::StageStarted {
+            iteration,
+            stage: Stage::Rollout,
+            parts: vec![target.kind().name().to_owned()],
+        });
+        self.note(
+            &Actor::Machine,
+            "rollout.intent",
+            json!({
+                "iteration": iteration,
+                "release": release.map(|id| id.to_string()),
+                "commit": self.tip.to_string(),
+            }),
+        )?;
+        // The gates have made what they make: a script that cannot run would fail the release.
+        let script = script.filter(|_| what == Deliverable::New);
+        if let Some(failure) =
+            script.and_then(|script| script_fault(&script, self.run.workspace.root()))
+        {
+            return Ok(StageOutcome::Failed { failure: Box::new(failure), gates: Vec::new() });
+        }
+        let context = self.context(iteration);
+        let leave = match what {
+            Deliverable::New => LEAVE,
+            // It takes itself back.
+            Deliverable::Earlier(_) => GRACE,
+        };
+        let work = async {
+            match what {
+                Deliverable::New => {
+                    let request = RolloutRequest {
+                        release: release.unwrap_or_else(ReleaseId::generate),
+                        commit: self.tip.clone(),
+                        run: self.run.header.run,
+                        image: self.case.image.clone(),
+                        work_tree: self.run.workspace.root().to_owned(),
+                        wait,
+                    };
+                    roll_out(target.as_ref(), &request, &context).await
+                }
+                Deliverable::Earlier(earlier) => {
+                    roll_back(target.as_ref(), earlier, &context).await
+                }
+            }
+        };
+        let mut cancelled_at = None;
+        let left = async {
+            context.cancel.cancelled().await;
+            cancelled_at = Some(tokio::time::Instant::now());
+            tokio::time::sleep(leave).await;
+        };
+        let outcome = tokio::select! {
+            outcome = work => outcome,
+            () = left => RolloutOutcome::Cancelled,
+        };
+        self.cancelled_at = cancelled_at;
+        match outcome {
+            RolloutOutcome::Deployed(deployed) => {
+                // Before the record of it: when that fails, it is taken back.
+                self.case.release = Some(deployed.release);
+                self.case.deployed = Some(deployed.clone());
+                self.note(
+                    &Actor::Machine,
+                    "rollout.switched",
+                    json!({
+                        "release": deployed.release.to_string(), "url": deployed.endpoint.url,
+                    }),
+                )?;
+                self.events.send(RunEvent::Switched {
+                    release: deployed.release,
+                    endpoint: deployed.endpoint,
+                });
+                Ok(StageOutcome::Passed { gates: Vec::new() })
+            }
+            RolloutOutcome::Failed(failure) => {
+                Ok(StageOutcome::Failed { failure, gates: Vec::new() })
+            }
+            RolloutOutcome::Declined(failure) => Ok(StageOutcome::Declined { failure }),
+            RolloutOutcome::Cancelled => Ok(StageOutcome::Cancelled),
+        }
+    }
+
+    async fn smoke(&mut self, iteration: u32) -> Result<StageOutcome, DriveError> {
+        let Some(delivery) = &self.run.delivery else {
+            return Ok(StageOutcome::Passed { gates: Vec::new() });
+        };
+        let Some(target) = &delivery.target else {
+            let subject = Subject { url: &delivery.url, target: None, release: None, fresh: false };
+            let context = self.context(iteration);
+            return Ok(concluded(run_smoke(&delivery.verification, &subject, &context).await));
+        };
+        // Whose log is evidence: the release of this run, or whatever serves when it only verifies.
+        let deployed = self.case.deployed.as_ref().map(|deployed| deployed.release);
+        let (release, fresh) = match deployed {
+            Some(release) => (Some(release), true),
+            None => (self.standing(target.as_ref()).await, false),
+        };
+        let context = self.context(iteration);
+        let reached = tokio::select! {
+            reached = target.reach() => reached,
+            () = context.cancel.cancelled() => return Ok(StageOutcome::Cancelled),
+        };
+        let url = match reached {
+            Ok(reached) => reached.map_or_else(|| delivery.url.clone(), |endpoint| endpoint.url),
+            Err(error) => {
+                let parts = vec![UNREACHED.to_owned()];
+                let stage = Stage::Smoke;
+                self.events.send(RunEvent::StageStarted { iteration, stage, parts });
+                let failure = target_failure(stage, UNREACHED, error);
+                return Ok(StageOutcome::Failed { failure, gates: Vec::new() });
+            }
+        };
+        let subject = Subject { url: &url, target: Some(target.as_ref()), release, fresh };
+        Ok(concluded(run_smoke(&delivery.verification, &subject, &context).await))
+    }
+
+    /// The release that serves without this run's doing. Where none does, that is said: what
+    /// passes then is not Greenloop's.
+    async fn standing(&self, target: &dyn Target) -> Option<ReleaseId> {
+        let status = tokio::time::timeout(STANDING, target.status()).await.ok()?.ok()?;
+        let name = self.run.header.environment.as_ref();
+        let environment = name.map_or("this environment", |name| name.as_str());
+        let told = match (&status.serving, &status.condition) {
+            (None, _) => Some(format!("Greenloop has released nothing in {environment}")),
+            (Some((release, _)), Condition::Down(why)) => {
+                Some(format!("release {} does not serve in {environment}: {why}", release.id))
+            }
+            (Some(_), Condition::Serves | Condition::Partly(_) | Condition::Unknown(_)) => None,
+        };
+        // Once: what failed runs again.
+        if let Some(told) = told.filter(|_| self.case.failure.is_none()) {
+            let text = self.redacted(&format!("{told}; what answers is tested as it is"));
+            self.events.send(RunEvent::Notice(Notice::Warning(text)));
+        }
+        status.serving.map(|(release, _)| release.id)
+    }
+
+    pub(super) async fn rerun(
+        &mut self,
+        iteration: u32,
+        stage: Stage,
+        name: String,
+    ) -> Result<Happened, DriveError> {
+        self.events.send(RunEvent::FlakyRerun { stage, name: name.clone(), passed: None });
+        let began = Instant::now();
+        let outcome = match stage {
+            Stage::Gates => {
+                let names = self.case.unfinished_gates.clone();
+                let mut plans: Vec<GatePlan> =
+                    self.run.gates.iter().filter(|g| names.contains(&g.name)).cloned().collect();
+                for plan in &mut plans {
+                    // What the others gave has been had already.
+                    plan.needs.retain(|need| names.contains(need));
+                }
+                let failed = self.case.failed_gates.clone();
+                self.gates(iteration, &plans, &failed).await
+            }
+            Stage::Smoke => {
+                // A look at the target brings back what keeps the release running, if that is
+                // what is gone; what it says is the smoke tests' business.
+                if let Some((_, target)) = self.delivery() {
+                    let _looked = target.status().await;
+                }
+                self.smoke(iteration).await?
+            }
+            Stage::Tasks | Stage::Image | Stage::Rollout => StageOutcome::Passed { gates: vec![] },
+        };
+        let passed = match &outcome {
+            StageOutcome::Passed { .. } => true,
+            StageOutcome::Failed { .. } | StageOutcome::Declined { .. } => false,
+            StageOutcome::Cancelled => return Ok(Happened::Cancelled),
+        };
+        self.events.send(RunEvent::FlakyRerun { stage, name: name.clone(), passed: Some(passed) });
+        self.note(
+            &Actor::Machine,
+            "rerun",
+            json!({
+                "iteration": iteration, "stage": stage.name(), "name": name, "passed": passed,
+            }),
+        )?;
+        Ok(match outcome {
+            StageOutcome::Failed { failure, .. } | StageOutcome::Declined { failure } => {
+                let symptom = symptom_of(&failure);
+                self.failed(iteration, *failure, began.elapsed())?;
+                Happened::RerunFailed(symptom)
+            }
+            StageOutcome::Passed { .. } | StageOutcome::Cancelled => {
+                self.case.failure = None;
+                let elapsed = began.elapsed();
+                self.events.send(RunEvent::StagePassed { iteration, stage, elapsed });
+                Happened::RerunPassed
+            }
+        })
+    }
+
+    pub(super) async fn restore(&mut self) -> Happened {
+        let Some(((_, target), release)) = self.delivery().zip(self.case.release) else {
+            return Happened::Restored { serving: false };
+        };
+        let hurry = self.cancel.clone();
+        if self.cancelled {
+            hurry.cancel();
+        }
+        let since = self.cancelled_at;
+        let outcome = in_time(target.restore(release, &self.events, &hurry), &hurry, since).await;
+        let (happened, restored, detail) = match outcome {
+            Ok(Restored::Release { deployed, serving_after }) => {
+                let release = deployed.release;
+                let url = &deployed.endpoint.url;
+                let detail = match serving_after {
+                    Some(after) => {
+                        let tested = self.tested(target.as_ref(), &hurry).await;
+                        let after = after.as_secs_f64();
+                        format!(
+                            "release {release} serves again after {after:.1} s at {url}{tested}"
+                        )
+                    }
+                    None => format!(
+                        "the target has accepted release {release} again; whether it serves was \
+                         not waited for, and the soak was skipped"
+                    ),
+                };
+                let restored = Restoration::Restored { release, serving_after };
+                (Happened::Restored { serving: true }, Some(restored), Ok(detail))
+            }
+            Ok(Restored::Untouched(Deployed { release, endpoint })) => {
+                let detail = format!("release {release} never stopped serving at {}", endpoint.url);
+                let restored = Restoration::Untouched { release };
+                (Happened::Restored { serving: true }, Some(restored), Ok(detail))
+            }
+            Ok(Restored::Nothing) => {
+                let detail = "there is no verified release to restore; the failed one was stopped"
+                    .to_owned();
+                (Happened::Restored { serving: false }, Some(Restoration::Nothing), Ok(detail))
+            }
+            Err(error) => {
+                let reason = self.redacted(&chain(&error));
+                let (happened, restored) = match error.kind {
+                    // It has to be mended forward, and that is what the loop does.
+                    TargetErrorKind::Forbidden => (Happened::Restored { serving: false }, None),
+                    TargetErrorKind::Superseded => {
+                        (Happened::Declined { reason: reason.clone() }, None)
+                    }
+                    TargetErrorKind::Release
+                    | TargetErrorKind::Target
+                    | TargetErrorKind::Cancelled
+                    | TargetErrorKind::NoRelease
+                    | TargetErrorKind::Held => {
+                        let unconfirmed = self.cancelled.then_some(Restoration::Unconfirmed);
+                        (Happened::RestoreFailed { reason: reason.clone() }, unconfirmed)
+                    }
+                };
+                (happened, restored, Err(reason))
+            }
+        };
+        self.case.deployed = None;
+        self.case.restored = restored;
+        self.tell_of_restore(restored, detail, hurry.is_cancelled());
+        happened
+    }
+
+    /// Into the log, as far as it can be written, and to whoever watches.
+    fn tell_of_restore(
+        &mut self,
+        restored: Option<Restoration>,
+        detail: Result<String, String>,
+        hurried: bool,
+    ) {
+        let serving_after = match restored {
+            Some(Restoration::Restored { serving_after, .. }) => serving_after,
+            Some(
+                Restoration::Untouched { .. } | Restoration::Nothing | Restoration::Unconfirmed,
+            )
+            | None => None,
+        };
+        let release = restored.and_then(|restored| restored.release());
+        let ok = detail.is_ok();
+        let (Ok(detail) | Err(detail)) = detail;
+        let noted = self.note(
+            &Actor::Machine,
+            "restore",
+            json!({
+                "ok": ok,
+                "release": release.map(|release| release.to_string()),
+                "serving_after_ms": serving_after.map(|after| after.as_millis() as u64),
+                "hurried": hurried,
+                "detail": detail,
+            }),
+        );
+        if let Err(error) = noted {
+            // A release is taken back whether or not the log can be written.
+            tracing::warn!(error = &error as &dyn std::error::Error, "the restore has no record");
+        }
+        self.events.send(RunEvent::Restored { release, ok, detail });
+    }
+
+    /// What the smoke tests say of a release that has just been restored, to be added to what is
+    /// told of it. It passed the tests of its own commit; these are of the commit at hand, which
+    /// may ask for more: what they find is told, and decides nothing.
+    async fn tested(&self, target: &dyn Target, hurry: &CancellationToken) -> String {
+        let Some(delivery) = &self.run.delivery else { return String::new() };
+        let quiet = EventSink::null();
+        let context =
+            StageContext { events: &quiet, cancel: hurry, ..self.context(self.state.iteration()) };
+        let url = match target.reach().await {
+            Ok(reached) => reached.map_or_else(|| delivery.url.clone(), |endpoint| endpoint.url),
+            Err(error) => {
+                return format!("; it could not be tested: {}", self.redacted(&error.message));
+            }
+        };
+        let subject = Subject { url: &url, target: Some(target), release: None, fresh: true };
+        match run_smoke(&delivery.verification, &subject, &context).await {
+            SmokeOutcome::Passed => ", and passes the smoke tests".to_owned(),
+            SmokeOutcome::Failed(failure) => {
+                format!("; the smoke tests of this commit fail on it: {}", failure.headline)
+            }
+            SmokeOutcome::Cancelled => String::new(),
+        }
+    }
+
+    /// Without the machine and without a record: see the module's text.
+    pub(super) async fn take_back(&mut self) {
+        let keeps = self.state.course().mode == Mode::RollBack;
+        if self.case.deployed.is_some() && !keeps {
+            let _happened = self.restore().await;
+        }
+    }
+
+    pub(super) async fn mark_verified(&mut self) -> Result<Happened, DriveError> {
+        let (Some((_, target)), Some(deployed)) = (self.delivery(), self.case.deployed.clone())
+        else {
+            return Ok(Happened::MarkedVerified);
+        };
+        if let Err(error) = target.mark_verified(deployed.release).await {
+            let reason = self.redacted(&chain(&error));
+            return Ok(match error.kind {
+                TargetErrorKind::Superseded => {
+                    self.case.deployed = None;
+                    Happened::Declined { reason }
+                }
+                TargetErrorKind::Release
+                | TargetErrorKind::Target
+                | TargetErrorKind::Cancelled
+                | TargetErrorKind::NoRelease
+                | TargetErrorKind::Held
+                | TargetErrorKind::Forbidden => Happened::Broke { reason },
+            });
+        }
+        // Verified, whether or not the record of it can be written: not to be taken back.
+        self.case.deployed = None;
+        if self.state.course().mode != Mode::RollBack {
+            target.prune(deployed.release, &self.events).await;
+        }
+        self.case.restored = None;
+        self.note(
+            &Actor::Machine,
+            "release.verified",
+            json!({
+                "release": deployed.release.to_string(),
+                "commit": self.tip.to_string(),
+                "url": deployed.endpoint.url,
+            }),
+        )?;
+        Ok(Happened::MarkedVerified)
+    }
+}
+
+fn concluded(outcome: SmokeOutcome) -> StageOutcome {
+    match outcome {
+        SmokeOutcome::Passed => StageOutcome::Passed { gates: Vec::new() },
+        SmokeOutcome::Failed(failure) => StageOutcome::Failed { failure, gates: Vec::new() },
+        SmokeOutcome::Cancelled => StageOutcome::Cancelled,
+    }
+}
+
+/// A restore that may take as long as it needs, until it is told to hurry.
+async fn in_time(
+    restore: impl Future<Output = Result<Restored, TargetError>>,
+    hurry: &CancellationToken,
+    cancelled_at: Option<tokio::time::Instant>,
+) -> Result<Restored, TargetError> {
+    let over = async {
+        hurry.cancelled().await;
+        let since = cancelled_at.unwrap_or_else(tokio::time::Instant::now);
+        tokio::time::sleep_until(since + GRACE).await;
+    };
+    tokio::select! {
+        outcome = restore => outcome,
+        () = over => {
+            let message = format!(
+                "the target did not accept the last verified release within {} s; the next run \
+                 in this environment goes on with that",
+                GRACE.as_secs()
+            );
+            Err(TargetError {
+                kind: TargetErrorKind::Target,
+                message,
+                class: FailureClass::Infrastructure,
+                evidence: Box::default(),
+                source: None,
+            })
+        }
+    }
+}
+
+fn symptom_of(failure: &Failure) -> Symptom {
+    Symptom {
+        stage: failure.stage,
+        name: failure.name.clone(),
+        class: failure.class,
+        fingerprint: failure.fingerprint.clone(),
+        headline: failure.headline.clone(),
+        person_only: failure.evidence.remedy.as_ref().is_some_and(|remedy| remedy.person_only),
+        flaky_suspect: failure.flaky_suspect,
+    }
+}

@@ -1,0 +1,370 @@
+//! The author's read-only tools.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::budget::{Keep, shorten};
+use greenloop_model::{CommitId, RepoPath};
+use greenloop_ports::{ToolCall, ToolSpec};
+use greenloop_workspace::{Workspace, WorkspaceError, WorkspaceErrorKind};
+
+/// The longest result, in characters.
+const LONGEST_RESULT: usize = 12_000;
+
+/// Lines of a file that are read when no range is given, and at most.
+const MOST_LINES: u64 = 400;
+
+/// Matches that are listed, and that are sought in all.
+const MOST_MATCHES: usize = 60;
+const MOST_FOUND: usize = 1_000;
+
+/// Entries of a folder that are listed.
+const MOST_ENTRIES: usize = 300;
+
+/// One look into the repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Look {
+    ReadFile { path: String, first: Option<u64>, last: Option<u64> },
+    Search { pattern: String, path: Option<String> },
+    ListFiles { folder: Option<String> },
+    ShowCommit { revision: String },
+}
+
+/// A call that is no look; the text tells the model.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NoLook {
+    #[error("there is no tool {0:?}; there are read_file, search, list_files and show_commit")]
+    Unknown(String),
+    #[error("the arguments of {tool} are not what it takes: {source}")]
+    Arguments {
+        tool: String,
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+// The aliases are names that models are used to from other tools.
+#[derive(Deserialize)]
+struct ReadFile {
+    path: String,
+    #[serde(default, alias = "start_line", alias = "start")]
+    first_line: Option<u64>,
+    #[serde(default, alias = "end_line", alias = "end")]
+    last_line: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Search {
+    #[serde(alias = "query")]
+    pattern: String,
+    #[serde(default)]
+    path: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ListFiles {
+    #[serde(default)]
+    path: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ShowCommit {
+    #[serde(alias = "commit", alias = "sha", alias = "hash", alias = "rev")]
+    revision: String,
+}
+
+impl Look {
+    /// The tools as a model is told of them.
+    pub(super) fn specs() -> Vec<ToolSpec> {
+        let object = |properties: Value, required: &[&str]| json!({ "type": "object", "properties": properties, "required": required });
+        let text = |description: &str| json!({ "type": "string", "description": description });
+        let line = |description: &str| json!({ "type": "integer", "description": description });
+        vec![
+            ToolSpec {
+                name: "read_file",
+                description: "Reads a file of the repository, with line numbers.",
+                parameters: object(
+                    json!({
+                        "path": text("relative to the repository's root"),
+                        "first_line": line("1-based; the beginning when left out"),
+                        "last_line": line("inclusive; at most 400 lines are given"),
+                    }),
+                    &["path"],
+                ),
+            },
+            ToolSpec {
+                name: "search",
+                description: "Finds lines that match a regular expression in the repository's \
+                              text files.",
+                parameters: object(
+                    json!({
+                        "pattern": text("a regular expression, without look-around"),
+                        "path": text("a file or folder to search; all when left out"),
+                    }),
+                    &["pattern"],
+                ),
+            },
+            ToolSpec {
+                name: "list_files",
+                description: "Lists the entries of a folder; folders end in a slash.",
+                parameters: object(
+                    json!({ "path": text("a folder; the root when left out") }),
+                    &[],
+                ),
+            },
+            ToolSpec {
+                name: "show_commit",
+                description: "Shows a commit: its message and its diff.",
+                parameters: object(
+                    json!({ "revision": text("a commit id, HEAD, HEAD~2, …") }),
+                    &["revision"],
+                ),
+            },
+        ]
+    }
+
+    /// Reads a model's call.
+    pub(super) fn read(call: &ToolCall) -> Result<Self, NoLook> {
+        fn arguments<'a, T: Deserialize<'a>>(call: &'a ToolCall) -> Result<T, NoLook> {
+            let text = if call.arguments.trim().is_empty() { "{}" } else { &call.arguments };
+            serde_json::from_str(text)
+                .map_err(|source| NoLook::Arguments { tool: call.name.clone(), source })
+        }
+        match call.name.as_str() {
+            "read_file" => {
+                let ReadFile { path, first_line, last_line } = arguments(call)?;
+                Ok(Self::ReadFile { path, first: first_line, last: last_line })
+            }
+            "search" => {
+                let Search { pattern, path } = arguments(call)?;
+                Ok(Self::Search { pattern, path })
+            }
+            "list_files" => {
+                let ListFiles { path } = arguments(call)?;
+                Ok(Self::ListFiles { folder: path })
+            }
+            "show_commit" => {
+                let ShowCommit { revision } = arguments(call)?;
+                Ok(Self::ShowCommit { revision })
+            }
+            other => Err(NoLook::Unknown(other.chars().take(40).collect())),
+        }
+    }
+
+    /// For a person: `read src/main.rs 1-80`.
+    pub(super) fn words(&self) -> String {
+        let words = match self {
+            Self::ReadFile { path, first: None, last: None } => format!("read {path}"),
+            Self::ReadFile { path, first, last } => {
+                let last = last.map_or_else(String::new, |last| last.to_string());
+                format!("read {path} {}-{last}", first.unwrap_or(1))
+            }
+            Self::Search { pattern, path: None } => format!("search {pattern}"),
+            Self::Search { pattern, path: Some(path) } => format!("search {pattern} in {path}"),
+            Self::ListFiles { folder } => {
+                format!("list {}", folder.as_deref().filter(|f| !f.is_empty()).unwrap_or("."))
+            }
+            Self::ShowCommit { revision } => format!("show {revision}"),
+        };
+        words.chars().map(|c| if c.is_control() { ' ' } else { c }).take(120).collect()
+    }
+}
+
+/// What a look finds in `commit`, for the model: errors are told in the same way.
+pub(super) fn answer(look: &Look, workspace: &Workspace, commit: &CommitId) -> String {
+    let found = match look {
+        Look::ReadFile { path, first, last } => read_file(workspace, commit, path, *first, *last),
+        Look::Search { pattern, path } => search(workspace, commit, pattern, path.as_deref()),
+        Look::ListFiles { folder } => list_files(workspace, commit, folder.as_deref()),
+        Look::ShowCommit { revision } => {
+            workspace.show_commit(revision.trim(), LONGEST_RESULT).map_err(Told::from)
+        }
+    };
+    match found {
+        Ok(text) => shorten(&text, LONGEST_RESULT, Keep::Ends),
+        Err(Told(text)) => text,
+    }
+}
+
+/// What the model is told in place of a result.
+struct Told(String);
+
+impl From<WorkspaceError> for Told {
+    fn from(error: WorkspaceError) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Lines `first` to `last` of the file, each with its number.
+fn read_file(
+    workspace: &Workspace,
+    commit: &CommitId,
+    path: &str,
+    first: Option<u64>,
+    last: Option<u64>,
+) -> Result<String, Told> {
+    let Some(at) = inside(path)? else { return Err(Told("it takes the path of a file".into())) };
+    let first = first.unwrap_or(1).max(1);
+    let last = last.unwrap_or(u64::MAX).min(first.saturating_add(MOST_LINES - 1));
+    let found = workspace.read_range(commit, &at, first, last)?;
+    if found.lines.is_empty() {
+        return Ok(format!("{at} has {} lines", found.total));
+    }
+    let lines: Vec<&str> = found.lines.iter().map(String::as_str).collect();
+    let last = found.first + lines.len() as u64 - 1;
+    let numbered = numbered(found.first, &lines);
+    Ok(format!("{at}, lines {}-{last} of {}:\n{numbered}", found.first, found.total))
+}
+
+/// `  12| text`, a line each.
+pub(super) fn numbered(first: u64, lines: &[&str]) -> String {
+    let width = (first + lines.len() as u64).to_string().len();
+    let mut out = String::new();
+    for (line, number) in lines.iter().zip(first..) {
+        out.push_str(&format!("{number:>width$}| {line}\n"));
+    }
+    out
+}
+
+/// A path as a model writes it: nothing, `.` and `/` mean the root.
+fn inside(written: &str) -> Result<Option<RepoPath>, Told> {
+    let path = written.trim().trim_start_matches("./").trim_matches('/');
+    if path.is_empty() || path == "." {
+        return Ok(None);
+    }
+    match RepoPath::new(path) {
+        Ok(path) => Ok(Some(path)),
+        Err(error) => Err(Told(error.to_string())),
+    }
+}
+
+/// Whether `file` is `folder` or lies in it.
+fn within(file: &RepoPath, folder: &RepoPath) -> bool {
+    let rest = file.as_bytes().strip_prefix(folder.as_bytes());
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
+/// `path:line: text` for each line that matches.
+fn search(
+    workspace: &Workspace,
+    commit: &CommitId,
+    pattern: &str,
+    path: Option<&str>,
+) -> Result<String, Told> {
+    let folder = inside(path.unwrap_or(""))?;
+    let found = match workspace.search(commit, pattern, MOST_FOUND) {
+        // What is no expression is searched for as it stands.
+        Err(error) if error.kind == WorkspaceErrorKind::BadPattern => {
+            workspace.search(commit, &regex::escape(pattern), MOST_FOUND)?
+        }
+        found => found?,
+    };
+    let mut lines: Vec<String> = found
+        .iter()
+        .filter(|hit| folder.as_ref().is_none_or(|folder| within(&hit.path, folder)))
+        .map(|hit| format!("{}:{}: {}", hit.path, hit.line, hit.text.trim_end()))
+        .collect();
+    if lines.is_empty() {
+        return Ok("no line matches".to_owned());
+    }
+    let more = lines.len().saturating_sub(MOST_MATCHES);
+    lines.truncate(MOST_MATCHES);
+    let mut text = lines.join("\n");
+    if more > 0 {
+        text.push_str(&format!("\n[… {more} or more further lines match …]"));
+    }
+    Ok(text)
+}
+
+/// The entries of a folder, one a line.
+fn list_files(
+    workspace: &Workspace,
+    commit: &CommitId,
+    folder: Option<&str>,
+) -> Result<String, Told> {
+    let folder = inside(folder.unwrap_or(""))?;
+    let mut entries = workspace.list(commit, folder.as_ref(), MOST_ENTRIES + 1)?;
+    let more = entries.len() > MOST_ENTRIES;
+    entries.truncate(MOST_ENTRIES);
+    let mut text = entries.join("\n");
+    if more {
+        text.push_str("\n[… more entries …]");
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::heal::recorded::Repository;
+
+    fn call(name: &str, arguments: &str) -> ToolCall {
+        ToolCall { id: "1".into(), name: name.into(), arguments: arguments.into() }
+    }
+
+    #[test]
+    fn calls_are_read_and_put_into_words() {
+        for (name, arguments, expect) in [
+            ("read_file", r#"{"path":"src/a.rs"}"#, Some("read src/a.rs")),
+            ("read_file", r#"{"path":"a","first_line":3,"last_line":9}"#, Some("read a 3-9")),
+            ("search", r#"{"pattern":"x\ny","path":null}"#, Some("search x y")),
+            ("list_files", "", Some("list .")),
+            ("show_commit", r#"{"revision":"HEAD~1"}"#, Some("show HEAD~1")),
+            ("read_file", "{}", None),
+            ("read_file", "not json", None),
+            ("write_file", "{}", None),
+        ] {
+            let words = Look::read(&call(name, arguments)).ok().map(|look| look.words());
+            assert_eq!(words.as_deref(), expect, "{name} {arguments}");
+        }
+        let names: Vec<_> = Look::specs().into_iter().map(|spec| spec.name).collect();
+        assert_eq!(names, ["read_file", "search", "list_files", "show_commit"]);
+    }
+
+    #[test]
+    fn looks_find_what_the_commit_holds() {
+        let repo = Repository::of(&[
+            ("src/a.rs", "one\ntwo\nthree\n"),
+            ("src/sub/b.rs", "two (again)\n"),
+            ("empty", ""),
+        ]);
+        let look = |name: &str, arguments: &str| {
+            let look = Look::read(&call(name, arguments)).unwrap();
+            answer(&look, &repo.workspace, &repo.head)
+        };
+        for (name, arguments, expect) in [
+            (
+                "read_file",
+                r#"{"path":"src/a.rs"}"#,
+                "src/a.rs, lines 1-3 of 3:\n1| one\n2| two\n3| three\n",
+            ),
+            (
+                "read_file",
+                r#"{"path":"./src/a.rs","first_line":2,"last_line":99}"#,
+                "src/a.rs, lines 2-3 of 3:\n2| two\n3| three\n",
+            ),
+            ("read_file", r#"{"path":"src/a.rs","first_line":9}"#, "src/a.rs has 3 lines"),
+            ("read_file", r#"{"path":"empty"}"#, "empty has 0 lines"),
+            ("read_file", r#"{"path":"/"}"#, "it takes the path of a file"),
+            ("read_file", r#"{"path":"../x"}"#, "\"../x\" lies outside the repository"),
+            ("search", r#"{"pattern":"^two"}"#, "src/a.rs:2: two\nsrc/sub/b.rs:1: two (again)"),
+            ("search", r#"{"pattern":"two","path":"src/sub/"}"#, "src/sub/b.rs:1: two (again)"),
+            ("search", r#"{"pattern":"two","path":"src/su"}"#, "no line matches"),
+            ("search", r#"{"pattern":"two ("}"#, "src/sub/b.rs:1: two (again)"),
+            ("search", r#"{"pattern":"four"}"#, "no line matches"),
+            ("list_files", r#"{"path":"."}"#, "empty\nsrc/"),
+            ("list_files", r#"{"path":"src/sub"}"#, "b.rs"),
+        ] {
+            assert_eq!(look(name, arguments), expect, "{name} {arguments}");
+        }
+        for (name, arguments, expect) in [
+            ("read_file", r#"{"path":"nope"}"#, "nope"),
+            ("list_files", r#"{"path":"nope"}"#, "nope"),
+            ("show_commit", r#"{"revision":"nope"}"#, "nope"),
+            ("show_commit", r#"{"revision":"HEAD"}"#, "+two (again)"),
+        ] {
+            let text = look(name, arguments);
+            assert!(text.contains(expect), "{name} {arguments}: {text}");
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Gates that passed on a tree in an earlier run: one that fails on the same tree now is a
+//! flaky suspect.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use greenloop_model::TreeId;
+
+/// How many trees are remembered; older ones are forgotten first.
+const KEPT_TREES: usize = 64;
+
+/// Which gates passed on which trees. Commands are kept as digests only: a command line may hold
+/// a password. A lost or torn file only means that nothing is remembered.
+#[derive(Debug)]
+pub struct PassedBefore {
+    path: PathBuf,
+    trees: VecDeque<(String, BTreeSet<String>)>,
+    /// What this run adds: it must not make its own failures suspects.
+    added: Vec<(String, String)>,
+}
+
+impl PassedBefore {
+    /// What is remembered in the file at `path`.
+    pub fn load(path: &Path) -> Self {
+        let trees = std::fs::read(path)
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default();
+        Self { path: path.to_owned(), trees, added: Vec::new() }
+    }
+
+    /// Whether the gate with this command passed on `tree` in an earlier run.
+    pub fn contains(&self, tree: &TreeId, command: &str) -> bool {
+        self.trees.iter().any(|(t, gates)| t == tree.as_str() && gates.contains(&digest(command)))
+    }
+
+    /// Remembers that the gate with this command passed on `tree`, from the next run on.
+    pub fn insert(&mut self, tree: &TreeId, command: &str) {
+        self.added.push((tree.to_string(), digest(command)));
+    }
+
+    /// Writes it down, atomically.
+    pub fn save(&mut self) -> io::Result<()> {
+        for (tree, gate) in self.added.drain(..) {
+            match self.trees.iter_mut().find(|(t, _)| *t == tree) {
+                Some((_, gates)) => {
+                    gates.insert(gate);
+                }
+                None => self.trees.push_back((tree, BTreeSet::from([gate]))),
+            }
+        }
+        while self.trees.len() > KEPT_TREES {
+            self.trees.pop_front();
+        }
+        let parent = self.path.parent().unwrap_or(Path::new("."));
+        std::fs::create_dir_all(parent)?;
+        let mut file = tempfile::NamedTempFile::new_in(parent)?;
+        serde_json::to_writer(&mut file, &self.trees)?;
+        file.persist(&self.path).map_err(|error| error.error)?;
+        Ok(())
+    }
+}
+
+fn digest(command: &str) -> String {
+    Sha256::digest(command).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_earlier_runs_count() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state/passed.json");
+        let tree: TreeId = "0123456789abcdef0123456789abcdef01234567".parse().unwrap();
+        let mut first = PassedBefore::load(&path);
+        first.insert(&tree, "test");
+        assert!(!first.contains(&tree, "test"));
+        first.save().unwrap();
+        assert!(!std::fs::read_to_string(&path).unwrap().contains("\"test\""));
+        let second = PassedBefore::load(&path);
+        assert!(second.contains(&tree, "test"));
+        assert!(!second.contains(&tree, "lint"));
+        std::fs::write(&path, "{torn").unwrap();
+        assert!(!PassedBefore::load(&path).contains(&tree, "test"));
+    }
+}

@@ -1,0 +1,68 @@
+//! What every stage is given.
+
+use std::ffi::OsString;
+use std::path::Path;
+
+use tokio_util::sync::CancellationToken;
+
+use greenloop_evidence::Redactor;
+use greenloop_exec::{Command, Marker, Program};
+use greenloop_model::{EventSink, RunId, Stage};
+
+/// What every stage is given.
+pub struct StageContext<'a> {
+    /// The repository's root.
+    pub root: &'a Path,
+    /// The run.
+    pub run: RunId,
+    /// 1-based.
+    pub iteration: u32,
+    /// The run's folder; logs go to `stages/<iteration>-<stage>-<name>.log` in it.
+    pub folder: &'a Path,
+    /// Takes secrets out of every text.
+    pub redactor: &'a Redactor,
+    /// Where events go.
+    pub events: &'a EventSink,
+    /// Ends what runs.
+    pub cancel: &'a CancellationToken,
+    /// Gates that may run at the same time; at least 1.
+    pub parallelism: usize,
+    /// Variables that commands do not inherit: the models' keys.
+    pub hidden_env: &'a [String],
+}
+
+impl StageContext<'_> {
+    /// A command with the variables every stage gives.
+    pub(super) fn command(&self, stage: Stage, program: Program, cwd: &Path) -> Command {
+        let own = [
+            ("GREENLOOP_ITERATION", self.iteration.to_string()),
+            ("GREENLOOP_STAGE", stage.name().to_owned()),
+        ];
+        Command {
+            program,
+            cwd: cwd.to_owned(),
+            env: own.into_iter().map(|(k, v)| (k.into(), v.into())).collect(),
+            withheld: self.hidden_env.iter().map(OsString::from).collect(),
+            timeout: None,
+            marker: Marker::new(self.run),
+        }
+    }
+
+    /// A log for a part, relative to the run's folder; one that no file has yet, because a part
+    /// may run again and two names may differ only in what a file name cannot hold.
+    pub(super) fn log_name(&self, stage: Stage, part: &str) -> String {
+        let plain: String = part
+            .chars()
+            .map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' })
+            .take(60)
+            .collect();
+        let base = format!("stages/{}-{stage}-{plain}", self.iteration);
+        let mut name = format!("{base}.log");
+        let mut nth = 1;
+        while self.folder.join(&name).exists() {
+            nth += 1;
+            name = format!("{base}-{nth}.log");
+        }
+        name
+    }
+}

@@ -1,0 +1,424 @@
+//! Quality gates.
+//!
+//! # Expected flow
+//!
+//! Gates that need nothing start at once, up to the given number at the same time; each other
+//! starts when what it needs has passed, and is skipped when that cannot be any more. Every gate
+//! that can run does, so that one pass shows all there is to mend.
+//!
+//! # Guarantees
+//!
+//! - Results stand in the order the gates are given, however they ran.
+//! - One failure speaks for all failed required gates; it is named after the first of them.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+use std::time::Duration;
+
+use futures::stream::{FuturesUnordered, StreamExt};
+
+use super::StageContext;
+use super::identity::combined;
+use super::output::Output;
+use super::preflight;
+use greenloop_config::plan::GatePlan;
+use greenloop_evidence::{CodeLimits, ExtractLimits, Extraction, read_code};
+use greenloop_exec::Program;
+use greenloop_model::{
+    Evidence, Excerpt, Exit, Failure, FailureClass, GateResult, GateStatus, Remedy, RunEvent,
+    Stage, StageOutcome,
+};
+
+/// A gate that failed, and what its output comes to.
+struct Trouble {
+    exit: Exit,
+    extraction: Extraction,
+    notes: Vec<String>,
+    cause: Option<Cause>,
+}
+
+/// Why a gate could not do its work, where that is known.
+struct Cause {
+    class: FailureClass,
+    what: String,
+    remedy: Remedy,
+}
+
+/// Where a gate stands.
+enum Progress {
+    Waiting,
+    Running,
+    Done(Box<(GateResult, Option<Trouble>)>),
+}
+
+/// Runs `gates` to their end.
+pub async fn run_gates(gates: &[GatePlan], context: &StageContext<'_>) -> StageOutcome {
+    run(gates, &[], context).await
+}
+
+/// Runs `gates` once more, on the same tree. One that is among `failed` and passes now is flaky.
+pub async fn run_gates_again(
+    gates: &[GatePlan],
+    failed: &[String],
+    context: &StageContext<'_>,
+) -> StageOutcome {
+    run(gates, failed, context).await
+}
+
+async fn run(gates: &[GatePlan], failed: &[String], context: &StageContext<'_>) -> StageOutcome {
+    let places: HashMap<&str, usize> =
+        gates.iter().enumerate().map(|(i, gate)| (gate.name.as_str(), i)).collect();
+    let mut progress: Vec<Progress> = gates.iter().map(|_| Progress::Waiting).collect();
+    let mut running = FuturesUnordered::new();
+    loop {
+        // Skipping a gate can make another one skippable, so until nothing changes.
+        while let Some((i, needs)) = next_skippable(gates, &places, &progress) {
+            let result = skipped(&gates[i], needs);
+            finished(context, &result);
+            progress[i] = Progress::Done(Box::new((result, None)));
+        }
+        for (i, gate) in gates.iter().enumerate() {
+            let ready = matches!(progress[i], Progress::Waiting)
+                && gate.needs.iter().all(|need| passed(need, &places, &progress));
+            if ready && running.len() < context.parallelism.max(1) && !context.cancel.is_cancelled()
+            {
+                progress[i] = Progress::Running;
+                let again = failed.contains(&gate.name);
+                running.push(async move { (i, run_gate(gate, again, context).await) });
+            }
+        }
+        match running.next().await {
+            Some((i, done)) => {
+                finished(context, &done.0);
+                progress[i] = Progress::Done(Box::new(done));
+            }
+            None => break,
+        }
+    }
+    drop(running);
+    conclude(gates, progress, context)
+}
+
+fn done<'a>(
+    name: &str,
+    places: &HashMap<&str, usize>,
+    progress: &'a [Progress],
+) -> Option<&'a GateResult> {
+    match &progress[*places.get(name)?] {
+        Progress::Done(done) => Some(&done.0),
+        Progress::Waiting | Progress::Running => None,
+    }
+}
+
+fn passed(name: &str, places: &HashMap<&str, usize>, progress: &[Progress]) -> bool {
+    // A need that is not among these gates has been met before: see the engine's rerun.
+    !places.contains_key(name) || done(name, places, progress).is_some_and(GateResult::passed)
+}
+
+fn next_skippable(
+    gates: &[GatePlan],
+    places: &HashMap<&str, usize>,
+    progress: &[Progress],
+) -> Option<(usize, String)> {
+    gates.iter().enumerate().filter(|(i, _)| matches!(progress[*i], Progress::Waiting)).find_map(
+        |(i, gate)| {
+            let failed = |need: &&String| {
+                done(need, places, progress).is_some_and(|result| !result.passed())
+            };
+            Some((i, gate.needs.iter().find(failed)?.clone()))
+        },
+    )
+}
+
+fn skipped(gate: &GatePlan, needs: String) -> GateResult {
+    GateResult {
+        name: gate.name.clone(),
+        required: gate.required,
+        status: GateStatus::Skipped { needs },
+        duration: Duration::ZERO,
+        output_bytes: 0,
+        log: None,
+    }
+}
+
+fn finished(context: &StageContext<'_>, result: &GateResult) {
+    context
+        .events
+        .send(RunEvent::GateFinished { iteration: context.iteration, result: result.clone() });
+}
+
+async fn run_gate(
+    gate: &GatePlan,
+    failed_before: bool,
+    context: &StageContext<'_>,
+) -> (GateResult, Option<Trouble>) {
+    let command_text = context.redactor.redact(&gate.command).into_owned();
+    context.events.send(RunEvent::PartStarted {
+        stage: Stage::Gates,
+        name: gate.name.clone(),
+        command: command_text,
+    });
+    let cwd = match &gate.working_directory {
+        Some(folder) => context.root.join(folder.to_os_path()),
+        None => context.root.to_owned(),
+    };
+    let program = Program::Shell(gate.command.clone());
+    let mut command = context.command(Stage::Gates, program, &cwd);
+    command.env.extend(gate.env.iter().map(|(name, value)| (name.into(), value.into())));
+    command.timeout = gate.timeout;
+    let log = context.log_name(Stage::Gates, &gate.name);
+    let path = context.folder.join(&log);
+    let mut output = Output::new(Stage::Gates, &gate.name, &path, context.redactor, context.events);
+    let outcome =
+        greenloop_exec::run(&command, &mut |bytes| output.push(bytes), context.cancel).await;
+    let (extraction, log_trouble) = output.finish(context.redactor);
+
+    let mut notes = Vec::new();
+    if outcome.leftovers > 0 {
+        notes.push(format!(
+            "{} processes of gate {} were still running when it ended, and were killed",
+            outcome.leftovers, gate.name
+        ));
+    }
+    if let Some(error) = log_trouble {
+        notes.push(format!("the log of gate {} is not whole: {error}", gate.name));
+    }
+    let status = match (outcome.cancelled, &outcome.exit) {
+        (true, _) => GateStatus::Cancelled,
+        (false, Exit::Code(0)) if failed_before => GateStatus::Flaky,
+        (false, Exit::Code(0)) => GateStatus::Passed,
+        (false, exit) => GateStatus::Failed(exit.clone()),
+    };
+    let trouble = match &status {
+        GateStatus::Failed(exit) => {
+            let cause = cause_of(gate, exit, &extraction, &outcome, context.root);
+            Some(Trouble { exit: exit.clone(), extraction, notes, cause })
+        }
+        GateStatus::Passed
+        | GateStatus::Flaky
+        | GateStatus::Skipped { .. }
+        | GateStatus::Cancelled => None,
+    };
+    let result = GateResult {
+        name: gate.name.clone(),
+        required: gate.required,
+        status,
+        duration: outcome.duration,
+        output_bytes: outcome.output_bytes,
+        log: Some(log),
+    };
+    (result, trouble)
+}
+
+fn conclude(
+    gates: &[GatePlan],
+    progress: Vec<Progress>,
+    context: &StageContext<'_>,
+) -> StageOutcome {
+    let mut results = Vec::new();
+    let mut failed: Vec<(&GatePlan, Option<String>, Trouble)> = Vec::new();
+    for (gate, progress) in gates.iter().zip(progress) {
+        let Progress::Done(done) = progress else {
+            // Never started: only a cancel leaves a gate waiting.
+            return StageOutcome::Cancelled;
+        };
+        let (result, trouble) = *done;
+        if let Some(trouble) = trouble.filter(|_| gate.required) {
+            failed.push((gate, result.log.clone(), trouble));
+        }
+        results.push(result);
+    }
+    if context.cancel.is_cancelled() {
+        return StageOutcome::Cancelled;
+    }
+    if failed.is_empty() {
+        // A required gate that was skipped because an advisory one failed did not pass.
+        let held = results.iter().find(|r| r.required && !r.passed());
+        return match held {
+            None => StageOutcome::Passed { gates: results },
+            Some(held) => {
+                let failure = Box::new(held_up(held));
+                StageOutcome::Failed { failure, gates: results }
+            }
+        };
+    }
+    let failure = Box::new(failure_of(failed, context));
+    StageOutcome::Failed { failure, gates: results }
+}
+
+fn held_up(held: &GateResult) -> Failure {
+    let needs = match &held.status {
+        GateStatus::Skipped { needs } => needs.as_str(),
+        GateStatus::Passed | GateStatus::Failed(_) | GateStatus::Flaky | GateStatus::Cancelled => {
+            ""
+        }
+    };
+    let headline = format!(
+        "gate {} is required, but needs the advisory gate {needs}, which failed",
+        held.name
+    );
+    Failure {
+        stage: Stage::Gates,
+        name: held.name.clone(),
+        fingerprint: combined(&["gates", &held.name, needs]),
+        class: FailureClass::Config,
+        flaky_suspect: false,
+        symptoms: BTreeSet::from([format!("gate {}", held.name)]),
+        evidence: Evidence { notes: vec![headline.clone()], ..Evidence::default() },
+        headline,
+    }
+}
+
+fn failure_of(
+    failed: Vec<(&GatePlan, Option<String>, Trouble)>,
+    context: &StageContext<'_>,
+) -> Failure {
+    let names: Vec<&str> = failed.iter().map(|(gate, ..)| gate.name.as_str()).collect();
+    let share = ExtractLimits::default().lines / failed.len().max(1);
+    let mut identity = vec!["gates".to_owned()];
+    let mut evidence = Evidence::default();
+    let mut symptoms = BTreeSet::new();
+    let mut flaky_suspect = true;
+    let mut class = None;
+    let mut headline = String::new();
+    let mut person_only = true;
+    for (gate, log, trouble) in &failed {
+        let Trouble { exit, extraction, notes, cause } = trouble;
+        // One gate that a patch can mend is reason enough to ask the author.
+        person_only &= cause.as_ref().is_some_and(|cause| cause.remedy.person_only);
+        identity.push(gate.name.clone());
+        identity.push(exit.to_string());
+        identity.push(extraction.fingerprint.to_string());
+        // The gate's own name only where its output names nothing: it would be common to all
+        // failures of the gate, and hide that one of them is gone.
+        if extraction.symptoms.is_empty() {
+            symptoms.insert(format!("gate {}", gate.name));
+        }
+        symptoms.extend(extraction.symptoms.iter().cloned());
+        flaky_suspect &= extraction.flaky_suspect;
+        let own = match cause {
+            Some(cause) => cause.class,
+            None => class_of(exit, extraction.class),
+        };
+        // The strictest reading that still lets a patch help: one gate that code can mend is
+        // reason enough to ask the author.
+        class = match class {
+            None => Some(own),
+            Some(
+                known @ (FailureClass::Infrastructure | FailureClass::Auth | FailureClass::Quota),
+            ) => Some(if own.heals() { own } else { known }),
+            Some(known) => Some(known),
+        };
+        if headline.is_empty() {
+            let telling = cause.as_ref().map_or(&extraction.headline, |cause| &cause.what);
+            headline = headline_of(&names, exit, telling);
+            evidence.remedy = cause.as_ref().map(|cause| cause.remedy.clone());
+            evidence.command = Some(context.redactor.redact(&gate.command).into_owned());
+            evidence.exit = Some(exit.clone());
+            evidence.log = log.clone();
+            evidence.log_lines = extraction.lines;
+        } else {
+            evidence.notes.push(format!(
+                "gate {} failed too ({exit}): {}",
+                gate.name,
+                context.redactor.redact(&gate.command)
+            ));
+        }
+        evidence.excerpts.extend(first_lines(&extraction.excerpts, share));
+        evidence.failing_tests.extend(extraction.failing_tests.iter().cloned());
+        evidence.notes.extend(notes.iter().cloned());
+    }
+    if let Some(remedy) = &mut evidence.remedy {
+        remedy.person_only = person_only;
+    }
+    evidence.code =
+        read_code(context.root, &evidence.excerpts, CodeLimits::default(), context.redactor);
+    let identity: Vec<&str> = identity.iter().map(String::as_str).collect();
+    Failure {
+        stage: Stage::Gates,
+        name: names.first().copied().unwrap_or_default().to_owned(),
+        headline,
+        class: class.unwrap_or(FailureClass::Unknown),
+        fingerprint: combined(&identity),
+        flaky_suspect,
+        symptoms,
+        evidence,
+    }
+}
+
+/// What a gate's end means, where it is the shell's, or that of a command that waits for a person.
+fn cause_of(
+    gate: &GatePlan,
+    exit: &Exit,
+    extraction: &Extraction,
+    outcome: &greenloop_exec::Outcome,
+    root: &Path,
+) -> Option<Cause> {
+    let said: Vec<&str> = std::iter::once(extraction.headline.as_str())
+        .chain(extraction.excerpts.iter().map(|excerpt| excerpt.text.as_str()))
+        .collect();
+    let said = said.join("\n");
+    let silent = outcome.output_bytes == 0;
+    match exit {
+        Exit::Code(126 | 127) | Exit::NotStarted(_) => {
+            let (class, what, remedy) = preflight::cause(gate, &said, root)?;
+            Some(Cause { class, what, remedy })
+        }
+        Exit::Code(_) | Exit::Signal(_) | Exit::TimedOut(_) if outcome.waits_for_input => {
+            Some(Cause {
+                class: FailureClass::Config,
+                what: "it waits for input at the terminal, and a gate has none".to_owned(),
+                remedy: preflight::input_remedy(),
+            })
+        }
+        Exit::Code(_) if preflight::wants_input(gate, &said, silent) => Some(Cause {
+            class: FailureClass::Config,
+            what: "it reads its standard input, which is empty for a gate".to_owned(),
+            remedy: preflight::input_remedy(),
+        }),
+        Exit::Code(_) | Exit::Signal(_) | Exit::TimedOut(_) => None,
+    }
+}
+
+fn class_of(exit: &Exit, said: FailureClass) -> FailureClass {
+    match (exit, said) {
+        (Exit::TimedOut(_), FailureClass::Unknown) => FailureClass::Timeout,
+        (Exit::NotStarted(_), _) => FailureClass::Config,
+        // The shell's own: cannot be executed, or not found.
+        (Exit::Code(126 | 127), FailureClass::Unknown) => FailureClass::Config,
+        (Exit::Code(_) | Exit::Signal(_) | Exit::TimedOut(_), said) => said,
+    }
+}
+
+fn headline_of(names: &[&str], exit: &Exit, telling: &str) -> String {
+    let what = match names {
+        [one] => format!("gate {one} failed"),
+        several => format!("gates {} failed", several.join(", ")),
+    };
+    if telling.is_empty() {
+        format!("{what}: {exit}")
+    } else {
+        format!("{what} ({exit}): {telling}")
+    }
+}
+
+/// Excerpts up to `lines` lines in all; the last one may be cut.
+fn first_lines(excerpts: &[Excerpt], lines: usize) -> Vec<Excerpt> {
+    let mut left = lines;
+    let mut kept = Vec::new();
+    for excerpt in excerpts {
+        if left == 0 {
+            break;
+        }
+        let all: Vec<&str> = excerpt.text.lines().collect();
+        let taken = all.len().min(left);
+        left -= taken;
+        let mut excerpt = excerpt.clone();
+        if taken < all.len() {
+            excerpt.text = all[..taken].join("\n");
+            excerpt.end = excerpt.start + taken.saturating_sub(1) as u64;
+        }
+        kept.push(excerpt);
+    }
+    kept
+}

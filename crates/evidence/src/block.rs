@@ -1,0 +1,349 @@
+//! A run of lines that one row of the tables claims, while it grows and when it is done.
+
+use super::clean::Line;
+use super::location::locations;
+use super::normalise::normalise;
+use super::patterns::level_len;
+use super::rule::{
+    Body, Compiled, Rule, Symptom, Verdict, first_group, is_dull, is_noise, matches,
+};
+use super::test_name::{TestNames, join};
+use greenloop_model::{FailureClass, Location};
+
+/// Lines of a block that are stored, telling ones aside.
+const MOST_LINES: usize = 60;
+/// Telling lines stored beyond those.
+const MOST_KEYS: usize = 20;
+/// Lines after which a block without an end is ended.
+const MOST_TAKEN: usize = 400;
+
+/// What tools put around a message.
+const DECORATION: &[char] =
+    &[' ', '\t', '-', '_', '=', '>', '\u{25cf}', '\u{2716}', '\u{d7}', '\u{2502}', '\u{2577}'];
+
+/// What a line is within its block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Before the first line: context.
+    Lead,
+    /// The line that started the block.
+    Head,
+    /// One that tells much, by the row's own expression.
+    Key,
+    /// Any other.
+    Body,
+    /// A framework's stack frame and the like.
+    Dull,
+}
+
+/// A block.
+pub(super) struct Block {
+    row: &'static Compiled,
+    /// The lines, in the order of the log.
+    pub lines: Vec<(Line, Role)>,
+    /// The file that bare places are in.
+    pub header: Option<String>,
+    proven: bool,
+    hollow: bool,
+    indent: usize,
+    blanks: Vec<Line>,
+    taken: usize,
+    owner: Option<String>,
+    /// The failing test that the first line names.
+    name: Option<String>,
+}
+
+/// Whether a block took a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// Yes, and it wants more.
+    Yes,
+    /// Yes, and it is done.
+    Last,
+    /// No, and it is done.
+    No,
+}
+
+impl Block {
+    /// A block that `head` starts; the first `soft` bytes are a level, such as `[ERROR] `.
+    pub(super) fn start(
+        row: &'static Compiled,
+        head: Line,
+        soft: usize,
+        tests: &mut TestNames,
+    ) -> Self {
+        let mut name = None;
+        let text = head.text.get(soft..).unwrap_or(&head.text);
+        if let Some(captures) = row.start().and_then(|start| start.captures(text.as_bytes())) {
+            let group = |name: &str| {
+                captures.name(name).and_then(|found| text.get(found.range())).map(str::to_owned)
+            };
+            name = match (group("name"), group("owner"), group("test")) {
+                (None, Some(owner), Some(test)) => Some(join(&owner, &test)),
+                (None, None, test) => test,
+                (name, _, _) => name,
+            };
+            name.iter().for_each(|name| tests.add(name));
+        }
+        let indent = text.len() - text.trim_start_matches(' ').len();
+        Self {
+            row,
+            lines: vec![(head, Role::Head)],
+            header: None,
+            proven: false,
+            hollow: false,
+            indent: indent + soft,
+            blanks: Vec::new(),
+            taken: 0,
+            owner: None,
+            name,
+        }
+    }
+
+    /// Adds what stood before the first line, nearest first.
+    pub(super) fn look_back(&mut self, before: impl Iterator<Item = Line>) {
+        let rule = self.row.rule;
+        let mut lead = true;
+        let mut taken = 0;
+        for line in before {
+            lead = lead && taken < rule.before && matches(self.row.lead(), &line.text);
+            if lead {
+                if !is_noise(&line.text) {
+                    let key = matches(self.row.key(), &line.text);
+                    let role = if key { Role::Key } else { Role::Lead };
+                    self.lines.insert(0, (line, role));
+                }
+                taken += 1;
+            } else if self.row.header().is_none() {
+                return;
+            } else if matches(self.row.header(), &line.text) {
+                self.header = Some(line.text.trim().to_owned());
+                self.lines.insert(0, (line, Role::Key));
+                return;
+            }
+        }
+    }
+
+    /// Offers the next line of the log.
+    pub(super) fn take(&mut self, line: &Line, tests: &mut TestNames) -> Taken {
+        self.taken += 1;
+        if self.taken > MOST_TAKEN {
+            return Taken::No;
+        }
+        // Inside an indented block the row's expressions see the lines as they would stand at
+        // the margin.
+        let spaces = line.text.len() - line.text.trim_start_matches(' ').len();
+        let text = line.text.get(spaces.min(self.margin())..).unwrap_or(&line.text);
+        match self.row.rule.body {
+            Body::Line => Taken::No,
+            Body::While(_, bridge) => {
+                if line.is_blank() && !matches(self.row.body(), text) {
+                    if self.blanks.len() >= bridge {
+                        return Taken::No;
+                    }
+                    self.blanks.push(line.clone());
+                    return Taken::Yes;
+                }
+                if !matches(self.row.body(), text) {
+                    return Taken::No;
+                }
+                for blank in std::mem::take(&mut self.blanks) {
+                    self.store(blank, Role::Dull);
+                }
+                self.keep(line, text, tests);
+                Taken::Yes
+            }
+            Body::Until(_) => {
+                if matches(self.row.body(), text) {
+                    return Taken::No;
+                }
+                self.keep(line, text, tests);
+                Taken::Yes
+            }
+            Body::Through(_) => {
+                let last = matches(self.row.body(), text);
+                self.keep(line, text, tests);
+                if last { Taken::Last } else { Taken::Yes }
+            }
+        }
+    }
+
+    fn margin(&self) -> usize {
+        match self.row.rule.body {
+            // What comes through to the margin ends such a block, wherever its margin is.
+            Body::Through(_) => self.indent,
+            Body::Line | Body::While(..) | Body::Until(_) => 0,
+        }
+    }
+
+    fn keep(&mut self, line: &Line, text: &str, tests: &mut TestNames) {
+        if let Some((owner, _)) = first_group(self.row.owner(), text) {
+            self.owner = Some(owner.to_owned());
+        }
+        if let Some((test, owned)) = first_group(self.row.item(), text) {
+            match self.owner.take() {
+                Some(owner) => tests.add(&join(&owner, test)),
+                None if !owned => tests.add(&unfolded(test)),
+                None => {}
+            }
+        }
+        self.proven |= matches(self.row.proof(), text);
+        self.hollow |= matches(self.row.hollow(), text);
+        let role = if matches(self.row.key(), text) && !is_dull(text) {
+            Role::Key
+        } else if is_dull(text) || is_noise(text) {
+            Role::Dull
+        } else {
+            Role::Body
+        };
+        self.store(line.clone(), role);
+    }
+
+    fn store(&mut self, line: Line, role: Role) {
+        let most = if role == Role::Key { MOST_LINES + MOST_KEYS } else { MOST_LINES };
+        if self.lines.len() < most {
+            self.lines.push((line, role));
+        }
+    }
+
+    /// The row's name.
+    pub(super) fn kind(&self) -> &'static str {
+        self.row.rule.kind
+    }
+
+    /// The row.
+    pub(super) fn row(&self) -> &'static Compiled {
+        self.row
+    }
+
+    /// How much of a cause it is.
+    pub(super) fn score(&self) -> u16 {
+        match (self.proven, self.hollow) {
+            (true, _) => self.row.rule.score.max(90),
+            (false, true) => self.row.rule.score.min(Rule::SUMMARY.score),
+            (false, false) => self.row.rule.score,
+        }
+    }
+
+    /// What class it is of.
+    pub(super) fn class(&self) -> FailureClass {
+        let verdict =
+            if self.proven { Verdict::Is(FailureClass::Code) } else { self.row.rule.verdict };
+        super::verdict::class(verdict, self.telling())
+    }
+
+    /// Whether it is a compiler's, which says the same every time.
+    pub(super) fn is_steady(&self) -> bool {
+        let rule = self.row.rule;
+        rule.symptom == Symptom::Place
+            && match rule.verdict {
+                Verdict::Is(class) => class == FailureClass::Code && rule.score >= 84,
+                Verdict::Says(_) => self.proven,
+                Verdict::Own(_) => false,
+            }
+    }
+
+    /// Whether its words smell of something that passes by itself.
+    pub(super) fn smells_flaky(&self) -> bool {
+        self.telling().any(|text| super::verdict::words(text).flaky)
+    }
+
+    /// The texts of its lines, most telling first, context and dull ones left out.
+    pub(super) fn telling(&self) -> impl Iterator<Item = &str> {
+        [Role::Head, Role::Key, Role::Body].into_iter().flat_map(|role| {
+            self.lines.iter().filter(move |(_, r)| *r == role).map(|(line, _)| line.text.as_str())
+        })
+    }
+
+    /// The line that started it.
+    pub(super) fn head(&self) -> &str {
+        self.telling().next().unwrap_or_default()
+    }
+
+    /// The place it is about: the innermost one outside of frameworks.
+    pub(super) fn place(&self) -> Option<Location> {
+        let named = |(line, role): &(Line, Role)| {
+            let places = locations(&line.text, self.header.as_deref());
+            if *role == Role::Dull { None } else { places.into_iter().next() }
+        };
+        match self.row.rule.body {
+            // A traceback ends where it went wrong.
+            Body::Through(_) => self.lines.iter().rev().find_map(named),
+            Body::Line | Body::While(..) | Body::Until(_) => self.lines.iter().find_map(named),
+        }
+    }
+
+    /// Number of its first stored line.
+    pub(super) fn first_line(&self) -> u64 {
+        self.lines.iter().find(|(_, role)| *role == Role::Head).map_or(0, |(line, _)| line.no)
+    }
+
+    /// The one line that tells most: the first telling line where the head only introduces it.
+    pub(super) fn headline(&self) -> String {
+        let head = self.head();
+        let head = head.get(level_len(head)..).unwrap_or(head).trim_matches(DECORATION);
+        let best = self.lines.iter().position(|(line, role)| {
+            *role == Role::Key && Some(line.text.trim()) != self.header.as_deref()
+        });
+        let Some(at) = best.filter(|_| self.row.rule.introduces) else { return head.to_owned() };
+        let text = |at: usize| self.lines.get(at).map_or("", |(line, _)| line.text.trim());
+        let mut best = text(at).trim_start_matches("E ").trim_start().to_owned();
+        // `panicked at src/lib.rs:3:5:` has its message on the next line.
+        if best.ends_with(':') {
+            best = format!("{best} {}", text(at + 1));
+        }
+        match &self.name {
+            Some(name) => format!("{name}: {best}"),
+            None => best,
+        }
+    }
+
+    /// What two prints of the same block have in common.
+    pub(super) fn likeness(&self) -> String {
+        let mut out = String::from(self.kind());
+        let telling = self
+            .lines
+            .iter()
+            .filter(|(_, role)| matches!(role, Role::Head | Role::Key))
+            .map(|(line, _)| line.text.as_str());
+        for text in telling.take(6) {
+            let text = text.get(level_len(text)..).unwrap_or(text);
+            for word in text.split_whitespace() {
+                out.push(' ');
+                out.push_str(word);
+            }
+        }
+        out
+    }
+
+    /// What blocks that say the same of other lines have in common.
+    pub(super) fn message(&self) -> String {
+        let said: Vec<String> = self.telling().take(3).map(normalise).collect();
+        said.join("\n")
+    }
+
+    /// Bytes it takes in memory, about.
+    pub(super) fn weight(&self) -> usize {
+        self.lines.iter().map(|(line, _)| line.text.len() + 48).sum()
+    }
+
+    /// Lets go of all but the telling lines.
+    pub(super) fn shrink(&mut self) {
+        let mut left = 4;
+        self.lines.retain(|(_, role)| {
+            let keep = matches!(role, Role::Head | Role::Key) && left > 0;
+            left -= usize::from(keep);
+            keep
+        });
+    }
+}
+
+/// A name out of `name(owner)`, as Surefire lists it.
+fn unfolded(name: &str) -> String {
+    match name.strip_suffix(')').and_then(|rest| rest.split_once('(')) {
+        Some((test, owner)) if owner.contains('.') && !owner.contains([' ', ',']) => {
+            join(owner, test)
+        }
+        _ => name.to_owned(),
+    }
+}

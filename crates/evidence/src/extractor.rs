@@ -1,0 +1,454 @@
+//! The one pass over a log: lines in, an [`Extraction`] out.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use super::block::{Block, Taken};
+use super::clean::{Line, bounded, strip};
+use super::found::Found;
+use super::lines::Lines;
+use super::location::locations;
+use super::normalise::{digest, normalise};
+use super::redact::{KeyLine, KeyState, MARKER, Redactor};
+use super::rule::{RuleSet, Symptom, is_noise};
+use super::select::{make_presentable, select};
+use super::test_name::TestNames;
+use greenloop_model::{Excerpt, FailureClass, Fingerprint};
+
+/// Lines looked back over for context and headers.
+const RECENT: usize = 40;
+/// Bytes kept of each of them.
+const RECENT_BYTES: usize = 2048;
+/// Lines shown when nothing looks like an error.
+const LAST_LINES: usize = 20;
+/// Characters of a headline.
+const HEADLINE: usize = 240;
+/// Symptoms kept.
+const MOST_SYMPTOMS: usize = 200;
+/// Blocks this much less of a cause than the best have no part in a failure's identity.
+const PART: u16 = 25;
+
+/// How much is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExtractLimits {
+    /// Lines, all excerpts together.
+    pub lines: usize,
+    /// Bytes, all excerpts together.
+    pub bytes: usize,
+}
+
+impl Default for ExtractLimits {
+    fn default() -> Self {
+        Self { lines: 80, bytes: 12 * 1024 }
+    }
+}
+
+/// What matters in a log. All text in it is redacted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Extraction {
+    /// Lines of the log.
+    pub lines: u64,
+    /// Bytes of the log.
+    pub bytes: u64,
+    /// The lines that matter, in the order of the log; never overlapping.
+    pub excerpts: Vec<Excerpt>,
+    /// The normalised identity of what failed.
+    pub fingerprint: Fingerprint,
+    /// Names of the tests that failed.
+    pub failing_tests: BTreeSet<String>,
+    /// What kind of trouble it is.
+    pub class: FailureClass,
+    /// Whether it may well pass when it is run again.
+    pub flaky_suspect: bool,
+    /// Failing tests and `file: message` of errors, normalised: what iterations are compared by.
+    pub symptoms: BTreeSet<String>,
+    /// The most telling line, bounded; empty for an empty log.
+    pub headline: String,
+}
+
+/// What matters in these bytes.
+pub fn extract(bytes: &[u8], limits: ExtractLimits, redactor: &Redactor) -> Extraction {
+    let mut extractor = Extractor::new(limits);
+    extractor.push(bytes);
+    extractor.finish(redactor)
+}
+
+/// Reads a log as it comes. Memory does not grow with the log.
+pub struct Extractor {
+    limits: ExtractLimits,
+    bytes: u64,
+    lines: Lines,
+    scan: Scan,
+}
+
+impl Extractor {
+    /// An extractor at the beginning of a log.
+    pub fn new(limits: ExtractLimits) -> Self {
+        Self { limits, bytes: 0, lines: Lines::default(), scan: Scan::new() }
+    }
+
+    /// The next bytes of the log, cut anywhere.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.bytes += bytes.len() as u64;
+        let scan = &mut self.scan;
+        self.lines.push(bytes, |no, raw| scan.line(no, raw));
+    }
+
+    /// The end of the log.
+    pub fn finish(self, redactor: &Redactor) -> Extraction {
+        let Self { limits, bytes, lines, mut scan } = self;
+        let lines = lines.finish(|no, raw| scan.line(no, raw));
+        scan.close();
+        let Scan { recent, found, tests, .. } = scan;
+        let blocks = found.ranked();
+        let failing_tests: BTreeSet<String> =
+            tests.finish().iter().map(|name| redactor.redact(name).into_owned()).collect();
+        let excerpts = if blocks.is_empty() {
+            last_lines(&recent, limits, redactor)
+        } else {
+            select(&blocks, lines, limits, redactor)
+        };
+        let headline = match blocks.first() {
+            Some(best) => best.headline(),
+            None => excerpts
+                .last()
+                .and_then(|last| last.text.lines().rev().find(|line| !line.trim().is_empty()))
+                .unwrap_or_default()
+                .to_owned(),
+        };
+        let headline = bounded(redactor.redact(headline.trim()).trim(), HEADLINE);
+        let symptoms = symptoms(&blocks, &failing_tests, &headline, redactor);
+        let (class, flaky_suspect) = class(&blocks);
+        Extraction {
+            lines,
+            bytes,
+            fingerprint: identity(&blocks, &failing_tests, &excerpts),
+            failing_tests,
+            class,
+            flaky_suspect,
+            symptoms,
+            headline,
+            excerpts,
+        }
+    }
+}
+
+/// The blocks that have a part in the failure's identity.
+fn causes(blocks: &[Block]) -> impl Iterator<Item = &Block> {
+    let best = blocks.first().map_or(0, Block::score);
+    blocks.iter().filter(move |block| block.score() + PART >= best)
+}
+
+/// What a failure is known by again: its failing tests by name, and what its causes say. Where
+/// there is neither, all that was kept.
+fn identity(blocks: &[Block], tests: &BTreeSet<String>, excerpts: &[Excerpt]) -> Fingerprint {
+    let said: Vec<&str> = causes(blocks)
+        .filter(|block| block.row().rule.symptom != Symptom::None)
+        .flat_map(|block| block.telling().take(3))
+        .collect();
+    let mut parts: BTreeSet<String> = tests.clone();
+    if parts.is_empty() && said.is_empty() {
+        parts.extend(blocks.iter().map(|block| normalise(block.head())));
+        let kept = excerpts.iter().filter(|_| blocks.is_empty()).flat_map(|e| e.text.lines());
+        parts.extend(kept.map(normalise));
+    }
+    parts.extend(said.into_iter().map(normalise));
+    digest(&parts)
+}
+
+fn symptoms(
+    blocks: &[Block],
+    tests: &BTreeSet<String>,
+    headline: &str,
+    redactor: &Redactor,
+) -> BTreeSet<String> {
+    let mut out: BTreeSet<String> = tests.clone();
+    let mut add = |block: &Block| {
+        let headline = block.headline();
+        let message = normalise(&headline);
+        let symptom = match block.place() {
+            Some(place) if !headline.contains(&place.file) => {
+                format!("{}: {message}", normalise(&place.file))
+            }
+            _ => message,
+        };
+        if out.len() < MOST_SYMPTOMS {
+            out.insert(bounded(&redactor.redact(&symptom), HEADLINE));
+        }
+    };
+    causes(blocks).filter(|block| block.row().rule.symptom == Symptom::Place).for_each(&mut add);
+    if out.is_empty() && !headline.is_empty() {
+        out.insert(normalise(headline));
+    }
+    out
+}
+
+/// The class is that of the best evidence that has one.
+fn class(blocks: &[Block]) -> (FailureClass, bool) {
+    let known = blocks
+        .iter()
+        .map(|block| (block, block.class()))
+        .find(|(_, class)| *class != FailureClass::Unknown);
+    let class = known.map_or(FailureClass::Unknown, |(_, class)| class);
+    let best = known.map_or(0, |(block, _)| block.score());
+    // A compiler is never flaky; for everything else, what stands beside the best counts too.
+    let steady = known.is_some_and(|(block, _)| block.is_steady());
+    let flaky = !steady
+        && blocks
+            .iter()
+            .filter(|block| block.score() + PART >= best && block.score() >= 30)
+            .any(Block::smells_flaky);
+    (class, flaky)
+}
+
+/// The last resort: the last lines that say anything.
+fn last_lines(recent: &Recent, limits: ExtractLimits, redactor: &Redactor) -> Vec<Excerpt> {
+    let mut out: Vec<Excerpt> = Vec::new();
+    let mut kept = 0;
+    for line in recent.newest_first() {
+        if kept >= LAST_LINES.min(limits.lines) {
+            break;
+        }
+        if line.is_blank() || is_noise(&line.text) {
+            continue;
+        }
+        kept += 1;
+        let text = line.text.clone();
+        match out.last_mut().filter(|next| next.start == line.no + 1) {
+            Some(next) => {
+                next.start = line.no;
+                next.text = format!("{text}\n{}", next.text);
+                let mut places = locations(&line.text, None);
+                places.append(&mut next.locations);
+                next.locations = places;
+            }
+            None => out.push(Excerpt {
+                start: line.no,
+                end: line.no,
+                kind: "last-lines".to_owned(),
+                locations: locations(&line.text, None),
+                text,
+            }),
+        }
+    }
+    out.reverse();
+    out.iter_mut().for_each(|excerpt| make_presentable(excerpt, redactor));
+    out
+}
+
+/// The last lines, raw: cheap to keep, cleaned only when they are wanted.
+struct Recent {
+    lines: VecDeque<(u64, Vec<u8>)>,
+}
+
+impl Recent {
+    fn push(&mut self, no: u64, raw: &[u8]) {
+        let mut slot = match self.lines.len() < RECENT {
+            true => Vec::new(),
+            false => self.lines.pop_front().map(|(_, slot)| slot).unwrap_or_default(),
+        };
+        slot.clear();
+        slot.extend_from_slice(raw.get(..RECENT_BYTES).unwrap_or(raw));
+        self.lines.push_back((no, slot));
+    }
+
+    fn newest_first(&self) -> impl Iterator<Item = Line> {
+        self.lines.iter().rev().map(|(no, raw)| Line::new(*no, raw))
+    }
+}
+
+/// The state of the pass.
+struct Scan {
+    rules: &'static RuleSet,
+    recent: Recent,
+    open: Option<Block>,
+    found: Found,
+    tests: TestNames,
+    key: KeyState,
+    /// A line without its colours; kept for its memory only.
+    plain: Vec<u8>,
+}
+
+impl Scan {
+    fn new() -> Self {
+        Self {
+            rules: RuleSet::get(),
+            recent: Recent { lines: VecDeque::with_capacity(RECENT) },
+            open: None,
+            found: Found::default(),
+            tests: TestNames::default(),
+            key: KeyState::default(),
+            plain: Vec::new(),
+        }
+    }
+
+    fn line(&mut self, no: u64, raw: &[u8]) {
+        let raw = self.without_key(raw);
+        if memchr::memchr(0x1b, raw).is_none() {
+            return self.plain_line(no, raw);
+        }
+        // Colours may cut a word that the rules look for in two.
+        let mut plain = std::mem::take(&mut self.plain);
+        plain.clear();
+        strip(raw, &mut plain);
+        self.plain_line(no, &plain);
+        self.plain = plain;
+    }
+
+    fn plain_line(&mut self, no: u64, raw: &[u8]) {
+        let rows = self.rules.candidates(raw);
+        if self.open.is_none() && rows.is_empty() {
+            self.recent.push(no, raw);
+            return;
+        }
+        let line = Line::new(no, raw);
+        let start = if rows.is_empty() { None } else { self.rules.start(rows, &line.text) };
+        if let Some(mut open) = self.open.take() {
+            let stronger = start.is_some_and(|(row, _)| row.rule.score > open.score());
+            let taken = if stronger { Taken::No } else { open.take(&line, &mut self.tests) };
+            match taken {
+                Taken::Yes => {
+                    self.open = Some(open);
+                    self.recent.push(no, raw);
+                    return;
+                }
+                Taken::Last => {
+                    self.found.add(open);
+                    self.recent.push(no, raw);
+                    return;
+                }
+                Taken::No => self.found.add(open),
+            }
+        }
+        if let Some((row, soft)) = start {
+            let mut block = Block::start(row, line, soft, &mut self.tests);
+            if row.rule.before > 0 || !row.rule.header.is_empty() {
+                block.look_back(self.recent.newest_first());
+            }
+            self.open = Some(block);
+        }
+        self.recent.push(no, raw);
+    }
+
+    fn close(&mut self) {
+        if let Some(open) = self.open.take() {
+            self.found.add(open);
+        }
+    }
+
+    /// Lines of a private key never come further than this.
+    fn without_key<'r>(&mut self, raw: &'r [u8]) -> &'r [u8] {
+        match self.key.line(raw) {
+            KeyLine::Outside => raw,
+            KeyLine::Begins | KeyLine::Inside => MARKER.as_bytes(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn of(log: &str) -> Extraction {
+        extract(log.as_bytes(), ExtractLimits::default(), &Redactor::default())
+    }
+
+    #[test]
+    fn a_failure_is_known_again() {
+        for (name, a, b) in [
+            (
+                "times, addresses, ports, temporary paths",
+                "2024-05-01T10:00:00Z starting\nTraceback (most recent call last):\n  File \"/tmp/run1/app.py\", line 3, in f\n    g()\nOSError: <Sock at 0x7f12> 127.0.0.1:34567 after 1.2s\n",
+                "2025-06-02T11:11:11Z starting\nTraceback (most recent call last):\n  File \"/tmp/run2/app.py\", line 30, in f\n    g()\nOSError: <Sock at 0x55aa> 127.0.0.1:45678 after 13s\n",
+            ),
+            (
+                "the order of parallel tests",
+                "test a ... FAILED\ntest b ... FAILED\n\nfailures:\n\n---- a stdout ----\nthread 'a' (7) panicked at src/l.rs:1:1:\nno\n\n---- b stdout ----\nthread 'b' (8) panicked at src/l.rs:2:1:\nno\n\n",
+                "test b ... FAILED\ntest a ... FAILED\n\nfailures:\n\n---- b stdout ----\nthread 'b' (91) panicked at src/l.rs:2:1:\nno\n\n---- a stdout ----\nthread 'a' (92) panicked at src/l.rs:1:1:\nno\n\n",
+            ),
+            (
+                "lines put in above",
+                "error[E0425]: cannot find value `x` in this scope\n --> src/a.rs:3:5\n",
+                "   Compiling a v0.1.0\nerror[E0425]: cannot find value `x` in this scope\n --> src/a.rs:13:9\n",
+            ),
+            ("colours", "error[E0425]: no `x`\n", "\x1b[31merror[E0425]\x1b[0m: no `x`\n"),
+            ("nothing found", "step 1 done in 3s\n", "step 2 done in 5s\n"),
+        ] {
+            assert_eq!(of(a).fingerprint, of(b).fingerprint, "{name}");
+            assert_eq!(of(a).symptoms, of(b).symptoms, "{name}");
+        }
+        let other = "error[E0425]: cannot find value `y` in this scope\n --> src/a.rs:3:5\n";
+        let one = "error[E0425]: cannot find value `x` in this scope\n --> src/a.rs:3:5\n";
+        assert_ne!(of(one).fingerprint, of(other).fingerprint);
+        assert_ne!(of(one).symptoms, of(other).symptoms);
+    }
+
+    #[test]
+    fn an_empty_log_is_unknown() {
+        let found = of("");
+        assert_eq!((found.lines, found.bytes, found.class), (0, 0, FailureClass::Unknown));
+        assert!(found.excerpts.is_empty() && found.headline.is_empty());
+    }
+
+    #[test]
+    fn limits_hold_and_excerpts_do_not_overlap() {
+        let mut log = String::new();
+        for n in 0..5000 {
+            log += &format!(
+                "src/f{n}.c:{n}:1: error: bad thing number {n} {}\n    x\n    ^\n",
+                "y".repeat(n % 900)
+            );
+            log += &format!("test t{n} ... FAILED\nERROR: thing {n} went wrong\n\n");
+        }
+        for limits in [ExtractLimits::default(), ExtractLimits { lines: 7, bytes: 300 }] {
+            let found = extract(log.as_bytes(), limits, &Redactor::default());
+            let kept: usize = found.excerpts.iter().map(|e| e.text.lines().count()).sum();
+            let bytes: usize = found.excerpts.iter().map(|e| e.text.len() + 1).sum();
+            assert!(kept <= limits.lines && bytes <= limits.bytes, "{kept} {bytes}");
+            assert!(found.excerpts.windows(2).all(|w| w[0].end < w[1].start));
+            assert!(found.failing_tests.len() <= 400);
+        }
+    }
+
+    #[test]
+    fn a_secret_is_not_cut_in_half() {
+        let secret = "S3cr3tV4lu3".repeat(20);
+        let redactor = Redactor::new([secret.clone()]);
+        for filler in [100, 350, 395, 1500] {
+            let log = format!("error: {} {secret} rest\n", "x".repeat(filler));
+            let found = extract(log.as_bytes(), ExtractLimits::default(), &redactor);
+            let all = format!("{found:?}");
+            assert!(!all.contains("S3cr3t"), "{filler}: {all}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn where_the_bytes_are_cut_does_not_matter(
+            cuts in proptest::collection::vec(1usize..200, 1..40),
+        ) {
+            let log: &[u8] = include_bytes!("../../../tests/fixtures/logs/028_maven_compile_cr_progress/input.log");
+            let mut extractor = Extractor::new(ExtractLimits::default());
+            let mut rest = log;
+            for cut in cuts.iter().cycle() {
+                if rest.is_empty() { break; }
+                let (now, later) = rest.split_at((*cut).min(rest.len()));
+                extractor.push(now);
+                rest = later;
+            }
+            let redactor = Redactor::default();
+            prop_assert_eq!(
+                extractor.finish(&redactor),
+                extract(log, ExtractLimits::default(), &redactor)
+            );
+        }
+
+        #[test]
+        fn any_bytes_are_survived(log in proptest::collection::vec(any::<u8>(), 0..2000)) {
+            let found = extract(&log, ExtractLimits::default(), &Redactor::default());
+            prop_assert_eq!(found.bytes, log.len() as u64);
+            prop_assert!(found.excerpts.iter().all(|e| e.start >= 1 && e.start <= e.end && e.end <= found.lines));
+        }
+    }
+}

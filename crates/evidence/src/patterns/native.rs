@@ -1,0 +1,186 @@
+//! gcc, clang, linkers, sanitizers, crashes, GoogleTest, CTest.
+
+use super::super::rule::{Body, Rule, Verdict};
+use greenloop_model::FailureClass::{Code, Unknown};
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        kind: "compiler",
+        needs: &["error:", "error :"],
+        start: r"^(?:In file included from )?[^\s:][^:]*:\d+:(?:\d+:)? (?:fatal )?error ?:? ",
+        lead: r"In (?:member |static |lambda )?(?:function|constructor|destructor|instantiation)|^In file included from|^\s+from |At global scope|required from",
+        before: 3,
+        body: Body::While(r"^\s+\S|^\S+:\d+:\d+: note: |^compilation terminated|^\|", 0),
+        key: r"error:",
+        share: 8,
+        examples: &[
+            "src/main.c:12:5: error: 'x' undeclared (first use in this function)",
+            "src/main.cpp:1:10: fatal error: foo.h: No such file or directory",
+            "Sources/App/main.swift:3:5: error: cannot find 'x' in scope",
+        ],
+        ..Rule::COMPILER
+    },
+    Rule {
+        kind: "linker",
+        needs: &[
+            "undefined reference to",
+            "undefined symbol",
+            "cannot find -l",
+            "multiple definition of",
+            "symbol(s) not found",
+            "unable to find library",
+            "duplicate symbol",
+        ],
+        start: r"undefined reference to|[Uu]ndefined symbols?\b|cannot find -l|multiple definition of|symbol\(s\) not found|unable to find library|duplicate symbol",
+        lead: r"in function|^\S*ld(?:\.\w+)?: ",
+        before: 1,
+        body: Body::While(
+            r"undefined reference to|^>>> |^\s+\x22|^\s+\S+ in \S+\.o$|multiple definition of|first defined here",
+            0,
+        ),
+        score: 86,
+        share: 8,
+        examples: &[
+            "main.o: in function `main': main.c:(.text+0x1b): undefined reference to `add'",
+            "/usr/bin/ld: cannot find -lfoo: No such file or directory",
+        ],
+        ..Rule::COMPILER
+    },
+    Rule {
+        kind: "linker",
+        needs: &["ld returned", "linker command failed", "collect2: error", "lnk"],
+        start: r"ld returned \d+ exit status|linker command failed|^collect2: |: fatal error LNK\d+",
+        share: 1,
+        examples: &["collect2: error: ld returned 1 exit status"],
+        ..Rule::SUMMARY
+    },
+    Rule {
+        kind: "gtest",
+        needs: &[": failure", ": error: "],
+        start: r"^\S+(?::\d+|\(\d+\)): (?:Failure|error: )",
+        body: Body::Until(r"^\[|^\s*$"),
+        key: r"^\s*(?:Expected|Value of|Actual|Which is)",
+        score: 84,
+        share: 10,
+        examples: &["/app/tests/cart_test.cc:12: Failure"],
+        ..Rule::TEST
+    },
+    Rule {
+        kind: "gtest",
+        needs: &["[  failed  ]"],
+        start: r"^\[  FAILED  \] (?P<name>[\w./]+)(?:, where .*)?(?: \(\d+ ms\))?$",
+        unless: r"^\[  FAILED  \] \d+ tests?",
+        score: 60,
+        share: 1,
+        examples: &["[  FAILED  ] Cart.AddsUp (0 ms)"],
+        ..Rule::TEST
+    },
+    Rule {
+        kind: "ctest",
+        needs: &[
+            "(failed)",
+            "(timeout)",
+            "(segfault)",
+            "(not run)",
+            "(subprocess aborted)",
+            "***failed",
+            "***exception",
+        ],
+        start: r"^\s*\d+ - (?P<name>\S+) \((?:Failed|Timeout|SEGFAULT|Not Run|Subprocess aborted|\w+)\)|^\s*\d+/\d+ Test\s+#\d+: \S+ \.*\s*\*\*\*",
+        score: 60,
+        share: 1,
+        examples: &[
+            "\t  2 - cart_adds_up (Failed)",
+            " 2/3 Test  #2: cart_adds_up .....***Failed    0.01 sec",
+        ],
+        ..Rule::TEST
+    },
+    Rule {
+        kind: "sanitizer",
+        needs: &["sanitizer:", "runtime error: "],
+        start: r"(?:Address|Leak|Thread|Memory|UndefinedBehavior)Sanitizer: |^\S+:\d+:\d+: runtime error: ",
+        unless: r"^SUMMARY: ",
+        body: Body::Until(r"^Shadow bytes|^={10,}$|^SUMMARY"),
+        key: r"^\s+#\d+ .* \S+:\d+|is located",
+        score: 88,
+        share: 14,
+        examples: &[
+            "==123==ERROR: AddressSanitizer: heap-use-after-free on address 0x602 at pc 0x4f",
+            "src/main.c:12:5: runtime error: signed integer overflow",
+        ],
+        ..Rule::COMPILER
+    },
+    Rule {
+        kind: "assertion",
+        needs: &["assertion "],
+        start: r"^\S+:\s?(?:\S+:)* ?.*Assertion [`'].*' failed|^Assertion failed: \(",
+        score: 84,
+        share: 3,
+        examples: &["cart: src/cart.c:12: total: Assertion `n > 0' failed."],
+        ..Rule::COMPILER
+    },
+    Rule {
+        kind: "crash",
+        needs: &[
+            "segmentation fault",
+            "core dumped",
+            "sigsegv",
+            "bus error",
+            "illegal instruction",
+            "double free",
+            "stack smashing",
+            "sigabrt",
+            "floating point exception",
+            "signal: ",
+        ],
+        start: r"Segmentation fault|\(core dumped\)|\bSIG(?:SEGV|ABRT|BUS|ILL|FPE)\b|^Bus error|^Illegal instruction|double free or corruption|stack smashing detected|^Floating point exception",
+        lead: r"^\S",
+        before: 2,
+        score: 75,
+        share: 4,
+        verdict: Verdict::Is(Code),
+        symptom: super::super::rule::Symptom::Place,
+        examples: &[
+            "Segmentation fault (core dumped)",
+            "free(): double free or corruption (fasttop)",
+        ],
+        ..Rule::TOOL
+    },
+    Rule {
+        kind: "out-of-memory",
+        needs: &[
+            "killed",
+            "out of memory",
+            "outofmemory",
+            "oomkilled",
+            "bad_alloc",
+            "exit code 137",
+            "exit code: 137",
+            "exit status 137",
+            "memoryerror",
+            "cannot allocate memory",
+        ],
+        start: r"^\s*Killed$|: (?:line )?\d+:?\s+\d+ Killed\b|: fatal error: Killed|virtual memory exhausted|(?i:java heap space|\bout of memory\b|\bOOMKilled\b|\bOutOfMemoryError\b|cannot allocate memory)|bad_alloc|[Ee]xit (?:code|status):? 137",
+        lead: r"^\S",
+        before: 2,
+        score: 72,
+        share: 4,
+        verdict: Verdict::Is(greenloop_model::FailureClass::Config),
+        examples: &[
+            "Killed",
+            "run.sh: line 3:   123 Killed                  ./app",
+            "virtual memory exhausted: Cannot allocate memory",
+        ],
+        ..Rule::TOOL
+    },
+    Rule {
+        kind: "compiler",
+        needs: &["error: "],
+        start: r"^(?:clang|gcc|g\+\+|cc|c\+\+|cc1\w*|ld(?:\.\w+)?|swiftc|nvcc|rustc)(?:-[\d.]+)?: (?:fatal )?error: ",
+        score: 80,
+        share: 3,
+        verdict: Verdict::Says(Unknown),
+        examples: &["clang: error: unsupported option '-fopenmp'"],
+        ..Rule::TOOL
+    },
+];

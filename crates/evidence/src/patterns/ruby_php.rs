@@ -1,0 +1,140 @@
+//! Ruby, PHP, Elixir and their tools.
+
+use super::super::rule::{Body, Rule, Verdict};
+use greenloop_model::FailureClass::Code;
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        kind: "bundler",
+        needs: &[
+            "bundler could not",
+            "could not find",
+            "an error occurred while installing",
+            "could not resolve",
+            "gem::",
+        ],
+        start: r"^(?:Bundler could not find|Could not find (?:gem|compatible)|Could not find \S+ in |An error occurred while installing |Gem::\S+Error|Bundler::\w+:)",
+        body: Body::While(r"^\s+\S", 1),
+        score: 72,
+        share: 10,
+        verdict: Verdict::Says(Code),
+        examples: &[
+            "Could not find gem 'rails (= 99.0)' in rubygems repository https://rubygems.org/",
+            "An error occurred while installing nokogiri (1.15.0), and Bundler cannot continue.",
+        ],
+        ..Rule::TOOL
+    },
+    Rule {
+        kind: "rspec",
+        needs: &["rspec "],
+        start: r"^rspec \S+\.rb(?::\d+|\[[\d:]+\]) # (?P<name>.*)$",
+        score: 66,
+        share: 1,
+        examples: &["rspec ./spec/cart_spec.rb:12 # Cart adds up"],
+        ..Rule::TEST
+    },
+    Rule {
+        kind: "rspec",
+        needs: &["failure/error:"],
+        start: r"^\s+Failure/Error: ",
+        lead: r"^\s+\d+\) \S",
+        before: 1,
+        body: Body::While(r"^\s+\S", 1),
+        key: r"^\s+(?:expected|got|\w+Error)|^\s+# \./",
+        share: 16,
+        examples: &["     Failure/Error: expect(cart.total).to eq(4)"],
+        ..Rule::TEST
+    },
+    Rule {
+        kind: "minitest",
+        needs: &["failure:", "error:"],
+        start: r"^\s*(?:\d+\) )?(?:Failure|Error):$",
+        body: Body::While(r"^\s*\S", 0),
+        item: r"^(\S+#\S+?)(?: \[|:$)",
+        share: 12,
+        examples: &["Failure:", "  1) Failure:"],
+        ..Rule::TEST
+    },
+    Rule {
+        kind: "rubocop",
+        needs: &[".rb:"],
+        start: r"^\S+\.rb:\d+:\d+: [CWEFR]: ",
+        body: Body::While(r"^\s|^\^", 0),
+        score: 76,
+        share: 3,
+        examples: &["app/cart.rb:3:5: C: Style/StringLiterals: Prefer single-quoted strings"],
+        ..Rule::COMPILER
+    },
+    Rule {
+        kind: "ruby",
+        needs: &[".rb:"],
+        start: r"^\S+\.rb:\d+:in ['`].*\(\w*(?:Error|Exception)?\w*\)$|^\S+\.rb:\d+: .*(?:error|unexpected)",
+        body: Body::While(r"^\s+from |^\t|^\s*\d+: from ", 0),
+        score: 78,
+        share: 8,
+        verdict: Verdict::Own(Code),
+        examples: &[
+            "app/cart.rb:3:in `total': undefined method `+' for nil:NilClass (NoMethodError)",
+        ],
+        ..Rule::COMPILER
+    },
+    Rule {
+        kind: "php",
+        needs: &["fatal error:", "parse error:"],
+        start: r"^(?:PHP )?(?:Fatal|Parse) error: ",
+        body: Body::While(r"^Stack trace:|^#\d+ |^\s+thrown in", 0),
+        score: 80,
+        share: 8,
+        verdict: Verdict::Own(Code),
+        examples: &[
+            "PHP Fatal error:  Uncaught Error: Call to undefined function foo() in /app/index.php:3",
+        ],
+        ..Rule::COMPILER
+    },
+    Rule {
+        kind: "phpunit",
+        needs: &["there was ", "there were "],
+        start: r"^There (?:was|were) \d+ (?:failure|error)s?:$",
+        body: Body::Until(r"^(?:FAILURES|ERRORS)!|^--$"),
+        item: r"^\d+\) ([\w\\]+::\w+)",
+        key: r"^\d+\) |^Failed asserting|^[\w\\]*(?:Error|Exception): |^\S+\.php:\d+",
+        share: 20,
+        examples: &["There was 1 failure:", "There were 2 errors:"],
+        ..Rule::TEST
+    },
+    Rule {
+        kind: "composer",
+        needs: &["your requirements could not be resolved"],
+        start: r"^\s*Your requirements could not be resolved",
+        body: Body::While(r"^\s+\S", 1),
+        score: 72,
+        share: 10,
+        verdict: Verdict::Says(Code),
+        examples: &["Your requirements could not be resolved to an installable set of packages."],
+        ..Rule::TOOL
+    },
+    Rule {
+        kind: "elixir",
+        needs: &["compilation error in file", "** ("],
+        start: r"^== Compilation error in file |^\s*\*\* \(\w+",
+        body: Body::While(r"^\s+\S|^\*\* \(", 0),
+        score: 82,
+        share: 12,
+        verdict: Verdict::Own(Code),
+        examples: &[
+            "== Compilation error in file lib/cart.ex ==",
+            "** (Mix) Could not start application",
+        ],
+        ..Rule::COMPILER
+    },
+    Rule {
+        kind: "exunit",
+        needs: &[") test "],
+        start: r"^\s+\d+\) test (?P<test>\S.*) \((?P<owner>[\w.]+)\)$",
+        body: Body::While(r"^\s+\S", 1),
+        key: r"Assertion|left:|right:|\.exs:\d+",
+        share: 14,
+        examples: &["  1) test adds up (CartTest)"],
+        ..Rule::TEST
+    },
+];

@@ -1,0 +1,218 @@
+//! Docker, Kubernetes, Helm, Terraform, Ansible, curl, the JSON and YAML of configuration.
+
+use super::super::rule::{Body, Rule, Verdict};
+use greenloop_model::FailureClass::{Code, Config, Unknown};
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        kind: "docker-build",
+        needs: &["dockerfile"],
+        start: r"(?i)^(?:ERROR: )?(?:failed to solve: )?(?:dockerfile parse error|Error response from daemon: dockerfile parse error|failed to read dockerfile|unable to prepare context|unknown instruction)",
+        score: 82,
+        share: 4,
+        verdict: Verdict::Is(Code),
+        examples: &[
+            "dockerfile parse error on line 3: unknown instruction: RUNN",
+            "ERROR: failed to solve: dockerfile parse error on line 3: unknown instruction: RUNN (did you mean RUN?)",
+        ],
+        ..Rule::COMPILER
+    },
+    Rule {
+        kind: "docker-build",
+        needs: &[
+            "copy failed: ",
+            "add failed: ",
+            "failed to calculate checksum",
+            "failed to compute cache key",
+        ],
+        start: r"^(?:Step \d+.*)?(?:COPY|ADD) failed: |failed to (?:compute cache key|calculate checksum)",
+        score: 78,
+        share: 4,
+        verdict: Verdict::Says(Code),
+        examples: &[
+            "COPY failed: file not found in build context or excluded by .dockerignore: stat app.py: file does not exist",
+            "ERROR: failed to solve: failed to compute cache key: failed to calculate checksum of ref x: \"/app.py\": not found",
+        ],
+        ..Rule::COMPILER
+    },
+    Rule {
+        kind: "docker-build",
+        needs: &["dockerfile:"],
+        start: r"^\S*Dockerfile\S*:\d+$",
+        body: Body::While(r"^-+$|^\s*\d+ \||^>>>", 0),
+        key: r">>>",
+        score: 60,
+        share: 10,
+        verdict: Verdict::Is(Unknown),
+        examples: &["Dockerfile:12"],
+        ..Rule::TOOL
+    },
+    Rule {
+        kind: "docker-build",
+        needs: &[" > ["],
+        start: r"^ ?> \[[^\]]*\] ?(?:[A-Z]|https?://|internal|load)",
+        body: Body::Until(r"^-{5,}$"),
+        score: 57,
+        share: 10,
+        examples: &[" > [4/5] RUN npm ci:"],
+        ..Rule::TOOL
+    },
+    Rule {
+        kind: "docker-build",
+        needs: &[
+            "failed to solve",
+            "did not complete successfully",
+            "returned a non-zero code",
+            "failed to build",
+        ],
+        start: r"^(?:#\d+ )?(?:ERROR: )?(?:failed to (?:solve|build)|process .* did not complete successfully|executor failed running)|^The command '.*' returned a non-zero code",
+        body: Body::While(r"^\s+\S", 0),
+        score: 58,
+        share: 4,
+        verdict: Verdict::Says(Code),
+        examples: &[
+            "ERROR: failed to solve: process \"/bin/sh -c npm ci\" did not complete successfully: exit code: 1",
+            "The command '/bin/sh -c make' returned a non-zero code: 2",
+        ],
+        ..Rule::TOOL
+    },
+    Rule {
+        kind: "docker",
+        needs: &[
+            "error response from daemon",
+            "docker: ",
+            "cannot connect to the docker daemon",
+            "manifest unknown",
+            "manifest for ",
+        ],
+        start: r"(?i)^(?:docker: |error: )?(?:Error response from daemon: |Cannot connect to the Docker daemon|manifest unknown|manifest for \S+ not found|error pulling image|failed to (?:register layer|copy))|^docker: ",
+        body: Body::While(r"^\s+\S|^See 'docker", 0),
+        score: 68,
+        share: 3,
+        verdict: Verdict::Says(Code),
+        examples: &[
+            "Error response from daemon: manifest for acme/app:nope not found: manifest unknown",
+            "docker: invalid reference format.",
+        ],
+        ..Rule::TOOL
+    },
+    Rule {
+        kind: "kubernetes",
+        needs: &[
+            "error from server",
+            "the connection to the server",
+            "error validating",
+            "unable to recognize",
+            "error converting yaml",
+            "is invalid:",
+            "timed out waiting for",
+            "no matches for kind",
+        ],
+        start: r#"^(?:Error from server|The connection to the server|error: (?:error validating|unable to recognize|error converting|timed out waiting|error parsing|resource mapping|no matches)|The \w+ ".*" is invalid:|error validating)"#,
+        body: Body::While(r"^\s*\* |^\s+\S", 0),
+        score: 76,
+        share: 6,
+        verdict: Verdict::Says(Code),
+        examples: &[
+            "Error from server (BadRequest): error when creating \"deploy.yaml\": strict decoding error",
+            "The Deployment \"web\" is invalid: spec.selector: Required value",
+        ],
+        ..Rule::TOOL
+    },
+    Rule {
+        kind: "kubernetes",
+        needs: &[
+            "imagepullbackoff",
+            "errimagepull",
+            "crashloopbackoff",
+            "createcontainerconfigerror",
+            "oomkilled",
+            "failedscheduling",
+            "invalidimagename",
+            "runcontainererror",
+            "back-off restarting",
+        ],
+        start: r"ImagePullBackOff|ErrImagePull|CrashLoopBackOff|CreateContainerConfigError|OOMKilled|FailedScheduling|InvalidImageName|RunContainerError|Back-off restarting",
+        score: 64,
+        share: 2,
+        examples: &["web-7d9c   0/1   CrashLoopBackOff   3   1m"],
+        ..Rule::TOOL
+    },
+    Rule {
+        kind: "helm",
+        needs: &[
+            "upgrade failed",
+            "installation failed",
+            "error: template",
+            "error: failed to parse",
+            "execution error at",
+        ],
+        start: r"^Error: (?:UPGRADE FAILED|INSTALLATION FAILED|template|failed to parse|execution error|parse error|chart )",
+        body: Body::While(r"^\s+\S", 0),
+        score: 78,
+        share: 4,
+        verdict: Verdict::Says(Code),
+        examples: &["Error: UPGRADE FAILED: cannot patch \"web\" with kind Deployment"],
+        ..Rule::TOOL
+    },
+    Rule {
+        kind: "terraform",
+        needs: &["error: "],
+        start: r"^(?u:[│╷]) ?Error: |^(?u:│) Error: ",
+        body: Body::While(r"^(?u:│)", 0),
+        key: r"on \S+ line \d+",
+        score: 80,
+        share: 14,
+        verdict: Verdict::Says(Code),
+        examples: &["│ Error: Unsupported argument"],
+        ..Rule::COMPILER
+    },
+    Rule {
+        kind: "configuration",
+        needs: &[
+            "environment variable",
+            "env var",
+            "missing required",
+            "is not set",
+            "config file",
+            "configuration file",
+            "missing config",
+            "is required but",
+        ],
+        start: r"(?i)(?:missing|required|undefined|no such|unset)\b.{0,40}\b(?:environment variable|env(?:ironment)? var|config(?:uration)?(?: file| key| value)?\b)|(?:environment variable|env var)\b.{0,60}\b(?:not set|missing|required|not found|must be set|is empty|undefined)|config(?:uration)? file\b.{0,80}\b(?:not found|does not exist|missing|cannot be|could not)|(?:could(?:n't| not)|cannot|unable to|failed to) (?:find|open|read|load|locate) .{0,40}config(?:uration)?\b|^[A-Z][A-Z0-9_]{3,} (?:is not set|is required|must be set)",
+        unless: r"(?i)^\s*(?:warn|info|debug|note|hint|\[warn|\[info|#|//|at )",
+        score: 69,
+        share: 3,
+        verdict: Verdict::Is(Config),
+        examples: &[
+            "Missing required environment variable DATABASE_URL",
+            "Oops! ESLint couldn't find a configuration file.",
+            "DATABASE_URL is not set",
+        ],
+        ..Rule::TOOL
+    },
+    Rule {
+        kind: "curl",
+        needs: &["curl: (", "wget: "],
+        start: r"^curl: \(\d+\) |^wget: ",
+        score: 66,
+        share: 2,
+        examples: &["curl: (6) Could not resolve host: example.com"],
+        ..Rule::TOOL
+    },
+    Rule {
+        kind: "address-in-use",
+        needs: &[
+            "eaddrinuse",
+            "address already in use",
+            "port is already allocated",
+            "port already in use",
+        ],
+        start: r"(?i)EADDRINUSE|address already in use|port is already allocated|port \S*\s?(?:is )?already in use",
+        score: 68,
+        share: 3,
+        verdict: Verdict::Is(Unknown),
+        examples: &["bind: address already in use"],
+        ..Rule::TOOL
+    },
+];

@@ -1,0 +1,28 @@
+//! The client of a hub's HTTP API.
+//!
+//! # Guarantees
+//!
+//! - Every call that changes something carries an idempotency key, the same on every try: a lost
+//!   answer is asked for again, and nothing happens twice.
+//! - Lost connections, 429 and 5xx are tried again with jittered back-off until the call's budget
+//!   is spent; what the hub refuses is not.
+//! - A lease that is no longer held is [`HubErrorKind::StaleLease`] and nothing else is.
+//! - The token goes to the hub's own address only (no redirect is followed) and is never printed.
+
+mod agents;
+mod attempts;
+mod connection;
+mod error;
+mod follow;
+mod graphs;
+mod runs;
+mod submission;
+mod tasks;
+#[cfg(test)]
+mod tests;
+pub mod wire;
+
+pub use connection::HubClient;
+pub use error::{HubError, HubErrorKind};
+pub use follow::Follow;
+pub use tasks::{HubTasks, LoadGraph};

@@ -1,0 +1,74 @@
+//! The graph of tasks: pure, nothing here knows a store, a network or a clock.
+//!
+//! `tasks.yaml` is held to the schema of [`raw`], judged by [`read`](self::read), searched for
+//! [`faults`], and [`rank`]ed; what [`load`] returns can be finished by somebody. [`order`] says
+//! who may claim what and what comes first, and [`simulate`](fn@simulate) plays a graph by that
+//! rule.
+//!
+//! Invariants: a graph that was read has no cycle and no condition that can never be met; every
+//! index in it is in range; every rank is finite. All steps cost time in proportion to the file,
+//! but for the reading of mistakes, of which a bounded number is told.
+
+mod board;
+mod fault;
+pub mod order;
+mod progress;
+#[cfg(test)]
+mod random;
+mod rank;
+mod raw;
+mod read;
+mod simulate;
+mod soonest;
+
+use std::path::Path;
+
+pub use fault::{Fault, faults};
+pub use progress::{EpicProgress, epic_progress};
+pub use rank::rank;
+pub use simulate::{Bound, Idle, NobodyFits, Play, Simulation, Span, Team, Waits, simulate};
+pub use soonest::{CriticalPath, critical_path};
+
+use greenloop_config::ConfigError;
+use greenloop_config::file_kind::{self, FileKind};
+use greenloop_model::task::TaskGraph;
+
+/// The most tasks that a graph may have.
+pub const MOST_TASKS: usize = 100_000;
+
+/// The most epics that a graph may have.
+pub const MOST_EPICS: usize = 1_000;
+
+/// `tasks.yaml`
+const TASKS: FileKind = FileKind {
+    noun: "file of tasks",
+    longest: 64 * 1024 * 1024,
+    nodes: 64 * MOST_TASKS,
+    most_problems: 50,
+    when_missing: "docs/tasks.md describes the format; examples/tasks/ has two to begin with",
+    when_empty: "it needs at least `project` and `tasks`; docs/tasks.md describes every key",
+    when_too_large: "divide it into several graphs",
+};
+
+/// Reads, checks and ranks the graph in the file at `path`.
+///
+/// # Errors
+///
+/// Every mistake of the file (the first 50) with line, column and a way out.
+pub fn load(path: &Path) -> Result<TaskGraph, ConfigError> {
+    parse(&file_kind::read(path, &TASKS)?, &path.to_string_lossy())
+}
+
+/// Reads, checks and ranks a graph from memory; `file_name` is what errors call it.
+///
+/// # Errors
+///
+/// As [`load`].
+pub fn parse(text: &str, file_name: &str) -> Result<TaskGraph, ConfigError> {
+    let mut graph = read::read(text, file_name)?;
+    rank(&mut graph);
+    Ok(graph)
+}
+
+#[cfg(test)]
+mod tests;

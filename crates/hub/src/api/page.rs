@@ -1,0 +1,123 @@
+//! Lists in parts: keyset cursors that mean nothing to clients.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::problem::Problem;
+use crate::store::{self, PageRequest};
+use greenloop_hub_api::client::wire;
+
+/// How many items a part has when nothing is said.
+const USUAL: u32 = 50;
+/// The most it may have.
+const MOST: u32 = 500;
+
+/// Which part of a list is asked for.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Part {
+    /// `next` of the part before.
+    cursor: Option<String>,
+    /// How many at most: 1 to 500, 50 when nothing is said.
+    #[param(minimum = 1, maximum = 500)]
+    limit: Option<u32>,
+}
+
+/// A list, so that a cursor of one is not taken for another's.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct List(pub(super) &'static str);
+
+impl List {
+    /// The part as the store understands it.
+    pub(super) fn request(self, part: &Part) -> Result<PageRequest, Problem> {
+        let limit = part.limit.unwrap_or(USUAL);
+        if !(1..=MOST).contains(&limit) {
+            return Err(Problem::invalid("limit", format!("it is from 1 to {MOST}")));
+        }
+        let cursor = part
+            .cursor
+            .as_deref()
+            .map(|text| {
+                self.read(text).ok_or_else(|| {
+                    Problem::invalid("cursor", "it is not one that this list has given")
+                })
+            })
+            .transpose()?;
+        Ok(PageRequest { cursor, limit })
+    }
+
+    fn read(self, cursor: &str) -> Option<i64> {
+        let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
+        let (list, id) = text.split_once(' ')?;
+        if list == self.0 { id.parse().ok() } else { None }
+    }
+
+    fn cursor(self, id: i64) -> String {
+        URL_SAFE_NO_PAD.encode(format!("{} {id}", self.0))
+    }
+
+    /// A part of the store's as clients see it.
+    pub(super) fn page<T, U>(self, page: store::Page<T>, to: impl FnMut(T) -> U) -> wire::Page<U> {
+        wire::Page {
+            next: page.next.map(|id| self.cursor(id)),
+            items: page.items.into_iter().map(to).collect(),
+        }
+    }
+
+    /// A part of a list that is at hand whole, in the order of its ids.
+    pub(super) fn cut<T>(
+        self,
+        items: Vec<T>,
+        request: PageRequest,
+        id: impl Fn(&T) -> i64,
+    ) -> wire::Page<T> {
+        let after = request.cursor.unwrap_or(i64::MIN);
+        let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
+        let mut rest = items.into_iter().filter(|item| id(item) > after);
+        let items: Vec<T> = rest.by_ref().take(limit).collect();
+        let next = match rest.next() {
+            Some(_more) => items.last().map(|item| self.cursor(id(item))),
+            None => None,
+        };
+        wire::Page { items, next }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_at_hand_is_cut_as_one_in_the_store() {
+        let list = List("numbers");
+        let mut part = Part { cursor: None, limit: Some(2) };
+        let mut seen = Vec::new();
+        loop {
+            let request = list.request(&part).unwrap();
+            let page = list.cut(vec![1, 2, 3, 4, 5], request, |it| *it);
+            seen.push(page.items);
+            match page.next {
+                Some(next) => part.cursor = Some(next),
+                None => break,
+            }
+        }
+        assert_eq!(seen, [vec![1, 2], vec![3, 4], vec![5]]);
+    }
+
+    #[test]
+    fn a_cursor_of_another_list_is_refused() {
+        let cursor = List("numbers").cursor(7);
+        let part = Part { cursor: Some(cursor), limit: None };
+        assert_eq!(List("numbers").request(&part).unwrap().cursor, Some(7));
+        List("words").request(&part).unwrap_err();
+        for cursor in ["", "7", "!", "bnVtYmVycyB4"] {
+            let part = Part { cursor: Some(cursor.to_owned()), limit: None };
+            List("numbers").request(&part).unwrap_err();
+        }
+        for limit in [0, 501] {
+            List("numbers").request(&Part { cursor: None, limit: Some(limit) }).unwrap_err();
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Agents.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+
+use crate::api::auth::{Admin, Reader, Worker};
+use crate::api::extract::{Asked, Body, Key, Place};
+use crate::api::page::{List, Part};
+use crate::api::problem::Problem;
+use crate::api::tagged::tagged;
+use crate::api::{Api, records};
+use crate::store::AgentHeartbeat;
+use greenloop_hub_api::client::wire;
+
+const LIST: List = List("agents");
+/// Bytes of an agent's name.
+const LONGEST_NAME: usize = 128;
+
+/// Whether it can be an agent's name.
+pub(super) fn named(path: &str, name: &str) -> Result<(), Problem> {
+    let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    if name.is_empty() || name.len() > LONGEST_NAME || !plain {
+        return Err(Problem::invalid(
+            path,
+            format!("a name has 1 to {LONGEST_NAME} letters, digits, `-`, `_` and `.`"),
+        ));
+    }
+    Ok(())
+}
+
+/// Says that an agent is there; whether it may have work
+#[utoipa::path(
+    post, path = "/agents/heartbeat", tag = "agents", operation_id = "heartbeat_agent",
+    request_body = wire::AgentHeartbeat,
+    responses((status = 200, body = wire::Agent)), security(("token" = ["work"]))
+)]
+pub(super) async fn heartbeat(
+    State(api): State<Arc<Api>>,
+    Worker(caller): Worker,
+    Body(body): Body<wire::AgentHeartbeat>,
+) -> Result<Json<wire::Agent>, Problem> {
+    named("$.name", &body.name)?;
+    caller.must_be(&body.name)?;
+    if body.cpu_percent.is_some_and(|it| !(0.0..=100.0).contains(&it)) {
+        return Err(Problem::invalid("$.cpu_percent", "it is from 0 to 100"));
+    }
+    let beat = AgentHeartbeat {
+        name: body.name,
+        instance: body.instance,
+        roles: body.roles,
+        labels: body.labels,
+        host: body.host,
+        version: body.version,
+        cpu_percent: body.cpu_percent,
+        memory_bytes: body.memory_bytes,
+        draining: body.draining,
+        quarantine: body.quarantine,
+    };
+    api.store.agent_heartbeat(&beat).await?;
+    Ok(Json(records::agent(api.store.agent(&beat.name).await?)))
+}
+
+/// Says that an agent stops by itself and is not to be expected any more
+#[utoipa::path(
+    post, path = "/agents/{name}/leave", tag = "agents", operation_id = "leave_agent",
+    params(("name" = String, Path)), request_body = wire::AgentLeaving,
+    responses((status = 204, description = "It is not expected any more, or another start of it has taken its place")),
+    security(("token" = ["work"]))
+)]
+pub(super) async fn leave(
+    State(api): State<Arc<Api>>,
+    Worker(caller): Worker,
+    Place(name): Place<String>,
+    Body(body): Body<wire::AgentLeaving>,
+) -> Result<StatusCode, Problem> {
+    caller.must_be(&name)?;
+    api.store.agent_leaves(&name, &body.instance).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Removes an agent that left or is down; what it did stays
+#[utoipa::path(
+    delete, path = "/agents/{name}", tag = "agents", operation_id = "remove_agent",
+    params(("name" = String, Path)),
+    responses((status = 204, description = "It is gone; its name can be used again")),
+    security(("token" = ["admin"]))
+)]
+pub(super) async fn remove(
+    State(api): State<Arc<Api>>,
+    Admin(caller): Admin,
+    Place(name): Place<String>,
+) -> Result<StatusCode, Problem> {
+    api.store.remove_agent(&name).await?;
+    tracing::info!(agent = name, by = caller.id(), "an agent was removed");
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Agents by name
+#[utoipa::path(
+    get, path = "/agents", tag = "agents", operation_id = "list_agents", params(Part),
+    responses((status = 200, body = wire::Page<wire::Agent>)), security(("token" = ["read"]))
+)]
+pub(super) async fn list(
+    State(api): State<Arc<Api>>,
+    _reader: Reader,
+    Asked(part): Asked<Part>,
+) -> Result<Json<wire::Page<wire::Agent>>, Problem> {
+    let request = LIST.request(&part)?;
+    let agents = api.store.agents().await?;
+    let numbered = (1..).zip(agents.into_iter().map(records::agent)).collect();
+    let page = LIST.cut(numbered, request, |(number, _): &(i64, _)| *number);
+    let items = page.items.into_iter().map(|(_, agent)| agent).collect();
+    Ok(Json(wire::Page { items, next: page.next }))
+}
+
+/// One agent
+#[utoipa::path(
+    get, path = "/agents/{name}", tag = "agents", operation_id = "get_agent",
+    params(("name" = String, Path)),
+    responses((status = 200, body = wire::Agent), (status = 304, description = "Unchanged")),
+    security(("token" = ["read"]))
+)]
+pub(super) async fn one(
+    State(api): State<Arc<Api>>,
+    _reader: Reader,
+    Place(name): Place<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    tagged(&headers, &records::agent(api.store.agent(&name).await?))
+}
+
+/// Gives an agent no more work
+#[utoipa::path(
+    post, path = "/agents/{name}/deactivate", tag = "agents", operation_id = "deactivate_agent",
+    params(("name" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    responses((status = 200, body = wire::Agent)), security(("token" = ["admin"]))
+)]
+pub(super) async fn deactivate(
+    State(api): State<Arc<Api>>,
+    Admin(caller): Admin,
+    Place(name): Place<String>,
+    key: Key,
+) -> Result<Json<wire::Agent>, Problem> {
+    let agent = api.store.deactivate_agent(&name, key.of(caller.id()).as_deref()).await?;
+    tracing::info!(agent = agent.name, by = caller.id(), "an agent was deactivated");
+    Ok(Json(records::agent(agent)))
+}
+
+/// Gives a deactivated agent work again
+#[utoipa::path(
+    post, path = "/agents/{name}/activate", tag = "agents", operation_id = "activate_agent",
+    params(("name" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    responses((status = 200, body = wire::Agent)), security(("token" = ["admin"]))
+)]
+pub(super) async fn activate(
+    State(api): State<Arc<Api>>,
+    Admin(caller): Admin,
+    Place(name): Place<String>,
+    key: Key,
+) -> Result<Json<wire::Agent>, Problem> {
+    let agent = api.store.activate_agent(&name, key.of(caller.id()).as_deref()).await?;
+    tracing::info!(agent = agent.name, by = caller.id(), "an agent was activated");
+    Ok(Json(records::agent(agent)))
+}

@@ -1,0 +1,350 @@
+//! What puts a lane on hold, and what lets it go on: a target that does not pass its own gates,
+//! and one that was moved other than forward.
+
+use std::time::Duration;
+
+use super::lane::{HAS_IT_AGAIN, Left, Stop, Worker};
+use super::store::{Entry, Hold, NewHold, Target, Writer};
+use super::trial::{Candidate, Judgement, leads_to};
+use greenloop_model::CommitId;
+use greenloop_model::task::{HoldDecision, HoldReason, MergeId};
+use greenloop_workspace::git::{Git, GitErrorKind, Mirror, Tip};
+
+/// A broken target that does not move is tested again after so long: what was broken may have
+/// been something outside.
+const RETEST: Duration = Duration::from_secs(600);
+/// Tips of the target that are looked back at for one that passed.
+const LOOK_BACK: usize = 100;
+/// Lines about commits and merges in a hold.
+const LINES: usize = 20;
+/// The folder of gates on a bare tip has this in place of an entry's id.
+pub(super) const NO_ENTRY: i64 = 0;
+
+impl Worker {
+    /// A lane whose target is broken rests until the target moves or passes.
+    pub(super) async fn keep_to_the_hold(
+        &self,
+        writer: &Writer,
+        hold: &Hold,
+        first: &Entry,
+        tip: &CommitId,
+        mirror: &Mirror,
+        git: &Git,
+    ) -> Result<(), Stop> {
+        match hold.reason {
+            // It contains again what it was left with.
+            HoldReason::TargetRewound => {
+                self.store.lift(writer, HAS_IT_AGAIN).await?;
+            }
+            HoldReason::TargetBroken => {
+                if hold.tip.as_ref() == Some(tip) && hold.tested_for < RETEST {
+                    self.store.rest(writer, self.options.recheck).await?;
+                    return Err(Stop::Left(Left::Held));
+                }
+                match self.test_tip(writer, first, tip, mirror).await {
+                    Judgement::Passed => {
+                        self.store.note_passes(writer, tip, &first.gates).await?;
+                        let text = format!("{} passes its gates again", tip.short());
+                        self.store.lift(writer, &text).await?;
+                    }
+                    Judgement::Failed { headline, evidence: _, gates: _ } => {
+                        return Err(self.hold_broken(writer, tip, &headline, mirror, git).await?);
+                    }
+                    Judgement::Troubled(reason) => return Err(Stop::Troubled(reason)),
+                    Judgement::Cancelled => return Err(Stop::Left(Left::Stopped)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the lane on hold when `tip`, as it is, fails one of the `gates` that an entry on top
+    /// of it failed.
+    pub(super) async fn hold_when_broken(
+        &self,
+        writer: &Writer,
+        entry: &Entry,
+        tip: &CommitId,
+        gates: &[String],
+        mirror: &Mirror,
+        git: &Git,
+    ) -> Result<(), Stop> {
+        match self.test_tip(writer, entry, tip, mirror).await {
+            Judgement::Passed => Ok(self.store.note_passes(writer, tip, &entry.gates).await?),
+            Judgement::Failed { headline, evidence: _, gates: failed } => {
+                if failed.iter().any(|it| gates.contains(it)) {
+                    Err(self.hold_broken(writer, tip, &headline, mirror, git).await?)
+                } else {
+                    Ok(())
+                }
+            }
+            Judgement::Troubled(reason) => Err(Stop::Troubled(reason)),
+            Judgement::Cancelled => Err(Stop::Left(Left::Stopped)),
+        }
+    }
+
+    async fn test_tip(
+        &self,
+        writer: &Writer,
+        entry: &Entry,
+        tip: &CommitId,
+        mirror: &Mirror,
+    ) -> Judgement {
+        let bare = Candidate { id: NO_ENTRY, ..self.candidate(&writer.lane, entry) };
+        self.trials.judge(mirror, tip, &bare, &self.cancel).await
+    }
+
+    /// The target does not pass its own gates: nothing is merged before it moves.
+    pub(super) async fn hold_broken(
+        &self,
+        writer: &Writer,
+        tip: &CommitId,
+        headline: &str,
+        mirror: &Mirror,
+        git: &Git,
+    ) -> Result<Stop, Stop> {
+        let tips = mirror.first_parents(tip, LOOK_BACK, git).await?;
+        let commits: Vec<CommitId> = tips.iter().map(|it| it.commit.clone()).collect();
+        let good = self.store.known_good(writer, &commits).await?;
+        let passed = tips.iter().position(|it| good.contains(&it.commit));
+        let (text, since) = broken_text(&writer.lane.target, &tips, passed, headline);
+        let hold = NewHold {
+            reason: HoldReason::TargetBroken,
+            tip: Some(tip.clone()),
+            expected: passed.and_then(|at| commits.get(at).cloned()),
+            commit: Some(since.map_or_else(|| tip.clone(), |it| it.commit.clone())),
+            author: since.map(|it| self.redacted(&it.author)),
+            text: self.redacted(&text),
+            lost: Vec::new(),
+        };
+        self.store.hold(writer, &hold, self.options.recheck).await?;
+        tracing::warn!(branch = writer.lane.target, hold.text, "the merge queue is on hold");
+        Ok(Stop::Left(Left::Held))
+    }
+
+    /// Holds a target that was moved other than forward to what a person decides. `there` is where
+    /// the remote has it.
+    pub(super) async fn keep_to_the_rewind(
+        &self,
+        writer: &Writer,
+        target: &Target,
+        there: Option<&CommitId>,
+        mirror: &Mirror,
+        git: &Git,
+    ) -> Result<(), Stop> {
+        let Some(expected) = &target.expected else { return Ok(()) };
+        let branch = &writer.lane.target;
+        let now = match there {
+            Some(tip) if tip == expected => return Ok(()),
+            Some(_) => Some(mirror.fetch(branch, git).await?),
+            None => None,
+        };
+        if let Some(now) = &now
+            && leads_to(mirror, expected, now).await
+        {
+            return Ok(());
+        }
+        let mut lost = Vec::new();
+        for landed in self.store.landed(writer).await? {
+            if let Some(now) = &now
+                && leads_to(mirror, &landed.commit, now).await
+            {
+                // Those before it are as well.
+                break;
+            }
+            lost.push(landed);
+        }
+        let asked = target.hold.as_ref().filter(|it| {
+            it.reason == HoldReason::TargetRewound && it.tip == now && it.decision.is_some()
+        });
+        let decision = asked.and_then(|it| it.decision).or(self.options.on_rewind);
+        let ids: Vec<MergeId> = lost.iter().map(|it| it.id).collect();
+        let lines: Vec<String> = lost
+            .iter()
+            .take(LINES)
+            .map(|it| format!("{} {}", it.commit.short(), it.title))
+            .map(|line| self.redacted(&line))
+            .collect();
+        let mut why = None;
+        match decision {
+            Some(HoldDecision::Follow) => {
+                let mut gone = vec![expected.clone()];
+                gone.extend(lost.last().map(|it| it.commit.clone()));
+                self.store.follow(writer, &ids, &gone, now.as_ref()).await?;
+                tracing::info!(branch, lost = ids.len(), "a rewind is followed");
+                return Err(Stop::Moved);
+            }
+            Some(HoldDecision::Restore) => {
+                why = self.restore(writer, expected, now.as_ref(), mirror, git).await?;
+                if why.is_none() {
+                    return Err(Stop::Moved);
+                }
+            }
+            Some(HoldDecision::Retry) | None => {}
+        }
+        let author = match &now {
+            Some(now) => mirror.first_parents(now, 1, git).await?.pop().map(|it| it.author),
+            None => None,
+        };
+        let waits = target.hold.as_ref().is_some_and(|it| {
+            it.reason == HoldReason::TargetRewound && it.tip == now && it.decision.is_none()
+        });
+        if waits {
+            self.store.rest(writer, self.options.recheck).await?;
+            return Err(Stop::Left(Left::Held));
+        }
+        let mut text = rewound_text(branch, expected, now.as_ref(), ids.len());
+        if let Some(why) = why {
+            text = format!("{why}. {text}");
+        }
+        let hold = NewHold {
+            reason: HoldReason::TargetRewound,
+            commit: now.clone(),
+            tip: now,
+            expected: Some(expected.clone()),
+            author: author.map(|it| self.redacted(&it)),
+            text: self.redacted(&text),
+            lost: lines,
+        };
+        self.store.hold(writer, &hold, self.options.recheck).await?;
+        tracing::warn!(branch, hold.text, "the merge queue is on hold");
+        Err(Stop::Left(Left::Held))
+    }
+
+    /// Gives the target what it had, or says why that cannot be.
+    async fn restore(
+        &self,
+        writer: &Writer,
+        expected: &CommitId,
+        now: Option<&CommitId>,
+        mirror: &Mirror,
+        git: &Git,
+    ) -> Result<Option<String>, Stop> {
+        let branch = &writer.lane.target;
+        // Another hub may have pushed it, and the branch that led to it is gone.
+        let held = leads_to(mirror, expected, expected).await
+            || mirror.fetch_commit(expected, git).await.is_ok();
+        let forward = match now {
+            Some(now) => leads_to(mirror, now, expected).await,
+            None => true,
+        };
+        if !held {
+            return Ok(Some(format!(
+                "{branch} was not restored: neither this hub nor the remote has the commit {} any \
+                 more; push it yourself, or follow the rewind",
+                expected.short()
+            )));
+        }
+        if !forward {
+            return Ok(Some(format!(
+                "{branch} was not restored: it has commits that {} does not contain, and they \
+                 would be lost; merge the two yourself, or follow the rewind",
+                expected.short()
+            )));
+        }
+        match mirror.push_from(now, expected, branch, git).await {
+            Ok(()) => {
+                let text = format!("restored to {}", expected.short());
+                self.store.lift(writer, &text).await?;
+                Ok(None)
+            }
+            Err(error) if error.kind == GitErrorKind::Rejected => {
+                let tip = mirror.remote_tip(branch, git).await?;
+                if tip.as_ref() == now {
+                    return Ok(Some(format!("{branch} was not restored: {error}")));
+                }
+                // It was moved once more.
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn redacted(&self, text: &str) -> String {
+        self.options.redactor.redact(text).into_owned()
+    }
+}
+
+/// What to say of a broken target, and the one commit since which it is, as far as that is known.
+/// `passed` is the place of the last tip that is known to have passed.
+fn broken_text<'t>(
+    target: &str,
+    tips: &'t [Tip],
+    passed: Option<usize>,
+    headline: &str,
+) -> (String, Option<&'t Tip>) {
+    let told = |it: &Tip| format!("{} by {}: {}", it.commit.short(), it.author, it.subject);
+    let tip = tips.first();
+    let at = tip.map(told).unwrap_or_default();
+    match passed {
+        Some(1) => (format!("{target} is broken since commit {at}. {headline}"), tip),
+        Some(0) => {
+            (format!("{target} is broken at commit {at}, which passed before. {headline}"), tip)
+        }
+        Some(count) => {
+            let good = tips.get(count).map(|it| it.commit.short().to_owned()).unwrap_or_default();
+            let suspects: Vec<String> = tips.iter().take(count.min(LINES)).map(told).collect();
+            let text = format!(
+                "{target} is broken at commit {at}. It passed at {good}, {count} commits before. \
+                 {headline}\n{}",
+                suspects.join("\n")
+            );
+            (text, tip)
+        }
+        None => {
+            let text = format!(
+                "{target} is broken at commit {at}. No earlier commit is known to pass. {headline}"
+            );
+            (text, tip)
+        }
+    }
+}
+
+fn rewound_text(
+    target: &str,
+    expected: &CommitId,
+    now: Option<&CommitId>,
+    merges: usize,
+) -> String {
+    let what = match now {
+        Some(now) => {
+            format!("{target} was moved from {} to {}", expected.short(), now.short())
+        }
+        None => format!("{target} was deleted; it was at {}", expected.short()),
+    };
+    let lost = match merges {
+        0 => "no merge is".to_owned(),
+        1 => "1 merge is".to_owned(),
+        many => format!("{many} merges are"),
+    };
+    format!(
+        "{what}: {lost} missing. Decide: `greenloop tasks queue follow` leaves it there and opens \
+         what is missing again; `greenloop tasks queue restore` gives it back what it had"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tip(sha: char, author: &str) -> Tip {
+        let commit = sha.to_string().repeat(40).parse().unwrap();
+        Tip { commit, author: author.to_owned(), subject: "work".to_owned() }
+    }
+
+    #[test]
+    fn the_commit_that_broke_a_target_is_named_as_far_as_it_is_known() {
+        let tips = [tip('c', "Cy"), tip('b', "Bo"), tip('a', "An")];
+        let text = |passed| broken_text("main", &tips, passed, "gate 1 failed").0;
+        assert!(
+            text(Some(1)).starts_with("main is broken since commit cccccccc"),
+            "{}",
+            text(Some(1))
+        );
+        assert!(text(Some(1)).contains("by Cy: work"));
+        assert!(text(Some(2)).contains("2 commits before") && text(Some(2)).contains("by Bo"));
+        assert!(!text(Some(2)).contains("since commit") && !text(Some(2)).contains("by An"));
+        assert!(text(Some(0)).contains("passed before"));
+        assert!(text(None).contains("No earlier commit"));
+    }
+}

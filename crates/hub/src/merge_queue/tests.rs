@@ -1,0 +1,906 @@
+//! The queue on real repositories, with a store in memory that keeps the rules of a real one.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use greenloop_evidence::Redactor;
+use greenloop_model::CommitId;
+use greenloop_model::task::{HoldDecision, HoldReason, MergeId, MergeState, TaskId};
+
+#[derive(Default)]
+struct Inner {
+    queue: Vec<(Entry, MergeState)>,
+    writer: Option<(String, i64, Instant)>,
+    epoch: i64,
+    /// By commit: whether its gates passed.
+    judged: BTreeMap<String, bool>,
+    merged: Vec<(i64, String)>,
+    texts: BTreeMap<i64, String>,
+    pauses: Vec<String>,
+    rests_until: Option<Instant>,
+    tip: Option<CommitId>,
+    hold: Option<(NewHold, Instant, Option<HoldDecision>)>,
+    lifted: Vec<String>,
+    rewound: Vec<CommitId>,
+    /// Bare tips whose gates passed.
+    passes: Vec<CommitId>,
+    /// By entry: the files in conflict.
+    files: BTreeMap<i64, Vec<String>>,
+    /// When the target was looked at.
+    looked: Option<Instant>,
+}
+
+struct InMemory {
+    lane: Lane,
+    inner: Mutex<Inner>,
+}
+
+impl InMemory {
+    fn check(inner: &Inner, writer: &Writer) -> Result<(), MergeStoreError> {
+        match &inner.writer {
+            Some((_, epoch, until)) if *epoch == writer.epoch && *until > Instant::now() => Ok(()),
+            _ => Err(MergeStoreError::Superseded(writer.lane.target.clone())),
+        }
+    }
+
+    fn change(
+        &self,
+        writer: &Writer,
+        change: impl FnOnce(&mut Inner),
+    ) -> Result<(), MergeStoreError> {
+        let mut inner = self.inner.lock().unwrap();
+        Self::check(&inner, writer)?;
+        change(&mut inner);
+        Ok(())
+    }
+
+    fn set(inner: &mut Inner, id: MergeId, state: MergeState) {
+        let found = inner.queue.iter_mut().find(|(entry, _)| entry.id == id).unwrap();
+        found.1 = state;
+    }
+
+    fn states(&self) -> Vec<MergeState> {
+        self.inner.lock().unwrap().queue.iter().map(|(_, state)| *state).collect()
+    }
+}
+
+fn waits(state: MergeState) -> bool {
+    matches!(state, MergeState::Queued | MergeState::Testing)
+}
+
+#[async_trait]
+impl MergeStore for InMemory {
+    async fn take(&self, holder: &str, lasts: Duration) -> Result<Option<Writer>, MergeStoreError> {
+        let mut inner = self.inner.lock().unwrap();
+        let now = Instant::now();
+        let held = inner.writer.as_ref().is_some_and(|(_, _, until)| *until > now);
+        let rests = inner.rests_until.is_some_and(|until| until > now);
+        let decided = inner.hold.as_ref().is_some_and(|(_, _, decision)| decision.is_some());
+        let open = decided || inner.queue.iter().any(|(_, state)| waits(*state));
+        if held || rests || !open {
+            return Ok(None);
+        }
+        inner.epoch += 1;
+        inner.looked = Some(now);
+        inner.writer = Some((holder.to_owned(), inner.epoch, now + lasts));
+        Ok(Some(Writer { lane: self.lane.clone(), epoch: inner.epoch }))
+    }
+
+    async fn watch(
+        &self,
+        holder: &str,
+        lasts: Duration,
+        every: Duration,
+    ) -> Result<Option<Writer>, MergeStoreError> {
+        let mut inner = self.inner.lock().unwrap();
+        let now = Instant::now();
+        let held = inner.writer.as_ref().is_some_and(|(_, _, until)| *until > now);
+        let rests = inner.rests_until.is_some_and(|until| until > now);
+        let seen = inner.looked.is_none_or(|looked| looked + every > now);
+        if held || rests || seen || inner.tip.is_none() {
+            return Ok(None);
+        }
+        inner.epoch += 1;
+        inner.looked = Some(now);
+        inner.writer = Some((holder.to_owned(), inner.epoch, now + lasts));
+        Ok(Some(Writer { lane: self.lane.clone(), epoch: inner.epoch }))
+    }
+
+    async fn repositories(&self) -> Result<Vec<String>, MergeStoreError> {
+        Ok(vec![self.lane.repository.clone()])
+    }
+
+    async fn known(&self, ids: &[i64]) -> Result<Vec<i64>, MergeStoreError> {
+        let inner = self.inner.lock().unwrap();
+        let there = |id: &&i64| inner.queue.iter().any(|(entry, _)| entry.id.0 == **id);
+        Ok(ids.iter().filter(there).copied().collect())
+    }
+
+    async fn keep(&self, writer: &Writer, lasts: Duration) -> Result<(), MergeStoreError> {
+        self.change(writer, |inner| {
+            inner.writer = Some(("kept".to_owned(), writer.epoch, Instant::now() + lasts));
+        })
+    }
+
+    async fn release(&self, writer: &Writer) -> Result<(), MergeStoreError> {
+        self.change(writer, |inner| inner.writer = None)
+    }
+
+    async fn entries(&self, writer: &Writer, most: usize) -> Result<Vec<Entry>, MergeStoreError> {
+        let inner = self.inner.lock().unwrap();
+        Self::check(&inner, writer)?;
+        let open = inner.queue.iter().filter(|(_, state)| waits(*state));
+        Ok(open.map(|(entry, _)| entry.clone()).take(most).collect())
+    }
+
+    async fn testing(
+        &self,
+        writer: &Writer,
+        entry: &Entry,
+        _commit: &CommitId,
+    ) -> Result<(), MergeStoreError> {
+        self.change(writer, |inner| {
+            let found = inner.queue.iter_mut().find(|(other, _)| other.id == entry.id).unwrap();
+            found.1 = MergeState::Testing;
+            found.0.landing = None;
+        })
+    }
+
+    async fn judged(
+        &self,
+        writer: &Writer,
+        _entry: &Entry,
+        verdict: &GateVerdict,
+    ) -> Result<(), MergeStoreError> {
+        self.change(writer, |inner| {
+            inner.judged.insert(verdict.commit.to_string(), verdict.passed);
+        })
+    }
+
+    async fn landing(
+        &self,
+        writer: &Writer,
+        entry: &Entry,
+        commit: &CommitId,
+    ) -> Result<(), MergeStoreError> {
+        self.change(writer, |inner| {
+            assert_eq!(inner.judged.get(commit.as_str()), Some(&true));
+            let found = inner.queue.iter_mut().find(|(other, _)| other.id == entry.id).unwrap();
+            found.0.landing = Some(commit.clone());
+        })
+    }
+
+    async fn merged(
+        &self,
+        writer: &Writer,
+        entry: &Entry,
+        commit: &CommitId,
+    ) -> Result<(), MergeStoreError> {
+        self.change(writer, |inner| {
+            let found = inner.queue.iter().find(|(other, _)| other.id == entry.id).unwrap();
+            assert_eq!(found.0.landing.as_ref(), Some(commit));
+            Self::set(inner, entry.id, MergeState::Merged);
+            inner.tip = Some(commit.clone());
+            inner.merged.push((entry.id.0, commit.to_string()));
+        })
+    }
+
+    async fn target(&self, writer: &Writer) -> Result<Target, MergeStoreError> {
+        let inner = self.inner.lock().unwrap();
+        Self::check(&inner, writer)?;
+        let hold = inner.hold.as_ref().map(|(hold, tested, decision)| Hold {
+            reason: hold.reason,
+            tip: hold.tip.clone(),
+            decision: *decision,
+            tested_for: tested.elapsed(),
+        });
+        Ok(Target { expected: inner.tip.clone(), hold, rewound: inner.rewound.clone() })
+    }
+
+    async fn note_tip(&self, writer: &Writer, tip: &CommitId) -> Result<(), MergeStoreError> {
+        self.change(writer, |inner| inner.tip = Some(tip.clone()))
+    }
+
+    async fn hold(
+        &self,
+        writer: &Writer,
+        hold: &NewHold,
+        rest: Duration,
+    ) -> Result<(), MergeStoreError> {
+        self.change(writer, |inner| {
+            inner.hold = Some((hold.clone(), Instant::now(), None));
+            for (_, state) in &mut inner.queue {
+                if *state == MergeState::Testing {
+                    *state = MergeState::Queued;
+                }
+            }
+            inner.writer = None;
+            inner.rests_until = Some(Instant::now() + rest);
+        })
+    }
+
+    async fn rest(&self, writer: &Writer, rest: Duration) -> Result<(), MergeStoreError> {
+        self.change(writer, |inner| {
+            inner.writer = None;
+            inner.rests_until = Some(Instant::now() + rest);
+        })
+    }
+
+    async fn lift(&self, writer: &Writer, text: &str) -> Result<(), MergeStoreError> {
+        self.change(writer, |inner| {
+            inner.hold = None;
+            inner.lifted.push(text.to_owned());
+        })
+    }
+
+    async fn passes(
+        &self,
+        writer: &Writer,
+        commit: &CommitId,
+        _gates: &[String],
+    ) -> Result<bool, MergeStoreError> {
+        let inner = self.inner.lock().unwrap();
+        Self::check(&inner, writer)?;
+        Ok(inner.passes.contains(commit) || inner.judged.get(commit.as_str()) == Some(&true))
+    }
+
+    async fn note_passes(
+        &self,
+        writer: &Writer,
+        commit: &CommitId,
+        _gates: &[String],
+    ) -> Result<(), MergeStoreError> {
+        self.change(writer, |inner| inner.passes.push(commit.clone()))
+    }
+
+    async fn known_good(
+        &self,
+        writer: &Writer,
+        commits: &[CommitId],
+    ) -> Result<Vec<CommitId>, MergeStoreError> {
+        let inner = self.inner.lock().unwrap();
+        Self::check(&inner, writer)?;
+        let good = |it: &&CommitId| {
+            inner.passes.contains(it) || inner.judged.get(it.as_str()) == Some(&true)
+        };
+        Ok(commits.iter().filter(good).cloned().collect())
+    }
+
+    async fn landed(&self, writer: &Writer) -> Result<Vec<Landed>, MergeStoreError> {
+        let inner = self.inner.lock().unwrap();
+        Self::check(&inner, writer)?;
+        let landed = inner.merged.iter().rev().map(|(id, commit)| Landed {
+            id: MergeId(*id),
+            commit: commit.parse().unwrap(),
+            title: format!("Task {id}"),
+        });
+        Ok(landed.collect())
+    }
+
+    async fn follow(
+        &self,
+        writer: &Writer,
+        lost: &[MergeId],
+        gone: &[CommitId],
+        tip: Option<&CommitId>,
+    ) -> Result<(), MergeStoreError> {
+        self.change(writer, |inner| {
+            for id in lost {
+                Self::set(inner, *id, MergeState::Ejected);
+                inner.merged.retain(|(other, _)| *other != id.0);
+            }
+            inner.rewound.extend_from_slice(gone);
+            inner.tip = tip.cloned();
+            inner.hold = None;
+        })
+    }
+
+    async fn redo(
+        &self,
+        writer: &Writer,
+        entry: &Entry,
+        reason: &str,
+    ) -> Result<(), MergeStoreError> {
+        self.eject(writer, entry, reason).await
+    }
+
+    async fn conflict(
+        &self,
+        writer: &Writer,
+        entry: &Entry,
+        conflict: &FoundConflict,
+    ) -> Result<(), MergeStoreError> {
+        self.change(writer, |inner| {
+            Self::set(inner, entry.id, MergeState::Conflict);
+            inner.texts.insert(entry.id.0, conflict.brief.clone());
+            inner.files.insert(entry.id.0, conflict.files.clone());
+        })
+    }
+
+    async fn redos(&self, writer: &Writer) -> Result<Vec<Redo>, MergeStoreError> {
+        let inner = self.inner.lock().unwrap();
+        Self::check(&inner, writer)?;
+        let redo = |(id, files): (&i64, &Vec<String>)| Redo {
+            task: TaskId(*id),
+            place: MergeId(*id),
+            files: files.clone(),
+            unclaimed: true,
+            // Nobody does them anew: they keep nobody waiting.
+            queued: true,
+        };
+        Ok(inner.files.iter().map(redo).collect())
+    }
+
+    async fn tell_redo(
+        &self,
+        writer: &Writer,
+        task: TaskId,
+        text: &str,
+    ) -> Result<(), MergeStoreError> {
+        self.change(writer, |inner| {
+            let brief = inner.texts.get_mut(&task.0).unwrap();
+            brief.push_str("\n\n");
+            brief.push_str(text);
+        })
+    }
+
+    async fn eject(
+        &self,
+        writer: &Writer,
+        entry: &Entry,
+        reason: &str,
+    ) -> Result<(), MergeStoreError> {
+        self.change(writer, |inner| {
+            Self::set(inner, entry.id, MergeState::Ejected);
+            inner.texts.insert(entry.id.0, reason.to_owned());
+        })
+    }
+
+    async fn pause(
+        &self,
+        writer: &Writer,
+        reason: &str,
+        lasts: Duration,
+    ) -> Result<(), MergeStoreError> {
+        self.change(writer, |inner| {
+            inner.pauses.push(reason.to_owned());
+            inner.writer = None;
+            inner.rests_until = Some(Instant::now() + lasts);
+        })
+    }
+}
+
+fn git(folder: &Path, arguments: &[&str]) -> String {
+    let output = std::process::Command::new("git")
+        .args(["-c", "user.name=t", "-c", "user.email=t@localhost"])
+        .args(arguments)
+        .current_dir(folder)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "git {arguments:?}: {output:?}");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// A store that has only these entries, merged.
+pub(super) fn in_memory(ids: &[i64]) -> Arc<dyn MergeStore> {
+    let entry = |id: &i64| Entry {
+        id: MergeId(*id),
+        task: TaskId(*id),
+        title: String::new(),
+        branch: String::new(),
+        commit: "a".repeat(40).parse().unwrap(),
+        gates: Vec::new(),
+        base: None,
+        landing: None,
+    };
+    let queue = ids.iter().map(|id| (entry(id), MergeState::Merged)).collect();
+    let lane = Lane { project: 1, repository: String::new(), target: "main".to_owned() };
+    Arc::new(InMemory { lane, inner: Mutex::new(Inner { queue, ..Inner::default() }) })
+}
+
+/// A project whose gate wants every number in `n/` to be on its own and `bad` to be absent.
+struct Project {
+    folder: tempfile::TempDir,
+    first: String,
+    /// How often the target of an empty lane is looked at.
+    watch: Duration,
+}
+
+/// Longer than any test takes.
+const NEVER: Duration = Duration::from_secs(24 * 3600);
+
+impl Project {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        git(folder.path(), &["init", "-q", "-b", "main", "work"]);
+        let work = folder.path().join("work");
+        std::fs::write(work.join("shared"), "nobody\n").unwrap();
+        git(&work, &["add", "-A"]);
+        git(&work, &["commit", "-q", "-m", "first"]);
+        git(folder.path(), &["clone", "-q", "--bare", "work", "remote.git"]);
+        git(&work, &["remote", "add", "origin", "../remote.git"]);
+        let first = git(&work, &["rev-parse", "HEAD"]);
+        Self { folder, first, watch: NEVER }
+    }
+
+    fn remote(&self) -> PathBuf {
+        self.folder.path().join("remote.git")
+    }
+
+    /// The commit of a task's branch that writes a file.
+    fn branch(&self, n: i64, path: &str, text: &str) -> Entry {
+        let work = self.folder.path().join("work");
+        let branch = format!("task/{n}/e1");
+        git(&work, &["checkout", "-q", "-b", &branch, &self.first]);
+        std::fs::write(work.join(path), text).unwrap();
+        git(&work, &["add", "-A"]);
+        git(&work, &["commit", "-q", "-m", &format!("task {n}")]);
+        git(&work, &["push", "-q", "origin", &branch]);
+        Entry {
+            id: MergeId(n),
+            task: TaskId(n),
+            title: format!("Task {n}"),
+            commit: git(&work, &["rev-parse", "HEAD"]).parse().unwrap(),
+            branch,
+            gates: vec!["test ! -e bad".to_owned()],
+            base: None,
+            landing: None,
+        }
+    }
+
+    fn store(&self, target: &str, entries: Vec<Entry>) -> Arc<InMemory> {
+        let base = (target != "main").then(|| "main".to_owned());
+        let with_base = |entry| Entry { base: base.clone(), ..entry };
+        let queue = entries.into_iter().map(|e| (with_base(e), MergeState::Queued)).collect();
+        Arc::new(InMemory {
+            lane: Lane {
+                project: 1,
+                repository: self.remote().to_str().unwrap().to_owned(),
+                target: target.to_owned(),
+            },
+            inner: Mutex::new(Inner { queue, ..Inner::default() }),
+        })
+    }
+
+    /// Runs hubs on the store until nothing waits any more.
+    async fn settle(&self, store: &Arc<InMemory>, hubs: usize, window: usize, lease: Duration) {
+        let done = |inner: &Inner| !inner.queue.iter().any(|(_, state)| waits(*state));
+        self.run_until(store, hubs, window, lease, done).await;
+    }
+
+    /// Runs hubs on the store until it is as it should be.
+    async fn run_until(
+        &self,
+        store: &Arc<InMemory>,
+        hubs: usize,
+        window: usize,
+        lease: Duration,
+        done: impl Fn(&Inner) -> bool,
+    ) {
+        let cancel = CancellationToken::new();
+        let mut running = Vec::new();
+        for n in 0..hubs {
+            let options = MergeOptions {
+                work: self.folder.path().join(format!("hub{n}")),
+                holder: format!("hub{n}"),
+                lease,
+                look: Duration::from_millis(20),
+                window,
+                recheck: Duration::from_millis(50),
+                watch: self.watch,
+                tidy: NEVER,
+                on_rewind: None,
+                withheld: Vec::new(),
+                redactor: Redactor::default(),
+            };
+            let store: Arc<dyn MergeStore> = Arc::clone(store) as _;
+            let wake = Arc::new(tokio::sync::Notify::new());
+            let queue = MergeQueue::open(options).unwrap();
+            running.push(tokio::spawn(queue.run(store, wake, cancel.clone())));
+        }
+        let began = Instant::now();
+        while !done(&store.inner.lock().unwrap()) {
+            let seen = || (store.states(), store.inner.lock().unwrap().hold.clone());
+            assert!(began.elapsed() < Duration::from_secs(120), "{:?}", seen());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        cancel.cancel();
+        for hub in running {
+            hub.await.unwrap();
+        }
+    }
+
+    /// A commit of a person on top of another, on `main`.
+    fn person(&self, base: &str, author: &str, change: impl FnOnce(&Path)) -> String {
+        let work = self.folder.path().join("work");
+        git(&work, &["fetch", "-q", "origin"]);
+        git(&work, &["checkout", "-q", "--detach", base]);
+        change(&work);
+        git(&work, &["add", "-A"]);
+        let author = format!("{author} <p@localhost>");
+        git(&work, &["commit", "-q", "-m", "by hand", "--author", &author]);
+        git(&work, &["push", "-q", "--force", "origin", "HEAD:refs/heads/main"]);
+        git(&work, &["rev-parse", "HEAD"])
+    }
+
+    fn main(&self) -> String {
+        git(&self.remote(), &["rev-parse", "main"])
+    }
+
+    /// Every tip that the branch has had since the beginning passed its gates.
+    fn check_every_tip(&self, store: &InMemory, branch: &str) -> usize {
+        let range = format!("{}..{branch}", self.first);
+        let tips = git(&self.remote(), &["rev-list", "--first-parent", &range]);
+        let inner = store.inner.lock().unwrap();
+        for tip in tips.lines() {
+            assert_eq!(inner.judged.get(tip), Some(&true), "{tip} on {branch}");
+        }
+        tips.lines().count()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn good_work_is_merged_bad_work_leaves_and_conflicts_wait() {
+    let project = Project::new();
+    let store = project.store(
+        "main",
+        vec![
+            project.branch(1, "one", "1\n"),
+            project.branch(2, "bad", "2\n"),
+            project.branch(3, "shared", "three\n"),
+            project.branch(4, "shared", "four\n"),
+            project.branch(5, "five", "5\n"),
+        ],
+    );
+    project.settle(&store, 1, 1, Duration::from_secs(30)).await;
+    assert_eq!(
+        store.states(),
+        [
+            MergeState::Merged,
+            MergeState::Ejected,
+            MergeState::Merged,
+            MergeState::Conflict,
+            MergeState::Merged,
+        ]
+    );
+    assert_eq!(project.check_every_tip(&store, "main"), 3);
+    let inner = store.inner.lock().unwrap();
+    assert!(inner.texts[&4].contains("- shared: both changed the same lines"), "{:?}", inner.texts);
+    assert!(inner.texts[&2].contains("test ! -e bad") || inner.texts[&2].contains("gate"));
+    let conflict = git(&project.remote(), &["rev-parse", "conflict/4"]);
+    assert_eq!(conflict, inner.queue[3].0.commit.as_str());
+    assert_eq!(inner.merged.last().unwrap().1, git(&project.remote(), &["rev-parse", "main"]));
+    assert!(inner.writer.is_none(), "given back");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hubs_race_and_every_tip_was_tested() {
+    let project = Project::new();
+    let entries: Vec<Entry> = (1..=9)
+        .map(|n| match n {
+            4 | 7 => project.branch(n, "bad", &format!("{n}\n")),
+            n => project.branch(n, &format!("file{n}"), "x\n"),
+        })
+        .collect();
+    let store = project.store("main", entries);
+    // Two repositories of hubs, a lease that is lost now and then, tips tried on top of others.
+    let robber = {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move {
+            for _ in 0..6 {
+                tokio::time::sleep(Duration::from_millis(350)).await;
+                store.inner.lock().unwrap().writer = None;
+            }
+        })
+    };
+    project.settle(&store, 2, 4, Duration::from_millis(900)).await;
+    robber.abort();
+    for (entry, state) in &store.inner.lock().unwrap().queue {
+        let expect =
+            if [4, 7].contains(&entry.id.0) { MergeState::Ejected } else { MergeState::Merged };
+        assert_eq!(*state, expect, "{}", entry.branch);
+    }
+    assert_eq!(project.check_every_tip(&store, "main"), 7);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_somebody_moves_is_tested_anew() {
+    let project = Project::new();
+    let mut entry = project.branch(1, "one", "1\n");
+    let other = project.branch(2, "two", "2\n");
+    // The gate itself moves the target, the first time.
+    let push = format!(
+        "test -e {0}/moved || {{ touch {0}/moved; git -C {1} update-ref refs/heads/main {2}; }}",
+        project.folder.path().display(),
+        project.remote().display(),
+        other.commit
+    );
+    entry.gates.push(push);
+    let store = project.store("main", vec![entry]);
+    project.settle(&store, 1, 1, Duration::from_secs(30)).await;
+    assert_eq!(store.states(), [MergeState::Merged]);
+    let files = git(&project.remote(), &["ls-tree", "--name-only", "main"]);
+    assert_eq!(files, "one\nshared\ntwo");
+    // Two merges were tested, and only the second one became a tip.
+    let inner = store.inner.lock().unwrap();
+    assert_eq!(inner.judged.len(), 2);
+    assert!(inner.judged[&git(&project.remote(), &["rev-parse", "main"])]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_push_whose_record_was_lost_is_only_recorded() {
+    let project = Project::new();
+    let entry = project.branch(1, "one", "1\n");
+    let store = project.store("main", vec![entry]);
+    project.settle(&store, 1, 1, Duration::from_secs(30)).await;
+    let tip = git(&project.remote(), &["rev-parse", "main"]);
+    // As after a crash between the push and the record of it.
+    store.inner.lock().unwrap().queue[0].1 = MergeState::Testing;
+    project.settle(&store, 1, 1, Duration::from_secs(30)).await;
+    assert_eq!(git(&project.remote(), &["rev-parse", "main"]), tip);
+    assert_eq!(store.inner.lock().unwrap().merged, vec![(1, tip.clone()), (1, tip)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_epics_branch_begins_where_the_project_is() {
+    let project = Project::new();
+    let store = project.store("epic-1/repositories", vec![project.branch(1, "one", "1\n")]);
+    project.settle(&store, 1, 1, Duration::from_secs(30)).await;
+    assert_eq!(store.states(), [MergeState::Merged]);
+    assert_eq!(project.check_every_tip(&store, "epic-1/repositories"), 1);
+    assert_eq!(git(&project.remote(), &["rev-parse", "main"]), project.first);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repository_that_is_away_lets_the_lane_wait() {
+    let project = Project::new();
+    let store = project.store("main", vec![project.branch(1, "one", "1\n")]);
+    let away = project.folder.path().join("away.git");
+    std::fs::rename(project.remote(), &away).unwrap();
+    let back = {
+        let (store, remote) = (Arc::clone(&store), project.remote());
+        tokio::spawn(async move {
+            while store.inner.lock().unwrap().pauses.is_empty() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            std::fs::rename(&away, remote).unwrap();
+        })
+    };
+    project.settle(&store, 1, 1, Duration::from_secs(30)).await;
+    back.await.unwrap();
+    assert_eq!(store.states(), [MergeState::Merged]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_somebody_else_pushed_has_to_pass_as_well() {
+    let project = Project::new();
+    let good = project.branch(1, "one", "1\n");
+    let store = project.store("main", vec![good.clone()]);
+    git(&project.remote(), &["update-ref", "refs/heads/main", good.commit.as_str()]);
+    project.settle(&store, 1, 1, Duration::from_secs(30)).await;
+    assert_eq!(store.states(), [MergeState::Merged]);
+    assert_eq!(project.check_every_tip(&store, "main"), 1);
+}
+
+/// The text of the hold and what it is for.
+fn held(store: &InMemory) -> NewHold {
+    store.inner.lock().unwrap().hold.clone().expect("the lane is on hold").0
+}
+
+fn decide(store: &InMemory, decision: HoldDecision) {
+    let mut inner = store.inner.lock().unwrap();
+    inner.hold.as_mut().unwrap().2 = Some(decision);
+    inner.rests_until = None;
+}
+
+const LEASE: Duration = Duration::from_secs(30);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_that_is_broken_blames_no_entry_and_is_tried_again_when_it_moves() {
+    let project = Project::new();
+    let store = project.store("main", vec![project.branch(1, "one", "1\n")]);
+    project.settle(&store, 1, 1, LEASE).await;
+    let good = project.main();
+    let more = [2, 3, 4].map(|n| project.branch(n, &format!("file{n}"), "x\n"));
+    let bad = project.person(&good, "Ada", |work| std::fs::write(work.join("bad"), "").unwrap());
+    let queue = more.into_iter().map(|entry| (entry, MergeState::Queued));
+    store.inner.lock().unwrap().queue.extend(queue);
+    // Two hubs, entries tried on top of each other: they agree.
+    project.run_until(&store, 2, 3, LEASE, |inner| inner.hold.is_some()).await;
+    let waiting = [MergeState::Merged, MergeState::Queued, MergeState::Queued, MergeState::Queued];
+    assert_eq!(store.states(), waiting);
+    let hold = held(&store);
+    assert_eq!((hold.reason, hold.author.as_deref()), (HoldReason::TargetBroken, Some("Ada")));
+    assert_eq!(hold.commit.as_ref().map(|it| it.as_str()), Some(bad.as_str()));
+    assert_eq!(hold.expected.as_ref().map(|it| it.as_str()), Some(good.as_str()));
+    assert!(hold.text.contains("main is broken since commit"), "{}", hold.text);
+    // Another commit on top does not help: the range is told.
+    let worse = project.person(&bad, "Bob", |work| std::fs::write(work.join("more"), "").unwrap());
+    let at = |inner: &Inner, tip: &str| {
+        inner.hold.as_ref().is_some_and(|it| it.0.tip.as_ref().unwrap().as_str() == tip)
+    };
+    project.run_until(&store, 2, 3, LEASE, |inner| at(inner, &worse)).await;
+    let text = held(&store).text;
+    assert!(text.contains("2 commits before") && text.contains("by Ada"), "{text}");
+    assert_eq!(store.states(), waiting);
+    let fixed = project.person(&worse, "Cy", |work| {
+        std::fs::remove_file(work.join("bad")).unwrap();
+    });
+    project.settle(&store, 2, 3, LEASE).await;
+    assert_eq!(store.states(), [MergeState::Merged; 4]);
+    let inner = store.inner.lock().unwrap();
+    assert!(inner.hold.is_none() && inner.lifted.iter().any(|it| it.contains(&fixed[..7])));
+    assert!(!inner.texts.contains_key(&2), "{:?}", inner.texts);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rewind_is_neither_undone_nor_followed_before_somebody_says_so() {
+    for decision in [HoldDecision::Follow, HoldDecision::Restore] {
+        let project = Project::new();
+        let entries = [1, 2, 3].map(|n| project.branch(n, &format!("file{n}"), "x\n"));
+        let store = project.store("main", entries.into());
+        project.settle(&store, 1, 1, LEASE).await;
+        let (before, merged) = (project.main(), store.inner.lock().unwrap().merged.clone());
+        // Back to the first merge; a task has begun on what was there before.
+        git(&project.remote(), &["update-ref", "refs/heads/main", &merged[0].1]);
+        let stale = Project { first: before.clone(), ..project };
+        let work = stale.folder.path().join("work");
+        git(&work, &["fetch", "-q", "../remote.git", &before]);
+        let late = stale.branch(4, "file4", "x\n");
+        let project = stale;
+        store.inner.lock().unwrap().queue.push((late, MergeState::Queued));
+        project.run_until(&store, 2, 1, LEASE, |inner| inner.hold.is_some()).await;
+        let hold = held(&store);
+        assert_eq!(hold.reason, HoldReason::TargetRewound);
+        assert_eq!(hold.lost.len(), 2, "{:?}", hold.lost);
+        assert!(hold.lost[0].contains("Task 3") && hold.text.contains("2 merges are missing"));
+        assert_eq!(project.main(), merged[0].1, "nothing came back");
+        decide(&store, decision);
+        project.settle(&store, 2, 1, LEASE).await;
+        let (merged_state, ejected) = (MergeState::Merged, MergeState::Ejected);
+        if decision == HoldDecision::Follow {
+            assert_eq!(store.states(), [merged_state, ejected, ejected, ejected]);
+            assert_eq!(project.main(), merged[0].1, "what stood on it does not bring it back");
+            assert!(store.inner.lock().unwrap().texts[&4].contains("taken back"));
+        } else {
+            assert_eq!(store.states(), [merged_state; 4]);
+            git(&project.remote(), &["merge-base", "--is-ancestor", &before, "main"]);
+        }
+        assert!(store.inner.lock().unwrap().hold.is_none());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rewind_is_noticed_while_nothing_waits_to_be_merged() {
+    let project = Project { watch: Duration::from_millis(50), ..Project::new() };
+    let entries = [1, 2, 3].map(|n| project.branch(n, &format!("file{n}"), "x\n"));
+    let store = project.store("main", entries.into());
+    project.settle(&store, 1, 1, LEASE).await;
+    let (before, merged) = (project.main(), store.inner.lock().unwrap().merged.clone());
+
+    // Forward is no rewind, however often it is looked at; nothing is written down of it.
+    let ahead = project.person(&before, "Ann", |work| {
+        std::fs::write(work.join("by-hand"), "1\n").unwrap();
+    });
+    let looked = store.inner.lock().unwrap().epoch;
+    project.run_until(&store, 2, 1, LEASE, |inner| inner.epoch > looked + 2).await;
+    assert!(store.inner.lock().unwrap().hold.is_none());
+    assert_eq!(project.main(), ahead);
+
+    // Back behind two merges.
+    git(&project.remote(), &["update-ref", "refs/heads/main", &merged[0].1]);
+    project.run_until(&store, 2, 1, LEASE, |inner| inner.hold.is_some()).await;
+    let hold = held(&store);
+    assert_eq!((hold.reason, hold.lost.len()), (HoldReason::TargetRewound, 2));
+    assert_eq!(project.main(), merged[0].1, "nothing came back");
+
+    // Whoever did it takes it back: there is nothing to decide any more.
+    git(&project.remote(), &["update-ref", "refs/heads/main", &before]);
+    project.run_until(&store, 2, 1, LEASE, |inner| inner.hold.is_none()).await;
+    let lifted = store.inner.lock().unwrap().lifted.clone();
+    assert_eq!(lifted.len(), 1, "{lifted:?}");
+
+    // Again, and a person follows it.
+    git(&project.remote(), &["update-ref", "refs/heads/main", &merged[0].1]);
+    project.run_until(&store, 2, 1, LEASE, |inner| inner.hold.is_some()).await;
+    decide(&store, HoldDecision::Follow);
+    project.run_until(&store, 2, 1, LEASE, |inner| inner.hold.is_none()).await;
+    let (merged_state, ejected) = (MergeState::Merged, MergeState::Ejected);
+    assert_eq!(store.states(), [merged_state, ejected, ejected]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_repository_that_is_away_does_not_pause_an_empty_lane() {
+    let project = Project { watch: Duration::from_millis(20), ..Project::new() };
+    let store = project.store("main", vec![project.branch(1, "one", "1\n")]);
+    project.settle(&store, 1, 1, LEASE).await;
+    let away = project.folder.path().join("away.git");
+    std::fs::rename(project.remote(), &away).unwrap();
+    let looked = store.inner.lock().unwrap().epoch;
+    project.run_until(&store, 1, 1, LEASE, |inner| inner.epoch > looked + 2).await;
+    let inner = store.inner.lock().unwrap();
+    assert!(inner.pauses.is_empty() && inner.hold.is_none(), "{:?}", inner.pauses);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rewind_during_the_gates_is_not_pushed_over() {
+    let project = Project::new();
+    let store = project.store("main", vec![project.branch(1, "one", "1\n")]);
+    project.settle(&store, 1, 1, LEASE).await;
+    let mut entry = project.branch(2, "two", "2\n");
+    // A plain push would be a step forward from there.
+    entry.gates.push(format!(
+        "git -C {} update-ref refs/heads/main {}",
+        project.remote().display(),
+        project.first
+    ));
+    store.inner.lock().unwrap().queue.push((entry, MergeState::Queued));
+    project.run_until(&store, 1, 1, LEASE, |inner| inner.hold.is_some()).await;
+    assert_eq!(project.main(), project.first);
+    assert_eq!(held(&store).reason, HoldReason::TargetRewound);
+    assert_eq!(store.states(), [MergeState::Merged, MergeState::Queued]);
+    // A person moves it forward again: nobody is asked any more.
+    let tip = held(&store).expected.unwrap();
+    git(&project.remote(), &["update-ref", "refs/heads/main", tip.as_str()]);
+    project.run_until(&store, 1, 1, LEASE, |inner| !inner.lifted.is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_foreign_history_is_not_overwritten_and_a_deleted_branch_is_made_again() {
+    let project = Project::new();
+    let store = project.store("main", vec![project.branch(1, "one", "1\n")]);
+    project.settle(&store, 1, 1, LEASE).await;
+    let before = project.main();
+    let work = project.folder.path().join("work");
+    git(&work, &["checkout", "-q", "--orphan", "foreign"]);
+    git(&work, &["commit", "-q", "-m", "foreign"]);
+    git(&work, &["push", "-q", "--force", "origin", "HEAD:refs/heads/main"]);
+    let foreign = project.main();
+    let next = project.branch(2, "two", "2\n");
+    store.inner.lock().unwrap().queue.push((next, MergeState::Queued));
+    project.run_until(&store, 1, 1, LEASE, |inner| inner.hold.is_some()).await;
+    decide(&store, HoldDecision::Restore);
+    let refused = |inner: &Inner| {
+        inner.hold.as_ref().is_some_and(|it| it.2.is_none() && it.0.text.contains("not restored"))
+    };
+    project.run_until(&store, 1, 1, LEASE, refused).await;
+    assert_eq!(project.main(), foreign);
+    // Deleted: it is made again as it was.
+    git(&project.remote(), &["update-ref", "-d", "refs/heads/main"]);
+    let deleted = |inner: &Inner| inner.hold.as_ref().is_some_and(|it| it.0.tip.is_none());
+    project.run_until(&store, 1, 1, LEASE, deleted).await;
+    decide(&store, HoldDecision::Restore);
+    project.settle(&store, 1, 1, LEASE).await;
+    assert_eq!(store.states(), [MergeState::Merged, MergeState::Merged]);
+    git(&project.remote(), &["merge-base", "--is-ancestor", &before, "main"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_conflicts_is_told_what_the_target_got_before_and_since() {
+    let project = Project::new();
+    let entries = vec![
+        project.branch(1, "shared", "one\n"),
+        project.branch(2, "shared", "two\n"),
+        project.branch(3, "shared2", "three\n"),
+    ];
+    let store = project.store("main", entries);
+    project.settle(&store, 1, 1, LEASE).await;
+    let told = store.inner.lock().unwrap().texts[&2].clone();
+    assert!(told.contains("Merge task/1/e1 into main: Task 1"), "{told}");
+    assert!(told.contains("-nobody") && told.contains("+one"), "{told}");
+    assert!(!told.contains("three"), "{told}");
+    let later = Project { first: project.main(), ..project };
+    let work = later.folder.path().join("work");
+    git(&work, &["fetch", "-q", "origin"]);
+    let entry = later.branch(4, "shared", "four\n");
+    store.inner.lock().unwrap().queue.push((entry, MergeState::Queued));
+    later.settle(&store, 1, 1, LEASE).await;
+    let told = store.inner.lock().unwrap().texts[&2].clone();
+    assert!(told.contains("Then main got Task 4") && told.contains("+four"), "{told}");
+}

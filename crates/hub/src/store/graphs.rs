@@ -1,0 +1,441 @@
+//! Graphs: submitted whole, shown, cancelled.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::connect::TaskStore;
+use super::error::StoreError;
+use super::finish::settle_graph;
+use super::records::{GraphView, Page, PageRequest, micros, moment, opt_moment, percent};
+use super::requests::{fingerprint, remember, replayed};
+use super::statement::{Record, Value, args};
+use super::tx::{Done, NewEvent, Tx};
+use greenloop_model::task::{
+    Action, GraphId, GraphState, TaskEventKind, TaskGraph, TaskId, TaskState, total_hours,
+};
+
+const GRAPH: &str = "SELECT g.*, p.name AS project FROM graphs g \
+    JOIN projects p ON p.id = g.project_id WHERE g.id = $1 AND g.purged = 0";
+const GRAPHS: &str = "SELECT g.*, p.name AS project FROM graphs g \
+    JOIN projects p ON p.id = g.project_id WHERE g.id < $1 AND g.purged = 0 \
+    ORDER BY g.id DESC LIMIT $2";
+const COUNTS: &str = "SELECT graph_id, state, COUNT(*) AS tasks, SUM(hours) AS hours \
+    FROM tasks WHERE graph_id IN {ids $1} GROUP BY graph_id, state";
+
+impl TaskStore {
+    /// Takes a graph in: its tasks without open needs are ready at once. All or nothing.
+    ///
+    /// `run` is the deploy run that asks. The same `key` gives the same graph again.
+    ///
+    /// # Errors
+    /// `Invalid` for a graph without tasks or with an index that leads nowhere; `Conflict` when
+    /// the key was used for another graph.
+    pub async fn submit(
+        &self,
+        graph: &TaskGraph,
+        run: Option<&str>,
+        key: Option<&str>,
+    ) -> Result<GraphView, StoreError> {
+        check(graph)?;
+        let print = fingerprint("submit", &(graph, run));
+        let asked =
+            Arc::new((graph.clone(), run.map(str::to_owned), key.map(str::to_owned), print));
+        let id = self
+            .write(move |tx| {
+                let asked = Arc::clone(&asked);
+                Box::pin(async move {
+                    let (graph, run, key, print) = &*asked;
+                    if let Some(id) = replayed::<i64>(tx, key.as_deref(), print).await? {
+                        return Ok(GraphId(id));
+                    }
+                    let id = insert(tx, graph, run.as_deref()).await?;
+                    remember(tx, key.as_deref(), print, &id.0).await?;
+                    Ok(id)
+                })
+            })
+            .await?;
+        self.graph(id).await
+    }
+
+    /// One graph.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn graph(&self, id: GraphId) -> Result<GraphView, StoreError> {
+        {
+            let mut reader = self.reader().await?;
+            let tx = &mut reader.tx();
+            let rows = tx.all(GRAPH, args![id.0]).await?;
+            views(tx, rows).await?
+        }
+        .pop()
+        .ok_or_else(|| StoreError::not_found(format_args!("graph {id}")))
+    }
+
+    /// Newest first.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn graphs(&self, page: PageRequest) -> Result<Page<GraphView>, StoreError> {
+        let found = {
+            let mut reader = self.reader().await?;
+            let tx = &mut reader.tx();
+            let before = page.cursor.unwrap_or(i64::MAX);
+            let rows = tx.all(GRAPHS, args![before, page.limit() + 1]).await?;
+            views(tx, rows).await?
+        };
+        Ok(page.cut(found, |graph| graph.id.0))
+    }
+
+    /// Cancels all tasks of a graph that are not over; those that run are told by their next
+    /// heartbeat. Nothing happens to a graph that is over.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` while one of its commits is being pushed.
+    pub async fn cancel_graph(
+        &self,
+        id: GraphId,
+        key: Option<&str>,
+    ) -> Result<GraphView, StoreError> {
+        let key = key.map(str::to_owned);
+        let print = fingerprint("cancel graph", &id);
+        self.write(move |tx| {
+            let (key, print) = (key.clone(), print.clone());
+            Box::pin(async move {
+                if replayed::<()>(tx, key.as_deref(), &print).await?.is_some() {
+                    return Ok(());
+                }
+                cancel(tx, id).await?;
+                remember(tx, key.as_deref(), &print, &()).await
+            })
+        })
+        .await?;
+        self.graph(id).await
+    }
+}
+
+fn check(graph: &TaskGraph) -> Result<(), StoreError> {
+    if graph.tasks.is_empty() {
+        return Err(StoreError::invalid("a graph needs at least one task"));
+    }
+    for task in &graph.tasks {
+        let epics = task.epic.iter().chain(task.conditions.iter().map(|it| &it.epic));
+        let lost = epics.copied().any(|it| it >= graph.epics.len())
+            || task.needs.iter().any(|it| *it >= graph.tasks.len());
+        if lost {
+            return Err(StoreError::invalid(format!(
+                "task {} needs something that is not in its graph",
+                task.key
+            )));
+        }
+        if task.max_attempts == 0 {
+            return Err(StoreError::invalid(format!("task {} may never be tried", task.key)));
+        }
+        if !task.rank.is_finite() || !task.hours.is_finite() || task.hours < 0.0 {
+            return Err(StoreError::invalid(format!(
+                "the hours of task {} are not a number",
+                task.key
+            )));
+        }
+    }
+    Ok(())
+}
+
+#[derive(Clone, Copy, Default)]
+struct Share {
+    tasks: i64,
+    done: i64,
+    hours: f64,
+    hours_done: f64,
+}
+
+impl Share {
+    fn of(graph: &TaskGraph, epic: usize) -> Self {
+        graph.tasks.iter().filter(|it| it.epic == Some(epic)).fold(Self::default(), |sum, task| {
+            Self {
+                tasks: sum.tasks + 1,
+                done: sum.done + i64::from(task.done),
+                hours: sum.hours + task.hours,
+                hours_done: sum.hours_done + if task.done { task.hours } else { 0.0 },
+            }
+        })
+    }
+
+    fn has_reached(self, at_least: u8) -> bool {
+        reached(self.hours_done, self.hours, self.done, self.tasks) >= i64::from(at_least)
+    }
+}
+
+/// Whole percents of an epic; sums of hours in another order may differ in the last digits.
+#[expect(clippy::cast_possible_truncation, reason = "a percent")]
+pub(super) fn reached(hours_done: f64, hours: f64, done: i64, all: i64) -> i64 {
+    let (done, all) = (done.max(0).cast_unsigned(), all.max(0).cast_unsigned());
+    (percent(hours_done, hours, done, all) + 1e-6).floor() as i64
+}
+
+async fn insert(tx: &mut Tx<'_>, graph: &TaskGraph, run: Option<&str>) -> Done<GraphId> {
+    let project = tx
+        .one(
+            "INSERT INTO projects (name, repository, created_at) VALUES ($1, $2, {now}) \
+             ON CONFLICT (name) DO UPDATE \
+             SET repository = COALESCE(excluded.repository, projects.repository) RETURNING id",
+            args![&graph.project, &graph.repository],
+        )
+        .await?
+        .int("id")?;
+    let row = tx
+        .one(
+            "INSERT INTO graphs (project_id, name, repository, target, gates, run, state, \
+             created_at) VALUES ($1, $2, $3, $4, $5, $6, 'running', {now}) \
+             RETURNING id, created_at",
+            args![
+                project,
+                &graph.name,
+                &graph.repository,
+                &graph.target,
+                graph.gates.as_slice(),
+                run,
+            ],
+        )
+        .await?;
+    let (id, now) = (GraphId(row.int("id")?), row.int("created_at")?);
+    tx.tell(NewEvent::new(TaskEventKind::GraphSubmitted).graph(id).text(&graph.name));
+
+    let shares: Vec<Share> = (0..graph.epics.len()).map(|epic| Share::of(graph, epic)).collect();
+    let epics = insert_epics(tx, id, graph, &shares).await?;
+    let tasks = insert_tasks(tx, id, now, graph, &shares, &epics).await?;
+
+    let needs = graph.tasks.iter().zip(&tasks).flat_map(|(task, id)| {
+        unique(&task.needs).into_iter().map(|need| (id.0, tasks.get(need).map(|it| it.0)))
+    });
+    let needs = needs.map(|(task, need)| args![task, need]).collect();
+    tx.insert("INSERT INTO dependencies (task_id, needs_id)", "", needs, "").await?;
+    let mut conditions = Vec::new();
+    for (task, id) in graph.tasks.iter().zip(&tasks) {
+        for condition in &task.conditions {
+            let met =
+                shares.get(condition.epic).is_some_and(|it| it.has_reached(condition.at_least));
+            let epic = epics.get(condition.epic).copied();
+            conditions.push(args![id.0, epic, i64::from(condition.at_least), met]);
+        }
+    }
+    tx.insert("INSERT INTO conditions (task_id, epic_id, at_least, met)", "", conditions, "")
+        .await?;
+    settle_graph(tx, id).await?;
+    Ok(id)
+}
+
+fn unique(needs: &[usize]) -> Vec<usize> {
+    let mut needs = needs.to_vec();
+    needs.sort_unstable();
+    needs.dedup();
+    needs
+}
+
+async fn insert_epics(
+    tx: &mut Tx<'_>,
+    graph_id: GraphId,
+    graph: &TaskGraph,
+    shares: &[Share],
+) -> Done<Vec<i64>> {
+    let rows = graph.epics.iter().zip(shares).enumerate().map(|(position, (epic, share))| {
+        args![
+            graph_id.0,
+            at(position),
+            &epic.key,
+            &epic.title,
+            &epic.branch,
+            share.tasks,
+            share.done,
+            share.hours,
+            share.hours_done,
+        ]
+    });
+    let inserted = tx
+        .insert(
+            "INSERT INTO epics (graph_id, position, key, title, branch, tasks, tasks_done, hours, \
+             hours_done)",
+            "",
+            rows.collect(),
+            "RETURNING id, position",
+        )
+        .await?;
+    in_order(&inserted)
+}
+
+async fn insert_tasks(
+    tx: &mut Tx<'_>,
+    graph_id: GraphId,
+    now: i64,
+    graph: &TaskGraph,
+    shares: &[Share],
+    epics: &[i64],
+) -> Done<Vec<TaskId>> {
+    let mut dependants = vec![0_i64; graph.tasks.len()];
+    for task in &graph.tasks {
+        for need in unique(&task.needs) {
+            if let Some(count) = dependants.get_mut(need) {
+                *count += 1;
+            }
+        }
+    }
+    let mut rows: Vec<Vec<Value>> = Vec::with_capacity(graph.tasks.len());
+    let mut ready = Vec::new();
+    for (position, (task, dependants)) in graph.tasks.iter().zip(dependants).enumerate() {
+        let needs = unique(&task.needs);
+        let open_needs =
+            needs.iter().filter(|need| graph.tasks.get(**need).is_some_and(|it| !it.done)).count();
+        let open_conditions = task
+            .conditions
+            .iter()
+            .filter(|it| !shares.get(it.epic).is_some_and(|share| share.has_reached(it.at_least)))
+            .count();
+        let unmet = at(open_needs + open_conditions);
+        let state = match (task.done, unmet) {
+            (true, _) => TaskState::Done,
+            (false, 0) => TaskState::Ready,
+            (false, _) => TaskState::Waiting,
+        };
+        if state == TaskState::Ready {
+            ready.push(position);
+        }
+        let command = match &task.action {
+            Action::Command(line) => Some(line.clone()),
+            Action::Agent => None,
+        };
+        rows.push(args![
+            graph_id.0,
+            task.epic.and_then(|epic| epics.get(epic).copied()),
+            at(position),
+            &task.key,
+            &task.title,
+            &task.description,
+            &task.role,
+            task.labels.as_slice(),
+            task.priority,
+            task.rank,
+            task.hours,
+            &task.branch,
+            task.files.as_slice(),
+            command,
+            task.timeout.map(micros),
+            i64::from(task.max_attempts),
+            at(needs.len() + task.conditions.len()),
+            dependants,
+            unmet,
+            state.name(),
+            0_i64,
+            0_i64,
+            0_i64,
+            0_i64,
+            now,
+            now,
+            task.done.then_some(now),
+        ]);
+    }
+    let inserted = tx
+        .insert(
+            "INSERT INTO tasks (graph_id, epic_id, position, key, title, description, role, \
+             labels, priority, rank, hours, branch, files, command, timeout_us, max_attempts, \
+             links, dependants, unmet, state, epoch, attempts, deaths, not_before, created_at, \
+             updated_at, ended_at)",
+            "",
+            rows,
+            "RETURNING id, position",
+        )
+        .await?;
+    let ids: Vec<TaskId> = in_order(&inserted)?.into_iter().map(TaskId).collect();
+    for position in ready {
+        if let Some(id) = ids.get(position) {
+            tx.tell(NewEvent::new(TaskEventKind::TaskReady).graph(graph_id).task(*id));
+        }
+    }
+    Ok(ids)
+}
+
+fn at(position: usize) -> i64 {
+    i64::try_from(position).unwrap_or(i64::MAX)
+}
+
+/// The ids of inserted rows by their position.
+fn in_order(rows: &[Record]) -> Done<Vec<i64>> {
+    let mut ids = rows
+        .iter()
+        .map(|row| Ok((row.int("position")?, row.int("id")?)))
+        .collect::<Result<Vec<_>, StoreError>>()?;
+    ids.sort_unstable();
+    Ok(ids.into_iter().map(|(_, id)| id).collect())
+}
+
+async fn cancel(tx: &mut Tx<'_>, id: GraphId) -> Done<()> {
+    let state = tx
+        .maybe("SELECT state FROM graphs WHERE id = $1", args![id.0])
+        .await?
+        .ok_or_else(|| StoreError::not_found(format_args!("graph {id}")))?
+        .named("state", GraphState::from_name)?;
+    if state != GraphState::Running {
+        return Ok(());
+    }
+    cancel_tasks(tx, id).await?;
+    // A person may have brought one back to life meanwhile: with the graph's row held, no more.
+    tx.one("SELECT id FROM graphs WHERE id = $1 {lock}", args![id.0]).await?;
+    cancel_tasks(tx, id).await?;
+    // Also when nothing was left to cancel but its end had not come yet.
+    let ended = tx
+        .run(
+            "UPDATE graphs SET state = 'cancelled', ended_at = {now} \
+             WHERE id = $1 AND state = 'running'",
+            args![id.0],
+        )
+        .await?;
+    if ended > 0 {
+        tx.tell(NewEvent::new(TaskEventKind::GraphCancelled).graph(id));
+    }
+    Ok(())
+}
+
+async fn cancel_tasks(tx: &mut Tx<'_>, id: GraphId) -> Done<()> {
+    let tasks = tx
+        .all(
+            "SELECT id FROM tasks WHERE graph_id = $1 \
+             AND state NOT IN ('done', 'failed', 'cancelled') ORDER BY id {lock end}",
+            args![id.0],
+        )
+        .await?;
+    for row in tasks {
+        super::tasks::cancel(tx, TaskId(row.int("id")?)).await?;
+    }
+    Ok(())
+}
+
+async fn views(tx: &mut Tx<'_>, rows: Vec<Record>) -> Done<Vec<GraphView>> {
+    let ids = rows.iter().map(|row| row.int("id")).collect::<Result<Vec<_>, _>>()?;
+    let mut counts: BTreeMap<i64, Vec<(TaskState, u64, f64)>> = BTreeMap::new();
+    for row in tx.all(COUNTS, args![ids.as_slice()]).await? {
+        let state = row.named("state", TaskState::from_name)?;
+        let count = (state, row.count("tasks")?, row.real("hours")?);
+        counts.entry(row.int("graph_id")?).or_default().push(count);
+    }
+    let mut graphs = Vec::with_capacity(rows.len());
+    for row in rows {
+        let id = row.int("id")?;
+        let counts = counts.remove(&id).unwrap_or_default();
+        let done = counts.iter().filter(|it| it.0 == TaskState::Done);
+        graphs.push(GraphView {
+            id: GraphId(id),
+            project: row.text("project")?,
+            name: row.text("name")?,
+            repository: row.opt_text("repository")?,
+            target: row.text("target")?,
+            gates: row.list("gates")?,
+            run: row.opt_text("run")?,
+            state: row.named("state", GraphState::from_name)?,
+            hours: total_hours(counts.iter().map(|it| it.2)),
+            hours_done: total_hours(done.map(|it| it.2)),
+            tasks: counts.iter().map(|it| (it.0, it.1)).collect(),
+            created_at: moment(&row, "created_at")?,
+            ended_at: opt_moment(&row, "ended_at")?,
+        });
+    }
+    Ok(graphs)
+}

@@ -1,0 +1,142 @@
+//! Parameters in, rows out: nothing else in the store but `driver.rs` touches sqlx's query
+//! interface.
+
+use super::driver::{DriverRow, Whole};
+use super::error::{StoreError, StoreErrorKind};
+
+/// A bound parameter.
+#[derive(Debug, Clone)]
+pub(super) enum Value {
+    /// A number, a time, or 0 or 1.
+    Int(Option<i64>),
+    /// Hours, percents.
+    Real(Option<f64>),
+    /// Text, or a JSON array.
+    Text(Option<String>),
+}
+
+macro_rules! value_from {
+    ($($from:ty => |$it:ident| $make:expr),+ $(,)?) => {
+        $(impl From<$from> for Value {
+            fn from($it: $from) -> Self {
+                $make
+            }
+        })+
+    };
+}
+
+value_from! {
+    i64 => |it| Self::Int(Some(it)),
+    Option<i64> => |it| Self::Int(it),
+    bool => |it| Self::Int(Some(i64::from(it))),
+    f64 => |it| Self::Real(Some(it)),
+    Option<f64> => |it| Self::Real(it),
+    String => |it| Self::Text(Some(it)),
+    &String => |it| Self::Text(Some(it.clone())),
+    &str => |it| Self::Text(Some(it.to_owned())),
+    Option<String> => |it| Self::Text(it),
+    Option<&str> => |it| Self::Text(it.map(str::to_owned)),
+    &Option<String> => |it| Self::Text(it.clone()),
+    &[String] => |it| Self::Text(Some(list(it))),
+    &[i64] => |it| Self::Text(Some(numbers(it))),
+}
+
+/// A list of strings as it is stored.
+pub(super) fn list(items: &[String]) -> String {
+    serde_json::Value::from(items).to_string()
+}
+
+fn numbers(items: &[i64]) -> String {
+    serde_json::Value::from(items).to_string()
+}
+
+/// `args![a, b]`
+macro_rules! args {
+    ($($value:expr),* $(,)?) => {
+        vec![$($crate::store::statement::Value::from($value)),*]
+    };
+}
+pub(super) use args;
+
+/// A row with the types that the store has.
+pub(super) struct Record(pub(super) DriverRow);
+
+impl Record {
+    fn broken(column: &str, error: sqlx::Error) -> StoreError {
+        StoreError::with(
+            StoreErrorKind::Corrupt,
+            format!("the column {column} of a record is not understood"),
+            error,
+        )
+    }
+
+    /// A number.
+    pub(super) fn int(&self, column: &str) -> Result<i64, StoreError> {
+        let Whole(it) = self.0.get(column).map_err(|e| Self::broken(column, e))?;
+        Ok(it)
+    }
+
+    /// A number, or nothing.
+    pub(super) fn opt_int(&self, column: &str) -> Result<Option<i64>, StoreError> {
+        let it: Option<Whole> = self.0.get(column).map_err(|e| Self::broken(column, e))?;
+        Ok(it.map(|Whole(it)| it))
+    }
+
+    /// A number that is never negative.
+    pub(super) fn count(&self, column: &str) -> Result<u64, StoreError> {
+        Ok(self.int(column)?.max(0).cast_unsigned())
+    }
+
+    /// 0 or 1.
+    pub(super) fn flag(&self, column: &str) -> Result<bool, StoreError> {
+        Ok(self.int(column)? != 0)
+    }
+
+    /// A percent.
+    pub(super) fn percent(&self, column: &str) -> Result<Option<u8>, StoreError> {
+        Ok(self.opt_int(column)?.map(|it| u8::try_from(it.clamp(0, 100)).unwrap_or(100)))
+    }
+
+    /// A number with a fraction.
+    pub(super) fn real(&self, column: &str) -> Result<f64, StoreError> {
+        self.0.get(column).map_err(|e| Self::broken(column, e))
+    }
+
+    /// The same, or nothing.
+    pub(super) fn opt_real(&self, column: &str) -> Result<Option<f64>, StoreError> {
+        self.0.get(column).map_err(|e| Self::broken(column, e))
+    }
+
+    /// Text.
+    pub(super) fn text(&self, column: &str) -> Result<String, StoreError> {
+        self.0.get(column).map_err(|e| Self::broken(column, e))
+    }
+
+    /// Text, or nothing.
+    pub(super) fn opt_text(&self, column: &str) -> Result<Option<String>, StoreError> {
+        self.0.get(column).map_err(|e| Self::broken(column, e))
+    }
+
+    /// A list of strings.
+    pub(super) fn list(&self, column: &str) -> Result<Vec<String>, StoreError> {
+        serde_json::from_str(&self.text(column)?).map_err(|error| {
+            StoreError::with(
+                StoreErrorKind::Corrupt,
+                format!("the column {column} of a record is not a list"),
+                error,
+            )
+        })
+    }
+
+    /// One of a closed set of names.
+    pub(super) fn named<T>(
+        &self,
+        column: &str,
+        from_name: fn(&str) -> Option<T>,
+    ) -> Result<T, StoreError> {
+        let name = self.text(column)?;
+        from_name(&name).ok_or_else(|| {
+            StoreError::corrupt(format!("a record has the unknown {column} `{name}`"))
+        })
+    }
+}

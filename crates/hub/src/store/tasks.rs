@@ -1,0 +1,389 @@
+//! Tasks: shown, cancelled, tried again by a person.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::connect::TaskStore;
+use super::error::StoreError;
+use super::finish::settle_graph;
+use super::records::{
+    AttemptView, ConditionView, EvidenceView, Page, PageRequest, TaskDetail, TaskFilter, TaskView,
+    moment, opt_moment, small,
+};
+use super::requests::{fingerprint, remember, replayed};
+use super::statement::{Record, args};
+use super::tx::{Done, NewEvent, Tx};
+use greenloop_model::task::{
+    Action, AttemptState, EvidenceKind, GraphId, Lease, MergeId, TaskEventKind, TaskId, TaskState,
+};
+
+const TASK: &str = "SELECT t.*, e.key AS epic_key, a.agent AS agent, a.percent AS percent \
+    FROM tasks t LEFT JOIN epics e ON e.id = t.epic_id \
+    LEFT JOIN attempts a ON a.task_id = t.id AND a.epoch = t.epoch WHERE t.id = $1";
+const TASKS: &str = "SELECT t.*, e.key AS epic_key, a.agent AS agent, a.percent AS percent \
+    FROM tasks t LEFT JOIN epics e ON e.id = t.epic_id \
+    LEFT JOIN attempts a ON a.task_id = t.id AND a.epoch = t.epoch \
+    WHERE t.id > $1 AND ($2 IS NULL OR t.graph_id = $2) AND ($3 IS NULL OR t.state = $3) \
+    AND ($4 IS NULL OR e.key = $4) AND ($5 IS NULL OR t.role = $5) ORDER BY t.id LIMIT $6";
+const READY: &str = "SELECT t.*, e.key AS epic_key, a.agent AS agent, a.percent AS percent \
+    FROM tasks t LEFT JOIN epics e ON e.id = t.epic_id \
+    LEFT JOIN attempts a ON a.task_id = t.id AND a.epoch = t.epoch \
+    WHERE t.state = 'ready' AND ($1 IS NULL OR t.graph_id = $1) \
+    AND t.not_before <= {now} ORDER BY t.priority, t.rank DESC, t.id LIMIT $2";
+
+impl TaskStore {
+    /// Tasks in the order of their ids.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn tasks(
+        &self,
+        filter: &TaskFilter,
+        page: PageRequest,
+    ) -> Result<Page<TaskView>, StoreError> {
+        let found = {
+            let mut reader = self.reader().await?;
+            let tx = &mut reader.tx();
+            let asked = args![
+                page.cursor.unwrap_or(0),
+                filter.graph.map(|it| it.0),
+                filter.state.map(TaskState::name),
+                &filter.epic,
+                &filter.role,
+                page.limit() + 1,
+            ];
+            let rows = tx.all(TASKS, asked).await?;
+            views(tx, rows).await?
+        };
+        Ok(page.cut(found, |task| task.id.0))
+    }
+
+    /// Tasks that can be claimed now, in the order in which they would be.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn ready(
+        &self,
+        graph: Option<GraphId>,
+        limit: u32,
+    ) -> Result<Vec<TaskView>, StoreError> {
+        let limit = PageRequest::first(limit).limit();
+        let mut reader = self.reader().await?;
+        let tx = &mut reader.tx();
+        let rows = tx.all(READY, args![graph.map(|it| it.0), limit]).await?;
+        Ok(views(tx, rows).await?)
+    }
+
+    /// One task.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn task(&self, id: TaskId) -> Result<TaskView, StoreError> {
+        {
+            let mut reader = self.reader().await?;
+            let tx = &mut reader.tx();
+            let rows = tx.all(TASK, args![id.0]).await?;
+            views(tx, rows).await?
+        }
+        .pop()
+        .ok_or_else(|| StoreError::not_found(format_args!("task {id}")))
+    }
+
+    /// One task with its attempts and evidence.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn task_detail(&self, id: TaskId) -> Result<TaskDetail, StoreError> {
+        let task = self.task(id).await?;
+        let attempts = self.attempts(id).await?;
+        let evidence = self.evidence(id).await?;
+        Ok(TaskDetail { task, attempts, evidence })
+    }
+
+    /// Attempts at a task, oldest first.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn attempts(&self, id: TaskId) -> Result<Vec<AttemptView>, StoreError> {
+        let mut reader = self.reader().await?;
+        let tx = &mut reader.tx();
+        let rows =
+            tx.all("SELECT * FROM attempts WHERE task_id = $1 ORDER BY epoch", args![id.0]).await?;
+        rows.iter().map(attempt).collect()
+    }
+
+    /// Evidence of a task, oldest first.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn evidence(&self, id: TaskId) -> Result<Vec<EvidenceView>, StoreError> {
+        let mut reader = self.reader().await?;
+        let tx = &mut reader.tx();
+        let rows =
+            tx.all("SELECT * FROM evidence WHERE task_id = $1 ORDER BY id", args![id.0]).await?;
+        rows.iter().map(evidence).collect()
+    }
+
+    /// Cancels a task; an agent that works on it is told by its next heartbeat. Nothing happens
+    /// to a task that is over.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` while its commit is being pushed to the target.
+    pub async fn cancel_task(&self, id: TaskId, key: Option<&str>) -> Result<TaskView, StoreError> {
+        let key = key.map(str::to_owned);
+        let print = fingerprint("cancel task", &id);
+        self.write(move |tx| {
+            let (key, print) = (key.clone(), print.clone());
+            Box::pin(async move {
+                if replayed::<()>(tx, key.as_deref(), &print).await?.is_some() {
+                    return Ok(());
+                }
+                if let Some(graph) = cancel(tx, id).await? {
+                    settle_graph(tx, graph).await?;
+                }
+                remember(tx, key.as_deref(), &print, &()).await
+            })
+        })
+        .await?;
+        self.task(id).await
+    }
+
+    /// A person wants a task that failed, is blocked or was cancelled to be tried again: all its
+    /// attempts are there anew, and its graph runs again.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` for a task in another state.
+    pub async fn retry_task(&self, id: TaskId, key: Option<&str>) -> Result<TaskView, StoreError> {
+        let key = key.map(str::to_owned);
+        let print = fingerprint("retry task", &id);
+        self.write(move |tx| {
+            let (key, print) = (key.clone(), print.clone());
+            Box::pin(async move {
+                if replayed::<()>(tx, key.as_deref(), &print).await?.is_some() {
+                    return Ok(());
+                }
+                retry(tx, id).await?;
+                remember(tx, key.as_deref(), &print, &()).await
+            })
+        })
+        .await?;
+        self.task(id).await
+    }
+}
+
+/// Cancels one task; its graph, when there was something to cancel.
+pub(super) async fn cancel(tx: &mut Tx<'_>, id: TaskId) -> Done<Option<GraphId>> {
+    let row = tx
+        .maybe("SELECT graph_id, state, epoch FROM tasks WHERE id = $1 {lock end}", args![id.0])
+        .await?
+        .ok_or_else(|| StoreError::not_found(format_args!("task {id}")))?;
+    let state = row.named("state", TaskState::from_name)?;
+    let (graph, epoch) = (GraphId(row.int("graph_id")?), row.int("epoch")?);
+    if state.is_final() {
+        return Ok(None);
+    }
+    if state == TaskState::Running {
+        tx.run(
+            "UPDATE attempts SET state = 'cancelled', ended_at = {now} \
+             WHERE task_id = $1 AND epoch = $2 AND state = 'running'",
+            args![id.0, epoch],
+        )
+        .await?;
+    }
+    if state == TaskState::Merging {
+        let entry = tx
+            .maybe(
+                "UPDATE merge_queue SET state = 'ejected', reason = 'the task was cancelled', \
+                 updated_at = {now}, ended_at = {now} WHERE task_id = $1 AND epoch = $2 \
+                 AND state IN ('queued', 'testing') AND landing IS NULL RETURNING id",
+                args![id.0, epoch],
+            )
+            .await?
+            .ok_or_else(|| {
+                StoreError::conflict("the task's commit is being pushed to the target branch")
+            })?;
+        let merge = MergeId(entry.int("id")?);
+        let event = NewEvent::new(TaskEventKind::MergeEjected).graph(graph).task(id).merge(merge);
+        tx.tell(event.text("the task was cancelled"));
+        tx.run(
+            "UPDATE attempts SET state = 'ejected' WHERE task_id = $1 AND epoch = $2",
+            args![id.0, epoch],
+        )
+        .await?;
+    }
+    tx.run(
+        "UPDATE tasks SET state = 'cancelled', updated_at = {now}, ended_at = {now} \
+         WHERE id = $1",
+        args![id.0],
+    )
+    .await?;
+    tx.tell(NewEvent::new(TaskEventKind::TaskCancelled).graph(graph).task(id));
+    Ok(Some(graph))
+}
+
+/// A graph runs again, or still: its row is written in any case, so that whoever is about to end
+/// it, without having seen what came back to life, comes before or looks again.
+pub(super) async fn revive(tx: &mut Tx<'_>, graph: GraphId) -> Done<()> {
+    let changed = tx
+        .run(
+            "UPDATE graphs SET state = 'running', ended_at = NULL WHERE id = $1 AND purged = 0",
+            args![graph.0],
+        )
+        .await?;
+    if changed == 0 {
+        let text = format!("graph {graph} was kept for long enough, and is being deleted");
+        return Err(StoreError::conflict(text).into());
+    }
+    Ok(())
+}
+
+async fn retry(tx: &mut Tx<'_>, id: TaskId) -> Done<()> {
+    let row = tx
+        .maybe(
+            "UPDATE tasks SET state = CASE WHEN unmet = 0 THEN 'ready' ELSE 'waiting' END, \
+             attempts = 0, deaths = 0, returns = 0, not_before = 0, ended_at = NULL, updated_at = {now} \
+             WHERE id = $1 AND state IN ('failed', 'blocked', 'cancelled') \
+             RETURNING graph_id, state",
+            args![id.0],
+        )
+        .await?;
+    let Some(row) = row else {
+        let row = tx
+            .maybe("SELECT state FROM tasks WHERE id = $1", args![id.0])
+            .await?
+            .ok_or_else(|| StoreError::not_found(format_args!("task {id}")))?;
+        let state = row.text("state")?;
+        return Err(StoreError::conflict(format!(
+            "task {id} is {state}: only one that failed, is blocked or was cancelled can be \
+             tried again"
+        ))
+        .into());
+    };
+    let graph = GraphId(row.int("graph_id")?);
+    super::conflicts::forgive(tx, id).await?;
+    revive(tx, graph).await?;
+    if row.text("state")? == "ready" {
+        tx.tell(NewEvent::new(TaskEventKind::TaskReady).graph(graph).task(id));
+    } else {
+        // What it needs may be over as well: then the graph ends again.
+        settle_graph(tx, graph).await?;
+    }
+    Ok(())
+}
+
+/// Turns rows of the statements above into tasks, with their needs and conditions.
+pub(super) async fn views(tx: &mut Tx<'_>, rows: Vec<Record>) -> Done<Vec<TaskView>> {
+    let mut linked = Vec::new();
+    for row in &rows {
+        if row.int("links")? > 0 {
+            linked.push(row.int("id")?);
+        }
+    }
+    let mut needs: BTreeMap<i64, Vec<TaskId>> = BTreeMap::new();
+    let mut conditions: BTreeMap<i64, Vec<ConditionView>> = BTreeMap::new();
+    if !linked.is_empty() {
+        let found = tx
+            .all(
+                "SELECT task_id, needs_id FROM dependencies WHERE task_id IN {ids $1} \
+                 ORDER BY task_id, needs_id",
+                args![linked.as_slice()],
+            )
+            .await?;
+        for row in found {
+            let need = TaskId(row.int("needs_id")?);
+            needs.entry(row.int("task_id")?).or_default().push(need);
+        }
+        let found = tx
+            .all(
+                "SELECT c.task_id, c.at_least, c.met, e.key FROM conditions c \
+                 JOIN epics e ON e.id = c.epic_id WHERE c.task_id IN {ids $1} ORDER BY c.id",
+                args![linked.as_slice()],
+            )
+            .await?;
+        for row in found {
+            conditions.entry(row.int("task_id")?).or_default().push(ConditionView {
+                epic: row.text("key")?,
+                at_least: row.percent("at_least")?.unwrap_or(100),
+                met: row.flag("met")?,
+            });
+        }
+    }
+    let mut tasks = Vec::with_capacity(rows.len());
+    for row in rows {
+        let id = row.int("id")?;
+        let needs = needs.remove(&id).unwrap_or_default();
+        let conditions = conditions.remove(&id).unwrap_or_default();
+        tasks.push(view(&row, needs, conditions)?);
+    }
+    Ok(tasks)
+}
+
+fn view(
+    row: &Record,
+    needs: Vec<TaskId>,
+    conditions: Vec<ConditionView>,
+) -> Result<TaskView, StoreError> {
+    let timeout = row.opt_int("timeout_us")?;
+    Ok(TaskView {
+        id: TaskId(row.int("id")?),
+        graph: GraphId(row.int("graph_id")?),
+        key: row.text("key")?,
+        title: row.text("title")?,
+        description: row.text("description")?,
+        epic: row.opt_text("epic_key")?,
+        role: row.opt_text("role")?,
+        labels: row.list("labels")?,
+        priority: row.int("priority")?,
+        rank: row.real("rank")?,
+        hours: row.real("hours")?,
+        branch: row.opt_text("branch")?,
+        files: row.list("files")?,
+        needs,
+        conditions,
+        action: row.opt_text("command")?.map_or(Action::Agent, Action::Command),
+        timeout: timeout.map(|it| Duration::from_micros(it.max(0).cast_unsigned())),
+        state: row.named("state", TaskState::from_name)?,
+        reason: row.opt_text("reason")?,
+        epoch: row.int("epoch")?,
+        attempts: small(row, "attempts")?,
+        max_attempts: small(row, "max_attempts")?,
+        deaths: small(row, "deaths")?,
+        not_before: opt_moment(row, "not_before")?.filter(|it| it.0 > 0),
+        percent: row.percent("percent")?.unwrap_or(0),
+        agent: row.opt_text("agent")?,
+        commit: row.opt_text("commit_sha")?,
+        created_at: moment(row, "created_at")?,
+        updated_at: moment(row, "updated_at")?,
+        ended_at: opt_moment(row, "ended_at")?,
+    })
+}
+
+pub(super) fn attempt(row: &Record) -> Result<AttemptView, StoreError> {
+    Ok(AttemptView {
+        lease: Lease { task: TaskId(row.int("task_id")?), epoch: row.int("epoch")? },
+        agent: row.text("agent")?,
+        instance: row.text("instance")?,
+        state: row.named("state", AttemptState::from_name)?,
+        percent: row.percent("percent")?.unwrap_or(0),
+        message: row.opt_text("message")?,
+        commit: row.opt_text("commit_sha")?,
+        class: row.opt_text("class")?,
+        fingerprint: row.opt_text("fingerprint")?,
+        started_at: moment(row, "started_at")?,
+        expires_at: moment(row, "expires_at")?,
+        ended_at: opt_moment(row, "ended_at")?,
+    })
+}
+
+pub(super) fn evidence(row: &Record) -> Result<EvidenceView, StoreError> {
+    Ok(EvidenceView {
+        id: row.int("id")?,
+        lease: Lease { task: TaskId(row.int("task_id")?), epoch: row.int("epoch")? },
+        agent: row.text("agent")?,
+        kind: row.named("kind", EvidenceKind::from_name)?,
+        title: row.text("title")?,
+        body: row.text("body")?,
+        url: row.opt_text("url")?,
+        created_at: moment(row, "created_at")?,
+    })
+}

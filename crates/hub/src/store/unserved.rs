@@ -1,0 +1,90 @@
+//! Tasks that no living agent may claim: nobody has their role, or all of their labels.
+
+use super::connect::TaskStore;
+use super::error::StoreError;
+use super::records::{Moment, moment};
+use super::statement::args;
+use greenloop_model::task::{GraphId, TaskId};
+
+/// Groups that are told at most.
+const GROUPS: i64 = 100;
+/// Tasks that are named for each group.
+const NAMED: i64 = 20;
+
+/// Tasks that wait, now or later, for an agent that is not there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unserved {
+    /// The role that they all want; `None` when anybody with the labels will do.
+    pub role: Option<String>,
+    /// The labels that they all want.
+    pub labels: Vec<String>,
+    /// How many there are.
+    pub count: u64,
+    /// The first of them, in the order of their ids.
+    pub tasks: Vec<UnservedTask>,
+    /// When the oldest came in.
+    pub since: Moment,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnservedTask {
+    /// Its id.
+    pub id: TaskId,
+    /// Its graph.
+    pub graph: GraphId,
+    /// Unique in the graph.
+    pub key: String,
+}
+
+/// Groups first, agents then: few roles stand against few agents, however many tasks there are.
+const GROUPS_OF: &str = "SELECT w.* FROM (SELECT t.role AS role, t.labels AS labels, \
+    COUNT(*) AS tasks, MIN(t.created_at) AS since FROM tasks t \
+    JOIN graphs g ON g.id = t.graph_id AND g.state = 'running' \
+    WHERE ($1 IS NULL OR t.graph_id = $1) AND t.state IN ('waiting', 'ready') \
+    GROUP BY t.role, t.labels) w \
+    WHERE NOT EXISTS (SELECT 1 FROM agents o WHERE o.active = 1 AND o.draining = 0 \
+        AND o.down = 0 AND o.left_at IS NULL AND o.quarantined_at IS NULL \
+        AND o.heartbeat_at >= {now} - 3 * o.beat_us \
+        AND (w.role IS NULL OR w.role IN {in o.roles}) \
+        AND (w.labels = '[]' OR {subset w.labels o.labels})) \
+    ORDER BY w.role, w.labels LIMIT $2";
+
+const TASKS_OF: &str = "SELECT t.id, t.graph_id, t.key FROM tasks t \
+    JOIN graphs g ON g.id = t.graph_id AND g.state = 'running' \
+    WHERE ($1 IS NULL OR t.graph_id = $1) AND t.state IN ('waiting', 'ready') \
+    AND (t.role = $2 OR $2 IS NULL AND t.role IS NULL) AND t.labels = $3 \
+    ORDER BY t.id LIMIT $4";
+
+impl TaskStore {
+    /// Tasks of running graphs, or of one graph, that are ready or will be, and that no agent may
+    /// claim that is alive, fit and not draining; by role and labels.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn unserved(&self, graph: Option<GraphId>) -> Result<Vec<Unserved>, StoreError> {
+        let graph = graph.map(|it| it.0);
+        let mut reader = self.reader().await?;
+        let tx = &mut reader.tx();
+        let mut found = Vec::new();
+        for group in tx.all(GROUPS_OF, args![graph, GROUPS]).await? {
+            let (role, labels) = (group.opt_text("role")?, group.text("labels")?);
+            let rows = tx.all(TASKS_OF, args![graph, &role, &labels, NAMED]).await?;
+            let tasks = rows.iter().map(|row| {
+                Ok(UnservedTask {
+                    id: TaskId(row.int("id")?),
+                    graph: GraphId(row.int("graph_id")?),
+                    key: row.text("key")?,
+                })
+            });
+            found.push(Unserved {
+                role,
+                labels: group.list("labels")?,
+                count: group.count("tasks")?,
+                tasks: tasks.collect::<Result<_, StoreError>>()?,
+                since: moment(&group, "since")?,
+            });
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,229 @@
+//! The push: layers once, under one tag; other tags are put on the manifest in the registry.
+//!
+//! A push whose end is not heard of is not repeated blindly: the engine's own record of the
+//! digest and the registry are asked first.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use bollard::errors::Error as BollardError;
+use bollard::query_parameters::{PushImageOptionsBuilder, TagImageOptionsBuilder};
+use futures::StreamExt;
+use regex::Regex;
+use tokio_util::sync::CancellationToken;
+
+use super::base::Reference;
+use super::failure;
+use super::pace::Pace;
+use super::watch::Watch;
+use crate::engine::Engine;
+use crate::registry::{Registry, RegistryError, Right};
+use greenloop_model::{EventSink, FailureClass};
+
+/// The part of the stage that pushes, in events.
+pub(super) const PUSH: &str = "push";
+/// How often it is tried in all.
+const TRIES: u32 = 4;
+/// Before the second try; doubles with each.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// What to push.
+pub(super) struct Parcel<'a> {
+    pub engine: &'a Engine,
+    pub registry: &'a Registry,
+    /// The registry's host.
+    pub host: &'a str,
+    /// Within the registry.
+    pub name: &'a str,
+    /// The image's id on the engine.
+    pub id: &'a str,
+    /// The one tag that the layers are pushed under.
+    pub tag: &'a str,
+    pub events: &'a EventSink,
+}
+
+/// Why it is not in the registry.
+#[derive(Debug)]
+pub(super) enum Unpushed {
+    /// It was told to stop; dropping the stream has stopped the engine.
+    Cancelled,
+    /// What the engine says, which for most troubles is what the registry said to it.
+    Engine(BollardError),
+    /// What the registry or the credentials say.
+    Registry(RegistryError),
+    /// The engine says that it is done, and not what the digest is.
+    NoDigest,
+}
+
+/// Pushes, and gives the digest of the manifest, which the registry has answered for.
+pub(super) async fn push(
+    parcel: &Parcel<'_>,
+    watch: &mut Watch<'_>,
+    cancel: &CancellationToken,
+) -> Result<String, Unpushed> {
+    let repository = format!("{}/{}", parcel.host, parcel.name);
+    let options = TagImageOptionsBuilder::default().repo(&repository).tag(parcel.tag).build();
+    let docker = parcel.engine.docker();
+    docker.tag_image(parcel.id, Some(options)).await.map_err(Unpushed::Engine)?;
+
+    let before = parcel.registry.head(parcel.name, parcel.tag).await.ok().flatten();
+    let before = before.map(|manifest| manifest.digest);
+    let mut tried = 0;
+    loop {
+        tried += 1;
+        let error = match once(parcel, &repository, watch, cancel).await {
+            Ok(digest) => return Ok(digest),
+            Err(error @ Unpushed::Cancelled) => return Err(error),
+            Err(error) => error,
+        };
+        if let Some(digest) = arrived(parcel, &repository, before.as_deref()).await {
+            watch.note(&format!("the push's end was not heard of, but {digest} has arrived"));
+            return Ok(digest);
+        }
+        if tried >= TRIES || !may_pass(&error) {
+            return Err(error);
+        }
+        let pause = pause(tried);
+        watch.note(&format!("the push failed and is tried again in {:.1}s", pause.as_secs_f64()));
+        tokio::select! {
+            biased;
+            () = cancel.cancelled() => return Err(Unpushed::Cancelled),
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+async fn once(
+    parcel: &Parcel<'_>,
+    repository: &str,
+    watch: &mut Watch<'_>,
+    cancel: &CancellationToken,
+) -> Result<String, Unpushed> {
+    // Asked for each try: a token may have run out.
+    let credentials = parcel.registry.engine_credentials(parcel.name, Right::Push).await;
+    let credentials = credentials.map_err(Unpushed::Registry)?;
+    let options = PushImageOptionsBuilder::default().tag(parcel.tag).build();
+    let docker = parcel.engine.docker();
+    let mut stream = docker.push_image(repository, Some(options), credentials);
+    let mut pace = Pace::new(PUSH, parcel.events);
+    // The engine's lines come here without the layer they are about, so a layer is known by its
+    // size.
+    let mut layers: HashMap<u64, u64> = HashMap::new();
+    let mut digest = None;
+    loop {
+        let next = tokio::select! {
+            biased;
+            () = cancel.cancelled() => return Err(Unpushed::Cancelled),
+            next = stream.next() => next,
+        };
+        let Some(line) = next else { break };
+        let line = line.map_err(Unpushed::Engine)?;
+        if let Some(status) = &line.status
+            && let Some(found) = digest_in(status)
+        {
+            watch.note(status);
+            digest = Some(found);
+        }
+        if let Some(progress) = line.progress_detail
+            && let (Some(done), Some(total)) = (progress.current, progress.total)
+            && let (Ok(done), Ok(total)) = (u64::try_from(done), u64::try_from(total))
+            && total > 0
+        {
+            layers.insert(total, done.min(total));
+            pace.at(layers.values().sum(), Some(layers.keys().sum()));
+        }
+    }
+    match digest {
+        Some(digest) => Ok(digest),
+        None => recorded(parcel, repository).await.ok_or(Unpushed::NoDigest),
+    }
+}
+
+/// The digest that the engine has recorded for the image in this repository.
+async fn recorded(parcel: &Parcel<'_>, repository: &str) -> Option<String> {
+    let image = parcel.engine.docker().inspect_image(parcel.id).await.ok()?;
+    let wanted = Reference::parse(repository)?;
+    image.repo_digests.iter().flatten().find_map(|pinned| {
+        let pinned = Reference::parse(pinned)?;
+        let same = pinned.host == wanted.host && pinned.repository == wanted.repository;
+        (same && pinned.version.starts_with("sha256:")).then_some(pinned.version)
+    })
+}
+
+/// After a push that ended in trouble: the digest, when the registry has it nevertheless.
+async fn arrived(parcel: &Parcel<'_>, repository: &str, before: Option<&str>) -> Option<String> {
+    if let Some(digest) = recorded(parcel, repository).await
+        && let Ok(Some(manifest)) = parcel.registry.head(parcel.name, &digest).await
+    {
+        return Some(manifest.digest);
+    }
+    // The tag names this content and nothing else, so what it has come to name is this image.
+    let tagged = parcel.registry.head(parcel.name, parcel.tag).await.ok()??;
+    (Some(tagged.digest.as_str()) != before).then_some(tagged.digest)
+}
+
+/// Whether it may go better the next time.
+fn may_pass(error: &Unpushed) -> bool {
+    match error {
+        Unpushed::Cancelled => false,
+        Unpushed::NoDigest => true,
+        Unpushed::Registry(error) => error.is_transient(),
+        Unpushed::Engine(BollardError::DockerStreamError { error }) => {
+            failure::row(failure::bare(error))
+                .is_none_or(|row| row.class == FailureClass::Infrastructure)
+        }
+        Unpushed::Engine(BollardError::DockerResponseServerError { status_code, .. }) => {
+            *status_code >= 500
+        }
+        Unpushed::Engine(_) => true,
+    }
+}
+
+/// Doubles, with up to a half more, so that several runs do not come back at once.
+fn pause(tried: u32) -> Duration {
+    let base = PAUSE.saturating_mul(1 << (tried - 1).min(6));
+    let random = u32::from(uuid::Uuid::new_v4().as_bytes()[0]);
+    base + base * random / 512
+}
+
+/// `1.2: digest: sha256:… size: 736`
+fn digest_in(status: &str) -> Option<String> {
+    static DIGEST: LazyLock<Option<Regex>> =
+        LazyLock::new(|| Regex::new(r": digest: (sha256:[0-9a-f]{64}) size: \d+\s*$").ok());
+    Some(DIGEST.as_ref()?.captures(status)?.get(1)?.as_str().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_digest_stands_in_the_last_status() {
+        let hex = "ab".repeat(32);
+        let line = format!("1.2: digest: sha256:{hex} size: 736");
+        assert_eq!(digest_in(&line), Some(format!("sha256:{hex}")));
+        assert_eq!(digest_in("Pushed"), None);
+        assert_eq!(digest_in("1: digest: sha256:00 size: 1"), None);
+    }
+
+    #[test]
+    fn only_what_may_pass_is_tried_again() {
+        let stream = |error: &str| {
+            Unpushed::Engine(BollardError::DockerStreamError { error: error.to_owned() })
+        };
+        for (error, expect) in [
+            (stream("received unexpected HTTP status: 503 Service Unavailable"), true),
+            (stream("EOF"), true),
+            (stream("something new"), true),
+            (stream("unauthorized: authentication required"), false),
+            (stream("denied: requested access to the resource is denied"), false),
+            (Unpushed::NoDigest, true),
+            (Unpushed::Cancelled, false),
+        ] {
+            assert_eq!(may_pass(&error), expect, "{error:?}");
+        }
+        assert!(pause(1) >= PAUSE && pause(1) <= PAUSE * 2);
+        assert!(pause(3) >= PAUSE * 4);
+    }
+}

@@ -1,0 +1,231 @@
+//! Getting in: what stands in the `Authorization` header, by the registry's own challenge.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant, SystemTime};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::Method;
+use http::header::{AUTHORIZATION, HeaderValue, WWW_AUTHENTICATE};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+use tokio::sync::Mutex;
+use url::Url;
+
+use super::challenge::{Challenge, strongest};
+use super::credentials::{Credentials, Login};
+use super::error::{RegistryError, RegistryErrorKind};
+use super::host::is_azure;
+use super::jwt;
+use greenloop_http::{Incoming, Outbound, Outgoing, Patience, form, is_loopback, is_private};
+
+/// How long a token lives that does not say (the protocol's default).
+const LIFE: Duration = Duration::from_secs(60);
+/// A token is renewed this long before it runs out.
+const MARGIN: Duration = Duration::from_secs(15);
+/// What the token server is told of the program.
+const CLIENT: &str = "greenloop";
+
+/// A header that was let in with, or is about to be tried.
+#[derive(Clone)]
+pub(super) struct Pass {
+    pub(super) header: HeaderValue,
+    /// After this it is not shown any more.
+    until: Option<Instant>,
+}
+
+/// The passes, by the scope they are for.
+#[derive(Default)]
+pub(super) struct Entry {
+    /// Held across the requests for a token: who comes second waits for the first's.
+    passes: Mutex<HashMap<String, Pass>>,
+}
+
+/// Whom the passes are for, and how they are asked for.
+pub(super) struct Door<'a> {
+    pub(super) host: &'a str,
+    pub(super) base: &'a Url,
+    pub(super) credentials: &'a Credentials,
+    pub(super) outbound: &'a Outbound,
+    pub(super) patience: Patience,
+}
+
+#[derive(Deserialize)]
+struct Given {
+    token: Option<SecretString>,
+    access_token: Option<SecretString>,
+    expires_in: Option<u64>,
+}
+
+impl Entry {
+    /// What was let in with before, when it is still good.
+    pub(super) async fn held(&self, scope: &str) -> Option<Pass> {
+        let passes = self.passes.lock().await;
+        let alive = |pass: &&Pass| pass.until.is_none_or(|until| until > Instant::now());
+        passes.get(scope).filter(alive).cloned()
+    }
+
+    /// Forgets what was let in with.
+    pub(super) async fn forget(&self, scope: &str) {
+        self.passes.lock().await.remove(scope);
+    }
+
+    /// A pass by the challenge in `refused`, which is the answer to a request that showed
+    /// `shown`.
+    pub(super) async fn pass(
+        &self,
+        door: &Door<'_>,
+        scope: &str,
+        refused: &Incoming,
+        shown: Option<&Pass>,
+    ) -> Result<Pass, RegistryError> {
+        let mut passes = self.passes.lock().await;
+        if let Some(other) = passes.get(scope)
+            && shown.is_none_or(|shown| shown.header != other.header)
+            && other.until.is_none_or(|until| until > Instant::now())
+        {
+            return Ok(other.clone());
+        }
+        passes.remove(scope);
+        let headers = refused.headers.get_all(WWW_AUTHENTICATE);
+        let challenge = strongest(headers.iter().filter_map(|value| value.to_str().ok()));
+        let pass = match challenge {
+            Some(Challenge::Basic) => door.basic().await?,
+            Some(Challenge::Bearer { realm, service, scope: asked }) => {
+                let scope = asked.as_deref().unwrap_or(scope);
+                match door.bearer(&realm, service.as_deref(), scope).await {
+                    // What was exchanged before may have been revoked.
+                    Err(error) if error.kind == RegistryErrorKind::Auth => {
+                        door.credentials.forget(door.host).await;
+                        door.bearer(&realm, service.as_deref(), scope).await?
+                    }
+                    other => other?,
+                }
+            }
+            None => {
+                let message = "wants a login and does not say how";
+                return Err(RegistryError::new(door.host, RegistryErrorKind::Auth, message));
+            }
+        };
+        passes.insert(scope.to_owned(), pass.clone());
+        Ok(pass)
+    }
+}
+
+impl Door<'_> {
+    async fn basic(&self) -> Result<Pass, RegistryError> {
+        let Some(login) = self.credentials.login(self.host).await? else {
+            return Err(self.nobody());
+        };
+        Ok(Pass { header: self.basic_header(&login)?, until: None })
+    }
+
+    fn nobody(&self) -> RegistryError {
+        let host = self.host;
+        let azure = if is_azure(host, None) { "`az login`, " } else { "" };
+        let message = format!(
+            "wants a login and there is none: {azure}`docker login {host}`, or set \
+             GREENLOOP_REGISTRY_USERNAME and GREENLOOP_REGISTRY_PASSWORD"
+        );
+        RegistryError::new(host, RegistryErrorKind::Auth, message)
+    }
+
+    fn basic_header(&self, login: &Login) -> Result<HeaderValue, RegistryError> {
+        let pair = format!("{}:{}", login.username, login.password.expose_secret());
+        self.header(format!("Basic {}", STANDARD.encode(pair)))
+    }
+
+    fn header(&self, value: String) -> Result<HeaderValue, RegistryError> {
+        let mut value = HeaderValue::try_from(value).map_err(|_unfit| {
+            let message = "gives a token that cannot be sent in a header";
+            RegistryError::new(self.host, RegistryErrorKind::Protocol, message)
+        })?;
+        value.set_sensitive(true);
+        Ok(value)
+    }
+
+    /// A token by the protocol of the distribution project: a GET with name and password, or a
+    /// POST with the identity token.
+    async fn bearer(
+        &self,
+        realm: &str,
+        service: Option<&str>,
+        scope: &str,
+    ) -> Result<Pass, RegistryError> {
+        let realm = self.realm(realm)?;
+        let login = self.credentials.login(self.host).await?;
+        let mut pairs: Vec<(&str, &str)> = Vec::new();
+        pairs.extend(service.map(|service| ("service", service)));
+        pairs.push(("scope", scope));
+        let request = match &login {
+            Some(login) if login.identity_token => {
+                pairs.push(("grant_type", "refresh_token"));
+                pairs.push(("client_id", CLIENT));
+                pairs.push(("refresh_token", login.password.expose_secret()));
+                Outgoing::posting(realm, form(&pairs))
+            }
+            Some(login) => {
+                pairs.push(("account", &login.username));
+                let url = with_query(realm, &form(&pairs));
+                let mut request = Outgoing::new(Method::GET, url);
+                request.headers.insert(AUTHORIZATION, self.basic_header(login)?);
+                request
+            }
+            None => Outgoing::new(Method::GET, with_query(realm, &form(&pairs))),
+        };
+        let answer = self.outbound.send(&request, self.patience).await;
+        let answer = answer.map_err(|source| {
+            let message = "sends for a token to a server that cannot be reached";
+            RegistryError::new(self.host, RegistryErrorKind::Unreachable, message).because(source)
+        })?;
+        if !answer.status.is_success() {
+            let refused = matches!(answer.status.as_u16(), 400 | 401 | 403);
+            if refused && login.is_none() {
+                return Err(self.nobody());
+            }
+            let mut error = RegistryError::refused(self.host, "for a token", &answer);
+            if refused {
+                error.kind = RegistryErrorKind::Auth;
+            }
+            return Err(error);
+        }
+        let given: Given = serde_json::from_slice(&answer.body).map_err(|_unread| {
+            let message = "sends for a token to a server that gives none";
+            RegistryError::new(self.host, RegistryErrorKind::Protocol, message)
+        })?;
+        let Some(token) = given.token.or(given.access_token) else {
+            let message = "sends for a token to a server that gives none";
+            return Err(RegistryError::new(self.host, RegistryErrorKind::Protocol, message));
+        };
+        let said = given.expires_in.map(Duration::from_secs);
+        let life = said.or_else(|| jwt::life(token.expose_secret(), SystemTime::now()));
+        let life = life.unwrap_or(LIFE);
+        Ok(Pass {
+            header: self.header(format!("Bearer {}", token.expose_secret()))?,
+            until: Some(Instant::now() + life.saturating_sub(MARGIN)),
+        })
+    }
+
+    /// The token server's address, when it may be sent the credentials: as private as the
+    /// registry itself.
+    fn realm(&self, realm: &str) -> Result<Url, RegistryError> {
+        let wrong = |why: &str| {
+            let message = format!("sends for a token to an address {why}");
+            RegistryError::new(self.host, RegistryErrorKind::Protocol, message)
+        };
+        let url = Url::parse(realm).map_err(|source| wrong("that is no URL").because(source))?;
+        if !is_private(&url) || (is_loopback(&url) && !is_loopback(self.base)) {
+            return Err(wrong("that credentials must not be sent to"));
+        }
+        Ok(url)
+    }
+}
+
+fn with_query(mut url: Url, query: &str) -> Url {
+    let whole = match url.query() {
+        Some(own) if !own.is_empty() => format!("{own}&{query}"),
+        Some(_) | None => query.to_owned(),
+    };
+    url.set_query(Some(&whole));
+    url
+}

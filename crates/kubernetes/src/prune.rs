@@ -1,0 +1,419 @@
+//! Objects that a release no longer names.
+//!
+//! A candidate is what an earlier record of the environment names and the release at hand does
+//! not. It is removed only with `deploy.kubernetes.prune`, only once the release at hand is
+//! verified, and only when all of this holds:
+//!
+//! - the records say that Greenloop made it, and it was not taken over by a release since;
+//! - the object itself says that it is of one of these releases: the label, the annotation and a
+//!   server-side apply of ours among its managed fields; nothing else owns it;
+//! - removing it takes no data along that no record can bring back.
+//!
+//! What stays is told, with the reason. A restore and a rollback bring back what was removed: the
+//! record of the release that named it has it.
+
+use futures::StreamExt as _;
+use kube::api::DynamicObject;
+use serde_json::Value;
+
+use super::cluster::{Cluster, Kind};
+use super::error::{KubernetesError, KubernetesErrorKind};
+use super::manifest::settle::{MANAGED_BY, MANAGER, RELEASE};
+use super::manifest::{Manifest, ObjectId, order};
+use super::permissions::Place;
+use super::record::Record;
+use super::store::History;
+use super::survey::Step;
+use super::target::KubernetesTarget;
+use greenloop_model::{EventSink, Notice, ReleaseId, ReleaseState, RunEvent, counted};
+
+/// Objects that are looked at at the same time.
+const AT_ONCE: usize = 6;
+/// Objects that are named in words.
+const NAMED: usize = 20;
+
+/// An object that is there and that the release at hand does not name.
+#[derive(Debug, Clone)]
+pub(super) struct Leftover {
+    pub(super) id: ObjectId,
+    kind: Kind,
+    uid: Option<String>,
+    /// Why it is never removed; `None` when it may be.
+    stays: Option<Stays>,
+}
+
+/// Why an object is never removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stays {
+    /// It, or what goes with it, may hold data that no record has.
+    HoldsData,
+    /// It is not, or no longer, Greenloop's.
+    Foreign,
+    /// It may not be looked at.
+    Unseen,
+}
+
+impl Leftover {
+    /// `no longer named: configmap/old; kept: set …`
+    fn in_words(&self, prune: bool) -> String {
+        let id = &self.id;
+        let fate = match self.stays {
+            None if prune => "removed once this release is verified".to_owned(),
+            None => "kept: set `deploy.kubernetes.prune: true` to remove it".to_owned(),
+            Some(Stays::HoldsData) => {
+                let place = match &id.namespace {
+                    Some(namespace) => format!(" --namespace {namespace}"),
+                    None => String::new(),
+                };
+                format!("kept: it may hold data; to remove it: `kubectl delete {id}{place}`")
+            }
+            Some(Stays::Foreign) => "kept: Greenloop did not make it".to_owned(),
+            Some(Stays::Unseen) => "kept: the account may not read it".to_owned(),
+        };
+        format!("no longer named: {id}; {fate}")
+    }
+}
+
+/// One line for each, bounded.
+pub(super) fn in_words(leftovers: &[Leftover], prune: bool) -> Vec<String> {
+    let mut lines: Vec<String> =
+        leftovers.iter().take(NAMED).map(|leftover| leftover.in_words(prune)).collect();
+    if leftovers.len() > NAMED {
+        let more = counted(leftovers.len() - NAMED, "more object", "more objects");
+        lines.push(format!("no longer named: {more}"));
+    }
+    lines
+}
+
+/// What earlier releases brought and `named` lacks, by the records alone.
+fn candidates(history: &History, named: &[ObjectId]) -> Vec<ObjectId> {
+    let mut all = Vec::new();
+    for record in &history.records {
+        if record.is_good() {
+            let objects = KubernetesTarget::recorded(&record.content.objects, record.id());
+            all.extend(objects.iter().map(Manifest::id));
+            all.extend(record.content.made.iter().cloned());
+        } else if record.release.state == ReleaseState::Failed {
+            // What stayed of it because it may hold data.
+            all.extend(record.content.created.iter().cloned());
+        }
+    }
+    all.retain(|id| !named.contains(id));
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// What Greenloop has made, as the newest record has it. Records of an earlier version know only
+/// what each of them created.
+fn made_so_far(history: &History) -> Vec<ObjectId> {
+    let newest = history.records.iter().find(|record| !record.content.made.is_empty());
+    match newest {
+        Some(record) => record.content.made.clone(),
+        None => {
+            let records = history.records.iter();
+            records.flat_map(|record| record.content.created.iter().cloned()).collect()
+        }
+    }
+}
+
+/// What Greenloop has made once a release is applied: what it made before and what this release
+/// creates, without what somebody else has made anew since.
+pub(super) fn made(history: &History, steps: &[Step]) -> Vec<ObjectId> {
+    let releases: Vec<ReleaseId> = history.records.iter().map(Record::id).collect();
+    let mut made = made_so_far(history);
+    for step in steps {
+        let id = step.object.id();
+        let foreign = step.live.as_ref().is_some_and(|live| !is_marked(live, &releases));
+        if step.creates() {
+            made.push(id);
+        } else if foreign {
+            made.retain(|other| *other != id);
+        }
+    }
+    made.sort();
+    made.dedup();
+    made
+}
+
+/// Whether a live object says of itself that a release of this environment wrote it.
+pub(super) fn is_marked(live: &DynamicObject, releases: &[ReleaseId]) -> bool {
+    let metadata = &live.metadata;
+    let of = metadata.annotations.as_ref().and_then(|annotations| annotations.get(RELEASE));
+    let ours = of.is_some_and(|of| releases.iter().any(|id| id.to_string() == *of));
+    let labelled = metadata.labels.as_ref().and_then(|labels| labels.get(MANAGED_BY));
+    let applied = metadata.managed_fields.iter().flatten().any(|entry| {
+        entry.manager.as_deref() == Some(MANAGER) && entry.operation.as_deref() == Some("Apply")
+    });
+    ours && applied && labelled.is_some_and(|by| by == MANAGER)
+}
+
+/// Whether removing it may take data along.
+fn holds_data(id: &ObjectId, live: &DynamicObject) -> bool {
+    let claims = live.data.pointer("/spec/volumeClaimTemplates").and_then(Value::as_array);
+    order::holds_data(id.group(), &id.kind)
+        || claims.is_some_and(|claims| !claims.is_empty())
+        // An operator does what it wants with what belongs to its objects, a database's claims
+        // for instance.
+        || !is_built_in(id.group())
+}
+
+/// Whether the API server brings the group itself: those have no dot, or end in `.k8s.io`, which
+/// is kept for them.
+fn is_built_in(group: &str) -> bool {
+    !group.contains('.') || group.ends_with(".k8s.io")
+}
+
+impl KubernetesTarget {
+    /// What is there of earlier releases and is not among `named`.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub(super) async fn leftovers(
+        &self,
+        cluster: &Cluster,
+        history: &History,
+        named: &[ObjectId],
+    ) -> Result<Vec<Leftover>, KubernetesError> {
+        let releases: Vec<ReleaseId> = history.records.iter().map(Record::id).collect();
+        let (releases, made) = (&releases, &made_so_far(history));
+        let look = |id: ObjectId| async move {
+            let Some(kind) = cluster.kind(&id.api_version, &id.kind).await? else {
+                return Ok(None);
+            };
+            let live = match cluster.get(&kind, &id).await {
+                Ok(Some(live)) => live,
+                Ok(None) => return Ok(None),
+                Err(error) if error.kind == KubernetesErrorKind::Refused => {
+                    return Ok(Some(Leftover { id, kind, uid: None, stays: Some(Stays::Unseen) }));
+                }
+                Err(error) => return Err(error),
+            };
+            if live.metadata.deletion_timestamp.is_some() {
+                return Ok(None);
+            }
+            let owned = live.metadata.owner_references.as_ref().is_some_and(|o| !o.is_empty());
+            let foreign = owned || !is_marked(&live, releases) || !made.contains(&id);
+            let stays = match () {
+                () if foreign => Some(Stays::Foreign),
+                () if holds_data(&id, &live) => Some(Stays::HoldsData),
+                () => None,
+            };
+            Ok(Some(Leftover { id, kind, uid: live.metadata.uid, stays }))
+        };
+        let candidates = candidates(history, named);
+        let found: Vec<Result<Option<Leftover>, KubernetesError>> =
+            futures::stream::iter(candidates.into_iter().map(look))
+                .buffered(AT_ONCE)
+                .collect()
+                .await;
+        found.into_iter().filter_map(Result::transpose).collect()
+    }
+
+    /// The leftovers beside a record, one line each.
+    pub(super) async fn left_beside(
+        &self,
+        cluster: &Cluster,
+        history: &History,
+        record: &Record,
+    ) -> Result<Vec<String>, KubernetesError> {
+        let objects = Self::recorded(&record.content.objects, record.id());
+        let named: Vec<ObjectId> = objects.iter().map(Manifest::id).collect();
+        let leftovers = self.leftovers(cluster, history, &named).await?;
+        Ok(in_words(&leftovers, self.plan.prune))
+    }
+
+    /// The kinds of what would be removed, with their places: the manifests no longer speak of them.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub(super) async fn kinds_to_prune(
+        &self,
+        cluster: &Cluster,
+        objects: &[Manifest],
+    ) -> Result<Vec<(Kind, Place)>, KubernetesError> {
+        // Not settled: whether an object belongs to the namespace or to the cluster is not known
+        // yet, and no record has both.
+        let both = |object: &Manifest| {
+            let cluster_wide = object.id();
+            let mut id = cluster_wide.clone();
+            id.namespace.get_or_insert_with(|| self.plan.namespace.clone());
+            [cluster_wide, id]
+        };
+        let named: Vec<ObjectId> = objects.iter().flat_map(both).collect();
+        let history = self.history(cluster).await?;
+        let mut leftovers = self.leftovers(cluster, &history, &named).await?;
+        leftovers.retain(|leftover| matches!(leftover.stays, None | Some(Stays::Unseen)));
+        let place = |id: &ObjectId| match &id.namespace {
+            Some(namespace) => Place::Namespace(namespace.clone()),
+            None => Place::Cluster(id.name.clone()),
+        };
+        Ok(leftovers.into_iter().map(|left| (left.kind, place(&left.id))).collect())
+    }
+
+    /// Removes what `release`, which is verified, no longer names, where the configuration wants
+    /// that. What cannot be removed is told and stays: the release serves all the same.
+    pub(super) async fn prune_after(&self, release: ReleaseId, events: &EventSink) {
+        if !self.plan.prune {
+            return;
+        }
+        let (removed, outcome) = self.pruned(release, events).await;
+        if !removed.is_empty() {
+            let names: Vec<String> = removed.iter().map(ObjectId::to_string).collect();
+            let text = format!("removed what the release no longer names: {}", names.join(", "));
+            events.send(RunEvent::Notice(Notice::Info(text)));
+        }
+        if let Err(error) = outcome {
+            let text = format!(
+                "not everything that the release no longer names was removed: {}",
+                self.redacted(&error.message)
+            );
+            events.send(RunEvent::Notice(Notice::Warning(text)));
+        }
+    }
+
+    async fn pruned(
+        &self,
+        release: ReleaseId,
+        events: &EventSink,
+    ) -> (Vec<ObjectId>, Result<(), KubernetesError>) {
+        let mut removed = Vec::new();
+        let outcome = self.prune_into(release, events, &mut removed).await;
+        (removed, outcome)
+    }
+
+    async fn prune_into(
+        &self,
+        release: ReleaseId,
+        events: &EventSink,
+        removed: &mut Vec<ObjectId>,
+    ) -> Result<(), KubernetesError> {
+        let cluster = self.cluster().await?;
+        let cluster = cluster.during(events, &tokio_util::sync::CancellationToken::new());
+        let history = self.history(&cluster).await?;
+        // What is not verified may give way to what names the objects.
+        let Some(record) = history.get(release) else { return Ok(()) };
+        let serving = history.serving().map(Record::id);
+        if record.release.verified_at.is_none() || serving != Some(release) {
+            return Ok(());
+        }
+        let objects = Self::recorded(&record.content.objects, release);
+        let named: Vec<ObjectId> = objects.iter().map(Manifest::id).collect();
+        let mut leftovers = self.leftovers(&cluster, &history, &named).await?;
+        leftovers.retain(|leftover| leftover.stays.is_none());
+        if leftovers.is_empty() {
+            return Ok(());
+        }
+        // Last things first, as they were applied.
+        leftovers.sort_by_key(|leftover| {
+            std::cmp::Reverse(order::rank(leftover.id.group(), &leftover.id.kind))
+        });
+        let held = self.hold(&cluster, record.release.run).await?;
+        let cluster = cluster.guarded(&held.hold);
+        let mut outcome = Ok(());
+        for leftover in leftovers {
+            let uid = leftover.uid.as_deref();
+            match cluster.delete(&leftover.kind, &leftover.id, uid).await {
+                Ok(()) => removed.push(leftover.id),
+                // Others may go all the same.
+                Err(error) if error.kind == KubernetesErrorKind::Refused => outcome = Err(error),
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
+            }
+        }
+        self.done(held).await;
+        outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn id(api_version: &str, kind: &str) -> ObjectId {
+        ObjectId {
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
+            namespace: Some("shop".to_owned()),
+            name: "a".to_owned(),
+        }
+    }
+
+    fn live(value: Value) -> DynamicObject {
+        serde_json::from_value(value).unwrap()
+    }
+
+    #[test]
+    fn what_may_hold_data_is_known() {
+        let claims = json!([{"metadata": {"name": "data"}}]);
+        for (api_version, kind, claims, expect) in [
+            ("v1", "ConfigMap", json!([]), false),
+            ("v1", "PersistentVolumeClaim", json!([]), true),
+            ("v1", "Namespace", json!([]), true),
+            ("apps/v1", "StatefulSet", json!([]), false),
+            ("apps/v1", "StatefulSet", claims, true),
+            ("apiextensions.k8s.io/v1", "CustomResourceDefinition", json!([]), true),
+            ("networking.k8s.io/v1", "Ingress", json!([]), false),
+            ("autoscaling/v2", "HorizontalPodAutoscaler", json!([]), false),
+            ("postgres.example.org/v1", "Cluster", json!([]), true),
+        ] {
+            let object = live(json!({"apiVersion": api_version, "kind": kind,
+                "metadata": {"name": "a"}, "spec": {"volumeClaimTemplates": claims}}));
+            assert_eq!(holds_data(&id(api_version, kind), &object), expect, "{api_version} {kind}");
+        }
+    }
+
+    #[test]
+    fn only_what_bears_every_mark_is_ours() {
+        let release = ReleaseId::generate();
+        let object = |by: &str, of: String, manager: &str, operation: &str| {
+            live(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a",
+                "labels": {MANAGED_BY: by}, "annotations": {RELEASE: of},
+                "managedFields": [{"manager": manager, "operation": operation}]}}))
+        };
+        let own = release.to_string();
+        for (object, expect) in [
+            (object(MANAGER, own.clone(), MANAGER, "Apply"), true),
+            (object("Helm", own.clone(), MANAGER, "Apply"), false),
+            (object(MANAGER, ReleaseId::generate().to_string(), MANAGER, "Apply"), false),
+            (object(MANAGER, own.clone(), "kubectl", "Apply"), false),
+            (object(MANAGER, own, MANAGER, "Update"), false),
+        ] {
+            assert_eq!(is_marked(&object, &[release]), expect, "{object:?}");
+        }
+    }
+
+    #[test]
+    fn what_becomes_of_an_object_is_said() {
+        let kind = Kind {
+            resource: kube::discovery::ApiResource {
+                group: String::new(),
+                version: "v1".to_owned(),
+                api_version: "v1".to_owned(),
+                kind: "ConfigMap".to_owned(),
+                plural: "configmaps".to_owned(),
+            },
+            namespaced: true,
+        };
+        let of =
+            |stays| Leftover { id: id("v1", "ConfigMap"), kind: kind.clone(), uid: None, stays };
+        for (stays, prune, expect) in [
+            (None, false, "set `deploy.kubernetes.prune: true` to remove it"),
+            (None, true, "removed once this release is verified"),
+            (Some(Stays::Foreign), true, "Greenloop did not make it"),
+            (Some(Stays::HoldsData), true, "`kubectl delete configmap/a --namespace shop`"),
+        ] {
+            let words = in_words(&[of(stays)], prune);
+            assert!(words[0].starts_with("no longer named: configmap/a; "), "{words:?}");
+            assert!(words[0].contains(expect), "{words:?}");
+        }
+        assert_eq!(
+            in_words(&std::iter::repeat_n(of(None), 22).collect::<Vec<_>>(), false)[20],
+            "no longer named: 2 more objects"
+        );
+    }
+}

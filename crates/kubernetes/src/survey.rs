@@ -1,0 +1,435 @@
+//! What a release would do to the cluster: asked of the cluster, changing nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::StreamExt as _;
+use kube::api::DynamicObject;
+use serde_json::Value;
+
+use super::cluster::{Cluster, Kind, Ownership, Unapplied, Write};
+use super::difference;
+use super::error::{KubernetesError, KubernetesErrorKind};
+use super::manifest::settle::{MANAGED_BY, MANAGER, Stamp, settle};
+use super::manifest::{Manifest, ObjectId, checksum, order, waves};
+use super::ownership::{Owned, owners};
+use super::passing::{Passing, passing};
+use super::scaler::{Scaled, is_scalable, leave_replicas};
+use greenloop_model::{Notice, RunEvent};
+
+/// Objects that are looked at at the same time.
+const AT_ONCE: usize = 6;
+/// Complaints that are shown.
+const COMPLAINTS: usize = 20;
+
+/// What the objects are to be applied for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A new release: everything must be valid, and nobody's fields are taken who is no person.
+    Rollout,
+    /// One that has served before: it must serve again, whoever stands in the way.
+    Restore,
+}
+
+/// One object and what is to be done about it.
+#[derive(Debug, Clone)]
+pub(super) struct Step {
+    pub(super) object: Manifest,
+    /// `None` while the release itself has yet to bring the kind.
+    pub(super) kind: Option<Kind>,
+    /// As it is now.
+    pub(super) live: Option<DynamicObject>,
+    /// As it would be; `None` where that cannot be asked yet.
+    pub(super) after: Option<Value>,
+    pub(super) ownership: Ownership,
+    /// A finished Job cannot be changed: it is removed and made anew.
+    pub(super) replace: bool,
+}
+
+impl Step {
+    /// Whether there was nothing of it before.
+    pub(super) fn creates(&self) -> bool {
+        self.live.is_none() || self.replace
+    }
+
+    /// What would change.
+    pub(super) fn diff(&self) -> String {
+        let live = self.live.as_ref().and_then(|live| serde_json::to_value(live).ok());
+        let after = self.after.as_ref().unwrap_or(self.object.value());
+        difference::one(&self.object.id().to_string(), live.as_ref(), Some(after))
+    }
+}
+
+/// The kinds that CustomResourceDefinitions among the objects bring: whether they are namespaced,
+/// by group and kind.
+fn brought(objects: &[Manifest]) -> BTreeMap<(String, String), bool> {
+    let definitions = objects.iter().filter(|o| o.kind() == "CustomResourceDefinition");
+    definitions
+        .filter_map(|definition| {
+            let text = |pointer: &str| definition.value().pointer(pointer)?.as_str();
+            let key = (text("/spec/group")?.to_owned(), text("/spec/names/kind")?.to_owned());
+            Some((key, text("/spec/scope") != Some("Cluster")))
+        })
+        .collect()
+}
+
+fn unknown(object: &Manifest) -> KubernetesError {
+    let message = format!(
+        "{}: the cluster knows no {} in {}",
+        object.origin,
+        object.kind(),
+        object.api_version()
+    );
+    KubernetesError::new(KubernetesErrorKind::Manifest, message)
+}
+
+/// Objects as they go to the cluster, in order: each in its namespace, marked, and with the
+/// checksums of what it reads.
+pub(super) async fn settled(
+    cluster: &Cluster,
+    mut objects: Vec<Manifest>,
+    namespace: &str,
+    stamp: &Stamp,
+) -> Result<Vec<Manifest>, KubernetesError> {
+    objects.retain(|object| !waves::is_for_another_occasion(object));
+    let brought = brought(&objects);
+    let mut complaints = Vec::new();
+    for object in &mut objects {
+        let known = cluster.kind(object.api_version(), object.kind()).await?;
+        let own = (object.group().to_owned(), object.kind().to_owned());
+        match known.map(|kind| kind.namespaced).or(brought.get(&own).copied()) {
+            Some(namespaced) => settle(object, namespaced, namespace, stamp),
+            None => complaints.push(unknown(object)),
+        }
+    }
+    one_of(complaints)?;
+    super::manifest::parse::refuse_doubles(&objects)?;
+    checksum::mark(&mut objects);
+    order::sort(&mut objects);
+    waves::waves(&objects)?;
+    Ok(objects)
+}
+
+/// The first complaint, with the others as its notes.
+fn one_of(complaints: Vec<KubernetesError>) -> Result<(), KubernetesError> {
+    let mut complaints = complaints.into_iter();
+    let Some(first) = complaints.next() else { return Ok(()) };
+    let more: Vec<KubernetesError> = complaints.collect();
+    let left_out = more.len().saturating_sub(COMPLAINTS);
+    let mut notes: Vec<String> = Vec::new();
+    for error in more.into_iter().take(COMPLAINTS) {
+        notes.push(error.message);
+        notes.extend(error.notes);
+    }
+    if left_out > 0 {
+        let more = greenloop_model::counted(left_out, "more object", "more objects");
+        notes.push(format!("and {more}"));
+    }
+    Err(first.noting(notes))
+}
+
+/// Looks at every object, and for a rollout asks the API server to try it.
+///
+/// # Errors
+/// All complaints together, the first one first.
+pub(super) async fn survey(
+    cluster: &Cluster,
+    objects: Vec<Manifest>,
+    purpose: Purpose,
+) -> Result<Vec<Step>, KubernetesError> {
+    let missing = missing_namespaces(cluster, &objects).await?;
+    let scaled = scaled(cluster, &objects, &missing).await?;
+    let look = |object: Manifest| one(cluster, object, purpose, &missing, &scaled);
+    let looked: Vec<Result<Step, KubernetesError>> =
+        futures::stream::iter(objects.into_iter().map(look)).buffered(AT_ONCE).collect().await;
+    let mut steps = Vec::with_capacity(looked.len());
+    let mut complaints = Vec::new();
+    for step in looked {
+        match step {
+            Ok(step) => steps.push(step),
+            // Nothing is wrong with the objects, and asking on would take minutes for each.
+            Err(error) if error.kind == KubernetesErrorKind::Unreachable => return Err(error),
+            Err(error) => complaints.push(error),
+        }
+    }
+    one_of(complaints)?;
+    Ok(steps)
+}
+
+/// Namespaces of the objects that do not exist.
+async fn missing_namespaces(
+    cluster: &Cluster,
+    objects: &[Manifest],
+) -> Result<BTreeSet<String>, KubernetesError> {
+    let used: BTreeSet<&str> = objects.iter().filter_map(Manifest::namespace).collect();
+    let mut missing = BTreeSet::new();
+    for namespace in used {
+        if !namespace_exists(cluster, namespace).await? {
+            missing.insert(namespace.to_owned());
+        }
+    }
+    Ok(missing)
+}
+
+fn namespace_id(name: &str) -> ObjectId {
+    ObjectId {
+        api_version: "v1".to_owned(),
+        kind: "Namespace".to_owned(),
+        namespace: None,
+        name: name.to_owned(),
+    }
+}
+
+/// Whether it exists; one that may not be looked at is taken to.
+pub(super) async fn namespace_exists(
+    cluster: &Cluster,
+    name: &str,
+) -> Result<bool, KubernetesError> {
+    let Some(kind) = cluster.kind("v1", "Namespace").await? else { return Ok(true) };
+    match cluster.get(&kind, &namespace_id(name)).await {
+        Ok(found) => Ok(found.is_some()),
+        Err(error) if error.kind == KubernetesErrorKind::Refused => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// Makes the environment's own namespace, where the lease and the records will be.
+pub(super) async fn make_namespace(cluster: &Cluster, name: &str) -> Result<(), KubernetesError> {
+    if namespace_exists(cluster, name).await? {
+        return Ok(());
+    }
+    let Some(kind) = cluster.kind("v1", "Namespace").await? else { return Ok(()) };
+    let value = serde_json::json!({
+        "apiVersion": "v1", "kind": "Namespace",
+        "metadata": {"name": name, "labels": {MANAGED_BY: MANAGER}},
+    });
+    let origin = super::manifest::Origin { file: "environment".to_owned(), line: None };
+    let Ok(object) = Manifest::new(value, origin) else { return Ok(()) };
+    match cluster.apply(&kind, &object, Write::Real, Ownership::Respected).await {
+        Ok(_) => {
+            let text = format!("made the namespace {name}, which did not exist");
+            cluster.events().send(RunEvent::Notice(Notice::Info(text)));
+            Ok(())
+        }
+        // Made by somebody else meanwhile.
+        Err(Unapplied::Conflict(_)) => Ok(()),
+        Err(Unapplied::Failed(error)) => {
+            let message = format!("the namespace {name} does not exist and cannot be made");
+            Err(KubernetesError::new(error.kind, message).because(error))
+        }
+    }
+}
+
+/// What autoscalers look after, in the cluster and among the objects themselves.
+async fn scaled(
+    cluster: &Cluster,
+    objects: &[Manifest],
+    missing: &BTreeSet<String>,
+) -> Result<Scaled, KubernetesError> {
+    let mut scaled = Scaled::default();
+    let own = objects.iter().filter(|object| object.kind() == "HorizontalPodAutoscaler");
+    own.for_each(|object| scaled.add(object.value()));
+    let namespaces: BTreeSet<&str> = objects
+        .iter()
+        .filter(|object| is_scalable(object))
+        .filter_map(Manifest::namespace)
+        .filter(|namespace| !missing.contains(*namespace))
+        .collect();
+    if namespaces.is_empty() {
+        return Ok(scaled);
+    }
+    let Some(kind) = cluster.kind("autoscaling/v2", "HorizontalPodAutoscaler").await? else {
+        return Ok(scaled);
+    };
+    for namespace in namespaces {
+        match cluster.list(&kind, namespace, "").await {
+            Ok(list) => {
+                for autoscaler in list {
+                    if let Ok(value) = serde_json::to_value(autoscaler) {
+                        scaled.add(&value);
+                    }
+                }
+            }
+            Err(error) if error.kind == KubernetesErrorKind::Refused => {
+                let text = format!(
+                    "autoscalers in {namespace} may not be listed: replicas are set as the \
+                     manifests say"
+                );
+                cluster.events().send(RunEvent::Notice(Notice::Warning(text)));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(scaled)
+}
+
+async fn one(
+    cluster: &Cluster,
+    mut object: Manifest,
+    purpose: Purpose,
+    missing: &BTreeSet<String>,
+    scaled: &Scaled,
+) -> Result<Step, KubernetesError> {
+    let kind = cluster.kind(object.api_version(), object.kind()).await?;
+    let nowhere = object.namespace().is_some_and(|namespace| missing.contains(namespace));
+    let Some(known) = kind.clone().filter(|_| !nowhere) else {
+        let ownership = Ownership::Respected;
+        return Ok(Step { object, kind, live: None, after: None, ownership, replace: false });
+    };
+    let live = cluster.get(&known, &object.id()).await?;
+    if scaled.has(&object) {
+        leave_replicas(&mut object, live.as_ref());
+    }
+    let mut step =
+        Step { object, kind, live, after: None, ownership: Ownership::Taken, replace: false };
+    match purpose {
+        Purpose::Restore => {
+            resume(&mut step);
+            Ok(step)
+        }
+        Purpose::Rollout => {
+            step.ownership = Ownership::Respected;
+            try_out(cluster, &known, &mut step).await?;
+            refuse_paused(&step)?;
+            Ok(step)
+        }
+    }
+}
+
+async fn try_out(cluster: &Cluster, kind: &Kind, step: &mut Step) -> Result<(), KubernetesError> {
+    if is_job(&step.object) && step.live.as_ref().is_some_and(has_failed) {
+        // A failed Job fails for ever; the release wants it to be done.
+        step.replace = true;
+        return Ok(());
+    }
+    let answer = cluster.apply(kind, &step.object, Write::Dry, step.ownership).await;
+    let after = match answer {
+        Ok(after) => after,
+        Err(Unapplied::Conflict(fields)) => {
+            let owned = owners(step.live.as_ref(), fields);
+            take_from_people(cluster, &step.object, &owned)?;
+            step.ownership = Ownership::Taken;
+            match cluster.apply(kind, &step.object, Write::Dry, Ownership::Taken).await {
+                Ok(after) => after,
+                Err(Unapplied::Conflict(fields)) => return Err(conflict(&step.object, fields)),
+                Err(Unapplied::Failed(error)) => return Err(error),
+            }
+        }
+        Err(Unapplied::Failed(error)) => {
+            // A Job's template cannot be changed, which the server calls invalid.
+            let job = is_job(&step.object) && error.kind == KubernetesErrorKind::Manifest;
+            match step.live.as_ref().filter(|_| job) {
+                Some(live) if has_ended(live) => {
+                    step.replace = true;
+                    return Ok(());
+                }
+                Some(_running) => {
+                    let message = format!(
+                        "{} still runs, and a Job cannot be changed: wait for it, or remove it",
+                        step.object.id()
+                    );
+                    return Err(KubernetesError::new(KubernetesErrorKind::Waiting, message));
+                }
+                // Nothing is wrong with the object: that is found out when it is written.
+                None if passing(&error) == Some(Passing::Webhook) => {
+                    let text =
+                        format!("{} cannot be tried yet: {}", step.object.id(), error.message);
+                    cluster.events().send(RunEvent::Notice(Notice::Warning(text)));
+                    return Ok(());
+                }
+                None => return Err(error),
+            }
+        }
+    };
+    step.after = serde_json::to_value(after).ok();
+    Ok(())
+}
+
+fn is_job(object: &Manifest) -> bool {
+    object.kind() == "Job" && object.group() == "batch"
+}
+
+fn has_condition(job: &DynamicObject, of: &[&str]) -> bool {
+    let conditions = job.data.pointer("/status/conditions").and_then(Value::as_array);
+    conditions.into_iter().flatten().any(|condition| {
+        let text = |key: &str| condition.get(key).and_then(Value::as_str);
+        text("type").is_some_and(|kind| of.contains(&kind)) && text("status") == Some("True")
+    })
+}
+
+fn has_failed(job: &DynamicObject) -> bool {
+    has_condition(job, &["Failed"])
+}
+
+fn has_ended(job: &DynamicObject) -> bool {
+    has_condition(job, &["Failed", "Complete"])
+}
+
+/// Lets the release have fields that people own, and says so; refuses those of others.
+pub(super) fn take_from_people(
+    cluster: &Cluster,
+    object: &Manifest,
+    owned: &[Owned],
+) -> Result<(), KubernetesError> {
+    if !owned.iter().all(Owned::is_peoples) {
+        let kept: Vec<String> =
+            owned.iter().filter(|owned| !owned.is_peoples()).map(Owned::to_string).collect();
+        let message = format!(
+            "{}: {} is also written by others: {}; leave these fields out of the manifest, or \
+             have the other one give them up",
+            object.origin,
+            object.id(),
+            kept.join(", ")
+        );
+        return Err(KubernetesError::new(KubernetesErrorKind::Conflict, message));
+    }
+    for owned in owned {
+        let text = format!("{}: {owned}, and is taken over", object.id());
+        cluster.events().send(RunEvent::Notice(Notice::Info(text)));
+    }
+    Ok(())
+}
+
+pub(super) fn conflict(object: &Manifest, fields: Vec<String>) -> KubernetesError {
+    let message =
+        format!("{}: {}: conflict over {}", object.origin, object.id(), fields.join(", "));
+    KubernetesError::new(KubernetesErrorKind::Conflict, message)
+}
+
+fn is_paused(value: &Value) -> bool {
+    value.pointer("/spec/paused").and_then(Value::as_bool) == Some(true)
+}
+
+/// A paused Deployment never gets new pods: that is said now, not after a deadline.
+fn refuse_paused(step: &Step) -> Result<(), KubernetesError> {
+    let object = &step.object;
+    if object.kind() != "Deployment" || !step.after.as_ref().is_some_and(is_paused) {
+        return Ok(());
+    }
+    if is_paused(object.value()) {
+        let message = format!(
+            "{}: {} is paused (`spec.paused`), so its pods would never change",
+            object.origin,
+            object.id()
+        );
+        return Err(KubernetesError::new(KubernetesErrorKind::Manifest, message));
+    }
+    let message = format!(
+        "{id} is paused in the cluster, so its pods would never change: `kubectl rollout resume \
+         {id} --namespace {}`",
+        object.namespace().unwrap_or_default(),
+        id = object.id(),
+    );
+    Err(KubernetesError::new(KubernetesErrorKind::Waiting, message))
+}
+
+/// What was paused since it served goes on, or it could not serve again.
+fn resume(step: &mut Step) {
+    let paused = step.object.kind() == "Deployment"
+        && step.live.as_ref().is_some_and(|live| {
+            live.data.pointer("/spec/paused").and_then(Value::as_bool) == Some(true)
+        });
+    let spec = step.object.body_mut().find(|(key, _)| *key == "spec");
+    if let Some((_, Value::Object(spec))) = spec.filter(|_| paused) {
+        spec.insert("paused".to_owned(), false.into());
+    }
+}

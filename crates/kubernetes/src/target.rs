@@ -1,0 +1,627 @@
+//! The Kubernetes target as the rest of the program sees it.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::{Mutex, OnceCell};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::cluster::Cluster;
+use super::connection::Connection;
+use super::difference;
+use super::error::{KubernetesError, KubernetesErrorKind};
+use super::forward::{self, Forward};
+use super::lease::{self, Hold};
+use super::manifest::render::{Missing, Variables};
+use super::manifest::settle::Stamp;
+use super::manifest::source::Reading;
+use super::manifest::{Manifest, ObjectId, Origin, parse, pin, render, source};
+use super::permissions::{self, Permission, Place};
+use super::prune;
+use super::record::slug;
+use super::rollout;
+use super::secrets;
+use super::store::{History, Store};
+use super::survey::{self, Purpose, Step};
+use super::track::{self, Workload};
+use super::writing::{workload_kind, workload_of};
+use greenloop_config::plan::{EnvironmentPlan, KubernetesPlan, Rollback};
+use greenloop_evidence::Redactor;
+use greenloop_model::{
+    CommitId, Endpoint, EventSink, Evidence, FailureClass, ImageRef, Notice, ReleaseId, RunEvent,
+    RunId, Stage, TargetKind,
+};
+use greenloop_ports::{
+    Deployed, Earlier, Restored, RolloutRequest, Target, TargetError, TargetErrorKind, TargetStatus,
+};
+
+/// How long a release may take to become ready where nobody has said.
+pub(super) const USUAL_WAIT: Duration = Duration::from_secs(300);
+
+/// By how much earlier than its release was made a pod may say that it has started.
+const SKEW: Duration = Duration::from_secs(5);
+
+/// Releases as workloads in a cluster. See the module's documentation.
+pub struct KubernetesTarget {
+    pub(super) plan: KubernetesPlan,
+    environment: EnvironmentPlan,
+    pub(super) rollback: Rollback,
+    work_tree: PathBuf,
+    connection: Connection,
+    redactor: Redactor,
+    secrets: secrets::Known,
+    withheld: Vec<OsString>,
+    cluster: OnceCell<Cluster>,
+    held: Mutex<Option<Arc<Hold>>>,
+    forward: Mutex<Option<Forward>>,
+}
+
+/// An error of whatever kind.
+type BoxedError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The environment's lease, for one piece of work.
+pub(super) struct Held {
+    pub(super) hold: Arc<Hold>,
+    /// Whether it was taken for this piece of work alone.
+    for_now: bool,
+}
+
+/// What manifests are rendered for.
+pub(super) struct For<'a> {
+    pub(super) run: RunId,
+    pub(super) release: ReleaseId,
+    pub(super) commit: Option<&'a CommitId>,
+    pub(super) image: Option<&'a ImageRef>,
+    pub(super) missing: Missing,
+}
+
+impl KubernetesTarget {
+    /// The target of one environment; nobody is called yet. `rollback` is what the commit at
+    /// hand says of its own release.
+    pub fn new(
+        plan: &KubernetesPlan,
+        environment: &EnvironmentPlan,
+        rollback: Rollback,
+        work_tree: PathBuf,
+        connection: Connection,
+        redactor: Redactor,
+    ) -> Self {
+        Self {
+            plan: plan.clone(),
+            environment: environment.clone(),
+            rollback,
+            work_tree,
+            connection,
+            redactor,
+            secrets: secrets::Known::default(),
+            withheld: Vec::new(),
+            cluster: OnceCell::new(),
+            held: Mutex::new(None),
+            forward: Mutex::new(None),
+        }
+    }
+
+    /// Names variables, such as a model's key, that tools which render manifests do not inherit.
+    #[must_use]
+    pub fn withhold(mut self, names: impl IntoIterator<Item = OsString>) -> Self {
+        self.withheld.extend(names);
+        self
+    }
+
+    /// The API server's version, `v1.36.0`.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    pub async fn server_version(&self) -> Result<String, KubernetesError> {
+        let cluster = self.cluster().await?;
+        let answer = cluster.ask(|| cluster.client().apiserver_version()).await;
+        match answer {
+            Ok(version) => Ok(version.git_version),
+            Err(error) => {
+                Err(self.placed(KubernetesError::of("read the API server's version", error)))
+            }
+        }
+    }
+
+    /// What a run needs the account to be able to do, and whether it may: for the lease, the
+    /// records, what a rollout is judged by, every kind of object in the manifests, and the
+    /// environment's namespace where that has yet to be made.
+    ///
+    /// # Errors
+    /// When the API server cannot be reached or the manifests cannot be read.
+    pub async fn permissions(&self) -> Result<Vec<Permission>, KubernetesError> {
+        let cluster = self.cluster().await?;
+        let objects = self.names(&CancellationToken::new()).await?;
+        let mut kinds = Vec::new();
+        for object in &objects {
+            if let Some(kind) = cluster.kind(object.api_version(), object.kind()).await? {
+                let place = match kind.namespaced {
+                    true => Place::Namespace(
+                        object.namespace().unwrap_or(&self.plan.namespace).to_owned(),
+                    ),
+                    false => Place::Cluster(object.id().name),
+                };
+                kinds.push((kind, place));
+            }
+        }
+        if self.plan.prune {
+            kinds.extend(self.kinds_to_prune(&cluster, &objects).await?);
+        }
+        if !survey::namespace_exists(&cluster, &self.plan.namespace).await?
+            && let Some(kind) = cluster.kind("v1", "Namespace").await?
+        {
+            kinds.push((kind, Place::Cluster(self.plan.namespace.clone())));
+        }
+        let forwards = self.plan.service.is_some();
+        let needs = permissions::needs(&self.plan.namespace, forwards, &kinds);
+        permissions::ask(&cluster, needs).await
+    }
+
+    pub(super) async fn cluster(&self) -> Result<Cluster, KubernetesError> {
+        let connect = || async { self.connection.client().await.map(Cluster::new) };
+        self.cluster.get_or_try_init(connect).await.cloned()
+    }
+
+    /// The cluster, written to with the permit of the lease that is held, if one is.
+    pub(super) async fn guarded(&self) -> Result<Cluster, KubernetesError> {
+        let cluster = self.cluster().await?;
+        Ok(match self.held.lock().await.as_ref() {
+            Some(hold) => cluster.guarded(hold),
+            None => cluster,
+        })
+    }
+
+    pub(super) fn store(&self) -> Store {
+        Store { namespace: self.plan.namespace.clone(), slug: slug(&self.environment.name) }
+    }
+
+    /// The records, whose Secrets the redactor knows from then on.
+    pub(super) async fn history(&self, cluster: &Cluster) -> Result<History, KubernetesError> {
+        let history = self.store().load(cluster).await?;
+        let contents = || history.records.iter().map(|record| &record.content);
+        let objects: Vec<&serde_json::Value> =
+            contents().flat_map(|content| content.objects.iter().chain(&content.before)).collect();
+        self.learn_values(&objects);
+        Ok(history)
+    }
+
+    pub(super) fn known_secrets(&self) -> &secrets::Known {
+        &self.secrets
+    }
+
+    pub(super) fn environment_name(&self) -> &str {
+        self.environment.name.as_str()
+    }
+
+    fn lease_name(&self) -> String {
+        format!("greenloop-{}", slug(&self.environment.name))
+    }
+
+    /// The lease: the one that is held, or one for this piece of work.
+    pub(super) async fn hold(
+        &self,
+        cluster: &Cluster,
+        run: RunId,
+    ) -> Result<Held, KubernetesError> {
+        if let Some(hold) = self.held.lock().await.as_ref() {
+            hold.permit().await?;
+            return Ok(Held { hold: hold.clone(), for_now: false });
+        }
+        let hold = self.take(cluster, run).await?;
+        Ok(Held { hold: Arc::new(hold), for_now: true })
+    }
+
+    async fn take(&self, cluster: &Cluster, run: RunId) -> Result<Hold, KubernetesError> {
+        survey::make_namespace(cluster, &self.plan.namespace).await?;
+        // A Lease that somebody deleted starts anew; its numbers must not.
+        let floor = self.store().load(cluster).await?.fencing();
+        let wanted = lease::Wanted {
+            namespace: &self.plan.namespace,
+            name: &self.lease_name(),
+            run,
+            floor,
+            wait: self.plan.lease_wait,
+        };
+        lease::claim(cluster, &wanted).await
+    }
+
+    /// Gives back what was taken for one piece of work.
+    pub(super) async fn done(&self, held: Held) {
+        if held.for_now {
+            held.hold.release().await;
+        }
+    }
+
+    /// The objects that the manifests describe, rendered, images pinned; not settled.
+    pub(super) async fn objects(
+        &self,
+        what: &For<'_>,
+        events: &EventSink,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Manifest>, KubernetesError> {
+        let reading = Reading {
+            root: &self.work_tree,
+            run: what.run,
+            namespace: &self.plan.namespace,
+            withheld: &self.withheld,
+            cancel,
+        };
+        let mut sources = source::read(&self.plan.manifests, &reading).await?;
+        let variables = Variables {
+            image: what.image,
+            environment: self.environment.name.as_str(),
+            namespace: &self.plan.namespace,
+            run: what.run,
+            release: what.release,
+            commit: what.commit,
+            vars: &self.plan.variables,
+        };
+        let mut objects = Vec::new();
+        for source in &mut sources {
+            if source::are_templates(&self.plan.manifests) {
+                render::render(source, &variables, what.missing)?;
+            }
+            objects.extend(parse::parse(source)?);
+        }
+        self.learn_written(&objects);
+        if objects.is_empty() {
+            let message = "the manifests hold no object";
+            return Err(KubernetesError::new(KubernetesErrorKind::Manifest, message));
+        }
+        if let Some(image) = what.image {
+            tell_of_pins(&pin::pin(&mut objects, image), image, events);
+        }
+        Ok(objects)
+    }
+
+    /// The manifests' objects for their names alone: what has no value yet is empty.
+    pub(super) async fn names(
+        &self,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<Manifest>, KubernetesError> {
+        let what = For {
+            run: RunId::generate(),
+            release: ReleaseId::generate(),
+            commit: None,
+            image: None,
+            missing: Missing::Empty,
+        };
+        self.objects(&what, &EventSink::null(), cancel).await
+    }
+
+    /// What the release would do, object by object.
+    pub(super) async fn plan_of(
+        &self,
+        cluster: &Cluster,
+        request: &RolloutRequest,
+    ) -> Result<Vec<Step>, KubernetesError> {
+        let what = For {
+            run: request.run,
+            release: request.release,
+            commit: Some(&request.commit),
+            image: request.image.as_ref(),
+            missing: Missing::Refused,
+        };
+        let objects = self.objects(&what, cluster.events(), cluster.cancel()).await?;
+        self.learn(cluster, &objects).await?;
+        let stamp =
+            Stamp { run: request.run, release: request.release, commit: request.commit.clone() };
+        let objects = survey::settled(cluster, objects, &self.plan.namespace, &stamp).await?;
+        survey::survey(cluster, objects, Purpose::Rollout).await
+    }
+
+    /// The request as far as it can be looked at: what serves stands for an image that is not
+    /// built yet, so that the rest of the release can be seen.
+    async fn previewed(
+        &self,
+        cluster: &Cluster,
+        request: &RolloutRequest,
+    ) -> Result<RolloutRequest, KubernetesError> {
+        let mut request = request.clone();
+        if let Some(unbuilt) = request.image.as_ref().filter(|image| !image.is_built()) {
+            let history = self.history(cluster).await?;
+            let serving = history.serving().and_then(|record| record.release.image.clone());
+            let same = serving.filter(|image| image.repository() == unbuilt.repository());
+            request.image = same.or(request.image);
+        }
+        Ok(request)
+    }
+
+    /// The environment's own address: a port-forward's is dead as soon as the run is over.
+    pub(super) fn deployed(&self, release: ReleaseId) -> Deployed {
+        Deployed { release, endpoint: self.endpoint() }
+    }
+
+    pub(super) fn endpoint(&self) -> Endpoint {
+        Endpoint { url: self.environment.url.trim_end_matches('/').to_owned() }
+    }
+
+    /// The address of the port-forward, where one is wanted.
+    async fn forwarded(&self) -> Result<Option<Endpoint>, KubernetesError> {
+        let Some(service) = &self.plan.service else { return Ok(None) };
+        let mut forward = self.forward.lock().await;
+        if let Some(open) = forward.as_ref().filter(|forward| forward.is_open()) {
+            open.check().await?;
+            return Ok(Some(Endpoint { url: open.url() }));
+        }
+        let cluster = self.cluster().await?;
+        let opened = forward::open(&cluster, &self.plan.namespace, service).await?;
+        let endpoint = Endpoint { url: opened.url() };
+        *forward = Some(opened);
+        Ok(Some(endpoint))
+    }
+
+    /// The workloads among `ids` as they are now.
+    pub(super) async fn workloads(
+        &self,
+        cluster: &Cluster,
+        ids: &[ObjectId],
+    ) -> Result<Vec<Workload>, KubernetesError> {
+        let mut workloads = Vec::new();
+        for id in ids {
+            let Some(kind) = workload_kind(id) else { continue };
+            let Some(served) = cluster.kind(&id.api_version, &id.kind).await? else { continue };
+            if let Some(live) = cluster.get(&served, id).await? {
+                workloads.push(workload_of(kind, &live, false));
+            }
+        }
+        Ok(workloads)
+    }
+
+    /// The run that holds the lease through this target, in words; empty for none.
+    pub(super) async fn holding(&self) -> String {
+        let held = self.held.lock().await;
+        held.as_ref().map(|hold| hold.run().to_string()).unwrap_or_default()
+    }
+
+    pub(super) fn redactor(&self) -> &Redactor {
+        &self.redactor
+    }
+
+    pub(super) fn redacted(&self, text: &str) -> String {
+        self.redactor.redact(text).into_owned()
+    }
+
+    /// With the address of an API server that gave no answer: it may be the wrong one.
+    fn placed(&self, mut error: KubernetesError) -> KubernetesError {
+        if error.kind == KubernetesErrorKind::Unreachable
+            && let Some(address) = self.connection.address()
+        {
+            error.message =
+                format!("no good answer from the API server {address}: {}", error.message);
+        }
+        error
+    }
+
+    /// For the port: what the API server or a tool said may hold a secret.
+    pub(super) fn told(&self, error: KubernetesError) -> TargetError {
+        let mut error = TargetError::from(self.placed(error));
+        error.message = self.redacted(&error.message);
+        for note in &mut error.evidence.notes {
+            *note = self.redacted(note);
+        }
+        error.source = error.source.map(|source| self.safe_source(source));
+        error
+    }
+
+    /// What lies under an error, as it is where no secret is in it, as redacted text otherwise.
+    fn safe_source(&self, source: BoxedError) -> BoxedError {
+        let text = greenloop_model::chain(source.as_ref());
+        match self.redactor.redact(&text) {
+            std::borrow::Cow::Borrowed(_) => source,
+            std::borrow::Cow::Owned(redacted) => redacted.into(),
+        }
+    }
+
+    /// The objects of a record.
+    pub(super) fn recorded(values: &[serde_json::Value], release: ReleaseId) -> Vec<Manifest> {
+        let origin = Origin { file: format!("release {release}"), line: None };
+        let values = values.iter().cloned();
+        values.filter_map(|value| Manifest::new(value, origin.clone()).ok()).collect()
+    }
+}
+
+fn tell_of_pins(pins: &pin::Pins, image: &ImageRef, events: &EventSink) {
+    let notice = if !pins.replaced.is_empty() {
+        Notice::Info(format!(
+            "pinned to {}@{}…: {}",
+            image.repository(),
+            image.digest().get(..19).unwrap_or_default(),
+            pins.replaced.join(", ")
+        ))
+    } else if pins.already == 0 {
+        Notice::Warning(format!(
+            "no container in the manifests runs {}: the image that was built is not rolled out",
+            image.repository()
+        ))
+    } else {
+        return;
+    };
+    events.send(RunEvent::Notice(notice));
+}
+
+/// Sends how a step of a rollout went.
+pub(super) fn step(events: &EventSink, name: &str, ok: bool, detail: String, since: Instant) {
+    events.send(RunEvent::StepFinished {
+        stage: Stage::Rollout,
+        name: name.to_owned(),
+        ok,
+        detail,
+        elapsed: since.elapsed(),
+    });
+}
+
+pub(super) fn cancelled() -> TargetError {
+    TargetError {
+        kind: TargetErrorKind::Cancelled,
+        message: "the rollout was cancelled".to_owned(),
+        class: FailureClass::Unknown,
+        evidence: Box::default(),
+        source: None,
+    }
+}
+
+/// An error of the target that is none of the cluster's.
+pub(super) fn refused(kind: TargetErrorKind, message: String) -> TargetError {
+    let evidence = Evidence { notes: vec![message.clone()], ..Evidence::default() };
+    TargetError {
+        kind,
+        message,
+        class: FailureClass::Infrastructure,
+        evidence: Box::new(evidence),
+        source: None,
+    }
+}
+
+#[async_trait]
+impl Target for KubernetesTarget {
+    fn kind(&self) -> TargetKind {
+        TargetKind::Kubernetes
+    }
+
+    async fn claim(
+        &self,
+        run: RunId,
+        events: &EventSink,
+        cancel: &CancellationToken,
+    ) -> Result<(), TargetError> {
+        let mut held = self.held.lock().await;
+        if let Some(hold) = held.as_ref().filter(|hold| hold.run() == run)
+            && !hold.lost().is_cancelled()
+        {
+            return Ok(());
+        }
+        if let Some(old) = held.take() {
+            old.release().await;
+        }
+        let cluster = self.cluster().await.map_err(|error| self.told(error))?;
+        let cluster = cluster.during(events, cancel);
+        let hold = self.take(&cluster, run).await.map_err(|error| self.told(error))?;
+        *held = Some(Arc::new(hold));
+        Ok(())
+    }
+
+    async fn let_go(&self) {
+        if let Some(hold) = self.held.lock().await.take() {
+            hold.release().await;
+        }
+    }
+
+    async fn preview(&self, request: &RolloutRequest) -> Result<String, TargetError> {
+        let cluster = self.cluster().await.map_err(|error| self.told(error))?;
+        let request = self.previewed(&cluster, request).await.map_err(|error| self.told(error))?;
+        let steps = self.plan_of(&cluster, &request).await.map_err(|error| self.told(error))?;
+        let diff = difference::joined(steps.iter().map(Step::diff));
+        let mut shown = String::new();
+        if !diff.is_empty() {
+            let order = rollout::waves_of(&steps);
+            shown.extend(order.lines().map(|line| format!("# {line}\n")));
+            shown.push_str(&self.redacted(&diff));
+        }
+        let history = self.history(&cluster).await.map_err(|error| self.told(error))?;
+        let named: Vec<ObjectId> = steps.iter().map(|step| step.object.id()).collect();
+        let leftovers = self.leftovers(&cluster, &history, &named).await;
+        for line in prune::in_words(&leftovers.map_err(|e| self.told(e))?, self.plan.prune) {
+            shown.push_str(&format!("# {line}\n"));
+        }
+        if let Some(note) = self.secrets.note() {
+            shown.push_str(&format!("# {note}\n"));
+        }
+        Ok(shown)
+    }
+
+    async fn reach(&self) -> Result<Option<Endpoint>, TargetError> {
+        self.forwarded().await.map_err(|error| self.told(error))
+    }
+
+    async fn unreached(&self) -> Option<TargetError> {
+        let trouble = self.forward.lock().await.as_ref()?.trouble()?;
+        Some(self.told(trouble))
+    }
+
+    async fn roll_out(
+        &self,
+        request: &RolloutRequest,
+        events: &EventSink,
+        cancel: &CancellationToken,
+    ) -> Result<Deployed, TargetError> {
+        if cancel.is_cancelled() {
+            return Err(cancelled());
+        }
+        let cluster = self.cluster().await.map_err(|error| self.told(error))?;
+        let cluster = cluster.during(events, cancel);
+        let held = self.hold(&cluster, request.run).await.map_err(|error| self.told(error))?;
+        let cluster = cluster.guarded(&held.hold);
+        let outcome = self.roll_out_held(&cluster, &held.hold, request).await;
+        self.done(held).await;
+        outcome
+    }
+
+    async fn mark_verified(&self, release: ReleaseId) -> Result<(), TargetError> {
+        self.verified(release).await.map_err(|error| self.told(error))
+    }
+
+    async fn prune(&self, release: ReleaseId, events: &EventSink) {
+        self.prune_after(release, events).await;
+    }
+
+    async fn service_log(&self, release: ReleaseId) -> Result<String, TargetError> {
+        let cluster = self.cluster().await.map_err(|error| self.told(error))?;
+        let history = self.history(&cluster).await.map_err(|error| self.told(error))?;
+        let Some(record) = history.get(release) else { return Ok(String::new()) };
+        let objects = Self::recorded(&record.content.objects, release);
+        self.learn(&cluster, &objects).await.map_err(|error| self.told(error))?;
+        let ids: Vec<ObjectId> = objects.iter().map(Manifest::id).collect();
+        let workloads = self.workloads(&cluster, &ids).await.map_err(|error| self.told(error))?;
+        // Its pods write from their start on, before they serve. The client rounds to seconds, up
+        // as well as down, and the nodes' clocks are not this machine's.
+        let since = record.release.created_at.checked_sub(SKEW).ok();
+        track::pod_logs(cluster.client(), &workloads, since, &self.redactor)
+            .await
+            .map_err(|error| self.untracked(error))
+    }
+
+    async fn restore(
+        &self,
+        failed: ReleaseId,
+        events: &EventSink,
+        hurry: &CancellationToken,
+    ) -> Result<Restored, TargetError> {
+        self.put_back(failed, events, hurry).await
+    }
+
+    async fn roll_back(
+        &self,
+        earlier: Earlier,
+        events: &EventSink,
+        cancel: &CancellationToken,
+    ) -> Result<Deployed, TargetError> {
+        if cancel.is_cancelled() {
+            return Err(cancelled());
+        }
+        let cluster = self.cluster().await.map_err(|error| self.told(error))?;
+        let cluster = cluster.during(events, cancel);
+        let run = RunId::generate();
+        let held = self.hold(&cluster, run).await.map_err(|error| self.told(error))?;
+        let cluster = cluster.guarded(&held.hold);
+        let outcome = self.roll_back_held(&cluster, &held.hold, earlier).await;
+        self.done(held).await;
+        outcome
+    }
+
+    async fn status(&self) -> Result<TargetStatus, TargetError> {
+        self.look().await.map_err(|error| self.told(error))
+    }
+
+    async fn clean_up(&self, run: RunId) -> Result<Vec<String>, TargetError> {
+        let cluster = self.cluster().await.map_err(|error| self.told(error))?;
+        let name = self.lease_name();
+        let holder = lease::holder_of(&cluster, &self.plan.namespace, &name).await;
+        let holder = holder.map_err(|error| self.told(error))?;
+        self.clean_up_after(&cluster, run, holder).await
+    }
+}

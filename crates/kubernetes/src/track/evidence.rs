@@ -1,0 +1,327 @@
+//! What was known when a rollout failed, frozen: bounded, redacted, the most telling pod first.
+
+use std::fmt::Write as _;
+
+use k8s_openapi::api::core::v1::{ContainerState, Event, Pod};
+
+use super::crash::{Crash, CrashLog, LOG_KEPT, Said, end_of};
+use super::judge::Judgement;
+use super::probe;
+use super::standing::is_ready;
+use super::view::{View, is_terminating, statuses, times};
+use greenloop_evidence::Redactor;
+use greenloop_model::{Evidence, Excerpt, Exit, counted};
+
+/// Bytes of all notes together, the diff apart.
+const NOTES: usize = 20 * 1024;
+/// Bytes of the diff.
+const DIFF: usize = 16 * 1024;
+/// Bytes of one note.
+const NOTE: usize = 2 * 1024;
+/// Pods that are described.
+const PODS: usize = 4;
+/// Events that are told of each.
+const EVENTS: usize = 15;
+
+/// A log that was read for the evidence.
+#[derive(Debug)]
+pub(super) struct ReadLog {
+    pub(super) pod_uid: String,
+    pub(super) pod: String,
+    pub(super) container: String,
+    pub(super) previous: bool,
+    pub(super) said: Said,
+}
+
+/// The pods to tell of, the one that decided first, then those in trouble, then the rest.
+pub(super) fn telling_pods<'a>(view: &'a View, judgement: &Judgement) -> Vec<(&'a str, &'a Pod)> {
+    let culprit = judgement.signal.as_ref().and_then(|signal| signal.pod.as_ref());
+    let culprit = culprit.map(|(uid, _)| uid.as_str());
+    let mut pods: Vec<(u8, &str, &Pod)> = Vec::new();
+    for scope in 0..view.followed.len() {
+        for (uid, seen) in view.new_pods(scope) {
+            let crashed = seen.containers.keys().any(|name| !view.crashes_of(uid, name).is_empty());
+            let rank = match () {
+                () if Some(uid.as_str()) == culprit => 0,
+                () if crashed => 1,
+                () if !is_ready(&seen.pod) => 2,
+                () => 3,
+            };
+            pods.push((rank, uid, &seen.pod));
+        }
+    }
+    pods.sort_by_key(|(rank, _, _)| *rank);
+    pods.into_iter().map(|(_, uid, pod)| (uid, pod)).take(PODS).collect()
+}
+
+/// The evidence. `logs` in the order of their weight.
+pub(super) fn evidence(
+    view: &View,
+    judgement: &Judgement,
+    logs: &[ReadLog],
+    diff: &str,
+    redactor: &Redactor,
+) -> Evidence {
+    let mut notes = Notes { redactor, left: NOTES, list: Vec::new() };
+    notes.add(&judgement.message);
+    if let Some(signal) = &judgement.signal {
+        notes.add(&format!("rule {}: {}", signal.rule.id, signal.rule.about));
+    }
+    for scope in 0..view.followed.len() {
+        describe_workload(view, scope, &mut notes);
+    }
+    for (uid, pod) in telling_pods(view, judgement) {
+        describe_pod(view, uid, pod, &mut notes);
+    }
+    for scope in 0..view.followed.len() {
+        let uid = view.followed[scope].object.as_ref().map(|object| object.uid().to_owned());
+        let set = view.new_replica_set(&view.followed[scope]).map(str::to_owned);
+        for uid in uid.into_iter().chain(set) {
+            describe_events(view, &uid, false, &mut notes);
+        }
+    }
+    let list = notes.list;
+    let culprit = culprit_crash(view, judgement);
+    let telling = logs.iter().find(|log| !log.said.is_empty());
+    let titles: Vec<String> = view.followed.iter().map(|followed| followed.title()).collect();
+    let namespace = view.followed.first().map(|followed| followed.workload.namespace.as_str());
+    Evidence {
+        command: Some(format!(
+            "rollout of {} in namespace {}",
+            titles.join(", "),
+            namespace.unwrap_or_default()
+        )),
+        exit: culprit.map(|crash| match (crash.signal, crash.exit_code) {
+            (Some(signal), _) => Exit::Signal(signal),
+            (None, code) if code > 128 && code < 160 => Exit::Signal(code - 128),
+            (None, code) => Exit::Code(code),
+        }),
+        excerpts: telling
+            .map(|log| log.said.extraction.excerpts.clone())
+            .unwrap_or_default()
+            .into_iter()
+            .chain(changes(diff, redactor))
+            .collect(),
+        log_lines: telling.map_or(0, |log| log.said.extraction.lines),
+        failing_tests: telling
+            .map(|log| log.said.extraction.failing_tests.clone())
+            .unwrap_or_default(),
+        service_log: service_log(logs),
+        notes: list,
+        ..Evidence::default()
+    }
+}
+
+/// What the release changes since the last good one.
+fn changes(diff: &str, redactor: &Redactor) -> Option<Excerpt> {
+    if diff.trim().is_empty() {
+        return None;
+    }
+    let start = diff.char_indices().nth(DIFF).map_or(diff, |(end, _)| &diff[..end]);
+    Some(Excerpt {
+        start: 1,
+        end: u64::try_from(start.lines().count().max(1)).unwrap_or(u64::MAX),
+        kind: Excerpt::DIFF.to_owned(),
+        text: redactor.redact(start).into_owned(),
+        locations: Vec::new(),
+    })
+}
+
+/// The logs one after the other, the most telling first, each under its name.
+fn service_log(logs: &[ReadLog]) -> Option<String> {
+    let mut text = String::new();
+    for log in logs.iter().filter(|log| !log.said.is_empty()) {
+        let left = LOG_KEPT.saturating_sub(text.len());
+        if left < 200 {
+            break;
+        }
+        let which = if log.previous { " (the container before the last restart)" } else { "" };
+        let said = end_of(log.said.text.trim_end(), left);
+        let _infallible = writeln!(text, "--- {}/{}{which}\n{said}", log.pod, log.container);
+    }
+    (!text.is_empty()).then_some(text)
+}
+
+fn culprit_crash<'a>(view: &'a View, judgement: &Judgement) -> Option<&'a Crash> {
+    let signal = judgement.signal.as_ref()?;
+    let (uid, _) = signal.pod.as_ref()?;
+    view.crashes_of(uid, signal.container.as_deref()?).last()
+}
+
+/// Notes, as long as there is room.
+struct Notes<'a> {
+    redactor: &'a Redactor,
+    left: usize,
+    list: Vec<String>,
+}
+
+impl Notes<'_> {
+    fn add(&mut self, note: &str) {
+        let note = self.redactor.redact(note.trim());
+        let end = note.char_indices().map(|(at, _)| at).take_while(|at| *at <= NOTE).last();
+        let note = if note.len() > NOTE { &note[..end.unwrap_or(0)] } else { &note };
+        if note.is_empty() || note.len() > self.left || self.list.iter().any(|known| known == note)
+        {
+            return;
+        }
+        self.left -= note.len();
+        self.list.push(note.to_owned());
+    }
+}
+
+fn describe_workload(view: &View, scope: usize, notes: &mut Notes<'_>) {
+    let Some(followed) = view.followed.get(scope) else { return };
+    notes.add(&format!("{}: {}", followed.title(), view.standing(scope).words));
+    let Some(object) = &followed.object else { return };
+    let status = match object {
+        super::object::Object::Deployment(object) => serde_json::to_value(&object.status),
+        super::object::Object::StatefulSet(object) => serde_json::to_value(&object.status),
+        super::object::Object::DaemonSet(object) => serde_json::to_value(&object.status),
+        super::object::Object::Job(object) => serde_json::to_value(&object.status),
+    };
+    let conditions = status.ok();
+    let conditions = conditions.as_ref().and_then(|status| status.get("conditions")?.as_array());
+    for condition in conditions.into_iter().flatten() {
+        let field = |name: &str| condition.get(name).and_then(|value| value.as_str()).unwrap_or("");
+        notes.add(&format!(
+            "{}: condition {} is {}: {} {}",
+            followed.title(),
+            field("type"),
+            field("status"),
+            field("reason"),
+            field("message"),
+        ));
+    }
+    // The probes as they are written: what a failing probe was asked to do.
+    let spec = object.template().and_then(|template| template.spec.as_ref());
+    let containers = spec.map(|spec| spec.containers.as_slice()).unwrap_or_default();
+    for container in containers {
+        for (name, of_kind) in [
+            ("startup", &container.startup_probe),
+            ("readiness", &container.readiness_probe),
+            ("liveness", &container.liveness_probe),
+        ] {
+            let Some(of_kind) = of_kind else { continue };
+            notes.add(&format!(
+                "{}: {name} probe of container {}: {}",
+                followed.title(),
+                container.name,
+                probe::describe(container, of_kind)
+            ));
+        }
+    }
+}
+
+fn describe_pod(view: &View, uid: &str, pod: &Pod, notes: &mut Notes<'_>) {
+    let name = pod.metadata.name.as_deref().unwrap_or_default();
+    let status = pod.status.clone().unwrap_or_default();
+    let node = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or("no node");
+    let going = if is_terminating(pod) { ", going away" } else { "" };
+    notes.add(&format!(
+        "pod {name} on {node}: {}{going} {} {}",
+        status.phase.as_deref().unwrap_or("Unknown"),
+        status.reason.as_deref().unwrap_or_default(),
+        status.message.as_deref().unwrap_or_default(),
+    ));
+    for (container, init) in statuses(pod) {
+        let kind = if init { "init container" } else { "container" };
+        let mut line = format!(
+            "pod {name}: {kind} {} ({}): {}, {}",
+            container.name,
+            container.image,
+            state(container.state.as_ref()),
+            counted(usize::try_from(container.restart_count).unwrap_or(0), "restart", "restarts"),
+        );
+        if let Some(last) = container.last_state.as_ref().filter(|last| last.terminated.is_some()) {
+            let _infallible = write!(line, "; before that {}", state(Some(last)));
+        }
+        notes.add(&line);
+    }
+    for condition in status.conditions.into_iter().flatten() {
+        if condition.status == "True" && condition.type_ != "DisruptionTarget" {
+            continue;
+        }
+        notes.add(&format!(
+            "pod {name}: condition {} is {}: {} {}",
+            condition.type_,
+            condition.status,
+            condition.reason.unwrap_or_default(),
+            condition.message.unwrap_or_default(),
+        ));
+    }
+    describe_events(view, uid, true, notes);
+}
+
+/// Warnings first, then the newest.
+fn describe_events(view: &View, uid: &str, with_old: bool, notes: &mut Notes<'_>) {
+    let time = |event: &Event| {
+        let time = event.last_timestamp.as_ref().map(|time| time.0);
+        time.or_else(|| event.event_time.as_ref().map(|time| time.0))
+            .or_else(|| event.metadata.creation_timestamp.as_ref().map(|time| time.0))
+    };
+    let mut events: Vec<&Event> = view
+        .events_about(uid)
+        .filter(|seen| with_old || !seen.old)
+        .map(|seen| &seen.event)
+        .collect();
+    events.sort_by_key(|event| {
+        (event.type_.as_deref() != Some("Warning"), std::cmp::Reverse(time(event)))
+    });
+    for event in events.into_iter().take(EVENTS) {
+        let about = &event.involved_object;
+        let container = about.field_path.as_deref().unwrap_or_default();
+        let container =
+            container.rsplit_once('{').map_or("", |(_, name)| name.trim_end_matches('}'));
+        let times = match u32::try_from(times(event)).unwrap_or(1) {
+            1 => String::new(),
+            n => format!(" ({})", greenloop_model::times(n)),
+        };
+        notes.add(&format!(
+            "event of {}/{} {container}: {}{times}: {}",
+            about.kind.as_deref().unwrap_or_default().to_lowercase(),
+            about.name.as_deref().unwrap_or_default(),
+            event.reason.as_deref().unwrap_or_default(),
+            event.message.as_deref().unwrap_or_default(),
+        ));
+    }
+}
+
+fn state(state: Option<&ContainerState>) -> String {
+    let Some(state) = state else { return "no state yet".to_owned() };
+    match (&state.running, &state.waiting, &state.terminated) {
+        (Some(_), _, _) => "running".to_owned(),
+        (None, Some(waiting), _) => format!(
+            "waiting: {} {}",
+            waiting.reason.as_deref().unwrap_or_default(),
+            waiting.message.as_deref().unwrap_or_default()
+        )
+        .trim_end()
+        .to_owned(),
+        (None, None, Some(terminated)) => {
+            let mut line = format!(
+                "terminated: {} with exit status {}",
+                terminated.reason.as_deref().unwrap_or("no reason"),
+                terminated.exit_code
+            );
+            if let Some(message) = terminated.message.as_deref().map(str::trim) {
+                let _infallible = write!(line, " ({})", end_of(message, 1000));
+            }
+            line
+        }
+        (None, None, None) => "no state yet".to_owned(),
+    }
+}
+
+/// The log of a crash that has been read already.
+pub(super) fn known_log(crash: &Crash) -> Option<ReadLog> {
+    match &crash.log {
+        CrashLog::Read(said) => Some(ReadLog {
+            pod_uid: crash.pod_uid.clone(),
+            pod: crash.pod.clone(),
+            container: crash.container.clone(),
+            previous: true,
+            said: (**said).clone(),
+        }),
+        CrashLog::Unread | CrashLog::Unavailable => None,
+    }
+}

@@ -1,0 +1,319 @@
+//! The judgement: a snapshot and the time in, a [`Verdict`] out. Reads no clock and no cluster.
+
+use std::time::Duration;
+
+use super::probe;
+use super::rule::{Patience, Source, find};
+use super::signal::{Signal, signals};
+use super::standing::Standing;
+use super::view::View;
+use super::{TrackSettings, WorkloadKind};
+use greenloop_model::{FailureClass, times};
+
+/// How long restart counts must stay still when nothing says longer.
+const LEAST_SOAK: Duration = Duration::from_secs(10);
+
+/// What a snapshot is judged for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Goal<'a> {
+    /// That everything is there and stays so.
+    Prove,
+    /// That these workloads are there, each with whether it is firm. Those that are not are
+    /// awaited in the order of kinds only, until then, and no longer once they wait themselves.
+    Settle { awaited: &'a [(usize, bool)], until: Duration },
+}
+
+/// What a snapshot amounts to.
+#[derive(Debug, Clone)]
+pub(super) enum Verdict {
+    /// Everything is there and has stayed so.
+    Ready { soaked: Duration },
+    /// Everything is there; restarts are watched until then.
+    Soaking { until: Duration },
+    /// Not there yet. Nothing can change by the clock alone before `look_again`.
+    Progressing { look_again: Option<Duration> },
+    /// What was to settle is there.
+    Settled,
+    /// What was to settle waits for something itself, or takes too long.
+    Yields { why: String },
+    /// It cannot succeed.
+    Doomed(Box<Judgement>),
+    /// The deadline has passed.
+    Late(Box<Judgement>),
+    /// It is no longer this run's.
+    Superseded { message: String },
+}
+
+/// Why it cannot succeed.
+#[derive(Debug, Clone)]
+pub(super) struct Judgement {
+    pub(super) rule: &'static str,
+    pub(super) message: String,
+    pub(super) class: FailureClass,
+    /// The sign that decided; `None` for the deadline without any.
+    pub(super) signal: Option<Signal>,
+}
+
+impl View {
+    /// Takes the time: remembers since when each sign has been there, and since when everything
+    /// has been available. To be called after each change and before each judgement.
+    pub(super) fn settle(&mut self, now: Duration) -> Vec<Signal> {
+        let signals = signals(self, now);
+        let mut since = std::collections::BTreeMap::new();
+        for signal in &signals {
+            let key = (signal.rule.id, signal.subject());
+            let at = signal.since.or_else(|| self.since.get(&key).copied()).unwrap_or(now);
+            since.insert(key, at);
+        }
+        self.since = since;
+        let standings = self.standings();
+        let done = !standings.is_empty() && standings.iter().all(|standing| standing.done);
+        let restarts = self.restarts();
+        self.available = match self.available {
+            Some((at, before)) if done && before == restarts => Some((at, before)),
+            Some((_, before)) => {
+                self.relapses += u32::from(before != restarts);
+                done.then_some((now, restarts))
+            }
+            None => done.then_some((now, restarts)),
+        };
+        signals
+    }
+
+    /// How far each workload has come.
+    pub(super) fn standings(&self) -> Vec<Standing> {
+        (0..self.followed.len()).map(|scope| self.standing(scope)).collect()
+    }
+
+    /// Restarts of all new pods' containers since the tracking began.
+    fn restarts(&self) -> i64 {
+        let scopes = 0..self.followed.len();
+        let pods = scopes.flat_map(|scope| self.new_pods(scope));
+        pods.flat_map(|(_, seen)| {
+            super::view::statuses(&seen.pod).map(|(status, _)| {
+                let old = seen.containers.get(&status.name).map_or(0, |seen| seen.old_restarts);
+                i64::from(status.restart_count - old)
+            })
+        })
+        .sum()
+    }
+
+    /// How long restarts are watched: the longest of `minReadySeconds`, two periods of a
+    /// readiness probe, and ten seconds. Jobs have done what they should when they end.
+    pub(super) fn soak(&self, settings: &TrackSettings) -> Duration {
+        let mut soak = Duration::ZERO;
+        for (scope, followed) in self.followed.iter().enumerate() {
+            let serves = followed.workload.kind != WorkloadKind::Job;
+            let Some(object) = followed.object.as_ref().filter(|_| serves) else { continue };
+            if self.new_pods(scope).next().is_none() {
+                continue;
+            }
+            if let Some(configured) = settings.soak {
+                return configured;
+            }
+            let least = u64::try_from(object.min_ready_seconds()).unwrap_or(0);
+            soak = soak.max(LEAST_SOAK).max(Duration::from_secs(least));
+            let spec = object.template().and_then(|template| template.spec.as_ref());
+            let containers = spec.map(|spec| spec.containers.as_slice()).unwrap_or_default();
+            for readiness in containers.iter().filter_map(|c| c.readiness_probe.as_ref()) {
+                soak = soak.max(probe::period(readiness) * 2);
+            }
+        }
+        soak
+    }
+}
+
+/// What the snapshot amounts to at `now`; `deadline` is the settings' one and the outages that
+/// count.
+pub(super) fn judge(
+    view: &View,
+    signals: &[Signal],
+    settings: &TrackSettings,
+    deadline: Duration,
+    now: Duration,
+    goal: Goal<'_>,
+) -> Verdict {
+    if let Some(message) = view.followed.iter().find_map(|followed| followed.superseded.clone()) {
+        return Verdict::Superseded { message };
+    }
+    let age = |signal: &Signal| now.saturating_sub(since(view, signal).unwrap_or(now));
+    let is_final = |signal: &&Signal| {
+        !signal.held && signal.rule.is_final(age(signal), signal.count, signal.window)
+    };
+    let settling = Settling::of(view, goal);
+    let yields = |signal: &Signal| {
+        settling.as_ref().is_some_and(|settling| settling.yields_to(view, signal))
+    };
+    if let Some(signal) = signals.iter().filter(is_final).min_by_key(|signal| place(signal))
+        && !yields(signal)
+    {
+        return Verdict::Doomed(Box::new(Judgement {
+            rule: signal.rule.id,
+            message: in_words(view, signal),
+            class: class(signal),
+            signal: Some(signal.clone()),
+        }));
+    }
+    if let Some(settling) = &settling {
+        if settling.left.is_empty() {
+            return Verdict::Settled;
+        }
+        if let Some(signal) = signals.iter().find(|signal| yields(signal)) {
+            return Verdict::Yields { why: in_words(view, signal) };
+        }
+        if let Some(why) = settling.waits(view) {
+            return Verdict::Yields { why };
+        }
+        if settling.is_soft() && now >= settling.until {
+            let why = format!("{} takes long", settling.titles(view));
+            return Verdict::Yields { why };
+        }
+    } else if let Some((since, _)) = view.available {
+        // What died once after it had become available has to prove itself for longer.
+        let until = since + view.soak(settings) * (1 + view.relapses.min(2));
+        return match now >= until {
+            true => Verdict::Ready { soaked: now.saturating_sub(since) },
+            // Time that is needed to prove what is there already is not taken from it.
+            false => Verdict::Soaking { until },
+        };
+    }
+    if now >= deadline {
+        return Verdict::Late(Box::new(too_late(view, signals, settings)));
+    }
+    let ripe = signals.iter().filter(|signal| !signal.held).filter_map(|signal| {
+        let since = since(view, signal)?;
+        Some(since + signal.rule.ripe_at(signal.window)?).filter(|at| *at > now)
+    });
+    let until = settling.filter(Settling::is_soft).map(|settling| settling.until);
+    Verdict::Progressing { look_again: ripe.chain([deadline]).chain(until).min() }
+}
+
+/// What is left of what is to settle.
+struct Settling {
+    left: Vec<(usize, bool)>,
+    until: Duration,
+}
+
+impl Settling {
+    fn of(view: &View, goal: Goal<'_>) -> Option<Self> {
+        let Goal::Settle { awaited, until } = goal else { return None };
+        let left = awaited.iter().filter(|(scope, _)| !view.standing(*scope).done);
+        Some(Self { left: left.copied().collect(), until })
+    }
+
+    /// Whether nothing that is left must be there.
+    fn is_soft(&self) -> bool {
+        self.left.iter().all(|(_, firm)| !firm)
+    }
+
+    /// Whether the sign is one of a workload that waits for what comes later, perhaps.
+    /// A Job that dies is to be believed, but where it says that it waits; so is what says that it
+    /// lacks a setting.
+    fn yields_to(&self, view: &View, signal: &Signal) -> bool {
+        let of_left = self.left.iter().any(|(scope, _)| *scope == signal.scope);
+        let followed = view.followed.get(signal.scope);
+        let job = followed.is_some_and(|followed| followed.workload.kind == WorkloadKind::Job);
+        let died = signal.rule.source == Source::Crash;
+        let believed = signal.lasts || (job && died && !signal.waits);
+        self.is_soft() && of_left && signal.rule.patience != Patience::None && !believed
+    }
+
+    /// What one of them says that it waits for, without dying of it.
+    fn waits(&self, view: &View) -> Option<String> {
+        let soft = self.left.iter().filter(|_| self.is_soft());
+        let pods = soft.flat_map(|(scope, _)| view.new_pods(*scope));
+        pods.flat_map(|(uid, seen)| seen.containers.keys().map(move |name| (uid, seen, name)))
+            .find_map(|(uid, seen, name)| {
+                let tail = view.tails.get(&(uid.clone(), name.clone()))?;
+                let line = short(tail.waits.as_deref()?);
+                let pod = seen.pod.metadata.name.as_deref().unwrap_or_default();
+                Some(format!("pod {pod}: container {name} says: {line}"))
+            })
+    }
+
+    fn titles(&self, view: &View) -> String {
+        let titles = self.left.iter().filter_map(|(scope, _)| view.followed.get(*scope));
+        titles.map(super::object::Followed::title).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Since when the sign counts.
+fn since(view: &View, signal: &Signal) -> Option<Duration> {
+    let since = view.since.get(&(signal.rule.id, signal.subject())).copied()?;
+    Some(signal.from.map_or(since, |from| from.max(since)))
+}
+
+/// Its row's place in the table.
+fn place(signal: &Signal) -> usize {
+    let rules = super::rules::RULES;
+    rules.iter().position(|rule| rule.id == signal.rule.id).unwrap_or(rules.len())
+}
+
+fn class(signal: &Signal) -> FailureClass {
+    let told = signal.log_class.filter(|_| signal.rule.log_class);
+    told.unwrap_or(signal.rule.class)
+}
+
+/// The deadline has passed: the last trouble that was seen names the class.
+fn too_late(view: &View, signals: &[Signal], settings: &TrackSettings) -> Judgement {
+    let scope = view.standings().iter().position(|standing| !standing.done).unwrap_or_default();
+    let title = view.followed.get(scope).map(super::object::Followed::title).unwrap_or_default();
+    let standing = view.standing(scope);
+    let mut message =
+        format!("{title} is not ready after {:?}: {}", settings.deadline, standing.words);
+    let worst = signals.iter().min_by_key(|signal| place(signal));
+    if let Some(signal) = worst {
+        message.push_str("; ");
+        message.push_str(&in_words(view, signal));
+    }
+    let clock = find(Source::Clock, "Deadline", &message);
+    Judgement {
+        rule: clock.map_or("deadline", |rule| rule.id),
+        message,
+        class: worst.map_or(FailureClass::Timeout, class),
+        signal: worst.cloned(),
+    }
+}
+
+/// The rule's line, filled in.
+pub(super) fn in_words(view: &View, signal: &Signal) -> String {
+    let workload = view.followed.get(signal.scope).map(super::object::Followed::title);
+    let pod = signal.pod.as_ref().map(|(_, name)| format!("pod {name}"));
+    let mut line = String::with_capacity(signal.rule.line.len() + signal.message.len());
+    let mut rest = signal.rule.line;
+    while let Some((before, after)) = rest.split_once('{') {
+        let (name, after) = after.split_once('}').unwrap_or((after, ""));
+        line.push_str(before);
+        match name {
+            "workload" => line.push_str(workload.as_deref().unwrap_or_default()),
+            "pod" => line.push_str(pod.as_deref().unwrap_or_default()),
+            "container" => line.push_str(signal.container.as_deref().unwrap_or_default()),
+            "image" => line.push_str(match signal.image.as_str() {
+                "" => "its image",
+                image => image,
+            }),
+            "count" => match after.strip_prefix(" times") {
+                Some(after) => {
+                    line.push_str(&times(signal.count));
+                    rest = after;
+                    continue;
+                }
+                None => line.push_str(&signal.count.to_string()),
+            },
+            _ => line.push_str(short(&signal.message)),
+        }
+        rest = after;
+    }
+    line.push_str(rest);
+    line.trim_end_matches([':', ' ']).to_owned()
+}
+
+/// A cluster's message, no longer than a line for a person should be.
+fn short(message: &str) -> &str {
+    let line = message.trim();
+    let most = 600;
+    match line.char_indices().nth(most) {
+        Some((end, _)) => &line[..end],
+        None => line,
+    }
+}

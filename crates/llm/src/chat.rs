@@ -1,0 +1,445 @@
+//! A model behind the chat-completions interface.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use async_openai::Client;
+use async_openai::config::Config as _;
+use async_openai::error::OpenAIError;
+use async_trait::async_trait;
+use futures::StreamExt;
+use http::header::{AUTHORIZATION, HeaderValue};
+use secrecy::ExposeSecret as _;
+use serde_json::Value;
+use tokio::time::Instant;
+
+use super::abilities::{Abilities, Known, Ladder, TokenLimit};
+use super::address::Address;
+use super::body::body;
+use super::draft::{Answer, Chunk, Draft, Finish};
+use super::not_configured;
+use super::price::{Price, estimate_answer, estimate_request};
+use super::round_trip::{BodyEnd, Refusal, RoundTrip, WireError, bounded, root};
+use greenloop_azure::AzureErrorKind;
+use greenloop_config::plan::RolePlan;
+use greenloop_http::pause::Backoff;
+use greenloop_model::Usage;
+use greenloop_ports::{Model, ModelError, ModelErrorKind, ModelReply, ModelRequest};
+
+/// How long a connection may take to be made.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long the list of models is waited for.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long the count of tokens is waited for once the answer is whole.
+const COUNT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A model behind the chat-completions interface.
+pub(super) struct ChatModel {
+    address: Address,
+    http: reqwest::Client,
+    price: Price,
+    timeout: Duration,
+    idle: Duration,
+    max_retries: u32,
+    backoff: Backoff,
+    known: Known,
+}
+
+/// One attempt that gave no reply.
+struct Trouble {
+    kind: ModelErrorKind,
+    message: String,
+    /// Whether the same request may fare better, and how long the server wants it to wait.
+    retry: Option<Option<Duration>>,
+    /// The refusal, when leaving something out may mend it.
+    refusal: Option<Box<Refusal>>,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Trouble {
+    fn new(kind: ModelErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), retry: None, refusal: None, source: None }
+    }
+
+    fn retried(mut self, wait: Option<Duration>) -> Self {
+        self.retry = Some(wait);
+        self
+    }
+
+    fn because_of(mut self, source: impl std::error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Box::new(source));
+        self
+    }
+}
+
+impl ChatModel {
+    pub(super) fn new(address: Address, plan: &RolePlan) -> Result<Self, ModelError> {
+        let mut http = reqwest::Client::builder()
+            .user_agent(concat!("greenloop/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT_TIMEOUT)
+            // A redirected POST would become a GET, or carry the prompt to another host.
+            .redirect(reqwest::redirect::Policy::none());
+        if address.loopback() {
+            http = http.no_proxy();
+        }
+        let http = http.build().map_err(|source| {
+            not_configured(address.label(), "no HTTP client can be made", Some(source.into()))
+        })?;
+        let token_limit = if address.is_openai() {
+            TokenLimit::MaxCompletionTokens
+        } else {
+            TokenLimit::MaxTokens
+        };
+        Ok(Self {
+            address,
+            http,
+            price: Price::of(plan),
+            timeout: plan.timeout,
+            idle: (plan.timeout / 2).max(Duration::from_secs(30)).min(plan.timeout),
+            max_retries: plan.max_retries,
+            backoff: Backoff::default(),
+            known: Known::new(Abilities::all(token_limit)),
+        })
+    }
+
+    /// One HTTP request. `usage` grows by what was used, whatever came of it.
+    async fn attempt(
+        &self,
+        request: &ModelRequest,
+        can: Abilities,
+        usage: &mut Usage,
+    ) -> Result<ModelReply, Trouble> {
+        let ended = Arc::new(OnceLock::new());
+        let service = RoundTrip {
+            http: self.http.clone(),
+            tokens: self.address.tokens().cloned(),
+            deadline: Instant::now() + self.timeout,
+            idle: self.idle,
+            ended: Arc::clone(&ended),
+        };
+        let client =
+            Client::build(self.http.clone(), self.address.clone()).with_http_service(service);
+        let body = body(self.address.model(), request, can);
+        let mut events = client
+            .chat()
+            .create_stream_byot::<_, Chunk>(body)
+            .await
+            .map_err(|error| self.explain(error))?;
+
+        let mut draft = Draft::default();
+        let outcome = loop {
+            let (finished, counted) = draft.finished();
+            let event = if finished && !counted {
+                // The answer is whole: a server that now falls silent costs only the count.
+                let Ok(event) = tokio::time::timeout(COUNT_TIMEOUT, events.next()).await else {
+                    break Ok(());
+                };
+                event
+            } else {
+                events.next().await
+            };
+            match event {
+                None => break Ok(()),
+                Some(Ok(chunk)) => {
+                    if let Err(error) = draft.take(chunk) {
+                        break Err(streamed_error(&error));
+                    }
+                }
+                // Whatever follows a whole answer cannot unmake it.
+                Some(Err(_)) if finished => break Ok(()),
+                Some(Err(error)) => break Err(self.explain(error)),
+            }
+        };
+        let answer = draft.answer();
+        let (sent, received) = answer.counted.unwrap_or_else(|| {
+            (estimate_request(request), estimate_answer(&answer.text, &answer.tool_calls))
+        });
+        *usage += self.price.usage(sent, received);
+        match (outcome, ended.get()) {
+            // The watched body knows better than the event parser why it ended.
+            (Err(_), Some(end)) if answer.finish.is_none() && *end != BodyEnd::Complete => {
+                Err(self.cut(end))
+            }
+            (Err(trouble), _) => Err(trouble),
+            (Ok(()), end) => self.judge(request, answer, end.unwrap_or(&BodyEnd::Complete)),
+        }
+    }
+
+    /// Whether an answer is one.
+    fn judge(
+        &self,
+        request: &ModelRequest,
+        answer: Answer,
+        end: &BodyEnd,
+    ) -> Result<ModelReply, Trouble> {
+        match answer.finish {
+            Some(Finish::Done) => {}
+            None => return Err(self.cut(end)),
+            Some(Finish::Length) => {
+                let message = match request.max_tokens {
+                    Some(most) => format!("the answer reached max_tokens ({most}) and was cut"),
+                    None => "the answer reached the model's longest and was cut".to_owned(),
+                };
+                return Err(Trouble::new(ModelErrorKind::Cut, message));
+            }
+            Some(Finish::Filtered) => {
+                let message = "the server's content filter stopped the answer";
+                return Err(Trouble::new(ModelErrorKind::Rejected, message));
+            }
+            Some(Finish::Aborted) => {
+                let message = "the server gave up on the answer";
+                return Err(Trouble::new(ModelErrorKind::Cut, message).retried(None));
+            }
+        }
+        if let Some(refusal) = answer.refusal.filter(|_| answer.text.is_empty()) {
+            let message = format!("the model declines: {}", bounded(&refusal));
+            return Err(Trouble::new(ModelErrorKind::Rejected, message));
+        }
+        // The caller puts in what all attempts together have used.
+        let usage = Usage::default();
+        Ok(ModelReply { text: answer.text, tool_calls: answer.tool_calls, usage })
+    }
+
+    fn cut(&self, end: &BodyEnd) -> Trouble {
+        let cut = |message: String| Trouble::new(ModelErrorKind::Cut, message).retried(None);
+        match end {
+            BodyEnd::Complete => cut("the stream ended before the answer did".into()),
+            BodyEnd::Broken(cause) => {
+                cut(format!("the connection broke within the answer ({})", bounded(cause)))
+            }
+            BodyEnd::Stalled(after) => {
+                cut(format!("nothing came for {} s within the answer", after.as_secs_f32()))
+            }
+            BodyEnd::Deadline => self.late(),
+            BodyEnd::TooLong => {
+                Trouble::new(ModelErrorKind::Protocol, "the response is too long to be an answer")
+            }
+        }
+    }
+
+    /// Timeouts are not retried: what took this long once takes it again, and a deployment waits.
+    fn late(&self) -> Trouble {
+        let message = format!("no whole answer within {} s", self.timeout.as_secs_f32());
+        Trouble::new(ModelErrorKind::Timeout, message)
+    }
+
+    fn explain(&self, error: OpenAIError) -> Trouble {
+        let protocol = |message: &str| Trouble::new(ModelErrorKind::Protocol, message);
+        match error {
+            OpenAIError::Boxed(boxed) => match boxed.downcast::<WireError>() {
+                Ok(error) => self.explain_wire(*error),
+                Err(_) => protocol("the HTTP layer failed"),
+            },
+            // The JSON parser's error names a place and a type; the text it read stays here.
+            OpenAIError::JSONDeserialize(source, _text) => {
+                protocol("an event of the answer is not in the protocol's form").because_of(source)
+            }
+            OpenAIError::StreamError(_) => {
+                Trouble::new(ModelErrorKind::Cut, "the stream broke within the answer")
+                    .retried(None)
+            }
+            OpenAIError::Reqwest(source) => {
+                Trouble::new(ModelErrorKind::Unreachable, "the request failed")
+                    .retried(None)
+                    .because_of(source.without_url())
+            }
+            OpenAIError::ApiError(_)
+            | OpenAIError::FileSaveError(_)
+            | OpenAIError::FileReadError(_)
+            | OpenAIError::InvalidArgument(_) => protocol("the client refused the request"),
+        }
+    }
+
+    fn explain_wire(&self, error: WireError) -> Trouble {
+        match error {
+            WireError::NoConnection(source) => {
+                let message = format!("no connection ({})", bounded(&root(&source)));
+                let retried = !source.is_builder();
+                let trouble = Trouble::new(ModelErrorKind::Unreachable, message);
+                let trouble = if retried { trouble.retried(None) } else { trouble };
+                trouble.because_of(source)
+            }
+            WireError::Unbuildable(_) => {
+                Trouble::new(ModelErrorKind::NotConfigured, "no request can be made of its address")
+            }
+            WireError::NoToken(source) => {
+                let kind = match source.kind {
+                    AzureErrorKind::Unreachable => ModelErrorKind::Unreachable,
+                    AzureErrorKind::Nobody | AzureErrorKind::NotConfigured => {
+                        ModelErrorKind::NotConfigured
+                    }
+                    AzureErrorKind::Auth
+                    | AzureErrorKind::Forbidden
+                    | AzureErrorKind::NotFound
+                    | AzureErrorKind::Refused
+                    | AzureErrorKind::Protocol => ModelErrorKind::Auth,
+                };
+                Trouble::new(kind, source.to_string()).because_of(source)
+            }
+            WireError::Refused(refusal) => refused(refusal),
+            WireError::Late => self.late(),
+            WireError::Cut(end) => self.cut(&end),
+            WireError::Foreign(what) => {
+                let message = format!("the response is no answer but {}", bounded(&what));
+                Trouble::new(ModelErrorKind::Protocol, message)
+            }
+        }
+    }
+
+    /// Asks for the list of models, once. A server that has none has answered all the same.
+    async fn list(&self) -> Result<(), Trouble> {
+        let deadline = Instant::now() + self.timeout.min(CHECK_TIMEOUT);
+        let mut headers = self.address.headers();
+        if let Some(tokens) = self.address.tokens() {
+            let token = tokio::time::timeout_at(deadline, tokens.token())
+                .await
+                .map_err(|_elapsed| self.late())?
+                .map_err(|source| self.explain_wire(WireError::NoToken(source)))?;
+            if let Ok(mut value) =
+                HeaderValue::try_from(format!("Bearer {}", token.expose_secret()))
+            {
+                value.set_sensitive(true);
+                headers.insert(AUTHORIZATION, value);
+            }
+        }
+        let request =
+            self.http.get(self.address.models()).query(&self.address.query()).headers(headers);
+        let response = tokio::time::timeout_at(deadline, request.send())
+            .await
+            .map_err(|_elapsed| {
+                let message = format!("no answer within {} s", CHECK_TIMEOUT.as_secs());
+                Trouble::new(ModelErrorKind::Unreachable, message)
+            })?
+            .map_err(|error| self.explain_wire(WireError::NoConnection(error.without_url())))?;
+        match response.status().as_u16() {
+            status @ (401 | 403 | 408 | 429 | 500 | 502..=504 | 506..=599) => {
+                Err(refused(Refusal { status, ..Refusal::default() }))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn error(&self, trouble: Trouble, retries: u32, usage: Usage) -> ModelError {
+        let mut message = self.address.scrub(&trouble.message);
+        if retries > 0 {
+            message.push_str(&format!(" (after {retries} retries)"));
+        }
+        ModelError {
+            model: self.address.label(),
+            kind: trouble.kind,
+            message,
+            usage,
+            source: trouble.source,
+        }
+    }
+}
+
+#[async_trait]
+impl Model for ChatModel {
+    fn label(&self) -> String {
+        self.address.label()
+    }
+
+    async fn check(&self) -> Result<(), ModelError> {
+        let trouble = match self.list().await {
+            Ok(()) => return Ok(()),
+            Err(trouble) => trouble,
+        };
+        let tokens = self.address.tokens().filter(|_| trouble.kind == ModelErrorKind::Auth);
+        let Some(tokens) = tokens else { return Err(self.error(trouble, 0, Usage::default())) };
+        // A token that was revoked before its time.
+        tokens.forget().await;
+        self.list().await.map_err(|trouble| self.error(trouble, 0, Usage::default()))
+    }
+
+    async fn complete(&self, request: &ModelRequest) -> Result<ModelReply, ModelError> {
+        let mut usage = Usage::default();
+        let mut retries = 0;
+        let mut token_renewed = false;
+        let mut can = self.known.get();
+        let mut ladder = Ladder::new(can);
+        loop {
+            let trouble = match self.attempt(request, can, &mut usage).await {
+                Ok(reply) => {
+                    self.known.remember(can);
+                    return Ok(ModelReply { usage, ..reply });
+                }
+                Err(trouble) => trouble,
+            };
+            if let Some(next) =
+                trouble.refusal.as_ref().and_then(|refusal| ladder.next(request, refusal, can))
+            {
+                tracing::debug!(model = self.label(), ?next, "refused; trying with less");
+                can = next;
+                continue;
+            }
+            if trouble.kind == ModelErrorKind::Auth
+                && !token_renewed
+                && let Some(tokens) = self.address.tokens()
+            {
+                token_renewed = true;
+                tokens.forget().await;
+                continue;
+            }
+            match trouble.retry {
+                Some(wait) if retries < self.max_retries => {
+                    let pause = self.backoff.pause(retries, wait);
+                    tracing::debug!(
+                        model = self.label(),
+                        kind = ?trouble.kind,
+                        pause_ms = pause.as_millis() as u64,
+                        "asking the model again after a pause"
+                    );
+                    tokio::time::sleep(pause).await;
+                    retries += 1;
+                }
+                Some(_) | None => return Err(self.error(trouble, retries, usage)),
+            }
+        }
+    }
+}
+
+/// What an HTTP status other than 200 comes to.
+fn refused(refusal: Refusal) -> Trouble {
+    let says =
+        if refusal.message.is_empty() { String::new() } else { format!(": {}", refusal.message) };
+    let message = format!("HTTP status {}{says}", refusal.status);
+    let wait = refusal.wait;
+    let exhausted = ["insufficient_quota", "billing_hard_limit_reached"];
+    let is_final = refusal.codes.iter().any(|code| exhausted.contains(&code.as_str()));
+    let of = |kind| Trouble::new(kind, message.clone());
+    match refusal.status {
+        401 | 403 => of(ModelErrorKind::Auth),
+        429 if is_final => of(ModelErrorKind::RateLimited),
+        429 => of(ModelErrorKind::RateLimited).retried(wait),
+        408 | 409 | 425 => of(ModelErrorKind::Unreachable).retried(wait),
+        501 | 505 => of(ModelErrorKind::Unreachable),
+        500..=599 => of(ModelErrorKind::Unreachable).retried(wait),
+        _ => Trouble { refusal: Some(Box::new(refusal)), ..of(ModelErrorKind::Rejected) },
+    }
+}
+
+/// What an error object within a stream comes to: by its numeric code, if it has one.
+fn streamed_error(error: &Value) -> Trouble {
+    let wrapped = serde_json::json!({ "error": error });
+    let refusal = Refusal::of_json(&wrapped);
+    let code = ["code", "status", "status_code"].iter().find_map(|name| {
+        let value = &error[*name];
+        value.as_u64().or_else(|| value.as_str().and_then(|text| text.parse().ok()))
+    });
+    match code.and_then(|code| u16::try_from(code).ok()) {
+        Some(status @ 400..=599) => {
+            Trouble { refusal: None, ..refused(Refusal { status, ..refusal }) }
+        }
+        Some(_) | None => {
+            let message = format!("the server broke off with an error: {}", refusal.message);
+            Trouble::new(ModelErrorKind::Cut, message).retried(None)
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "chat_tests.rs"]
+mod tests;

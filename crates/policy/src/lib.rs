@@ -1,0 +1,547 @@
+//! What a patch may do: rules over the files before and after, never over a diff's text.
+//!
+//! Lives here: the rules as data, their evaluation, and the one way to a [`ClearedPatch`].
+//! Must not be here: the file system, git, any network: [`Policy::evaluate`] is a pure function
+//! of the changes.
+//!
+//! Invariants:
+//! - Decisions are ordered and the strictest wins; every match is reported.
+//! - A rule that looks for text looks at lines that are new in the resulting file.
+//! - Work is linear in the size of the changes (alignment adds a logarithm). Files above the
+//!   configured size are forbidden and not read.
+
+mod canon;
+mod clearance;
+mod commands;
+mod destructive;
+mod kind;
+mod lines;
+mod places;
+mod protected;
+mod rules;
+mod secrets;
+mod shell;
+mod tests_lost;
+mod weakening;
+mod words;
+
+use std::fmt::Write as _;
+
+use greenloop_config::plan::PolicyPlan;
+use greenloop_model::{Decision, Evaluation, FileChange, FileMode, RepoPath, RuleMatch, counted};
+
+pub use clearance::{ClearedPatch, Confirmation, NotCleared, clear};
+pub use rules::{Example, RuleDoc};
+
+use kind::{FileKind, Kind};
+use lines::Alignment;
+use places::Place;
+use weakening::Weakening;
+
+/// How many files the facts name.
+const FACTS_FILES: usize = 60;
+/// How many matches of one rule are reported for one file.
+const MATCHES_PER_FILE: usize = 50;
+
+/// Whether every patch would match as this one did: another one needs a person as well.
+pub fn is_about_every_patch(evaluation: &Evaluation) -> bool {
+    evaluation.matches().iter().any(|found| found.rule == rules::REQUIRE_APPROVAL)
+}
+
+/// A configuration the policy cannot be made from.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// A pattern of `never_delete` that is none.
+    #[error("{pattern:?} is not a pattern for safety.never_delete")]
+    Pattern {
+        /// The pattern as configured.
+        pattern: String,
+        /// What is wrong with it.
+        #[source]
+        source: Box<ignore::Error>,
+    },
+    /// A phrase of `require_confirmation` without a word.
+    #[error("an empty phrase in safety.require_confirmation")]
+    EmptyWord,
+    /// The phrases or built-in patterns cannot be compiled.
+    #[error("the policy's patterns cannot be compiled")]
+    Words {
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// The rules, ready to judge.
+#[derive(Debug)]
+pub struct Policy {
+    plan: PolicyPlan,
+    protected: protected::Protected,
+    words: words::Words,
+    weakenings: weakening::Weakenings,
+    tests: tests_lost::TestPatterns,
+    secrets: secrets::Secrets,
+}
+
+impl Policy {
+    /// Compiles the configured patterns.
+    ///
+    /// # Errors
+    /// When a pattern or phrase of `plan` is none.
+    pub fn new(plan: &PolicyPlan) -> Result<Self, PolicyError> {
+        Ok(Self {
+            protected: protected::Protected::new(&plan.never_delete)?,
+            words: words::Words::new(&plan.require_confirmation)?,
+            weakenings: weakening::Weakenings::new(),
+            tests: tests_lost::TestPatterns::new(),
+            secrets: secrets::Secrets::new()?,
+            plan: plan.clone(),
+        })
+    }
+
+    /// Every rule, the strictest first.
+    pub fn rules() -> &'static [RuleDoc] {
+        rules::RULES
+    }
+
+    /// The rule with this id.
+    pub fn explain(rule: &str) -> Option<&'static RuleDoc> {
+        rules::RULES.iter().find(|doc| doc.id == rule)
+    }
+
+    /// Judges the changes.
+    pub fn evaluate(&self, changes: &[FileChange]) -> Evaluation {
+        let mut found = Findings::default();
+        if self.plan.confirm_every_patch {
+            found.patch(rules::REQUIRE_APPROVAL, "this environment wants every patch confirmed");
+        }
+        if changes.len() > self.plan.max_files {
+            let detail = format!(
+                "{}, and {} is the most",
+                counted(changes.len(), "file", "files"),
+                self.plan.max_files
+            );
+            found.patch(rules::MAX_FILES, detail);
+        }
+        let alignments: Vec<Alignment> = changes.iter().map(align).collect();
+        let changed: usize = alignments.iter().map(|a| a.added() + a.removed()).sum();
+        if changed > self.plan.max_changed_lines {
+            let detail = format!(
+                "{changed} lines added and removed, and {} is the most",
+                self.plan.max_changed_lines
+            );
+            found.patch(rules::MAX_CHANGED_LINES, detail);
+        }
+        for (change, lines) in changes.iter().zip(&alignments) {
+            self.judge_paths(change, &mut found);
+            self.judge_entry(change, &mut found);
+            self.judge_text(change, lines, &mut found);
+        }
+        for lost in self.tests.find(changes, self.plan.max_file_bytes) {
+            found.line(rules::REMOVED_TEST, &lost.path, lost.line, lost.detail);
+        }
+        Evaluation::new(found.matches)
+    }
+
+    /// Short neutral facts for the reviewer: what changes where, and which rules matched.
+    pub fn facts(&self, changes: &[FileChange], evaluation: &Evaluation) -> String {
+        let mut facts = String::new();
+        let alignments: Vec<Alignment> = changes.iter().map(align).collect();
+        let added: usize = alignments.iter().map(Alignment::added).sum();
+        let removed: usize = alignments.iter().map(Alignment::removed).sum();
+        // Writing to a String cannot fail.
+        let _ = writeln!(
+            facts,
+            "{}, {} added, {removed} removed.",
+            counted(changes.len(), "file", "files"),
+            counted(added, "line", "lines")
+        );
+        for (change, lines) in changes.iter().zip(&alignments).take(FACTS_FILES) {
+            let what = match (&change.before, &change.after, &change.moved_from) {
+                (None, _, _) => "new".to_owned(),
+                (Some(_), None, _) => "deleted".to_owned(),
+                (Some(_), Some(_), Some(from)) if *from != change.path => {
+                    format!("moved from {from}")
+                }
+                (Some(_), Some(_), _) => "changed".to_owned(),
+            };
+            let (added, removed) = (lines.added(), lines.removed());
+            let _ = writeln!(facts, "- {}: {what}, +{added} -{removed}", change.path);
+        }
+        if changes.len() > FACTS_FILES {
+            let _ = writeln!(facts, "- and {} more", changes.len() - FACTS_FILES);
+        }
+        if evaluation.matches().is_empty() {
+            facts.push_str("No rule of the policy matched.\n");
+        } else {
+            let _ = writeln!(facts, "The policy says: {}.", evaluation.decision().name());
+            for found in evaluation.matches().iter().take(FACTS_FILES) {
+                let place = match (&found.path, found.line) {
+                    (Some(path), Some(line)) => format!(" at {path}:{line}"),
+                    (Some(path), None) => format!(" at {path}"),
+                    (None, _) => String::new(),
+                };
+                let _ = writeln!(
+                    facts,
+                    "- {} ({}){place}: {}",
+                    found.rule,
+                    found.decision.name(),
+                    found.detail
+                );
+            }
+        }
+        facts
+    }
+
+    fn judge_paths(&self, change: &FileChange, found: &mut Findings) {
+        if let Some(detail) = self.protected.broken(change) {
+            found.line(rules::NEVER_DELETE, &change.path, None, detail);
+        }
+        let mut paths = vec![&change.path];
+        paths.extend(change.moved_from.as_ref().filter(|from| **from != change.path));
+        for path in paths {
+            let Some(place) = places::place(path, self.plan.config_path.as_ref()) else { continue };
+            let (rule, detail) = match place {
+                Place::GitInternals => (rules::GIT_INTERNALS, "lies inside git's own folder"),
+                Place::Submodules => {
+                    (rules::SUBMODULE, "says which other repositories belong here")
+                }
+                Place::OwnConfig => (rules::OWN_CONFIG, "is Greenloop's own configuration"),
+                Place::Ci => (rules::CI_FILES, "is run by continuous integration"),
+                Place::GitBehaviour => (rules::GIT_BEHAVIOUR, "makes git run or change things"),
+            };
+            found.line(rule, path, None, format!("{path} {detail}"));
+        }
+    }
+
+    fn judge_entry(&self, change: &FileChange, found: &mut Findings) {
+        let path = &change.path;
+        let old = change.before.as_ref().map(|file| file.mode);
+        let touches =
+            |mode| old == Some(mode) || change.after.as_ref().is_some_and(|f| f.mode == mode);
+        if touches(FileMode::Symlink) {
+            found.line(rules::SYMLINK, path, None, format!("{path} is a symbolic link"));
+        }
+        if touches(FileMode::Submodule) {
+            found.line(rules::SUBMODULE, path, None, format!("{path} is a submodule"));
+        }
+        let Some(after) = &change.after else { return };
+        if after.bytes.len() > self.plan.max_file_bytes {
+            let detail = format!(
+                "{path} is {} bytes large, and {} is the most",
+                after.bytes.len(),
+                self.plan.max_file_bytes
+            );
+            found.line(rules::MAX_FILE_BYTES, path, None, detail);
+        }
+        match (old, after.mode) {
+            (Some(FileMode::Regular), FileMode::Executable) => {
+                found.line(rules::FILE_MODE, path, None, format!("{path} becomes executable"));
+            }
+            (Some(FileMode::Executable), FileMode::Regular) => {
+                let detail = format!("{path} is no longer executable");
+                found.line(rules::FILE_MODE, path, None, detail);
+            }
+            (None, FileMode::Executable) if !after.bytes.starts_with(b"#!") => {
+                let detail = format!("{path} is a new executable and no script");
+                found.line(rules::FILE_MODE, path, None, detail);
+            }
+            (
+                None
+                | Some(
+                    FileMode::Regular
+                    | FileMode::Executable
+                    | FileMode::Symlink
+                    | FileMode::Submodule,
+                ),
+                FileMode::Regular | FileMode::Executable | FileMode::Symlink | FileMode::Submodule,
+            ) => {}
+        }
+        let same = change.before.as_ref().is_some_and(|before| before.bytes == after.bytes);
+        if after.is_binary() && !same {
+            found.line(rules::BINARY_FILE, path, None, format!("{path} is a binary file"));
+        }
+    }
+
+    fn judge_text(&self, change: &FileChange, lines: &Alignment, found: &mut Findings) {
+        let Some(after) = &change.after else { return };
+        if after.is_binary() || after.bytes.len() > self.plan.max_file_bytes {
+            return;
+        }
+        let path = &change.path;
+        let before = change.before.as_ref().map_or(&[][..], |file| &file.bytes);
+        let file = FileKind::new(path, &after.bytes);
+        for secret in self.secrets.find(before, &after.bytes, lines) {
+            found.line(
+                rules::SECRET,
+                path,
+                Some(secret.line),
+                format!("looks like {}", secret.what),
+            );
+        }
+        let words = self.words.find(&after.bytes, lines, file.kind == Kind::Sql);
+        for word in words.iter().take(MATCHES_PER_FILE) {
+            let detail = format!("adds {:?}", self.words.text(word));
+            found.line(rules::REQUIRE_CONFIRMATION, path, Some(word.line), detail);
+        }
+        let text = String::from_utf8_lossy(&after.bytes);
+        let commands = commands::find(&file, &text, lines);
+        for command in commands.into_iter().take(MATCHES_PER_FILE) {
+            let detail = format!("`{}` {}", command.command, command.what);
+            found.line(rules::DESTRUCTIVE_COMMAND, path, Some(command.line), detail);
+        }
+        let weakened = self.weakenings.find(&file, before, &after.bytes, lines);
+        for weakened in weakened.into_iter().take(MATCHES_PER_FILE) {
+            let rule = match weakened.weakening {
+                Weakening::Skip => rules::SKIPPED_TEST,
+                Weakening::Gate => rules::WEAKENED_GATE,
+                Weakening::Lint => rules::DISABLED_LINT,
+            };
+            let verb = if weakened.gone { "takes away" } else { "adds" };
+            let detail = format!("{verb} {}: `{}`", weakened.what, weakened.text);
+            found.line(rule, path, Some(weakened.line), detail);
+        }
+    }
+}
+
+/// Lines of binary files are not counted.
+fn align(change: &FileChange) -> Alignment {
+    let text = |file: &Option<greenloop_model::FileContent>| {
+        file.as_ref().filter(|file| !file.is_binary()).map(|file| file.bytes.clone())
+    };
+    let (before, after) = (text(&change.before), text(&change.after));
+    Alignment::new(before.as_deref(), after.as_deref())
+}
+
+#[derive(Default)]
+struct Findings {
+    matches: Vec<RuleMatch>,
+}
+
+impl Findings {
+    /// A match of the patch as a whole.
+    fn patch(&mut self, rule: &str, detail: impl Into<String>) {
+        self.push(rule, None, None, detail.into());
+    }
+
+    /// A match in a file; `line` is 0-based.
+    fn line(&mut self, rule: &str, path: &RepoPath, line: Option<usize>, detail: String) {
+        self.push(rule, Some(path.clone()), line, detail);
+    }
+
+    fn push(&mut self, rule: &str, path: Option<RepoPath>, line: Option<usize>, detail: String) {
+        // An unknown rule is as strict as can be; the tests see to it that there is none.
+        let decision = Policy::explain(rule).map_or(Decision::Forbid, |doc| doc.decision);
+        let line = line.and_then(|line| u64::try_from(line).ok()).map(|line| line + 1);
+        let found = RuleMatch { rule: rule.to_owned(), decision, path, line, detail };
+        if !self.matches.contains(&found) {
+            self.matches.push(found);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use greenloop_model::FileContent;
+
+    fn plan() -> PolicyPlan {
+        let texts = |texts: &[&str]| texts.iter().map(|t| (*t).to_owned()).collect();
+        PolicyPlan {
+            never_delete: texts(&["*.sql", "migrations/", "k8s/secrets.yaml"]),
+            require_confirmation: texts(&[
+                "DROP",
+                "DELETE FROM",
+                "rm -rf",
+                "kubectl delete namespace",
+            ]),
+            max_files: 3,
+            max_changed_lines: 40,
+            max_file_bytes: 2_000,
+            config_path: Some(RepoPath::new("config.yaml").expect("a path")),
+            confirm_every_patch: false,
+        }
+    }
+
+    fn change(path: &str, before: Option<&str>, after: Option<&str>) -> FileChange {
+        FileChange {
+            path: RepoPath::new(path).expect("a path"),
+            moved_from: None,
+            before: before.map(FileContent::regular),
+            after: after.map(FileContent::regular),
+        }
+    }
+
+    fn rules_of(changes: &[FileChange]) -> Vec<String> {
+        let policy = Policy::new(&plan()).expect("a valid plan");
+        policy.evaluate(changes).matches().iter().map(|m| m.rule.clone()).collect()
+    }
+
+    #[test]
+    fn every_rule_holds_its_examples() {
+        let policy = Policy::new(&plan()).expect("a valid plan");
+        for doc in Policy::rules() {
+            for example in doc.examples {
+                let mut change = change(example.path, example.before, example.after);
+                if let Some(after) = &mut change.after {
+                    after.mode = example.mode;
+                }
+                let evaluation = policy.evaluate(&[change]);
+                let matched: Vec<_> = evaluation.matches().iter().map(|m| &m.rule).collect();
+                assert_eq!(
+                    matched.iter().any(|rule| *rule == doc.id),
+                    example.matches,
+                    "{}: {example:?}: {matched:?}",
+                    doc.id
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn ids_are_unique_and_explained() {
+        for (index, doc) in Policy::rules().iter().enumerate() {
+            assert_eq!(Policy::explain(doc.id), Some(doc));
+            assert!(Policy::rules()[..index].iter().all(|other| other.id != doc.id));
+            assert_ne!(doc.decision, Decision::Allow);
+        }
+        assert_eq!(Policy::explain("no_such_rule"), None);
+    }
+
+    #[test]
+    fn an_ordinary_fix_is_allowed() {
+        for changes in [
+            vec![change(
+                "src/main.rs",
+                Some("fn main() {\n    let x: u32 = \"1\";\n    drop(x);\n}\n"),
+                Some("fn main() {\n    let x: u32 = 1;\n    drop(x);\n    drop(guard);\n}\n"),
+            )],
+            vec![change(
+                "app.py",
+                Some("def add(a, b):\n    return a - b\n"),
+                Some("def add(a, b):\n    # the list is not deleted from here\n    return a + b\n"),
+            )],
+            vec![
+                change("src/lib.ts", Some("export const a = 1\n"), Some("export const a = 2\n")),
+                change("src/new.ts", None, Some("export const dropdown = 'drop it'\n")),
+                change("lib.test.ts", None, Some("it('adds', () => expect(a).toBe(2))\n")),
+            ],
+            vec![change("config/app.yaml", Some("port: 80\n"), Some("port: 8080\n"))],
+            vec![change("src/old.rs", Some("fn old() {}\n"), None)],
+        ] {
+            let policy = Policy::new(&plan()).expect("a valid plan");
+            let evaluation = policy.evaluate(&changes);
+            assert_eq!(evaluation.decision(), Decision::Allow, "{:?}", evaluation.matches());
+        }
+    }
+
+    #[test]
+    fn caps_forbid() {
+        let four: Vec<_> = ["a", "b", "c", "d"].map(|p| change(p, None, Some("x\n"))).into();
+        assert_eq!(rules_of(&four), ["max_files"]);
+        let long = "x\n".repeat(41);
+        assert_eq!(rules_of(&[change("a", None, Some(&long))]), ["max_changed_lines"]);
+        assert_eq!(rules_of(&[change("a", Some(&long), None)]), ["max_changed_lines"]);
+        let wide = "x".repeat(2_001);
+        assert_eq!(rules_of(&[change("a", None, Some(&wide))]), ["max_file_bytes"]);
+        assert_eq!(rules_of(&four[..3]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn all_matches_are_reported_and_the_strictest_wins() {
+        let policy = Policy::new(&plan()).expect("a valid plan");
+        let changes = [
+            change(".github/x.sh", None, Some("a\nrm -rf /srv\nDROP TABLE x;\n")),
+            change("migrations/1.sql", Some("CREATE TABLE x;"), None),
+        ];
+        let evaluation = policy.evaluate(&changes);
+        let found: Vec<_> =
+            evaluation.matches().iter().map(|m| (m.rule.as_str(), m.line)).collect();
+        for expect in [
+            ("ci_files", None),
+            ("require_confirmation", Some(2)),
+            ("require_confirmation", Some(3)),
+            ("destructive_command", Some(2)),
+            ("never_delete", None),
+        ] {
+            assert!(found.contains(&expect), "{expect:?} in {found:?}");
+        }
+        assert_eq!(evaluation.decision(), Decision::Forbid);
+        let facts = policy.facts(&changes, &evaluation);
+        assert!(facts.contains("2 files, 3 lines added, 1 removed."), "{facts}");
+        assert!(facts.contains("never_delete (forbid) at migrations/1.sql"), "{facts}");
+    }
+
+    #[test]
+    fn approval_is_asked_for_every_patch_when_configured() {
+        let policy = Policy::new(&PolicyPlan { confirm_every_patch: true, ..plan() });
+        let evaluation = policy.expect("valid").evaluate(&[change("a", None, Some("x\n"))]);
+        assert_eq!(evaluation.decision(), Decision::NeedsHuman);
+    }
+
+    #[test]
+    fn moving_out_of_a_guarded_place_counts() {
+        let mut moved = change("kept/ci.yml", Some("a: 1\n"), Some("a: 1\n"));
+        moved.moved_from = Some(RepoPath::new(".github/ci.yml").expect("a path"));
+        assert_eq!(rules_of(&[moved]), ["ci_files"]);
+    }
+
+    #[test]
+    fn bad_configuration_is_an_error() {
+        let bad = PolicyPlan { require_confirmation: vec!["  ".to_owned()], ..plan() };
+        assert!(matches!(Policy::new(&bad), Err(PolicyError::EmptyWord)));
+        let bad = PolicyPlan { never_delete: vec!["a/[".to_owned()], ..plan() };
+        assert!(matches!(Policy::new(&bad), Err(PolicyError::Pattern { .. })));
+    }
+
+    #[test]
+    fn the_right_fixes_of_the_public_corpus_are_allowed() {
+        let root = std::env::var_os("GREENLOOP_CORPORA").map_or_else(
+            || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/corpora"),
+            Into::into,
+        );
+        let policy =
+            Policy::new(&PolicyPlan { max_changed_lines: 400, max_file_bytes: 1 << 20, ..plan() })
+                .expect("a valid plan");
+        let (mut cases, mut stopped) = (0, Vec::new());
+        for (file, extension) in [("python", "py"), ("rust", "rs"), ("js", "js")] {
+            let path = root.join("repair").join(file).with_extension("jsonl");
+            let Ok(text) = std::fs::read_to_string(&path) else {
+                println!("skipped: no corpus at {} (set GREENLOOP_CORPORA)", path.display());
+                continue;
+            };
+            for line in text.lines() {
+                let case: serde_json::Value = serde_json::from_str(line).expect("a case");
+                let get = |key: &str| case[key].as_str().unwrap_or_default();
+                let with = |body: &str| format!("{}{body}\n{}", get("declaration"), get("test"));
+                let before = with(get("buggy_solution"));
+                let after = with(get("canonical_solution"));
+                let path = format!("src/case.{extension}");
+                let evaluation = policy.evaluate(&[change(&path, Some(&before), Some(&after))]);
+                cases += 1;
+                if evaluation.decision() != Decision::Allow {
+                    stopped.push((get("task_id").to_owned(), evaluation.matches().to_vec()));
+                }
+            }
+        }
+        println!("{} of {cases} right fixes stopped", stopped.len());
+        assert!(stopped.is_empty(), "{stopped:#?}");
+    }
+
+    #[test]
+    fn a_large_change_is_judged() {
+        let policy = Policy::new(&PolicyPlan {
+            max_changed_lines: 200_000,
+            max_file_bytes: 8 << 20,
+            ..plan()
+        })
+        .expect("a valid plan");
+        let line = "    let value = compute(\"some text\", 'c', other.field); // a remark\n";
+        let decisions = [20, 40_000].map(|lines| {
+            let before = line.repeat(lines);
+            let after = line.replace("value", "result").repeat(lines);
+            policy.evaluate(&[change("src/a.rs", Some(&before), Some(&after))]).decision()
+        });
+        assert_eq!(decisions[0], decisions[1]);
+    }
+}

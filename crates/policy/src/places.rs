@@ -1,0 +1,185 @@
+//! Places that a patch may not touch, or not without a person, by path alone.
+
+use greenloop_model::RepoPath;
+
+/// A kind of place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Inside `.git`, by whatever spelling a file system takes for it.
+    GitInternals,
+    /// `.gitmodules`
+    Submodules,
+    /// Greenloop's own configuration.
+    OwnConfig,
+    /// What a continuous integration service runs.
+    Ci,
+    /// What makes git run commands or change files: hooks and attributes.
+    GitBehaviour,
+}
+
+/// Folders at any depth whose files are CI's.
+const CI_FOLDERS: &[&str] = &[
+    ".github",
+    ".circleci",
+    ".ci",
+    ".gitlab",
+    ".buildkite",
+    ".woodpecker",
+    ".teamcity",
+    ".tekton",
+    ".azure-pipelines",
+    ".azuredevops",
+    ".forgejo",
+    ".gitea",
+];
+
+/// Folders that are CI's at the root.
+const CI_ROOT_FOLDERS: &[&str] = &["pipelines", "azure-pipelines", "ci"];
+
+/// Files at any depth.
+const CI_FILES: &[&str] = &[
+    ".gitlab-ci.yml",
+    ".gitlab-ci.yaml",
+    "jenkinsfile",
+    ".travis.yml",
+    "appveyor.yml",
+    ".appveyor.yml",
+    "bitbucket-pipelines.yml",
+    ".drone.yml",
+    ".drone.yaml",
+    "cloudbuild.yaml",
+    "cloudbuild.yml",
+    "buildspec.yml",
+    "buildspec.yaml",
+    ".cirrus.yml",
+    "codeowners",
+    ".woodpecker.yml",
+    "codefresh.yml",
+    "wercker.yml",
+    "semaphore.yml",
+];
+
+const HOOK_FOLDERS: &[&str] = &[".githooks", ".husky", ".hooks", ".lefthook"];
+
+const HOOK_FILES: &[&str] = &[
+    ".gitattributes",
+    ".gitconfig",
+    ".pre-commit-config.yaml",
+    ".pre-commit-config.yml",
+    ".pre-commit-hooks.yaml",
+    "lefthook.yml",
+    "lefthook.yaml",
+    ".lefthook.yml",
+    ".lintstagedrc",
+    ".huskyrc",
+    ".overcommit.yml",
+];
+
+/// The place of `path`; `config` is the configuration's own path.
+pub(super) fn place(path: &RepoPath, config: Option<&RepoPath>) -> Option<Place> {
+    let mut parts: Vec<String> = Vec::new();
+    for component in path.components() {
+        for part in component.split(|b| *b == b'\\') {
+            parts.push(folded(part));
+        }
+    }
+    if parts.iter().any(|part| is_git_folder(part)) {
+        return Some(Place::GitInternals);
+    }
+    let name = parts.last()?.as_str();
+    let folders = &parts[..parts.len() - 1];
+    if name == ".gitmodules" || name.starts_with("gitmod~") {
+        return Some(Place::Submodules);
+    }
+    let own_name = folders.is_empty()
+        && matches!(
+            name,
+            "greenloop.yaml" | "greenloop.yml" | ".greenloop.yaml" | ".greenloop.yml"
+        );
+    let own = own_name
+        || parts.iter().any(|part| part == ".greenloop")
+        || config.is_some_and(|config| config.components().map(folded).eq(parts.iter().cloned()));
+    if own {
+        return Some(Place::OwnConfig);
+    }
+    let ci = folders.iter().any(|part| CI_FOLDERS.contains(&part.as_str()))
+        || folders.first().is_some_and(|part| CI_ROOT_FOLDERS.contains(&part.as_str()))
+        || CI_FILES.contains(&name)
+        || name.starts_with("jenkinsfile")
+        || (name.starts_with("azure-pipelines")
+            && (name.ends_with(".yml") || name.ends_with(".yaml")));
+    if ci {
+        return Some(Place::Ci);
+    }
+    let hooks = folders.iter().any(|part| HOOK_FOLDERS.contains(&part.as_str()))
+        || HOOK_FILES.contains(&name);
+    hooks.then_some(Place::GitBehaviour)
+}
+
+/// As the laxest file system compares names: no case, nothing invisible, no trailing dots,
+/// spaces or streams.
+fn folded(part: &[u8]) -> String {
+    let text: String = String::from_utf8_lossy(part)
+        .chars()
+        .filter(|c| {
+            !matches!(*c as u32, 0xAD | 0x200B..=0x200F | 0x202A..=0x202E | 0x2060..=0x206F | 0xFEFF)
+        })
+        .flat_map(char::to_lowercase)
+        .collect();
+    let text = text.split(':').next().unwrap_or_default();
+    text.trim_end_matches(['.', ' ']).to_owned()
+}
+
+fn is_git_folder(part: &str) -> bool {
+    part == ".git"
+        || part
+            .strip_prefix("git~")
+            .is_some_and(|rest| !rest.is_empty() && rest.chars().all(|c| c.is_ascii_digit()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_known_by_any_spelling() {
+        use Place::{Ci, GitBehaviour, GitInternals, OwnConfig, Submodules};
+        let config = RepoPath::new("ops/Config.yaml").expect("a path");
+        for (path, expect) in [
+            (".git/config", Some(GitInternals)),
+            (".GIT/hooks/pre-commit", Some(GitInternals)),
+            ("a/.git/x", Some(GitInternals)),
+            (".git./x", Some(GitInternals)),
+            (".git /x", Some(GitInternals)),
+            (".git::$INDEX_ALLOCATION/x", Some(GitInternals)),
+            ("git~1/x", Some(GitInternals)),
+            (".g\u{200c}it/x", Some(GitInternals)),
+            (".git\\config", Some(GitInternals)),
+            (".git", Some(GitInternals)),
+            (".gitmodules", Some(Submodules)),
+            ("ops/config.yaml", Some(OwnConfig)),
+            ("greenloop.yaml", Some(OwnConfig)),
+            (".greenloop/state", Some(OwnConfig)),
+            (".github/workflows/x.yml", Some(Ci)),
+            ("azure-pipelines-release.yml", Some(Ci)),
+            ("pipelines/x.yml", Some(Ci)),
+            (".gitlab-ci.yml", Some(Ci)),
+            ("Jenkinsfile", Some(Ci)),
+            (".circleci/config.yml", Some(Ci)),
+            (".ci/run", Some(Ci)),
+            (".gitattributes", Some(GitBehaviour)),
+            (".husky/pre-commit", Some(GitBehaviour)),
+            (".gitignore", None),
+            ("src/git.rs", None),
+            ("git~x", None),
+            ("src/pipelines/x.rs", None),
+            ("config.yaml", None),
+        ] {
+            assert_eq!(
+                place(&RepoPath::new(path).expect("a path"), Some(&config)),
+                expect,
+                "{path}"
+            );
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The event stream as JSON, one object a line, written and read back.
+//!
+//! Lossless for what reports need: times are kept to the millisecond, paths that are not UTF-8
+//! as text.
+
+mod decode;
+mod encode;
+mod record;
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use super::reporter::{Reporter, Stamped};
+use super::safe_text;
+use greenloop_model::{RunEvent, RunId};
+
+pub use decode::InvalidEvent;
+pub(super) use encode::millis;
+
+/// The name of the file with a run's events, within the run's folder.
+pub const EVENTS_FILE: &str = "events.jsonl";
+
+/// Writes every event as a line.
+#[derive(Debug)]
+pub(super) struct Json<W> {
+    out: W,
+    run: Option<RunId>,
+    /// Whether output of gates is passed on; the file leaves it to the stage logs.
+    output: bool,
+}
+
+impl<W: Write> Json<W> {
+    pub(super) fn new(out: W, output: bool) -> Self {
+        Self { out, run: None, output }
+    }
+}
+
+impl<W: Write> Reporter for Json<W> {
+    fn event(&mut self, at: jiff::Timestamp, event: &RunEvent) -> io::Result<()> {
+        if let RunEvent::Started(header) = event {
+            self.run = Some(header.run);
+        }
+        if matches!(event, RunEvent::Output { .. }) && !self.output {
+            return Ok(());
+        }
+        let mut line = line(self.run, at, event)?;
+        line.push('\n');
+        self.out.write_all(line.as_bytes())?;
+        self.out.flush()
+    }
+
+    fn finish(&mut self) {}
+}
+
+/// One event as one line, without the newline. Whatever a build agent would take for a command
+/// and whatever a terminal would obey stands in it as `\u` escapes.
+pub(super) fn line(
+    run: Option<RunId>,
+    at: jiff::Timestamp,
+    event: &RunEvent,
+) -> Result<String, serde_json::Error> {
+    let at = jiff::Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at);
+    let record = record::EventRecord {
+        v: record::VERSION,
+        run: run.map(|run| run.to_string()),
+        at,
+        event: encode::event(event),
+    };
+    Ok(escaped(&serde_json::to_string(&record)?))
+}
+
+/// `#` and the characters that deceive stand only within JSON strings, where an escape means
+/// the same.
+fn escaped(json: &str) -> String {
+    let breaks = safe_text::command_breaks(json);
+    let mut out = String::with_capacity(json.len() + 8);
+    for (at, c) in json.char_indices() {
+        // The offset lies after the first `#` of the two.
+        if c == '#' && breaks.contains(&(at + 1)) {
+            out.push_str("\\u0023");
+        } else if safe_text::is_deceptive(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                out.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+/// A file of events that could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {kind}", path = .path.display())]
+pub struct EventsError {
+    /// The file.
+    pub path: PathBuf,
+    /// 1-based line, where the fault lies in one.
+    pub line: Option<u64>,
+    /// What is wrong.
+    pub kind: EventsErrorKind,
+}
+
+/// What is wrong with a file of events.
+#[derive(Debug, thiserror::Error)]
+pub enum EventsErrorKind {
+    /// The operating system refused.
+    #[error("failed to read the events")]
+    Io(#[source] io::Error),
+    /// A line is not JSON, or not the JSON of an event.
+    #[error("a line is not an event")]
+    Json(#[source] serde_json::Error),
+    /// A line was written by a newer Greenloop.
+    #[error("version {0} of the event records is not known")]
+    Version(u32),
+    /// A line says something that cannot be.
+    #[error("a line makes no sense")]
+    Invalid(#[source] InvalidEvent),
+}
+
+/// Reads a run's events back. A last line without its newline (the process died while it wrote)
+/// is left out.
+pub fn read_events(path: &Path) -> Result<Vec<Stamped>, EventsError> {
+    let error = |line, kind| EventsError { path: path.to_owned(), line, kind };
+    let io = |source| error(None, EventsErrorKind::Io(source));
+    let mut input = BufReader::new(File::open(path).map_err(io)?);
+    let mut events = Vec::new();
+    let mut bytes = Vec::new();
+    for number in 1.. {
+        bytes.clear();
+        input.read_until(b'\n', &mut bytes).map_err(io)?;
+        if bytes.pop() != Some(b'\n') {
+            break;
+        }
+        let at = |kind| error(Some(number), kind);
+        let record: record::EventRecord =
+            serde_json::from_slice(&bytes).map_err(|e| at(EventsErrorKind::Json(e)))?;
+        if record.v != record::VERSION {
+            return Err(at(EventsErrorKind::Version(record.v)));
+        }
+        let event = decode::event(record.run.as_deref(), record.event)
+            .map_err(|e| at(EventsErrorKind::Invalid(e)))?;
+        events.push(Stamped { at: record.at, event });
+    }
+    Ok(events)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples;
+
+    #[test]
+    fn every_event_comes_back_as_it_was() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(EVENTS_FILE);
+        let events = samples::every_event();
+        let mut json = Json::new(File::create(&path).unwrap(), true);
+        for stamped in &events {
+            json.event(stamped.at, &stamped.event).unwrap();
+        }
+        let back = read_events(&path).unwrap();
+        assert_eq!(back.len(), events.len());
+        for (back, event) in back.iter().zip(&events) {
+            assert_eq!(back, event);
+        }
+    }
+
+    #[test]
+    fn the_samples_have_every_kind_of_event() {
+        let mut kinds: Vec<String> = samples::every_event()
+            .iter()
+            .map(|stamped| {
+                let line = line(None, stamped.at, &stamped.event).unwrap();
+                let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+                value["event"].as_str().unwrap().to_owned()
+            })
+            .collect();
+        kinds.sort();
+        kinds.dedup();
+        assert_eq!(kinds.len(), 26, "{kinds:?}");
+        let documented = include_str!("../../../../docs/events.md");
+        for kind in kinds {
+            assert!(documented.contains(&format!("`{kind}`")), "{kind} is not in docs/events.md");
+        }
+    }
+
+    #[test]
+    fn a_line_commands_neither_agent_nor_terminal() {
+        let text = "##vso[task.complete]\u{1b}[2J\u{202e}###[x]\u{9b}\\##[y] \u{e0041}";
+        let event = RunEvent::Notice(greenloop_model::Notice::Info(text.to_owned()));
+        let line = line(None, jiff::Timestamp::UNIX_EPOCH, &event).unwrap();
+        assert!(!line.contains("##vso[") && !line.contains("##["), "{line}");
+        assert!(!line.chars().any(|c| c.is_control() || safe_text::is_deceptive(c)), "{line}");
+        let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(value["text"], text);
+    }
+
+    #[test]
+    fn files_that_are_no_events_are_refused_by_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(EVENTS_FILE);
+        let good = line(
+            None,
+            jiff::Timestamp::UNIX_EPOCH,
+            &RunEvent::NoPatch { iteration: 1, class: "flaky".into(), reason: "x".into() },
+        )
+        .unwrap();
+        std::fs::write(&path, format!("{good}\n{}", &good[..10])).unwrap();
+        assert_eq!(read_events(&path).unwrap().len(), 1, "a torn last line is left out");
+        for (bad, kind) in [
+            ("nonsense".to_owned(), "a line is not an event"),
+            (good.replace("\"v\":1", "\"v\":9"), "version 9 of the event records is not known"),
+            (good.replace("\"event\":\"no_patch\"", "\"event\":\"x\""), "a line is not an event"),
+        ] {
+            std::fs::write(&path, format!("{good}\n{bad}\n")).unwrap();
+            let error = read_events(&path).unwrap_err();
+            assert_eq!((error.line, error.kind.to_string().as_str()), (Some(2), kind));
+        }
+    }
+}

@@ -1,0 +1,309 @@
+//! JSON over HTTP to a provider: one call, its retries, and what its refusal means.
+
+use std::time::Duration;
+
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT};
+use http::{Method, StatusCode};
+use serde_json::Value;
+use url::Url;
+
+use super::token::Token;
+use greenloop_evidence::Redactor;
+use greenloop_ports::{PullRequestError, PullRequestErrorKind};
+
+/// Tries of a call that may be repeated.
+const TRIES: u32 = 4;
+/// The longest pause, whatever a server asks for.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// For one call.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// The longest answer that is read: a page of a hundred pull requests is far below.
+const LONGEST_ANSWER: usize = 16 << 20;
+/// How much of a refusal's message is passed on.
+const LONGEST_MESSAGE: usize = 400;
+
+/// What a call that gave no answer met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// The token is not taken, or not for this.
+    Auth,
+    /// There is none, or none that this token may see.
+    Missing,
+    /// It is in the way of something that is there already.
+    Conflict,
+    /// The request itself is wrong.
+    Rejected,
+    /// Too many requests, or the server is not well. It may have acted all the same.
+    Busy,
+    /// No connection, or it broke. The server may have acted all the same.
+    Broken,
+    /// The answer is not JSON.
+    Foreign,
+}
+
+impl Trouble {
+    /// Whether asking again may help.
+    fn passes(self) -> bool {
+        match self {
+            Self::Busy | Self::Broken => true,
+            Self::Auth | Self::Missing | Self::Conflict | Self::Rejected | Self::Foreign => false,
+        }
+    }
+}
+
+/// A call that gave no answer.
+#[derive(Debug)]
+pub(super) struct WireError {
+    pub(super) trouble: Trouble,
+    /// Redacted and bounded.
+    message: String,
+    wait: Option<Duration>,
+    source: Option<reqwest::Error>,
+}
+
+impl WireError {
+    fn new(trouble: Trouble, message: impl Into<String>) -> Self {
+        Self { trouble, message: message.into(), wait: None, source: None }
+    }
+
+    /// For the caller: what was tried, and which permission it takes.
+    pub(super) fn explain(self, tried: &str, permission: &str) -> PullRequestError {
+        let kind = match self.trouble {
+            Trouble::Auth | Trouble::Missing => PullRequestErrorKind::Auth,
+            Trouble::Conflict | Trouble::Rejected => PullRequestErrorKind::Rejected,
+            Trouble::Busy | Trouble::Broken => PullRequestErrorKind::Unreachable,
+            Trouble::Foreign => PullRequestErrorKind::Protocol,
+        };
+        let needed = match kind {
+            PullRequestErrorKind::Auth => format!(" (the token needs {permission})"),
+            PullRequestErrorKind::UnknownRepository
+            | PullRequestErrorKind::NoToken
+            | PullRequestErrorKind::Rejected
+            | PullRequestErrorKind::Unreachable
+            | PullRequestErrorKind::Protocol
+            | PullRequestErrorKind::Git
+            | PullRequestErrorKind::Cancelled => String::new(),
+        };
+        PullRequestError {
+            kind,
+            message: format!("{tried}: {}{needed}", self.message),
+            source: self.source.map(Into::into),
+        }
+    }
+}
+
+/// A call.
+#[derive(Debug, Clone)]
+pub(super) struct Call {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) body: Option<Value>,
+}
+
+impl Call {
+    pub(super) fn get(url: Url) -> Self {
+        Self { method: Method::GET, url, body: None }
+    }
+
+    pub(super) fn post(url: Url, body: Value) -> Self {
+        Self { method: Method::POST, url, body: Some(body) }
+    }
+}
+
+/// The connection to a provider.
+pub(super) struct Wire {
+    http: reqwest::Client,
+    headers: HeaderMap,
+    redactor: Redactor,
+    secret: String,
+    /// The pause before the first retry; doubles with each.
+    pub(super) first_pause: Duration,
+}
+
+impl Wire {
+    pub(super) fn new(token: Token, redactor: &Redactor) -> Result<Self, PullRequestError> {
+        let failed = |message: &str, source| PullRequestError {
+            kind: PullRequestErrorKind::NoToken,
+            message: message.to_owned(),
+            source: Some(source),
+        };
+        let authorization =
+            token.for_api().map_err(|e| failed("the token cannot be sent", e.into()))?;
+        let headers = HeaderMap::from_iter([
+            (AUTHORIZATION, authorization),
+            // GitHub turns callers without a name away.
+            (
+                USER_AGENT,
+                HeaderValue::from_static(concat!("greenloop/", env!("CARGO_PKG_VERSION"))),
+            ),
+            (ACCEPT, HeaderValue::from_static("application/json")),
+        ]);
+        let http = reqwest::Client::builder()
+            // A redirect leads to a page to sign in at, or takes the token elsewhere.
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(TIMEOUT)
+            .connect_timeout(Duration::from_secs(15))
+            .build()
+            .map_err(|e| failed("no HTTP client", e.into()))?;
+        Ok(Self {
+            http,
+            headers,
+            redactor: redactor.clone(),
+            secret: token.secret().to_owned(),
+            first_pause: Duration::from_secs(1),
+        })
+    }
+
+    /// A header that every call to this provider carries.
+    pub(super) fn with_header(mut self, name: &'static str, value: &'static str) -> Self {
+        self.headers.insert(name, HeaderValue::from_static(value));
+        self
+    }
+
+    /// A call that may be repeated.
+    pub(super) async fn ask(&self, call: &Call) -> Result<Value, WireError> {
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            match self.once(call).await {
+                Err(error) if error.trouble.passes() && tried < TRIES => {
+                    self.pause(tried, &error).await;
+                }
+                ended => return ended,
+            }
+        }
+    }
+
+    /// A call that makes something. Between two tries `look` says whether an earlier one made
+    /// it after all.
+    pub(super) async fn make<T, L>(
+        &self,
+        call: &Call,
+        look: impl Fn() -> L,
+        read: impl Fn(&Value) -> Option<T>,
+    ) -> Result<(T, Made), WireError>
+    where
+        L: Future<Output = Result<Option<T>, WireError>>,
+    {
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            let error = match self.once(call).await {
+                Ok(answer) => {
+                    let made = read(&answer).ok_or_else(|| {
+                        WireError::new(Trouble::Foreign, "the answer is not a pull request")
+                    })?;
+                    return Ok((made, Made::Now));
+                }
+                Err(error) => error,
+            };
+            let looks = error.trouble.passes() || error.trouble == Trouble::Conflict;
+            if !looks {
+                return Err(error);
+            }
+            if error.trouble.passes() {
+                self.pause(tried, &error).await;
+            }
+            if let Some(there) = look().await? {
+                let made = if error.trouble.passes() { Made::Now } else { Made::Before };
+                return Ok((there, made));
+            }
+            if !error.trouble.passes() || tried >= TRIES {
+                return Err(error);
+            }
+        }
+    }
+
+    async fn pause(&self, tried: u32, error: &WireError) {
+        let step = self.first_pause.saturating_mul(2u32.saturating_pow(tried - 1));
+        // Many pipelines may be told to wait at the same moment.
+        let spread = f64::from(uuid::Uuid::new_v4().as_u128() as u16) / f64::from(u16::MAX);
+        let pause = step.mul_f64(0.75 + spread / 2.0).max(error.wait.unwrap_or_default());
+        tokio::time::sleep(pause.min(LONGEST_PAUSE)).await;
+    }
+
+    async fn once(&self, call: &Call) -> Result<Value, WireError> {
+        let mut request =
+            self.http.request(call.method.clone(), call.url.clone()).headers(self.headers.clone());
+        if let Some(body) = &call.body {
+            request = request.json(body);
+        }
+        let broken = |source: reqwest::Error| {
+            let what = if source.is_timeout() { "no answer in time" } else { "no connection" };
+            let host = call.url.host_str().unwrap_or("the server");
+            let mut error = WireError::new(Trouble::Broken, format!("{what} from {host}"));
+            error.source = Some(source.without_url());
+            error
+        };
+        let mut response = request.send().await.map_err(broken)?;
+        let status = response.status();
+        let headers = std::mem::take(response.headers_mut());
+        let mut body = Vec::new();
+        while let Some(piece) = response.chunk().await.map_err(broken)? {
+            if body.len() + piece.len() > LONGEST_ANSWER {
+                return Err(WireError::new(Trouble::Foreign, "the answer is too long"));
+            }
+            body.extend_from_slice(&piece);
+        }
+        let json = serde_json::from_slice::<Value>(&body);
+        if status.is_success() && status != StatusCode::NON_AUTHORITATIVE_INFORMATION {
+            let html = headers
+                .get(CONTENT_TYPE)
+                .and_then(|value| value.to_str().ok())
+                .is_some_and(|kind| kind.starts_with("text/html"));
+            return json.map_err(|_not_json| match html {
+                // Azure DevOps shows a page to sign in at.
+                true => WireError::new(Trouble::Auth, "the server wants somebody to sign in"),
+                false => WireError::new(Trouble::Foreign, "the answer is not JSON"),
+            });
+        }
+        Err(self.refusal(status, &headers, json.ok().as_ref()))
+    }
+
+    fn refusal(&self, status: StatusCode, headers: &HeaderMap, body: Option<&Value>) -> WireError {
+        let header = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::trim);
+        let wait = header("retry-after").and_then(|v| v.parse().ok()).map(Duration::from_secs);
+        // GitHub's limits come as 403.
+        let limited = wait.is_some() || header("x-ratelimit-remaining") == Some("0");
+        let trouble = match status.as_u16() {
+            // A page to sign in at, directly or by a redirect, is how Azure DevOps refuses a
+            // token.
+            203 | 300..=399 | 401 => Trouble::Auth,
+            403 if limited => Trouble::Busy,
+            403 => Trouble::Auth,
+            404 => Trouble::Missing,
+            409 | 422 => Trouble::Conflict,
+            408 | 425 | 429 | 500.. => Trouble::Busy,
+            _ => Trouble::Rejected,
+        };
+        let mut said: Vec<&str> = Vec::new();
+        said.extend(body.and_then(|body| body.get("message")).and_then(Value::as_str));
+        let errors = body.and_then(|body| body.get("errors")).and_then(Value::as_array);
+        for error in errors.into_iter().flatten().take(3) {
+            said.extend(error.get("message").and_then(Value::as_str));
+        }
+        let said: String = said.join(": ").chars().take(LONGEST_MESSAGE).collect();
+        let said = self.redacted(&said);
+        let message = match said.is_empty() {
+            true => format!("HTTP {}", status.as_u16()),
+            false => format!("HTTP {}: {said}", status.as_u16()),
+        };
+        WireError { trouble, message, wait, source: None }
+    }
+
+    /// Without secrets, on one line.
+    fn redacted(&self, text: &str) -> String {
+        let text = text.replace(&self.secret, greenloop_evidence::MARKER);
+        let text = self.redactor.redact(&text);
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+}
+
+/// When something was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Made {
+    /// By this call, or by a try of it whose answer was lost.
+    Now,
+    /// It was there.
+    Before,
+}

@@ -1,0 +1,243 @@
+//! How a run ended, in the words that every report uses.
+
+use std::collections::BTreeSet;
+
+use super::figures;
+use super::narrate::shortened;
+use greenloop_model::{
+    Condition, ReleaseId, Restoration, RunHeader, RunSummary, RunningNow, Stage, StopReason, Task,
+};
+
+/// How good an end it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mood {
+    /// Verified.
+    Good,
+    /// Cancelled, or waiting for a person.
+    Open,
+    /// Failed.
+    Bad,
+}
+
+/// Whether a label of a role says that its answers come from a recording.
+pub(super) fn is_recorded(header: &RunHeader) -> bool {
+    header.author.contains("replay") || header.reviewer.contains("replay")
+}
+
+/// What is said when they do.
+pub(super) const RECORDED: &str = "answers come from a recorded transcript, no model was asked";
+
+pub(super) fn mood(summary: &RunSummary) -> Mood {
+    match &summary.stop {
+        StopReason::Verified if summary.not_brought_back().is_some() => Mood::Open,
+        StopReason::Verified => Mood::Good,
+        StopReason::Cancelled | StopReason::NeedsHuman { .. } => Mood::Open,
+        StopReason::MaxIterations { .. }
+        | StopReason::NoProgress { .. }
+        | StopReason::RepeatedAnswer { .. }
+        | StopReason::RepeatedTree { .. }
+        | StopReason::Budget { .. }
+        | StopReason::NotHealable { .. }
+        | StopReason::NoPatch { .. }
+        | StopReason::NoHealing { .. }
+        | StopReason::Declined { .. }
+        | StopReason::ModelUnavailable { .. }
+        | StopReason::NoModel { .. }
+        | StopReason::Internal { .. }
+        | StopReason::Abandoned => Mood::Bad,
+    }
+}
+
+/// One sentence: `Healed and verified`, `Restored to release …, serving again after 0.8s`,
+/// `Stopped: …`. What became of a release that failed comes before why it failed.
+pub(super) fn headline(header: Option<&RunHeader>, summary: &RunSummary) -> String {
+    let task = header.map_or(Task::Deploy, |header| header.task);
+    let healed = !summary.patches.is_empty();
+    if let (StopReason::Verified, Some(why)) = (&summary.stop, summary.not_brought_back()) {
+        let branch = summary.branch.as_deref().unwrap_or("the run's branch");
+        return format!(
+            "It passes with the fix, which is only on {branch} and not in the work tree: {why}"
+        );
+    }
+    match (&summary.stop, task) {
+        (StopReason::Verified, Task::Deploy) if healed => "Healed, deployed and verified".into(),
+        (StopReason::Verified, Task::Deploy) => {
+            "Deployed and verified, nothing had to be mended".into()
+        }
+        (StopReason::Verified, Task::Heal) if healed => "Healed: it passes now".into(),
+        (StopReason::Verified, Task::Heal) => "It passes, nothing had to be mended".into(),
+        (StopReason::Verified, Task::Verify) => match &summary.serving {
+            Some(RunningNow::Nothing) => {
+                "What answers passes; Greenloop has released nothing there".into()
+            }
+            Some(RunningNow::Release { release, condition: Condition::Down(_), .. }) => {
+                format!("What answers passes; it is not release {release}, which does not serve")
+            }
+            Some(RunningNow::Unknown { .. }) => {
+                "What answers passes; which release that is could not be asked".into()
+            }
+            Some(RunningNow::Release { .. }) | None => "Verified: what is deployed passes".into(),
+        },
+        (StopReason::Verified, Task::RollBack) => "Rolled back and verified".into(),
+        (StopReason::NoHealing { .. }, Task::Verify) => {
+            "NOT verified: what is deployed does not pass".into()
+        }
+        (StopReason::NoHealing { stage: Stage::Smoke }, Task::RollBack) => {
+            "Rolled back, and NOT verified: the earlier release does not pass either".into()
+        }
+        (StopReason::NoHealing { stage }, Task::RollBack) => {
+            format!("NOT rolled back: the {stage} stage failed")
+        }
+        (StopReason::Cancelled, _) => match summary.restored {
+            Some(restored) => format!("Cancelled: {}", in_words(restored)),
+            None => "Cancelled".into(),
+        },
+        (stop, _) => match summary.restored {
+            // What serves comes before why the new release does not.
+            Some(restored @ Restoration::Restored { .. }) => sentence(&in_words(restored)),
+            Some(restored) => format!("Not deployed: {}", in_words(restored)),
+            // A model that was not there is no cause: what failed is.
+            None if is_no_cause(stop) => format!("Failed: {}", cause(summary)),
+            None if tells_the_failure(summary) => format!("Failed: {}", cause(summary)),
+            None => format!("Stopped: {stop}"),
+        },
+    }
+}
+
+fn is_no_cause(stop: &StopReason) -> bool {
+    matches!(stop, StopReason::NoModel { .. } | StopReason::ModelUnavailable { .. })
+}
+
+/// Whether the headline is that of the failure which is left.
+pub(super) fn tells_the_failure(summary: &RunSummary) -> bool {
+    let stop = &summary.stop;
+    summary.failure.is_some()
+        && summary.restored.is_none()
+        && (is_no_cause(stop) || matches!(stop, StopReason::NotHealable { .. }))
+}
+
+/// What stands below the headline, one line each: what failed, and why the loop ended there.
+pub(super) fn reasons(summary: &RunSummary) -> Vec<String> {
+    let restored = summary.restored.is_some() && summary.stop != StopReason::Cancelled;
+    let failed = summary.failure.as_ref().filter(|_| restored).map(|failure| {
+        format!("The {} stage failed: {}", failure.stage, shortened(&failure.headline))
+    });
+    failed.into_iter().chain(remark(summary)).collect()
+}
+
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().chain(chars).collect())
+}
+
+/// `restored to release …, serving again after 0.8s`
+fn in_words(restored: Restoration) -> String {
+    match restored {
+        Restoration::Restored { release, serving_after: Some(after) } => {
+            let after = figures::duration(after);
+            format!("restored to release {release}, serving again after {after}")
+        }
+        Restoration::Restored { release, serving_after: None } => format!(
+            "restored to release {release}, as the target has accepted; its soak was skipped"
+        ),
+        Restoration::Untouched { release } => format!("release {release} never stopped serving"),
+        Restoration::Nothing => {
+            "the failed release was stopped, and there was none to restore".into()
+        }
+        Restoration::Unconfirmed => {
+            "the target has not confirmed the restore; the next run goes on with it".into()
+        }
+    }
+}
+
+/// What failed, in one line.
+fn cause(summary: &RunSummary) -> String {
+    if let StopReason::NoModel { failure: Some(failure), .. }
+    | StopReason::ModelUnavailable { failure: Some(failure), .. } = &summary.stop
+    {
+        return shortened(&failure.to_string());
+    }
+    let left = summary.failure.as_ref().map(|failure| shortened(&failure.headline));
+    left.unwrap_or_else(|| summary.stop.to_string())
+}
+
+/// Why the loop ended there, where the headline tells what failed instead.
+pub(super) fn remark(summary: &RunSummary) -> Option<String> {
+    match &summary.stop {
+        StopReason::NoModel { reason, .. } => Some(format!(
+            "With a model, Greenloop asks for a patch of this failure, has it reviewed, and tries \
+             it. None is configured ({reason}); greenloop doctor tells how to."
+        )),
+        StopReason::ModelUnavailable { reason, .. } => {
+            Some(format!("It was not mended: no model can be asked: {reason}"))
+        }
+        StopReason::NotHealable { class, .. } if summary.failure.is_some() => {
+            Some(format!("No patch can mend that ({class}), so the author was not asked."))
+        }
+        StopReason::Verified | StopReason::Cancelled => None,
+        stop => summary.restored.is_some().then(|| format!("Stopped: {stop}")),
+    }
+}
+
+/// `3 iterations · 2 patches · 41.2s`
+pub(super) fn measure(summary: &RunSummary) -> String {
+    let patches = summary.patches.len() as u64;
+    format!(
+        "{} · {} · {}",
+        figures::counted(summary.iterations.into(), "iteration", "iterations"),
+        figures::counted(patches, "patch", "patches"),
+        figures::duration(summary.elapsed)
+    )
+}
+
+/// What runs now, as the target said at the end of the run. `switched` holds the releases this run
+/// put live. `None` when the run concerns no target.
+pub(super) fn serving(
+    header: Option<&RunHeader>,
+    summary: &RunSummary,
+    switched: &BTreeSet<ReleaseId>,
+) -> Option<String> {
+    let (release, endpoint, condition) = match summary.serving.as_ref()? {
+        RunningNow::Release { release, endpoint, condition } => (release, endpoint, condition),
+        RunningNow::Nothing => {
+            return Some(match summary.restored {
+                Some(Restoration::Nothing) => {
+                    "Nothing: the failed release was stopped and there was none to restore".into()
+                }
+                Some(_) | None => "Nothing that Greenloop released".into(),
+            });
+        }
+        RunningNow::Unknown { why } => return Some(format!("Unknown: {why}")),
+    };
+    let back = header.is_some_and(|header| header.task == Task::RollBack);
+    let verified = summary.stop == StopReason::Verified;
+    let which = if summary.restored.and_then(|restored| restored.release()) == Some(*release) {
+        match summary.restored {
+            Some(Restoration::Untouched { .. }) => "The release from before this run, untouched",
+            Some(_) | None => "The last verified release, restored",
+        }
+    } else if !switched.contains(release) {
+        if header.is_some_and(|header| header.task == Task::Verify) {
+            "What was deployed before"
+        } else {
+            "The release from before this run, untouched"
+        }
+    } else if back {
+        if verified { "The earlier release, verified" } else { "The earlier release, NOT verified" }
+    } else if verified {
+        "The new release, verified"
+    } else {
+        "The new release, NOT verified"
+    };
+    let (url, release) = (&endpoint.url, release.short());
+    Some(match condition {
+        Condition::Serves => format!("{which}: {release} at {url}"),
+        Condition::Partly(why) => format!("{which}: {release} at {url}, but {why}"),
+        Condition::Down(why) => {
+            format!("Nothing that serves: release {release} is what was deployed last, and {why}")
+        }
+        Condition::Unknown(why) => {
+            format!("Unknown: release {release} was deployed last at {url}; {why}")
+        }
+    })
+}

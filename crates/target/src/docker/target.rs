@@ -1,0 +1,670 @@
+//! The docker target as the rest of the program sees it.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::containers::Containers;
+use super::fault::{Fault, LOG_SHOWN, Remains, error, shown};
+use super::protocol::{Reply, Request, Supervision, Trouble};
+use super::pull::{Pulled, pull, registry};
+use super::record::{Contained, ContainerRecord, Launch, ReleaseRecord, State};
+use super::supervise::mark_of;
+use super::trial::{Failed, Healthy, Trial};
+use crate::front::address::{front_address, taken};
+use crate::front::control::{ControlError, Launcher};
+use crate::front::probe;
+use greenloop_config::plan::{DockerPlan, EnvironmentPlan, HealthPlan, Rollback};
+use greenloop_evidence::Redactor;
+use greenloop_exec::ProcessIdentity;
+use greenloop_image::engine::Engine;
+use greenloop_image::registry::Logins;
+use greenloop_model::{
+    Condition, Endpoint, EnvironmentName, EventSink, Evidence, FailureClass, ImageRef, Release,
+    ReleaseId, ReleaseState, RunEvent, RunId, Stage, TargetKind, times,
+};
+use greenloop_ports::{
+    Deployed, Earlier, Restored, RolloutRequest, Target, TargetError, TargetErrorKind, TargetStatus,
+};
+
+/// How long an earlier release may take to become healthy.
+const BACK: Duration = Duration::from_secs(60);
+/// How long the supervisor may take to let go of a container that is being stopped.
+const LET_GO: Duration = Duration::from_secs(120);
+/// How long a shutdown may take.
+const SHUTDOWN: Duration = Duration::from_secs(60);
+
+type Control = crate::front::control::Control<Supervision>;
+
+/// What a docker target is made of.
+pub struct DockerSettings<'a> {
+    /// The folder of its record, no other target's; it need not exist.
+    pub state: PathBuf,
+    /// `deploy.docker`
+    pub plan: &'a DockerPlan,
+    /// The environment, whose URL the front binds.
+    pub environment: &'a EnvironmentPlan,
+    /// The health check.
+    pub health: &'a HealthPlan,
+    /// `deploy.rollback`, for what is rolled out with this target.
+    pub rollback: Rollback,
+    /// Where containers run.
+    pub engine: Engine,
+    /// Who one is at a registry.
+    pub logins: Logins,
+    /// Cleans what is shown.
+    pub redactor: Redactor,
+    /// This program, started as the supervisor with `supervise --docker ENGINE --environment
+    /// NAME --state FOLDER`.
+    pub program: PathBuf,
+}
+
+/// Releases as containers on a Docker Engine. See the module's documentation.
+pub struct DockerTarget {
+    folder: PathBuf,
+    environment: EnvironmentName,
+    url: String,
+    launch: Launch,
+    rollback: Rollback,
+    engine: Engine,
+    pub(super) logins: Logins,
+    redactor: Redactor,
+    launcher: Launcher,
+    /// The connection that answers for a release that serves and is not verified.
+    lease: Mutex<Option<Control>>,
+}
+
+impl DockerTarget {
+    /// Nothing is asked of the engine yet.
+    pub fn new(settings: DockerSettings<'_>) -> Self {
+        let DockerSettings {
+            state,
+            plan,
+            environment,
+            health,
+            rollback,
+            engine,
+            logins,
+            redactor,
+            program,
+        } = settings;
+        let arguments = ["supervise", "--docker", engine.address(), "--environment"]
+            .into_iter()
+            .chain(std::iter::once(environment.name.as_str()))
+            .map(OsString::from)
+            .collect();
+        Self {
+            folder: state,
+            environment: environment.name.clone(),
+            url: environment.url.trim_end_matches('/').to_owned(),
+            launch: Launch::new(plan, health),
+            rollback,
+            engine,
+            logins,
+            redactor,
+            launcher: Launcher { program, arguments, withheld: Vec::new() },
+            lease: Mutex::new(None),
+        }
+    }
+
+    /// Names variables, such as a model's key, that the supervisor does not inherit.
+    #[must_use]
+    pub fn withhold(mut self, names: impl IntoIterator<Item = OsString>) -> Self {
+        self.launcher.withheld.extend(names);
+        self
+    }
+
+    fn deployed(&self, release: ReleaseId) -> Deployed {
+        Deployed { release, endpoint: self.endpoint() }
+    }
+
+    fn endpoint(&self) -> Endpoint {
+        Endpoint { url: self.url.clone() }
+    }
+
+    fn containers(&self) -> Result<Containers, TargetError> {
+        let mark = mark_of(&self.folder).map_err(|source| {
+            let message = format!("cannot use the folder {}", self.folder.display());
+            target_error(message, Some(Box::new(source)))
+        })?;
+        let (engine, environment) = (self.engine.clone(), self.environment.clone());
+        Ok(Containers { engine, environment, mark })
+    }
+
+    fn error(&self, fault: impl Into<Fault>, record: Option<&ReleaseRecord>) -> TargetError {
+        error(fault.into(), record, Remains::default(), &self.redactor)
+    }
+
+    /// A connection to the supervisor; starts it where there is none.
+    async fn control(&self) -> Result<Control, TargetError> {
+        let control = self.launcher.connect(&self.folder).await;
+        control.map_err(|error| self.error(error, None))
+    }
+
+    async fn ask(&self, control: &mut Control, request: &Request) -> Result<Reply, TargetError> {
+        match control.ask_within(request, LET_GO).await {
+            Ok(Reply::Failed { trouble }) => Err(self.error(Fault::Trouble(trouble), None)),
+            Ok(reply) => Ok(reply),
+            Err(error) => Err(self.error(error, None)),
+        }
+    }
+
+    fn nonsense(&self) -> TargetError {
+        self.error(ControlError::NoAnswer(None), None)
+    }
+
+    /// The record; when there is none but containers of this target are, from them.
+    async fn state(&self) -> Result<Option<State>, TargetError> {
+        let load = || {
+            State::load(&self.folder).map_err(|error| {
+                let message = "the target's record cannot be used".to_owned();
+                target_error(message, Some(Box::new(error)))
+            })
+        };
+        if let Some(state) = load()? {
+            return Ok(Some(state));
+        }
+        let found = self.containers()?.list().await;
+        if found.is_ok_and(|found| !found.is_empty()) {
+            let _it_writes_the_record = self.control().await?;
+            return load();
+        }
+        Ok(None)
+    }
+
+    /// Makes sure that the engine has the image.
+    async fn pull(&self, image: &ImageRef, events: &EventSink) -> Result<(), Fault> {
+        let started = Instant::now();
+        let host = registry(image);
+        let login = (self.logins)(image.clone())
+            .await
+            .map_err(|source| Fault::NoLogin { registry: host.to_owned(), source })?;
+        let report = |done, total| {
+            let (stage, name) = (Stage::Rollout, "pull".to_owned());
+            events.send(RunEvent::Progress { stage, name, done, total: Some(total) });
+        };
+        let pulled = pull(&self.engine, image, login, report)
+            .await
+            .map_err(|error| Fault::NotPulled { image: image.to_string(), error })?;
+        let detail = match pulled {
+            Pulled::Before => format!("the engine has {} already", image.short()),
+            Pulled::Now { bytes } => {
+                format!("{} ({:.1} MiB)", image.short(), bytes_in_mib(bytes))
+            }
+        };
+        step(events, "pull", detail, started);
+        Ok(())
+    }
+
+    /// Begins a rollout at the supervisor; `None` when the release serves already.
+    async fn begin(
+        &self,
+        candidate: &ReleaseRecord,
+        front: String,
+    ) -> Result<(Control, bool), TargetError> {
+        let mut control = self.control().await?;
+        let candidate = Box::new(candidate.clone());
+        let engine = self.engine.address().to_owned();
+        let request = Request::Begin { candidate, front, engine };
+        let mut reply = self.ask(&mut control, &request).await?;
+        if reply == Reply::Elsewhere {
+            until_gone(control.pid).await;
+            control = self.control().await?;
+            reply = self.ask(&mut control, &request).await?;
+        }
+        match reply {
+            Reply::Begun => Ok((control, true)),
+            Reply::Serving { .. } => Ok((control, false)),
+            Reply::Here { .. }
+            | Reply::Elsewhere
+            | Reply::Prepared { .. }
+            | Reply::Restored { .. }
+            | Reply::Done { .. }
+            | Reply::Failed { .. } => Err(self.nonsense()),
+        }
+    }
+
+    /// Brings `record`'s release up, and switches to it. On an error the evidence is taken
+    /// before the supervisor may touch the container.
+    async fn bring_up(
+        &self,
+        control: &mut Control,
+        record: &ReleaseRecord,
+        wait: Duration,
+        events: &EventSink,
+        cancel: &CancellationToken,
+    ) -> Result<ReleaseId, TargetError> {
+        match self.try_out(record, wait, events, cancel).await {
+            Ok(container) => {
+                let started = Instant::now();
+                let release = record.id;
+                let switch = Request::Switch { release, container };
+                match self.ask(control, &switch).await? {
+                    Reply::Serving { release } => {
+                        let short = release.short();
+                        let detail = format!("new connections go to release {short}");
+                        step(events, "switch", detail, started);
+                        Ok(release)
+                    }
+                    Reply::Here { .. }
+                    | Reply::Begun
+                    | Reply::Elsewhere
+                    | Reply::Prepared { .. }
+                    | Reply::Restored { .. }
+                    | Reply::Done { .. }
+                    | Reply::Failed { .. } => Err(self.nonsense()),
+                }
+            }
+            Err(Failed { fault, container }) => {
+                let remains = match (&container, &fault) {
+                    (None, _) | (Some(_), Fault::Cancelled | Fault::Engine(_)) => {
+                        Remains::default()
+                    }
+                    (Some(container), _) => {
+                        Remains::of(&self.containers()?, record, container).await
+                    }
+                };
+                let error = error(fault, Some(record), remains, &self.redactor);
+                let failed = error.kind == TargetErrorKind::Release;
+                let why = failed.then(|| error.message.clone());
+                let given_up = control.ask(&Request::Abandon { why }).await;
+                if let Err(error) = given_up {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "not given up");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn try_out(
+        &self,
+        record: &ReleaseRecord,
+        wait: Duration,
+        events: &EventSink,
+        cancel: &CancellationToken,
+    ) -> Result<ContainerRecord, Failed> {
+        let bare = |fault| Failed { fault, container: None };
+        tokio::select! {
+            pulled = self.pull(&record.detail.image, events) => pulled.map_err(bare)?,
+            () = cancel.cancelled() => return Err(bare(Fault::Cancelled)),
+        }
+        let containers = self.containers().map_err(|error| {
+            let message = error.message;
+            bare(Fault::Trouble(Trouble::Supervisor { message }))
+        })?;
+        let client = probe::client().map_err(|error| {
+            let message = format!("cannot make health checks: {error}");
+            bare(Fault::Trouble(Trouble::Supervisor { message }))
+        })?;
+        let trial = Trial { containers: &containers, client: &client, record, wait, cancel };
+        let started = Instant::now();
+        let container = trial.start().await?;
+        let short: String = container.id.chars().take(12).collect();
+        step(events, "start", format!("container {short} at port {}", container.port), started);
+        let started = Instant::now();
+        let judged = trial.healthy(container).await;
+        let (ok, detail) = match &judged {
+            Ok(Healthy { requests: 1, .. }) => (true, "healthy at the first request".to_owned()),
+            Ok(Healthy { requests, .. }) => (true, format!("healthy after {requests} requests")),
+            Err(Failed { fault, .. }) => {
+                (false, self.redactor.redact(&fault.to_string()).into_owned())
+            }
+        };
+        events.send(RunEvent::StepFinished {
+            stage: Stage::Rollout,
+            name: "health check".to_owned(),
+            ok,
+            detail,
+            elapsed: started.elapsed(),
+        });
+        judged.map(|healthy| healthy.container)
+    }
+
+    /// What the engine says of the container that serves.
+    async fn container_notes(&self, record: &ReleaseRecord) -> (Vec<String>, Condition) {
+        let Some(container) = &record.detail.container else {
+            return (Vec::new(), Condition::Down("it has no container".to_owned()));
+        };
+        let short: String = container.id.chars().take(12).collect();
+        let looked = match self.containers() {
+            Ok(containers) => containers.look(&container.id).await,
+            Err(error) => return (Vec::new(), Condition::Unknown(error.message)),
+        };
+        let mut notes = Vec::new();
+        let serving = match &looked {
+            Ok(Some(condition)) if condition.up => Condition::Serves,
+            Ok(Some(_)) => Condition::Down(format!("its container {short} is stopped")),
+            Ok(None) => Condition::Down(format!("its container {short} is gone")),
+            Err(error) => Condition::Unknown(error.to_string()),
+        };
+        let condition = match looked {
+            Ok(Some(condition)) => {
+                let up = if condition.up { "" } else { ", stopped" };
+                notes.push(format!("container {short} at port {}{up}", container.port));
+                Some(condition)
+            }
+            Ok(None) => {
+                notes.push(format!("its container {short} is gone"));
+                None
+            }
+            Err(error) => {
+                notes.push(format!("{error}; {}", error.kind.advice()));
+                None
+            }
+        };
+        let seen = condition.as_ref().map_or(0, |condition| condition.restarts);
+        let restarts = record.detail.restarts.max(seen);
+        let out_of_memory = condition.as_ref().is_some_and(|condition| condition.out_of_memory);
+        let last = match (&record.detail.last_exit, condition) {
+            (Some(last), _) => Some(last.clone()),
+            (None, Some(condition)) if !condition.up => condition.exit.map(|exit| exit.to_string()),
+            (None, _) if out_of_memory => Some("it used more memory than it may".to_owned()),
+            (None, _) => None,
+        };
+        let last = last.map(|last| format!(", last exit: {last}")).unwrap_or_default();
+        match restarts {
+            0 if last.is_empty() => {}
+            0 => notes.push(format!("not restarted{last}")),
+            count => notes.push(format!("restarted {}{last}", times(count))),
+        }
+        let serving = match serving {
+            Condition::Serves => {
+                let url = format!("{}{}", self.url, self.launch.health);
+                let seen = probe::condition(&url).await;
+                notes.extend(seen.reason().map(str::to_owned));
+                seen
+            }
+            other => other,
+        };
+        (notes, serving)
+    }
+}
+
+fn bytes_in_mib(bytes: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "for a person, one decimal")]
+    let bytes = bytes as f64;
+    bytes / (1024.0 * 1024.0)
+}
+
+fn step(events: &EventSink, name: &str, detail: String, started: Instant) {
+    events.send(RunEvent::StepFinished {
+        stage: Stage::Rollout,
+        name: name.to_owned(),
+        ok: true,
+        detail,
+        elapsed: started.elapsed(),
+    });
+}
+
+fn target_error(
+    message: String,
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+) -> TargetError {
+    let mut notes = vec![message.clone()];
+    let mut cause = source.as_deref().map(|error| error as &dyn std::error::Error);
+    while let Some(error) = cause {
+        notes.push(error.to_string());
+        cause = error.source();
+    }
+    TargetError {
+        kind: TargetErrorKind::Target,
+        evidence: Box::new(Evidence { notes, ..Evidence::default() }),
+        message,
+        class: FailureClass::Infrastructure,
+        source,
+    }
+}
+
+async fn until_gone(pid: u32) -> bool {
+    let process = ProcessIdentity::of(pid);
+    let deadline = Instant::now() + SHUTDOWN;
+    while process.is_some_and(|process| process.is_alive()) {
+        if Instant::now() > deadline {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    true
+}
+
+#[async_trait]
+impl Target for DockerTarget {
+    fn kind(&self) -> TargetKind {
+        TargetKind::Docker
+    }
+
+    async fn check(&self) -> Result<(), TargetError> {
+        let address = front_address(&self.url).map_err(|e| target_error(e.to_string(), None))?;
+        let own = Control::connect(&self.folder).await.ok().map(|control| control.pid);
+        match taken(&address, own) {
+            None => Ok(()),
+            Some(owner) => {
+                Err(self.error(Fault::Trouble(Trouble::AddressInUse { address, owner }), None))
+            }
+        }
+    }
+
+    async fn roll_out(
+        &self,
+        request: &RolloutRequest,
+        events: &EventSink,
+        cancel: &CancellationToken,
+    ) -> Result<Deployed, TargetError> {
+        if cancel.is_cancelled() {
+            return Err(self.error(Fault::Cancelled, None));
+        }
+        let front = front_address(&self.url);
+        let front = front.map_err(|error| target_error(error.to_string(), None))?;
+        let Some(image) = request.image.clone() else {
+            return Err(self.error(Fault::NoImage, None));
+        };
+        // An engine that is away is said before anything is begun.
+        self.engine.info().await.map_err(|error| self.error(error, None))?;
+        let contained =
+            Contained::new(image, self.launch.clone(), self.rollback == Rollback::Forbidden);
+        let (id, run, now) = (request.release, request.run, Timestamp::now());
+        let candidate = ReleaseRecord::candidate(id, request.commit.clone(), run, contained, now);
+        let (mut control, begun) = self.begin(&candidate, front).await?;
+        if begun {
+            self.bring_up(&mut control, &candidate, request.wait, events, cancel).await?;
+        }
+        *self.lease.lock().await = Some(control);
+        Ok(self.deployed(request.release))
+    }
+
+    async fn mark_verified(&self, release: ReleaseId) -> Result<(), TargetError> {
+        let mut control = self.control().await?;
+        self.ask(&mut control, &Request::MarkVerified { release }).await?;
+        *self.lease.lock().await = None;
+        Ok(())
+    }
+
+    async fn service_log(&self, release: ReleaseId) -> Result<String, TargetError> {
+        let state = self.state().await?;
+        let Some(record) = state.as_ref().and_then(|state| state.get(release)) else {
+            return Ok(String::new());
+        };
+        let containers = self.containers()?;
+        let found = containers.find(record).await.map_err(|error| self.error(error, None))?;
+        let Some(found) = found else { return Ok(String::new()) };
+        let since = record.detail.container.as_ref().and_then(|container| container.log_from);
+        let said = containers.log(&found.id, since, LOG_SHOWN).await;
+        Ok(shown(&said.map_err(|error| self.error(error, None))?, &self.redactor))
+    }
+
+    async fn restore(
+        &self,
+        failed: ReleaseId,
+        _events: &EventSink,
+        _hurry: &CancellationToken,
+    ) -> Result<Restored, TargetError> {
+        let began = Instant::now();
+        let Some(state) = self.state().await? else { return Ok(Restored::Nothing) };
+        let to = state.fallback().or_else(|| state.before_active());
+        let warm = to.and_then(|to| state.get(to)?.detail.container.clone());
+        // Where the engine cannot be asked, what stands by is believed to run.
+        let runs = match warm {
+            Some(container) => !matches!(
+                self.containers()?.look(&container.id).await,
+                Ok(None) | Ok(Some(super::containers::Condition { up: false, .. }))
+            ),
+            None => true,
+        };
+        let mut control = self.control().await?;
+        let reply = self.ask(&mut control, &Request::Restore { failed, runs }).await?;
+        let restored = match reply {
+            Reply::Restored { serving: Some(release), untouched: true } => {
+                Restored::Untouched(self.deployed(release))
+            }
+            Reply::Restored { serving: Some(release), untouched: false } => {
+                let serving_after = Some(began.elapsed());
+                Restored::Release { deployed: self.deployed(release), serving_after }
+            }
+            Reply::Restored { serving: None, .. } => Restored::Nothing,
+            Reply::Prepared { record } => {
+                let (events, go_on) = (EventSink::null(), CancellationToken::new());
+                let back = self.bring_up(&mut control, &record, BACK, &events, &go_on).await?;
+                let serving_after = Some(began.elapsed());
+                Restored::Release { deployed: self.deployed(back), serving_after }
+            }
+            Reply::Here { .. }
+            | Reply::Begun
+            | Reply::Elsewhere
+            | Reply::Serving { .. }
+            | Reply::Done { .. }
+            | Reply::Failed { .. } => return Err(self.nonsense()),
+        };
+        *self.lease.lock().await = None;
+        Ok(restored)
+    }
+
+    async fn roll_back(
+        &self,
+        earlier: Earlier,
+        events: &EventSink,
+        cancel: &CancellationToken,
+    ) -> Result<Deployed, TargetError> {
+        if cancel.is_cancelled() {
+            return Err(self.error(Fault::Cancelled, None));
+        }
+        let no_release =
+            |message: String| self.error(Fault::Trouble(Trouble::NoRelease { message }), None);
+        if self.state().await?.is_none() {
+            return Err(no_release("nothing was ever deployed here".to_owned()));
+        }
+        let release = match earlier {
+            Earlier::LastVerified => None,
+            Earlier::Release(release) => Some(release),
+            Earlier::Revision(number) => {
+                Some(self.status().await?.earlier(number).ok_or_else(|| {
+                    no_release(format!("there is no earlier release number {number}"))
+                })?)
+            }
+        };
+        let mut control = self.control().await?;
+        match self.ask(&mut control, &Request::Prepare { release }).await? {
+            Reply::Serving { release } => Ok(self.deployed(release)),
+            Reply::Prepared { record } => {
+                let back = self.bring_up(&mut control, &record, BACK, events, cancel).await?;
+                Ok(self.deployed(back))
+            }
+            Reply::Here { .. }
+            | Reply::Begun
+            | Reply::Elsewhere
+            | Reply::Restored { .. }
+            | Reply::Done { .. }
+            | Reply::Failed { .. } => Err(self.nonsense()),
+        }
+    }
+
+    async fn status(&self) -> Result<TargetStatus, TargetError> {
+        let Some(mut state) = self.state().await? else { return Ok(TargetStatus::default()) };
+        let mut notes = Vec::new();
+        if state.active().is_some() {
+            if matches!(Control::connect(&self.folder).await, Err(ControlError::NotRunning)) {
+                self.control().await?;
+                notes.push("the supervisor was gone; started a new one".to_owned());
+                state = self.state().await?.unwrap_or(state);
+            }
+        } else {
+            notes.push("nothing is serving".to_owned());
+        }
+        let serving = state.active().and_then(|active| state.get(active));
+        let mut condition = Condition::default();
+        if let Some(record) = serving {
+            let (told, seen) = self.container_notes(record).await;
+            notes.extend(told);
+            condition = seen.map(|reason| self.redactor.redact(&reason).into_owned());
+            if record.detail.stays {
+                let short = record.id.short();
+                notes.push(format!("release {short} must not be rolled back"));
+            }
+            if let Some(failure) = &record.failure {
+                notes.push(failure.clone());
+            }
+        }
+        if let Some(address) = &state.front
+            && !self.url.ends_with(address.rsplit(':').next().unwrap_or_default())
+        {
+            notes.push(format!("the front listens at {address}, not at {}", self.url));
+        }
+        let mut releases: Vec<Release> =
+            state.releases().iter().map(ReleaseRecord::release).collect();
+        releases.sort_by_key(|release| std::cmp::Reverse(release.id));
+        let serving = serving.map(|record| (record.release(), self.endpoint()));
+        let notes = notes.iter().map(|note| self.redactor.redact(note).into_owned()).collect();
+        Ok(TargetStatus { serving, condition, releases, notes })
+    }
+
+    async fn clean_up(&self, run: RunId) -> Result<Vec<String>, TargetError> {
+        let Some(state) = self.state().await? else { return Ok(Vec::new()) };
+        let left = state.releases().iter().any(|record| {
+            record.run == run
+                && matches!(record.state, ReleaseState::Candidate | ReleaseState::Live)
+        });
+        if !left {
+            return Ok(Vec::new());
+        }
+        let mut control = self.control().await?;
+        match self.ask(&mut control, &Request::CleanUp { run }).await? {
+            Reply::Done { notes } => Ok(notes),
+            Reply::Here { .. }
+            | Reply::Begun
+            | Reply::Elsewhere
+            | Reply::Prepared { .. }
+            | Reply::Serving { .. }
+            | Reply::Restored { .. }
+            | Reply::Failed { .. } => Err(self.nonsense()),
+        }
+    }
+}
+
+/// Ends the service and the supervisor of the target in `folder`, and waits until they are gone;
+/// whether there was one. Releases are kept for a rollback.
+///
+/// # Errors
+///
+/// [`TargetErrorKind::Target`] when the supervisor cannot be asked or does not end.
+pub async fn shut_down(folder: &Path) -> Result<bool, TargetError> {
+    let unusable = |error: ControlError| {
+        let message = "the supervisor of the docker target cannot be used".to_owned();
+        target_error(message, Some(Box::new(error)))
+    };
+    let mut control = match Control::connect(folder).await {
+        Ok(control) => control,
+        Err(ControlError::NotRunning) => return Ok(false),
+        Err(error) => return Err(unusable(error)),
+    };
+    control.send(&Request::ShutDown).await.map_err(unusable)?;
+    if until_gone(control.pid).await {
+        Ok(true)
+    } else {
+        Err(unusable(ControlError::NoAnswer(None)))
+    }
+}

@@ -1,0 +1,95 @@
+//! The address that a front binds.
+
+use super::port_owner::port_owner;
+
+/// A URL that a front cannot serve.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the environment's url {url:?} {problem}")]
+pub(crate) struct AddressError {
+    url: String,
+    problem: AddressProblem,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum AddressProblem {
+    #[error("is no URL")]
+    NoUrl,
+    #[error("cannot be served by Greenloop itself, which speaks plain http")]
+    NotHttp,
+    #[error("names no host")]
+    NoHost,
+    #[error("names no port")]
+    NoPort,
+}
+
+/// What the environment's URL names, loopback for `localhost`: `127.0.0.1:8080`.
+pub(crate) fn front_address(url: &str) -> Result<String, AddressError> {
+    let bad = |problem| AddressError { url: url.to_owned(), problem };
+    let parsed = url::Url::parse(url).map_err(|_| bad(AddressProblem::NoUrl))?;
+    if parsed.scheme() != "http" {
+        return Err(bad(AddressProblem::NotHttp));
+    }
+    let host = match parsed.host() {
+        Some(url::Host::Domain("localhost")) => "127.0.0.1".to_owned(),
+        Some(host) => host.to_string(),
+        None => return Err(bad(AddressProblem::NoHost)),
+    };
+    let port = parsed.port_or_known_default().ok_or_else(|| bad(AddressProblem::NoPort))?;
+    Ok(format!("{host}:{port}"))
+}
+
+/// Who listens at `address`, when it is neither nobody nor the process `own`.
+pub(crate) fn taken(address: &str, own: Option<u32>) -> Option<Option<String>> {
+    match std::net::TcpListener::bind(address) {
+        Ok(_free) => None,
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            let port = address.rsplit(':').next().and_then(|port| port.parse().ok());
+            let owner = port.and_then(port_owner);
+            let is_own = match (&owner, own) {
+                (Some(owner), Some(own)) => owner.starts_with(&format!("{own} ")),
+                // It cannot be seen, and most likely it is the supervisor.
+                (None, Some(_)) => true,
+                (_, None) => false,
+            };
+            (!is_own).then_some(owner)
+        }
+        // What else is wrong with the address is told by the rollout.
+        Err(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_front_binds_what_the_url_names() {
+        for (url, expect) in [
+            ("http://localhost:8080", Ok("127.0.0.1:8080")),
+            ("http://0.0.0.0:80/", Ok("0.0.0.0:80")),
+            ("http://[::1]:8080", Ok("[::1]:8080")),
+            ("http://fleet.internal", Ok("fleet.internal:80")),
+            ("https://127.0.0.1:1", Err("plain http")),
+            ("8080", Err("is no URL")),
+        ] {
+            match (front_address(url), expect) {
+                (Ok(address), Ok(expect)) => assert_eq!(address, expect),
+                (Err(error), Err(expect)) => assert!(error.to_string().contains(expect), "{error}"),
+                (found, _) => panic!("{url}: {found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn an_address_of_another_program_is_told_with_its_owner() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let own = std::process::id();
+        let owner = taken(&address, None).unwrap().unwrap();
+        assert!(owner.starts_with(&format!("{own} (")), "{owner}");
+        assert!(taken(&address, Some(own + 1)).is_some());
+        assert_eq!(taken(&address, Some(own)), None);
+        drop(listener);
+        assert_eq!(taken(&address, None), None);
+    }
+}

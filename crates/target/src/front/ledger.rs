@@ -1,0 +1,505 @@
+//! What a target remembers: the versioned record in `state.json`, and its transitions.
+//!
+//! Pure but for [`Ledger::load`] and [`Ledger::save`]. Only the detached process writes.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use greenloop_model::{CommitId, ImageRef, Release, ReleaseId, ReleaseState, RunId};
+
+/// The form of the record.
+const VERSION: u32 = 1;
+
+/// What one kind of target remembers of a release beyond what all do.
+pub(crate) trait Detail {
+    /// The image it runs.
+    fn image(&self) -> Option<ImageRef> {
+        None
+    }
+}
+
+/// One release.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Entry<D> {
+    #[serde(with = "as_text")]
+    pub(crate) id: ReleaseId,
+    #[serde(with = "as_text")]
+    pub(crate) commit: CommitId,
+    #[serde(with = "as_text")]
+    pub(crate) run: RunId,
+    #[serde(with = "state_name")]
+    pub(crate) state: ReleaseState,
+    pub(crate) created_at: Timestamp,
+    pub(crate) verified_at: Option<Timestamp>,
+    /// Why it failed.
+    pub(crate) failure: Option<String>,
+    #[serde(flatten)]
+    pub(crate) detail: D,
+}
+
+impl<D: Detail> Entry<D> {
+    /// A candidate made now.
+    pub(crate) fn candidate(
+        id: ReleaseId,
+        commit: CommitId,
+        run: RunId,
+        detail: D,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            id,
+            commit,
+            run,
+            state: ReleaseState::Candidate,
+            created_at: now,
+            verified_at: None,
+            failure: None,
+            detail,
+        }
+    }
+
+    /// What the rest of the program calls it.
+    pub(crate) fn release(&self) -> Release {
+        Release {
+            id: self.id,
+            commit: self.commit.clone(),
+            run: self.run,
+            image: self.detail.image(),
+            state: self.state,
+            created_at: self.created_at,
+            verified_at: self.verified_at,
+        }
+    }
+
+    /// Whether it may serve again.
+    pub(crate) fn is_restorable(&self) -> bool {
+        self.verified_at.is_some() && self.state != ReleaseState::Failed
+    }
+}
+
+/// All a target remembers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ledger<D> {
+    version: u32,
+    /// Where the front listens: `127.0.0.1:8080`.
+    pub(crate) front: Option<String>,
+    /// The release that serves.
+    #[serde(with = "as_optional_text")]
+    active: Option<ReleaseId>,
+    /// The last verified release, kept warm while the active one is not yet verified.
+    #[serde(with = "as_optional_text")]
+    fallback: Option<ReleaseId>,
+    /// Oldest first.
+    releases: Vec<Entry<D>>,
+    /// Number of the process that writes this.
+    pub(crate) supervisor: Option<u32>,
+}
+
+impl<D> Default for Ledger<D> {
+    fn default() -> Self {
+        Self {
+            version: VERSION,
+            front: None,
+            active: None,
+            fallback: None,
+            releases: Vec::new(),
+            supervisor: None,
+        }
+    }
+}
+
+/// A state that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("the target's state {} {problem}", path.display())]
+pub struct StateError {
+    path: PathBuf,
+    problem: StateProblem,
+    #[source]
+    source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+enum StateProblem {
+    #[error("cannot be read")]
+    Unreadable,
+    #[error("cannot be written")]
+    Unwritable,
+    #[error("is not a record of this program")]
+    Malformed,
+    #[error("has form {found}, this greenloop knows form {VERSION}")]
+    Version { found: u32 },
+}
+
+/// Only the part that says how to read the rest.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
+impl<D: Detail + Serialize + DeserializeOwned> Ledger<D> {
+    /// Where it stands in a target's folder.
+    pub(crate) fn path(folder: &Path) -> PathBuf {
+        folder.join("state.json")
+    }
+
+    /// The state in `folder`; `None` when nothing was ever deployed there.
+    pub(crate) fn load(folder: &Path) -> Result<Option<Self>, StateError> {
+        let path = Self::path(folder);
+        let error = |problem, source| StateError { path: path.clone(), problem, source };
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(e) => return Err(error(StateProblem::Unreadable, Some(e.into()))),
+        };
+        let Versioned { version } = serde_json::from_slice(&bytes)
+            .map_err(|e| error(StateProblem::Malformed, Some(e.into())))?;
+        if version != VERSION {
+            return Err(error(StateProblem::Version { found: version }, None));
+        }
+        serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|e| error(StateProblem::Malformed, Some(e.into())))
+    }
+
+    /// Replaces the state in `folder`, all or nothing, on the disk when it returns.
+    pub(crate) fn save(&self, folder: &Path) -> Result<(), StateError> {
+        let path = Self::path(folder);
+        let write = || -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+            let mut file = tempfile::NamedTempFile::new_in(folder)?;
+            serde_json::to_writer_pretty(&mut file, self)?;
+            file.write_all(b"\n")?;
+            file.as_file().sync_all()?;
+            file.persist(&path)?;
+            std::fs::File::open(folder)?.sync_all()?;
+            Ok(())
+        };
+        write().map_err(|e| StateError {
+            path: path.clone(),
+            problem: StateProblem::Unwritable,
+            source: Some(e),
+        })
+    }
+
+    pub(crate) fn active(&self) -> Option<ReleaseId> {
+        self.active
+    }
+
+    pub(crate) fn fallback(&self) -> Option<ReleaseId> {
+        self.fallback
+    }
+
+    pub(crate) fn releases(&self) -> &[Entry<D>] {
+        &self.releases
+    }
+
+    pub(crate) fn get(&self, id: ReleaseId) -> Option<&Entry<D>> {
+        self.releases.iter().find(|release| release.id == id)
+    }
+
+    pub(crate) fn get_mut(&mut self, id: ReleaseId) -> Option<&mut Entry<D>> {
+        self.releases.iter_mut().find(|release| release.id == id)
+    }
+
+    /// Whether its process is to be kept running.
+    pub(crate) fn is_wanted(&self, id: ReleaseId) -> bool {
+        self.active == Some(id) || self.fallback == Some(id)
+    }
+
+    /// A new candidate; replaces nothing.
+    pub(crate) fn add(&mut self, candidate: Entry<D>) {
+        self.releases.push(candidate);
+    }
+
+    /// Forgets a candidate that was given up; anything else stays.
+    pub(crate) fn forget_candidate(&mut self, id: ReleaseId) {
+        self.releases.retain(|r| r.id != id || r.state != ReleaseState::Candidate);
+    }
+
+    /// `id` serves from now on. A verified release that served until now becomes the fallback
+    /// while `id` is not verified itself; one that was not gives way for good.
+    pub(crate) fn switch(&mut self, id: ReleaseId) {
+        let verified = self.get(id).is_some_and(Entry::is_restorable);
+        let last = self.active.filter(|last| *last != id);
+        if let Some(last) = last.and_then(|last| self.get_mut(last)) {
+            match last.state {
+                ReleaseState::Verified if !verified => {
+                    let last = last.id;
+                    self.fallback = Some(last);
+                }
+                ReleaseState::Verified | ReleaseState::Live | ReleaseState::Candidate => {
+                    last.state = ReleaseState::Superseded;
+                }
+                ReleaseState::Superseded | ReleaseState::Failed => {}
+            }
+        }
+        if verified {
+            self.fallback = None;
+        }
+        self.active = Some(id);
+        if let Some(release) = self.get_mut(id) {
+            release.state = if verified { ReleaseState::Verified } else { ReleaseState::Live };
+        }
+    }
+
+    /// The active release passed its smoke tests. The one that stood by, when there is one.
+    pub(crate) fn verify(&mut self, id: ReleaseId, now: Timestamp) -> Option<ReleaseId> {
+        let stood_by = self.fallback.take();
+        if let Some(last) = stood_by.and_then(|last| self.get_mut(last)) {
+            last.state = ReleaseState::Superseded;
+        }
+        if let Some(release) = self.get_mut(id) {
+            release.state = ReleaseState::Verified;
+            release.verified_at.get_or_insert(now);
+        }
+        stood_by
+    }
+
+    /// `id` failed; never serves again unless it is serving now.
+    pub(crate) fn fail(&mut self, id: ReleaseId, why: &str) {
+        if let Some(release) = self.get_mut(id) {
+            release.state = ReleaseState::Failed;
+            release.failure.get_or_insert_with(|| why.to_owned());
+        }
+    }
+
+    /// Nothing serves any more.
+    pub(crate) fn silence(&mut self) {
+        for id in [self.active.take(), self.fallback.take()].into_iter().flatten() {
+            if let Some(release) = self.get_mut(id) {
+                match release.state {
+                    ReleaseState::Verified | ReleaseState::Live | ReleaseState::Candidate => {
+                        release.state = ReleaseState::Superseded;
+                    }
+                    ReleaseState::Superseded | ReleaseState::Failed => {}
+                }
+            }
+        }
+    }
+
+    /// The release a rollback without a name goes to: the newest restorable one that is older
+    /// than what serves.
+    pub(crate) fn before_active(&self) -> Option<ReleaseId> {
+        self.releases
+            .iter()
+            .filter(|r| r.is_restorable() && self.active.is_none_or(|active| r.id < active))
+            .map(|r| r.id)
+            .max()
+    }
+
+    /// Forgets what is beyond `keep` restorable and `keep` other releases, never what serves or
+    /// stands by. The forgotten ones.
+    pub(crate) fn prune(&mut self, keep: u32) -> Vec<ReleaseId> {
+        let keep = usize::try_from(keep).unwrap_or(usize::MAX).max(2);
+        let mut ids: Vec<(ReleaseId, bool)> =
+            self.releases.iter().map(|r| (r.id, r.is_restorable())).collect();
+        ids.sort_by(|a, b| b.cmp(a));
+        let mut gone = Vec::new();
+        for restorable in [true, false] {
+            let of_kind = ids.iter().filter(|(_, kind)| *kind == restorable);
+            gone.extend(of_kind.skip(keep).map(|(id, _)| *id).filter(|id| !self.is_wanted(*id)));
+        }
+        self.releases.retain(|r| !gone.contains(&r.id));
+        gone
+    }
+}
+
+/// Ids as the text they are everywhere else.
+pub(crate) mod as_text {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+
+    pub(crate) fn serialize<T: Display, S: Serializer>(
+        value: &T,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(value)
+    }
+
+    pub(crate) fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+    }
+}
+
+/// The same for what may be absent.
+pub(crate) mod as_optional_text {
+    use std::fmt::Display;
+    use std::str::FromStr;
+
+    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+
+    pub(crate) fn serialize<T: Display, S: Serializer>(
+        value: &Option<T>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        match value {
+            Some(value) => serializer.collect_str(value),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
+    where
+        T: FromStr<Err: Display>,
+        D: Deserializer<'de>,
+    {
+        Option::<String>::deserialize(deserializer)?
+            .map(|text| text.parse().map_err(D::Error::custom))
+            .transpose()
+    }
+}
+
+/// A release's state by its name.
+mod state_name {
+    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
+
+    use greenloop_model::ReleaseState;
+
+    const ALL: [ReleaseState; 5] = [
+        ReleaseState::Candidate,
+        ReleaseState::Live,
+        ReleaseState::Verified,
+        ReleaseState::Superseded,
+        ReleaseState::Failed,
+    ];
+
+    pub(crate) fn serialize<S: Serializer>(
+        state: &ReleaseState,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(state.name())
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<ReleaseState, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        ALL.into_iter()
+            .find(|state| state.name() == name)
+            .ok_or_else(|| D::Error::custom(format!("{name:?} is not a release's state")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nothing beyond what all remember.
+    #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+    struct Plain {
+        kept: u32,
+    }
+
+    impl Detail for Plain {}
+
+    type State = Ledger<Plain>;
+
+    fn add(state: &mut State) -> ReleaseId {
+        let id = ReleaseId::generate();
+        let commit = "a".repeat(40).parse().unwrap();
+        let (run, now) = (RunId::generate(), Timestamp::UNIX_EPOCH);
+        state.add(Entry::candidate(id, commit, run, Plain { kept: 2 }, now));
+        id
+    }
+
+    fn serve(state: &mut State, verified: bool) -> ReleaseId {
+        let id = add(state);
+        state.switch(id);
+        if verified {
+            state.verify(id, Timestamp::UNIX_EPOCH);
+        }
+        id
+    }
+
+    fn shown(state: &State, id: ReleaseId) -> &'static str {
+        state.get(id).unwrap().state.name()
+    }
+
+    #[test]
+    fn a_verified_release_stands_by_until_the_next_is_verified() {
+        let mut state = State::default();
+        let first = serve(&mut state, true);
+        let second = serve(&mut state, false);
+        assert_eq!((state.active(), state.fallback()), (Some(second), Some(first)));
+        assert_eq!((shown(&state, first), shown(&state, second)), ("verified", "live"));
+        assert_eq!(state.verify(second, Timestamp::UNIX_EPOCH), Some(first));
+        assert_eq!((state.active(), state.fallback()), (Some(second), None));
+        assert_eq!((shown(&state, first), shown(&state, second)), ("superseded", "verified"));
+    }
+
+    #[test]
+    fn an_unverified_release_never_becomes_the_fallback() {
+        let mut state = State::default();
+        let first = serve(&mut state, true);
+        let second = serve(&mut state, false);
+        let third = serve(&mut state, false);
+        assert_eq!((state.active(), state.fallback()), (Some(third), Some(first)));
+        assert_eq!(shown(&state, second), "superseded");
+        assert!(!state.get(second).unwrap().is_restorable());
+    }
+
+    #[test]
+    fn a_restore_goes_back_to_the_fallback() {
+        let mut state = State::default();
+        let first = serve(&mut state, true);
+        let second = serve(&mut state, false);
+        state.fail(second, "smoke");
+        state.switch(first);
+        assert_eq!((state.active(), state.fallback()), (Some(first), None));
+        assert_eq!((shown(&state, first), shown(&state, second)), ("verified", "failed"));
+    }
+
+    #[test]
+    fn a_rollback_goes_to_the_newest_verified_one_before() {
+        let mut state = State::default();
+        assert_eq!(state.before_active(), None);
+        let first = serve(&mut state, true);
+        assert_eq!(state.before_active(), None);
+        let second = serve(&mut state, true);
+        let bad = serve(&mut state, false);
+        state.fail(bad, "smoke");
+        state.switch(second);
+        let third = serve(&mut state, true);
+        assert_eq!(state.before_active(), Some(second));
+        state.switch(second);
+        assert_eq!((state.active(), state.before_active()), (Some(second), Some(first)));
+        assert_eq!(shown(&state, third), "superseded");
+    }
+
+    #[test]
+    fn pruning_spares_what_serves_or_stands_by() {
+        let mut state = State::default();
+        let all: Vec<_> = (0..4).map(|_| serve(&mut state, true)).collect();
+        state.switch(all[0]);
+        let live = serve(&mut state, false);
+        assert_eq!(state.prune(2), vec![all[1]]);
+        assert!(state.get(all[0]).is_some() && state.get(live).is_some());
+    }
+
+    #[test]
+    fn the_record_survives_the_disk_and_others_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(State::load(folder.path()).unwrap().is_none());
+        let mut state = State::default();
+        serve(&mut state, true);
+        add(&mut state);
+        state.save(folder.path()).unwrap();
+        assert_eq!(State::load(folder.path()).unwrap(), Some(state));
+        for (text, expect) in
+            [("{\"version\": 9}", "form 9"), ("{", "not a record"), ("{\"version\":1}", "not a")]
+        {
+            std::fs::write(State::path(folder.path()), text).unwrap();
+            let error = State::load(folder.path()).unwrap_err().to_string();
+            assert!(error.contains(expect), "{error}");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! A task that is a command.
+
+use std::ffi::OsString;
+use std::time::Duration;
+
+use super::heart::Pulse;
+use super::log::TaskLog;
+use super::place::Seat;
+use super::report::{Trouble, evidence};
+use super::self_check::{Fault, out_of_memory_kills};
+use super::stop::Ending;
+use greenloop_evidence::{Extraction, Redactor};
+use greenloop_exec::{Command, Marker, Program};
+use greenloop_hub_api::client::wire::Claimed;
+use greenloop_model::task::EvidenceKind;
+use greenloop_model::{Exit, FailureClass, RunId};
+use greenloop_workspace::git::system_class;
+
+/// For a command whose task sets no limit.
+const TIMEOUT: Duration = Duration::from_secs(6 * 60 * 60);
+
+/// What a command is run with.
+pub(super) struct Surroundings<'a> {
+    pub(super) claimed: &'a Claimed,
+    pub(super) seat: &'a Seat,
+    pub(super) run: RunId,
+    pub(super) agent: &'a str,
+    pub(super) withheld: &'a [String],
+    pub(super) redactor: &'a Redactor,
+}
+
+/// Runs the command in the seat; `pulse` tells its latest line.
+pub(super) async fn run(
+    line: &str,
+    around: &Surroundings<'_>,
+    pulse: &Pulse,
+    ending: &Ending,
+) -> Result<(), Trouble> {
+    let timeout = around.claimed.task.timeout_seconds.map_or(TIMEOUT, Duration::from_secs);
+    let command = Command {
+        program: Program::Shell(line.to_owned()),
+        cwd: around.seat.folder.clone(),
+        env: variables(around),
+        withheld: around.withheld.iter().map(OsString::from).collect(),
+        timeout: Some(timeout),
+        marker: Marker::new(around.run),
+    };
+    let mut log = TaskLog::new(&around.seat.log, around.redactor);
+    let mut output = |bytes: &[u8]| {
+        if let Some(latest) = log.push(bytes) {
+            pulse.say(percent(&latest), latest);
+        }
+    };
+    let kills = out_of_memory_kills();
+    let outcome = greenloop_exec::run(&command, &mut output, ending.token()).await;
+    if outcome.exit == Exit::Code(0) && !outcome.cancelled {
+        return Ok(());
+    }
+    let output = log.finish(around.redactor);
+    let extraction = output.extraction;
+    let fault = fault(&outcome.exit, &extraction, kills < out_of_memory_kills());
+    let class = match (&outcome.exit, extraction.class) {
+        (Exit::TimedOut(_), FailureClass::Unknown) => FailureClass::Timeout,
+        (Exit::NotStarted(_), _) | (Exit::Code(126 | 127), FailureClass::Unknown) => {
+            FailureClass::Config
+        }
+        (Exit::Code(_) | Exit::Signal(_) | Exit::TimedOut(_), said) => said,
+    };
+    let message = match extraction.headline.as_str() {
+        "" => format!("the command failed: {}", outcome.exit),
+        telling => format!("the command failed ({}): {telling}", outcome.exit),
+    };
+    let mut found = Vec::new();
+    if !extraction.excerpts.is_empty() {
+        let texts: Vec<String> = extraction
+            .excerpts
+            .iter()
+            .map(|e| format!("lines {}-{} ({})\n{}\n", e.start, e.end, e.kind, e.text))
+            .collect();
+        let tests = match extraction.failing_tests.len() {
+            0 => String::new(),
+            n => format!("; {n} failing tests"),
+        };
+        let title = format!("{}: what matters{tests}", outcome.exit);
+        found.push(evidence(EvidenceKind::Test, &title, &texts.join("\n"), around.redactor));
+    }
+    if !output.end.is_empty() {
+        let title = format!("the end of {} lines of output", extraction.lines);
+        found.push(evidence(EvidenceKind::Log, &title, &output.end, around.redactor));
+    }
+    let fingerprint = Some(extraction.fingerprint);
+    Err(Trouble { fingerprint, evidence: found, fault, ..Trouble::new(class, message) })
+}
+
+/// What this machine is surely at fault for. Whether it is at fault for anything else is found
+/// out by the self-check.
+fn fault(exit: &Exit, extraction: &Extraction, killed: bool) -> Option<Fault> {
+    // 128 + 9 is how a shell reports it of the program that it waited for.
+    if killed && matches!(exit, Exit::Signal(9) | Exit::Code(137)) {
+        let reason = "the kernel killed a process of the task for want of memory";
+        return Some(Fault::new(FailureClass::Infrastructure, reason));
+    }
+    // A program that cleans up after itself leaves nothing for the self-check to see.
+    let heals = extraction.class.heals();
+    let class = system_class(&extraction.headline).filter(|_| !heals)?;
+    Some(Fault::new(class, format!("this machine: {}", extraction.headline)))
+}
+
+/// How far the work is, where a line says so: `progress: 40%` as its beginning, or `[ 40%]` as
+/// builders print it.
+fn percent(line: &str) -> Option<u8> {
+    let line = line.trim_start();
+    let rest = match line.strip_prefix('[') {
+        Some(rest) => rest,
+        None => line
+            .get(..9)
+            .filter(|word| word.eq_ignore_ascii_case("progress:"))
+            .and_then(|word| line.get(word.len()..))?,
+    };
+    let number = rest.trim_start().split_once('%')?.0;
+    number.parse().ok().filter(|percent| *percent <= 100)
+}
+
+/// What a task's command is told of the task.
+fn variables(around: &Surroundings<'_>) -> Vec<(OsString, OsString)> {
+    let Claimed { task, epoch, target, branch, previous, .. } = around.claimed;
+    let own = [
+        ("GREENLOOP_TASK", task.id.to_string()),
+        ("GREENLOOP_TASK_KEY", task.key.clone()),
+        ("GREENLOOP_TASK_TITLE", task.title.clone()),
+        ("GREENLOOP_TASK_DESCRIPTION", task.description.clone()),
+        ("GREENLOOP_TASK_EPOCH", epoch.to_string()),
+        ("GREENLOOP_TASK_BRANCH", branch.clone()),
+        ("GREENLOOP_TASK_TARGET", target.clone()),
+        ("GREENLOOP_TASK_ROLE", task.role.clone().unwrap_or_default()),
+        ("GREENLOOP_TASK_PREVIOUS", previous.clone().unwrap_or_default()),
+        ("GREENLOOP_AGENT", around.agent.to_owned()),
+    ];
+    // A NUL would keep the command from being started.
+    own.into_iter().map(|(name, value)| (name.into(), value.replace('\0', " ").into())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_disk_is_the_machines_fault_and_a_failing_test_is_not() {
+        let of = |log: &str, exit: Exit, killed| {
+            let extraction = greenloop_evidence::extract(
+                log.as_bytes(),
+                Default::default(),
+                &Redactor::default(),
+            );
+            fault(&exit, &extraction, killed).map(|fault| fault.reason)
+        };
+        let full = of("cp: error writing 'b': No space left on device\n", Exit::Code(1), false);
+        assert!(full.unwrap().contains("No space left on device"));
+        assert_eq!(of("error: cannot find 'x'\n", Exit::Code(1), false), None);
+        assert_eq!(of("", Exit::Code(137), false), None, "somebody else killed it");
+        assert_eq!(of("", Exit::Code(1), true), None, "something else was killed");
+        assert!(of("", Exit::Signal(9), true).unwrap().contains("memory"));
+    }
+
+    #[test]
+    fn lines_say_how_far_the_work_is() {
+        for (line, expect) in [
+            ("progress: 40%", Some(40)),
+            ("Progress:100% of the files", Some(100)),
+            ("[  7%] Building CXX object a.o", Some(7)),
+            ("[101%]", None),
+            ("[-1%]", None),
+            ("[info] 12% left", None),
+            ("40% done", None),
+            ("progresé: 4%", None),
+            ("", None),
+        ] {
+            assert_eq!(percent(line), expect, "{line}");
+        }
+    }
+}

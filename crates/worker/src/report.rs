@@ -1,0 +1,102 @@
+//! What is told of work that failed.
+
+use super::self_check::{Fault, Needs};
+use greenloop_evidence::Redactor;
+use greenloop_hub_api::client::wire::{AttemptFailure, NewEvidence};
+use greenloop_model::task::EvidenceKind;
+use greenloop_model::{FailureClass, Fingerprint, chain};
+use greenloop_workspace::git::GitError;
+
+/// Bytes of a piece of evidence; the hub takes no more than 256 KiB.
+const LONGEST: usize = 128 << 10;
+
+/// Work that failed.
+pub(super) struct Trouble {
+    pub(super) class: FailureClass,
+    pub(super) message: String,
+    pub(super) fingerprint: Option<Fingerprint>,
+    /// Whether another attempt makes sense.
+    pub(super) retry: bool,
+    pub(super) evidence: Vec<NewEvidence>,
+    /// Whether it says nothing of the task: the attempt does not count.
+    pub(super) uncounted: bool,
+    /// What this machine is at fault for, where that is sure.
+    pub(super) fault: Option<Fault>,
+    /// What the self-check has to look at beside the machine.
+    pub(super) needs: Needs,
+    /// Why this worker claims nothing more.
+    pub(super) quarantine: Option<String>,
+}
+
+impl std::fmt::Debug for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Trouble")
+            .field("class", &self.class)
+            .field("message", &self.message)
+            .field("fault", &self.fault)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Trouble {
+    pub(super) fn new(class: FailureClass, message: impl Into<String>) -> Self {
+        Self {
+            class,
+            message: message.into(),
+            fingerprint: None,
+            retry: true,
+            evidence: Vec::new(),
+            uncounted: false,
+            fault: None,
+            needs: Needs::default(),
+            quarantine: None,
+        }
+    }
+
+    /// Of this machine.
+    pub(super) fn of(fault: Fault) -> Self {
+        let message = fault.reason.clone();
+        Self { fault: Some(fault.clone()), ..Self::new(fault.class, message) }
+    }
+
+    /// As it goes to the hub, without secrets.
+    pub(super) fn failure(&self, redactor: &Redactor) -> AttemptFailure {
+        AttemptFailure {
+            class: self.class.name().to_owned(),
+            message: redactor.redact(&self.message).into_owned(),
+            fingerprint: self.fingerprint.as_ref().map(ToString::to_string),
+            retry: self.retry,
+            uncounted: self.uncounted,
+            quarantine: self.quarantine.as_ref().map(|why| redactor.redact(why).into_owned()),
+        }
+    }
+}
+
+impl From<GitError> for Trouble {
+    fn from(error: GitError) -> Self {
+        let (class, message) = (error.class(), chain(&error));
+        if error.is_of_the_machine() {
+            return Self::of(Fault::new(class, message));
+        }
+        Self::new(class, message)
+    }
+}
+
+/// A piece of evidence, bounded from its end, without secrets.
+pub(super) fn evidence(
+    kind: EvidenceKind,
+    title: &str,
+    body: &str,
+    redactor: &Redactor,
+) -> NewEvidence {
+    let body = redactor.redact(body);
+    let from = body.len().saturating_sub(LONGEST);
+    let from = (from..=body.len()).find(|at| body.is_char_boundary(*at)).unwrap_or(body.len());
+    let title = redactor.redact(title);
+    NewEvidence {
+        kind: kind.name().to_owned(),
+        title: title.lines().next().unwrap_or_default().chars().take(300).collect(),
+        body: body[from..].to_owned(),
+        url: None,
+    }
+}

@@ -1,0 +1,240 @@
+//! Patching a folder of files directly, repository or not: `greenloop patch`.
+//!
+//! All or nothing: every new file is written beside its place first; only then do renames put
+//! them there. When a rename fails, the files that were replaced are put back.
+
+use std::fs;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
+
+use super::{WorkspaceError, WorkspaceErrorKind};
+use greenloop_model::{FileChange, FileContent, FileMode, RepoPath};
+
+/// Files that are listed, for finding one by the end of its path.
+const MOST_FILES: usize = 100_000;
+
+/// The work tree that `path` lies in; `None` outside a repository.
+pub fn work_tree_root(path: &Path) -> Option<PathBuf> {
+    let repo = git2::Repository::discover(path).ok()?;
+    repo.workdir()?.canonicalize().ok()
+}
+
+/// A file as it stands on disk; `None` when there is none, when it is a folder, or when the way
+/// to it leads through a symbolic link.
+pub fn read_work_tree(root: &Path, path: &RepoPath) -> io::Result<Option<FileContent>> {
+    if check_way(root, path).is_err() {
+        return Ok(None);
+    }
+    let file = root.join(path.to_os_path());
+    let found = match file.symlink_metadata() {
+        Ok(found) => found,
+        Err(error) if is_absent(&error) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    if found.is_symlink() {
+        let target = fs::read_link(&file)?.into_os_string().as_bytes().to_vec();
+        return Ok(Some(FileContent { bytes: target, mode: FileMode::Symlink }));
+    }
+    if !found.is_file() {
+        return Ok(None);
+    }
+    let executable = found.permissions().mode() & 0o100 != 0;
+    let mode = if executable { FileMode::Executable } else { FileMode::Regular };
+    Ok(Some(FileContent { bytes: fs::read(&file)?, mode }))
+}
+
+/// The files below `root` that git does not ignore.
+pub fn list_work_tree(root: &Path) -> io::Result<Vec<RepoPath>> {
+    let walk = ignore::WalkBuilder::new(root).hidden(false).require_git(false).build();
+    let mut files = Vec::new();
+    for entry in walk.flatten() {
+        if files.len() >= MOST_FILES {
+            break;
+        }
+        let Ok(relative) = entry.path().strip_prefix(root) else { continue };
+        if relative.starts_with(".git") || !entry.file_type().is_some_and(|kind| kind.is_file()) {
+            continue;
+        }
+        files.extend(RepoPath::new(relative.as_os_str().as_bytes()));
+    }
+    Ok(files)
+}
+
+/// Makes the changes on disk: all of them, or none.
+///
+/// # Errors
+/// When a path leads through a symbolic link or into `.git`, when a file is no longer what the
+/// change was made against, or when a file cannot be written.
+pub fn write_work_tree(root: &Path, changes: &[FileChange]) -> Result<(), WorkspaceError> {
+    let mut steps = Vec::new();
+    for change in changes {
+        let source = change.moved_from.as_ref().unwrap_or(&change.path);
+        for path in [&change.path, source] {
+            check_way(root, path)?;
+        }
+        let now = read_work_tree(root, source)
+            .map_err(WorkspaceError::io(format!("cannot read {source}")))?;
+        if now != change.before {
+            return Err(WorkspaceError::new(
+                WorkspaceErrorKind::Stale,
+                format!("{source} has changed since the patch was made"),
+            ));
+        }
+        if change.moved_from.is_some() {
+            steps.push(Step { place: root.join(source.to_os_path()), draft: None, kept: now });
+        }
+        let place = root.join(change.path.to_os_path());
+        let kept = read_work_tree(root, &change.path)
+            .map_err(WorkspaceError::io(format!("cannot read {}", change.path)))?;
+        let draft = match &change.after {
+            None => None,
+            Some(after) => Some(draft(&place, after)?),
+        };
+        steps.push(Step { place, draft, kept });
+    }
+    let mut done = Vec::new();
+    for step in steps {
+        let Step { place, draft, kept } = step;
+        let outcome = match draft {
+            Some(draft) => draft.persist(&place).map(|_file| ()).map_err(|error| error.error),
+            None => fs::remove_file(&place),
+        };
+        if let Err(error) = outcome {
+            for (place, kept) in done.into_iter().rev() {
+                put_back(place, kept);
+            }
+            return Err(WorkspaceError::io(format!("cannot write {}", place.display()))(error));
+        }
+        done.push((place, kept));
+    }
+    Ok(())
+}
+
+struct Step {
+    place: PathBuf,
+    draft: Option<NamedTempFile>,
+    kept: Option<FileContent>,
+}
+
+/// The new file, complete, beside its place.
+fn draft(place: &Path, content: &FileContent) -> Result<NamedTempFile, WorkspaceError> {
+    let failed = || WorkspaceError::io(format!("cannot write {}", place.display()));
+    let permissions = match content.mode {
+        FileMode::Regular => 0o644,
+        FileMode::Executable => 0o755,
+        FileMode::Symlink | FileMode::Submodule => {
+            return Err(WorkspaceError::new(
+                WorkspaceErrorKind::Symlink,
+                format!("{} would become a symbolic link or a submodule", place.display()),
+            ));
+        }
+    };
+    let folder = place.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder).map_err(failed())?;
+    let file = NamedTempFile::new_in(folder).map_err(failed())?;
+    fs::write(file.path(), &content.bytes).map_err(failed())?;
+    // What the file may do besides being executable is its owner's business.
+    let mode = place.metadata().map_or(permissions, |found| {
+        let known = found.permissions().mode() & 0o777;
+        if permissions == 0o755 { known | 0o111 } else { known & !0o111 }
+    });
+    fs::set_permissions(file.path(), fs::Permissions::from_mode(mode)).map_err(failed())?;
+    file.as_file().sync_all().map_err(failed())?;
+    Ok(file)
+}
+
+/// As well as it can be done; the error that led here is the one that is told.
+fn put_back(place: PathBuf, kept: Option<FileContent>) {
+    let _as_well_as_possible = match kept {
+        Some(kept) => fs::write(&place, kept.bytes),
+        None => fs::remove_file(&place),
+    };
+}
+
+/// That no folder on the way is a symbolic link, and none is `.git`.
+fn check_way(root: &Path, path: &RepoPath) -> Result<(), WorkspaceError> {
+    if path.components().any(|part| part.eq_ignore_ascii_case(b".git")) {
+        return Err(WorkspaceError::new(
+            WorkspaceErrorKind::InvalidPath,
+            format!("{path} lies in git's own folder"),
+        ));
+    }
+    let mut folder = root.to_owned();
+    let path = path.to_os_path();
+    for part in path.parent().into_iter().flat_map(Path::components) {
+        folder.push(part);
+        if folder.symlink_metadata().is_ok_and(|found| found.is_symlink()) {
+            return Err(WorkspaceError::new(
+                WorkspaceErrorKind::Symlink,
+                format!("{} is a symbolic link", folder.display()),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(text: &str) -> RepoPath {
+        RepoPath::new(text).unwrap()
+    }
+
+    fn change(at: &str, before: Option<&str>, after: Option<&str>) -> FileChange {
+        FileChange {
+            path: path(at),
+            moved_from: None,
+            before: before.map(FileContent::regular),
+            after: after.map(FileContent::regular),
+        }
+    }
+
+    #[test]
+    fn all_changes_are_made() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("a"), "1").unwrap();
+        fs::write(root.path().join("b"), "2").unwrap();
+        let changes = [
+            change("a", Some("1"), Some("one")),
+            change("b", Some("2"), None),
+            change("c/d", None, Some("new")),
+        ];
+        write_work_tree(root.path(), &changes).unwrap();
+        assert_eq!(fs::read_to_string(root.path().join("a")).unwrap(), "one");
+        assert!(!root.path().join("b").exists());
+        assert_eq!(fs::read_to_string(root.path().join("c/d")).unwrap(), "new");
+    }
+
+    #[test]
+    fn one_that_cannot_be_made_undoes_the_others() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("a"), "1").unwrap();
+        fs::create_dir_all(root.path().join("folder/inside")).unwrap();
+        let changes = [change("a", Some("1"), Some("one")), change("folder", None, Some("a file"))];
+        assert!(write_work_tree(root.path(), &changes).is_err());
+        assert_eq!(fs::read_to_string(root.path().join("a")).unwrap(), "1");
+        let left: Vec<_> = fs::read_dir(root.path()).unwrap().flatten().collect();
+        assert_eq!(left.len(), 2, "no draft is left behind: {left:?}");
+    }
+
+    #[test]
+    fn links_are_not_followed() {
+        let root = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        fs::write(outside.path().join("x"), "safe").unwrap();
+        std::os::unix::fs::symlink(outside.path(), root.path().join("link")).unwrap();
+        assert_eq!(read_work_tree(root.path(), &path("link/x")).unwrap(), None);
+        let error = write_work_tree(root.path(), &[change("link/y", None, Some("owned"))]);
+        assert_eq!(error.unwrap_err().kind, WorkspaceErrorKind::Symlink);
+        assert!(!outside.path().join("y").exists());
+    }
+}

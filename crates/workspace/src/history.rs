@@ -1,0 +1,245 @@
+//! Commits and their differences, bounded, for the author and for people.
+
+use git2::{Commit, Diff, DiffFormat, DiffOptions, Repository};
+use jiff::Timestamp;
+
+use super::workspace::{commit_id, find_commit, oid, subject};
+use super::{Workspace, WorkspaceError};
+use greenloop_model::{CommitId, RepoPath};
+
+/// The longest diff text between two commits.
+const MAX_DIFF: usize = 1 << 20;
+/// How many commits back a file's history is sought.
+const MAX_WALK: usize = 2_000;
+/// Ends a text that was cut.
+const CUT: &str = "\n[… cut here]\n";
+
+/// One commit, as the author sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitInfo {
+    /// The commit.
+    pub id: CommitId,
+    /// The first line of its message.
+    pub subject: String,
+    /// The author's name.
+    pub author: String,
+    /// When it was authored.
+    pub when: Timestamp,
+    /// What it changed in the paths asked for, bounded.
+    pub diff: String,
+}
+
+impl Workspace {
+    /// The unified diff between two commits; cut at 1 MiB.
+    ///
+    /// # Errors
+    /// When a commit cannot be read.
+    pub fn diff(&self, a: &CommitId, b: &CommitId) -> Result<String, WorkspaceError> {
+        let repo = self.repo()?;
+        let failed =
+            || WorkspaceError::git(format!("cannot compare {} with {}", a.short(), b.short()));
+        let (old, new) = (find_commit(&repo, a)?, find_commit(&repo, b)?);
+        let (old, new) = (old.tree().map_err(failed())?, new.tree().map_err(failed())?);
+        let mut diff = repo.diff_tree_to_tree(Some(&old), Some(&new), None).map_err(failed())?;
+        diff.find_similar(None).map_err(failed())?;
+        text(&diff, MAX_DIFF).map_err(failed())
+    }
+
+    /// A commit's message and diff, by anything git understands (`HEAD~2`, a short id), cut at
+    /// `max_bytes`.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such commit.
+    pub fn show_commit(&self, rev: &str, max_bytes: usize) -> Result<String, WorkspaceError> {
+        let repo = self.repo()?;
+        let failed = || WorkspaceError::git(format!("cannot show the commit {rev:?}"));
+        let commit = repo
+            .revparse_single(rev)
+            .and_then(|object| object.peel_to_commit())
+            .map_err(failed())?;
+        let author = commit.author();
+        let mut shown = format!(
+            "commit {}\nauthor {}\ndate {}\n\n{}\n",
+            commit.id(),
+            String::from_utf8_lossy(author.name_bytes()),
+            when(&commit),
+            String::from_utf8_lossy(commit.message_bytes()).trim_end(),
+        );
+        shown.push('\n');
+        if shown.len() < max_bytes {
+            let diff = against_parent(&repo, &commit, &[]).map_err(failed())?;
+            shown.push_str(&text(&diff, max_bytes - shown.len()).map_err(failed())?);
+        }
+        Ok(cut(shown, max_bytes))
+    }
+
+    /// The commits of `to` that `from` lacks, newest first, each with its subject: at most
+    /// `count`, and how many there are in all. `None` when `from` is not a commit of this
+    /// repository, as after a shallow clone.
+    pub fn commits_since(
+        &self,
+        from: &CommitId,
+        to: &CommitId,
+        count: usize,
+    ) -> Option<(Vec<(CommitId, String)>, usize)> {
+        let repo = self.repo().ok()?;
+        let mut walk = repo.revwalk().ok()?;
+        walk.push(oid(to).ok()?).ok()?;
+        walk.hide(oid(from).ok()?).ok()?;
+        let mut found = Vec::new();
+        let mut all = 0;
+        for id in walk.flatten() {
+            all += 1;
+            if found.len() < count {
+                let commit = repo.find_commit(id).ok()?;
+                found.push((commit_id(id).ok()?, subject(&commit)));
+            }
+        }
+        Some((found, all))
+    }
+
+    /// The latest commits, from `commit` back, that changed one of `paths` (anything, when there
+    /// are none): at most `count`, with `max_bytes` of diff in all. Follows first parents, so
+    /// that a merge stands for what it brought; looks at two thousand commits.
+    ///
+    /// # Errors
+    /// When history cannot be read. That it ends early (a shallow clone) is none.
+    pub fn recent_commits(
+        &self,
+        commit: &CommitId,
+        paths: &[RepoPath],
+        count: usize,
+        max_bytes: usize,
+    ) -> Result<Vec<CommitInfo>, WorkspaceError> {
+        let repo = self.repo()?;
+        let failed =
+            || WorkspaceError::git(format!("cannot read the history of {}", commit.short()));
+        let mut next = Some(oid(commit)?);
+        let mut left = max_bytes;
+        let mut found = Vec::new();
+        for _ in 0..MAX_WALK {
+            let Some(id) = next.filter(|_| found.len() < count) else { break };
+            // In a shallow clone the last parent is not there.
+            let Ok(commit) = repo.find_commit(id) else { break };
+            let Ok(diff) = against_parent(&repo, &commit, paths) else { break };
+            next = commit.parent_ids().next();
+            if diff.deltas().len() == 0 {
+                continue;
+            }
+            let diff = text(&diff, left).map_err(failed())?;
+            left = left.saturating_sub(diff.len());
+            found.push(CommitInfo {
+                id: commit_id(commit.id())?,
+                subject: subject(&commit),
+                author: String::from_utf8_lossy(commit.author().name_bytes()).into_owned(),
+                when: when(&commit),
+                diff,
+            });
+        }
+        Ok(found)
+    }
+}
+
+fn when(commit: &Commit<'_>) -> Timestamp {
+    Timestamp::from_second(commit.author().when().seconds()).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+fn against_parent<'repo>(
+    repo: &'repo Repository,
+    commit: &Commit<'repo>,
+    paths: &[RepoPath],
+) -> Result<Diff<'repo>, git2::Error> {
+    let old = match commit.parent_ids().next() {
+        Some(parent) => Some(repo.find_commit(parent)?.tree()?),
+        None => None,
+    };
+    let new = commit.tree()?;
+    let mut options = DiffOptions::new();
+    options.disable_pathspec_match(true);
+    for path in paths {
+        options.pathspec(path.as_bytes());
+    }
+    repo.diff_tree_to_tree(old.as_ref(), Some(&new), Some(&mut options))
+}
+
+/// The diff as text, cut at `max` bytes; no more than that is ever held.
+fn text(diff: &Diff<'_>, max: usize) -> Result<String, git2::Error> {
+    let mut bytes: Vec<u8> = Vec::new();
+    let mut full = false;
+    let printed = diff.print(DiffFormat::Patch, |_, _, line| {
+        if matches!(line.origin(), '+' | '-' | ' ') {
+            bytes.push(line.origin() as u8);
+        }
+        bytes.extend_from_slice(line.content());
+        full = bytes.len() > max;
+        !full
+    });
+    match printed {
+        Ok(()) => {}
+        Err(error) if full && error.code() == git2::ErrorCode::User => {}
+        Err(error) => return Err(error),
+    }
+    Ok(cut(String::from_utf8_lossy(&bytes).into_owned(), max))
+}
+
+/// At most `max` bytes, whole lines.
+pub(super) fn cut(mut text: String, max: usize) -> String {
+    if text.len() <= max {
+        return text;
+    }
+    let mut end = max.saturating_sub(CUT.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let end = text[..end].rfind('\n').unwrap_or(end);
+    text.truncate(end);
+    if max >= CUT.len() {
+        text.push_str(CUT);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::WorkspaceErrorKind;
+    use super::super::test_repo::TestRepo;
+    use super::*;
+
+    #[test]
+    fn history_is_read_by_path_and_bounded() {
+        let repo = TestRepo::new(&[("a.txt", "1\n"), ("b.txt", "1\n")]);
+        repo.commit(&[("a.txt", "2\n")]);
+        repo.commit(&[("b.txt", "2\n")]);
+        let workspace = repo.workspace();
+        let head = workspace.head().expect("head").commit;
+        let path = RepoPath::new("a.txt").expect("a path");
+        let commits = workspace.recent_commits(&head, &[path], 10, 10_000).expect("history");
+        assert_eq!(commits.len(), 2);
+        assert!(commits[0].diff.contains("-1\n+2\n"), "{}", commits[0].diff);
+        assert!(!commits[1].diff.contains("b.txt"), "{}", commits[1].diff);
+        assert_eq!(commits[0].author, "Test");
+        let all = workspace.recent_commits(&head, &[], 2, 60).expect("history");
+        assert_eq!(all.len(), 2);
+        assert!(all.iter().map(|c| c.diff.len()).sum::<usize>() <= 60);
+
+        let shown = workspace.show_commit("HEAD~1", 10_000).expect("shown");
+        assert!(shown.contains("author Test") && shown.contains("+2\n"), "{shown}");
+        assert!(workspace.show_commit("HEAD", 40).expect("shown").len() <= 40);
+        let error = workspace.show_commit("nope", 10).expect_err("no such");
+        assert_eq!(error.kind, WorkspaceErrorKind::NotFound);
+
+        let base = commits[1].id.clone();
+        let diff = workspace.diff(&base, &head).expect("diff");
+        assert!(diff.contains("a/a.txt") && diff.contains("b/b.txt"), "{diff}");
+        assert_eq!(workspace.diff(&head, &head).expect("diff"), "");
+    }
+
+    #[test]
+    fn texts_are_cut_at_lines() {
+        let text = "one\ntwo\nthree\nfour\nfive\n".repeat(10);
+        for max in [0, 5, 20, 100, 1_000] {
+            assert!(cut(text.clone(), max).len() <= max, "{max}");
+        }
+        assert!(cut(text, 60).ends_with(CUT));
+    }
+}

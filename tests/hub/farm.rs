@@ -69,7 +69,7 @@ impl Farm {
             token: token.to_owned(),
             name: name.to_owned(),
             place: self.path().join("workers"),
-            lease: 2,
+            lease: 30,
             more: Vec::new(),
             env: Vec::new(),
             through: Vec::new(),
@@ -106,7 +106,8 @@ pub(crate) fn git(folder: &Path, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// A worker to be started. Its lease lasts two seconds, unless it is told otherwise.
+/// A worker to be started. Its lease outlasts the pauses of a busy machine, unless a test asks for
+/// one that expires.
 pub(crate) struct WorkerSpec {
     hub: String,
     token: String,

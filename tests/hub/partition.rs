@@ -88,7 +88,7 @@ async fn a_worker_that_was_cut_off_for_too_long_changes_nothing() {
         farm.marks().display()
     );
     let graph = admin.post("/graphs", farm.graph(json!([command("a", &work)]))).await.expect(201);
-    let far = farm.worker(&hub, &token, "far").through(&cable.other_end()).start();
+    let far = farm.worker(&hub, &token, "far").lease(2).through(&cable.other_end()).start();
     until("it works", async || farm.marked("e1").then_some(())).await;
     cable.cut();
     let _near = farm.worker(&hub, &token, "near").at(farm.path().join("near")).start();

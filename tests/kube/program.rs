@@ -148,6 +148,11 @@ pub(crate) static PANICS: Program = shell(
     )],
 );
 
+/// As [`PANICS`], but its third life hangs: whoever waits for a third crash waits for ever.
+pub(crate) static PANICS_TWICE: Program = shell(PANICS.command, PANICKING_TWICE);
+const PANICKING_TWICE: &[Life] =
+    &[PANICS.lives[0], PANICS.lives[0], Life { log: &[], ends: None, ..PANICS.lives[0] }];
+
 /// The values that [`ECHOES`] prints.
 pub(crate) const ECHOED: &[&str] = &[
     "swan-lake-17",

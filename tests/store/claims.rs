@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use greenloop_hub::store::{Completion, SweepOptions, TaskStore};
+use greenloop_hub::store::{
+    Claimed, Completion, StoreError, StoreErrorKind, SweepOptions, TaskStore,
+};
 use greenloop_model::task::{GraphState, Lease, TaskState};
 use tokio::task::JoinSet;
 
@@ -15,6 +17,14 @@ use crate::work::{agent, claim, complete, graph, many, task};
 async fn hubs(place: &Place, count: usize) -> Vec<TaskStore> {
     let count = if place.is_postgres() { count } else { 1 };
     futures::future::join_all((0..count).map(|_| place.open())).await
+}
+
+/// The answer; `None` while all connections are taken: then a client, which gets 503, asks again.
+fn unless_busy<T>(answer: Result<T, StoreError>) -> Option<T> {
+    match answer {
+        Err(error) if error.kind == StoreErrorKind::Busy => None,
+        answer => Some(answer.unwrap()),
+    }
 }
 
 /// 64 clients at 3 hubs take 10,000 tasks: each is claimed once and done once.
@@ -30,11 +40,12 @@ pub(crate) async fn nothing_is_claimed_twice(place: &Place) {
         clients.spawn(async move {
             let request = agent(&format!("agent-{n}"));
             let mut leases = Vec::new();
-            while let Some(claimed) =
-                store.claim_within(&request, None, Duration::from_millis(200)).await.unwrap()
-            {
-                let lease = claimed.lease;
-                store.complete(lease, &Completion::default(), None).await.unwrap();
+            let (pause, done) = (Duration::from_millis(200), Completion::default());
+            loop {
+                let claimed = store.claim_within(&request, None, pause).await;
+                let Some(claimed) = unless_busy(claimed) else { continue };
+                let Some(Claimed { lease, .. }) = claimed else { break };
+                while unless_busy(store.complete(lease, &done, None).await).is_none() {}
                 leases.push(lease);
             }
             leases

@@ -109,13 +109,7 @@ pub(super) fn dies_soon_after_it_was_ready(world: &World) -> Case {
 
 async fn no_third_crash_is_waited_for(world: &mut World) {
     let case = the_same_panic_twice(world);
-    case.play(world).await;
-    let api = world.wire().server.api();
-    let resource = crate::server::resource::by_kind("Pod");
-    for pod in api.store.list(resource, None) {
-        let restarts = pod["status"]["containerStatuses"][0]["restartCount"].as_i64();
-        assert!(restarts <= Some(1), "{restarts:?}");
-    }
+    Case { objects: vec![deployment(world, &program::PANICS_TWICE)], ..case }.play(world).await;
 }
 
 /// An error that megabytes of other lines follow is the headline, and the first excerpt.

@@ -22,8 +22,8 @@ demo:
 generate:
     cargo run --quiet -- config schema > docs/config.schema.json
     GREENLOOP_UPDATE=1 cargo test --quiet --lib cli::
-    GREENLOOP_UPDATE=1 cargo test --quiet -p greenloop-kubernetes --lib track::rule
-    GREENLOOP_UPDATE=1 cargo test --quiet -p greenloop-hub --lib api::openapi
+    GREENLOOP_UPDATE=1 cargo test --quiet --workspace --lib track::rule
+    GREENLOOP_UPDATE=1 cargo test --quiet --workspace --lib api::openapi
 
 # the pictures of docs/dashboard.md, in Chromium (Debian: chromium, chromium-driver, pngquant, fonts-inter)
 pictures:

@@ -114,9 +114,13 @@ else
   among_services cargo test --locked --workspace --quiet
 fi
 
+# Which nextest does not run.
+step "examples in the documentation"
+cargo test --locked --workspace --doc --quiet
+
 step "an engine whose disk is full"
 if [ "$(id -u)" -eq 0 ]; then
-  among_services cargo test --locked --quiet -p greenloop-image --lib -- --ignored an_engine_whose_disk_is_full
+  among_services cargo test --locked --quiet --workspace --lib -- --ignored an_engine_whose_disk_is_full
 else
   echo "skipped: it takes root to start an engine on a small disk of its own"
 fi

@@ -1,3 +1,7 @@
+#![doc = include_str!("../README.md")]
+//!
+//! # Inside
+//!
 //! From raw build output to bounded, redacted evidence.
 //!
 //! Lives here: splitting bytes into lines, finding the blocks that state a cause, choosing which

@@ -1,3 +1,7 @@
+#![doc = include_str!("../README.md")]
+//!
+//! # Inside
+//!
 //! A model's answer or a plain diff, understood and fitted to a tree.
 //!
 //! The way of an answer: text → [`parse_answer`] → [`Edits`] (what it says) → [`resolve`]

@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use super::block::{Block, Taken};
 use super::clean::{Line, bounded, strip};
 use super::found::Found;
+use super::limits::ExtractLimits;
 use super::lines::Lines;
 use super::location::locations;
 use super::normalise::{digest, normalise};
@@ -26,21 +27,6 @@ const HEADLINE: usize = 240;
 const MOST_SYMPTOMS: usize = 200;
 /// Blocks this much less of a cause than the best have no part in a failure's identity.
 const PART: u16 = 25;
-
-/// How much is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ExtractLimits {
-    /// Lines, all excerpts together.
-    pub lines: usize,
-    /// Bytes, all excerpts together.
-    pub bytes: usize,
-}
-
-impl Default for ExtractLimits {
-    fn default() -> Self {
-        Self { lines: 80, bytes: 12 * 1024 }
-    }
-}
 
 /// What matters in a log. All text in it is redacted.
 #[derive(Debug, Clone, PartialEq)]

@@ -24,6 +24,7 @@ mod code;
 mod explain;
 mod extractor;
 mod found;
+mod limits;
 mod lines;
 mod location;
 mod normalise;
@@ -41,6 +42,7 @@ mod fixtures;
 
 pub use code::{CodeLimits, read_code};
 pub use explain::explain_json;
-pub use extractor::{ExtractLimits, Extraction, Extractor, extract};
+pub use extractor::{Extraction, Extractor, extract};
+pub use limits::ExtractLimits;
 pub use normalise::{fingerprint, normalise};
 pub use redact::{LineRedactor, MARKER, Redactor, SecretValue, sensitive_parts};

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::block::{Block, Role};
 use super::clean::{Line, bounded};
-use super::extractor::ExtractLimits;
+use super::limits::ExtractLimits;
 use super::location::locations;
 use super::redact::Redactor;
 use super::rule::PARTICULAR;

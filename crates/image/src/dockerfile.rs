@@ -131,7 +131,7 @@ impl Dockerfile {
 
     /// The first instruction that names this image, as written or in full.
     pub(super) fn naming(&self, image: &str, bases: &[Base]) -> Option<&Instruction> {
-        let full = |name: &str| super::base::Reference::parse(name).map(|r| r.to_string());
+        let full = |name: &str| super::reference::Reference::parse(name).map(|r| r.to_string());
         let wanted = full(image)?;
         let base = bases.iter().find(|base| full(&base.name).as_ref() == Some(&wanted))?;
         self.at(base.line)

@@ -30,6 +30,7 @@ mod known;
 mod pace;
 mod pipeline;
 mod push;
+mod reference;
 pub mod registry;
 mod secrets;
 #[cfg(test)]

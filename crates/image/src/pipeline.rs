@@ -8,13 +8,14 @@ use async_trait::async_trait;
 use bollard::auth::DockerCredentials;
 use tokio_util::sync::CancellationToken;
 
-use super::base::{self, Reference};
+use super::base;
 use super::build::{self, Broken, Order};
 use super::context::{BuildContext, OwnFiles, ScanOptions, ScannedFiles};
 use super::dockerfile::{Base, Dockerfile};
 use super::key::{ContentKey, Ingredients};
 use super::known::Known;
 use super::push::{self, PUSH, Parcel, Unpushed};
+use super::reference::{self, Reference};
 use super::secrets::Secrets;
 use super::trouble::{self, Scene};
 use super::watch::{BUILD, Watch};
@@ -198,8 +199,8 @@ impl ImagePipeline {
             let registry = Registry::new(host, self.credentials.clone()).without_retries();
             let login = registry.engine_credentials(&reference.repository, Right::Pull).await;
             if let Ok(Some(credentials)) = login {
-                if host == base::HUB_HOST {
-                    logins.insert(base::HUB_CONFIG.to_owned(), credentials.clone());
+                if host == reference::HUB_HOST {
+                    logins.insert(reference::HUB_CONFIG.to_owned(), credentials.clone());
                 }
                 logins.insert(host.to_owned(), credentials);
             }

@@ -13,9 +13,9 @@ use futures::StreamExt;
 use regex::Regex;
 use tokio_util::sync::CancellationToken;
 
-use super::base::Reference;
 use super::failure;
 use super::pace::Pace;
+use super::reference::Reference;
 use super::watch::Watch;
 use crate::engine::Engine;
 use crate::registry::{Registry, RegistryError, Right};

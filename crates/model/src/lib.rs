@@ -16,6 +16,7 @@ mod ids;
 mod image;
 mod invocation;
 mod limits;
+mod outcome;
 mod path;
 mod proposal;
 mod release;
@@ -39,6 +40,7 @@ pub use ids::{CommitId, EnvironmentName, InvalidId, ReleaseId, RunId, TreeId};
 pub use image::ImageRef;
 pub use invocation::{Invocation, shell_word};
 pub use limits::Limits;
+pub use outcome::StageOutcome;
 pub use path::{InvalidPath, RepoPath};
 pub use proposal::{Attempt, AttemptOutcome, NoPatch, NoPatchClass, Proposal};
 pub use release::{
@@ -46,6 +48,6 @@ pub use release::{
     USUAL_HEALTH_PATHS,
 };
 pub use review::{Review, Risk, Verdict};
-pub use stage::{Stage, StageOutcome};
+pub use stage::Stage;
 pub use stop::{Repeated, StopReason};
 pub use usage::Usage;

@@ -1,7 +1,5 @@
 //! The stages of an iteration.
 
-use super::{Failure, GateResult};
-
 /// One part of an iteration. They run in this order; the first failure ends the iteration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Stage {
@@ -42,17 +40,4 @@ impl std::fmt::Display for Stage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
     }
-}
-
-/// How a stage ended.
-#[derive(Debug, Clone, PartialEq)]
-pub enum StageOutcome {
-    /// It passed; gates carry their results, in the order they are configured.
-    Passed { gates: Vec<GateResult> },
-    /// It failed. Boxed, because evidence is large and passing is the common case.
-    Failed { failure: Box<Failure>, gates: Vec<GateResult> },
-    /// It will not go on, for a reason that only a person can change.
-    Declined { failure: Box<Failure> },
-    /// The run was cancelled while it ran.
-    Cancelled,
 }

@@ -54,7 +54,8 @@ mod damage_tests;
 mod scenario_tests;
 
 pub use answer::{Answer, Edits, parse_answer};
+pub use locate::ResolveOptions;
 pub use parsed::ParsedPatch;
 pub use refusal::{Refusal, RefusalKind};
-pub use resolve::{ResolveOptions, resolve};
+pub use resolve::resolve;
 pub use tree::{MemoryTree, Tree};

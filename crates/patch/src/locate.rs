@@ -6,9 +6,24 @@ use std::io;
 use greenloop_model::{FileContent, InvalidPath, RepoPath};
 
 use super::refusal::{Finding, RefusalKind};
-use super::resolve::ResolveOptions;
 use super::tree::Tree;
 use super::written_path::WrittenPath;
+
+/// What a resolution has to know beyond the tree.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ResolveOptions {
+    /// Absolute paths of the repository's root, as it may be written (with and without its
+    /// symbolic links resolved): absolute paths below them are taken as paths in the tree.
+    pub roots: Vec<Vec<u8>>,
+}
+
+impl ResolveOptions {
+    /// For a tree whose root lies at these places.
+    pub fn new<P: AsRef<std::path::Path>>(roots: impl IntoIterator<Item = P>) -> Self {
+        let bytes = |root: P| root.as_ref().as_os_str().as_encoded_bytes().to_vec();
+        Self { roots: roots.into_iter().map(bytes).collect() }
+    }
+}
 
 /// Looks paths up in a tree, and remembers its list of files.
 pub(super) struct Locator<'t> {

@@ -10,28 +10,12 @@ use super::elision::leaves_out;
 use super::fit::{Report, elided, fit};
 use super::haystack::Form;
 use super::lines::{Ending, Lines};
-use super::locate::{Located, Locator};
+use super::locate::{Located, Locator, ResolveOptions};
 use super::parsed::ParsedPatch;
 use super::refusal::{Finding, Refusal, RefusalKind};
 use super::tree::Tree;
 use super::whole_file::is_tiny;
 use super::written_path::WrittenPath;
-
-/// What a resolution has to know beyond the tree.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct ResolveOptions {
-    /// Absolute paths of the repository's root, as it may be written (with and without its
-    /// symbolic links resolved): absolute paths below them are taken as paths in the tree.
-    pub roots: Vec<Vec<u8>>,
-}
-
-impl ResolveOptions {
-    /// For a tree whose root lies at these places.
-    pub fn new<P: AsRef<std::path::Path>>(roots: impl IntoIterator<Item = P>) -> Self {
-        let bytes = |root: P| root.as_ref().as_os_str().as_encoded_bytes().to_vec();
-        Self { roots: roots.into_iter().map(bytes).collect() }
-    }
-}
 
 /// What is to become of one path of the tree.
 struct Target<'e> {

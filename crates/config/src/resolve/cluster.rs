@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::deploy::words;
 use super::gates::variables;
+use super::words::words;
 use super::{Context, Root};
 use crate::document::Place;
 use crate::error::{ProblemKind, quoted};

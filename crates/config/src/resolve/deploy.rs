@@ -4,14 +4,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::gates::variables;
+use super::words::words;
 use super::{Context, Root, cluster};
-use crate::command;
 use crate::document::Place;
 use crate::error::{ProblemKind, quoted};
 use crate::plan::{BuildPlan, Builder, DeployPlan, EnvironmentPlan, ProcessPlan, Rollback};
 use crate::raw::{
-    RawBuild, RawBuilder, RawCommand, RawConfig, RawDeploy, RawDocker, RawKubernetes, RawMethod,
-    RawProcess, RawRollback,
+    RawBuild, RawBuilder, RawConfig, RawDeploy, RawDocker, RawKubernetes, RawMethod, RawProcess,
+    RawRollback,
 };
 use greenloop_model::TargetKind;
 
@@ -166,30 +166,6 @@ fn merge(shared: Option<&RawDeploy>, own: Option<&RawDeploy>) -> RawDeploy {
         process,
         docker,
         kubernetes,
-    }
-}
-
-/// Program and arguments; empty when there are none.
-pub(super) fn words(
-    cx: &mut Context<'_>,
-    command: Option<&RawCommand>,
-    place: &Place,
-) -> Option<Vec<String>> {
-    match command {
-        None => Some(Vec::new()),
-        Some(RawCommand::List(words)) => Some(words.clone()),
-        Some(RawCommand::Line(line)) => match command::split(line) {
-            Ok(words) => Some(words),
-            Err(error) => {
-                cx.report(
-                    ProblemKind::InvalidValue,
-                    place,
-                    format!("{} cannot be started: {error}", quoted(line)),
-                    "for a shell line, write [sh, -c, \"…\"]",
-                );
-                None
-            }
-        },
     }
 }
 

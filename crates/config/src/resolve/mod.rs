@@ -12,6 +12,7 @@ mod safety;
 mod surroundings;
 mod tasks;
 mod verification;
+mod words;
 
 use std::path::PathBuf;
 use std::time::Duration;

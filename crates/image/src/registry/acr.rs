@@ -10,10 +10,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
-use super::credentials::Login;
 use super::error::{RegistryError, RegistryErrorKind};
 use super::host;
 use super::jwt;
+use super::login::Login;
 use greenloop_azure::{AzureError, AzureErrorKind, Identity};
 use greenloop_http::{Outbound, Outgoing, Patience, form};
 

@@ -12,6 +12,7 @@ use super::error::{RegistryError, RegistryErrorKind};
 use super::helper;
 use super::host::{helper_key, is_azure, is_key_of};
 use super::jwt;
+use super::login::Login;
 use greenloop_azure::Identity;
 
 const USERNAME: &str = "GREENLOOP_REGISTRY_USERNAME";
@@ -21,18 +22,6 @@ const ACR: &str = "GREENLOOP_ACR";
 
 /// Looks up a variable of the environment.
 type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
-
-/// Name and password, or a token in the password's place.
-#[derive(Debug, Clone)]
-pub struct Login {
-    /// The account.
-    pub username: String,
-    /// Its password, or the identity token.
-    pub password: SecretString,
-    /// Whether the password is an identity token: what a registry's token server gives access
-    /// tokens for.
-    pub identity_token: bool,
-}
 
 /// Where logins come from, in this order: the variables `GREENLOOP_REGISTRY_USERNAME` and
 /// `GREENLOOP_REGISTRY_PASSWORD`; Docker's configuration with its credential helpers; for Azure's

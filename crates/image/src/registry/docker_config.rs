@@ -8,9 +8,9 @@ use base64::engine::general_purpose::STANDARD;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
-use super::credentials::Login;
 use super::error::{RegistryError, RegistryErrorKind};
 use super::host::is_key_of;
+use super::login::Login;
 
 /// More than this is no such file.
 const LONGEST: u64 = 1 << 20;

@@ -13,9 +13,10 @@ use futures::future::BoxFuture;
 use secrecy::ExposeSecret as _;
 
 use super::client::{Registry, Right};
-use super::credentials::{Credentials, Login};
+use super::credentials::Credentials;
 use super::error::{RegistryError, RegistryErrorKind};
 use super::host;
+use super::login::Login;
 use greenloop_model::ImageRef;
 
 /// Why nobody can say who one is at a registry.

@@ -13,10 +13,11 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use super::challenge::{Challenge, strongest};
-use super::credentials::{Credentials, Login};
+use super::credentials::Credentials;
 use super::error::{RegistryError, RegistryErrorKind};
 use super::host::is_azure;
 use super::jwt;
+use super::login::Login;
 use greenloop_http::{Incoming, Outbound, Outgoing, Patience, form, is_loopback, is_private};
 
 /// How long a token lives that does not say (the protocol's default).

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::credentials::Login;
+use super::login::Login;
 use greenloop_http::words;
 
 /// A helper may ask a key store, or a person.

@@ -19,12 +19,14 @@ mod error;
 mod helper;
 mod host;
 mod jwt;
+mod login;
 
 pub use client::{Manifest, Registry, Right};
-pub use credentials::{Credentials, Login};
+pub use credentials::Credentials;
 pub use engine::{LoginError, Logins, logins};
 pub use error::{RegistryError, RegistryErrorKind};
 pub use host::is_azure;
+pub use login::Login;
 
 #[cfg(test)]
 mod tests;

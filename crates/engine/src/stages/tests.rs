@@ -452,6 +452,21 @@ async fn the_health_check_is_retried_and_then_says_what_it_saw() {
     assert!(failure.evidence.http[0].response.ends_with("no database"));
 }
 
+#[tokio::test]
+async fn a_secret_at_the_cut_of_an_answer_is_hidden() {
+    let server = MockServer::start().await;
+    let body = format!("{}\nSHOP_PASSWORD=correct-horse-battery-staple\nend", ".".repeat(4065));
+    Mock::given(path("/health"))
+        .respond_with(ResponseTemplate::new(500).set_body_string(body))
+        .mount(&server)
+        .await;
+    let stand = Stand::new();
+    let failure = smoke(&stand, &verification(Vec::new()), &server.uri()).await.unwrap();
+    let response = &failure.evidence.http[0].response;
+    assert!(response.contains("SHOP_PASSWORD=[redacted]\n"), "{response}");
+    assert!(!response.contains("corr"), "{response}");
+}
+
 /// A server that answers every connection with these bytes and closes it.
 async fn raw(answer: &'static [u8]) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

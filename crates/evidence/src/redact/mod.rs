@@ -5,6 +5,7 @@
 //! without a secret comes back borrowed.
 
 mod assignment;
+mod cut;
 mod encoded;
 mod environment;
 mod key;

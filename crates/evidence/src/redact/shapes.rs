@@ -45,6 +45,16 @@ const SHAPES: &[Shape] = &[
         pattern: r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----|\z)",
         holds: ALWAYS,
     },
+    // What a cut has left of a key: its end without its beginning.
+    Shape {
+        needs: &["private key"],
+        pattern: r#"(?xm)
+            (?: ^ (?:[^\r\n]*[\ \t])? [A-Za-z0-9+/=]{16,} [\\"',]* \r?\n )*
+            ^ (?:[^\r\n]*[\ \t])? [A-Za-z0-9+/=]+ [\\"',]* \r?\n
+            (?: [^\r\n-] | -[^\r\n-] )* -----END\ [A-Z0-9\ ]*PRIVATE\ KEY(?:\ BLOCK)?-----
+          | (?: [A-Za-z0-9+/=]+ (?:\\[rn])+ )+ -----END\ [A-Z0-9\ ]*PRIVATE\ KEY(?:\ BLOCK)?-----"#,
+        holds: ALWAYS,
+    },
     Shape {
         needs: &["authorization"],
         pattern: r#"(?i)\bauthorization["']?\s*[:=]\s*["']?(?:(?:bearer|basic|token|negotiate|digest|apikey|key|aws4-hmac-sha256)\s+)?(?P<s>[A-Za-z0-9._~+/=:-]{6,})"#,

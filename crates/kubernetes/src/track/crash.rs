@@ -12,7 +12,7 @@ use greenloop_evidence::{ExtractLimits, Extraction, Extractor, Redactor};
 /// Bytes kept of a crash's log, from its end.
 pub(super) const LOG_KEPT: usize = 16 * 1024;
 /// Bytes of its end that are redacted for that: a private key that began before is seen.
-const END: usize = 4 * LOG_KEPT;
+const END: usize = Redactor::margin(LOG_KEPT);
 
 /// One termination of one container.
 #[derive(Debug, Clone)]
@@ -104,8 +104,7 @@ impl Reading {
     }
 
     pub(super) fn finish(self, current: bool, redactor: &Redactor) -> Said {
-        let text = String::from_utf8_lossy(&self.end);
-        let text = end_of(&redactor.redact(&text), LOG_KEPT).to_owned();
+        let text = redactor.tail(&self.end, LOG_KEPT);
         Said { text, extraction: self.extractor.finish(redactor), current }
     }
 }

@@ -18,8 +18,8 @@ const PAUSE: Duration = Duration::from_secs(3);
 const TIMEOUT: Duration = Duration::from_secs(3);
 /// Lines that say what a program does now.
 const LINES: i64 = 2;
-/// Bytes of them.
-const BYTES: i64 = 4 * 1024;
+/// Bytes of a line that are shown.
+const BYTES: usize = 4 * 1024;
 /// Pods of one workload that are looked at.
 const PODS: usize = 2;
 
@@ -76,14 +76,14 @@ pub(super) async fn look(
     let params = LogParams {
         container: Some(wanted.container.clone()),
         tail_lines: Some(LINES),
-        limit_bytes: Some(BYTES),
+        limit_bytes: i64::try_from(Redactor::margin(BYTES)).ok(),
         ..LogParams::default()
     };
     let pods: Api<Pod> = Api::namespaced(client.clone(), &wanted.namespace);
     let asked = tokio::time::timeout(TIMEOUT, pods.logs(&wanted.pod, &params)).await;
     let log = asked.ok()?.ok()?;
     let line = waits(&log)?;
-    Some(redactor.redact(line).into_owned())
+    Some(redactor.head(line.as_bytes(), BYTES))
 }
 
 /// The line that says that a program waits for something remote.

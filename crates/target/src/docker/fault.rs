@@ -8,7 +8,7 @@ use super::protocol::Trouble;
 use super::record::{ContainerRecord, ReleaseRecord};
 use crate::front::control::ControlError;
 use crate::front::probe::{Probe, health_path};
-use greenloop_evidence::{ExtractLimits, Extractor, Redactor, extract};
+use greenloop_evidence::{ExtractLimits, Redactor, extract};
 use greenloop_image::engine::{EngineError, EngineErrorKind};
 use greenloop_image::registry::LoginError;
 use greenloop_model::{Evidence, Exit, FailureClass, HttpExchange, times};
@@ -277,14 +277,14 @@ pub(super) fn error(
             evidence.http.push(HttpExchange {
                 request: format!("GET {}", probe.url),
                 status: probe.status,
-                response: clean(&probe.body),
+                response: probe.shown_body(redactor),
                 complaint: probe.complaint.clone(),
                 elapsed: probe.elapsed,
             });
         }
         Fault::Sick { tries } => {
             for one in tries {
-                let said = clean(bounded(one.said.trim(), TRY_SHOWN));
+                let said = redactor.head(one.said.trim().as_bytes(), TRY_SHOWN);
                 evidence.notes.push(format!("health check, exit status {}: {said}", one.exit));
             }
         }
@@ -335,28 +335,13 @@ fn add_log(evidence: &mut Evidence, said: &[u8], redactor: &Redactor) -> Failure
         evidence.notes.push("the service wrote nothing".to_owned());
         return FailureClass::Unknown;
     }
-    let mut extractor = Extractor::new(ExtractLimits::default());
-    extractor.push(said);
-    let extraction = extractor.finish(redactor);
+    let whole = redactor.tail(said, said.len());
+    let extraction = extract(whole.as_bytes(), ExtractLimits::default(), redactor);
     evidence.excerpts = extraction.excerpts;
     evidence.log_lines = extraction.lines;
     evidence.failing_tests = extraction.failing_tests;
-    evidence.service_log = Some(shown(said, redactor));
+    evidence.service_log = Some(redactor.tail(said, LOG_SHOWN));
     extraction.class
-}
-
-/// The end of a log, as it may be shown.
-pub(super) fn shown(said: &[u8], redactor: &Redactor) -> String {
-    let from = said.len().saturating_sub(LOG_SHOWN);
-    redactor.redact(&String::from_utf8_lossy(&said[from..])).into_owned()
-}
-
-fn bounded(text: &str, most: usize) -> &str {
-    let mut end = most.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }
 
 /// What a container that is not up means.

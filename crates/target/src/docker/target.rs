@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::containers::Containers;
-use super::fault::{Fault, LOG_SHOWN, Remains, error, shown};
+use super::fault::{Fault, LOG_SHOWN, Remains, error};
 use super::protocol::{Reply, Request, Supervision, Trouble};
 use super::pull::{Pulled, pull, registry};
 use super::record::{Contained, ContainerRecord, Launch, ReleaseRecord, State};
@@ -494,8 +494,8 @@ impl Target for DockerTarget {
         let found = containers.find(record).await.map_err(|error| self.error(error, None))?;
         let Some(found) = found else { return Ok(String::new()) };
         let since = record.detail.container.as_ref().and_then(|container| container.log_from);
-        let said = containers.log(&found.id, since, LOG_SHOWN).await;
-        Ok(shown(&said.map_err(|error| self.error(error, None))?, &self.redactor))
+        let said = containers.log(&found.id, since, Redactor::margin(LOG_SHOWN)).await;
+        Ok(self.redactor.tail(&said.map_err(|error| self.error(error, None))?, LOG_SHOWN))
     }
 
     async fn restore(

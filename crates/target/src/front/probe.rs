@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use greenloop_config::nearest::nearest;
+use greenloop_evidence::Redactor;
 use greenloop_model::{Condition, Remedy, USUAL_HEALTH_PATHS};
 
 /// Between the first tries; grows to [`LONGEST_PAUSE`].
@@ -13,7 +14,7 @@ const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// For each of the other paths.
 const ELSEWHERE: Duration = Duration::from_secs(1);
-/// Bytes of an unhealthy answer that are kept.
+/// Bytes of an unhealthy answer that are shown.
 const BODY: usize = 2048;
 
 /// One health request.
@@ -21,13 +22,20 @@ const BODY: usize = 2048;
 pub(crate) struct Probe {
     pub(crate) url: String,
     pub(crate) status: Option<u16>,
-    /// The beginning of the body.
+    /// The beginning of the body as it came: [`Probe::shown_body`] is what may be shown of it.
     pub(crate) body: String,
     pub(crate) complaint: String,
     pub(crate) elapsed: Duration,
     /// Other paths at which the service answers, when it has none such.
     #[serde(default)]
     pub(crate) answers: Vec<String>,
+}
+
+impl Probe {
+    /// The beginning of the body without its secrets.
+    pub(crate) fn shown_body(&self, redactor: &Redactor) -> String {
+        redactor.head(self.body.as_bytes(), BODY)
+    }
 }
 
 /// A 404 of a service that is there: the paths that it has are what somebody wants to know.
@@ -135,12 +143,12 @@ async fn ask(client: &reqwest::Client, url: &str, timeout: Duration) -> Result<(
                 return Ok(());
             }
             let mut body = Vec::new();
-            while body.len() < BODY
+            while body.len() < Redactor::margin(BODY)
                 && let Ok(Some(piece)) = response.chunk().await
             {
                 body.extend_from_slice(&piece);
             }
-            body.truncate(BODY);
+            body.truncate(Redactor::margin(BODY));
             let body = String::from_utf8_lossy(&body).into_owned();
             let code = status.as_u16();
             Err(probe(Some(code), body, format!("answered {code} instead of a success")))

@@ -19,7 +19,7 @@ use crate::front::address::{front_address, taken};
 use crate::front::control::{ControlError, Launcher};
 use crate::front::probe::{self, Probe, health_path};
 use greenloop_config::plan::{HealthPlan, ProcessPlan};
-use greenloop_evidence::{ExtractLimits, Extractor, Redactor};
+use greenloop_evidence::{ExtractLimits, Redactor, extract};
 use greenloop_exec::ProcessIdentity;
 use greenloop_model::{
     Condition, Endpoint, EventSink, Evidence, Exit, FailureClass, HttpExchange, ReleaseId,
@@ -34,9 +34,9 @@ const SLACK: Duration = Duration::from_secs(30);
 /// How long a cancelled rollout is waited for.
 const CANCEL: Duration = Duration::from_secs(15);
 /// Bytes of a service's log that are looked at.
-const LOG_READ: u64 = 1024 * 1024;
+const LOG_READ: usize = 1024 * 1024;
 /// Bytes of it that are handed on.
-const LOG_SHOWN: u64 = 16 * 1024;
+const LOG_SHOWN: usize = 16 * 1024;
 /// How long a shutdown may take.
 const SHUTDOWN: Duration = Duration::from_secs(30);
 
@@ -214,7 +214,7 @@ impl ProcessTarget {
         HttpExchange {
             request: format!("GET {}", probe.url),
             status: probe.status,
-            response: self.redactor.redact(&probe.body).into_owned(),
+            response: probe.shown_body(&self.redactor),
             complaint: probe.complaint,
             elapsed: probe.elapsed,
         }
@@ -226,28 +226,22 @@ impl ProcessTarget {
             evidence.notes.push("the service wrote nothing".to_owned());
             return class;
         }
-        let mut extractor = Extractor::new(ExtractLimits::default());
-        extractor.push(said);
-        let extraction = extractor.finish(&self.redactor);
+        let whole = self.redactor.tail(said, said.len());
+        let extraction = extract(whole.as_bytes(), ExtractLimits::default(), &self.redactor);
         evidence.excerpts = extraction.excerpts;
         evidence.log_lines = extraction.lines;
         evidence.failing_tests = extraction.failing_tests;
-        let shown = said.len().saturating_sub(usize::try_from(LOG_SHOWN).unwrap_or(usize::MAX));
-        evidence.service_log = Some(self.text(&said[shown..]));
+        evidence.service_log = Some(self.redactor.tail(said, LOG_SHOWN));
         if extraction.class == FailureClass::Unknown { class } else { extraction.class }
     }
 
-    fn text(&self, bytes: &[u8]) -> String {
-        self.redactor.redact(&String::from_utf8_lossy(bytes)).into_owned()
-    }
-
-    fn read_log(&self, release: ReleaseId, limit: u64) -> Vec<u8> {
+    fn read_log(&self, release: ReleaseId, limit: usize) -> Vec<u8> {
         let mark = State::load(&self.folder)
             .ok()
             .flatten()
             .and_then(|state| state.get(release)?.detail.log)
             .unwrap_or(LogMark { files: 0, offset: 0 });
-        read_since(&release_folder(&self.folder, release), mark, limit).unwrap_or_default()
+        read_since(&release_folder(&self.folder, release), mark, limit as u64).unwrap_or_default()
     }
 
     /// A connection to the supervisor; starts it where something has been deployed.
@@ -388,7 +382,8 @@ impl Target for ProcessTarget {
     }
 
     async fn service_log(&self, release: ReleaseId) -> Result<String, TargetError> {
-        Ok(self.text(&self.read_log(release, LOG_SHOWN)))
+        let said = self.read_log(release, Redactor::margin(LOG_SHOWN));
+        Ok(self.redactor.tail(&said, LOG_SHOWN))
     }
 
     async fn restore(

@@ -289,6 +289,22 @@ async fn a_candidate_that_fails_leaves_the_old_one_serving() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_secret_at_the_cut_of_a_log_is_hidden() {
+    let stand = Stand::new();
+    let target = stand.target();
+    let request = stand.request("tells");
+    let (events, go) = (EventSink::null(), CancellationToken::new());
+    let error = target.roll_out(&request, &events, &go).await.unwrap_err();
+    let kept = error.evidence.service_log.unwrap();
+    let later = target.service_log(request.release).await.unwrap();
+    for said in [&kept, &later] {
+        assert!(said.ends_with("one more line of text\nat the end\n"), "{said}");
+        assert!(!said.contains("T0"), "{said}");
+    }
+    stand.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_missing_is_said_before_anything_is_started() {
     let mut stand = Stand::new();
     stand.plan.artifacts.push("build/out".into());

@@ -195,7 +195,7 @@ impl<'a> Caller<'a> {
         let headers = response.headers().clone();
         self.cookies.remember(&headers);
         let (body, broken) = read_body(response).await;
-        let shown = render(status, &headers, &body);
+        let shown = render(status, &headers, &body, self.redactor);
         if let Some(error) = broken {
             let text = format!(
                 "the response ended after {} bytes of its body: {}",
@@ -248,7 +248,7 @@ async fn read_body(response: reqwest::Response) -> (Vec<u8>, Option<reqwest::Err
     (body, None)
 }
 
-fn render(status: u16, headers: &HeaderMap, body: &[u8]) -> String {
+fn render(status: u16, headers: &HeaderMap, body: &[u8], redactor: &Redactor) -> String {
     let mut text = format!("HTTP {status}\n");
     for (name, value) in headers.iter().take(SHOWN_HEADERS) {
         // A session is a secret whatever it looks like.
@@ -260,7 +260,7 @@ fn render(status: u16, headers: &HeaderMap, body: &[u8]) -> String {
         text.push_str(&format!("{name}: {value}\n"));
     }
     text.push('\n');
-    text.push_str(&String::from_utf8_lossy(&body[..body.len().min(SHOWN_BODY)]));
+    text.push_str(&redactor.head(body, SHOWN_BODY));
     if body.len() > SHOWN_BODY {
         text.push_str(&format!("\n… {} bytes more", body.len() - SHOWN_BODY));
     }

@@ -23,7 +23,8 @@ use super::protocol::{Reply, Request, Supervision, Trouble};
 use super::record::{ContainerRecord, ReleaseRecord, State, closed_by, switch};
 use super::trial::health_url;
 use crate::front::ledger::StateError;
-use crate::front::listener::{Backend, Front, NotBound};
+use crate::front::listener::{Backend, NotBound};
+use crate::front::listeners::Listeners;
 use crate::front::probe::until_healthy;
 use crate::front::socket::Incoming;
 use greenloop_image::engine::EngineError;
@@ -128,7 +129,7 @@ pub(super) struct Supervisor {
     /// Where the front leads, for each release that serves or has served since the beginning.
     known: BTreeMap<ReleaseId, Backend>,
     backends: watch::Sender<Option<Backend>>,
-    front: Option<Front>,
+    listeners: Listeners,
     pending: Option<Pending>,
     lease: Lease,
     /// Each with what calls the stop off while connections still drain.
@@ -167,14 +168,15 @@ impl Supervisor {
             },
         };
         let now = Instant::now();
+        let backends = watch::Sender::new(None);
         let mut supervisor = Self {
             folder,
             containers,
             client,
             state,
             known: BTreeMap::new(),
-            backends: watch::Sender::new(None),
-            front: None,
+            listeners: Listeners::new(backends.subscribe()),
+            backends,
             pending: None,
             lease: Lease::None,
             stopping: BTreeMap::new(),
@@ -229,11 +231,13 @@ impl Supervisor {
                 message = messages.recv() => message.unwrap_or(Message::Terminated),
                 _ = ticks.tick() => Message::Tick,
             };
-            match self.handle(message).await {
+            let handled = self.handle(message).await;
+            self.move_back().await;
+            match handled {
                 Ok(Next::Go) => {}
                 Ok(Next::End) => break,
                 Ok(Next::StopAndEnd) => {
-                    self.front = None;
+                    self.listeners.close();
                     self.backends.send_replace(None);
                     self.stop_everything().await;
                     break;
@@ -328,6 +332,11 @@ impl Supervisor {
         front: &str,
     ) -> Result<Reply, StateError> {
         let release = candidate.id;
+        let taken_up = self.state.active() == Some(release)
+            && self.state_of(release) == Some(ReleaseState::Live);
+        if taken_up && let Err(trouble) = self.listen(front).await {
+            return Ok(failed(trouble));
+        }
         if let Some(known) = self.state.get(release) {
             return Ok(match known.state {
                 ReleaseState::Live | ReleaseState::Verified
@@ -354,7 +363,10 @@ impl Supervisor {
             return Ok(failed(trouble));
         }
         self.state.add(candidate);
-        self.save()?;
+        if let Err(error) = self.save() {
+            self.state.forget_candidate(release);
+            return Err(error);
+        }
         let purpose = Purpose::RollOut;
         self.pending = Some(Pending { connection, release, purpose, waiting: None });
         Ok(Reply::Begun)
@@ -490,6 +502,9 @@ impl Supervisor {
         let keep = self.state.get(release).map_or(2, |known| known.detail.launch.keep);
         self.state.prune(keep);
         self.lease = Lease::None;
+        if let Some(address) = self.listeners.stay() {
+            self.state.front = Some(address.to_owned());
+        }
         self.sweep_in(Duration::ZERO);
         self.save()?;
         Ok(Reply::Done { notes: Vec::new() })
@@ -526,7 +541,10 @@ impl Supervisor {
         if self.state.active() != Some(failed_release) {
             self.state.fail(failed_release, why);
             self.sweep_in(Duration::ZERO);
-            self.save()?;
+            // Nothing has to change for what serves: a full disk is no reason to say otherwise.
+            if let Err(error) = self.save() {
+                tracing::error!(error = &error as &dyn std::error::Error, "record");
+            }
             return Ok(Reply::Restored { serving: self.state.active(), untouched: true });
         }
         let to = self.state.fallback().or_else(|| self.state.before_active());
@@ -813,7 +831,7 @@ impl Supervisor {
             // place again finds it by its labels.
             return Ok(Next::End);
         }
-        if self.front.is_none() {
+        if !self.listeners.is_open() {
             self.listen_again().await;
         }
         if let Lease::Lost { release, until } = self.lease
@@ -841,25 +859,36 @@ impl Supervisor {
         Ok(Next::Go)
     }
 
-    /// Listens at `address`, and only there.
+    /// Listens at `address`; besides at the one that serves now, which is left when a release has
+    /// been verified at the new one.
     async fn listen(&mut self, address: &str) -> Result<(), Trouble> {
-        if self.front.as_ref().is_none_or(|front| front.address != address) {
-            let front = Front::bind(address, self.backends.subscribe()).await;
-            self.front = Some(front.map_err(|error| match error {
-                NotBound::InUse { address, owner } => Trouble::AddressInUse { address, owner },
-                NotBound::Refused { .. } => Trouble::Supervisor { message: error.to_string() },
-            })?);
+        let serving = self.state.front.clone().filter(|_| self.state.active().is_some());
+        match serving {
+            Some(serving) => self.listeners.move_to(address, &serving).await.map_err(not_bound),
+            None => {
+                self.listeners.open(address).await.map_err(not_bound)?;
+                self.state.front = Some(address.to_owned());
+                Ok(())
+            }
         }
-        self.state.front = Some(address.to_owned());
-        Ok(())
+    }
+
+    /// The release that moved the address is not to be verified any more.
+    async fn move_back(&mut self) {
+        let rolling_out = self.pending.as_ref().is_some_and(|p| p.purpose == Purpose::RollOut);
+        let unverified = self.state.active().and_then(|active| self.state_of(active))
+            == Some(ReleaseState::Live);
+        if self.listeners.has_moved() && !rolling_out && !unverified {
+            self.listeners.move_back().await;
+        }
     }
 
     /// Takes the front's address again after a restart; somebody else may have it meanwhile.
     async fn listen_again(&mut self) {
         if let (Some(address), Some(_)) = (self.state.front.clone(), self.state.active())
-            && let Err(trouble) = self.listen(&address).await
+            && let Err(error) = self.listeners.open(&address).await
         {
-            tracing::warn!("{trouble}");
+            tracing::warn!("{}", not_bound(error));
         }
     }
 
@@ -908,6 +937,13 @@ async fn hear(containers: Containers, messages: mpsc::UnboundedSender<Message>) 
             }
         }
         tokio::time::sleep(DEAF).await;
+    }
+}
+
+fn not_bound(error: NotBound) -> Trouble {
+    match error {
+        NotBound::InUse { address, owner } => Trouble::AddressInUse { address, owner },
+        NotBound::Refused { .. } => Trouble::Supervisor { message: error.to_string() },
     }
 }
 

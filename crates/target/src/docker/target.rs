@@ -17,7 +17,7 @@ use super::pull::{Pulled, pull, registry};
 use super::record::{Contained, ContainerRecord, Launch, ReleaseRecord, State};
 use super::supervise::mark_of;
 use super::trial::{Failed, Healthy, Trial};
-use crate::front::address::{front_address, taken};
+use crate::front::address::{front_address, serving_url, stranger, taken};
 use crate::front::control::{ControlError, Launcher};
 use crate::front::probe;
 use greenloop_config::plan::{DockerPlan, EnvironmentPlan, HealthPlan, Rollback};
@@ -121,11 +121,20 @@ impl DockerTarget {
     }
 
     fn deployed(&self, release: ReleaseId) -> Deployed {
-        Deployed { release, endpoint: self.endpoint() }
+        Deployed { release, endpoint: Endpoint { url: self.url.clone() } }
     }
 
-    fn endpoint(&self) -> Endpoint {
-        Endpoint { url: self.url.clone() }
+    /// What serves where the front listens, which is not the configured address when a release
+    /// that was to move it failed.
+    async fn serving(&self, release: ReleaseId) -> Deployed {
+        let state = self.state().await.ok().flatten();
+        let endpoint = self.endpoint(state.as_ref());
+        Deployed { release, endpoint }
+    }
+
+    fn endpoint(&self, state: Option<&State>) -> Endpoint {
+        let front = state.and_then(|state| state.front.as_deref());
+        Endpoint { url: serving_url(&self.url, front) }
     }
 
     fn containers(&self) -> Result<Containers, TargetError> {
@@ -327,7 +336,7 @@ impl DockerTarget {
     }
 
     /// What the engine says of the container that serves.
-    async fn container_notes(&self, record: &ReleaseRecord) -> (Vec<String>, Condition) {
+    async fn container_notes(&self, record: &ReleaseRecord, url: &str) -> (Vec<String>, Condition) {
         let Some(container) = &record.detail.container else {
             return (Vec::new(), Condition::Down("it has no container".to_owned()));
         };
@@ -375,7 +384,7 @@ impl DockerTarget {
         }
         let serving = match serving {
             Condition::Serves => {
-                let url = format!("{}{}", self.url, self.launch.health);
+                let url = format!("{url}{}", self.launch.health);
                 let seen = probe::condition(&url).await;
                 notes.extend(seen.reason().map(str::to_owned));
                 seen
@@ -520,18 +529,18 @@ impl Target for DockerTarget {
         let reply = self.ask(&mut control, &Request::Restore { failed, runs }).await?;
         let restored = match reply {
             Reply::Restored { serving: Some(release), untouched: true } => {
-                Restored::Untouched(self.deployed(release))
+                Restored::Untouched(self.serving(release).await)
             }
             Reply::Restored { serving: Some(release), untouched: false } => {
                 let serving_after = Some(began.elapsed());
-                Restored::Release { deployed: self.deployed(release), serving_after }
+                Restored::Release { deployed: self.serving(release).await, serving_after }
             }
             Reply::Restored { serving: None, .. } => Restored::Nothing,
             Reply::Prepared { record } => {
                 let (events, go_on) = (EventSink::null(), CancellationToken::new());
                 let back = self.bring_up(&mut control, &record, BACK, &events, &go_on).await?;
                 let serving_after = Some(began.elapsed());
-                Restored::Release { deployed: self.deployed(back), serving_after }
+                Restored::Release { deployed: self.serving(back).await, serving_after }
             }
             Reply::Here { .. }
             | Reply::Begun
@@ -569,10 +578,10 @@ impl Target for DockerTarget {
         };
         let mut control = self.control().await?;
         match self.ask(&mut control, &Request::Prepare { release }).await? {
-            Reply::Serving { release } => Ok(self.deployed(release)),
+            Reply::Serving { release } => Ok(self.serving(release).await),
             Reply::Prepared { record } => {
                 let back = self.bring_up(&mut control, &record, BACK, events, cancel).await?;
-                Ok(self.deployed(back))
+                Ok(self.serving(back).await)
             }
             Reply::Here { .. }
             | Reply::Begun
@@ -586,20 +595,33 @@ impl Target for DockerTarget {
     async fn status(&self) -> Result<TargetStatus, TargetError> {
         let Some(mut state) = self.state().await? else { return Ok(TargetStatus::default()) };
         let mut notes = Vec::new();
+        let mut supervisor = None;
         if state.active().is_some() {
-            if matches!(Control::connect(&self.folder).await, Err(ControlError::NotRunning)) {
-                self.control().await?;
-                notes.push("the supervisor was gone; started a new one".to_owned());
-                state = self.state().await?.unwrap_or(state);
-            }
+            supervisor = match Control::connect(&self.folder).await {
+                Ok(control) => Some(control.pid),
+                Err(ControlError::NotRunning) => {
+                    let control = self.control().await?;
+                    notes.push("the supervisor was gone; started a new one".to_owned());
+                    state = self.state().await?.unwrap_or(state);
+                    Some(control.pid)
+                }
+                Err(_) => None,
+            };
         } else {
             notes.push("nothing is serving".to_owned());
         }
         let serving = state.active().and_then(|active| state.get(active));
         let mut condition = Condition::default();
         if let Some(record) = serving {
-            let (told, seen) = self.container_notes(record).await;
+            let url = self.endpoint(Some(&state)).url;
+            let (told, mut seen) = self.container_notes(record, &url).await;
             notes.extend(told);
+            if let Some((own, address)) = supervisor.zip(state.front.as_deref())
+                && let Some(why) = stranger(address, own)
+            {
+                notes.push(why.clone());
+                seen = Condition::Down(why);
+            }
             condition = seen.map(|reason| self.redactor.redact(&reason).into_owned());
             if record.detail.stays {
                 let short = record.id.short();
@@ -609,7 +631,9 @@ impl Target for DockerTarget {
                 notes.push(failure.clone());
             }
         }
+        // While it is not verified it serves at both.
         if let Some(address) = &state.front
+            && serving.is_none_or(|record| record.state != ReleaseState::Live)
             && !self.url.ends_with(address.rsplit(':').next().unwrap_or_default())
         {
             notes.push(format!("the front listens at {address}, not at {}", self.url));
@@ -617,7 +641,7 @@ impl Target for DockerTarget {
         let mut releases: Vec<Release> =
             state.releases().iter().map(ReleaseRecord::release).collect();
         releases.sort_by_key(|release| std::cmp::Reverse(release.id));
-        let serving = serving.map(|record| (record.release(), self.endpoint()));
+        let serving = serving.map(|record| (record.release(), self.endpoint(Some(&state))));
         let notes = notes.iter().map(|note| self.redactor.redact(note).into_owned()).collect();
         Ok(TargetStatus { serving, condition, releases, notes })
     }

@@ -837,6 +837,58 @@ async fn a_killed_supervisor_is_replaced_and_the_container_never_stops() {
 
 /// What the record says is not what the engine has.
 #[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_fails_at_another_address_leaves_the_old_one_where_it_was() {
+    let Some(mut stand) = Stand::new().await else { return };
+    let first = stand.deploy("one").await;
+    let next = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let before = std::mem::replace(&mut stand.url, format!("http://{next}"));
+    let (events, go) = (EventSink::null(), CancellationToken::new());
+    for mode in ["exit", "two"] {
+        let target = stand.target(mode);
+        let request = stand.request();
+        let rolled_out = target.roll_out(&request, &events, &go).await;
+        assert_eq!(rolled_out.is_ok(), mode == "two", "{mode}");
+        if mode == "two" {
+            stand.serves("two").await;
+        }
+        let restored = target.restore(request.release, &events, &go).await.unwrap();
+        let (Restored::Untouched(back) | Restored::Release { deployed: back, .. }) = restored
+        else {
+            panic!("{restored:?}")
+        };
+        assert_eq!((back.release, back.endpoint.url.as_str()), (first, before.as_str()));
+        let next = std::mem::replace(&mut stand.url, before.clone());
+        stand.serves("one").await;
+        stand.url = next;
+    }
+    let release = stand.deploy("three").await;
+    stand.serves("three").await;
+    let status = stand.target("three").status().await.unwrap();
+    let (serving, endpoint) = status.serving.unwrap();
+    assert_eq!((serving.id, endpoint.url), (release, stand.url.clone()));
+    stand.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_program_at_the_address_is_not_the_release() {
+    let Some(stand) = Stand::new().await else { return };
+    stand.deploy("one").await;
+    kill(stand.supervisor().unwrap());
+    let address = stand.url.strip_prefix("http://").unwrap();
+    let mut stranger = None;
+    Stand::until(Duration::from_secs(60), "the address is free", async || {
+        stranger = std::net::TcpListener::bind(address).ok();
+        stranger.is_some()
+    })
+    .await;
+    let status = stand.target("one").status().await.unwrap();
+    let Condition::Down(why) = status.condition else { panic!("{:?}", status.condition) };
+    assert!(why.contains(&format!("in use by process {} (", std::process::id())), "{why}");
+    drop(stranger);
+    stand.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_container_that_was_removed_by_hand_serves_nothing() {
     let Some(stand) = Stand::new().await else { return };
     let release = stand.deploy("one").await;

@@ -1,6 +1,6 @@
 //! The address that a front binds.
 
-use super::port_owner::port_owner;
+use super::port_owner::{listens, port_owner};
 
 /// A URL that a front cannot serve.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -58,6 +58,28 @@ pub(crate) fn taken(address: &str, own: Option<u32>) -> Option<Option<String>> {
     }
 }
 
+/// That somebody else answers at `address`, which the process `own` ought to listen at.
+pub(crate) fn stranger(address: &str, own: u32) -> Option<String> {
+    let port = address.rsplit(':').next()?.parse().ok()?;
+    if listens(own, port) != Some(false) {
+        return None;
+    }
+    let by =
+        port_owner(port).map_or_else(|| "another program".to_owned(), |o| format!("process {o}"));
+    Some(format!("the address {address} is in use by {by}"))
+}
+
+/// The URL of a target whose front listens at `front`: the configured one, unless that is another
+/// address.
+pub(crate) fn serving_url(configured: &str, front: Option<&str>) -> String {
+    match front {
+        Some(front) if front_address(configured).is_ok_and(|address| address != front) => {
+            format!("http://{front}")
+        }
+        Some(_) | None => configured.to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,6 +99,18 @@ mod tests {
                 (Err(error), Err(expect)) => assert!(error.to_string().contains(expect), "{error}"),
                 (found, _) => panic!("{url}: {found:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn the_url_is_where_the_front_listens() {
+        for (configured, front, expect) in [
+            ("http://localhost:80", Some("127.0.0.1:80"), "http://localhost:80"),
+            ("http://localhost:80", Some("127.0.0.1:81"), "http://127.0.0.1:81"),
+            ("http://localhost:80", None, "http://localhost:80"),
+            ("https://fleet", Some("127.0.0.1:81"), "https://fleet"),
+        ] {
+            assert_eq!(serving_url(configured, front), expect);
         }
     }
 

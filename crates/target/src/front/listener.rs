@@ -146,6 +146,12 @@ impl Front {
         let task = tokio::spawn(accept(listener, backends));
         Ok(Self { address: address.to_owned(), task })
     }
+
+    /// Closes the address; it can be bound again when this returns.
+    pub(crate) async fn close(mut self) {
+        self.task.abort();
+        let _aborted = (&mut self.task).await;
+    }
 }
 
 async fn accept(listener: TcpListener, backends: watch::Receiver<Option<Backend>>) {

@@ -15,6 +15,7 @@ pub(crate) mod detach;
 mod last_answer;
 pub(crate) mod ledger;
 pub(crate) mod listener;
+pub(crate) mod listeners;
 pub(crate) mod port_owner;
 pub(crate) mod probe;
 pub(crate) mod socket;

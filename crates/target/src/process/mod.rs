@@ -17,6 +17,8 @@
 //!
 //! - There is always at most one release that gets connections, and it was healthy when it got
 //!   the first one. A request that was begun on the old process ends there.
+//! - A rollout to another address opens that besides the one that serves. The former address is
+//!   closed once the release has been verified; when it fails, the new one is.
 //! - The deployer's connection is its lease on an unverified release. If it is lost before the
 //!   switch, the candidate is stopped and forgotten; if it is lost after it, the release serves
 //!   for 30 more seconds, and gives way to the last verified one unless the run takes up its

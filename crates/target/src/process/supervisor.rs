@@ -20,7 +20,8 @@ use super::service::{Service, Start, files_folder, release_folder};
 use super::state::{ReleaseRecord, RunningRecord, State, Supervised};
 use crate::front::control::ControlError;
 use crate::front::ledger::StateError;
-use crate::front::listener::{Backend, Front, NotBound};
+use crate::front::listener::{Backend, NotBound};
+use crate::front::listeners::Listeners;
 use crate::front::probe::{Probe, until_healthy};
 use crate::front::socket::Incoming;
 use greenloop_model::{Exit, ReleaseId, ReleaseState, RunId};
@@ -104,6 +105,12 @@ struct Pending {
     probe: CancellationToken,
 }
 
+impl Pending {
+    fn is_rollout(&self) -> bool {
+        matches!(self.purpose, Purpose::RollOut { .. })
+    }
+}
+
 /// Who answers for a release that serves but is not verified.
 enum Lease {
     /// Every release that serves is verified.
@@ -133,7 +140,7 @@ pub(super) struct Supervisor {
     stopping: JoinSet<()>,
     pauses: BTreeMap<ReleaseId, Duration>,
     backends: watch::Sender<Option<Backend>>,
-    front: Option<Front>,
+    listeners: Listeners,
     pending: Option<Pending>,
     lease: Lease,
     /// What services inherit: the last deployer's environment, or the supervisor's own.
@@ -160,6 +167,7 @@ impl Supervisor {
     /// started again.
     pub(super) async fn begin(beginning: Beginning) -> Result<Self, StateError> {
         let Beginning { folder, mark, state, environment, client, messages } = beginning;
+        let backends = watch::Sender::new(None);
         let mut supervisor = Self {
             folder,
             mark,
@@ -167,8 +175,8 @@ impl Supervisor {
             running: BTreeMap::new(),
             stopping: JoinSet::new(),
             pauses: BTreeMap::new(),
-            backends: watch::Sender::new(None),
-            front: None,
+            listeners: Listeners::new(backends.subscribe()),
+            backends,
             pending: None,
             lease: Lease::None,
             environment,
@@ -222,7 +230,9 @@ impl Supervisor {
                 message = messages.recv() => message.unwrap_or(Message::Terminated),
                 _ = ticks.tick() => Message::Tick,
             };
-            match self.handle(message).await {
+            let handled = self.handle(message).await;
+            self.move_back().await;
+            match handled {
                 Ok(Next::Go) => {}
                 Ok(Next::End) => break,
                 // Without a state on the disk nothing may change; what serves goes on serving.
@@ -233,7 +243,7 @@ impl Supervisor {
     }
 
     async fn end(mut self) {
-        self.front = None;
+        self.listeners.close();
         self.backends.send_replace(None);
         let releases: Vec<ReleaseId> = self.running.keys().copied().collect();
         for release in releases {
@@ -321,6 +331,11 @@ impl Supervisor {
         connection: u64,
     ) -> Result<Option<Reply>, StateError> {
         let release = candidate.id;
+        let taken_up = self.state.active() == Some(release)
+            && self.state_of(release) == Some(ReleaseState::Live);
+        if taken_up && let Err(trouble) = self.listen(front).await {
+            return Ok(Some(failed(trouble)));
+        }
         if let Some(known) = self.state.get(release) {
             return Ok(Some(match known.state {
                 ReleaseState::Live | ReleaseState::Verified
@@ -347,7 +362,10 @@ impl Supervisor {
             return Ok(Some(failed(trouble)));
         }
         self.state.add(candidate);
-        self.save()?;
+        if let Err(error) = self.save() {
+            self.state.forget_candidate(release);
+            return Err(error);
+        }
         match self.start(release) {
             Ok(()) => {
                 self.save()?;
@@ -411,6 +429,9 @@ impl Supervisor {
         let keep = self.state.get(release).map_or(2, |known| known.detail.launch.keep);
         let gone = self.state.prune(keep);
         self.lease = Lease::None;
+        if let Some(address) = self.listeners.stay() {
+            self.state.front = Some(address.to_owned());
+        }
         self.save()?;
         if let Some(last) = stood_by {
             self.retire(last);
@@ -439,7 +460,10 @@ impl Supervisor {
         }
         self.state.fail(failed_release, why);
         if self.state.active() != Some(failed_release) {
-            self.save()?;
+            // Nothing has to change for what serves: a full disk is no reason to say otherwise.
+            if let Err(error) = self.save() {
+                tracing::error!(error = &error as &dyn std::error::Error, "state");
+            }
             self.stop(failed_release, Duration::ZERO);
             answer(Reply::Restored { serving: self.state.active(), untouched: true });
             return Ok(());
@@ -687,7 +711,7 @@ impl Supervisor {
             // The repository is gone, and with it everything this was for.
             return Ok(Next::End);
         }
-        if self.front.is_none() {
+        if !self.listeners.is_open() {
             self.listen_again().await;
         }
         if let Lease::Lost { release, until } = self.lease
@@ -837,22 +861,36 @@ impl Supervisor {
         }
     }
 
-    /// Listens at `address`, and only there.
+    /// Listens at `address`; besides at the one that serves now, which is left when a release has
+    /// been verified at the new one.
     async fn listen(&mut self, address: &str) -> Result<(), Trouble> {
-        if self.front.as_ref().is_none_or(|front| front.address != address) {
-            let front = Front::bind(address, self.backends.subscribe()).await;
-            self.front = Some(front.map_err(not_bound)?);
+        let serving = self.state.front.clone().filter(|_| self.state.active().is_some());
+        match serving {
+            Some(serving) => self.listeners.move_to(address, &serving).await.map_err(not_bound),
+            None => {
+                self.listeners.open(address).await.map_err(not_bound)?;
+                self.state.front = Some(address.to_owned());
+                Ok(())
+            }
         }
-        self.state.front = Some(address.to_owned());
-        Ok(())
+    }
+
+    /// The release that moved the address is not to be verified any more.
+    async fn move_back(&mut self) {
+        let may_stay = self.pending.as_ref().is_some_and(Pending::is_rollout)
+            || self.state.active().and_then(|active| self.state_of(active))
+                == Some(ReleaseState::Live);
+        if self.listeners.has_moved() && !may_stay {
+            self.listeners.move_back().await;
+        }
     }
 
     /// Takes the front's address again after a restart; somebody else may have it meanwhile.
     async fn listen_again(&mut self) {
         if let (Some(address), Some(_)) = (self.state.front.clone(), self.state.active())
-            && let Err(trouble) = self.listen(&address).await
+            && let Err(error) = self.listeners.open(&address).await
         {
-            tracing::warn!("{}", in_words(&trouble));
+            tracing::warn!("{}", in_words(&not_bound(error)));
         }
     }
 
@@ -918,5 +956,63 @@ pub(super) fn in_words(trouble: &Trouble) -> String {
         Trouble::Cancelled => "cancelled; nothing was switched".to_owned(),
         Trouble::NoRelease { message } | Trouble::Supervisor { message } => message.clone(),
         Trouble::Version { supervisor } => ControlError::Version(*supervisor).to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::front::probe::client;
+    use crate::process::state::Launch;
+
+    /// A release of that run, in `state`.
+    fn release(state: &mut State) -> ReleaseId {
+        let launch = Launch {
+            command: vec!["/bin/sleep".into(), "600".into()],
+            env: BTreeMap::new(),
+            health: "/".into(),
+            health_timeout: Duration::from_secs(1),
+            drain: Duration::ZERO,
+            keep: 2,
+        };
+        let (id, now) = (ReleaseId::generate(), Timestamp::now());
+        let commit = "c".repeat(40).parse().unwrap();
+        let service = Supervised::new(launch);
+        state.add(ReleaseRecord::candidate(id, commit, RunId::generate(), service, now));
+        id
+    }
+
+    #[tokio::test]
+    async fn a_disk_that_is_full_takes_nothing_back_that_serves() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut state = State::default();
+        let serving = release(&mut state);
+        state.switch(serving);
+        state.verify(serving, Timestamp::now());
+        std::fs::create_dir_all(files_folder(folder.path(), serving)).unwrap();
+        let (messages, _received) = mpsc::unbounded_channel();
+        let beginning = Beginning {
+            folder: folder.path().to_owned(),
+            mark: "mark".to_owned(),
+            state,
+            environment: Vec::new(),
+            client: client().unwrap(),
+            messages,
+        };
+        let mut supervisor = Supervisor::begin(beginning).await.unwrap();
+        // Nothing can be written to a folder that is gone.
+        drop(folder);
+        assert!(supervisor.save().is_err());
+        let failed = release(&mut supervisor.state);
+        let (replies, mut received) = mpsc::unbounded_channel();
+        supervisor.restore(failed, "no space left on device", Some(replies)).unwrap();
+        assert_eq!(
+            received.try_recv().ok(),
+            Some(Reply::Restored { serving: Some(serving), untouched: true })
+        );
+        assert!(received.try_recv().is_err());
+        supervisor.end().await;
     }
 }

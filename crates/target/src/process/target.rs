@@ -15,7 +15,7 @@ use super::service::release_folder;
 use super::service_log::{LogMark, read_since};
 use super::state::{Launch, ReleaseRecord, State};
 use super::supervisor::in_words;
-use crate::front::address::{front_address, taken};
+use crate::front::address::{front_address, serving_url, stranger, taken};
 use crate::front::control::{ControlError, Launcher};
 use crate::front::probe::{self, Probe, health_path};
 use greenloop_config::plan::{HealthPlan, ProcessPlan};
@@ -88,11 +88,20 @@ impl ProcessTarget {
     }
 
     fn deployed(&self, release: ReleaseId) -> Deployed {
-        Deployed { release, endpoint: self.endpoint() }
+        Deployed { release, endpoint: Endpoint { url: self.url.clone() } }
     }
 
-    fn endpoint(&self) -> Endpoint {
-        Endpoint { url: self.url.clone() }
+    /// What serves where the front listens, which is not the configured address when a release
+    /// that was to move it failed.
+    fn serving(&self, release: ReleaseId) -> Deployed {
+        let state = State::load(&self.folder).ok().flatten();
+        let endpoint = self.endpoint(state.as_ref());
+        Deployed { release, endpoint }
+    }
+
+    fn endpoint(&self, state: Option<&State>) -> Endpoint {
+        let front = state.and_then(|state| state.front.as_deref());
+        Endpoint { url: serving_url(&self.url, front) }
     }
 
     fn launch(&self) -> Launch {
@@ -402,9 +411,9 @@ impl Target for ProcessTarget {
             Reply::Restored { serving, untouched } => {
                 *self.lease.lock().await = None;
                 Ok(match (serving, untouched) {
-                    (Some(release), true) => Restored::Untouched(self.deployed(release)),
+                    (Some(release), true) => Restored::Untouched(self.serving(release)),
                     (Some(release), false) => Restored::Release {
-                        deployed: self.deployed(release),
+                        deployed: self.serving(release),
                         serving_after: Some(began.elapsed()),
                     },
                     (None, _) => Restored::Nothing,
@@ -444,25 +453,36 @@ impl Target for ProcessTarget {
         let mut control = self.control().await?;
         let request = Request::RollBack { release, wait: SLACK };
         let serving = self.follow(&mut control, (&request, release), SLACK, events, cancel).await?;
-        Ok(self.deployed(serving))
+        Ok(self.serving(serving))
     }
 
     async fn status(&self) -> Result<TargetStatus, TargetError> {
         let Some(mut state) = self.state()? else { return Ok(TargetStatus::default()) };
         let mut notes = Vec::new();
+        let mut supervisor = None;
         if state.active().is_some() {
-            if matches!(Control::connect(&self.folder).await, Err(ControlError::NotRunning)) {
-                self.control().await?;
-                notes.push("the supervisor was gone; started a new one".to_owned());
-                state = self.state()?.unwrap_or(state);
-            }
+            supervisor = match Control::connect(&self.folder).await {
+                Ok(control) => Some(control.pid),
+                Err(ControlError::NotRunning) => {
+                    let control = self.control().await?;
+                    notes.push("the supervisor was gone; started a new one".to_owned());
+                    state = self.state()?.unwrap_or(state);
+                    Some(control.pid)
+                }
+                Err(_) => None,
+            };
         } else {
             notes.push("nothing is serving".to_owned());
         }
         let active = state.active();
         let mut condition = Condition::default();
         if active.is_some() {
-            condition = probe::condition(&format!("{}{}", self.url, self.health.endpoint)).await;
+            let url = self.endpoint(Some(&state)).url;
+            let listens = supervisor.zip(state.front.as_deref());
+            condition = match listens.and_then(|(own, address)| stranger(address, own)) {
+                Some(why) => Condition::Down(why),
+                None => probe::condition(&format!("{url}{}", self.health.endpoint)).await,
+            };
             // A process that was just found dead is told of by the supervisor.
             state = self.state()?.unwrap_or(state);
         }
@@ -473,7 +493,7 @@ impl Target for ProcessTarget {
         notes.extend(condition.reason().map(|why| self.redactor.redact(why).into_owned()));
         let mut releases: Vec<_> = state.releases().iter().map(ReleaseRecord::release).collect();
         releases.sort_by_key(|release| std::cmp::Reverse(release.id));
-        let serving = serving.map(|record| (record.release(), self.endpoint()));
+        let serving = serving.map(|record| (record.release(), self.endpoint(Some(&state))));
         Ok(TargetStatus { serving, condition, releases, notes })
     }
 
@@ -515,7 +535,9 @@ impl ProcessTarget {
             };
             notes.push(format!("restarted {count}{times}, last exit: {exit}"));
         }
+        // While it is not verified it serves at both.
         if let Some(address) = &state.front
+            && record.state != ReleaseState::Live
             && !self.url.ends_with(address.rsplit(':').next().unwrap_or_default())
         {
             notes.push(format!("the front listens at {address}, not at {}", self.url));

@@ -14,7 +14,7 @@ use super::{ProcessTarget, shut_down, supervise};
 use greenloop_config::plan::{HealthPlan, ProcessPlan};
 use greenloop_evidence::Redactor;
 use greenloop_exec::ProcessIdentity;
-use greenloop_model::{EventSink, Exit, FailureClass, ReleaseId, ReleaseState, RunId};
+use greenloop_model::{Condition, EventSink, Exit, FailureClass, ReleaseId, ReleaseState, RunId};
 use greenloop_ports::{
     Deployed, Earlier, Restored, RolloutRequest, Target as _, TargetError, TargetErrorKind,
 };
@@ -331,6 +331,87 @@ async fn a_port_that_is_taken_names_its_owner() {
     assert_eq!((error.kind, error.class), (TargetErrorKind::Target, FailureClass::Infrastructure));
     let owner = format!("in use by process {} (", std::process::id());
     assert!(error.message.contains(&owner), "{}", error.message);
+    stand.end().await;
+}
+
+/// A release that serves at one address, and a target whose configuration names another.
+async fn moved() -> (Stand, ReleaseId, String) {
+    let mut stand = Stand::new();
+    let first = stand.deploy(&stand.target(), "one").await;
+    let next = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let before = std::mem::replace(&mut stand.url, format!("http://{next}"));
+    (stand, first, before)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_fails_at_another_address_leaves_the_old_one_where_it_was() {
+    let (mut stand, first, before) = moved().await;
+    let (events, go) = (EventSink::null(), CancellationToken::new());
+    for mode in ["exit", "unhealthy", "two"] {
+        let target = stand.target();
+        let mut request = stand.request(mode);
+        if mode == "unhealthy" {
+            request.wait = Duration::from_millis(600);
+        }
+        let rolled_out = target.roll_out(&request, &events, &go).await;
+        assert_eq!(rolled_out.is_ok(), mode == "two", "{mode}");
+        if mode == "two" {
+            stand.serves("two").await;
+        }
+        let restored = target.restore(request.release, &events, &go).await.unwrap();
+        let (Restored::Untouched(back) | Restored::Release { deployed: back, .. }) = restored
+        else {
+            panic!("{restored:?}")
+        };
+        assert_eq!((back.release, back.endpoint.url.as_str()), (first, before.as_str()));
+        let status = target.status().await.unwrap();
+        assert_eq!(status.condition, Condition::Serves, "{mode}");
+        assert_eq!(status.serving.unwrap().1.url, before);
+        let next = std::mem::replace(&mut stand.url, before.clone());
+        stand.serves("one").await;
+        stand.url = next;
+    }
+    Stand::until("the new address is closed", async || stand.get("/").await.is_none()).await;
+    stand.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_old_address_is_closed_when_a_release_is_verified_at_another() {
+    let (mut stand, _, before) = moved().await;
+    let target = stand.target();
+    let release = stand.roll_out(&target, "two").await.unwrap().release;
+    let next = std::mem::replace(&mut stand.url, before.clone());
+    stand.serves("two").await;
+    target.mark_verified(release).await.unwrap();
+    Stand::until("the old address is closed", async || stand.get("/").await.is_none()).await;
+    stand.url = next;
+    stand.serves("two").await;
+    assert_eq!(target.status().await.unwrap().serving.unwrap().1.url, stand.url);
+    stand.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_program_at_the_address_is_not_the_release() {
+    let stand = Stand::new();
+    let target = stand.target();
+    stand.deploy(&target, "one").await;
+    kill(stand.supervisor().unwrap());
+    let address = stand.url.strip_prefix("http://").unwrap();
+    let mut stranger = None;
+    Stand::until("the address is free", async || {
+        stranger = std::net::TcpListener::bind(address).ok();
+        stranger.is_some()
+    })
+    .await;
+    let status = target.status().await.unwrap();
+    let Condition::Down(why) = status.condition else { panic!("{:?}", status.condition) };
+    let owner = format!("in use by process {} (", std::process::id());
+    assert!(why.contains(&owner), "{why}");
+    drop(stranger);
+    Stand::until("it serves again", async || {
+        target.status().await.unwrap().condition == Condition::Serves
+    })
+    .await;
     stand.end().await;
 }
 

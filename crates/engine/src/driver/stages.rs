@@ -15,8 +15,8 @@ use crate::stages::smoke::{SmokeOutcome, Subject, run_smoke, script_fault};
 use greenloop_audit::Actor;
 use greenloop_config::plan::GatePlan;
 use greenloop_model::{
-    Attempt, AttemptOutcome, Condition, EventSink, Failure, FailureClass, GateStatus, Notice,
-    ReleaseId, Restoration, RunEvent, Stage, StageOutcome, chain, compare,
+    Attempt, AttemptOutcome, Condition, EventSink, Evidence, Failure, FailureClass, GateStatus,
+    Notice, ReleaseId, Restoration, RunEvent, Stage, StageOutcome, chain, compare,
 };
 use greenloop_ports::{
     Deployed, Earlier, Image, ImageRequest, Restored, RolloutRequest, Target, TargetError,
@@ -25,6 +25,8 @@ use greenloop_ports::{
 
 /// What is said to have failed when what is to be tested cannot be reached at all.
 const UNREACHED: &str = "connection";
+/// What is said to have failed when no release of Greenloop serves what is to be tested.
+const RELEASE: &str = "release";
 /// How long the target may take to say what serves before that is tested.
 const STANDING: Duration = Duration::from_secs(5);
 /// From the cancellation on, how long a target may take to accept a restore: pipelines kill ten
@@ -32,6 +34,14 @@ const STANDING: Duration = Duration::from_secs(5);
 const GRACE: Duration = Duration::from_secs(8);
 /// How much of it a rollout may take to stop; what it was doing is then left to itself.
 const LEAVE: Duration = Duration::from_secs(3);
+
+/// What serves without this run's doing, as far as the target says.
+#[derive(Debug, Default)]
+struct Standing {
+    release: Option<ReleaseId>,
+    /// Why no release of Greenloop serves.
+    absent: Option<String>,
+}
 
 impl Driver {
     pub(super) async fn run_stage(
@@ -333,10 +343,16 @@ impl Driver {
         };
         // Whose log is evidence: the release of this run, or whatever serves when it only verifies.
         let deployed = self.case.deployed.as_ref().map(|deployed| deployed.release);
-        let (release, fresh) = match deployed {
-            Some(release) => (Some(release), true),
-            None => (self.standing(target.as_ref()).await, false),
+        let fresh = deployed.is_some();
+        let standing = match deployed {
+            Some(release) => Standing { release: Some(release), absent: None },
+            None => self.standing(target.as_ref()).await,
         };
+        let Standing { release, absent } = standing;
+        // It may be on its way back. Told once: what failed runs again.
+        if let (Some(_), Some(why), None) = (release, &absent, &self.case.failure) {
+            self.events.send(RunEvent::Notice(Notice::Warning(why.clone())));
+        }
         let context = self.context(iteration);
         let reached = tokio::select! {
             reached = target.reach() => reached,
@@ -352,29 +368,55 @@ impl Driver {
                 return Ok(StageOutcome::Failed { failure, gates: Vec::new() });
             }
         };
+        if let Some(why) = absent.filter(|_| release.is_none()) {
+            return Ok(self.is_absent(iteration, why));
+        }
         let subject = Subject { url: &url, target: Some(target.as_ref()), release, fresh };
-        Ok(concluded(run_smoke(&delivery.verification, &subject, &context).await))
+        let outcome = run_smoke(&delivery.verification, &subject, &context).await;
+        // What passed may be anybody's who answers at the address.
+        if !fresh && matches!(outcome, SmokeOutcome::Passed) {
+            let now = self.standing(target.as_ref()).await;
+            if let Some(why) = now.absent {
+                return Ok(self.is_absent(iteration, why));
+            }
+        }
+        Ok(concluded(outcome))
     }
 
-    /// The release that serves without this run's doing. Where none does, that is said: what
-    /// passes then is not Greenloop's.
-    async fn standing(&self, target: &dyn Target) -> Option<ReleaseId> {
-        let status = tokio::time::timeout(STANDING, target.status()).await.ok()?.ok()?;
+    /// What was to be tested does not serve.
+    fn is_absent(&self, iteration: u32, why: String) -> StageOutcome {
+        let stage = Stage::Smoke;
+        self.events.send(RunEvent::StageStarted { iteration, stage, parts: vec![RELEASE.into()] });
+        let error = TargetError {
+            kind: TargetErrorKind::NoRelease,
+            evidence: Box::new(Evidence { notes: vec![why.clone()], ..Evidence::default() }),
+            message: why,
+            class: FailureClass::Config,
+            source: None,
+        };
+        StageOutcome::Failed { failure: target_failure(stage, RELEASE, error), gates: Vec::new() }
+    }
+
+    /// The release that serves without this run's doing.
+    async fn standing(&self, target: &dyn Target) -> Standing {
+        let asked = tokio::time::timeout(STANDING, target.status()).await;
+        let Ok(Ok(status)) = asked else { return Standing::default() };
         let name = self.run.header.environment.as_ref();
         let environment = name.map_or("this environment", |name| name.as_str());
-        let told = match (&status.serving, &status.condition) {
-            (None, _) => Some(format!("Greenloop has released nothing in {environment}")),
+        let absent = match (&status.serving, &status.condition) {
+            (None, _) => Some(format!(
+                "Greenloop has released nothing in {environment}, so there is nothing to verify; \
+                 `greenloop run` deploys the commit at hand"
+            )),
             (Some((release, _)), Condition::Down(why)) => {
                 Some(format!("release {} does not serve in {environment}: {why}", release.id))
             }
             (Some(_), Condition::Serves | Condition::Partly(_) | Condition::Unknown(_)) => None,
         };
-        // Once: what failed runs again.
-        if let Some(told) = told.filter(|_| self.case.failure.is_none()) {
-            let text = self.redacted(&format!("{told}; what answers is tested as it is"));
-            self.events.send(RunEvent::Notice(Notice::Warning(text)));
+        Standing {
+            release: status.serving.map(|(release, _)| release.id),
+            absent: absent.map(|why| self.redacted(&why)),
         }
-        status.serving.map(|(release, _)| release.id)
     }
 
     pub(super) async fn rerun(

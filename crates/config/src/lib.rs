@@ -17,6 +17,7 @@ mod heal;
 pub mod nearest;
 pub mod plan;
 mod price;
+pub mod program;
 mod raw;
 mod resolve;
 pub mod schema;

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::artifacts;
 use super::protocol::{Reply, Request, Supervision, Trouble, Variable};
-use super::service::release_folder;
+use super::service::{files_folder, release_folder};
 use super::service_log::{LogMark, read_since};
 use super::state::{Launch, ReleaseRecord, State};
 use super::supervisor::in_words;
@@ -19,6 +19,7 @@ use crate::front::address::{front_address, serving_url, stranger, taken};
 use crate::front::control::{ControlError, Launcher};
 use crate::front::probe::{self, Probe, health_path};
 use greenloop_config::plan::{HealthPlan, ProcessPlan};
+use greenloop_config::program::{ProgramFault, look_up, path_variable};
 use greenloop_evidence::{ExtractLimits, Redactor, extract};
 use greenloop_exec::ProcessIdentity;
 use greenloop_model::{
@@ -219,6 +220,29 @@ impl ProcessTarget {
         TargetError { kind, message, class, evidence: Box::new(evidence), source: None }
     }
 
+    /// Why the program of a release whose files are ready cannot be started, named as the work tree
+    /// has it, where somebody can mend it.
+    fn program_fault(&self, release: ReleaseId) -> Option<ProgramFault> {
+        let word = self.plan.command.first()?;
+        let files = files_folder(&self.folder, release);
+        let path = self.plan.env.get("PATH").map_or_else(path_variable, OsString::from);
+        let inside = files.join(word).exists() && !word.contains('/');
+        let shown = if inside { format!("./{word}") } else { word.clone() };
+        let fault = look_up(&shown, &files, &path).err()?;
+        let name = Path::new(word).file_name();
+        let artifact = self.plan.artifacts.iter().find(|artifact| artifact.file_name() == name);
+        Some(match (fault, artifact) {
+            (ProgramFault::NotExecutable { .. }, Some(artifact)) => {
+                ProgramFault::NotExecutable { path: artifact.to_string_lossy().into_owned() }
+            }
+            (ProgramFault::NoInterpreter { interpreter, carriage_return, .. }, Some(artifact)) => {
+                let path = artifact.to_string_lossy().into_owned();
+                ProgramFault::NoInterpreter { path, interpreter, carriage_return }
+            }
+            (fault, _) => fault,
+        })
+    }
+
     fn exchange(&self, probe: Probe) -> HttpExchange {
         HttpExchange {
             request: format!("GET {}", probe.url),
@@ -370,7 +394,16 @@ impl Target for ProcessTarget {
             environment: self.environment(),
         };
         let asked = (&roll_out, Some(request.release));
-        let release = self.follow(&mut control, asked, request.wait, events, cancel).await?;
+        // A failed release's files are soon gone.
+        let fault = self.program_fault(request.release);
+        let followed = self.follow(&mut control, asked, request.wait, events, cancel).await;
+        let release = followed.map_err(|mut error| {
+            if let (Some(Exit::NotStarted(_)), Some(fault)) = (&error.evidence.exit, fault) {
+                error.evidence.notes.push(self.redactor.redact(&fault.to_string()).into_owned());
+                error.evidence.remedy = Some(fault.remedy());
+            }
+            error
+        })?;
         *self.lease.lock().await = Some(control);
         Ok(self.deployed(release))
     }

@@ -6,7 +6,6 @@
 //! it has a command itself. Where it is not certain what a shell would run, nothing is said.
 
 mod line;
-mod program;
 
 use std::path::Path;
 use std::sync::LazyLock;
@@ -14,10 +13,9 @@ use std::sync::LazyLock;
 use regex::Regex;
 
 use greenloop_config::plan::{GatePlan, ScriptPlan};
+pub use greenloop_config::program::{ProgramFault, look_up, path_variable};
+use greenloop_config::program::{look_up_in_shell, missing};
 use greenloop_model::{FailureClass, Remedy};
-
-pub use program::{ProgramFault, look_up, path_variable};
-use program::{look_up_in_shell, missing};
 
 /// What is wrong with a part of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use greenloop_config::nearest::{near_file, nearest};
+use super::nearest::{near_file, nearest};
 use greenloop_model::{Remedy, shell_word};
 
 /// Bytes of a script's first line that are looked at; the kernel looks at 256.
@@ -114,7 +114,7 @@ pub fn look_up(word: &str, folder: &Path, path: &OsStr) -> Result<PathBuf, Progr
 
 /// Looks for `word` as a line for `sh -c` in `folder` does, with these variables besides its own:
 /// it may also be a command of the shell, which is asked.
-pub(super) fn look_up_in_shell(
+pub fn look_up_in_shell(
     word: &str,
     folder: &Path,
     env: &BTreeMap<String, String>,
@@ -148,7 +148,7 @@ pub fn path_variable() -> OsString {
 }
 
 /// The fault of a file, relative to `folder`, that is not there.
-pub(super) fn missing(folder: &Path, path: &str) -> Option<ProgramFault> {
+pub fn missing(folder: &Path, path: &str) -> Option<ProgramFault> {
     let file = folder.join(path);
     let near = || near_file(&file, path);
     (!file.exists()).then(|| ProgramFault::NoFile { path: path.to_owned(), near: near() })

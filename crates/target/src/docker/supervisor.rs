@@ -202,6 +202,7 @@ impl Supervisor {
             }
         }
         supervisor.publish();
+        supervisor.state.abandoned = matches!(supervisor.lease, Lease::Lost { .. });
         supervisor.listen_again().await;
         supervisor.save()?;
         tokio::spawn(hear(supervisor.containers.clone(), supervisor.messages.clone()));
@@ -233,6 +234,7 @@ impl Supervisor {
             };
             let handled = self.handle(message).await;
             self.move_back().await;
+            self.note_abandonment();
             match handled {
                 Ok(Next::Go) => {}
                 Ok(Next::End) => break,
@@ -889,6 +891,16 @@ impl Supervisor {
             && let Err(error) = self.listeners.open(&address).await
         {
             tracing::warn!("{}", not_bound(error));
+        }
+    }
+
+    /// Whoever asks for the status reads it in the record.
+    fn note_abandonment(&mut self) {
+        let abandoned = matches!(self.lease, Lease::Lost { .. });
+        if std::mem::replace(&mut self.state.abandoned, abandoned) != abandoned
+            && let Err(error) = self.save()
+        {
+            tracing::error!(error = &error as &dyn std::error::Error, "record");
         }
     }
 

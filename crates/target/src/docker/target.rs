@@ -623,6 +623,9 @@ impl Target for DockerTarget {
                 seen = Condition::Down(why);
             }
             condition = seen.map(|reason| self.redactor.redact(&reason).into_owned());
+            if !record.detail.stays {
+                notes.extend(state.outlook());
+            }
             if record.detail.stays {
                 let short = record.id.short();
                 notes.push(format!("release {short} must not be rolled back"));

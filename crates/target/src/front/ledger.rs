@@ -97,6 +97,9 @@ pub(crate) struct Ledger<D> {
     releases: Vec<Entry<D>>,
     /// Number of the process that writes this.
     pub(crate) supervisor: Option<u32>,
+    /// Whether the run that put the active release live is gone and has not verified it.
+    #[serde(default)]
+    pub(crate) abandoned: bool,
 }
 
 impl<D> Default for Ledger<D> {
@@ -108,6 +111,7 @@ impl<D> Default for Ledger<D> {
             fallback: None,
             releases: Vec::new(),
             supervisor: None,
+            abandoned: false,
         }
     }
 }
@@ -288,6 +292,17 @@ impl<D: Detail + Serialize + DeserializeOwned> Ledger<D> {
             .filter(|r| r.is_restorable() && self.active.is_none_or(|active| r.id < active))
             .map(|r| r.id)
             .max()
+    }
+
+    /// What becomes of an active release whose run is gone, for a person.
+    pub(crate) fn outlook(&self) -> Option<String> {
+        let active = self.get(self.active?).filter(|_| self.abandoned)?;
+        let next = match self.fallback.or_else(|| self.before_active()) {
+            Some(to) => format!("release {} is about to serve again", to.short()),
+            None => "it is about to be stopped, since no release was ever verified".to_owned(),
+        };
+        let run = active.run.short();
+        Some(format!("run {run} ended before this release was verified: {next}"))
     }
 
     /// Forgets what is beyond `keep` restorable and `keep` other releases, never what serves or

@@ -202,6 +202,7 @@ impl Supervisor {
             let until = Instant::now() + LEASE_GRACE;
             supervisor.lease = Lease::Lost { release: active, until };
         }
+        supervisor.state.abandoned = matches!(supervisor.lease, Lease::Lost { .. });
         supervisor.listen_again().await;
         supervisor.state.save(&supervisor.folder)?;
         Ok(supervisor)
@@ -232,6 +233,7 @@ impl Supervisor {
             };
             let handled = self.handle(message).await;
             self.move_back().await;
+            self.note_abandonment();
             match handled {
                 Ok(Next::Go) => {}
                 Ok(Next::End) => break,
@@ -891,6 +893,16 @@ impl Supervisor {
             && let Err(error) = self.listeners.open(&address).await
         {
             tracing::warn!("{}", in_words(&not_bound(error)));
+        }
+    }
+
+    /// Whoever asks for the status reads it in the state.
+    fn note_abandonment(&mut self) {
+        let abandoned = matches!(self.lease, Lease::Lost { .. });
+        if std::mem::replace(&mut self.state.abandoned, abandoned) != abandoned
+            && let Err(error) = self.save()
+        {
+            tracing::error!(error = &error as &dyn std::error::Error, "state");
         }
     }
 

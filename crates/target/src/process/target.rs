@@ -521,6 +521,7 @@ impl Target for ProcessTarget {
         }
         let serving = active.and_then(|active| state.get(active));
         if let Some(record) = serving {
+            notes.extend(state.outlook());
             notes.extend(self.service_notes(record, &state));
         }
         notes.extend(condition.reason().map(|why| self.redactor.redact(why).into_owned()));

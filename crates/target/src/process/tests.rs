@@ -563,9 +563,17 @@ async fn a_release_whose_run_died_unverified_gives_way_or_is_taken_up() {
     drop(dying);
     // It serves on; a run that resumes gets the same answer, and no second process.
     stand.serves("two").await;
+    let told = format!("run {} ended before this release was verified", stand.run.short());
+    let back = format!("release {} is about to serve again", first.short());
+    Stand::until("the status tells what comes", async || {
+        let notes = stand.target().status().await.unwrap().notes;
+        notes.iter().any(|note| *note == format!("{told}: {back}"))
+    })
+    .await;
     let service = stand.pid_of(request.release);
     let resumed = stand.target();
     let again = resumed.roll_out(&request, &events, &go).await.unwrap();
+    Stand::until("a run answers for it again", async || !stand.state().abandoned).await;
     assert_eq!((again.release, stand.pid_of(request.release)), (request.release, service));
     drop(resumed);
     assert_eq!(stand.target().clean_up(RunId::generate()).await.unwrap(), Vec::<String>::new());

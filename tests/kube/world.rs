@@ -265,7 +265,7 @@ impl World {
             panic!("the release was to succeed: {error}: {:#?}", error.evidence);
         }
         attempt.target.mark_verified(attempt.release).await.unwrap();
-        attempt.target.prune(attempt.release, &EventSink::null()).await;
+        attempt.target.prune(attempt.release, &EventSink::null(), &CancellationToken::new()).await;
         attempt.target.let_go().await;
         attempt.release
     }

@@ -12,9 +12,12 @@
 //! What stays is told, with the reason. A restore and a rollback bring back what was removed: the
 //! record of the release that named it has it.
 
+use std::time::Duration;
+
 use futures::StreamExt as _;
 use kube::api::DynamicObject;
 use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use super::cluster::{Cluster, Kind};
 use super::error::{KubernetesError, KubernetesErrorKind};
@@ -31,6 +34,8 @@ use greenloop_model::{EventSink, Notice, ReleaseId, ReleaseState, RunEvent, coun
 const AT_ONCE: usize = 6;
 /// Objects that are named in words.
 const NAMED: usize = 20;
+/// How long removing may take: the release is verified, and the run is to end.
+const MOST: Duration = Duration::from_secs(120);
 
 /// An object that is there and that the release at hand does not name.
 #[derive(Debug, Clone)]
@@ -148,8 +153,8 @@ pub(super) fn is_marked(live: &DynamicObject, releases: &[ReleaseId]) -> bool {
     ours && applied && labelled.is_some_and(|by| by == MANAGER)
 }
 
-/// Whether removing it may take data along.
-fn holds_data(id: &ObjectId, live: &DynamicObject) -> bool {
+/// Whether removing it may take data along: nothing of Greenloop's removes such an object.
+pub(super) fn holds_data(id: &ObjectId, live: &DynamicObject) -> bool {
     let claims = live.data.pointer("/spec/volumeClaimTemplates").and_then(Value::as_array);
     order::holds_data(id.group(), &id.kind)
         || claims.is_some_and(|claims| !claims.is_empty())
@@ -252,12 +257,30 @@ impl KubernetesTarget {
     }
 
     /// Removes what `release`, which is verified, no longer names, where the configuration wants
-    /// that. What cannot be removed is told and stays: the release serves all the same.
-    pub(super) async fn prune_after(&self, release: ReleaseId, events: &EventSink) {
+    /// that. What cannot be removed is told and stays: the release serves all the same. `cancel`
+    /// and the time that it may take end it before the next request; what is left is a candidate
+    /// again when the next release is verified.
+    pub(super) async fn prune_after(
+        &self,
+        release: ReleaseId,
+        events: &EventSink,
+        cancel: &CancellationToken,
+    ) {
         if !self.plan.prune {
             return;
         }
-        let (removed, outcome) = self.pruned(release, events).await;
+        let mut removed = Vec::new();
+        let work = self.prune_into(release, events, cancel, &mut removed);
+        let stopped = |why: &str| KubernetesError::new(KubernetesErrorKind::Cancelled, why);
+        let outcome = tokio::select! {
+            biased;
+            () = cancel.cancelled() => Err(stopped("the run was cancelled")),
+            outcome = work => outcome,
+            () = tokio::time::sleep(MOST) => {
+                let why = format!("the API server did not finish within {} s", MOST.as_secs());
+                Err(stopped(&why))
+            }
+        };
         if !removed.is_empty() {
             let names: Vec<String> = removed.iter().map(ObjectId::to_string).collect();
             let text = format!("removed what the release no longer names: {}", names.join(", "));
@@ -272,24 +295,15 @@ impl KubernetesTarget {
         }
     }
 
-    async fn pruned(
-        &self,
-        release: ReleaseId,
-        events: &EventSink,
-    ) -> (Vec<ObjectId>, Result<(), KubernetesError>) {
-        let mut removed = Vec::new();
-        let outcome = self.prune_into(release, events, &mut removed).await;
-        (removed, outcome)
-    }
-
     async fn prune_into(
         &self,
         release: ReleaseId,
         events: &EventSink,
+        cancel: &CancellationToken,
         removed: &mut Vec<ObjectId>,
     ) -> Result<(), KubernetesError> {
         let cluster = self.cluster().await?;
-        let cluster = cluster.during(events, &tokio_util::sync::CancellationToken::new());
+        let cluster = cluster.during(events, cancel);
         let history = self.history(&cluster).await?;
         // What is not verified may give way to what names the objects.
         let Some(record) = history.get(release) else { return Ok(()) };

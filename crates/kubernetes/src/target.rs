@@ -565,8 +565,8 @@ impl Target for KubernetesTarget {
         self.verified(release).await.map_err(|error| self.told(error))
     }
 
-    async fn prune(&self, release: ReleaseId, events: &EventSink) {
-        self.prune_after(release, events).await;
+    async fn prune(&self, release: ReleaseId, events: &EventSink, cancel: &CancellationToken) {
+        self.prune_after(release, events, cancel).await;
     }
 
     async fn service_log(&self, release: ReleaseId) -> Result<String, TargetError> {

@@ -14,6 +14,7 @@ use super::manifest::object::template_at;
 use super::manifest::settle::RELEASE;
 use super::manifest::{Manifest, ObjectId, order};
 use super::ownership::{Owned, owners};
+use super::prune;
 use super::survey::{Step, conflict, take_from_people};
 use super::track::{Workload, WorkloadKind};
 use greenloop_model::{Notice, ReleaseId, RunEvent};
@@ -219,8 +220,8 @@ pub(super) async fn remove(
         if !ours {
             continue;
         }
-        if order::holds_data(id.group(), &id.kind) {
-            let text = format!("{id}, which the failed release made, stays: it may hold data");
+        if prune::holds_data(id, &live) {
+            let text = format!("{id}, which a later release made, stays: it may hold data");
             cluster.events().send(RunEvent::Notice(Notice::Info(text)));
             continue;
         }

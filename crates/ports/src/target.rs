@@ -191,8 +191,9 @@ pub trait Target: Send + Sync {
     async fn mark_verified(&self, release: ReleaseId) -> Result<(), TargetError>;
 
     /// Removes what the target still has of earlier releases and `release`, which is verified, no
-    /// longer names, where the configuration wants that. What cannot be removed is told and stays.
-    async fn prune(&self, _release: ReleaseId, _events: &EventSink) {}
+    /// longer names, where the configuration wants that. What cannot be removed is told and stays,
+    /// as does what is left when `cancel` ends it.
+    async fn prune(&self, _release: ReleaseId, _events: &EventSink, _cancel: &CancellationToken) {}
 
     /// The service's own log since the switch to `release`: its end, bounded and redacted.
     async fn service_log(&self, release: ReleaseId) -> Result<String, TargetError>;

@@ -265,3 +265,31 @@ async fn a_run_that_is_forced_to_end_loses_nothing() {
         assert_eq!(shop.applied().await.as_ref(), Some(&good));
     }
 }
+
+/// The last verified release serves again though nothing of the failure can be recorded.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_rollout_is_taken_back_without_an_audit_log() {
+    let Some(shop) = Shop::new(&HEALTHY, "").await else { return };
+    shop.ends(&[], 0);
+    let good = shop.applied().await.unwrap();
+    shop.change(&PANICS, "breaks");
+    // What is judged of the new release waits until the disk is full.
+    let gate = Trouble::Slow(Duration::from_secs(3));
+    shop.world.wire().server.faults().add(1000, gate, |call| call.subresource == "log");
+    let greenloop = shop.repository.greenloop();
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]).arg(greenloop.get_program());
+    limited.envs(greenloop.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    limited.args(["--environment", "staging"]).current_dir(shop.repository.path());
+    let child = limited.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    shop.until_applied(&good).await;
+    // No file can grow any more: a full disk.
+    let run = format!("--pid={}", child.id());
+    let full = Command::new("prlimit").args(["--fsize=1", &run]).status();
+    assert!(full.unwrap().success());
+    let outcome = ended(child).await;
+    assert!(outcome.all().contains("the audit log failed"), "{}", outcome.all());
+    assert_eq!(shop.applied().await, Some(good), "{}", outcome.all());
+    let audit = std::fs::read_to_string(shop.repository.run_folder().join("audit.jsonl")).unwrap();
+    assert!(!audit.contains("stage.failed"), "the log was to end before the failure: {audit}");
+}

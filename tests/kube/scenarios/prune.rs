@@ -1,5 +1,7 @@
 //! Objects that a release no longer names.
 
+use std::time::Duration;
+
 use greenloop_model::{EventSink, RunId};
 use greenloop_ports::{Earlier, Target as _, TargetErrorKind};
 use k8s_openapi::api::apps::v1::StatefulSet;
@@ -10,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::objects::{config_map, deployment, service, stateful_set};
 use crate::program::{HEALTHY, PANICS};
+use crate::server::fault::Trouble;
 use crate::world::{World, scenarios};
 
 const KEPT: &str = "kept: set `deploy.kubernetes.prune: true` to remove it";
@@ -60,11 +63,11 @@ async fn it_is_removed_once_the_release_is_verified(world: &mut World) {
     let attempt = world.roll_out().await;
     attempt.outcome.unwrap();
     let quiet = EventSink::null();
-    attempt.target.prune(attempt.release, &quiet).await;
+    attempt.target.prune(attempt.release, &quiet, &CancellationToken::new()).await;
     assert!(has(world, "old").await, "not verified yet");
     attempt.target.mark_verified(attempt.release).await.unwrap();
     let (sender, receiver) = std::sync::mpsc::channel();
-    attempt.target.prune(attempt.release, &EventSink::new(sender)).await;
+    attempt.target.prune(attempt.release, &EventSink::new(sender), &CancellationToken::new()).await;
     let told: String = receiver.try_iter().map(|event| format!("{event:?}")).collect();
     assert!(
         told.contains("removed what the release no longer names: service/web, configmap/old"),
@@ -94,10 +97,10 @@ async fn a_release_that_fails_removes_nothing(world: &mut World) {
     let attempt = world.roll_out().await;
     assert_eq!(attempt.outcome.unwrap_err().kind, TargetErrorKind::Release);
     let quiet = EventSink::null();
-    attempt.target.prune(attempt.release, &quiet).await;
+    attempt.target.prune(attempt.release, &quiet, &CancellationToken::new()).await;
     assert!(has(world, "old").await);
     attempt.target.restore(attempt.release, &quiet, &CancellationToken::new()).await.unwrap();
-    attempt.target.prune(attempt.release, &quiet).await;
+    attempt.target.prune(attempt.release, &quiet, &CancellationToken::new()).await;
     assert!(has(world, "old").await);
 }
 
@@ -163,6 +166,56 @@ async fn what_may_hold_data_stays(world: &mut World) {
     assert!(!has(world, "old").await);
 }
 
+/// What a restore and a rollback leave behind is the same: what may hold data.
+async fn a_restore_keeps_what_may_hold_data(world: &mut World) {
+    let web = deployment(world, &HEALTHY);
+    world.manifests(&[web]);
+    world.release().await;
+    let mut db = stateful_set(world, &HEALTHY);
+    db["spec"]["volumeClaimTemplates"] = json!([{"metadata": {"name": "files"},
+        "spec": {"accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "1Gi"}}}}]);
+    db["spec"]["replicas"] = json!(0);
+    world.manifests(&[db, config_map("new", json!({"a": "1"})), deployment(world, &PANICS)]);
+    let attempt = world.roll_out().await;
+    assert_eq!(attempt.outcome.unwrap_err().kind, TargetErrorKind::Release);
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let events = EventSink::new(sender);
+    attempt.target.restore(attempt.release, &events, &CancellationToken::new()).await.unwrap();
+    let told: String = receiver.try_iter().map(|event| format!("{event:?}")).collect();
+    assert!(told.contains("statefulset/db, which a later release made, stays"), "{told}");
+    assert!(world.api::<StatefulSet>().get_opt("db").await.unwrap().is_some());
+    assert!(!has(world, "new").await);
+}
+
+/// A run that is cancelled while it removes things ends: what is left is named.
+async fn removing_ends_with_the_run(world: &mut World) {
+    world.manifests(&[old(), deployment(world, &HEALTHY)]);
+    world.release().await;
+    world.plan.prune = true;
+    world.manifests(&[deployment(world, &HEALTHY)]);
+    let attempt = world.roll_out().await;
+    attempt.outcome.unwrap();
+    attempt.target.mark_verified(attempt.release).await.unwrap();
+    // The API server does not answer before the scenario is long over.
+    let slow = Trouble::Slow(Duration::from_secs(3600));
+    world.wire().server.faults().add(1000, slow, |call| call.verb == "delete");
+    let cancel = CancellationToken::new();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let events = EventSink::new(sender);
+    let signal = async {
+        while world.wire().server.faults().is_untouched() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        cancel.cancel();
+    };
+    tokio::join!(attempt.target.prune(attempt.release, &events, &cancel), signal);
+    let told: String = receiver.try_iter().map(|event| format!("{event:?}")).collect();
+    assert!(told.contains("no longer names was removed: the run was cancelled"), "{told}");
+    let status = attempt.target.status().await.unwrap();
+    assert_eq!(status.serving.unwrap().0.id, attempt.release);
+}
+
 /// What may not be removed is told; the release serves all the same.
 async fn a_missing_right_to_remove_is_told(world: &mut World) {
     world.manifests(&[old(), deployment(world, &HEALTHY)]);
@@ -181,7 +234,7 @@ async fn a_missing_right_to_remove_is_told(world: &mut World) {
     attempt.outcome.unwrap();
     attempt.target.mark_verified(attempt.release).await.unwrap();
     let (sender, receiver) = std::sync::mpsc::channel();
-    attempt.target.prune(attempt.release, &EventSink::new(sender)).await;
+    attempt.target.prune(attempt.release, &EventSink::new(sender), &CancellationToken::new()).await;
     let told: String = receiver.try_iter().map(|event| format!("{event:?}")).collect();
     assert!(told.contains("may not delete configmaps in namespace shop"), "{told}");
     assert!(has(world, "old").await);
@@ -193,6 +246,7 @@ scenarios! {
         it_is_removed_once_the_release_is_verified,
         a_release_that_fails_removes_nothing,
         what_greenloop_did_not_make_stays,
-        what_may_hold_data_stays;
-    wire: a_missing_right_to_remove_is_told
+        what_may_hold_data_stays,
+        a_restore_keeps_what_may_hold_data;
+    wire: a_missing_right_to_remove_is_told, removing_ends_with_the_run
 }

@@ -26,7 +26,10 @@ pub(crate) struct Fault {
 
 /// All trouble that waits.
 #[derive(Default)]
-pub(crate) struct Faults(Vec<Fault>);
+pub(crate) struct Faults {
+    waiting: Vec<Fault>,
+    met: usize,
+}
 
 impl Faults {
     pub(crate) fn add(
@@ -35,23 +38,30 @@ impl Faults {
         trouble: Trouble,
         matcher: impl Fn(&Call) -> bool + Send + 'static,
     ) {
-        self.0.push(Fault { matcher: Box::new(matcher), times, trouble });
+        self.waiting.push(Fault { matcher: Box::new(matcher), times, trouble });
     }
 
     /// From now on all is well.
     pub(crate) fn clear(&mut self) {
-        self.0.clear();
+        self.waiting.clear();
     }
 
     /// The trouble this request meets.
     pub(crate) fn meet(&mut self, call: &Call) -> Option<Trouble> {
-        let fault = self.0.iter_mut().find(|fault| fault.times > 0 && (fault.matcher)(call))?;
+        let fault =
+            self.waiting.iter_mut().find(|fault| fault.times > 0 && (fault.matcher)(call))?;
         fault.times -= 1;
+        self.met += 1;
         Some(fault.trouble.clone())
+    }
+
+    /// Whether no request has met any yet.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.met == 0
     }
 
     /// Whether all of it was met.
     pub(crate) fn spent(&self) -> bool {
-        self.0.iter().all(|fault| fault.times == 0)
+        self.waiting.iter().all(|fault| fault.times == 0)
     }
 }

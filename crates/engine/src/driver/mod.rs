@@ -5,8 +5,9 @@
 //! - Every input is on disk before the machine's answer to it is acted on, and every effect's
 //!   intent is on disk before the effect. When the log cannot be appended to, the effect does
 //!   not happen and the run ends.
-//! - One exception, on purpose: a release that serves unverified is taken back even when the
-//!   log can no longer be written. A broken release must not stay up because a disk is full.
+//! - One exception, on purpose: a release that serves unverified, or whose rollout failed, is
+//!   taken back even when the log can no longer be written. A broken release must not stay up
+//!   because a disk is full.
 //!
 //! # Caveats
 //!
@@ -186,6 +187,9 @@ struct Case {
     image: Option<ImageRef>,
     release: Option<ReleaseId>,
     deployed: Option<Deployed>,
+    /// Whether the target may have objects of an unverified release of this run: from the start
+    /// of a rollout on, whatever comes of it, until the release is verified or taken back.
+    at_risk: bool,
     /// What the last restore came to, while nothing was rolled out after it.
     restored: Option<Restoration>,
     /// Gates that failed or were skipped when the gates last ran.

@@ -271,6 +271,7 @@ impl Driver {
         {
             return Ok(StageOutcome::Failed { failure: Box::new(failure), gates: Vec::new() });
         }
+        self.case.at_risk = true;
         let context = self.context(iteration);
         let leave = match what {
             Deliverable::New => LEAVE,
@@ -538,6 +539,7 @@ impl Driver {
             }
         };
         self.case.deployed = None;
+        self.case.at_risk = false;
         self.case.restored = restored;
         self.tell_of_restore(restored, detail, hurry.is_cancelled());
         happened
@@ -605,7 +607,7 @@ impl Driver {
     /// Without the machine and without a record: see the module's text.
     pub(super) async fn take_back(&mut self) {
         let keeps = self.state.course().mode == Mode::RollBack;
-        if self.case.deployed.is_some() && !keeps {
+        if self.case.at_risk && !keeps {
             let _happened = self.restore().await;
         }
     }
@@ -620,6 +622,7 @@ impl Driver {
             return Ok(match error.kind {
                 TargetErrorKind::Superseded => {
                     self.case.deployed = None;
+                    self.case.at_risk = false;
                     Happened::Declined { reason }
                 }
                 TargetErrorKind::Release
@@ -632,9 +635,7 @@ impl Driver {
         }
         // Verified, whether or not the record of it can be written: not to be taken back.
         self.case.deployed = None;
-        if self.state.course().mode != Mode::RollBack {
-            target.prune(deployed.release, &self.events).await;
-        }
+        self.case.at_risk = false;
         self.case.restored = None;
         self.note(
             &Actor::Machine,
@@ -645,6 +646,10 @@ impl Driver {
                 "url": deployed.endpoint.url,
             }),
         )?;
+        // After the record: the release is verified, whatever comes of what it no longer names.
+        if self.state.course().mode != Mode::RollBack {
+            target.prune(deployed.release, &self.events, &self.cancel).await;
+        }
         Ok(Happened::MarkedVerified)
     }
 }

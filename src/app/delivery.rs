@@ -17,7 +17,7 @@ use greenloop_evidence::{Redactor, SecretValue, sensitive_parts};
 use greenloop_image::ImagePipeline;
 use greenloop_image::engine::Engine;
 use greenloop_image::registry::{Credentials, logins};
-use greenloop_kubernetes::{Connection, KubernetesTarget};
+use greenloop_kubernetes::{Connection, KubernetesTarget, Repository};
 use greenloop_llm::RECORD_VARIABLE;
 use greenloop_model::TargetKind;
 use greenloop_ports::environment::{EnvironmentSecrets, fetch};
@@ -186,7 +186,9 @@ impl Delivering {
             connection,
             self.redactor.clone(),
         );
-        Some(target.withhold(self.withheld_os()))
+        let repository =
+            Repository::new(workspace.root_commit(), workspace.remote_url("origin").as_deref());
+        Some(target.of_repository(repository).withhold(self.withheld_os()))
     }
 
     /// A Docker Engine.

@@ -9,7 +9,7 @@ use axum::Router;
 use futures::FutureExt as _;
 use greenloop_config::plan::{EnvironmentPlan, KubernetesPlan, Manifests, Rollback};
 use greenloop_evidence::Redactor;
-use greenloop_kubernetes::{Connection, KubernetesTarget};
+use greenloop_kubernetes::{Connection, KubernetesTarget, Repository};
 use greenloop_model::{CommitId, EventSink, ReleaseId, RunId};
 use greenloop_ports::{Deployed, RolloutRequest, Target as _, TargetError};
 use k8s_openapi::api::core::v1::Namespace;
@@ -42,6 +42,8 @@ pub(crate) struct World {
     pub(crate) registry: String,
     pub(crate) plan: KubernetesPlan,
     pub(crate) rollback: Rollback,
+    /// Where the releases come from.
+    pub(crate) repository: Repository,
     pub(crate) environment: EnvironmentPlan,
     /// How long a rollout may take.
     pub(crate) wait: Duration,
@@ -149,6 +151,7 @@ impl World {
             registry: registry.to_owned(),
             plan: plan(&namespace, kubeconfig, soak),
             rollback: Rollback::Allowed,
+            repository: Repository::default(),
             wait: Duration::from_secs(if on_wire { 75 } else { 180 }),
             environment: environment(&namespace),
             folder,
@@ -227,6 +230,7 @@ impl World {
             connection,
             Redactor::default(),
         )
+        .of_repository(self.repository.clone())
     }
 
     pub(crate) fn request(&self, run: RunId) -> RolloutRequest {

@@ -425,6 +425,7 @@ impl KubernetesTarget {
             rollback: Rollback::Allowed,
             fencing: hold.fencing(),
             reason: Some("gone back to with --to-revision".to_owned()),
+            repository: self.repository.clone(),
             content: Content { objects, wait: USUAL_WAIT, ..Content::default() },
         };
         store.create(cluster, &history, &record).await

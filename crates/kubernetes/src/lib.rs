@@ -40,7 +40,10 @@
 //! # Caveats
 //!
 //! - Objects that a verified release no longer names stay in the cluster unless
-//!   `deploy.kubernetes.prune` is set; what may hold data stays even then (see `prune`).
+//!   `deploy.kubernetes.prune` is set; what may hold data or serve others stays even then (see
+//!   `prune`).
+//! - Records of another repository are refused (see `origin`). Two configurations of one repository
+//!   are not told apart: they need namespaces or names of environments of their own.
 //! - A namespace that does not exist is made, if it is the environment's own.
 //! - A restore of the very first release brings back what was there before, as far as Greenloop
 //!   changed it.
@@ -56,6 +59,7 @@ mod going_back;
 mod lease;
 mod look;
 mod manifest;
+mod origin;
 mod ownership;
 mod passing;
 mod permissions;
@@ -74,5 +78,6 @@ mod writing;
 
 pub use connection::{Connection, Environment, TokenRefused};
 pub use error::{KubernetesError, KubernetesErrorKind};
+pub use origin::Repository;
 pub use permissions::Permission;
 pub use target::KubernetesTarget;

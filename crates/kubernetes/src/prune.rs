@@ -7,7 +7,10 @@
 //! - the records say that Greenloop made it, and it was not taken over by a release since;
 //! - the object itself says that it is of one of these releases: the label, the annotation and a
 //!   server-side apply of ours among its managed fields; nothing else owns it;
-//! - removing it takes no data along that no record can bring back.
+//! - removing it takes no data along that no record can bring back;
+//! - it is in the environment's namespace and no record of another environment there names it:
+//!   what belongs to the cluster or to another namespace may serve others;
+//! - it does not bear Helm's `helm.sh/resource-policy: keep`.
 //!
 //! What stays is told, with the reason. A restore and a rollback bring back what was removed: the
 //! record of the release that named it has it.
@@ -47,9 +50,16 @@ pub(super) struct Leftover {
     stays: Option<Stays>,
 }
 
+/// Helm's annotation of an object that no upgrade, rollback or removal of a release may delete.
+const POLICY: &str = "helm.sh/resource-policy";
+
 /// Why an object is never removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stays {
+    /// It belongs to the cluster or to another namespace, or another environment names it.
+    Shared,
+    /// Its annotation says that it is to be kept.
+    Policy,
     /// It, or what goes with it, may hold data that no record has.
     HoldsData,
     /// It is not, or no longer, Greenloop's.
@@ -72,6 +82,8 @@ impl Leftover {
                 };
                 format!("kept: it may hold data; to remove it: `kubectl delete {id}{place}`")
             }
+            Some(Stays::Shared) => "kept: others may use it".to_owned(),
+            Some(Stays::Policy) => format!("kept: its annotation `{POLICY}` says so"),
             Some(Stays::Foreign) => "kept: Greenloop did not make it".to_owned(),
             Some(Stays::Unseen) => "kept: the account may not read it".to_owned(),
         };
@@ -163,6 +175,22 @@ pub(super) fn holds_data(id: &ObjectId, live: &DynamicObject) -> bool {
         || !is_built_in(id.group())
 }
 
+/// Whether the object says that it is to be kept.
+pub(super) fn is_to_be_kept(live: &DynamicObject) -> bool {
+    let annotations = live.metadata.annotations.as_ref();
+    annotations.and_then(|all| all.get(POLICY)).is_some_and(|policy| policy.trim() == "keep")
+}
+
+/// Objects that releases of other environments consist of; `None` when that cannot be told.
+fn named_by(others: &History) -> Option<Vec<ObjectId>> {
+    let live = others.records.iter().filter(|record| record.release.state != ReleaseState::Failed);
+    let named = live.flat_map(|record| {
+        let objects = KubernetesTarget::recorded(&record.content.objects, record.id());
+        objects.into_iter().map(|object| object.id())
+    });
+    others.unreadable.is_empty().then(|| named.collect())
+}
+
 /// Whether the API server brings the group itself: those have no dot, or end in `.k8s.io`, which
 /// is kept for them.
 fn is_built_in(group: &str) -> bool {
@@ -182,6 +210,16 @@ impl KubernetesTarget {
     ) -> Result<Vec<Leftover>, KubernetesError> {
         let releases: Vec<ReleaseId> = history.records.iter().map(Record::id).collect();
         let (releases, made) = (&releases, &made_so_far(history));
+        let candidates = candidates(history, named);
+        if candidates.is_empty() {
+            return Ok(Vec::new());
+        }
+        let others = named_by(&self.store().load_others(cluster).await?);
+        let is_shared = |id: &ObjectId| {
+            id.namespace.as_deref() != Some(&self.plan.namespace)
+                || others.as_ref().is_none_or(|named| named.contains(id))
+        };
+        let is_shared = &is_shared;
         let look = |id: ObjectId| async move {
             let Some(kind) = cluster.kind(&id.api_version, &id.kind).await? else {
                 return Ok(None);
@@ -201,12 +239,13 @@ impl KubernetesTarget {
             let foreign = owned || !is_marked(&live, releases) || !made.contains(&id);
             let stays = match () {
                 () if foreign => Some(Stays::Foreign),
+                () if is_to_be_kept(&live) => Some(Stays::Policy),
                 () if holds_data(&id, &live) => Some(Stays::HoldsData),
+                () if is_shared(&id) => Some(Stays::Shared),
                 () => None,
             };
             Ok(Some(Leftover { id, kind, uid: live.metadata.uid, stays }))
         };
-        let candidates = candidates(history, named);
         let found: Vec<Result<Option<Leftover>, KubernetesError>> =
             futures::stream::iter(candidates.into_iter().map(look))
                 .buffered(AT_ONCE)
@@ -419,6 +458,8 @@ mod tests {
             (None, false, "set `deploy.kubernetes.prune: true` to remove it"),
             (None, true, "removed once this release is verified"),
             (Some(Stays::Foreign), true, "Greenloop did not make it"),
+            (Some(Stays::Shared), true, "kept: others may use it"),
+            (Some(Stays::Policy), true, "`helm.sh/resource-policy` says so"),
             (Some(Stays::HoldsData), true, "`kubectl delete configmap/a --namespace shop`"),
         ] {
             let words = in_words(&[of(stays)], prune);

@@ -21,6 +21,7 @@ use sha2::{Digest as _, Sha256};
 use super::error::{KubernetesError, KubernetesErrorKind};
 use super::manifest::ObjectId;
 use super::manifest::settle::{COMMIT, MANAGED_BY, MANAGER, RELEASE, RUN};
+use super::origin::Repository;
 use greenloop_config::plan::Rollback;
 use greenloop_model::{CommitId, EnvironmentName, ImageRef, Release, ReleaseId, ReleaseState};
 
@@ -37,6 +38,9 @@ const PREVIOUS: &str = "greenloop.dev/previous";
 const ROLLBACK: &str = "greenloop.dev/rollback";
 const FENCING: &str = "greenloop.dev/fencing";
 const REASON: &str = "greenloop.dev/reason";
+/// The annotations with the repository that the release comes from.
+pub(super) const REPOSITORY: &str = "greenloop.dev/repository";
+pub(super) const ROOT_COMMIT: &str = "greenloop.dev/root-commit";
 const KEY: &str = "release.json.gz";
 
 /// The most compressed bytes: a Secret holds one MiB, with everything around.
@@ -60,6 +64,8 @@ pub(super) struct Record {
     pub(super) fencing: i64,
     /// Why it failed or was given up.
     pub(super) reason: Option<String>,
+    /// Where it comes from; unknown in records of a version that did not keep that.
+    pub(super) repository: Repository,
     pub(super) content: Content,
 }
 
@@ -201,6 +207,8 @@ impl Record {
             (ROLLBACK, Some(rollback.to_owned())),
             (FENCING, Some(self.fencing.to_string())),
             (REASON, self.reason.clone()),
+            (REPOSITORY, self.repository.remote.clone()),
+            (ROOT_COMMIT, self.repository.root.as_ref().map(ToString::to_string)),
         ];
         Ok(Secret {
             metadata: ObjectMeta {
@@ -268,6 +276,10 @@ impl Record {
             },
             fencing: text(FENCING).and_then(|text| text.parse().ok()).unwrap_or(0),
             reason: text(REASON).map(str::to_owned),
+            repository: Repository {
+                root: text(ROOT_COMMIT).and_then(|text| text.parse().ok()),
+                remote: text(REPOSITORY).map(str::to_owned),
+            },
             content: Content {
                 objects: stored.objects,
                 created: stored.created.into_iter().map(ObjectId::from).collect(),
@@ -346,6 +358,10 @@ mod tests {
             rollback: Rollback::Forbidden,
             fencing: 7,
             reason: None,
+            repository: Repository::new(
+                "ab".repeat(20).parse().ok(),
+                Some("https://example.com/fleet/api.git"),
+            ),
             content: Content {
                 objects: vec![json!({"kind": "ConfigMap", "data": {"b": "1", "a": "ä"}})],
                 created: vec![ObjectId {

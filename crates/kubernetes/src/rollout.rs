@@ -175,6 +175,7 @@ impl KubernetesTarget {
             rollback: self.rollback,
             fencing: hold.fencing(),
             reason: None,
+            repository: self.repository.clone(),
             content: Content {
                 created: steps
                     .iter()

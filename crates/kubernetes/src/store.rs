@@ -117,8 +117,17 @@ impl Store {
 
     /// All of them. A namespace that does not exist has none.
     pub(super) async fn load(&self, cluster: &Cluster) -> Result<History, KubernetesError> {
+        self.list(cluster, &format!("{ENVIRONMENT}={}", self.slug)).await
+    }
+
+    /// Those of the other environments in the namespace.
+    pub(super) async fn load_others(&self, cluster: &Cluster) -> Result<History, KubernetesError> {
+        self.list(cluster, &format!("{ENVIRONMENT},{ENVIRONMENT}!={}", self.slug)).await
+    }
+
+    async fn list(&self, cluster: &Cluster, labels: &str) -> Result<History, KubernetesError> {
         let api = self.api(cluster);
-        let asked = ListParams::default().labels(&format!("{ENVIRONMENT}={}", self.slug));
+        let asked = ListParams::default().labels(labels);
         let listed = match cluster.ask(|| api.list(&asked)).await {
             Ok(listed) => listed,
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(History::default()),
@@ -245,6 +254,7 @@ impl Store {
 mod tests {
     use std::time::Duration;
 
+    use super::super::origin::Repository;
     use super::super::record::Content;
     use super::*;
     use greenloop_model::{Release, RunId};
@@ -269,6 +279,7 @@ mod tests {
                 rollback: Rollback::Allowed,
                 fencing: 1,
                 reason: None,
+                repository: Repository::default(),
                 content: Content { wait: Duration::from_secs(1), ..Content::default() },
             })
             .collect();

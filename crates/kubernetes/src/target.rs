@@ -20,9 +20,10 @@ use super::manifest::render::{Missing, Variables};
 use super::manifest::settle::Stamp;
 use super::manifest::source::Reading;
 use super::manifest::{Manifest, ObjectId, Origin, parse, pin, render, source};
+use super::origin::Repository;
 use super::permissions::{self, Permission, Place};
 use super::prune;
-use super::record::slug;
+use super::record::{ENVIRONMENT, REPOSITORY, ROOT_COMMIT, Record, slug};
 use super::rollout;
 use super::secrets;
 use super::store::{History, Store};
@@ -55,6 +56,7 @@ pub struct KubernetesTarget {
     redactor: Redactor,
     secrets: secrets::Known,
     withheld: Vec<OsString>,
+    pub(super) repository: Repository,
     cluster: OnceCell<Cluster>,
     held: Mutex<Option<Arc<Hold>>>,
     forward: Mutex<Option<Forward>>,
@@ -99,6 +101,7 @@ impl KubernetesTarget {
             redactor,
             secrets: secrets::Known::default(),
             withheld: Vec::new(),
+            repository: Repository::default(),
             cluster: OnceCell::new(),
             held: Mutex::new(None),
             forward: Mutex::new(None),
@@ -109,6 +112,13 @@ impl KubernetesTarget {
     #[must_use]
     pub fn withhold(mut self, names: impl IntoIterator<Item = OsString>) -> Self {
         self.withheld.extend(names);
+        self
+    }
+
+    /// Names the repository that its releases come from: those of another one are refused.
+    #[must_use]
+    pub fn of_repository(mut self, repository: Repository) -> Self {
+        self.repository = repository;
         self
     }
 
@@ -180,12 +190,34 @@ impl KubernetesTarget {
     }
 
     /// The records, whose Secrets the redactor knows from then on.
+    ///
+    /// # Errors
+    /// When the API server does not answer, or the environment is another repository's.
     pub(super) async fn history(&self, cluster: &Cluster) -> Result<History, KubernetesError> {
-        let history = self.store().load(cluster).await?;
+        let history = self.own_history(cluster).await?;
         let contents = || history.records.iter().map(|record| &record.content);
         let objects: Vec<&serde_json::Value> =
             contents().flat_map(|content| content.objects.iter().chain(&content.before)).collect();
         self.learn_values(&objects);
+        Ok(history)
+    }
+
+    async fn own_history(&self, cluster: &Cluster) -> Result<History, KubernetesError> {
+        let history = self.store().load(cluster).await?;
+        let foreign = |record: &&Record| self.repository.is_other_than(&record.repository);
+        if let Some(other) = history.records.iter().find(foreign) {
+            let (name, namespace) = (self.environment_name(), &self.plan.namespace);
+            let message = format!(
+                "the environment {name} in namespace {namespace} is released from another \
+                 repository, {}; this one is {}: give it a namespace or an environment name of its \
+                 own, or, to take the environment over, `kubectl annotate secret --namespace \
+                 {namespace} --selector {ENVIRONMENT}={} {REPOSITORY}- {ROOT_COMMIT}-`",
+                other.repository.in_words(),
+                self.repository.in_words(),
+                self.store().slug
+            );
+            return Err(KubernetesError::new(KubernetesErrorKind::Setup, message));
+        }
         Ok(history)
     }
 
@@ -218,7 +250,7 @@ impl KubernetesTarget {
     async fn take(&self, cluster: &Cluster, run: RunId) -> Result<Hold, KubernetesError> {
         survey::make_namespace(cluster, &self.plan.namespace).await?;
         // A Lease that somebody deleted starts anew; its numbers must not.
-        let floor = self.store().load(cluster).await?.fencing();
+        let floor = self.own_history(cluster).await?.fencing();
         let wanted = lease::Wanted {
             namespace: &self.plan.namespace,
             name: &self.lease_name(),

@@ -220,6 +220,12 @@ pub(super) async fn remove(
         if !ours {
             continue;
         }
+        if prune::is_to_be_kept(&live) {
+            let text =
+                format!("{id}, which a later release made, stays: `helm.sh/resource-policy: keep`");
+            cluster.events().send(RunEvent::Notice(Notice::Info(text)));
+            continue;
+        }
         if prune::holds_data(id, &live) {
             let text = format!("{id}, which a later release made, stays: it may hold data");
             cluster.events().send(RunEvent::Notice(Notice::Info(text)));

@@ -98,6 +98,19 @@ impl Workspace {
         Some((found, all))
     }
 
+    /// The first commit of the history that HEAD stands on, along first parents; `None` before
+    /// there is one, and in a shallow clone, which does not have it.
+    pub fn root_commit(&self) -> Option<CommitId> {
+        let repo = self.repo().ok()?;
+        if repo.is_shallow() {
+            return None;
+        }
+        let mut walk = repo.revwalk().ok()?;
+        walk.push_head().ok()?;
+        walk.simplify_first_parent().ok()?;
+        walk.last()?.ok().and_then(|id| commit_id(id).ok())
+    }
+
     /// The latest commits, from `commit` back, that changed one of `paths` (anything, when there
     /// are none): at most `count`, with `max_bytes` of diff in all. Follows first parents, so
     /// that a merge stands for what it brought; looks at two thousand commits.
@@ -204,6 +217,25 @@ mod tests {
     use super::super::WorkspaceErrorKind;
     use super::super::test_repo::TestRepo;
     use super::*;
+
+    #[test]
+    fn every_full_clone_has_the_same_first_commit() {
+        let repo = TestRepo::new(&[("a.txt", "1\n")]);
+        let first = repo.workspace().head().expect("head").commit;
+        repo.commit(&[("a.txt", "2\n")]);
+        assert_eq!(repo.workspace().root_commit(), Some(first));
+        let folder = tempfile::tempdir().expect("folder");
+        let clone = |depth: &str, name: &str| {
+            let from = format!("file://{}", repo.root().display());
+            let to = folder.path().join(name);
+            let mut git = std::process::Command::new("git");
+            let status = git.args(["clone", "-q", depth, &from]).arg(&to).status();
+            assert!(status.expect("git").success());
+            Workspace::open(&to).expect("opens").root_commit()
+        };
+        assert_eq!(clone("--no-single-branch", "full"), repo.workspace().root_commit());
+        assert_eq!(clone("--depth=1", "shallow"), None);
+    }
 
     #[test]
     fn history_is_read_by_path_and_bounded() {

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use greenloop_kubernetes::Repository;
 use greenloop_model::{EventSink, RunId};
 use greenloop_ports::{Earlier, Target as _, TargetErrorKind};
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Service};
-use kube::api::{DeleteParams, Patch, PatchParams};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
@@ -188,6 +189,74 @@ async fn a_restore_keeps_what_may_hold_data(world: &mut World) {
     assert!(!has(world, "new").await);
 }
 
+/// Two repositories that use one namespace and one name of an environment: the second one is
+/// refused before it writes anything, and can take the environment over.
+async fn another_repository_is_refused(world: &mut World) {
+    let name = |name: &str| Repository::new(None, Some(&format!("https://example.com/{name}")));
+    // A record of a version that did not say where it came from.
+    world.manifests(&[old(), deployment(world, &HEALTHY)]);
+    world.release().await;
+    world.repository = name("fleet/api");
+    let own = world.release().await;
+    world.repository = name("fleet/web");
+    world.plan.prune = true;
+    world.manifests(&[config_map("theirs", json!({"a": "1"}))]);
+    let target = world.target();
+    let cancel = CancellationToken::new();
+    let refused = target.claim(RunId::generate(), &EventSink::null(), &cancel).await.unwrap_err();
+    assert_eq!(refused.kind, TargetErrorKind::Target);
+    let said = "is released from another repository, fleet/api; this one is fleet/web";
+    assert!(refused.message.contains(said), "{}", refused.message);
+    let refused = target.roll_back(Earlier::LastVerified, &EventSink::null(), &cancel).await;
+    assert!(refused.unwrap_err().message.contains(said));
+    assert!(has(world, "old").await && !has(world, "theirs").await);
+    world.repository = name("fleet/api");
+    assert_eq!(world.target().status().await.unwrap().serving.unwrap().0.id, own);
+
+    let secrets = world.api::<Secret>();
+    let records = ListParams::default().labels("greenloop.dev/environment=staging");
+    for record in secrets.list(&records).await.unwrap() {
+        let forget = json!({"metadata": {"annotations": {"greenloop.dev/repository": null}}});
+        let name = record.metadata.name.unwrap();
+        secrets.patch(&name, &PatchParams::default(), &Patch::Merge(&forget)).await.unwrap();
+    }
+    world.repository = name("fleet/web");
+    world.release().await;
+    assert!(has(world, "theirs").await && !has(world, "old").await);
+}
+
+/// What others may use stays: it belongs to the cluster, or another environment names it too.
+async fn what_others_may_use_stays(world: &mut World) {
+    let class = json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
+        "metadata": {"name": format!("{}-fast", world.namespace)},
+        "provisioner": "example.com/none"});
+    let mut policy = config_map("policy", json!({"a": "1"}));
+    policy["metadata"]["annotations"] = json!({"helm.sh/resource-policy": "keep"});
+    let shared = config_map("shared", json!({"a": "1"}));
+    let web = deployment(world, &HEALTHY);
+    let staging = std::mem::replace(&mut world.environment.name, "review".parse().unwrap());
+    world.manifests(std::slice::from_ref(&shared));
+    world.release().await;
+    world.environment.name = staging;
+    // This environment makes it anew, and the other one names it still.
+    world.api::<ConfigMap>().delete("shared", &DeleteParams::default()).await.unwrap();
+    world.manifests(&[class, policy, shared, old(), web.clone()]);
+    world.release().await;
+    world.plan.prune = true;
+    world.manifests(&[web]);
+    let shown = preview(world).await;
+    world.release().await;
+    for line in [
+        format!("storageclass/{}-fast; kept: others may use it", world.namespace),
+        "configmap/shared; kept: others may use it".to_owned(),
+        "configmap/policy; kept: its annotation `helm.sh/resource-policy` says so".to_owned(),
+    ] {
+        assert!(shown.contains(&line), "{line}: {shown}");
+    }
+    assert!(has(world, "shared").await && has(world, "policy").await);
+    assert!(!has(world, "old").await);
+}
+
 /// A run that is cancelled while it removes things ends: what is left is named.
 async fn removing_ends_with_the_run(world: &mut World) {
     world.manifests(&[old(), deployment(world, &HEALTHY)]);
@@ -247,6 +316,8 @@ scenarios! {
         a_release_that_fails_removes_nothing,
         what_greenloop_did_not_make_stays,
         what_may_hold_data_stays,
-        a_restore_keeps_what_may_hold_data;
+        a_restore_keeps_what_may_hold_data,
+        another_repository_is_refused,
+        what_others_may_use_stays;
     wire: a_missing_right_to_remove_is_told, removing_ends_with_the_run
 }

@@ -3,8 +3,14 @@
 //!
 //! A table of kinds with examples in the words of the languages and services that programs are
 //! written in; a test checks that every example comes to its own row. The first row that fits a
-//! line counts, so the special stands before the general. Where lines of one log fit rows of both
-//! kinds, the one further down decides: a program writes last what it dies of.
+//! line counts, so the special stands before the general. Where lines of one log fit rows of
+//! several kinds, the one further down decides: a program writes last what it dies of. How it ends
+//! (it shuts down, its connections are closed) decides only where nothing else does.
+//!
+//! Words alone cannot tell much: a panic or a refused permission may come of what another part of
+//! the release has yet to do. Only what speaks of the program itself (its code, a variable by its
+//! name, that it cannot be executed) lasts for certain; the rest lasts as far as nothing else in
+//! the release moves (see `movement`).
 
 use std::sync::LazyLock;
 
@@ -17,6 +23,8 @@ pub(super) enum Cause {
     Waits(&'static str),
     /// It comes again at every start, however long one waits.
     Lasts(&'static str),
+    /// It comes again at every start, unless something else in the release changes it.
+    Likely(&'static str),
     /// The words say neither.
     Unclear,
 }
@@ -28,10 +36,16 @@ enum Weight {
     Waits,
     /// It cannot.
     Lasts,
+    /// It cannot, unless it is somebody else's doing.
+    Likely,
     /// It looks like waiting, unless another line says what is wrong.
     Hints,
-    /// A program that stops in its own code: it lasts, unless a remote name is in its words.
+    /// A program that stops in its own code: it is likely to last, unless a remote name is in its
+    /// words.
     Panics,
+    /// How a program ends, whatever it dies of: it looks like waiting where no other line says
+    /// anything.
+    Ends,
 }
 
 struct Row {
@@ -53,7 +67,7 @@ static TABLE: &[Row] = &[
         id: "connection",
         weight: Weight::Waits,
         says: &[
-            r"connection ?(?:was |is )?(?:refused|reset|aborted|closed|lost|failed|failure|error|attempt failed)",
+            r"connection ?(?:was |is )?(?:refused|reset|aborted|lost|failed|failure|error|attempt failed)",
             r"\bECONN(?:REFUSED|RESET|ABORTED)\b|\bEPIPE\b|\bEHOST(?:UNREACH|DOWN)\b|\bENETUNREACH\b",
             r"actively refused|broken pipe|no route to host|socket hang up|server (?:has )?(?:gone away|closed the connection)",
             r"(?:host|network|server|service|broker|peer|endpoint|upstream)s? (?:is |are |was )?(?:currently )?(?:unreachable|down|away)",
@@ -107,7 +121,8 @@ static TABLE: &[Row] = &[
         id: "not-there-yet",
         weight: Weight::Waits,
         says: &[
-            r"\b(?:relation|table|view|column|database|schema|catalog|keyspace|collection|bucket|container|topic|queue|exchange|vhost|stream|index|sequence|role|user|extension|tenant|namespace|partition|group|leader|lease|secret|configmap)s?\b[^\n]{0,60}(?:does ?n[o']t exist|do(?:es)? not exist|not found|is missing|not available|unknown)",
+            r"\b(?:relation|table|view|column|database|schema|catalog|keyspace|collection|bucket|container|topic|queue|exchange|vhost|stream|index|sequence|role|user|extension|tenant|namespace|partition|group|leader|lease|secret|configmap)s?\b[^\n]{0,60}(?:does ?n[o']t exist|do(?:es)? not exist|(?:is|are) missing)",
+            r"\b(?:relation|table|database|schema|keyspace|collection|bucket|topic|queue)s?\b[^\n]{0,20}\bnot found",
             r"no such (?:table|column|database|bucket|topic|collection|index|keyspace|queue)|unknown (?:database|table|column|topic|collection)",
             r"UndefinedTable|NoSuchBucket|NoSuchTable|UnknownTopicOrPart|UNKNOWN_TOPIC|index_not_found|NamespaceNotFound|NOT_FOUND - no (?:queue|exchange)",
             r"\bORA-00942\b|invalid object name|\b42P01\b|\b3D000\b|invalid catalog name|base table or view not found",
@@ -137,11 +152,11 @@ static TABLE: &[Row] = &[
         weight: Weight::Waits,
         says: &[
             r"(?:is |are |still )(?:currently )?(?:starting|booting|loading|initiali[sz]ing|recovering|warming up|being created|bootstrapping)",
-            r"starting up|shutting down|in recovery|recovery mode|\bLOADING\b[^\n]{0,20}(?:redis|dataset)|MASTERDOWN|CLUSTERDOWN",
+            r"starting up|in recovery|recovery mode|\bLOADING\b[^\n]{0,20}(?:redis|dataset)|MASTERDOWN|CLUSTERDOWN",
             r"(?:not|n't) (?:yet |currently )?(?:ready|available|accepting|reachable|healthy|listening|started|initiali[sz]ed|synced|joined|elected|provisioned|running|up)\b",
             r"health(?: status)? is (?:red|yellow|unknown)|not ready|not yet|no healthy upstream|no (?:ready |available |live )?(?:endpoints?|nodes?|hosts?|servers?|upstreams?|replicas?)\b[^\n]{0,20}(?:available|found|alive|ready|up)",
-            r"\bsealed\b|service unavailable|temporarily unavailable|bad gateway|gateway time-?out|StatusCode\.UNAVAILABLE|code = Unavailable",
-            r"(?:status(?: ?code)?|http(?:/[\d.]+)?|returned|answered|response|got)[^\w\n]{0,3}(?:code |status )?50[234]\b|\b50[234] (?:service|bad|gateway)",
+            r"\bsealed\b|temporarily unavailable|bad gateway|gateway time-?out|StatusCode\.UNAVAILABLE|code = Unavailable",
+            r"(?:status(?: ?code)?|http(?:/[\d.]+)?|returned|answered|response|got)[^\w\n]{0,3}(?:code |status )?50[234]\b|\b50[234] (?:service|server error|bad|gateway)",
         ],
         but_not: &["x509|certificate"],
         examples: &[
@@ -200,10 +215,9 @@ static TABLE: &[Row] = &[
         id: "reload",
         weight: Weight::Waits,
         says: &[
-            r"(?:config(?:uration)?|certificates?|settings?|secrets?|credentials?|files?)\b[^\n]{0,40}\b(?:has |have |was |were )?(?:changed|updated|rotated|renewed|reloaded)\b",
-            r"(?:restarting|exiting|stopping|reloading) (?:to|for|because|after|so that)\b",
+            r"(?:config(?:uration)?|certificates?|settings?|secrets?|credentials?|files?)\b[^\n]{0,40}\b(?:has |have |was |were )?(?:changed|rotated|renewed)\b",
         ],
-        but_not: &[],
+        but_not: &[r"\b(?:must|should|needs?|cannot|can't|not)\b"],
         examples: &[
             "configuration changed on disk, restarting to apply it",
             "certificate was renewed, exiting for a restart",
@@ -211,7 +225,7 @@ static TABLE: &[Row] = &[
     },
     Row {
         id: "setting",
-        weight: Weight::Lasts,
+        weight: Weight::Likely,
         says: &[
             r"(?:\benv(?:ironment)?\b(?: variables?)?|variables?|settings?|config(?:uration)?(?: (?:key|value|option|property|parameter|file))?|options?|parameters?|propert(?:y|ies)|arguments?|flags?|credentials?|api[ _-]?key|connection ?string|field)\b[^.\n]{0,60}\b(?:not (?:been )?(?:set|defined|specified|provided|configured|present|initiali[sz]ed)|unset|missing|required|undefined|empty|must (?:not )?be|NotPresent|not found)",
             r"(?:missing|required|undefined|unset|no|without|must (?:set|provide|specify|define)|(?:please|need to) (?:set|provide|specify|define)|unknown|invalid|bad)\b[^.\n]{0,40}\b(?:env(?:ironment)?(?: variables?)?|settings?|config(?:uration)?(?: (?:key|value|option|property|file))?|options?|parameters?|propert(?:y|ies)|argument|flag|api[ _-]?key|connection ?string)\b",
@@ -242,21 +256,31 @@ static TABLE: &[Row] = &[
         says: &[
             r"exec format error|cannot execute|bad interpreter|error while loading shared libraries|applet not found|symbol lookup error|undefined symbol|version `GLIBC\w*[^']*' not found",
             r"^env: [^\n]*no such file or directory|unknown directive|command not found|executable file not found|^(?:/bin/)?(?:ba|da|a)?sh: (?:(?:line )?\d+: )?\S+: not found$|no main manifest attribute|could not find or load main class|You must install or update \.NET",
-            r"permission denied|\bEACCES\b|\bEPERM\b|operation not permitted|read-only file system|\bEROFS\b|AccessDeniedException|UnauthorizedAccessException",
-            r"unknown (?:flag|option|argument|command|shorthand)|unrecogni[sz]ed (?:option|argument|command)|flag provided but not defined|illegal option|unexpected argument|invalid option|^usage: ",
         ],
-        but_not: &[r"permission denied for (?:table|relation|schema|sequence|database)"],
+        but_not: &[],
         examples: &[
             "exec /app/server: exec format error",
             "/bin/sh: gunicorn: not found",
             "bash: line 1: serve: command not found",
             "./server: error while loading shared libraries: libpq.so.5: cannot open shared object file",
             "Error: Could not find or load main class com.example.App",
-            "PermissionError: [Errno 13] Permission denied: '/data/app.db'",
-            "Error: EACCES: permission denied, mkdir '/var/lib/app'",
-            "flag provided but not defined: -prot",
             "env: 'python': No such file or directory",
             "nginx: [emerg] unknown directive \"lisen\" in /etc/nginx/nginx.conf:3",
+        ],
+    },
+    Row {
+        id: "refused",
+        weight: Weight::Likely,
+        says: &[
+            r"permission denied|\bEACCES\b|\bEPERM\b|operation not permitted|read-only file system|\bEROFS\b|AccessDeniedException|UnauthorizedAccessException",
+            r"unknown (?:flag|option|argument|command|shorthand)|unrecogni[sz]ed (?:option|argument|command)|flag provided but not defined|illegal option|unexpected argument|invalid option|^usage: ",
+        ],
+        but_not: &[r"permission denied for (?:table|relation|schema|sequence|database)"],
+        examples: &[
+            "PermissionError: [Errno 13] Permission denied: '/data/app.db'",
+            "Error: EACCES: permission denied, mkdir '/var/lib/app'",
+            "Code: 403. Errors: * permission denied",
+            "flag provided but not defined: -prot",
             "error: unexpected argument '--prot' found",
         ],
     },
@@ -294,6 +318,18 @@ static TABLE: &[Row] = &[
             "kafka: client has run out of attempts",
             "gave up after 5 retries",
             "waiting for the schema",
+            "upstream: service unavailable",
+        ],
+    },
+    Row {
+        id: "ending",
+        weight: Weight::Ends,
+        says: &[r"shutting down|connections? ?(?:was |were |is |are )?closed"],
+        but_not: &[],
+        examples: &[
+            "FATAL: the database system is shutting down",
+            "pq: connection closed",
+            "shutting down",
         ],
     },
     Row {
@@ -320,7 +356,8 @@ static TABLE: &[Row] = &[
     },
 ];
 
-/// A setting that is missing by its name; beside the table, for what it is built from.
+/// The row of settings. One that is missing by its name lasts for certain; that it fits is beside the
+/// table, for what it is built from.
 const NAMED_SETTING: &str = "setting";
 
 struct Compiled {
@@ -365,16 +402,17 @@ static COMPILED: LazyLock<Option<Compiled>> = LazyLock::new(|| {
     Some(Compiled { says, variable, remote, aside })
 });
 
-/// The row that a line fits.
-fn row_of(line: &str, compiled: &Compiled) -> Option<&'static Row> {
+/// The row that a line fits, with its weight there.
+fn row_of(line: &str, compiled: &Compiled) -> Option<(&'static Row, Weight)> {
     let fits = |index: usize| {
         let (says, but_not) = &compiled.says[index];
         says.is_match(line) && !but_not.is_match(line)
     };
     let named = compiled.variable.is_match(line);
     TABLE.iter().enumerate().find_map(|(index, row)| {
-        let fits = fits(index) || (named && row.id == NAMED_SETTING);
-        fits.then_some(row)
+        let by_name = named && row.id == NAMED_SETTING;
+        let weight = if by_name { Weight::Lasts } else { row.weight };
+        (fits(index) || by_name).then_some((row, weight))
     })
 }
 
@@ -384,26 +422,31 @@ pub(super) fn cause<'a>(lines: impl Iterator<Item = &'a str>) -> Cause {
     let mut decided = Cause::Unclear;
     let mut hint = None;
     let mut panic = None;
+    let mut ending = None;
     let mut remote = false;
     for line in lines {
         remote |= compiled.remote.is_match(line);
-        let Some(row) = row_of(line.trim(), compiled) else { continue };
+        let Some((row, weight)) = row_of(line.trim(), compiled) else { continue };
         // What it goes on without is not what it dies of.
-        if matches!(row.weight, Weight::Lasts | Weight::Panics) && compiled.aside.is_match(line) {
+        let lasts = matches!(weight, Weight::Lasts | Weight::Likely | Weight::Panics);
+        if lasts && compiled.aside.is_match(line) {
             continue;
         }
-        match row.weight {
+        match weight {
             Weight::Waits => decided = Cause::Waits(row.id),
             Weight::Lasts => decided = Cause::Lasts(row.id),
+            Weight::Likely => decided = Cause::Likely(row.id),
             Weight::Hints => hint = Some(row.id),
             Weight::Panics => panic = Some(row.id),
+            Weight::Ends => ending = Some(row.id),
         }
     }
     match (decided, hint, panic) {
-        (Cause::Waits(_) | Cause::Lasts(_), _, _) => decided,
+        (Cause::Waits(_) | Cause::Lasts(_) | Cause::Likely(_), _, _) => decided,
         (Cause::Unclear, Some(id), _) => Cause::Waits(id),
-        (Cause::Unclear, None, Some(id)) if !remote => Cause::Lasts(id),
-        (Cause::Unclear, None, _) => Cause::Unclear,
+        (Cause::Unclear, None, Some(id)) if !remote => Cause::Likely(id),
+        (Cause::Unclear, None, Some(_)) => Cause::Unclear,
+        (Cause::Unclear, None, None) => ending.map_or(Cause::Unclear, Cause::Waits),
     }
 }
 
@@ -415,8 +458,15 @@ pub(super) fn rows() -> impl Iterator<Item = (&'static str, &'static str, &'stat
         let verdict = match row.weight {
             Weight::Waits => "waits",
             Weight::Lasts => "lasts",
+            Weight::Likely if row.id == NAMED_SETTING => {
+                "lasts by the name of a variable; otherwise while nothing else moves"
+            }
+            Weight::Likely => "lasts while nothing else moves",
             Weight::Hints => "waits, unless another line says what is wrong",
-            Weight::Panics => "lasts, unless a remote name stands in its words",
+            Weight::Panics => {
+                "lasts while nothing else moves, unless a remote name stands in its words"
+            }
+            Weight::Ends => "waits, unless any other line says something",
         };
         (row.id, verdict, row.examples)
     })
@@ -433,7 +483,7 @@ mod tests {
         for row in TABLE {
             assert!(!row.examples.is_empty(), "{} has no example", row.id);
             for example in row.examples {
-                let found = row_of(example, compiled).map(|row| row.id);
+                let found = row_of(example, compiled).map(|(row, _)| row.id);
                 if found != Some(row.id) {
                     wrong.push(format!("{example}: {found:?}, not {}", row.id));
                 }
@@ -466,7 +516,7 @@ mod tests {
             // A panic by itself, and one of a remote.
             (
                 "thread 'main' panicked at src/main.rs:7:20:\nattempt to divide by zero",
-                Cause::Lasts("panic"),
+                Cause::Likely("panic"),
             ),
             (
                 "panic: handshake with postgres://db:5432 went wrong\n\ngoroutine 1 [running]:\n\
@@ -475,12 +525,12 @@ mod tests {
             ),
             (
                 "panic: cannot load\n\ngoroutine 1 [running]:\n\t/app/main.go:22 +0x1d",
-                Cause::Lasts("panic"),
+                Cause::Likely("panic"),
             ),
             (
                 "Traceback (most recent call last):\n  File \"/app/main.py\", line 4, in <module>\n    \
                  x = [][1]\nIndexError: list index out of range",
-                Cause::Lasts("panic"),
+                Cause::Likely("panic"),
             ),
             // The cause of the cause.
             (
@@ -514,6 +564,33 @@ mod tests {
             (
                 "2026-11-02T08:00:01Z  INFO no configuration file, using the default\nboom",
                 Cause::Unclear,
+            ),
+            // How it ends is not what it dies of, in whatever order.
+            ("fatal: SHOP_TOKEN is not set\nshutting down", Cause::Lasts("setting")),
+            ("missing SHOP_TOKEN\ndb: connection closed", Cause::Lasts("setting")),
+            ("missing SHOP_TOKEN, exiting because of the above", Cause::Lasts("setting")),
+            (
+                "ModuleNotFoundError: No module named 'x'\nhealth: service unavailable",
+                Cause::Lasts("code"),
+            ),
+            (
+                "thread 'main' panicked at src/main.rs:7:20:\nattempt to divide by zero\n\
+                 shutting down",
+                Cause::Likely("panic"),
+            ),
+            ("error: config key `listen` is missing\nshutting down", Cause::Likely("setting")),
+            ("FATAL: the database system is shutting down", Cause::Waits("ending")),
+            ("fatal: default credentials must be changed", Cause::Likely("setting")),
+            ("fatal: unknown user www-data in group web not found", Cause::Unclear),
+            // What something else in the release may change is not certain.
+            ("panic: driver: bad connection", Cause::Likely("panic")),
+            ("panic: pq: password authentication failed for user \"shop\"", Cause::Likely("panic")),
+            ("Code: 403. Errors: * permission denied", Cause::Likely("refused")),
+            ("TypeError: fetch failed", Cause::Likely("panic")),
+            (
+                "Traceback (most recent call last):\nFileNotFoundError: [Errno 2] No such file or \
+                 directory: '/shared/config.json'",
+                Cause::Likely("setting"),
             ),
             // A hint alone, a hint beside a cause.
             ("gave up after 30 attempts", Cause::Waits("waiting")),

@@ -346,14 +346,14 @@ mod tests {
         for (crashes, expect) in [
             (vec![crash(1, Some(setting))], ("Unclear", 1)),
             (vec![crash(1, Some(setting)), crash(1, Some(setting))], ("SameCause", 2)),
-            (vec![crash(101, Some(panic)), crash(101, Some(panic))], ("SameCause", 2)),
+            (vec![crash(101, Some(panic)), crash(101, Some(panic))], ("SameWords", 2)),
             (vec![crash(1, Some("boom\n")), crash(1, Some("boom\n"))], ("SameWords", 2)),
             (
                 vec![
                     crash(1, Some("2026-11-02T08:00:01Z FATAL no config\n")),
                     crash(1, Some("2026-11-02T08:00:03Z FATAL no config\n")),
                 ],
-                ("SameCause", 2),
+                ("SameWords", 2),
             ),
             // Waiting, silent, counting, different, killed from outside.
             (vec![crash(1, Some(refused)), crash(1, Some(refused))], ("Waits", 2)),

@@ -59,7 +59,8 @@ progress too.
 
 What a crash says is read off the lines that matter in its log, or its termination message
 (`crates/kubernetes/src/track/cause.rs`). Of two lines that say different things the later one
-decides.
+decides. Only code, the name of a variable and a program that cannot be executed are final whatever
+else moves; everything else that lasts is final once nothing else in the release moves.
 
 | Kind | Waiting | Examples |
 |---|---|---|

@@ -765,8 +765,8 @@ pub(super) const RULES: &[Rule] = &[
         log_class: true,
         line: "{pod}: container {container} dies each time it starts, and says the same: {message}",
         about: "Two crashes in a row whose previous logs say the same thing, of a cause that no \
-                waiting changes: a missing setting, a panic in start-up code that names nothing \
-                remote, a module that is not there.",
+                waiting changes: a variable that is not set, a module that is not there, a program \
+                that cannot be executed.",
         examples: &[("SameCause", "DATABASE_URL is not set")],
         ..ROW
     },
@@ -780,7 +780,7 @@ pub(super) const RULES: &[Rule] = &[
         log_class: true,
         line: "{pod}: container {container} dies each time it starts, and says the same: {message}",
         about: "Two crashes in a row whose previous logs say the same thing, which may or may not \
-                be of waiting.",
+                be of waiting: a panic, a refused permission, a setting without a name.",
         examples: &[("SameWords", "boom")],
         ..ROW
     },

@@ -90,7 +90,7 @@ pub(super) async fn look(
 fn waits(log: &str) -> Option<&str> {
     match cause::cause(log.lines()) {
         Cause::Waits("connection" | "name") => log.lines().rfind(|line| !line.trim().is_empty()),
-        Cause::Waits(_) | Cause::Lasts(_) | Cause::Unclear => None,
+        Cause::Waits(_) | Cause::Lasts(_) | Cause::Likely(_) | Cause::Unclear => None,
     }
 }
 

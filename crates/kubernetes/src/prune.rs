@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use super::cluster::{Cluster, Kind};
 use super::error::{KubernetesError, KubernetesErrorKind};
 use super::manifest::settle::{MANAGED_BY, MANAGER, RELEASE};
+use super::manifest::waves::{HELM_HOOK, HOOK};
 use super::manifest::{Manifest, ObjectId, order};
 use super::permissions::Place;
 use super::record::Record;
@@ -60,6 +61,8 @@ enum Stays {
     Shared,
     /// Its annotation says that it is to be kept.
     Policy,
+    /// It was brought by a hook of Helm's, which is for the occasion of its release only.
+    Hook,
     /// It, or what goes with it, may hold data that no record has.
     HoldsData,
     /// It is not, or no longer, Greenloop's.
@@ -84,6 +87,7 @@ impl Leftover {
             }
             Some(Stays::Shared) => "kept: others may use it".to_owned(),
             Some(Stays::Policy) => format!("kept: its annotation `{POLICY}` says so"),
+            Some(Stays::Hook) => "kept: no upgrade removes what a hook of Helm's made".to_owned(),
             Some(Stays::Foreign) => "kept: Greenloop did not make it".to_owned(),
             Some(Stays::Unseen) => "kept: the account may not read it".to_owned(),
         };
@@ -175,6 +179,10 @@ pub(super) fn holds_data(id: &ObjectId, live: &DynamicObject) -> bool {
         || !is_built_in(id.group())
 }
 
+fn has(live: &DynamicObject, annotation: &str) -> bool {
+    live.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(annotation))
+}
+
 /// Whether the object says that it is to be kept.
 pub(super) fn is_to_be_kept(live: &DynamicObject) -> bool {
     let annotations = live.metadata.annotations.as_ref();
@@ -240,6 +248,7 @@ impl KubernetesTarget {
             let stays = match () {
                 () if foreign => Some(Stays::Foreign),
                 () if is_to_be_kept(&live) => Some(Stays::Policy),
+                () if has(&live, HELM_HOOK) && !has(&live, HOOK) => Some(Stays::Hook),
                 () if holds_data(&id, &live) => Some(Stays::HoldsData),
                 () if is_shared(&id) => Some(Stays::Shared),
                 () => None,
@@ -459,6 +468,7 @@ mod tests {
             (None, true, "removed once this release is verified"),
             (Some(Stays::Foreign), true, "Greenloop did not make it"),
             (Some(Stays::Shared), true, "kept: others may use it"),
+            (Some(Stays::Hook), true, "no upgrade removes what a hook of Helm's made"),
             (Some(Stays::Policy), true, "`helm.sh/resource-policy` says so"),
             (Some(Stays::HoldsData), true, "`kubectl delete configmap/a --namespace shop`"),
         ] {

@@ -41,7 +41,7 @@ impl KubernetesTarget {
             return Ok(self.deployed(request.release));
         }
         let began = Instant::now();
-        let steps = match self.plan_of(cluster, request).await {
+        let steps = match self.plan_of(cluster, request, &history).await {
             Ok(steps) => steps,
             Err(_) if cluster.cancel().is_cancelled() => return Err(cancelled()),
             Err(error) => {
@@ -487,7 +487,8 @@ impl Apply<'_> {
             };
             let own = self.services.iter().any(|address| error.message.contains(address));
             if own && may_put_off && passing(&error) == Some(Passing::Webhook) {
-                self.tracker.promise(one.object.name());
+                let (kind, name) = (one.object.kind(), one.object.name());
+                self.tracker.promise(waves::missing(kind, name));
                 self.deferred.push(one);
                 return Ok(());
             }

@@ -89,8 +89,9 @@ pub(super) async fn settled(
     mut objects: Vec<Manifest>,
     namespace: &str,
     stamp: &Stamp,
+    occasion: waves::Occasion,
 ) -> Result<Vec<Manifest>, KubernetesError> {
-    objects.retain(|object| !waves::is_for_another_occasion(object));
+    objects.retain(|object| !waves::is_for_another_occasion(object, occasion));
     let brought = brought(&objects);
     let mut complaints = Vec::new();
     for object in &mut objects {

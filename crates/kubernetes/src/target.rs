@@ -19,6 +19,7 @@ use super::lease::{self, Hold};
 use super::manifest::render::{Missing, Variables};
 use super::manifest::settle::Stamp;
 use super::manifest::source::Reading;
+use super::manifest::waves::Occasion;
 use super::manifest::{Manifest, ObjectId, Origin, parse, pin, render, source};
 use super::origin::Repository;
 use super::permissions::{self, Permission, Place};
@@ -330,6 +331,7 @@ impl KubernetesTarget {
         &self,
         cluster: &Cluster,
         request: &RolloutRequest,
+        history: &History,
     ) -> Result<Vec<Step>, KubernetesError> {
         let what = For {
             run: request.run,
@@ -342,7 +344,12 @@ impl KubernetesTarget {
         self.learn(cluster, &objects).await?;
         let stamp =
             Stamp { run: request.run, release: request.release, commit: request.commit.clone() };
-        let objects = survey::settled(cluster, objects, &self.plan.namespace, &stamp).await?;
+        let occasion = match history.records.iter().any(Record::is_good) {
+            true => Occasion::Upgrade,
+            false => Occasion::Install,
+        };
+        let namespace = &self.plan.namespace;
+        let objects = survey::settled(cluster, objects, namespace, &stamp, occasion).await?;
         survey::survey(cluster, objects, Purpose::Rollout).await
     }
 
@@ -546,7 +553,9 @@ impl Target for KubernetesTarget {
     async fn preview(&self, request: &RolloutRequest) -> Result<String, TargetError> {
         let cluster = self.cluster().await.map_err(|error| self.told(error))?;
         let request = self.previewed(&cluster, request).await.map_err(|error| self.told(error))?;
-        let steps = self.plan_of(&cluster, &request).await.map_err(|error| self.told(error))?;
+        let history = self.history(&cluster).await.map_err(|error| self.told(error))?;
+        let steps = self.plan_of(&cluster, &request, &history).await;
+        let steps = steps.map_err(|error| self.told(error))?;
         let diff = difference::joined(steps.iter().map(Step::diff));
         let mut shown = String::new();
         if !diff.is_empty() {
@@ -554,7 +563,6 @@ impl Target for KubernetesTarget {
             shown.extend(order.lines().map(|line| format!("# {line}\n")));
             shown.push_str(&self.redacted(&diff));
         }
-        let history = self.history(&cluster).await.map_err(|error| self.told(error))?;
         let named: Vec<ObjectId> = steps.iter().map(|step| step.object.id()).collect();
         let leftovers = self.leftovers(&cluster, &history, &named).await;
         for line in prune::in_words(&leftovers.map_err(|e| self.told(e))?, self.plan.prune) {

@@ -340,6 +340,39 @@ async fn it_never_finds_its_database(world: &mut World) {
     fails(world, &[with_state(deployment(world, &program::NEEDS_THE_DATABASE))], &doom).await;
 }
 
+/// Two waits that need each other, if what needs nothing waited with what needs the Job.
+async fn a_job_needs_what_comes_with_what_needs_it(world: &mut World) {
+    let mut seed = job(world, &program::CHECKS_THE_SERVICE);
+    seed["spec"]["backoffLimit"] = json!(6);
+    let api = deployment(world, &program::DATABASE);
+    let front = named(deployment(world, &program::HEALTHY), "front");
+    world.manifests(&[api, seed, annotated(front, DEPENDS_ON, "job/migrate")]);
+    world.release().await;
+    let made = made(world, &["migrate-", "web-", "front-"]);
+    assert!(made.iter().all(Option::is_some) && made.is_sorted(), "{made:?}");
+}
+
+/// Helm skips the hooks of upgrades at an install, and those of installs at an upgrade.
+async fn hooks_are_for_their_occasion(world: &mut World) {
+    let hook = |name: &str, hook: &str| {
+        let map = objects::config_map(name, json!({"A": "1"}));
+        annotated(map, "helm.sh/hook", hook)
+    };
+    let first = hook("first", "pre-install");
+    let later = hook("later", "post-upgrade");
+    let always = hook("always", "pre-install,pre-upgrade");
+    let objects = [first, later, always, deployment(world, &program::HEALTHY)];
+    world.manifests(&objects);
+    let maps = world.api::<k8s_openapi::api::core::v1::ConfigMap>();
+    let has = async |name: &str| maps.get_opt(name).await.unwrap().is_some();
+    world.plan.prune = true;
+    world.release().await;
+    assert_eq!((has("first").await, has("later").await, has("always").await), (true, false, true));
+    world.release().await;
+    // What an install brought is not what an upgrade removes.
+    assert_eq!((has("first").await, has("later").await, has("always").await), (true, true, true));
+}
+
 async fn an_order_that_cannot_be_is_refused(world: &mut World) {
     for (needs, expect) in
         [("job/migrat", "did you mean `job/migrate`?"), ("deployment/web", "depends on itself")]
@@ -383,5 +416,7 @@ scenarios! {
         a_job_says_what_it_needs,
         hooks_stand_around_the_rest,
         it_never_finds_its_database,
+        a_job_needs_what_comes_with_what_needs_it,
+        hooks_are_for_their_occasion,
         an_order_that_cannot_be_is_refused
 }

@@ -3,7 +3,8 @@
 //!
 //! What a person has written comes first: `greenloop.dev/depends-on` names objects of the release
 //! that must be there, `greenloop.dev/hook` and Helm's `helm.sh/hook` put an object before or after
-//! everything else. Around that stands the order by kind: StatefulSets and the backends of
+//! everything else. Helm waits for its hooks before a release and between them, but not for the
+//! release before its `post-install`: that wait is not firm. Around that stands the order by kind: StatefulSets and the backends of
 //! webhooks, then Jobs, then the rest of the workloads. That order is a guess, so a wait of it is
 //! not firm: it ends when what is awaited turns out to wait for something itself.
 
@@ -20,7 +21,7 @@ use greenloop_config::nearest::nearest;
 pub(crate) const DEPENDS_ON: &str = "greenloop.dev/depends-on";
 /// `pre-deploy` or `post-deploy`.
 pub(crate) const HOOK: &str = "greenloop.dev/hook";
-const HELM_HOOK: &str = "helm.sh/hook";
+pub(crate) const HELM_HOOK: &str = "helm.sh/hook";
 const HELM_WEIGHT: &str = "helm.sh/hook-weight";
 
 /// Objects that are applied together.
@@ -72,10 +73,28 @@ fn invalid(object: &Manifest, what: &str) -> KubernetesError {
     KubernetesError::new(KubernetesErrorKind::Manifest, message)
 }
 
-/// Whether the object is a hook of Helm's for another occasion than a release: a test, a removal.
-pub(crate) fn is_for_another_occasion(object: &Manifest) -> bool {
-    let helm = annotation(object, HELM_HOOK).filter(|_| annotation(object, HOOK).is_none());
-    helm.is_some_and(|hooks| !hooks.split(',').any(|hook| of_release(hook.trim()).is_some()))
+/// What a release is to the environment, which Helm's hooks tell apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Occasion {
+    /// No release before it was verified.
+    Install,
+    Upgrade,
+}
+
+/// Whether the object is a hook of Helm's for another occasion: a test, a removal, an upgrade
+/// while this is the first release.
+pub(crate) fn is_for_another_occasion(object: &Manifest, occasion: Occasion) -> bool {
+    let other = match occasion {
+        Occasion::Install => ["pre-upgrade", "post-upgrade"],
+        Occasion::Upgrade => ["pre-install", "post-install"],
+    };
+    let of = |hook: &str| of_release(hook).is_some() && !other.contains(&hook);
+    helm_hooks(object).is_some_and(|hooks| !hooks.split(',').any(|hook| of(hook.trim())))
+}
+
+/// Helm's hooks, where the object has none of Greenloop's.
+fn helm_hooks(object: &Manifest) -> Option<&str> {
+    annotation(object, HELM_HOOK).filter(|_| annotation(object, HOOK).is_none())
 }
 
 /// The stage of a hook of Helm's; `None` for those of other occasions.
@@ -348,31 +367,49 @@ pub(crate) fn waves(objects: &[Manifest]) -> Result<Vec<Wave>, KubernetesError> 
             }
         }
     }
+    let helms: Vec<bool> = objects.iter().map(|object| helm_hooks(object).is_some()).collect();
+    let is_firm = |place: usize, other: usize| {
+        needs[place].contains(&other) || needs_hook(stages[place], own[other], helms[place])
+    };
     let mut placed: BTreeSet<usize> = BTreeSet::new();
-    let mut awaited: BTreeSet<ObjectId> = BTreeSet::new();
+    // Each with whether the wait for it was firm: one that was not may have ended before it was
+    // there.
+    let mut awaited: BTreeMap<ObjectId, bool> = BTreeMap::new();
     let mut waves: Vec<Wave> = Vec::new();
     while placed.len() < objects.len() {
         let ready: Vec<usize> = (0..objects.len())
             .filter(|place| !placed.contains(place) && needs[*place].is_subset(&placed))
             .collect();
         let Some(stage) = ready.iter().map(|place| stages[*place]).min() else { break };
-        let mut together: Vec<usize> =
+        let of_stage: Vec<usize> =
             ready.into_iter().filter(|place| stages[*place] == stage).collect();
+        // What has to be awaited for one object of the stage may need the others.
+        let is_bound = |place: &usize| {
+            placed.iter().any(|other| {
+                let id = objects[*other].id();
+                is_awaitable(&id)
+                    && is_firm(*place, *other)
+                    && awaited.get(&id).is_none_or(|firm| !firm)
+            })
+        };
+        let (bound, free): (Vec<usize>, Vec<usize>) = of_stage.into_iter().partition(is_bound);
+        let mut together = if free.is_empty() { bound } else { free };
         together.sort_by_key(|place| order::rank(objects[*place].group(), objects[*place].kind()));
         let mut before: Vec<Awaited> = Vec::new();
         for other in &placed {
             let id = objects[*other].id();
-            let firm = together.iter().any(|place| needs[*place].contains(other))
-                || needs_hook(stage, own[*other]);
+            let firm = together.iter().any(|place| is_firm(*place, *other));
             let by_kind = together.iter().any(|place| {
                 is_awaitable(&objects[*place].id()) && comes_first(own[*other], stages[*place])
             });
             let served = stage == Stage::Registrations && own[*other] == Stage::Providers;
-            if is_awaitable(&id) && (firm || by_kind || served) && !awaited.contains(&id) {
+            let after = matches!(stage, Stage::After(_)) && own[*other] < stage;
+            let is_new = awaited.get(&id).is_none_or(|was_firm| firm && !was_firm);
+            if is_awaitable(&id) && (firm || by_kind || served || after) && is_new {
                 before.push(Awaited { id, firm });
             }
         }
-        awaited.extend(before.iter().map(|one| one.id.clone()));
+        awaited.extend(before.iter().map(|one| (one.id.clone(), one.firm)));
         placed.extend(&together);
         match waves.last_mut().filter(|_| before.is_empty()) {
             Some(wave) => wave.objects.extend(together),
@@ -383,11 +420,11 @@ pub(crate) fn waves(objects: &[Manifest]) -> Result<Vec<Wave>, KubernetesError> 
 }
 
 /// Whether an object of the stage `other` must be there before one of `stage`, since one of them is
-/// a hook.
-fn needs_hook(stage: Stage, other: Stage) -> bool {
+/// a hook. `helm` says that the one of `stage` is a hook of Helm's, which waits for other hooks only.
+fn needs_hook(stage: Stage, other: Stage, helm: bool) -> bool {
     match (other, stage) {
-        (Stage::Before(_), _) => other < stage,
-        (_, Stage::After(_)) => other < stage,
+        (Stage::Before(_), _) | (Stage::After(_), Stage::After(_)) => other < stage,
+        (_, Stage::After(_)) => other < stage && !helm,
         _ => false,
     }
 }
@@ -397,42 +434,57 @@ fn comes_first(other: Stage, stage: Stage) -> bool {
     matches!(other, Stage::Providers | Stage::Jobs) && other < stage
 }
 
-/// Names of what other objects of the release are there to make: what stands as a name in objects of
-/// kinds that are not Kubernetes' own, and the Secrets of an Ingress that cert-manager looks after.
+/// Secrets and ConfigMaps that other objects of the release are there to make, as [`missing`] has
+/// them: what objects of kinds that are not Kubernetes' own name as one, what is called like the
+/// object that it is made from, and the Secrets of an Ingress that cert-manager looks after.
 pub(crate) fn promised(objects: &[Manifest]) -> BTreeSet<String> {
-    let mut names = BTreeSet::new();
+    let mut found = BTreeSet::new();
     for object in objects {
         let group = object.group();
         let managed = object.value().pointer("/metadata/annotations").and_then(Value::as_object);
         let managed =
             managed.is_some_and(|all| all.keys().any(|key| key.starts_with("cert-manager.io/")));
         if group.contains('.') && !group.ends_with(".k8s.io") {
-            names.insert(object.name().to_owned());
-            object.value().get("spec").into_iter().for_each(|spec| collect(spec, &mut names));
+            if matches!(object.kind(), "ExternalSecret" | "SealedSecret") {
+                found.insert(missing("Secret", object.name()));
+            }
+            object.value().get("spec").into_iter().for_each(|spec| collect(spec, &mut found));
         } else if object.kind() == "Ingress" && managed {
-            object
-                .value()
-                .pointer("/spec/tls")
-                .into_iter()
-                .for_each(|tls| collect(tls, &mut names));
+            let tls = object.value().pointer("/spec/tls");
+            tls.into_iter().for_each(|tls| collect(tls, &mut found));
         }
     }
-    names
+    found
 }
 
-fn collect(value: &Value, names: &mut BTreeSet<String>) {
-    let is_name = |text: &str| {
-        (1..=253).contains(&text.len())
-            && text
-                .chars()
-                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c))
-    };
+/// `secret "web-tls"`, as the kubelet calls an object that a pod needs and that is not there.
+pub(crate) fn missing(kind: &str, name: &str) -> String {
+    format!("{} \"{name}\"", kind.to_lowercase())
+}
+
+/// The Secrets and ConfigMaps that a custom object names, in the fields in which such objects name
+/// them.
+fn collect(value: &Value, found: &mut BTreeSet<String>) {
     match value {
-        Value::String(text) if is_name(text) => {
-            names.insert(text.clone());
+        Value::Object(fields) => {
+            for (key, value) in fields {
+                let named = |value: &Value| value.as_str().map(str::to_owned);
+                let name = match key.as_str() {
+                    "secretName" => named(value).map(|name| ("Secret", name)),
+                    "configMapName" => named(value).map(|name| ("ConfigMap", name)),
+                    "secretRef" | "secretKeyRef" | "writeConnectionSecretToRef" | "target" => {
+                        value.get("name").and_then(named).map(|name| ("Secret", name))
+                    }
+                    "configMapRef" | "configMapKeyRef" => {
+                        value.get("name").and_then(named).map(|name| ("ConfigMap", name))
+                    }
+                    _ => None,
+                };
+                found.extend(name.map(|(kind, name)| missing(kind, &name)));
+                collect(value, found);
+            }
         }
-        Value::Object(fields) => fields.values().for_each(|value| collect(value, names)),
-        Value::Array(items) => items.iter().for_each(|item| collect(item, names)),
+        Value::Array(items) => items.iter().for_each(|item| collect(item, found)),
         _ => {}
     }
 }
@@ -546,15 +598,57 @@ mod tests {
              wave 3 (after job/second complete): deployment/web\n\
              wave 4 (after deployment/web ready): job/notify\n"
         );
-        for (hooks, expect) in [
-            ("test", true),
-            ("pre-delete, post-delete", true),
-            ("pre-install", false),
-            ("test, post-upgrade", false),
+        for (hooks, install, upgrade) in [
+            ("test", true, true),
+            ("pre-delete, post-delete", true, true),
+            ("pre-install", false, true),
+            ("post-install", false, true),
+            ("pre-install,pre-upgrade", false, false),
+            ("pre-upgrade", true, false),
+            ("test, post-upgrade", true, false),
+            ("crd-install", false, false),
         ] {
             let object = job("a", json!({HELM_HOOK: hooks}));
-            assert_eq!(is_for_another_occasion(&object), expect, "{hooks}");
+            let other = |occasion| is_for_another_occasion(&object, occasion);
+            assert_eq!(other(Occasion::Install), install, "{hooks}");
+            assert_eq!(other(Occasion::Upgrade), upgrade, "{hooks}");
         }
+        let own = job("a", json!({HOOK: "pre-deploy", HELM_HOOK: "pre-upgrade"}));
+        assert!(!is_for_another_occasion(&own, Occasion::Install));
+    }
+
+    #[test]
+    fn what_others_wait_for_does_not_wait_for_what_comes_with_them() {
+        // The Job calls `api`, which is of the same stage as what needs the Job.
+        let objects = [
+            deployment("api", json!({})),
+            job("seed", json!({})),
+            deployment("web", json!({DEPENDS_ON: "job/seed"})),
+        ];
+        assert_eq!(
+            shown(&objects),
+            "wave 1: job/seed\n\
+             wave 2 (after job/seed complete, unless it waits itself): deployment/api\n\
+             wave 3 (after job/seed complete): deployment/web\n"
+        );
+    }
+
+    #[test]
+    fn helm_does_not_wait_for_the_release_before_its_post_install() {
+        let helm = |weight: &str| json!({HELM_HOOK: "post-install", HELM_WEIGHT: weight});
+        let objects = [
+            deployment("web", json!({})),
+            job("migrate", helm("0")),
+            job("report", helm("5")),
+            job("check", json!({HOOK: "post-deploy"})),
+        ];
+        assert_eq!(
+            shown(&objects),
+            "wave 1: deployment/web\n\
+             wave 2 (after deployment/web ready, unless it waits itself): job/migrate\n\
+             wave 3 (after deployment/web ready): job/check\n\
+             wave 4 (after job/migrate complete, job/check complete): job/report\n"
+        );
     }
 
     #[test]
@@ -617,12 +711,50 @@ mod tests {
     }
 
     #[test]
-    fn names_in_requests_are_promises() {
-        let mut certificate = object("cert-manager.io/v1", "Certificate", "web", json!({}));
-        certificate.change(|value| value["spec"] = json!({"secretName": "web-tls"}));
-        let objects = [certificate, deployment("api", json!({}))];
-        let promised = promised(&objects);
-        assert!(promised.contains("web-tls") && promised.contains("web"));
-        assert!(!promised.contains("api"));
+    fn secrets_and_config_maps_of_requests_are_promises() {
+        let custom = |kind: &str, spec: Value| {
+            let mut object = object("example.org/v1", kind, "web", json!({}));
+            object.change(|value| value["spec"] = spec);
+            object
+        };
+        let mut ingress = object(
+            "networking.k8s.io/v1",
+            "Ingress",
+            "web",
+            json!({"cert-manager.io/issuer": "main"}),
+        );
+        ingress.change(|value| {
+            value["spec"] = json!({"tls": [{"hosts": ["fleet"], "secretName": "web-tls"}]});
+        });
+        for (object, expect) in [
+            (custom("Certificate", json!({"secretName": "tls"})), vec!["secret \"tls\""]),
+            (ingress, vec!["secret \"web-tls\""]),
+            (custom("ExternalSecret", json!({})), vec!["secret \"web\""]),
+            (custom("SealedSecret", json!({"encryptedData": {"a": "b"}})), vec!["secret \"web\""]),
+            (
+                custom("ExternalSecret", json!({"target": {"name": "db"}})),
+                vec!["secret \"db\"", "secret \"web\""],
+            ),
+            (
+                custom("Database", json!({"writeConnectionSecretToRef": {"name": "conn"}})),
+                vec!["secret \"conn\""],
+            ),
+            (
+                custom("Bundle", json!({"out": [{"configMapRef": {"name": "ca"}}]})),
+                vec!["configmap \"ca\""],
+            ),
+            // A label or a host is no name of a Secret.
+            (
+                custom(
+                    "ServiceMonitor",
+                    json!({"selector": {"matchLabels": {"app": "fleet"}}, "name": "fleet"}),
+                ),
+                vec![],
+            ),
+            (deployment("api", json!({})), vec![]),
+        ] {
+            let found: Vec<String> = promised(std::slice::from_ref(&object)).into_iter().collect();
+            assert_eq!(found, expect, "{object:?}");
+        }
     }
 }

@@ -121,8 +121,9 @@ pub enum Settled {
 pub struct Tracker<'a>(Driver<'a>);
 
 impl<'a> Tracker<'a> {
-    /// A tracker that follows nothing yet. `promised` are names of Secrets and ConfigMaps that
-    /// other objects of the release are there to make: one that is missing is waited for.
+    /// A tracker that follows nothing yet. `promised` are Secrets and ConfigMaps that other objects
+    /// of the release are there to make, as the kubelet calls them (`secret "web-tls"`): one that
+    /// is missing is waited for.
     pub fn new(
         client: &'a Client,
         settings: &'a TrackSettings,
@@ -160,9 +161,9 @@ impl<'a> Tracker<'a> {
         self.0.watch_objects();
     }
 
-    /// Something of that name is still to be made by the release itself.
-    pub fn promise(&mut self, name: &str) {
-        self.0.view.promised.insert(name.to_owned());
+    /// An object, `configmap "settings"`, is still to be made by the release itself.
+    pub fn promise(&mut self, object: String) {
+        self.0.view.promised.insert(object);
     }
 
     /// How much of the time that the rollout has is left.

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 
 use super::WorkloadKind;
 use super::probe;
-use super::rule::Source;
+use super::rule::{Source, When};
 use super::signal::Signal;
 use super::standing::is_ready;
 use super::view::{SeenContainer, View, is_sidecar, is_terminating, statuses};
@@ -101,11 +101,29 @@ fn is_trouble(signal: &Signal) -> bool {
     signal.rule.source != Source::Probe && signal.rule.id != "scale-up"
 }
 
-/// Whether a Job of the release has yet to do what it is for.
-pub(super) fn job_is_at_work(view: &View, troubles: &[Signal]) -> bool {
+/// Whether a Job of the release, other than `asking`, has yet to do what it is for. One whose pods
+/// all stand still makes nothing.
+pub(super) fn job_is_at_work(view: &View, troubles: &[Signal], asking: usize) -> bool {
+    let stands_still = |scope: usize, uid: &str| {
+        troubles.iter().any(|signal| {
+            let lasts = !matches!(signal.rule.when, When::Never);
+            let of_pod = signal.scope == scope && is_of(signal, uid);
+            of_pod && lasts && signal.rule.source != Source::Crash && is_trouble(signal)
+        })
+    };
     view.followed.iter().enumerate().any(|(scope, followed)| {
-        followed.workload.kind == WorkloadKind::Job
+        let mut alive = view.new_pods(scope).filter(|(_, seen)| {
+            let phase = seen.pod.status.as_ref().and_then(|status| status.phase.as_deref());
+            !matches!(phase, Some("Succeeded" | "Failed"))
+        });
+        let first = alive.next();
+        let all_stand_still = first.is_some_and(|first| {
+            [first].into_iter().chain(alive).all(|(uid, _)| stands_still(scope, uid))
+        });
+        scope != asking
+            && followed.workload.kind == WorkloadKind::Job
             && !view.standing(scope).done
+            && !all_stand_still
             && !troubles.iter().any(|signal| {
                 signal.scope == scope && matches!(signal.rule.source, Source::Workload)
             })

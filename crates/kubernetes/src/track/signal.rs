@@ -16,7 +16,7 @@ use super::crash::{self, Crash, CrashLog};
 use super::movement;
 use super::object::Object;
 use super::probe;
-use super::rule::{Patience, Rule, Source, find};
+use super::rule::{Patience, Rule, Source, contains, find};
 use super::standing::is_ready;
 use super::view::{
     SeenContainer, SeenEvent, SeenPod, View, disruption, is_sidecar, statuses, times,
@@ -93,8 +93,8 @@ fn patience(
     match signal.rule.patience {
         Patience::None => (false, None),
         Patience::Made => {
-            let named = quoted(&signal.message).any(|name| view.promised.contains(name));
-            (named || movement::job_is_at_work(view, found), None)
+            let named = view.promised.iter().any(|object| contains(&signal.message, object));
+            (named || movement::job_is_at_work(view, found, signal.scope), None)
         }
         Patience::Moving => {
             let asking = movement::Asking {
@@ -108,11 +108,6 @@ fn patience(
             (beside.now || !rested, beside.last)
         }
     }
-}
-
-/// What stands between quotation marks.
-fn quoted(message: &str) -> impl Iterator<Item = &str> {
-    message.split('"').skip(1).step_by(2)
 }
 
 /// Reads the signs of one workload.
@@ -242,11 +237,15 @@ impl Reader<'_> {
             let Some(amount) = crash::amount(&crashes) else { continue };
             let Some(last) = crashes.last() else { continue };
             // How often a Job may try is for its own limit to say; but that it waits for somebody
-            // else, and has tries left, is a sign.
+            // else, and has tries left, is a sign. So are two deaths that say nothing of why.
             let limited = matches!(amount.reason, "Unclear" | "Waits");
-            let waits = matches!(last.cause(), Cause::Waits("connection" | "name" | "starting-up"))
-                && i32::try_from(crashes.len()).is_ok_and(|tries| tries <= limit);
-            if limited && !waits {
+            let waits = match last.cause() {
+                Cause::Waits("connection" | "name" | "starting-up") => true,
+                Cause::Unclear => crashes.len() > 1,
+                Cause::Waits(_) | Cause::Lasts(_) | Cause::Likely(_) => false,
+            };
+            let tries_left = i32::try_from(crashes.len()).is_ok_and(|tries| tries <= limit);
+            if limited && !(waits && tries_left) {
                 continue;
             }
             let of_pod = (last.pod_uid.clone(), last.pod.clone());

@@ -16,6 +16,8 @@ use crate::work::{at_least, claim, committed, epic, events, graph, ids, kind, ma
 
 const LEASE: Duration = Duration::from_secs(60);
 
+const HOUR: Duration = Duration::from_secs(3_600);
+
 async fn turn(store: &TaskStore) -> MergeLease {
     store.claim_merges("h", LEASE).await.unwrap().expect("something to merge").lease
 }
@@ -51,6 +53,7 @@ fn broken(tip: &str) -> NewHold {
         author: Some("Ada".to_owned()),
         text: format!("main is broken since commit {tip} by Ada"),
         lost: Vec::new(),
+        tried: Vec::new(),
     }
 }
 
@@ -110,23 +113,25 @@ pub(crate) async fn tips_that_passed_are_known(place: &Place) {
     work(&store, "c2").await;
     let writer = turn(&store).await;
     let gates = |it: &str| vec![it.to_owned()];
-    assert!(!store.tip_passes(&writer, "m1", &gates("just check")).await.unwrap());
+    assert!(!store.tip_passes(&writer, "m1", &gates("just check"), HOUR).await.unwrap());
     let first = entries(&store, &writer).await[0].id;
     land(&store, &writer, first, "m1").await;
-    assert!(store.tip_passes(&writer, "m1", &gates("just check")).await.unwrap());
-    assert!(!store.tip_passes(&writer, "m1", &gates("other")).await.unwrap());
+    assert!(store.tip_passes(&writer, "m1", &gates("just check"), HOUR).await.unwrap());
+    assert!(!store.tip_passes(&writer, "m1", &gates("other"), HOUR).await.unwrap());
     store.note_tip_passes(&writer, "p1", &gates("other")).await.unwrap();
-    assert!(store.tip_passes(&writer, "p1", &gates("other")).await.unwrap());
+    assert!(store.tip_passes(&writer, "p1", &gates("other"), HOUR).await.unwrap());
     let asked = ["m1", "x", "p1"].map(str::to_owned);
     let mut good = store.known_good(&writer, &asked).await.unwrap();
     good.sort();
     assert_eq!(good, ["m1", "p1"]);
+    // Nothing passed within no time at all.
+    assert!(!store.tip_passes(&writer, "m1", &gates("just check"), Duration::ZERO).await.unwrap());
     // Long ago is not now.
     place
         .meddle("UPDATE tip_passes SET created_at = 1; UPDATE gate_records SET created_at = 1")
         .await;
-    assert!(!store.tip_passes(&writer, "m1", &gates("just check")).await.unwrap());
-    assert!(!store.tip_passes(&writer, "p1", &gates("other")).await.unwrap());
+    assert!(!store.tip_passes(&writer, "m1", &gates("just check"), HOUR).await.unwrap());
+    assert!(!store.tip_passes(&writer, "p1", &gates("other"), HOUR).await.unwrap());
 }
 
 /// A target whose queue is empty is given out to be looked at, to one hub at a time and no more
@@ -208,6 +213,7 @@ pub(crate) async fn a_rewind_opens_its_tasks_again(place: &Place) {
         author: None,
         text: "main was moved from mb to ma".to_owned(),
         lost: vec!["mb b".to_owned()],
+        tried: Vec::new(),
     };
     store.hold_merges(&writer, &hold, Duration::from_secs(600)).await.unwrap();
     assert_eq!(state(&store, b).await, TaskState::Done, "nobody has decided yet");
@@ -367,6 +373,189 @@ pub(crate) async fn a_redo_may_wait_for_another_graphs(place: &Place) {
     invariants::hold(place).await;
 }
 
+/// The entries that did not mend a broken tip are kept with the hold, as long as the tip is the
+/// same and nobody asks for another try.
+pub(crate) async fn entries_that_do_not_mend_a_target_are_known(place: &Place) {
+    let store = place.open().await;
+    store.submit(&many(2), None, None).await.unwrap();
+    work(&store, "c1").await;
+    work(&store, "c2").await;
+    let mut writer = turn(&store).await;
+    let all = entries(&store, &writer).await;
+    let tried = async |writer: &MergeLease| store.target_record(writer).await.unwrap().tried;
+    let hold = NewHold { tried: vec![all[0].id], ..broken("b1") };
+    for tip in ["b1", "b1", "b2"] {
+        let hold = match tip {
+            "b1" => hold.clone(),
+            other => broken(other),
+        };
+        store.hold_merges(&writer, &hold, Duration::ZERO).await.unwrap();
+        writer = turn(&store).await;
+        let expect = if tip == "b1" { vec![all[0].id] } else { Vec::new() };
+        assert_eq!(tried(&writer).await, expect);
+    }
+    store.merge_testing(&writer, all[1].id, "m2").await.unwrap();
+    for _again in 0..2 {
+        store.hold_tried(&writer, all[1].id).await.unwrap();
+    }
+    assert_eq!(tried(&writer).await, [all[1].id]);
+    let states: Vec<_> = entries(&store, &writer).await.iter().map(|it| it.state).collect();
+    assert_eq!(states, [MergeState::Queued; 2], "it waits at its place");
+    store.decide_hold(None, None, HoldDecision::Retry).await.unwrap();
+    assert_eq!(tried(&writer).await, []);
+    invariants::hold(place).await;
+}
+
+/// A task that waits for one it needs does not keep that one out of the queue, though it
+/// conflicted before it.
+pub(crate) async fn a_redo_does_not_wait_for_what_waits_for_it(place: &Place) {
+    let store = place.open().await;
+    let mut spec = graph(vec![task("t"), task("r"), task("s")]);
+    spec.tasks[1].needs = vec![0];
+    store.submit(&spec, None, None).await.unwrap();
+    let t = work(&store, "ct").await;
+    let writer = turn(&store).await;
+    let first = entries(&store, &writer).await[0].id;
+    land(&store, &writer, first, "mt").await;
+    // r needs t and conflicts; then t is taken back.
+    let claimed = claim(&store, "w").await.unwrap();
+    let r = claimed.lease;
+    store.complete(r, &committed("cr"), None).await.unwrap();
+    let entry = entries(&store, &writer).await[0].id;
+    store.merge_conflicting(&writer, entry, &report(&["shared"])).await.unwrap();
+    let tasks = async || -> Vec<_> {
+        store.redos(&writer).await.unwrap().iter().map(|it| it.task).collect()
+    };
+    assert_eq!(tasks().await, [r.task]);
+    let gone = vec!["mt".to_owned()];
+    store.follow_rewind(&writer, &[first], &gone, None).await.unwrap();
+    assert_eq!(
+        (state(&store, t).await, state(&store, r).await),
+        (TaskState::Ready, TaskState::Waiting)
+    );
+    assert_eq!(tasks().await, [], "t may be merged before r");
+    // Another conflict in that file does not wait for it either.
+    for _each in 0..2 {
+        let claimed = claim(&store, "w").await.unwrap();
+        store.complete(claimed.lease, &committed("again"), None).await.unwrap();
+    }
+    let queued = entries(&store, &writer).await;
+    let of = |task| queued.iter().find(|it| it.lease.task == task).unwrap().id;
+    store.merge_conflicting(&writer, of(t.task), &report(&["shared"])).await.unwrap();
+    assert_eq!(state(&store, t).await, TaskState::Ready);
+    invariants::hold(place).await;
+    let claimed = claim(&store, "w").await.unwrap();
+    assert_eq!(claimed.lease.task, t.task);
+    store.complete(claimed.lease, &committed("ct2"), None).await.unwrap();
+    let entry = entries(&store, &writer).await;
+    let entry = entry.iter().find(|it| it.lease.task == t.task).unwrap().id;
+    land(&store, &writer, entry, "mt2").await;
+    // Its turn has come, and it holds others again.
+    assert_eq!(state(&store, r).await, TaskState::Ready);
+    assert_eq!(tasks().await, [r.task]);
+    invariants::hold(place).await;
+}
+
+/// What would bring a rewind back is done anew so often; the merge of an epic, which would be the
+/// same each time, not at all.
+pub(crate) async fn what_is_done_anew_has_an_end(place: &Place) {
+    let options = greenloop_hub::store::StoreOptions { max_returns: 3, ..crate::place::options() };
+    let store = place.open_with(options).await;
+    let mut spec = graph(vec![task("a"), task("b")]);
+    spec.epics = vec![greenloop_model::task::Epic { branch: Some("epic".to_owned()), ..epic("1") }];
+    spec.tasks[0].epic = Some(0);
+    let id = store.submit(&spec, None, None).await.unwrap().id;
+    work(&store, "ca").await;
+    let on_epic = turn(&store).await;
+    assert_eq!(on_epic.target, "epic");
+    let entry = entries(&store, &on_epic).await[0].id;
+    land(&store, &on_epic, entry, "ma").await;
+    let writer = turn(&store).await;
+    assert_eq!(writer.target, "main");
+    let home = entries(&store, &writer).await[0].clone();
+    store.redo_merge(&writer, home.id, "it stands on what was taken back").await.unwrap();
+    assert_eq!(state(&store, home.lease).await, TaskState::Blocked);
+
+    for round in 1..=3 {
+        let lease = work(&store, &format!("cb{round}")).await;
+        let entry = entries(&store, &writer).await[0].id;
+        store.redo_merge(&writer, entry, "it stands on what was taken back").await.unwrap();
+        let task = store.task(lease.task).await.unwrap();
+        let expect = if round < 3 { TaskState::Ready } else { TaskState::Blocked };
+        assert_eq!((task.state, task.attempts), (expect, 0), "round {round}");
+    }
+    assert_eq!(store.graph(id).await.unwrap().state, GraphState::Running, "a person is asked");
+}
+
+/// A graph is cancelled but for what is being pushed, and ends with that.
+pub(crate) async fn a_push_does_not_keep_a_graph_from_being_cancelled(place: &Place) {
+    for refused in [false, true] {
+        let store = place.open().await;
+        let id = store.submit(&many(3), None, None).await.unwrap().id;
+        let leases = [work(&store, "c1").await, work(&store, "c2").await];
+        let writer = turn(&store).await;
+        let first = entries(&store, &writer).await[0].id;
+        store.merge_testing(&writer, first, "m1").await.unwrap();
+        let record = GateRecord { sha: "m1".to_owned(), passed: true, detail: String::new() };
+        store.record_gates(&writer, &record).await.unwrap();
+        store.merge_landing(&writer, first, "m1").await.unwrap();
+        let ejected = store.eject_merge(first, "no").await.unwrap_err();
+        assert!(ejected.message.contains("being pushed"), "{ejected}");
+        let cancelled = store.cancel_task(leases[0].task, None).await.unwrap_err();
+        assert_eq!(cancelled.kind, StoreErrorKind::Conflict);
+        assert!(cancelled.message.contains("being pushed"), "{cancelled}");
+
+        assert_eq!(store.cancel_graph(id, None).await.unwrap().state, GraphState::Running);
+        assert_eq!(state(&store, leases[1]).await, TaskState::Cancelled);
+        assert_eq!(claim(&store, "w").await, None, "the third one is as well");
+        if refused {
+            store.merge_refused(&writer, first).await.unwrap();
+            assert_eq!(store.cancel_graph(id, None).await.unwrap().state, GraphState::Cancelled);
+            assert_eq!(state(&store, leases[0]).await, TaskState::Cancelled);
+        } else {
+            store.merge_landed(&writer, first, "m1").await.unwrap();
+            assert_eq!(state(&store, leases[0]).await, TaskState::Done);
+            assert_eq!(store.graph(id).await.unwrap().state, GraphState::Cancelled);
+        }
+        store.release_merges(&writer).await.unwrap();
+        invariants::hold(place).await;
+    }
+}
+
+/// The merge queues of a project are in one repository at a time.
+pub(crate) async fn a_running_project_keeps_its_repository(place: &Place) {
+    let store = place.open().await;
+    let first = store.submit(&many(1), None, None).await.unwrap().id;
+    let mut other = many(1);
+    other.repository = Some("https://me:secret@example.org/other.git".to_owned());
+    let refused = store.submit(&other, None, None).await.unwrap_err();
+    assert_eq!(refused.kind, StoreErrorKind::Conflict);
+    for part in ["https://example.org/shop.git", "https://example.org/other.git", "`work`"] {
+        assert!(refused.message.contains(part), "{refused}");
+    }
+    assert!(!refused.message.contains("secret"), "{refused}");
+    assert_eq!(store.branches().await.unwrap().len(), 0);
+    // The same one, none, and another project's are no other.
+    store.submit(&many(1), None, None).await.unwrap();
+    store
+        .submit(&greenloop_model::task::TaskGraph { repository: None, ..many(1) }, None, None)
+        .await
+        .unwrap();
+    let elsewhere =
+        greenloop_model::task::TaskGraph { project: "else".to_owned(), ..other.clone() };
+    store.submit(&elsewhere, None, None).await.unwrap();
+    assert_eq!(store.graph(first).await.unwrap().state, GraphState::Running);
+    // Once they are over, the project may move.
+    for graph in store.graphs(PageRequest::first(50)).await.unwrap().items {
+        store.cancel_graph(graph.id, None).await.unwrap();
+    }
+    store.submit(&other, None, None).await.unwrap();
+    work(&store, "c1").await;
+    let turn = store.claim_merges("h", LEASE).await.unwrap().unwrap();
+    assert_eq!(turn.repository, other.repository);
+    invariants::hold(place).await;
+}
+
 /// A database of the first version gets the new tables and keeps what it has.
 pub(crate) async fn a_database_of_the_first_version_is_brought_up_to_date(place: &Place) {
     let store = place.open().await;
@@ -377,7 +566,7 @@ pub(crate) async fn a_database_of_the_first_version_is_brought_up_to_date(place:
         .meddle(
             "DROP TABLE merge_holds; DROP TABLE merge_rewinds; DROP TABLE tip_passes; \
              DROP TABLE merge_conflicts; ALTER TABLE merge_targets DROP COLUMN tip; \
-             DELETE FROM schema_versions WHERE version = 2",
+             DELETE FROM schema_versions WHERE version IN (2, 5)",
         )
         .await;
     let store = place.open().await;

@@ -73,6 +73,11 @@ on_both! {
         an_empty_queue_is_looked_at_now_and_then,
         conflicts_are_done_anew_in_turn,
         a_redo_may_wait_for_another_graphs,
+        entries_that_do_not_mend_a_target_are_known,
+        a_redo_does_not_wait_for_what_waits_for_it,
+        what_is_done_anew_has_an_end,
+        a_push_does_not_keep_a_graph_from_being_cancelled,
+        a_running_project_keeps_its_repository,
         a_database_of_the_first_version_is_brought_up_to_date,
     }
     optional {

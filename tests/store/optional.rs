@@ -214,6 +214,7 @@ async fn merges(store: &TaskStore, number: usize, there: bool, watch: &mut Watch
             author: text("author"),
             text: "hold".to_owned(),
             lost: Vec::new(),
+            tried: Vec::new(),
         };
         store.hold_merges(&writer, &hold, Duration::ZERO).await.unwrap();
         watch.look().await;

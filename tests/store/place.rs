@@ -48,7 +48,12 @@ impl Place {
     }
 
     pub(crate) async fn open(&self) -> TaskStore {
-        TaskStore::open(&self.url, options()).await.unwrap()
+        self.open_with(options()).await
+    }
+
+    /// One more hub on the database, told otherwise.
+    pub(crate) async fn open_with(&self, options: StoreOptions) -> TaskStore {
+        TaskStore::open(&self.url, options).await.unwrap()
     }
 
     /// Straight into the database, past the store.

@@ -244,6 +244,7 @@ pub(crate) async fn targets_go_with_their_graphs(place: &Place) {
         author: None,
         text: "main was moved".to_owned(),
         lost: Vec::new(),
+        tried: Vec::new(),
     };
     store.hold_merges(&writer, &hold, Duration::ZERO).await.unwrap();
     assert_eq!(left().await, [1, 1, 1, 2]);

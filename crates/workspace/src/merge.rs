@@ -127,10 +127,10 @@ impl MergePlace {
     /// When the repository cannot be read.
     pub fn leads_to(&self, commit: &CommitId, tip: &CommitId) -> Result<bool, WorkspaceError> {
         let failed = || WorkspaceError::git(format!("cannot follow {} back", tip.short()));
-        let (repo, commit, tip) = (self.repo()?, oid(commit)?, oid(tip)?);
-        if repo.find_commit(commit).is_err() {
+        if !self.has(commit)? {
             return Ok(false);
         }
+        let (repo, commit, tip) = (self.repo()?, oid(commit)?, oid(tip)?);
         Ok(commit == tip || repo.graph_descendant_of(tip, commit).map_err(failed())?)
     }
 
@@ -139,8 +139,14 @@ impl MergePlace {
     /// # Errors
     /// When the repository cannot be read.
     pub fn has(&self, commit: &CommitId) -> Result<bool, WorkspaceError> {
-        let id = oid(commit)?;
-        Ok(self.repo()?.find_commit(id).is_ok())
+        let (repo, id) = (self.repo()?, oid(commit)?);
+        match repo.find_commit(id) {
+            Ok(_) => Ok(true),
+            Err(error) if error.code() == git2::ErrorCode::NotFound => Ok(false),
+            Err(error) => {
+                Err(WorkspaceError::git(format!("cannot read {}", commit.short()))(error))
+            }
+        }
     }
 }
 

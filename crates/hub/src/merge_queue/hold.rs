@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use super::lane::{HAS_IT_AGAIN, Left, Stop, Worker};
+use super::lane::{HAS_IT_AGAIN, Left, Stop, Worker, overtakes};
 use super::store::{Entry, Hold, NewHold, Target, Writer};
-use super::trial::{Candidate, Judgement, leads_to};
+use super::trial::{Candidate, Judgement, Staged, bring, brings_back, forget, leads_to};
 use greenloop_model::CommitId;
 use greenloop_model::task::{HoldDecision, HoldReason, MergeId};
 use greenloop_workspace::git::{Git, GitErrorKind, Mirror, Tip};
@@ -21,16 +21,20 @@ const LINES: usize = 20;
 pub(super) const NO_ENTRY: i64 = 0;
 
 impl Worker {
-    /// A lane whose target is broken rests until the target moves or passes.
+    /// A lane whose target is broken rests until the target moves or passes, or the merge of one
+    /// of its `entries` passes.
+    #[expect(clippy::too_many_arguments, reason = "one round's own things, used nowhere else")]
     pub(super) async fn keep_to_the_hold(
         &self,
         writer: &Writer,
         hold: &Hold,
-        first: &Entry,
+        entries: &[Entry],
         tip: &CommitId,
+        rewound: &[CommitId],
         mirror: &Mirror,
         git: &Git,
     ) -> Result<(), Stop> {
+        let Some(first) = entries.first() else { return Ok(()) };
         match hold.reason {
             // It contains again what it was left with.
             HoldReason::TargetRewound => {
@@ -38,8 +42,8 @@ impl Worker {
             }
             HoldReason::TargetBroken => {
                 if hold.tip.as_ref() == Some(tip) && hold.tested_for < RETEST {
-                    self.store.rest(writer, self.options.recheck).await?;
-                    return Err(Stop::Left(Left::Held));
+                    let untried = entries.iter().filter(|it| !hold.tried.contains(&it.id));
+                    return Err(self.mend(writer, untried, tip, rewound, mirror, git).await?);
                 }
                 match self.test_tip(writer, first, tip, mirror).await {
                     Judgement::Passed => {
@@ -48,7 +52,9 @@ impl Worker {
                         self.store.lift(writer, &text).await?;
                     }
                     Judgement::Failed { headline, evidence: _, gates: _ } => {
-                        return Err(self.hold_broken(writer, tip, &headline, mirror, git).await?);
+                        return Err(self
+                            .hold_broken(writer, tip, &headline, Vec::new(), mirror, git)
+                            .await?);
                     }
                     Judgement::Troubled(reason) => return Err(Stop::Troubled(reason)),
                     Judgement::Cancelled => return Err(Stop::Left(Left::Stopped)),
@@ -56,6 +62,60 @@ impl Worker {
             }
         }
         Ok(())
+    }
+
+    /// Tries the merge of the first of the entries that can be merged with a broken tip: it may be
+    /// what mends it. One that does not pass waits at its place, and nothing counts against it.
+    async fn mend(
+        &self,
+        writer: &Writer,
+        entries: impl Iterator<Item = &Entry>,
+        tip: &CommitId,
+        rewound: &[CommitId],
+        mirror: &Mirror,
+        git: &Git,
+    ) -> Result<Stop, Stop> {
+        let redos = self.store.redos(writer).await?;
+        for entry in entries {
+            let candidate = self.candidate(&writer.lane, entry);
+            if !bring(mirror, &candidate, git).await?
+                || brings_back(mirror, &candidate, rewound, tip).await?.is_some()
+            {
+                self.store.tried(writer, entry).await?;
+                continue;
+            }
+            if overtakes(entry, &candidate, &redos, tip, mirror, git).await? {
+                continue;
+            }
+            let commit = match self.trials.stage(mirror, tip, &candidate).await {
+                Staged::Commit(commit) => commit,
+                Staged::Nothing | Staged::Conflict(_) => {
+                    self.store.tried(writer, entry).await?;
+                    continue;
+                }
+                Staged::Troubled(reason) => return Err(Stop::Troubled(reason)),
+            };
+            self.store.testing(writer, entry, &commit).await?;
+            let judged = self.trials.judge(mirror, &commit, &candidate, &self.cancel).await;
+            let settled = match judged {
+                Judgement::Passed => self.land(writer, entry, &commit, tip, mirror, git).await,
+                Judgement::Failed { headline: _, evidence: _, gates: _ } => {
+                    self.store.tried(writer, entry).await?;
+                    Ok(false)
+                }
+                Judgement::Troubled(reason) => Err(Stop::Troubled(reason)),
+                Judgement::Cancelled => Err(Stop::Left(Left::Stopped)),
+            };
+            forget(mirror, candidate.id).await;
+            if settled? {
+                let text = format!("{} mends it: {}", candidate.title, commit.short());
+                self.store.lift(writer, &text).await?;
+            }
+            // Gates take their time: the target is looked at before the next entry is tried.
+            return Ok(Stop::Moved);
+        }
+        self.store.rest(writer, self.options.recheck).await?;
+        Ok(Stop::Left(Left::Held))
     }
 
     /// Puts the lane on hold when `tip`, as it is, fails one of the `gates` that an entry on top
@@ -73,7 +133,8 @@ impl Worker {
             Judgement::Passed => Ok(self.store.note_passes(writer, tip, &entry.gates).await?),
             Judgement::Failed { headline, evidence: _, gates: failed } => {
                 if failed.iter().any(|it| gates.contains(it)) {
-                    Err(self.hold_broken(writer, tip, &headline, mirror, git).await?)
+                    let tried = vec![entry.id];
+                    Err(self.hold_broken(writer, tip, &headline, tried, mirror, git).await?)
                 } else {
                     Ok(())
                 }
@@ -94,12 +155,14 @@ impl Worker {
         self.trials.judge(mirror, tip, &bare, &self.cancel).await
     }
 
-    /// The target does not pass its own gates: nothing is merged before it moves.
+    /// The target does not pass its own gates: nothing is merged before it moves, but an entry that
+    /// mends it. Those that were `tried` do not.
     pub(super) async fn hold_broken(
         &self,
         writer: &Writer,
         tip: &CommitId,
         headline: &str,
+        tried: Vec<MergeId>,
         mirror: &Mirror,
         git: &Git,
     ) -> Result<Stop, Stop> {
@@ -116,8 +179,10 @@ impl Worker {
             author: since.map(|it| self.redacted(&it.author)),
             text: self.redacted(&text),
             lost: Vec::new(),
+            tried,
         };
-        self.store.hold(writer, &hold, self.options.recheck).await?;
+        // Entries that may mend it are tried at once.
+        self.store.hold(writer, &hold, Duration::ZERO).await?;
         tracing::warn!(branch = writer.lane.target, hold.text, "the merge queue is on hold");
         Ok(Stop::Left(Left::Held))
     }
@@ -140,14 +205,14 @@ impl Worker {
             None => None,
         };
         if let Some(now) = &now
-            && leads_to(mirror, expected, now).await
+            && leads_to(mirror, expected, now).await?
         {
             return Ok(());
         }
         let mut lost = Vec::new();
         for landed in self.store.landed(writer).await? {
             if let Some(now) = &now
-                && leads_to(mirror, &landed.commit, now).await
+                && leads_to(mirror, &landed.commit, now).await?
             {
                 // Those before it are as well.
                 break;
@@ -205,6 +270,7 @@ impl Worker {
             author: author.map(|it| self.redacted(&it)),
             text: self.redacted(&text),
             lost: lines,
+            tried: Vec::new(),
         };
         self.store.hold(writer, &hold, self.options.recheck).await?;
         tracing::warn!(branch, hold.text, "the merge queue is on hold");
@@ -222,10 +288,10 @@ impl Worker {
     ) -> Result<Option<String>, Stop> {
         let branch = &writer.lane.target;
         // Another hub may have pushed it, and the branch that led to it is gone.
-        let held = leads_to(mirror, expected, expected).await
+        let held = leads_to(mirror, expected, expected).await?
             || mirror.fetch_commit(expected, git).await.is_ok();
         let forward = match now {
-            Some(now) => leads_to(mirror, now, expected).await,
+            Some(now) => leads_to(mirror, now, expected).await?,
             None => true,
         };
         if !held {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::stream::{FuturesOrdered, StreamExt as _};
+use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::MergeOptions;
@@ -17,8 +18,8 @@ use super::trial::{
 use super::window::Window;
 use greenloop_model::task::{HoldReason, MergeId, TaskId};
 use greenloop_model::{CommitId, RunId, chain};
-use greenloop_workspace::Conflict;
 use greenloop_workspace::git::{Git, GitError, GitErrorKind, Mirror};
+use greenloop_workspace::{Conflict, WorkspaceError};
 
 /// The longest pause between two tries of a lane whose surroundings are out of order.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
@@ -74,6 +75,20 @@ impl From<MergeStoreError> for Stop {
             MergeStoreError::Store(_) => Self::Troubled(chain(&error)),
         }
     }
+}
+
+impl From<WorkspaceError> for Stop {
+    fn from(error: WorkspaceError) -> Self {
+        Self::Troubled(chain(&error))
+    }
+}
+
+/// What became of an entry whose gates are through.
+enum Settled {
+    Merged,
+    Ejected,
+    /// The push was refused: it is tested anew.
+    TargetMoved,
 }
 
 impl From<GitError> for Stop {
@@ -171,9 +186,10 @@ impl Worker {
     /// at: somebody may have moved it.
     async fn round(&self, writer: &Writer, window: &mut Window, first: bool) -> Result<(), Stop> {
         let git = Git::new(RunId::generate(), &self.options.redactor, &self.cancel);
-        // Some may have to wait for others that are done anew.
-        let entries = self.store.entries(writer, window.size() + OVERTAKEN).await?;
         let target = self.store.target(writer).await?;
+        let tried = target.hold.as_ref().map_or(0, |it| it.tried.len());
+        // Some may have to wait for others that are done anew.
+        let entries = self.store.entries(writer, window.size() + OVERTAKEN + tried).await?;
         let decided = target.hold.as_ref().is_some_and(|it| it.decision.is_some());
         if entries.is_empty() {
             if !first && !decided {
@@ -198,19 +214,21 @@ impl Worker {
         let tip = tip(lane, base, there.as_ref(), &mirror, &git).await?;
         if target.expected.as_ref() != Some(&tip) {
             if let Some(expected) = &target.expected
-                && !leads_to(&mirror, expected, &tip).await
+                && !leads_to(&mirror, expected, &tip).await?
             {
                 // It moved since it was looked at.
                 return Err(Stop::Moved);
             }
             self.store.note_tip(writer, &tip).await?;
         }
-        if let (Some(hold), Some(first)) = (&target.hold, entries.first()) {
-            self.keep_to_the_hold(writer, hold, first, &tip, &mirror, &git).await?;
+        if let Some(hold) = &target.hold {
+            let rewound = &target.rewound;
+            self.keep_to_the_hold(writer, hold, &entries, &tip, rewound, &mirror, &git).await?;
         }
         let redos = self.store.redos(writer).await?;
         let round = self.cancel.child_token();
         let mut gates = FuturesOrdered::new();
+        let began = Instant::now();
         let mut top = tip.clone();
         for entry in entries {
             if gates.len() == window.size() {
@@ -228,10 +246,11 @@ impl Worker {
             if overtakes(&entry, &candidate, &redos, &tip, &mirror, &git).await? {
                 continue;
             }
-            if let Some(gone) = brings_back(&mirror, &candidate, &target.rewound, &tip).await {
+            if let Some(gone) = brings_back(&mirror, &candidate, &target.rewound, &tip).await? {
                 if gates.is_empty() {
                     let reason = format!(
-                        "{} stands on {}, which was taken back from {}: it is done anew",
+                        "{} stands on {}, which was taken back from {}: merging it would bring \
+                         that back",
                         entry.branch,
                         gone.short(),
                         lane.target
@@ -275,9 +294,19 @@ impl Worker {
             // Those behind one that did not pass stand on a merge that will never be.
             if settled.is_ok() {
                 settled = self
-                    .settle(writer, (&entry, &candidate, &commit), judged, &mirror, &git, window)
+                    .settle(writer, (&entry, &candidate, &commit), (judged, began), &mirror, &git)
                     .await
-                    .and_then(|passed| if passed { Ok(()) } else { Err(Stop::Moved) });
+                    .and_then(|settled| match settled {
+                        Settled::Merged => {
+                            window.succeeded();
+                            Ok(())
+                        }
+                        Settled::Ejected => {
+                            window.failed();
+                            Err(Stop::Moved)
+                        }
+                        Settled::TargetMoved => Err(Stop::Moved),
+                    });
                 if settled.is_err() {
                     round.cancel();
                 }
@@ -299,54 +328,39 @@ impl Worker {
         Ok(())
     }
 
-    /// Whether the target has the entry now.
+    /// What becomes of an entry whose gates `began` then.
     async fn settle(
         &self,
         writer: &Writer,
         (entry, candidate, commit): (&Entry, &Candidate, &CommitId),
-        judged: Judgement,
+        (judged, began): (Judgement, Instant),
         mirror: &Mirror,
         git: &Git,
-        window: &mut Window,
-    ) -> Result<bool, Stop> {
+    ) -> Result<Settled, Stop> {
         let below = git_parent(mirror, commit, git).await?;
         let judged = match judged {
             Judgement::Failed { headline, evidence, gates } => {
-                let known = self.store.passes(writer, &below, &entry.gates).await?;
-                if !known {
+                // What passed before may not pass any more: something outside may have changed.
+                let passes_still =
+                    self.store.passes(writer, &below, &entry.gates, began.elapsed()).await?;
+                let passed_before = passes_still
+                    || self.store.passes(writer, &below, &entry.gates, Duration::MAX).await?;
+                if !passes_still {
                     self.hold_when_broken(writer, entry, &below, &gates, mirror, git).await?;
+                }
+                if passed_before {
+                    Judgement::Failed { headline, evidence, gates }
+                } else {
                     // The target passes: what the entry met may have been the moment.
                     self.trials.judge(mirror, commit, candidate, &self.cancel).await
-                } else {
-                    Judgement::Failed { headline, evidence, gates }
                 }
             }
             judged @ (Judgement::Passed | Judgement::Troubled(_) | Judgement::Cancelled) => judged,
         };
         match judged {
             Judgement::Passed => {
-                let verdict = passed(entry, commit);
-                // Before the push: what stands on the target has its record.
-                self.store.judged(writer, entry, &verdict).await?;
-                self.store.landing(writer, entry, commit).await?;
-                match mirror.push_from(Some(&below), commit, &writer.lane.target, git).await {
-                    Ok(()) => {
-                        self.tell_redos(writer, entry, &below, commit, mirror, git).await?;
-                        self.store.merged(writer, entry, commit).await?;
-                        window.succeeded();
-                        Ok(true)
-                    }
-                    Err(error) if error.kind == GitErrorKind::Rejected => {
-                        let now = mirror.remote_tip(&writer.lane.target, git).await?;
-                        if now.as_ref() == Some(&below) {
-                            // Nobody moved it: it is guarded, and only a person can change that.
-                            return Err(error.into());
-                        }
-                        tracing::info!(branch = writer.lane.target, "moved: tested anew");
-                        Ok(false)
-                    }
-                    Err(error) => Err(error.into()),
-                }
+                let landed = self.land(writer, entry, commit, &below, mirror, git).await?;
+                Ok(if landed { Settled::Merged } else { Settled::TargetMoved })
             }
             Judgement::Failed { headline, evidence, gates: _ } => {
                 let verdict = GateVerdict {
@@ -358,11 +372,44 @@ impl Worker {
                 self.store.judged(writer, entry, &verdict).await?;
                 let reason = format!("merged as {}: {headline}\n{evidence}", commit.short());
                 self.store.eject(writer, entry, &reason).await?;
-                window.failed();
-                Ok(false)
+                Ok(Settled::Ejected)
             }
             Judgement::Troubled(reason) => Err(Stop::Troubled(reason)),
             Judgement::Cancelled => Err(Stop::Left(Left::Stopped)),
+        }
+    }
+
+    /// Pushes a merge that passed, made on `below`; whether the target was still there.
+    pub(super) async fn land(
+        &self,
+        writer: &Writer,
+        entry: &Entry,
+        commit: &CommitId,
+        below: &CommitId,
+        mirror: &Mirror,
+        git: &Git,
+    ) -> Result<bool, Stop> {
+        // Before the push: what stands on the target has its record.
+        self.store.judged(writer, entry, &passed(entry, commit)).await?;
+        self.store.landing(writer, entry, commit).await?;
+        match mirror.push_from(Some(below), commit, &writer.lane.target, git).await {
+            Ok(()) => {
+                self.tell_redos(writer, entry, below, commit, mirror, git).await?;
+                self.store.merged(writer, entry, commit).await?;
+                Ok(true)
+            }
+            Err(error) if error.kind == GitErrorKind::Rejected => {
+                let now = mirror.remote_tip(&writer.lane.target, git).await?;
+                if now.as_ref() == Some(below) {
+                    // Nobody moved it: it is guarded, and only a person can change that, or cancel
+                    // the task.
+                    self.store.refused(writer, entry).await?;
+                    return Err(error.into());
+                }
+                tracing::info!(branch = writer.lane.target, "moved: tested anew");
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -378,7 +425,7 @@ impl Worker {
         git: &Git,
     ) -> Result<(), Stop> {
         if let Some(landing) = &entry.landing
-            && leads_to(mirror, landing, tip).await
+            && leads_to(mirror, landing, tip).await?
         {
             return Ok(self.store.merged(writer, entry, landing).await?);
         }
@@ -391,7 +438,8 @@ impl Worker {
                 Ok(self.store.merged(writer, entry, tip).await?)
             }
             Judgement::Failed { headline, evidence: _, gates: _ } => {
-                Err(self.hold_broken(writer, tip, &headline, mirror, git).await?)
+                let tried = vec![entry.id];
+                Err(self.hold_broken(writer, tip, &headline, tried, mirror, git).await?)
             }
             Judgement::Troubled(reason) => Err(Stop::Troubled(reason)),
             Judgement::Cancelled => Err(Stop::Left(Left::Stopped)),
@@ -498,7 +546,7 @@ pub fn conflict_branches(task: TaskId, entry: MergeId) -> [String; 2] {
 
 /// Whether an entry changes files of an earlier one that is done anew because of a conflict in
 /// them: merged first, it would make the two meet again.
-async fn overtakes(
+pub(super) async fn overtakes(
     entry: &Entry,
     candidate: &Candidate,
     redos: &[Redo],

@@ -18,8 +18,9 @@
 //!   person (or the hub's options) says whether to follow the rewind or to restore. Targets of
 //!   graphs are looked at while nothing waits for them, too; branches of epics only when
 //!   something does.
-//! - A target that does not pass the gates by itself puts the lane on hold until it moves;
-//!   nothing counts against a task.
+//! - A target that does not pass the gates by itself puts the lane on hold until it moves, passes
+//!   again, or the merge of an entry with it passes: that one is merged first. Nothing counts
+//!   against a task meanwhile.
 //! - Several hubs may run queues on one store: the lease lets one of them write, every change
 //!   carries its fencing token, and the push itself compares and swaps. Killed at any moment,
 //!   nothing is lost: an entry that the target has already is only recorded.

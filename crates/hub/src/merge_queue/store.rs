@@ -71,6 +71,8 @@ pub struct Hold {
     pub decision: Option<HoldDecision>,
     /// How long ago the gates ran on that tip.
     pub tested_for: Duration,
+    /// Entries whose merges with a broken tip did not pass either.
+    pub tried: Vec<MergeId>,
 }
 
 /// A hold to be set.
@@ -90,6 +92,9 @@ pub struct NewHold {
     pub text: String,
     /// What a rewind took away, a line each.
     pub lost: Vec<String>,
+    /// Broken: entries whose merges with this tip did not pass either, beside those that a hold
+    /// on the same tip has already.
+    pub tried: Vec<MergeId>,
 }
 
 /// What an entry made of the target.
@@ -145,8 +150,8 @@ pub struct GateVerdict {
 /// The store does not answer, or the writer is no longer the writer.
 #[derive(Debug, thiserror::Error)]
 pub enum MergeStoreError {
-    /// Another writes to the lane by now: nothing was changed.
-    #[error("another writes to {0} by now")]
+    /// Another writes to the lane by now, as the text says: nothing was changed.
+    #[error("{0}")]
     Superseded(String),
     /// The entry has left the queue meanwhile: nothing was changed.
     #[error("{0}")]
@@ -235,15 +240,22 @@ pub trait MergeStore: Send + Sync {
     /// Gives the lane back; it stays on hold for another `rest`.
     async fn rest(&self, writer: &Writer, rest: Duration) -> Result<(), MergeStoreError>;
 
+    /// The merge of this entry with the broken tip did not pass: it waits at its place.
+    async fn tried(&self, writer: &Writer, entry: &Entry) -> Result<(), MergeStoreError>;
+
+    /// The push was refused and the target is where it was: nothing is on its way any more.
+    async fn refused(&self, writer: &Writer, entry: &Entry) -> Result<(), MergeStoreError>;
+
     /// What the lane was on hold for is over, as `text` says.
     async fn lift(&self, writer: &Writer, text: &str) -> Result<(), MergeStoreError>;
 
-    /// Whether a commit is known to pass these gates.
+    /// Whether a commit has passed these gates within so long, and not too long ago.
     async fn passes(
         &self,
         writer: &Writer,
         commit: &CommitId,
         gates: &[String],
+        within: Duration,
     ) -> Result<bool, MergeStoreError>;
 
     /// Writes down that it does.

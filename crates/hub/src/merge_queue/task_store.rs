@@ -42,19 +42,29 @@ impl From<StoreError> for MergeStoreError {
     }
 }
 
-async fn entry(store: &TaskStore, writer: &Writer, view: MergeView) -> Option<Entry> {
-    let task = store.task(view.lease.task).await.ok()?;
-    let graph = store.graph(view.graph).await.ok()?;
-    Some(Entry {
+/// `None` for one that no writer can merge: its commit is none, or its task is not there.
+async fn entry(
+    store: &TaskStore,
+    writer: &Writer,
+    view: MergeView,
+) -> Result<Option<Entry>, StoreError> {
+    let Ok(commit) = view.commit.parse() else { return Ok(None) };
+    let found = async { Ok((store.task(view.lease.task).await?, store.graph(view.graph).await?)) };
+    let (task, graph) = match found.await {
+        Ok(found) => found,
+        Err(StoreError { kind: StoreErrorKind::NotFound, .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    Ok(Some(Entry {
         id: view.id,
         task: view.lease.task,
         title: format!("{} {}", task.key, task.title),
         branch: view.branch,
-        commit: view.commit.parse().ok()?,
+        commit,
         gates: view.gates,
         base: (graph.target != writer.lane.target).then_some(graph.target),
         landing: view.landing.and_then(|commit| commit.parse().ok()),
-    })
+    }))
 }
 
 #[async_trait]
@@ -94,7 +104,7 @@ impl MergeStore for TaskStore {
         let mut entries = Vec::new();
         for view in self.next_merges(&lease(writer), limit).await? {
             let id = view.id;
-            match entry(self, writer, view).await {
+            match entry(self, writer, view).await? {
                 Some(entry) => entries.push(entry),
                 None => {
                     let reason = "what is in the queue is no commit of a task";
@@ -154,6 +164,7 @@ impl MergeStore for TaskStore {
                 tip: it.tip.and_then(commit),
                 decision: it.decision,
                 tested_for: record.tested_for,
+                tried: record.tried,
             }),
             rewound: record.rewound.into_iter().filter_map(commit).collect(),
         })
@@ -170,7 +181,7 @@ impl MergeStore for TaskStore {
         rest: Duration,
     ) -> Result<(), MergeStoreError> {
         let text = |commit: &Option<CommitId>| commit.as_ref().map(ToString::to_string);
-        let NewHold { reason, tip, expected, commit, author, text: why, lost } = hold;
+        let NewHold { reason, tip, expected, commit, author, text: why, lost, tried } = hold;
         let hold = crate::store::NewHold {
             reason: *reason,
             tip: text(tip),
@@ -179,12 +190,21 @@ impl MergeStore for TaskStore {
             author: author.clone(),
             text: why.clone(),
             lost: lost.clone(),
+            tried: tried.clone(),
         };
         Ok(self.hold_merges(&lease(writer), &hold, rest).await?)
     }
 
     async fn rest(&self, writer: &Writer, rest: Duration) -> Result<(), MergeStoreError> {
         Ok(self.rest_merges(&lease(writer), rest).await?)
+    }
+
+    async fn tried(&self, writer: &Writer, entry: &Entry) -> Result<(), MergeStoreError> {
+        Ok(self.hold_tried(&lease(writer), entry.id).await?)
+    }
+
+    async fn refused(&self, writer: &Writer, entry: &Entry) -> Result<(), MergeStoreError> {
+        Ok(self.merge_refused(&lease(writer), entry.id).await?)
     }
 
     async fn lift(&self, writer: &Writer, text: &str) -> Result<(), MergeStoreError> {
@@ -196,8 +216,9 @@ impl MergeStore for TaskStore {
         writer: &Writer,
         commit: &CommitId,
         gates: &[String],
+        within: Duration,
     ) -> Result<bool, MergeStoreError> {
-        Ok(self.tip_passes(&lease(writer), commit.as_str(), gates).await?)
+        Ok(self.tip_passes(&lease(writer), commit.as_str(), gates, within).await?)
     }
 
     async fn note_passes(

@@ -20,16 +20,20 @@ struct Inner {
     epoch: i64,
     /// By commit: whether its gates passed.
     judged: BTreeMap<String, bool>,
+    /// When they did.
+    judged_at: BTreeMap<String, Instant>,
     merged: Vec<(i64, String)>,
     texts: BTreeMap<i64, String>,
     pauses: Vec<String>,
     rests_until: Option<Instant>,
     tip: Option<CommitId>,
     hold: Option<(NewHold, Instant, Option<HoldDecision>)>,
+    /// Entries that did not mend a broken target.
+    tried: Vec<MergeId>,
     lifted: Vec<String>,
     rewound: Vec<CommitId>,
-    /// Bare tips whose gates passed.
-    passes: Vec<CommitId>,
+    /// Bare tips whose gates passed, and when.
+    passes: Vec<(CommitId, Instant)>,
     /// By entry: the files in conflict.
     files: BTreeMap<i64, Vec<String>>,
     /// When the target was looked at.
@@ -160,6 +164,7 @@ impl MergeStore for InMemory {
     ) -> Result<(), MergeStoreError> {
         self.change(writer, |inner| {
             inner.judged.insert(verdict.commit.to_string(), verdict.passed);
+            inner.judged_at.insert(verdict.commit.to_string(), Instant::now());
         })
     }
 
@@ -199,6 +204,7 @@ impl MergeStore for InMemory {
             tip: hold.tip.clone(),
             decision: *decision,
             tested_for: tested.elapsed(),
+            tried: inner.tried.clone(),
         });
         Ok(Target { expected: inner.tip.clone(), hold, rewound: inner.rewound.clone() })
     }
@@ -214,6 +220,11 @@ impl MergeStore for InMemory {
         rest: Duration,
     ) -> Result<(), MergeStoreError> {
         self.change(writer, |inner| {
+            let same = inner.hold.as_ref().is_some_and(|(before, _, _)| before.tip == hold.tip);
+            if !same {
+                inner.tried.clear();
+            }
+            inner.tried.extend_from_slice(&hold.tried);
             inner.hold = Some((hold.clone(), Instant::now(), None));
             for (_, state) in &mut inner.queue {
                 if *state == MergeState::Testing {
@@ -232,6 +243,23 @@ impl MergeStore for InMemory {
         })
     }
 
+    async fn tried(&self, writer: &Writer, entry: &Entry) -> Result<(), MergeStoreError> {
+        self.change(writer, |inner| {
+            let found = inner.queue.iter_mut().find(|(other, _)| other.id == entry.id).unwrap();
+            if found.1 == MergeState::Testing {
+                found.1 = MergeState::Queued;
+            }
+            inner.tried.push(entry.id);
+        })
+    }
+
+    async fn refused(&self, writer: &Writer, entry: &Entry) -> Result<(), MergeStoreError> {
+        self.change(writer, |inner| {
+            let found = inner.queue.iter_mut().find(|(other, _)| other.id == entry.id).unwrap();
+            found.0.landing = None;
+        })
+    }
+
     async fn lift(&self, writer: &Writer, text: &str) -> Result<(), MergeStoreError> {
         self.change(writer, |inner| {
             inner.hold = None;
@@ -244,10 +272,14 @@ impl MergeStore for InMemory {
         writer: &Writer,
         commit: &CommitId,
         _gates: &[String],
+        within: Duration,
     ) -> Result<bool, MergeStoreError> {
         let inner = self.inner.lock().unwrap();
         Self::check(&inner, writer)?;
-        Ok(inner.passes.contains(commit) || inner.judged.get(commit.as_str()) == Some(&true))
+        let recent = |at: &Instant| at.elapsed() < within;
+        let merged = inner.judged.get(commit.as_str()) == Some(&true)
+            && inner.judged_at.get(commit.as_str()).is_some_and(recent);
+        Ok(merged || inner.passes.iter().any(|(tip, at)| tip == commit && recent(at)))
     }
 
     async fn note_passes(
@@ -256,7 +288,7 @@ impl MergeStore for InMemory {
         commit: &CommitId,
         _gates: &[String],
     ) -> Result<(), MergeStoreError> {
-        self.change(writer, |inner| inner.passes.push(commit.clone()))
+        self.change(writer, |inner| inner.passes.push((commit.clone(), Instant::now())))
     }
 
     async fn known_good(
@@ -267,7 +299,8 @@ impl MergeStore for InMemory {
         let inner = self.inner.lock().unwrap();
         Self::check(&inner, writer)?;
         let good = |it: &&CommitId| {
-            inner.passes.contains(it) || inner.judged.get(it.as_str()) == Some(&true)
+            inner.passes.iter().any(|(tip, _)| tip == *it)
+                || inner.judged.get(it.as_str()) == Some(&true)
         };
         Ok(commits.iter().filter(good).cloned().collect())
     }
@@ -711,8 +744,9 @@ async fn a_target_that_is_broken_blames_no_entry_and_is_tried_again_when_it_move
     let bad = project.person(&good, "Ada", |work| std::fs::write(work.join("bad"), "").unwrap());
     let queue = more.into_iter().map(|entry| (entry, MergeState::Queued));
     store.inner.lock().unwrap().queue.extend(queue);
-    // Two hubs, entries tried on top of each other: they agree.
-    project.run_until(&store, 2, 3, LEASE, |inner| inner.hold.is_some()).await;
+    // Two hubs, entries tried on top of each other: they agree. None of the entries mends it.
+    let all_tried = |inner: &Inner| inner.hold.is_some() && inner.tried.len() == 3;
+    project.run_until(&store, 2, 3, LEASE, all_tried).await;
     let waiting = [MergeState::Merged, MergeState::Queued, MergeState::Queued, MergeState::Queued];
     assert_eq!(store.states(), waiting);
     let hold = held(&store);
@@ -725,7 +759,7 @@ async fn a_target_that_is_broken_blames_no_entry_and_is_tried_again_when_it_move
     let at = |inner: &Inner, tip: &str| {
         inner.hold.as_ref().is_some_and(|it| it.0.tip.as_ref().unwrap().as_str() == tip)
     };
-    project.run_until(&store, 2, 3, LEASE, |inner| at(inner, &worse)).await;
+    project.run_until(&store, 2, 3, LEASE, |inner| at(inner, &worse) && all_tried(inner)).await;
     let text = held(&store).text;
     assert!(text.contains("2 commits before") && text.contains("by Ada"), "{text}");
     assert_eq!(store.states(), waiting);
@@ -903,4 +937,143 @@ async fn whoever_conflicts_is_told_what_the_target_got_before_and_since() {
     later.settle(&store, 1, 1, LEASE).await;
     let told = store.inner.lock().unwrap().texts[&2].clone();
     assert!(told.contains("Then main got Task 4") && told.contains("+four"), "{told}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_merge_that_mends_a_broken_target_is_found_wherever_it_waits() {
+    for hubs in [1, 2] {
+        let project = Project::new();
+        project.person(&project.first, "Ada", |work| {
+            std::fs::write(work.join("status"), "bad\n").unwrap();
+        });
+        let mut entries = [("one", "1\n"), ("two", "2\n"), ("mend", "ok\n"), ("four", "4\n")]
+            .into_iter()
+            .zip(1..)
+            .map(|((path, text), n)| project.branch(n, path, text))
+            .collect::<Vec<_>>();
+        for entry in &mut entries {
+            entry.gates = vec!["grep -qs ok status mend".to_owned()];
+        }
+        let store = project.store("main", entries);
+        project.settle(&store, hubs, 2, LEASE).await;
+        // The others were told nothing, and are merged behind it.
+        assert_eq!(store.states(), [MergeState::Merged; 4]);
+        let inner = store.inner.lock().unwrap();
+        assert!(inner.texts.is_empty(), "{:?}", inner.texts);
+        assert_eq!(inner.merged.first().map(|it| it.0), Some(3));
+        assert!(inner.hold.is_none());
+        assert!(inner.lifted.iter().any(|it| it.contains("Task 3 mends it")), "{:?}", inner.lifted);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_goes_away_around_a_target_that_passed_blames_no_entry() {
+    let project = Project::new();
+    let service = project.folder.path().join("service");
+    std::fs::write(&service, "").unwrap();
+    let gate = format!("test -e {}", service.display());
+    let entry = |n: i64| Entry {
+        gates: vec![gate.clone()],
+        ..project.branch(n, &format!("file{n}"), "x\n")
+    };
+    let store = project.store("main", vec![entry(1)]);
+    project.settle(&store, 1, 1, LEASE).await;
+    std::fs::remove_file(&service).unwrap();
+    let more = (2..6).map(|n| (entry(n), MergeState::Queued));
+    store.inner.lock().unwrap().queue.extend(more);
+    project.run_until(&store, 1, 2, LEASE, |inner| inner.tried.len() == 4).await;
+    assert_eq!(held(&store).reason, HoldReason::TargetBroken);
+    assert_eq!(store.states()[1..], [MergeState::Queued; 4], "nothing is counted");
+    assert!(store.inner.lock().unwrap().texts.is_empty());
+    // A person brings it back, and asks for another try.
+    std::fs::write(&service, "").unwrap();
+    {
+        let mut inner = store.inner.lock().unwrap();
+        inner.hold = None;
+        inner.tried.clear();
+        inner.rests_until = None;
+    }
+    project.settle(&store, 1, 2, LEASE).await;
+    assert_eq!(store.states(), [MergeState::Merged; 5]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_decision_about_a_rewind_that_was_taken_back_ends_the_hold() {
+    for decision in [HoldDecision::Follow, HoldDecision::Restore] {
+        let project = Project { watch: Duration::from_millis(50), ..Project::new() };
+        let entries = [1, 2].map(|n| project.branch(n, &format!("file{n}"), "x\n"));
+        let store = project.store("main", entries.into());
+        project.settle(&store, 1, 1, LEASE).await;
+        let (before, merged) = (project.main(), store.inner.lock().unwrap().merged.clone());
+        git(&project.remote(), &["update-ref", "refs/heads/main", &merged[0].1]);
+        project.run_until(&store, 1, 1, LEASE, |inner| inner.hold.is_some()).await;
+        // Forward again, beyond what was merged, before the hub acts on the decision.
+        let work = project.folder.path().join("work");
+        git(&work, &["fetch", "-q", "../remote.git", &before]);
+        project.person(&before, "Ann", |work| std::fs::write(work.join("more"), "").unwrap());
+        decide(&store, decision);
+        project.run_until(&store, 2, 1, LEASE, |inner| inner.hold.is_none()).await;
+        assert_eq!(store.states(), [MergeState::Merged; 2]);
+        let inner = store.inner.lock().unwrap();
+        assert_eq!(inner.lifted.len(), 1, "{:?}", inner.lifted);
+        assert!(inner.pauses.is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_push_that_a_guard_refuses_leaves_nothing_on_its_way() {
+    let project = Project::new();
+    let hook = project.remote().join("hooks/update");
+    std::fs::write(&hook, "#!/bin/sh\ntest \"$1\" != refs/heads/main\n").unwrap();
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&hook, executable).unwrap();
+    let store = project.store("main", vec![project.branch(1, "one", "1\n")]);
+    project.run_until(&store, 1, 1, LEASE, |inner| !inner.pauses.is_empty()).await;
+    {
+        let inner = store.inner.lock().unwrap();
+        assert_eq!(inner.queue[0].0.landing, None, "a person may cancel it");
+        assert!(inner.pauses[0].contains("main"), "{:?}", inner.pauses);
+    }
+    std::fs::remove_file(&hook).unwrap();
+    store.inner.lock().unwrap().rests_until = None;
+    project.settle(&store, 1, 1, LEASE).await;
+    assert_eq!(store.states(), [MergeState::Merged]);
+}
+
+fn files_below(folder: &Path, end: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files_below(&path, end));
+        } else if path.ends_with(end) {
+            found.push(path);
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mirror_that_cannot_be_read_is_no_rewind() {
+    let project = Project::new();
+    let store = project.store("main", vec![project.branch(1, "one", "1\n")]);
+    project.settle(&store, 1, 1, LEASE).await;
+    let tip = project.main();
+    // The merge's commit, damaged where this hub keeps it.
+    let objects = project.folder.path().join("hub0");
+    let (dir, file) = tip.split_at(2);
+    let damaged = files_below(&objects, &format!("objects/{dir}/{file}"));
+    assert!(!damaged.is_empty());
+    for object in damaged {
+        std::fs::remove_file(&object).unwrap();
+        std::fs::write(&object, "damaged").unwrap();
+    }
+    project.person(&tip, "Ann", |work| std::fs::write(work.join("more"), "").unwrap());
+    let next = project.branch(2, "two", "2\n");
+    store.inner.lock().unwrap().queue.push((next, MergeState::Queued));
+    let ended = |inner: &Inner| inner.hold.is_some() || !inner.pauses.is_empty();
+    project.run_until(&store, 1, 1, LEASE, ended).await;
+    let inner = store.inner.lock().unwrap();
+    assert!(inner.hold.is_none(), "{:?}", inner.hold);
+    assert!(inner.pauses[0].contains(&tip[..7]), "{:?}", inner.pauses);
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::lane::Stop;
 use super::place::name;
 use greenloop_config::plan::GatePlan;
 use greenloop_engine::stages::StageContext;
@@ -13,9 +14,7 @@ use greenloop_evidence::Redactor;
 use greenloop_model::{
     CommitId, EventSink, Failure, FailureClass, GateResult, GateStatus, RunId, StageOutcome, chain,
 };
-use greenloop_workspace::git::{
-    Author, Git, GitError, GitErrorKind, Mirror, TaskClone, remove_folder,
-};
+use greenloop_workspace::git::{Author, Git, GitErrorKind, Mirror, TaskClone, remove_folder};
 use greenloop_workspace::{Conflict, MergePlace, Merged, WorkspaceError};
 
 /// For one gate.
@@ -275,12 +274,29 @@ pub(super) fn conflict_text(candidate: &Candidate, conflicts: &[Conflict]) -> St
 }
 
 /// Whether `commit` is on the branch whose tip is `tip`.
-pub(super) async fn leads_to(mirror: &Mirror, commit: &CommitId, tip: &CommitId) -> bool {
-    let (folder, commit, tip) = (mirror.folder().to_owned(), commit.clone(), tip.clone());
-    let task = tokio::task::spawn_blocking(move || {
-        MergePlace::open(&folder).and_then(|place| place.leads_to(&commit, &tip)).unwrap_or(false)
-    });
-    task.await.unwrap_or(false)
+///
+/// # Errors
+/// When the mirror cannot be read: that says nothing of the commit.
+pub(super) async fn leads_to(
+    mirror: &Mirror,
+    commit: &CommitId,
+    tip: &CommitId,
+) -> Result<bool, WorkspaceError> {
+    let (commit, tip) = (commit.clone(), tip.clone());
+    read(mirror, move |place| place.leads_to(&commit, &tip)).await
+}
+
+/// Reads a mirror, not on the runtime's threads.
+async fn read<T: Send + 'static>(
+    mirror: &Mirror,
+    look: impl FnOnce(MergePlace) -> Result<T, WorkspaceError> + Send + 'static,
+) -> Result<T, WorkspaceError> {
+    let folder = mirror.folder().to_owned();
+    match tokio::task::spawn_blocking(move || look(MergePlace::open(&folder)?)).await {
+        Ok(read) => read,
+        // Blocking tasks are not cancelled: it panicked, and so does this.
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
+    }
 }
 
 /// Which of the commits that were taken back from the target `candidate` would bring back.
@@ -289,33 +305,27 @@ pub(super) async fn brings_back(
     candidate: &Candidate,
     rewound: &[CommitId],
     tip: &CommitId,
-) -> Option<CommitId> {
+) -> Result<Option<CommitId>, WorkspaceError> {
     for gone in rewound {
-        if leads_to(mirror, gone, &candidate.commit).await && !leads_to(mirror, gone, tip).await {
-            return Some(gone.clone());
+        if leads_to(mirror, gone, &candidate.commit).await? && !leads_to(mirror, gone, tip).await? {
+            return Ok(Some(gone.clone()));
         }
     }
-    None
+    Ok(None)
 }
 
 /// Whether the commit that was approved can be had: it is on its branch, or was fetched before.
-pub(super) async fn bring(
-    mirror: &Mirror,
-    candidate: &Candidate,
-    git: &Git,
-) -> Result<bool, GitError> {
-    let there = |folder: PathBuf, commit: CommitId| {
-        tokio::task::spawn_blocking(move || {
-            MergePlace::open(&folder).and_then(|place| place.has(&commit)).unwrap_or(false)
-        })
+pub(super) async fn bring(mirror: &Mirror, candidate: &Candidate, git: &Git) -> Result<bool, Stop> {
+    let look = || {
+        let commit = candidate.commit.clone();
+        read(mirror, move |place| place.has(&commit))
     };
-    let look = || there(mirror.folder().to_owned(), candidate.commit.clone());
-    if look().await.unwrap_or(false) {
+    if look().await? {
         return Ok(true);
     }
     if mirror.remote_tip(&candidate.branch, git).await?.is_none() {
         return Ok(false);
     }
     mirror.fetch(&candidate.branch, git).await?;
-    Ok(look().await.unwrap_or(false))
+    Ok(look().await?)
 }

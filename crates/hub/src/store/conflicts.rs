@@ -47,7 +47,8 @@ pub struct Redo {
 
 impl TaskStore {
     /// Tasks that are done anew because they conflicted with the target, in the order of the
-    /// queue, up to when they are merged.
+    /// queue, up to when they are merged. One that waits for a task it needs is none of them: what
+    /// it waits for may have to be merged first.
     ///
     /// # Errors
     /// Those of the database.
@@ -58,7 +59,8 @@ impl TaskStore {
             .all(
                 "SELECT c.task_id, c.place, c.files, t.state FROM merge_conflicts c \
                  JOIN tasks t ON t.id = c.task_id WHERE c.project_id = $1 AND c.target = $2 \
-                 AND t.state IN ('ready', 'waiting', 'running', 'merging') ORDER BY c.place",
+                 AND t.state IN ('ready', 'waiting', 'running', 'merging') \
+                 AND (t.state <> 'waiting' OR t.unmet <= c.waiting) ORDER BY c.place",
                 args![lease.project, &lease.target],
             )
             .await?;
@@ -281,21 +283,27 @@ struct OpenConflict {
 async fn open(tx: &mut Tx<'_>, project: i64, target: &str) -> Done<Vec<OpenConflict>> {
     let rows = tx
         .all(
-            "SELECT c.task_id, c.place, c.files, c.waiting, t.state, t.graph_id \
+            "SELECT c.task_id, c.place, c.files, c.waiting, t.state, t.unmet, t.graph_id \
              FROM merge_conflicts c JOIN tasks t ON t.id = c.task_id \
              WHERE c.project_id = $1 AND c.target = $2 ORDER BY c.place, c.task_id",
             args![project, target],
         )
         .await?;
     let one = |row: &Record| -> Result<OpenConflict, StoreError> {
-        let state = row.text("state")?;
+        let (state, waiting) = (row.text("state")?, row.int("waiting")?);
+        let holds = match state.as_str() {
+            "ready" | "running" | "merging" => true,
+            // For its turn, and for nothing that it needs.
+            "waiting" => row.int("unmet")? <= waiting,
+            _over => false,
+        };
         Ok(OpenConflict {
             task: row.int("task_id")?,
             graph: row.int("graph_id")?,
             place: row.int("place")?,
             files: row.list("files")?,
-            waiting: row.flag("waiting")?,
-            holds: ["ready", "running", "merging", "waiting"].contains(&state.as_str()),
+            waiting: waiting != 0,
+            holds,
         })
     };
     Ok(rows.iter().map(one).collect::<Result<_, _>>()?)

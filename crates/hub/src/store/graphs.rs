@@ -9,6 +9,7 @@ use super::finish::settle_graph;
 use super::records::{GraphView, Page, PageRequest, micros, moment, opt_moment, percent};
 use super::requests::{fingerprint, remember, replayed};
 use super::statement::{Record, Value, args};
+use super::tasks::Cancelled;
 use super::tx::{Done, NewEvent, Tx};
 use greenloop_model::task::{
     Action, GraphId, GraphState, TaskEventKind, TaskGraph, TaskId, TaskState, total_hours,
@@ -88,10 +89,11 @@ impl TaskStore {
     }
 
     /// Cancels all tasks of a graph that are not over; those that run are told by their next
-    /// heartbeat. Nothing happens to a graph that is over.
+    /// heartbeat. One whose commit is being pushed to the target is not cancelled: it is merged, or
+    /// refused. Nothing happens to a graph that is over.
     ///
     /// # Errors
-    /// `NotFound`; `Conflict` while one of its commits is being pushed.
+    /// `NotFound`.
     pub async fn cancel_graph(
         &self,
         id: GraphId,
@@ -174,15 +176,7 @@ pub(super) fn reached(hours_done: f64, hours: f64, done: i64, all: i64) -> i64 {
 }
 
 async fn insert(tx: &mut Tx<'_>, graph: &TaskGraph, run: Option<&str>) -> Done<GraphId> {
-    let project = tx
-        .one(
-            "INSERT INTO projects (name, repository, created_at) VALUES ($1, $2, {now}) \
-             ON CONFLICT (name) DO UPDATE \
-             SET repository = COALESCE(excluded.repository, projects.repository) RETURNING id",
-            args![&graph.project, &graph.repository],
-        )
-        .await?
-        .int("id")?;
+    let project = project(tx, graph).await?;
     let row = tx
         .one(
             "INSERT INTO graphs (project_id, name, repository, target, gates, run, state, \
@@ -223,6 +217,58 @@ async fn insert(tx: &mut Tx<'_>, graph: &TaskGraph, run: Option<&str>) -> Done<G
         .await?;
     settle_graph(tx, id).await?;
     Ok(id)
+}
+
+/// The project, which is new or has the repository of the graph from now on. Its merge queues are
+/// in one repository: another one waits until no graph of the project runs.
+async fn project(tx: &mut Tx<'_>, graph: &TaskGraph) -> Done<i64> {
+    // Holds the row: of two imports, the second one sees the first one's graph.
+    let project = tx
+        .one(
+            "INSERT INTO projects (name, repository, created_at) VALUES ($1, $2, {now}) \
+             ON CONFLICT (name) DO UPDATE SET name = excluded.name RETURNING id, repository",
+            args![&graph.project, &graph.repository],
+        )
+        .await?;
+    let (id, before) = (project.int("id")?, project.opt_text("repository")?);
+    let Some(repository) = graph.repository.as_ref().filter(|it| before.as_ref() != Some(it))
+    else {
+        return Ok(id);
+    };
+    if let Some(before) = before {
+        let running = tx
+            .maybe(
+                "SELECT name FROM graphs WHERE project_id = $1 AND state = 'running' \
+                 AND repository IS NOT NULL LIMIT 1",
+                args![id],
+            )
+            .await?;
+        if let Some(running) = running {
+            return Err(StoreError::conflict(format!(
+                "the graph `{}` of project `{}` is running in the repository {}, and this one is \
+                 in {}: give this project another name, or wait until that graph is over",
+                running.text("name")?,
+                graph.project,
+                without_login(&before),
+                without_login(repository)
+            ))
+            .into());
+        }
+    }
+    tx.run("UPDATE projects SET repository = $2 WHERE id = $1", args![id, repository]).await?;
+    Ok(id)
+}
+
+/// An address as it may be shown.
+fn without_login(address: &str) -> String {
+    match address.split_once("://") {
+        Some((scheme, rest)) => {
+            let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+            let host = host.rsplit_once('@').map_or(host, |(_login, host)| host);
+            format!("{scheme}://{host}{path}")
+        }
+        None => address.to_owned(),
+    }
 }
 
 fn unique(needs: &[usize]) -> Vec<usize> {
@@ -379,7 +425,10 @@ async fn cancel(tx: &mut Tx<'_>, id: GraphId) -> Done<()> {
     cancel_tasks(tx, id).await?;
     // A person may have brought one back to life meanwhile: with the graph's row held, no more.
     tx.one("SELECT id FROM graphs WHERE id = $1 {lock}", args![id.0]).await?;
-    cancel_tasks(tx, id).await?;
+    if cancel_tasks(tx, id).await? {
+        // Its end comes with the end of what is being pushed.
+        return Ok(());
+    }
     // Also when nothing was left to cancel but its end had not come yet.
     let ended = tx
         .run(
@@ -394,7 +443,8 @@ async fn cancel(tx: &mut Tx<'_>, id: GraphId) -> Done<()> {
     Ok(())
 }
 
-async fn cancel_tasks(tx: &mut Tx<'_>, id: GraphId) -> Done<()> {
+/// Whether a commit is being pushed, so that its task goes on.
+async fn cancel_tasks(tx: &mut Tx<'_>, id: GraphId) -> Done<bool> {
     let tasks = tx
         .all(
             "SELECT id FROM tasks WHERE graph_id = $1 \
@@ -402,10 +452,12 @@ async fn cancel_tasks(tx: &mut Tx<'_>, id: GraphId) -> Done<()> {
             args![id.0],
         )
         .await?;
+    let mut pushed = false;
     for row in tasks {
-        super::tasks::cancel(tx, TaskId(row.int("id")?)).await?;
+        let cancelled = super::tasks::cancel(tx, TaskId(row.int("id")?)).await?;
+        pushed |= matches!(cancelled, Cancelled::BeingPushed);
     }
-    Ok(())
+    Ok(pushed)
 }
 
 async fn views(tx: &mut Tx<'_>, rows: Vec<Record>) -> Done<Vec<GraphView>> {
@@ -438,4 +490,21 @@ async fn views(tx: &mut Tx<'_>, rows: Vec<Record>) -> Done<Vec<GraphView>> {
         });
     }
     Ok(graphs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_are_shown_without_their_login() {
+        for (address, shown) in [
+            ("https://me:key@host/a/b@c.git", "https://host/a/b@c.git"),
+            ("https://host/a.git", "https://host/a.git"),
+            ("ssh://git@host:22/a", "ssh://host:22/a"),
+            ("/srv/a@b.git", "/srv/a@b.git"),
+        ] {
+            assert_eq!(without_login(address), shown);
+        }
+    }
 }

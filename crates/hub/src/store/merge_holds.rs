@@ -11,7 +11,7 @@ use super::connect::TaskStore;
 use super::epics::POSITIONS;
 use super::error::StoreError;
 use super::graphs::reached;
-use super::merges::{MergeLease, Then, take_dependants_along, told};
+use super::merges::{MergeLease, Then, superseded, take_dependants_along, told};
 use super::records::{Moment, micros, moment};
 use super::statement::{Record, args, list};
 use super::tasks::revive;
@@ -68,6 +68,9 @@ pub struct NewHold {
     pub text: String,
     /// See [`MergeHold::lost`].
     pub lost: Vec<String>,
+    /// Broken: entries whose merges with this very tip did not pass either. They are added to
+    /// those of a hold on the same tip.
+    pub tried: Vec<MergeId>,
 }
 
 /// What is known of a target branch.
@@ -79,6 +82,8 @@ pub struct TargetRecord {
     pub hold: Option<MergeHold>,
     /// How long ago the gates ran on the tip, when it is on hold.
     pub tested_for: Duration,
+    /// Entries whose merges with the broken tip did not pass either.
+    pub tried: Vec<MergeId>,
     /// What was taken back from it.
     pub rewound: Vec<String>,
 }
@@ -113,9 +118,7 @@ impl TaskStore {
                 args![lease.project, &lease.target, lease.epoch],
             )
             .await?
-            .ok_or_else(|| {
-                StoreError::stale(format!("somebody else writes to {} now", lease.target))
-            })?;
+            .ok_or_else(|| superseded(&lease.target))?;
         let held = tx.maybe(HOLD, place()).await?;
         let tested = held.as_ref().map(|it| it.count("tested_us")).transpose()?.unwrap_or(0);
         let rewound = tx
@@ -125,6 +128,7 @@ impl TaskStore {
             tip: row.opt_text("tip")?,
             hold: held.as_ref().map(hold).transpose()?,
             tested_for: Duration::from_micros(tested),
+            tried: held.as_ref().map(tried).transpose()?.unwrap_or_default(),
             rewound: rewound.iter().map(|it| it.text("sha")).collect::<Result<_, _>>()?,
         })
     }
@@ -180,6 +184,18 @@ impl TaskStore {
         .await
     }
 
+    /// The merge of an entry with the broken tip did not pass: it waits at its place, and is not
+    /// tried again before the tip moves.
+    ///
+    /// # Errors
+    /// `StaleLease`.
+    pub async fn hold_tried(&self, lease: &MergeLease, id: MergeId) -> Result<(), StoreError> {
+        self.as_writer(lease, move |tx, lease| {
+            Box::pin(async move { add_tried(tx, &lease, id).await })
+        })
+        .await
+    }
+
     /// The reason for the hold is gone: the queue goes on.
     ///
     /// # Errors
@@ -193,7 +209,7 @@ impl TaskStore {
         .await
     }
 
-    /// Whether a commit is known to pass these gates as it is.
+    /// Whether a commit has passed these gates as it is, within so long and the last hour.
     ///
     /// # Errors
     /// Those of the database.
@@ -202,7 +218,9 @@ impl TaskStore {
         lease: &MergeLease,
         sha: &str,
         gates: &[String],
+        within: Duration,
     ) -> Result<bool, StoreError> {
+        let within = micros(within).min(PASS_LASTS);
         let mut reader = self.reader().await?;
         let tx = &mut reader.tx();
         let known = tx
@@ -214,7 +232,7 @@ impl TaskStore {
                  AND r.sha = m.merged WHERE m.project_id = $1 AND m.target = $2 \
                  AND m.merged = $3 AND g.gates = $4 AND r.passed = 1 \
                  AND r.created_at > {now} - $5 LIMIT 1",
-                args![lease.project, &lease.target, sha, list(gates), PASS_LASTS],
+                args![lease.project, &lease.target, sha, list(gates), within],
             )
             .await?;
         Ok(known.is_some())
@@ -323,7 +341,9 @@ impl TaskStore {
     }
 
     /// The entry cannot be merged through no fault of its task: it leaves, and the task is done
-    /// anew without an attempt being counted.
+    /// anew without an attempt being counted. After
+    /// [`StoreOptions::max_returns`](super::StoreOptions::max_returns) of these, and at once when
+    /// it is the merge of an epic's branch, which would be the same again, it waits for a person.
     ///
     /// # Errors
     /// `StaleLease`; `Conflict` when the entry is no longer in the queue.
@@ -333,7 +353,8 @@ impl TaskStore {
         id: MergeId,
         reason: &str,
     ) -> Result<(), StoreError> {
-        self.leave_as(lease, id, reason, Then::Anew).await
+        let most = i64::from(self.options().max_returns.max(1));
+        self.leave_as(lease, id, reason, Then::AnewAtMost(most)).await
     }
 
     /// A person says what becomes of a queue that is on hold: `follow` and `restore` for a target
@@ -376,6 +397,33 @@ pub(super) fn hold(row: &Record) -> Result<MergeHold, StoreError> {
     })
 }
 
+fn tried(row: &Record) -> Result<Vec<MergeId>, StoreError> {
+    Ok(row.numbers("tried")?.into_iter().map(MergeId).collect())
+}
+
+async fn add_tried(tx: &mut Tx<'_>, lease: &MergeLease, id: MergeId) -> Done<()> {
+    tx.run(
+        "UPDATE merge_queue SET state = 'queued', staged = NULL, landing = NULL, \
+         updated_at = {now} WHERE id = $1 AND project_id = $2 AND target = $3 \
+         AND state = 'testing'",
+        args![id.0, lease.project, &lease.target],
+    )
+    .await?;
+    let Some(row) = tx.maybe(HOLD, args![lease.project, &lease.target]).await? else {
+        return Ok(());
+    };
+    let mut all = row.numbers("tried")?;
+    if !all.contains(&id.0) {
+        all.push(id.0);
+    }
+    tx.run(
+        "UPDATE merge_holds SET tried = $3 WHERE project_id = $1 AND target = $2",
+        args![lease.project, &lease.target, all.as_slice()],
+    )
+    .await?;
+    Ok(())
+}
+
 async fn let_go(tx: &mut Tx<'_>, lease: &MergeLease, rest: i64) -> Done<()> {
     tx.run(
         "UPDATE merge_targets SET holder = NULL, expires_at = 0, not_before = {now} + $3 \
@@ -387,19 +435,25 @@ async fn let_go(tx: &mut Tx<'_>, lease: &MergeLease, rest: i64) -> Done<()> {
 }
 
 async fn set_hold(tx: &mut Tx<'_>, lease: &MergeLease, new: &NewHold, rest: i64) -> Done<()> {
-    let before = tx.maybe(HOLD, args![lease.project, &lease.target]).await?;
-    let before = before.as_ref().map(hold).transpose()?;
+    let row = tx.maybe(HOLD, args![lease.project, &lease.target]).await?;
+    let before = row.as_ref().map(hold).transpose()?;
     let same = before.as_ref().is_some_and(|it| it.reason == new.reason && it.tip == new.tip);
+    let mut all: Vec<i64> = new.tried.iter().map(|it| it.0).collect();
+    if let Some(row) = row.filter(|_| same) {
+        all.extend(row.numbers("tried")?);
+        all.sort_unstable();
+        all.dedup();
+    }
     tx.run(
         "INSERT INTO merge_holds (project_id, target, reason, tip, expected, commit_sha, author, \
-         text, lost, decision, created_at, tested_at) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, NULL, {now}, {now}) \
+         text, lost, tried, decision, created_at, tested_at) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, NULL, {now}, {now}) \
          ON CONFLICT (project_id, target) DO UPDATE SET \
          created_at = CASE WHEN merge_holds.reason = excluded.reason \
             THEN merge_holds.created_at ELSE excluded.created_at END, \
          reason = excluded.reason, tip = excluded.tip, expected = excluded.expected, \
          commit_sha = excluded.commit_sha, author = excluded.author, text = excluded.text, \
-         lost = excluded.lost, decision = NULL, tested_at = excluded.tested_at",
+         lost = excluded.lost, tried = excluded.tried, decision = NULL, tested_at = excluded.tested_at",
         args![
             lease.project,
             &lease.target,
@@ -410,6 +464,7 @@ async fn set_hold(tx: &mut Tx<'_>, lease: &MergeLease, new: &NewHold, rest: i64)
             &new.author,
             &new.text,
             new.lost.as_slice(),
+            all.as_slice(),
         ],
     )
     .await?;
@@ -632,7 +687,7 @@ async fn decide(
         }
     };
     tx.run(
-        "UPDATE merge_holds SET decision = $3, tested_at = 0 \
+        "UPDATE merge_holds SET decision = $3, tested_at = 0, tried = '[]' \
          WHERE project_id = $1 AND target = $2",
         args![id, &target, kept],
     )

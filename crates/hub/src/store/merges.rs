@@ -412,6 +412,25 @@ impl TaskStore {
         .await
     }
 
+    /// The push was refused and the target is where it was: people may take the entry back again.
+    ///
+    /// # Errors
+    /// `StaleLease`.
+    pub async fn merge_refused(&self, lease: &MergeLease, id: MergeId) -> Result<(), StoreError> {
+        self.as_writer(lease, move |tx, lease| {
+            Box::pin(async move {
+                tx.run(
+                    "UPDATE merge_queue SET landing = NULL, updated_at = {now} WHERE id = $1 \
+                     AND project_id = $2 AND target = $3 AND state = 'testing'",
+                    args![id.0, lease.project, &lease.target],
+                )
+                .await?;
+                Ok(())
+            })
+        })
+        .await
+    }
+
     /// The target branch has the commit: the task is done, and what waits for it is let go, in
     /// one transaction. Saying it twice does no harm.
     ///
@@ -665,8 +684,11 @@ struct Leave {
 #[derive(Clone, Copy)]
 pub(super) enum Then {
     Blocked,
-    /// Ready, and the attempt does not count: the task was not to blame.
+    /// Ready, and the attempt does not count: the task was not to blame. The merge of an epic's
+    /// branch waits for a person: nobody does it anew.
     Anew,
+    /// As `Anew`, so often; then it waits for a person.
+    AnewAtMost(i64),
     Failed,
     ReadyOrBlocked,
     ReadyOrFailed,
@@ -718,6 +740,10 @@ fn no_entry(id: MergeId) -> StoreError {
     StoreError::not_found(format_args!("entry {id} in a merge queue"))
 }
 
+pub(super) fn superseded(target: &str) -> StoreError {
+    StoreError::stale(format!("another writer holds the merge queue of {target} now"))
+}
+
 fn gone(id: MergeId) -> StoreError {
     StoreError::conflict(format!("entry {id} is not in this merge queue any more"))
 }
@@ -766,7 +792,7 @@ async fn hold(tx: &mut Tx<'_>, lease: &MergeLease) -> Done<()> {
     if held.is_some() {
         return Ok(());
     }
-    Err(StoreError::stale(format!("somebody else writes to {} now", lease.target)).into())
+    Err(superseded(&lease.target).into())
 }
 
 /// Makes sure that a commit may be said to have failed.
@@ -867,7 +893,10 @@ async fn leave_queue(tx: &mut Tx<'_>, leave: &Leave, lease: Option<&MergeLease>)
                 args![leave.id.0, leave.state.name()],
             )
             .await?;
-        return if before.is_some() { Ok(()) } else { Err(gone(leave.id).into()) };
+        if before.is_some() {
+            return Ok(());
+        }
+        return Err(not_taken_back(tx, leave.id, lease).await?.into());
     };
     let kind = match leave.state {
         MergeState::Conflict => TaskEventKind::MergeConflict,
@@ -882,11 +911,37 @@ async fn leave_queue(tx: &mut Tx<'_>, leave: &Leave, lease: Option<&MergeLease>)
     };
     give_back(tx, &entry, &leave.reason, then).await?;
     if leave.state == MergeState::Ejected {
-        let then = if matches!(leave.then, Then::Anew) { Then::Anew } else { Then::ReadyOrBlocked };
+        let then = match leave.then {
+            Then::Anew | Then::AnewAtMost(_) => Then::Anew,
+            Then::Blocked | Then::Failed | Then::ReadyOrBlocked | Then::ReadyOrFailed => {
+                Then::ReadyOrBlocked
+            }
+        };
         take_dependants_along(tx, TaskId(entry.int("task_id")?), then).await?;
     }
     conflicts::release_redos(tx, entry.int("project_id")?, &entry.text("target")?).await?;
     settle_graph(tx, GraphId(entry.int("graph_id")?)).await
+}
+
+/// Why an entry does not leave the queue.
+async fn not_taken_back(
+    tx: &mut Tx<'_>,
+    id: MergeId,
+    lease: Option<&MergeLease>,
+) -> Done<StoreError> {
+    let pushed = tx
+        .maybe(
+            "SELECT id FROM merge_queue WHERE id = $1 AND state IN ('queued', 'testing') \
+             AND landing IS NOT NULL",
+            args![id.0],
+        )
+        .await?;
+    Ok(match (pushed, lease) {
+        (Some(_), None) => StoreError::conflict(format!(
+            "entry {id} is being pushed to the target branch: wait until it is merged or refused"
+        )),
+        (Some(_), Some(_)) | (None, _) => gone(id),
+    })
 }
 
 /// What becomes of the task of an entry that left the queue.
@@ -897,25 +952,38 @@ pub(super) async fn give_back(
     then: Then,
 ) -> Done<()> {
     let lease = Lease { task: TaskId(entry.int("task_id")?), epoch: entry.int("epoch")? };
-    let (again, uncounted, otherwise) = match then {
-        Then::Blocked => (false, false, "blocked"),
-        Then::Failed => (false, false, "failed"),
-        Then::Anew => (true, true, "blocked"),
-        Then::ReadyOrBlocked => (true, false, "blocked"),
-        Then::ReadyOrFailed => (true, false, "failed"),
+    // No return is counted, and none is too many, where the limit is 0.
+    let (again, uncounted, most, otherwise) = match then {
+        Then::Blocked => (false, false, 0, "blocked"),
+        Then::Failed => (false, false, 0, "failed"),
+        Then::Anew => (true, true, 0, "blocked"),
+        Then::AnewAtMost(most) => (true, true, most, "blocked"),
+        Then::ReadyOrBlocked => (true, false, 0, "blocked"),
+        Then::ReadyOrFailed => (true, false, 0, "failed"),
     };
     let row = tx
         .maybe(
             "UPDATE tasks SET reason = $3, commit_sha = NULL, updated_at = {now}, \
-             state = CASE WHEN $4 = 1 AND attempts - $6 < max_attempts THEN \
+             state = CASE WHEN $6 = 1 AND (position >= $8 OR ($7 > 0 AND returns + 1 >= $7)) \
+             THEN $5 WHEN $4 = 1 AND attempts - $6 < max_attempts THEN \
              CASE WHEN unmet = 0 THEN 'ready' ELSE 'waiting' END ELSE $5 END, \
+             returns = CASE WHEN $7 > 0 THEN returns + 1 ELSE returns END, \
              ended_at = CASE WHEN $5 = 'failed' AND NOT ($4 = 1 AND attempts < max_attempts) \
              THEN {now} ELSE NULL END, \
              attempts = CASE WHEN attempts > 0 THEN attempts - $6 ELSE 0 END \
              WHERE id = (SELECT id FROM tasks WHERE id = $1 AND epoch = $2 \
              AND state = 'merging' {lock end}) AND epoch = $2 AND state = 'merging' \
              RETURNING state",
-            args![lease.task.0, lease.epoch, reason, again, otherwise, uncounted],
+            args![
+                lease.task.0,
+                lease.epoch,
+                reason,
+                again,
+                otherwise,
+                uncounted,
+                most,
+                super::epics::POSITIONS,
+            ],
         )
         .await?;
     let Some(row) = row else { return Ok(()) };

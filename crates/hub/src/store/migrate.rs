@@ -37,6 +37,11 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/sqlite/0004_targets.sql"),
         postgres: include_str!("migrations/postgres/0004_targets.sql"),
     },
+    Migration {
+        version: 5,
+        sqlite: include_str!("migrations/sqlite/0005_hold_tries.sql"),
+        postgres: include_str!("migrations/postgres/0005_hold_tries.sql"),
+    },
 ];
 
 /// One hub at a time brings a PostgreSQL database up to date. The number is any, but fixed.

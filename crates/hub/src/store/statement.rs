@@ -128,6 +128,17 @@ impl Record {
         })
     }
 
+    /// A list of numbers.
+    pub(super) fn numbers(&self, column: &str) -> Result<Vec<i64>, StoreError> {
+        serde_json::from_str(&self.text(column)?).map_err(|error| {
+            StoreError::with(
+                StoreErrorKind::Corrupt,
+                format!("the column {column} of a record is not a list of numbers"),
+                error,
+            )
+        })
+    }
+
     /// One of a closed set of names.
     pub(super) fn named<T>(
         &self,

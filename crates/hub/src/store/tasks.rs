@@ -138,8 +138,16 @@ impl TaskStore {
                 if replayed::<()>(tx, key.as_deref(), &print).await?.is_some() {
                     return Ok(());
                 }
-                if let Some(graph) = cancel(tx, id).await? {
-                    settle_graph(tx, graph).await?;
+                match cancel(tx, id).await? {
+                    Cancelled::OfGraph(graph) => settle_graph(tx, graph).await?,
+                    Cancelled::WasOver => {}
+                    Cancelled::BeingPushed => {
+                        return Err(StoreError::conflict(format!(
+                            "the commit of task {id} is being pushed to the target branch: wait \
+                             until it is merged or refused"
+                        ))
+                        .into());
+                    }
                 }
                 remember(tx, key.as_deref(), &print, &()).await
             })
@@ -171,8 +179,18 @@ impl TaskStore {
     }
 }
 
-/// Cancels one task; its graph, when there was something to cancel.
-pub(super) async fn cancel(tx: &mut Tx<'_>, id: TaskId) -> Done<Option<GraphId>> {
+/// What cancelling a task came to.
+pub(super) enum Cancelled {
+    /// It is cancelled; its graph.
+    OfGraph(GraphId),
+    /// It was over before.
+    WasOver,
+    /// Nobody takes its commit back now: the target may have it already.
+    BeingPushed,
+}
+
+/// Cancels one task.
+pub(super) async fn cancel(tx: &mut Tx<'_>, id: TaskId) -> Done<Cancelled> {
     let row = tx
         .maybe("SELECT graph_id, state, epoch FROM tasks WHERE id = $1 {lock end}", args![id.0])
         .await?
@@ -180,7 +198,7 @@ pub(super) async fn cancel(tx: &mut Tx<'_>, id: TaskId) -> Done<Option<GraphId>>
     let state = row.named("state", TaskState::from_name)?;
     let (graph, epoch) = (GraphId(row.int("graph_id")?), row.int("epoch")?);
     if state.is_final() {
-        return Ok(None);
+        return Ok(Cancelled::WasOver);
     }
     if state == TaskState::Running {
         tx.run(
@@ -198,10 +216,8 @@ pub(super) async fn cancel(tx: &mut Tx<'_>, id: TaskId) -> Done<Option<GraphId>>
                  AND state IN ('queued', 'testing') AND landing IS NULL RETURNING id",
                 args![id.0, epoch],
             )
-            .await?
-            .ok_or_else(|| {
-                StoreError::conflict("the task's commit is being pushed to the target branch")
-            })?;
+            .await?;
+        let Some(entry) = entry else { return Ok(Cancelled::BeingPushed) };
         let merge = MergeId(entry.int("id")?);
         let event = NewEvent::new(TaskEventKind::MergeEjected).graph(graph).task(id).merge(merge);
         tx.tell(event.text("the task was cancelled"));
@@ -218,7 +234,7 @@ pub(super) async fn cancel(tx: &mut Tx<'_>, id: TaskId) -> Done<Option<GraphId>>
     )
     .await?;
     tx.tell(NewEvent::new(TaskEventKind::TaskCancelled).graph(graph).task(id));
-    Ok(Some(graph))
+    Ok(Cancelled::OfGraph(graph))
 }
 
 /// A graph runs again, or still: its row is written in any case, so that whoever is about to end

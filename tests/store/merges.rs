@@ -226,6 +226,10 @@ pub(crate) async fn an_epics_branch_goes_to_the_target_when_the_epic_is_done(pla
     store.complete(merging.lease, &committed("c5"), None).await.unwrap();
     let entry = store.next_merges(&home, 9).await.unwrap().remove(0);
     land(&store, &home, &entry, "m5").await;
+    // Nobody expects the epic's branch to be anywhere any more.
+    let branches = store.branches().await.unwrap();
+    let head = |target: &str| branches.iter().find(|it| it.target == target).unwrap().head.clone();
+    assert_eq!((head("epic-1/repositories"), head("main").as_deref()), (None, Some("m5")));
     let last = claim(&store, "w").await.unwrap();
     assert_eq!(last.task.key, "4");
     crate::work::complete(&store, last.lease).await;

@@ -98,6 +98,21 @@ pub(crate) async fn a_task_that_everybody_gives_back_waits_for_a_person(place: &
     store.retry_task(id, None).await.unwrap();
     let claimed = claim(&store, "w9").await.unwrap();
     assert_eq!(store.fail(claimed.lease, &given_back(), None).await.unwrap(), TaskState::Ready);
+    // Workers that stop say nothing of the task, however many they are.
+    let stops = AttemptFailure { quarantine: None, ..given_back() };
+    for nth in 0..9 {
+        let claimed = claim(&store, &format!("s{nth}")).await.unwrap();
+        assert_eq!(store.fail(claimed.lease, &stops, None).await.unwrap(), TaskState::Ready);
+    }
+    // An attempt that counts ends the row of those that do not.
+    for round in 0..2 {
+        for nth in 0..3 {
+            let claimed = claim(&store, &format!("r{round}-{nth}")).await.unwrap();
+            let failure = if nth == 2 { failure(true) } else { given_back() };
+            let state = store.fail(claimed.lease, &failure, None).await.unwrap();
+            assert_eq!(state, TaskState::Ready, "{round} {nth}");
+        }
+    }
 }
 
 /// One that stops is not missed; one that died is, for a time; both are forgotten.

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use greenloop_evidence::Redactor;
 use greenloop_exec::{Command, Marker, Program};
 use greenloop_hub_api::client::HubClient;
+use greenloop_hub_api::client::wire::Graph;
 use greenloop_model::{Exit, FailureClass, RunId, chain};
 use greenloop_workspace::git::{self, Git};
 
@@ -125,8 +126,9 @@ impl SelfCheck {
         }
     }
 
-    /// At least one repository of the running graphs must be within reach. One that is not, beside
-    /// others that are, is the graph's fault: its tasks are given back until a person is asked.
+    /// At least one repository of the running graphs that have work must be within reach, unless
+    /// one of them needs none. One that is not, beside others that are, is the graph's fault: its
+    /// tasks are given back until a person is asked.
     async fn repositories(&self, missed: Option<&str>) -> Result<(), Fault> {
         let graphs = match self.client.within(HUB).graphs().await {
             Ok(graphs) => graphs,
@@ -136,10 +138,7 @@ impl SelfCheck {
                 return Ok(());
             }
         };
-        let running = graphs.into_iter().filter(|graph| graph.state == "running");
-        let mut urls: Vec<String> = running.filter_map(|graph| graph.repository).collect();
-        urls.sort_unstable();
-        urls.dedup();
+        let Some(mut urls) = needed(graphs) else { return Ok(()) };
         // The one that is to blame last: what can be reached is found sooner.
         urls.sort_by_key(|url| missed == Some(url.as_str()));
         let mut first = None;
@@ -159,6 +158,19 @@ impl SelfCheck {
         }
         first.map_or(Ok(()), Err)
     }
+}
+
+/// The repositories of running graphs that have work for somebody; `None` when there is work that
+/// needs none.
+fn needed(graphs: Vec<Graph>) -> Option<Vec<String>> {
+    let has = |graph: &Graph, state| graph.tasks.get(state).is_some_and(|count| *count > 0);
+    let work = graphs
+        .into_iter()
+        .filter(|graph| graph.state == "running" && (has(graph, "ready") || has(graph, "running")));
+    let mut urls = work.map(|graph| graph.repository).collect::<Option<Vec<String>>>()?;
+    urls.sort_unstable();
+    urls.dedup();
+    Some(urls)
 }
 
 /// Whether a folder takes what is written to it.
@@ -243,6 +255,34 @@ pub(super) fn out_of_memory_kills() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_repositories_that_work_is_in_are_needed() {
+        let graph = |state: &str, repository: Option<&str>, tasks: &[(&str, u64)]| Graph {
+            id: 1,
+            project: "shop".to_owned(),
+            name: "work".to_owned(),
+            repository: repository.map(str::to_owned),
+            target: "main".to_owned(),
+            state: state.to_owned(),
+            run: None,
+            tasks: tasks.iter().map(|(state, count)| ((*state).to_owned(), *count)).collect(),
+            percent: 0.0,
+            created_at: String::new(),
+            ended_at: None,
+        };
+        let urls = |urls: &[&str]| Some(urls.iter().map(|it| (*it).to_owned()).collect());
+        let ready = graph("running", Some("b"), &[("ready", 1), ("blocked", 2)]);
+        let busy = graph("running", Some("a"), &[("running", 1)]);
+        let blocked = graph("running", Some("c"), &[("blocked", 1), ("ready", 0)]);
+        let over = graph("failed", Some("d"), &[("ready", 1)]);
+        let bare = graph("running", None, &[("ready", 1)]);
+        let bare_and_blocked = graph("running", None, &[("blocked", 1)]);
+        let all = vec![ready.clone(), busy, ready.clone(), blocked.clone(), over, bare_and_blocked];
+        assert_eq!(needed(all.clone()), urls(&["a", "b"]));
+        assert_eq!(needed(vec![blocked]), urls(&[]));
+        assert_eq!(needed([all, vec![bare]].concat()), None);
+    }
 
     #[test]
     fn sizes_are_told_in_the_largest_unit() {

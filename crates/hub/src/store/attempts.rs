@@ -164,8 +164,9 @@ impl TaskStore {
     /// Ends an attempt with a failure: the task is ready again after a rest, or given up. The new
     /// state of the task.
     ///
-    /// An uncounted one leaves the task the attempts it had. A task that was given back so more
-    /// than [`StoreOptions::max_returns`] times waits for a person: it may well be the cause.
+    /// An uncounted one leaves the task the attempts it had. A task that was given back by machines
+    /// at fault [`StoreOptions::max_returns`] times, with no attempt between that counts, waits for
+    /// a person: it may well be the cause. A worker that only stops says nothing of the task.
     ///
     /// The same `key` gives the same answer again.
     ///
@@ -508,6 +509,7 @@ async fn fail(
         reason: &failure.message,
         retry: failure.retry || failure.uncounted,
         uncounted: failure.uncounted,
+        fault: failure.quarantine.is_some(),
         death: false,
         event: TaskEventKind::TaskRetry,
     };
@@ -529,6 +531,8 @@ pub(super) struct Setback<'a> {
     pub(super) retry: bool,
     /// Whether the attempt does not count.
     pub(super) uncounted: bool,
+    /// Whether the agent's machine is at fault, or was found to be so over it.
+    pub(super) fault: bool,
     /// Whether its agent was lost over it.
     pub(super) death: bool,
     /// What is told when there will be another attempt.
@@ -549,7 +553,8 @@ pub(super) async fn set_back(
         .await?;
     let graph = GraphId(row.int("graph_id")?);
     if end.uncounted {
-        return give_back(tx, end, graph, row.int("returns")? + 1, options).await;
+        let returns = row.int("returns")? + i64::from(end.fault);
+        return give_back(tx, end, graph, returns, options).await;
     }
     let attempts = row.int("attempts")?;
     let deaths = row.int("deaths")? + i64::from(end.death);
@@ -558,7 +563,7 @@ pub(super) async fn set_back(
         && (!end.death || deaths < i64::from(options.max_deaths.max(1)));
     let state = if again { TaskState::Ready } else { TaskState::Failed };
     tx.run(
-        "UPDATE tasks SET state = $2, reason = $3, deaths = $4, \
+        "UPDATE tasks SET state = $2, reason = $3, deaths = $4, returns = 0, \
          not_before = CASE WHEN $2 = 'ready' THEN {now} + $5 ELSE 0 END, updated_at = {now}, \
          ended_at = CASE WHEN $2 = 'failed' THEN {now} ELSE NULL END WHERE id = $1",
         args![end.lease.task.0, state.name(), end.reason, deaths, rest(attempts, options)],
@@ -578,9 +583,9 @@ pub(super) async fn set_back(
     Ok(state)
 }
 
-/// Makes a task ready again that was given back for the `returns`th time, as if the attempt had
-/// not been; its reason stays what the last attempt that counts left. One that went back and
-/// forth too often waits for a person.
+/// Makes a task ready again that was given back, by machines at fault `returns` times by now, as if
+/// the attempt had not been; its reason stays what the last attempt that counts left. One that went
+/// back and forth too often waits for a person.
 async fn give_back(
     tx: &mut Tx<'_>,
     end: &Setback<'_>,
@@ -588,7 +593,7 @@ async fn give_back(
     returns: i64,
     options: &StoreOptions,
 ) -> Done<TaskState> {
-    let again = returns < i64::from(options.max_returns.max(1));
+    let again = !end.fault || returns < i64::from(options.max_returns.max(1));
     let state = if again { TaskState::Ready } else { TaskState::Blocked };
     let blocked =
         format!("given back {returns} times without an attempt that counts: {}", end.reason);

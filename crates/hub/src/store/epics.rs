@@ -73,7 +73,21 @@ pub(super) async fn came_home(tx: &mut Tx<'_>, done: &Finished) -> Done<Option<i
             args![done.graph.0, done.position - POSITIONS],
         )
         .await?;
-    Ok(epic.map(|epic| epic.int("id")).transpose()?)
+    let Some(epic) = epic else { return Ok(None) };
+    let id = epic.int("id")?;
+    // Its branch may be deleted from now on: that is no rewind.
+    tx.run(
+        "UPDATE merge_targets SET tip = NULL, head = NULL \
+         WHERE project_id = (SELECT project_id FROM graphs WHERE id = $1) \
+         AND target = (SELECT e.branch FROM epics e JOIN graphs g ON g.id = e.graph_id \
+            WHERE e.id = $2 AND e.branch <> g.target) \
+         AND NOT EXISTS (SELECT 1 FROM merge_queue q \
+            WHERE q.project_id = merge_targets.project_id AND q.target = merge_targets.target \
+            AND q.state IN ('queued', 'testing'))",
+        args![done.graph.0, id],
+    )
+    .await?;
+    Ok(Some(id))
 }
 
 /// Where something is to be merged, and for which graph.

@@ -614,7 +614,7 @@ impl TaskStore {
         Ok(page.cut(found, |entry| entry.id.0))
     }
 
-    /// The target branches that something was ever queued for.
+    /// The target branches that something was ever queued for; those on hold first.
     ///
     /// # Errors
     /// Those of the database.
@@ -728,13 +728,16 @@ const REPOSITORIES: &str = "SELECT p.repository FROM projects p WHERE p.reposito
 const BRANCHES: &str = "SELECT t.project_id, p.name AS project, p.repository, t.target, t.head, t.reason, \
     CASE WHEN t.expires_at > {now} THEN t.holder ELSE NULL END AS writer, \
     CASE WHEN t.not_before > {now} THEN t.not_before ELSE NULL END AS paused_until, \
-    (SELECT COUNT(*) FROM merge_queue q WHERE q.project_id = t.project_id \
-        AND q.target = t.target AND q.state = 'queued') AS queued, \
-    (SELECT COUNT(*) FROM merge_queue q WHERE q.project_id = t.project_id \
-        AND q.target = t.target AND q.state = 'testing') AS testing, \
-    (SELECT COUNT(*) FROM merge_queue q WHERE q.project_id = t.project_id \
-        AND q.target = t.target AND q.state = 'merged') AS merged \
-    FROM merge_targets t JOIN projects p ON p.id = t.project_id ORDER BY p.name, t.target";
+    COALESCE(q.queued, 0) AS queued, COALESCE(q.testing, 0) AS testing, \
+    COALESCE(q.merged, 0) AS merged \
+    FROM merge_targets t JOIN projects p ON p.id = t.project_id LEFT JOIN \
+    (SELECT project_id, target, COUNT(CASE WHEN state = 'queued' THEN 1 END) AS queued, \
+        COUNT(CASE WHEN state = 'testing' THEN 1 END) AS testing, \
+        COUNT(CASE WHEN state = 'merged' THEN 1 END) AS merged \
+        FROM merge_queue GROUP BY project_id, target) q \
+    ON q.project_id = t.project_id AND q.target = t.target \
+    LEFT JOIN merge_holds h ON h.project_id = t.project_id AND h.target = t.target \
+    ORDER BY CASE WHEN h.target IS NULL THEN 1 ELSE 0 END, p.name, t.target";
 
 fn no_entry(id: MergeId) -> StoreError {
     StoreError::not_found(format_args!("entry {id} in a merge queue"))

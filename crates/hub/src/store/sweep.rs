@@ -145,6 +145,7 @@ async fn lose(tx: &mut Tx<'_>, lease: Lease, grace: i64, options: &StoreOptions)
         reason: &reason,
         retry: true,
         uncounted: false,
+        fault: false,
         death: true,
         event: TaskEventKind::TaskLost,
     };

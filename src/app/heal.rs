@@ -233,18 +233,17 @@ fn plan_of(
     let by_file = |config: greenloop_config::Config| config.heal_plan(protected, &env);
     match greenloop_config::load(&path).and_then(by_file) {
         Ok(plan) => Ok((plan, None)),
-        Err(error) if request.config.is_none() && !is_meant_for_greenloop(&path) => {
+        Err(error) if request.config.is_none() && !is_greenloops(&path) => {
             Ok((greenloop_config::heal_plan(&env)?, Some(error.to_string())))
         }
         Err(error) => Err(error.into()),
     }
 }
 
-/// Whether a `config.yaml` with mistakes is one of Greenloop's. Environments alone are what many
-/// programs configure; how to deploy to them as well is what Greenloop's file says.
-fn is_meant_for_greenloop(path: &Path) -> bool {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    ["environments:", "deploy:"].iter().all(|key| text.lines().any(|line| line.starts_with(key)))
+/// Whether the file at the default name is one of Greenloop's.
+fn is_greenloops(path: &Path) -> bool {
+    let text = std::fs::read(path).unwrap_or_default();
+    greenloop_config::is_meant_for_greenloop(&String::from_utf8_lossy(&text))
 }
 
 /// Where `directory` lies below `root`; `None` for the root itself.

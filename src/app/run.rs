@@ -58,7 +58,10 @@ pub(super) fn config_path(
     given: Option<&PathBuf>,
     directory: &Path,
 ) -> PathBuf {
-    given.map_or_else(|| workspace.root().join("config.yaml"), |path| directory.join(path))
+    given.map_or_else(
+        || workspace.root().join(greenloop_config::DEFAULT_NAME),
+        |path| directory.join(path),
+    )
 }
 
 /// The environment that is meant: the given one, or the configuration's only one.

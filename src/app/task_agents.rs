@@ -254,7 +254,7 @@ fn percent(iteration: u32, share: f64) -> u8 {
 /// environment) with its gates, or what the environment gives.
 fn plan_of(folder: &Path, env: &Environment) -> Result<(HealPlan, Vec<GatePlan>), AppError> {
     let lookup = |name: &str| env(name);
-    let path = folder.join("config.yaml");
+    let path = folder.join(greenloop_config::DEFAULT_NAME);
     if !path.is_file() {
         return Ok((greenloop_config::heal_plan(&lookup)?, Vec::new()));
     }

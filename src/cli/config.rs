@@ -78,7 +78,9 @@ fn path(given: Option<PathBuf>) -> Result<PathBuf, CommandError> {
         return Ok(path);
     }
     let here = terminal::current_directory()?;
-    Ok(greenloop_workspace::work_tree_root(&here).unwrap_or(here).join("config.yaml"))
+    Ok(greenloop_workspace::work_tree_root(&here)
+        .unwrap_or(here)
+        .join(greenloop_config::DEFAULT_NAME))
 }
 
 fn shown(path: &Path) -> String {

@@ -40,7 +40,7 @@ impl WorkTree {
 
     /// `config.yaml`, when there is one.
     pub(super) fn default_config(&self) -> Option<PathBuf> {
-        Some(self.root.join("config.yaml")).filter(|path| path.is_file())
+        Some(self.root.join(greenloop_config::DEFAULT_NAME)).filter(|path| path.is_file())
     }
 
     /// A path relative to the root, when it lies inside.

@@ -61,6 +61,18 @@ pub struct Overrides {
     pub config_path: Option<RepoPath>,
 }
 
+/// The file at a repository's root that is read when no configuration is named.
+pub const DEFAULT_NAME: &str = "config.yaml";
+
+/// Whether a text found at [`DEFAULT_NAME`] is, or tries to be, one of Greenloop's. Environments
+/// alone are what many programs configure; how to deploy to them as well is what Greenloop's file
+/// says.
+pub fn is_meant_for_greenloop(text: &str) -> bool {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let says = |key: &str| text.lines().any(|line| line.starts_with(key));
+    says("environments:") && says("deploy:") || parse(text, DEFAULT_NAME).is_ok()
+}
+
 /// Reads the configuration at `path`.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {
     parse(&file_kind::read(path, &CONFIGURATION)?, &path.to_string_lossy())
@@ -195,7 +207,7 @@ fn secrets_in(document: &Document) -> Vec<Problem> {
         let Some(text) = document.scalar(node) else { continue };
         let what = secrets::find(text).or_else(|| {
             let name = place.last_key()?;
-            let named = secrets::is_secret_name(name) && vault::reference(text).is_none();
+            let named = greenloop_model::names_secret(name) && vault::reference(text).is_none();
             (named && secrets::is_credible(text)).then_some("a secret")
         });
         let Some(what) = what else { continue };
@@ -205,7 +217,7 @@ fn secrets_in(document: &Document) -> Vec<Problem> {
              variable); if it was ever committed, revoke it"
                 .to_owned()
         } else {
-            let name = place.last_key().filter(|name| secrets::is_secret_name(name));
+            let name = place.last_key().filter(|name| greenloop_model::names_secret(name));
             format!(
                 "take it out of the file and export it{} where Greenloop runs: gates, scripts and \
                  the service inherit the environment; if it was ever committed, revoke it",

@@ -10,7 +10,6 @@ use serde_json::{Map, Value as Json};
 use super::document::{Document, Key, Node, Place, Value};
 use super::error::{Position, Problem, ProblemKind, quoted};
 use super::nearest::{list, nearest};
-use super::secrets;
 
 /// The document as JSON that [`RawConfig`](super::raw::RawConfig) accepts, or every mistake.
 pub fn read(document: &Document, schema: &Json) -> Result<Json, Vec<Problem>> {
@@ -213,7 +212,8 @@ impl<'a> Reader<'a> {
             format!("unknown key {} in `{place}`", quoted(&key.name))
         };
         let near = nearest(&key.name, names());
-        let help = if secrets::is_secret_name(&key.name) && known.contains_key("api_key_env") {
+        let help = if greenloop_model::names_secret(&key.name) && known.contains_key("api_key_env")
+        {
             Some(
                 "a key never stands in the file: export it as OPENAI_API_KEY, or name another \
                  variable with `api_key_env`"

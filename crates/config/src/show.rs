@@ -92,7 +92,7 @@ fn variables(env: &BTreeMap<String, String>) -> Option<Json> {
     let shown = env
         .iter()
         .map(|(name, value)| {
-            let hidden = (secrets::is_secret_name(name) && reference(value).is_none())
+            let hidden = (greenloop_model::names_secret(name) && reference(value).is_none())
                 || secrets::find(value).is_some();
             (name.clone(), Json::from(if hidden { "(hidden)" } else { value.as_str() }))
         })
@@ -443,7 +443,7 @@ mod tests {
     fn what_is_named_a_secret_is_hidden_and_a_reference_stays() {
         let text = "environments: { local: { url: 'http://127.0.0.1:8087' } }\n\
                     azure: { key_vault: 'https://v.vault.azure.net' }\n\
-                    quality_gates: [{ name: a, command: 'true', env: { DB_PASSWORD: test, MODE: 'no', TOKEN: 'keyvault:t' } }]\n\
+                    quality_gates: [{ name: a, command: 'true', env: { DB_PASSWORD: test, DB_PASSWORD_PROD: staging, DB_PASS: test, MODE: 'no', TOKEN: 'keyvault:t' } }]\n\
                     deploy: { method: process, process: { command: ./x } }\n";
         let shown = to_yaml(&plan_of(text, "local")).unwrap();
         let back = to_json(&plan_of(&shown, "local"));

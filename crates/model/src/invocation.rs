@@ -32,6 +32,12 @@ pub fn shell_word(word: &str) -> String {
     if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
 }
 
+/// Whether a shell line holds no command, so that a shell "succeeds" with it: nothing at all, or
+/// comments only.
+pub fn runs_nothing(command: &str) -> bool {
+    command.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -55,6 +61,16 @@ mod tests {
             [("a/b.c", "a/b.c"), ("", "''"), ("it's", r"'it'\''s'"), ("$x y", "'$x y'")]
         {
             assert_eq!(shell_word(word), expect);
+        }
+    }
+
+    #[test]
+    fn a_line_without_a_command_runs_nothing() {
+        for command in ["", "   ", "\t\n ", "# cargo test", "\n  # a\n# b\n"] {
+            assert!(runs_nothing(command), "{command:?}");
+        }
+        for command in ["true", ":", "''", "# a\ncargo test", "a#b", "echo '#'"] {
+            assert!(!runs_nothing(command), "{command:?}");
         }
     }
 }

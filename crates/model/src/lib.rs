@@ -21,6 +21,7 @@ mod path;
 mod proposal;
 mod release;
 mod review;
+mod secret_name;
 mod stage;
 mod stop;
 pub mod task;
@@ -38,7 +39,7 @@ pub use failure::{Failure, FailureClass, FailureSummary, Fingerprint, Progress, 
 pub use gate::{GateResult, GateStatus};
 pub use ids::{CommitId, EnvironmentName, InvalidId, ReleaseId, RunId, TreeId};
 pub use image::ImageRef;
-pub use invocation::{Invocation, shell_word};
+pub use invocation::{Invocation, runs_nothing, shell_word};
 pub use limits::Limits;
 pub use outcome::StageOutcome;
 pub use path::{InvalidPath, RepoPath};
@@ -48,6 +49,7 @@ pub use release::{
     USUAL_HEALTH_PATHS,
 };
 pub use review::{Review, Risk, Verdict};
+pub use secret_name::{may_name_secret, names_secret};
 pub use stage::Stage;
 pub use stop::{Repeated, StopReason};
 pub use usage::Usage;

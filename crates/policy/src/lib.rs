@@ -207,6 +207,14 @@ impl Policy {
                     (rules::SUBMODULE, "says which other repositories belong here")
                 }
                 Place::OwnConfig => (rules::OWN_CONFIG, "is Greenloop's own configuration"),
+                Place::DefaultConfig => {
+                    if is_another_programs(change) {
+                        continue;
+                    }
+                    let what = "is where Greenloop looks for its configuration";
+                    (rules::OWN_CONFIG, what)
+                }
+                Place::OwnRecords => (rules::OWN_RECORDS, "holds Greenloop's records of its runs"),
                 Place::Ci => (rules::CI_FILES, "is run by continuous integration"),
                 Place::GitBehaviour => (rules::GIT_BEHAVIOUR, "makes git run or change things"),
             };
@@ -340,6 +348,18 @@ impl Findings {
     }
 }
 
+/// Whether a file at the name of Greenloop's configuration was another program's before the
+/// change and is so afterwards. One that the change puts there is nobody's yet.
+fn is_another_programs(change: &FileChange) -> bool {
+    let own = |file: &greenloop_model::FileContent| {
+        greenloop_config::is_meant_for_greenloop(&String::from_utf8_lossy(&file.bytes))
+    };
+    let moved = change.moved_from.as_ref().is_some_and(|from| *from != change.path);
+    !moved
+        && change.before.as_ref().is_some_and(|before| !own(before))
+        && !change.after.as_ref().is_some_and(own)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -433,6 +453,35 @@ mod tests {
             let evaluation = policy.evaluate(&changes);
             assert_eq!(evaluation.decision(), Decision::Allow, "{:?}", evaluation.matches());
         }
+    }
+
+    #[test]
+    fn a_configuration_that_greenloop_would_read_is_forbidden() {
+        const OWN: &str = "environments: { local: { url: 'http://127.0.0.1:8087' } }\n\
+                           deploy: { method: process, process: { command: ./x } }\n";
+        let plan = PolicyPlan { config_path: None, ..plan() };
+        let policy = Policy::new(&plan).expect("a valid plan");
+        let rules = |change: FileChange| -> Vec<String> {
+            policy.evaluate(&[change]).matches().iter().map(|m| m.rule.clone()).collect()
+        };
+        let foreign = "database: { port: 5432 }\n";
+        for (before, after) in [
+            (None, Some(OWN)),
+            (None, Some("agents: {}\n")),
+            (Some(foreign), Some(OWN)),
+            (Some(OWN), Some(foreign)),
+            (Some(OWN), None),
+        ] {
+            assert_eq!(rules(change("config.yaml", before, after)), ["own_config"], "{after:?}");
+        }
+        let moved = FileChange {
+            moved_from: Some(RepoPath::new("app.yaml").expect("a path")),
+            ..change("config.yaml", Some(foreign), Some(foreign))
+        };
+        assert_eq!(rules(moved), ["own_config"]);
+        // Another program's file is code like any other.
+        let mended = "database: { port: 5433 }\n";
+        assert!(rules(change("config.yaml", Some(foreign), Some(mended))).is_empty());
     }
 
     #[test]

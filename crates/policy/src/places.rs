@@ -11,6 +11,11 @@ pub(super) enum Place {
     Submodules,
     /// Greenloop's own configuration.
     OwnConfig,
+    /// Where Greenloop looks for its configuration when none is named. Other programs have a file
+    /// of that name, too: see [`DefaultConfig`](Self::DefaultConfig)'s use in `judge_paths`.
+    DefaultConfig,
+    /// What Greenloop records of its runs.
+    OwnRecords,
     /// What a continuous integration service runs.
     Ci,
     /// What makes git run commands or change files: hooks and attributes.
@@ -102,6 +107,12 @@ pub(super) fn place(path: &RepoPath, config: Option<&RepoPath>) -> Option<Place>
     if own {
         return Some(Place::OwnConfig);
     }
+    if folders.is_empty() && name == greenloop_config::DEFAULT_NAME {
+        return Some(Place::DefaultConfig);
+    }
+    if is_record(folders, name) {
+        return Some(Place::OwnRecords);
+    }
     let ci = folders.iter().any(|part| CI_FOLDERS.contains(&part.as_str()))
         || folders.first().is_some_and(|part| CI_ROOT_FOLDERS.contains(&part.as_str()))
         || CI_FILES.contains(&name)
@@ -114,6 +125,17 @@ pub(super) fn place(path: &RepoPath, config: Option<&RepoPath>) -> Option<Place>
     let hooks = folders.iter().any(|part| HOOK_FOLDERS.contains(&part.as_str()))
         || HOOK_FILES.contains(&name);
     hooks.then_some(Place::GitBehaviour)
+}
+
+/// Whether Greenloop writes its records there: `logs/runs/`, its log of each day, and the metrics,
+/// with the names that damaged ones are put aside under.
+fn is_record(folders: &[String], name: &str) -> bool {
+    match folders {
+        [logs] if logs == "logs" => name == "runs" || name.starts_with("orchestrator_"),
+        [logs, runs, ..] if logs == "logs" => runs == "runs",
+        [metrics] if metrics == "metrics" => name.starts_with("deployments.json"),
+        _ => false,
+    }
 }
 
 /// As the laxest file system compares names: no case, nothing invisible, no trailing dots,
@@ -143,7 +165,9 @@ mod tests {
 
     #[test]
     fn places_are_known_by_any_spelling() {
-        use Place::{Ci, GitBehaviour, GitInternals, OwnConfig, Submodules};
+        use Place::{
+            Ci, DefaultConfig, GitBehaviour, GitInternals, OwnConfig, OwnRecords, Submodules,
+        };
         let config = RepoPath::new("ops/Config.yaml").expect("a path");
         for (path, expect) in [
             (".git/config", Some(GitInternals)),
@@ -173,7 +197,18 @@ mod tests {
             ("src/git.rs", None),
             ("git~x", None),
             ("src/pipelines/x.rs", None),
-            ("config.yaml", None),
+            ("config.yaml", Some(DefaultConfig)),
+            ("CONFIG.yaml ", Some(DefaultConfig)),
+            ("app/config.yaml", None),
+            ("logs/runs/0190/audit.jsonl", Some(OwnRecords)),
+            ("Logs/RUNS/x", Some(OwnRecords)),
+            ("logs/runs", Some(OwnRecords)),
+            ("logs/orchestrator_20260102.log", Some(OwnRecords)),
+            ("metrics/deployments.json", Some(OwnRecords)),
+            ("metrics/deployments.json.corrupt-7", Some(OwnRecords)),
+            ("logs/app.log", None),
+            ("app/logs/runs/x", None),
+            ("metrics/names.json", None),
         ] {
             assert_eq!(
                 place(&RepoPath::new(path).expect("a path"), Some(&config)),

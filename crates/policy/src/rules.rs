@@ -65,6 +65,7 @@ pub(super) const SYMLINK: &str = "symlink";
 pub(super) const SUBMODULE: &str = "submodule";
 pub(super) const FILE_MODE: &str = "file_mode";
 pub(super) const OWN_CONFIG: &str = "own_config";
+pub(super) const OWN_RECORDS: &str = "own_records";
 pub(super) const CI_FILES: &str = "ci_files";
 pub(super) const MAX_FILES: &str = "max_files";
 pub(super) const MAX_CHANGED_LINES: &str = "max_changed_lines";
@@ -149,14 +150,29 @@ pub(super) const RULES: &[RuleDoc] = &[
     RuleDoc {
         id: OWN_CONFIG,
         decision: Decision::Forbid,
-        what: "Greenloop's own configuration: the file the run was started with, greenloop.yaml \
-               at the root, and everything under .greenloop/.",
+        what: "Greenloop's own configuration: the file the run was started with, config.yaml and \
+               greenloop.yaml at the root whether they are there yet or not, and everything \
+               under .greenloop/. A config.yaml that another program reads may be changed, as \
+               long as Greenloop would not read it as its own.",
         why: "A patch must not change the rules it is judged by.",
         way_out: BY_HAND,
         examples: &[
             hit("config.yaml", Some("safety: {}\n"), Some("\n")),
             hit(".greenloop/policy", None, Some("x\n")),
             miss("app/config.yaml", Some("a: 1\n"), Some("a: 2\n")),
+        ],
+    },
+    RuleDoc {
+        id: OWN_RECORDS,
+        decision: Decision::Forbid,
+        what: "Greenloop's records: logs/runs/, logs/orchestrator_*, and \
+               metrics/deployments.json.",
+        why: "They say what happened; a patch that writes them forges a run.",
+        way_out: "Nothing overrides this rule: keep files of your own beside these folders.",
+        examples: &[
+            hit("logs/runs/0190/audit.jsonl", None, Some("{}\n")),
+            hit("metrics/deployments.json", Some("[]\n"), Some("[{}]\n")),
+            miss("logs/app.log", None, Some("x\n")),
         ],
     },
     RuleDoc {

@@ -2,10 +2,10 @@
 
 use regex::bytes::Captures;
 
+use greenloop_model::names_secret;
+
 pub(super) const NEEDS: &[&str] = &[
-    "password",
-    "passwd",
-    "passphrase",
+    "pass",
     "pwd",
     "secret",
     "token",
@@ -19,9 +19,10 @@ pub(super) const NEEDS: &[&str] = &[
 /// value, quoted or not.
 pub(super) const PATTERN: &str = r#"(?ix)
     (?P<name> --?[a-z0-9_-]*? | [a-z0-9_.\[\]-]*? )
-    (?P<word> password | passwd | passphrase | pwd | secret (?:[_-]?(?:access)?[_-]?key)? | token
+    (?P<word> password | passwd | passphrase | pass | pwd | secret (?:[_-]?(?:access)?[_-]?key)? | token
       | (?:api|access|account|shared|private|signing|encryption|auth|storage|master|client|service|license|secret|subscription|deploy|ssh)[_-]?key
       | credentials? | connection[_-]?string )
+    (?P<tail> (?: [_.-] [a-z0-9_.-]* | (?-i:[A-Z0-9]) [a-z0-9_.-]* )? )
     (?P<end> ["']? )
     (?P<sep> \s?=>?\s? | :\s? | [\ ] )
     (?: "(?P<dq>[^"\r\n]{3,})" | '(?P<sq>[^'\r\n]{3,})' | (?P<bare>[^\s"'`,;<>\[\]{}()|]{3,}(?:[^\s"'`,<>\[\]{}|]*[^\s"'`,;<>\[\]{}()|])?) )
@@ -83,11 +84,21 @@ pub(super) fn holds(captures: &Captures<'_>) -> bool {
     let word = bytes("word").to_ascii_lowercase();
     let separator = bytes("sep");
     let flag = bytes("name").starts_with(b"--");
+    let quoted = captures.name("dq").or_else(|| captures.name("sq"));
+    // `DB_PASSWORD_PROD` is one, `password_length` and `PASSED` are none: the table knows. So are
+    // the names of what passes, unless they look like a variable of that value.
+    let alone = word == b"pass" && separator != b"=" && !flag && quoted.is_none();
+    if !bytes("tail").is_empty() || word == b"pass" {
+        let name = [bytes("name"), bytes("word"), bytes("tail")].concat();
+        let several = name.iter().any(|b| matches!(b, b'_' | b'-'));
+        if !names_secret(&String::from_utf8_lossy(&name)) || (alone && !several) {
+            return false;
+        }
+    }
     // `token (`, `password is`: a blank separates only a flag from its value.
     if separator == b" " && !flag {
         return false;
     }
-    let quoted = captures.name("dq").or_else(|| captures.name("sq"));
     let Some(value) = quoted.or_else(|| captures.name("bare")).map(|found| found.as_bytes()) else {
         return false;
     };
@@ -134,6 +145,12 @@ pub(super) fn holds(captures: &Captures<'_>) -> bool {
     // With blanks around it could be code in any language: only what no name looks like.
     let statement = value.ends_with(b";");
     if names {
+        // In capitals it is a variable's name, as in a service's environment.
+        let name = [bytes("name"), bytes("word"), bytes("tail")].concat();
+        let variable = !name.iter().any(u8::is_ascii_lowercase) && separator.starts_with(b":");
+        if variable && value.len() >= 8 && digits > 0 && !statement && !says_secret {
+            return true;
+        }
         return value.len() >= 16 && digits >= 4 && !statement && !says_secret;
     }
     value.len() >= 8 && digits > 0 && !statement && !says_secret && !value.contains(&b'!')

@@ -3,50 +3,14 @@
 use std::ffi::OsString;
 
 use super::values::{SecretValue, sensitive_parts};
-
-/// Parts of a name, between underscores, that make it a secret's.
-const PARTS: &[&str] = &[
-    "KEY",
-    "APIKEY",
-    "TOKEN",
-    "SECRET",
-    "PASSWORD",
-    "PASSWD",
-    "PASS",
-    "PWD",
-    "PASSPHRASE",
-    "CREDENTIAL",
-    "CREDENTIALS",
-    "CREDS",
-    "SAS",
-    "PAT",
-    "CONNSTR",
-    "DSN",
-];
-
-/// Texts anywhere in a name that make it a secret's.
-const TEXTS: &[&str] = &[
-    "SECRET",
-    "PASSWORD",
-    "ACCESSTOKEN",
-    "ACCESS_TOKEN",
-    "APIKEY",
-    "API_KEY",
-    "CREDENTIAL",
-    "CONNECTION_STRING",
-    "CONNECTIONSTRING",
-    "PRIVATE_KEY",
-    "ACCESSKEY",
-    "ACCOUNTKEY",
-    "AUTHTOKEN",
-];
+use greenloop_model::may_name_secret;
 
 /// The values of the variables whose names look secret, and the values inside them.
 pub(super) fn secrets(vars: impl Iterator<Item = (OsString, OsString)>) -> Vec<String> {
     vars.filter_map(|(name, value)| {
         let name = name.to_str()?.to_ascii_uppercase();
         let value = value.into_string().ok()?;
-        (is_secret(&name) && may_be_secret(&name, &value)).then(|| {
+        (may_name_secret(&name) && may_be_secret(&name, &value)).then(|| {
             let mut parts = sensitive_parts(SecretValue { key: &name, bytes: value.as_bytes() });
             parts.push(value);
             parts
@@ -54,13 +18,6 @@ pub(super) fn secrets(vars: impl Iterator<Item = (OsString, OsString)>) -> Vec<S
     })
     .flatten()
     .collect()
-}
-
-/// Whether a variable of this name, in capitals, holds a secret.
-pub(super) fn is_secret(name: &str) -> bool {
-    !matches!(name, "PWD" | "OLDPWD")
-        && (TEXTS.iter().any(|text| name.contains(text))
-            || name.split(['_', '.', '-']).any(|part| PARTS.contains(&part)))
 }
 
 /// A number and the path of a file are no secrets, whatever their name.
@@ -82,6 +39,9 @@ mod tests {
             ("SYSTEM_ACCESSTOKEN", "abcdef", true),
             ("AZURE_STORAGE_CONNECTION_STRING", "AccountKey=x", true),
             ("DB_PWD", "hunter2", true),
+            ("DB_PASSWORD_PROD", "hunter2", true),
+            ("PASS", "hunter2", true),
+            ("SIGNING_KEYS_KEY", "hunter2", true),
             ("PWD", "/home/user", false),
             ("OLDPWD", "/home/user", false),
             ("KEYBOARD", "german", false),

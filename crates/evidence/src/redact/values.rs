@@ -19,7 +19,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_S
 use serde_json::Value;
 
 use super::SHORTEST;
-use super::environment::is_secret;
+use greenloop_model::may_name_secret;
 
 /// Bytes of one value that are looked at.
 const MOST: usize = 256 * 1024;
@@ -215,18 +215,12 @@ fn may_be_secret(value: &str) -> bool {
         && !word.iter().any(|word| value.eq_ignore_ascii_case(word))
 }
 
-/// Whether a key speaks of a secret, however it is written: `dbPassword`, `db-password`, `PW`.
+/// Whether a key speaks of a secret: inside a secret's value, more of them do.
 fn names_secret(key: &str) -> bool {
-    let mut name = String::with_capacity(key.len() + 4);
-    let mut lower = false;
-    for c in key.trim_matches(|c: char| !c.is_alphanumeric()).chars() {
-        if c.is_uppercase() && lower {
-            name.push('_');
-        }
-        lower = c.is_lowercase();
-        name.extend(if c.is_alphanumeric() { c.to_ascii_uppercase() } else { '_' }.to_uppercase());
-    }
-    is_secret(&name) || name.split('_').any(|part| matches!(part, "PW" | "AUTH" | "PIN"))
+    may_name_secret(key)
+        || key
+            .split(|c: char| !c.is_alphanumeric())
+            .any(|part| ["AUTH", "PIN"].iter().any(|word| part.eq_ignore_ascii_case(word)))
 }
 
 /// `NAME=value`, where the name is one word.

@@ -10,7 +10,7 @@ use super::error::{CommandError, Exit, exit_of};
 use super::output::{self, OutputChoice};
 use super::{block_on, terminal};
 use crate::app::{self, HealRequest};
-use greenloop_model::{Invocation, shell_word};
+use greenloop_model::{Invocation, runs_nothing, shell_word};
 
 /// What to heal.
 #[derive(Debug, Args)]
@@ -77,6 +77,11 @@ pub(super) fn heal(args: HealArgs) -> Result<Exit, CommandError> {
         return take_back(run.as_deref());
     }
     let command_line = shell_line(&command)?;
+    if runs_nothing(&command_line) {
+        return Err(CommandError::usage("there is no command after `--` to heal")
+            .hint("give the one that fails: greenloop heal -- cargo test")
+            .hint("a variable in it may be empty here: a shell has already put in its value"));
+    }
     let mut arguments = "heal".to_owned();
     if branch {
         arguments.push_str(" --branch");

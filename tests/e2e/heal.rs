@@ -66,6 +66,73 @@ async fn a_command_that_passes_asks_nobody() {
     assert_eq!(outcome.code, Some(0), "{}", outcome.all());
 }
 
+#[test]
+fn no_command_is_a_mistake_and_not_a_pass() {
+    let repository = Repository::new(&[("a", "x\n")]);
+    for command in ["", "   ", "\n", "# cargo test"] {
+        let outcome = repository.run(&["heal", "--", command]);
+        assert_eq!(outcome.code, Some(2), "{command:?}: {}", outcome.all());
+        assert!(outcome.all().contains("no command"), "{}", outcome.all());
+    }
+    assert!(!repository.path().join("logs").exists(), "no run was begun");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_fails_once_is_flaky_and_nobody_is_asked() {
+    let repository = repository();
+    let server = ModelServer::start(&[FIX], APPROVE).await;
+    repository.write("t.sh", "echo run >>.git/runs\n[ \"$(wc -l <.git/runs)\" -ge 2 ] || { echo 'total is 3, not 5' >&2; exit 1; }\n");
+    repository.commit("a test that fails by chance");
+    let outcome: Outcome = repository
+        .greenloop()
+        .args(["heal", "--", "sh", "t.sh"])
+        .env("OPENAI_BASE_URL", server.base_url())
+        .env("OPENAI_API_KEY", "sk-test-0123456789abcdef")
+        .env("GREENLOOP_MODEL", "test-model")
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    assert!(outcome.all().contains("flaky"), "{}", outcome.all());
+    assert_eq!(server.author_requests().len(), 0, "{}", outcome.all());
+    assert_eq!(repository.read("add.sh"), BROKEN);
+    assert_eq!(repository.read(".git/runs").lines().count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_fails_twice_is_healed_and_runs_once_more_for_the_patch() {
+    let repository = repository();
+    let server = ModelServer::start(&[FIX], APPROVE).await;
+    let outcome: Outcome = repository
+        .greenloop()
+        .args(["heal", "--", "echo run >>.git/runs; sh test.sh"])
+        .env("OPENAI_BASE_URL", server.base_url())
+        .env("OPENAI_API_KEY", "sk-test-0123456789abcdef")
+        .env("GREENLOOP_MODEL", "test-model")
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    assert_eq!(server.author_requests().len(), 1, "{}", outcome.all());
+    assert_eq!(repository.read(".git/runs").lines().count(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_patch_cannot_bring_a_configuration_or_records() {
+    for path in ["config.yaml", "logs/runs/0190/audit.jsonl", "metrics/deployments.json"] {
+        let repository = repository();
+        let answer = format!(
+            "{FIX}\n{path}\n```\n<<<<<<< SEARCH\n=======\nagents: {{}}\n>>>>>>> REPLACE\n```\n"
+        );
+        let server = ModelServer::start(&[&answer], APPROVE).await;
+        let outcome = heal(&repository, &server, &["--yes", "--max-iterations", "2"]);
+        assert_eq!(outcome.code, Some(1), "{path}: {}", outcome.all());
+        assert_eq!(repository.read("add.sh"), BROKEN, "{path}: {}", outcome.all());
+        assert_eq!(server.reviewer_requests().len(), 0, "{path}: {}", outcome.all());
+        assert!(!repository.path().join("config.yaml").exists(), "{path}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_model_the_failure_is_told_and_the_variable_is_named() {
     let repository = repository();

@@ -8,7 +8,7 @@ use crate::error::{ProblemKind, quoted};
 use crate::nearest::{list, nearest};
 use crate::plan::GatePlan;
 use crate::raw::RawGate;
-use greenloop_model::RepoPath;
+use greenloop_model::{RepoPath, runs_nothing};
 
 const LONGEST_NAME: usize = 80;
 
@@ -75,6 +75,12 @@ fn one(
     known: &BTreeMap<&str, usize>,
 ) -> GatePlan {
     let command = cx.filled(&gate.command, &place.key("command")).unwrap_or_default();
+    if !command.is_empty() && runs_nothing(&command) {
+        let place = place.key("command");
+        let message = format!("`{place}` holds only a comment: such a gate always passes");
+        let help = "write the command that checks something, or take the gate out";
+        cx.report(ProblemKind::InvalidValue, &place, message, help);
+    }
     let working_directory = gate.working_directory.as_deref().and_then(|text| {
         let path = cx.path(text, &place.key("working_directory"), Root::Allowed)?;
         RepoPath::new(path.to_str()?).ok()

@@ -15,8 +15,8 @@ use crate::stages::smoke::{SmokeOutcome, Subject, run_smoke, script_fault};
 use greenloop_audit::Actor;
 use greenloop_config::plan::GatePlan;
 use greenloop_model::{
-    Attempt, AttemptOutcome, Condition, EventSink, Evidence, Failure, FailureClass, GateStatus,
-    Notice, ReleaseId, Restoration, RunEvent, Stage, StageOutcome, chain, compare,
+    Attempt, AttemptOutcome, Condition, EventSink, Evidence, Failure, FailureClass, GateResult,
+    GateStatus, Notice, ReleaseId, Restoration, RunEvent, Stage, StageOutcome, chain, compare,
 };
 use greenloop_ports::{
     Deployed, Earlier, Image, ImageRequest, Restored, RolloutRequest, Target, TargetError,
@@ -34,6 +34,11 @@ const STANDING: Duration = Duration::from_secs(5);
 const GRACE: Duration = Duration::from_secs(8);
 /// How much of it a rollout may take to stop; what it was doing is then left to itself.
 const LEAVE: Duration = Duration::from_secs(3);
+
+/// Gates that failed within this time run once more before the author is asked.
+const CHEAP_RERUN: Duration = Duration::from_secs(30);
+/// A gate with a time limit must have failed within this part of it, too.
+const CHEAP_SHARE: u32 = 4;
 
 /// What serves without this run's doing, as far as the target says.
 #[derive(Debug, Default)]
@@ -95,9 +100,11 @@ impl Driver {
                 self.failed(iteration, *failure, elapsed)?;
                 Happened::Declined { reason }
             }
-            StageOutcome::Failed { failure, .. } => {
+            StageOutcome::Failed { failure, gates } => {
                 let mut symptom = symptom_of(&failure);
-                symptom.flaky_suspect |= stage == Stage::Gates && self.passed_before(&failure.name);
+                symptom.flaky_suspect |= stage == Stage::Gates
+                    && (self.passed_before(&failure.name)
+                        || is_cheap_to_rerun(&failure, &gates, &self.run.gates));
                 self.failed(iteration, *failure, elapsed)?;
                 Happened::StageFailed(symptom)
             }
@@ -690,6 +697,23 @@ async fn in_time(
             })
         }
     }
+}
+
+/// Whether gates that failed run again before anybody is asked, although nothing in their output
+/// speaks of chance: that takes little time, a patch for a test that fails by chance is worse than
+/// none, and what came of the command once says nothing. What is known for certain (a command
+/// that is not there) does not change by itself, and neither does what no patch mends.
+fn is_cheap_to_rerun(failure: &Failure, results: &[GateResult], plans: &[GatePlan]) -> bool {
+    let failed = || results.iter().filter(|gate| matches!(gate.status, GateStatus::Failed(_)));
+    let limit = |name: &str| plans.iter().find(|plan| plan.name == name)?.timeout;
+    let within_limits = || {
+        failed()
+            .all(|gate| limit(&gate.name).is_none_or(|limit| gate.duration <= limit / CHEAP_SHARE))
+    };
+    failure.class.heals()
+        && failure.evidence.remedy.is_none()
+        && failed().map(|gate| gate.duration).sum::<Duration>() <= CHEAP_RERUN
+        && within_limits()
 }
 
 fn symptom_of(failure: &Failure) -> Symptom {

@@ -12,7 +12,7 @@ use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use crate::objects::{deployment, service};
+use crate::objects::{deployment, first, probe, service};
 use crate::program::{HEALTHY, IDLE, PANICS};
 use crate::world::{World, scenarios};
 
@@ -73,7 +73,10 @@ async fn the_service_selects_no_pod(world: &mut World) {
 async fn no_pod_is_ready(world: &mut World) {
     port(world, None);
     world.create(&service()).await;
-    world.create(&deployment(world, &PANICS)).await;
+    let mut object = deployment(world, &PANICS);
+    // Without a probe it is ready for as long as it lives.
+    first(&mut object)["readinessProbe"] = probe("/");
+    world.create(&object).await;
     let crashed = async {
         let pods = world.api::<Pod>();
         let crashes = |pod: &Pod| {

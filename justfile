@@ -18,7 +18,7 @@ check:
 demo:
     cargo run -- demo
 
-# write the generated files anew
+# write the generated files again
 generate:
     cargo run --quiet -- config schema > docs/config.schema.json
     GREENLOOP_UPDATE=1 cargo test --quiet --lib cli::

@@ -4,7 +4,7 @@
 #   scripts/compose-up.sh [ENV_FILE]     default: .env
 #
 # Makes what is missing (passwords, the workers' token) and leaves what is there, so it is also
-# how to update: it builds the image anew and replaces what has changed. `docker compose down`
+# how to update: it builds the image again and replaces what has changed. `docker compose down`
 # stops everything and keeps the data.
 #
 # Exit status: that of scripts/verify-agents.sh; 3 when docker is missing or refuses.

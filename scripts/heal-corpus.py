@@ -37,7 +37,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class Case:
-    """One bug: files, the command that shows it, the file to mend and its right content."""
+    """One bug: files, the command that shows it, the file to repair and its right content."""
 
     def __init__(self, name, files, command, target, fixed, tests, ignored=""):
         self.name = name

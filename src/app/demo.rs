@@ -35,7 +35,7 @@ const CONFIG: &str = include_str!("../../demo/config.yaml");
 const BREAKAGE: &str = include_str!("../../demo/breakage.diff");
 /// The address in `demo/config.yaml`; another port takes its place when it is in use.
 const PORT: &str = "8088";
-/// Marks a folder as one that the demo made, and may make anew.
+/// Marks a folder as one that the demo made, and may make again.
 const MARK: &str = ".git/greenloop-demo";
 
 /// How the demo is wanted.

@@ -607,7 +607,7 @@ fn model_remedy(plan: &RolePlan, deploys: bool) -> String {
         Provider::Replay { path } => format!("check the recording at {}", path.display()),
     };
     let without = if deploys {
-        "without a model Greenloop tests, deploys and restores, and mends nothing"
+        "without a model Greenloop tests, deploys and restores, and repairs nothing"
     } else {
         "without a model greenloop heal only runs the command and says what fails"
     };

@@ -78,7 +78,7 @@ pub(super) async fn propose(
     };
     match opened.await {
         Ok(Some(request)) => Some(Proposal::Opened(request)),
-        Ok(None) => skipped("the run's events do not tell what was mended"),
+        Ok(None) => skipped("the run's events do not tell what was repaired"),
         Err(error) => Some(Proposal::Failed(error)),
     }
 }

@@ -330,7 +330,7 @@ pub async fn run(
     Ok((summary, proposal))
 }
 
-/// Refuses what could not pass; gives back what is wrong, but may be mended by then.
+/// Refuses what could not pass; gives back what is wrong, but may be repaired by then.
 pub(super) fn refuse_certain(findings: Vec<Finding>) -> Result<Vec<Finding>, AppError> {
     let (certain, others): (Vec<_>, Vec<_>) =
         findings.into_iter().partition(|finding| finding.certain);

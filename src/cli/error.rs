@@ -283,7 +283,7 @@ impl From<TargetError> for CommandError {
             TargetErrorKind::Forbidden => (
                 Exit::NeedsPerson,
                 Some(
-                    "deploy.rollback of that release forbids it: mend it forward, or change it there",
+                    "deploy.rollback of that release forbids it: repair it forward, or change it there",
                 ),
             ),
             TargetErrorKind::NoRelease => {

@@ -78,7 +78,7 @@ pub(super) struct ServeArgs {
     /// redis://…: wakes other hubs of the same PostgreSQL; never needed
     #[arg(long, value_name = "URL", env = "GREENLOOP_REDIS", hide_env_values = true)]
     redis: Option<String>,
-    /// Chain of certificates, in PEM; read anew when it changes
+    /// Chain of certificates, in PEM; read again when it changes
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
     /// Its private key, in PEM
@@ -136,7 +136,7 @@ pub(super) struct ServeArgs {
 enum OnRewind {
     /// Its merge queue waits until a person decides (`greenloop tasks queue`)
     Ask,
-    /// It stays there: the tasks whose merges are missing are done anew
+    /// It stays there: the tasks whose merges are missing are done again
     Follow,
     /// It gets back what it had, unless commits of others would be lost
     Restore,

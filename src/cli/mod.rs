@@ -194,13 +194,13 @@ mod tests {
         }
     }
 
-    /// `GREENLOOP_UPDATE=1 cargo test --lib cli::` writes it anew.
+    /// `GREENLOOP_UPDATE=1 cargo test --lib cli::` writes it again.
     #[test]
     fn the_reference_says_what_the_help_says() {
         let mut command = Cli::command().term_width(100);
         command.build();
         let mut page = String::from(
-            "# Command line\n\nMade from the help texts; `just generate` writes it anew.\n",
+            "# Command line\n\nMade from the help texts; `just generate` writes it again.\n",
         );
         describe(&mut command, &mut page);
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/cli.md");

@@ -156,7 +156,7 @@ async fn a_rejection_goes_back_to_the_author_with_its_suggestion() {
     assert_eq!(repository.read("add.sh"), BROKEN);
     let requests = server.author_requests();
     assert_eq!(requests.len(), 2, "{}", outcome.all());
-    assert!(requests[1].to_string().contains("mend the cause"), "{}", requests[1]);
+    assert!(requests[1].to_string().contains("repair the cause"), "{}", requests[1]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -216,7 +216,7 @@ async fn a_weakened_test_needs_a_person() {
     // The author was asked for another way, once; nobody was paid to review what cannot be applied.
     let asked = server.author_requests();
     assert_eq!(asked.len(), 2, "{}", outcome.all());
-    assert!(asked[1].to_string().contains("a way to mend the cause that needs no person"));
+    assert!(asked[1].to_string().contains("a way to repair the cause that needs no person"));
     assert_eq!(server.reviewer_requests().len(), 0);
     assert!(outcome.all().contains("a person has to decide"), "{}", outcome.all());
 

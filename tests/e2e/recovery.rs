@@ -227,7 +227,7 @@ fn only_the_same_kind_of_run_in_the_same_environment_can_be_resumed() {
     assert!(!next.all().contains("died"), "{}", next.all());
 }
 
-/// The spelling is mended, and a pipeline is added: the policy wants a person.
+/// The spelling is repaired, and a pipeline is added: the policy wants a person.
 fn wants_a_person(file: &str) -> String {
     let answer = format!(
         "The word is misspelt.\n\npage.txt\n```\n<<<<<<< SEARCH\nteh page: hello\n=======\nthe page: hello\n\

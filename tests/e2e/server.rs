@@ -98,7 +98,7 @@ impl Respond for Script {
 
 pub(crate) const APPROVE: &str =
     r#"{"verdict": "approve", "risk": "low", "reason": "minimal and correct", "suggestion": null}"#;
-pub(crate) const REJECT: &str = r#"{"verdict": "reject", "risk": "high", "reason": "masks the error", "suggestion": "mend the cause"}"#;
+pub(crate) const REJECT: &str = r#"{"verdict": "reject", "risk": "high", "reason": "masks the error", "suggestion": "repair the cause"}"#;
 
 impl ModelServer {
     pub(crate) async fn start(answers: &[&str], review: &str) -> Self {

@@ -65,7 +65,7 @@ impl Sse {
     }
 }
 
-/// Reads events from a hub until it has seen the end of a graph, connecting anew after whatever
+/// Reads events from a hub until it has seen the end of a graph, connecting again after whatever
 /// was seen last.
 async fn follow(client: Client, graph: i64) -> Vec<i64> {
     let (mut seen, mut last) = (Vec::new(), 0);

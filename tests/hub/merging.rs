@@ -314,7 +314,7 @@ async fn a_rewind_waits_for_a_person_and_is_followed() {
         std::fs::write(&go, "").unwrap();
         farm.ended(&admin, graph, "done").await;
         farm.ended(&admin, late, "done").await;
-        // All of it is there, made anew: nothing of what was taken back.
+        // All of it is there, made again: nothing of what was taken back.
         let files = farm.git(&["ls-tree", "--name-only", "main"]);
         assert_eq!(files, "file1\nfile2\nfile3\nfile4\nshared");
         assert_eq!(farm.git(&["rev-list", "--first-parent", "--count", "main"]), "5");

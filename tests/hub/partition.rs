@@ -46,7 +46,7 @@ impl Cable {
         ip(&["link", "set", &self.name, "down"]);
     }
 
-    fn mend(&self) {
+    fn repair(&self) {
         ip(&["link", "set", &self.name, "up"]);
     }
 
@@ -95,7 +95,7 @@ async fn a_worker_that_was_cut_off_for_too_long_changes_nothing() {
     farm.ended(&admin, graph["id"].as_i64().unwrap(), "done").await;
     let tip = farm.git(&["rev-parse", "main"]);
 
-    cable.mend();
+    cable.repair();
     until("what it did is of no use", async || far.log().contains("Stale").then_some(())).await;
     assert_eq!(attempts(&admin, 1).await, ["lost", "succeeded"]);
     assert_eq!(farm.git(&["rev-parse", "main"]), tip);
@@ -124,7 +124,7 @@ async fn a_worker_that_was_cut_off_for_a_moment_goes_on() {
     until("it works", async || farm.marked("e1").then_some(())).await;
     cable.cut();
     tokio::time::sleep(Duration::from_secs(5)).await;
-    cable.mend();
+    cable.repair();
     farm.ended(&admin, graph["id"].as_i64().unwrap(), "done").await;
     assert_eq!(attempts(&admin, 1).await, ["succeeded"]);
     assert_eq!(farm.git(&["show", "main:who"]), "1");

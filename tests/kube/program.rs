@@ -396,7 +396,7 @@ pub(crate) static NEEDS_ITS_SIDECAR: Program = needing(
     dies(&["starting", "Error: connect ECONNREFUSED 127.0.0.1:15001"], 1),
 );
 
-/// Starts anew when its configuration changes: twice, then it serves.
+/// Starts again when its configuration changes: twice, then it serves.
 pub(crate) static RELOADS: Program = Program {
     command: &["reloads"],
     lives: &[RELOAD, RELOAD, serving("ok\n")],

@@ -194,7 +194,7 @@ pub(crate) async fn failures_end_in_the_dead_letter(place: &Place) {
     assert_eq!(store.graph(id).await.unwrap().state, GraphState::Failed);
     assert_eq!(store.task(all[1]).await.unwrap().state, TaskState::Waiting);
 
-    // A person's retry begins anew, and the graph goes on.
+    // A person's retry begins again, and the graph goes on.
     assert_eq!(kind(store.retry_task(all[1], None).await), StoreErrorKind::Conflict);
     for lost in [all[0], all[2]] {
         assert_eq!(store.retry_task(lost, None).await.unwrap().attempts, 0);

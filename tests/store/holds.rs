@@ -1,4 +1,4 @@
-//! Merge queues on hold, rewinds that are followed, and conflicts that are done anew in turn.
+//! Merge queues on hold, rewinds that are followed, and conflicts that are done again in turn.
 
 use std::time::Duration;
 
@@ -85,7 +85,7 @@ pub(crate) async fn a_hold_is_every_hubs(place: &Place) {
     let nowhere = two.decide_hold(None, Some("other"), HoldDecision::Retry).await;
     assert_eq!(kind(nowhere), StoreErrorKind::NotFound);
     two.decide_hold(Some("shop"), Some("main"), HoldDecision::Retry).await.unwrap();
-    // A hub that was started anew takes it up where it was.
+    // A hub that was started again takes it up where it was.
     let later = place.open().await;
     let writer = turn(&later).await;
     let found = later.target_record(&writer).await.unwrap();
@@ -373,7 +373,7 @@ pub(crate) async fn a_redo_may_wait_for_another_graphs(place: &Place) {
     invariants::hold(place).await;
 }
 
-/// The entries that did not mend a broken tip are kept with the hold, as long as the tip is the
+/// The entries that did not repair a broken tip are kept with the hold, as long as the tip is the
 /// same and nobody asks for another try.
 pub(crate) async fn entries_that_do_not_mend_a_target_are_known(place: &Place) {
     let store = place.open().await;
@@ -456,7 +456,7 @@ pub(crate) async fn a_redo_does_not_wait_for_what_waits_for_it(place: &Place) {
     invariants::hold(place).await;
 }
 
-/// What would bring a rewind back is done anew so often; the merge of an epic, which would be the
+/// What would bring a rewind back is done again so often; the merge of an epic, which would be the
 /// same each time, not at all.
 pub(crate) async fn what_is_done_anew_has_an_end(place: &Place) {
     let options = greenloop_hub::store::StoreOptions { max_returns: 3, ..crate::place::options() };

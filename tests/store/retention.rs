@@ -188,7 +188,7 @@ pub(crate) async fn merges_go_with_their_graph(place: &Place) {
 }
 
 /// What is known of a target, its hold and what was taken back from it, goes when no graph goes
-/// there any more; then it begins anew.
+/// there any more; then it begins again.
 pub(crate) async fn targets_go_with_their_graphs(place: &Place) {
     let store = place.open().await;
     let lease = Duration::from_secs(60);

@@ -72,8 +72,8 @@ pub(crate) async fn an_unfit_worker_gives_back_and_gets_nothing(place: &Place) {
 
     // Another start of it is another matter.
     store.agent_heartbeat(&ill).await.unwrap();
-    let anew = AgentHeartbeat { instance: "2".to_owned(), ..ill };
-    store.agent_heartbeat(&anew).await.unwrap();
+    let again = AgentHeartbeat { instance: "2".to_owned(), ..ill };
+    store.agent_heartbeat(&again).await.unwrap();
     assert!(store.agent("sick").await.unwrap().quarantined_at.unwrap() > since);
 }
 

@@ -25,7 +25,7 @@ pub struct AksCluster {
     pub server: String,
     /// PEM.
     pub certificate_authority: Vec<u8>,
-    /// What [`Identity::token`] is to be asked for, for each request anew; `None` when the
+    /// What [`Identity::token`] is to be asked for, for each request again; `None` when the
     /// cluster has accounts of its own.
     pub token_scope: Option<&'static str>,
     /// Certificate and key, PEM, of a cluster's own account.

@@ -54,7 +54,7 @@ fn plain(name: &str) -> String {
 mod tests {
     use super::*;
 
-    /// `GREENLOOP_WRITE_GENERATED=1 cargo test --lib config::schema` writes the file anew.
+    /// `GREENLOOP_WRITE_GENERATED=1 cargo test --lib config::schema` writes the file again.
     #[test]
     fn the_committed_schema_is_the_one_of_the_code() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/config.schema.json");
@@ -66,7 +66,7 @@ mod tests {
         assert!(
             committed == text,
             "docs/config.schema.json is out of date; \
-             `greenloop config schema > docs/config.schema.json` writes it anew"
+             `greenloop config schema > docs/config.schema.json` writes it again"
         );
     }
 

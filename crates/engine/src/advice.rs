@@ -36,7 +36,7 @@ pub(super) fn limits_text(policy: &PolicyPlan, limits: &Limits, iteration: u32) 
     text.push_str(
         "Never touch .git, symbolic links, submodules, file modes, paths outside the repository \
          or Greenloop's own configuration. CI files, deleted or skipped tests, removed \
-         assertions, lint rules switched off and gates made weaker need a person: mend the \
+         assertions, lint rules switched off and gates made weaker need a person: repair the \
          cause instead.\n",
     );
     text
@@ -184,7 +184,7 @@ pub(super) fn next_steps(header: &RunHeader, summary: &RunSummary) -> Vec<NextSt
         },
         StopReason::NeedsHuman { .. } => step("if the answer is yes", invocation.again("--yes")),
         StopReason::NoModel { .. } => {
-            step("when it is mended", invocation.again(""));
+            step("when it is repaired", invocation.again(""));
             step("how to configure a model", format!("{} doctor", invocation.program));
         }
         StopReason::ModelUnavailable { .. } => {
@@ -193,7 +193,7 @@ pub(super) fn next_steps(header: &RunHeader, summary: &RunSummary) -> Vec<NextSt
         }
         StopReason::NotHealable { stage, .. } => {
             step(
-                &format!("when what the {stage} stage depends on is mended"),
+                &format!("when what the {stage} stage depends on is repaired"),
                 invocation.again(""),
             );
         }
@@ -205,7 +205,7 @@ pub(super) fn next_steps(header: &RunHeader, summary: &RunSummary) -> Vec<NextSt
                 step("give it more iterations", invocation.again(&flags));
             }
         }
-        StopReason::NoHealing { .. } => step("when it is mended", invocation.again("")),
+        StopReason::NoHealing { .. } => step("when it is repaired", invocation.again("")),
         StopReason::NoProgress { .. }
         | StopReason::RepeatedAnswer { .. }
         | StopReason::RepeatedTree { .. }

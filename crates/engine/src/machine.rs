@@ -765,7 +765,7 @@ impl State {
                 return self.end(StopReason::NoHealing { stage: symptom.stage });
             }
         }
-        // Workers have tried to mend a task already, and start from the repository's own branch:
+        // Workers have tried to repair a task already, and start from the repository's own branch:
         // a patch of this run would not reach them.
         if symptom.stage == Stage::Tasks || symptom.person_only || !symptom.class.heals() {
             return self

@@ -25,7 +25,7 @@ const VOLATILE: &[(&str, &str)] = &[
     ),
     (r"\b\d\d?:\d\d:\d\d(?:[.,]\d+)?\b", "<time>"),
     (r"\b0x[0-9a-fA-F]+\b", "<address>"),
-    // Temporary places: the part that is made up anew each time, with what made it up.
+    // Temporary places: the part that is made up again each time, with what made it up.
     (
         r"(?i)(?:/private)?/(?:tmp|var/tmp|var/folders/[^/\s]+/[^/\s]+/T)/[^/\s:'\x22)\]]+|[a-z]:\\(?:[^\\\s]+\\)*?te?mp\\[^\\\s:'\x22)]+|/dev/shm/[^/\s:'\x22)]+",
         "<tmp>",

@@ -34,7 +34,7 @@
 //! - The manifests are the truth about their objects: fields that people changed with their own
 //!   tools are taken over, with a notice; fields of controllers are not (see `ownership`).
 //! - `spec.replicas` of a workload that a HorizontalPodAutoscaler looks after is the autoscaler's.
-//! - Jobs are acts: a finished one is made anew when a release changes it, and none is run again
+//! - Jobs are acts: a finished one is made again when a release changes it, and none is run again
 //!   by a restore.
 //!
 //! # Caveats

@@ -88,7 +88,7 @@ mod tests {
             (None, Some("git@example.com:fleet/api"), false),
             (Some(root("1")), None, false),
             (None, None, false),
-            // It was moved; its history was written anew.
+            // It was moved; its history was written again.
             (Some(root("1")), Some("git@example.com:cars/api"), false),
             (Some(root("2")), Some("git@example.com:fleet/api"), false),
             (Some(root("2")), Some("git@example.com:fleet/web"), true),

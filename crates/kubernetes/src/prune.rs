@@ -139,7 +139,7 @@ fn made_so_far(history: &History) -> Vec<ObjectId> {
 }
 
 /// What Greenloop has made once a release is applied: what it made before and what this release
-/// creates, without what somebody else has made anew since.
+/// creates, without what somebody else has made again since.
 pub(super) fn made(history: &History, steps: &[Step]) -> Vec<ObjectId> {
     let releases: Vec<ReleaseId> = history.records.iter().map(Record::id).collect();
     let mut made = made_so_far(history);

@@ -55,7 +55,7 @@ async fn look(cluster: &Cluster, workload: &Workload) -> Result<(), kube::Error>
     let pods: Api<Pod> = Api::namespaced(cluster.client().clone(), &workload.namespace);
     let Some(set) = sets.get_opt(&workload.name).await? else { return Ok(()) };
     let status = set.status.unwrap_or_default();
-    // Before its controller has seen the write, a pod would be made anew as it was.
+    // Before its controller has seen the write, a pod would be made again as it was.
     let seen = status.observed_generation.is_some_and(|seen| seen >= workload.generation);
     let Some(revision) = status.update_revision.filter(|_| seen) else { return Ok(()) };
     let selector = set.spec.and_then(|spec| Selector::try_from(spec.selector).ok());

@@ -41,7 +41,7 @@ pub(super) struct Step {
     /// As it would be; `None` where that cannot be asked yet.
     pub(super) after: Option<Value>,
     pub(super) ownership: Ownership,
-    /// A finished Job cannot be changed: it is removed and made anew.
+    /// A finished Job cannot be changed: it is removed and made again.
     pub(super) replace: bool,
 }
 

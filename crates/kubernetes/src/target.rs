@@ -250,7 +250,7 @@ impl KubernetesTarget {
 
     async fn take(&self, cluster: &Cluster, run: RunId) -> Result<Hold, KubernetesError> {
         survey::make_namespace(cluster, &self.plan.namespace).await?;
-        // A Lease that somebody deleted starts anew; its numbers must not.
+        // A Lease that somebody deleted starts again; its numbers must not.
         let floor = self.own_history(cluster).await?.fencing();
         let wanted = lease::Wanted {
             namespace: &self.plan.namespace,

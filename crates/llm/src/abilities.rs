@@ -130,7 +130,7 @@ impl Part {
     }
 }
 
-/// Codes of refusals that leaving something out cannot mend.
+/// Codes of refusals that leaving something out cannot repair.
 const FINAL_CODES: [&str; 9] = [
     "context_length_exceeded",
     "string_above_max_length",

@@ -53,7 +53,7 @@ struct Trouble {
     message: String,
     /// Whether the same request may fare better, and how long the server wants it to wait.
     retry: Option<Option<Duration>>,
-    /// The refusal, when leaving something out may mend it.
+    /// The refusal, when leaving something out may repair it.
     refusal: Option<Box<Refusal>>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }

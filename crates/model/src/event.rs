@@ -110,7 +110,7 @@ pub enum Notice {
 pub struct SummaryPatch {
     /// 1-based.
     pub iteration: u32,
-    /// The failure it mended.
+    /// The failure it repaired.
     pub failure: String,
     /// The author's reason.
     pub reason: String,

@@ -57,7 +57,7 @@ impl FailureClass {
         Self::ALL.into_iter().find(|class| class.name() == name)
     }
 
-    /// Whether the author may be asked: a patch cannot mend a network, a credential or a quota.
+    /// Whether the author may be asked: a patch cannot repair a network, a credential or a quota.
     pub const fn heals(self) -> bool {
         match self {
             Self::Code | Self::Config | Self::Timeout | Self::Unknown | Self::Flaky => true,

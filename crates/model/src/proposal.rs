@@ -53,7 +53,7 @@ pub struct NoPatch {
 /// What became of one proposal.
 #[derive(Debug, Clone, PartialEq)]
 pub enum AttemptOutcome {
-    /// The answer could not be read or did not fit the tree; the text teaches how to mend it.
+    /// The answer could not be read or did not fit the tree; the text teaches how to repair it.
     Refused { reason: String },
     /// The reviewer did not approve.
     Rejected { review: Review },
@@ -70,7 +70,7 @@ pub enum AttemptOutcome {
 pub struct Attempt {
     /// 1-based iteration it belongs to.
     pub iteration: u32,
-    /// The failure it was meant to mend.
+    /// The failure it was meant to repair.
     pub headline: String,
     /// The canonical diff, or the beginning of the answer when there is none.
     pub diff: String,

@@ -20,7 +20,7 @@ pub enum StopReason {
     RepeatedTree { swing: bool },
     /// Tokens, money or time are used up.
     Budget { what: String },
-    /// The failure is of a class that no patch can mend.
+    /// The failure is of a class that no patch can repair.
     NotHealable { class: FailureClass, stage: Stage },
     /// The author says that no patch is right.
     NoPatch { class: NoPatchClass, reason: String },
@@ -30,10 +30,10 @@ pub enum StopReason {
     Declined { reason: String },
     /// A stage failed in a run that only verifies or rolls back.
     NoHealing { stage: Stage },
-    /// A stage failed, and the model that could have mended it could not be asked. `failure` is
+    /// A stage failed, and the model that could have repaired it could not be asked. `failure` is
     /// `None` for runs of programs that did not record it.
     ModelUnavailable { failure: Option<Box<FailureSummary>>, reason: String },
-    /// A stage failed, and no model is configured that could have mended it: the run ends with
+    /// A stage failed, and no model is configured that could have repaired it: the run ends with
     /// its failure. `failure` is `None` for runs of programs that did not record it.
     NoModel { failure: Option<Box<FailureSummary>>, reason: String },
     /// Something under the loop failed: the audit log, git, the target.
@@ -98,7 +98,7 @@ impl fmt::Display for StopReason {
             }
             Self::Budget { what } => write!(f, "the {what} budget is used up"),
             Self::NotHealable { class, stage } => {
-                write!(f, "the {stage} stage failed for a reason no patch can mend ({class})")
+                write!(f, "the {stage} stage failed for a reason no patch can repair ({class})")
             }
             Self::NoPatch { class, reason } => {
                 write!(f, "the author says no patch is right ({}): {reason}", class.name())

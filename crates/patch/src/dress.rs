@@ -1,5 +1,5 @@
 //! The lines an edit adds, dressed as the file is: what the match had to forgive in the lines
-//! that are there is mended in those that come.
+//! that are there is repaired in those that come.
 
 use std::collections::{BTreeMap, HashMap};
 

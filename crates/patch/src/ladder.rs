@@ -1,7 +1,7 @@
 //! The ladder of ever looser matching.
 //!
 //! Each rung looks at the whole file. The first rung on which a hunk has any place decides: one
-//! place is the place, several are an ambiguity that no looser rung could mend.
+//! place is the place, several are an ambiguity that no looser rung could repair.
 
 use std::collections::HashSet;
 

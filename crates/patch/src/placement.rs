@@ -195,7 +195,7 @@ pub(super) fn heading_lines(file: &Haystack<'_>, heading: &[u8]) -> Vec<usize> {
         .collect()
 }
 
-/// Whether nothing between the heading and the place begins anew at the heading's level.
+/// Whether nothing between the heading and the place begins again at the heading's level.
 fn within(file: &Haystack<'_>, heading: usize, start: usize) -> bool {
     let level = indent(file.text(heading)).len();
     (heading + 1..start).map(|line| file.text(line)).all(|text| {

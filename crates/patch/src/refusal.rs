@@ -52,7 +52,7 @@ pub(super) struct Finding {
     pub(super) kind: RefusalKind,
     /// `hunk 2 of src/a.rs (@@ -1,2 +1,3 @@)`, a path, or nothing.
     pub(super) subject: String,
-    /// What is wrong with it and how to mend it; several lines.
+    /// What is wrong with it and how to repair it; several lines.
     pub(super) text: String,
 }
 

@@ -480,8 +480,8 @@ mod tests {
         };
         assert_eq!(rules(moved), ["own_config"]);
         // Another program's file is code like any other.
-        let mended = "database: { port: 5433 }\n";
-        assert!(rules(change("config.yaml", Some(foreign), Some(mended))).is_empty());
+        let repaired = "database: { port: 5433 }\n";
+        assert!(rules(change("config.yaml", Some(foreign), Some(repaired))).is_empty());
     }
 
     #[test]

@@ -339,7 +339,7 @@ pub(super) const RULES: &[RuleDoc] = &[
         what: "A lint or type check is switched off, in the code (eslint-disable, @ts-ignore, \
                noqa, type: ignore, #[allow], nolint, @SuppressWarnings) or in the tool's \
                configuration.",
-        why: "It hides the finding instead of mending it.",
+        why: "It hides the finding instead of repairing it.",
         way_out: CONFIRM,
         examples: &[
             hit("a.rs", None, Some("#![allow(dead_code)]\n")),

@@ -15,7 +15,7 @@ pub struct Proposed {
     pub title: String,
     /// Markdown, redacted, no longer than [`PullRequests::body_limit`].
     pub body: String,
-    /// The failure that was mended: one pull request stays open for it.
+    /// The failure that was repaired: one pull request stays open for it.
     pub fingerprint: Fingerprint,
     /// Whether it is opened as a draft.
     pub draft: bool,

@@ -313,7 +313,7 @@ impl<W: Write> Reporter for Azure<W> {
 /// later stages decide by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Outcome {
-    /// Nothing had to be mended.
+    /// Nothing had to be repaired.
     Verified,
     /// Verified, with patches.
     Healed,
@@ -371,7 +371,7 @@ impl End {
         if let Some(branch) = &self.branch {
             line("task.setvariable variable=branch;isOutput=true", branch);
         }
-        // A run that had to mend the commit it was given is no plain success: the commit in the
+        // A run that had to repair the commit it was given is no plain success: the commit in the
         // pipeline is still broken. A failed run fails its task by the exit code.
         if self.outcome == Outcome::Healed {
             line("task.complete result=SucceededWithIssues;", "healed");

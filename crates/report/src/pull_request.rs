@@ -60,7 +60,7 @@ pub struct PullRequestText {
     pub title: String,
     /// Markdown.
     pub body: String,
-    /// The failure that was mended first: what broke the commit the run began with.
+    /// The failure that was repaired first: what broke the commit the run began with.
     pub fingerprint: Fingerprint,
 }
 
@@ -77,7 +77,7 @@ pub fn pull_request(events: &[Stamped], links: &Links, limit: usize) -> Option<P
     let fingerprint = failure_of(&story, first.iteration)?.fingerprint.clone();
     let headline = narrate::shortened(&first.failure);
     let title: String = visible(headline.trim()).replace('\n', " ");
-    let mut title = format!("Mend: {title}");
+    let mut title = format!("Repair: {title}");
     if title.chars().count() > LONGEST_TITLE {
         title = title.chars().take(LONGEST_TITLE - 1).collect();
         title.push('…');
@@ -115,7 +115,7 @@ const DETAILS: [Detail; 5] = [
 ];
 const SHORTEST: Detail = Detail { evidence: 0, reason: 160, patches: 5 };
 
-/// The failure that the patch of `iteration` mended.
+/// The failure that the patch of `iteration` repaired.
 fn failure_of(story: &Story, iteration: u32) -> Option<&Failure> {
     let events = story.passes.iter().flat_map(|pass| &pass.events);
     let mut failures = events.filter_map(|stamped| {

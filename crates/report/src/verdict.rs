@@ -62,10 +62,10 @@ pub(super) fn headline(header: Option<&RunHeader>, summary: &RunSummary) -> Stri
     match (&summary.stop, task) {
         (StopReason::Verified, Task::Deploy) if healed => "Healed, deployed and verified".into(),
         (StopReason::Verified, Task::Deploy) => {
-            "Deployed and verified, nothing had to be mended".into()
+            "Deployed and verified, nothing had to be repaired".into()
         }
         (StopReason::Verified, Task::Heal) if healed => "Healed: it passes now".into(),
-        (StopReason::Verified, Task::Heal) => "It passes, nothing had to be mended".into(),
+        (StopReason::Verified, Task::Heal) => "It passes, nothing had to be repaired".into(),
         (StopReason::Verified, Task::Verify) => match &summary.serving {
             Some(RunningNow::Nothing) => {
                 "What answers passes; Greenloop has released nothing there".into()
@@ -169,10 +169,10 @@ pub(super) fn remark(summary: &RunSummary) -> Option<String> {
              it. None is configured ({reason}); greenloop doctor tells how to."
         )),
         StopReason::ModelUnavailable { reason, .. } => {
-            Some(format!("It was not mended: no model can be asked: {reason}"))
+            Some(format!("It was not repaired: no model can be asked: {reason}"))
         }
         StopReason::NotHealable { class, .. } if summary.failure.is_some() => {
-            Some(format!("No patch can mend that ({class}), so the author was not asked."))
+            Some(format!("No patch can repair that ({class}), so the author was not asked."))
         }
         StopReason::Verified | StopReason::Cancelled => None,
         stop => summary.restored.is_some().then(|| format!("Stopped: {stop}")),

@@ -186,7 +186,7 @@ impl WorkPlace {
     /// none that an attempt uses now.
     pub(super) fn forget_old_mirrors(&self, keep: Option<Duration>, most: u64) {
         for folder in mirrors::spent(&self.mirrors, keep, most, SystemTime::now()) {
-            // An attempt that begins now waits for the map, and makes the mirror anew.
+            // An attempt that begins now waits for the map, and makes the mirror again.
             let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
             let of = |cell: &Shared| cell.get().is_some_and(|mirror| mirror.folder() == folder);
             let used = |cell: &Shared| Arc::strong_count(cell) > 1;

@@ -180,7 +180,7 @@ impl Workspace {
             let _not_empty = folder.parent().map(fs::remove_dir);
         }
         fs::remove_dir_all(admin).map_err(failed(admin))?;
-        // Gone when it was the last; git makes it anew.
+        // Gone when it was the last; git makes it again.
         let _not_empty = fs::remove_dir(self.worktrees());
         Ok(true)
     }

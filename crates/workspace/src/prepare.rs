@@ -360,7 +360,7 @@ impl Folder {
         }
         let edit = folder.entries.entry(path.file_name().to_vec()).or_default();
         match (&edit.leaf, &leaf) {
-            // Deleted, and made anew by another change of the same patch.
+            // Deleted, and made again by another change of the same patch.
             (None, _) | (Some(None), _) => edit.leaf = Some(leaf),
             (Some(Some(_)), None) => {}
             (Some(Some(_)), Some(_)) => {

@@ -12,7 +12,7 @@ use greenloop_model::{CommitId, RepoPath, RunId, TreeId, counted};
 const DIRTY_NAMED: usize = 20;
 
 /// A git repository with a work tree and at least one commit. Cheap to clone and to share: each
-/// call opens the repository anew.
+/// call opens the repository again.
 #[derive(Debug, Clone)]
 pub struct Workspace {
     root: PathBuf,

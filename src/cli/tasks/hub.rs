@@ -42,7 +42,7 @@ pub(in crate::cli) struct ImportArgs {
     file: PathBuf,
     #[command(flatten)]
     hub: HubArgs,
-    /// Hand it in anew, even if the hub had just this file before
+    /// Hand it in again, even if the hub had just this file before
     #[arg(long)]
     again: bool,
 }

@@ -33,7 +33,7 @@ pub(in crate::cli) struct QueueArgs {
 enum QueueAction {
     /// Show the merge queues
     Show,
-    /// The target stays where somebody moved it back to: what is missing there is done anew
+    /// The target stays where somebody moved it back to: what is missing there is done again
     Follow,
     /// The target gets back what somebody took from it
     Restore,

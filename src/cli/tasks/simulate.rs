@@ -366,7 +366,7 @@ mod tests {
         }
     }
 
-    /// `GREENLOOP_UPDATE=1 cargo test --lib cli::` writes the page anew.
+    /// `GREENLOOP_UPDATE=1 cargo test --lib cli::` writes the page again.
     #[test]
     fn the_page_shows_what_the_command_prints() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/tasks.md");

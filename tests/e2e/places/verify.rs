@@ -52,7 +52,7 @@ impl Hub {
             tasks: json!({"done": 3, "running": 1, "ready": 2, "waiting": 22}),
             ready: vec![json!({"id": 1, "role": "backend"}), json!({"id": 2, "role": null})],
             running: vec![json!({"task": 7, "epoch": 1, "agent": "g", "state": "running"})],
-            // A conflict whose task was done anew is none any more.
+            // A conflict whose task was done again is none any more.
             merges: vec![
                 json!({"id": 1, "state": "merged", "branch": "task/3/e1"}),
                 json!({"id": 2, "state": "conflict", "unsolved": false, "branch": "task/4/e1"}),

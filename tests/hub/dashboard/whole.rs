@@ -61,7 +61,7 @@ async fn it_follows_a_graph_to_its_end_past_a_hub_that_is_killed() {
         tab.until(&format!("{}.dataset.state === 'done'", node("deploy"))).await;
         let graph = admin.get(&format!("/graphs/{graph}")).await.expect(200);
         assert_eq!(graph["state"], "done");
-        assert_eq!(tab.value("window.__same").await, 1, "the page was not loaded anew");
+        assert_eq!(tab.value("window.__same").await, 1, "the page was not loaded again");
         drop(hub);
     })
     .await;

@@ -105,30 +105,30 @@ async fn a_release_that_fails_removes_nothing(world: &mut World) {
     assert!(has(world, "old").await);
 }
 
-/// What was there before, what somebody made anew, and what somebody else claims stay.
+/// What was there before, what somebody made again, and what somebody else claims stay.
 async fn what_greenloop_did_not_make_stays(world: &mut World) {
     world.create(&config_map("before", json!({"a": "1"}))).await;
-    let anew = config_map("anew", json!({"a": "1"}));
+    let again = config_map("again", json!({"a": "1"}));
     let claimed = config_map("claimed", json!({"a": "1"}));
     let web = deployment(world, &HEALTHY);
     world.manifests(&[
         config_map("before", json!({"a": "1"})),
-        anew.clone(),
+        again.clone(),
         claimed,
         old(),
         web.clone(),
     ]);
     world.release().await;
     let maps = world.api::<ConfigMap>();
-    maps.delete("anew", &DeleteParams::default()).await.unwrap();
-    world.create(&anew).await;
+    maps.delete("again", &DeleteParams::default()).await.unwrap();
+    world.create(&again).await;
     let claim = json!({"metadata": {"labels": {"app.kubernetes.io/managed-by": "Helm"}}});
     maps.patch("claimed", &PatchParams::default(), &Patch::Merge(&claim)).await.unwrap();
     world.plan.prune = true;
     world.manifests(&[web]);
     let shown = preview(world).await;
     world.release().await;
-    for name in ["before", "anew", "claimed"] {
+    for name in ["before", "again", "claimed"] {
         let line = format!("no longer named: configmap/{name}; kept: Greenloop did not make it");
         assert!(shown.contains(&line), "{shown}");
         assert!(has(world, name).await, "{name}");
@@ -238,7 +238,7 @@ async fn what_others_may_use_stays(world: &mut World) {
     world.manifests(std::slice::from_ref(&shared));
     world.release().await;
     world.environment.name = staging;
-    // This environment makes it anew, and the other one names it still.
+    // This environment makes it again, and the other one names it still.
     world.api::<ConfigMap>().delete("shared", &DeleteParams::default()).await.unwrap();
     world.manifests(&[class, policy, shared, old(), web.clone()]);
     world.release().await;

@@ -68,7 +68,7 @@ async fn a_job_fails(world: &mut World) {
     judged(world, &attempt, &doom);
 }
 
-/// A Job cannot be changed: the next release makes it anew.
+/// A Job cannot be changed: the next release makes it again.
 async fn a_job_of_the_next_release_runs_again(world: &mut World) {
     world.manifests(&[job(world, &program::MIGRATION_WORKS)]);
     world.release().await;

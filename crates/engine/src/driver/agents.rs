@@ -74,7 +74,7 @@ impl Driver {
                 let identity = combined(&["cut"]);
                 let refused =
                     self.refuse(iteration, &actor, proposal, reason, identity, error.usage);
-                // There is no answer to send back: it is asked anew, and told why.
+                // There is no answer to send back: it is asked again, and told why.
                 self.case.sent_back = None;
                 refused
             }

@@ -528,7 +528,7 @@ impl Driver {
             Err(error) => {
                 let reason = self.redacted(&chain(&error));
                 let (happened, restored) = match error.kind {
-                    // It has to be mended forward, and that is what the loop does.
+                    // It has to be repaired forward, and that is what the loop does.
                     TargetErrorKind::Forbidden => (Happened::Restored { serving: false }, None),
                     TargetErrorKind::Superseded => {
                         (Happened::Declined { reason: reason.clone() }, None)
@@ -702,7 +702,7 @@ async fn in_time(
 /// Whether gates that failed run again before anybody is asked, although nothing in their output
 /// speaks of chance: that takes little time, a patch for a test that fails by chance is worse than
 /// none, and what came of the command once says nothing. What is known for certain (a command
-/// that is not there) does not change by itself, and neither does what no patch mends.
+/// that is not there) does not change by itself, and neither does what no patch repairs.
 fn is_cheap_to_rerun(failure: &Failure, results: &[GateResult], plans: &[GatePlan]) -> bool {
     let failed = || results.iter().filter(|gate| matches!(gate.status, GateStatus::Failed(_)));
     let limit = |name: &str| plans.iter().find(|plan| plan.name == name)?.timeout;

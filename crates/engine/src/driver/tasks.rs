@@ -12,7 +12,7 @@ use greenloop_model::{CommitId, Notice, RunEvent, Stage, StageOutcome, counted};
 use greenloop_ports::TasksRequest;
 
 /// In the run's folder, once its tasks are done: they are done once in a run, however often its
-/// stages begin anew.
+/// stages begin again.
 const DONE: &str = "tasks-done";
 
 impl Driver {

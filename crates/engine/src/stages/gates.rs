@@ -4,7 +4,7 @@
 //!
 //! Gates that need nothing start at once, up to the given number at the same time; each other
 //! starts when what it needs has passed, and is skipped when that cannot be any more. Every gate
-//! that can run does, so that one pass shows all there is to mend.
+//! that can run does, so that one pass shows all there is to repair.
 //!
 //! # Guarantees
 //!
@@ -284,7 +284,7 @@ fn failure_of(
     let mut person_only = true;
     for (gate, log, trouble) in &failed {
         let Trouble { exit, extraction, notes, cause } = trouble;
-        // One gate that a patch can mend is reason enough to ask the author.
+        // One gate that a patch can repair is reason enough to ask the author.
         person_only &= cause.as_ref().is_some_and(|cause| cause.remedy.person_only);
         identity.push(gate.name.clone());
         identity.push(exit.to_string());
@@ -300,7 +300,7 @@ fn failure_of(
             Some(cause) => cause.class,
             None => class_of(exit, extraction.class),
         };
-        // The strictest reading that still lets a patch help: one gate that code can mend is
+        // The strictest reading that still lets a patch help: one gate that code can repair is
         // reason enough to ask the author.
         class = match class {
             None => Some(own),

@@ -47,7 +47,7 @@ fn conclude(target: &dyn Target, outcome: Result<Deployed, TargetError>) -> Roll
             TargetErrorKind::Cancelled => RolloutOutcome::Cancelled,
             // None of them is a fault of the code.
             TargetErrorKind::Target => {
-                // A credential or a limit stays what it is; nobody is asked to mend either.
+                // A credential or a limit stays what it is; nobody is asked to repair either.
                 let class = match error.class {
                     class @ (FailureClass::Auth | FailureClass::Quota) => class,
                     FailureClass::Code

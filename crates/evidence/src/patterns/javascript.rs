@@ -4,7 +4,7 @@ use super::super::rule::{Body, Rule, Symptom, Verdict};
 use greenloop_model::FailureClass::{Code, Config, Unknown};
 
 pub(super) const RULES: &[Rule] = &[
-    // A memory setting can mend it, so the author may be asked: hence `config`.
+    // A memory setting can repair it, so the author may be asked: hence `config`.
     Rule {
         kind: "out-of-memory",
         needs: &["heap out of memory", "heap limit", "allocation failed"],

@@ -5,7 +5,7 @@ use super::wire::Problem;
 /// The kind of trouble; decides what the caller does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HubErrorKind {
-    /// The lease has expired or the task was claimed anew: whatever was done is void.
+    /// The lease has expired or the task was claimed again: whatever was done is void.
     StaleLease,
     /// The hub holds something that contradicts the call.
     Conflict,

@@ -507,7 +507,7 @@ pub struct Merge {
     pub merged: Option<String>,
     /// Why it does not go on.
     pub reason: Option<String>,
-    /// In conflict, and neither done anew nor merged nor given up since.
+    /// In conflict, and neither done again nor merged nor given up since.
     #[serde(default)]
     pub unsolved: bool,
     /// When it came in.
@@ -805,7 +805,7 @@ pub struct Dependency {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LiveNote {
     /// `gap`: events between the one asked for and the next one are not kept any more; read what
-    /// matters anew. `bye`: the hub ends the connection.
+    /// matters again. `bye`: the hub ends the connection.
     pub note: String,
     /// Of a `bye`: `slow`, `shutdown`, `revoked`, `unavailable`
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -81,7 +81,7 @@ fn every_operation_may_fail(item: &mut PathItem) {
 mod tests {
     use super::*;
 
-    /// `GREENLOOP_UPDATE=1 cargo test --lib hub::api::openapi` writes it anew.
+    /// `GREENLOOP_UPDATE=1 cargo test --lib hub::api::openapi` writes it again.
     #[test]
     fn the_document_says_what_the_routes_are() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");

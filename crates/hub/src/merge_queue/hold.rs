@@ -43,7 +43,7 @@ impl Worker {
             HoldReason::TargetBroken => {
                 if hold.tip.as_ref() == Some(tip) && hold.tested_for < RETEST {
                     let untried = entries.iter().filter(|it| !hold.tried.contains(&it.id));
-                    return Err(self.mend(writer, untried, tip, rewound, mirror, git).await?);
+                    return Err(self.repair(writer, untried, tip, rewound, mirror, git).await?);
                 }
                 match self.test_tip(writer, first, tip, mirror).await {
                     Judgement::Passed => {
@@ -65,8 +65,8 @@ impl Worker {
     }
 
     /// Tries the merge of the first of the entries that can be merged with a broken tip: it may be
-    /// what mends it. One that does not pass waits at its place, and nothing counts against it.
-    async fn mend(
+    /// what repairs it. One that does not pass waits at its place, and nothing counts against it.
+    async fn repair(
         &self,
         writer: &Writer,
         entries: impl Iterator<Item = &Entry>,
@@ -108,7 +108,7 @@ impl Worker {
             };
             forget(mirror, candidate.id).await;
             if settled? {
-                let text = format!("{} mends it: {}", candidate.title, commit.short());
+                let text = format!("{} repairs it: {}", candidate.title, commit.short());
                 self.store.lift(writer, &text).await?;
             }
             // Gates take their time: the target is looked at before the next entry is tried.
@@ -156,7 +156,7 @@ impl Worker {
     }
 
     /// The target does not pass its own gates: nothing is merged before it moves, but an entry that
-    /// mends it. Those that were `tried` do not.
+    /// repairs it. Those that were `tried` do not.
     pub(super) async fn hold_broken(
         &self,
         writer: &Writer,
@@ -181,7 +181,7 @@ impl Worker {
             lost: Vec::new(),
             tried,
         };
-        // Entries that may mend it are tried at once.
+        // Entries that may repair it are tried at once.
         self.store.hold(writer, &hold, Duration::ZERO).await?;
         tracing::warn!(branch = writer.lane.target, hold.text, "the merge queue is on hold");
         Ok(Stop::Left(Left::Held))

@@ -70,7 +70,7 @@ impl From<MergeStoreError> for Stop {
     fn from(error: MergeStoreError) -> Self {
         match error {
             MergeStoreError::Superseded(_) => Self::Left(Left::Superseded),
-            // The queue is read anew.
+            // The queue is read again.
             MergeStoreError::Gone(_) => Self::Moved,
             MergeStoreError::Store(_) => Self::Troubled(chain(&error)),
         }
@@ -87,7 +87,7 @@ impl From<WorkspaceError> for Stop {
 enum Settled {
     Merged,
     Ejected,
-    /// The push was refused: it is tested anew.
+    /// The push was refused: it is tested again.
     TargetMoved,
 }
 
@@ -188,7 +188,7 @@ impl Worker {
         let git = Git::new(RunId::generate(), &self.options.redactor, &self.cancel);
         let target = self.store.target(writer).await?;
         let tried = target.hold.as_ref().map_or(0, |it| it.tried.len());
-        // Some may have to wait for others that are done anew.
+        // Some may have to wait for others that are done again.
         let entries = self.store.entries(writer, window.size() + OVERTAKEN + tried).await?;
         let decided = target.hold.as_ref().is_some_and(|it| it.decision.is_some());
         if entries.is_empty() {
@@ -285,7 +285,7 @@ impl Worker {
             }
         }
         if gates.is_empty() {
-            // All of them wait for work that is done anew.
+            // All of them wait for work that is done again.
             self.store.rest(writer, self.options.recheck).await?;
             return Err(Stop::Left(Left::Held));
         }
@@ -406,7 +406,7 @@ impl Worker {
                     self.store.refused(writer, entry).await?;
                     return Err(error.into());
                 }
-                tracing::info!(branch = writer.lane.target, "moved: tested anew");
+                tracing::info!(branch = writer.lane.target, "moved: tested again");
                 Ok(false)
             }
             Err(error) => Err(error.into()),
@@ -490,7 +490,7 @@ impl Worker {
         FoundConflict { text, files, brief }
     }
 
-    /// Tells tasks that conflicted and were not begun anew yet what was just merged in their
+    /// Tells tasks that conflicted and were not begun again yet what was just merged in their
     /// files.
     async fn tell_redos(
         &self,
@@ -544,7 +544,7 @@ pub fn conflict_branches(task: TaskId, entry: MergeId) -> [String; 2] {
     [format!("conflict/{task}"), format!("conflict/{task}-{entry}")]
 }
 
-/// Whether an entry changes files of an earlier one that is done anew because of a conflict in
+/// Whether an entry changes files of an earlier one that is done again because of a conflict in
 /// them: merged first, it would make the two meet again.
 pub(super) async fn overtakes(
     entry: &Entry,

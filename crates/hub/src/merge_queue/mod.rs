@@ -13,7 +13,7 @@
 //!   before the push. Merges are never fast-forwards, so that no commit of a task becomes a tip
 //!   by itself.
 //! - The push expects the target where the merge was made: a target that has moved meanwhile,
-//!   forward or back, refuses it, and the entry is merged and tested anew.
+//!   forward or back, refuses it, and the entry is merged and tested again.
 //! - A target that was moved other than forward is not moved on: the lane is on hold until a
 //!   person (or the hub's options) says whether to follow the rewind or to restore. Targets of
 //!   graphs are looked at while nothing waits for them, too; branches of epics only when

@@ -108,7 +108,7 @@ pub struct Landed {
     pub title: String,
 }
 
-/// A task that is done anew because of a conflict.
+/// A task that is done again because of a conflict.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redo {
     /// The task.
@@ -286,7 +286,7 @@ pub trait MergeStore: Send + Sync {
         tip: Option<&CommitId>,
     ) -> Result<(), MergeStoreError>;
 
-    /// The entry leaves through no fault of its task, which is done anew.
+    /// The entry leaves through no fault of its task, which is done again.
     async fn redo(
         &self,
         writer: &Writer,
@@ -294,7 +294,7 @@ pub trait MergeStore: Send + Sync {
         reason: &str,
     ) -> Result<(), MergeStoreError>;
 
-    /// It does not merge: its task is done anew in its turn, or waits for a person.
+    /// It does not merge: its task is done again in its turn, or waits for a person.
     async fn conflict(
         &self,
         writer: &Writer,
@@ -302,7 +302,7 @@ pub trait MergeStore: Send + Sync {
         conflict: &FoundConflict,
     ) -> Result<(), MergeStoreError>;
 
-    /// Tasks that conflicted and are done anew, up to when they are merged.
+    /// Tasks that conflicted and are done again, up to when they are merged.
     async fn redos(&self, writer: &Writer) -> Result<Vec<Redo>, MergeStoreError>;
 
     /// Adds to what the next attempt at such a task is told.

@@ -28,7 +28,7 @@ struct Inner {
     rests_until: Option<Instant>,
     tip: Option<CommitId>,
     hold: Option<(NewHold, Instant, Option<HoldDecision>)>,
-    /// Entries that did not mend a broken target.
+    /// Entries that did not repair a broken target.
     tried: Vec<MergeId>,
     lifted: Vec<String>,
     rewound: Vec<CommitId>,
@@ -364,7 +364,7 @@ impl MergeStore for InMemory {
             place: MergeId(*id),
             files: files.clone(),
             unclaimed: true,
-            // Nobody does them anew: they keep nobody waiting.
+            // Nobody does them again: they keep nobody waiting.
             queued: true,
         };
         Ok(inner.files.iter().map(redo).collect())
@@ -744,7 +744,7 @@ async fn a_target_that_is_broken_blames_no_entry_and_is_tried_again_when_it_move
     let bad = project.person(&good, "Ada", |work| std::fs::write(work.join("bad"), "").unwrap());
     let queue = more.into_iter().map(|entry| (entry, MergeState::Queued));
     store.inner.lock().unwrap().queue.extend(queue);
-    // Two hubs, entries tried on top of each other: they agree. None of the entries mends it.
+    // Two hubs, entries tried on top of each other: they agree. None of the entries repairs it.
     let all_tried = |inner: &Inner| inner.hold.is_some() && inner.tried.len() == 3;
     project.run_until(&store, 2, 3, LEASE, all_tried).await;
     let waiting = [MergeState::Merged, MergeState::Queued, MergeState::Queued, MergeState::Queued];
@@ -946,13 +946,13 @@ async fn the_merge_that_mends_a_broken_target_is_found_wherever_it_waits() {
         project.person(&project.first, "Ada", |work| {
             std::fs::write(work.join("status"), "bad\n").unwrap();
         });
-        let mut entries = [("one", "1\n"), ("two", "2\n"), ("mend", "ok\n"), ("four", "4\n")]
+        let mut entries = [("one", "1\n"), ("two", "2\n"), ("repair", "ok\n"), ("four", "4\n")]
             .into_iter()
             .zip(1..)
             .map(|((path, text), n)| project.branch(n, path, text))
             .collect::<Vec<_>>();
         for entry in &mut entries {
-            entry.gates = vec!["grep -qs ok status mend".to_owned()];
+            entry.gates = vec!["grep -qs ok status repair".to_owned()];
         }
         let store = project.store("main", entries);
         project.settle(&store, hubs, 2, LEASE).await;
@@ -962,7 +962,11 @@ async fn the_merge_that_mends_a_broken_target_is_found_wherever_it_waits() {
         assert!(inner.texts.is_empty(), "{:?}", inner.texts);
         assert_eq!(inner.merged.first().map(|it| it.0), Some(3));
         assert!(inner.hold.is_none());
-        assert!(inner.lifted.iter().any(|it| it.contains("Task 3 mends it")), "{:?}", inner.lifted);
+        assert!(
+            inner.lifted.iter().any(|it| it.contains("Task 3 repairs it")),
+            "{:?}",
+            inner.lifted
+        );
     }
 }
 

@@ -1,4 +1,4 @@
-//! TLS by rustls, with a certificate out of files; files that change are read anew.
+//! TLS by rustls, with a certificate out of files; files that change are read again.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -73,7 +73,7 @@ impl Tls {
                 Ok(config) => {
                     *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
                     seen = now;
-                    tracing::info!("the certificate was read anew");
+                    tracing::info!("the certificate was read again");
                 }
                 Err(error) => {
                     let error = greenloop_model::chain(&error);

@@ -1,4 +1,4 @@
-//! Tasks whose branches do not merge. Each is done anew from the target's new tip, in the order
+//! Tasks whose branches do not merge. Each is done again from the target's new tip, in the order
 //! of the queue: a later one waits for an earlier one with some of the same files, so that the
 //! two do not meet again, and keeps its place among the entries. A conflict is nobody's fault:
 //! it counts against no attempt, but a task meets at most `max_attempts` of them before a person
@@ -30,7 +30,7 @@ pub struct ConflictReport {
     pub brief: String,
 }
 
-/// A task that is done anew because of a conflict.
+/// A task that is done again because of a conflict.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redo {
     /// The task.
@@ -46,7 +46,7 @@ pub struct Redo {
 }
 
 impl TaskStore {
-    /// Tasks that are done anew because they conflicted with the target, in the order of the
+    /// Tasks that are done again because they conflicted with the target, in the order of the
     /// queue, up to when they are merged. One that waits for a task it needs is none of them: what
     /// it waits for may have to be merged first.
     ///

@@ -79,7 +79,7 @@ struct Inner {
 enum Backend {
     /// One writer, and as many readers as there are connections.
     Sqlite { readers: SqlitePool, writer: Writer },
-    /// What is written goes by keys, so that one plan is good for all; planning anew would cost
+    /// What is written goes by keys, so that one plan is good for all; planning again would cost
     /// more than the statement itself. What is read has filters that may be absent, and is
     /// planned for what is asked.
     Postgres { readers: PgPool, writers: PgPool, listening: listen::Status },

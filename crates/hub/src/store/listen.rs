@@ -81,7 +81,7 @@ async fn listen(url: &str, own: &str, wake: &Wake, heard: &Status) -> Result<(),
                 wake.wake_here(woken);
             }
         }
-        tracing::info!("the connection for wake-ups broke off and was made anew");
+        tracing::info!("the connection for wake-ups broke off and was made again");
     }
 }
 

@@ -341,7 +341,7 @@ impl TaskStore {
     }
 
     /// The entry cannot be merged through no fault of its task: it leaves, and the task is done
-    /// anew without an attempt being counted. After
+    /// again without an attempt being counted. After
     /// [`StoreOptions::max_returns`](super::StoreOptions::max_returns) of these, and at once when
     /// it is the merge of an epic's branch, which would be the same again, it waits for a person.
     ///
@@ -680,7 +680,7 @@ async fn decide(
         (HoldReason::TargetRewound, kept) => Some(kept.name()),
         (HoldReason::TargetBroken, HoldDecision::Follow | HoldDecision::Restore) => {
             return Err(StoreError::conflict(format!(
-                "{target} was not rewound: it does not pass its gates; mend it, and the queue \
+                "{target} was not rewound: it does not pass its gates; repair it, and the queue \
                  goes on by itself"
             ))
             .into());

@@ -450,7 +450,7 @@ impl TaskStore {
         .await
     }
 
-    /// The branch does not merge: the task is done anew in its turn, without an attempt being
+    /// The branch does not merge: the task is done again in its turn, without an attempt being
     /// counted; after `max_attempts` conflicts it waits for a person. Saying it twice does no
     /// harm.
     ///
@@ -685,7 +685,7 @@ struct Leave {
 pub(super) enum Then {
     Blocked,
     /// Ready, and the attempt does not count: the task was not to blame. The merge of an epic's
-    /// branch waits for a person: nobody does it anew.
+    /// branch waits for a person: nobody does it again.
     Anew,
     /// As `Anew`, so often; then it waits for a person.
     AnewAtMost(i64),
@@ -1056,7 +1056,7 @@ async fn requeue(tx: &mut Tx<'_>, id: MergeId) -> Done<()> {
         .await?;
     if gone.is_some() {
         return Err(StoreError::conflict(format!(
-            "the branch {} was kept for long enough and deleted: the task has to be done anew",
+            "the branch {} was kept for long enough and deleted: the task has to be done again",
             lease.branch()
         ))
         .into());

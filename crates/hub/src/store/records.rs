@@ -165,7 +165,7 @@ pub struct TaskView {
     pub reason: Option<String>,
     /// 0 before the first claim.
     pub epoch: i64,
-    /// Attempts that count against the limit; a person's retry begins anew.
+    /// Attempts that count against the limit; a person's retry begins again.
     pub attempts: u32,
     /// The limit.
     pub max_attempts: u32,
@@ -317,7 +317,7 @@ pub struct MergeView {
     pub merged: Option<String>,
     /// Why it does not go on.
     pub reason: Option<String>,
-    /// In conflict, and neither done anew nor merged nor given up since.
+    /// In conflict, and neither done again nor merged nor given up since.
     pub unsolved: bool,
     /// When it came in.
     pub created_at: Moment,

@@ -157,7 +157,7 @@ impl TaskStore {
     }
 
     /// A person wants a task that failed, is blocked or was cancelled to be tried again: all its
-    /// attempts are there anew, and its graph runs again.
+    /// attempts are there again, and its graph runs again.
     ///
     /// # Errors
     /// `NotFound`; `Conflict` for a task in another state.

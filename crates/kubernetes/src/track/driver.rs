@@ -434,7 +434,7 @@ impl Driver<'_> {
         )
     }
 
-    /// Makes all watches anew, after the connection has turned out to be dead.
+    /// Makes all watches again, after the connection has turned out to be dead.
     fn rewatch(&mut self) {
         self.watches = SelectAll::new();
         for source in std::mem::take(&mut self.watched) {

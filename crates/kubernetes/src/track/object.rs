@@ -167,7 +167,7 @@ impl Followed {
     fn taken_over(&mut self, object: &Object) -> Option<String> {
         let title = self.title();
         if !self.workload.uid.is_empty() && object.uid() != self.workload.uid {
-            return Some(format!("{title} was deleted and made anew by somebody else"));
+            return Some(format!("{title} was deleted and made again by somebody else"));
         }
         let template = serde_json::to_value(object.template()).ok();
         let generation = object.generation();

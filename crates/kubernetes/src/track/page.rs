@@ -7,7 +7,7 @@ use super::rules::RULES;
 const HEAD: &str = "# Rollout rules
 
 When Greenloop gives a rollout up, and when it goes on waiting. Made from the rule table in
-`crates/kubernetes/src/track/rules.rs`; `just generate` writes it anew.
+`crates/kubernetes/src/track/rules.rs`; `just generate` writes it again.
 
 Only pods of the revision that the run itself created are judged; trouble of older pods is theirs.
 The first row that fits a sign counts. *Transient* rows never end a rollout: they are shown, and

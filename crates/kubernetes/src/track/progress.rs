@@ -146,7 +146,7 @@ impl<'a> Told<'a> {
         }
     }
 
-    /// It is back, and everything has been listed anew.
+    /// It is back, and everything has been listed again.
     pub(super) fn back(&mut self, view: &View, after: Duration) {
         let Some(before) = self.away.take() else { return };
         let missed = before.missed(view);

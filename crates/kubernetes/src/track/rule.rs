@@ -194,7 +194,7 @@ mod tests {
         }
     }
 
-    /// `GREENLOOP_UPDATE=1 cargo test --lib kubernetes::track` writes it anew.
+    /// `GREENLOOP_UPDATE=1 cargo test --lib kubernetes::track` writes it again.
     #[test]
     fn the_page_says_what_the_table_says() {
         let page = super::super::page::page();

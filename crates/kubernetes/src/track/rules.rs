@@ -466,7 +466,7 @@ pub(super) const RULES: &[Rule] = &[
         class: FailureClass::Auth,
         line: "{pod}: the cluster may not pull {image}: {message}",
         about: "The registry refuses the node's credentials (or, on Docker Hub, the repository \
-                does not exist). A person's matter: no patch mends it.",
+                does not exist). A person's matter: no patch repairs it.",
         examples: &[
             (
                 "ErrImagePull",

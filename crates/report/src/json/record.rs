@@ -343,7 +343,7 @@ pub(super) enum StopForm {
         failure: Option<FailureSummaryForm>,
         reason: String,
     },
-    /// A failure that no model was there to mend.
+    /// A failure that no model was there to repair.
     Failed {
         failure: Option<FailureSummaryForm>,
         no_model: String,

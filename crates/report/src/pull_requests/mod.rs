@@ -26,7 +26,7 @@
 //!
 //! # Not resilient against
 //!
-//! - Two runs that mend the same failure at the same moment: both look, then both open one.
+//! - Two runs that repair the same failure at the same moment: both look, then both open one.
 
 mod azure_devops;
 mod github;
@@ -113,10 +113,10 @@ fn marked(body: &str, fingerprint: &Fingerprint) -> String {
     if body.starts_with(&marker) { body.to_owned() } else { format!("{marker}\n{body}") }
 }
 
-/// What an open pull request is told when the same failure was mended again.
+/// What an open pull request is told when the same failure was repaired again.
 fn note(proposed: &greenloop_ports::Proposed) -> String {
     format!(
-        "The same failure was mended again, on the branch `{}`. This pull request stays the one \
+        "The same failure was repaired again, on the branch `{}`. This pull request stays the one \
          for it; the text of the new one would be:\n\n{}",
         proposed.branch, proposed.body
     )
@@ -161,8 +161,8 @@ mod tests {
             assert_eq!(is_own_branch(name), expect, "{name}");
         }
         for (message, expect) in [
-            ("Mend it\n\nGreenloop-Run: 0190\nGreenloop-Iteration: 1\n", true),
-            ("Squash\n\n* Mend it\n\n  Greenloop-Run: 0190", true),
+            ("Repair it\n\nGreenloop-Run: 0190\nGreenloop-Iteration: 1\n", true),
+            ("Squash\n\n* Repair it\n\n  Greenloop-Run: 0190", true),
             ("Update ***NO_CI***", true),
             ("Speak of Greenloop-Run: in a line", false),
             ("Add the fuel report", false),

@@ -40,7 +40,7 @@ fn proposed(branch: &str, failure: u8) -> Proposed {
     Proposed {
         branch: branch.into(),
         base: "main".into(),
-        title: "Mend: the page is misspelt".into(),
+        title: "Repair: the page is misspelt".into(),
         body: format!("What broke\n{}", "evidence ".repeat(100)),
         fingerprint: Fingerprint::from_digest([failure; 8]),
         draft: true,

@@ -221,7 +221,7 @@ impl ProcessTarget {
     }
 
     /// Why the program of a release whose files are ready cannot be started, named as the work tree
-    /// has it, where somebody can mend it.
+    /// has it, where somebody can repair it.
     fn program_fault(&self, release: ReleaseId) -> Option<ProgramFault> {
         let word = self.plan.command.first()?;
         let files = files_folder(&self.folder, release);

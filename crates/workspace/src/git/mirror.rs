@@ -48,7 +48,7 @@ impl Mirror {
         let folder = place.join(Self::folder_name(url));
         std::fs::create_dir_all(&folder)
             .map_err(GitError::io(format!("make the folder {}", folder.display())))?;
-        // Again on one that is there: harmless, and it mends a half-made one.
+        // Again on one that is there: harmless, and it repairs a half-made one.
         git.run(&folder, &["init", "--quiet", "--bare", "."], GitErrorKind::Local).await?;
         Ok(Self { folder, url: url.to_owned(), turn: Turn::default() })
     }

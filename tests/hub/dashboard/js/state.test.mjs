@@ -166,7 +166,7 @@ test('throughput comes out of snapshots, in any order', () => {
   assert.deepEqual(buckets(points([snapshot(1, 0, 0)]), NOW), []);
 });
 
-test('a graph that grew anew does not go backwards', () => {
+test('a graph that grew again does not go backwards', () => {
   const found = buckets(points([snapshot(2, 50, 5), snapshot(1, 10, 1), snapshot(0, 20, 2)]), NOW, 2);
   assert.ok(found.every((one) => one.tasks >= 0 && one.hours >= 0));
 });

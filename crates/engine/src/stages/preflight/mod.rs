@@ -24,7 +24,7 @@ pub struct Finding {
     pub subject: String,
     /// What is wrong.
     pub fault: ProgramFault,
-    /// Whether a run surely fails for it: nothing that runs before can mend it, and no patch.
+    /// Whether a run surely fails for it: nothing that runs before can repair it, and no patch.
     pub certain: bool,
 }
 

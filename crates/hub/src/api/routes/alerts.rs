@@ -15,7 +15,7 @@ use greenloop_hub_api::client::wire;
 
 /// Tasks that no living worker can do, workers in quarantine, workers that died
 ///
-/// Worked out anew from what is known: an alert goes with its cause. Workers serve all graphs;
+/// Worked out again from what is known: an alert goes with its cause. Workers serve all graphs;
 /// `graph` narrows down the tasks alone.
 #[utoipa::path(
     get, path = "/alerts", tag = "progress", operation_id = "alerts", params(OfGraph),

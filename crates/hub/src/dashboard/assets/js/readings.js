@@ -6,7 +6,7 @@ const MOST_RUNS = 50;
 const MOST_HISTORY = 2_000;
 const MOST_TASKS = 5_000;
 
-/** Read anew whenever the connection was interrupted. */
+/** Read again whenever the connection was interrupted. */
 export const EVERYTHING = ['graphs', 'tasks', 'agents', 'attempts', 'merges', 'branches', 'runs', 'summary', 'history', 'health'];
 /** What another graph on the screen brings with it. */
 export const OF_GRAPH = ['tasks', 'attempts', 'summary', 'history'];

@@ -32,7 +32,7 @@ export class Stream {
 
   /**
    * `on.events(list)` gets what happened, `on.line(line)` every change of the connection,
-   * `on.gap()` says that everything should be read anew, `on.poll()` reads it once and throws
+   * `on.gap()` says that everything should be read again, `on.poll()` reads it once and throws
    * when it cannot.
    */
   constructor(api, on) {
@@ -65,7 +65,7 @@ export class Stream {
     this.#wake?.();
   }
 
-  /** Begins anew, with the token that holds now. */
+  /** Begins again, with the token that holds now. */
   reopen() {
     this.#cut?.abort();
     this.#wake?.();

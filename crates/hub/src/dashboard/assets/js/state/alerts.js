@@ -1,4 +1,4 @@
-// What needs a person, worked out anew from what is known: an alert cannot outlive its cause.
+// What needs a person, worked out again from what is known: an alert cannot outlive its cause.
 
 import { instant } from '../format.js';
 

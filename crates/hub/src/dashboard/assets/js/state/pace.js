@@ -26,7 +26,7 @@ export function points(history, most = 400) {
 
 /**
  * Equal spans of time up to `now`, each with the tasks and hours that were finished in it and
- * what that is in an hour. Work taken back (a graph that grew anew) counts as nothing.
+ * what that is in an hour. Work taken back (a graph that grew again) counts as nothing.
  */
 export function buckets(series, now, wanted = 12) {
   if (series.length < 2) return [];

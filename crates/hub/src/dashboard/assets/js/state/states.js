@@ -17,7 +17,7 @@ export const AGENT_STATES = ['working', 'idle', 'draining', 'stale', 'quarantine
 /** Merges that still move, and those that wait for somebody. */
 const OPEN_MERGES = new Set(['queued', 'testing']);
 
-/** A conflict leaves the queue once its task is done anew, merged or given up. */
+/** A conflict leaves the queue once its task is done again, merged or given up. */
 export function isOpenMerge(merge) {
   return OPEN_MERGES.has(merge.state) || Boolean(merge.unsolved);
 }

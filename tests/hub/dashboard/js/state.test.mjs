@@ -103,6 +103,15 @@ test('merges of tasks that are not on the screen are no alerts here', () => {
   assert.deepEqual(alerts(state, NOW), []);
 });
 
+test('a merge that was thrown out is an alert until its task is done or cancelled', () => {
+  const state = hub();
+  const [task] = [...state.tasks.values()];
+  const what = () => alerts(state, NOW).filter((one) => one.id === 'merge-3').map((one) => one.what);
+  state.merges.set(3, { id: 3, task: task.id, state: 'ejected', branch: 'b', created_at: AT, ended_at: AT, reason: 'why' });
+  assert.deepEqual(what(), ['Not merged']);
+  for (task.state of ['done', 'cancelled']) assert.deepEqual(what(), []);
+});
+
 test('alerts: a worker in quarantine, one that stopped, one that was removed', () => {
   const state = hub();
   reduce(state, event('agent.quarantined', { agent: 'a', text: 'the disk is full' }));

@@ -140,6 +140,9 @@ function taskAlerts(state, now, conflicts) {
   return found;
 }
 
+// What became of the task's last merge is no news then.
+const SETTLED = new Set(['done', 'cancelled']);
+
 function mergeAlerts(state, now) {
   const found = [];
   for (const merge of state.merges.values()) {
@@ -151,8 +154,8 @@ function mergeAlerts(state, now) {
     const text = merge.reason ? `${label(task)}: ${merge.reason}` : label(task);
     if (merge.unsolved && task.state === 'blocked') {
       found.push({ id: `merge-${merge.id}`, level: 'bad', what: 'Merge conflict', text, href, since });
-    } else if (merge.state === 'ejected' && task.state !== 'done' && now - since < EJECTED_NEWS) {
-      found.push({ id: `merge-${merge.id}`, level: 'bad', what: 'Gates failed', text, href, since });
+    } else if (merge.state === 'ejected' && !SETTLED.has(task.state) && now - since < EJECTED_NEWS) {
+      found.push({ id: `merge-${merge.id}`, level: 'bad', what: 'Not merged', text, href, since });
     }
   }
   const held = state.branches.filter((branch) => branch.hold);

@@ -117,12 +117,12 @@ fn changes(diff: &str, redactor: &Redactor) -> Option<Excerpt> {
     if diff.trim().is_empty() {
         return None;
     }
-    let start = diff.char_indices().nth(DIFF).map_or(diff, |(end, _)| &diff[..end]);
+    let text = redactor.head(diff.as_bytes(), DIFF);
     Some(Excerpt {
         start: 1,
-        end: u64::try_from(start.lines().count().max(1)).unwrap_or(u64::MAX),
+        end: u64::try_from(text.lines().count().max(1)).unwrap_or(u64::MAX),
         kind: Excerpt::DIFF.to_owned(),
-        text: redactor.redact(start).into_owned(),
+        text,
         locations: Vec::new(),
     })
 }
@@ -229,11 +229,11 @@ fn describe_pod(view: &View, uid: &str, pod: &Pod, notes: &mut Notes<'_>) {
             "pod {name}: {kind} {} ({}): {}, {}",
             container.name,
             container.image,
-            state(container.state.as_ref()),
+            state(container.state.as_ref(), notes.redactor),
             counted(usize::try_from(container.restart_count).unwrap_or(0), "restart", "restarts"),
         );
         if let Some(last) = container.last_state.as_ref().filter(|last| last.terminated.is_some()) {
-            let _infallible = write!(line, "; before that {}", state(Some(last)));
+            let _infallible = write!(line, "; before that {}", state(Some(last), notes.redactor));
         }
         notes.add(&line);
     }
@@ -286,7 +286,7 @@ fn describe_events(view: &View, uid: &str, with_old: bool, notes: &mut Notes<'_>
     }
 }
 
-fn state(state: Option<&ContainerState>) -> String {
+fn state(state: Option<&ContainerState>, redactor: &Redactor) -> String {
     let Some(state) = state else { return "no state yet".to_owned() };
     match (&state.running, &state.waiting, &state.terminated) {
         (Some(_), _, _) => "running".to_owned(),
@@ -304,7 +304,7 @@ fn state(state: Option<&ContainerState>) -> String {
                 terminated.exit_code
             );
             if let Some(message) = terminated.message.as_deref().map(str::trim) {
-                let _infallible = write!(line, " ({})", end_of(message, 1000));
+                let _infallible = write!(line, " ({})", redactor.tail(message.as_bytes(), 1000));
             }
             line
         }

@@ -255,6 +255,9 @@ async fn killed_while_it_writes_the_fix_is_whole_or_taken_back() {
     }
 }
 
+/// Runs of the command before a patch: one that fails, and one more on the same tree.
+const WITHOUT_PATCH: u32 = 2;
+
 /// Starts `heal`, and ends it with `kill -9` when the command it heals runs for the `nth` time.
 fn killed_at(repository: &Repository, server: &ModelServer, nth: u32) {
     let reached = repository.path().join(".git/reached");
@@ -289,7 +292,7 @@ async fn what_was_committed_after_a_kill_is_not_undone() {
     let server = ModelServer::start(&[FIX], APPROVE).await;
     for go_on in [&["commit", "-qam", "mine"][..], &["commit", "-qm", "empty", "--allow-empty"]] {
         let repository = Repository::new(&[("add.sh", BROKEN), ("test.sh", TEST)]);
-        killed_at(&repository, &server, 2);
+        killed_at(&repository, &server, WITHOUT_PATCH + 1);
         assert_eq!(repository.read("add.sh"), fixed);
         repository.git(go_on);
         let status = repository.git(&["status", "--porcelain"]);
@@ -304,7 +307,7 @@ async fn what_was_committed_after_a_kill_is_not_undone() {
     }
     // With HEAD where it was, the half-done work is taken out as ever.
     let repository = Repository::new(&[("add.sh", BROKEN), ("test.sh", TEST)]);
-    killed_at(&repository, &server, 2);
+    killed_at(&repository, &server, WITHOUT_PATCH + 1);
     let next = run(&repository, &server, &["heal", "--", "true"]);
     assert_eq!(next.code, Some(0), "{}", next.all());
     assert_eq!(repository.read("add.sh"), BROKEN);

@@ -232,7 +232,10 @@ impl<W: Write> Reporter for Azure<W> {
                     self.issue(&mut text, "warning", None, &message);
                 }
             }
-            RunEvent::FlakyRerun { .. } => self.goes_on(&mut text),
+            // One that fails again is told of as it is then.
+            RunEvent::FlakyRerun { passed: None, .. } => {}
+            RunEvent::FlakyRerun { passed: Some(true), .. } => self.goes_on(&mut text),
+            RunEvent::FlakyRerun { passed: Some(false), .. } => self.failed = None,
             RunEvent::Finished(summary) => {
                 self.section(&mut text, "Summary");
                 self.finished(&mut text, summary);

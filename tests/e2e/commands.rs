@@ -300,7 +300,10 @@ fn rows_and_errors_keep_to_the_width() {
                 .into();
             let said = outcome.stdout.clone() + &outcome.stderr;
             assert!(said.lines().count() > 1 || said.chars().count() <= columns, "{said}");
-            for line in said.lines() {
+            // A path to a source is not broken, so that it can be copied: the temporary folder's may
+            // be too long.
+            let a_path = |line: &str| line.trim_start().starts_with("╭─[/");
+            for line in said.lines().filter(|line| !a_path(line)) {
                 assert!(line.chars().count() <= columns, "{columns} {arguments:?}: {line}");
             }
         }

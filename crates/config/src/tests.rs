@@ -530,11 +530,11 @@ fn a_mistake_of_meaning_is_told_with_its_place() {
     for (more, kind, under, message, help) in [
         (format!("{gates}  - {{ name: a, command: y }}\n"), DuplicateName, "a", "`a`", "line 9"),
         (
-            format!("{gates}  - {{ name: b, command: y, needs: [aa] }}\n"),
+            "quality_gates:\n  - { name: build, command: x, needs: [biuld] }\n".to_owned(),
             UnknownName,
-            "aa",
-            "`aa`",
-            "did you mean `a`?",
+            "biuld",
+            "`biuld`",
+            "did you mean `build`?",
         ),
         (
             "quality_gates:\n  - { name: a, command: x, needs: [b] }\n  - { name: b, command: x, needs: [c] }\n  - { name: c, command: x, needs: [a] }\n".to_owned(),

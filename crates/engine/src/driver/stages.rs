@@ -710,7 +710,9 @@ fn is_cheap_to_rerun(failure: &Failure, results: &[GateResult], plans: &[GatePla
         failed()
             .all(|gate| limit(&gate.name).is_none_or(|limit| gate.duration <= limit / CHEAP_SHARE))
     };
-    failure.class.heals()
+    // An assignment that is still to be done is no command that failed.
+    failed().next().is_some()
+        && failure.class.heals()
         && failure.evidence.remedy.is_none()
         && failed().map(|gate| gate.duration).sum::<Duration>() <= CHEAP_RERUN
         && within_limits()

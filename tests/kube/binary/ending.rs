@@ -112,6 +112,7 @@ async fn a_port_that_may_not_be_forwarded_is_no_reason_to_test_something_else() 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unknown_host_is_told_as_such() {
     let Some(shop) = Shop::new(&HEALTHY, "").await else { return };
+    shop.ends(&[], 0);
     let config = shop.repository.read("config.yaml");
     let config = config.replace("    service: web:80\n", "");
     let config = config.replace("http://web.example.com", "http://no-such-host.invalid");

@@ -189,7 +189,12 @@ fn changed_since(text: &mut String, serving: &CommitId, head: &CommitId, since: 
         Some((commits, all)) => {
             let _infallible = writeln!(text, "  commits since then: {all}");
             for (commit, subject) in commits {
-                let _infallible = writeln!(text, "    {}  {subject}", commit.short());
+                let _infallible = writeln!(
+                    text,
+                    "    {}  {}",
+                    commit.short(),
+                    greenloop_report::safe_text::safe(subject)
+                );
             }
             if *all > commits.len() {
                 let _infallible =
@@ -232,7 +237,7 @@ fn status_json(
         "commits_since": since.map(|(commits, all)| serde_json::json!({
             "count": all,
             "newest": commits.iter().map(|(commit, subject)| {
-                serde_json::json!({"commit": commit.as_str(), "subject": subject})
+                serde_json::json!({"commit": commit.as_str(), "subject": greenloop_report::safe_text::harmless(subject)})
             }).collect::<Vec<_>>(),
         })),
     })

@@ -44,6 +44,8 @@ enum Entry {
     Entra(Tokens),
 }
 
+/// Bytes of a key that is looked for in what a server says.
+const SHORTEST_KEY: usize = 8;
 /// The host whose servers always want a key.
 const OPENAI_HOST: &str = "api.openai.com";
 
@@ -149,13 +151,16 @@ impl Address {
         }
     }
 
-    /// `text` without the key: servers have been seen to echo it.
+    /// `text` without the key: servers have been seen to echo it. A key like `x`, which servers
+    /// that want none are given, is no secret and stands in many words.
     pub(super) fn scrub(&self, text: &str) -> String {
         match &self.entry {
-            Entry::Bearer(key) | Entry::ApiKey(key) => {
+            Entry::Bearer(key) | Entry::ApiKey(key)
+                if key.expose_secret().len() >= SHORTEST_KEY =>
+            {
                 text.replace(key.expose_secret(), "[the API key]")
             }
-            Entry::Open | Entry::Entra(_) => text.to_owned(),
+            Entry::Bearer(_) | Entry::ApiKey(_) | Entry::Open | Entry::Entra(_) => text.to_owned(),
         }
     }
 }
@@ -309,9 +314,11 @@ mod tests {
 
     #[test]
     fn keys_are_trimmed_and_sent_in_the_right_header() {
-        let address = open_ai("http://x/v1", Some("  sk-1\r\n")).unwrap();
-        assert_eq!(address.headers()[AUTHORIZATION], "Bearer sk-1");
-        assert_eq!(address.scrub("bad key sk-1!"), "bad key [the API key]!");
+        let address = open_ai("http://x/v1", Some("  sk-12345\r\n")).unwrap();
+        assert_eq!(address.headers()[AUTHORIZATION], "Bearer sk-12345");
+        assert_eq!(address.scrub("bad key sk-12345!"), "bad key [the API key]!");
+        let local = open_ai("http://x/v1", Some("x")).unwrap();
+        assert_eq!(local.scrub("no text/html: it exists"), "no text/html: it exists");
         assert!(open_ai("http://x/v1", None).unwrap().headers().is_empty());
 
         let azure = |endpoint: &str| {

@@ -101,8 +101,8 @@ fn mistakes_are_told_with_their_place() {
             "4 bta: no task has the key `bta`\n  help: did you mean `beta`?\n",
         ),
         (
-            two("epic: on", "hours: 1"),
-            "4 on: no epic has the key `on`\n  help: did you mean `one`?\n",
+            two("epic: oen", "hours: 1"),
+            "4 oen: no epic has the key `oen`\n  help: did you mean `one`?\n",
         ),
         (
             two("conditions: [{epic: three, at_least: 50%}]", "hours: 1"),

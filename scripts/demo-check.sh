@@ -56,7 +56,7 @@ timeout --kill-after=20 "${DEMO_TIMEOUT:-240}" \
 took=$((SECONDS - began))
 
 for text in 'answer from a recorded transcript; no model is asked' \
-  'Healed, deployed and verified' 'the last verified release serves at'; do
+  'Healed, deployed and verified' 'serves again after'; do
   grep -qF "$text" "$output" || fail "its output does not say: $text"
 done
 
@@ -82,8 +82,10 @@ def expect(what, found, wanted):
         sys.exit(f"{what}: expected {wanted}, got {found}")
 
 
-failed = [(e["iteration"], e["failure"]["stage"], e["failure"]["name"]) for e in of("stage_failed")]
-broken = [(stage, "" if stage == "smoke" else name) for _, stage, name in failed]
+failed = [(e["failure"]["stage"], e["failure"]["name"]) for e in of("stage_failed")]
+broken = [(stage, "" if stage == "smoke" else name) for stage, name in failed]
+# A gate that failed runs once more before the author is asked, and fails again.
+broken = [one for nth, one in enumerate(broken) if broken[nth - 1 : nth] != [one]]
 expect("failures", broken, [("gates", "build"), ("gates", "test"), ("smoke", "")])
 expect("patches applied", len(of("patch_applied")), 3)
 verdicts = [e["review"]["verdict"] for e in of("reviewed")]

@@ -133,7 +133,7 @@ start_postgres() {
   fi
   # From a folder that this user may enter.
   cd /
-  "${as[@]}" "$(postgres_program initdb)" --pgdata "$data/data" --username greenloop \
+  [ -e "$data/data/PG_VERSION" ] || "${as[@]}" "$(postgres_program initdb)" --pgdata "$data/data" --username greenloop \
     --auth trust --encoding UTF8 --no-locale >"$folder/postgres.log" 2>&1 ||
     { tail -20 "$folder/postgres.log" >&2; die "the database's folder was not made"; }
   background postgres "${as[@]}" "$(postgres_program postgres)" -D "$data/data" -p "$port" \
@@ -155,8 +155,20 @@ start_redis() {
   echo "export GREENLOOP_TEST_REDIS=redis://127.0.0.1:$port" >>"$folder/env"
 }
 
+# What is left of a start that failed would hold addresses, and the folder's socket, for ever.
+stop_after_failure() {
+  local status=$?
+  [ "$status" -eq 0 ] || (stop) || true
+  exit "$status"
+}
+
 start() {
-  local one
+  local one running
+  for running in "$folder"/*.pid; do
+    ! { [ -e "$running" ] && kill -0 "$(cat "$running")" 2>/dev/null; } ||
+      die "servers are running in $folder already: stop them first"
+  done
+  trap stop_after_failure EXIT
   : >"$folder/env"
   rm -f "$folder/namespaces.ready"
   case " ${wanted[*]} " in *" engine "*) hold_namespaces ;; esac

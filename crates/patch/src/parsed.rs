@@ -19,8 +19,7 @@ impl ParsedPatch {
         Self { changes, leniencies }
     }
 
-    /// From changes that are known already, for tests of what comes after.
-    #[cfg(any(test, feature = "testing"))]
+    /// From changes that are known already, each to a path of its own.
     pub fn from_changes(changes: Vec<FileChange>) -> Self {
         Self::new(changes, Vec::new())
     }

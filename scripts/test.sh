@@ -59,6 +59,16 @@ cargo fmt --all --check
 step "clippy (the first build takes minutes: 7 on two quiet cores, 23 on busy ones)"
 cargo clippy --locked --workspace --all-targets -- -D warnings
 
+# Advisories come from the internet, so they are left to `just deny`.
+step "licences, sources and unused dependencies"
+export PATH="$PATH:$PWD/target/tools/bin"
+for tool in cargo-deny cargo-machete; do
+  command -v "$tool" >/dev/null ||
+    cargo install --quiet --locked --debug --root target/tools "$tool"
+done
+cargo deny --locked check bans licenses sources
+cargo machete
+
 # Without what tests bring along: a feature that only they turn on would be missed by users.
 step "the program alone"
 cargo check --locked

@@ -47,3 +47,7 @@ bench:
 # licences, advisories, duplicate versions
 deny:
     cargo deny check
+
+# version, changelog, programs, checksums and tag; `./scripts/release.sh` lists the options
+release version *options:
+    ./scripts/release.sh {{version}} {{options}}

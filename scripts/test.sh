@@ -156,6 +156,13 @@ diff -u docs/config.schema.json "$scratch/config.schema.json" || {
 }
 "$bin" config check
 
+step "a release, without its build"
+version=$("$bin" --version)
+printf '#!/bin/sh\necho "%s"\n' "$version" >"$scratch/program"
+chmod +x "$scratch/program"
+./scripts/release.sh "${version#greenloop }" --dry-run --program "$scratch/program" --out "$scratch/dist"
+tar -xzOf "$scratch/dist/"*.tar.gz --wildcards '*/greenloop' | diff "$scratch/program" -
+
 step "demo"
 ./scripts/demo-check.sh "$bin"
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::destructive::destroys;
-use super::kind::{FileKind, Kind};
 use super::lines::Alignment;
 use super::shell::{Command, command_of, commands};
+use super::syntax::{SourceFile, Syntax};
 
 /// Keys of pipelines and manifests whose value a shell runs.
 const SHELL_KEYS: &[&str] = &[
@@ -51,7 +51,7 @@ pub(super) struct Destructive {
 }
 
 /// Destructive commands of the resulting file whose lines are new, by line.
-pub(super) fn find(file: &FileKind, text: &str, lines: &Alignment) -> Vec<Destructive> {
+pub(super) fn find(file: &SourceFile, text: &str, lines: &Alignment) -> Vec<Destructive> {
     let mut found: BTreeMap<(usize, &'static str), Destructive> = BTreeMap::new();
     let mut judge = |commands: &[Command], shift: usize| {
         for (index, command) in commands.iter().enumerate() {
@@ -66,19 +66,19 @@ pub(super) fn find(file: &FileKind, text: &str, lines: &Alignment) -> Vec<Destru
             }
         }
     };
-    match file.kind {
-        Kind::Prose | Kind::Sql => {}
-        Kind::Shell => judge(&commands(text), 0),
-        Kind::Make => judge(&commands(&recipes(text, file.name.contains("just"))), 0),
-        Kind::Docker => {
+    match file.syntax {
+        Syntax::Prose | Syntax::Sql => {}
+        Syntax::Shell => judge(&commands(text), 0),
+        Syntax::Make => judge(&commands(&recipes(text, file.name.contains("just"))), 0),
+        Syntax::Docker => {
             judge(&commands(&run_lines(text)), 0);
             argument_lists(text, &mut judge);
         }
-        Kind::Yaml => {
+        Syntax::Yaml => {
             judge(&commands(&yaml_values(text)), 0);
             argument_lists(text, &mut judge);
         }
-        Kind::Json | Kind::Code => {
+        Syntax::Json | Syntax::Code => {
             literals(text, &mut judge);
             argument_lists(text, &mut judge);
         }
@@ -317,7 +317,7 @@ mod tests {
     use greenloop_model::RepoPath;
 
     fn found(path: &str, text: &str) -> Vec<usize> {
-        let file = FileKind::new(&RepoPath::new(path).expect("a path"), text.as_bytes());
+        let file = SourceFile::new(&RepoPath::new(path).expect("a path"), text.as_bytes());
         let lines = Alignment::new(None, Some(text.as_bytes()));
         find(&file, text, &lines).iter().map(|d| d.line + 1).collect()
     }

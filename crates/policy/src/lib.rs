@@ -14,13 +14,15 @@ mod canon;
 mod clearance;
 mod commands;
 mod destructive;
-mod kind;
+mod file_kind;
+mod gate_files;
 mod lines;
 mod places;
 mod protected;
 mod rules;
 mod secrets;
 mod shell;
+mod syntax;
 mod tests_lost;
 mod weakening;
 mod words;
@@ -31,11 +33,13 @@ use greenloop_config::plan::PolicyPlan;
 use greenloop_model::{Decision, Evaluation, FileChange, FileMode, RepoPath, RuleMatch, counted};
 
 pub use clearance::{ClearedPatch, Confirmation, NotCleared, clear};
+pub use file_kind::{FileKind, file_kind};
+pub use gate_files::GateFiles;
 pub use rules::{Example, RuleDoc};
 
-use kind::{FileKind, Kind};
 use lines::Alignment;
 use places::Place;
+use syntax::{SourceFile, Syntax};
 use weakening::Weakening;
 
 /// How many files the facts name.
@@ -278,7 +282,7 @@ impl Policy {
         }
         let path = &change.path;
         let before = change.before.as_ref().map_or(&[][..], |file| &file.bytes);
-        let file = FileKind::new(path, &after.bytes);
+        let file = SourceFile::new(path, &after.bytes);
         for secret in self.secrets.find(before, &after.bytes, lines) {
             found.line(
                 rules::SECRET,
@@ -287,7 +291,7 @@ impl Policy {
                 format!("looks like {}", secret.what),
             );
         }
-        let words = self.words.find(&after.bytes, lines, file.kind == Kind::Sql);
+        let words = self.words.find(&after.bytes, lines, file.syntax == Syntax::Sql);
         for word in words.iter().take(MATCHES_PER_FILE) {
             let detail = format!("adds {:?}", self.words.text(word));
             found.line(rules::REQUIRE_CONFIRMATION, path, Some(word.line), detail);

@@ -3,7 +3,7 @@
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 
 use super::PolicyError;
-use super::kind::FileKind;
+use super::syntax::SourceFile;
 use greenloop_model::{FileChange, FileContent, FileMode, RepoPath};
 
 /// Less than this part of a file's content left counts as gutted.
@@ -51,7 +51,7 @@ impl Protected {
         let what = if change.moved_from.as_ref().is_some_and(|from| *from != change.path) {
             "moved away"
         } else {
-            taken(before, change.after.as_ref(), &FileKind::new(old_path, &before.bytes))?
+            taken(before, change.after.as_ref(), &SourceFile::new(old_path, &before.bytes))?
         };
         Some(format!("{old_path} is {what}, and {pattern:?} protects it"))
     }
@@ -60,7 +60,7 @@ impl Protected {
 fn taken(
     before: &FileContent,
     after: Option<&FileContent>,
-    file: &FileKind,
+    file: &SourceFile,
 ) -> Option<&'static str> {
     let Some(after) = after else { return Some("deleted") };
     if after.mode != before.mode && matches!(after.mode, FileMode::Symlink | FileMode::Submodule) {
@@ -87,7 +87,7 @@ fn taken(
 }
 
 /// How many letters and digits there are outside comments.
-fn weight(bytes: &[u8], file: &FileKind) -> usize {
+fn weight(bytes: &[u8], file: &SourceFile) -> usize {
     let text = String::from_utf8_lossy(bytes);
     let mut weight = 0;
     let mut rest: &str = &text;

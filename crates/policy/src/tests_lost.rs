@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use regex::Regex;
 
-use super::kind::{FileKind, Kind};
+use super::syntax::{SourceFile, Syntax};
 use greenloop_model::{FileChange, RepoPath};
 
 /// How a language writes a test; the first group is its name.
@@ -73,9 +73,10 @@ impl TestPatterns {
                     .map(|c| String::from_utf8_lossy(&c.bytes).into_owned())
             };
             let (before, after) = (text(change.before.as_ref()), text(change.after.as_ref()));
-            let old_file = FileKind::new(old_path, before.as_deref().map_or(empty, str::as_bytes));
+            let old_file =
+                SourceFile::new(old_path, before.as_deref().map_or(empty, str::as_bytes));
             let new_file =
-                FileKind::new(&change.path, after.as_deref().map_or(empty, str::as_bytes));
+                SourceFile::new(&change.path, after.as_deref().map_or(empty, str::as_bytes));
             let old = before.map(|text| self.tests(&old_file, &text)).unwrap_or_default();
             let new = after.map(|text| self.tests(&new_file, &text)).unwrap_or_default();
             for name in &new.names {
@@ -111,8 +112,8 @@ impl TestPatterns {
         found
     }
 
-    fn tests(&self, file: &FileKind, text: &str) -> Tests {
-        if matches!(file.kind, Kind::Prose) {
+    fn tests(&self, file: &SourceFile, text: &str) -> Tests {
+        if matches!(file.syntax, Syntax::Prose) {
             return Tests::default();
         }
         let text = without_block_comments(text);
@@ -146,7 +147,7 @@ struct Tests {
 }
 
 /// A whole test file that is gone, emptied, or moved to where no runner looks.
-fn file_lost(change: &FileChange, old: &FileKind, new: &FileKind) -> Option<String> {
+fn file_lost(change: &FileChange, old: &SourceFile, new: &SourceFile) -> Option<String> {
     if !old.is_test() || change.before.is_none() {
         return None;
     }

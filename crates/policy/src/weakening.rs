@@ -9,8 +9,8 @@ use std::sync::OnceLock;
 
 use regex::Regex;
 
-use super::kind::{FileKind, Kind};
 use super::lines::{Alignment, split};
+use super::syntax::{SourceFile, Syntax};
 
 /// Which rule a pattern belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,7 +169,7 @@ impl Weakenings {
     /// Every weakening the change brings, by line.
     pub(super) fn find(
         &self,
-        file: &FileKind,
+        file: &SourceFile,
         before: &[u8],
         after: &[u8],
         lines: &Alignment,
@@ -226,17 +226,17 @@ fn texts(lines: &[&[u8]]) -> Vec<String> {
     lines.iter().map(|line| String::from_utf8_lossy(line).into_owned()).collect()
 }
 
-fn applies(files: &Files, file: &FileKind) -> bool {
+fn applies(files: &Files, file: &SourceFile) -> bool {
     match files {
-        Any => file.kind != Kind::Prose,
-        Scripts => match file.kind {
-            Kind::Shell | Kind::Make | Kind::Docker | Kind::Yaml | Kind::Json => true,
-            Kind::Code => {
+        Any => file.syntax != Syntax::Prose,
+        Scripts => match file.syntax {
+            Syntax::Shell | Syntax::Make | Syntax::Docker | Syntax::Yaml | Syntax::Json => true,
+            Syntax::Code => {
                 file.has_extension(&["toml", "cfg", "ini", "gradle", "kts", "xml", "groovy"])
                     || file.name.contains(".config.")
                     || file.name.starts_with('.')
             }
-            Kind::Sql | Kind::Prose => false,
+            Syntax::Sql | Syntax::Prose => false,
         },
         Ext(extensions) => file.has_extension(extensions),
         Named(names) => {
@@ -251,7 +251,7 @@ mod tests {
     use greenloop_model::RepoPath;
 
     fn found(path: &str, before: &str, after: &str) -> Vec<(Weakening, usize)> {
-        let file = FileKind::new(&RepoPath::new(path).expect("a path"), after.as_bytes());
+        let file = SourceFile::new(&RepoPath::new(path).expect("a path"), after.as_bytes());
         let lines = Alignment::new(Some(before.as_bytes()), Some(after.as_bytes()));
         let weakenings = Weakenings::new();
         weakenings

@@ -4,7 +4,7 @@ use greenloop_model::RepoPath;
 
 /// What a file is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum Syntax {
     /// Run by a shell.
     Shell,
     /// Makefiles and justfiles: recipes are shell.
@@ -25,23 +25,23 @@ pub(super) enum Kind {
 
 /// A file's path in the forms the rules ask for.
 #[derive(Debug)]
-pub(super) struct FileKind {
+pub(super) struct SourceFile {
     /// Lower case.
     pub path: String,
     /// The last component, lower case.
     pub name: String,
     /// Lower case, without the dot; empty when there is none.
     pub extension: String,
-    pub kind: Kind,
+    pub syntax: Syntax,
 }
 
-impl FileKind {
+impl SourceFile {
     pub(super) fn new(path: &RepoPath, bytes: &[u8]) -> Self {
         let path = path.to_string_lossy().to_lowercase();
         let name = path.rsplit('/').next().unwrap_or(&path).to_owned();
         let extension = name.rsplit_once('.').map_or("", |(_, e)| e).to_owned();
-        let kind = kind(&path, &name, &extension, bytes);
-        Self { path, name, extension, kind }
+        let syntax = syntax(&path, &name, &extension, bytes);
+        Self { path, name, extension, syntax }
     }
 
     pub(super) fn has_extension(&self, extensions: &[&str]) -> bool {
@@ -58,7 +58,7 @@ impl FileKind {
             || ["_test", "_tests", "_spec", "tests"].iter().any(|end| stem.ends_with(end))
             || self.name.contains(".test.")
             || self.name.contains(".spec.")
-            || stem == "test" && self.kind != Kind::Shell
+            || stem == "test" && self.syntax != Syntax::Shell
             || self.has_extension(&["bats", "feature", "snap"]);
         let java = self.has_extension(&["java", "kt", "kts", "scala", "cs", "swift", "php"])
             && (stem.ends_with("test") || stem.ends_with("spec") || stem.starts_with("test"));
@@ -66,38 +66,38 @@ impl FileKind {
     }
 }
 
-fn kind(path: &str, name: &str, extension: &str, bytes: &[u8]) -> Kind {
+fn syntax(path: &str, name: &str, extension: &str, bytes: &[u8]) -> Syntax {
     let first = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
     let shebang = first.starts_with(b"#!").then(|| String::from_utf8_lossy(first).into_owned());
     let by_name = match name {
-        "makefile" | "gnumakefile" | "justfile" | ".justfile" | "bsdmakefile" => Some(Kind::Make),
-        "dockerfile" | "containerfile" => Some(Kind::Docker),
+        "makefile" | "gnumakefile" | "justfile" | ".justfile" | "bsdmakefile" => Some(Syntax::Make),
+        "dockerfile" | "containerfile" => Some(Syntax::Docker),
         "procfile" | "jenkinsfile" | "configure" | ".bashrc" | ".profile" | ".envrc" => {
-            Some(Kind::Shell)
+            Some(Syntax::Shell)
         }
         "license" | "licence" | "changelog" | "readme" | "authors" | "notice" | "copying"
         | "requirements.txt" | "cmakelists.txt" => {
-            Some(if name.contains('.') { Kind::Code } else { Kind::Prose })
+            Some(if name.contains('.') { Syntax::Code } else { Syntax::Prose })
         }
         _ if name.starts_with("dockerfile.") || name.starts_with("containerfile.") => {
-            Some(Kind::Docker)
+            Some(Syntax::Docker)
         }
-        _ if name.starts_with("makefile.") => Some(Kind::Make),
+        _ if name.starts_with("makefile.") => Some(Syntax::Make),
         _ => None,
     };
-    if let Some(kind) = by_name {
-        return kind;
+    if let Some(syntax) = by_name {
+        return syntax;
     }
     match extension {
         "sh" | "bash" | "zsh" | "ksh" | "fish" | "bats" | "command" | "ps1" | "psm1" | "bat"
-        | "cmd" => Kind::Shell,
-        "mk" | "mak" | "just" => Kind::Make,
-        "dockerfile" | "containerfile" => Kind::Docker,
-        "yml" | "yaml" => Kind::Yaml,
-        "json" | "jsonc" | "json5" => Kind::Json,
-        "sql" | "psql" | "ddl" | "dml" => Kind::Sql,
+        | "cmd" => Syntax::Shell,
+        "mk" | "mak" | "just" => Syntax::Make,
+        "dockerfile" | "containerfile" => Syntax::Docker,
+        "yml" | "yaml" => Syntax::Yaml,
+        "json" | "jsonc" | "json5" => Syntax::Json,
+        "sql" | "psql" | "ddl" | "dml" => Syntax::Sql,
         "md" | "markdown" | "rst" | "txt" | "adoc" | "org" | "log" | "csv" | "tsv" | "html"
-        | "htm" | "svg" | "tex" => Kind::Prose,
+        | "htm" | "svg" | "tex" => Syntax::Prose,
         _ => {
             let shell = shebang.is_some_and(|line| {
                 line.trim_end().rsplit(['/', ' ']).take(3).any(|word| {
@@ -109,7 +109,7 @@ fn kind(path: &str, name: &str, extension: &str, bytes: &[u8]) -> Kind {
                 .rev()
                 .nth(1)
                 .is_some_and(|folder| matches!(folder, ".husky" | "hooks" | ".githooks"));
-            if shell || (hook && extension.is_empty()) { Kind::Shell } else { Kind::Code }
+            if shell || (hook && extension.is_empty()) { Syntax::Shell } else { Syntax::Code }
         }
     }
 }
@@ -118,25 +118,25 @@ fn kind(path: &str, name: &str, extension: &str, bytes: &[u8]) -> Kind {
 mod tests {
     use super::*;
 
-    fn of(path: &str, text: &str) -> FileKind {
-        FileKind::new(&RepoPath::new(path).expect("a path"), text.as_bytes())
+    fn of(path: &str, text: &str) -> SourceFile {
+        SourceFile::new(&RepoPath::new(path).expect("a path"), text.as_bytes())
     }
 
     #[test]
     fn files_are_known_by_name() {
-        for (path, text, kind) in [
-            ("a/b.sh", "", Kind::Shell),
-            ("run", "#!/usr/bin/env bash\n", Kind::Shell),
-            ("run", "#!/usr/bin/env python3\n", Kind::Code),
-            ("Makefile", "", Kind::Make),
-            ("docker/Dockerfile.prod", "", Kind::Docker),
-            (".github/workflows/ci.yml", "", Kind::Yaml),
-            ("package.json", "", Kind::Json),
-            ("README.md", "", Kind::Prose),
-            ("LICENSE", "", Kind::Prose),
-            ("src/main.rs", "", Kind::Code),
+        for (path, text, syntax) in [
+            ("a/b.sh", "", Syntax::Shell),
+            ("run", "#!/usr/bin/env bash\n", Syntax::Shell),
+            ("run", "#!/usr/bin/env python3\n", Syntax::Code),
+            ("Makefile", "", Syntax::Make),
+            ("docker/Dockerfile.prod", "", Syntax::Docker),
+            (".github/workflows/ci.yml", "", Syntax::Yaml),
+            ("package.json", "", Syntax::Json),
+            ("README.md", "", Syntax::Prose),
+            ("LICENSE", "", Syntax::Prose),
+            ("src/main.rs", "", Syntax::Code),
         ] {
-            assert_eq!(of(path, text).kind, kind, "{path}");
+            assert_eq!(of(path, text).syntax, syntax, "{path}");
         }
     }
 

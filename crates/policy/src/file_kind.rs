@@ -1,0 +1,286 @@
+//! What a file of the repository is for, by its path, its content and what the gates run.
+//!
+//! The table of names is data: `rules/kinds.yaml`.
+
+use std::sync::OnceLock;
+
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use serde::Deserialize;
+
+use super::gate_files::GateFiles;
+use super::syntax::{SourceFile, Syntax};
+use greenloop_model::RepoPath;
+
+const TABLE: &str = include_str!("../rules/kinds.yaml");
+
+/// What a file is for. The order is that of the table: the first that fits counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileKind {
+    /// Git's own files and hooks that a repository carries.
+    Git,
+    /// Run by continuous integration, or by a hosting service.
+    Ci,
+    /// Instructions for coding agents, and the programs they start.
+    Agent,
+    /// Tasks and settings that an editor or an interactive shell runs.
+    Editor,
+    /// Files that hold credentials.
+    Secret,
+    /// Database migrations and schemas.
+    Migration,
+    /// What tests compare with: snapshots, fixtures, recorded answers.
+    Snapshot,
+    /// Configuration of test runners, linters, coverage and compilers.
+    Judge,
+    /// Pinned dependencies.
+    Lockfile,
+    /// Declared dependencies, and where they come from.
+    Manifest,
+    /// Image builds and compose files.
+    Image,
+    /// Terraform, Ansible, web servers, services of a machine.
+    Infrastructure,
+    /// Kubernetes objects, charts.
+    Deploy,
+    /// Build files and task runners.
+    Build,
+    /// Tests.
+    Test,
+    /// A script that a gate runs, directly or through other files.
+    GateScript,
+    /// Any other shell script.
+    Script,
+    /// Text for people.
+    Docs,
+    /// Everything else.
+    Product,
+}
+
+impl FileKind {
+    /// `gate_script`
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Git => "git",
+            Self::Ci => "ci",
+            Self::Agent => "agent",
+            Self::Editor => "editor",
+            Self::Secret => "secret",
+            Self::Migration => "migration",
+            Self::Snapshot => "snapshot",
+            Self::Judge => "judge",
+            Self::Lockfile => "lockfile",
+            Self::Manifest => "manifest",
+            Self::Image => "image",
+            Self::Infrastructure => "infrastructure",
+            Self::Deploy => "deploy",
+            Self::Build => "build",
+            Self::Test => "test",
+            Self::GateScript => "gate_script",
+            Self::Script => "script",
+            Self::Docs => "docs",
+            Self::Product => "product",
+        }
+    }
+
+    /// Why files of this kind matter, as a clause about them.
+    pub fn reason(self) -> &'static str {
+        let row = table().rows.iter().find(|(row, ..)| *row == self);
+        match self {
+            Self::GateScript => "a gate runs it",
+            Self::Script => "somebody runs it",
+            Self::Product => "it is the product",
+            _ => row.map_or("", |(_, reason, ..)| reason.as_str()),
+        }
+    }
+
+    /// Whether a gate reads the file to judge the product: with another version of it, passing
+    /// means something else.
+    pub fn judges(self) -> bool {
+        match self {
+            Self::Test
+            | Self::Snapshot
+            | Self::Judge
+            | Self::GateScript
+            | Self::Build
+            | Self::Manifest
+            | Self::Lockfile
+            | Self::Ci
+            | Self::Git => true,
+            Self::Agent
+            | Self::Editor
+            | Self::Secret
+            | Self::Migration
+            | Self::Image
+            | Self::Infrastructure
+            | Self::Deploy
+            | Self::Script
+            | Self::Docs
+            | Self::Product => false,
+        }
+    }
+}
+
+/// What the file at `path` with this content is for, in a repository whose gates run `gates`.
+pub fn file_kind(path: &RepoPath, content: &[u8], gates: &GateFiles) -> FileKind {
+    let by_name = table().of(path);
+    if let Some(kind) = by_name
+        && !matches!(kind, FileKind::Docs | FileKind::Test)
+    {
+        return kind;
+    }
+    if gates.runs(path) {
+        return if by_name == Some(FileKind::Test) { FileKind::Test } else { FileKind::GateScript };
+    }
+    if let Some(kind) = by_name {
+        return kind;
+    }
+    let file = SourceFile::new(path, content);
+    match file.syntax {
+        Syntax::Shell => FileKind::Script,
+        Syntax::Yaml | Syntax::Json if is_kubernetes(content) => FileKind::Deploy,
+        Syntax::Docker => FileKind::Image,
+        Syntax::Make => FileKind::Build,
+        Syntax::Sql => FileKind::Migration,
+        Syntax::Prose => FileKind::Docs,
+        Syntax::Yaml | Syntax::Json | Syntax::Code => FileKind::Product,
+    }
+}
+
+/// Whether a document has the two keys that every Kubernetes object has.
+fn is_kubernetes(content: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(content);
+    let has = |key: &str| {
+        text.lines().any(|line| {
+            let line = line.trim_start_matches(['-', ' ', '{', '\t', '"']);
+            line.strip_prefix(key)
+                .is_some_and(|rest| rest.trim_start_matches('"').trim_start().starts_with(':'))
+        })
+    };
+    has("apiVersion") && has("kind")
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    kind: FileKind,
+    reason: String,
+    paths: Vec<String>,
+    examples: Examples,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Examples {
+    #[serde(rename = "match")]
+    hit: Vec<String>,
+    miss: Vec<String>,
+}
+
+/// The table of names, compiled.
+#[derive(Debug)]
+struct Kinds {
+    rows: Vec<(FileKind, String, GlobSet, GlobSet)>,
+}
+
+impl Kinds {
+    /// Reads the table and checks its examples.
+    fn read(text: &str) -> Result<Self, String> {
+        let table: Vec<Row> = serde_yaml::from_str(text).map_err(|e| e.to_string())?;
+        let mut rows = Vec::new();
+        for row in &table {
+            let (mut hit, mut miss) = (GlobSetBuilder::new(), GlobSetBuilder::new());
+            for pattern in &row.paths {
+                let (set, pattern) = match pattern.strip_prefix('!') {
+                    Some(rest) => (&mut miss, rest),
+                    None => (&mut hit, pattern.as_str()),
+                };
+                let glob = GlobBuilder::new(&glob_of(pattern))
+                    .case_insensitive(true)
+                    .literal_separator(true)
+                    .empty_alternates(true)
+                    .build()
+                    .map_err(|e| format!("{pattern}: {e}"))?;
+                set.add(glob);
+            }
+            let build = |set: GlobSetBuilder| set.build().map_err(|e| e.to_string());
+            rows.push((row.kind, row.reason.clone(), build(hit)?, build(miss)?));
+        }
+        let kinds = Self { rows };
+        for row in &table {
+            for (paths, expect) in [(&row.examples.hit, true), (&row.examples.miss, false)] {
+                for path in paths {
+                    let repo_path = RepoPath::new(path).map_err(|e| e.to_string())?;
+                    if (kinds.of(&repo_path) == Some(row.kind)) != expect {
+                        let verb = if expect { "is not" } else { "is" };
+                        return Err(format!("{path} {verb} {}", row.kind.name()));
+                    }
+                }
+            }
+        }
+        Ok(kinds)
+    }
+
+    fn of(&self, path: &RepoPath) -> Option<FileKind> {
+        let path = path.to_string_lossy();
+        self.rows
+            .iter()
+            .find(|(_, _, hit, miss)| hit.is_match(&path) && !miss.is_match(&path))
+            .map(|(kind, ..)| *kind)
+    }
+}
+
+/// As a glob over whole paths.
+fn glob_of(pattern: &str) -> String {
+    let (root, rest) = match pattern.strip_prefix('/') {
+        Some(rest) => ("", rest),
+        None => ("**/", pattern),
+    };
+    let below = if rest.ends_with('/') { "**" } else { "" };
+    format!("{root}{rest}{below}")
+}
+
+/// The compiled table; a test holds that it can be read.
+fn table() -> &'static Kinds {
+    static TABLE_READ: OnceLock<Kinds> = OnceLock::new();
+    TABLE_READ.get_or_init(|| Kinds::read(TABLE).unwrap_or(Kinds { rows: Vec::new() }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_holds_its_examples() {
+        assert_eq!(Kinds::read(TABLE).map(|kinds| kinds.rows.len()), Ok(16));
+    }
+
+    #[test]
+    fn an_example_that_does_not_hold_is_an_error() {
+        let table =
+            "- {kind: docs, reason: x, paths: ['*.md'], examples: {match: [a.rs], miss: []}}";
+        assert_eq!(Kinds::read(table).map(|_| ()), Err("a.rs is not docs".to_owned()));
+    }
+
+    #[test]
+    fn content_decides_where_the_name_does_not() {
+        let gates = GateFiles::default();
+        for (path, content, expect) in [
+            ("src/main.rs", "fn main() {}", FileKind::Product),
+            ("bin/run", "#!/bin/sh\n", FileKind::Script),
+            ("stack.yaml.in", "apiVersion: v1\nkind: Pod\n", FileKind::Product),
+            ("ops/app.yaml", "apiVersion: v1\nkind: Pod\n", FileKind::Deploy),
+            (
+                "ops/app.json",
+                "{\n \"apiVersion\": \"v1\",\n \"kind\": \"Pod\"\n}",
+                FileKind::Deploy,
+            ),
+            ("config/app.yaml", "port: 80\n", FileKind::Product),
+            ("kube/client.go", "package kube\n", FileKind::Product),
+            ("docs/conf.py", "x = 1\n", FileKind::Product),
+        ] {
+            let path = RepoPath::new(path).expect("a path");
+            assert_eq!(file_kind(&path, content.as_bytes(), &gates), expect, "{path}");
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! The files that a gate runs, found by following its command: the scripts it names, the targets
+//! of a Makefile, the scripts of a `package.json`, and what those name in turn.
+
+use std::collections::{BTreeSet, VecDeque};
+
+use super::shell::commands;
+use greenloop_model::RepoPath;
+use greenloop_patch::Tree;
+
+/// How many files are followed.
+const MAX_FILES: usize = 200;
+/// The largest file that is followed.
+const MAX_BYTES: usize = 256 * 1024;
+
+/// Files at the root that CI services read; what they run is a gate as well.
+const ENTRY_FILES: &[&str] = &[
+    ".gitlab-ci.yml",
+    ".travis.yml",
+    "azure-pipelines.yml",
+    "Jenkinsfile",
+    "bitbucket-pipelines.yml",
+    ".circleci/config.yml",
+];
+
+/// What gates run in a repository.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GateFiles {
+    files: BTreeSet<RepoPath>,
+    /// Targets of a Makefile, and scripts of a `package.json`, that are run.
+    targets: BTreeSet<String>,
+    /// Whether a gate runs what the build file calls its default.
+    default_target: bool,
+}
+
+impl GateFiles {
+    /// Follows the commands of the gates, and those of the pipelines in the tree. A file that
+    /// cannot be read is left out: it is then judged by its name alone.
+    pub fn trace<'a>(tree: &dyn Tree, gates: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut found = Self::default();
+        let mut texts: VecDeque<String> = gates.into_iter().map(str::to_owned).collect();
+        let read = |path: &RepoPath| -> Option<String> {
+            let file = tree.read(path).ok().flatten()?;
+            (file.bytes.len() <= MAX_BYTES && !file.is_binary())
+                .then(|| String::from_utf8_lossy(&file.bytes).into_owned())
+        };
+        let mut entries: Vec<RepoPath> =
+            ENTRY_FILES.iter().filter_map(|path| RepoPath::new(path).ok()).collect();
+        for file in tree.files().unwrap_or_default() {
+            let path = file.to_string_lossy();
+            let hook = [".husky/", ".githooks/"].iter().any(|folder| path.starts_with(folder));
+            if path.starts_with(".github/workflows/") || hook {
+                entries.push(file);
+            }
+        }
+        texts.extend(entries.iter().filter_map(&read));
+        let mut followed = 0;
+        while let Some(text) = texts.pop_front() {
+            if followed == MAX_FILES {
+                break;
+            }
+            followed += 1;
+            for path in paths_in(&text) {
+                if found.files.contains(&path) {
+                    continue;
+                }
+                if let Some(text) = read(&path) {
+                    found.files.insert(path);
+                    texts.push_back(text);
+                }
+            }
+            for target in targets_in(&text) {
+                match target {
+                    Target::Default => found.default_target = true,
+                    Target::Named(name) => {
+                        if found.targets.insert(name.clone()) {
+                            texts.extend(bodies(&read, &name));
+                        }
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// Whether a gate runs the file at `path`.
+    pub fn runs(&self, path: &RepoPath) -> bool {
+        self.files.contains(path)
+    }
+
+    /// Whether a gate runs the target, or the script, of that name.
+    pub fn runs_target(&self, name: &str) -> bool {
+        self.targets.contains(name)
+    }
+
+    /// Whether a gate runs a build file without naming a target.
+    pub fn runs_default_target(&self) -> bool {
+        self.default_target
+    }
+}
+
+/// Words that can be files of the repository.
+fn paths_in(text: &str) -> BTreeSet<RepoPath> {
+    let mut found = BTreeSet::new();
+    let separators = |c: char| {
+        c.is_whitespace()
+            || matches!(
+                c,
+                '"' | '\''
+                    | '`'
+                    | '('
+                    | ')'
+                    | ';'
+                    | '&'
+                    | '|'
+                    | ','
+                    | '='
+                    | '<'
+                    | '>'
+                    | '['
+                    | ']'
+                    | '{'
+                    | '}'
+            )
+    };
+    for word in text.split(separators) {
+        let word = ["./", "$PWD/", "${PWD}/", "$ROOT/", "$(pwd)/", "$GITHUB_WORKSPACE/"]
+            .iter()
+            .find_map(|prefix| word.strip_prefix(prefix))
+            .unwrap_or(word);
+        // A bare word is a command; only one that looks like a file is taken for one.
+        let is_path = word.contains('/') || word.contains('.');
+        if is_path
+            && !word.is_empty()
+            && !word.starts_with(['-', '$'])
+            && let Ok(path) = RepoPath::new(word.trim_end_matches([':', '.']))
+        {
+            found.insert(path);
+        }
+    }
+    found
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Target {
+    Default,
+    Named(String),
+}
+
+/// Targets and package scripts that the commands in `text` run.
+fn targets_in(text: &str) -> Vec<Target> {
+    let mut found = Vec::new();
+    // Pipelines hold commands behind keys: read each line as a command as well.
+    let lines: Vec<&str> = text
+        .lines()
+        .map(|line| {
+            let line = line.trim().trim_start_matches(['@', '+']).trim_start();
+            let line = line.strip_prefix("- ").unwrap_or(line);
+            let value = line.split_once(": ").filter(|(key, _)| !key.contains(' '));
+            value.map_or(line, |(_, value)| value.trim_matches(['"', '\'', '|', '>']))
+        })
+        .collect();
+    for command in commands(&lines.join("\n")) {
+        let words = &command.words[1..];
+        let named = |skip: &[&str]| -> Vec<Target> {
+            words
+                .iter()
+                .filter(|w| !w.starts_with('-') && !w.contains('=') && !skip.contains(&w.as_str()))
+                .map(|w| Target::Named(w.clone()))
+                .collect()
+        };
+        match command.program() {
+            "make" | "gmake" | "just" | "task" | "rake" => {
+                let targets = named(&[]);
+                if targets.is_empty() {
+                    found.push(Target::Default);
+                }
+                found.extend(targets);
+            }
+            "npm" | "yarn" | "pnpm" | "bun" => {
+                let targets = named(&["run", "run-script", "exec"]);
+                for target in targets.into_iter().take(1) {
+                    if let Target::Named(name) = target {
+                        let name = if name == "t" { "test".to_owned() } else { name };
+                        found.push(Target::Named(format!("pre{name}")));
+                        found.push(Target::Named(format!("post{name}")));
+                        found.push(Target::Named(name));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+/// What runs under that name: a script of the root's `package.json`, a target of its Makefile
+/// with the targets it depends on, as text that is followed in turn.
+fn bodies(read: &dyn Fn(&RepoPath) -> Option<String>, name: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let file = |name: &str| RepoPath::new(name).ok().and_then(|path| read(&path));
+    if let Some(text) = file("package.json")
+        && let Ok(json) = serde_json::from_str::<serde_json::Value>(&text)
+        && let Some(script) = json["scripts"][name].as_str()
+    {
+        found.push(script.to_owned());
+    }
+    for makefile in ["Makefile", "makefile", "GNUmakefile"] {
+        let Some(text) = file(makefile) else { continue };
+        for rule in make_rules(&text) {
+            if rule.targets.iter().any(|target| target == name) {
+                let mut body: String =
+                    rule.needs.iter().map(|need| format!("make {need}\n")).collect();
+                body.push_str(&rule.recipe.join("\n"));
+                found.push(body);
+            }
+        }
+    }
+    found
+}
+
+/// A rule of a Makefile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct MakeRule {
+    pub targets: Vec<String>,
+    pub needs: Vec<String>,
+    pub recipe: Vec<String>,
+    /// 0-based, of the line with the targets, and of the last line of the recipe.
+    pub first_line: usize,
+    pub last_line: usize,
+}
+
+/// The rules of a Makefile, in order.
+pub(super) fn make_rules(text: &str) -> Vec<MakeRule> {
+    let mut rules: Vec<MakeRule> = Vec::new();
+    let mut open = false;
+    for (number, line) in text.lines().enumerate() {
+        if let Some(recipe) = line.strip_prefix('\t') {
+            if let Some(rule) = rules.last_mut().filter(|_| open) {
+                rule.recipe.push(recipe.trim_start_matches(['@', '-', '+', ' ']).to_owned());
+                rule.last_line = number;
+            }
+            continue;
+        }
+        if line.trim().is_empty() || line.trim_start().starts_with('#') {
+            continue;
+        }
+        open = false;
+        let Some((targets, needs)) = line.split_once(':') else { continue };
+        if needs.starts_with('=') || needs.starts_with(":=") || targets.contains('=') {
+            continue;
+        }
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect();
+        open = true;
+        rules.push(MakeRule {
+            targets: words(targets),
+            needs: words(needs.trim_start_matches(':').split('#').next().unwrap_or_default()),
+            recipe: Vec::new(),
+            first_line: number,
+            last_line: number,
+        });
+    }
+    rules
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use greenloop_model::FileContent;
+    use greenloop_patch::MemoryTree;
+
+    fn tree(files: &[(&str, &str)]) -> MemoryTree {
+        files
+            .iter()
+            .map(|(path, text)| (RepoPath::new(path).expect("a path"), FileContent::regular(*text)))
+            .collect()
+    }
+
+    #[test]
+    fn commands_are_followed_through_files_targets_and_scripts() {
+        let tree = tree(&[
+            ("scripts/check.sh", "#!/bin/sh\n. scripts/lib.sh\nmake unit\nnpm run lint\n"),
+            ("scripts/lib.sh", "x() { :; }\n"),
+            ("scripts/unrelated.sh", "echo\n"),
+            ("tools/unit.py", "x = 1\n"),
+            ("tools/needed.sh", "echo\n"),
+            ("tools/lint.js", "1\n"),
+            ("ci.d/release.sh", "echo\n"),
+            (
+                "Makefile",
+                "unit: needed\n\tpython3 tools/unit.py\nneeded:\n\t./tools/needed.sh\nclean:\n\trm -rf out\n",
+            ),
+            ("package.json", r#"{"scripts": {"lint": "node tools/lint.js"}}"#),
+            (
+                ".github/workflows/x.yml",
+                "jobs:\n  a:\n    steps:\n      - run: ./ci.d/release.sh\n",
+            ),
+        ]);
+        let gates = GateFiles::trace(&tree, ["./scripts/check.sh --all"]);
+        for (path, runs) in [
+            ("scripts/check.sh", true),
+            ("scripts/lib.sh", true),
+            ("tools/unit.py", true),
+            ("tools/needed.sh", true),
+            ("tools/lint.js", true),
+            ("ci.d/release.sh", true),
+            ("scripts/unrelated.sh", false),
+        ] {
+            assert_eq!(gates.runs(&RepoPath::new(path).expect("a path")), runs, "{path}");
+        }
+        assert!(gates.runs_target("needed") && gates.runs_target("lint"));
+        assert!(!gates.runs_target("clean") && !gates.runs_default_target());
+    }
+
+    #[test]
+    fn a_cycle_ends() {
+        let tree = tree(&[
+            ("a.sh", "./b.sh\nmake a\n"),
+            ("b.sh", "./a.sh\n"),
+            ("Makefile", "a: b\nb: a\n"),
+        ]);
+        let gates = GateFiles::trace(&tree, ["sh a.sh"]);
+        assert!(gates.runs(&RepoPath::new("b.sh").expect("a path")));
+    }
+}

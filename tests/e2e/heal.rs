@@ -93,10 +93,36 @@ async fn a_command_that_fails_once_is_flaky_and_nobody_is_asked() {
         .unwrap()
         .into();
     assert_eq!(outcome.code, Some(0), "{}", outcome.all());
-    assert!(outcome.all().contains("flaky"), "{}", outcome.all());
+    let headline = "Flaky: it failed once and passed on the same tree";
+    assert!(outcome.all().contains(headline), "{}", outcome.all());
+    assert!(!outcome.all().contains("nothing had to be repaired"), "{}", outcome.all());
+    let summary = std::fs::read_to_string(repository.run_folder().join("summary.md")).unwrap();
+    assert!(summary.contains(headline), "{summary}");
     assert_eq!(server.author_requests().len(), 0, "{}", outcome.all());
     assert_eq!(repository.read("add.sh"), BROKEN);
     assert_eq!(repository.read(".git/runs").lines().count(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compiler_s_error_is_not_tried_again_before_the_author_is_asked() {
+    let repository = repository();
+    let server = ModelServer::start(&[FIX], APPROVE).await;
+    let compile = "echo run >>.git/runs; sh test.sh && exit; \
+                   echo \"add.sh:1:8: error: expected '+' before '-' token\" >&2; exit 1";
+    let outcome: Outcome = repository
+        .greenloop()
+        .args(["heal", "--", compile])
+        .env("OPENAI_BASE_URL", server.base_url())
+        .env("OPENAI_API_KEY", "sk-test-0123456789abcdef")
+        .env("GREENLOOP_MODEL", "test-model")
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    assert!(!outcome.all().contains("runs once more"), "{}", outcome.all());
+    // Once before the patch, once with it.
+    assert_eq!(repository.read(".git/runs").lines().count(), 2, "{}", outcome.all());
+    assert_eq!(server.author_requests().len(), 1, "{}", outcome.all());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -232,15 +232,24 @@ impl Block {
         super::verdict::class(verdict, self.telling())
     }
 
-    /// Whether it is a compiler's, which says the same every time.
-    pub(super) fn is_steady(&self) -> bool {
+    /// Whether a compiler or a linter says it of the source: the same every time.
+    pub(super) fn is_of_source(&self) -> bool {
         let rule = self.row.rule;
-        rule.symptom == Symptom::Place
-            && match rule.verdict {
-                Verdict::Is(class) => class == FailureClass::Code && rule.score >= 84,
+        rule.of_source
+            || match rule.verdict {
                 Verdict::Says(_) => self.proven,
-                Verdict::Own(_) => false,
+                Verdict::Is(_) | Verdict::Own(_) => false,
             }
+    }
+
+    /// Whether a program that ran says it: a test, a panic, an exception.
+    pub(super) fn is_of_a_run(&self) -> bool {
+        let rule = self.row.rule;
+        let own = match rule.verdict {
+            Verdict::Own(_) => true,
+            Verdict::Is(_) | Verdict::Says(_) => false,
+        };
+        !self.is_of_source() && (own || rule.symptom == Symptom::Tests)
     }
 
     /// Whether its words smell of something that passes by itself.

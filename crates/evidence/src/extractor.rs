@@ -45,6 +45,9 @@ pub struct Extraction {
     pub class: FailureClass,
     /// Whether it may well pass when it is run again.
     pub flaky_suspect: bool,
+    /// Whether it cannot pass when it is run again on the same tree: a compiler or a linter has
+    /// named a place in the source, and no test and no program of the log failed beside it.
+    pub deterministic: bool,
     /// Failing tests and `file: message` of errors, normalised: what iterations are compared by.
     pub symptoms: BTreeSet<String>,
     /// The most telling line, bounded; empty for an empty log.
@@ -103,14 +106,19 @@ impl Extractor {
         };
         let headline = bounded(redactor.redact(headline.trim()).trim(), HEADLINE);
         let symptoms = symptoms(&blocks, &failing_tests, &headline, redactor);
-        let (class, flaky_suspect) = class(&blocks);
+        let known = telling(&blocks);
+        let class = known.map_or(FailureClass::Unknown, Block::class);
+        let deterministic = failing_tests.is_empty()
+            && known.is_some_and(|block| block.is_of_source() && block.place().is_some())
+            && !causes(&blocks).any(Block::is_of_a_run);
         Extraction {
             lines,
             bytes,
             fingerprint: identity(&blocks, &failing_tests, &excerpts),
             failing_tests,
             class,
-            flaky_suspect,
+            flaky_suspect: is_flaky_suspect(known, &blocks),
+            deterministic,
             symptoms,
             headline,
             excerpts,
@@ -168,22 +176,19 @@ fn symptoms(
     out
 }
 
-/// The class is that of the best evidence that has one.
-fn class(blocks: &[Block]) -> (FailureClass, bool) {
-    let known = blocks
-        .iter()
-        .map(|block| (block, block.class()))
-        .find(|(_, class)| *class != FailureClass::Unknown);
-    let class = known.map_or(FailureClass::Unknown, |(_, class)| class);
-    let best = known.map_or(0, |(block, _)| block.score());
-    // A compiler is never flaky; for everything else, what stands beside the best counts too.
-    let steady = known.is_some_and(|(block, _)| block.is_steady());
-    let flaky = !steady
+/// The best evidence that has a class: the failure's class is that of it.
+fn telling(blocks: &[Block]) -> Option<&Block> {
+    blocks.iter().find(|block| block.class() != FailureClass::Unknown)
+}
+
+/// A compiler is never flaky; for everything else, what stands beside the best counts too.
+fn is_flaky_suspect(known: Option<&Block>, blocks: &[Block]) -> bool {
+    let best = known.map_or(0, Block::score);
+    !known.is_some_and(Block::is_of_source)
         && blocks
             .iter()
             .filter(|block| block.score() + PART >= best && block.score() >= 30)
-            .any(Block::smells_flaky);
-    (class, flaky)
+            .any(Block::smells_flaky)
 }
 
 /// The last resort: the last lines that say anything.
@@ -338,6 +343,41 @@ mod tests {
 
     fn of(log: &str) -> Extraction {
         extract(log.as_bytes(), ExtractLimits::default(), &Redactor::default())
+    }
+
+    #[test]
+    fn what_a_compiler_says_of_the_source_is_deterministic() {
+        for log in [
+            "error[E0308]: mismatched types\n --> src/main.rs:3:5\n  |\n",
+            "error: unused variable: `x`\n --> src/main.rs:3:5\n  |\nerror: could not compile `a`\n",
+            "src/main.c:12:5: error: 'x' undeclared\nmake: *** [Makefile:3: app] Error 1\n",
+            "# example.com/app\n./main.go:12:5: undefined: foo\n",
+            "src/app.ts(12,5): error TS2322: Type 'string' is not assignable to type 'number'.\n",
+            "src/main/java/App.java:12: error: ';' expected\n",
+            "app/main.py:3:1: F401 'os' imported but unused\n",
+            "  File \"/app/main.py\", line 3\n    def f(\n         ^\nSyntaxError: '(' was never closed\n",
+            // A compiler's error of a name that is spelt like trouble with a network.
+            "src/main.c:12:5: error: 'ETIMEDOUT' undeclared\n",
+        ] {
+            let found = of(log);
+            assert!(found.deterministic && !found.flaky_suspect, "{log}: {found:?}");
+        }
+        for log in [
+            "",
+            "something failed\n",
+            "thread 'main' panicked at src/main.rs:3:5:\nindex out of bounds\n",
+            "Traceback (most recent call last):\n  File \"/app/main.py\", line 3, in f\nKeyError: 'x'\n",
+            "test tests::adds ... FAILED\n",
+            "--- FAIL: TestAdd (0.00s)\n    add_test.go:12: got 3, want 4\n",
+            // A test's own output may hold what a compiler says.
+            "error[E0308]: mismatched types\n --> src/main.rs:3:5\n  |\n\ntest tests::ui ... FAILED\n",
+            "cart: src/cart.c:12: total: Assertion `n > 0' failed.\n",
+            "==123==ERROR: AddressSanitizer: heap-use-after-free on address 0x602 at pc 0x4f\n    #0 0x4f in main src/cart.c:12:5\n",
+            "::error file=tests/cart.js,line=3,col=5::expected 4 but got 3\n",
+            "error: failed to get `serde` as a dependency of package `app v0.1.0 (/app)`\n",
+        ] {
+            assert!(!of(log).deterministic, "{log}: {:?}", of(log));
+        }
     }
 
     #[test]

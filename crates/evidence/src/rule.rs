@@ -86,6 +86,8 @@ pub(super) struct Rule {
     pub share: usize,
     /// Whether and how it counts when iterations are compared.
     pub symptom: Symptom,
+    /// It is said of the source text and not of a run of it: the same tree brings it every time.
+    pub of_source: bool,
     /// A line in the body that proves it a compiler's error after all.
     pub proof: &'static str,
     /// A line in the body that proves it a mere follow-up.
@@ -114,6 +116,7 @@ impl Rule {
         score: 90,
         share: 24,
         symptom: Symptom::Place,
+        of_source: false,
         proof: "",
         hollow: "",
         examples: &[],

@@ -170,6 +170,8 @@ pub struct RunSummary {
     pub branch: Option<String>,
     /// Where the patches are; `None` when there are none.
     pub fix: Option<FixPlace>,
+    /// What failed and then passed on the same tree: gates and flows, in that order.
+    pub flaky: Vec<String>,
     /// Tokens and money.
     pub usage: Usage,
     /// Wall-clock time.

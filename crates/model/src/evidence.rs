@@ -186,6 +186,9 @@ pub struct Evidence {
     pub notes: Vec<String>,
     /// What helps, where the cause is known well enough to say.
     pub remedy: Option<Remedy>,
+    /// The command cannot pass on the same tree: a compiler or a linter has named a place in the
+    /// source, and no test failed. Known while a run lasts; not part of its records.
+    pub deterministic: bool,
 }
 
 #[cfg(test)]

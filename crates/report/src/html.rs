@@ -502,6 +502,7 @@ fn trouble(failure: &Failure) -> Trouble {
         service_log,
         notes,
         remedy: _,
+        deterministic: _,
     } = &failure.evidence;
     let mut blocks: Vec<Block> = excerpts.iter().take(20).map(excerpt).collect();
     blocks.extend(code.iter().take(20).map(context));

@@ -117,6 +117,7 @@ fn compile_failure() -> Failure {
             service_log: None,
             notes: vec![],
             remedy: None,
+            deterministic: false,
         },
     }
 }
@@ -420,6 +421,7 @@ pub(super) fn healed() -> Vec<Stamped> {
             restored: None,
             branch: Some(run_id().branch()),
             fix: Some(FixPlace::Branch),
+            flaky: vec![],
             usage: usage(5, 10_800, 790, 0.0414),
             elapsed: ms(41_200),
             next_steps: vec![
@@ -503,6 +505,7 @@ pub(super) fn restored() -> Vec<Stamped> {
             }),
             branch: None,
             fix: None,
+            flaky: vec![],
             usage: usage(3, 9_000, 700, 0.0301),
             elapsed: ms(128_000),
             next_steps: vec![
@@ -562,6 +565,7 @@ pub(super) fn every_event() -> Vec<Stamped> {
             restored: None,
             branch: None,
             fix: None,
+            flaky: vec![],
             usage: Usage::default(),
             elapsed: ms(1),
             next_steps: vec![],

@@ -65,6 +65,9 @@ pub(super) fn headline(header: Option<&RunHeader>, summary: &RunSummary) -> Stri
             "Deployed and verified, nothing had to be repaired".into()
         }
         (StopReason::Verified, Task::Heal) if healed => "Healed: it passes now".into(),
+        (StopReason::Verified, Task::Heal) if !summary.flaky.is_empty() => {
+            "Flaky: it failed once and passed on the same tree; nothing was repaired".into()
+        }
         (StopReason::Verified, Task::Heal) => "It passes, nothing had to be repaired".into(),
         (StopReason::Verified, Task::Verify) => match &summary.serving {
             Some(RunningNow::Nothing) => {
@@ -116,13 +119,18 @@ pub(super) fn tells_the_failure(summary: &RunSummary) -> bool {
         && (is_no_cause(stop) || matches!(stop, StopReason::NotHealable { .. }))
 }
 
-/// What stands below the headline, one line each: what failed, and why the loop ended there.
+/// What stands below the headline, one line each: what failed, why the loop ended there, and what
+/// passed by chance.
 pub(super) fn reasons(summary: &RunSummary) -> Vec<String> {
     let restored = summary.restored.is_some() && summary.stop != StopReason::Cancelled;
     let failed = summary.failure.as_ref().filter(|_| restored).map(|failure| {
         format!("The {} stage failed: {}", failure.stage, shortened(&failure.headline))
     });
-    failed.into_iter().chain(remark(summary)).collect()
+    let flaky = (!summary.flaky.is_empty()).then(|| {
+        let names = summary.flaky.join(", ");
+        format!("Flaky, failed once and passed on the same tree: {names}")
+    });
+    failed.into_iter().chain(remark(summary)).chain(flaky).collect()
 }
 
 fn sentence(text: &str) -> String {

@@ -36,6 +36,7 @@ impl Driver {
             restored,
             branch,
             fix,
+            flaky: std::mem::take(&mut self.case.flaky),
             usage: self.state.usage(),
             elapsed: self.before + self.began.elapsed(),
             next_steps: Vec::new(),

@@ -18,6 +18,7 @@ mod agents;
 mod assignment;
 mod end;
 mod patch;
+mod rerun;
 mod stages;
 mod tasks;
 
@@ -196,6 +197,8 @@ struct Case {
     unfinished_gates: Vec<String>,
     /// Those of them that failed.
     failed_gates: Vec<String>,
+    /// What failed and passed on the same tree.
+    flaky: Vec<String>,
 }
 
 struct Driver {

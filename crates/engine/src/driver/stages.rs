@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::rerun::is_cheap_to_rerun;
 use super::{Deliverable, DriveError, Driver};
 use crate::machine::{Happened, Mode, Symptom};
 use crate::stages::StageContext;
@@ -34,11 +35,6 @@ const STANDING: Duration = Duration::from_secs(5);
 const GRACE: Duration = Duration::from_secs(8);
 /// How much of it a rollout may take to stop; what it was doing is then left to itself.
 const LEAVE: Duration = Duration::from_secs(3);
-
-/// Gates that failed within this time run once more before the author is asked.
-const CHEAP_RERUN: Duration = Duration::from_secs(30);
-/// A gate with a time limit must have failed within this part of it, too.
-const CHEAP_SHARE: u32 = 4;
 
 /// What serves without this run's doing, as far as the target says.
 #[derive(Debug, Default)]
@@ -476,12 +472,25 @@ impl Driver {
                 self.failed(iteration, *failure, began.elapsed())?;
                 Happened::RerunFailed(symptom)
             }
-            StageOutcome::Passed { .. } | StageOutcome::Cancelled => {
+            StageOutcome::Passed { gates } => {
                 self.case.failure = None;
+                let flaky: Vec<String> = match stage {
+                    Stage::Gates => {
+                        let flaky = |gate: &GateResult| gate.status == GateStatus::Flaky;
+                        gates.into_iter().filter(flaky).map(|gate| gate.name).collect()
+                    }
+                    Stage::Tasks | Stage::Image | Stage::Rollout | Stage::Smoke => vec![name],
+                };
+                for name in flaky {
+                    if !self.case.flaky.contains(&name) {
+                        self.case.flaky.push(name);
+                    }
+                }
                 let elapsed = began.elapsed();
                 self.events.send(RunEvent::StagePassed { iteration, stage, elapsed });
                 Happened::RerunPassed
             }
+            StageOutcome::Cancelled => Happened::Cancelled,
         })
     }
 
@@ -697,25 +706,6 @@ async fn in_time(
             })
         }
     }
-}
-
-/// Whether gates that failed run again before anybody is asked, although nothing in their output
-/// speaks of chance: that takes little time, a patch for a test that fails by chance is worse than
-/// none, and what came of the command once says nothing. What is known for certain (a command
-/// that is not there) does not change by itself, and neither does what no patch repairs.
-fn is_cheap_to_rerun(failure: &Failure, results: &[GateResult], plans: &[GatePlan]) -> bool {
-    let failed = || results.iter().filter(|gate| matches!(gate.status, GateStatus::Failed(_)));
-    let limit = |name: &str| plans.iter().find(|plan| plan.name == name)?.timeout;
-    let within_limits = || {
-        failed()
-            .all(|gate| limit(&gate.name).is_none_or(|limit| gate.duration <= limit / CHEAP_SHARE))
-    };
-    // An assignment that is still to be done is no command that failed.
-    failed().next().is_some()
-        && failure.class.heals()
-        && failure.evidence.remedy.is_none()
-        && failed().map(|gate| gate.duration).sum::<Duration>() <= CHEAP_RERUN
-        && within_limits()
 }
 
 fn symptom_of(failure: &Failure) -> Symptom {

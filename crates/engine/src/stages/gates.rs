@@ -325,6 +325,8 @@ fn failure_of(
             ));
         }
         evidence.excerpts.extend(first_lines(&extraction.excerpts, share));
+        // One gate that cannot pass is enough: the stage cannot.
+        evidence.deterministic |= matches!(exit, Exit::Code(_)) && extraction.deterministic;
         evidence.failing_tests.extend(extraction.failing_tests.iter().cloned());
         evidence.notes.extend(notes.iter().cloned());
     }

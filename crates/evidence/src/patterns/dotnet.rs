@@ -9,6 +9,7 @@ pub(super) const RULES: &[Rule] = &[
         needs: &[": error ", ": fatal error "],
         start: r"^\s*(?:\d+>)?[^\s(:][^(]*\(\d+(?:,\d+)*\)\s?: (?:fatal )?error [A-Z]+\d+: ",
         share: 2,
+        of_source: true,
         examples: &[
             "/app/Program.cs(12,5): error CS0103: The name 'x' does not exist in the current context [/app/App.csproj]",
             "main.cpp(3): error C2065: 'x': undeclared identifier",

@@ -15,6 +15,7 @@ pub(super) const RULES: &[Rule] = &[
         key: r"\.go:\d+",
         score: 88,
         share: 6,
+        of_source: true,
         examples: &[
             "./main.go:12:5: undefined: foo",
             "cmd/app/main.go:8:2: no required module provides package example.com/x; to add it:",

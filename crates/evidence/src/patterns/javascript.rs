@@ -24,6 +24,7 @@ pub(super) const RULES: &[Rule] = &[
         body: Body::While(r"^\s+\S|^\d+\s", 1),
         key: r"error TS\d+",
         share: 10,
+        of_source: true,
         examples: &[
             "src/app.ts(12,5): error TS2322: Type 'string' is not assignable to type 'number'.",
             "src/app.ts:12:5 - error TS2304: Cannot find name 'x'.",
@@ -39,6 +40,7 @@ pub(super) const RULES: &[Rule] = &[
         body: Body::While(r"^\s+\d+:\d+\s+(?:error|warning|(?u:[✖⚠]))\s", 0),
         key: r"^\s+\d+:\d+\s+(?:error|(?u:✖))\s",
         score: 78,
+        of_source: true,
         examples: &["  12:5  error  'x' is not defined  no-undef"],
         ..Rule::COMPILER
     },
@@ -169,6 +171,7 @@ pub(super) const RULES: &[Rule] = &[
         key: r"^Module not found|^\S*Error: |Can't resolve|Could not resolve",
         introduces: true,
         share: 14,
+        of_source: true,
         examples: &[
             "ERROR in ./src/index.js 3:0-24",
             "Failed to compile.",
@@ -184,6 +187,7 @@ pub(super) const RULES: &[Rule] = &[
         body: Body::While(r"^\[warn\]|^\[error\]", 0),
         score: 72,
         share: 12,
+        of_source: true,
         examples: &["[warn] src/app.ts"],
         ..Rule::COMPILER
     },

@@ -13,6 +13,7 @@ pub(super) const RULES: &[Rule] = &[
         start: r"^\[ant:checkstyle\] \[ERROR\] ",
         score: 76,
         share: 2,
+        of_source: true,
         examples: &[
             "[ant:checkstyle] [ERROR] /app/src/App.java:12:5: Missing a Javadoc comment. [JavadocMethod]",
         ],
@@ -25,6 +26,7 @@ pub(super) const RULES: &[Rule] = &[
         body: Body::While(r"^\s+\S|^symbol:|^location:", 0),
         key: r": error: |^\s+(?:symbol|location|required|found|reason):",
         share: 8,
+        of_source: true,
         examples: &["src/main/java/com/acme/App.java:12: error: ';' expected"],
         ..Rule::COMPILER
     },
@@ -33,6 +35,7 @@ pub(super) const RULES: &[Rule] = &[
         needs: &["e: "],
         start: r"^e: (?:file://)?\S+\.kts?:",
         share: 3,
+        of_source: true,
         examples: &["e: file:///app/src/main/kotlin/App.kt:3:5 Unresolved reference: foo"],
         ..Rule::COMPILER
     },
@@ -47,6 +50,7 @@ pub(super) const RULES: &[Rule] = &[
         ),
         key: r"\.\w+:\[\d+|symbol:|class file has wrong|location:",
         share: 8,
+        of_source: true,
         examples: &["[ERROR] /app/src/main/java/com/acme/App.java:[12,5] cannot find symbol"],
         ..Rule::COMPILER
     },

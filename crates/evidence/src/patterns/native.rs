@@ -13,6 +13,7 @@ pub(super) const RULES: &[Rule] = &[
         body: Body::While(r"^\s+\S|^\S+:\d+:\d+: note: |^compilation terminated|^\|", 0),
         key: r"error:",
         share: 8,
+        of_source: true,
         examples: &[
             "src/main.c:12:5: error: 'x' undeclared (first use in this function)",
             "src/main.cpp:1:10: fatal error: foo.h: No such file or directory",
@@ -40,6 +41,7 @@ pub(super) const RULES: &[Rule] = &[
         ),
         score: 86,
         share: 8,
+        of_source: true,
         examples: &[
             "main.o: in function `main': main.c:(.text+0x1b): undefined reference to `add'",
             "/usr/bin/ld: cannot find -lfoo: No such file or directory",

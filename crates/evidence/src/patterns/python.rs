@@ -58,6 +58,7 @@ pub(super) const RULES: &[Rule] = &[
         key: r"^\w+: ",
         introduces: true,
         score: 84,
+        of_source: true,
         examples: &["  File \"/app/main.py\", line 3"],
         ..Rule::COMPILER
     },
@@ -67,6 +68,7 @@ pub(super) const RULES: &[Rule] = &[
         start: r"^[^\s:]+\.pyi?:\d+:(?:\d+:)? ?(?:error: |[A-Z]+\d+:? )",
         score: 76,
         share: 2,
+        of_source: true,
         examples: &[
             "app/main.py:3:1: F401 'os' imported but unused",
             "app/main.py:12: error: Incompatible return value type (got \"str\", expected \"int\")  [return-value]",
@@ -80,6 +82,7 @@ pub(super) const RULES: &[Rule] = &[
         start: r"^\s+\S+\.pyi?:\d+:\d+ - error: ",
         score: 76,
         share: 3,
+        of_source: true,
         examples: &["  /app/main.py:3:5 - error: \"x\" is not defined (reportUndefinedVariable)"],
         ..Rule::COMPILER
     },
@@ -89,6 +92,7 @@ pub(super) const RULES: &[Rule] = &[
         start: r"^(?:would reformat |Would reformat: )\S",
         score: 70,
         share: 2,
+        of_source: true,
         examples: &["would reformat /app/main.py", "Would reformat: app/main.py"],
         ..Rule::COMPILER
     },

@@ -62,6 +62,7 @@ pub(super) const RULES: &[Rule] = &[
         body: Body::While(r"^\s|^\^", 0),
         score: 76,
         share: 3,
+        of_source: true,
         examples: &["app/cart.rb:3:5: C: Style/StringLiterals: Prefer single-quoted strings"],
         ..Rule::COMPILER
     },
@@ -121,6 +122,7 @@ pub(super) const RULES: &[Rule] = &[
         score: 82,
         share: 12,
         verdict: Verdict::Own(Code),
+        of_source: true,
         examples: &[
             "== Compilation error in file lib/cart.ex ==",
             "** (Mix) Could not start application",

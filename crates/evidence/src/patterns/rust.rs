@@ -11,6 +11,7 @@ pub(super) const RULES: &[Rule] = &[
         body: Body::Until(r"^\s*$|^(?:error|warning)(?:\[|: )"),
         key: r"^error\[|^\s*--> ",
         score: 92,
+        of_source: true,
         examples: &["error[E0308]: mismatched types"],
         ..Rule::COMPILER
     },
@@ -105,6 +106,7 @@ pub(super) const RULES: &[Rule] = &[
         body: Body::While(r"^[ +-]", 1),
         score: 74,
         share: 12,
+        of_source: true,
         examples: &["Diff in /app/src/main.rs:12:", "Diff in /app/src/main.rs at line 12:"],
         ..Rule::COMPILER
     },
@@ -118,6 +120,7 @@ pub(super) const RULES: &[Rule] = &[
         body: Body::Until(r"^\s*$|^(?:error|warning|note|help)(?:\[|: )|^[A-Z]+\d+ "),
         score: 64,
         share: 14,
+        of_source: true,
         examples: &[" --> app/main.py:1:8", "   ╭─[src/index.ts:3:9]"],
         ..Rule::COMPILER
     },

@@ -297,6 +297,7 @@ fn evidence(form: EvidenceForm) -> Evidence {
             command,
             person_only,
         }),
+        deterministic: false,
     }
 }
 
@@ -448,6 +449,7 @@ fn summary(form: SummaryForm) -> Decoded<RunSummary> {
         serving: running_now(form.serving, form.serving_unknown)?,
         branch: form.branch,
         fix: form.fix.map(fix).transpose()?,
+        flaky: form.flaky,
         usage: usage(&form.usage),
         elapsed: time(form.elapsed_ms),
         next_steps: form

@@ -226,6 +226,7 @@ fn evidence(evidence: &Evidence) -> EvidenceForm {
         service_log,
         notes,
         remedy,
+        deterministic: _,
     } = evidence;
     EvidenceForm {
         command: command.clone(),
@@ -388,6 +389,7 @@ fn summary(summary: &RunSummary) -> SummaryForm {
         restored,
         branch,
         fix,
+        flaky,
         usage,
         elapsed,
         next_steps,
@@ -426,6 +428,7 @@ fn summary(summary: &RunSummary) -> SummaryForm {
         restoration: restored.as_ref().map(restoration),
         branch: branch.clone(),
         fix: fix.as_ref().map(self::fix),
+        flaky: flaky.clone(),
         usage: self::usage(usage),
         elapsed_ms: millis(*elapsed),
         next_steps: next_steps

@@ -388,6 +388,9 @@ pub(super) struct SummaryForm {
     pub(super) branch: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) fix: Option<FixForm>,
+    /// Not in the events of older programs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) flaky: Vec<String>,
     pub(super) usage: UsageForm,
     pub(super) elapsed_ms: u64,
     pub(super) next_steps: Vec<NextStepForm>,

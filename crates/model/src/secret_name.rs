@@ -98,6 +98,15 @@ const ABOUT: &[&str] = &[
     "REQUIRED",
     "STORE",
     "PROVIDER",
+    "ALGORITHM",
+    "ALG",
+    "ENCODING",
+    "ENCODER",
+    "ENCRYPTION",
+    "FORMAT",
+    "HASHER",
+    "METHOD",
+    "SCHEME",
 ];
 
 /// Whether a name says that its value is a secret, wherever in it the word stands:
@@ -211,6 +220,8 @@ mod tests {
             "api_key_env",
             "TOKEN_FILE",
             "password-stdin",
+            "password_encryption",
+            "token_format",
             "PATH",
             "PARTITION_KEY",
             "KEY",

@@ -15,18 +15,64 @@ pub(super) const NEEDS: &[&str] = &[
     "connectionstring",
 ];
 
-/// A name that speaks of a secret, a `=` or `:`, or a command-line flag and a blank, and a
-/// value, quoted or not.
-pub(super) const PATTERN: &str = r#"(?ix)
-    (?P<name> --?[a-z0-9_-]*? | [a-z0-9_.\[\]-]*? )
+/// What a name has to have in it to speak of a secret, and how it may go on.
+macro_rules! word_and_tail {
+    () => {
+        r#"
     (?P<word> password | passwd | passphrase | pass | pwd | secret (?:[_-]?(?:access)?[_-]?key)? | token
       | (?:api|access|account|shared|private|signing|encryption|auth|storage|master|client|service|license|secret|subscription|deploy|ssh)[_-]?key
       | credentials? | connection[_-]?string )
     (?P<tail> (?: [_.-] [a-z0-9_.-]* | (?-i:[A-Z0-9]) [a-z0-9_.-]* )? )
+"#
+    };
+}
+
+/// A name that speaks of a secret, a `=` or `:`, or a command-line flag and a blank, and a
+/// value, quoted or not.
+pub(super) const PATTERN: &str = concat!(
+    "(?ix) (?P<name> --?[a-z0-9_-]*? | [a-z0-9_.\\[\\]-]*? )",
+    word_and_tail!(),
+    r#"
     (?P<end> ["']? )
     (?P<sep> \s?=>?\s? | :\s? | [\ ] )
-    (?: "(?P<dq>[^"\r\n]{3,})" | '(?P<sq>[^'\r\n]{3,})' | (?P<bare>[^\s"'`,;<>\[\]{}()|]{3,}(?:[^\s"'`,<>\[\]{}|]*[^\s"'`,;<>\[\]{}()|])?) )
-"#;
+    (?: "(?P<dq>[^"\r\n]{3,})" | '(?P<sq>[^'\r\n]{3,})' | (?P<bare>[^\s"'`,;<>\[\]{}()|]{3,}(?:[^\s"'`,;<>\[\]{}|]*[^\s"'`,;<>\[\]{}()|])?) )
+"#
+);
+
+/// `db_password: hunter2hunter9` up to the end of the line, as a file or a log has it: the value
+/// looks like a name, and code goes on after one.
+pub(super) const LINE: &str = concat!(
+    "(?imx) (?: (?P<start> ^[\\ \\t>-]* ) | [\\ \\t\"'] ) (?P<name> [a-z0-9_.-]*? )",
+    word_and_tail!(),
+    r#" ["']? \ ?: \  (?P<bare> [a-z_][a-z0-9_]{7,} ) [\ \t]* \r? $"#
+);
+
+/// Parts of the names of algorithms and encodings.
+const ALGORITHMS: &[&str] =
+    &["sha", "md5", "argon2", "pbkdf2", "bcrypt", "scrypt", "base64", "base32", "aes", "25519", "s256"];
+
+/// Whether what [`LINE`] found is a secret.
+pub(super) fn holds_line(captures: &Captures<'_>) -> bool {
+    let bytes = |name: &str| captures.name(name).map(|found| found.as_bytes()).unwrap_or_default();
+    let compound = !bytes("name").is_empty() || !bytes("tail").is_empty();
+    let passes = bytes("word").eq_ignore_ascii_case(b"pass");
+    // `unexpected token: …` is prose.
+    if !compound && (passes || captures.name("start").is_none()) {
+        return false;
+    }
+    let name = [bytes("name"), bytes("word"), bytes("tail")].concat();
+    let value = bytes("bare");
+    let lower = value.to_ascii_lowercase();
+    let has = |part: &&str| memchr::memmem::find(&lower, part.as_bytes()).is_some();
+    let digits = value.split(|b| !b.is_ascii_digit()).filter(|run| !run.is_empty()).count();
+    // `Uint8Array` is a type, and has one number in it.
+    let least = if value.first().is_some_and(u8::is_ascii_uppercase) { 2 } else { 1 };
+    digits >= least
+        && names_secret(&String::from_utf8_lossy(&name))
+        && !is_placeholder(value)
+        && !ALGORITHMS.iter().any(has)
+        && !(value.contains(&b'_') && ["password", "token", "secret", "key"].iter().any(has))
+}
 
 /// Words that are types, placeholders and grammar rather than secrets.
 const WORDS: &[&str] = &[

@@ -154,6 +154,7 @@ const SHAPES: &[Shape] = &[
         holds: ALWAYS,
     },
     Shape { needs: assignment::NEEDS, pattern: assignment::PATTERN, holds: assignment::holds },
+    Shape { needs: assignment::NEEDS, pattern: assignment::LINE, holds: assignment::holds_line },
 ];
 
 struct Table {

@@ -17,6 +17,8 @@ const COMMON: usize = 40;
 /// The most of a file that is compared letter by letter.
 const MOST_COMPARED: usize = 4_000;
 const LONGEST_COMPARED: usize = 200;
+/// Bytes of a part of a line that say anything about the place.
+const LEAST_PART: usize = 2;
 
 /// The place with the most lines in common: the file's line (from zero) where the hunk's first
 /// old line would stand, and how many lines agree.
@@ -48,6 +50,46 @@ fn nearest(file: &Haystack<'_>, old: &[&HunkLine]) -> Option<(usize, usize)> {
     (likeness >= 0.5).then(|| (line.saturating_sub(at), 0))
 }
 
+/// The places (lines from zero) whose lines hold those of the hunk as a part, one each. The first
+/// few.
+fn within(file: &Haystack<'_>, old: &[&HunkLine]) -> Vec<usize> {
+    let wanted: Vec<&[u8]> = old.iter().map(|line| line.text.trim_ascii()).collect();
+    let telling = wanted.iter().map(|part| part.len()).sum::<usize>() >= LEAST_PART;
+    if !telling || wanted.len() > file.len() {
+        return Vec::new();
+    }
+    let holds = |start: usize| {
+        wanted.iter().enumerate().all(|(at, part)| {
+            let line = file.text(start + at);
+            part.is_empty() && line.trim_ascii().is_empty()
+                || !part.is_empty() && line.windows(part.len()).any(|window| window == *part)
+        })
+    };
+    (0..=file.len() - wanted.len())
+        .take(MOST_COMPARED)
+        .filter(|start| holds(*start))
+        .take(4)
+        .collect()
+}
+
+/// What is said of a hunk that is a part of lines.
+fn explain_part(file: &Haystack<'_>, path: &str, lines: usize, places: &[usize]) -> String {
+    let named = |start: usize| match lines {
+        1 => format!("line {}", start + 1),
+        lines => format!("lines {}-{}", start + 1, start + lines),
+    };
+    let all: Vec<String> = places.iter().take(3).map(|start| named(*start)).collect();
+    let more = if places.len() > 3 { " and others" } else { "" };
+    let mut text = format!("  they are a part of {} of {path}{more}:\n", all.join(" and of "));
+    for start in places.iter().take(3) {
+        for line in *start..(start + lines).min(start + MOST_SHOWN) {
+            let _ = writeln!(text, "{:>6} | {}", line + 1, shown(file.text(line)));
+        }
+    }
+    text.push_str("  send whole lines, exactly as they stand in the file");
+    text
+}
+
 /// What is said of a hunk that is not in the file: what it looks for, what stands there.
 pub(super) fn explain(file: &Haystack<'_>, path: &str, lines: &[HunkLine]) -> String {
     let old: Vec<&HunkLine> = lines.iter().filter(|line| line.is_old()).collect();
@@ -68,6 +110,11 @@ pub(super) fn explain(file: &Haystack<'_>, path: &str, lines: &[HunkLine]) -> St
             "  `{}` stands for lines that are left out; give every line, or split the edit in two",
             shown(gap.text.trim_ascii())
         );
+    }
+    let places = within(file, &old);
+    if !places.is_empty() {
+        text.push_str(&explain_part(file, path, old.len(), &places));
+        return text;
     }
     let Some((start, agreeing)) = nearest(file, &old) else {
         let _ = write!(text, "  nothing in {path} ({} lines) is like them", file.len());
@@ -138,4 +185,37 @@ pub(super) fn explain_ambiguity(
         "  add lines above or below, as they stand in the file, until only one place fits",
     );
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Answer, MemoryTree, ResolveOptions, parse_answer, resolve};
+    use greenloop_model::{FileContent, FileMode, RepoPath};
+
+    /// What is said of a search for `wanted` in `file`.
+    fn refused(file: &str, wanted: &str) -> String {
+        let content = FileContent { bytes: file.as_bytes().to_vec(), mode: FileMode::Regular };
+        let tree = MemoryTree::from_iter([(RepoPath::new("lib.py").unwrap(), content)]);
+        let answer = format!(
+            "Why.\n\nlib.py\n```python\n<<<<<<< SEARCH\n{wanted}\n=======\nnew\n>>>>>>> REPLACE\n```\n"
+        );
+        let Ok(Answer::Edits(edits)) = parse_answer(&answer) else { panic!("{answer}") };
+        resolve(&edits, &tree, &ResolveOptions::default()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_part_of_a_line_is_said_to_be_one() {
+        let file = "def sub(a, b):\n    return a-b\n\ndef neg(a):\n    return -a\n";
+        let text = refused(file, "a-b");
+        assert!(text.contains("they are a part of line 2 of lib.py"), "{text}");
+        assert!(text.contains("2 |     return a-b"), "{text}");
+        assert!(text.contains("send whole lines"), "{text}");
+        assert!(!text.contains("is like them"), "{text}");
+        let text = refused(file, "b):\n    return a");
+        assert!(text.contains("they are a part of lines 1-2 of lib.py"), "{text}");
+        let text = refused(file, "return");
+        assert!(text.contains("a part of line 2 and of line 5 of lib.py"), "{text}");
+        let text = refused(file, "nowhere to be found");
+        assert!(!text.contains("a part of"), "{text}");
+    }
 }

@@ -105,6 +105,7 @@ pub async fn doctor(
         }
     };
     let deploys = environment.is_some();
+    checks.extend(writable(&workspace));
     checks.extend(work_tree(&workspace, deploys));
     let (author, reviewer, azure) = match environment.as_deref() {
         None => match greenloop_config::heal_plan(&|name: &str| env(name)) {
@@ -201,6 +202,17 @@ fn repository(workspace: &Workspace) -> Vec<Check> {
             .map(|notice| Check::warning("repository", notice, "good to know; nothing to do")),
     );
     checks
+}
+
+/// A run stores its patches and its records.
+fn writable(workspace: &Workspace) -> Option<Check> {
+    let error = workspace.check_writable().err()?;
+    let remedy = error.hint().unwrap_or_else(|| {
+        "a run stores its patches in git's data and its records in logs/runs: mount the file \
+         system for writing, and let this user write there"
+            .to_owned()
+    });
+    Some(Check::missing("storage", chain(&error), remedy))
 }
 
 /// A run needs a clean work tree; `heal` makes a copy of one that is not.

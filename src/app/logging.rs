@@ -72,9 +72,25 @@ pub(super) fn to_stderr(debug: bool) {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
-        .with_writer(std::io::stderr)
+        .with_writer(|| SafeStderr)
         .finish();
     let _already_set = tracing::subscriber::set_global_default(subscriber);
+}
+
+/// Standard error, which a build agent and a terminal read: neither finds a command in it. Each
+/// write is a whole record.
+struct SafeStderr;
+
+impl Write for SafeStderr {
+    fn write(&mut self, record: &[u8]) -> io::Result<usize> {
+        let safe = greenloop_report::safe_text::safe(&String::from_utf8_lossy(record));
+        io::stderr().write_all(safe.as_bytes())?;
+        Ok(record.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }
 
 /// What is kept of a log that has no file yet.

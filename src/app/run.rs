@@ -19,7 +19,8 @@ use greenloop_engine::machine::{Course, Mode, Rules};
 use greenloop_engine::passed::PassedBefore;
 use greenloop_engine::stages::preflight::{self, Finding};
 use greenloop_model::{
-    ImageRef, Invocation, ReleaseId, RepoPath, RunHeader, RunId, RunSummary, Stage, Task, counted,
+    CommitId, ImageRef, Invocation, ReleaseId, RepoPath, RunHeader, RunId, RunSummary, Stage, Task,
+    counted,
 };
 use greenloop_policy::Policy;
 use greenloop_ports::RolloutRequest;
@@ -116,7 +117,8 @@ pub async fn describe(request: &RunRequest) -> Result<String, AppError> {
         &request.env,
     )?;
     let script = plan.verification.script.as_ref();
-    let doubts = refuse_certain(preflight::judge(&plan.gates, script, workspace.root()))?;
+    let gates = if request.verify_only { &[][..] } else { &plan.gates };
+    let doubts = refuse_certain(preflight::judge(gates, script, workspace.root()))?;
     let head = workspace.head()?;
     let mut text = String::new();
     let mut line = |label: &str, value: String| {
@@ -124,6 +126,37 @@ pub async fn describe(request: &RunRequest) -> Result<String, AppError> {
     };
     line("environment", plan.environment.name.to_string());
     line("commit", format!("{} {}", head.commit.short(), head.subject));
+    if request.verify_only {
+        let target = plan.deploy.target.name();
+        line("verify", format!("what the {target} target serves at {}", plan.environment.url));
+    } else {
+        before_verification(&plan, &mut line);
+    }
+    line("health", plan.verification.health.endpoint.clone());
+    if let Some(script) = &plan.verification.script {
+        line("script", script.script.display().to_string());
+    }
+    for flow in &plan.verification.flows {
+        line("flow", format!("{} ({})", flow.name, counted(flow.steps.len(), "step", "steps")));
+    }
+    if !request.verify_only {
+        line("limits", counted(plan.limits.max_iterations as usize, "iteration", "iterations"));
+        let approval =
+            if plan.environment.require_approval { "a person must approve" } else { "none needed" };
+        line("approval", approval.to_owned());
+    }
+    for Finding { subject, fault, certain: _ } in doubts {
+        line("doubtful", format!("{subject}: {fault}"));
+    }
+    if !request.verify_only {
+        changes(&workspace, Delivering::new(plan, &request.env), head.commit, &mut text).await?;
+    }
+    text.push_str("\nNothing was run (--dry-run).\n");
+    Ok(text)
+}
+
+/// The stages before the smoke tests, a line each.
+fn before_verification(plan: &RunPlan, line: &mut impl FnMut(&str, String)) {
     for gate in &plan.gates {
         let kind = if gate.required { "required" } else { "advisory" };
         let needs = match gate.needs.as_slice() {
@@ -139,26 +172,20 @@ pub async fn describe(request: &RunRequest) -> Result<String, AppError> {
         line("image", format!("{} from {}", build.repository(), build.dockerfile_path.display()));
     }
     line("rollout", format!("{} target at {}", plan.deploy.target.name(), plan.environment.url));
-    line("health", plan.verification.health.endpoint.clone());
-    if let Some(script) = &plan.verification.script {
-        line("script", script.script.display().to_string());
-    }
-    for flow in &plan.verification.flows {
-        line("flow", format!("{} ({})", flow.name, counted(flow.steps.len(), "step", "steps")));
-    }
-    line("limits", counted(plan.limits.max_iterations as usize, "iteration", "iterations"));
-    let approval =
-        if plan.environment.require_approval { "a person must approve" } else { "none needed" };
-    line("approval", approval.to_owned());
-    for Finding { subject, fault, certain: _ } in doubts {
-        line("doubtful", format!("{subject}: {fault}"));
-    }
-    let delivering = Delivering::new(plan, &request.env);
-    let target = delivering.target(&workspace)?;
+}
+
+/// What a rollout of `commit` would change.
+async fn changes(
+    workspace: &Workspace,
+    delivering: Delivering,
+    commit: CommitId,
+    text: &mut String,
+) -> Result<(), AppError> {
+    let target = delivering.target(workspace)?;
     let build = delivering.plan.build.as_ref();
     let rollout = RolloutRequest {
         release: ReleaseId::generate(),
-        commit: head.commit,
+        commit,
         run: RunId::generate(),
         // Nothing is built for a look.
         image: build.and_then(|build| ImageRef::unbuilt(&build.repository())),
@@ -174,8 +201,7 @@ pub async fn describe(request: &RunRequest) -> Result<String, AppError> {
             "\nNo image was built: the one that serves stands for it, or a digest of noughts.\n",
         );
     }
-    text.push_str("\nNothing was run (--dry-run).\n");
-    Ok(text)
+    Ok(())
 }
 
 /// Runs an environment to its end.

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::{AppError, folder, logging};
-use greenloop_audit::Writer;
+use greenloop_audit::{Fault, FaultKind, Writer};
 use greenloop_engine::claim::{Claim, Holder};
 use greenloop_engine::driver::{Assembly, Continuation, drive};
 use greenloop_engine::recover::{abandon, check_resumable, resume};
@@ -212,7 +212,13 @@ impl Session {
         // Not the assembly's: that one is the copy, when there is one.
         let original = copy.as_ref().map(|copy| copy.original.clone());
         let target = assembly.delivery.as_ref().and_then(|delivery| delivery.target.clone());
-        reporters.extend(file_reporters(&folder, continuation.is_some())?);
+        match file_reporters(&folder, continuation.is_some()) {
+            Ok(of_files) => reporters.extend(of_files),
+            Err(error) => {
+                remove_if_never_began(&folder);
+                return Err(error);
+            }
+        }
         let (sender, receiver) = std::sync::mpsc::channel();
         let events = EventSink::new(sender);
         let reporting = greenloop_report::spawn(reporters, receiver);
@@ -231,6 +237,9 @@ impl Session {
             } else {
                 let_go.await;
             }
+        }
+        if outcome.is_err() {
+            remove_if_never_began(&folder);
         }
         let restored = outcome.as_ref().ok().and_then(|summary| summary.restored);
         if restored == Some(Restoration::Unconfirmed) {
@@ -251,6 +260,14 @@ fn release(claims: Vec<Claim>) -> Result<(), AppError> {
         claim.release()?;
     }
     Ok(())
+}
+
+/// Removes the folder of a run whose first record could not be written: it has done nothing.
+fn remove_if_never_began(folder: &Path) {
+    let verified = greenloop_audit::verify(&folder.join(greenloop_audit::FILE_NAME));
+    if matches!(verified, Err(Fault { what: FaultKind::Empty, .. })) {
+        let _best_effort = std::fs::remove_dir_all(folder);
+    }
 }
 
 /// Takes the target's environment; whoever watches is told when that takes waiting.

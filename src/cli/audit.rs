@@ -8,6 +8,7 @@ use clap::{Subcommand, ValueEnum};
 use super::error::{CommandError, Exit};
 use super::{output, terminal};
 use crate::app::{audit_log, runs_folder};
+use greenloop_audit::{Fault, FaultKind};
 use greenloop_engine::replay::{ReplayError, replay_file};
 use greenloop_model::counted;
 
@@ -78,7 +79,12 @@ pub(super) fn audit(command: AuditCommand) -> Result<Exit, CommandError> {
                     })
                 })?;
             let text = String::from_utf8_lossy(&rendered);
-            output::print(&text)?;
+            match format {
+                greenloop_report::Format::Json => output::print_json_text(&text)?,
+                greenloop_report::Format::Markdown | greenloop_report::Format::Html => {
+                    output::print(&text)?
+                }
+            }
             Ok(Exit::Ok)
         }
     }
@@ -106,7 +112,11 @@ fn list(root: &std::path::Path, json: bool) -> Result<Exit, CommandError> {
             });
             let _infallible = writeln!(text, "{value}");
         } else {
-            let broken = run.broken.as_ref().map_or_else(String::new, |b| format!("  BROKEN: {b}"));
+            let broken = match &run.broken {
+                Some(fault) if never_began(&run.folder, fault) => "  never began".to_owned(),
+                Some(fault) => format!("  BROKEN: {fault}"),
+                None => String::new(),
+            };
             let _infallible =
                 writeln!(text, "{}  {started}  {outcome:<16}  {title}{broken}", run.run);
         }
@@ -114,11 +124,10 @@ fn list(root: &std::path::Path, json: bool) -> Result<Exit, CommandError> {
     if listings.is_empty() && !json {
         text.push_str("no runs yet in logs/runs\n");
     }
-    let safe = greenloop_report::safe_text::safe(&text);
     if json {
-        output::print(&safe)?
+        output::print_json_text(&text)?
     } else {
-        output::print_rows(&safe)?
+        output::print_rows(&greenloop_report::safe_text::safe(&text))?
     }
     Ok(Exit::Ok)
 }
@@ -147,11 +156,10 @@ fn show(log: &std::path::Path, json: bool) -> Result<Exit, CommandError> {
             );
         }
     }
-    let safe = greenloop_report::safe_text::safe(&text);
     if json {
-        output::print(&safe)?
+        output::print_json_text(&text)?
     } else {
-        output::print_rows(&safe)?
+        output::print_rows(&greenloop_report::safe_text::safe(&text))?
     }
     Ok(Exit::Ok)
 }
@@ -204,6 +212,12 @@ fn verify(root: &std::path::Path, run: Option<&str>) -> Result<Exit, CommandErro
                     verified.head
                 );
             }
+            Err(fault) if log.parent().is_some_and(|folder| never_began(folder, &fault)) => {
+                let _infallible = writeln!(
+                    text,
+                    "ok      {name}  it never began: its log has no whole record, and it did nothing"
+                );
+            }
             Err(fault) => {
                 exit = Exit::NeedsPerson;
                 let _infallible = writeln!(text, "BROKEN  {name}  {fault}");
@@ -215,6 +229,28 @@ fn verify(root: &std::path::Path, run: Option<&str>) -> Result<Exit, CommandErro
     }
     output::print_rows(&text)?;
     Ok(exit)
+}
+
+/// Whether a run without a whole record did nothing: its first record comes before its first
+/// stage (a full disk keeps both away). Where a stage or a patch has left a file, records are gone.
+fn never_began(folder: &std::path::Path, fault: &Fault) -> bool {
+    let no_record = match fault.what {
+        FaultKind::Empty | FaultKind::Unreadable(std::io::ErrorKind::NotFound) => true,
+        FaultKind::Unreadable(_)
+        | FaultKind::NotAFile
+        | FaultKind::TooLong
+        | FaultKind::Layout
+        | FaultKind::Body(_)
+        | FaultKind::Chain
+        | FaultKind::Hash
+        | FaultKind::Sequence { .. }
+        | FaultKind::Run => false,
+    };
+    let is_empty = |name: &str| match std::fs::read_dir(folder.join(name)) {
+        Ok(mut files) => files.next().is_none(),
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    };
+    no_record && is_empty("stages") && is_empty("patches")
 }
 
 fn replay(log: &std::path::Path) -> Result<Exit, CommandError> {

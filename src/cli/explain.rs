@@ -40,7 +40,9 @@ pub(super) fn explain(args: ExplainArgs) -> Result<Exit, CommandError> {
     };
     let extraction = read(input).map_err(failed)?;
     match output {
-        ExplainOutput::Json => output::print(&format!("{}\n", explain_json(&extraction)))?,
+        ExplainOutput::Json => {
+            output::print_json_text(&format!("{}\n", explain_json(&extraction)))?;
+        }
         ExplainOutput::Text => output::print(&text(&extraction))?,
     }
     Ok(Exit::Ok)

@@ -16,7 +16,7 @@ use greenloop_model::{Invocation, runs_nothing, shell_word};
 #[derive(Debug, Args)]
 pub(super) struct HealArgs {
     /// Stop after this many iterations [default: what the configuration says, or 5]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     max_iterations: Option<u32>,
     /// The configuration whose agents, limits and policy hold; '' for none [default: config.yaml
     /// at the repository's root, where there is one]

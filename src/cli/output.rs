@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write as _};
 use clap::ValueEnum;
 
 use super::error::CommandError;
-use greenloop_report::{Boxed, Output, Screen};
+use greenloop_report::{Boxed, Output, Screen, safe_text};
 
 /// How a run is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -129,8 +129,13 @@ pub(super) fn width_of_stderr() -> Option<usize> {
     Surroundings::of(&std::io::stderr()).width()
 }
 
-/// Prints `text` on stdout. A reader that went away is not an error.
+/// Prints `text` on stdout, with every command for a build agent in it broken. A reader that went
+/// away is not an error.
 pub(super) fn print(text: &str) -> Result<(), CommandError> {
+    write(&safe_text::harmless(text))
+}
+
+fn write(text: &str) -> Result<(), CommandError> {
     let mut out = anstream::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => Ok(()),
@@ -155,13 +160,19 @@ pub(super) fn command_lines(command: &str) -> String {
 
 /// Tells a person something beside what stdout carries. A reader that went away is not an error.
 pub(super) fn tell(text: &str) {
-    let safe = greenloop_report::safe_text::safe(text);
+    let safe = safe_text::safe(text);
     let _closed_pipe = anstream::stderr().write_all(safe.as_bytes());
 }
 
 /// Prints a JSON value on stdout, indented, with a final newline.
 pub(super) fn print_json(value: &serde_json::Value) -> Result<(), CommandError> {
-    print(&format!("{value:#}\n"))
+    print_json_text(&format!("{value:#}\n"))
+}
+
+/// Prints JSON on stdout as it is, but for what a build agent or a terminal would obey: that stands
+/// in it as escapes.
+pub(super) fn print_json_text(json: &str) -> Result<(), CommandError> {
+    write(&safe_text::json(json))
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ pub(super) struct RunArgs {
     #[arg(short, long, value_name = "FILE", env = "GREENLOOP_CONFIG", hide_env_values = true)]
     config: Option<PathBuf>,
     /// Stop after this many iterations, whatever the configuration says
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100))]
     max_iterations: Option<u32>,
     /// Only run the smoke tests against what is deployed; heal and deploy nothing
     #[arg(long)]

@@ -363,3 +363,114 @@ fn deployments_are_counted_whatever_the_configuration_says_of_metrics() {
     assert!(summary["mean_time_to_restore_s"].is_number(), "{summary}");
     assert_eq!(repository.git(&["status", "--porcelain"]), "");
 }
+
+#[test]
+fn no_command_prints_what_a_build_agent_would_obey() {
+    let subject = "##vso[task.complete result=Failed;]done ##[error]no";
+    let repository = deployable(free_port(), "hello\n", "hello", "");
+    repository.git(&["commit", "-q", "--allow-empty", "-m", subject]);
+    let log = b"error: ##vso[task.complete result=Failed;]broken\n";
+    let of_log = |arguments: &[&str]| with_stdin(&repository, arguments, log);
+    let json = of_log(&["explain", "--output", "json", "-"]);
+    let value: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+    let text = value["excerpts"][0]["text"].as_str().unwrap();
+    assert!(text.contains("##vso[task.complete result=Failed;]"), "JSON means the same: {text}");
+    let config =
+        repository.read("config.yaml").replace("! grep -n teh", "echo '##[x]'; ! grep teh");
+    repository.write("config.yaml", &config);
+    repository.commit(subject);
+    for outcome in [
+        json,
+        of_log(&["explain", "-"]),
+        repository.run(&["run", "-e", "local", "--dry-run"]),
+        repository.run(&["run", "-e", "local", "--verify-only", "--dry-run"]),
+        repository.run(&["config", "show"]),
+        repository.run(&["status"]),
+        repository.run(&["status", "--output", "json"]),
+        repository.run(&["audit", "list"]),
+    ] {
+        let all = outcome.all();
+        assert!(!all.contains("##vso[") && !all.contains("##["), "{all}");
+    }
+}
+
+#[test]
+fn a_dry_run_of_a_verification_names_what_it_tests_and_nothing_else() {
+    let repository = deployable(free_port(), "hello\n", "hello", "");
+    let outcome = repository.run(&["run", "-e", "local", "--verify-only", "--dry-run"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    let labels: Vec<&str> =
+        outcome.stdout.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    for label in ["gate", "image", "rollout", "limits", "approval"] {
+        assert!(!labels.contains(&label), "{label}: {}", outcome.all());
+    }
+    for label in ["environment", "commit", "verify", "health"] {
+        assert!(labels.contains(&label), "{label}: {}", outcome.all());
+    }
+}
+
+#[test]
+fn limits_on_the_command_line_are_those_of_the_configuration() {
+    let repository = Repository::new(&[("a", "x")]);
+    for (number, code) in [("0", Some(2)), ("101", Some(2)), ("100", Some(0))] {
+        let outcome = repository.run(&["heal", "--max-iterations", number, "--", "true"]);
+        assert_eq!(outcome.code, code, "{number}: {}", outcome.all());
+    }
+}
+
+#[test]
+fn a_rollback_with_nothing_to_go_back_to_says_so() {
+    let repository = deployable(free_port(), "hello\n", "hello", "");
+    let outcome = repository.run(&["rollback", "-e", "local"]);
+    assert_eq!(outcome.code, Some(1), "{}", outcome.all());
+    let all = outcome.all();
+    assert!(all.contains("Not rolled back: nothing was ever deployed here"), "{all}");
+    assert!(!all.contains("configuration is wrong") && !all.contains("still broken"), "{all}");
+    let summary = std::fs::read_to_string(repository.run_folder().join("summary.md")).unwrap();
+    assert!(!summary.contains("still broken"), "{summary}");
+}
+
+#[test]
+fn a_run_without_a_record_never_began_and_a_pipe_is_not_waited_for() {
+    let repository = Repository::new(&[("a", "x")]);
+    let empty = "logs/runs/0190a8f0-0000-7000-8000-000000000001";
+    let torn = "logs/runs/0190a8f0-0000-7000-8000-000000000002";
+    repository.write(&format!("{empty}/audit.jsonl"), "");
+    repository.write(&format!("{torn}/audit.jsonl"), "{\"h\":\"12");
+    let outcome = repository.run(&["audit", "verify"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    assert_eq!(outcome.stdout.matches("it never began").count(), 2, "{}", outcome.all());
+    assert!(repository.run(&["audit", "list"]).stdout.contains("never began"));
+    // Its stages ran: its records are gone.
+    repository.write(&format!("{empty}/stages/1-gates-test.log"), "ran\n");
+    let outcome = repository.run(&["audit", "verify"]);
+    assert_eq!(outcome.code, Some(1), "{}", outcome.all());
+    assert!(outcome.stdout.contains("BROKEN"), "{}", outcome.all());
+    let pipe = repository.path().join("logs/runs/0190a8f0-0000-7000-8000-000000000003");
+    std::fs::create_dir_all(&pipe).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(pipe.join("audit.jsonl")).status();
+    assert!(made.unwrap().success());
+    for command in ["verify", "list"] {
+        let outcome = repository.run(&["audit", command]);
+        assert!(outcome.stdout.contains("not a regular file"), "{}", outcome.all());
+    }
+}
+
+#[test]
+fn errors_of_git_have_none_of_the_library_s_codes() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = |arguments: &[&str]| -> Outcome {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_greenloop"));
+        command.args(arguments).current_dir(folder.path()).output().unwrap().into()
+    };
+    let outcome = run(&["heal", "--", "true"]);
+    assert_eq!(outcome.code, Some(2), "{}", outcome.all());
+    assert!(outcome.all().contains("is not inside a git repository"), "{}", outcome.all());
+    assert!(!outcome.all().contains("class="), "{}", outcome.all());
+    let init = ["init", "-q"];
+    std::process::Command::new("git").args(init).current_dir(folder.path()).status().unwrap();
+    let outcome = run(&["heal", "--", "true"]);
+    assert_eq!(outcome.code, Some(2), "{}", outcome.all());
+    assert!(outcome.all().contains("has no commit yet"), "{}", outcome.all());
+    assert!(!outcome.all().contains("class="), "{}", outcome.all());
+}

@@ -128,6 +128,8 @@ async fn a_compiler_s_error_is_not_tried_again_before_the_author_is_asked() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_fails_twice_is_healed_and_runs_once_more_for_the_patch() {
     let repository = repository();
+    repository.write("test.sh", &TEST.replace("add.sh:2: error: ", ""));
+    repository.commit("a test that names no place");
     let server = ModelServer::start(&[FIX], APPROVE).await;
     let outcome: Outcome = repository
         .greenloop()
@@ -141,6 +143,102 @@ async fn a_command_that_fails_twice_is_healed_and_runs_once_more_for_the_patch()
     assert_eq!(outcome.code, Some(0), "{}", outcome.all());
     assert_eq!(server.author_requests().len(), 1, "{}", outcome.all());
     assert_eq!(repository.read(".git/runs").lines().count(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_patch_that_git_cannot_store_is_no_fault_of_the_author_s() {
+    let repository = repository();
+    repository.write(".git/fixed", &BROKEN.replace("$1 - $2", "$1 + $2"));
+    let blob = repository.git(&["hash-object", ".git/fixed"]);
+    let in_the_way = format!(".git/objects/{}", &blob[..2]);
+    let _none_yet = std::fs::remove_dir_all(repository.path().join(&in_the_way));
+    repository.write(&in_the_way, "a file where git needs a folder");
+    let server = ModelServer::start(&[FIX, FIX], APPROVE).await;
+    let outcome = heal(&repository, &server, &[]);
+    assert_eq!(outcome.code, Some(3), "{}", outcome.all());
+    assert_eq!(server.author_requests().len(), 1, "{}", outcome.all());
+    assert!(outcome.all().contains("cannot store add.sh"), "{}", outcome.all());
+    assert!(!outcome.all().contains("class="), "{}", outcome.all());
+    assert_eq!(repository.read("add.sh"), BROKEN);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fix_whose_undo_cannot_be_recorded_is_healed_and_offers_no_undo() {
+    for dirty in [false, true] {
+        let repository = repository();
+        if dirty {
+            repository.write("notes.txt", "mine\n");
+        }
+        // Where the refs of fixes lie, a file keeps every ref out.
+        repository.write(".git/refs/greenloop/heals", "");
+        let server = ModelServer::start(&[FIX], APPROVE).await;
+        let outcome = heal(&repository, &server, &[]);
+        if dirty {
+            // A run in a copy is marked by such a ref before it begins.
+            assert_eq!(outcome.code, Some(3), "{}", outcome.all());
+            continue;
+        }
+        assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+        assert!(repository.read("add.sh").contains("$1 + $2"), "{}", outcome.all());
+        assert!(outcome.all().contains("Healed: it passes now"), "{}", outcome.all());
+        assert!(outcome.all().contains("--undo cannot take it back"), "{}", outcome.all());
+        assert!(!outcome.all().contains("heal --undo"), "{}", outcome.all());
+    }
+}
+
+/// Re-indents the file and tests it, as `gofmt -w . && go test ./...` does.
+const FORMATS: &str = "sed -i 's/^  echo/    echo/' add.sh; sh test.sh";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_that_changes_the_file_under_repair_is_healed() {
+    for (dirty, flags) in [(false, &[][..]), (true, &[][..]), (false, &["--branch"][..])] {
+        let repository = repository();
+        if dirty {
+            repository.write("notes.txt", "mine\n");
+            repository.git(&["add", "notes.txt"]);
+        }
+        let server = ModelServer::start(&[FIX], APPROVE).await;
+        let outcome: Outcome = repository
+            .greenloop()
+            .arg("heal")
+            .args(flags)
+            .args(["--", FORMATS])
+            .env("OPENAI_BASE_URL", server.base_url())
+            .env("OPENAI_API_KEY", "sk-test-0123456789abcdef")
+            .env("GREENLOOP_MODEL", "test-model")
+            .env("XDG_CACHE_HOME", repository.path().join(".git/test-cache"))
+            .output()
+            .unwrap()
+            .into();
+        assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+        assert_eq!(server.author_requests().len(), 1, "{}", outcome.all());
+        assert!(outcome.all().contains("add.sh changed while the gates ran"), "{}", outcome.all());
+        let expect = if flags.is_empty() { "$1 + $2" } else { "$1 - $2" };
+        assert!(repository.read("add.sh").contains(expect), "{}", outcome.all());
+        if !flags.is_empty() {
+            assert_eq!(repository.git(&["status", "--porcelain"]), "", "{}", outcome.all());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_changes_while_the_author_thinks_is_not_overwritten() {
+    let repository = repository();
+    // Written by the command, but with a time of long ago: not told from a person's change.
+    let command = "printf '# mine\\n' >>add.sh; touch -d '2 hours ago' add.sh; sh test.sh";
+    let server = ModelServer::start(&[FIX, FIX], APPROVE).await;
+    let outcome: Outcome = repository
+        .greenloop()
+        .args(["heal", "--", command])
+        .env("OPENAI_BASE_URL", server.base_url())
+        .env("OPENAI_API_KEY", "sk-test-0123456789abcdef")
+        .env("GREENLOOP_MODEL", "test-model")
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!(outcome.code, Some(1), "{}", outcome.all());
+    assert!(outcome.all().contains("somebody changed files in the work tree"), "{}", outcome.all());
+    assert!(repository.read("add.sh").contains("# mine"), "{}", outcome.all());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -21,6 +21,8 @@ pub struct Fault {
 pub enum FaultKind {
     /// The file cannot be read any further.
     Unreadable(io::ErrorKind),
+    /// It is a pipe, a device or a folder.
+    NotAFile,
     /// The file has no whole record.
     Empty,
     /// Longer than [`super::MAX_LINE`].
@@ -43,6 +45,7 @@ impl fmt::Display for FaultKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unreadable(kind) => write!(f, "the file cannot be read: {kind}"),
+            Self::NotAFile => f.write_str("it is not a regular file"),
             Self::Empty => f.write_str("there is no whole record"),
             Self::TooLong => f.write_str("the line is longer than any record may be"),
             Self::Layout => f.write_str("the line is not an audit record"),

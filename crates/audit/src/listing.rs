@@ -1,6 +1,6 @@
 //! The runs of a folder, at a glance.
 
-use std::fs::File;
+use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
 
 use super::error::{Fault, FaultKind};
@@ -66,11 +66,11 @@ fn one(run: RunId, folder: PathBuf) -> RunListing {
         complete: false,
         broken: None,
     };
-    let file = match File::open(listing.folder.join(FILE_NAME)) {
+    let log = listing.folder.join(FILE_NAME);
+    let file = match read::open(&log, OpenOptions::new().read(true)) {
         Ok(file) => file,
         Err(error) => {
-            let what = FaultKind::Unreadable(error.kind());
-            listing.broken = Some(Fault { line: 1, seq: 0, what });
+            listing.broken = Some(error.fault());
             return listing;
         }
     };

@@ -1,6 +1,6 @@
 //! Reading and verifying, a line at a time.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
@@ -67,26 +67,53 @@ pub(super) fn scan(input: impl Read, mut each: impl FnMut(Record)) -> Result<Sca
     Ok(Scan { verified, end })
 }
 
-fn open(path: &Path) -> Result<File, AuditError> {
-    File::open(path).map_err(|source| {
-        AuditError::new(path, AuditErrorKind::Io { doing: "open the audit log", source })
-    })
+/// Opens a regular file. Anything else is refused unopened: a pipe would wait for its other end.
+pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<File, OpenError> {
+    if std::fs::metadata(path).map_err(OpenError::Io)?.is_file() {
+        options.open(path).map_err(OpenError::Io)
+    } else {
+        Err(OpenError::NotAFile)
+    }
+}
+
+/// Why a log could not be opened.
+pub(super) enum OpenError {
+    Io(io::Error),
+    NotAFile,
+}
+
+impl OpenError {
+    pub(super) fn fault(self) -> Fault {
+        let what = match self {
+            Self::Io(error) => FaultKind::Unreadable(error.kind()),
+            Self::NotAFile => FaultKind::NotAFile,
+        };
+        Fault { line: 1, seq: 0, what }
+    }
+
+    pub(super) fn at(self, path: &Path) -> AuditError {
+        match self {
+            Self::Io(source) => {
+                AuditError::new(path, AuditErrorKind::Io { doing: "open the audit log", source })
+            }
+            Self::NotAFile => AuditError::new(path, self.fault()),
+        }
+    }
 }
 
 /// All whole records, verified. A torn last line is left out (and left alone).
 pub fn read(path: &Path) -> Result<Vec<Record>, AuditError> {
     let mut records = Vec::new();
-    scan(open(path)?, |record| records.push(record))
-        .map_err(|fault| AuditError::new(path, fault))?;
+    let file = open(path, OpenOptions::new().read(true)).map_err(|error| error.at(path))?;
+    scan(file, |record| records.push(record)).map_err(|fault| AuditError::new(path, fault))?;
     Ok(records)
 }
 
 /// Proves the chain, holding one record in memory at a time. A log without a whole record is a
 /// fault of record 0.
 pub fn verify(path: &Path) -> Result<Verified, Fault> {
-    let unreadable =
-        |error: io::Error| Fault { line: 1, seq: 0, what: FaultKind::Unreadable(error.kind()) };
-    let scan = scan(File::open(path).map_err(unreadable)?, drop)?;
+    let file = open(path, OpenOptions::new().read(true)).map_err(OpenError::fault)?;
+    let scan = scan(file, drop)?;
     if scan.verified.records == 0 {
         return Err(Fault { line: 1, seq: 0, what: FaultKind::Empty });
     }

@@ -230,6 +230,28 @@ fn listing_tolerates_broken_runs() {
     assert_eq!(list(&dir.path().join("nowhere")), []);
 }
 
+#[test]
+fn what_is_no_regular_file_is_refused_and_not_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let pipe = dir.path().join(RunId::generate().to_string());
+    let folder = dir.path().join(RunId::generate().to_string());
+    std::fs::create_dir_all(&pipe).unwrap();
+    std::fs::create_dir_all(folder.join(FILE_NAME)).unwrap();
+    let fifo = pipe.join(FILE_NAME);
+    let (kind, mode) = (rustix::fs::FileType::Fifo, rustix::fs::Mode::RWXU);
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, kind, mode, 0).unwrap();
+    for log in [fifo, folder.join(FILE_NAME)] {
+        assert_eq!(verify(&log).unwrap_err().what, FaultKind::NotAFile);
+        assert!(read(&log).is_err());
+        assert!(Writer::resume(&log, Box::new(str::to_owned)).is_err());
+    }
+    let listed = list(dir.path());
+    assert_eq!(listed.len(), 2);
+    for run in listed {
+        assert_eq!(run.broken.map(|fault| fault.what), Some(FaultKind::NotAFile));
+    }
+}
+
 /// A tmpfs of 256 KiB, unmounted when dropped; `None` where mounting is not allowed.
 struct SmallDisk(PathBuf);
 

@@ -79,11 +79,8 @@ impl Writer {
         path: &Path,
         redact: Redact,
     ) -> Result<(Self, Vec<Record>, Option<TornTail>), AuditError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(path)
-            .map_err(io_error(path, "open the audit log"))?;
+        let file = read::open(path, OpenOptions::new().read(true).write(true))
+            .map_err(|error| error.at(path))?;
         let mut records = Vec::new();
         let scan = read::scan(&file, |record| records.push(record))
             .map_err(|fault| AuditError::new(path, fault))?;

@@ -165,9 +165,9 @@ pub(super) fn next_steps(header: &RunHeader, summary: &RunSummary) -> Vec<NextSt
     };
     match &summary.stop {
         StopReason::Verified => match (&summary.branch, &summary.fix) {
-            (Some(_), Some(FixPlace::WorkTree)) => {
+            (Some(_), Some(FixPlace::WorkTree { can_undo })) => {
                 step("look at the fix in your work tree", format!("{} diff", invocation.git));
-                if header.task == Task::Heal {
+                if header.task == Task::Heal && *can_undo {
                     let undo = format!("{} heal --undo {}", invocation.program, header.run);
                     step("take it back", undo);
                 }

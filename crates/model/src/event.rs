@@ -137,7 +137,10 @@ pub struct NextStep {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FixPlace {
     /// In the work tree, and on the run's branch.
-    WorkTree,
+    WorkTree {
+        /// Whether it was remembered, so that it can be taken back.
+        can_undo: bool,
+    },
     /// On the run's branch, which stands on HEAD's commit.
     Branch,
     /// On the run's branch, which stands on a commit of the changed work tree.
@@ -185,7 +188,8 @@ impl RunSummary {
     pub fn not_brought_back(&self) -> Option<&str> {
         match &self.fix {
             Some(FixPlace::NotBroughtBack { why }) => Some(why),
-            Some(FixPlace::WorkTree | FixPlace::Branch | FixPlace::SnapshotBranch) | None => None,
+            Some(FixPlace::WorkTree { .. } | FixPlace::Branch | FixPlace::SnapshotBranch)
+            | None => None,
         }
     }
 

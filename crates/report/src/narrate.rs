@@ -460,9 +460,8 @@ impl Narrator {
         let last = part.lines.take();
         let mut lines = part.print(name, last.into_iter().collect());
         if part.shown > MOST_OUTPUT {
-            let more =
-                figures::counted((part.shown - MOST_OUTPUT) as u64, "more line", "more lines");
-            lines.push(Line::indent(4).dim(format!("{name} | … {more} in its log")));
+            // How many lines that is, nobody knows: of a long output not every line is an event.
+            lines.push(Line::indent(4).dim(format!("{name} | … the rest is in its log")));
         }
         lines
     }
@@ -475,7 +474,14 @@ impl Narrator {
     ) -> Vec<Line> {
         let evidence = &failure.evidence;
         let mut lines = vec![Line::new()];
-        let mut facts = format!("{} failed · {}", failure.stage, class(failure.class));
+        let mut facts = format!("{} failed", failure.stage);
+        // Where nothing was there to tell it from, the class says nothing.
+        let unclassified = failure.class == FailureClass::Unknown
+            && evidence.exit.is_none()
+            && evidence.excerpts.is_empty();
+        if !unclassified {
+            facts.push_str(&format!(" · {}", class(failure.class)));
+        }
         if let Some(progress) = progress {
             facts.push_str(&format!(" · {}", progress_words(progress)));
         }

@@ -146,6 +146,29 @@ pub fn safe(text: &str) -> String {
     harmless(&visible(text)).into_owned()
 }
 
+/// JSON that means the same, in which whatever a build agent would take for a command and whatever
+/// a terminal would obey stands as `\u` escapes: `#` and the characters that deceive stand only
+/// within strings.
+pub fn json(json: &str) -> String {
+    let mut out = String::with_capacity(json.len() + 8);
+    for line in json.split_inclusive('\n') {
+        let breaks = command_breaks(line);
+        for (at, c) in line.char_indices() {
+            // The offset lies after the first `#` of the two.
+            if c == '#' && breaks.contains(&(at + 1)) {
+                out.push_str("\\u0023");
+            } else if is_deceptive(c) {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    out.push_str(&format!("\\u{unit:04x}"));
+                }
+            } else {
+                out.push(c);
+            }
+        }
+    }
+    out
+}
+
 /// At most `limit` bytes of `text`, cut at a character.
 pub(super) fn head(text: &str, limit: usize) -> &str {
     if text.len() <= limit {

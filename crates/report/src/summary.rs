@@ -47,7 +47,7 @@ pub(super) fn lines(narrator: &Narrator, summary: &RunSummary) -> Vec<Line> {
             lines.extend(patch_lines(narrator, patch));
         }
     }
-    if let Some(failure) = &summary.failure {
+    if let Some(failure) = verdict::broken(summary) {
         lines.extend(section("What is still broken"));
         lines.extend(narrator.text(2, Tone::Bad, &shortened(&failure.headline)));
         let place = format!("{}/{}", failure.stage, failure.name);

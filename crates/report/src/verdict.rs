@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::figures;
 use super::narrate::shortened;
 use greenloop_model::{
-    Condition, ReleaseId, Restoration, RunHeader, RunSummary, RunningNow, Stage, StopReason, Task,
+    Condition, Failure, ReleaseId, Restoration, RunHeader, RunSummary, RunningNow, Stage,
+    StopReason, Task,
 };
 
 /// How good an end it is.
@@ -91,6 +92,7 @@ pub(super) fn headline(header: Option<&RunHeader>, summary: &RunSummary) -> Stri
         (StopReason::NoHealing { stage }, Task::RollBack) => {
             format!("NOT rolled back: the {stage} stage failed")
         }
+        (StopReason::Declined { reason }, Task::RollBack) => format!("Not rolled back: {reason}"),
         (StopReason::Cancelled, _) => match summary.restored {
             Some(restored) => format!("Cancelled: {}", in_words(restored)),
             None => "Cancelled".into(),
@@ -105,6 +107,12 @@ pub(super) fn headline(header: Option<&RunHeader>, summary: &RunSummary) -> Stri
             None => format!("Stopped: {stop}"),
         },
     }
+}
+
+/// What is still broken: nothing, where the target declined what it was asked for.
+pub(super) fn broken(summary: &RunSummary) -> Option<&Failure> {
+    let declined = matches!(summary.stop, StopReason::Declined { .. });
+    summary.failure.as_deref().filter(|_| !declined)
 }
 
 fn is_no_cause(stop: &StopReason) -> bool {

@@ -40,11 +40,11 @@ impl Workspace {
         match moved {
             Ok(_) => Ok(()),
             Err(_) if self.tip(run)?.as_ref() == Some(to) => Ok(()),
-            Err(source) => Err(WorkspaceError {
-                kind: WorkspaceErrorKind::RefMoved,
-                context: format!("the branch {} is not at {}", run.branch(), from.short()),
-                source: Some(Box::new(source)),
-            }),
+            Err(source) => Err(WorkspaceError::by_git(
+                WorkspaceErrorKind::RefMoved,
+                format!("the branch {} is not at {}", run.branch(), from.short()),
+                &source,
+            )),
         }
     }
 }

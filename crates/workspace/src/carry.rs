@@ -19,6 +19,15 @@ const COPIED: &str = "copied";
 /// Fixes that can be taken back.
 const KEPT: usize = 20;
 
+/// What came of writing a fix to the work tree.
+#[derive(Debug)]
+pub struct BroughtBack {
+    /// The files that were written.
+    pub files: Vec<RepoPath>,
+    /// Why the fix could not be remembered: it cannot be taken back.
+    pub not_recorded: Option<WorkspaceError>,
+}
+
 /// A fix that was written to the work tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fix {
@@ -32,7 +41,7 @@ pub struct Fix {
 
 impl Workspace {
     /// Merges what lies between `base` and `tip` into the work tree and remembers it as the fix
-    /// of `run`. Returns the files it wrote.
+    /// of `run`. A fix that cannot be remembered is written all the same.
     ///
     /// # Errors
     /// `Conflict` when the work tree's lines changed since `base`. Whatever the error, nothing
@@ -42,18 +51,19 @@ impl Workspace {
         run: RunId,
         base: &CommitId,
         tip: &CommitId,
-    ) -> Result<Vec<RepoPath>, WorkspaceError> {
+    ) -> Result<BroughtBack, WorkspaceError> {
         let tip = self.with_line_ends_of(base, tip)?;
-        let (before, after, paths) = self.merged(base, &tip, "With the fix")?;
-        self.record_fix(&Fix { run, before: before.clone(), after: after.clone() })?;
-        if let Err(error) = self.write_paths(&paths, &after) {
+        let (before, after, files) = self.merged(base, &tip, "With the fix")?;
+        let fix = Fix { run, before: before.clone(), after: after.clone() };
+        let not_recorded = self.record_fix(&fix).err();
+        if let Err(error) = self.write_paths(&files, &after) {
             // Known for as long as some of it may be there.
-            if self.write_paths(&paths, &before).is_ok() {
+            if self.write_paths(&files, &before).is_ok() {
                 self.forget_fix(run)?;
             }
             return Err(error);
         }
-        Ok(paths)
+        Ok(BroughtBack { files, not_recorded })
     }
 
     /// Merges the reverse of a fix into the work tree, and forgets it. Returns the files it
@@ -333,7 +343,9 @@ mod tests {
         let index = || std::fs::read(repo.root().join(".git/index")).unwrap();
         let staged = index();
         let run = RunId::generate();
-        assert_eq!(workspace.bring_back(run, &base, &tip).unwrap(), [path("a"), path("added")]);
+        let brought = workspace.bring_back(run, &base, &tip).unwrap();
+        assert_eq!(brought.files, [path("a"), path("added")]);
+        assert!(brought.not_recorded.is_none());
         assert_eq!(repo.read("a").as_deref(), Some("one\n2\n3\n4\n5\n6\n7\nmine\n"));
         assert_eq!(repo.read("wip").as_deref(), Some("mine\n"));
         assert_eq!(index(), staged);
@@ -407,6 +419,18 @@ mod tests {
         assert_eq!(repo.read("a").as_deref(), Some(OLD));
         assert_eq!(repo.read("new/built.o").as_deref(), Some("x"));
         assert_eq!(workspace.fixes().unwrap(), []);
+    }
+
+    #[test]
+    fn a_fix_that_cannot_be_remembered_is_brought_back_all_the_same() {
+        let (repo, workspace, base, tip) =
+            fixed(&[("a", OLD)], &[], &[("a", "one\n2\n3\n4\n5\n6\n7\n8\n")]);
+        // A file in the place of the refs' folder.
+        repo.write(".git/refs/greenloop/heals", "");
+        let brought = workspace.bring_back(RunId::generate(), &base, &tip).unwrap();
+        assert_eq!(brought.files, [path("a")]);
+        assert!(brought.not_recorded.is_some());
+        assert_eq!(repo.read("a").as_deref(), Some("one\n2\n3\n4\n5\n6\n7\n8\n"));
     }
 
     #[test]

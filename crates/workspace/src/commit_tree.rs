@@ -30,7 +30,7 @@ impl Workspace {
 
 impl CommitTree {
     fn root(&self) -> io::Result<GitTree<'_>> {
-        self.repo.find_tree(self.tree).map_err(io::Error::other)
+        self.repo.find_tree(self.tree).map_err(by_git)
     }
 
     /// The first folder on the way to `path` that is a symbolic link or a submodule rather than
@@ -51,7 +51,7 @@ impl CommitTree {
                     None => entry.id(),
                 },
             };
-            tree = self.repo.find_tree(next).map_err(io::Error::other)?;
+            tree = self.repo.find_tree(next).map_err(by_git)?;
         }
         Ok(None)
     }
@@ -63,13 +63,13 @@ impl Tree for CommitTree {
         let entry = match root.get_path(&path.to_os_path()) {
             Ok(entry) => entry,
             Err(error) if error.code() == git2::ErrorCode::NotFound => return Ok(None),
-            Err(error) => return Err(io::Error::other(error)),
+            Err(error) => return Err(by_git(error)),
         };
         let Some(mode) = mode(entry.filemode()) else { return Ok(None) };
         let bytes = match mode {
             FileMode::Submodule => Vec::new(),
             FileMode::Regular | FileMode::Executable | FileMode::Symlink => {
-                let blob = self.repo.find_blob(entry.id()).map_err(io::Error::other)?;
+                let blob = self.repo.find_blob(entry.id()).map_err(by_git)?;
                 blob.content().to_vec()
             }
         };
@@ -84,9 +84,14 @@ impl Tree for CommitTree {
             }
             ControlFlow::Continue(())
         })
-        .map_err(io::Error::other)?;
+        .map_err(by_git)?;
         Ok(files)
     }
+}
+
+/// What libgit2 says, without its codes.
+fn by_git(error: git2::Error) -> io::Error {
+    io::Error::other(error.message().to_owned())
 }
 
 /// Visits the leaves beneath `tree` in git's order until the visitor breaks off. Own code,

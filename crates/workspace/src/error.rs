@@ -78,6 +78,8 @@ pub enum WorkspaceErrorKind {
     NotFound,
     /// A search pattern that is no regular expression.
     BadPattern,
+    /// There is no room left, or no quota, where git's data lies.
+    StorageFull,
     /// git's own data could not be read or written.
     Git,
     /// A file could not be read or written.
@@ -116,8 +118,19 @@ impl WorkspaceError {
                 // The other codes say nothing that anything follows from.
                 _ => WorkspaceErrorKind::Git,
             };
-            Self { kind, context, source: Some(Box::new(source)) }
+            Self::by_git(kind, context, &source)
         }
+    }
+
+    /// With what libgit2 says, but for its codes, which say nothing to a person. It says "no error"
+    /// where it does not know.
+    pub(super) fn by_git(
+        kind: WorkspaceErrorKind,
+        context: impl Into<String>,
+        source: &git2::Error,
+    ) -> Self {
+        let said = Some(source.message()).filter(|said| !matches!(*said, "" | "no error"));
+        Self { kind, context: context.into(), source: said.map(Into::into) }
     }
 
     pub(super) fn io(context: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
@@ -161,6 +174,45 @@ impl WorkspaceError {
             | Kind::CaseCollision
             | Kind::Filtered
             | Kind::NothingChanges
+            | Kind::StorageFull
+            | Kind::Git
+            | Kind::Io => false,
+        }
+    }
+
+    /// Whether another patch may do better. Anything else is the machine's or the repository's, and
+    /// whoever wrote the patch can do nothing about it.
+    pub fn is_about_the_patch(&self) -> bool {
+        use WorkspaceErrorKind as Kind;
+        match &self.kind {
+            Kind::Stale
+            | Kind::Symlink
+            | Kind::Submodule
+            | Kind::PathConflict
+            | Kind::CaseCollision
+            | Kind::InvalidPath
+            | Kind::InTheWay { .. }
+            | Kind::Filtered
+            | Kind::NothingChanges => true,
+            Kind::NotARepository
+            | Kind::Bare
+            | Kind::NoCommits
+            | Kind::Ownership
+            | Kind::Unsupported
+            | Kind::SparseIndex
+            | Kind::Dirty { .. }
+            | Kind::OperationInProgress { .. }
+            | Kind::Unmerged { .. }
+            | Kind::Conflict { .. }
+            | Kind::Copy
+            | Kind::Cancelled
+            | Kind::BranchExists
+            | Kind::BranchInTheWay
+            | Kind::RefMoved
+            | Kind::Busy
+            | Kind::NotFound
+            | Kind::BadPattern
+            | Kind::StorageFull
             | Kind::Git
             | Kind::Io => false,
         }
@@ -233,6 +285,7 @@ impl WorkspaceError {
                 "Files under a git filter (Git LFS) are changed by hand: their committed content \
                  is only a pointer."
             }
+            Kind::StorageFull => "Make room on that file system, and run it again.",
             Kind::BadPattern => "Write the search as a regular expression of Rust's regex crate.",
             Kind::NothingChanges | Kind::Cancelled | Kind::NotFound | Kind::Git | Kind::Io => {
                 return None;

@@ -37,7 +37,7 @@ mod work_tree;
 mod workspace;
 
 pub use browse::{FileLines, SearchHit};
-pub use carry::Fix;
+pub use carry::{BroughtBack, Fix};
 pub use commit_tree::CommitTree;
 pub use copy::{CopyOptions, WorkTreeCopy};
 pub use error::{WorkspaceError, WorkspaceErrorKind};

@@ -1,7 +1,8 @@
 //! From a cleared patch to a commit, and from a commit to the run's branch.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
+use std::io::{self, Read as _, Write as _};
+use std::path::Path;
 
 use git2::{Oid, Repository, Signature, Tree as GitTree};
 
@@ -11,6 +12,9 @@ use super::workspace::{commit_id, find_commit, is_filtered, names, oid, ref_name
 use super::{Workspace, WorkspaceError, WorkspaceErrorKind};
 use greenloop_model::{CommitId, FileChange, FileContent, FileMode, RepoPath, RunId, TreeId};
 use greenloop_policy::ClearedPatch;
+
+/// Bytes that git needs beside the files: trees, a commit.
+const BESIDE_FILES: usize = 16 << 10;
 
 /// A commit that nothing refers to yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +90,7 @@ impl Workspace {
         let parent_tree = find_commit(&repo, parent)?
             .tree()
             .map_err(WorkspaceError::git(format!("cannot read the tree of {}", parent.short())))?;
-        tree_id(resulting_tree(&repo, &parent_tree, changes)?)
+        tree_id(self.stored(changes, resulting_tree(&repo, &parent_tree, changes))?)
     }
 
     /// Files that the changes would write and that the work tree has otherwise than `parent`:
@@ -100,6 +104,22 @@ impl Workspace {
         changes: &[FileChange],
     ) -> Result<Vec<RepoPath>, WorkspaceError> {
         self.not_as(&touched(changes), &[Version::of(parent)])
+    }
+
+    /// That git's data and the work tree can be written to: as much as a small patch takes.
+    ///
+    /// # Errors
+    /// What the operating system answers: a full disk, a mount that is read-only, no permission.
+    pub fn check_writable(&self) -> Result<(), WorkspaceError> {
+        let refused = |folder: &Path, source: io::Error| WorkspaceError {
+            kind: kind_of(&source),
+            context: format!("cannot write to {}", folder.display()),
+            source: Some(Box::new(source)),
+        };
+        for folder in [self.git_dir().join("objects"), self.root().to_owned()] {
+            try_to_write(&folder, BESIDE_FILES).map_err(|source| refused(&folder, source))?;
+        }
+        Ok(())
     }
 
     /// Makes blobs, trees and a commit on top of `parent`. No ref and no file of the work tree
@@ -122,7 +142,8 @@ impl Workspace {
             .tree()
             .map_err(WorkspaceError::git(format!("cannot read the tree of {}", parent.short())))?;
         let files = touched(patch.changes());
-        let tree = resulting_tree(&repo, &parent_tree, patch.changes())?;
+        let tree =
+            self.stored(patch.changes(), resulting_tree(&repo, &parent_tree, patch.changes()))?;
         if tree == parent_tree.id() {
             return Err(WorkspaceError::new(
                 WorkspaceErrorKind::NothingChanges,
@@ -143,14 +164,40 @@ impl Workspace {
             .find_tree(tree)
             .map_err(WorkspaceError::git("cannot read the tree that was just written"))?;
         let signature = signature(&repo)?;
-        let commit =
-            repo.commit(None, &signature, &signature, message, &tree, &[&parent_commit])
-                .map_err(WorkspaceError::git(format!("cannot write a commit for run {run}")))?;
+        let commit = repo
+            .commit(None, &signature, &signature, message, &tree, &[&parent_commit])
+            .map_err(WorkspaceError::git(format!("cannot write a commit for run {run}")));
+        let commit = self.stored(&[], commit)?;
         Ok(PreparedPatch {
             commit: commit_id(commit)?,
             tree: tree_id(tree.id())?,
             parent: parent.clone(),
             files,
+        })
+    }
+
+    /// `outcome`, with what the operating system answers where libgit2 says "no error": the failed
+    /// write is tried again, with as many bytes, and without libgit2.
+    fn stored<T>(
+        &self,
+        changes: &[FileChange],
+        outcome: Result<T, WorkspaceError>,
+    ) -> Result<T, WorkspaceError> {
+        outcome.map_err(|error| {
+            let failed_to_write =
+                matches!(error.kind, WorkspaceErrorKind::Git | WorkspaceErrorKind::Io);
+            let after = changes.iter().filter_map(|change| change.after.as_ref());
+            let bytes = after.map(|file| file.bytes.len()).sum::<usize>() + BESIDE_FILES;
+            // Linked work trees share it.
+            let objects = self.git_dir().join("objects");
+            match failed_to_write.then(|| try_to_write(&objects, bytes)) {
+                Some(Err(source)) => {
+                    let context = format!("{} in {}", error.context, objects.display());
+                    let kind = kind_of(&source);
+                    WorkspaceError { kind, context, source: Some(Box::new(source)) }
+                }
+                Some(Ok(())) | None => error,
+            }
         })
     }
 
@@ -192,10 +239,27 @@ impl Workspace {
                 };
                 let context =
                     format!("the branch {} is not at {}", run.branch(), prepared.parent.short());
-                Err(WorkspaceError { kind, context, source: Some(Box::new(source)) })
+                Err(WorkspaceError::by_git(kind, context, &source))
             }
         }
     }
+}
+
+fn kind_of(source: &io::Error) -> WorkspaceErrorKind {
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            WorkspaceErrorKind::StorageFull
+        }
+        _ => WorkspaceErrorKind::Io,
+    }
+}
+
+/// Writes so many bytes to a file in `folder` that is gone afterwards.
+fn try_to_write(folder: &Path, bytes: usize) -> io::Result<()> {
+    let mut file = tempfile::tempfile_in(folder)?;
+    // Not zeros, of which some file systems store nothing.
+    io::copy(&mut io::repeat(b'x').take(bytes as u64), &mut file)?;
+    file.sync_data()
 }
 
 /// The tree that the changes make of `parent_tree`.
@@ -406,7 +470,12 @@ impl Folder {
                     Some(kind) if !edit.beneath.entries.is_empty() && !deleted => {
                         return Err(match kind {
                             FileMode::Symlink | FileMode::Submodule => {
-                                let path = RepoPath::new(&path).map_err(invalid(&shown))?;
+                                let path = RepoPath::new(&path).map_err(|error| {
+                                    WorkspaceError::new(
+                                        WorkspaceErrorKind::InvalidPath,
+                                        format!("git cannot hold the path {shown:?}: {error}"),
+                                    )
+                                })?;
                                 link_error(&path, kind)
                             }
                             FileMode::Regular | FileMode::Executable => WorkspaceError::new(
@@ -492,15 +561,9 @@ fn fold(name: &[u8]) -> String {
     String::from_utf8_lossy(name).to_lowercase()
 }
 
-fn invalid<E: std::error::Error + Send + Sync + 'static>(
-    shown: &str,
-) -> impl FnOnce(E) -> WorkspaceError {
+fn invalid(shown: &str) -> impl FnOnce(git2::Error) -> WorkspaceError {
     let context = format!("git cannot hold the path {shown:?}");
-    move |source| WorkspaceError {
-        kind: WorkspaceErrorKind::InvalidPath,
-        context,
-        source: Some(Box::new(source)),
-    }
+    move |source| WorkspaceError::by_git(WorkspaceErrorKind::InvalidPath, context, &source)
 }
 
 #[cfg(test)]
@@ -666,6 +729,71 @@ mod tests {
             let kind = begun.refused(vec![FileChange { before: None, ..inside }]);
             assert_eq!(kind, WorkspaceErrorKind::InvalidPath, "{git}");
         }
+    }
+
+    #[test]
+    fn what_git_cannot_store_is_not_the_patch_s_fault() {
+        let begun = begin(&[("a.txt", "1\n")]);
+        let changes = vec![begun.repo.change("a.txt", Some("2\n"))];
+        let blob = Oid::hash_object(git2::ObjectType::Blob, b"2\n").expect("an id").to_string();
+        let folder = begun.repo.root().join(".git/objects").join(&blob[..2]);
+        std::fs::write(&folder, "a file where git needs a folder").expect("written");
+        let error = begun.workspace.preview(&begun.base, &changes).expect_err("not stored");
+        assert!(!error.is_about_the_patch(), "{error:?}");
+        std::fs::remove_file(&folder).expect("removed");
+        begun.workspace.preview(&begun.base, &changes).expect("stored");
+        begun.repo.write("a.txt", "mine\n");
+        let in_the_way = begun.workspace.in_the_way(&begun.base, &changes).expect("compared");
+        assert_eq!(in_the_way, [RepoPath::new("a.txt").expect("path")]);
+    }
+
+    /// A tmpfs of 256 KiB in place of a folder, with what the folder held.
+    struct SmallDisk(std::path::PathBuf);
+
+    impl SmallDisk {
+        /// `None` where mounting is not allowed.
+        fn beneath(folder: &Path) -> Option<Self> {
+            let run = |program: &str, arguments: &[&std::ffi::OsStr]| {
+                let done = std::process::Command::new(program).args(arguments).output().ok()?;
+                done.status.success().then_some(())
+            };
+            let before = folder.with_extension("before");
+            std::fs::rename(folder, &before).expect("moved");
+            std::fs::create_dir(folder).expect("made");
+            let options = ["-t", "tmpfs", "-o", "size=256k", "tmpfs"].map(AsRef::as_ref);
+            let mounted = run("mount", &[&options[..], &[folder.as_os_str()]].concat());
+            let disk = mounted.map(|()| Self(folder.to_owned()))?;
+            let all = before.join(".");
+            run("cp", &["-r".as_ref(), all.as_os_str(), folder.as_os_str()]).expect("copied");
+            Some(disk)
+        }
+    }
+
+    impl Drop for SmallDisk {
+        fn drop(&mut self) {
+            let _still_mounted = std::process::Command::new("umount").arg(&self.0).output();
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_told_as_one() {
+        let begun = begin(&[("a.txt", "1\n")]);
+        let objects = begun.repo.root().join(".git/objects");
+        let Some(_disk) = SmallDisk::beneath(&objects) else {
+            eprintln!("SKIPPED: a tmpfs cannot be mounted here, so no disk was filled");
+            return;
+        };
+        begun.workspace.check_writable().expect("room");
+        let filler = std::fs::File::create(objects.join("filler")).expect("created");
+        let _full = io::copy(&mut io::repeat(b'x'), &mut &filler);
+        let error = begun.workspace.check_writable().expect_err("full");
+        assert_eq!(error.kind, WorkspaceErrorKind::StorageFull, "{error:?}");
+        let change = begun.repo.change("a.txt", Some("2\n"));
+        let error = begun.workspace.preview(&begun.base, &[change]).expect_err("full");
+        assert_eq!(error.kind, WorkspaceErrorKind::StorageFull, "{error:?}");
+        assert!(!error.is_about_the_patch());
+        let told = greenloop_model::chain(&error);
+        assert!(told.contains("No space left") && !told.contains("no error"), "{told}");
     }
 
     #[test]

@@ -61,6 +61,32 @@ impl Workspace {
         Ok(())
     }
 
+    /// Makes these paths equal to `from`, as [`Workspace::write_paths`] does, and keeps what their
+    /// files held as blobs, of which the ids are returned: nothing is lost.
+    ///
+    /// # Errors
+    /// Those of [`Workspace::write_paths`], and when git's data cannot be written.
+    pub fn put_back(
+        &self,
+        paths: &[RepoPath],
+        from: &CommitId,
+    ) -> Result<Vec<String>, WorkspaceError> {
+        let repo = self.repo()?;
+        let mut kept = Vec::new();
+        for path in paths {
+            self.check_parents(path)?;
+            let file = self.root().join(path.to_os_path());
+            if file.symlink_metadata().is_ok_and(|found| found.is_file()) {
+                let id = repo
+                    .blob_path(&file)
+                    .map_err(WorkspaceError::git(format!("cannot keep what {path} holds")))?;
+                kept.push(id.to_string());
+            }
+        }
+        self.write_paths(paths, from)?;
+        Ok(kept)
+    }
+
     /// Writes every path that the commits between the two change back from `to`, and says which
     /// they are.
     ///
@@ -585,6 +611,20 @@ mod tests {
         workspace.restore(tip, base).expect_err("refused");
         assert_eq!(repo.read("a").as_deref(), Some("2\n"));
         assert_eq!(repo.read("b").as_deref(), Some("2\n"));
+    }
+
+    #[test]
+    fn what_is_put_back_is_kept_as_a_blob() {
+        let repo = TestRepo::new(&[("a", "1\n"), ("gone", "1\n")]);
+        let workspace = repo.workspace();
+        let head = workspace.head().expect("head").commit;
+        repo.write("a", "theirs\n");
+        std::fs::remove_file(repo.root().join("gone")).expect("removed");
+        let kept = workspace.put_back(&[path("a"), path("gone")], &head).expect("put back");
+        assert_eq!(repo.read("a").as_deref(), Some("1\n"));
+        assert_eq!(repo.read("gone").as_deref(), Some("1\n"));
+        let [blob] = kept.as_slice() else { panic!("{kept:?}") };
+        assert_eq!(repo.git(&["cat-file", "blob", blob]), "theirs\n");
     }
 
     #[test]

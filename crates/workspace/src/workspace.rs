@@ -54,7 +54,11 @@ impl Workspace {
                 // libgit2 has no code of its own for unknown extensions and object formats.
                 _ => (WorkspaceErrorKind::Unsupported, cannot),
             };
-            WorkspaceError { kind, context, source: Some(Box::new(source)) }
+            match kind {
+                // The words say it all.
+                WorkspaceErrorKind::NotARepository => WorkspaceError::new(kind, context),
+                kind => WorkspaceError::by_git(kind, context, &source),
+            }
         })?;
         let bare = || {
             WorkspaceError::new(
@@ -115,13 +119,15 @@ impl Workspace {
         let head = match repo.head() {
             Ok(head) => head,
             Err(source) => {
-                let kind = match source.code() {
-                    ErrorCode::UnbornBranch | ErrorCode::NotFound => WorkspaceErrorKind::NoCommits,
+                let root = self.root.display();
+                return Err(match source.code() {
+                    ErrorCode::UnbornBranch | ErrorCode::NotFound => WorkspaceError::new(
+                        WorkspaceErrorKind::NoCommits,
+                        format!("{root} has no commit yet"),
+                    ),
                     // Whatever else keeps HEAD from being read.
-                    _ => WorkspaceErrorKind::Git,
-                };
-                let context = format!("{} has no commit yet", self.root.display());
-                return Err(WorkspaceError { kind, context, source: Some(Box::new(source)) });
+                    _ => WorkspaceError::git(format!("HEAD of {root} cannot be read"))(source),
+                });
             }
         };
         let detached = repo.head_detached().map_err(WorkspaceError::git("cannot read HEAD"))?;
@@ -331,11 +337,11 @@ impl Workspace {
             Ok(_) => Ok(()),
             Err(source) => match self.tip(run)? {
                 Some(tip) if tip == *base => Ok(()),
-                Some(tip) => Err(WorkspaceError {
-                    kind: WorkspaceErrorKind::BranchExists,
-                    context: format!("the branch {} exists at {}", run.branch(), tip.short()),
-                    source: Some(Box::new(source)),
-                }),
+                Some(tip) => Err(WorkspaceError::by_git(
+                    WorkspaceErrorKind::BranchExists,
+                    format!("the branch {} exists at {}", run.branch(), tip.short()),
+                    &source,
+                )),
                 None => Err(WorkspaceError::git(format!(
                     "cannot create the branch {}",
                     run.branch()

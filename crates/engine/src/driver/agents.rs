@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::gate_writes::InTheWay;
 use super::{Draft, DriveError, Driver};
 use crate::advice;
 use crate::approval::Approval;
@@ -140,6 +141,8 @@ impl Driver {
         };
         let resulting = match self.run.workspace.preview(&self.tip, patch.changes()) {
             Ok(tree) => tree,
+            // The author can do nothing about a full disk or a broken repository.
+            Err(error) if !error.is_about_the_patch() => return Err(error.into()),
             Err(error) => {
                 let reason = format!("the patch cannot be applied: {}", chain(&error));
                 let identity = combined(&["cannot be applied"]);
@@ -151,18 +154,39 @@ impl Driver {
             let identity = combined(&["changes nothing"]);
             return self.refuse(iteration, actor, proposal, reason, identity, usage);
         }
-        match self.run.workspace.in_the_way(&self.tip, patch.changes()) {
-            Ok(paths) if paths.is_empty() => {}
-            Ok(paths) => {
-                let paths: Vec<String> = paths.iter().map(ToString::to_string).collect();
-                let identity = combined(&["in the way", &paths.join("\n")]);
-                let reason = format!(
-                    "the work tree has files there that are not in the last commit, and nothing \
-                     overwrites them: {}; leave them alone, and choose another path for a new file",
-                    paths.join(", ")
-                );
+        let in_the_way = self
+            .run
+            .workspace
+            .in_the_way(&self.tip, patch.changes())
+            .and_then(|paths| self.put_back_what_gates_changed(paths));
+        match in_the_way {
+            Ok(left) if left == InTheWay::default() => {}
+            Ok(InTheWay { untracked, changed }) => {
+                let names = |paths: &[RepoPath]| {
+                    let names: Vec<String> = paths.iter().map(ToString::to_string).collect();
+                    names.join(", ")
+                };
+                let mut reasons = Vec::new();
+                if !untracked.is_empty() {
+                    reasons.push(format!(
+                        "the work tree has files there that are not in the last commit, and \
+                         nothing overwrites them: {}; leave them alone, and choose another path \
+                         for a new file",
+                        names(&untracked)
+                    ));
+                }
+                if !changed.is_empty() {
+                    reasons.push(format!(
+                        "somebody changed files in the work tree after the run began, and nothing \
+                         overwrites that: {}; leave them alone",
+                        names(&changed)
+                    ));
+                }
+                let identity = combined(&["in the way", &names(&untracked), &names(&changed)]);
+                let reason = reasons.join("\n");
                 return self.refuse(iteration, actor, proposal, reason, identity, usage);
             }
+            Err(error) if !error.is_about_the_patch() => return Err(error.into()),
             Err(error) => {
                 let reason = format!("the patch cannot be applied: {}", chain(&error));
                 let identity = combined(&["cannot be applied"]);

@@ -9,10 +9,10 @@ use crate::advice;
 use crate::record::stop_word;
 use greenloop_audit::Actor;
 use greenloop_model::{
-    FixPlace, Notice, ReleaseState, Restoration, RunEvent, RunSummary, RunningNow, StopReason,
-    chain,
+    CommitId, FixPlace, Notice, ReleaseState, Restoration, RunEvent, RunSummary, RunningNow,
+    StopReason, chain,
 };
-use greenloop_workspace::Fix;
+use greenloop_workspace::{BroughtBack, Fix, WorkspaceError, WorkspaceErrorKind};
 
 /// How long the target may take to say what it runs.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -71,13 +71,9 @@ impl Driver {
     /// Whether the run worked on a copy, and the failure it ends with is the one that its last
     /// patch was made for: what was tested may lie at the original's path.
     fn patch_changed_nothing_in_copy(&self, summary: &RunSummary) -> bool {
-        let on_copy = match &self.run.at_end {
-            WorkTreeAtEnd::BringBack(_) | WorkTreeAtEnd::Discard => true,
-            WorkTreeAtEnd::Keep | WorkTreeAtEnd::Restore => false,
-        };
         let before = self.case.previous.as_ref().map(|failure| &failure.fingerprint);
         let now = summary.failure.as_ref().map(|failure| &failure.fingerprint);
-        on_copy && now.is_some() && before == now
+        self.works_on_copy() && now.is_some() && before == now
     }
 
     /// Leaves the work tree as it is to be at the end, and says where the patches are.
@@ -95,16 +91,16 @@ impl Driver {
             (WorkTreeAtEnd::Keep, true) => {
                 let fix = Fix { run, before: base.clone(), after: tip.clone() };
                 // A worker's clone is nobody's work tree.
-                if self.run.assignment.is_none()
-                    && let Err(error) = workspace.record_fix(&fix)
-                {
-                    warn(format!("the fix cannot be taken back by --undo: {}", chain(&error)));
+                let recorded = self.run.assignment.is_none().then(|| workspace.record_fix(&fix));
+                let can_undo = matches!(recorded, Some(Ok(())));
+                if let Some(Err(error)) = recorded {
+                    warn(without_undo(&error));
                 }
-                FixPlace::WorkTree
+                FixPlace::WorkTree { can_undo }
             }
             (WorkTreeAtEnd::Keep | WorkTreeAtEnd::Restore, _) => {
                 match workspace.is_head(base).and_then(|same| match same {
-                    true => workspace.restore(tip, base).map(|_| true),
+                    true => self.restore_work_tree(tip, base).map(|()| true),
                     false => Ok(false),
                 }) {
                     Ok(true) => {}
@@ -122,12 +118,29 @@ impl Driver {
             }
             (WorkTreeAtEnd::BringBack(original), true) => {
                 match original.bring_back(run, base, tip) {
-                    Ok(_) => FixPlace::WorkTree,
+                    Ok(BroughtBack { files: _, not_recorded }) => {
+                        if let Some(error) = &not_recorded {
+                            warn(without_undo(error));
+                        }
+                        FixPlace::WorkTree { can_undo: not_recorded.is_none() }
+                    }
                     Err(error) => FixPlace::NotBroughtBack { why: self.redacted(&chain(&error)) },
                 }
             }
             (WorkTreeAtEnd::BringBack(_) | WorkTreeAtEnd::Discard, _) => FixPlace::SnapshotBranch,
         })
+    }
+
+    fn restore_work_tree(&self, tip: &CommitId, base: &CommitId) -> Result<(), WorkspaceError> {
+        let workspace = &self.run.workspace;
+        match workspace.restore(tip, base) {
+            Ok(_) => Ok(()),
+            Err(WorkspaceError { kind: WorkspaceErrorKind::InTheWay { paths }, .. }) => {
+                self.put_back_what_gates_changed(paths)?;
+                workspace.restore(tip, base).map(drop)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// What the target runs, asked of it now.
@@ -168,4 +181,8 @@ impl Driver {
             (true, RunningNow::Nothing | RunningNow::Unknown { .. }) => None,
         })
     }
+}
+
+fn without_undo(error: &WorkspaceError) -> String {
+    format!("the fix is in the work tree, but --undo cannot take it back: {}", chain(error))
 }

@@ -17,6 +17,7 @@
 mod agents;
 mod assignment;
 mod end;
+mod gate_writes;
 mod patch;
 mod rerun;
 mod stages;
@@ -28,6 +29,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use self::gate_writes::GatesRan;
 use crate::approval::Approval;
 use crate::heal::{Author, Reviewer, SentBack};
 use crate::machine::{Course, Effect, Happened, Input, OutOfOrder, State, step};
@@ -199,6 +201,7 @@ struct Case {
     failed_gates: Vec<String>,
     /// What failed and passed on the same tree.
     flaky: Vec<String>,
+    gates_ran: Vec<GatesRan>,
 }
 
 struct Driver {

@@ -1,10 +1,11 @@
 //! Running the stages, and taking a release back or recording it as verified.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::gate_writes::GatesRan;
 use super::rerun::is_cheap_to_rerun;
 use super::{Deliverable, DriveError, Driver};
 use crate::machine::{Happened, Mode, Symptom};
@@ -172,11 +173,13 @@ impl Driver {
             stage: Stage::Gates,
             parts: plans.iter().map(|g| g.name.clone()).collect(),
         });
+        let from = SystemTime::now();
         let context = self.context(iteration);
         let outcome = match failed {
             [] => run_gates(plans, &context).await,
             failed => run_gates_again(plans, failed, &context).await,
         };
+        self.case.gates_ran.push(GatesRan { from, to: SystemTime::now() });
         let (StageOutcome::Passed { gates } | StageOutcome::Failed { gates, .. }) = &outcome else {
             return outcome;
         };

@@ -10,7 +10,7 @@ use greenloop_model::{EventSink, RunEvent, Stage};
 
 /// Bytes of one part's output that are sent as events in full; the log has the rest.
 const SENT_IN_FULL: usize = 1 << 20;
-/// Afterwards, how often its latest output is sent.
+/// Afterwards, how often its latest output is sent, with a line that says how much is left out.
 const SAMPLE_EVERY: Duration = Duration::from_millis(250);
 /// And how much of it.
 const SAMPLE_BYTES: usize = 2 << 10;
@@ -27,6 +27,12 @@ pub(super) struct Output<'a> {
     extractor: Extractor,
     sent: usize,
     sampled: Instant,
+    /// Bytes since the last event that no event has.
+    left_out: usize,
+    /// The end of what was not sent, so that the last lines are.
+    tail: Vec<u8>,
+    /// Whether the last event ended a line.
+    line_ended: bool,
 }
 
 impl<'a> Output<'a> {
@@ -56,6 +62,9 @@ impl<'a> Output<'a> {
             extractor: Extractor::new(ExtractLimits::default()),
             sent: 0,
             sampled: Instant::now(),
+            left_out: 0,
+            tail: Vec::new(),
+            line_ended: true,
         }
     }
 
@@ -76,21 +85,47 @@ impl<'a> Output<'a> {
             self.trouble = Some(error);
             self.log = None;
         }
-        let from = if self.sent < SENT_IN_FULL {
-            Some(0)
-        } else if self.sampled.elapsed() >= SAMPLE_EVERY {
-            Some(self.redacted.len().saturating_sub(SAMPLE_BYTES))
-        } else {
-            None
-        };
-        if let Some(from) = from {
-            self.sent += self.redacted.len() - from;
+        if self.sent < SENT_IN_FULL {
+            self.sent += self.redacted.len();
+            self.line_ended = self.redacted.ends_with(b"\n");
             self.sampled = Instant::now();
-            let text = String::from_utf8_lossy(&self.redacted[from..]).into_owned();
-            let name = self.name.to_owned();
-            self.events.send(RunEvent::Output { stage: self.stage, name, text });
+            self.send(String::from_utf8_lossy(&self.redacted).into_owned());
+        } else {
+            self.left_out += self.redacted.len();
+            let from = self.redacted.len().saturating_sub(SAMPLE_BYTES);
+            self.tail.extend_from_slice(&self.redacted[from..]);
+            self.tail.drain(..self.tail.len().saturating_sub(SAMPLE_BYTES));
+            if self.sampled.elapsed() >= SAMPLE_EVERY {
+                self.send_sample();
+            }
         }
         self.redacted.clear();
+    }
+
+    /// The latest whole lines, after a line that says what is missing before them.
+    fn send_sample(&mut self) {
+        let cut = self.left_out > self.tail.len();
+        let start = match self.tail.iter().position(|byte| *byte == b'\n') {
+            Some(end) if cut => end + 1,
+            Some(_) | None => 0,
+        };
+        let missing = self.left_out - (self.tail.len() - start);
+        let mut text = String::new();
+        if missing > 0 {
+            let before = if self.line_ended { "" } else { "\n" };
+            text = format!("{before}[{missing} bytes are left out here; the log has them]\n");
+        }
+        text.push_str(&String::from_utf8_lossy(&self.tail[start..]));
+        self.line_ended = text.ends_with('\n');
+        self.sampled = Instant::now();
+        self.left_out = 0;
+        self.tail.clear();
+        self.send(text);
+    }
+
+    fn send(&self, text: String) {
+        let name = self.name.to_owned();
+        self.events.send(RunEvent::Output { stage: self.stage, name, text });
     }
 
     /// What the output comes to, and why its log is not whole, if it is not.
@@ -98,11 +133,69 @@ impl<'a> Output<'a> {
         let last = std::mem::replace(&mut self.redactor, redactor.line_redactor());
         last.finish(&mut self.redacted);
         self.pass_on();
+        if self.left_out > 0 {
+            self.send_sample();
+        }
         if let Some(mut log) = self.log.take()
             && let Err(error) = log.flush()
         {
             self.trouble = Some(error);
         }
         (self.extractor.finish(redactor), self.trouble)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The text of all events of a command that wrote `lines`, in writes of `size` bytes.
+    fn sent(lines: usize, size: usize) -> (String, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("x.log");
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let events = EventSink::new(sender);
+        let redactor = Redactor::default();
+        let mut output = Output::new(Stage::Gates, "x", &log, &redactor, &events);
+        let written: String =
+            (0..lines).map(|n| format!("line {n} {}\n", "x".repeat(80))).collect();
+        for bytes in written.as_bytes().chunks(size) {
+            output.push(bytes);
+        }
+        output.finish(&redactor);
+        drop(events);
+        let text = receiver.iter().map(|event| match event {
+            RunEvent::Output { text, .. } => text,
+            other => panic!("{other:?}"),
+        });
+        (text.collect(), std::fs::read_to_string(&log).unwrap())
+    }
+
+    #[test]
+    fn a_short_output_is_sent_whole() {
+        let (text, log) = sent(1_000, 4_096);
+        assert_eq!(text, log);
+    }
+
+    #[test]
+    fn of_a_long_output_it_is_said_what_is_left_out() {
+        let (text, log) = sent(30_000, 4_096);
+        let mut missing = 0;
+        let mut kept = String::new();
+        for line in text.split_inclusive('\n') {
+            let said = line.strip_suffix(" bytes are left out here; the log has them]\n");
+            match said.and_then(|said| said.strip_prefix('[')) {
+                Some(bytes) => missing += bytes.parse::<usize>().unwrap(),
+                None => kept.push_str(line),
+            }
+        }
+        assert!(missing > 0, "nothing was left out");
+        // The newline that a cut line is ended with is no output of the command.
+        let added = (kept.len() + missing) - log.len();
+        assert!(added <= text.matches("bytes are left out").count(), "{added}");
+        assert!(text.ends_with(&log[log.len() - 200..]), "the last lines are sent");
+        for line in kept.lines().filter(|line| !line.is_empty()) {
+            assert!(log.contains(line), "{line}");
+        }
     }
 }

@@ -63,10 +63,11 @@ fn conclude(target: &dyn Target, outcome: Result<Deployed, TargetError>) -> Roll
                 let class = Some(FailureClass::Infrastructure);
                 RolloutOutcome::Failed(failure(target, error, class))
             }
+            // Nothing is out of order: there is nothing to classify.
             TargetErrorKind::NoRelease
             | TargetErrorKind::Superseded
             | TargetErrorKind::Forbidden => {
-                let class = Some(FailureClass::Config);
+                let class = Some(FailureClass::Unknown);
                 RolloutOutcome::Declined(failure(target, error, class))
             }
             TargetErrorKind::Release => RolloutOutcome::Failed(failure(target, error, None)),

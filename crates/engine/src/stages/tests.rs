@@ -730,10 +730,10 @@ async fn a_targets_trouble_is_a_failure_of_its_kind() {
     for kind in
         [TargetErrorKind::NoRelease, TargetErrorKind::Superseded, TargetErrorKind::Forbidden]
     {
-        let target = Scripted { said: "", kind, class: FailureClass::Unknown };
+        let target = Scripted { said: "", kind, class: FailureClass::Config };
         let outcome = roll_out(&target, &request, &stand.context()).await;
         let RolloutOutcome::Declined(failure) = outcome else { panic!("{outcome:?}") };
-        assert_eq!(failure.class, FailureClass::Config);
+        assert_eq!(failure.class, FailureClass::Unknown);
     }
     let target =
         Scripted { said: "", kind: TargetErrorKind::Cancelled, class: FailureClass::Unknown };

@@ -48,8 +48,10 @@ pub(super) const LINE: &str = concat!(
 );
 
 /// Parts of the names of algorithms and encodings.
-const ALGORITHMS: &[&str] =
-    &["sha", "md5", "argon2", "pbkdf2", "bcrypt", "scrypt", "base64", "base32", "aes", "25519", "s256"];
+const ALGORITHMS: &[&str] = &[
+    "sha", "md5", "argon2", "pbkdf2", "bcrypt", "scrypt", "base64", "base32", "aes", "25519",
+    "s256",
+];
 
 /// Whether what [`LINE`] found is a secret.
 pub(super) fn holds_line(captures: &Captures<'_>) -> bool {

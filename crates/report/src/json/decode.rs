@@ -419,7 +419,7 @@ fn restoration(form: &SummaryForm) -> Decoded<Option<Restoration>> {
 
 fn fix(form: FixForm) -> Decoded<FixPlace> {
     match (form.place.as_str(), form.reason) {
-        ("work_tree", _) => Ok(FixPlace::WorkTree),
+        ("work_tree", _) => Ok(FixPlace::WorkTree { can_undo: form.can_undo.unwrap_or(true) }),
         ("branch", _) => Ok(FixPlace::Branch),
         ("snapshot_branch", _) => Ok(FixPlace::SnapshotBranch),
         ("not_brought_back", why) => Ok(FixPlace::NotBroughtBack { why: why.unwrap_or_default() }),

@@ -371,12 +371,13 @@ fn restoration(restoration: &Restoration) -> RestorationForm {
 
 fn fix(fix: &FixPlace) -> FixForm {
     let (place, reason) = match fix {
-        FixPlace::WorkTree => ("work_tree", None),
+        FixPlace::WorkTree { .. } => ("work_tree", None),
         FixPlace::Branch => ("branch", None),
         FixPlace::SnapshotBranch => ("snapshot_branch", None),
         FixPlace::NotBroughtBack { why } => ("not_brought_back", Some(why.clone())),
     };
-    FixForm { place: place.to_owned(), reason }
+    let cannot_undo = matches!(fix, FixPlace::WorkTree { can_undo: false });
+    FixForm { place: place.to_owned(), reason, can_undo: cannot_undo.then_some(false) }
 }
 
 fn summary(summary: &RunSummary) -> SummaryForm {

@@ -67,27 +67,7 @@ pub(super) fn line(
         at,
         event: encode::event(event),
     };
-    Ok(escaped(&serde_json::to_string(&record)?))
-}
-
-/// `#` and the characters that deceive stand only within JSON strings, where an escape means
-/// the same.
-fn escaped(json: &str) -> String {
-    let breaks = safe_text::command_breaks(json);
-    let mut out = String::with_capacity(json.len() + 8);
-    for (at, c) in json.char_indices() {
-        // The offset lies after the first `#` of the two.
-        if c == '#' && breaks.contains(&(at + 1)) {
-            out.push_str("\\u0023");
-        } else if safe_text::is_deceptive(c) {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                out.push_str(&format!("\\u{unit:04x}"));
-            }
-        } else {
-            out.push(c);
-        }
-    }
-    out
+    Ok(safe_text::json(&serde_json::to_string(&record)?))
 }
 
 /// A file of events that could not be read.
@@ -124,6 +104,10 @@ pub enum EventsErrorKind {
 pub fn read_events(path: &Path) -> Result<Vec<Stamped>, EventsError> {
     let error = |line, kind| EventsError { path: path.to_owned(), line, kind };
     let io = |source| error(None, EventsErrorKind::Io(source));
+    // A pipe would wait for its other end.
+    if !std::fs::metadata(path).map_err(io)?.is_file() {
+        return Err(io(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")));
+    }
     let mut input = BufReader::new(File::open(path).map_err(io)?);
     let mut events = Vec::new();
     let mut bytes = Vec::new();

@@ -403,6 +403,9 @@ pub(super) struct FixForm {
     /// Why it was not brought back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) reason: Option<String>,
+    /// `false` where it could not be remembered; absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) can_undo: Option<bool>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

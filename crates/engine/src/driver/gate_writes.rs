@@ -1,0 +1,91 @@
+//! Tracked files that the gates' own commands change (`gofmt -w . && go test ./...`). A patch is made
+//! for the commit's version of a file, and is not written over any other: theirs is put back first,
+//! as the command makes it again.
+
+use std::time::{Duration, SystemTime};
+
+use super::{Driver, WorkTreeAtEnd};
+use greenloop_model::{Notice, RepoPath, RunEvent};
+use greenloop_patch::Tree as _;
+use greenloop_workspace::WorkspaceError;
+
+/// How much older than the clock the time of a file may be that was just written.
+const CLOCK_TICK: Duration = Duration::from_millis(10);
+
+/// From when to when the gates ran.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct GatesRan {
+    pub(super) from: SystemTime,
+    pub(super) to: SystemTime,
+}
+
+impl GatesRan {
+    fn holds(self, time: SystemTime) -> bool {
+        time + CLOCK_TICK >= self.from && time <= self.to
+    }
+}
+
+/// Files in the way of a patch.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct InTheWay {
+    /// Those that git does not track.
+    pub(super) untracked: Vec<RepoPath>,
+    /// Those that somebody changed.
+    pub(super) changed: Vec<RepoPath>,
+}
+
+impl Driver {
+    /// Puts those of `paths` back as the tip has them that the gates changed while they ran, and
+    /// returns the others.
+    pub(super) fn put_back_what_gates_changed(
+        &self,
+        paths: Vec<RepoPath>,
+    ) -> Result<InTheWay, WorkspaceError> {
+        let workspace = &self.run.workspace;
+        let tree = workspace.tree_at(&self.tip)?;
+        let mut theirs = Vec::new();
+        let mut left = InTheWay::default();
+        for path in paths {
+            if !matches!(tree.read(&path), Ok(Some(_))) {
+                left.untracked.push(path);
+            } else if self.is_changed_by_gates(&path) {
+                theirs.push(path);
+            } else {
+                left.changed.push(path);
+            }
+        }
+        if !theirs.is_empty() {
+            let kept = workspace.put_back(&theirs, &self.tip)?;
+            let names: Vec<String> = theirs.iter().map(ToString::to_string).collect();
+            let mut text = format!(
+                "{} changed while the gates ran, and had to be as in commit {} again for a patch",
+                names.join(", "),
+                self.tip.short()
+            );
+            if !self.works_on_copy() && !kept.is_empty() {
+                let git = &self.run.header.invocation.git;
+                text.push_str(&format!("; {git} show {} has what was there", kept.join(" ")));
+            }
+            self.events.send(RunEvent::Notice(Notice::Info(self.redacted(&text))));
+        }
+        Ok(left)
+    }
+
+    /// Nobody else works in a copy. In the work tree itself a file is theirs that was written while
+    /// they ran, or that is gone: to write it again loses nothing.
+    fn is_changed_by_gates(&self, path: &RepoPath) -> bool {
+        let file = self.run.workspace.root().join(path.to_os_path());
+        self.works_on_copy()
+            || match file.symlink_metadata().and_then(|found| found.modified()) {
+                Ok(time) => self.case.gates_ran.iter().any(|ran| ran.holds(time)),
+                Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+            }
+    }
+
+    pub(super) fn works_on_copy(&self) -> bool {
+        match &self.run.at_end {
+            WorkTreeAtEnd::BringBack(_) | WorkTreeAtEnd::Discard => true,
+            WorkTreeAtEnd::Keep | WorkTreeAtEnd::Restore => false,
+        }
+    }
+}

@@ -39,7 +39,8 @@ struct KeepArgs {
     /// Events; a live connection that wants older ones is told of the gap; 0 keeps them
     #[arg(long, value_name = "DAYS", env = "GREENLOOP_KEEP_EVENTS", hide_env_values = true, default_value_t = 30, value_parser = days())]
     keep_events: u64,
-    /// Graphs that ended, with their tasks, attempts, evidence and merges; 0 keeps them
+    /// Graphs that ended, with their tasks, attempts, evidence and merges: a day longer than their
+    /// branches at least; 0 keeps them
     #[arg(long, value_name = "DAYS", env = "GREENLOOP_KEEP_GRAPHS", hide_env_values = true, default_value_t = 90, value_parser = days())]
     keep_graphs: u64,
     /// Reports of deploy runs; 0 keeps them
@@ -61,6 +62,11 @@ struct KeepArgs {
 
 fn days() -> clap::builder::RangedU64ValueParser {
     clap::value_parser!(u64).range(0..=36_500)
+}
+
+/// How long graphs are kept: longer than their branches, which nobody would know any more.
+fn graph_days(graphs: u64, branches: u64) -> u64 {
+    if graphs == 0 { 0 } else { graphs.max(branches + u64::from(branches > 0)) }
 }
 
 /// So long; for ever when it is 0.
@@ -263,7 +269,7 @@ fn serve(args: ServeArgs) -> Result<Exit, CommandError> {
         stuck_after: Duration::from_secs(stuck_after),
         keep: Retention {
             events: hours(24 * keep_events),
-            graphs: hours(24 * keep_graphs),
+            graphs: hours(24 * graph_days(keep_graphs, keep_branches)),
             runs: hours(24 * keep_runs),
             tokens: hours(24 * keep_tokens),
             agents: hours(keep_agents),
@@ -386,4 +392,18 @@ fn data_folder() -> PathBuf {
     folder("XDG_DATA_HOME")
         .or_else(|| folder("HOME").map(|home| home.join(".local/share")))
         .map_or_else(|| PathBuf::from(".greenloop"), |data| data.join("greenloop"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_graph_outlives_its_branches() {
+        for (graphs, branches, expect) in
+            [(90, 7, 90), (3, 7, 8), (7, 7, 8), (0, 7, 0), (3, 0, 3), (8, 7, 8)]
+        {
+            assert_eq!(graph_days(graphs, branches), expect, "{graphs} {branches}");
+        }
+    }
 }

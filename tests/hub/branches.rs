@@ -65,11 +65,12 @@ impl Scene {
             roles: Vec::new(),
             labels: Vec::new(),
             lease: Duration::from_secs(60),
+            unreachable: Vec::new(),
         };
         let lease = self.store.claim(&request, None).await.unwrap().unwrap().lease;
         let commit = self.commit();
         self.farm.git(&["update-ref", &format!("refs/heads/{}", lease.branch()), &commit]);
-        let completion = Completion { commit: Some(commit), summary: "done".to_owned() };
+        let completion = Completion { commit: Some(commit), ..Completion::default() };
         self.store.complete(lease, &completion, None).await.unwrap();
         lease
     }

@@ -1,5 +1,5 @@
-//! Workers whose machine is at fault: a full disk, no git, no way to the repository, no model. Each
-//! is a real process; what it lacks is really lacking.
+//! Workers whose machine is at fault: a full disk, no git, no model; and those that cannot reach a
+//! repository. Each is a real process; what it lacks is really lacking.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -168,7 +168,7 @@ fn which(name: &str) -> PathBuf {
 }
 
 #[tokio::test]
-async fn a_repository_out_of_reach_costs_no_attempt_and_another_frees_the_worker() {
+async fn a_repository_out_of_reach_keeps_a_worker_from_nothing_else() {
     let (place, farm) = (Place::sqlite(), Farm::new(&[("who", "nobody\n")]));
     let hub = Hub::start(&place);
     let admin = hub.admin(&place);
@@ -180,19 +180,10 @@ async fn a_repository_out_of_reach_costs_no_attempt_and_another_frees_the_worker
         graph["project"] = json!(url.file_name().unwrap().to_str().unwrap());
         admin.post("/graphs", graph).await.expect(201)["id"].as_i64().unwrap()
     };
-    let worker = farm.worker(&hub, &token, "w1").with(&["--recheck", "1"]).start();
-    let idle = async || {
-        let agent = admin.get("/agents/w1").await;
-        (agent.body["state"] == "idle").then_some(())
-    };
-    // It has passed its first check, which would miss the repository as well, when it has done a
-    // task; the next repository is away when it gets the task.
-    let first = graph(&farm.remote()).await;
-    farm.ended(&admin, first, "done").await;
+    // The only work that there is when the worker starts.
     let missing = farm.path().join("missing.git");
     let away = graph(&missing).await;
-    let why = quarantined(&admin, "w1").await;
-    assert!(why.contains("missing.git"), "{why}");
+    let worker = farm.worker(&hub, &token, "w1").with(&["--recheck", "1"]).start();
     let task = id_of(&admin, away, "a").await;
     until("it was given back", async || {
         (attempts(&admin, task).await.first()? == "returned").then_some(())
@@ -200,12 +191,51 @@ async fn a_repository_out_of_reach_costs_no_attempt_and_another_frees_the_worker
     .await;
     let seen = admin.get(&format!("/tasks/{task}")).await.expect(200);
     assert_eq!((&seen["attempts"], &seen["state"]), (&json!(0), &json!("ready")), "{seen:#}");
-    // A repository that can be reached says that it is not the worker.
+    let told = until("somebody is told", async || {
+        let alerts = admin.get("/alerts").await.expect(200);
+        (kinds(&alerts) == ["repository_unreachable"]).then(|| alerts["items"][0].clone())
+    })
+    .await;
+    assert!(told["text"].as_str().unwrap().contains("missing.git: task a"), "{told:#}");
+    assert!(status(&hub, &token).contains(told["text"].as_str().unwrap()));
+    // It works elsewhere, and asks for nothing there.
     let near = graph(&farm.remote()).await;
     farm.ended(&admin, near, "done").await;
-    admin.post(&format!("/graphs/{away}/cancel"), json!({})).await.expect(200);
-    until("the end of the quarantine", async || idle().await).await;
+    assert_eq!(attempts(&admin, task).await, ["returned"]);
+    let agent = admin.get("/agents/w1").await.expect(200);
+    assert_eq!(agent["quarantine"], json!(null), "{agent:#}");
+    assert!(!worker.log().contains("the quarantine is over"), "{}", worker.log());
+    // The repository comes back, and with it the work.
+    std::fs::rename(farm.remote(), &missing).unwrap();
+    farm.ended(&admin, away, "done").await;
+    assert_eq!(attempts(&admin, task).await, ["returned", "succeeded"]);
     drop(worker);
+}
+
+#[tokio::test]
+async fn a_branch_of_another_hub_costs_a_task_nothing() {
+    let (place, farm) = (Place::sqlite(), Farm::new(&[("who", "nobody\n")]));
+    let hub = Hub::start(&place);
+    let admin = hub.admin(&place);
+    let token = place.token(&["--scope", "work"]);
+    // What a hub with another store has left: tasks of all hubs are numbered from 1.
+    let other = farm.git(&["commit-tree", "-p", "main", "-m", "other", "main^{tree}"]);
+    for epoch in 1..4 {
+        farm.git(&["update-ref", &format!("refs/heads/task/1/e{epoch}"), &other]);
+    }
+    let mut task = command("a", "echo me > who");
+    task["max_attempts"] = json!(1);
+    let graph = admin.post("/graphs", farm.graph(json!([task]))).await.expect(201);
+    let graph = graph["id"].as_i64().unwrap();
+    let _worker = farm.worker(&hub, &token, "w1").start();
+    farm.ended(&admin, graph, "done").await;
+    assert_eq!(attempts(&admin, id_of(&admin, graph, "a").await).await, ["succeeded"]);
+    assert_eq!(farm.git(&["show", "main:who"]), "me");
+    assert_eq!(farm.git(&["rev-parse", "task/1/e1"]), other, "not ours");
+    let merge = admin.get("/merge-queue").await.expect(200)["items"][0].clone();
+    let branch = merge["branch"].as_str().unwrap();
+    assert!(branch.starts_with("task/1/e1-"), "{merge:#}");
+    assert_eq!(farm.git(&["rev-parse", branch]), merge["commit"]);
 }
 
 /// A server of models that answers with two statuses: to the list, and to a question.

@@ -141,7 +141,12 @@ pub(crate) async fn a_zombie_changes_nothing(place: &Place) {
         url: None,
     };
     let beat = AttemptHeartbeat { percent: Some(99), message: None };
-    let before = store.task_detail(zombie.task).await.unwrap();
+    let known = async || {
+        let task = store.task(zombie.task).await.unwrap();
+        let attempts = crate::work::attempts(&store, zombie.task).await;
+        (task, attempts, crate::work::evidence(&store, zombie.task).await)
+    };
+    let before = known().await;
     let all = events(&store).await.len();
     assert_eq!(kind(store.heartbeat(zombie, &beat).await), StoreErrorKind::StaleLease);
     assert_eq!(kind(store.add_evidence(zombie, &evidence, None).await), StoreErrorKind::StaleLease);
@@ -150,12 +155,12 @@ pub(crate) async fn a_zombie_changes_nothing(place: &Place) {
     assert_eq!(kind(store.fail(zombie, &failure(false), None).await), StoreErrorKind::StaleLease);
     let future = Lease { epoch: 3, ..second };
     assert_eq!(kind(store.complete(future, &completion, None).await), StoreErrorKind::StaleLease);
-    assert_eq!(store.task_detail(zombie.task).await.unwrap(), before);
+    assert_eq!(known().await, before);
     assert_eq!(events(&store).await.len(), all);
     complete(&store, second).await;
     assert_eq!(kind(store.heartbeat(second, &beat).await), StoreErrorKind::StaleLease);
     let states: Vec<_> =
-        store.attempts(zombie.task).await.unwrap().iter().map(|it| it.state).collect();
+        crate::work::attempts(&store, zombie.task).await.iter().map(|it| it.state).collect();
     assert_eq!(states, [AttemptState::Lost, AttemptState::Succeeded]);
 }
 
@@ -327,7 +332,12 @@ pub(crate) async fn a_replay_has_the_same_answer(place: &Place) {
     let lease = first.lease;
     let id = store.add_evidence(lease, &evidence, Some("k3")).await.unwrap();
     assert_eq!(store.add_evidence(lease, &evidence, Some("k3")).await.unwrap(), id);
-    assert_eq!(store.evidence(lease.task).await.unwrap().len(), 1);
+    assert_eq!(crate::work::evidence(&store, lease.task).await.len(), 1);
+    assert_eq!(store.evidence_piece(id).await.unwrap().title, "12 tests");
+    assert_eq!(kind(store.evidence_piece(id + 1).await), StoreErrorKind::NotFound);
+    assert_eq!(store.agent_of(lease).await.unwrap().as_deref(), Some("a"));
+    let unknown = Lease { epoch: 9, ..lease };
+    assert_eq!(store.agent_of(unknown).await.unwrap(), None);
 
     let completion = crate::work::committed("c1");
     let state = store.complete(lease, &completion, Some("k4")).await.unwrap();

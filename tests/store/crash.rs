@@ -353,7 +353,7 @@ pub(crate) async fn connections_break_off(place: &Place) {
                     let Some(claimed) = claimed else { break };
                     let key = format!("end-{n}-{turn}");
                     let commit = (turn % 2 == 0).then(|| format!("c{n}-{turn}"));
-                    let completion = Completion { commit, summary: String::new() };
+                    let completion = Completion { commit, ..Completion::default() };
                     loop {
                         match store.complete(claimed.lease, &completion, Some(&key)).await {
                             Ok(_state) => break,

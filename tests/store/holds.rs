@@ -485,6 +485,78 @@ pub(crate) async fn what_is_done_anew_has_an_end(place: &Place) {
         assert_eq!((task.state, task.attempts), (expect, 0), "round {round}");
     }
     assert_eq!(store.graph(id).await.unwrap().state, GraphState::Running, "a person is asked");
+    invariants::hold(place).await;
+    // The branch of the epic is the epic's own; what the queue made of a conflict is the hub's to
+    // delete once the task is over.
+    store.retry_merge(home.id).await.unwrap();
+    invariants::hold(place).await;
+    store.merge_conflicting(&writer, home.id, &report(&["shared"])).await.unwrap();
+    store.cancel_graph(id, None).await.unwrap();
+    place.meddle("UPDATE tasks SET ended_at = 1; UPDATE attempts SET ended_at = 1").await;
+    let spent = store.take_spent_branches(HOUR, HOUR, 100).await.unwrap();
+    let of_the_merge: Vec<_> = spent.iter().filter(|it| it.merge == Some(home.id)).collect();
+    assert_eq!(of_the_merge.len(), 1, "{spent:?}");
+    assert_eq!(of_the_merge[0].branch, home.lease.branch());
+    invariants::hold(place).await;
+}
+
+/// Targets in the order in which a person looks at them, each with what its queue waits for.
+pub(crate) async fn held_branches_come_first(place: &Place) {
+    let store = place.open().await;
+    for target in ["a", "b", "c"] {
+        let spec = greenloop_model::task::TaskGraph { target: target.to_owned(), ..many(1) };
+        store.submit(&spec, None, None).await.unwrap();
+        work(&store, target).await;
+    }
+    let names = async || -> Vec<String> {
+        store.branches().await.unwrap().into_iter().map(|it| it.target).collect()
+    };
+    assert_eq!(names().await, ["a", "b", "c"]);
+    for target in ["a", "b", "c"] {
+        let writer = turn(&store).await;
+        assert_eq!(writer.target, target);
+        if target == "b" {
+            store.hold_merges(&writer, &broken("b1"), HOUR).await.unwrap();
+        } else {
+            let waits = (target == "c").then_some("every entry waits for 1.2");
+            store.rest_merges(&writer, HOUR, waits).await.unwrap();
+        }
+    }
+    assert_eq!(names().await, ["b", "a", "c"]);
+    let branches = store.branches().await.unwrap();
+    let reasons: Vec<_> = branches.iter().map(|it| it.reason.as_deref()).collect();
+    assert_eq!(reasons, [None, None, Some("every entry waits for 1.2")]);
+    assert!(branches.iter().all(|it| it.paused_until.is_some()));
+    // What comes in meanwhile may be what they wait for: it is looked at at once, and the reason is
+    // gone with the look.
+    let spec = greenloop_model::task::TaskGraph { target: "c".to_owned(), ..many(1) };
+    store.submit(&spec, None, None).await.unwrap();
+    work(&store, "more").await;
+    assert_eq!(turn(&store).await.target, "c");
+    let branches = store.branches().await.unwrap();
+    assert!(branches.iter().all(|it| it.reason.is_none()), "{branches:?}");
+}
+
+/// A store that fails for a moment throws no entry out; what is no commit never will be one.
+pub(crate) async fn an_entry_that_cannot_be_read_now_stays(place: &Place) {
+    use greenloop_hub::merge_queue::{MergeStore, MergeStoreError};
+    let store = place.open().await;
+    store.submit(&many(2), None, None).await.unwrap();
+    let [good, bad] = [work(&store, &"a".repeat(40)).await, work(&store, "no commit at all").await];
+    let writer = MergeStore::take(&store, "h", LEASE).await.unwrap().unwrap();
+    place.meddle("ALTER TABLE tasks RENAME TO away").await;
+    let failed = MergeStore::entries(&store, &writer, 10).await;
+    assert!(matches!(failed, Err(MergeStoreError::Store(_))), "{failed:?}");
+    place.meddle("ALTER TABLE away RENAME TO tasks").await;
+    // Connections that have prepared statements before the change are made again.
+    let store = place.open().await;
+    for lease in [good, bad] {
+        assert_eq!(state(&store, lease).await, TaskState::Merging, "nothing was thrown out");
+    }
+    let entries = MergeStore::entries(&store, &writer, 10).await.unwrap();
+    assert_eq!(entries.iter().map(|it| it.task).collect::<Vec<_>>(), [good.task]);
+    assert_eq!(state(&store, bad).await, TaskState::Failed);
+    invariants::hold(place).await;
 }
 
 /// A graph is cancelled but for what is being pushed, and ends with that.

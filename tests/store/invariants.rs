@@ -88,9 +88,11 @@ const RULES: &[(&str, &str)] = &[
          > 0.000001",
     ),
     (
-        "a condition is met exactly when its epic has come so far",
+        "a condition is met exactly when its epic has come so far, the merge of its branch included",
         "SELECT COUNT(*) FROM conditions c JOIN epic_progress e ON e.id = c.epic_id \
-         WHERE (c.met = 1) <> (e.percent + 0.000001 >= c.at_least)",
+         WHERE (c.met = 1) <> (CASE WHEN EXISTS (SELECT 1 FROM tasks h \
+         WHERE h.graph_id = e.graph_id AND h.position = 1000000 + e.position \
+         AND h.state <> 'done') THEN 99 ELSE e.percent END + 0.000001 >= c.at_least)",
     ),
     (
         "a graph runs exactly as long as one of its tasks can",
@@ -119,6 +121,14 @@ const RULES: &[(&str, &str)] = &[
         "SELECT COUNT(*) FROM attempts a WHERE (a.state = 'lost') <> (1 = (SELECT COUNT(*) \
          FROM {events} o WHERE o.task_id = a.task_id AND o.epoch = a.epoch \
          AND o.kind IN ('task.lost')))",
+    ),
+    (
+        "an agent's figures are those of its attempts",
+        "SELECT COUNT(*) FROM agents g WHERE g.succeeded <> (SELECT COUNT(*) FROM attempts s \
+         WHERE s.agent = g.name AND s.state = 'succeeded') OR g.failed <> (SELECT COUNT(*) \
+         FROM attempts f WHERE f.agent = g.name AND f.state IN ('failed', 'lost')) \
+         OR g.worked_us <> (SELECT COALESCE(SUM(b.ended_at - b.started_at), 0) FROM attempts b \
+         WHERE b.agent = g.name AND b.ended_at IS NOT NULL)",
     ),
     (
         "a failure is told once",

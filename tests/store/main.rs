@@ -76,6 +76,8 @@ on_both! {
         entries_that_do_not_mend_a_target_are_known,
         a_redo_does_not_wait_for_what_waits_for_it,
         what_is_done_anew_has_an_end,
+        held_branches_come_first,
+        an_entry_that_cannot_be_read_now_stays,
         a_push_does_not_keep_a_graph_from_being_cancelled,
         a_running_project_keeps_its_repository,
         a_database_of_the_first_version_is_brought_up_to_date,
@@ -86,6 +88,8 @@ on_both! {
     workers {
         an_unfit_worker_gives_back_and_gets_nothing,
         a_task_that_everybody_gives_back_waits_for_a_person,
+        a_repository_out_of_reach_is_left_to_others,
+        a_worker_that_says_less_often_is_not_down,
         workers_leave_and_are_forgotten,
         tasks_that_nobody_can_do_are_named,
     }

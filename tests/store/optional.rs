@@ -163,12 +163,16 @@ async fn calls(store: &TaskStore, number: usize, there: bool, watch: &mut Watch)
         retry: true,
         uncounted: false,
         quarantine: None,
+        unreachable: false,
     };
     store.fail(lease, &failure, key("fail").as_deref()).await.unwrap();
     for n in 0..3 {
         let lease = next(store, key(&format!("merge-{n}")).as_deref()).await;
-        let completion =
-            Completion { commit: Some(format!("c{number}{n}")), summary: String::new() };
+        let completion = Completion {
+            commit: Some(format!("c{number}{n}")),
+            summary: String::new(),
+            branch: text("branch"),
+        };
         store.complete(lease, &completion, key(&format!("end-{n}")).as_deref()).await.unwrap();
     }
     let lease = next(store, key("alone").as_deref()).await;
@@ -181,10 +185,16 @@ async fn calls(store: &TaskStore, number: usize, there: bool, watch: &mut Watch)
 
 /// One entry lands; one leaves by its writer's word, one by a person's.
 async fn merges(store: &TaskStore, number: usize, there: bool, watch: &mut Watch) {
-    let mut count = 0;
+    let (mut count, mut rested) = (0, !there);
     while let Some(turn) = store.claim_merges("h", LEASE).await.unwrap() {
         let writer = turn.lease;
         watch.look().await;
+        if !rested {
+            rested = true;
+            store.rest_merges(&writer, Duration::ZERO, Some("another")).await.unwrap();
+            watch.look().await;
+            continue;
+        }
         for entry in store.next_merges(&writer, 10).await.unwrap() {
             count += 1;
             match (count, there) {
@@ -265,7 +275,8 @@ async fn filters(store: &TaskStore, graph: GraphId, there: bool) {
     store.agents().await.unwrap();
     store.branches().await.unwrap();
     store.history(graph, page).await.unwrap();
-    store.task_detail(task).await.unwrap();
+    store.attempts(task, page).await.unwrap();
+    store.evidence(task, page).await.unwrap();
 }
 
 pub(crate) async fn in_either_order(place: &Place) {

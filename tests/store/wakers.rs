@@ -189,7 +189,7 @@ pub(crate) async fn the_same_name_started_again(place: &Place) {
     assert_eq!(kind(one.heartbeat(old.lease, &report).await), StoreErrorKind::StaleLease);
     let late = one.complete(old.lease, &Completion::default(), Some("old")).await;
     assert_eq!(kind(late), StoreErrorKind::StaleLease);
-    let seen = one.attempts(old.lease.task).await.unwrap();
+    let seen = crate::work::attempts(&one, old.lease.task).await;
     let seen: Vec<_> = seen.iter().map(|it| (it.instance.as_str(), it.state, it.percent)).collect();
     assert_eq!(seen, [("1", AttemptState::Lost, 0), ("2", AttemptState::Running, 0)]);
     complete(&two, new.lease).await;

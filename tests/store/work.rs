@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use greenloop_hub::store::{
-    AgentHeartbeat, AttemptFailure, ClaimRequest, Claimed, Completion, StoreError, StoreErrorKind,
-    TaskStore,
+    AgentHeartbeat, AttemptFailure, AttemptView, ClaimRequest, Claimed, Completion, EvidenceView,
+    PageRequest, StoreError, StoreErrorKind, TaskStore,
 };
 use greenloop_model::task::{
     Action, Condition, Epic, EventId, GraphId, Lease, TaskEventKind, TaskGraph, TaskId, TaskSpec,
@@ -63,6 +63,7 @@ pub(crate) fn agent(name: &str) -> ClaimRequest {
         roles: Vec::new(),
         labels: Vec::new(),
         lease: Duration::from_secs(60),
+        unreachable: Vec::new(),
     }
 }
 
@@ -78,6 +79,8 @@ pub(crate) fn beat(name: &str) -> AgentHeartbeat {
         memory_bytes: Some(1 << 30),
         draining: false,
         quarantine: None,
+        period: None,
+        unreachable: Vec::new(),
     }
 }
 
@@ -95,7 +98,7 @@ pub(crate) async fn complete(store: &TaskStore, lease: Lease) {
 }
 
 pub(crate) fn committed(commit: &str) -> Completion {
-    Completion { commit: Some(commit.to_owned()), summary: "done".to_owned() }
+    Completion { commit: Some(commit.to_owned()), summary: "done".to_owned(), branch: None }
 }
 
 pub(crate) fn failure(retry: bool) -> AttemptFailure {
@@ -106,6 +109,7 @@ pub(crate) fn failure(retry: bool) -> AttemptFailure {
         retry,
         uncounted: false,
         quarantine: None,
+        unreachable: false,
     }
 }
 
@@ -115,7 +119,7 @@ pub(crate) fn kind<T: std::fmt::Debug>(outcome: Result<T, StoreError>) -> StoreE
 
 /// The ids of a graph's tasks, in the order of its file.
 pub(crate) async fn ids(store: &TaskStore, graph: GraphId) -> Vec<TaskId> {
-    use greenloop_hub::store::{PageRequest, TaskFilter};
+    use greenloop_hub::store::TaskFilter;
     let mut ids = Vec::new();
     let mut page = PageRequest::first(500);
     loop {
@@ -127,6 +131,16 @@ pub(crate) async fn ids(store: &TaskStore, graph: GraphId) -> Vec<TaskId> {
             None => return ids,
         }
     }
+}
+
+/// The attempts at a task, oldest first.
+pub(crate) async fn attempts(store: &TaskStore, task: TaskId) -> Vec<AttemptView> {
+    store.attempts(task, PageRequest::first(100)).await.unwrap().items
+}
+
+/// The evidence of a task, oldest first.
+pub(crate) async fn evidence(store: &TaskStore, task: TaskId) -> Vec<EvidenceView> {
+    store.evidence(task, PageRequest::first(100)).await.unwrap().items
 }
 
 /// All events so far.

@@ -3,13 +3,15 @@
 use std::time::Duration;
 
 use greenloop_hub::store::{
-    AgentHealth, AgentHeartbeat, AttemptFailure, Completion, Retention, StoreErrorKind,
-    StoreOptions, SweepOptions, TaskStore,
+    AgentHealth, AgentHeartbeat, AttemptFailure, ClaimRequest, Completion, Retention,
+    StoreErrorKind, StoreOptions, SweepOptions, TaskStore,
 };
 use greenloop_model::task::{AttemptState, TaskEventKind, TaskState};
 
 use crate::place::{Place, options};
-use crate::work::{agent, beat, claim, claim_key, complete, events, failure, ids, kind, many};
+use crate::work::{
+    agent, attempts, beat, claim, claim_key, complete, events, failure, ids, kind, many,
+};
 
 const FULL: &str = "the disk of /w is full";
 
@@ -44,7 +46,7 @@ pub(crate) async fn an_unfit_worker_gives_back_and_gets_nothing(place: &Place) {
     assert_eq!(store.fail(first.lease, &given_back(), Some("k")).await.unwrap(), state);
     let task = store.task(first.task.id).await.unwrap();
     assert_eq!((task.attempts, task.epoch, task.reason), (0, 1, None));
-    let attempt = &store.attempts(task.id).await.unwrap()[0];
+    let attempt = &attempts(&store, task.id).await[0];
     assert_eq!(attempt.state, AttemptState::Returned);
     assert_eq!(attempt.message.as_deref(), Some(FULL));
 
@@ -113,6 +115,67 @@ pub(crate) async fn a_task_that_everybody_gives_back_waits_for_a_person(place: &
             assert_eq!(state, TaskState::Ready, "{round} {nth}");
         }
     }
+}
+
+/// A repository out of a worker's reach: the worker gets no task in it, another one does, and tasks
+/// that no worker reaches are named.
+pub(crate) async fn a_repository_out_of_reach_is_left_to_others(place: &Place) {
+    const AWAY: &str = "https://me:secret@example.org/away.git";
+    let options = StoreOptions { max_returns: 2, ..options() };
+    let store = TaskStore::open(&place.url, options).await.unwrap();
+    let mut away = many(1);
+    away.project = "away".to_owned();
+    away.repository = Some(AWAY.to_owned());
+    away.tasks[0].priority = 0;
+    let graph = store.submit(&away, None, None).await.unwrap().id;
+    store.submit(&many(1), None, None).await.unwrap();
+    let id = ids(&store, graph).await[0];
+    let blind = |name: &str| ClaimRequest { unreachable: vec![AWAY.to_owned()], ..agent(name) };
+    for name in ["a", "b"] {
+        store.agent_heartbeat(&beat(name)).await.unwrap();
+    }
+    let claimed = claim(&store, "a").await.unwrap();
+    assert_eq!(claimed.task.id, id, "it is the most urgent one");
+    let missed = AttemptFailure { quarantine: None, unreachable: true, ..given_back() };
+    assert_eq!(store.fail(claimed.lease, &missed, None).await.unwrap(), TaskState::Ready);
+    let health = store.agent("a").await.unwrap().health;
+    assert_eq!(health, AgentHealth::Idle, "the machine is not at fault");
+    // The other one's turn, and what is elsewhere is claimed.
+    assert_ne!(store.claim(&blind("a"), None).await.unwrap().unwrap().task.id, id);
+    assert_eq!(store.claim(&blind("a"), None).await.unwrap(), None);
+    let deaf = AgentHeartbeat { unreachable: vec![AWAY.to_owned()], ..beat("a") };
+    store.agent_heartbeat(&deaf).await.unwrap();
+    assert_eq!(store.unserved(Some(graph)).await.unwrap(), [], "b reaches it");
+    let deaf = AgentHeartbeat { name: "b".to_owned(), ..deaf };
+    store.agent_heartbeat(&deaf).await.unwrap();
+    let unserved = store.unserved(Some(graph)).await.unwrap();
+    assert_eq!(unserved.len(), 1, "{unserved:?}");
+    assert_eq!(unserved[0].repository.as_deref(), Some("https://example.org/away.git"));
+    assert_eq!(unserved[0].tasks[0].id, id);
+    // Nobody else is left: whoever reaches it again has it, and it does not go round for ever.
+    let claimed = claim(&store, "a").await.unwrap();
+    assert_eq!(store.fail(claimed.lease, &missed, None).await.unwrap(), TaskState::Blocked);
+    crate::invariants::hold(place).await;
+}
+
+/// The longer of the two periods counts: the hub's, and the one that a worker sends.
+pub(crate) async fn a_worker_that_says_less_often_is_not_down(place: &Place) {
+    let options = StoreOptions { heartbeat: Duration::from_secs(5), ..options() };
+    let store = TaskStore::open(&place.url, options).await.unwrap();
+    for (name, period) in [("quick", Some(1)), ("slow", Some(30)), ("old", None)] {
+        let period = period.map(Duration::from_secs);
+        store.agent_heartbeat(&AgentHeartbeat { period, ..beat(name) }).await.unwrap();
+    }
+    place.meddle("UPDATE agents SET heartbeat_at = heartbeat_at - 20000000").await;
+    let down = store.sweep(&SweepOptions::default()).await.unwrap().down;
+    assert_eq!(down, ["old", "quick"], "three of the hub's own periods are over");
+    assert_eq!(store.agent("slow").await.unwrap().health, AgentHealth::Idle);
+    // It counts as one who may do what another has tried.
+    store.submit(&many(1), None, None).await.unwrap();
+    let claimed = claim(&store, "quick").await.unwrap();
+    store.fail(claimed.lease, &failure(true), None).await.unwrap();
+    assert_eq!(claim_key(&store, "quick").await, None);
+    assert!(claim_key(&store, "slow").await.is_some());
 }
 
 /// One that stops is not missed; one that died is, for a time; both are forgotten.

@@ -134,7 +134,7 @@ async fn delete(
         match branch.commit.parse() {
             Ok(commit) => {
                 leases.push(branch.lease);
-                branches.push(ExpectedBranch { name: branch.lease.branch(), commit });
+                branches.push(ExpectedBranch { name: branch.branch.clone(), commit });
             }
             // What never was a commit was never pushed.
             Err(_) => gone.push(branch.lease),

@@ -13,8 +13,9 @@ use super::command::{self, Surroundings};
 use super::heart::{Heart, Pulse};
 use super::place::{PlaceError, Seat, SeatError, WorkPlace};
 use super::quarantine::Quarantine;
+use super::reach::Reach;
 use super::report::{Trouble, evidence};
-use super::self_check::{Fault, ModelCheck, Needs};
+use super::self_check::{Fault, ModelCheck};
 use super::stop::{Ending, Stop, Void};
 use greenloop_evidence::Redactor;
 use greenloop_hub_api::client::wire::{Action, AttemptHeartbeat, Claimed, Completion, NewEvidence};
@@ -114,12 +115,15 @@ pub(super) struct Bench {
     pub(super) agents: Option<AgentLoop>,
     pub(super) stop: Stop,
     pub(super) quarantine: Quarantine,
+    pub(super) reach: Reach,
 }
 
 /// What the work came to.
 struct Work {
     summary: String,
     commit: Option<CommitId>,
+    /// Where the commit was pushed to.
+    branch: String,
     evidence: Vec<NewEvidence>,
 }
 
@@ -200,7 +204,8 @@ impl Bench {
     }
 
     /// Whether this machine is the cause of a failure: then the task is given back as if it had
-    /// not been tried, and nothing more is claimed until the self-check passes.
+    /// not been tried, and nothing more is claimed until the self-check passes. A repository out of
+    /// reach gives it back as well, and nothing more is claimed in that repository.
     async fn judged(
         &self,
         result: Result<Work, Trouble>,
@@ -210,32 +215,40 @@ impl Bench {
         let mut trouble = match result {
             Ok(work) => {
                 self.quarantine.worked();
+                if let Some(url) = &claimed.repository {
+                    self.reach.reached(url);
+                }
                 return Ok(work);
             }
             Err(trouble) if ending.why().is_some() => return Err(trouble),
             Err(trouble) => trouble,
         };
-        let mut needs = std::mem::take(&mut trouble.needs);
-        needs.repository = claimed.repository.clone();
+        let model = trouble.model.take();
         let fault = match trouble.fault.take() {
             Some(fault) => fault,
             // The failure may be the work's own, or what a sick machine made of it.
             None => {
                 let check = self.quarantine.check();
-                let found = match trouble.class.heals() {
+                let found = match trouble.class.heals() || trouble.remote {
                     true => check.machine().await,
-                    false => check.whole(&needs).await,
+                    false => check.whole(model.as_ref()).await,
                 };
-                match found {
-                    Err(fault) => fault,
-                    Ok(()) => {
+                match (found, &claimed.repository) {
+                    (Err(fault), _) => fault,
+                    (Ok(()), Some(url)) if trouble.remote => {
+                        self.reach.missed(url, &self.redactor.redact(&trouble.message));
+                        trouble.uncounted = true;
+                        trouble.unreachable = true;
+                        return Err(trouble);
+                    }
+                    (Ok(()), _) => {
                         self.quarantine.worked();
                         return Err(trouble);
                     }
                 }
             }
         };
-        self.quarantine.begin(&fault, needs);
+        self.quarantine.begin(&fault, model);
         if !trouble.message.contains(&fault.reason) {
             trouble.message = format!("{}; {}", fault.reason, trouble.message);
         }
@@ -268,15 +281,15 @@ impl Bench {
                 };
                 command::run(line, &around, pulse, ending).await?;
                 let summary = "the command passed".to_owned();
-                Work { summary, commit: None, evidence: Vec::new() }
+                Work { summary, commit: None, branch: String::new(), evidence: Vec::new() }
             }
             Action::Agent => self.agents(seat, claimed, run, pulse, ending).await?,
         };
         let Some(clone) = &seat.clone else { return Ok(work) };
         let message = self.commit_message(claimed);
         let Some(commit) = clone.commit(&message, git).await? else { return Ok(work) };
-        self.push(seat, &commit, lease, ending, git).await?;
-        let title = format!("{} on {}", commit.short(), claimed.branch);
+        work.branch = self.push(seat, &commit, lease, ending, git).await?;
+        let title = format!("{} on {}", commit.short(), work.branch);
         work.evidence.push(evidence(EvidenceKind::Commit, &title, &message, &self.redactor));
         work.summary = format!("{}: {}", commit.short(), work.summary);
         work.commit = Some(commit);
@@ -329,15 +342,14 @@ impl Bench {
                     let title = format!("review of patch {}", nth + 1);
                     found.push(evidence(EvidenceKind::Review, &title, review, &self.redactor));
                 }
-                Ok(Work { summary, commit: None, evidence: found })
+                Ok(Work { summary, commit: None, branch: String::new(), evidence: found })
             }
             AgentEnd::Failed { class, message, fingerprint, evidence: text, fault, check } => {
                 let found =
                     evidence(EvidenceKind::Log, "what stood in the way", &text, &self.redactor);
                 let evidence = if text.is_empty() { Vec::new() } else { vec![found] };
-                let needs = Needs { repository: None, model: check };
                 let trouble = Trouble::new(class, message);
-                Err(Trouble { fingerprint, evidence, fault, needs, ..trouble })
+                Err(Trouble { fingerprint, evidence, fault, model: check, ..trouble })
             }
         }
     }
@@ -352,7 +364,8 @@ impl Bench {
         )
     }
 
-    /// Pushes, once the hub has said that the lease is still held.
+    /// Pushes, once the hub has said that the lease is still held; where to. A branch of the
+    /// attempt's name that is there already is another hub's, whose store had a task of this id.
     async fn push(
         &self,
         seat: &Seat,
@@ -360,13 +373,24 @@ impl Bench {
         lease: Lease,
         ending: &Ending,
         git: &Git,
-    ) -> Result<(), Trouble> {
-        let Some(clone) = &seat.clone else { return Ok(()) };
+    ) -> Result<String, Trouble> {
+        let Some(clone) = &seat.clone else { return Ok(lease.branch()) };
+        let mut branch = lease.branch();
+        let mut refused = None;
         let mut tried = 0;
         loop {
             tried += 1;
             self.still_held(lease, ending).await?;
-            match clone.push(commit, &lease.branch(), git).await {
+            match clone.push(commit, &branch, git).await {
+                Err(error) if error.kind == GitErrorKind::Rejected => match refused {
+                    // Not the name, then: a guard, say.
+                    Some(first) => return Err(Trouble::from(first)),
+                    None => {
+                        tracing::warn!(%error, "pushed to another branch");
+                        refused = Some(error);
+                        branch = format!("{}-{}", lease.branch(), commit.short());
+                    }
+                },
                 Err(error) if error.kind == GitErrorKind::Remote && tried < TRIES => {
                     tracing::warn!(%error, "pushed again in a moment");
                     tokio::select! {
@@ -374,7 +398,8 @@ impl Bench {
                         () = ending.token().cancelled() => return Err(error.into()),
                     }
                 }
-                pushed => return pushed.map_err(Trouble::from),
+                Err(error) => return Err(error.into()),
+                Ok(()) => return Ok(branch),
             }
         }
     }
@@ -407,11 +432,13 @@ impl Bench {
         let client = self.client.within(REPORT);
         let told = async {
             match &result {
-                Ok(Work { summary, commit, evidence }) => {
+                Ok(Work { summary, commit, branch, evidence }) => {
                     self.add(&client, lease, evidence).await?;
                     let commit = commit.as_ref().map(ToString::to_string);
                     let summary = self.redactor.redact(summary).into_owned();
-                    client.complete(lease, &Completion { commit, summary }).await
+                    let other = commit.is_some() && *branch != lease.branch();
+                    let branch = other.then(|| branch.clone());
+                    client.complete(lease, &Completion { commit, summary, branch }).await
                 }
                 Err(trouble) => {
                     self.add(&client, lease, &trouble.evidence).await?;

@@ -31,6 +31,25 @@ pub(super) struct Heart {
     presence: Mutex<Option<tokio::task::JoinHandle<()>>>,
 }
 
+/// What the worker is not fit for now.
+pub(super) struct Fitness {
+    /// Why it claims nothing.
+    pub(super) quarantine: watch::Receiver<Option<String>>,
+    /// Repositories that it claims nothing in.
+    pub(super) unreachable: watch::Receiver<Vec<String>>,
+}
+
+impl Fitness {
+    /// Returns at a change; never when nobody is left to change anything.
+    async fn changed(&mut self) {
+        tokio::select! {
+            Ok(()) = self.quarantine.changed() => {}
+            Ok(()) = self.unreachable.changed() => {}
+            else => std::future::pending().await,
+        }
+    }
+}
+
 /// Keeps one lease. Dropped, it is kept no longer.
 pub(super) struct Pulse {
     task: AbortHandle,
@@ -44,7 +63,7 @@ impl Heart {
         options: &WorkerOptions,
         instance: &str,
         stop: &Stop,
-        quarantine: watch::Receiver<Option<String>>,
+        fitness: Fitness,
     ) -> Result<Self, WorkerError> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -60,7 +79,7 @@ impl Heart {
             options: options.clone(),
             instance: instance.to_owned(),
             stop: stop.clone(),
-            quarantine,
+            fitness,
             leaving: leaving.clone(),
         };
         let presence = handle.spawn(presence.keep());
@@ -189,7 +208,7 @@ struct Presence {
     options: WorkerOptions,
     instance: String,
     stop: Stop,
-    quarantine: watch::Receiver<Option<String>>,
+    fitness: Fitness,
     leaving: CancellationToken,
 }
 
@@ -199,7 +218,9 @@ impl Presence {
         let mut told_of_drain = false;
         while !self.leaving.is_cancelled() {
             told_of_drain |= self.stop.is_draining();
-            let quarantine = self.quarantine.borrow_and_update().clone();
+            let quarantine = self.fitness.quarantine.borrow_and_update().clone();
+            let unreachable = self.fitness.unreachable.borrow_and_update().clone();
+            let period = self.options.heartbeat.as_secs_f64().ceil().max(1.0);
             let beat = AgentHeartbeat {
                 name: self.options.name.clone(),
                 instance: self.instance.clone(),
@@ -211,6 +232,8 @@ impl Presence {
                 memory_bytes: memory_bytes(),
                 draining: told_of_drain,
                 quarantine,
+                period_seconds: Some(period as u32),
+                unreachable,
             };
             if let Err(error) = self.client.agent_heartbeat(&beat).await {
                 tracing::warn!(%error, "the worker's heartbeat was not taken");
@@ -219,12 +242,7 @@ impl Presence {
                 () = tokio::time::sleep(self.options.heartbeat) => {}
                 // At once, but only once.
                 () = self.stop.draining(), if !told_of_drain => {}
-                changed = self.quarantine.changed() => {
-                    if changed.is_err() {
-                        // Nobody is left to change it.
-                        self.leaving.cancelled().await;
-                    }
-                }
+                () = self.fitness.changed() => {}
                 () = self.leaving.cancelled() => {}
             }
         }

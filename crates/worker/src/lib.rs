@@ -14,9 +14,10 @@
 //!   goes to the branch of this epoch, which no other attempt looks at.
 //! - Nothing that leaves the machine (log, evidence, message) has escaped the redactor; the
 //!   hub's token is not in the environment of what runs.
-//! - A failure of the worker's own machine (disk, git, network, model) does not count against the
-//!   task, and the worker claims nothing until its self-check passes; the first one is passed
-//!   before the first claim.
+//! - A failure of the worker's own machine (disk, git, model) does not count against the task, and
+//!   the worker claims nothing until its self-check passes; the first one is passed before the first
+//!   claim.
+//! - Nor does a repository out of reach: the worker claims nothing in that one until it answers.
 //! - A worker that stops says so: the hub does not expect it any more.
 //! - What a killed worker has left behind, processes and folders, is cleared away by the next
 //!   one of that name and place.
@@ -35,6 +36,7 @@ mod mirrors;
 mod options;
 mod place;
 mod quarantine;
+mod reach;
 mod report;
 mod self_check;
 mod slot;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::self_check::{Fault, Needs, SelfCheck};
+use super::self_check::{Fault, ModelCheck, SelfCheck};
 use super::stop::Stop;
 
 /// Between two checks, at most.
@@ -23,8 +23,8 @@ pub(super) struct Quarantine {
     reason: watch::Sender<Option<String>>,
     /// Checks and tasks in a row that the machine failed.
     in_a_row: AtomicU32,
-    /// What the check looks at beside the machine.
-    needs: std::sync::Mutex<Needs>,
+    /// A model that a task could not ask: the check asks it as well.
+    missed: std::sync::Mutex<Option<ModelCheck>>,
     /// One check at a time.
     turn: tokio::sync::Mutex<()>,
 }
@@ -36,7 +36,7 @@ impl Quarantine {
             pause,
             reason: watch::Sender::new(None),
             in_a_row: AtomicU32::new(0),
-            needs: std::sync::Mutex::default(),
+            missed: std::sync::Mutex::default(),
             turn: tokio::sync::Mutex::default(),
         }
     }
@@ -55,12 +55,12 @@ impl Quarantine {
         self.reason.borrow().clone()
     }
 
-    /// Begins, or goes on with another reason; `needs` are looked at as well from now on.
-    pub(super) fn begin(&self, fault: &Fault, needs: Needs) {
-        let mut all = self.needs();
-        all.repository = needs.repository.or(all.repository.take());
-        all.model = needs.model.or(all.model.take());
-        drop(all);
+    /// Begins, or goes on with another reason; the model that was `missed` is asked as well from now
+    /// on.
+    pub(super) fn begin(&self, fault: &Fault, missed: Option<ModelCheck>) {
+        if missed.is_some() {
+            *self.missed() = missed;
+        }
         self.in_a_row.fetch_add(1, Ordering::Relaxed);
         let before = self.reason.send_replace(Some(fault.reason.clone()));
         if before.as_ref() != Some(&fault.reason) {
@@ -80,12 +80,12 @@ impl Quarantine {
 
     /// The check before the first claim.
     pub(super) async fn start(&self) {
-        match self.check.whole(&Needs::default()).await {
+        match self.check.whole(None).await {
             Ok(()) => {
                 self.reason.send_replace(None);
                 tracing::info!("the self-check passes");
             }
-            Err(fault) => self.begin(&fault, Needs::default()),
+            Err(fault) => self.begin(&fault, None),
         }
     }
 
@@ -93,7 +93,7 @@ impl Quarantine {
     pub(super) async fn over(&self, stop: &Stop) -> bool {
         let open = async {
             if let Err(fault) = self.check.room() {
-                self.begin(&fault, Needs::default());
+                self.begin(&fault, None);
             }
             while self.why().is_some() {
                 let _turn = self.turn.lock().await;
@@ -111,16 +111,16 @@ impl Quarantine {
     async fn try_again(&self) {
         let seen = self.in_a_row.load(Ordering::Relaxed);
         self.pause().await;
-        let needs = self.needs().clone();
-        match self.check.whole(&needs).await {
+        let missed = self.missed().clone();
+        match self.check.whole(missed.as_ref()).await {
             // What another slot found meanwhile was not looked at.
             Ok(()) if self.in_a_row.load(Ordering::Relaxed) != seen => {}
             Ok(()) => {
-                *self.needs() = Needs::default();
+                *self.missed() = None;
                 self.reason.send_replace(None);
                 tracing::info!("the self-check passes: the quarantine is over");
             }
-            Err(fault) => self.begin(&fault, Needs::default()),
+            Err(fault) => self.begin(&fault, None),
         }
     }
 
@@ -130,7 +130,7 @@ impl Quarantine {
         tokio::time::sleep(self.pause.saturating_mul(2u32.pow(doublings)).min(LONGEST)).await;
     }
 
-    fn needs(&self) -> std::sync::MutexGuard<'_, Needs> {
-        self.needs.lock().unwrap_or_else(PoisonError::into_inner)
+    fn missed(&self) -> std::sync::MutexGuard<'_, Option<ModelCheck>> {
+        self.missed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

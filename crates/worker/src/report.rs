@@ -1,11 +1,11 @@
 //! What is told of work that failed.
 
-use super::self_check::{Fault, Needs};
+use super::self_check::{Fault, ModelCheck};
 use greenloop_evidence::Redactor;
 use greenloop_hub_api::client::wire::{AttemptFailure, NewEvidence};
 use greenloop_model::task::EvidenceKind;
 use greenloop_model::{FailureClass, Fingerprint, chain};
-use greenloop_workspace::git::GitError;
+use greenloop_workspace::git::{GitError, GitErrorKind, system_class};
 
 /// Bytes of a piece of evidence; the hub takes no more than 256 KiB.
 const LONGEST: usize = 128 << 10;
@@ -22,8 +22,12 @@ pub(super) struct Trouble {
     pub(super) uncounted: bool,
     /// What this machine is at fault for, where that is sure.
     pub(super) fault: Option<Fault>,
-    /// What the self-check has to look at beside the machine.
-    pub(super) needs: Needs,
+    /// Whether the task's repository was not heard.
+    pub(super) remote: bool,
+    /// Whether nothing is claimed in that repository until it answers.
+    pub(super) unreachable: bool,
+    /// The model that the task could not ask: the self-check asks it as well.
+    pub(super) model: Option<ModelCheck>,
     /// Why this worker claims nothing more.
     pub(super) quarantine: Option<String>,
 }
@@ -48,7 +52,9 @@ impl Trouble {
             evidence: Vec::new(),
             uncounted: false,
             fault: None,
-            needs: Needs::default(),
+            remote: false,
+            unreachable: false,
+            model: None,
             quarantine: None,
         }
     }
@@ -68,6 +74,7 @@ impl Trouble {
             retry: self.retry,
             uncounted: self.uncounted,
             quarantine: self.quarantine.as_ref().map(|why| redactor.redact(why).into_owned()),
+            unreachable: self.unreachable,
         }
     }
 }
@@ -75,6 +82,9 @@ impl Trouble {
 impl From<GitError> for Trouble {
     fn from(error: GitError) -> Self {
         let (class, message) = (error.class(), chain(&error));
+        if error.kind == GitErrorKind::Remote && system_class(&message).is_none() {
+            return Self { remote: true, ..Self::new(class, message) };
+        }
         if error.is_of_the_machine() {
             return Self::of(Fault::new(class, message));
         }

@@ -1,5 +1,4 @@
-//! Whether this machine is fit to work: disk, git, the shell, the clock, the repositories, the
-//! model.
+//! Whether this machine is fit to work: disk, git, the shell, the clock, the model.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -11,8 +10,6 @@ use tokio_util::sync::CancellationToken;
 
 use greenloop_evidence::Redactor;
 use greenloop_exec::{Command, Marker, Program};
-use greenloop_hub_api::client::HubClient;
-use greenloop_hub_api::client::wire::Graph;
 use greenloop_model::{Exit, FailureClass, RunId, chain};
 use greenloop_workspace::git::{self, Git};
 
@@ -24,10 +21,6 @@ const ENOUGH: u64 = 256 << 20;
 const SHARE: u64 = 20;
 /// How long one step of the check may take.
 const STEP: Duration = Duration::from_secs(30);
-/// How long the hub is asked which repositories are worked in.
-const HUB: Duration = Duration::from_secs(5);
-/// Repositories that are tried before they are all taken for out of reach.
-const REPOSITORIES: usize = 8;
 /// 2026-01-01: no clock of a machine that runs this program is right and earlier.
 const EARLIEST: Duration = Duration::from_secs(1_767_225_600);
 
@@ -54,30 +47,19 @@ impl Fault {
 /// Asks the model that agents' tasks need, cheaply.
 pub type ModelCheck = Arc<dyn Fn() -> BoxFuture<'static, Result<(), Fault>> + Send + Sync>;
 
-/// What the check needs beside the machine itself.
-#[derive(Clone, Default)]
-pub(super) struct Needs {
-    /// A repository that a task could not reach.
-    pub(super) repository: Option<String>,
-    /// A model that an author could not be asked with.
-    pub(super) model: Option<ModelCheck>,
-}
-
 /// The check of one worker.
 pub(super) struct SelfCheck {
     pub(super) folder: PathBuf,
-    pub(super) client: HubClient,
     pub(super) redactor: Redactor,
     /// The model that this worker's environment names, when it names one.
     pub(super) model: Option<ModelCheck>,
 }
 
 impl SelfCheck {
-    /// Everything: the machine, the repositories of running graphs, the model.
-    pub(super) async fn whole(&self, needs: &Needs) -> Result<(), Fault> {
+    /// Everything: the machine, its model, and one that a task could not ask.
+    pub(super) async fn whole(&self, missed: Option<&ModelCheck>) -> Result<(), Fault> {
         self.machine().await?;
-        self.repositories(needs.repository.as_deref()).await?;
-        for model in [&self.model, &needs.model].into_iter().flatten() {
+        for model in [self.model.as_ref(), missed].into_iter().flatten() {
             model().await?;
         }
         Ok(())
@@ -125,52 +107,6 @@ impl SelfCheck {
             exit => Err(Fault::infrastructure(format!("`sh -c :` cannot be run: {exit}"))),
         }
     }
-
-    /// At least one repository of the running graphs that have work must be within reach, unless
-    /// one of them needs none. One that is not, beside others that are, is the graph's fault: its
-    /// tasks are given back until a person is asked.
-    async fn repositories(&self, missed: Option<&str>) -> Result<(), Fault> {
-        let graphs = match self.client.within(HUB).graphs().await {
-            Ok(graphs) => graphs,
-            Err(error) => {
-                // Without the hub there is nothing to claim either.
-                tracing::debug!(%error, "the hub does not say which repositories are worked in");
-                return Ok(());
-            }
-        };
-        let Some(mut urls) = needed(graphs) else { return Ok(()) };
-        // The one that is to blame last: what can be reached is found sooner.
-        urls.sort_by_key(|url| missed == Some(url.as_str()));
-        let mut first = None;
-        for url in urls.iter().take(REPOSITORIES) {
-            let cancel = CancellationToken::new();
-            let git = Git::new(RunId::generate(), &self.redactor, &cancel);
-            let asked = git::reachable(&self.folder, url, &git);
-            let fault = match tokio::time::timeout(STEP, asked).await {
-                Ok(Ok(())) => return Ok(()),
-                Ok(Err(error)) => Fault::new(error.class(), chain(&error)),
-                Err(_elapsed) => {
-                    let url = self.redactor.redact(url);
-                    Fault::infrastructure(format!("git ls-remote {url} does not end"))
-                }
-            };
-            first.get_or_insert(fault);
-        }
-        first.map_or(Ok(()), Err)
-    }
-}
-
-/// The repositories of running graphs that have work for somebody; `None` when there is work that
-/// needs none.
-fn needed(graphs: Vec<Graph>) -> Option<Vec<String>> {
-    let has = |graph: &Graph, state| graph.tasks.get(state).is_some_and(|count| *count > 0);
-    let work = graphs
-        .into_iter()
-        .filter(|graph| graph.state == "running" && (has(graph, "ready") || has(graph, "running")));
-    let mut urls = work.map(|graph| graph.repository).collect::<Option<Vec<String>>>()?;
-    urls.sort_unstable();
-    urls.dedup();
-    Some(urls)
 }
 
 /// Whether a folder takes what is written to it.
@@ -255,34 +191,6 @@ pub(super) fn out_of_memory_kills() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_repositories_that_work_is_in_are_needed() {
-        let graph = |state: &str, repository: Option<&str>, tasks: &[(&str, u64)]| Graph {
-            id: 1,
-            project: "shop".to_owned(),
-            name: "work".to_owned(),
-            repository: repository.map(str::to_owned),
-            target: "main".to_owned(),
-            state: state.to_owned(),
-            run: None,
-            tasks: tasks.iter().map(|(state, count)| ((*state).to_owned(), *count)).collect(),
-            percent: 0.0,
-            created_at: String::new(),
-            ended_at: None,
-        };
-        let urls = |urls: &[&str]| Some(urls.iter().map(|it| (*it).to_owned()).collect());
-        let ready = graph("running", Some("b"), &[("ready", 1), ("blocked", 2)]);
-        let busy = graph("running", Some("a"), &[("running", 1)]);
-        let blocked = graph("running", Some("c"), &[("blocked", 1), ("ready", 0)]);
-        let over = graph("failed", Some("d"), &[("ready", 1)]);
-        let bare = graph("running", None, &[("ready", 1)]);
-        let bare_and_blocked = graph("running", None, &[("blocked", 1)]);
-        let all = vec![ready.clone(), busy, ready.clone(), blocked.clone(), over, bare_and_blocked];
-        assert_eq!(needed(all.clone()), urls(&["a", "b"]));
-        assert_eq!(needed(vec![blocked]), urls(&[]));
-        assert_eq!(needed([all, vec![bare]].concat()), None);
-    }
 
     #[test]
     fn sizes_are_told_in_the_largest_unit() {

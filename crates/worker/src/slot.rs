@@ -7,10 +7,11 @@ use tokio::time::Instant;
 
 use super::WorkerOptions;
 use super::attempt::{AgentLoop, Bench};
-use super::heart::Heart;
+use super::heart::{Fitness, Heart};
 use super::place::{PlaceError, WorkPlace};
 use super::quarantine::Quarantine;
-use super::self_check::{Fault, ModelCheck, Needs, SelfCheck};
+use super::reach::Reach;
+use super::self_check::{Fault, ModelCheck, SelfCheck};
 use super::stop::Stop;
 use greenloop_evidence::Redactor;
 use greenloop_hub_api::client::wire::ClaimRequest;
@@ -68,15 +69,13 @@ impl Worker {
             taken?;
             return Ok(());
         }
-        let check = SelfCheck {
-            folder: options.work.join(&options.name),
-            client: client.clone(),
-            redactor: redactor.clone(),
-            model,
-        };
+        let folder = options.work.join(&options.name);
+        let reach = Reach::new(folder.clone(), redactor.clone(), options.recheck, stop.clone());
+        let check = SelfCheck { folder, redactor: redactor.clone(), model };
         let quarantine = Quarantine::new(check, options.recheck);
         let instance = uuid::Uuid::new_v4().to_string();
-        let heart = Heart::start(&client, &options, &instance, &stop, quarantine.reason())?;
+        let fitness = Fitness { quarantine: quarantine.reason(), unreachable: reach.changes() };
+        let heart = Heart::start(&client, &options, &instance, &stop, fitness)?;
         let place = match taken {
             Ok(place) => place,
             Err(error) => match place_in_time(error, &options, &quarantine, &stop).await? {
@@ -88,7 +87,8 @@ impl Worker {
             },
         };
         let slots = options.slots.max(1);
-        let bench = Bench { client, options, place, heart, redactor, agents, stop, quarantine };
+        let bench =
+            Bench { client, options, place, heart, redactor, agents, stop, quarantine, reach };
         let bench = Arc::new(bench);
         let cleaner = tokio::spawn(Arc::clone(&bench).forget_old_mirrors());
         let ready = Arc::new(tokio::sync::OnceCell::new());
@@ -125,7 +125,7 @@ async fn place_in_time(
     let mut error = error;
     loop {
         let reason = chain(&error);
-        quarantine.begin(&Fault::new(FailureClass::Infrastructure, reason), Needs::default());
+        quarantine.begin(&Fault::new(FailureClass::Infrastructure, reason), None);
         tokio::select! {
             () = quarantine.pause() => {}
             () = stop.draining() => return Ok(None),
@@ -163,17 +163,19 @@ impl Bench {
     }
 
     async fn slot(&self, instance: &str) -> Result<(), WorkerError> {
-        let request = ClaimRequest {
+        let mut request = ClaimRequest {
             agent: self.options.name.clone(),
             instance: instance.to_owned(),
             roles: self.options.roles.clone(),
             labels: self.options.labels.clone(),
             lease_seconds: self.options.lease_seconds(),
             wait_seconds: WAIT,
+            unreachable: Vec::new(),
         };
         let mut pause = SHORTEST;
         while self.quarantine.over(&self.stop).await && !self.stop.is_draining() {
             let asked = Instant::now();
+            request.unreachable = self.reach.unreachable();
             let claim = tokio::select! {
                 claim = self.client.claim(&request) => claim,
                 () = self.stop.draining() => return Ok(()),

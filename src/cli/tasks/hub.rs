@@ -82,7 +82,8 @@ pub(super) fn import(args: ImportArgs) -> Result<Exit, CommandError> {
     // A worker may still be started: a warning, no error.
     match block_on(app::alerts(&access, graph.id))? {
         Ok(alerts) => {
-            for alert in alerts.iter().filter(|alert| alert.kind == "no_worker") {
+            let waits = ["no_worker", "repository_unreachable"];
+            for alert in alerts.iter().filter(|alert| waits.contains(&alert.kind.as_str())) {
                 output::tell(&safe(&format!("warning: {}\n", alert.text)));
             }
         }

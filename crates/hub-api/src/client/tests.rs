@@ -65,7 +65,7 @@ async fn a_call_is_repeated_under_one_key_and_the_next_has_another() {
         .mount(&server)
         .await;
     let client = client(&server);
-    let done = Completion { commit: None, summary: "done".to_owned() };
+    let done = Completion { commit: None, summary: "done".to_owned(), branch: None };
     client.complete(LEASE, &done).await.unwrap();
     client.complete(LEASE, &done).await.unwrap();
     let requests = server.received_requests().await.unwrap();
@@ -108,6 +108,7 @@ async fn no_work_is_no_error() {
         labels: Vec::new(),
         lease_seconds: 60,
         wait_seconds: 1,
+        unreachable: Vec::new(),
     };
     assert_eq!(client(&server).claim(&request).await.unwrap(), None);
 }

@@ -225,6 +225,9 @@ pub struct ClaimRequest {
     /// How long to wait for work, at most 60.
     #[serde(default)]
     pub wait_seconds: u32,
+    /// Addresses of repositories that it cannot reach now: it is given no task in them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreachable: Vec<String>,
 }
 
 /// Work.
@@ -319,6 +322,10 @@ pub struct Completion {
     /// One line for people.
     #[serde(default)]
     pub summary: String,
+    /// Where it was pushed to, when the repository had a branch `task/<id>/e<epoch>` already: that
+    /// name, `-`, and up to 64 letters and digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
 }
 
 /// The work failed.
@@ -342,6 +349,10 @@ pub struct AttemptFailure {
     /// Why the worker is given no more work until it says that its self-check passes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quarantine: Option<String>,
+    /// The worker cannot reach the task's repository: it asks for no task in it until it can. A
+    /// task that is given back for this too often waits for a person.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unreachable: bool,
 }
 
 /// One attempt: a task given to an agent.
@@ -402,6 +413,13 @@ pub struct AgentHeartbeat {
     /// Why it claims nothing until its self-check passes; absent when it is fit to work.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quarantine: Option<String>,
+    /// From one of these to the next, in seconds; absent: as often as the hub expects. The hub
+    /// waits for three times the longer of the two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period_seconds: Option<u32>,
+    /// Addresses of repositories that it cannot reach now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreachable: Vec<String>,
 }
 
 /// A worker says that it stops, and is not to be expected any more.
@@ -519,7 +537,8 @@ pub struct Merge {
 /// Something about workers that a person should know of. It goes with its cause.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Alert {
-    /// `no_worker` (no living, fit worker has the tasks' role and labels), `agent_quarantined`,
+    /// `no_worker` (no living, fit worker has the tasks' role and labels),
+    /// `repository_unreachable` (none that has reaches their repository), `agent_quarantined`,
     /// `agent_down`
     pub kind: String,
     /// One line for people.

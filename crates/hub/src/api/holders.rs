@@ -52,8 +52,7 @@ impl Holders {
         if known.is_some() {
             return Ok(known);
         }
-        let attempts = self.store.attempts(lease.task).await?;
-        let found = attempts.into_iter().find(|it| it.lease == lease).map(|it| it.agent);
+        let found = self.store.agent_of(lease).await?;
         if let Some(agent) = &found {
             self.note(lease, agent);
         }

@@ -16,6 +16,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::Api;
+use super::room::Found;
 use crate::store::{AgentHealth, EventView, StoreError, TaskCount};
 use greenloop_model::task::{TaskEventKind, TaskState};
 
@@ -62,6 +63,11 @@ struct LiveLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FoundLabels {
+    found: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabels {
     reason: &'static str,
 }
@@ -80,6 +86,7 @@ pub(super) struct Metrics {
     live: Family<LiveLabels, Gauge>,
     dropped: Family<ReasonLabels, Counter>,
     waiting: Gauge,
+    claims: Family<FoundLabels, Counter>,
     lag: LevelGauge,
     latest: Gauge,
     /// Roles that were seen once: they are said to have nothing when they have nothing.
@@ -101,6 +108,7 @@ impl Metrics {
             live: Family::default(),
             dropped: Family::default(),
             waiting: Gauge::default(),
+            claims: Family::default(),
             lag: LevelGauge::default(),
             latest: Gauge::default(),
             roles: Mutex::default(),
@@ -120,6 +128,7 @@ impl Metrics {
         to.register("live_connections", "Connections that follow events", own.live.clone());
         to.register("live_dropped", "Followers that the hub dropped", own.dropped.clone());
         to.register("claims_waiting", "Agents that wait for work", own.waiting.clone());
+        to.register("claims", "Claims that were given a task", own.claims.clone());
         to.register(
             "outbox_lag_seconds",
             "From the latest event until this hub sent it out",
@@ -150,6 +159,11 @@ impl Metrics {
         let gauge = self.live.get_or_create_owned(&LiveLabels { transport });
         gauge.inc();
         Following(gauge)
+    }
+
+    /// A claim was given a task.
+    pub(super) fn claimed(&self, found: Found) {
+        self.claims.get_or_create(&FoundLabels { found: found.name() }).inc();
     }
 
     /// A follower was dropped by the hub.

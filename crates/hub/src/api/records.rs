@@ -155,17 +155,20 @@ pub(super) fn agent(view: AgentView) -> wire::Agent {
 
 /// Tasks that nobody can do, as an alert.
 pub(super) fn unserved(group: Unserved) -> wire::Alert {
-    let Unserved { role, labels, count, tasks, since } = group;
+    let Unserved { role, labels, repository, count, tasks, since } = group;
     let keys: Vec<&str> = tasks.iter().map(|task| task.key.as_str()).collect();
     let more = match count.saturating_sub(keys.len() as u64) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
     let noun = if count == 1 { "task" } else { "tasks" };
-    let text =
-        format!("no live worker {}: {noun} {}{more}", lacks(&role, &labels), keys.join(", "));
+    let (kind, lacks) = match repository {
+        Some(repository) => ("repository_unreachable", format!("reaches {repository}")),
+        None => ("no_worker", lacks(&role, &labels)),
+    };
+    let text = format!("no live worker {lacks}: {noun} {}{more}", keys.join(", "));
     wire::Alert {
-        kind: "no_worker".to_owned(),
+        kind: kind.to_owned(),
         text,
         role,
         labels,

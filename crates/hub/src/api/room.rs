@@ -24,13 +24,36 @@ const MISSES: u8 = 4;
 /// How many are woken by one that found something.
 const FOUND: usize = 2;
 
-/// What those in one line have in common: their roles and labels.
-type Line = (Vec<String>, Vec<String>);
+/// What those in one line have in common: their roles, their labels, and the repositories that they
+/// do not reach.
+type Line = (Vec<String>, Vec<String>, Vec<String>);
 
 /// A look that is due; how many before it found nothing.
 #[derive(Debug, Clone, Copy)]
 struct Turn {
     misses: u8,
+}
+
+/// How a task was found for a claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// It was there when the claim came in.
+    AtOnce,
+    /// News of work woke the claim.
+    Woken,
+    /// The claim looked by itself, after a while.
+    Polled,
+}
+
+impl Found {
+    /// The name in figures.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::AtOnce => "at_once",
+            Self::Woken => "woken",
+            Self::Polled => "polled",
+        }
+    }
 }
 
 /// All lines.
@@ -67,33 +90,43 @@ impl Room {
         key: Option<&str>,
         wait: Duration,
         end: &CancellationToken,
-    ) -> Result<Option<Claimed>, StoreError> {
+    ) -> Result<Option<(Claimed, Found)>, StoreError> {
         let until = Instant::now() + wait;
         let line = line(request);
         let mut turn = None;
+        let mut how = Found::AtOnce;
         loop {
             // In line before looking: what comes in between is not missed.
             let mut place = Place::take(self, &line);
             let found = store.claim(request, key).await;
-            if matches!(found, Ok(Some(_))) {
-                place.leave();
-                if turn.is_some() {
-                    self.wake(&line, Turn { misses: 0 }, FOUND);
+            let error = match found {
+                Ok(Some(claimed)) => {
+                    place.leave();
+                    if turn.is_some() {
+                        self.wake(&line, Turn { misses: 0 }, FOUND);
+                    }
+                    return Ok(Some((claimed, how)));
                 }
-                return found;
-            }
+                Ok(None) => None,
+                Err(error) => Some(error),
+            };
             if let Some(Turn { misses }) = turn.take()
                 && misses < MISSES
             {
                 self.wake_another(&line, place.number, Turn { misses: misses + 1 });
             }
             let now = Instant::now();
-            if found.is_err() || now >= until || end.is_cancelled() {
-                return found;
+            if let Some(error) = error {
+                return Err(error);
+            }
+            if now >= until || end.is_cancelled() {
+                return Ok(None);
             }
             tokio::select! {
-                woken = place.woken() => turn = woken,
-                () = tokio::time::sleep_until(until.min(now + spread(POLL))) => {}
+                woken = place.woken() => (turn, how) = (woken, Found::Woken),
+                () = tokio::time::sleep_until(until.min(now + spread(POLL))) => {
+                    how = Found::Polled;
+                }
                 () = end.cancelled() => return Ok(None),
             }
         }
@@ -162,7 +195,7 @@ fn line(request: &ClaimRequest) -> Line {
         names.dedup();
         names
     };
-    (sorted(&request.roles), sorted(&request.labels))
+    (sorted(&request.roles), sorted(&request.labels), sorted(&request.unreachable))
 }
 
 /// A place in a line; given up when it is dropped.
@@ -215,13 +248,13 @@ mod tests {
     use super::*;
 
     fn line() -> Line {
-        (vec!["a".to_owned()], Vec::new())
+        (vec!["a".to_owned()], Vec::new(), Vec::new())
     }
 
     #[tokio::test]
     async fn news_wake_one_of_each_line() {
         let room = Room::default();
-        let (a, b) = (line(), (vec!["b".to_owned()], Vec::new()));
+        let (a, b) = (line(), (vec!["b".to_owned()], Vec::new(), Vec::new()));
         let mut first = Place::take(&room, &a);
         let mut second = Place::take(&room, &a);
         let mut other = Place::take(&room, &b);

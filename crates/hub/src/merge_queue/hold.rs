@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::lane::{HAS_IT_AGAIN, Left, Stop, Worker, overtakes};
+use super::lane::{HAS_IT_AGAIN, Left, Stop, Worker, overtaken};
 use super::store::{Entry, Hold, NewHold, Target, Writer};
 use super::trial::{Candidate, Judgement, Staged, bring, brings_back, forget, leads_to};
 use greenloop_model::CommitId;
@@ -84,7 +84,7 @@ impl Worker {
                 self.store.tried(writer, entry).await?;
                 continue;
             }
-            if overtakes(entry, &candidate, &redos, tip, mirror, git).await? {
+            if overtaken(entry, &candidate, &redos, tip, mirror, git).await?.is_some() {
                 continue;
             }
             let commit = match self.trials.stage(mirror, tip, &candidate).await {
@@ -114,7 +114,7 @@ impl Worker {
             // Gates take their time: the target is looked at before the next entry is tried.
             return Ok(Stop::Moved);
         }
-        self.store.rest(writer, self.options.recheck).await?;
+        self.store.rest(writer, self.options.recheck, None).await?;
         Ok(Stop::Left(Left::Held))
     }
 
@@ -255,7 +255,7 @@ impl Worker {
             it.reason == HoldReason::TargetRewound && it.tip == now && it.decision.is_none()
         });
         if waits {
-            self.store.rest(writer, self.options.recheck).await?;
+            self.store.rest(writer, self.options.recheck, None).await?;
             return Err(Stop::Left(Left::Held));
         }
         let mut text = rewound_text(branch, expected, now.as_ref(), ids.len());

@@ -1,5 +1,6 @@
 //! One lane, from taking it until it is empty.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -230,6 +231,7 @@ impl Worker {
         let mut gates = FuturesOrdered::new();
         let began = Instant::now();
         let mut top = tip.clone();
+        let mut waits_for = BTreeSet::new();
         for entry in entries {
             if gates.len() == window.size() {
                 break;
@@ -243,7 +245,8 @@ impl Worker {
                 }
                 break;
             }
-            if overtakes(&entry, &candidate, &redos, &tip, &mirror, &git).await? {
+            if let Some(redo) = overtaken(&entry, &candidate, &redos, &tip, &mirror, &git).await? {
+                waits_for.insert(redo.key.as_str());
                 continue;
             }
             if let Some(gone) = brings_back(&mirror, &candidate, &target.rewound, &tip).await? {
@@ -285,8 +288,13 @@ impl Worker {
             }
         }
         if gates.is_empty() {
-            // All of them wait for work that is done again.
-            self.store.rest(writer, self.options.recheck).await?;
+            let keys: Vec<&str> = waits_for.into_iter().collect();
+            let why = format!(
+                "every entry changes files of a task that conflicted before it, and waits until \
+                 that one is done again: {}",
+                keys.join(", ")
+            );
+            self.store.rest(writer, self.options.recheck, Some(&why)).await?;
             return Err(Stop::Left(Left::Held));
         }
         let mut settled = Ok(());
@@ -501,8 +509,8 @@ impl Worker {
         mirror: &Mirror,
         git: &Git,
     ) -> Result<(), Stop> {
-        for Redo { task, place: _, files, unclaimed, queued: _ } in self.store.redos(writer).await?
-        {
+        let redos = self.store.redos(writer).await?;
+        for Redo { task, key: _, place: _, files, unclaimed, queued: _ } in redos {
             if task == entry.task || !unclaimed || files.is_empty() {
                 continue;
             }
@@ -544,32 +552,32 @@ pub fn conflict_branches(task: TaskId, entry: MergeId) -> [String; 2] {
     [format!("conflict/{task}"), format!("conflict/{task}-{entry}")]
 }
 
-/// Whether an entry changes files of an earlier one that is done again because of a conflict in
-/// them: merged first, it would make the two meet again.
-pub(super) async fn overtakes(
+/// The earlier task, done again because of a conflict, whose files an entry changes: merged before
+/// it, the entry would make the two conflict again.
+pub(super) async fn overtaken<'r>(
     entry: &Entry,
     candidate: &Candidate,
-    redos: &[Redo],
+    redos: &'r [Redo],
     tip: &CommitId,
     mirror: &Mirror,
     git: &Git,
-) -> Result<bool, GitError> {
+) -> Result<Option<&'r Redo>, GitError> {
     let own = redos.iter().find(|it| it.task == entry.task);
     let place = own.map_or(entry.id, |it| it.place);
     let earlier = |it: &&Redo| it.place < place && !it.queued && !it.files.is_empty();
     let earlier: Vec<&Redo> = redos.iter().filter(earlier).collect();
     if earlier.is_empty() {
-        return Ok(false);
+        return Ok(None);
     }
     let Some(base) = mirror.merge_base(&candidate.commit, tip, git).await? else {
-        return Ok(false);
+        return Ok(None);
     };
     for redo in earlier {
         if mirror.differ(&base, &candidate.commit, &redo.files, git).await? {
-            return Ok(true);
+            return Ok(Some(redo));
         }
     }
-    Ok(false)
+    Ok(None)
 }
 
 fn passed(entry: &Entry, commit: &CommitId) -> GateVerdict {

@@ -113,6 +113,8 @@ pub struct Landed {
 pub struct Redo {
     /// The task.
     pub task: TaskId,
+    /// Unique in its graph: `1.3`.
+    pub key: String,
     /// The entry whose place in the queue it has.
     pub place: MergeId,
     /// The files that were in conflict.
@@ -237,8 +239,14 @@ pub trait MergeStore: Send + Sync {
         rest: Duration,
     ) -> Result<(), MergeStoreError>;
 
-    /// Gives the lane back; it stays on hold for another `rest`.
-    async fn rest(&self, writer: &Writer, rest: Duration) -> Result<(), MergeStoreError>;
+    /// Gives the lane back for `rest`; `waits_for` says what its entries wait for, where no hold
+    /// does.
+    async fn rest(
+        &self,
+        writer: &Writer,
+        rest: Duration,
+        waits_for: Option<&str>,
+    ) -> Result<(), MergeStoreError>;
 
     /// The merge of this entry with the broken tip did not pass: it waits at its place.
     async fn tried(&self, writer: &Writer, entry: &Entry) -> Result<(), MergeStoreError>;

@@ -195,8 +195,13 @@ impl MergeStore for TaskStore {
         Ok(self.hold_merges(&lease(writer), &hold, rest).await?)
     }
 
-    async fn rest(&self, writer: &Writer, rest: Duration) -> Result<(), MergeStoreError> {
-        Ok(self.rest_merges(&lease(writer), rest).await?)
+    async fn rest(
+        &self,
+        writer: &Writer,
+        rest: Duration,
+        waits_for: Option<&str>,
+    ) -> Result<(), MergeStoreError> {
+        Ok(self.rest_merges(&lease(writer), rest, waits_for).await?)
     }
 
     async fn tried(&self, writer: &Writer, entry: &Entry) -> Result<(), MergeStoreError> {
@@ -283,8 +288,8 @@ impl MergeStore for TaskStore {
     async fn redos(&self, writer: &Writer) -> Result<Vec<Redo>, MergeStoreError> {
         let redos = TaskStore::redos(self, &lease(writer)).await?;
         let redo = |it: crate::store::Redo| {
-            let crate::store::Redo { task, place, files, unclaimed, queued } = it;
-            Redo { task, place, files, unclaimed, queued }
+            let crate::store::Redo { task, key, place, files, unclaimed, queued } = it;
+            Redo { task, key, place, files, unclaimed, queued }
         };
         Ok(redos.into_iter().map(redo).collect())
     }

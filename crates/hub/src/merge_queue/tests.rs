@@ -13,7 +13,7 @@ use greenloop_evidence::Redactor;
 use greenloop_model::CommitId;
 use greenloop_model::task::{HoldDecision, HoldReason, MergeId, MergeState, TaskId};
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Inner {
     queue: Vec<(Entry, MergeState)>,
     writer: Option<(String, i64, Instant)>,
@@ -38,6 +38,9 @@ struct Inner {
     files: BTreeMap<i64, Vec<String>>,
     /// When the target was looked at.
     looked: Option<Instant>,
+    /// Tasks that somebody does again, and what entries wait for.
+    redone: Vec<Redo>,
+    waits_for: Option<String>,
 }
 
 struct InMemory {
@@ -236,8 +239,14 @@ impl MergeStore for InMemory {
         })
     }
 
-    async fn rest(&self, writer: &Writer, rest: Duration) -> Result<(), MergeStoreError> {
+    async fn rest(
+        &self,
+        writer: &Writer,
+        rest: Duration,
+        waits_for: Option<&str>,
+    ) -> Result<(), MergeStoreError> {
         self.change(writer, |inner| {
+            inner.waits_for = waits_for.map(str::to_owned);
             inner.writer = None;
             inner.rests_until = Some(Instant::now() + rest);
         })
@@ -361,13 +370,14 @@ impl MergeStore for InMemory {
         Self::check(&inner, writer)?;
         let redo = |(id, files): (&i64, &Vec<String>)| Redo {
             task: TaskId(*id),
+            key: id.to_string(),
             place: MergeId(*id),
             files: files.clone(),
             unclaimed: true,
             // Nobody does them again: they keep nobody waiting.
             queued: true,
         };
-        Ok(inner.files.iter().map(redo).collect())
+        Ok(inner.redone.iter().cloned().chain(inner.files.iter().map(redo)).collect())
     }
 
     async fn tell_redo(
@@ -678,6 +688,44 @@ async fn a_push_whose_record_was_lost_is_only_recorded() {
     project.settle(&store, 1, 1, Duration::from_secs(30)).await;
     assert_eq!(git(&project.remote(), &["rev-parse", "main"]), tip);
     assert_eq!(store.inner.lock().unwrap().merged, vec![(1, tip.clone()), (1, tip)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn entries_that_all_wait_for_a_redo_say_for_which() {
+    let project = Project::new();
+    let store = project.store("main", vec![project.branch(2, "shared", "two\n")]);
+    store.inner.lock().unwrap().redone.push(Redo {
+        task: TaskId(9),
+        key: "1.9".to_owned(),
+        place: MergeId(1),
+        files: vec!["shared".to_owned()],
+        unclaimed: true,
+        queued: false,
+    });
+    project.run_until(&store, 1, 1, LEASE, |inner| inner.waits_for.is_some()).await;
+    {
+        let inner = store.inner.lock().unwrap();
+        assert!(inner.waits_for.as_ref().unwrap().ends_with("done again: 1.9"), "{inner:?}");
+        assert!(inner.pauses.is_empty() && inner.hold.is_none(), "{inner:?}");
+    }
+    assert_eq!(store.states(), [MergeState::Queued]);
+    store.inner.lock().unwrap().redone.clear();
+    project.settle(&store, 1, 1, LEASE).await;
+    assert_eq!(store.states(), [MergeState::Merged]);
+}
+
+#[test]
+fn what_the_store_says_of_a_writer_is_passed_on_as_it_is() {
+    use crate::store::{StoreError, StoreErrorKind};
+    let of = |kind| {
+        let message = "another writer holds the merge queue of main now".to_owned();
+        MergeStoreError::from(StoreError { kind, message, source: None })
+    };
+    let stale = of(StoreErrorKind::StaleLease);
+    assert!(matches!(stale, MergeStoreError::Superseded(_)));
+    assert_eq!(stale.to_string(), "another writer holds the merge queue of main now");
+    assert!(matches!(of(StoreErrorKind::Conflict), MergeStoreError::Gone(_)));
+    assert!(matches!(of(StoreErrorKind::Busy), MergeStoreError::Store(_)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -35,6 +35,10 @@ pub struct AgentHeartbeat {
     pub draining: bool,
     /// Why it claims nothing until its self-check passes; `None` when it is fit to work.
     pub quarantine: Option<String>,
+    /// From one heartbeat to the next, as the agent sends them; `None` for the hub's own period.
+    pub period: Option<Duration>,
+    /// Repositories that it cannot reach now: it claims nothing in them.
+    pub unreachable: Vec<String>,
 }
 
 /// What an agent does.
@@ -155,7 +159,9 @@ impl TaskStore {
         if beat.name.is_empty() {
             return Err(StoreError::invalid("an agent needs a name"));
         }
-        let asked = Arc::new((beat.clone(), micros(self.options().heartbeat)));
+        let own = self.options().heartbeat;
+        let period = beat.period.map_or(own, |period| period.max(own));
+        let asked = Arc::new((beat.clone(), micros(period)));
         self.write(move |tx| {
             let asked = Arc::clone(&asked);
             Box::pin(async move { heard_of(tx, &asked.0, asked.1).await })
@@ -310,6 +316,14 @@ impl TaskStore {
     }
 }
 
+/// The figures of an agent, out of all of its attempts that are kept.
+const FIGURES: &str = "UPDATE agents SET \
+    succeeded = (SELECT COUNT(*) FROM attempts s WHERE s.agent = $1 AND s.state = 'succeeded'), \
+    failed = (SELECT COUNT(*) FROM attempts f WHERE f.agent = $1 \
+        AND f.state IN ('failed', 'lost')), \
+    worked_us = (SELECT CAST(COALESCE(SUM(b.ended_at - b.started_at), 0) AS BIGINT) \
+        FROM attempts b WHERE b.agent = $1 AND b.ended_at IS NOT NULL) WHERE name = $1";
+
 async fn heard_of(tx: &mut Tx<'_>, beat: &AgentHeartbeat, beat_us: i64) -> Done<bool> {
     let before = tx
         .maybe(
@@ -328,9 +342,9 @@ async fn heard_of(tx: &mut Tx<'_>, beat: &AgentHeartbeat, beat_us: i64) -> Done<
         .one(
             "INSERT INTO agents (name, instance, roles, labels, host, version, cpu_percent, \
              memory_bytes, draining, active, down, beat_us, first_seen_at, heartbeat_at, \
-             quarantine, quarantined_at, left_at) \
+             quarantine, quarantined_at, left_at, unreachable) \
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, 0, $10, {now}, {now}, $11, \
-             CASE WHEN $11 IS NULL THEN NULL ELSE {now} END, NULL) \
+             CASE WHEN $11 IS NULL THEN NULL ELSE {now} END, NULL, $12) \
              ON CONFLICT (name) DO UPDATE SET instance = excluded.instance, \
              roles = excluded.roles, labels = excluded.labels, host = excluded.host, \
              version = excluded.version, cpu_percent = excluded.cpu_percent, \
@@ -340,7 +354,8 @@ async fn heard_of(tx: &mut Tx<'_>, beat: &AgentHeartbeat, beat_us: i64) -> Done<
                 WHEN excluded.quarantine IS NULL THEN NULL \
                 WHEN agents.instance = excluded.instance \
                     THEN COALESCE(agents.quarantined_at, excluded.quarantined_at) \
-                ELSE excluded.quarantined_at END, left_at = NULL \
+                ELSE excluded.quarantined_at END, left_at = NULL, \
+             unreachable = excluded.unreachable \
              RETURNING active",
             args![
                 &beat.name,
@@ -354,9 +369,14 @@ async fn heard_of(tx: &mut Tx<'_>, beat: &AgentHeartbeat, beat_us: i64) -> Done<
                 beat.draining,
                 beat_us,
                 &beat.quarantine,
+                list(&beat.unreachable),
             ],
         )
         .await?;
+    if before.is_none() {
+        // Another agent of that name may have been removed.
+        tx.run(FIGURES, args![&beat.name]).await?;
+    }
     if news {
         tx.tell(NewEvent::new(TaskEventKind::AgentUp).agent(&beat.name));
     }

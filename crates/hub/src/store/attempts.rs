@@ -62,6 +62,8 @@ pub struct NewEvidence {
 pub struct Completion {
     /// What was pushed to the attempt's branch; `None` when nothing is to be merged.
     pub commit: Option<String>,
+    /// The branch, when it is not [`Lease::branch`]: the repository had one of that name.
+    pub branch: Option<String>,
     /// One line for people.
     pub summary: String,
 }
@@ -82,6 +84,8 @@ pub struct AttemptFailure {
     pub uncounted: bool,
     /// Why the agent claims nothing more until its self-check passes.
     pub quarantine: Option<String>,
+    /// The agent cannot reach the task's repository, and claims nothing in it for a while.
+    pub unreachable: bool,
 }
 
 impl TaskStore {
@@ -165,8 +169,9 @@ impl TaskStore {
     /// state of the task.
     ///
     /// An uncounted one leaves the task the attempts it had. A task that was given back by machines
-    /// at fault [`StoreOptions::max_returns`] times, with no attempt between that counts, waits for
-    /// a person: it may well be the cause. A worker that only stops says nothing of the task.
+    /// at fault, or because its repository was out of reach, [`StoreOptions::max_returns`] times,
+    /// with no attempt between that counts, waits for a person: it may well be the cause. A worker
+    /// that only stops says nothing of the task.
     ///
     /// The same `key` gives the same answer again.
     ///
@@ -373,7 +378,10 @@ const COMPLETE_ALONE: &str = "WITH held AS MATERIALIZED (SELECT id, graph_id FRO
         AND t.state = 'running' AND EXISTS (SELECT 1 FROM other) RETURNING t.id, t.graph_id), \
      attempt AS (UPDATE attempts a SET state = 'succeeded', percent = 100, message = $3, \
         end_key = $4, outcome = 'done', ended_at = {now} FROM ended \
-        WHERE a.task_id = ended.id AND a.epoch = $2 AND a.state = 'running' RETURNING a.agent), \
+        WHERE a.task_id = ended.id AND a.epoch = $2 AND a.state = 'running' \
+        RETURNING a.agent, {now} - a.started_at AS worked), \
+     counted AS (UPDATE agents g SET succeeded = g.succeeded + 1, \
+        worked_us = g.worked_us + attempt.worked FROM attempt WHERE g.name = attempt.agent), \
      told AS (INSERT INTO {outbox} (at, kind, graph_id, task_id, epoch, agent, text) \
         SELECT {now}, 'task.done', ended.graph_id, ended.id, $2, attempt.agent, $3 \
         FROM ended, attempt) \
@@ -425,16 +433,27 @@ async fn complete(
     let attempt = tx
         .maybe(
             "UPDATE attempts SET state = 'succeeded', percent = 100, message = $3, \
-             commit_sha = $4, end_key = $5, outcome = $6, ended_at = {now} \
-             WHERE task_id = $1 AND epoch = $2 AND state = 'running' RETURNING agent",
-            args![lease.task.0, lease.epoch, cut(&completion.summary), commit, key, state.name()],
+             commit_sha = $4, end_key = $5, outcome = $6, branch = $7, ended_at = {now} \
+             WHERE task_id = $1 AND epoch = $2 AND state = 'running' \
+             RETURNING agent, {now} - started_at AS worked",
+            args![
+                lease.task.0,
+                lease.epoch,
+                cut(&completion.summary),
+                commit,
+                key,
+                state.name(),
+                &completion.branch,
+            ],
         )
         .await?
         .ok_or_else(|| stale(lease))?;
+    count(tx, &attempt, AttemptState::Succeeded).await?;
     let agent = attempt.text("agent")?;
     match commit {
         Some(commit) => {
-            let merge = enqueue(tx, done.graph, lease, commit).await?;
+            let branch = completion.branch.clone().unwrap_or_else(|| lease.branch());
+            let merge = enqueue(tx, done.graph, lease, &branch, commit).await?;
             let event = NewEvent::new(TaskEventKind::TaskMerging).graph(done.graph).lease(lease);
             tx.tell(event.agent(agent).merge(merge).text(commit));
         }
@@ -448,7 +467,13 @@ async fn complete(
 }
 
 /// Puts a commit into the queue of the branch that its task ends in.
-async fn enqueue(tx: &mut Tx<'_>, graph: GraphId, lease: Lease, commit: &str) -> Done<MergeId> {
+async fn enqueue(
+    tx: &mut Tx<'_>,
+    graph: GraphId,
+    lease: Lease,
+    branch: &str,
+    commit: &str,
+) -> Done<MergeId> {
     let place = tx
         .one(
             "SELECT g.project_id, COALESCE(e.branch, g.target) AS target FROM tasks t \
@@ -458,7 +483,7 @@ async fn enqueue(tx: &mut Tx<'_>, graph: GraphId, lease: Lease, commit: &str) ->
         )
         .await?;
     let place = Place { project: place.int("project_id")?, target: place.text("target")?, graph };
-    super::epics::enqueue(tx, &place, lease, &lease.branch(), commit).await
+    super::epics::enqueue(tx, &place, lease, branch, commit).await
 }
 
 async fn fail(
@@ -486,7 +511,8 @@ async fn fail(
         .maybe(
             "UPDATE attempts SET state = $7, message = $3, class = $4, fingerprint = $5, \
              end_key = $6, ended_at = {now} \
-             WHERE task_id = $1 AND epoch = $2 AND state = 'running' RETURNING agent, instance",
+             WHERE task_id = $1 AND epoch = $2 AND state = 'running' \
+             RETURNING agent, instance, {now} - started_at AS worked",
             args![
                 lease.task.0,
                 lease.epoch,
@@ -499,6 +525,7 @@ async fn fail(
         )
         .await?
         .ok_or_else(|| stale(lease))?;
+    count(tx, &attempt, state).await?;
     let agent = attempt.text("agent")?;
     if let Some(reason) = &failure.quarantine {
         super::agents::quarantine(tx, &agent, &attempt.text("instance")?, reason).await?;
@@ -509,7 +536,7 @@ async fn fail(
         reason: &failure.message,
         retry: failure.retry || failure.uncounted,
         uncounted: failure.uncounted,
-        fault: failure.quarantine.is_some(),
+        fault: failure.quarantine.is_some() || failure.unreachable,
         death: false,
         event: TaskEventKind::TaskRetry,
     };
@@ -531,7 +558,7 @@ pub(super) struct Setback<'a> {
     pub(super) retry: bool,
     /// Whether the attempt does not count.
     pub(super) uncounted: bool,
-    /// Whether the agent's machine is at fault, or was found to be so over it.
+    /// Whether the agent's machine is at fault, or its way to the task's repository.
     pub(super) fault: bool,
     /// Whether its agent was lost over it.
     pub(super) death: bool,
@@ -617,6 +644,49 @@ async fn give_back(
     };
     tx.tell(NewEvent::new(kind).graph(graph).lease(end.lease).agent(end.agent).text(text));
     Ok(state)
+}
+
+/// Adds an attempt that ended to its agent's figures; `attempt` has its `agent` and how long it
+/// `worked`.
+pub(super) async fn count(tx: &mut Tx<'_>, attempt: &Record, end: AttemptState) -> Done<()> {
+    let (succeeded, failed): (i64, i64) = match end {
+        AttemptState::Succeeded => (1, 0),
+        AttemptState::Failed | AttemptState::Lost => (0, 1),
+        AttemptState::Running
+        | AttemptState::Cancelled
+        | AttemptState::Ejected
+        | AttemptState::Returned => (0, 0),
+    };
+    tx.run(
+        "UPDATE agents SET succeeded = succeeded + $2, failed = failed + $3, \
+         worked_us = worked_us + $4 WHERE name = $1",
+        args![attempt.text("agent")?, succeeded, failed, attempt.int("worked")?],
+    )
+    .await?;
+    Ok(())
+}
+
+/// The work of an attempt that succeeded leaves the merge queue (`ejected`), or is back in it.
+pub(super) async fn set_ejected(tx: &mut Tx<'_>, lease: Lease, ejected: bool) -> Done<()> {
+    let (state, change) = match ejected {
+        true => (AttemptState::Ejected, -1_i64),
+        false => (AttemptState::Succeeded, 1),
+    };
+    let attempt = tx
+        .maybe(
+            "UPDATE attempts SET state = $3 WHERE task_id = $1 AND epoch = $2 AND state <> $3 \
+             RETURNING agent",
+            args![lease.task.0, lease.epoch, state.name()],
+        )
+        .await?;
+    if let Some(attempt) = attempt {
+        tx.run(
+            "UPDATE agents SET succeeded = succeeded + $2 WHERE name = $1",
+            args![attempt.text("agent")?, change],
+        )
+        .await?;
+    }
+    Ok(())
 }
 
 /// How long a task rests after so many attempts, in microseconds: twice as long each time.

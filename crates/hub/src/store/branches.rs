@@ -12,8 +12,10 @@ use greenloop_model::task::{Lease, MergeId, TaskId};
 /// A branch that an attempt pushed and that may go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpentBranch {
-    /// The attempt; [`Lease::branch`] is the branch's name.
+    /// The attempt.
     pub lease: Lease,
+    /// The branch's name.
+    pub branch: String,
     /// The repository's address.
     pub repository: String,
     /// What the attempt pushed: a branch that stands elsewhere is somebody else's by now.
@@ -67,7 +69,7 @@ impl TaskStore {
                          AND NOT EXISTS (SELECT 1 FROM merge_queue m \
                             WHERE m.task_id = attempts.task_id \
                             AND m.state IN ('queued', 'testing')) \
-                         RETURNING task_id, epoch, commit_sha, \
+                         RETURNING task_id, epoch, commit_sha, branch, \
                          (SELECT g.repository FROM tasks t JOIN graphs g ON g.id = t.graph_id \
                           WHERE t.id = attempts.task_id) AS repository, \
                          (SELECT m.id FROM merge_queue m WHERE m.task_id = attempts.task_id \
@@ -76,11 +78,11 @@ impl TaskStore {
                     )
                     .await?;
                 let spent = rows.iter().map(|row| {
+                    let lease =
+                        Lease { task: TaskId(row.int("task_id")?), epoch: row.int("epoch")? };
                     Ok(SpentBranch {
-                        lease: Lease {
-                            task: TaskId(row.int("task_id")?),
-                            epoch: row.int("epoch")?,
-                        },
+                        lease,
+                        branch: row.opt_text("branch")?.unwrap_or_else(|| lease.branch()),
                         repository: row.text("repository")?,
                         commit: row.text("commit_sha")?,
                         merge: row.opt_int("merge_id")?.map(MergeId),

@@ -29,6 +29,8 @@ pub struct ClaimRequest {
     pub labels: Vec<String>,
     /// How long the lease lasts without a heartbeat: 1 second to a day.
     pub lease: Duration,
+    /// Repositories that it cannot reach now: it gets no task in them.
+    pub unreachable: Vec<String>,
 }
 
 /// A task that was given to an agent.
@@ -55,20 +57,25 @@ pub struct Claimed {
 /// Which task an agent may have now, the most urgent first. After an attempt that failed or was
 /// lost it is somebody else's turn, as long as there is somebody else.
 ///
-/// 1 agent, 2 roles, 3 labels, 4 how long an agent may be silent, 5 the claim's idempotency key.
+/// 1 agent, 2 roles, 3 labels, 4 repositories out of its reach, 5 the claim's idempotency key.
 macro_rules! eligible {
     () => {
         "SELECT t.id FROM tasks t WHERE t.state = 'ready' AND t.not_before <= {now} \
          AND (t.role IS NULL OR t.role IN {in $2}) \
          AND (t.labels = '[]' OR {subset t.labels $3}) \
+         AND ($4 = '[]' OR NOT EXISTS (SELECT 1 FROM graphs r WHERE r.id = t.graph_id \
+            AND r.repository IN {in $4})) \
          AND (t.epoch = 0 \
             OR NOT EXISTS (SELECT 1 FROM attempts f WHERE f.task_id = t.id AND f.agent = $1 \
                 AND f.state IN ('failed', 'lost', 'returned')) \
             OR NOT EXISTS (SELECT 1 FROM agents o WHERE o.name <> $1 \
                 AND o.active = 1 AND o.draining = 0 \
-                AND o.quarantined_at IS NULL AND o.left_at IS NULL AND o.heartbeat_at > {now} - $4 \
+                AND o.quarantined_at IS NULL AND o.left_at IS NULL \
+                AND o.heartbeat_at > {now} - 3 * o.beat_us \
                 AND (t.role IS NULL OR t.role IN {in o.roles}) \
                 AND (t.labels = '[]' OR {subset t.labels o.labels}) \
+                AND (o.unreachable = '[]' OR NOT EXISTS (SELECT 1 FROM graphs u \
+                    WHERE u.id = t.graph_id AND u.repository IN {in o.unreachable})) \
                 AND NOT EXISTS (SELECT 1 FROM attempts x WHERE x.task_id = t.id \
                     AND x.agent = o.name AND x.state IN ('failed', 'lost', 'returned')))) \
          AND NOT EXISTS (SELECT 1 FROM agents me WHERE me.name = $1 \
@@ -140,11 +147,7 @@ impl TaskStore {
         if lease < Duration::from_secs(shortest) || lease > Duration::from_secs(longest) {
             return Err(StoreError::invalid("a lease lasts from one second to one day"));
         }
-        let asked = Arc::new(Asked {
-            request: request.clone(),
-            key: key.map(str::to_owned),
-            silence: micros(self.options().heartbeat).saturating_mul(3),
-        });
+        let asked = Arc::new(Asked { request: request.clone(), key: key.map(str::to_owned) });
         if self.dialect() == Dialect::Sqlite
             && !self.promising().load(Ordering::Relaxed)
             && !self.finds(&asked).await?
@@ -210,13 +213,12 @@ impl TaskStore {
 struct Asked {
     request: ClaimRequest,
     key: Option<String>,
-    silence: i64,
 }
 
 impl Asked {
     fn search(&self) -> Vec<super::statement::Value> {
-        let ClaimRequest { agent, roles, labels, .. } = &self.request;
-        args![agent, list(roles), list(labels), self.silence, &self.key]
+        let ClaimRequest { agent, roles, labels, unreachable, .. } = &self.request;
+        args![agent, list(roles), list(labels), list(unreachable), &self.key]
     }
 }
 

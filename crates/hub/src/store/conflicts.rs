@@ -35,6 +35,8 @@ pub struct ConflictReport {
 pub struct Redo {
     /// The task.
     pub task: TaskId,
+    /// Unique in its graph: `1.3`.
+    pub key: String,
     /// The entry whose place in the queue it has.
     pub place: MergeId,
     /// The files that were in conflict.
@@ -57,7 +59,7 @@ impl TaskStore {
         let tx = &mut reader.tx();
         let rows = tx
             .all(
-                "SELECT c.task_id, c.place, c.files, t.state FROM merge_conflicts c \
+                "SELECT c.task_id, c.place, c.files, t.key, t.state FROM merge_conflicts c \
                  JOIN tasks t ON t.id = c.task_id WHERE c.project_id = $1 AND c.target = $2 \
                  AND t.state IN ('ready', 'waiting', 'running', 'merging') \
                  AND (t.state <> 'waiting' OR t.unmet <= c.waiting) ORDER BY c.place",
@@ -69,6 +71,7 @@ impl TaskStore {
                 let state = row.text("state")?;
                 Ok(Redo {
                     task: TaskId(row.int("task_id")?),
+                    key: row.text("key")?,
                     place: MergeId(row.int("place")?),
                     files: row.list("files")?,
                     unclaimed: state == "ready" || state == "waiting",

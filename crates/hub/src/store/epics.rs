@@ -9,6 +9,10 @@ use greenloop_model::task::{GraphId, Lease, MergeId, TaskEventKind, TaskId};
 /// Beyond the positions of all tasks that a graph may have.
 pub(super) const POSITIONS: i64 = 1_000_000;
 
+/// The agent of attempts that are merges of epics' branches. No worker can have this name: it has a
+/// space.
+const MERGE_QUEUE: &str = "merge queue";
+
 /// Queues the branch of an epic that was just done, when its tasks have left something there;
 /// whether they have. The graph is not done before that is merged.
 ///
@@ -56,10 +60,27 @@ pub(super) async fn bring_home(tx: &mut Tx<'_>, graph: GraphId, epic: i64) -> Do
         )
         .await?;
     let lease = Lease { task: TaskId(task.int("id")?), epoch: task.int("epoch")? };
+    attempt(tx, graph, lease, &head).await?;
     let merge = enqueue(tx, &Place { project, target, graph }, lease, &branch, &head).await?;
     let event = NewEvent::new(TaskEventKind::TaskMerging).graph(graph).lease(lease).merge(merge);
     tx.tell(event.text(head));
     Ok(true)
+}
+
+/// The merge queue has the task, and has done its part: as every epoch of a task, this one has an
+/// attempt.
+async fn attempt(tx: &mut Tx<'_>, graph: GraphId, lease: Lease, head: &str) -> Done<()> {
+    tx.run(
+        "INSERT INTO attempts (task_id, epoch, agent, instance, state, percent, commit_sha, \
+         lease_us, expires_at, progress_at, stuck, outcome, started_at, ended_at) \
+         VALUES ($1, $2, $3, '', 'succeeded', 100, $4, 0, {now}, {now}, 0, 'merging', {now}, \
+         {now})",
+        args![lease.task.0, lease.epoch, MERGE_QUEUE, head],
+    )
+    .await?;
+    let event = NewEvent::new(TaskEventKind::TaskClaimed).graph(graph).lease(lease);
+    tx.tell(event.agent(MERGE_QUEUE));
+    Ok(())
 }
 
 /// The epic whose branch a task that is just done has brought to the target.

@@ -260,7 +260,7 @@ async fn project(tx: &mut Tx<'_>, graph: &TaskGraph) -> Done<i64> {
 }
 
 /// An address as it may be shown.
-fn without_login(address: &str) -> String {
+pub(super) fn without_login(address: &str) -> String {
     match address.split_once("://") {
         Some((scheme, rest)) => {
             let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));

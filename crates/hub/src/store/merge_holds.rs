@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::attempts::set_ejected;
 use super::connect::TaskStore;
 use super::epics::POSITIONS;
 use super::error::StoreError;
@@ -172,14 +173,21 @@ impl TaskStore {
         .await
     }
 
-    /// Lets a target go for so long; nothing is new.
+    /// Lets a target go for so long: nothing is wrong, and nothing can be merged now. `waits_for`
+    /// says what its entries wait for, where no hold does.
     ///
     /// # Errors
     /// `StaleLease`.
-    pub async fn rest_merges(&self, lease: &MergeLease, rest: Duration) -> Result<(), StoreError> {
-        let rest = micros(rest);
+    pub async fn rest_merges(
+        &self,
+        lease: &MergeLease,
+        rest: Duration,
+        waits_for: Option<&str>,
+    ) -> Result<(), StoreError> {
+        let (rest, waits_for) = (micros(rest), waits_for.map(str::to_owned));
         self.as_writer(lease, move |tx, lease| {
-            Box::pin(async move { let_go(tx, &lease, rest).await })
+            let waits_for = waits_for.clone();
+            Box::pin(async move { let_go(tx, &lease, rest, waits_for.as_deref()).await })
         })
         .await
     }
@@ -424,11 +432,16 @@ async fn add_tried(tx: &mut Tx<'_>, lease: &MergeLease, id: MergeId) -> Done<()>
     Ok(())
 }
 
-async fn let_go(tx: &mut Tx<'_>, lease: &MergeLease, rest: i64) -> Done<()> {
+async fn let_go(
+    tx: &mut Tx<'_>,
+    lease: &MergeLease,
+    rest: i64,
+    waits_for: Option<&str>,
+) -> Done<()> {
     tx.run(
-        "UPDATE merge_targets SET holder = NULL, expires_at = 0, not_before = {now} + $3 \
-         WHERE project_id = $1 AND target = $2",
-        args![lease.project, &lease.target, rest],
+        "UPDATE merge_targets SET holder = NULL, expires_at = 0, not_before = {now} + $3, \
+         waits_for = $4 WHERE project_id = $1 AND target = $2",
+        args![lease.project, &lease.target, rest, waits_for],
     )
     .await?;
     Ok(())
@@ -474,7 +487,7 @@ async fn set_hold(tx: &mut Tx<'_>, lease: &MergeLease, new: &NewHold, rest: i64)
         args![lease.project, &lease.target],
     )
     .await?;
-    let_go(tx, lease, rest).await?;
+    let_go(tx, lease, rest, None).await?;
     if !same || before.is_some_and(|it| it.text != new.text) {
         let text = format!("{}: {}", lease.target, new.text);
         tx.tell(NewEvent::new(TaskEventKind::MergePaused).text(text));
@@ -571,11 +584,7 @@ async fn reopen(tx: &mut Tx<'_>, lease: &MergeLease, id: MergeId, now: &str) -> 
         .await?;
     let Some(task) = task else { return Ok(()) };
     let graph = GraphId(task.int("graph_id")?);
-    tx.run(
-        "UPDATE attempts SET state = 'ejected' WHERE task_id = $1 AND epoch = $2",
-        args![attempt.task.0, attempt.epoch],
-    )
-    .await?;
+    set_ejected(tx, attempt, true).await?;
     let event = NewEvent::new(TaskEventKind::TaskReopened).graph(graph).lease(attempt).merge(id);
     tx.tell(event.text(&reason));
     tx.run(

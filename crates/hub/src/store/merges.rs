@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::attempts::set_ejected;
 use super::conflicts::{self, ConflictReport};
 use super::connect::TaskStore;
 use super::error::StoreError;
@@ -725,7 +726,8 @@ const WATCH_TARGET: &str =
 const REPOSITORIES: &str = "SELECT p.repository FROM projects p WHERE p.repository IS NOT NULL \
     AND EXISTS (SELECT 1 FROM graphs g WHERE g.project_id = p.id AND g.purged = 0) \
     UNION SELECT g.repository FROM graphs g WHERE g.repository IS NOT NULL AND g.purged = 0";
-const BRANCHES: &str = "SELECT t.project_id, p.name AS project, p.repository, t.target, t.head, t.reason, \
+const BRANCHES: &str = "SELECT t.project_id, p.name AS project, p.repository, t.target, t.head, \
+    COALESCE(t.reason, t.waits_for) AS reason, \
     CASE WHEN t.expires_at > {now} THEN t.holder ELSE NULL END AS writer, \
     CASE WHEN t.not_before > {now} THEN t.not_before ELSE NULL END AS paused_until, \
     COALESCE(q.queued, 0) AS queued, COALESCE(q.testing, 0) AS testing, \
@@ -767,7 +769,7 @@ async fn claim(
     let row = tx
         .one(
             "UPDATE merge_targets SET holder = $3, epoch = epoch + 1, \
-             expires_at = {now} + $4, reason = NULL, looked_at = {now} \
+             expires_at = {now} + $4, reason = NULL, waits_for = NULL, looked_at = {now} \
              WHERE project_id = $1 AND target = $2 RETURNING epoch, expires_at, head, \
              (SELECT name FROM projects WHERE id = $1) AS project, \
              (SELECT repository FROM projects WHERE id = $1) AS repository",
@@ -990,11 +992,7 @@ pub(super) async fn give_back(
         )
         .await?;
     let Some(row) = row else { return Ok(()) };
-    tx.run(
-        "UPDATE attempts SET state = 'ejected' WHERE task_id = $1 AND epoch = $2",
-        args![lease.task.0, lease.epoch],
-    )
-    .await?;
+    set_ejected(tx, lease, true).await?;
     let kind = match row.text("state")?.as_str() {
         "ready" => Some(TaskEventKind::TaskRetry),
         "blocked" => Some(TaskEventKind::TaskBlocked),
@@ -1033,7 +1031,7 @@ pub(super) async fn take_dependants_along(tx: &mut Tx<'_>, task: TaskId, then: T
 async fn requeue(tx: &mut Tx<'_>, id: MergeId) -> Done<()> {
     let entry = tx
         .maybe(
-            "SELECT state, task_id, epoch, graph_id, commit_sha FROM merge_queue \
+            "SELECT state, task_id, epoch, graph_id, branch, commit_sha FROM merge_queue \
              WHERE id = $1 {lock}",
             args![id.0],
         )
@@ -1057,7 +1055,7 @@ async fn requeue(tx: &mut Tx<'_>, id: MergeId) -> Done<()> {
     if gone.is_some() {
         return Err(StoreError::conflict(format!(
             "the branch {} was kept for long enough and deleted: the task has to be done again",
-            lease.branch()
+            entry.text("branch")?
         ))
         .into());
     }
@@ -1083,11 +1081,7 @@ async fn requeue(tx: &mut Tx<'_>, id: MergeId) -> Done<()> {
         args![id.0],
     )
     .await?;
-    tx.run(
-        "UPDATE attempts SET state = 'succeeded' WHERE task_id = $1 AND epoch = $2",
-        args![lease.task.0, lease.epoch],
-    )
-    .await?;
+    set_ejected(tx, lease, false).await?;
     let graph = GraphId(entry.int("graph_id")?);
     revive(tx, graph).await?;
     tx.tell(told(TaskEventKind::TaskMerging, id, &entry)?);

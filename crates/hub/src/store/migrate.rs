@@ -42,6 +42,11 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("migrations/sqlite/0005_hold_tries.sql"),
         postgres: include_str!("migrations/postgres/0005_hold_tries.sql"),
     },
+    Migration {
+        version: 6,
+        sqlite: include_str!("migrations/sqlite/0006_agents.sql"),
+        postgres: include_str!("migrations/postgres/0006_agents.sql"),
+    },
 ];
 
 /// One hub at a time brings a PostgreSQL database up to date. The number is any, but fixed.

@@ -85,7 +85,7 @@ pub use merges::{BranchView, GateRecord, MergeFilter, MergeLease, MergeTurn};
 pub use progress::{EpicProgress, Snapshot, Summary};
 pub use records::{
     AttemptView, ConditionView, EventView, EvidenceView, GraphView, MergeView, Moment, Page,
-    PageRequest, TaskDetail, TaskFilter, TaskView,
+    PageRequest, TaskFilter, TaskView,
 };
 pub use retention::{PURGE_ROWS, Purged, Retention};
 pub use runs::{RunReport, RunView};

@@ -187,17 +187,6 @@ pub struct TaskView {
     pub ended_at: Option<Moment>,
 }
 
-/// A task with all that is known of it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TaskDetail {
-    /// The task.
-    pub task: TaskView,
-    /// Oldest first.
-    pub attempts: Vec<AttemptView>,
-    /// Oldest first.
-    pub evidence: Vec<EvidenceView>,
-}
-
 /// Which tasks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TaskFilter {

@@ -5,14 +5,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::attempts::{Setback, lease_of, set_back};
+use super::attempts::{Setback, count, lease_of, set_back};
 use super::connect::{StoreOptions, TaskStore};
 use super::dialect::Dialect;
 use super::error::StoreError;
 use super::records::micros;
 use super::statement::args;
 use super::tx::{Done, NewEvent, Tx, Woken};
-use greenloop_model::task::{GraphId, Lease, TaskEventKind};
+use greenloop_model::task::{AttemptState, GraphId, Lease, TaskEventKind};
 
 /// How many leases one sweep takes back at most; the next one goes on.
 const LEASES: i64 = 500;
@@ -132,11 +132,13 @@ async fn lose(tx: &mut Tx<'_>, lease: Lease, grace: i64, options: &StoreOptions)
     let attempt = tx
         .maybe(
             "UPDATE attempts SET state = 'lost', ended_at = {now} WHERE task_id = $1 \
-             AND epoch = $2 AND state = 'running' AND expires_at < {now} - $3 RETURNING agent",
+             AND epoch = $2 AND state = 'running' AND expires_at < {now} - $3 \
+             RETURNING agent, {now} - started_at AS worked",
             args![lease.task.0, lease.epoch, grace],
         )
         .await?;
     let Some(attempt) = attempt else { return Ok(false) };
+    count(tx, &attempt, AttemptState::Lost).await?;
     let agent = attempt.text("agent")?;
     let reason = format!("{agent} was not heard of until its lease expired");
     let end = Setback {

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::attempts::{count, set_ejected};
 use super::connect::TaskStore;
 use super::error::StoreError;
 use super::finish::settle_graph;
 use super::records::{
-    AttemptView, ConditionView, EvidenceView, Page, PageRequest, TaskDetail, TaskFilter, TaskView,
-    moment, opt_moment, small,
+    AttemptView, ConditionView, EvidenceView, Page, PageRequest, TaskFilter, TaskView, moment,
+    opt_moment, small,
 };
 use super::requests::{fingerprint, remember, replayed};
 use super::statement::{Record, args};
@@ -89,39 +90,85 @@ impl TaskStore {
         .ok_or_else(|| StoreError::not_found(format_args!("task {id}")))
     }
 
-    /// One task with its attempts and evidence.
-    ///
-    /// # Errors
-    /// `NotFound`.
-    pub async fn task_detail(&self, id: TaskId) -> Result<TaskDetail, StoreError> {
-        let task = self.task(id).await?;
-        let attempts = self.attempts(id).await?;
-        let evidence = self.evidence(id).await?;
-        Ok(TaskDetail { task, attempts, evidence })
-    }
-
     /// Attempts at a task, oldest first.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn attempts(&self, id: TaskId) -> Result<Vec<AttemptView>, StoreError> {
-        let mut reader = self.reader().await?;
-        let tx = &mut reader.tx();
-        let rows =
-            tx.all("SELECT * FROM attempts WHERE task_id = $1 ORDER BY epoch", args![id.0]).await?;
-        rows.iter().map(attempt).collect()
+    pub async fn attempts(
+        &self,
+        id: TaskId,
+        page: PageRequest,
+    ) -> Result<Page<AttemptView>, StoreError> {
+        let found = {
+            let mut reader = self.reader().await?;
+            let tx = &mut reader.tx();
+            let rows = tx
+                .all(
+                    "SELECT * FROM attempts WHERE task_id = $1 AND epoch > $2 ORDER BY epoch \
+                     LIMIT $3",
+                    args![id.0, page.cursor.unwrap_or(0), page.limit() + 1],
+                )
+                .await?;
+            rows.iter().map(attempt).collect::<Result<Vec<_>, _>>()?
+        };
+        Ok(page.cut(found, |attempt| attempt.lease.epoch))
+    }
+
+    /// The agent of an attempt; `None` when there is no such attempt.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn agent_of(&self, lease: Lease) -> Result<Option<String>, StoreError> {
+        let row = self
+            .reader()
+            .await?
+            .tx()
+            .maybe(
+                "SELECT agent FROM attempts WHERE task_id = $1 AND epoch = $2",
+                args![lease.task.0, lease.epoch],
+            )
+            .await?;
+        row.map(|row| row.text("agent")).transpose()
     }
 
     /// Evidence of a task, oldest first.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn evidence(&self, id: TaskId) -> Result<Vec<EvidenceView>, StoreError> {
-        let mut reader = self.reader().await?;
-        let tx = &mut reader.tx();
-        let rows =
-            tx.all("SELECT * FROM evidence WHERE task_id = $1 ORDER BY id", args![id.0]).await?;
-        rows.iter().map(evidence).collect()
+    pub async fn evidence(
+        &self,
+        id: TaskId,
+        page: PageRequest,
+    ) -> Result<Page<EvidenceView>, StoreError> {
+        let found = {
+            let mut reader = self.reader().await?;
+            let tx = &mut reader.tx();
+            let rows = tx
+                .all(
+                    "SELECT * FROM evidence WHERE task_id = $1 AND id > $2 ORDER BY id LIMIT $3",
+                    args![id.0, page.cursor.unwrap_or(0), page.limit() + 1],
+                )
+                .await?;
+            rows.iter().map(evidence).collect::<Result<Vec<_>, _>>()?
+        };
+        Ok(page.cut(found, |piece| piece.id))
+    }
+
+    /// One piece of evidence.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn evidence_piece(&self, id: i64) -> Result<EvidenceView, StoreError> {
+        let row = self
+            .reader()
+            .await?
+            .tx()
+            .maybe("SELECT * FROM evidence WHERE id = $1", args![id])
+            .await?;
+        row.as_ref()
+            .map(evidence)
+            .transpose()?
+            .ok_or_else(|| StoreError::not_found(format_args!("piece of evidence {id}")))
     }
 
     /// Cancels a task; an agent that works on it is told by its next heartbeat. Nothing happens
@@ -201,12 +248,17 @@ pub(super) async fn cancel(tx: &mut Tx<'_>, id: TaskId) -> Done<Cancelled> {
         return Ok(Cancelled::WasOver);
     }
     if state == TaskState::Running {
-        tx.run(
-            "UPDATE attempts SET state = 'cancelled', ended_at = {now} \
-             WHERE task_id = $1 AND epoch = $2 AND state = 'running'",
-            args![id.0, epoch],
-        )
-        .await?;
+        let attempt = tx
+            .maybe(
+                "UPDATE attempts SET state = 'cancelled', ended_at = {now} \
+                 WHERE task_id = $1 AND epoch = $2 AND state = 'running' \
+                 RETURNING agent, {now} - started_at AS worked",
+                args![id.0, epoch],
+            )
+            .await?;
+        if let Some(attempt) = attempt {
+            count(tx, &attempt, AttemptState::Cancelled).await?;
+        }
     }
     if state == TaskState::Merging {
         let entry = tx
@@ -221,11 +273,7 @@ pub(super) async fn cancel(tx: &mut Tx<'_>, id: TaskId) -> Done<Cancelled> {
         let merge = MergeId(entry.int("id")?);
         let event = NewEvent::new(TaskEventKind::MergeEjected).graph(graph).task(id).merge(merge);
         tx.tell(event.text("the task was cancelled"));
-        tx.run(
-            "UPDATE attempts SET state = 'ejected' WHERE task_id = $1 AND epoch = $2",
-            args![id.0, epoch],
-        )
-        .await?;
+        set_ejected(tx, Lease { task: id, epoch }, true).await?;
     }
     tx.run(
         "UPDATE tasks SET state = 'cancelled', updated_at = {now}, ended_at = {now} \

@@ -1,6 +1,7 @@
 //! Agents.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -19,6 +20,8 @@ use greenloop_hub_api::client::wire;
 const LIST: List = List("agents");
 /// Bytes of an agent's name.
 const LONGEST_NAME: usize = 128;
+/// Seconds from one heartbeat of a worker to the next.
+const LONGEST_PERIOD: u32 = 86_400;
 
 /// Whether it can be an agent's name.
 pub(super) fn named(path: &str, name: &str) -> Result<(), Problem> {
@@ -48,6 +51,10 @@ pub(super) async fn heartbeat(
     if body.cpu_percent.is_some_and(|it| !(0.0..=100.0).contains(&it)) {
         return Err(Problem::invalid("$.cpu_percent", "it is from 0 to 100"));
     }
+    if body.period_seconds.is_some_and(|it| !(1..=LONGEST_PERIOD).contains(&it)) {
+        let message = format!("it is from 1 to {LONGEST_PERIOD}");
+        return Err(Problem::invalid("$.period_seconds", message));
+    }
     let beat = AgentHeartbeat {
         name: body.name,
         instance: body.instance,
@@ -59,6 +66,8 @@ pub(super) async fn heartbeat(
         memory_bytes: body.memory_bytes,
         draining: body.draining,
         quarantine: body.quarantine,
+        period: body.period_seconds.map(|seconds| Duration::from_secs(seconds.into())),
+        unreachable: body.unreachable,
     };
     api.store.agent_heartbeat(&beat).await?;
     Ok(Json(records::agent(api.store.agent(&beat.name).await?)))

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 
 use crate::api::auth::Worker;
 use crate::api::extract::{Body, Key, Place};
-use crate::api::problem::{Kind, Problem};
+use crate::api::problem::Problem;
 use crate::api::{Api, records};
 use crate::store::{AttemptFailure, AttemptHeartbeat, Completion, NewEvidence};
 use greenloop_hub_api::client::wire;
@@ -82,11 +82,7 @@ pub(super) async fn evidence(
     api.holders.check(&caller, lease).await?;
     let evidence = NewEvidence { kind, title: body.title, body: body.body, url: body.url };
     let id = api.store.add_evidence(lease, &evidence, key.of(caller.id()).as_deref()).await?;
-    let all = api.store.evidence(lease.task).await?;
-    let added = all
-        .into_iter()
-        .find(|it| it.id == id)
-        .ok_or_else(|| Problem::new(Kind::NotFound, "the evidence was dropped in the meantime"))?;
+    let added = api.store.evidence_piece(id).await?;
     Ok((StatusCode::CREATED, Json(records::evidence(added))))
 }
 
@@ -114,7 +110,16 @@ pub(super) async fn complete(
         }
     }
     api.holders.check(&caller, lease).await?;
-    let completion = Completion { commit: body.commit, summary: body.summary };
+    if let Some(branch) = &body.branch {
+        // No name of another epoch begins like this.
+        let own = branch.strip_prefix(&lease.branch()).and_then(|rest| rest.strip_prefix('-'));
+        let plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric());
+        if !own.is_some_and(|rest| (1..=64).contains(&rest.len()) && plain(rest)) {
+            let message = format!("it is {}- and 1 to 64 letters and digits", lease.branch());
+            return Err(Problem::invalid("$.branch", message));
+        }
+    }
+    let completion = Completion { commit: body.commit, summary: body.summary, branch: body.branch };
     api.store.complete(lease, &completion, key.of(caller.id()).as_deref()).await?;
     Ok(Json(records::task(api.store.task(lease.task).await?)))
 }
@@ -148,6 +153,7 @@ pub(super) async fn fail(
         retry: body.retry,
         uncounted: body.uncounted,
         quarantine: body.quarantine,
+        unreachable: body.unreachable,
     };
     api.store.fail(lease, &failure, key.of(caller.id()).as_deref()).await?;
     Ok(Json(records::task(api.store.task(lease.task).await?)))

@@ -51,10 +51,14 @@ pub(super) async fn claim(
         roles: body.roles,
         labels: body.labels,
         lease: Duration::from_secs(body.lease_seconds.into()),
+        unreachable: body.unreachable,
     };
     let key = key.of(caller.id());
     let claimed = api.room.claim(&api.store, &request, key.as_deref(), wait, &api.end).await?;
-    let Some(claimed) = claimed else { return Ok(StatusCode::NO_CONTENT.into_response()) };
+    let Some((claimed, found)) = claimed else {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    };
+    api.metrics.claimed(found);
     api.holders.note(claimed.lease, &request.agent);
     Ok(Json(records::claimed(claimed)).into_response())
 }

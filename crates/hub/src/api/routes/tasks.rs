@@ -166,11 +166,9 @@ pub(super) async fn attempts(
     Place(id): Place<i64>,
     Asked(part): Asked<Part>,
 ) -> Result<Json<wire::Page<wire::Attempt>>, Problem> {
-    let request = ATTEMPTS.request(&part)?;
-    let found = api.store.attempts(TaskId(id)).await?;
-    exists(&api, id, found.is_empty()).await?;
-    let items = found.into_iter().map(records::attempt).collect();
-    Ok(Json(ATTEMPTS.cut(items, request, |it: &wire::Attempt| it.epoch)))
+    let found = api.store.attempts(TaskId(id), ATTEMPTS.request(&part)?).await?;
+    exists(&api, id, found.items.is_empty()).await?;
+    Ok(Json(ATTEMPTS.page(found, records::attempt)))
 }
 
 /// What was found and made on the way of a task, oldest first
@@ -185,11 +183,9 @@ pub(super) async fn evidence(
     Place(id): Place<i64>,
     Asked(part): Asked<Part>,
 ) -> Result<Json<wire::Page<wire::Evidence>>, Problem> {
-    let request = EVIDENCE.request(&part)?;
-    let found = api.store.evidence(TaskId(id)).await?;
-    exists(&api, id, found.is_empty()).await?;
-    let items = found.into_iter().map(records::evidence).collect();
-    Ok(Json(EVIDENCE.cut(items, request, |it: &wire::Evidence| it.id)))
+    let found = api.store.evidence(TaskId(id), EVIDENCE.request(&part)?).await?;
+    exists(&api, id, found.items.is_empty()).await?;
+    Ok(Json(EVIDENCE.page(found, records::evidence)))
 }
 
 /// A list of a task that is empty may be that of no task at all.

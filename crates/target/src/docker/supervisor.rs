@@ -43,6 +43,9 @@ const SWEEP_AGAIN: Duration = Duration::from_secs(3);
 const COMING_BACK: Duration = Duration::from_secs(60);
 /// Between two tries to hear the engine's news.
 const DEAF: Duration = Duration::from_secs(1);
+/// How long a shutdown looks for containers that still run, and what lies between two looks.
+const STOP_ALL: Duration = Duration::from_secs(45);
+const STOP_AGAIN: Duration = Duration::from_millis(100);
 
 /// What comes in.
 pub(super) enum Message {
@@ -138,6 +141,8 @@ pub(super) struct Supervisor {
     down: BTreeSet<ReleaseId>,
     out_of_memory: BTreeSet<ReleaseId>,
     sweep: Sweep,
+    /// What is being asked of the engine.
+    tasks: JoinSet<()>,
     messages: mpsc::UnboundedSender<Message>,
     connections: u64,
     idle_since: Instant,
@@ -183,6 +188,7 @@ impl Supervisor {
             down: BTreeSet::new(),
             out_of_memory: BTreeSet::new(),
             sweep: Sweep { due: now, under_way: false, starting: true },
+            tasks: JoinSet::new(),
             messages,
             connections: 0,
             idle_since: now,
@@ -707,7 +713,7 @@ impl Supervisor {
         self.sweep.under_way = true;
         self.sweep.due = Instant::now() + SWEEP;
         let (containers, messages) = (self.containers.clone(), self.messages.clone());
-        tokio::spawn(async move {
+        self.tasks.spawn(async move {
             let listed = containers.list().await;
             let _supervisor_has_ended = messages.send(Message::Listed(listed));
         });
@@ -758,7 +764,7 @@ impl Supervisor {
         }
         self.sweep.starting = false;
         let (containers, messages) = (self.containers.clone(), self.messages.clone());
-        tokio::spawn(async move {
+        self.tasks.spawn(async move {
             let mut all = true;
             for chore in chores {
                 if let Err(error) = chore.done(&containers).await {
@@ -776,7 +782,7 @@ impl Supervisor {
         self.stopping.insert(release, call_off.clone());
         let backend = self.known.remove(&release);
         let (containers, messages) = (self.containers.clone(), self.messages.clone());
-        tokio::spawn(async move {
+        self.tasks.spawn(async move {
             let drained = async {
                 if let Some(backend) = backend {
                     let _time_is_up =
@@ -806,19 +812,50 @@ impl Supervisor {
         }
     }
 
-    /// For a shutdown: nothing runs afterwards.
-    async fn stop_everything(&self) {
-        let found = match self.containers.list().await {
-            Ok(found) => found,
-            Err(error) => {
-                tracing::error!(error = &error as &dyn std::error::Error, "containers run on");
-                return;
+    /// For a shutdown: nothing runs afterwards. The engine is asked until it lists nothing that
+    /// runs: a container that has just ended is listed as running for a moment, and one that a
+    /// killed deployer had started is listed as stopped until the engine has done it.
+    async fn stop_everything(&mut self) {
+        for call_off in self.stopping.values() {
+            call_off.cancel();
+        }
+        while self.tasks.join_next().await.is_some() {}
+        let deadline = Instant::now() + STOP_ALL;
+        loop {
+            let left = match self.containers.list().await {
+                Ok(found) => {
+                    self.stop_all_of(found).await;
+                    self.containers.list().await.map(|found| self.unstopped(&found))
+                }
+                Err(error) => Err(error),
+            };
+            match left {
+                Ok(0) => return,
+                Ok(_) if Instant::now() < deadline => tokio::time::sleep(STOP_AGAIN).await,
+                Ok(left) => return tracing::error!(left, "containers run on"),
+                Err(error) => {
+                    return tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "containers run on"
+                    );
+                }
             }
-        };
+        }
+    }
+
+    /// Stops what runs, and removes what the record does not have: the engine does that when a
+    /// start that is under way is done.
+    async fn stop_all_of(&self, found: Vec<Found>) {
         let mut stops = JoinSet::new();
-        for container in found.into_iter().filter(|container| container.up) {
+        for container in found.into_iter().filter(|found| found.up || !self.is_kept(found)) {
+            let kept = self.is_kept(&container);
             let containers = self.containers.clone();
-            stops.spawn(async move { containers.stop(&container.id).await });
+            stops.spawn(async move {
+                match kept {
+                    true => containers.stop(&container.id).await,
+                    false => containers.remove(&container.id).await,
+                }
+            });
         }
         while let Some(stopped) = stops.join_next().await {
             if let Ok(Err(error)) = stopped {
@@ -827,7 +864,21 @@ impl Supervisor {
         }
     }
 
+    fn unstopped(&self, found: &[Found]) -> usize {
+        found.iter().filter(|found| found.up || !self.is_kept(found)).count()
+    }
+
+    /// Whether it is the container of a release that may serve again.
+    fn is_kept(&self, found: &Found) -> bool {
+        let record = found.release().and_then(|release| self.state.get(release));
+        record.is_some_and(|record| {
+            record.state != ReleaseState::Candidate
+                && record.detail.container.as_ref().is_none_or(|served| served.id == found.id)
+        })
+    }
+
     async fn look_around(&mut self) -> Result<Next, StateError> {
+        while self.tasks.try_join_next().is_some() {}
         if !State::path(&self.folder).exists() {
             // The repository is gone. What serves is the engine's; whoever deploys from the same
             // place again finds it by its labels.

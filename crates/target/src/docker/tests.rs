@@ -407,7 +407,9 @@ impl Stand {
 
     async fn end(self) {
         shut_down(&self.folder).await.unwrap();
-        assert!(self.found().await.iter().all(|found| !found.up), "a container survived");
+        let found = self.found().await;
+        let state = State::load(&self.folder);
+        assert!(found.iter().all(|found| !found.up), "a container survived: {found:#?}, {state:#?}");
     }
 }
 

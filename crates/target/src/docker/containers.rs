@@ -73,7 +73,7 @@ pub(super) struct HealthTry {
 
 /// Something that happened to a container of the target.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Happening {
+pub(super) enum ContainerEvent {
     Started,
     Died(Exit),
     OutOfMemory,
@@ -322,9 +322,9 @@ impl Containers {
     }
 
     /// What happens to the target's containers from now on, with the release and the container.
-    pub(super) fn happenings(
+    pub(super) fn events(
         &self,
-    ) -> impl Stream<Item = Result<(String, Happening), EngineError>> + Send + use<> {
+    ) -> impl Stream<Item = Result<(String, ContainerEvent), EngineError>> + Send + use<> {
         let filters = HashMap::from([
             ("type".to_owned(), vec!["container".to_owned()]),
             ("label".to_owned(), vec![format!("{TARGET}={}", self.mark)]),
@@ -335,7 +335,7 @@ impl Containers {
         let events = engine.docker().clone().events(Some(options));
         events.filter_map(move |event| {
             let told = match event {
-                Ok(event) => happening(event).map(Ok),
+                Ok(event) => container_event(event).map(Ok),
                 Err(error) => Some(Err(engine.error(error))),
             };
             std::future::ready(told)
@@ -389,18 +389,18 @@ fn exit(code: i64) -> Exit {
     }
 }
 
-fn happening(event: EventMessage) -> Option<(String, Happening)> {
+fn container_event(event: EventMessage) -> Option<(String, ContainerEvent)> {
     let actor = event.actor?;
-    let happening = match event.action.as_deref()? {
-        "start" => Happening::Started,
-        "oom" => Happening::OutOfMemory,
+    let event = match event.action.as_deref()? {
+        "start" => ContainerEvent::Started,
+        "oom" => ContainerEvent::OutOfMemory,
         "die" => {
             let code = actor.attributes.as_ref()?.get("exitCode")?.parse().ok()?;
-            Happening::Died(exit(code))
+            ContainerEvent::Died(exit(code))
         }
         _ => return None,
     };
-    Some((actor.id?, happening))
+    Some((actor.id?, event))
 }
 
 /// A line without its time, when it was said after `since`.

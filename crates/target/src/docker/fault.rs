@@ -4,10 +4,10 @@
 use bollard::query_parameters::InspectContainerOptions;
 
 use super::containers::{Condition, Containers, HealthTry};
-use super::protocol::Trouble;
 use super::record::{ContainerRecord, ReleaseRecord};
-use crate::front::control::ControlError;
-use crate::front::probe::{Probe, health_path};
+use crate::proxy::probe::{Probe, health_path};
+use crate::supervisor::control::ControlError;
+use crate::supervisor::protocol::RequestError;
 use greenloop_evidence::{ExtractLimits, Redactor, extract};
 use greenloop_image::engine::{EngineError, EngineErrorKind};
 use greenloop_image::registry::LoginError;
@@ -45,7 +45,7 @@ pub(super) enum Fault {
     /// The engine cannot be used.
     Engine(EngineError),
     /// The supervisor does not do it.
-    Trouble(Trouble),
+    Request(RequestError),
     /// The supervisor cannot be used.
     Control(ControlError),
     /// It was cancelled.
@@ -98,7 +98,7 @@ impl std::fmt::Display for Fault {
                 write!(f, "the new release never became healthy within {waited}s: {last}")
             }
             Self::Engine(error) => write!(f, "{error}; {}", error.kind.advice()),
-            Self::Trouble(trouble) => write!(f, "{trouble}"),
+            Self::Request(error) => write!(f, "{error}"),
             Self::Control(_) => write!(f, "the supervisor of the docker target cannot be used"),
             Self::Cancelled => write!(f, "cancelled; nothing was switched"),
         }
@@ -146,15 +146,7 @@ impl Fault {
                 (TargetErrorKind::Target, Infrastructure)
             }
             Self::Cancelled => (TargetErrorKind::Cancelled, Unknown),
-            Self::Trouble(trouble) => match trouble {
-                Trouble::FailedBefore { .. } => (TargetErrorKind::Release, Code),
-                Trouble::NoRelease { .. } => (TargetErrorKind::NoRelease, Unknown),
-                Trouble::Forbidden { .. } => (TargetErrorKind::Forbidden, Unknown),
-                Trouble::AddressInUse { .. }
-                | Trouble::Busy { .. }
-                | Trouble::Supervisor { .. }
-                | Trouble::Version { .. } => (TargetErrorKind::Target, Infrastructure),
-            },
+            Self::Request(error) => error.kind(),
         }
     }
 
@@ -170,7 +162,7 @@ impl Fault {
             | Self::Sick { .. }
             | Self::Unhealthy { .. }
             | Self::Engine(_)
-            | Self::Trouble(_)
+            | Self::Request(_)
             | Self::Control(_)
             | Self::Cancelled => None,
         }
@@ -188,7 +180,7 @@ impl Fault {
             | Self::Removed
             | Self::Sick { .. }
             | Self::Unhealthy { .. }
-            | Self::Trouble(_)
+            | Self::Request(_)
             | Self::Cancelled => None,
         }
     }
@@ -297,7 +289,7 @@ pub(super) fn error(
         | Fault::Removed
         | Fault::Unhealthy { last: None, .. }
         | Fault::Engine(_)
-        | Fault::Trouble(_)
+        | Fault::Request(_)
         | Fault::Control(_)
         | Fault::Cancelled => {}
     }

@@ -10,8 +10,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
-use super::record::{Contained, ContainerRecord, Launch, ReleaseRecord, State, switch};
-use crate::front::ledger::Entry;
+use super::record::{ContainerDetail, ContainerRecord, Launch, ReleaseRecord, State};
 use greenloop_model::{EnvironmentName, ImageRef, ReleaseId, ReleaseState};
 
 /// Which target of which machine it belongs to.
@@ -140,7 +139,7 @@ impl Found {
         let launch: Launch = serde_json::from_str(self.labels.get(LAUNCH)?).ok()?;
         let stays = self.labels.get(ROLLBACK)? == "forbidden";
         let created: Timestamp = self.label(CREATED)?;
-        let mut detail = Contained::new(self.image()?, launch, stays);
+        let mut detail = ContainerDetail::new(self.image()?, launch, stays);
         detail.container = Some(ContainerRecord {
             id: self.id.clone(),
             host: host.to_owned(),
@@ -148,7 +147,7 @@ impl Found {
             log_from: None,
         });
         let (commit, run) = (self.label(COMMIT)?, self.label(RUN)?);
-        Some(Entry::candidate(self.release()?, commit, run, detail, created))
+        Some(ReleaseRecord::candidate(self.release()?, commit, run, detail, created))
     }
 }
 
@@ -175,10 +174,8 @@ pub(super) fn rebuilt(containers: &[Found], host: &str) -> State {
     }
     // What runs serves: the newest of them now, a verified one before it stands by.
     for (record, stage, up) in known {
-        if let (true, Stage::Live | Stage::Verified, Some(container)) =
-            (up, stage, record.detail.container)
-        {
-            let _just_added = switch(&mut state, record.id, container);
+        if up && matches!(stage, Stage::Live | Stage::Verified) {
+            state.switch(record.id);
         }
     }
     state
@@ -192,11 +189,11 @@ mod tests {
 
     fn record(state: ReleaseState, verified: bool) -> ReleaseRecord {
         let image = ImageRef::new("r/fleet", &format!("sha256:{}", "0a".repeat(32))).unwrap();
-        let detail = Contained::new(image, launch(), false);
+        let detail = ContainerDetail::new(image, launch(), false);
         let (id, run) = (ReleaseId::generate(), RunId::generate());
         let commit = "a".repeat(40).parse().unwrap();
         let now: Timestamp = "2026-11-21T06:00:00Z".parse().unwrap();
-        let mut record = Entry::candidate(id, commit, run, detail, now);
+        let mut record = ReleaseRecord::candidate(id, commit, run, detail, now);
         record.state = state;
         record.verified_at = verified.then_some(now);
         record

@@ -1,11 +1,11 @@
 //! The docker target: a release is a container on a Docker Engine behind a front listener.
 //!
-//! Lives here: the target, its supervisor, and the connection to an engine, which the image stage
-//! shares. Must not be here: how images are made, and who one is at a registry.
+//! Lives here: the target, and its containers as the supervisor sees them. Must not be here: which
+//! release serves, which is `crate::supervisor`'s; how images are made, and who one is at a registry.
 //!
 //! The image is pulled by its digest and started beside the container that serves, at a port of
 //! the engine's machine that only the front uses. The front, in a small detached process, keeps
-//! the environment's public address while releases come and go; see `crate::front`.
+//! the environment's public address while releases come and go; see `crate::proxy`.
 //!
 //! # Expected flow
 //!
@@ -56,12 +56,14 @@ mod labels;
 mod protocol;
 mod pull;
 mod record;
+mod startup;
 mod supervise;
-mod supervisor;
+mod sweep;
 mod target;
 #[cfg(test)]
 mod tests;
-mod trial;
+mod workload;
 
-pub use supervise::{SuperviseError, supervise};
+pub use crate::supervisor::supervise::SuperviseError;
+pub use supervise::supervise;
 pub use target::{DockerSettings, DockerTarget, shut_down};

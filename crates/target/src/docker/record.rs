@@ -6,14 +6,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::front::ledger::{Detail, Entry, Ledger, as_optional_text};
+use crate::supervisor::release_state::{self, ReleaseDetail, TargetState, as_optional_text};
 use greenloop_config::plan::{DockerPlan, HealthPlan};
 use greenloop_model::{ImageRef, ReleaseId};
 
 /// All a docker target remembers.
-pub(super) type State = Ledger<Contained>;
+pub(super) type State = TargetState<ContainerDetail>;
 /// One release of it.
-pub(super) type ReleaseRecord = Entry<Contained>;
+pub(super) type ReleaseRecord = release_state::ReleaseRecord<ContainerDetail>;
 
 /// How a release's container is made and judged. A rollback starts it as it was released, not as
 /// the configuration of today would.
@@ -75,7 +75,7 @@ pub(super) struct ContainerRecord {
 
 /// A release as a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Contained {
+pub(super) struct ContainerDetail {
     #[serde(with = "image_text")]
     pub(super) image: ImageRef,
     pub(super) launch: Launch,
@@ -92,7 +92,7 @@ pub(super) struct Contained {
     pub(super) last_exit: Option<String>,
 }
 
-impl Contained {
+impl ContainerDetail {
     /// Not started yet.
     pub(super) fn new(image: ImageRef, launch: Launch, stays: bool) -> Self {
         Self {
@@ -107,49 +107,25 @@ impl Contained {
     }
 }
 
-impl Detail for Contained {
+impl ReleaseDetail for ContainerDetail {
     fn image(&self) -> Option<ImageRef> {
         Some(self.image.clone())
     }
-}
 
-/// `id` begins to serve, in `container`. One that must not be rolled back closes the way to all
-/// that are older, for good: what it has done to the world outside, they cannot live with.
-pub(super) fn switch(
-    state: &mut State,
-    id: ReleaseId,
-    container: ContainerRecord,
-) -> Result<(), UnknownRelease> {
-    let Some(record) = state.get_mut(id) else { return Err(UnknownRelease(id)) };
-    record.detail.container = Some(container);
-    let stays = record.detail.stays;
-    state.switch(id);
-    if stays {
-        let older: Vec<ReleaseId> =
-            state.releases().iter().map(|r| r.id).filter(|other| *other < id).collect();
-        for other in older {
-            if let Some(record) = state.get_mut(other) {
-                record.detail.closed_by.get_or_insert(id);
-            }
-        }
+    fn keep(&self) -> u32 {
+        self.launch.keep
     }
-    Ok(())
-}
 
-/// A release that the record does not have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("there is no release {}", .0.short())]
-pub(super) struct UnknownRelease(pub(super) ReleaseId);
+    fn forbids_rollback(&self) -> bool {
+        self.stays
+    }
 
-/// The release that closes the way from `from` back to `to`, or to nothing.
-pub(super) fn closed_by(
-    state: &State,
-    from: ReleaseId,
-    to: Option<ReleaseId>,
-) -> Option<ReleaseId> {
-    match to {
-        Some(to) => state.get(to)?.detail.closed_by,
-        None => state.get(from)?.detail.stays.then_some(from),
+    fn closed_by(&self) -> Option<ReleaseId> {
+        self.closed_by
+    }
+
+    fn close(&mut self, by: ReleaseId) {
+        self.closed_by.get_or_insert(by);
     }
 }
 
@@ -197,10 +173,10 @@ pub(super) mod tests {
     fn add(state: &mut State, stays: bool) -> ReleaseId {
         let id = ReleaseId::generate();
         let image = ImageRef::new("r/fleet", &format!("sha256:{}", "0a".repeat(32))).unwrap();
-        let contained = Contained::new(image, launch(), stays);
+        let contained = ContainerDetail::new(image, launch(), stays);
         let commit = "a".repeat(40).parse().unwrap();
         let now = Timestamp::UNIX_EPOCH;
-        state.add(Entry::candidate(id, commit, RunId::generate(), contained, now));
+        state.add(ReleaseRecord::candidate(id, commit, RunId::generate(), contained, now));
         id
     }
 
@@ -208,7 +184,8 @@ pub(super) mod tests {
         let id = add(state, stays);
         let host = "127.0.0.1".to_owned();
         let container = ContainerRecord { id: "c".into(), host, port: 1, log_from: None };
-        switch(state, id, container).unwrap();
+        state.get_mut(id).unwrap().detail.container = Some(container);
+        state.switch(id);
         id
     }
 
@@ -218,20 +195,20 @@ pub(super) mod tests {
         let first = serve(&mut state, false);
         state.verify(first, Timestamp::UNIX_EPOCH);
         let unserved = add(&mut state, true);
-        assert_eq!(closed_by(&state, unserved, Some(first)), None);
-        assert_eq!(closed_by(&state, first, None), None);
+        assert_eq!(state.closed_by(unserved, Some(first)), None);
+        assert_eq!(state.closed_by(first, None), None);
         let migration = serve(&mut state, true);
-        assert_eq!(closed_by(&state, migration, Some(first)), Some(migration));
-        assert_eq!(closed_by(&state, migration, None), Some(migration));
+        assert_eq!(state.closed_by(migration, Some(first)), Some(migration));
+        assert_eq!(state.closed_by(migration, None), Some(migration));
         // Whoever comes after it may be taken back to it, never past it.
         state.verify(migration, Timestamp::UNIX_EPOCH);
         let next = serve(&mut state, false);
-        assert_eq!(closed_by(&state, next, Some(migration)), None);
-        assert_eq!(closed_by(&state, next, Some(first)), Some(migration));
+        assert_eq!(state.closed_by(next, Some(migration)), None);
+        assert_eq!(state.closed_by(next, Some(first)), Some(migration));
         // And forth again.
         state.verify(next, Timestamp::UNIX_EPOCH);
         state.switch(migration);
-        assert_eq!(closed_by(&state, migration, Some(next)), None);
+        assert_eq!(state.closed_by(migration, Some(next)), None);
     }
 
     #[test]

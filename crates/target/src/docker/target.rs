@@ -12,17 +12,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::containers::Containers;
 use super::fault::{Fault, LOG_SHOWN, Remains, error};
-use super::protocol::{Reply, Request, Supervision, Trouble};
+use super::protocol::{DockerProtocol, DockerReply, DockerRequest};
 use super::pull::{Pulled, pull, registry};
-use super::record::{Contained, ContainerRecord, Launch, ReleaseRecord, State};
+use super::record::{ContainerDetail, ContainerRecord, Launch, ReleaseRecord, State};
+use super::startup::{ContainerStart, Failed, Healthy};
 use super::supervise::mark_of;
-use super::trial::{Failed, Healthy, Trial};
-use crate::front::address::{front_address, serving_url, stranger, taken};
-use crate::front::control::{ControlError, Launcher};
-use crate::front::probe;
+use crate::proxy::address::{front_address, serving_url, stranger, taken};
+use crate::proxy::probe;
+use crate::supervisor::control::{self, ControlError, Launcher, until_gone};
+use crate::supervisor::protocol::RequestError;
 use greenloop_config::plan::{DockerPlan, EnvironmentPlan, HealthPlan, Rollback};
 use greenloop_evidence::Redactor;
-use greenloop_exec::ProcessIdentity;
 use greenloop_image::engine::Engine;
 use greenloop_image::registry::Logins;
 use greenloop_model::{
@@ -40,7 +40,9 @@ const LET_GO: Duration = Duration::from_secs(120);
 /// How long a shutdown may take.
 const SHUTDOWN: Duration = Duration::from_secs(60);
 
-type Control = crate::front::control::Control<Supervision>;
+type Control = control::Control<DockerProtocol>;
+type Request = crate::supervisor::protocol::Request<DockerRequest>;
+type Reply = crate::supervisor::protocol::Reply<DockerReply>;
 
 /// What a docker target is made of.
 pub struct DockerSettings<'a> {
@@ -158,7 +160,7 @@ impl DockerTarget {
 
     async fn ask(&self, control: &mut Control, request: &Request) -> Result<Reply, TargetError> {
         match control.ask_within(request, LET_GO).await {
-            Ok(Reply::Failed { trouble }) => Err(self.error(Fault::Trouble(trouble), None)),
+            Ok(Reply::Failed { error }) => Err(self.error(Fault::Request(error), None)),
             Ok(reply) => Ok(reply),
             Err(error) => Err(self.error(error, None)),
         }
@@ -220,22 +222,21 @@ impl DockerTarget {
         let mut control = self.control().await?;
         let candidate = Box::new(candidate.clone());
         let engine = self.engine.address().to_owned();
-        let request = Request::Begin { candidate, front, engine };
+        let request = Request::Own(DockerRequest::Begin { candidate, front, engine });
         let mut reply = self.ask(&mut control, &request).await?;
-        if reply == Reply::Elsewhere {
-            until_gone(control.pid).await;
+        if reply == Reply::Own(DockerReply::Elsewhere) {
+            until_gone(control.pid, SHUTDOWN).await;
             control = self.control().await?;
             reply = self.ask(&mut control, &request).await?;
         }
         match reply {
-            Reply::Begun => Ok((control, true)),
+            Reply::Own(DockerReply::Begun) => Ok((control, true)),
             Reply::Serving { .. } => Ok((control, false)),
             Reply::Here { .. }
-            | Reply::Elsewhere
-            | Reply::Prepared { .. }
             | Reply::Restored { .. }
             | Reply::Done { .. }
-            | Reply::Failed { .. } => Err(self.nonsense()),
+            | Reply::Failed { .. }
+            | Reply::Own(_) => Err(self.nonsense()),
         }
     }
 
@@ -253,7 +254,7 @@ impl DockerTarget {
             Ok(container) => {
                 let started = Instant::now();
                 let release = record.id;
-                let switch = Request::Switch { release, container };
+                let switch = Request::Own(DockerRequest::Switch { release, container });
                 match self.ask(control, &switch).await? {
                     Reply::Serving { release } => {
                         let short = release.short();
@@ -262,12 +263,10 @@ impl DockerTarget {
                         Ok(release)
                     }
                     Reply::Here { .. }
-                    | Reply::Begun
-                    | Reply::Elsewhere
-                    | Reply::Prepared { .. }
                     | Reply::Restored { .. }
                     | Reply::Done { .. }
-                    | Reply::Failed { .. } => Err(self.nonsense()),
+                    | Reply::Failed { .. }
+                    | Reply::Own(_) => Err(self.nonsense()),
                 }
             }
             Err(Failed { fault, container }) => {
@@ -282,7 +281,7 @@ impl DockerTarget {
                 let error = error(fault, Some(record), remains, &self.redactor);
                 let failed = error.kind == TargetErrorKind::Release;
                 let why = failed.then(|| error.message.clone());
-                let given_up = control.ask(&Request::Abandon { why }).await;
+                let given_up = control.ask(&Request::Own(DockerRequest::Abandon { why })).await;
                 if let Err(error) = given_up {
                     tracing::warn!(error = &error as &dyn std::error::Error, "not given up");
                 }
@@ -305,19 +304,20 @@ impl DockerTarget {
         }
         let containers = self.containers().map_err(|error| {
             let message = error.message;
-            bare(Fault::Trouble(Trouble::Supervisor { message }))
+            bare(Fault::Request(RequestError::Supervisor { message }))
         })?;
         let client = probe::client().map_err(|error| {
             let message = format!("cannot make health checks: {error}");
-            bare(Fault::Trouble(Trouble::Supervisor { message }))
+            bare(Fault::Request(RequestError::Supervisor { message }))
         })?;
-        let trial = Trial { containers: &containers, client: &client, record, wait, cancel };
+        let start =
+            ContainerStart { containers: &containers, client: &client, record, wait, cancel };
         let started = Instant::now();
-        let container = trial.start().await?;
+        let container = start.start().await?;
         let short: String = container.id.chars().take(12).collect();
         step(events, "start", format!("container {short} at port {}", container.port), started);
         let started = Instant::now();
-        let judged = trial.healthy(container).await;
+        let judged = start.healthy(container).await;
         let (ok, detail) = match &judged {
             Ok(Healthy { requests: 1, .. }) => (true, "healthy at the first request".to_owned()),
             Ok(Healthy { requests, .. }) => (true, format!("healthy after {requests} requests")),
@@ -430,18 +430,6 @@ fn target_error(
     }
 }
 
-async fn until_gone(pid: u32) -> bool {
-    let process = ProcessIdentity::of(pid);
-    let deadline = Instant::now() + SHUTDOWN;
-    while process.is_some_and(|process| process.is_alive()) {
-        if Instant::now() > deadline {
-            return false;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    true
-}
-
 #[async_trait]
 impl Target for DockerTarget {
     fn kind(&self) -> TargetKind {
@@ -454,7 +442,7 @@ impl Target for DockerTarget {
         match taken(&address, own) {
             None => Ok(()),
             Some(owner) => {
-                Err(self.error(Fault::Trouble(Trouble::AddressInUse { address, owner }), None))
+                Err(self.error(Fault::Request(RequestError::AddressInUse { address, owner }), None))
             }
         }
     }
@@ -476,7 +464,7 @@ impl Target for DockerTarget {
         // An engine that is away is said before anything is begun.
         self.engine.info().await.map_err(|error| self.error(error, None))?;
         let contained =
-            Contained::new(image, self.launch.clone(), self.rollback == Rollback::Forbidden);
+            ContainerDetail::new(image, self.launch.clone(), self.rollback == Rollback::Forbidden);
         let (id, run, now) = (request.release, request.run, Timestamp::now());
         let candidate = ReleaseRecord::candidate(id, request.commit.clone(), run, contained, now);
         let (mut control, begun) = self.begin(&candidate, front).await?;
@@ -526,7 +514,8 @@ impl Target for DockerTarget {
             None => true,
         };
         let mut control = self.control().await?;
-        let reply = self.ask(&mut control, &Request::Restore { failed, runs }).await?;
+        let request = Request::Own(DockerRequest::Restore { failed, runs });
+        let reply = self.ask(&mut control, &request).await?;
         let restored = match reply {
             Reply::Restored { serving: Some(release), untouched: true } => {
                 Restored::Untouched(self.serving(release).await)
@@ -536,18 +525,17 @@ impl Target for DockerTarget {
                 Restored::Release { deployed: self.serving(release).await, serving_after }
             }
             Reply::Restored { serving: None, .. } => Restored::Nothing,
-            Reply::Prepared { record } => {
+            Reply::Own(DockerReply::Prepared { record }) => {
                 let (events, go_on) = (EventSink::null(), CancellationToken::new());
                 let back = self.bring_up(&mut control, &record, BACK, &events, &go_on).await?;
                 let serving_after = Some(began.elapsed());
                 Restored::Release { deployed: self.serving(back).await, serving_after }
             }
             Reply::Here { .. }
-            | Reply::Begun
-            | Reply::Elsewhere
             | Reply::Serving { .. }
             | Reply::Done { .. }
-            | Reply::Failed { .. } => return Err(self.nonsense()),
+            | Reply::Failed { .. }
+            | Reply::Own(_) => return Err(self.nonsense()),
         };
         *self.lease.lock().await = None;
         Ok(restored)
@@ -563,7 +551,7 @@ impl Target for DockerTarget {
             return Err(self.error(Fault::Cancelled, None));
         }
         let no_release =
-            |message: String| self.error(Fault::Trouble(Trouble::NoRelease { message }), None);
+            |message: String| self.error(Fault::Request(RequestError::NoRelease { message }), None);
         if self.state().await?.is_none() {
             return Err(no_release("nothing was ever deployed here".to_owned()));
         }
@@ -577,18 +565,17 @@ impl Target for DockerTarget {
             }
         };
         let mut control = self.control().await?;
-        match self.ask(&mut control, &Request::Prepare { release }).await? {
+        match self.ask(&mut control, &Request::Own(DockerRequest::Prepare { release })).await? {
             Reply::Serving { release } => Ok(self.serving(release).await),
-            Reply::Prepared { record } => {
+            Reply::Own(DockerReply::Prepared { record }) => {
                 let back = self.bring_up(&mut control, &record, BACK, events, cancel).await?;
                 Ok(self.serving(back).await)
             }
             Reply::Here { .. }
-            | Reply::Begun
-            | Reply::Elsewhere
             | Reply::Restored { .. }
             | Reply::Done { .. }
-            | Reply::Failed { .. } => Err(self.nonsense()),
+            | Reply::Failed { .. }
+            | Reply::Own(_) => Err(self.nonsense()),
         }
     }
 
@@ -662,12 +649,10 @@ impl Target for DockerTarget {
         match self.ask(&mut control, &Request::CleanUp { run }).await? {
             Reply::Done { notes } => Ok(notes),
             Reply::Here { .. }
-            | Reply::Begun
-            | Reply::Elsewhere
-            | Reply::Prepared { .. }
             | Reply::Serving { .. }
             | Reply::Restored { .. }
-            | Reply::Failed { .. } => Err(self.nonsense()),
+            | Reply::Failed { .. }
+            | Reply::Own(_) => Err(self.nonsense()),
         }
     }
 }
@@ -679,19 +664,8 @@ impl Target for DockerTarget {
 ///
 /// [`TargetErrorKind::Target`] when the supervisor cannot be asked or does not end.
 pub async fn shut_down(folder: &Path) -> Result<bool, TargetError> {
-    let unusable = |error: ControlError| {
+    control::shut_down::<DockerProtocol>(folder, SHUTDOWN).await.map_err(|error| {
         let message = "the supervisor of the docker target cannot be used".to_owned();
         target_error(message, Some(Box::new(error)))
-    };
-    let mut control = match Control::connect(folder).await {
-        Ok(control) => control,
-        Err(ControlError::NotRunning) => return Ok(false),
-        Err(error) => return Err(unusable(error)),
-    };
-    control.send(&Request::ShutDown).await.map_err(unusable)?;
-    if until_gone(control.pid).await {
-        Ok(true)
-    } else {
-        Err(unusable(ControlError::NoAnswer(None)))
-    }
+    })
 }

@@ -409,7 +409,10 @@ impl Stand {
         shut_down(&self.folder).await.unwrap();
         let found = self.found().await;
         let state = State::load(&self.folder);
-        assert!(found.iter().all(|found| !found.up), "a container survived: {found:#?}, {state:#?}");
+        assert!(
+            found.iter().all(|found| !found.up),
+            "a container survived: {found:#?}, {state:#?}"
+        );
     }
 }
 
@@ -805,7 +808,7 @@ async fn a_release_that_must_stay_stays() {
         let error = target.roll_back(earlier, &events, &go).await.unwrap_err();
         assert_eq!(error.kind, TargetErrorKind::Forbidden, "{earlier:?}");
     }
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
     stand.serves("two").await;
     let notes = target.status().await.unwrap().notes.join("\n");
     assert!(notes.contains("must not be rolled back"), "{notes}");

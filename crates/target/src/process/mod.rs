@@ -54,11 +54,12 @@ mod service;
 mod service_log;
 mod state;
 mod supervise;
-mod supervisor;
 mod target;
 #[cfg(test)]
 mod tests;
+mod workload;
 
-pub use crate::front::ledger::StateError;
-pub use supervise::{SuperviseError, supervise};
+pub use crate::supervisor::release_state::StateError;
+pub use crate::supervisor::supervise::SuperviseError;
+pub use supervise::supervise;
 pub use target::{ProcessTarget, shut_down};

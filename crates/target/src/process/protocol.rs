@@ -7,18 +7,14 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::state::Launch;
-use crate::front::control::{Answer, Protocol};
-use crate::front::ledger::{as_optional_text, as_text};
-use crate::front::probe::Probe;
-use crate::front::wire::VERSION;
-use greenloop_model::{CommitId, Exit, ReleaseId, RunId};
+use crate::supervisor::protocol::Protocol;
+use crate::supervisor::release_state::{as_optional_text, as_text};
+use greenloop_model::{CommitId, ReleaseId, RunId};
 
-/// What a supervisor can be asked.
+/// What only a process target's supervisor is asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "snake_case")]
-pub(super) enum Request {
-    /// Whether it is there.
-    Ping,
+pub(super) enum ProcessRequest {
     /// Start a release whose folder is ready, and switch to it when it is healthy. The
     /// connection is the deployer's lease: see the module's documentation.
     RollOut {
@@ -41,121 +37,32 @@ pub(super) enum Request {
     },
     /// Give up what this connection has asked for.
     Cancel,
-    /// The release passed its smoke tests.
-    MarkVerified {
-        #[serde(with = "as_text")]
-        release: ReleaseId,
-    },
     /// The release failed; the last verified one shall serve.
     Restore {
         #[serde(with = "as_text")]
         failed: ReleaseId,
     },
-    /// The run is gone.
-    CleanUp {
-        #[serde(with = "as_text")]
-        run: RunId,
-    },
-    /// Stop the service and end.
-    ShutDown,
 }
 
-/// What it answers. `Progress` may come any number of times before the last one.
+/// What only it answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
-pub(super) enum Reply {
-    /// To `Ping`.
-    Here { pid: u32 },
-    /// A step of a rollout.
+pub(super) enum ProcessReply {
+    /// A step of a rollout; may come any number of times before the last reply.
     Progress { step: String, ok: bool, detail: String, elapsed: Duration },
-    /// The release serves.
-    Serving {
-        #[serde(with = "as_text")]
-        release: ReleaseId,
-    },
-    /// To `Restore`: what serves now, and whether it had stopped serving.
-    Restored {
-        #[serde(with = "as_optional_text")]
-        serving: Option<ReleaseId>,
-        untouched: bool,
-    },
-    /// It is done.
-    Done { notes: Vec<String> },
-    /// It is not.
-    Failed { trouble: Trouble },
-}
-
-/// Why a request could not be met.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub(super) enum Trouble {
-    /// The release's program could not be started.
-    NotStarted { reason: String },
-    /// The release's process ended before it was healthy.
-    Exited { exit: ExitRecord },
-    /// The release's process lives, but its health check does not pass.
-    Unhealthy { last: Option<Probe>, waited: Duration },
-    /// It failed in an earlier request.
-    FailedBefore { why: String },
-    /// The front's address belongs to somebody else.
-    AddressInUse { address: String, owner: Option<String> },
-    /// Another rollout is under way.
-    Busy { with: String },
-    /// It was cancelled, by the deployer or by a person.
-    Cancelled,
-    /// There is no such release.
-    NoRelease { message: String },
-    /// The supervisor itself could not.
-    Supervisor { message: String },
-    /// The supervisor speaks another version.
-    Version { supervisor: u32 },
 }
 
 /// The process target's protocol.
 #[derive(Debug)]
-pub(super) enum Supervision {}
+pub(super) enum ProcessProtocol {}
 
-impl Protocol for Supervision {
-    type Request = Request;
-    type Reply = Reply;
+impl Protocol for ProcessProtocol {
+    type Request = ProcessRequest;
+    type Reply = ProcessReply;
 
-    fn ping() -> Request {
-        Request::Ping
-    }
-
-    fn kind(reply: &Reply) -> Answer {
-        match reply {
-            Reply::Here { pid } => Answer::Here(*pid),
-            Reply::Progress { .. } => Answer::Progress,
-            Reply::Failed { trouble: Trouble::Version { supervisor } } => {
-                Answer::OtherVersion(*supervisor)
-            }
-            Reply::Serving { .. }
-            | Reply::Restored { .. }
-            | Reply::Done { .. }
-            | Reply::Failed { .. } => Answer::Last,
-        }
-    }
-
-    fn other_version() -> Reply {
-        Reply::Failed { trouble: Trouble::Version { supervisor: VERSION } }
-    }
-}
-
-/// [`Exit`] on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum ExitRecord {
-    Code(i32),
-    Signal(i32),
-}
-
-impl From<ExitRecord> for Exit {
-    fn from(record: ExitRecord) -> Self {
-        match record {
-            ExitRecord::Code(code) => Self::Code(code),
-            ExitRecord::Signal(signal) => Self::Signal(signal),
-        }
+    fn is_progress(reply: &ProcessReply) -> bool {
+        let ProcessReply::Progress { .. } = reply;
+        true
     }
 }
 
@@ -185,12 +92,61 @@ impl Variable {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::front::wire::{WireError, receive, send};
+    use crate::supervisor::protocol::{Reply as AnyReply, Request as AnyRequest, RequestError};
+    use crate::supervisor::wire::{WireError, receive, send};
+
+    type Request = AnyRequest<ProcessRequest>;
+    type Reply = AnyReply<ProcessReply>;
+
+    /// A deployer and a supervisor of other builds speak the same version.
+    #[test]
+    fn the_wire_form_stays() {
+        let release = ReleaseId::generate();
+        for (request, expect) in [
+            (Request::Ping, json!({"ask": "ping"})),
+            (
+                Request::MarkVerified { release },
+                json!({"ask": "mark_verified", "release": release.to_string()}),
+            ),
+            (Request::Own(ProcessRequest::Cancel), json!({"ask": "cancel"})),
+            (
+                Request::Own(ProcessRequest::Restore { failed: release }),
+                json!({"ask": "restore", "failed": release.to_string()}),
+            ),
+        ] {
+            assert_eq!(serde_json::to_value(&request).unwrap(), expect);
+            assert_eq!(serde_json::from_value::<Request>(expect).unwrap(), request);
+        }
+        let step = "start".to_owned();
+        let elapsed = Duration::from_secs(1);
+        for (reply, expect) in [
+            (Reply::Here { pid: 7 }, json!({"answer": "here", "pid": 7})),
+            (
+                RequestError::NotStarted { reason: "x".to_owned() }.into(),
+                json!({"answer": "failed", "trouble": {"kind": "not_started", "reason": "x"}}),
+            ),
+            (
+                Reply::Own(ProcessReply::Progress {
+                    step,
+                    ok: true,
+                    detail: String::new(),
+                    elapsed,
+                }),
+                json!({"answer": "progress", "step": "start", "ok": true, "detail": "",
+                    "elapsed": {"secs": 1, "nanos": 0}}),
+            ),
+        ] {
+            assert_eq!(serde_json::to_value(&reply).unwrap(), expect);
+            assert_eq!(serde_json::from_value::<Reply>(expect).unwrap(), reply);
+        }
+    }
 
     #[tokio::test]
     async fn messages_round_trip() {
-        let request = Request::RollOut {
+        let request = Request::Own(ProcessRequest::RollOut {
             release: ReleaseId::generate(),
             commit: "b".repeat(40).parse().unwrap(),
             run: RunId::generate(),
@@ -208,13 +164,14 @@ mod tests {
                 Variable::new("A".into(), "1".into()),
                 Variable::new("B".into(), OsString::from_vec(vec![0xff])),
             ],
-        };
+        });
         let mut wire = Vec::new();
         send(&mut wire, &request).await.unwrap();
-        send(&mut wire, &Request::RollBack { release: None, wait: Duration::ZERO }).await.unwrap();
+        let roll_back = ProcessRequest::RollBack { release: None, wait: Duration::ZERO };
+        send(&mut wire, &Request::Own(roll_back.clone())).await.unwrap();
         let mut from = wire.as_slice();
         assert_eq!(receive::<Request>(&mut from).await.unwrap(), Some(request));
-        assert!(matches!(receive(&mut from).await.unwrap(), Some(Request::RollBack { .. })));
+        assert_eq!(receive(&mut from).await.unwrap(), Some(Request::Own(roll_back)));
         assert!(receive::<Request>(&mut from).await.unwrap().is_none());
     }
 

@@ -13,10 +13,10 @@ use tokio::net::unix::pipe;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::protocol::ExitRecord;
 use super::service_log::{LogMark, ServiceLog};
 use super::state::Launch;
-use crate::front::listener::{Backend, Connections};
+use crate::proxy::listener::{Backend, Connections};
+use crate::supervisor::protocol::ExitRecord;
 use greenloop_model::ReleaseId;
 
 /// Says in every service's environment to which target it belongs.

@@ -6,12 +6,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::service_log::LogMark;
-use crate::front::ledger::{Detail, Entry, Ledger};
+use crate::supervisor::release_state::{self, ReleaseDetail, TargetState};
 
 /// All a process target remembers.
-pub(super) type State = Ledger<Supervised>;
+pub(super) type State = TargetState<ProcessDetail>;
 /// One release of it.
-pub(super) type ReleaseRecord = Entry<Supervised>;
+pub(super) type ReleaseRecord = release_state::ReleaseRecord<ProcessDetail>;
 
 /// How a release's process is started and judged.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,9 +38,9 @@ pub(super) struct RunningRecord {
     pub(super) port: u16,
 }
 
-/// A release as a supervised process.
+/// A release as a process of the supervisor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Supervised {
+pub(super) struct ProcessDetail {
     pub(super) launch: Launch,
     pub(super) running: Option<RunningRecord>,
     /// Where its log stood when it last began to serve, or was started.
@@ -51,11 +51,15 @@ pub(super) struct Supervised {
     pub(super) last_exit: Option<String>,
 }
 
-impl Supervised {
+impl ProcessDetail {
     /// Not started yet.
     pub(super) fn new(launch: Launch) -> Self {
         Self { launch, running: None, log: None, restarts: 0, last_exit: None }
     }
 }
 
-impl Detail for Supervised {}
+impl ReleaseDetail for ProcessDetail {
+    fn keep(&self) -> u32 {
+        self.launch.keep
+    }
+}

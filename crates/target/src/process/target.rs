@@ -10,18 +10,17 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::artifacts;
-use super::protocol::{Reply, Request, Supervision, Trouble, Variable};
+use super::protocol::{ProcessProtocol, ProcessReply, ProcessRequest, Variable};
 use super::service::{files_folder, release_folder};
 use super::service_log::{LogMark, read_since};
 use super::state::{Launch, ReleaseRecord, State};
-use super::supervisor::in_words;
-use crate::front::address::{front_address, serving_url, stranger, taken};
-use crate::front::control::{ControlError, Launcher};
-use crate::front::probe::{self, Probe, health_path};
+use crate::proxy::address::{front_address, serving_url, stranger, taken};
+use crate::proxy::probe::{self, Probe, health_path};
+use crate::supervisor::control::{self, ControlError, Launcher};
+use crate::supervisor::protocol::RequestError;
 use greenloop_config::plan::{HealthPlan, ProcessPlan};
 use greenloop_config::program::{ProgramFault, look_up, path_variable};
 use greenloop_evidence::{ExtractLimits, Redactor, extract};
-use greenloop_exec::ProcessIdentity;
 use greenloop_model::{
     Condition, Endpoint, EventSink, Evidence, Exit, FailureClass, HttpExchange, ReleaseId,
     ReleaseState, RunEvent, RunId, Stage, TargetKind,
@@ -41,7 +40,9 @@ const LOG_SHOWN: usize = 16 * 1024;
 /// How long a shutdown may take.
 const SHUTDOWN: Duration = Duration::from_secs(30);
 
-type Control = crate::front::control::Control<Supervision>;
+type Control = control::Control<ProcessProtocol>;
+type Request = crate::supervisor::protocol::Request<ProcessRequest>;
+type Reply = crate::supervisor::protocol::Reply<ProcessReply>;
 
 /// Releases as supervised local processes. See the module's documentation.
 pub struct ProcessTarget {
@@ -143,7 +144,7 @@ impl ProcessTarget {
                 () = cancel.cancelled(), if !cancelled => {
                     cancelled = true;
                     deadline = Instant::now() + CANCEL;
-                    control.send(&Request::Cancel).await.map_err(unreachable)?;
+                    control.send(&Request::Own(ProcessRequest::Cancel)).await.map_err(unreachable)?;
                     continue;
                 }
                 () = tokio::time::sleep_until(deadline) => {
@@ -155,13 +156,13 @@ impl ProcessTarget {
                 }
             };
             match reply {
-                Reply::Progress { step, ok, detail, elapsed } => {
+                Reply::Own(ProcessReply::Progress { step, ok, detail, elapsed }) => {
                     let detail = self.redactor.redact(&detail).into_owned();
                     let stage = Stage::Rollout;
                     events.send(RunEvent::StepFinished { stage, name: step, ok, detail, elapsed });
                 }
                 Reply::Serving { release } => return Ok(release),
-                Reply::Failed { trouble } => return Err(self.error(trouble, asked)),
+                Reply::Failed { error } => return Err(self.error(error, asked)),
                 Reply::Here { .. } | Reply::Restored { .. } | Reply::Done { .. } => {
                     return Err(unreachable(ControlError::NoAnswer(None)));
                 }
@@ -169,45 +170,26 @@ impl ProcessTarget {
         }
     }
 
-    /// What the supervisor's trouble means for whoever asked, with the evidence of it.
-    fn error(&self, trouble: Trouble, release: Option<ReleaseId>) -> TargetError {
-        let message = self.redactor.redact(&in_words(&trouble)).into_owned();
-        let (kind, own_class) = match &trouble {
-            Trouble::NotStarted { .. } => (TargetErrorKind::Release, FailureClass::Config),
-            Trouble::Exited { .. } | Trouble::Unhealthy { .. } | Trouble::FailedBefore { .. } => {
-                (TargetErrorKind::Release, FailureClass::Code)
-            }
-            Trouble::Cancelled => (TargetErrorKind::Cancelled, FailureClass::Unknown),
-            Trouble::NoRelease { .. } => (TargetErrorKind::NoRelease, FailureClass::Unknown),
-            Trouble::AddressInUse { .. }
-            | Trouble::Busy { .. }
-            | Trouble::Supervisor { .. }
-            | Trouble::Version { .. } => (TargetErrorKind::Target, FailureClass::Infrastructure),
-        };
+    /// What the supervisor's error means for whoever asked, with the evidence of it.
+    fn error(&self, error: RequestError, release: Option<ReleaseId>) -> TargetError {
+        let message = self.redactor.redact(&error.to_string()).into_owned();
+        let (kind, own_class) = error.kind();
         let mut evidence = Evidence { notes: vec![message.clone()], ..Evidence::default() };
         let mut class = own_class;
         if kind == TargetErrorKind::Release {
             evidence.command =
                 Some(self.redactor.redact(&self.plan.command.join(" ")).into_owned());
-            evidence.exit = match &trouble {
-                Trouble::Exited { exit } => Some((*exit).into()),
-                Trouble::NotStarted { reason } => {
-                    Some(Exit::NotStarted(self.redactor.redact(reason).into_owned()))
+            evidence.exit = match error.exit() {
+                Some(Exit::NotStarted(reason)) => {
+                    Some(Exit::NotStarted(self.redactor.redact(&reason).into_owned()))
                 }
-                Trouble::Unhealthy { .. }
-                | Trouble::FailedBefore { .. }
-                | Trouble::AddressInUse { .. }
-                | Trouble::Busy { .. }
-                | Trouble::Cancelled
-                | Trouble::NoRelease { .. }
-                | Trouble::Supervisor { .. }
-                | Trouble::Version { .. } => None,
+                other => other,
             };
             let mut wrong_path = false;
-            if let Trouble::Unhealthy { last: Some(probe), .. } = trouble {
+            if let RequestError::Unhealthy { last: Some(probe), .. } = error {
                 evidence.remedy = health_path(&probe);
                 wrong_path = evidence.remedy.is_some();
-                evidence.http.push(self.exchange(probe));
+                evidence.http.push(self.exchange(*probe));
             }
             if let Some(release) = release {
                 let said = self.read_log(release, LOG_READ);
@@ -322,7 +304,7 @@ fn unreachable(error: ControlError) -> TargetError {
 fn cancelled() -> TargetError {
     TargetError {
         kind: TargetErrorKind::Cancelled,
-        message: in_words(&Trouble::Cancelled),
+        message: RequestError::Cancelled.to_string(),
         class: FailureClass::Unknown,
         evidence: Box::default(),
         source: None,
@@ -340,7 +322,7 @@ impl Target for ProcessTarget {
         let own = Control::connect(&self.folder).await.ok().map(|control| control.pid);
         match taken(&address, own) {
             None => Ok(()),
-            Some(owner) => Err(self.error(Trouble::AddressInUse { address, owner }, None)),
+            Some(owner) => Err(self.error(RequestError::AddressInUse { address, owner }, None)),
         }
     }
 
@@ -384,7 +366,7 @@ impl Target for ProcessTarget {
                 elapsed: started.elapsed(),
             });
         }
-        let roll_out = Request::RollOut {
+        let roll_out = Request::Own(ProcessRequest::RollOut {
             release: request.release,
             commit: request.commit.clone(),
             run: request.run,
@@ -392,7 +374,7 @@ impl Target for ProcessTarget {
             front,
             wait: request.wait,
             environment: self.environment(),
-        };
+        });
         let asked = (&roll_out, Some(request.release));
         // A failed release's files are soon gone.
         let fault = self.program_fault(request.release);
@@ -415,11 +397,10 @@ impl Target for ProcessTarget {
                 *self.lease.lock().await = None;
                 Ok(())
             }
-            Reply::Failed { trouble } => Err(self.error(trouble, None)),
-            Reply::Here { .. }
-            | Reply::Progress { .. }
-            | Reply::Serving { .. }
-            | Reply::Restored { .. } => Err(unreachable(ControlError::NoAnswer(None))),
+            Reply::Failed { error } => Err(self.error(error, None)),
+            Reply::Here { .. } | Reply::Serving { .. } | Reply::Restored { .. } | Reply::Own(_) => {
+                Err(unreachable(ControlError::NoAnswer(None)))
+            }
         }
     }
 
@@ -438,7 +419,7 @@ impl Target for ProcessTarget {
             return Ok(Restored::Nothing);
         }
         let began = Instant::now();
-        let request = Request::Restore { failed };
+        let request = Request::Own(ProcessRequest::Restore { failed });
         let reply = self.control().await?.ask_within(&request, 2 * SLACK).await;
         match reply.map_err(unreachable)? {
             Reply::Restored { serving, untouched } => {
@@ -452,11 +433,10 @@ impl Target for ProcessTarget {
                     (None, _) => Restored::Nothing,
                 })
             }
-            Reply::Failed { trouble } => Err(self.error(trouble, None)),
-            Reply::Here { .. }
-            | Reply::Progress { .. }
-            | Reply::Serving { .. }
-            | Reply::Done { .. } => Err(unreachable(ControlError::NoAnswer(None))),
+            Reply::Failed { error } => Err(self.error(error, None)),
+            Reply::Here { .. } | Reply::Serving { .. } | Reply::Done { .. } | Reply::Own(_) => {
+                Err(unreachable(ControlError::NoAnswer(None)))
+            }
         }
     }
 
@@ -471,7 +451,7 @@ impl Target for ProcessTarget {
         }
         if self.state()?.is_none() {
             let message = "nothing was ever deployed here".to_owned();
-            return Err(self.error(Trouble::NoRelease { message }, None));
+            return Err(self.error(RequestError::NoRelease { message }, None));
         }
         let release = match earlier {
             Earlier::LastVerified => None,
@@ -479,12 +459,12 @@ impl Target for ProcessTarget {
             Earlier::Revision(number) => {
                 Some(self.status().await?.earlier(number).ok_or_else(|| {
                     let message = format!("there is no earlier release number {number}");
-                    self.error(Trouble::NoRelease { message }, None)
+                    self.error(RequestError::NoRelease { message }, None)
                 })?)
             }
         };
         let mut control = self.control().await?;
-        let request = Request::RollBack { release, wait: SLACK };
+        let request = Request::Own(ProcessRequest::RollBack { release, wait: SLACK });
         let serving = self.follow(&mut control, (&request, release), SLACK, events, cancel).await?;
         Ok(self.serving(serving))
     }
@@ -543,11 +523,10 @@ impl Target for ProcessTarget {
         let reply = self.control().await?.ask_within(&Request::CleanUp { run }, SLACK).await;
         match reply.map_err(unreachable)? {
             Reply::Done { notes } => Ok(notes),
-            Reply::Failed { trouble } => Err(self.error(trouble, None)),
-            Reply::Here { .. }
-            | Reply::Progress { .. }
-            | Reply::Serving { .. }
-            | Reply::Restored { .. } => Err(unreachable(ControlError::NoAnswer(None))),
+            Reply::Failed { error } => Err(self.error(error, None)),
+            Reply::Here { .. } | Reply::Serving { .. } | Reply::Restored { .. } | Reply::Own(_) => {
+                Err(unreachable(ControlError::NoAnswer(None)))
+            }
         }
     }
 }
@@ -610,19 +589,5 @@ fn unusable(error: artifacts::ArtifactError, work_tree: &Path) -> TargetError {
 ///
 /// [`TargetErrorKind::Target`] when the supervisor cannot be asked or does not end.
 pub async fn shut_down(folder: &Path) -> Result<bool, TargetError> {
-    let mut control = match Control::connect(folder).await {
-        Ok(control) => control,
-        Err(ControlError::NotRunning) => return Ok(false),
-        Err(error) => return Err(unreachable(error)),
-    };
-    let supervisor = ProcessIdentity::of(control.pid);
-    control.send(&Request::ShutDown).await.map_err(unreachable)?;
-    let deadline = Instant::now() + SHUTDOWN;
-    while supervisor.is_some_and(|supervisor| supervisor.is_alive()) {
-        if Instant::now() > deadline {
-            return Err(unreachable(ControlError::NoAnswer(None)));
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    Ok(true)
+    control::shut_down::<ProcessProtocol>(folder, SHUTDOWN).await.map_err(unreachable)
 }

@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use tokio::io::BufReader;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::Instant;
 
 use super::detach::make_folder;
+use super::protocol::{Protocol, Reply, Request, RequestError};
 use super::socket;
 use super::wire::{self, WireError};
+use greenloop_exec::ProcessIdentity;
 
 /// How long a supervisor may take to be there.
 const START: Duration = Duration::from_secs(15);
@@ -22,6 +22,8 @@ const START: Duration = Duration::from_secs(15);
 const FASTER: Duration = Duration::from_secs(1);
 /// How long it may take to answer what needs no waiting.
 const ANSWER: Duration = Duration::from_secs(20);
+/// Between two looks whether a supervisor that was told to end has ended.
+const EXIT_POLL: Duration = Duration::from_millis(20);
 /// Bytes of the supervisor's log in an error.
 const TAIL: usize = 1000;
 /// Variables of a run that its services must not carry: they would be taken for its children.
@@ -31,36 +33,6 @@ const OF_THE_RUN: [&str; 4] = [
     "GREENLOOP_ITERATION",
     "GREENLOOP_STAGE",
 ];
-
-/// What one kind of target and its detached process say to each other.
-pub(crate) trait Protocol: 'static {
-    /// What can be asked.
-    type Request: Serialize + DeserializeOwned + Send + Sync + 'static;
-    /// What is answered.
-    type Reply: Serialize + DeserializeOwned + Send + Sync + 'static;
-
-    /// Asks whether it is there.
-    fn ping() -> Self::Request;
-
-    /// Tells what kind of answer it is.
-    fn kind(reply: &Self::Reply) -> Answer;
-
-    /// The answer to a side that speaks another version than [`wire::VERSION`].
-    fn other_version() -> Self::Reply;
-}
-
-/// The kinds of answers that do not depend on the target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// To a ping: its number.
-    Here(u32),
-    /// More will come.
-    Progress,
-    /// It speaks this version.
-    OtherVersion(u32),
-    /// What was asked for.
-    Last,
-}
 
 /// Why the supervisor could not be asked.
 #[derive(Debug, thiserror::Error)]
@@ -79,11 +51,7 @@ pub(crate) enum ControlError {
     #[error("the supervisor did not answer")]
     NoAnswer(#[source] Option<WireError>),
     /// It speaks another version of the protocol.
-    #[error(
-        "the running supervisor speaks version {0} of the protocol, this greenloop version {own}: \
-         shut the service down with the greenloop that started it",
-        own = wire::VERSION
-    )]
+    #[error("{}", wire::version_mismatch(*.0))]
     Version(u32),
 }
 
@@ -118,8 +86,8 @@ impl<P: Protocol> Control<P> {
         let reader = BufReader::new(reader);
         let mut control = Self { reader, writer, protocol: PhantomData, pid: 0 };
         let asked = async {
-            wire::send(&mut control.writer, &P::ping()).await?;
-            wire::receive::<P::Reply>(&mut control.reader).await
+            wire::send(&mut control.writer, &Request::<P::Request>::Ping).await?;
+            wire::receive::<Reply<P::Reply>>(&mut control.reader).await
         };
         let reply = match tokio::time::timeout(ANSWER, asked).await {
             Ok(Ok(Some(reply))) => reply,
@@ -128,45 +96,83 @@ impl<P: Protocol> Control<P> {
             Ok(Err(error)) => return Err(error.into()),
             Err(_elapsed) => return Err(ControlError::NoAnswer(None)),
         };
-        match P::kind(&reply) {
-            Answer::Here(pid) => Ok(Self { pid, ..control }),
-            Answer::OtherVersion(version) => Err(ControlError::Version(version)),
-            Answer::Progress | Answer::Last => Err(ControlError::NoAnswer(None)),
+        match reply {
+            Reply::Here { pid } => Ok(Self { pid, ..control }),
+            Reply::Failed { error: RequestError::Version { supervisor } } => {
+                Err(ControlError::Version(supervisor))
+            }
+            Reply::Serving { .. }
+            | Reply::Restored { .. }
+            | Reply::Done { .. }
+            | Reply::Failed { .. }
+            | Reply::Own(_) => Err(ControlError::NoAnswer(None)),
         }
     }
 
     /// Sends without waiting for an answer.
-    pub(crate) async fn send(&mut self, request: &P::Request) -> Result<(), ControlError> {
+    pub(crate) async fn send(&mut self, request: &Request<P::Request>) -> Result<(), ControlError> {
         Ok(wire::send(&mut self.writer, request).await?)
     }
 
     /// The next answer.
-    pub(crate) async fn receive(&mut self) -> Result<P::Reply, ControlError> {
+    pub(crate) async fn receive(&mut self) -> Result<Reply<P::Reply>, ControlError> {
         wire::receive(&mut self.reader).await?.ok_or(ControlError::NoAnswer(None))
     }
 
     /// Asks what is answered at once.
-    pub(crate) async fn ask(&mut self, request: &P::Request) -> Result<P::Reply, ControlError> {
+    pub(crate) async fn ask(
+        &mut self,
+        request: &Request<P::Request>,
+    ) -> Result<Reply<P::Reply>, ControlError> {
         self.ask_within(request, ANSWER).await
     }
 
     /// Asks what is answered within `limit`, passing over progress.
     pub(crate) async fn ask_within(
         &mut self,
-        request: &P::Request,
+        request: &Request<P::Request>,
         limit: Duration,
-    ) -> Result<P::Reply, ControlError> {
+    ) -> Result<Reply<P::Reply>, ControlError> {
         let asking = async {
             self.send(request).await?;
             loop {
                 let reply = self.receive().await?;
-                if P::kind(&reply) != Answer::Progress {
+                let is_progress = matches!(&reply, Reply::Own(own) if P::is_progress(own));
+                if !is_progress {
                     return Ok(reply);
                 }
             }
         };
         tokio::time::timeout(limit, asking).await.unwrap_or(Err(ControlError::NoAnswer(None)))
     }
+}
+
+/// Ends the service and the supervisor of the target in `folder`, and waits for at most `limit`
+/// until the supervisor is gone; whether there was one.
+pub(crate) async fn shut_down<P: Protocol>(
+    folder: &Path,
+    limit: Duration,
+) -> Result<bool, ControlError> {
+    let mut control = match Control::<P>::connect(folder).await {
+        Ok(control) => control,
+        Err(ControlError::NotRunning) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    control.send(&Request::ShutDown).await?;
+    if until_gone(control.pid, limit).await { Ok(true) } else { Err(ControlError::NoAnswer(None)) }
+}
+
+/// Whether process `pid` ends within `limit`.
+pub(crate) async fn until_gone(pid: u32, limit: Duration) -> bool {
+    let process = ProcessIdentity::of(pid);
+    let deadline = Instant::now() + limit;
+    while process.is_some_and(|process| process.is_alive()) {
+        if Instant::now() > deadline {
+            return false;
+        }
+        tokio::time::sleep(EXIT_POLL).await;
+    }
+    true
 }
 
 /// How a supervisor is started.

@@ -14,7 +14,7 @@ use tokio::net::unix::OwnedWriteHalf;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc;
 
-use super::control::Protocol;
+use super::protocol::{Protocol, Reply, Request, other_version};
 use super::wire::{self, WireError};
 
 const NAME: &str = "control.sock";
@@ -64,9 +64,9 @@ pub(crate) enum Incoming<P: Protocol> {
     Asked {
         /// Its number.
         connection: u64,
-        request: P::Request,
+        request: Request<P::Request>,
         /// Where the answers go.
-        replies: mpsc::UnboundedSender<P::Reply>,
+        replies: mpsc::UnboundedSender<Reply<P::Reply>>,
     },
     /// A connection is gone.
     Closed { connection: u64 },
@@ -101,7 +101,7 @@ async fn attend<P: Protocol, M: From<Incoming<P>> + Send + 'static>(
     let writing = tokio::spawn(write::<P>(writer, outgoing));
     let _supervisor_has_ended = messages.send(Incoming::Opened.into());
     loop {
-        match wire::receive::<P::Request>(&mut reader).await {
+        match wire::receive::<Request<P::Request>>(&mut reader).await {
             Ok(Some(request)) => {
                 let replies = replies.clone();
                 let asked = Incoming::Asked { connection, request, replies };
@@ -111,7 +111,7 @@ async fn attend<P: Protocol, M: From<Incoming<P>> + Send + 'static>(
             }
             Ok(None) | Err(WireError::Io(_)) => break,
             Err(WireError::Version(_) | WireError::Malformed(_)) => {
-                let _client_is_gone = replies.send(P::other_version());
+                let _client_is_gone = replies.send(other_version());
                 break;
             }
         }
@@ -123,7 +123,7 @@ async fn attend<P: Protocol, M: From<Incoming<P>> + Send + 'static>(
 
 async fn write<P: Protocol>(
     mut writer: OwnedWriteHalf,
-    mut replies: mpsc::UnboundedReceiver<P::Reply>,
+    mut replies: mpsc::UnboundedReceiver<Reply<P::Reply>>,
 ) {
     while let Some(reply) = replies.recv().await {
         if wire::send(&mut writer, &reply).await.is_err() {

@@ -1,6 +1,6 @@
 //! What a target remembers: the versioned record in `state.json`, and its transitions.
 //!
-//! Pure but for [`Ledger::load`] and [`Ledger::save`]. Only the detached process writes.
+//! Pure but for [`TargetState::load`] and [`TargetState::save`]. Only the detached process writes.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -15,16 +15,32 @@ use greenloop_model::{CommitId, ImageRef, Release, ReleaseId, ReleaseState, RunI
 const VERSION: u32 = 1;
 
 /// What one kind of target remembers of a release beyond what all do.
-pub(crate) trait Detail {
+pub(crate) trait ReleaseDetail {
     /// The image it runs.
     fn image(&self) -> Option<ImageRef> {
         None
     }
+
+    /// How many releases are kept.
+    fn keep(&self) -> u32;
+
+    /// `deploy.rollback: forbidden` in the release's own configuration.
+    fn forbids_rollback(&self) -> bool {
+        false
+    }
+
+    /// The later release that forbids going back to this one.
+    fn closed_by(&self) -> Option<ReleaseId> {
+        None
+    }
+
+    /// `by` serves, and forbids going back to this one. The first one stays on record.
+    fn close(&mut self, _by: ReleaseId) {}
 }
 
 /// One release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Entry<D> {
+pub(crate) struct ReleaseRecord<D> {
     #[serde(with = "as_text")]
     pub(crate) id: ReleaseId,
     #[serde(with = "as_text")]
@@ -41,7 +57,7 @@ pub(crate) struct Entry<D> {
     pub(crate) detail: D,
 }
 
-impl<D: Detail> Entry<D> {
+impl<D: ReleaseDetail> ReleaseRecord<D> {
     /// A candidate made now.
     pub(crate) fn candidate(
         id: ReleaseId,
@@ -83,7 +99,7 @@ impl<D: Detail> Entry<D> {
 
 /// All a target remembers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Ledger<D> {
+pub(crate) struct TargetState<D> {
     version: u32,
     /// Where the front listens: `127.0.0.1:8080`.
     pub(crate) front: Option<String>,
@@ -94,7 +110,7 @@ pub(crate) struct Ledger<D> {
     #[serde(with = "as_optional_text")]
     fallback: Option<ReleaseId>,
     /// Oldest first.
-    releases: Vec<Entry<D>>,
+    releases: Vec<ReleaseRecord<D>>,
     /// Number of the process that writes this.
     pub(crate) supervisor: Option<u32>,
     /// Whether the run that put the active release live is gone and has not verified it.
@@ -102,7 +118,7 @@ pub(crate) struct Ledger<D> {
     pub(crate) abandoned: bool,
 }
 
-impl<D> Default for Ledger<D> {
+impl<D> Default for TargetState<D> {
     fn default() -> Self {
         Self {
             version: VERSION,
@@ -144,7 +160,7 @@ struct Versioned {
     version: u32,
 }
 
-impl<D: Detail + Serialize + DeserializeOwned> Ledger<D> {
+impl<D: ReleaseDetail + Serialize + DeserializeOwned> TargetState<D> {
     /// Where it stands in a target's folder.
     pub(crate) fn path(folder: &Path) -> PathBuf {
         folder.join("state.json")
@@ -196,15 +212,15 @@ impl<D: Detail + Serialize + DeserializeOwned> Ledger<D> {
         self.fallback
     }
 
-    pub(crate) fn releases(&self) -> &[Entry<D>] {
+    pub(crate) fn releases(&self) -> &[ReleaseRecord<D>] {
         &self.releases
     }
 
-    pub(crate) fn get(&self, id: ReleaseId) -> Option<&Entry<D>> {
+    pub(crate) fn get(&self, id: ReleaseId) -> Option<&ReleaseRecord<D>> {
         self.releases.iter().find(|release| release.id == id)
     }
 
-    pub(crate) fn get_mut(&mut self, id: ReleaseId) -> Option<&mut Entry<D>> {
+    pub(crate) fn get_mut(&mut self, id: ReleaseId) -> Option<&mut ReleaseRecord<D>> {
         self.releases.iter_mut().find(|release| release.id == id)
     }
 
@@ -214,7 +230,7 @@ impl<D: Detail + Serialize + DeserializeOwned> Ledger<D> {
     }
 
     /// A new candidate; replaces nothing.
-    pub(crate) fn add(&mut self, candidate: Entry<D>) {
+    pub(crate) fn add(&mut self, candidate: ReleaseRecord<D>) {
         self.releases.push(candidate);
     }
 
@@ -224,9 +240,11 @@ impl<D: Detail + Serialize + DeserializeOwned> Ledger<D> {
     }
 
     /// `id` serves from now on. A verified release that served until now becomes the fallback
-    /// while `id` is not verified itself; one that was not gives way for good.
+    /// while `id` is not verified itself; one that was not gives way for good. A release that
+    /// forbids its rollback closes the way to all that are older: what it has done to the world
+    /// outside, they cannot live with.
     pub(crate) fn switch(&mut self, id: ReleaseId) {
-        let verified = self.get(id).is_some_and(Entry::is_restorable);
+        let verified = self.get(id).is_some_and(ReleaseRecord::is_restorable);
         let last = self.active.filter(|last| *last != id);
         if let Some(last) = last.and_then(|last| self.get_mut(last)) {
             match last.state {
@@ -244,9 +262,26 @@ impl<D: Detail + Serialize + DeserializeOwned> Ledger<D> {
             self.fallback = None;
         }
         self.active = Some(id);
-        if let Some(release) = self.get_mut(id) {
-            release.state = if verified { ReleaseState::Verified } else { ReleaseState::Live };
+        let Some(release) = self.get_mut(id) else { return };
+        release.state = if verified { ReleaseState::Verified } else { ReleaseState::Live };
+        if release.detail.forbids_rollback() {
+            for older in self.releases.iter_mut().filter(|older| older.id < id) {
+                older.detail.close(id);
+            }
         }
+    }
+
+    /// The release that forbids going back from `from` to `to`, or to nothing.
+    pub(crate) fn closed_by(&self, from: ReleaseId, to: Option<ReleaseId>) -> Option<ReleaseId> {
+        match to {
+            Some(to) => self.get(to)?.detail.closed_by(),
+            None => self.get(from)?.detail.forbids_rollback().then_some(from),
+        }
+    }
+
+    /// The release that serves again when the active one fails.
+    pub(crate) fn restorable(&self) -> Option<ReleaseId> {
+        self.fallback.or_else(|| self.before_active())
     }
 
     /// The active release passed its smoke tests. The one that stood by, when there is one.
@@ -297,7 +332,7 @@ impl<D: Detail + Serialize + DeserializeOwned> Ledger<D> {
     /// What becomes of an active release whose run is gone, for a person.
     pub(crate) fn outlook(&self) -> Option<String> {
         let active = self.get(self.active?).filter(|_| self.abandoned)?;
-        let next = match self.fallback.or_else(|| self.before_active()) {
+        let next = match self.restorable() {
             Some(to) => format!("release {} is about to serve again", to.short()),
             None => "it is about to be stopped, since no release was ever verified".to_owned(),
         };
@@ -305,9 +340,10 @@ impl<D: Detail + Serialize + DeserializeOwned> Ledger<D> {
         Some(format!("run {run} ended before this release was verified: {next}"))
     }
 
-    /// Forgets what is beyond `keep` restorable and `keep` other releases, never what serves or
-    /// stands by. The forgotten ones.
-    pub(crate) fn prune(&mut self, keep: u32) -> Vec<ReleaseId> {
+    /// Forgets what is beyond the number of restorable, and of other, releases that `latest` says
+    /// are kept; never what serves or stands by. The forgotten ones.
+    pub(crate) fn prune(&mut self, latest: ReleaseId) -> Vec<ReleaseId> {
+        let keep = self.get(latest).map_or(0, |latest| latest.detail.keep());
         let keep = usize::try_from(keep).unwrap_or(usize::MAX).max(2);
         let mut ids: Vec<(ReleaseId, bool)> =
             self.releases.iter().map(|r| (r.id, r.is_restorable())).collect();
@@ -414,15 +450,19 @@ mod tests {
         kept: u32,
     }
 
-    impl Detail for Plain {}
+    impl ReleaseDetail for Plain {
+        fn keep(&self) -> u32 {
+            self.kept
+        }
+    }
 
-    type State = Ledger<Plain>;
+    type State = TargetState<Plain>;
 
     fn add(state: &mut State) -> ReleaseId {
         let id = ReleaseId::generate();
         let commit = "a".repeat(40).parse().unwrap();
         let (run, now) = (RunId::generate(), Timestamp::UNIX_EPOCH);
-        state.add(Entry::candidate(id, commit, run, Plain { kept: 2 }, now));
+        state.add(ReleaseRecord::candidate(id, commit, run, Plain { kept: 2 }, now));
         id
     }
 
@@ -496,7 +536,7 @@ mod tests {
         let all: Vec<_> = (0..4).map(|_| serve(&mut state, true)).collect();
         state.switch(all[0]);
         let live = serve(&mut state, false);
-        assert_eq!(state.prune(2), vec![all[1]]);
+        assert_eq!(state.prune(live), vec![all[1]]);
         assert!(state.get(all[0]).is_some() && state.get(live).is_some());
     }
 

@@ -9,7 +9,7 @@ use super::containers::Containers;
 use super::fault::{Fault, ended};
 use super::labels::Found;
 use super::record::{ContainerRecord, ReleaseRecord};
-use crate::front::probe::until_healthy;
+use crate::proxy::probe::until_healthy;
 use greenloop_image::engine::{EngineError, EngineErrorKind};
 
 /// Between two looks at the image's own health check.
@@ -18,7 +18,7 @@ const LOOK: Duration = Duration::from_millis(500);
 const PORTS: u32 = 3;
 
 /// What a start needs.
-pub(super) struct Trial<'a> {
+pub(super) struct ContainerStart<'a> {
     pub(super) containers: &'a Containers,
     pub(super) client: &'a reqwest::Client,
     pub(super) record: &'a ReleaseRecord,
@@ -46,7 +46,7 @@ impl From<EngineError> for Failed {
     }
 }
 
-impl Trial<'_> {
+impl ContainerStart<'_> {
     /// Makes and starts the release's container: a new one for a candidate, the one that is
     /// there for an earlier release.
     pub(super) async fn start(&self) -> Result<ContainerRecord, Failed> {
@@ -146,7 +146,7 @@ impl Trial<'_> {
         let url = health_url(container, &launch.health);
         let requests = tokio::select! {
             biased;
-            fault = self.trouble(&container.id) => return Err(fault?),
+            fault = self.fault(&container.id) => return Err(fault?),
             asked = until_healthy(self.client, &url, launch.health_timeout, self.wait) => {
                 asked.map_err(|last| Fault::Unhealthy { last, waited: started.elapsed() })?
             }
@@ -159,7 +159,7 @@ impl Trial<'_> {
     }
 
     /// Returns when the container has ended or its own health check has failed.
-    async fn trouble(&self, id: &str) -> Result<Fault, EngineError> {
+    async fn fault(&self, id: &str) -> Result<Fault, EngineError> {
         let sick = async {
             loop {
                 tokio::time::sleep(LOOK).await;

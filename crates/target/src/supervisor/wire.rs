@@ -10,7 +10,15 @@ pub(crate) const VERSION: u32 = 1;
 /// The longest line either side reads; an environment can be large.
 const LONGEST: u64 = 8 * 1024 * 1024;
 
-/// A line that could not be had.
+/// What a person does about a supervisor of another build.
+pub(crate) fn version_mismatch(supervisor: u32) -> String {
+    format!(
+        "the running supervisor speaks version {supervisor} of the protocol, this greenloop version \
+         {VERSION}: shut the service down with the greenloop that started it"
+    )
+}
+
+/// Why a message was not received.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WireError {
     /// The connection broke.

@@ -14,10 +14,10 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::denial;
-use super::error::{KubernetesError, KubernetesErrorKind, causes, is_transient};
-use super::lease::Hold;
-use super::manifest::settle::MANAGER;
+use super::admission_error;
+use super::error::{KubernetesError, KubernetesErrorKind, NotPermitted, causes, is_transient};
+use super::lease::held::HeldLease;
+use super::manifest::labels::MANAGER;
 use super::manifest::{Manifest, ObjectId};
 use greenloop_model::{EventSink, Notice, RunEvent};
 
@@ -89,18 +89,13 @@ pub(super) enum Unapplied {
 #[error("no answer within {} s", ANSWER.as_secs())]
 struct NoAnswer;
 
-/// The environment is no longer this run's to write to.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub(super) struct NotPermitted(pub(super) KubernetesError);
-
 /// An API server and what is known of it. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Cluster {
     client: Client,
     known: Arc<Known>,
     /// Asked before each try of a write.
-    guard: Option<Arc<Hold>>,
+    guard: Option<Arc<HeldLease>>,
     cancel: CancellationToken,
     events: EventSink,
 }
@@ -130,7 +125,7 @@ impl Cluster {
 
     /// The same server, written to only while the lease is held: a try that follows an outage
     /// must not land in another run's time.
-    pub(super) fn guarded(&self, hold: &Arc<Hold>) -> Self {
+    pub(super) fn guarded(&self, hold: &Arc<HeldLease>) -> Self {
         Self { guard: Some(hold.clone()), ..self.clone() }
     }
 
@@ -419,7 +414,10 @@ impl Cluster {
                 allowed &= answer.unwrap_or(false);
             }
             if allowed {
-                told.kind = denial::kind_of(&told.message);
+                told.kind = match admission_error::is_quota(&told.message) {
+                    true => KubernetesErrorKind::Quota,
+                    false => KubernetesErrorKind::Denied,
+                };
             }
         }
         told.message = format!("{}: {}", object.origin, told.message);

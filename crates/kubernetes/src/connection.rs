@@ -18,7 +18,7 @@ use tokio::sync::OnceCell;
 use tower::buffer::BufferLayer;
 use tower::filter::AsyncFilterLayer;
 
-use super::error::{KubernetesError, KubernetesErrorKind};
+use super::error::{KubernetesError, KubernetesErrorKind, TokenRefused};
 use greenloop_azure::aks::{self, AksCluster};
 use greenloop_azure::{AzureError, AzureErrorKind, Identity};
 use greenloop_config::plan::{AksPlan, AzurePlan, KubernetesPlan};
@@ -28,23 +28,6 @@ pub type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// Requests that wait for a token.
 const WAITING: usize = 64;
-
-/// A token for the cluster cannot be had.
-#[derive(Debug, thiserror::Error)]
-#[error("no token for the cluster")]
-pub struct TokenRefused {
-    /// Whether nobody has answered, so that asking again may help.
-    pub(super) unanswered: bool,
-    #[source]
-    source: Box<dyn std::error::Error + Send + Sync>,
-}
-
-impl From<AzureError> for TokenRefused {
-    fn from(error: AzureError) -> Self {
-        let unanswered = error.kind == AzureErrorKind::Unreachable;
-        Self { unanswered, source: Box::new(error) }
-    }
-}
 
 /// How to reach the cluster.
 pub struct Connection {

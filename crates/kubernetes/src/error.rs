@@ -5,9 +5,8 @@ use std::error::Error as StdError;
 use kube::client::UpgradeConnectionError;
 use kube::core::Status;
 
-use super::cluster::NotPermitted;
-use super::connection::TokenRefused;
-use super::denial;
+use super::admission_error;
+use greenloop_azure::{AzureError, AzureErrorKind};
 use greenloop_model::{Evidence, FailureClass};
 use greenloop_ports::{TargetError, TargetErrorKind};
 
@@ -63,6 +62,28 @@ pub struct KubernetesError {
     pub source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
+/// No token for the cluster.
+#[derive(Debug, thiserror::Error)]
+#[error("no token for the cluster")]
+pub struct TokenRefused {
+    /// Whether nobody has answered, so that asking again may help.
+    pub(super) unanswered: bool,
+    #[source]
+    pub(super) source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+impl From<AzureError> for TokenRefused {
+    fn from(error: AzureError) -> Self {
+        let unanswered = error.kind == AzureErrorKind::Unreachable;
+        Self { unanswered, source: Box::new(error) }
+    }
+}
+
+/// The environment is no longer this run's to write to.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct NotPermitted(pub(super) KubernetesError);
+
 impl KubernetesError {
     pub(super) fn new(kind: KubernetesErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), notes: Vec::new(), source: None }
@@ -93,7 +114,7 @@ impl KubernetesError {
         if let kube::Error::Api(status) = &error {
             // The status says it all, and as a source it would say it twice.
             message.push_str(": ");
-            if let Some((sentence, more)) = denial::in_words(status) {
+            if let Some((sentence, more)) = admission_error::in_words(status) {
                 message.push_str(&sentence);
                 notes = more;
                 notes.extend(causes(status));

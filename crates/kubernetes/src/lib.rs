@@ -49,35 +49,32 @@
 //!   changed it.
 //! - A record must fit into one Secret: about one MiB, compressed.
 
+mod admission_error;
+mod apply;
 mod cluster;
 mod connection;
-mod denial;
-mod difference;
+mod diff;
+mod dry_run;
 mod error;
-mod forward;
-mod going_back;
 mod lease;
-mod look;
 mod manifest;
 mod origin;
 mod ownership;
-mod passing;
 mod permissions;
+mod port_forward;
 mod prune;
 mod record;
-mod rollout;
 mod scaler;
 mod secrets;
 mod store;
-mod stuck;
-mod survey;
+mod stuck_pods;
 mod target;
 pub mod track;
+mod transient_refusal;
 mod undo;
-mod writing;
 
-pub use connection::{Connection, Environment, TokenRefused};
-pub use error::{KubernetesError, KubernetesErrorKind};
+pub use connection::{Connection, Environment};
+pub use error::{KubernetesError, KubernetesErrorKind, TokenRefused};
 pub use origin::Repository;
 pub use permissions::Permission;
 pub use target::KubernetesTarget;

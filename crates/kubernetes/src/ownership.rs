@@ -13,7 +13,7 @@
 use kube::api::DynamicObject;
 use serde_json::Value;
 
-use super::manifest::settle::MANAGER;
+use super::manifest::labels::MANAGER;
 
 /// Managers behind which a person sits, by the beginning of their name.
 const PEOPLE: &[&str] = &["kubectl", "helm", "k9s", "node-fetch", "Mozilla", "oc", MANAGER];

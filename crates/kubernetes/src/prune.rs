@@ -15,40 +15,28 @@
 //! What stays is told, with the reason. A restore and a rollback bring back what was removed: the
 //! record of the release that named it has it.
 
-use std::time::Duration;
-
-use futures::StreamExt as _;
 use kube::api::DynamicObject;
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 
-use super::cluster::{Cluster, Kind};
-use super::error::{KubernetesError, KubernetesErrorKind};
-use super::manifest::settle::{MANAGED_BY, MANAGER, RELEASE};
-use super::manifest::waves::{HELM_HOOK, HOOK};
+use super::cluster::Kind;
+use super::dry_run::Step;
+use super::manifest::labels::{MANAGED_BY, MANAGER, RELEASE};
 use super::manifest::{Manifest, ObjectId, order};
-use super::permissions::Place;
 use super::record::Record;
 use super::store::History;
-use super::survey::Step;
-use super::target::KubernetesTarget;
-use greenloop_model::{EventSink, Notice, ReleaseId, ReleaseState, RunEvent, counted};
+use greenloop_model::{ReleaseId, ReleaseState, counted};
 
-/// Objects that are looked at at the same time.
-const AT_ONCE: usize = 6;
 /// Objects that are named in words.
 const NAMED: usize = 20;
-/// How long removing may take: the release is verified, and the run is to end.
-const MOST: Duration = Duration::from_secs(120);
 
 /// An object that is there and that the release at hand does not name.
 #[derive(Debug, Clone)]
 pub(super) struct Leftover {
     pub(super) id: ObjectId,
-    kind: Kind,
-    uid: Option<String>,
+    pub(super) kind: Kind,
+    pub(super) uid: Option<String>,
     /// Why it is never removed; `None` when it may be.
-    stays: Option<Stays>,
+    pub(super) stays: Option<Stays>,
 }
 
 /// Helm's annotation of an object that no upgrade, rollback or removal of a release may delete.
@@ -56,7 +44,7 @@ const POLICY: &str = "helm.sh/resource-policy";
 
 /// Why an object is never removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stays {
+pub(super) enum Stays {
     /// It belongs to the cluster or to another namespace, or another environment names it.
     Shared,
     /// Its annotation says that it is to be kept.
@@ -107,11 +95,11 @@ pub(super) fn in_words(leftovers: &[Leftover], prune: bool) -> Vec<String> {
 }
 
 /// What earlier releases brought and `named` lacks, by the records alone.
-fn candidates(history: &History, named: &[ObjectId]) -> Vec<ObjectId> {
+pub(super) fn candidates(history: &History, named: &[ObjectId]) -> Vec<ObjectId> {
     let mut all = Vec::new();
     for record in &history.records {
         if record.is_good() {
-            let objects = KubernetesTarget::recorded(&record.content.objects, record.id());
+            let objects = record.objects();
             all.extend(objects.iter().map(Manifest::id));
             all.extend(record.content.made.iter().cloned());
         } else if record.release.state == ReleaseState::Failed {
@@ -127,7 +115,7 @@ fn candidates(history: &History, named: &[ObjectId]) -> Vec<ObjectId> {
 
 /// What Greenloop has made, as the newest record has it. Records of an earlier version know only
 /// what each of them created.
-fn made_so_far(history: &History) -> Vec<ObjectId> {
+pub(super) fn made_so_far(history: &History) -> Vec<ObjectId> {
     let newest = history.records.iter().find(|record| !record.content.made.is_empty());
     match newest {
         Some(record) => record.content.made.clone(),
@@ -179,7 +167,7 @@ pub(super) fn holds_data(id: &ObjectId, live: &DynamicObject) -> bool {
         || !is_built_in(id.group())
 }
 
-fn has(live: &DynamicObject, annotation: &str) -> bool {
+pub(super) fn has(live: &DynamicObject, annotation: &str) -> bool {
     live.metadata.annotations.as_ref().is_some_and(|all| all.contains_key(annotation))
 }
 
@@ -190,10 +178,10 @@ pub(super) fn is_to_be_kept(live: &DynamicObject) -> bool {
 }
 
 /// Objects that releases of other environments consist of; `None` when that cannot be told.
-fn named_by(others: &History) -> Option<Vec<ObjectId>> {
+pub(super) fn named_by(others: &History) -> Option<Vec<ObjectId>> {
     let live = others.records.iter().filter(|record| record.release.state != ReleaseState::Failed);
     let named = live.flat_map(|record| {
-        let objects = KubernetesTarget::recorded(&record.content.objects, record.id());
+        let objects = record.objects();
         objects.into_iter().map(|object| object.id())
     });
     others.unreadable.is_empty().then(|| named.collect())
@@ -203,191 +191,6 @@ fn named_by(others: &History) -> Option<Vec<ObjectId>> {
 /// is kept for them.
 fn is_built_in(group: &str) -> bool {
     !group.contains('.') || group.ends_with(".k8s.io")
-}
-
-impl KubernetesTarget {
-    /// What is there of earlier releases and is not among `named`.
-    ///
-    /// # Errors
-    /// When the API server does not answer.
-    pub(super) async fn leftovers(
-        &self,
-        cluster: &Cluster,
-        history: &History,
-        named: &[ObjectId],
-    ) -> Result<Vec<Leftover>, KubernetesError> {
-        let releases: Vec<ReleaseId> = history.records.iter().map(Record::id).collect();
-        let (releases, made) = (&releases, &made_so_far(history));
-        let candidates = candidates(history, named);
-        if candidates.is_empty() {
-            return Ok(Vec::new());
-        }
-        let others = named_by(&self.store().load_others(cluster).await?);
-        let is_shared = |id: &ObjectId| {
-            id.namespace.as_deref() != Some(&self.plan.namespace)
-                || others.as_ref().is_none_or(|named| named.contains(id))
-        };
-        let is_shared = &is_shared;
-        let look = |id: ObjectId| async move {
-            let Some(kind) = cluster.kind(&id.api_version, &id.kind).await? else {
-                return Ok(None);
-            };
-            let live = match cluster.get(&kind, &id).await {
-                Ok(Some(live)) => live,
-                Ok(None) => return Ok(None),
-                Err(error) if error.kind == KubernetesErrorKind::Refused => {
-                    return Ok(Some(Leftover { id, kind, uid: None, stays: Some(Stays::Unseen) }));
-                }
-                Err(error) => return Err(error),
-            };
-            if live.metadata.deletion_timestamp.is_some() {
-                return Ok(None);
-            }
-            let owned = live.metadata.owner_references.as_ref().is_some_and(|o| !o.is_empty());
-            let foreign = owned || !is_marked(&live, releases) || !made.contains(&id);
-            let stays = match () {
-                () if foreign => Some(Stays::Foreign),
-                () if is_to_be_kept(&live) => Some(Stays::Policy),
-                () if has(&live, HELM_HOOK) && !has(&live, HOOK) => Some(Stays::Hook),
-                () if holds_data(&id, &live) => Some(Stays::HoldsData),
-                () if is_shared(&id) => Some(Stays::Shared),
-                () => None,
-            };
-            Ok(Some(Leftover { id, kind, uid: live.metadata.uid, stays }))
-        };
-        let found: Vec<Result<Option<Leftover>, KubernetesError>> =
-            futures::stream::iter(candidates.into_iter().map(look))
-                .buffered(AT_ONCE)
-                .collect()
-                .await;
-        found.into_iter().filter_map(Result::transpose).collect()
-    }
-
-    /// The leftovers beside a record, one line each.
-    pub(super) async fn left_beside(
-        &self,
-        cluster: &Cluster,
-        history: &History,
-        record: &Record,
-    ) -> Result<Vec<String>, KubernetesError> {
-        let objects = Self::recorded(&record.content.objects, record.id());
-        let named: Vec<ObjectId> = objects.iter().map(Manifest::id).collect();
-        let leftovers = self.leftovers(cluster, history, &named).await?;
-        Ok(in_words(&leftovers, self.plan.prune))
-    }
-
-    /// The kinds of what would be removed, with their places: the manifests no longer speak of them.
-    ///
-    /// # Errors
-    /// When the API server does not answer.
-    pub(super) async fn kinds_to_prune(
-        &self,
-        cluster: &Cluster,
-        objects: &[Manifest],
-    ) -> Result<Vec<(Kind, Place)>, KubernetesError> {
-        // Not settled: whether an object belongs to the namespace or to the cluster is not known
-        // yet, and no record has both.
-        let both = |object: &Manifest| {
-            let cluster_wide = object.id();
-            let mut id = cluster_wide.clone();
-            id.namespace.get_or_insert_with(|| self.plan.namespace.clone());
-            [cluster_wide, id]
-        };
-        let named: Vec<ObjectId> = objects.iter().flat_map(both).collect();
-        let history = self.history(cluster).await?;
-        let mut leftovers = self.leftovers(cluster, &history, &named).await?;
-        leftovers.retain(|leftover| matches!(leftover.stays, None | Some(Stays::Unseen)));
-        let place = |id: &ObjectId| match &id.namespace {
-            Some(namespace) => Place::Namespace(namespace.clone()),
-            None => Place::Cluster(id.name.clone()),
-        };
-        Ok(leftovers.into_iter().map(|left| (left.kind, place(&left.id))).collect())
-    }
-
-    /// Removes what `release`, which is verified, no longer names, where the configuration wants
-    /// that. What cannot be removed is told and stays: the release serves all the same. `cancel`
-    /// and the time that it may take end it before the next request; what is left is a candidate
-    /// again when the next release is verified.
-    pub(super) async fn prune_after(
-        &self,
-        release: ReleaseId,
-        events: &EventSink,
-        cancel: &CancellationToken,
-    ) {
-        if !self.plan.prune {
-            return;
-        }
-        let mut removed = Vec::new();
-        let work = self.prune_into(release, events, cancel, &mut removed);
-        let stopped = |why: &str| KubernetesError::new(KubernetesErrorKind::Cancelled, why);
-        let outcome = tokio::select! {
-            biased;
-            () = cancel.cancelled() => Err(stopped("the run was cancelled")),
-            outcome = work => outcome,
-            () = tokio::time::sleep(MOST) => {
-                let why = format!("the API server did not finish within {} s", MOST.as_secs());
-                Err(stopped(&why))
-            }
-        };
-        if !removed.is_empty() {
-            let names: Vec<String> = removed.iter().map(ObjectId::to_string).collect();
-            let text = format!("removed what the release no longer names: {}", names.join(", "));
-            events.send(RunEvent::Notice(Notice::Info(text)));
-        }
-        if let Err(error) = outcome {
-            let text = format!(
-                "not everything that the release no longer names was removed: {}",
-                self.redacted(&error.message)
-            );
-            events.send(RunEvent::Notice(Notice::Warning(text)));
-        }
-    }
-
-    async fn prune_into(
-        &self,
-        release: ReleaseId,
-        events: &EventSink,
-        cancel: &CancellationToken,
-        removed: &mut Vec<ObjectId>,
-    ) -> Result<(), KubernetesError> {
-        let cluster = self.cluster().await?;
-        let cluster = cluster.during(events, cancel);
-        let history = self.history(&cluster).await?;
-        // What is not verified may give way to what names the objects.
-        let Some(record) = history.get(release) else { return Ok(()) };
-        let serving = history.serving().map(Record::id);
-        if record.release.verified_at.is_none() || serving != Some(release) {
-            return Ok(());
-        }
-        let objects = Self::recorded(&record.content.objects, release);
-        let named: Vec<ObjectId> = objects.iter().map(Manifest::id).collect();
-        let mut leftovers = self.leftovers(&cluster, &history, &named).await?;
-        leftovers.retain(|leftover| leftover.stays.is_none());
-        if leftovers.is_empty() {
-            return Ok(());
-        }
-        // Last things first, as they were applied.
-        leftovers.sort_by_key(|leftover| {
-            std::cmp::Reverse(order::rank(leftover.id.group(), &leftover.id.kind))
-        });
-        let held = self.hold(&cluster, record.release.run).await?;
-        let cluster = cluster.guarded(&held.hold);
-        let mut outcome = Ok(());
-        for leftover in leftovers {
-            let uid = leftover.uid.as_deref();
-            match cluster.delete(&leftover.kind, &leftover.id, uid).await {
-                Ok(()) => removed.push(leftover.id),
-                // Others may go all the same.
-                Err(error) if error.kind == KubernetesErrorKind::Refused => outcome = Err(error),
-                Err(error) => {
-                    outcome = Err(error);
-                    break;
-                }
-            }
-        }
-        self.done(held).await;
-        outcome
-    }
 }
 
 #[cfg(test)]

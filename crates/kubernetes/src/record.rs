@@ -19,8 +19,8 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::error::{KubernetesError, KubernetesErrorKind};
-use super::manifest::ObjectId;
-use super::manifest::settle::{COMMIT, MANAGED_BY, MANAGER, RELEASE, RUN};
+use super::manifest::labels::{COMMIT, MANAGED_BY, MANAGER, RELEASE, RUN};
+use super::manifest::{Manifest, ObjectId, Origin};
 use super::origin::Repository;
 use greenloop_config::plan::Rollback;
 use greenloop_model::{CommitId, EnvironmentName, ImageRef, Release, ReleaseId, ReleaseState};
@@ -146,6 +146,22 @@ impl Record {
     /// Whether its smoke tests have ever passed, and it was not found faulty afterwards.
     pub(super) fn is_good(&self) -> bool {
         self.release.verified_at.is_some() && self.release.state != ReleaseState::Failed
+    }
+
+    /// Its objects, as they were applied, in order.
+    pub(super) fn objects(&self) -> Vec<Manifest> {
+        self.manifests(&self.content.objects)
+    }
+
+    /// What served before the very first release.
+    pub(super) fn objects_before(&self) -> Vec<Manifest> {
+        self.manifests(&self.content.before)
+    }
+
+    fn manifests(&self, values: &[Value]) -> Vec<Manifest> {
+        let origin = Origin { file: format!("release {}", self.id()), line: None };
+        let values = values.iter().cloned();
+        values.filter_map(|value| Manifest::new(value, origin.clone()).ok()).collect()
     }
 
     /// Whether it may be what serves.

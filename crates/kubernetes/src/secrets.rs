@@ -16,33 +16,28 @@ use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::{Api, Client};
 use serde_json::Value;
 
-use super::cluster::Cluster;
-use super::error::{KubernetesError, KubernetesErrorKind};
-use super::manifest::Manifest;
 use super::record;
-use super::target::KubernetesTarget;
 use greenloop_evidence::{Redactor, SecretValue, sensitive_parts};
-use greenloop_model::{Notice, RunEvent};
 
 /// Secrets that are read at the same time.
-const AT_ONCE: usize = 8;
+pub(super) const AT_ONCE: usize = 8;
 /// How long a pod's Secrets may take: its log may be gone soon.
 const ANSWER: Duration = Duration::from_secs(2);
 /// Secrets of the cluster that one release names, at most.
-const MOST: usize = 500;
+pub(super) const MOST: usize = 500;
 
 /// A Secret by its namespace and name.
-type Name = (String, String);
+pub(super) type Name = (String, String);
 
 /// What has been asked of the cluster.
 #[derive(Debug, Default)]
-pub(super) struct Known {
-    read: Mutex<BTreeSet<Name>>,
+pub(super) struct KnownSecrets {
+    pub(super) read: Mutex<BTreeSet<Name>>,
     /// Secrets that may not be read.
-    refused: Mutex<BTreeSet<Name>>,
+    pub(super) refused: Mutex<BTreeSet<Name>>,
 }
 
-impl Known {
+impl KnownSecrets {
     /// One sentence about the Secrets that may not be read; `None` when there are none.
     pub(super) fn note(&self) -> Option<String> {
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
@@ -56,108 +51,6 @@ impl Known {
              logs; grant `get` on `secrets` there",
             names.join(", ")
         ))
-    }
-}
-
-impl KubernetesTarget {
-    /// Learns the values in Secrets among `objects`.
-    pub(super) fn learn_written(&self, objects: &[Manifest]) {
-        let values: Vec<&Value> = objects.iter().map(Manifest::value).collect();
-        self.learn_values(&values);
-    }
-
-    /// The same of a record's objects and others that are no manifests.
-    pub(super) fn learn_values(&self, objects: &[&Value]) {
-        let parts: Vec<String> = objects.iter().flat_map(|object| written(object)).collect();
-        if parts.is_empty() {
-            return;
-        }
-        let public = self.public_names(objects);
-        self.redactor().learn(parts.into_iter().filter(|part| !public.contains(part.as_str())));
-    }
-
-    /// Learns what `objects` hold, and what the Secrets hold that they name in the cluster.
-    ///
-    /// # Errors
-    /// When the API server does not answer.
-    pub(super) async fn learn(
-        &self,
-        cluster: &Cluster,
-        objects: &[Manifest],
-    ) -> Result<(), KubernetesError> {
-        self.learn_written(objects);
-        let mut wanted: BTreeSet<Name> = BTreeSet::new();
-        for object in objects {
-            let namespace = object.namespace().unwrap_or(&self.plan.namespace);
-            if is_secret(object.value()) {
-                // What it held before: pods of the last release have read that.
-                wanted.insert((namespace.to_owned(), object.name().to_owned()));
-            } else {
-                references(object.value(), namespace, &mut wanted);
-            }
-        }
-        {
-            let read = self.known_secrets().read.lock().unwrap_or_else(PoisonError::into_inner);
-            wanted.retain(|name| !read.contains(name));
-        }
-        let mut answers = futures::stream::iter(wanted.into_iter().take(MOST))
-            .map(|name| async move {
-                let api: Api<Secret> = Api::namespaced(cluster.client().clone(), &name.0);
-                let answer = cluster.ask(|| api.get_opt(&name.1)).await;
-                (name, answer)
-            })
-            .buffer_unordered(AT_ONCE);
-        let values: Vec<&Value> = objects.iter().map(Manifest::value).collect();
-        let public = self.public_names(&values);
-        let mut parts = Vec::new();
-        while let Some((name, answer)) = answers.next().await {
-            match answer {
-                Ok(Some(secret)) => {
-                    parts.extend(kept(&secret));
-                    let known = self.known_secrets();
-                    known.read.lock().unwrap_or_else(PoisonError::into_inner).insert(name);
-                }
-                // It may come later: `of_pod` asks again before a log is read.
-                Ok(None) => {}
-                Err(error) => {
-                    let what = format!("read secret/{} in {}", name.1, name.0);
-                    let error = KubernetesError::of(&what, error);
-                    match error.kind {
-                        KubernetesErrorKind::Refused => self.refused(cluster, name),
-                        KubernetesErrorKind::Unreachable => return Err(error),
-                        _ => {}
-                    }
-                }
-            }
-        }
-        self.redactor().learn(parts.into_iter().filter(|part| !public.contains(part.as_str())));
-        Ok(())
-    }
-
-    /// Says once that Secrets may not be read.
-    fn refused(&self, cluster: &Cluster, name: Name) {
-        let known = self.known_secrets();
-        let first = {
-            let mut refused = known.refused.lock().unwrap_or_else(PoisonError::into_inner);
-            let first = refused.is_empty();
-            refused.insert(name);
-            first
-        };
-        if first && let Some(note) = known.note() {
-            cluster.events().send(RunEvent::Notice(Notice::Warning(note)));
-        }
-    }
-
-    /// What stands in every line about a release, whether a Secret repeats it or not.
-    fn public_names<'a>(&'a self, objects: &[&'a Value]) -> BTreeSet<&'a str> {
-        let mut names = BTreeSet::from([self.plan.namespace.as_str(), self.environment_name()]);
-        for object in objects {
-            for pointer in ["/metadata/name", "/metadata/namespace", "/kind"] {
-                names.extend(object.pointer(pointer).and_then(Value::as_str));
-            }
-            containers(object, &mut names);
-        }
-        names
     }
 }
 
@@ -181,13 +74,13 @@ pub(super) async fn of_pod(client: &Client, pod: &Pod, redactor: &Redactor) {
     redactor.learn(parts.into_iter().filter(|part| !public.contains(part.as_str())));
 }
 
-fn is_secret(object: &Value) -> bool {
+pub(super) fn is_secret(object: &Value) -> bool {
     let text = |key: &str| object.get(key).and_then(Value::as_str);
     text("kind") == Some("Secret") && text("apiVersion") == Some("v1")
 }
 
 /// The values in an object that is a Secret.
-fn written(object: &Value) -> Vec<String> {
+pub(super) fn written(object: &Value) -> Vec<String> {
     if !is_secret(object) || object.get("type").and_then(Value::as_str) == Some(record::TYPE) {
         return Vec::new();
     }
@@ -208,7 +101,7 @@ fn written(object: &Value) -> Vec<String> {
 }
 
 /// The values in a Secret of the cluster.
-fn kept(secret: &Secret) -> Vec<String> {
+pub(super) fn kept(secret: &Secret) -> Vec<String> {
     if secret.type_.as_deref() == Some(record::TYPE) {
         return Vec::new();
     }
@@ -219,7 +112,7 @@ fn kept(secret: &Secret) -> Vec<String> {
 /// The Secrets that an object names, wherever it does: `secretKeyRef`, `envFrom`, volumes,
 /// projected volumes, `imagePullSecrets`, an Ingress's `secretName`, and what follows the same
 /// forms in kinds that a cluster has besides.
-fn references(value: &Value, namespace: &str, found: &mut BTreeSet<Name>) {
+pub(super) fn references(value: &Value, namespace: &str, found: &mut BTreeSet<Name>) {
     match value {
         Value::Object(fields) => {
             for (key, inner) in fields {
@@ -255,7 +148,7 @@ fn references(value: &Value, namespace: &str, found: &mut BTreeSet<Name>) {
 }
 
 /// The names of containers, anywhere in an object.
-fn containers<'a>(value: &'a Value, names: &mut BTreeSet<&'a str>) {
+pub(super) fn containers<'a>(value: &'a Value, names: &mut BTreeSet<&'a str>) {
     match value {
         Value::Object(fields) => {
             for (key, inner) in fields {

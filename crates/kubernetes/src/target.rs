@@ -1,5 +1,11 @@
 //! The Kubernetes target as the rest of the program sees it.
 
+mod leftovers;
+mod rollback;
+mod rollout;
+mod secrets;
+mod status;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,27 +16,27 @@ use tokio::sync::{Mutex, OnceCell};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::cluster::Cluster;
-use super::connection::Connection;
-use super::difference;
-use super::error::{KubernetesError, KubernetesErrorKind};
-use super::forward::{self, Forward};
-use super::lease::{self, Hold};
-use super::manifest::render::{Missing, Variables};
-use super::manifest::settle::Stamp;
-use super::manifest::source::Reading;
-use super::manifest::waves::Occasion;
-use super::manifest::{Manifest, ObjectId, Origin, parse, pin, render, source};
-use super::origin::Repository;
-use super::permissions::{self, Permission, Place};
-use super::prune;
-use super::record::{ENVIRONMENT, REPOSITORY, ROOT_COMMIT, Record, slug};
-use super::rollout;
-use super::secrets;
-use super::store::{History, Store};
-use super::survey::{self, Purpose, Step};
-use super::track::{self, Workload};
-use super::writing::{workload_kind, workload_of};
+use crate::apply::{workload_kind, workload_of};
+use crate::cluster::Cluster;
+use crate::connection::Connection;
+use crate::diff;
+use crate::dry_run::{self, Purpose, Step};
+use crate::error::{KubernetesError, KubernetesErrorKind};
+use crate::lease;
+use crate::lease::held::HeldLease;
+use crate::manifest::labels::Stamp;
+use crate::manifest::render::{Missing, Variables};
+use crate::manifest::source::Reading;
+use crate::manifest::waves::Occasion;
+use crate::manifest::{Manifest, ObjectId, parse, pin, render, source};
+use crate::origin::Repository;
+use crate::permissions::{self, Permission, Place};
+use crate::port_forward::{self, PortForward};
+use crate::prune;
+use crate::record::{ENVIRONMENT, REPOSITORY, ROOT_COMMIT, Record, slug};
+use crate::secrets::KnownSecrets;
+use crate::store::{History, Store};
+use crate::track::{self, Workload};
 use greenloop_config::plan::{EnvironmentPlan, KubernetesPlan, Rollback};
 use greenloop_evidence::Redactor;
 use greenloop_model::{
@@ -42,44 +48,44 @@ use greenloop_ports::{
 };
 
 /// How long a release may take to become ready where nobody has said.
-pub(super) const USUAL_WAIT: Duration = Duration::from_secs(300);
+pub(crate) const USUAL_WAIT: Duration = Duration::from_secs(300);
 
 /// By how much earlier than its release was made a pod may say that it has started.
 const SKEW: Duration = Duration::from_secs(5);
 
 /// Releases as workloads in a cluster. See the module's documentation.
 pub struct KubernetesTarget {
-    pub(super) plan: KubernetesPlan,
+    pub(crate) plan: KubernetesPlan,
     environment: EnvironmentPlan,
-    pub(super) rollback: Rollback,
+    pub(crate) rollback: Rollback,
     work_tree: PathBuf,
     connection: Connection,
     redactor: Redactor,
-    secrets: secrets::Known,
+    secrets: KnownSecrets,
     withheld: Vec<OsString>,
-    pub(super) repository: Repository,
+    pub(crate) repository: Repository,
     cluster: OnceCell<Cluster>,
-    held: Mutex<Option<Arc<Hold>>>,
-    forward: Mutex<Option<Forward>>,
+    held: Mutex<Option<Arc<HeldLease>>>,
+    forward: Mutex<Option<PortForward>>,
 }
 
 /// An error of whatever kind.
 type BoxedError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The environment's lease, for one piece of work.
-pub(super) struct Held {
-    pub(super) hold: Arc<Hold>,
+pub(crate) struct Held {
+    pub(crate) hold: Arc<HeldLease>,
     /// Whether it was taken for this piece of work alone.
     for_now: bool,
 }
 
 /// What manifests are rendered for.
-pub(super) struct For<'a> {
-    pub(super) run: RunId,
-    pub(super) release: ReleaseId,
-    pub(super) commit: Option<&'a CommitId>,
-    pub(super) image: Option<&'a ImageRef>,
-    pub(super) missing: Missing,
+pub(crate) struct For<'a> {
+    pub(crate) run: RunId,
+    pub(crate) release: ReleaseId,
+    pub(crate) commit: Option<&'a CommitId>,
+    pub(crate) image: Option<&'a ImageRef>,
+    pub(crate) missing: Missing,
 }
 
 impl KubernetesTarget {
@@ -100,7 +106,7 @@ impl KubernetesTarget {
             work_tree,
             connection,
             redactor,
-            secrets: secrets::Known::default(),
+            secrets: KnownSecrets::default(),
             withheld: Vec::new(),
             repository: Repository::default(),
             cluster: OnceCell::new(),
@@ -162,7 +168,7 @@ impl KubernetesTarget {
         if self.plan.prune {
             kinds.extend(self.kinds_to_prune(&cluster, &objects).await?);
         }
-        if !survey::namespace_exists(&cluster, &self.plan.namespace).await?
+        if !dry_run::namespace_exists(&cluster, &self.plan.namespace).await?
             && let Some(kind) = cluster.kind("v1", "Namespace").await?
         {
             kinds.push((kind, Place::Cluster(self.plan.namespace.clone())));
@@ -172,13 +178,13 @@ impl KubernetesTarget {
         permissions::ask(&cluster, needs).await
     }
 
-    pub(super) async fn cluster(&self) -> Result<Cluster, KubernetesError> {
+    pub(crate) async fn cluster(&self) -> Result<Cluster, KubernetesError> {
         let connect = || async { self.connection.client().await.map(Cluster::new) };
         self.cluster.get_or_try_init(connect).await.cloned()
     }
 
     /// The cluster, written to with the permit of the lease that is held, if one is.
-    pub(super) async fn guarded(&self) -> Result<Cluster, KubernetesError> {
+    pub(crate) async fn guarded(&self) -> Result<Cluster, KubernetesError> {
         let cluster = self.cluster().await?;
         Ok(match self.held.lock().await.as_ref() {
             Some(hold) => cluster.guarded(hold),
@@ -186,7 +192,7 @@ impl KubernetesTarget {
         })
     }
 
-    pub(super) fn store(&self) -> Store {
+    pub(crate) fn store(&self) -> Store {
         Store { namespace: self.plan.namespace.clone(), slug: slug(&self.environment.name) }
     }
 
@@ -194,7 +200,7 @@ impl KubernetesTarget {
     ///
     /// # Errors
     /// When the API server does not answer, or the environment is another repository's.
-    pub(super) async fn history(&self, cluster: &Cluster) -> Result<History, KubernetesError> {
+    pub(crate) async fn history(&self, cluster: &Cluster) -> Result<History, KubernetesError> {
         let history = self.own_history(cluster).await?;
         let contents = || history.records.iter().map(|record| &record.content);
         let objects: Vec<&serde_json::Value> =
@@ -222,11 +228,11 @@ impl KubernetesTarget {
         Ok(history)
     }
 
-    pub(super) fn known_secrets(&self) -> &secrets::Known {
+    pub(crate) fn known_secrets(&self) -> &KnownSecrets {
         &self.secrets
     }
 
-    pub(super) fn environment_name(&self) -> &str {
+    pub(crate) fn environment_name(&self) -> &str {
         self.environment.name.as_str()
     }
 
@@ -235,7 +241,7 @@ impl KubernetesTarget {
     }
 
     /// The lease: the one that is held, or one for this piece of work.
-    pub(super) async fn hold(
+    pub(crate) async fn hold(
         &self,
         cluster: &Cluster,
         run: RunId,
@@ -248,8 +254,8 @@ impl KubernetesTarget {
         Ok(Held { hold: Arc::new(hold), for_now: true })
     }
 
-    async fn take(&self, cluster: &Cluster, run: RunId) -> Result<Hold, KubernetesError> {
-        survey::make_namespace(cluster, &self.plan.namespace).await?;
+    async fn take(&self, cluster: &Cluster, run: RunId) -> Result<HeldLease, KubernetesError> {
+        dry_run::make_namespace(cluster, &self.plan.namespace).await?;
         // A Lease that somebody deleted starts again; its numbers must not.
         let floor = self.own_history(cluster).await?.fencing();
         let wanted = lease::Wanted {
@@ -263,14 +269,14 @@ impl KubernetesTarget {
     }
 
     /// Gives back what was taken for one piece of work.
-    pub(super) async fn done(&self, held: Held) {
+    pub(crate) async fn done(&self, held: Held) {
         if held.for_now {
             held.hold.release().await;
         }
     }
 
-    /// The objects that the manifests describe, rendered, images pinned; not settled.
-    pub(super) async fn objects(
+    /// The objects that the manifests describe, rendered, images pinned; not in their namespaces yet.
+    pub(crate) async fn objects(
         &self,
         what: &For<'_>,
         events: &EventSink,
@@ -312,7 +318,7 @@ impl KubernetesTarget {
     }
 
     /// The manifests' objects for their names alone: what has no value yet is empty.
-    pub(super) async fn names(
+    pub(crate) async fn names(
         &self,
         cancel: &CancellationToken,
     ) -> Result<Vec<Manifest>, KubernetesError> {
@@ -327,7 +333,7 @@ impl KubernetesTarget {
     }
 
     /// What the release would do, object by object.
-    pub(super) async fn plan_of(
+    pub(crate) async fn plan_of(
         &self,
         cluster: &Cluster,
         request: &RolloutRequest,
@@ -349,8 +355,8 @@ impl KubernetesTarget {
             false => Occasion::Install,
         };
         let namespace = &self.plan.namespace;
-        let objects = survey::settled(cluster, objects, namespace, &stamp, occasion).await?;
-        survey::survey(cluster, objects, Purpose::Rollout).await
+        let objects = dry_run::stamped(cluster, objects, namespace, &stamp, occasion).await?;
+        dry_run::dry_run(cluster, objects, Purpose::Rollout).await
     }
 
     /// The request as far as it can be looked at: what serves stands for an image that is not
@@ -371,11 +377,11 @@ impl KubernetesTarget {
     }
 
     /// The environment's own address: a port-forward's is dead as soon as the run is over.
-    pub(super) fn deployed(&self, release: ReleaseId) -> Deployed {
+    pub(crate) fn deployed(&self, release: ReleaseId) -> Deployed {
         Deployed { release, endpoint: self.endpoint() }
     }
 
-    pub(super) fn endpoint(&self) -> Endpoint {
+    pub(crate) fn endpoint(&self) -> Endpoint {
         Endpoint { url: self.environment.url.trim_end_matches('/').to_owned() }
     }
 
@@ -388,14 +394,14 @@ impl KubernetesTarget {
             return Ok(Some(Endpoint { url: open.url() }));
         }
         let cluster = self.cluster().await?;
-        let opened = forward::open(&cluster, &self.plan.namespace, service).await?;
+        let opened = port_forward::open(&cluster, &self.plan.namespace, service).await?;
         let endpoint = Endpoint { url: opened.url() };
         *forward = Some(opened);
         Ok(Some(endpoint))
     }
 
     /// The workloads among `ids` as they are now.
-    pub(super) async fn workloads(
+    pub(crate) async fn workloads(
         &self,
         cluster: &Cluster,
         ids: &[ObjectId],
@@ -412,16 +418,16 @@ impl KubernetesTarget {
     }
 
     /// The run that holds the lease through this target, in words; empty for none.
-    pub(super) async fn holding(&self) -> String {
+    pub(crate) async fn holding(&self) -> String {
         let held = self.held.lock().await;
         held.as_ref().map(|hold| hold.run().to_string()).unwrap_or_default()
     }
 
-    pub(super) fn redactor(&self) -> &Redactor {
+    pub(crate) fn redactor(&self) -> &Redactor {
         &self.redactor
     }
 
-    pub(super) fn redacted(&self, text: &str) -> String {
+    pub(crate) fn redacted(&self, text: &str) -> String {
         self.redactor.redact(text).into_owned()
     }
 
@@ -437,7 +443,7 @@ impl KubernetesTarget {
     }
 
     /// For the port: what the API server or a tool said may hold a secret.
-    pub(super) fn told(&self, error: KubernetesError) -> TargetError {
+    pub(crate) fn told(&self, error: KubernetesError) -> TargetError {
         let mut error = TargetError::from(self.placed(error));
         error.message = self.redacted(&error.message);
         for note in &mut error.evidence.notes {
@@ -454,13 +460,6 @@ impl KubernetesTarget {
             std::borrow::Cow::Borrowed(_) => source,
             std::borrow::Cow::Owned(redacted) => redacted.into(),
         }
-    }
-
-    /// The objects of a record.
-    pub(super) fn recorded(values: &[serde_json::Value], release: ReleaseId) -> Vec<Manifest> {
-        let origin = Origin { file: format!("release {release}"), line: None };
-        let values = values.iter().cloned();
-        values.filter_map(|value| Manifest::new(value, origin.clone()).ok()).collect()
     }
 }
 
@@ -484,7 +483,7 @@ fn tell_of_pins(pins: &pin::Pins, image: &ImageRef, events: &EventSink) {
 }
 
 /// Sends how a step of a rollout went.
-pub(super) fn step(events: &EventSink, name: &str, ok: bool, detail: String, since: Instant) {
+pub(crate) fn step(events: &EventSink, name: &str, ok: bool, detail: String, since: Instant) {
     events.send(RunEvent::StepFinished {
         stage: Stage::Rollout,
         name: name.to_owned(),
@@ -494,7 +493,7 @@ pub(super) fn step(events: &EventSink, name: &str, ok: bool, detail: String, sin
     });
 }
 
-pub(super) fn cancelled() -> TargetError {
+pub(crate) fn cancelled() -> TargetError {
     TargetError {
         kind: TargetErrorKind::Cancelled,
         message: "the rollout was cancelled".to_owned(),
@@ -505,7 +504,7 @@ pub(super) fn cancelled() -> TargetError {
 }
 
 /// An error of the target that is none of the cluster's.
-pub(super) fn refused(kind: TargetErrorKind, message: String) -> TargetError {
+pub(crate) fn refused(kind: TargetErrorKind, message: String) -> TargetError {
     let evidence = Evidence { notes: vec![message.clone()], ..Evidence::default() };
     TargetError {
         kind,
@@ -556,7 +555,7 @@ impl Target for KubernetesTarget {
         let history = self.history(&cluster).await.map_err(|error| self.told(error))?;
         let steps = self.plan_of(&cluster, &request, &history).await;
         let steps = steps.map_err(|error| self.told(error))?;
-        let diff = difference::joined(steps.iter().map(Step::diff));
+        let diff = diff::joined(steps.iter().map(Step::diff));
         let mut shown = String::new();
         if !diff.is_empty() {
             let order = rollout::waves_of(&steps);
@@ -613,7 +612,7 @@ impl Target for KubernetesTarget {
         let cluster = self.cluster().await.map_err(|error| self.told(error))?;
         let history = self.history(&cluster).await.map_err(|error| self.told(error))?;
         let Some(record) = history.get(release) else { return Ok(String::new()) };
-        let objects = Self::recorded(&record.content.objects, release);
+        let objects = record.objects();
         self.learn(&cluster, &objects).await.map_err(|error| self.told(error))?;
         let ids: Vec<ObjectId> = objects.iter().map(Manifest::id).collect();
         let workloads = self.workloads(&cluster, &ids).await.map_err(|error| self.told(error))?;
@@ -631,7 +630,7 @@ impl Target for KubernetesTarget {
         events: &EventSink,
         hurry: &CancellationToken,
     ) -> Result<Restored, TargetError> {
-        self.put_back(failed, events, hurry).await
+        self.restore_previous(failed, events, hurry).await
     }
 
     async fn roll_back(
@@ -654,7 +653,7 @@ impl Target for KubernetesTarget {
     }
 
     async fn status(&self) -> Result<TargetStatus, TargetError> {
-        self.look().await.map_err(|error| self.told(error))
+        self.read_status().await.map_err(|error| self.told(error))
     }
 
     async fn clean_up(&self, run: RunId) -> Result<Vec<String>, TargetError> {

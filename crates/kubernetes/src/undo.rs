@@ -7,12 +7,12 @@ use kube::api::{DynamicObject, ListParams, PostParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::Value;
 
+use super::apply::{workload_kind, workload_of};
 use super::cluster::Cluster;
 use super::error::{KubernetesError, KubernetesErrorKind};
 use super::manifest::ObjectId;
-use super::manifest::settle::MANAGER;
+use super::manifest::labels::MANAGER;
 use super::track::{Workload, WorkloadKind};
-use super::writing::{workload_kind, workload_of};
 
 /// Where a Deployment's ReplicaSet keeps its number.
 const REVISION: &str = "deployment.kubernetes.io/revision";

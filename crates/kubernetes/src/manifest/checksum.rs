@@ -21,7 +21,7 @@ enum Source<'a> {
 }
 
 /// Sets the checksum of the ConfigMaps and Secrets among `objects` on the template of every
-/// workload that refers to them. Namespaces must have been settled.
+/// workload that refers to them. Objects must be in their namespaces.
 pub(crate) fn mark(objects: &mut [Manifest]) {
     let hashes = hashes(objects);
     for object in objects {

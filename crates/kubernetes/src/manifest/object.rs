@@ -30,7 +30,7 @@ pub(crate) struct ObjectId {
     pub(crate) api_version: String,
     /// `Deployment`
     pub(crate) kind: String,
-    /// `None` for what belongs to the cluster, and before it has been settled.
+    /// `None` for what belongs to the cluster, and before it is put into its namespace.
     pub(crate) namespace: Option<String>,
     /// Its name.
     pub(crate) name: String,

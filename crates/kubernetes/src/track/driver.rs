@@ -26,12 +26,15 @@ use super::logs::{self, Place, Refused};
 use super::object::Object;
 use super::ports;
 use super::progress::Told;
-use super::signal::{self, Signal, WantedPorts};
-use super::tail::{self, Tail};
-use super::view::{Change, PortLook, View, statuses};
+use super::signal::Signal;
+use super::signals::{self, WantedPorts};
+use super::tail;
+use super::view::{Change, LogTail, PortLook, View, statuses};
 use super::watch::{Lost, News, watch};
-use super::{Doom, Outcome, TrackError, TrackErrorKind, TrackSettings, Workload, WorkloadKind};
-use crate::{denial, secrets};
+use super::{
+    Outcome, RolloutFailure, TrackError, TrackErrorKind, TrackSettings, Workload, WorkloadKind,
+};
+use crate::{admission_error, secrets};
 use greenloop_evidence::Redactor;
 use greenloop_model::EventSink;
 
@@ -176,7 +179,7 @@ impl<'a> Tracker<'a> {
     ///
     /// # Errors
     /// When the cluster cannot be read.
-    pub async fn settle(
+    pub async fn stamp(
         &mut self,
         awaited: &[(&Workload, bool)],
         cancel: &CancellationToken,
@@ -279,7 +282,7 @@ impl Driver<'_> {
     ) -> Result<Settled, TrackError> {
         loop {
             let now = self.start.elapsed();
-            let signals = self.view.settle(now);
+            let signals = self.view.stamp(now);
             let deadline = self.deadline();
             let verdict = judge(&self.view, &signals, self.settings, deadline, now, goal);
             // What is known during an outage is from before it, and has been told.
@@ -304,14 +307,14 @@ impl Driver<'_> {
                     return Ok(Settled::Ended(Outcome::Superseded { message }));
                 }
                 Verdict::Doomed(judgement) => {
-                    let doom = self.doom(*judgement).await;
-                    return Ok(Settled::Ended(Outcome::Doomed(Box::new(doom))));
+                    let failure = self.failure(*judgement).await;
+                    return Ok(Settled::Ended(Outcome::Doomed(Box::new(failure))));
                 }
                 Verdict::Late(judgement) => {
                     // A connection that is dead without a word shows the past.
                     if answers(self.client).await {
-                        let doom = self.doom(*judgement).await;
-                        return Ok(Settled::Ended(Outcome::Doomed(Box::new(doom))));
+                        let failure = self.failure(*judgement).await;
+                        return Ok(Settled::Ended(Outcome::Doomed(Box::new(failure))));
                     }
                     self.rewatch();
                 }
@@ -403,7 +406,7 @@ impl Driver<'_> {
                     let what = what(&source);
                     let mut message =
                         format!("the cluster does not let {what} be listed and watched");
-                    if let Some(right) = denial::of_error(&error) {
+                    if let Some(right) = admission_error::of_error(&error) {
                         message.push_str(&format!(": {right}"));
                     }
                     return Err(TrackError::caused(TrackErrorKind::Refused, message, error));
@@ -570,7 +573,7 @@ impl Driver<'_> {
 
     /// Starts what the judge wants to know; gives the time of the next look that is due later.
     fn fetch(&mut self, signals: &[Signal], now: Duration) -> Option<Duration> {
-        for wanted in signal::wanted_logs(&self.view) {
+        for wanted in signals::wanted_logs(&self.view) {
             let key = (wanted.pod_uid.clone(), wanted.container.clone(), wanted.crash.clone());
             // One that is being asked for is not asked for again, but once as the previous one.
             let key = (key.0, key.1, format!("{} {}", key.2, wanted.previous));
@@ -599,7 +602,7 @@ impl Driver<'_> {
             }));
         }
         let mut later: Option<Duration> = None;
-        for wanted in signal::wanted_ports(&self.view, signals) {
+        for wanted in signals::wanted_ports(&self.view, signals) {
             let key = (wanted.pod_uid.clone(), wanted.container.clone(), "ports".to_owned());
             if wanted.at > now {
                 later = Some(later.map_or(wanted.at, |at| at.min(wanted.at)));
@@ -662,13 +665,13 @@ impl Driver<'_> {
             Fact::Tail { pod_uid, container, waits } => {
                 self.fetching.remove(&(pod_uid.clone(), container.clone(), "tail".to_owned()));
                 let at = self.start.elapsed();
-                self.view.tails.insert((pod_uid, container), Tail { at, waits });
+                self.view.tails.insert((pod_uid, container), LogTail { at, waits });
             }
         }
     }
 
     /// Freezes the evidence.
-    async fn doom(&mut self, judgement: Judgement) -> Doom {
+    async fn failure(&mut self, judgement: Judgement) -> RolloutFailure {
         let logs = read_logs(self.client, &self.view, self.redactor, &judgement);
         let logs = tokio::time::timeout(EVIDENCE, logs).await;
         let (logs, refused) = logs.unwrap_or_default();
@@ -677,7 +680,7 @@ impl Driver<'_> {
             evidence(&self.view, &judgement, &logs, &self.settings.diff, self.redactor);
         let refused = self.refused.iter().map(|right| format!("logs cannot be read: {right}"));
         evidence.notes.extend(refused);
-        Doom {
+        RolloutFailure {
             rule: judgement.rule,
             message: self.redacted(&judgement.message),
             class: judgement.class,

@@ -7,8 +7,8 @@ use k8s_openapi::api::core::v1::{ContainerState, Event, Pod};
 use super::crash::{Crash, CrashLog, LOG_KEPT, Said, end_of};
 use super::judge::Judgement;
 use super::probe;
-use super::standing::is_ready;
 use super::view::{View, is_terminating, statuses, times};
+use super::workload_status::is_ready;
 use greenloop_evidence::Redactor;
 use greenloop_model::{Evidence, Excerpt, Exit, counted};
 
@@ -171,7 +171,7 @@ impl Notes<'_> {
 
 fn describe_workload(view: &View, scope: usize, notes: &mut Notes<'_>) {
     let Some(followed) = view.followed.get(scope) else { return };
-    notes.add(&format!("{}: {}", followed.title(), view.standing(scope).words));
+    notes.add(&format!("{}: {}", followed.title(), view.workload_status(scope).words));
     let Some(object) = &followed.object else { return };
     let status = match object {
         super::object::Object::Deployment(object) => serde_json::to_value(&object.status),

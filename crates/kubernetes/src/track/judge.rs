@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use super::probe;
-use super::rule::{Patience, Source, find};
-use super::signal::{Signal, signals};
-use super::standing::Standing;
+use super::rule::{Patience, Source};
+use super::rules::{find, rules};
+use super::signal::Signal;
+use super::signals::signals;
 use super::view::View;
+use super::workload_status::WorkloadStatus;
 use super::{TrackSettings, WorkloadKind};
 use greenloop_model::{FailureClass, times};
 
@@ -57,7 +59,7 @@ pub(super) struct Judgement {
 impl View {
     /// Takes the time: remembers since when each sign has been there, and since when everything
     /// has been available. To be called after each change and before each judgement.
-    pub(super) fn settle(&mut self, now: Duration) -> Vec<Signal> {
+    pub(super) fn stamp(&mut self, now: Duration) -> Vec<Signal> {
         let signals = signals(self, now);
         let mut since = std::collections::BTreeMap::new();
         for signal in &signals {
@@ -81,8 +83,8 @@ impl View {
     }
 
     /// How far each workload has come.
-    pub(super) fn standings(&self) -> Vec<Standing> {
-        (0..self.followed.len()).map(|scope| self.standing(scope)).collect()
+    pub(super) fn standings(&self) -> Vec<WorkloadStatus> {
+        (0..self.followed.len()).map(|scope| self.workload_status(scope)).collect()
     }
 
     /// Restarts of all new pods' containers since the tracking began.
@@ -197,7 +199,7 @@ struct Settling {
 impl Settling {
     fn of(view: &View, goal: Goal<'_>) -> Option<Self> {
         let Goal::Settle { awaited, until } = goal else { return None };
-        let left = awaited.iter().filter(|(scope, _)| !view.standing(*scope).done);
+        let left = awaited.iter().filter(|(scope, _)| !view.workload_status(*scope).done);
         Some(Self { left: left.copied().collect(), until })
     }
 
@@ -245,8 +247,7 @@ fn since(view: &View, signal: &Signal) -> Option<Duration> {
 
 /// Its row's place in the table.
 fn place(signal: &Signal) -> usize {
-    let rules = super::rules::RULES;
-    rules.iter().position(|rule| rule.id == signal.rule.id).unwrap_or(rules.len())
+    rules().position(|rule| rule.id == signal.rule.id).unwrap_or(usize::MAX)
 }
 
 fn class(signal: &Signal) -> FailureClass {
@@ -258,7 +259,7 @@ fn class(signal: &Signal) -> FailureClass {
 fn too_late(view: &View, signals: &[Signal], settings: &TrackSettings) -> Judgement {
     let scope = view.standings().iter().position(|standing| !standing.done).unwrap_or_default();
     let title = view.followed.get(scope).map(super::object::Followed::title).unwrap_or_default();
-    let standing = view.standing(scope);
+    let standing = view.workload_status(scope);
     let mut message =
         format!("{title} is not ready after {:?}: {}", settings.deadline, standing.words);
     let worst = signals.iter().min_by_key(|signal| place(signal));

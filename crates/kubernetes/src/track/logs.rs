@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::crash::{Reading, Said, end_of};
 use super::view::statuses;
-use crate::{denial, secrets};
+use crate::{admission_error, secrets};
 use greenloop_evidence::Redactor;
 
 /// Lines that are asked for where only a log's end is wanted.
@@ -84,7 +84,7 @@ async fn read(
     let until = Instant::now() + WHOLE;
     let log = match tokio::time::timeout_at(until, pods.log_stream(place.pod, &whole)).await {
         Ok(Ok(log)) => log,
-        Ok(Err(error)) => return denial::of_error(&error).map_or(Ok(None), Err),
+        Ok(Err(error)) => return admission_error::of_error(&error).map_or(Ok(None), Err),
         Err(_) => return Ok(None),
     };
     let got = drain(log, until, |bytes| reading.push(bytes)).await;

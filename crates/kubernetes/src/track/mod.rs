@@ -36,12 +36,13 @@ mod rules;
 #[cfg(test)]
 mod scenarios;
 mod signal;
-mod standing;
+mod signals;
 mod tail;
 mod view;
 mod watch;
 #[cfg(test)]
 mod wire_tests;
+mod workload_status;
 
 use std::time::Duration;
 
@@ -130,7 +131,7 @@ pub enum Outcome {
         soaked: Duration,
     },
     /// It cannot succeed, or has not in time.
-    Doomed(Box<Doom>),
+    Doomed(Box<RolloutFailure>),
     /// Somebody else wrote a newer revision: what happens now is not this run's to judge.
     Superseded {
         /// One line for a person.
@@ -142,7 +143,7 @@ pub enum Outcome {
 
 /// Why a rollout failed.
 #[derive(Debug)]
-pub struct Doom {
+pub struct RolloutFailure {
     /// The rule that says so: a row of `docs/rollout-rules.md`.
     pub rule: &'static str,
     /// One line for a person.

@@ -9,8 +9,8 @@ use super::WorkloadKind;
 use super::probe;
 use super::rule::{Source, When};
 use super::signal::Signal;
-use super::standing::is_ready;
 use super::view::{SeenContainer, View, is_sidecar, is_terminating, statuses};
+use super::workload_status::is_ready;
 
 /// How long the readiness of a container without a probe says nothing: it is ready as soon as it
 /// runs.
@@ -47,7 +47,7 @@ pub(super) fn beside(
 ) -> Movement {
     let mut movement = Movement::default();
     for (scope, followed) in view.followed.iter().enumerate() {
-        let standing = view.standing(scope);
+        let standing = view.workload_status(scope);
         let of_scope = || troubles.iter().filter(move |signal| signal.scope == scope);
         let pods = view.new_pods(scope).count();
         let blocked = of_scope().any(is_trouble);
@@ -122,7 +122,7 @@ pub(super) fn job_is_at_work(view: &View, troubles: &[Signal], asking: usize) ->
         });
         scope != asking
             && followed.workload.kind == WorkloadKind::Job
-            && !view.standing(scope).done
+            && !view.workload_status(scope).done
             && !all_stand_still
             && !troubles.iter().any(|signal| {
                 signal.scope == scope && matches!(signal.rule.source, Source::Workload)

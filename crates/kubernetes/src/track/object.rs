@@ -154,7 +154,7 @@ impl Followed {
     pub(super) fn lose(&mut self) {
         let finished = match &self.object {
             // `ttlSecondsAfterFinished` removes a Job that is done.
-            Some(Object::Job(job)) => super::standing::job_is_complete(job),
+            Some(Object::Job(job)) => job_is_complete(job),
             Some(Object::Deployment(_) | Object::StatefulSet(_) | Object::DaemonSet(_)) | None => {
                 false
             }
@@ -187,4 +187,13 @@ impl Followed {
         }
         None
     }
+}
+
+/// Whether the Job has reached its end, and a good one.
+pub(super) fn job_is_complete(object: &Job) -> bool {
+    let conditions = object.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.into_iter().flatten().any(|condition| {
+        matches!(condition.type_.as_str(), "Complete" | "SuccessCriteriaMet")
+            && condition.status == "True"
+    })
 }

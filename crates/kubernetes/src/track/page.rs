@@ -2,12 +2,12 @@
 
 use super::cause;
 use super::rule::{Patience, Rule, Source, When};
-use super::rules::RULES;
+use super::rules::rules;
 
 const HEAD: &str = "# Rollout rules
 
 When Greenloop gives a rollout up, and when it goes on waiting. Made from the rule table in
-`crates/kubernetes/src/track/rules.rs`; `just generate` writes it again.
+`crates/kubernetes/src/track/rules/`; `just generate` writes it again.
 
 Only pods of the revision that the run itself created are judged; trouble of older pods is theirs.
 The first row that fits a sign counts. *Transient* rows never end a rollout: they are shown, and
@@ -19,7 +19,7 @@ pub(super) fn page() -> String {
     let mut page = HEAD.to_owned();
     page.push_str("\n| Rule | Looks at | Reasons | Final | Class | What it is for |\n");
     page.push_str("|---|---|---|---|---|---|\n");
-    for rule in RULES {
+    for rule in rules() {
         let reasons: Vec<String> =
             rule.reasons.iter().map(|reason| format!("`{reason}`")).collect();
         let class = match rule.log_class {

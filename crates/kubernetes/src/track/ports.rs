@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client};
 
 use super::rule::contains;
-use super::signal::WantedPorts;
+use super::signals::WantedPorts;
 use super::view::PortLook;
 
 /// The whole look may take this long.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::judge::{Verdict, in_words};
 use super::signal::Signal;
-use super::standing::Standing;
 use super::view::{View, statuses};
+use super::workload_status::WorkloadStatus;
 use greenloop_evidence::Redactor;
 use greenloop_model::{EventSink, RunEvent, Stage, counted};
 
@@ -85,7 +85,7 @@ impl<'a> Told<'a> {
         let standings = view.standings();
         self.standings.resize(standings.len(), (0, false));
         for (scope, standing) in standings.iter().enumerate() {
-            self.standing(view, scope, standing, now);
+            self.workload_status(view, scope, standing, now);
         }
         for signal in signals {
             let of = self.reasons_of.entry((signal.rule.id, signal.scope)).or_default();
@@ -125,7 +125,13 @@ impl<'a> Told<'a> {
         }
     }
 
-    fn standing(&mut self, view: &View, scope: usize, standing: &Standing, now: Duration) {
+    fn workload_status(
+        &mut self,
+        view: &View,
+        scope: usize,
+        standing: &WorkloadStatus,
+        now: Duration,
+    ) {
         let Some((most, was_done)) = self.standings.get_mut(scope) else { return };
         let done_now = standing.done && !*was_done;
         if standing.ready <= *most && !done_now {

@@ -13,7 +13,7 @@ use super::crash::{CrashLog, Said};
 use super::judge::{Goal, Verdict, judge};
 use super::object::Object;
 use super::rule::{Source, When};
-use super::rules::RULES;
+use super::rules::rules;
 use super::view::{Change, PortLook, View, uid};
 use super::{TrackSettings, Workload, WorkloadKind};
 use greenloop_evidence::Redactor;
@@ -243,7 +243,7 @@ impl Stage {
     }
 
     pub(super) fn verdict(&mut self, settings: &TrackSettings, now: Duration) -> Verdict {
-        let signals = self.view.settle(now);
+        let signals = self.view.stamp(now);
         judge(&self.view, &signals, settings, settings.deadline, now, self.goal)
     }
 }
@@ -395,7 +395,7 @@ fn each_rule_has_a_scenario() {
         .filter(|entry| entry.path().is_file())
         .map(|entry| read(&entry.path()))
         .collect();
-    for rule in RULES.iter().filter(|rule| rule.when != When::Never) {
+    for rule in rules().filter(|rule| rule.when != When::Never) {
         let expected = match rule.source {
             Source::Clock => "\"expect\": \"late\"".to_owned(),
             _ => format!("\"expect\": \"doomed {}\"", rule.id),

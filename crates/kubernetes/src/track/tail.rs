@@ -23,14 +23,6 @@ const BYTES: usize = 4 * 1024;
 /// Pods of one workload that are looked at.
 const PODS: usize = 2;
 
-/// What a look showed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Tail {
-    pub(super) at: Duration,
-    /// The line that says what it waits for.
-    pub(super) waits: Option<String>,
-}
-
 /// A log to look at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct WantedTail {

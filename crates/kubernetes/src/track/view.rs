@@ -14,7 +14,6 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 use super::crash::{Crash, CrashLog};
 use super::object::{Followed, Object};
-use super::tail::Tail;
 use super::{Workload, WorkloadKind};
 
 /// Events kept.
@@ -41,9 +40,17 @@ pub(super) struct View {
     /// How often a container died after everything had been available.
     pub(super) relapses: u32,
     /// The last looks at the logs of containers that run, by pod uid and container.
-    pub(super) tails: BTreeMap<(String, String), Tail>,
+    pub(super) tails: BTreeMap<(String, String), LogTail>,
     /// Names that other objects of the release are there to make.
     pub(super) promised: BTreeSet<String>,
+}
+
+/// What the last look at a log showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LogTail {
+    pub(super) at: Duration,
+    /// The line that says what it waits for.
+    pub(super) waits: Option<String>,
 }
 
 /// A pod, and what the tracker remembers of it.

@@ -1,11 +1,11 @@
 //! Refusals of the API server that pass by themselves: what it asks is not there yet, or what it
-//! counts will be given back. Like `denial`, this reads words, for the API has no field for them.
+//! counts will be given back. Like `admission_error`, this reads words, for the API has no field for them.
 
 use super::error::{KubernetesError, KubernetesErrorKind};
 
 /// What a refusal waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Passing {
+pub(super) enum TransientRefusal {
     /// An admission or conversion webhook does not answer.
     Webhook,
     /// The namespace's quota is used up.
@@ -21,14 +21,14 @@ const WEBHOOK: &[&str] =
 const ANSWERED: &[&str] = &["invalid admission response", "expected webhook response"];
 
 /// What the refusal waits for, if it passes.
-pub(super) fn passing(error: &KubernetesError) -> Option<Passing> {
+pub(super) fn transient_refusal(error: &KubernetesError) -> Option<TransientRefusal> {
     let says = |words: &&str| error.message.contains(*words);
     match error.kind {
-        KubernetesErrorKind::Quota => Some(Passing::Quota),
+        KubernetesErrorKind::Quota => Some(TransientRefusal::Quota),
         KubernetesErrorKind::Unreachable | KubernetesErrorKind::Manifest
             if WEBHOOK.iter().any(says) && !ANSWERED.iter().any(says) =>
         {
-            Some(Passing::Webhook)
+            Some(TransientRefusal::Webhook)
         }
         _ => None,
     }
@@ -48,7 +48,7 @@ mod tests {
                  \"validate.policy.example\": failed to call webhook: Post \
                  \"https://policy.shop.svc:443/validate?timeout=10s\": dial tcp 10.96.3.4:443: \
                  connect: connection refused",
-                Some(Passing::Webhook),
+                Some(TransientRefusal::Webhook),
             ),
             (
                 Kind::Unreachable,
@@ -56,16 +56,16 @@ mod tests {
                  failed to call webhook: Post \"https://cert-manager-webhook.cert-manager.svc:443/\
                  validate?timeout=30s\": no endpoints available for service \
                  \"cert-manager-webhook\"",
-                Some(Passing::Webhook),
+                Some(TransientRefusal::Webhook),
             ),
             (
                 Kind::Unreachable,
                 "conversion webhook for example.org/v1, Kind=Widget failed: Post \
                  \"https://widgets.shop.svc:443/convert?timeout=30s\": dial tcp: connect: \
                  connection refused",
-                Some(Passing::Webhook),
+                Some(TransientRefusal::Webhook),
             ),
-            (Kind::Quota, "forbidden: exceeded quota: pods", Some(Passing::Quota)),
+            (Kind::Quota, "forbidden: exceeded quota: pods", Some(TransientRefusal::Quota)),
             (
                 Kind::Denied,
                 "admission webhook \"policy.example.org\" denied the request: no owner label",
@@ -79,7 +79,7 @@ mod tests {
             (Kind::Unreachable, "etcdserver: request timed out", None),
         ] {
             let error = KubernetesError::new(kind, message);
-            assert_eq!(passing(&error), expect, "{message}");
+            assert_eq!(transient_refusal(&error), expect, "{message}");
         }
     }
 }

@@ -27,18 +27,20 @@ pub(crate) struct Stamp {
     pub(crate) commit: CommitId,
 }
 
-/// Puts an object into its namespace and marks it. The marks stand on the object itself, never
-/// on a pods' template: a run that changes nothing restarts nothing.
-pub(crate) fn settle(object: &mut Manifest, namespaced: bool, namespace: &str, stamp: &Stamp) {
-    let own = object.namespace().filter(|own| !own.is_empty()).unwrap_or(namespace).to_owned();
-    object.set_namespace(namespaced.then_some(own.as_str()));
-    if object.kind() == "Secret" && object.group().is_empty() {
-        object.change(encode);
+impl Stamp {
+    /// Puts an object into its namespace and marks it. The marks stand on the object itself, never
+    /// on a pods' template: a run that changes nothing restarts nothing.
+    pub(crate) fn put_on(&self, object: &mut Manifest, namespaced: bool, namespace: &str) {
+        let own = object.namespace().filter(|own| !own.is_empty()).unwrap_or(namespace).to_owned();
+        object.set_namespace(namespaced.then_some(own.as_str()));
+        if object.kind() == "Secret" && object.group().is_empty() {
+            object.change(encode);
+        }
+        object.label(MANAGED_BY, MANAGER);
+        object.annotate(RUN, &self.run.to_string());
+        object.annotate(RELEASE, &self.release.to_string());
+        object.annotate(COMMIT, self.commit.as_str());
     }
-    object.label(MANAGED_BY, MANAGER);
-    object.annotate(RUN, &stamp.run.to_string());
-    object.annotate(RELEASE, &stamp.release.to_string());
-    object.annotate(COMMIT, stamp.commit.as_str());
 }
 
 /// Moves a Secret's `stringData` to where the API server keeps it. It is only a way of writing:
@@ -85,14 +87,14 @@ mod tests {
             (true, Some("other"), Some("other")),
             (false, Some("other"), None),
         ] {
-            let mut settled = object("Deployment", own);
-            settle(&mut settled, namespaced, "shop", &stamp);
-            assert_eq!(settled.namespace(), expect);
-            let annotations = &settled.value()["metadata"]["annotations"];
+            let mut stamped = object("Deployment", own);
+            stamp.put_on(&mut stamped, namespaced, "shop");
+            assert_eq!(stamped.namespace(), expect);
+            let annotations = &stamped.value()["metadata"]["annotations"];
             assert_eq!(annotations[RUN], stamp.run.to_string());
             assert_eq!(annotations[RELEASE], stamp.release.to_string());
-            assert_eq!(settled.value()["metadata"]["labels"][MANAGED_BY], MANAGER);
-            assert_eq!(settled.template(), Some(&json!({"metadata": {}})));
+            assert_eq!(stamped.value()["metadata"]["labels"][MANAGED_BY], MANAGER);
+            assert_eq!(stamped.template(), Some(&json!({"metadata": {}})));
         }
     }
 

@@ -8,14 +8,14 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::cluster::{Cluster, Kind, Ownership, Unapplied, Write};
-use super::difference;
+use super::diff;
+use super::dry_run::{Step, conflict, take_from_people};
 use super::error::{KubernetesError, KubernetesErrorKind};
+use super::manifest::labels::RELEASE;
 use super::manifest::object::template_at;
-use super::manifest::settle::RELEASE;
 use super::manifest::{Manifest, ObjectId, order};
 use super::ownership::{Owned, owners};
 use super::prune;
-use super::survey::{Step, conflict, take_from_people};
 use super::track::{Workload, WorkloadKind};
 use greenloop_model::{Notice, ReleaseId, RunEvent};
 
@@ -49,7 +49,7 @@ impl Written {
     pub(super) fn diff(&self) -> String {
         let value = |object: &DynamicObject| serde_json::to_value(object).ok();
         let before = self.before.as_ref().and_then(value);
-        difference::one(&self.id.to_string(), before.as_ref(), value(&self.after).as_ref())
+        diff::one(&self.id.to_string(), before.as_ref(), value(&self.after).as_ref())
     }
 
     /// The object as something to follow, when it is of a kind that can be.

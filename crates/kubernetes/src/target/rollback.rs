@@ -14,18 +14,18 @@ use serde_json::Value;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::cluster::Cluster;
-use super::difference;
-use super::error::{KubernetesError, KubernetesErrorKind};
-use super::lease::Hold;
-use super::manifest::{Manifest, ObjectId};
-use super::record::{Content, Record};
-use super::store::History;
-use super::survey::{self, Purpose};
-use super::target::{KubernetesTarget, USUAL_WAIT, cancelled, refused, step};
-use super::track::{TrackSettings, Workload};
-use super::undo;
-use super::writing::{self, Written, workload_kind};
+use super::{KubernetesTarget, USUAL_WAIT, cancelled, refused, step};
+use crate::apply::{self, Written, workload_kind};
+use crate::cluster::Cluster;
+use crate::diff;
+use crate::dry_run::{self, Purpose};
+use crate::error::{KubernetesError, KubernetesErrorKind};
+use crate::lease::held::HeldLease;
+use crate::manifest::{Manifest, ObjectId};
+use crate::record::{Content, Record};
+use crate::store::History;
+use crate::track::{TrackSettings, Workload};
+use crate::undo;
 use greenloop_config::plan::Rollback;
 use greenloop_model::{
     CommitId, EventSink, Notice, Release, ReleaseId, ReleaseState, RunEvent, RunId, Stage,
@@ -33,12 +33,12 @@ use greenloop_model::{
 use greenloop_ports::{Deployed, Earlier, Restored, TargetError, TargetErrorKind, TargetStatus};
 
 /// What laying a release down came to.
-struct Laid {
+struct ApplyResult {
     written: Vec<Written>,
     removed: Vec<ObjectId>,
 }
 
-impl Laid {
+impl ApplyResult {
     fn has_changed(&self) -> bool {
         !self.removed.is_empty() || self.written.iter().any(Written::has_changed)
     }
@@ -51,7 +51,7 @@ impl Laid {
 impl KubernetesTarget {
     /// Lets `failed` give way to the last verified release. A cancelled `hurry` ends the waiting:
     /// for pods, and for proof.
-    pub(super) async fn put_back(
+    pub(super) async fn restore_previous(
         &self,
         failed: ReleaseId,
         events: &EventSink,
@@ -83,7 +83,7 @@ impl KubernetesTarget {
     async fn give_way(
         &self,
         cluster: &Cluster,
-        hold: &Hold,
+        hold: &HeldLease,
         history: &History,
         failed: ReleaseId,
         hurry: &CancellationToken,
@@ -141,8 +141,8 @@ impl KubernetesTarget {
     async fn serving_again(
         &self,
         cluster: &Cluster,
-        hold: &Hold,
-        laid: &Laid,
+        hold: &HeldLease,
+        laid: &ApplyResult,
         (good, wait): (&Record, Duration),
         began: Instant,
         hurry: &CancellationToken,
@@ -185,21 +185,19 @@ impl KubernetesTarget {
         cluster: &Cluster,
         good: &Record,
         later: &[&Record],
-    ) -> Result<Laid, KubernetesError> {
+    ) -> Result<ApplyResult, KubernetesError> {
         let began = Instant::now();
-        let objects: Vec<Manifest> = Self::recorded(&good.content.objects, good.id())
-            .into_iter()
-            .filter(|object| object.kind() != "Job")
-            .collect();
+        let objects: Vec<Manifest> =
+            good.objects().into_iter().filter(|object| object.kind() != "Job").collect();
         self.learn(cluster, &objects).await?;
         let kept: Vec<ObjectId> = objects.iter().map(Manifest::id).collect();
-        let steps = survey::survey(cluster, objects, Purpose::Restore).await?;
-        let written = writing::write_together(cluster, steps).await?;
+        let steps = dry_run::dry_run(cluster, objects, Purpose::Restore).await?;
+        let written = apply::write_together(cluster, steps).await?;
         let releases: Vec<ReleaseId> = later.iter().map(|record| record.id()).collect();
         let brought: Vec<ObjectId> =
             later.iter().flat_map(|record| record.content.created.iter().cloned()).collect();
-        let removed = writing::remove(cluster, &releases, &brought, &kept).await?;
-        let diff = self.redacted(&difference::joined(written.iter().map(Written::diff)));
+        let removed = apply::remove(cluster, &releases, &brought, &kept).await?;
+        let diff = self.redacted(&diff::joined(written.iter().map(Written::diff)));
         let changed = written.iter().filter(|one| !one.diff().is_empty()).count();
         let detail = format!(
             "release {}: {changed} of {} objects put back, {} removed",
@@ -217,24 +215,24 @@ impl KubernetesTarget {
                 text: diff,
             });
         }
-        Ok(Laid { written, removed })
+        Ok(ApplyResult { written, removed })
     }
 
     /// Undoes the very first release.
     async fn take_away(&self, cluster: &Cluster, record: &Record) -> Result<(), KubernetesError> {
-        let objects = Self::recorded(&record.content.before, record.id());
+        let objects = record.objects_before();
         let kept: Vec<ObjectId> = objects.iter().map(Manifest::id).collect();
-        let steps = survey::survey(cluster, objects, Purpose::Restore).await?;
-        writing::write_together(cluster, steps).await?;
+        let steps = dry_run::dry_run(cluster, objects, Purpose::Restore).await?;
+        apply::write_together(cluster, steps).await?;
         let created = &record.content.created;
-        writing::remove(cluster, &[record.id()], created, &kept).await?;
+        apply::remove(cluster, &[record.id()], created, &kept).await?;
         Ok(())
     }
 
     pub(super) async fn roll_back_held(
         &self,
         cluster: &Cluster,
-        hold: &Hold,
+        hold: &HeldLease,
         earlier: Earlier,
     ) -> Result<Deployed, TargetError> {
         let history = self.history(cluster).await.map_err(|error| self.told(error))?;
@@ -290,7 +288,7 @@ impl KubernetesTarget {
     async fn lay_and_follow(
         &self,
         cluster: &Cluster,
-        hold: &Hold,
+        hold: &HeldLease,
         history: &History,
         wanted: &Record,
     ) -> Result<Deployed, TargetError> {
@@ -307,7 +305,7 @@ impl KubernetesTarget {
         let settings = TrackSettings {
             deadline: wanted.content.wait.max(USUAL_WAIT),
             soak: self.plan.soak,
-            diff: difference::joined(laid.written.iter().map(Written::diff)),
+            diff: diff::joined(laid.written.iter().map(Written::diff)),
         };
         match self.follow(cluster, hold, &workloads, &settings).await {
             Ok(()) => {}
@@ -349,7 +347,7 @@ impl KubernetesTarget {
             let Some(kind) = cluster.kind(&id.api_version, &id.kind).await? else { continue };
             let Some(live) = cluster.get(&kind, &id).await? else { continue };
             let annotations = live.metadata.annotations.as_ref();
-            if !annotations.is_some_and(|a| a.contains_key(super::manifest::settle::RELEASE)) {
+            if !annotations.is_some_and(|a| a.contains_key(crate::manifest::labels::RELEASE)) {
                 foreign.push(id);
             }
         }
@@ -360,7 +358,7 @@ impl KubernetesTarget {
     async fn undo_all(
         &self,
         cluster: &Cluster,
-        hold: &Hold,
+        hold: &HeldLease,
         ids: &[ObjectId],
         number: u32,
     ) -> Result<Deployed, TargetError> {
@@ -395,7 +393,7 @@ impl KubernetesTarget {
     async fn remember(
         &self,
         cluster: &Cluster,
-        hold: &Hold,
+        hold: &HeldLease,
         ids: &[ObjectId],
         release: ReleaseId,
     ) -> Result<(), KubernetesError> {
@@ -404,7 +402,7 @@ impl KubernetesTarget {
             let Some(kind) = cluster.kind(&id.api_version, &id.kind).await? else { continue };
             let Some(live) = cluster.get(&kind, id).await? else { continue };
             if let Ok(value) = serde_json::to_value(live) {
-                objects.push(difference::plain(&value));
+                objects.push(diff::plain(&value));
             }
         }
         let store = self.store();

@@ -5,15 +5,15 @@ use kube::api::DynamicObject;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::cluster::{Cluster, Ownership, Unapplied, Write};
-use super::difference;
-use super::error::{KubernetesError, KubernetesErrorKind};
-use super::manifest::Manifest;
-use super::manifest::settle::RELEASE;
-use super::record::Record;
-use super::survey::{Purpose, Step, survey};
-use super::target::KubernetesTarget;
-use super::writing::workload_kind;
+use super::KubernetesTarget;
+use crate::apply::workload_kind;
+use crate::cluster::{Cluster, Ownership, Unapplied, Write};
+use crate::diff;
+use crate::dry_run::{Purpose, Step, dry_run};
+use crate::error::{KubernetesError, KubernetesErrorKind};
+use crate::manifest::Manifest;
+use crate::manifest::labels::RELEASE;
+use crate::record::Record;
 use greenloop_config::plan::Manifests;
 use greenloop_model::Condition;
 use greenloop_ports::TargetStatus;
@@ -33,7 +33,7 @@ struct Seen {
 
 impl KubernetesTarget {
     /// The records, and how the cluster differs from the one that serves.
-    pub(super) async fn look(&self) -> Result<TargetStatus, KubernetesError> {
+    pub(super) async fn read_status(&self) -> Result<TargetStatus, KubernetesError> {
         if matches!(self.plan.manifests, Manifests::Files(_)) {
             // For the Secrets in them; whether they can be rendered is a rollout's business.
             let _unreadable = self.names(&CancellationToken::new()).await;
@@ -68,12 +68,10 @@ impl KubernetesTarget {
         cluster: &Cluster,
         record: &Record,
     ) -> Result<Vec<Seen>, KubernetesError> {
-        let objects: Vec<Manifest> = Self::recorded(&record.content.objects, record.id())
-            .into_iter()
-            .filter(|object| object.kind() != "Job")
-            .collect();
+        let objects: Vec<Manifest> =
+            record.objects().into_iter().filter(|object| object.kind() != "Job").collect();
         self.learn(cluster, &objects).await?;
-        let steps = survey(cluster, objects, Purpose::Restore).await?;
+        let steps = dry_run(cluster, objects, Purpose::Restore).await?;
         let looks = steps.into_iter().map(|step| compare(cluster, record, step));
         futures::stream::iter(looks).buffered(AT_ONCE).try_collect().await
     }
@@ -87,7 +85,7 @@ async fn compare(cluster: &Cluster, record: &Record, step: Step) -> Result<Seen,
         let workload = is_workload.then(|| Condition::Down(gone.clone()));
         return Ok(Seen { notes: vec![gone], workload });
     };
-    let mut seen = Seen { notes: Vec::new(), workload: standing(&step.object, live) };
+    let mut seen = Seen { notes: Vec::new(), workload: workload_condition(&step.object, live) };
     seen.notes.extend(seen.workload.iter().filter_map(Condition::reason).map(str::to_owned));
     let release = live.metadata.annotations.as_ref().and_then(|a| a.get(RELEASE));
     if let Some(other) = release.filter(|other| **other != record.id().to_string()) {
@@ -135,7 +133,7 @@ fn conclude(seen: &[Seen]) -> Condition {
 /// `deployment/web was changed since: spec.template…[web].image (kubectl-edit)`
 fn changes(object: &Manifest, live: &DynamicObject, after: &DynamicObject) -> Option<String> {
     let value = |object: &DynamicObject| serde_json::to_value(object).ok();
-    let places = difference::paths(&value(live)?, &value(after)?, PLACES);
+    let places = diff::paths(&value(live)?, &value(after)?, PLACES);
     if places.is_empty() {
         return None;
     }
@@ -146,7 +144,7 @@ fn changes(object: &Manifest, live: &DynamicObject, after: &DynamicObject) -> Op
         .flatten()
         .filter(|entry| entry.subresource.as_deref().unwrap_or_default().is_empty())
         .filter_map(|entry| entry.manager.as_deref())
-        .filter(|manager| *manager != super::manifest::settle::MANAGER)
+        .filter(|manager| *manager != crate::manifest::labels::MANAGER)
         .collect();
     writers.sort_unstable();
     writers.dedup();
@@ -158,7 +156,7 @@ fn changes(object: &Manifest, live: &DynamicObject, after: &DynamicObject) -> Op
 }
 
 /// How a workload is, by its own status; `None` for what is none.
-fn standing(object: &Manifest, live: &DynamicObject) -> Option<Condition> {
+fn workload_condition(object: &Manifest, live: &DynamicObject) -> Option<Condition> {
     workload_kind(&object.id())?;
     let number = |pointer: &str| live.data.pointer(pointer).and_then(Value::as_i64);
     let (wanted, ready) = match object.kind() {
@@ -189,8 +187,8 @@ fn standing(object: &Manifest, live: &DynamicObject) -> Option<Condition> {
 mod tests {
     use serde_json::json;
 
-    use super::super::manifest::Origin;
     use super::*;
+    use crate::manifest::Origin;
 
     fn live(value: Value) -> DynamicObject {
         serde_json::from_value(value).unwrap()
@@ -218,7 +216,7 @@ mod tests {
         );
         assert_eq!(changes(&object, &live(of("a")), &live(of("a"))), None);
         assert_eq!(
-            standing(&object, &live(of("a"))),
+            workload_condition(&object, &live(of("a"))),
             Some(Condition::Partly("deployment/web: 1 of 3 pods are ready".to_owned()))
         );
     }

@@ -6,23 +6,23 @@ use kube::api::DynamicObject;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::cluster::Cluster;
-use super::difference;
-use super::error::{KubernetesError, KubernetesErrorKind};
-use super::lease::Hold;
-use super::manifest::waves::{self, Awaited};
-use super::manifest::{Manifest, ObjectId, checksum};
-use super::passing::{Passing, passing};
-use super::prune;
-use super::record::{Content, Record};
-use super::store::History;
-use super::stuck;
-use super::survey::Step;
-use super::target::{KubernetesTarget, cancelled, refused, step};
-use super::track::{
+use super::{KubernetesTarget, cancelled, refused, step};
+use crate::apply::{self, Written};
+use crate::cluster::Cluster;
+use crate::diff;
+use crate::dry_run::Step;
+use crate::error::{KubernetesError, KubernetesErrorKind};
+use crate::lease::held::HeldLease;
+use crate::manifest::waves::{self, Awaited};
+use crate::manifest::{Manifest, ObjectId, checksum};
+use crate::prune;
+use crate::record::{Content, Record};
+use crate::store::History;
+use crate::stuck_pods;
+use crate::track::{
     self, Outcome, Settled, TrackError, TrackErrorKind, TrackSettings, Tracker, Workload,
 };
-use super::writing::{self, Written};
+use crate::transient_refusal::{TransientRefusal, transient_refusal};
 use greenloop_model::{
     Excerpt, FailureClass, Notice, Release, ReleaseId, ReleaseState, RunEvent, Stage,
 };
@@ -32,7 +32,7 @@ impl KubernetesTarget {
     pub(super) async fn roll_out_held(
         &self,
         cluster: &Cluster,
-        hold: &Hold,
+        hold: &HeldLease,
         request: &RolloutRequest,
     ) -> Result<Deployed, TargetError> {
         let store = self.store();
@@ -88,7 +88,7 @@ impl KubernetesTarget {
 
     /// Sends what would change, and says it as one text.
     fn show(&self, cluster: &Cluster, steps: &[Step], began: Instant) -> String {
-        let diff = self.redacted(&difference::joined(steps.iter().map(Step::diff)));
+        let diff = self.redacted(&diff::joined(steps.iter().map(Step::diff)));
         let created = steps.iter().filter(|step| step.creates()).count();
         let same = steps.iter().filter(|step| !step.creates() && step.diff().is_empty()).count();
         let changed = steps.len() - created - same;
@@ -132,23 +132,23 @@ impl KubernetesTarget {
 
     /// The rendered diff since the last good release.
     fn since(&self, good: &Record, steps: &[Step]) -> String {
-        let old = Self::recorded(&good.content.objects, good.id());
+        let old = good.objects();
         let find = |id: &ObjectId| old.iter().find(|object| object.id() == *id);
         let new = steps.iter().map(|step| {
             let id = step.object.id();
             let before = find(&id).map(Manifest::value);
-            difference::one(&id.to_string(), before, Some(step.object.value()))
+            diff::one(&id.to_string(), before, Some(step.object.value()))
         });
         let gone = old
             .iter()
             .filter(|object| !steps.iter().any(|step| step.object.id() == object.id()))
-            .map(|object| difference::one(&object.id().to_string(), Some(object.value()), None));
-        self.redacted(&difference::joined(new.chain(gone)))
+            .map(|object| diff::one(&object.id().to_string(), Some(object.value()), None));
+        self.redacted(&diff::joined(new.chain(gone)))
     }
 
     fn record(
         &self,
-        hold: &Hold,
+        hold: &HeldLease,
         request: &RolloutRequest,
         history: &History,
         good: Option<&Record>,
@@ -158,7 +158,7 @@ impl KubernetesTarget {
         let ever = history.records.iter().any(Record::is_good);
         let before = |step: &Step| {
             let live: &DynamicObject = step.live.as_ref().filter(|_| !ever && !step.creates())?;
-            Some(difference::plain(&serde_json::to_value(live).ok()?))
+            Some(diff::plain(&serde_json::to_value(live).ok()?))
         };
         Record {
             release: Release {
@@ -194,7 +194,7 @@ impl KubernetesTarget {
     async fn write_and_follow(
         &self,
         cluster: &Cluster,
-        hold: &Hold,
+        hold: &HeldLease,
         request: &RolloutRequest,
         steps: Vec<Step>,
         diff: String,
@@ -239,7 +239,7 @@ impl KubernetesTarget {
     pub(super) async fn follow(
         &self,
         cluster: &Cluster,
-        hold: &Hold,
+        hold: &HeldLease,
         workloads: &[Workload],
         settings: &TrackSettings,
     ) -> Result<(), TargetError> {
@@ -263,13 +263,13 @@ impl KubernetesTarget {
     async fn while_held<T>(
         &self,
         cluster: &Cluster,
-        hold: &Hold,
+        hold: &HeldLease,
         workloads: &[Workload],
         followed: impl Future<Output = Result<T, TrackError>>,
     ) -> Result<T, TargetError> {
         tokio::select! {
             followed = followed => followed.map_err(|error| self.untracked(error)),
-            never = stuck::unstick(cluster, workloads) => match never {},
+            never = stuck_pods::unstick(cluster, workloads) => match never {},
             () = hold.lost().cancelled() => {
                 let lost = hold.permit().await.err();
                 Err(lost.map_or_else(
@@ -302,13 +302,13 @@ impl KubernetesTarget {
                 step(cluster.events(), "ready", true, detail, began);
                 Ok(())
             }
-            Outcome::Doomed(doom) => {
-                step(cluster.events(), "ready", false, doom.message.clone(), began);
+            Outcome::Doomed(failure) => {
+                step(cluster.events(), "ready", false, failure.message.clone(), began);
                 Err(TargetError {
                     kind: TargetErrorKind::Release,
-                    message: doom.message,
-                    class: doom.class,
-                    evidence: doom.evidence,
+                    message: failure.message,
+                    class: failure.class,
+                    evidence: failure.evidence,
                     source: None,
                 })
             }
@@ -405,7 +405,7 @@ fn in_addresses(object: &Manifest) -> Option<String> {
 struct Apply<'a> {
     target: &'a KubernetesTarget,
     cluster: &'a Cluster,
-    hold: &'a Hold,
+    hold: &'a HeldLease,
     tracker: Tracker<'a>,
     began: Instant,
     diff: &'a str,
@@ -438,7 +438,7 @@ impl Apply<'_> {
         let pairs: Vec<(&Workload, bool)> =
             found.iter().map(|(workload, firm)| (workload, *firm)).collect();
         let (target, cluster, hold) = (self.target, self.cluster, self.hold);
-        let settling = self.tracker.settle(&pairs, cluster.cancel());
+        let settling = self.tracker.stamp(&pairs, cluster.cancel());
         match target.while_held(cluster, hold, &workloads, settling).await? {
             Settled::Done => {
                 let detail = format!("{named} there, the next wave can be applied");
@@ -476,7 +476,7 @@ impl Apply<'_> {
             if self.cluster.cancel().is_cancelled() {
                 return Err(cancelled());
             }
-            let error = match writing::one(self.cluster, one.clone()).await {
+            let error = match apply::one(self.cluster, one.clone()).await {
                 Ok(written) => {
                     let workload = written.workload();
                     self.written.push(written);
@@ -486,18 +486,18 @@ impl Apply<'_> {
                 Err(error) => error,
             };
             let own = self.services.iter().any(|address| error.message.contains(address));
-            if own && may_put_off && passing(&error) == Some(Passing::Webhook) {
+            if own && may_put_off && transient_refusal(&error) == Some(TransientRefusal::Webhook) {
                 let (kind, name) = (one.object.kind(), one.object.name());
                 self.tracker.promise(waves::missing(kind, name));
                 self.deferred.push(one);
                 return Ok(());
             }
-            let patience = match passing(&error) {
+            let patience = match transient_refusal(&error) {
                 None => Duration::ZERO,
                 // Its backend may be what this release brings, or changes.
                 Some(_) if self.tracker.is_moving() => self.tracker.left(),
-                Some(Passing::Webhook) => FOREIGN_WEBHOOK.min(self.tracker.left()),
-                Some(Passing::Quota) => Duration::ZERO,
+                Some(TransientRefusal::Webhook) => FOREIGN_WEBHOOK.min(self.tracker.left()),
+                Some(TransientRefusal::Quota) => Duration::ZERO,
             };
             if refused_since.elapsed() + AGAIN >= patience {
                 return Err(self.unwritten(error));

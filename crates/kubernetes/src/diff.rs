@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 use similar::TextDiff;
 
+use super::manifest::labels::{COMMIT, RELEASE, RUN};
 use super::manifest::object::mapping;
-use super::manifest::settle::{COMMIT, RELEASE, RUN};
 
 /// Bytes of a whole diff.
 const LONGEST: usize = 512 * 1024;

@@ -7,13 +7,13 @@ use kube::api::DynamicObject;
 use serde_json::Value;
 
 use super::cluster::{Cluster, Kind, Ownership, Unapplied, Write};
-use super::difference;
+use super::diff;
 use super::error::{KubernetesError, KubernetesErrorKind};
-use super::manifest::settle::{MANAGED_BY, MANAGER, Stamp, settle};
+use super::manifest::labels::{MANAGED_BY, MANAGER, Stamp};
 use super::manifest::{Manifest, ObjectId, checksum, order, waves};
 use super::ownership::{Owned, owners};
-use super::passing::{Passing, passing};
 use super::scaler::{Scaled, is_scalable, leave_replicas};
+use super::transient_refusal::{TransientRefusal, transient_refusal};
 use greenloop_model::{Notice, RunEvent};
 
 /// Objects that are looked at at the same time.
@@ -55,7 +55,7 @@ impl Step {
     pub(super) fn diff(&self) -> String {
         let live = self.live.as_ref().and_then(|live| serde_json::to_value(live).ok());
         let after = self.after.as_ref().unwrap_or(self.object.value());
-        difference::one(&self.object.id().to_string(), live.as_ref(), Some(after))
+        diff::one(&self.object.id().to_string(), live.as_ref(), Some(after))
     }
 }
 
@@ -84,7 +84,7 @@ fn unknown(object: &Manifest) -> KubernetesError {
 
 /// Objects as they go to the cluster, in order: each in its namespace, marked, and with the
 /// checksums of what it reads.
-pub(super) async fn settled(
+pub(super) async fn stamped(
     cluster: &Cluster,
     mut objects: Vec<Manifest>,
     namespace: &str,
@@ -98,7 +98,7 @@ pub(super) async fn settled(
         let known = cluster.kind(object.api_version(), object.kind()).await?;
         let own = (object.group().to_owned(), object.kind().to_owned());
         match known.map(|kind| kind.namespaced).or(brought.get(&own).copied()) {
-            Some(namespaced) => settle(object, namespaced, namespace, stamp),
+            Some(namespaced) => stamp.put_on(object, namespaced, namespace),
             None => complaints.push(unknown(object)),
         }
     }
@@ -132,7 +132,7 @@ fn one_of(complaints: Vec<KubernetesError>) -> Result<(), KubernetesError> {
 ///
 /// # Errors
 /// All complaints together, the first one first.
-pub(super) async fn survey(
+pub(super) async fn dry_run(
     cluster: &Cluster,
     objects: Vec<Manifest>,
     purpose: Purpose,
@@ -331,7 +331,7 @@ async fn try_out(cluster: &Cluster, kind: &Kind, step: &mut Step) -> Result<(), 
                     return Err(KubernetesError::new(KubernetesErrorKind::Waiting, message));
                 }
                 // Nothing is wrong with the object: that is found out when it is written.
-                None if passing(&error) == Some(Passing::Webhook) => {
+                None if transient_refusal(&error) == Some(TransientRefusal::Webhook) => {
                     let text =
                         format!("{} cannot be tried yet: {}", step.object.id(), error.message);
                     cluster.events().send(RunEvent::Notice(Notice::Warning(text)));

@@ -18,8 +18,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::cluster::Cluster;
+use super::dry_run::namespace_exists;
 use super::error::{KubernetesError, KubernetesErrorKind};
-use super::survey::namespace_exists;
 use greenloop_config::plan::ServicePlan;
 
 /// How long a connection waits for a pod that is ready: one that has just died is replaced.
@@ -36,19 +36,19 @@ const MOST: usize = 64;
 const SHOWN: usize = 3;
 
 /// A forwarded port; closed when it is dropped.
-pub(super) struct Forward {
+pub(super) struct PortForward {
     address: SocketAddr,
     task: JoinHandle<()>,
     way: Way,
 }
 
-impl Drop for Forward {
+impl Drop for PortForward {
     fn drop(&mut self) {
         self.task.abort();
     }
 }
 
-impl Forward {
+impl PortForward {
     /// `http://127.0.0.1:PORT`
     pub(super) fn url(&self) -> String {
         format!("http://{}", self.address)
@@ -82,7 +82,7 @@ pub(super) async fn open(
     cluster: &Cluster,
     namespace: &str,
     wanted: &ServicePlan,
-) -> Result<Forward, KubernetesError> {
+) -> Result<PortForward, KubernetesError> {
     let way = Way {
         services: Api::namespaced(cluster.client().clone(), namespace),
         pods: Api::namespaced(cluster.client().clone(), namespace),
@@ -101,7 +101,7 @@ pub(super) async fn open(
         let message = format!("no local port for service/{}", wanted.name);
         KubernetesError::new(KubernetesErrorKind::Setup, message).because(error)
     })?;
-    Ok(Forward { address, task: tokio::spawn(serve(listener, way.clone())), way })
+    Ok(PortForward { address, task: tokio::spawn(serve(listener, way.clone())), way })
 }
 
 async fn serve(listener: TcpListener, way: Way) {

@@ -10,18 +10,12 @@ use std::sync::LazyLock;
 use kube::core::Status;
 use regex::Regex;
 
-use super::error::KubernetesErrorKind;
-
 /// Words of the ResourceQuota controller (`plugin/pkg/admission/resourcequota`).
 const QUOTA: &[&str] = &["exceeded quota:", "exceeded hierarchical quota:"];
 
-/// The kind of a denial that is not the authorizer's.
-pub(super) fn kind_of(message: &str) -> KubernetesErrorKind {
-    if QUOTA.iter().any(|words| message.contains(words)) {
-        KubernetesErrorKind::Quota
-    } else {
-        KubernetesErrorKind::Denied
-    }
+/// Whether a denial that is not the authorizer's is of a quota that is used up.
+pub(super) fn is_quota(message: &str) -> bool {
+    QUOTA.iter().any(|words| message.contains(words))
 }
 
 /// A right that an account lacks, as the authorizer says it
@@ -166,19 +160,16 @@ mod tests {
                 "persistentvolumeclaims \"data\" is forbidden: exceeded quota: storage, requested: \
                  requests.storage=10Gi, used: requests.storage=95Gi, limited: \
                  requests.storage=100Gi",
-                KubernetesErrorKind::Quota,
+                true,
             ),
             (
                 "pods \"web\" is forbidden: violates PodSecurity \"restricted:latest\": \
                  runAsNonRoot != true",
-                KubernetesErrorKind::Denied,
+                false,
             ),
-            (
-                "admission webhook \"policy.example.org\" denied the request: no owner label",
-                KubernetesErrorKind::Denied,
-            ),
+            ("admission webhook \"policy.example.org\" denied the request: no owner label", false),
         ] {
-            assert_eq!(kind_of(message), expect, "{message}");
+            assert_eq!(is_quota(message), expect, "{message}");
         }
     }
 

@@ -5,7 +5,7 @@ use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, StatefulSet};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 
-use super::object::{Followed, Object};
+use super::object::{Followed, Object, job_is_complete};
 use super::view::{SeenPod, View, is_terminating, owner};
 
 /// The annotation in which a Deployment's controller counts revisions.
@@ -15,7 +15,7 @@ const REVISION_HASH: &str = "controller-revision-hash";
 
 /// How far a workload has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Standing {
+pub(super) struct WorkloadStatus {
     /// Whether it is there: observed, updated, available, nothing old left.
     pub(super) done: bool,
     /// Pods that are updated and ready, and that should be.
@@ -27,7 +27,7 @@ pub(super) struct Standing {
 
 impl View {
     /// How far the workload has come.
-    pub(super) fn standing(&self, scope: usize) -> Standing {
+    pub(super) fn workload_status(&self, scope: usize) -> WorkloadStatus {
         let Some(followed) = self.followed.get(scope) else { return waiting("unknown") };
         let Some(object) = &followed.object else { return waiting("not seen yet") };
         if !object.is_observed() {
@@ -123,8 +123,8 @@ impl Revision {
     }
 }
 
-fn waiting(words: &str) -> Standing {
-    Standing { done: false, ready: 0, wanted: 0, words: words.to_owned() }
+fn waiting(words: &str) -> WorkloadStatus {
+    WorkloadStatus { done: false, ready: 0, wanted: 0, words: words.to_owned() }
 }
 
 /// Whether the pod is ready.
@@ -150,7 +150,7 @@ fn words(ready: i32, wanted: i32, missing: &[(bool, String)]) -> String {
 
 /// Updated = available = desired, and no old replica is left: what `kubectl rollout status`
 /// asks, and that the pods themselves say so, whose restarts are counted from here on.
-fn of_deployment(object: &Deployment, ready: i32) -> Standing {
+fn of_deployment(object: &Deployment, ready: i32) -> WorkloadStatus {
     let wanted = object.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
     let status = object.status.clone().unwrap_or_default();
     let updated = status.updated_replicas.unwrap_or(0);
@@ -162,7 +162,7 @@ fn of_deployment(object: &Deployment, ready: i32) -> Standing {
         (available < wanted, format!("{available} of {wanted} available")),
         (ready < wanted, "pods still to be seen ready".to_owned()),
     ];
-    Standing {
+    WorkloadStatus {
         done: !missing.iter().any(|(is_missing, _)| *is_missing),
         ready,
         wanted,
@@ -172,7 +172,7 @@ fn of_deployment(object: &Deployment, ready: i32) -> Standing {
 
 /// Pods below the partition keep their revision, and those of `OnDelete` keep it until somebody
 /// deletes them: they only have to be ready.
-fn of_stateful_set(object: &StatefulSet, ready: i32) -> Standing {
+fn of_stateful_set(object: &StatefulSet, ready: i32) -> WorkloadStatus {
     let spec = object.spec.clone().unwrap_or_default();
     let all = spec.replicas.unwrap_or(1);
     let strategy = spec.update_strategy.unwrap_or_default();
@@ -196,10 +196,15 @@ fn of_stateful_set(object: &StatefulSet, ready: i32) -> Standing {
     } else if partition > 0 {
         words.push_str(&format!("; {partition} below the partition stay as they are"));
     }
-    Standing { done: !missing.iter().any(|(is_missing, _)| *is_missing), ready, wanted, words }
+    WorkloadStatus {
+        done: !missing.iter().any(|(is_missing, _)| *is_missing),
+        ready,
+        wanted,
+        words,
+    }
 }
 
-fn of_daemon_set(object: &DaemonSet, ready: i32) -> Standing {
+fn of_daemon_set(object: &DaemonSet, ready: i32) -> WorkloadStatus {
     let strategy = object.spec.as_ref().and_then(|spec| spec.update_strategy.as_ref());
     let on_delete = strategy.and_then(|s| s.type_.as_deref()) == Some("OnDelete");
     let status = object.status.clone().unwrap_or_default();
@@ -216,25 +221,21 @@ fn of_daemon_set(object: &DaemonSet, ready: i32) -> Standing {
     if on_delete {
         words = format!("{available} of {all} available; pods change when they are deleted");
     }
-    Standing { done: !missing.iter().any(|(is_missing, _)| *is_missing), ready, wanted, words }
+    WorkloadStatus {
+        done: !missing.iter().any(|(is_missing, _)| *is_missing),
+        ready,
+        wanted,
+        words,
+    }
 }
 
-fn of_job(object: &Job) -> Standing {
+fn of_job(object: &Job) -> WorkloadStatus {
     let wanted = object.spec.as_ref().and_then(|spec| spec.completions).unwrap_or(1);
     let succeeded = object.status.as_ref().and_then(|status| status.succeeded).unwrap_or(0);
-    Standing {
+    WorkloadStatus {
         done: job_is_complete(object),
         ready: succeeded,
         wanted,
         words: format!("{succeeded} of {wanted} complete"),
     }
-}
-
-/// Whether the Job has reached its end, and a good one.
-pub(super) fn job_is_complete(object: &Job) -> bool {
-    let conditions = object.status.as_ref().and_then(|status| status.conditions.as_ref());
-    conditions.into_iter().flatten().any(|condition| {
-        matches!(condition.type_.as_str(), "Complete" | "SuccessCriteriaMet")
-            && condition.status == "True"
-    })
 }

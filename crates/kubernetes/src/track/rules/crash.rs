@@ -1,0 +1,123 @@
+//! Containers that end, and Jobs that fail.
+
+use super::super::rule::{Patience, ROW, Rule, Source, When};
+use greenloop_model::FailureClass;
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        id: "out-of-memory",
+        source: Source::Crash,
+        reasons: &["OutOfMemory"],
+        when: When::Times(2),
+        class: FailureClass::Config,
+        line: "{pod}: container {container} was killed {count} times for using more memory than \
+               its limit",
+        about: "`OOMKilled` twice: the limit in the manifest is too small, or the program leaks.",
+        examples: &[("OutOfMemory", "")],
+        ..ROW
+    },
+    Rule {
+        id: "crash-exec",
+        source: Source::Crash,
+        reasons: &["CannotRun"],
+        when: When::Now,
+        class: FailureClass::Config,
+        line: "{pod}: container {container} cannot be run: {message}",
+        about: "The container's log says that its program cannot be executed: exec format error, \
+                missing interpreter or command, a missing shared library.",
+        examples: &[("CannotRun", "exec /app/server: exec format error")],
+        ..ROW
+    },
+    Rule {
+        id: "crash-same",
+        source: Source::Crash,
+        reasons: &["SameCause"],
+        when: When::Times(2),
+        class: FailureClass::Code,
+        log_class: true,
+        line: "{pod}: container {container} dies each time it starts, and says the same: {message}",
+        about: "Two crashes in a row whose previous logs say the same thing, of a cause that no \
+                waiting changes: a variable that is not set, a module that is not there, a program \
+                that cannot be executed.",
+        examples: &[("SameCause", "DATABASE_URL is not set")],
+        ..ROW
+    },
+    Rule {
+        id: "crash-repeats",
+        source: Source::Crash,
+        reasons: &["SameWords"],
+        when: When::Times(2),
+        patience: Patience::Moving,
+        class: FailureClass::Code,
+        log_class: true,
+        line: "{pod}: container {container} dies each time it starts, and says the same: {message}",
+        about: "Two crashes in a row whose previous logs say the same thing, which may or may not \
+                be of waiting: a panic, a refused permission, a setting without a name.",
+        examples: &[("SameWords", "boom")],
+        ..ROW
+    },
+    Rule {
+        id: "crash-waits",
+        source: Source::Crash,
+        reasons: &["Waits"],
+        when: When::Times(3),
+        patience: Patience::Moving,
+        class: FailureClass::Code,
+        log_class: true,
+        line: "{pod}: container {container} died waiting for something ({count} so far): {message}",
+        about: "Crashes that look like waiting: a connection refused, a name or a table that is \
+                not there, a lock that is held, a timeout.",
+        examples: &[("Waits", "exit status 1; connect: connection refused")],
+        ..ROW
+    },
+    Rule {
+        id: "crash-loop",
+        source: Source::Crash,
+        reasons: &["Unclear"],
+        when: When::Times(3),
+        patience: Patience::Moving,
+        class: FailureClass::Unknown,
+        log_class: true,
+        line: "{pod}: container {container} died {count} times: {message}",
+        about: "Silent exits, and crashes that say something else each time.",
+        examples: &[("Unclear", "exit status 1, without a word")],
+        ..ROW
+    },
+    Rule {
+        id: "job-failed",
+        source: Source::Workload,
+        reasons: &[
+            "BackoffLimitExceeded",
+            "PodFailurePolicy",
+            "FailedIndexes",
+            "MaxFailedIndexesExceeded",
+            "SuccessPolicy",
+            "JobFailed",
+        ],
+        when: When::Now,
+        class: FailureClass::Code,
+        log_class: true,
+        line: "{workload} failed: {message}",
+        about: "The Job's own conditions say that it failed.",
+        examples: &[
+            ("BackoffLimitExceeded", "Job has reached the specified backoff limit"),
+            (
+                "PodFailurePolicy",
+                "Container main for pod shop/migrate-x failed with exit code 42 matching FailJob \
+                 rule at index 0",
+            ),
+        ],
+        ..ROW
+    },
+    Rule {
+        id: "job-deadline",
+        source: Source::Workload,
+        reasons: &["DeadlineExceeded"],
+        when: When::Now,
+        class: FailureClass::Timeout,
+        line: "{workload} failed: {message}",
+        about: "The Job took longer than its activeDeadlineSeconds.",
+        examples: &[("DeadlineExceeded", "Job was active longer than specified deadline")],
+        ..ROW
+    },
+];

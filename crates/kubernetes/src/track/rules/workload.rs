@@ -1,0 +1,29 @@
+//! The workload itself: nothing will be rolled out.
+
+use super::super::rule::{ROW, Rule, Source, When};
+use greenloop_model::FailureClass;
+
+pub(super) const RULES: &[Rule] = &[
+    Rule {
+        id: "paused",
+        source: Source::Workload,
+        reasons: &["Paused"],
+        when: When::Now,
+        class: FailureClass::Config,
+        line: "{workload} is paused (spec.paused: true): nothing will be rolled out",
+        about: "A paused Deployment rolls nothing out until somebody resumes it.",
+        examples: &[("Paused", "")],
+        ..ROW
+    },
+    Rule {
+        id: "suspended",
+        source: Source::Workload,
+        reasons: &["Suspended"],
+        when: When::Now,
+        class: FailureClass::Config,
+        line: "{workload} is suspended (spec.suspend: true): it will not run",
+        about: "A suspended Job starts no pod.",
+        examples: &[("Suspended", "")],
+        ..ROW
+    },
+];

@@ -18,7 +18,8 @@ use super::managed;
 use super::reach;
 use super::way::{Settings, There, Way};
 use greenloop_config::plan::AzurePlan;
-use greenloop_http::{Outbound, Patience};
+use greenloop_http::HttpClients;
+use greenloop_http::retry::{ExponentialBuilder, RETRY};
 
 /// A token is renewed this long before it expires.
 const MARGIN: Duration = Duration::from_secs(5 * 60);
@@ -48,8 +49,8 @@ struct Inner {
     /// The way that worked.
     way: OnceLock<usize>,
     metadata_answers: tokio::sync::OnceCell<bool>,
-    outbound: Arc<Outbound>,
-    patience: Patience,
+    http: Arc<HttpClients>,
+    retry: ExponentialBuilder,
     slots: Lock<HashMap<String, Slot>>,
 }
 
@@ -78,10 +79,10 @@ impl Identity {
             Some(host) => Some(base(&host, "the metadata service")?),
             None => None,
         };
-        let outbound = Arc::new(Outbound::default());
+        let http = Arc::new(HttpClients::default());
         let settings = Settings::new(plan, env);
         let tenant = settings.tenant().map(str::to_owned);
-        let ways = settings.ways(&reach::options(outbound.clone(), &cloud, metadata.as_ref()));
+        let ways = settings.ways(&reach::options(http.clone(), &cloud, metadata.as_ref()));
         Ok(Self {
             inner: Arc::new(Inner {
                 cloud,
@@ -90,8 +91,8 @@ impl Identity {
                 metadata,
                 way: OnceLock::new(),
                 metadata_answers: tokio::sync::OnceCell::new(),
-                outbound,
-                patience: Patience::default(),
+                http,
+                retry: RETRY,
                 slots: Lock::default(),
             }),
         })
@@ -176,12 +177,12 @@ impl Identity {
         &self.inner.cloud.resource_manager
     }
 
-    pub(super) fn outbound(&self) -> &Outbound {
-        &self.inner.outbound
+    pub(super) fn http(&self) -> &HttpClients {
+        &self.inner.http
     }
 
-    pub(super) fn patience(&self) -> Patience {
-        self.inner.patience
+    pub(super) fn retry(&self) -> ExponentialBuilder {
+        self.inner.retry
     }
 
     fn slot(&self, scope: &str) -> Slot {
@@ -221,7 +222,7 @@ impl Identity {
     /// Asked once: a machine does not move into Azure.
     async fn metadata_answers(&self) -> bool {
         let inner = &self.inner;
-        let probe = || managed::is_there(&inner.outbound, inner.metadata.as_ref());
+        let probe = || managed::is_there(&inner.http, inner.metadata.as_ref());
         *inner.metadata_answers.get_or_init(probe).await
     }
 }

@@ -13,13 +13,13 @@ use azure_core::time::Duration;
 use url::{Origin, Url};
 
 use super::cloud::Cloud;
-use greenloop_http::Outbound;
+use greenloop_http::HttpClients;
 
-/// Sends as [`Outbound`] does. `azure_identity` takes no authority but an https one, and knows
+/// Sends as [`HttpClients`] does. `azure_identity` takes no authority but an https one, and knows
 /// one address for a machine's metadata: what goes there is sent where it is really wanted.
 #[derive(Debug)]
 struct Reach {
-    outbound: Arc<Outbound>,
+    http: Arc<HttpClients>,
     routes: Vec<(Origin, Url)>,
 }
 
@@ -39,7 +39,7 @@ impl HttpClient for Reach {
                 return Err(azure_core::Error::with_message(ErrorKind::Other, message));
             }
         }
-        let client = self.outbound.client(request.url()).map_err(|error| {
+        let client = self.http.client(request.url()).map_err(|error| {
             azure_core::Error::with_error(ErrorKind::Other, error, "no HTTP client can be made")
         })?;
         client.execute_request(&request).await
@@ -49,7 +49,7 @@ impl HttpClient for Reach {
 /// Options for a credential of this cloud. `metadata` takes the place of the address at which a
 /// machine in Azure finds its metadata.
 pub(super) fn options(
-    outbound: Arc<Outbound>,
+    http: Arc<HttpClients>,
     cloud: &Cloud,
     metadata: Option<&Url>,
 ) -> ClientOptions {
@@ -74,7 +74,7 @@ pub(super) fn options(
     });
     ClientOptions {
         retry,
-        transport: Some(Transport::new(Arc::new(Reach { outbound, routes }))),
+        transport: Some(Transport::new(Arc::new(Reach { http, routes }))),
         cloud: Some(Arc::new(CloudConfiguration::from(custom))),
         ..ClientOptions::default()
     }

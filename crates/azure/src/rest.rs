@@ -94,7 +94,7 @@ async fn once(
     let mut request = Outgoing::new(method, url);
     request.headers.insert(AUTHORIZATION, bearer);
     request.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    identity.outbound().send(&request, identity.patience()).await.map_err(|source| {
+    identity.http().send(&request, identity.retry()).await.map_err(|source| {
         let message = format!("{what} cannot be reached");
         AzureError::new(AzureErrorKind::Unreachable, message).because(source)
     })

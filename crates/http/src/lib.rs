@@ -1,11 +1,11 @@
-//! Small HTTP requests to services that Greenloop calls itself, with patience: 429, 5xx and lost
-//! connections are tried again.
+//! Small HTTP requests to services that Greenloop calls itself: after 429, 5xx and lost
+//! connections they are sent again.
 //!
 //! Invariants: no redirect is followed here, so that what a header carries never reaches a host
 //! that it was not made for; this machine is never spoken to through a proxy; what is read is
 //! bounded.
 
-pub mod pause;
+pub mod retry;
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use url::{Host, Url};
 
-use crate::pause::{Backoff, asked_for};
+use crate::retry::{BackoffBuilder as _, ExponentialBuilder, delay, retry_after};
 
 /// For a connection, TLS included.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -69,7 +69,7 @@ impl Incoming {
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum Unanswered {
+pub enum HttpError {
     /// No client, no connection, or a body that broke off.
     #[error("no connection")]
     Connection(#[source] reqwest::Error),
@@ -81,29 +81,15 @@ pub enum Unanswered {
     TooLong,
 }
 
-/// How often a request is tried, and what lies between.
-#[derive(Debug, Clone, Copy)]
-pub struct Patience {
-    /// After the first.
-    pub retries: u32,
-    pub backoff: Backoff,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self { retries: 4, backoff: Backoff::default() }
-    }
-}
-
 /// Two clients, each made when it is first needed: one that goes by the system's proxies, one
 /// for this machine and its link, which no proxy stands before.
 #[derive(Debug, Default)]
-pub struct Outbound {
+pub struct HttpClients {
     proxied: OnceLock<reqwest::Client>,
     direct: OnceLock<reqwest::Client>,
 }
 
-impl Outbound {
+impl HttpClients {
     /// The client for `url`.
     pub fn client(&self, url: &Url) -> Result<&reqwest::Client, reqwest::Error> {
         let near = is_near(url);
@@ -124,36 +110,33 @@ impl Outbound {
         Ok(cell.get_or_init(|| client))
     }
 
-    /// Sends until there is an answer other than 429 and 5xx, or patience is at its end; then
-    /// the last answer is what there is.
+    /// Sends until there is an answer other than 429 and 5xx, or `retry` is at its end; then the
+    /// last answer is what there is.
     pub async fn send(
         &self,
         request: &Outgoing,
-        patience: Patience,
-    ) -> Result<Incoming, Unanswered> {
-        let mut retries = 0;
+        retry: ExponentialBuilder,
+    ) -> Result<Incoming, HttpError> {
+        let mut delays = retry.build();
         loop {
             let answer = match tokio::time::timeout(WHOLE, self.once(request)).await {
                 Ok(answer) => answer,
-                Err(_elapsed) => Err(Unanswered::Late),
+                Err(_elapsed) => Err(HttpError::Late),
             };
             let asked = match &answer {
-                Ok(answer) if may_pass(answer.status) => {
-                    asked_for(&answer.headers, jiff::Timestamp::now())
+                Ok(answer) if is_transient(answer.status) => {
+                    retry_after(&answer.headers, jiff::Timestamp::now())
                 }
-                Err(Unanswered::Connection(_) | Unanswered::Late) => None,
-                Ok(_) | Err(Unanswered::TooLong) => return answer,
+                Err(HttpError::Connection(_) | HttpError::Late) => None,
+                Ok(_) | Err(HttpError::TooLong) => return answer,
             };
-            if retries >= patience.retries {
-                return answer;
-            }
-            tokio::time::sleep(patience.backoff.pause(retries, asked)).await;
-            retries += 1;
+            let Some(next) = delays.next() else { return answer };
+            tokio::time::sleep(delay(next, asked)).await;
         }
     }
 
-    async fn once(&self, request: &Outgoing) -> Result<Incoming, Unanswered> {
-        let lost = |error: reqwest::Error| Unanswered::Connection(error.without_url());
+    async fn once(&self, request: &Outgoing) -> Result<Incoming, HttpError> {
+        let lost = |error: reqwest::Error| HttpError::Connection(error.without_url());
         let client = self.client(&request.url).map_err(lost)?;
         let mut response = client
             .request(request.method.clone(), request.url.clone())
@@ -167,7 +150,7 @@ impl Outbound {
         let mut body = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(lost)? {
             if body.len() + piece.len() > LONGEST {
-                return Err(Unanswered::TooLong);
+                return Err(HttpError::TooLong);
             }
             body.extend_from_slice(&piece);
         }
@@ -176,7 +159,7 @@ impl Outbound {
 }
 
 /// Whether the same request may well be answered otherwise in a moment.
-fn may_pass(status: StatusCode) -> bool {
+fn is_transient(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 429 | 500 | 502 | 503 | 504)
 }
 

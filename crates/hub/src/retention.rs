@@ -213,7 +213,7 @@ async fn delete_conflicts(
 
 /// Waits, not as long as every other hub; `false` at the `end`.
 async fn rested(every: Duration, end: &CancellationToken) -> bool {
-    let chance = f64::from(uuid::Uuid::new_v4().into_bytes()[0]) / f64::from(u8::MAX);
+    let chance = fastrand::f64();
     tokio::select! {
         () = tokio::time::sleep(every.mul_f64(0.75 + 0.5 * chance)) => true,
         () = end.cancelled() => false,

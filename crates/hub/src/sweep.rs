@@ -92,5 +92,5 @@ fn seconds(duration: Duration) -> i64 {
 }
 
 fn chance() -> f64 {
-    f64::from(uuid::Uuid::new_v4().into_bytes()[0]) / f64::from(u8::MAX)
+    fastrand::f64()
 }

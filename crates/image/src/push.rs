@@ -19,14 +19,14 @@ use super::reference::Reference;
 use super::watch::Watch;
 use crate::engine::Engine;
 use crate::registry::{Registry, RegistryError, Right};
+use greenloop_http::retry::{BackoffBuilder as _, ExponentialBuilder, backoff};
 use greenloop_model::{EventSink, FailureClass};
 
 /// The part of the stage that pushes, in events.
 pub(super) const PUSH: &str = "push";
-/// How often it is tried in all.
-const TRIES: u32 = 4;
-/// Before the second try; doubles with each.
-const PAUSE: Duration = Duration::from_millis(500);
+/// Between two tries.
+const RETRY: ExponentialBuilder =
+    backoff(Duration::from_millis(400), Duration::from_secs(30)).with_max_times(3);
 
 /// What to push.
 pub(super) struct Parcel<'a> {
@@ -69,9 +69,8 @@ pub(super) async fn push(
 
     let before = parcel.registry.head(parcel.name, parcel.tag).await.ok().flatten();
     let before = before.map(|manifest| manifest.digest);
-    let mut tried = 0;
+    let mut delays = RETRY.build();
     loop {
-        tried += 1;
         let error = match once(parcel, &repository, watch, cancel).await {
             Ok(digest) => return Ok(digest),
             Err(error @ Unpushed::Cancelled) => return Err(error),
@@ -81,15 +80,12 @@ pub(super) async fn push(
             watch.note(&format!("the push's end was not heard of, but {digest} has arrived"));
             return Ok(digest);
         }
-        if tried >= TRIES || !may_pass(&error) {
-            return Err(error);
-        }
-        let pause = pause(tried);
-        watch.note(&format!("the push failed and is tried again in {:.1}s", pause.as_secs_f64()));
+        let Some(delay) = delays.next().filter(|_| may_pass(&error)) else { return Err(error) };
+        watch.note(&format!("the push failed and is tried again in {:.1}s", delay.as_secs_f64()));
         tokio::select! {
             biased;
             () = cancel.cancelled() => return Err(Unpushed::Cancelled),
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(delay) => {}
         }
     }
 }
@@ -180,13 +176,6 @@ fn may_pass(error: &Unpushed) -> bool {
     }
 }
 
-/// Doubles, with up to a half more, so that several runs do not come back at once.
-fn pause(tried: u32) -> Duration {
-    let base = PAUSE.saturating_mul(1 << (tried - 1).min(6));
-    let random = u32::from(uuid::Uuid::new_v4().as_bytes()[0]);
-    base + base * random / 512
-}
-
 /// `1.2: digest: sha256:… size: 736`
 fn digest_in(status: &str) -> Option<String> {
     static DIGEST: LazyLock<Option<Regex>> =
@@ -223,7 +212,5 @@ mod tests {
         ] {
             assert_eq!(may_pass(&error), expect, "{error:?}");
         }
-        assert!(pause(1) >= PAUSE && pause(1) <= PAUSE * 2);
-        assert!(pause(3) >= PAUSE * 4);
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use backon::{BackoffBuilder as _, ExponentialBuilder};
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, Preconditions};
 use kube::core::GroupVersion;
 use kube::discovery::{ApiResource, Scope};
@@ -29,12 +30,17 @@ const FIRST_CONTACT: Duration = Duration::from_secs(10);
 const ANSWER: Duration = Duration::from_secs(45);
 /// Silence after which a person is told.
 const TELL: Duration = Duration::from_secs(3);
-/// The first pause between two tries; doubles up to [`LONGEST_PAUSE`].
-const PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Between two tries.
+const RETRY: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(100))
+    .with_max_delay(Duration::from_secs(5))
+    .without_max_times();
+/// The longest pause that a server may ask for.
+const LONGEST_ASKED: Duration = Duration::from_secs(10);
 /// How often a server error (500) is met with another try where it may mean that the request was
 /// wrong.
 const DOUBTFUL_TRIES: u32 = 3;
+const DOUBTFUL_PAUSE: Duration = Duration::from_millis(500);
 
 /// A kind of object as the API server serves it.
 #[derive(Debug, Clone)]
@@ -197,7 +203,7 @@ impl Cluster {
         F: Future<Output = kube::Result<T>>,
     {
         let started = Instant::now();
-        let mut pause = PAUSE;
+        let mut delays = RETRY.build();
         let mut told = false;
         loop {
             let error = match tokio::time::timeout(ANSWER, call()).await {
@@ -219,7 +225,8 @@ impl Cluster {
                 return Err(error);
             }
             let limit = self.patience();
-            let wait = asked_to_wait(&error).unwrap_or(pause);
+            let delay = delays.next().unwrap_or_default();
+            let wait = asked_to_wait(&error).unwrap_or(delay);
             if started.elapsed() + wait > limit {
                 return Err(error);
             }
@@ -235,7 +242,6 @@ impl Cluster {
                 () = tokio::time::sleep(wait) => {}
                 () = self.cancel.cancelled() => return Err(error),
             }
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
@@ -355,7 +361,7 @@ impl Cluster {
                     return Err(Unapplied::Failed(fault));
                 }
                 if tried < DOUBTFUL_TRIES && !self.cancel.is_cancelled() {
-                    tokio::time::sleep(PAUSE * 5 * tried).await;
+                    tokio::time::sleep(DOUBTFUL_PAUSE * tried).await;
                     continue;
                 }
             }
@@ -494,5 +500,5 @@ fn is_ending(error: &kube::Error) -> bool {
 fn asked_to_wait(error: &kube::Error) -> Option<Duration> {
     let kube::Error::Api(status) = error else { return None };
     let seconds = status.details.as_ref().map(|details| details.retry_after_seconds)?;
-    (seconds > 0).then(|| Duration::from_secs(u64::from(seconds)).min(LONGEST_PAUSE * 2))
+    (seconds > 0).then(|| Duration::from_secs(u64::from(seconds)).min(LONGEST_ASKED))
 }

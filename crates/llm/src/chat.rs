@@ -22,7 +22,7 @@ use super::price::{Price, estimate_answer, estimate_request};
 use super::round_trip::{BodyEnd, Refusal, RoundTrip, WireError, bounded, root};
 use greenloop_azure::AzureErrorKind;
 use greenloop_config::plan::RolePlan;
-use greenloop_http::pause::Backoff;
+use greenloop_http::retry::{BackoffBuilder as _, ExponentialBuilder, RETRY, delay};
 use greenloop_model::Usage;
 use greenloop_ports::{Model, ModelError, ModelErrorKind, ModelReply, ModelRequest};
 
@@ -43,7 +43,7 @@ pub(super) struct ChatModel {
     timeout: Duration,
     idle: Duration,
     max_retries: u32,
-    backoff: Backoff,
+    backoff: ExponentialBuilder,
     known: Known,
 }
 
@@ -99,7 +99,7 @@ impl ChatModel {
             timeout: plan.timeout,
             idle: (plan.timeout / 2).max(Duration::from_secs(30)).min(plan.timeout),
             max_retries: plan.max_retries,
-            backoff: Backoff::default(),
+            backoff: RETRY.without_max_times(),
             known: Known::new(Abilities::all(token_limit)),
         })
     }
@@ -357,6 +357,7 @@ impl Model for ChatModel {
     async fn complete(&self, request: &ModelRequest) -> Result<ModelReply, ModelError> {
         let mut usage = Usage::default();
         let mut retries = 0;
+        let mut delays = self.backoff.build();
         let mut token_renewed = false;
         let mut can = self.known.get();
         let mut ladder = Ladder::new(can);
@@ -385,7 +386,7 @@ impl Model for ChatModel {
             }
             match trouble.retry {
                 Some(wait) if retries < self.max_retries => {
-                    let pause = self.backoff.pause(retries, wait);
+                    let pause = delay(delays.next().unwrap_or_default(), wait);
                     tracing::debug!(
                         model = self.label(),
                         kind = ?trouble.kind,

@@ -13,6 +13,7 @@ use crate::tests::{plan_for, request};
 use greenloop_azure::fake::Counting;
 use greenloop_azure::{AzureError, Identity};
 use greenloop_config::plan::Provider;
+use greenloop_http::retry::backoff;
 use greenloop_ports::{JsonSchema, ToolSpec};
 
 const KEY: &str = "sk-very-secret";
@@ -103,7 +104,7 @@ impl Server {
 }
 
 fn quick(mut model: ChatModel) -> ChatModel {
-    model.backoff = Backoff { first: Duration::from_millis(5), longest: Duration::from_millis(20) };
+    model.backoff = backoff(Duration::from_millis(3), Duration::from_millis(15));
     model
 }
 

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use super::token::Tokens;
 use greenloop_azure::AzureError;
-use greenloop_http::pause::asked_for;
+use greenloop_http::retry::retry_after;
 
 /// The longest answer that is read.
 const LONGEST_BODY: usize = 32 << 20;
@@ -192,7 +192,7 @@ impl RoundTrip {
 
     async fn refusal(&self, response: Response) -> Refusal {
         let status = response.status().as_u16();
-        let wait = asked_for(response.headers(), jiff::Timestamp::now());
+        let wait = retry_after(response.headers(), jiff::Timestamp::now());
         let location = header(&response, LOCATION).map(str::to_owned);
         let kind = header(&response, CONTENT_TYPE).unwrap_or("an unnamed type").to_owned();
         let (body, _end) = self.collect(response, LONGEST_REFUSAL).await;

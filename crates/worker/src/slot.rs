@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use backon::{BackoffBuilder as _, ExponentialBuilder};
 use tokio::time::Instant;
 
 use super::WorkerOptions;
@@ -22,8 +23,11 @@ use greenloop_model::{FailureClass, chain};
 const WAIT: u32 = 20;
 /// Between two questions to a hub that answers at once that there is nothing.
 const SHORTEST: Duration = Duration::from_millis(250);
-/// Between two questions to a hub that does not answer, at most.
-const LONGEST: Duration = Duration::from_secs(15);
+/// Between two questions to a hub that does not answer.
+const BACKOFF: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(SHORTEST)
+    .with_max_delay(Duration::from_secs(15))
+    .without_max_times();
 
 /// Between two looks at the mirrors.
 const MIRRORS: Duration = Duration::from_secs(3_600);
@@ -172,7 +176,7 @@ impl Bench {
             wait_seconds: WAIT,
             unreachable: Vec::new(),
         };
-        let mut pause = SHORTEST;
+        let mut delays = BACKOFF.build();
         while self.quarantine.over(&self.stop).await && !self.stop.is_draining() {
             let asked = Instant::now();
             request.unreachable = self.reach.unreachable();
@@ -182,13 +186,13 @@ impl Bench {
             };
             match claim {
                 Ok(Some(claimed)) => {
-                    pause = SHORTEST;
+                    delays = BACKOFF.build();
                     // The lease began at some moment after the question; to be on the safe side
                     // of a long wait, only the answer's time counts.
                     self.attempt(claimed, Instant::now()).await;
                 }
                 Ok(None) => {
-                    pause = SHORTEST;
+                    delays = BACKOFF.build();
                     if asked.elapsed() < SHORTEST {
                         self.rest(SHORTEST).await;
                     }
@@ -202,9 +206,9 @@ impl Bench {
                     | HubErrorKind::NotFound
                     | HubErrorKind::Unavailable
                     | HubErrorKind::Protocol => {
+                        let pause = delays.next().unwrap_or_default();
                         tracing::warn!(%error, ?pause, "no work can be asked for");
                         self.rest(pause).await;
-                        pause = (pause * 2).min(LONGEST);
                     }
                 },
             }

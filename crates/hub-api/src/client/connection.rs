@@ -13,8 +13,8 @@ use url::Url;
 
 use super::wire::Problem;
 use super::{HubError, HubErrorKind};
-use greenloop_http::pause::{Backoff, asked_for};
-use greenloop_http::{Outbound, is_private, words};
+use greenloop_http::retry::{BackoffBuilder as _, ExponentialBuilder, backoff, delay, retry_after};
+use greenloop_http::{HttpClients, is_private, words};
 
 /// For one try of a call that does not wait at the hub.
 const TRY: Duration = Duration::from_secs(20);
@@ -22,6 +22,9 @@ const TRY: Duration = Duration::from_secs(20);
 const BUDGET: Duration = Duration::from_secs(60);
 /// Bytes of an answer that are read.
 const LONGEST: usize = 16 << 20;
+/// Between two tries of a call, and of a connection that is to be followed.
+pub(super) const BACKOFF: ExponentialBuilder =
+    backoff(Duration::from_millis(100), Duration::from_secs(10));
 
 /// Speaks to one hub. Cheap to clone.
 #[derive(Clone)]
@@ -33,8 +36,7 @@ pub struct HubClient {
 struct Shared {
     base: Url,
     token: Option<SecretString>,
-    outbound: Outbound,
-    backoff: Backoff,
+    http: HttpClients,
 }
 
 impl std::fmt::Debug for HubClient {
@@ -107,22 +109,16 @@ impl HubClient {
         if token.is_some() && !is_private(&base) {
             tracing::warn!(hub = %base, "the token goes over the network in the clear: use https");
         }
-        let backoff =
-            Backoff { first: Duration::from_millis(100), longest: Duration::from_secs(10) };
-        let shared = Shared { base, token, outbound: Outbound::default(), backoff };
+        let shared = Shared { base, token, http: HttpClients::default() };
         Ok(Self { shared: Arc::new(shared), budget: BUDGET })
     }
 
     /// The same, with connections of its own: for a runtime of its own.
     #[must_use]
     pub fn apart(&self) -> Self {
-        let Shared { base, token, outbound: _, backoff } = self.shared.as_ref();
-        let shared = Shared {
-            base: base.clone(),
-            token: token.clone(),
-            outbound: Outbound::default(),
-            backoff: *backoff,
-        };
+        let Shared { base, token, http: _ } = self.shared.as_ref();
+        let shared =
+            Shared { base: base.clone(), token: token.clone(), http: HttpClients::default() };
         Self { shared: Arc::new(shared), budget: self.budget }
     }
 
@@ -143,7 +139,7 @@ impl HubClient {
         call: &Call<'_>,
     ) -> Result<Option<T>, HubError> {
         let until = Instant::now() + self.budget + call.waits;
-        let mut retries = 0;
+        let mut delays = BACKOFF.build();
         loop {
             let (error, asked) = match self.once(call).await {
                 Ok((status, body)) => return self.read(call, status, &body),
@@ -152,13 +148,12 @@ impl HubClient {
             if error.kind != HubErrorKind::Unavailable {
                 return Err(error);
             }
-            let pause = self.shared.backoff.pause(retries, asked);
+            let pause = delay(delays.next().unwrap_or_default(), asked);
             if Instant::now() + pause > until {
                 return Err(error);
             }
             tracing::debug!(%error, ?pause, "the hub is asked again");
             tokio::time::sleep(pause).await;
-            retries += 1;
         }
     }
 
@@ -191,7 +186,7 @@ impl HubClient {
         }
         let mut response = request.send().await.map_err(lost)?;
         let status = response.status();
-        let asked = asked_for(response.headers(), jiff::Timestamp::now());
+        let asked = retry_after(response.headers(), jiff::Timestamp::now());
         let mut body = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(lost)? {
             if body.len() + piece.len() > LONGEST {
@@ -212,7 +207,7 @@ impl HubClient {
         method: Method,
         url: Url,
     ) -> Result<reqwest::RequestBuilder, reqwest::Error> {
-        let request = self.shared.outbound.client(&url)?.request(method, url);
+        let request = self.shared.http.client(&url)?.request(method, url);
         let bearer = self.shared.token.as_ref().and_then(|token| {
             let mut value =
                 HeaderValue::from_str(&format!("Bearer {}", token.expose_secret())).ok()?;
@@ -229,10 +224,6 @@ impl HubClient {
         self.shared.base.join(&format!("api/v1/{path}")).map_err(|error| {
             HubError::new(HubErrorKind::Invalid, format!("no such path: {path}")).because(error)
         })
-    }
-
-    pub(super) fn backoff(&self) -> Backoff {
-        self.shared.backoff
     }
 
     fn refused(&self, call: &Call<'_>, status: StatusCode, body: &[u8]) -> HubError {

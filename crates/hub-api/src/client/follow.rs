@@ -5,8 +5,10 @@ use std::time::Duration;
 use http::{Method, header::ACCEPT};
 use tokio::time::Instant;
 
+use super::connection::BACKOFF;
 use super::wire::Event;
 use super::{HubClient, HubError, HubErrorKind};
+use greenloop_http::retry::{BackoffBuilder as _, ExponentialBackoff};
 
 /// The hub sends a comment at least this often; silence beyond it is a dead connection.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -22,7 +24,8 @@ pub struct Follow {
     last: Option<i64>,
     stream: Option<reqwest::Response>,
     reader: Reader,
-    retries: u32,
+    /// Before the next connections.
+    delays: ExponentialBackoff,
     /// Since when the hub is out of reach.
     lost: Option<Instant>,
     patience: Duration,
@@ -39,7 +42,7 @@ impl HubClient {
             last: after,
             stream: None,
             reader: Reader::default(),
-            retries: 0,
+            delays: BACKOFF.build(),
             lost: None,
             patience,
         }
@@ -72,8 +75,7 @@ impl Follow {
                 if since.elapsed() > self.patience {
                     return Err(error);
                 }
-                tokio::time::sleep(self.client.backoff().pause(self.retries, None)).await;
-                self.retries += 1;
+                tokio::time::sleep(self.delays.next().unwrap_or_default()).await;
             }
         }
     }
@@ -93,7 +95,7 @@ impl Follow {
             .map_err(|error| lost("connection").because(error.without_url()))?
             .ok_or_else(|| lost("the hub ended them"))?;
         self.stream = Some(stream);
-        self.retries = 0;
+        self.delays = BACKOFF.build();
         self.lost = None;
         self.reader.push(&piece)
     }

@@ -142,6 +142,5 @@ pub async fn service(
 
 /// A number from 0 to 1 that two hubs, or two connections, do not share.
 fn chance() -> f64 {
-    let bytes = uuid::Uuid::new_v4().into_bytes();
-    f64::from(u16::from_be_bytes([bytes[0], bytes[1]])) / f64::from(u16::MAX)
+    fastrand::f64()
 }

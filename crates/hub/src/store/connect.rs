@@ -406,8 +406,8 @@ impl Patience {
     async fn pause(&mut self) {
         self.left -= 1;
         // Those that met here do not meet again at the same time.
-        let spread = u64::from(Uuid::new_v4().as_bytes()[0]);
-        tokio::time::sleep(self.pause + Duration::from_micros(spread * 10)).await;
+        let spread = Duration::from_micros(fastrand::u64(..2_560));
+        tokio::time::sleep(self.pause + spread).await;
         self.pause = (self.pause * 2).min(Duration::from_millis(100));
     }
 }

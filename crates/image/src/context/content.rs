@@ -12,16 +12,16 @@ use super::entry::{Entry, Kind};
 use super::error::{ContextError, ContextErrorKind};
 use super::stat::Stat;
 use super::stat_cache::StatCache;
+use greenloop_http::retry::{BackoffBuilder as _, ExponentialBuilder};
 
 /// How many threads hash: the disk is the limit soon, and gates may run at the same time.
 const THREADS: usize = 2;
 /// Bytes that are read at once.
 pub(super) const PIECE: usize = 128 << 10;
-/// How often a file is read that changes while it is hashed.
-const TRIES: u32 = 8;
-/// How long a file is given to come to rest before it is read again; twice as long each time, so
-/// just over a second in all.
-const PAUSE: Duration = Duration::from_millis(10);
+/// How long a file that changes while it is hashed is given to come to rest before it is read
+/// again: just over a second in all.
+const RETRY: ExponentialBuilder =
+    ExponentialBuilder::new().with_min_delay(Duration::from_millis(10)).with_max_times(7);
 
 /// Where an entry lies.
 pub(super) fn path_of(root: &Path, entry: &[u8]) -> PathBuf {
@@ -158,10 +158,8 @@ fn read_at_rest(
     mut copy: Option<(&mut File, u64)>,
 ) -> Result<(Stat, blake3::Hash), ContextError> {
     let failed = |error| ContextError::io(path, error);
-    for tried in 0..TRIES {
-        if tried > 0 {
-            std::thread::sleep(PAUSE * (1 << (tried - 1)));
-        }
+    let mut delays = RETRY.build();
+    loop {
         let (mut file, before) = open_again(path)?;
         let mut hasher = blake3::Hasher::new();
         if let Some((copy, start)) = &mut copy {
@@ -188,6 +186,9 @@ fn read_at_rest(
         if Stat::of(&after) == before && hasher.count() == before.size {
             return Ok((before, hasher.finalize()));
         }
+        match delays.next() {
+            Some(delay) => std::thread::sleep(delay),
+            None => return Err(ContextError::new(path, ContextErrorKind::Changed)),
+        }
     }
-    Err(ContextError::new(path, ContextErrorKind::Changed))
 }

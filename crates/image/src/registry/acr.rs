@@ -15,7 +15,8 @@ use super::host;
 use super::jwt;
 use super::login::Login;
 use greenloop_azure::{AzureError, AzureErrorKind, Identity};
-use greenloop_http::{Outbound, Outgoing, Patience, form};
+use greenloop_http::retry::RETRY;
+use greenloop_http::{HttpClients, Outgoing, form};
 
 /// The user of a refresh token.
 const NOBODY: &str = "00000000-0000-0000-0000-000000000000";
@@ -28,7 +29,7 @@ const LIFE: Duration = Duration::from_secs(60 * 60);
 /// Exchanges tokens, and holds what came of it.
 pub(super) struct Exchange {
     identity: Identity,
-    outbound: Outbound,
+    http: HttpClients,
     /// Held across a request: who comes second waits for the first's token.
     held: Mutex<HashMap<String, Held>>,
 }
@@ -54,7 +55,7 @@ struct Exchanged {
 
 impl Exchange {
     pub(super) fn new(identity: Identity) -> Self {
-        Self { identity, outbound: Outbound::default(), held: Mutex::default() }
+        Self { identity, http: HttpClients::default(), held: Mutex::default() }
     }
 
     /// A refresh token with at least half its life left; `None` where nothing says who this is
@@ -108,7 +109,7 @@ impl Exchange {
                 .because(source)
         })?;
         let request = Outgoing::posting(url, form);
-        let answer = self.outbound.send(&request, Patience::default()).await;
+        let answer = self.http.send(&request, RETRY).await;
         let answer = answer.map_err(|source| RegistryError::unanswered(host, source))?;
         if !answer.status.is_success() {
             let what = "to let this Azure identity in, which needs the role AcrPush, or AcrPull \

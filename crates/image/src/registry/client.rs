@@ -16,8 +16,8 @@ use super::credentials::Credentials;
 use super::entry::{Door, Entry};
 use super::error::{RegistryError, RegistryErrorKind};
 use super::host;
-use greenloop_http::pause::Backoff;
-use greenloop_http::{Incoming, Outbound, Outgoing, Patience};
+use greenloop_http::retry::{BackoffBuilder as _, ExponentialBuilder, RETRY, backoff};
+use greenloop_http::{HttpClients, Incoming, Outgoing};
 
 const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, \
     application/vnd.oci.image.manifest.v1+json, \
@@ -27,7 +27,7 @@ const DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 /// Redirects that are followed in a row.
 const LONGEST_WAY: usize = 5;
 /// Between two looks for a manifest that is not there yet.
-const LAG: Backoff = Backoff { first: Duration::from_millis(250), longest: Duration::from_secs(5) };
+const LAG: ExponentialBuilder = backoff(Duration::from_millis(250), Duration::from_secs(5));
 
 /// A manifest in a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,10 +46,10 @@ pub struct Manifest {
 pub struct Registry {
     host: String,
     credentials: Credentials,
-    outbound: Outbound,
+    http: HttpClients,
     entry: Entry,
-    patience: Patience,
-    lag: Backoff,
+    retry: ExponentialBuilder,
+    lag: ExponentialBuilder,
 }
 
 impl fmt::Debug for Registry {
@@ -83,9 +83,9 @@ impl Registry {
         Self {
             host: host.to_owned(),
             credentials,
-            outbound: Outbound::default(),
+            http: HttpClients::default(),
             entry: Entry::default(),
-            patience: Patience::default(),
+            retry: RETRY,
             lag: LAG,
         }
     }
@@ -93,16 +93,15 @@ impl Registry {
     /// Nothing is tried again: for questions that can do without an answer.
     #[must_use]
     pub fn without_retries(mut self) -> Self {
-        self.patience.retries = 0;
+        self.retry = self.retry.with_max_times(0);
         self
     }
 
     /// With pauses that a test can wait for.
     #[cfg(test)]
     pub(super) fn hasty(mut self) -> Self {
-        let quick = Backoff { first: Duration::from_millis(2), longest: Duration::from_millis(10) };
-        self.patience.backoff = quick;
-        self.lag = quick;
+        self.lag = backoff(Duration::from_millis(2), Duration::from_millis(10));
+        self.retry = self.lag.with_max_times(4);
         self
     }
 
@@ -139,7 +138,7 @@ impl Registry {
         }))
     }
 
-    /// Waits up to `patience` until the registry has the digest: one that is kept in several
+    /// Waits up to `limit` until the registry has the digest: one that is kept in several
     /// regions may not have it at once everywhere.
     ///
     /// Errors: [`RegistryErrorKind::NotFound`] when it does not come.
@@ -147,24 +146,23 @@ impl Registry {
         &self,
         repository: &str,
         digest: &str,
-        patience: Duration,
+        limit: Duration,
     ) -> Result<Manifest, RegistryError> {
-        let until = Instant::now() + patience;
-        let mut looks = 0;
+        let until = Instant::now() + limit;
+        let mut delays = self.lag.build();
         loop {
             if let Some(manifest) = self.head(repository, digest).await? {
                 return Ok(manifest);
             }
-            let pause = self.lag.pause(looks, None);
-            if Instant::now() + pause > until {
+            let delay = delays.next().filter(|delay| Instant::now() + *delay <= until);
+            let Some(delay) = delay else {
                 let message = format!(
                     "does not have {repository}@{digest}, still, after {} s",
-                    patience.as_secs()
+                    limit.as_secs()
                 );
                 return Err(RegistryError::new(&self.host, RegistryErrorKind::NotFound, message));
-            }
-            tokio::time::sleep(pause).await;
-            looks += 1;
+            };
+            tokio::time::sleep(delay).await;
         }
     }
 
@@ -297,8 +295,8 @@ impl Registry {
             host: &self.host,
             base: &base,
             credentials: &self.credentials,
-            outbound: &self.outbound,
-            patience: self.patience,
+            http: &self.http,
+            retry: self.retry,
         };
         let scope = right.scope(name);
         let shown = self.entry.held(&scope).await;
@@ -323,7 +321,7 @@ impl Registry {
             if let Some(pass) = pass.filter(|_| request.url.origin() == base.origin()) {
                 request.headers.insert(AUTHORIZATION, pass.clone());
             }
-            let answer = self.outbound.send(&request, self.patience).await;
+            let answer = self.http.send(&request, self.retry).await;
             let answer = answer.map_err(|source| RegistryError::unanswered(&self.host, source))?;
             let reads = matches!(request.method, Method::GET | Method::HEAD);
             let leads = match answer.status.as_u16() {

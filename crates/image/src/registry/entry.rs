@@ -18,7 +18,8 @@ use super::error::{RegistryError, RegistryErrorKind};
 use super::host::is_azure;
 use super::jwt;
 use super::login::Login;
-use greenloop_http::{Incoming, Outbound, Outgoing, Patience, form, is_loopback, is_private};
+use greenloop_http::retry::ExponentialBuilder;
+use greenloop_http::{HttpClients, Incoming, Outgoing, form, is_loopback, is_private};
 
 /// How long a token lives that does not say (the protocol's default).
 const LIFE: Duration = Duration::from_secs(60);
@@ -47,8 +48,8 @@ pub(super) struct Door<'a> {
     pub(super) host: &'a str,
     pub(super) base: &'a Url,
     pub(super) credentials: &'a Credentials,
-    pub(super) outbound: &'a Outbound,
-    pub(super) patience: Patience,
+    pub(super) http: &'a HttpClients,
+    pub(super) retry: ExponentialBuilder,
 }
 
 #[derive(Deserialize)]
@@ -174,7 +175,7 @@ impl Door<'_> {
             }
             None => Outgoing::new(Method::GET, with_query(realm, &form(&pairs))),
         };
-        let answer = self.outbound.send(&request, self.patience).await;
+        let answer = self.http.send(&request, self.retry).await;
         let answer = answer.map_err(|source| {
             let message = "sends for a token to a server that cannot be reached";
             RegistryError::new(self.host, RegistryErrorKind::Unreachable, message).because(source)

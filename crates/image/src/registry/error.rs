@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use greenloop_http::{Incoming, Unanswered, words};
+use greenloop_http::{HttpError, Incoming, words};
 use greenloop_model::FailureClass;
 
 /// What kind of trouble it is.
@@ -52,7 +52,7 @@ impl RegistryError {
     }
 
     /// Nobody answered.
-    pub(super) fn unanswered(host: &str, source: Unanswered) -> Self {
+    pub(super) fn unanswered(host: &str, source: HttpError) -> Self {
         Self::new(host, RegistryErrorKind::Unreachable, "cannot be reached").because(source)
     }
 

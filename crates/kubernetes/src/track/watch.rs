@@ -8,6 +8,7 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use futures::stream::{BoxStream, StreamExt};
 use kube::runtime::watcher::{self, Event};
 use kube::{Api, Resource};
@@ -20,9 +21,11 @@ use super::view::Change;
 const WATCH_SECONDS: u32 = 50;
 /// A list that takes longer is given up.
 const LIST_TIMEOUT: Duration = Duration::from_secs(20);
-/// The first pause after an error; each next is twice as long, up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Before a watch is made again.
+const RETRY: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(200))
+    .with_max_delay(Duration::from_secs(5))
+    .without_max_times();
 
 /// What comes out of a watch.
 #[derive(Debug)]
@@ -50,8 +53,10 @@ struct Watch<K: Clone + Debug + Send + 'static> {
     stream: Option<BoxStream<'static, Result<Event<K>, watcher::Error>>>,
     /// Objects of a list that is not complete yet.
     listing: Option<Vec<K>>,
-    pause: Option<Duration>,
-    pausing: bool,
+    /// Since the last good list.
+    delays: Option<ExponentialBackoff>,
+    /// Before the next connection.
+    delay: Option<Duration>,
 }
 
 /// Watches the objects that `selector` (labels) or `name` restrict.
@@ -71,7 +76,7 @@ where
         config = config.fields(&format!("metadata.name={name}"));
     }
     let watch =
-        Watch { api, config, stream: None, listing: Some(Vec::new()), pause: None, pausing: false };
+        Watch { api, config, stream: None, listing: Some(Vec::new()), delays: None, delay: None };
     futures::stream::unfold(watch, |mut watch| async {
         let news = watch.next().await;
         Some((news, watch))
@@ -85,11 +90,9 @@ where
 {
     async fn next(&mut self) -> News<K> {
         loop {
-            if self.pausing
-                && let Some(pause) = self.pause
-            {
-                tokio::time::sleep(pause).await;
-                self.pausing = false;
+            if let Some(delay) = self.delay {
+                tokio::time::sleep(delay).await;
+                self.delay = None;
             }
             let (api, config) = (&self.api, &self.config);
             let stream = self
@@ -108,7 +111,7 @@ where
                     self.listing.get_or_insert_default().push(object);
                 }
                 Some(Ok(Event::InitDone)) => {
-                    self.pause = None;
+                    self.delays = None;
                     let listed = self.listing.take().unwrap_or_default();
                     return News::Change(Change::Listed(listed));
                 }
@@ -124,12 +127,9 @@ where
         self.stream = None;
         self.listing = Some(Vec::new());
         // A watch that had gone well is taken up again at once when its version has expired.
-        let expired = matches!(lost, Lost::Expired) && self.pause.is_none();
-        self.pausing = !expired;
-        self.pause = Some(match self.pause {
-            Some(pause) => (pause * 2).min(LONGEST_PAUSE),
-            None => FIRST_PAUSE,
-        });
+        let expired = matches!(lost, Lost::Expired) && self.delays.is_none();
+        let next = self.delays.get_or_insert_with(|| RETRY.build()).next();
+        self.delay = next.filter(|_| !expired);
         News::Lost(lost)
     }
 }

@@ -12,11 +12,13 @@ use super::token::Token;
 use greenloop_config::plan::{PullRequestPlan, PullRequestProvider};
 use greenloop_evidence::Redactor;
 use greenloop_exec::{Command, Marker, Program, run};
+use greenloop_http::retry::{BackoffBuilder as _, ExponentialBuilder, backoff};
 use greenloop_model::{Exit, RunId};
 use greenloop_ports::{PullRequestError, PullRequestErrorKind};
 
-/// Tries of a push; it says the same thing twice without harm.
-const TRIES: u32 = 3;
+/// Between the tries of a push; it says the same thing twice without harm.
+const RETRY: ExponentialBuilder =
+    backoff(Duration::from_millis(700), Duration::from_secs(15)).with_max_times(2);
 /// For one try.
 const TIMEOUT: Duration = Duration::from_secs(300);
 /// Bytes of git's output that are kept, from its end.
@@ -48,8 +50,8 @@ pub struct Pusher {
     /// Entries of git's configuration that the environment holds already.
     entries: usize,
     redactor: Redactor,
-    /// The pause before the first retry; doubles with each.
-    pub(super) first_pause: Duration,
+    /// Between two tries.
+    pub(super) retry: ExponentialBuilder,
 }
 
 impl Pusher {
@@ -71,14 +73,7 @@ impl Pusher {
             (_, _) => None,
         };
         let entries = env("GIT_CONFIG_COUNT").and_then(|count| count.parse().ok()).unwrap_or(0);
-        Ok(Self {
-            remote,
-            provider,
-            token,
-            entries,
-            redactor: redactor.clone(),
-            first_pause: Duration::from_secs(1),
-        })
+        Ok(Self { remote, provider, token, entries, redactor: redactor.clone(), retry: RETRY })
     }
 
     /// Pushes `branch` (its short name) of the repository that `folder` lies in, under its own
@@ -93,9 +88,8 @@ impl Pusher {
         run_id: RunId,
         cancel: &CancellationToken,
     ) -> Result<(), PullRequestError> {
-        let mut tried = 0;
+        let mut delays = self.retry.build();
         loop {
-            tried += 1;
             if let Some(status) = self.refused().await {
                 return Err(self.not_allowed(status));
             }
@@ -103,12 +97,9 @@ impl Pusher {
                 Ok(()) => return Ok(()),
                 Err(failed) => failed,
             };
-            if !again || tried >= TRIES {
-                return Err(error);
-            }
-            let pause = self.first_pause.saturating_mul(2u32.saturating_pow(tried - 1));
+            let Some(delay) = delays.next().filter(|_| again) else { return Err(error) };
             tokio::select! {
-                () = tokio::time::sleep(pause) => {}
+                () = tokio::time::sleep(delay) => {}
                 () = cancel.cancelled() => return Err(cancelled()),
             }
         }

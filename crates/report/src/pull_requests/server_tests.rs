@@ -269,7 +269,7 @@ async fn start(provider: PullRequestProvider, token: &str) -> Running {
     let repository = Remote::parse(&address).repository(&plan, &env).unwrap();
     let token = Token::find(&plan, provider, &env).unwrap();
     let mut wire = Wire::new(token, &Redactor::default()).unwrap();
-    wire.first_pause = Duration::from_millis(5);
+    wire.retry = wire.retry.with_min_delay(Duration::from_millis(5));
     let client: Box<dyn PullRequests> = match repository {
         Repository::AzureDevops(place) => Box::new(AzureRepos::new(place, wire)),
         Repository::Github(place) => Box::new(GitHub::new(place, wire)),
@@ -446,7 +446,7 @@ async fn a_server_that_is_gone_is_unreachable() {
     let plan = plan(PullRequestProvider::Github, Some("http://127.0.0.1:1".into()));
     let token = Token::find(&plan, PullRequestProvider::Github, &env).unwrap();
     let mut wire = Wire::new(token, &Redactor::default()).unwrap();
-    wire.first_pause = Duration::from_millis(1);
+    wire.retry = wire.retry.with_min_delay(Duration::from_millis(1));
     let Ok(Repository::Github(place)) =
         Remote::parse("git@github.com:acme/fleet").repository(&plan, &env)
     else {
@@ -521,7 +521,7 @@ impl Clones {
 
     async fn push(&self, address: &str, plan: &PullRequestPlan) -> Result<(), PullRequestError> {
         let mut pusher = Pusher::new(plan, address, &env, &Redactor::default())?;
-        pusher.first_pause = Duration::from_millis(5);
+        pusher.retry = pusher.retry.with_min_delay(Duration::from_millis(5));
         let cancel = CancellationToken::new();
         pusher.push(&self.work(), "greenloop/1", RunId::generate(), &cancel).await
     }

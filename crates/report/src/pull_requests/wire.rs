@@ -9,12 +9,12 @@ use url::Url;
 
 use super::token::Token;
 use greenloop_evidence::Redactor;
+use greenloop_http::retry::{BackoffBuilder as _, ExponentialBuilder, backoff, delay};
 use greenloop_ports::{PullRequestError, PullRequestErrorKind};
 
-/// Tries of a call that may be repeated.
-const TRIES: u32 = 4;
-/// The longest pause, whatever a server asks for.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Between the tries of a call that may be repeated.
+const RETRY: ExponentialBuilder =
+    backoff(Duration::from_millis(700), Duration::from_secs(15)).with_max_times(3);
 /// For one call.
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest answer that is read: a page of a hundred pull requests is far below.
@@ -116,8 +116,8 @@ pub(super) struct Wire {
     headers: HeaderMap,
     redactor: Redactor,
     secret: String,
-    /// The pause before the first retry; doubles with each.
-    pub(super) first_pause: Duration,
+    /// Between two tries.
+    pub(super) retry: ExponentialBuilder,
 }
 
 impl Wire {
@@ -150,7 +150,7 @@ impl Wire {
             headers,
             redactor: redactor.clone(),
             secret: token.secret().to_owned(),
-            first_pause: Duration::from_secs(1),
+            retry: RETRY,
         })
     }
 
@@ -162,15 +162,14 @@ impl Wire {
 
     /// A call that may be repeated.
     pub(super) async fn ask(&self, call: &Call) -> Result<Value, WireError> {
-        let mut tried = 0;
+        let mut delays = self.retry.build();
         loop {
-            tried += 1;
-            match self.once(call).await {
-                Err(error) if error.trouble.passes() && tried < TRIES => {
-                    self.pause(tried, &error).await;
-                }
+            let error = match self.once(call).await {
+                Err(error) if error.trouble.passes() => error,
                 ended => return ended,
-            }
+            };
+            let Some(next) = delays.next() else { return Err(error) };
+            tokio::time::sleep(delay(next, error.wait)).await;
         }
     }
 
@@ -185,9 +184,9 @@ impl Wire {
     where
         L: Future<Output = Result<Option<T>, WireError>>,
     {
-        let mut tried = 0;
+        let mut delays = self.retry.build();
+        let mut pause = Duration::ZERO;
         loop {
-            tried += 1;
             let error = match self.once(call).await {
                 Ok(answer) => {
                     let made = read(&answer).ok_or_else(|| {
@@ -201,25 +200,20 @@ impl Wire {
             if !looks {
                 return Err(error);
             }
+            let next = delays.next();
             if error.trouble.passes() {
-                self.pause(tried, &error).await;
+                // What was made may not be seen at once: the last look waits too.
+                pause = next.unwrap_or(pause);
+                tokio::time::sleep(delay(pause, error.wait)).await;
             }
             if let Some(there) = look().await? {
                 let made = if error.trouble.passes() { Made::Now } else { Made::Before };
                 return Ok((there, made));
             }
-            if !error.trouble.passes() || tried >= TRIES {
+            if !error.trouble.passes() || next.is_none() {
                 return Err(error);
             }
         }
-    }
-
-    async fn pause(&self, tried: u32, error: &WireError) {
-        let step = self.first_pause.saturating_mul(2u32.saturating_pow(tried - 1));
-        // Many pipelines may be told to wait at the same moment.
-        let spread = f64::from(uuid::Uuid::new_v4().as_u128() as u16) / f64::from(u16::MAX);
-        let pause = step.mul_f64(0.75 + spread / 2.0).max(error.wait.unwrap_or_default());
-        tokio::time::sleep(pause.min(LONGEST_PAUSE)).await;
     }
 
     async fn once(&self, call: &Call) -> Result<Value, WireError> {

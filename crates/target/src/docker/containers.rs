@@ -345,10 +345,8 @@ impl Containers {
     /// A port of the engine's machine that nobody listens at. On another machine it can only be
     /// drawn; a start that finds it taken draws again.
     pub(super) fn free_port(&self) -> u16 {
-        let span = u128::from(PORTS.end - PORTS.start);
         for _ in 0..64 {
-            let drawn = uuid::Uuid::new_v4().as_u128() % span;
-            let port = PORTS.start + u16::try_from(drawn).unwrap_or_default();
+            let port = fastrand::u16(PORTS);
             let free = !self.engine.is_local() || TcpListener::bind(("127.0.0.1", port)).is_ok();
             if free {
                 return port;

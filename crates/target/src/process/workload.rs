@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::Duration;
 
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use jiff::Timestamp;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -22,9 +23,11 @@ use crate::supervisor::release_state::StateError;
 use crate::supervisor::workload::{Answered, Asker, Next, Pending, Purpose, Workload};
 use greenloop_model::{Exit, ReleaseId, ReleaseState};
 
-/// The first pause before a crashed process is started again; doubles up to the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Before a crashed process is started again.
+const RESTART: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(100))
+    .with_max_delay(Duration::from_secs(5))
+    .without_max_times();
 /// A process that ran this long is not in a crash loop.
 const STEADY: Duration = Duration::from_secs(10);
 /// How long a release that is started for a restore may take to become healthy.
@@ -36,7 +39,7 @@ pub(super) struct Processes {
     mark: String,
     running: BTreeMap<ReleaseId, Running>,
     stopping: JoinSet<()>,
-    pauses: BTreeMap<ReleaseId, Duration>,
+    restarts: BTreeMap<ReleaseId, ExponentialBackoff>,
     /// What services inherit: the last deployer's environment, or the supervisor's own.
     environment: Vec<(OsString, OsString)>,
     attempts: u64,
@@ -74,7 +77,7 @@ impl Processes {
             mark,
             running: BTreeMap::new(),
             stopping: JoinSet::new(),
-            pauses: BTreeMap::new(),
+            restarts: BTreeMap::new(),
             environment,
             attempts: 0,
         }
@@ -415,7 +418,7 @@ impl Supervisor<Processes> {
             self.give_up(RequestError::Exited { exit })?;
         }
         if lived >= STEADY {
-            self.workload.pauses.remove(&release);
+            self.workload.restarts.remove(&release);
         }
         if self.state.is_wanted(release) {
             self.restart_later(release);
@@ -424,8 +427,8 @@ impl Supervisor<Processes> {
     }
 
     fn restart_later(&mut self, release: ReleaseId) {
-        let pause = self.workload.pauses.get(&release).copied().unwrap_or(FIRST_PAUSE);
-        self.workload.pauses.insert(release, (pause * 2).min(LONGEST_PAUSE));
+        let delays = self.workload.restarts.entry(release).or_insert_with(|| RESTART.build());
+        let pause = delays.next().unwrap_or_default();
         let sender = self.sender();
         tokio::spawn(async move {
             tokio::time::sleep(pause).await;
@@ -452,7 +455,7 @@ impl Supervisor<Processes> {
 
     /// Stops a release's process; its connections may take `drain` to finish.
     fn stop_within(&mut self, release: ReleaseId, drain: Duration) {
-        self.workload.pauses.remove(&release);
+        self.workload.restarts.remove(&release);
         if let Some(known) = self.state.get_mut(release) {
             known.detail.running = None;
         }

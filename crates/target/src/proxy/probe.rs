@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use backon::{BackoffBuilder as _, ExponentialBuilder};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -9,9 +10,12 @@ use greenloop_config::nearest::nearest;
 use greenloop_evidence::Redactor;
 use greenloop_model::{Condition, Remedy, USUAL_HEALTH_PATHS};
 
-/// Between the first tries; grows to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// Between two tries.
+const RETRY: ExponentialBuilder = ExponentialBuilder::new()
+    .with_factor(1.5)
+    .with_min_delay(Duration::from_millis(20))
+    .with_max_delay(Duration::from_millis(500))
+    .without_max_times();
 /// For each of the other paths.
 const ELSEWHERE: Duration = Duration::from_secs(1);
 /// Bytes of an unhealthy answer that are shown.
@@ -96,7 +100,7 @@ pub(crate) async fn until_healthy(
     wait: Duration,
 ) -> Result<u32, Option<Probe>> {
     let deadline = Instant::now() + wait;
-    let mut pause = FIRST_PAUSE;
+    let mut delays = RETRY.build();
     let mut requests = 0;
     let mut last = None;
     loop {
@@ -112,8 +116,8 @@ pub(crate) async fn until_healthy(
             Ok(()) => return Ok(requests),
             Err(probe) => last = Some(probe),
         }
-        tokio::time::sleep(pause.min(deadline.saturating_duration_since(Instant::now()))).await;
-        pause = (pause * 3 / 2).min(LONGEST_PAUSE);
+        let left = deadline.saturating_duration_since(Instant::now());
+        tokio::time::sleep(delays.next().map_or(left, |delay| delay.min(left))).await;
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use backon::{BackoffBuilder as _, ExponentialBuilder};
 use tokio::io::BufReader;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::Instant;
@@ -18,6 +19,11 @@ use greenloop_exec::ProcessIdentity;
 
 /// How long a supervisor may take to be there.
 const START: Duration = Duration::from_secs(15);
+/// Between two tries to connect to one that is being started.
+const CONNECT: ExponentialBuilder = ExponentialBuilder::new()
+    .with_min_delay(Duration::from_millis(5))
+    .with_max_delay(Duration::from_millis(100))
+    .without_max_times();
 /// How long to look for another one that was started at the same time.
 const FASTER: Duration = Duration::from_secs(1);
 /// How long it may take to answer what needs no waiting.
@@ -218,7 +224,7 @@ impl Launcher {
         }
         let mut child = command.spawn().map_err(not_started)?;
         let mut deadline = Instant::now() + START;
-        let mut pause = Duration::from_millis(5);
+        let mut delays = CONNECT.build();
         loop {
             match Control::connect(folder).await {
                 Err(ControlError::NotRunning) => {}
@@ -235,8 +241,7 @@ impl Launcher {
                 let said = String::from_utf8_lossy(said).into_owned();
                 return Err(ControlError::NotStarted { said, source: None });
             }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_millis(100));
+            tokio::time::sleep(delays.next().unwrap_or_default()).await;
         }
     }
 

@@ -21,6 +21,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use backon::{BackoffBuilder as _, ExponentialBuilder};
 use futures::future::join_all;
 
 use self::request::{Answer, Caller, Complaint};
@@ -173,7 +174,11 @@ async fn check_health(
         timeout: plan.timeout,
     };
     let began = Instant::now();
-    let mut pause = plan.backoff;
+    let mut delays = ExponentialBuilder::new()
+        .with_min_delay(plan.backoff)
+        .without_max_delay()
+        .without_max_times()
+        .build();
     let mut tries = 1;
     loop {
         let mut complaint = match caller.call(&step).await {
@@ -206,8 +211,7 @@ async fn check_health(
             step_finished(context, "health", Err(text), began.elapsed());
             return Err(trouble_of("health", complaint));
         }
-        tokio::time::sleep(pause).await;
-        pause = pause.saturating_mul(2);
+        tokio::time::sleep(delays.next().unwrap_or_default()).await;
         tries += 1;
     }
 }

@@ -1,0 +1,89 @@
+//! How long to wait before asking again: one policy, whose figures each caller chooses.
+
+use std::time::Duration;
+
+pub use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use http::HeaderMap;
+
+/// The longest wait that a server may ask for: a deployment waits for it.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// For a request to a service: four retries in about ten seconds.
+pub const RETRY: ExponentialBuilder =
+    backoff(Duration::from_millis(350), Duration::from_secs(15)).with_max_times(4);
+
+/// Delays that double from `first` to `longest`, without an end. Each is lengthened at random, by
+/// up to as much again, so that many clients do not come back at once.
+pub const fn backoff(first: Duration, longest: Duration) -> ExponentialBuilder {
+    ExponentialBuilder::new()
+        .with_min_delay(first)
+        .with_max_delay(longest)
+        .without_max_times()
+        .with_jitter()
+}
+
+/// `delay`, or what the server asked for, up to a minute. A little is added even then: the others
+/// were told the same second.
+pub fn delay(delay: Duration, asked: Option<Duration>) -> Duration {
+    asked.map_or(delay, |asked| (asked + delay.mul_f64(0.1)).min(LONGEST))
+}
+
+/// What the response asks for: `retry-after-ms`, or `retry-after` in seconds or as a date.
+pub fn retry_after(headers: &HeaderMap, now: jiff::Timestamp) -> Option<Duration> {
+    let header = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).map(str::trim);
+    if let Some(millis) = header("retry-after-ms").and_then(|v| v.parse::<f64>().ok()) {
+        return Duration::try_from_secs_f64(millis / 1000.0).ok();
+    }
+    let value = header("retry-after")?;
+    if let Ok(seconds) = value.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let date = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
+    Some(Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_in_all_its_forms() {
+        let now: jiff::Timestamp = "2026-11-06T08:49:30Z".parse().unwrap();
+        for (name, value, expect) in [
+            ("retry-after", "7", Some(7_000)),
+            ("retry-after", " 0.5 ", Some(500)),
+            ("retry-after", "Fri, 06 Nov 2026 08:49:37 GMT", Some(7_000)),
+            ("retry-after", "Fri, 06 Nov 2026 08:00:00 GMT", Some(0)),
+            ("retry-after", "soon", None),
+            ("retry-after", "-3", None),
+            ("retry-after-ms", "250", Some(250)),
+            ("x-other", "1", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, value.parse().unwrap());
+            assert_eq!(
+                retry_after(&headers, now),
+                expect.map(Duration::from_millis),
+                "{name}: {value}"
+            );
+        }
+    }
+
+    #[test]
+    fn delays_grow_are_jittered_and_capped() {
+        let policy = backoff(Duration::from_millis(500), Duration::from_secs(20));
+        let nth = |n| policy.build().nth(n).unwrap().as_millis();
+        for _ in 0..200 {
+            assert!((500..=1_000).contains(&nth(0)));
+            assert!((2_000..=4_000).contains(&nth(2)));
+            assert!((20_000..=40_000).contains(&nth(40)));
+        }
+        let first = nth(0);
+        assert!((0..200).any(|_| nth(0) != first), "no jitter");
+        assert_eq!(RETRY.build().count(), 4);
+        let second = Duration::from_secs(1);
+        assert_eq!(delay(second, None), second);
+        assert_eq!(delay(second, Some(5 * second)), Duration::from_millis(5_100));
+        assert_eq!(delay(second, Some(3_600 * second)), 60 * second);
+    }
+}

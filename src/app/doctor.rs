@@ -502,7 +502,7 @@ async fn azure(delivering: &Delivering) -> Check {
         Ok(identity) => identity,
         Err(error) => return Check::missing(WHAT, chain(error), "check the azure settings"),
     };
-    let tried = identity.ways().join(", ");
+    let tried = identity.sources().join(", ");
     let scope = identity.resource_manager_scope();
     match tokio::time::timeout(WAIT, identity.token(&scope)).await {
         Ok(Ok(_token)) => {

@@ -6,14 +6,14 @@ use greenloop_model::FailureClass;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AzureErrorKind {
     /// Nothing says who this is.
-    Nobody,
+    NoCredential,
     /// A setting makes no sense.
     NotConfigured,
     /// The identity is not believed.
     Auth,
     /// The identity is known and may not do this.
     Forbidden,
-    /// There is no such thing.
+    /// Presence is no such thing.
     NotFound,
     /// No answer, or 5xx and 429 after all retries.
     Unreachable,
@@ -57,7 +57,7 @@ impl AzureError {
     /// What kind of failure a run has that meets it.
     pub const fn class(&self) -> FailureClass {
         match self.kind {
-            AzureErrorKind::Nobody
+            AzureErrorKind::NoCredential
             | AzureErrorKind::NotConfigured
             | AzureErrorKind::Auth
             | AzureErrorKind::Forbidden => FailureClass::Auth,

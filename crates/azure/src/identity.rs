@@ -13,10 +13,10 @@ use tokio::sync::Mutex;
 use url::Url;
 
 use super::cloud::{Cloud, base};
+use super::credential_source::{CredentialSource, Presence, Settings};
 use super::error::{AzureError, AzureErrorKind};
+use super::http_client;
 use super::managed;
-use super::reach;
-use super::way::{Settings, There, Way};
 use greenloop_config::plan::AzurePlan;
 use greenloop_http::HttpClients;
 use greenloop_http::retry::{ExponentialBuilder, RETRY};
@@ -25,16 +25,16 @@ use greenloop_http::retry::{ExponentialBuilder, RETRY};
 const MARGIN: Duration = Duration::from_secs(5 * 60);
 /// A token that cannot be renewed is still given out when it lives this long.
 const LAST: Duration = Duration::from_secs(30);
-/// How long one way to a token may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long one source may take.
+const TOKEN_TIMEOUT: Duration = Duration::from_secs(30);
 /// What the metadata service's address is replaced by, as in Microsoft's own libraries.
-const METADATA_VARIABLE: &str = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
+const METADATA_HOST_VARIABLE: &str = "AZURE_POD_IDENTITY_AUTHORITY_HOST";
 
-/// Where tokens come from: the ways the environment offers, tried in order; the first that works
+/// Where tokens come from: the sources the environment offers, tried in order; the first that works
 /// is kept. Cheap to clone; all clones share one token cache.
 ///
 /// The order: client secret, Azure Pipelines service connection, workload identity, managed
-/// identity, developer tools. A way that was configured is what was meant: when it fails, the
+/// identity, developer tools. A source that was configured is what was meant: when it fails, the
 /// ones behind it are not tried, so that nothing is done as somebody else.
 #[derive(Clone)]
 pub struct Identity {
@@ -44,24 +44,24 @@ pub struct Identity {
 struct Inner {
     cloud: Cloud,
     tenant: Option<String>,
-    ways: Vec<Way>,
+    sources: Vec<CredentialSource>,
     metadata: Option<Url>,
-    /// The way that worked.
-    way: OnceLock<usize>,
+    /// The source that worked.
+    chosen: OnceLock<usize>,
     metadata_answers: tokio::sync::OnceCell<bool>,
     http: Arc<HttpClients>,
     retry: ExponentialBuilder,
-    slots: Lock<HashMap<String, Slot>>,
+    tokens: Lock<HashMap<String, CachedToken>>,
 }
 
 /// The token of one scope. Held across the request for it: who comes second waits for the
 /// first's token.
-type Slot = Arc<Mutex<Option<AccessToken>>>;
+type CachedToken = Arc<Mutex<Option<AccessToken>>>;
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Identity")
-            .field("ways", &self.ways())
+            .field("sources", &self.sources())
             .field("worked", &self.worked())
             .finish_non_exhaustive()
     }
@@ -74,7 +74,7 @@ impl Identity {
     /// secrets in the clear.
     pub fn new(plan: &AzurePlan, env: &dyn Fn(&str) -> Option<String>) -> Result<Self, AzureError> {
         let cloud = Cloud::new(plan, env)?;
-        let metadata = env(METADATA_VARIABLE).filter(|host| !host.trim().is_empty());
+        let metadata = env(METADATA_HOST_VARIABLE).filter(|host| !host.trim().is_empty());
         let metadata = match metadata {
             Some(host) => Some(base(&host, "the metadata service")?),
             None => None,
@@ -82,42 +82,43 @@ impl Identity {
         let http = Arc::new(HttpClients::default());
         let settings = Settings::new(plan, env);
         let tenant = settings.tenant().map(str::to_owned);
-        let ways = settings.ways(&reach::options(http.clone(), &cloud, metadata.as_ref()));
+        let sources =
+            settings.sources(&http_client::options(http.clone(), &cloud, metadata.as_ref()));
         Ok(Self {
             inner: Arc::new(Inner {
                 cloud,
                 tenant,
-                ways,
+                sources,
                 metadata,
-                way: OnceLock::new(),
+                chosen: OnceLock::new(),
                 metadata_answers: tokio::sync::OnceCell::new(),
                 http,
                 retry: RETRY,
-                slots: Lock::default(),
+                tokens: Lock::default(),
             }),
         })
     }
 
-    /// With one way only, for tests of what the token is used for.
+    /// With one source only, for tests of what the token is used for.
     #[cfg(any(test, feature = "testing"))]
     pub fn with_credential(credential: Arc<dyn azure_core::credentials::TokenCredential>) -> Self {
-        Self::with_ways([("a test", There::Perhaps, credential)])
+        Self::with_sources([("a test", Presence::Perhaps, credential)])
     }
 
     #[cfg(any(test, feature = "testing"))]
     #[expect(clippy::unwrap_used, reason = "of tests: an identity without settings can be made")]
-    fn with_ways(
-        ways: impl IntoIterator<
-            Item = (&'static str, There, Arc<dyn azure_core::credentials::TokenCredential>),
+    fn with_sources(
+        sources: impl IntoIterator<
+            Item = (&'static str, Presence, Arc<dyn azure_core::credentials::TokenCredential>),
         >,
     ) -> Self {
         let mut identity = Self::new(&AzurePlan::default(), &|_| None).unwrap();
         let inner = Arc::get_mut(&mut identity.inner).unwrap();
-        inner.ways = ways
+        inner.sources = sources
             .into_iter()
-            .map(|(name, there, credential)| {
+            .map(|(name, presence, credential)| {
                 let make = Box::new(move || Ok(Arc::clone(&credential)));
-                Way { name, there, make }
+                CredentialSource { name, presence, make }
             })
             .collect();
         identity
@@ -125,11 +126,11 @@ impl Identity {
 
     /// A token for `scope` that is good for some minutes more.
     ///
-    /// Errors: [`AzureErrorKind::Nobody`] when there is no way to one,
+    /// Errors: [`AzureErrorKind::NoCredential`] when no source can be used,
     /// [`AzureErrorKind::Auth`] when none is given, [`AzureErrorKind::Unreachable`] when nobody
     /// answers.
     pub async fn token(&self, scope: &str) -> Result<SecretString, AzureError> {
-        let slot = self.slot(scope);
+        let slot = self.cached(scope);
         let mut held = slot.lock().await;
         let now = OffsetDateTime::now_utc();
         if let Some(token) = held.as_ref().filter(|token| token.expires_on > now + MARGIN) {
@@ -150,17 +151,17 @@ impl Identity {
 
     /// Forgets the token for `scope`: a server would not take it.
     pub async fn forget(&self, scope: &str) {
-        *self.slot(scope).lock().await = None;
+        *self.cached(scope).lock().await = None;
     }
 
     /// What is tried, in order.
-    pub fn ways(&self) -> Vec<&'static str> {
-        self.inner.ways.iter().map(|way| way.name).collect()
+    pub fn sources(&self) -> Vec<&'static str> {
+        self.inner.sources.iter().map(|source| source.name).collect()
     }
 
     /// What worked, when a token was given.
     pub fn worked(&self) -> Option<&'static str> {
-        self.inner.ways.get(*self.inner.way.get()?).map(|way| way.name)
+        self.inner.sources.get(*self.inner.chosen.get()?).map(|source| source.name)
     }
 
     /// The tenant, when the settings say which.
@@ -185,35 +186,35 @@ impl Identity {
         self.inner.retry
     }
 
-    fn slot(&self, scope: &str) -> Slot {
-        let mut slots = self.inner.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.entry(scope.to_owned()).or_default().clone()
+    fn cached(&self, scope: &str) -> CachedToken {
+        let mut tokens = self.inner.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens.entry(scope.to_owned()).or_default().clone()
     }
 
     async fn ask(&self, scope: &str) -> Result<AccessToken, AzureError> {
-        let ways = &self.inner.ways;
-        let known = self.inner.way.get().copied();
+        let sources = &self.inner.sources;
+        let known = self.inner.chosen.get().copied();
         let mut order: Vec<usize> = known.into_iter().collect();
-        order.extend((0..ways.len()).filter(|way| Some(*way) != known));
+        order.extend((0..sources.len()).filter(|index| Some(*index) != known));
         let mut tried = Vec::new();
         let mut last = None;
         for index in order {
-            let Some(way) = ways.get(index) else { continue };
-            if way.there == There::Probed && !self.metadata_answers().await {
-                tried.push(format!("{} (this machine has none)", way.name));
+            let Some(source) = sources.get(index) else { continue };
+            if source.presence == Presence::Probed && !self.metadata_answers().await {
+                tried.push(format!("{} (this machine has none)", source.name));
                 continue;
             }
-            tried.push(way.name.to_owned());
-            match attempt(way, scope).await {
+            tried.push(source.name.to_owned());
+            match attempt(source, scope).await {
                 Ok(token) => {
-                    let _kept = self.inner.way.set(index);
+                    let _kept = self.inner.chosen.set(index);
                     return Ok(token);
                 }
-                Err(trouble) => last = Some(trouble),
+                Err(error) => last = Some(error),
             }
-            match way.there {
-                There::Configured => break,
-                There::Probed | There::Perhaps => {}
+            match source.presence {
+                Presence::Configured => break,
+                Presence::Probed | Presence::Perhaps => {}
             }
         }
         Err(refused(&tried, last))
@@ -227,39 +228,39 @@ impl Identity {
     }
 }
 
-/// Why one way gave no token.
+/// Why one source gave no token.
 #[derive(Debug, thiserror::Error)]
-enum Trouble {
+enum TokenError {
     #[error("it cannot be used as it is set up")]
     Setup(#[source] azure_core::Error),
     #[error("it gave no token")]
     Refused(#[source] azure_core::Error),
-    #[error("it did not answer within {} s", PATIENCE.as_secs())]
+    #[error("it did not answer within {} s", TOKEN_TIMEOUT.as_secs())]
     Late,
 }
 
-async fn attempt(way: &Way, scope: &str) -> Result<AccessToken, Trouble> {
-    let credential = (way.make)().map_err(Trouble::Setup)?;
-    match tokio::time::timeout(PATIENCE, credential.get_token(&[scope], None)).await {
-        Ok(token) => token.map_err(Trouble::Refused),
-        Err(_elapsed) => Err(Trouble::Late),
+async fn attempt(source: &CredentialSource, scope: &str) -> Result<AccessToken, TokenError> {
+    let credential = (source.make)().map_err(TokenError::Setup)?;
+    match tokio::time::timeout(TOKEN_TIMEOUT, credential.get_token(&[scope], None)).await {
+        Ok(token) => token.map_err(TokenError::Refused),
+        Err(_elapsed) => Err(TokenError::Late),
     }
 }
 
-fn refused(tried: &[String], last: Option<Trouble>) -> AzureError {
+fn refused(tried: &[String], last: Option<TokenError>) -> AzureError {
     let Some(last) = last else {
         let message = format!(
             "nothing says who this is in Azure: log in with `az login`, or set AZURE_TENANT_ID, \
              AZURE_CLIENT_ID and AZURE_CLIENT_SECRET (tried {})",
             tried.join(", ")
         );
-        return AzureError::new(AzureErrorKind::Nobody, message);
+        return AzureError::new(AzureErrorKind::NoCredential, message);
     };
     let kind = match &last {
-        Trouble::Setup(_) => AzureErrorKind::NotConfigured,
-        Trouble::Refused(error) if is_unreachable(error) => AzureErrorKind::Unreachable,
-        Trouble::Refused(_) => AzureErrorKind::Auth,
-        Trouble::Late => AzureErrorKind::Unreachable,
+        TokenError::Setup(_) => AzureErrorKind::NotConfigured,
+        TokenError::Refused(error) if is_unreachable(error) => AzureErrorKind::Unreachable,
+        TokenError::Refused(_) => AzureErrorKind::Auth,
+        TokenError::Late => AzureErrorKind::Unreachable,
     };
     let message = format!("no Microsoft Entra token from {}", tried.join(", "));
     AzureError::new(kind, message).because(last)

@@ -9,16 +9,16 @@
 
 pub mod aks;
 mod cloud;
+mod credential_source;
 mod error;
 #[cfg(any(test, feature = "testing"))]
 pub mod fake;
+mod http_client;
 mod identity;
 pub mod key_vault;
 mod managed;
-mod reach;
 mod rest;
 mod secrets;
-mod way;
 
 pub use error::{AzureError, AzureErrorKind};
 pub use identity::Identity;

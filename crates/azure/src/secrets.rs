@@ -29,7 +29,7 @@ impl SecretSource for KeyVault {
             kind: match error.kind {
                 AzureErrorKind::NotFound => SecretErrorKind::NotFound,
                 AzureErrorKind::Unreachable => SecretErrorKind::Unreachable,
-                AzureErrorKind::Nobody
+                AzureErrorKind::NoCredential
                 | AzureErrorKind::NotConfigured
                 | AzureErrorKind::Auth
                 | AzureErrorKind::Forbidden

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::buildkit::BuildKit;
 use super::classic::Classic;
 use super::context::{BuildContext, ContextError, ContextErrorKind};
-use super::pace::Pace;
+use super::pace::ProgressThrottle;
 use super::watch::Watch;
 use crate::engine::Engine;
 use greenloop_config::plan::BuildPlan;
@@ -37,7 +37,7 @@ pub(super) struct Order<'a> {
 
 /// Why there is no image.
 #[derive(Debug)]
-pub(super) enum Broken {
+pub(super) enum BuildError {
     /// It was told to stop; dropping the stream has stopped the engine.
     Cancelled,
     /// A file of the context changed after the context was scanned; its path.
@@ -74,7 +74,7 @@ pub(super) async fn build(
     order: Order<'_>,
     watch: &mut Watch<'_>,
     cancel: &CancellationToken,
-) -> Result<String, Broken> {
+) -> Result<String, BuildError> {
     let mut options = BuildImageOptionsBuilder::default()
         .dockerfile(order.context.dockerfile_name())
         .rm(true)
@@ -92,7 +92,7 @@ pub(super) async fn build(
         options = options.version(BuilderVersion::BuilderBuildKit).session(&session);
     }
 
-    let mut pace = Pace::new(UPLOAD, order.events);
+    let mut pace = ProgressThrottle::new(UPLOAD, order.events);
     let total = order.context.bytes();
     let mut sent = 0;
     let trouble = Arc::new(OnceLock::new());
@@ -123,7 +123,7 @@ pub(super) async fn build(
     loop {
         let next = tokio::select! {
             biased;
-            () = cancel.cancelled() => return Err(Broken::Cancelled),
+            () = cancel.cancelled() => return Err(BuildError::Cancelled),
             next = stream.next() => next,
         };
         match next {
@@ -131,9 +131,9 @@ pub(super) async fn build(
             Some(Ok(info)) => classic.take(info, watch),
             Some(Err(error)) => {
                 return Err(match trouble.get() {
-                    Some(Unsent::Changed(path)) => Broken::Changed(path.clone()),
-                    Some(Unsent::Unreadable(text)) => Broken::Context(text.clone()),
-                    None => Broken::Engine(error),
+                    Some(Unsent::Changed(path)) => BuildError::Changed(path.clone()),
+                    Some(Unsent::Unreadable(text)) => BuildError::Context(text.clone()),
+                    None => BuildError::Engine(error),
                 });
             }
             None => break,
@@ -142,5 +142,5 @@ pub(super) async fn build(
     if !order.buildkit {
         classic.finish(watch);
     }
-    watch.image().ok_or(Broken::NoImage)
+    watch.image().ok_or(BuildError::NoImage)
 }

@@ -22,11 +22,12 @@ mod build;
 mod buildkit;
 mod classic;
 pub mod context;
+mod digest_cache;
 mod dockerfile;
 pub mod engine;
+mod error;
 mod failure;
 mod key;
-mod known;
 mod pace;
 mod pipeline;
 mod push;
@@ -35,7 +36,6 @@ pub mod registry;
 mod secrets;
 #[cfg(test)]
 mod tests;
-mod trouble;
 mod watch;
 
 pub use pipeline::ImagePipeline;

@@ -9,14 +9,14 @@ const BETWEEN: Duration = Duration::from_millis(200);
 
 /// How far one thing has come, told at most five times a second.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct ProgressThrottle {
     name: String,
     events: EventSink,
     told: Option<Instant>,
     last: Option<(u64, Option<u64>)>,
 }
 
-impl Pace {
+impl ProgressThrottle {
     pub(super) fn new(name: &str, events: &EventSink) -> Self {
         Self { name: name.to_owned(), events: events.clone(), told: None, last: None }
     }
@@ -41,7 +41,7 @@ mod tests {
     #[test]
     fn a_burst_is_one_event_and_the_end_another() {
         let (sender, receiver) = std::sync::mpsc::channel();
-        let mut pace = Pace::new("push", &EventSink::new(sender));
+        let mut pace = ProgressThrottle::new("push", &EventSink::new(sender));
         for done in 0..=1000 {
             pace.at(done, Some(1000));
         }

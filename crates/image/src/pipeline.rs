@@ -9,15 +9,15 @@ use bollard::auth::DockerCredentials;
 use tokio_util::sync::CancellationToken;
 
 use super::base;
-use super::build::{self, Broken, Order};
+use super::build::{self, BuildError, Order};
 use super::context::{BuildContext, OwnFiles, ScanOptions, ScannedFiles};
+use super::digest_cache::DigestCache;
 use super::dockerfile::{Base, Dockerfile};
+use super::error::{self, BuildFailure};
 use super::key::{ContentKey, Ingredients};
-use super::known::Known;
-use super::push::{self, PUSH, Parcel, Unpushed};
+use super::push::{self, PUSH, PushError, PushRequest};
 use super::reference::{self, Reference};
 use super::secrets::Secrets;
-use super::trouble::{self, Scene};
 use super::watch::{BUILD, Watch};
 use crate::engine::{Engine, EngineError, EngineInfo};
 use crate::registry::{Credentials, Registry, Right};
@@ -175,14 +175,14 @@ impl ImagePipeline {
         name: &str,
         repository: &str,
     ) -> Result<Option<ImageRef>, ImageError> {
-        let known = Known::in_folder(&self.state).get(key.as_str(), repository);
+        let known = DigestCache::in_folder(&self.state).get(key.as_str(), repository);
         if let Some(image) = known {
-            let there = registry.head(name, image.digest()).await.map_err(trouble::registry)?;
+            let there = registry.head(name, image.digest()).await.map_err(error::registry)?;
             if there.is_some() {
                 return Ok(Some(image));
             }
         }
-        let tagged = registry.head(name, &key.tag()).await.map_err(trouble::registry)?;
+        let tagged = registry.head(name, &key.tag()).await.map_err(error::registry)?;
         Ok(tagged.and_then(|manifest| ImageRef::new(repository, &manifest.digest)))
     }
 
@@ -265,9 +265,9 @@ impl ImagePipeline {
             };
             BuildContext::scan_with(&folder, &file, options)
         });
-        let context = read.await.map_err(trouble::task)?.map_err(trouble::context)?;
-        if let Some(git) = context.git_left_out().filter(|_| !again) {
-            events.send(RunEvent::Notice(Notice::Info(trouble::git_note(git))));
+        let context = read.await.map_err(error::task)?.map_err(error::context)?;
+        if let Some(git) = context.git_excluded().filter(|_| !again) {
+            events.send(RunEvent::Notice(Notice::Info(error::git_note(git))));
         }
         Ok(context)
     }
@@ -294,7 +294,7 @@ impl ImagePipeline {
             let files = counted(files, "file", "files");
             finished(events, CONTEXT, true, format!("{files}, {bytes} bytes"), began);
             if cancel.is_cancelled() {
-                return Err(trouble::cancelled());
+                return Err(error::cancelled());
             }
 
             if let Some(key) = &scanned.key
@@ -311,11 +311,11 @@ impl ImagePipeline {
                 self.put_tags(&registry, &name, &image, &tags, events, cancel).await?;
                 return Ok(Image { image, tags, reused: true });
             }
-            let (engine, info) = engine.map_err(trouble::engine)?;
+            let (engine, info) = engine.map_err(error::engine)?;
             if scanned.key.is_none() {
                 // With a key this was asked above: a registry that is down or refuses is known
                 // before minutes are spent on a build.
-                registry.head(&name, request.commit.as_str()).await.map_err(trouble::registry)?;
+                registry.head(&name, request.commit.as_str()).await.map_err(error::registry)?;
             }
 
             let mut watch = Watch::new(&request.log, &self.secrets, events);
@@ -335,7 +335,7 @@ impl ImagePipeline {
                     earlier = Some(files);
                     reads += 1;
                 }
-                Err(Unbuilt::Changed(path)) => return Err(trouble::changed(path)),
+                Err(Unbuilt::Changed(path)) => return Err(error::changed(path)),
                 Err(Unbuilt::Failed(error)) => return Err(error),
             }
         };
@@ -344,7 +344,7 @@ impl ImagePipeline {
         // Without a key there is no name for the content; the commit is the next best.
         let tag = key.as_ref().map_or_else(|| request.commit.to_string(), ContentKey::tag);
         part(events, PUSH, &format!("docker push {repository}:{tag}"));
-        let parcel = Parcel {
+        let push_request = PushRequest {
             engine: &engine,
             registry: &registry,
             host,
@@ -353,25 +353,25 @@ impl ImagePipeline {
             tag: &tag,
             events,
         };
-        let pushed = push::push(&parcel, &mut watch, cancel).await;
+        let pushed = push::push(&push_request, &mut watch, cancel).await;
         self.close(&mut watch, events);
         let pushed = match pushed {
             Ok(digest) => {
                 let wait = registry.appears(&name, &digest, PATIENCE);
                 tokio::select! {
                     biased;
-                    () = cancel.cancelled() => Err(Unpushed::Cancelled),
-                    there = wait => there.map(|_| digest).map_err(Unpushed::Registry),
+                    () = cancel.cancelled() => Err(PushError::Cancelled),
+                    there = wait => there.map(|_| digest).map_err(PushError::Registry),
                 }
             }
             Err(error) => Err(error),
         };
         let digest = pushed.map_err(|error| {
             finished(events, PUSH, false, "failed".to_owned(), began);
-            trouble::push(error, &self.secrets, &engine)
+            error::push(error, &self.secrets, &engine)
         })?;
         let image = ImageRef::new(&repository, &digest).ok_or_else(|| {
-            trouble::name(format!("the registry gave `{digest}`, which is no digest"))
+            error::name(format!("the registry gave `{digest}`, which is no digest"))
         })?;
         finished(events, PUSH, true, image.to_string(), began);
         if let Some(key) = &key {
@@ -395,7 +395,7 @@ impl ImagePipeline {
         part(events, BUILD, &self.command(&by));
         watch.note(&format!("building with {by}"));
         let Scanned { context, dockerfile, bases, key } = scanned;
-        let git_left_out = context.git_left_out().map(str::to_owned);
+        let git_excluded = context.git_excluded().map(str::to_owned);
         let order = Order {
             engine,
             plan: &self.plan,
@@ -410,7 +410,7 @@ impl ImagePipeline {
                 finished(events, BUILD, true, id.clone(), began);
                 Ok(id)
             }
-            Err(Broken::Changed(path)) => {
+            Err(BuildError::Changed(path)) => {
                 self.close(watch, events);
                 finished(events, BUILD, true, "begun again".to_owned(), began);
                 Err(Unbuilt::Changed(path))
@@ -420,16 +420,16 @@ impl ImagePipeline {
                 self.close(watch, events);
                 finished(events, BUILD, false, "failed".to_owned(), began);
                 let path = self.plan.dockerfile_path.to_string_lossy();
-                let scene = Scene {
+                let failure = BuildFailure {
                     secrets: &self.secrets,
                     engine,
                     dockerfile: &dockerfile,
                     path: &path,
                     bases: &bases,
                     work_tree: &request.work_tree,
-                    git_left_out: git_left_out.as_deref(),
+                    git_excluded: git_excluded.as_deref(),
                 };
-                Err(Unbuilt::Failed(trouble::build(error, failed, &scene)))
+                Err(Unbuilt::Failed(error::build(error, failed, &failure)))
             }
         }
     }
@@ -446,18 +446,18 @@ impl ImagePipeline {
         cancel: &CancellationToken,
     ) -> Result<(), ImageError> {
         if cancel.is_cancelled() {
-            return Err(trouble::cancelled());
+            return Err(error::cancelled());
         }
         let began = Instant::now();
         for tag in tags {
-            registry.tag(name, image.digest(), tag).await.map_err(trouble::registry)?;
+            registry.tag(name, image.digest(), tag).await.map_err(error::registry)?;
         }
         finished(events, TAGS, true, tags.join(", "), began);
         Ok(())
     }
 
     fn remember(&self, key: &ContentKey, image: &ImageRef, events: &EventSink) {
-        if let Err(error) = Known::in_folder(&self.state).put(key.as_str(), image) {
+        if let Err(error) = DigestCache::in_folder(&self.state).put(key.as_str(), image) {
             let text = format!("the image's content is not remembered on this machine: {error}");
             events.send(RunEvent::Notice(Notice::Warning(text)));
         }

@@ -14,7 +14,7 @@ use regex::Regex;
 use tokio_util::sync::CancellationToken;
 
 use super::failure;
-use super::pace::Pace;
+use super::pace::ProgressThrottle;
 use super::reference::Reference;
 use super::watch::Watch;
 use crate::engine::Engine;
@@ -29,7 +29,7 @@ const RETRY: ExponentialBuilder =
     backoff(Duration::from_millis(400), Duration::from_secs(30)).with_max_times(3);
 
 /// What to push.
-pub(super) struct Parcel<'a> {
+pub(super) struct PushRequest<'a> {
     pub engine: &'a Engine,
     pub registry: &'a Registry,
     /// The registry's host.
@@ -45,7 +45,7 @@ pub(super) struct Parcel<'a> {
 
 /// Why it is not in the registry.
 #[derive(Debug)]
-pub(super) enum Unpushed {
+pub(super) enum PushError {
     /// It was told to stop; dropping the stream has stopped the engine.
     Cancelled,
     /// What the engine says, which for most troubles is what the registry said to it.
@@ -58,25 +58,25 @@ pub(super) enum Unpushed {
 
 /// Pushes, and gives the digest of the manifest, which the registry has answered for.
 pub(super) async fn push(
-    parcel: &Parcel<'_>,
+    request: &PushRequest<'_>,
     watch: &mut Watch<'_>,
     cancel: &CancellationToken,
-) -> Result<String, Unpushed> {
-    let repository = format!("{}/{}", parcel.host, parcel.name);
-    let options = TagImageOptionsBuilder::default().repo(&repository).tag(parcel.tag).build();
-    let docker = parcel.engine.docker();
-    docker.tag_image(parcel.id, Some(options)).await.map_err(Unpushed::Engine)?;
+) -> Result<String, PushError> {
+    let repository = format!("{}/{}", request.host, request.name);
+    let options = TagImageOptionsBuilder::default().repo(&repository).tag(request.tag).build();
+    let docker = request.engine.docker();
+    docker.tag_image(request.id, Some(options)).await.map_err(PushError::Engine)?;
 
-    let before = parcel.registry.head(parcel.name, parcel.tag).await.ok().flatten();
+    let before = request.registry.head(request.name, request.tag).await.ok().flatten();
     let before = before.map(|manifest| manifest.digest);
     let mut delays = RETRY.build();
     loop {
-        let error = match once(parcel, &repository, watch, cancel).await {
+        let error = match once(request, &repository, watch, cancel).await {
             Ok(digest) => return Ok(digest),
-            Err(error @ Unpushed::Cancelled) => return Err(error),
+            Err(error @ PushError::Cancelled) => return Err(error),
             Err(error) => error,
         };
-        if let Some(digest) = arrived(parcel, &repository, before.as_deref()).await {
+        if let Some(digest) = arrived(request, &repository, before.as_deref()).await {
             watch.note(&format!("the push's end was not heard of, but {digest} has arrived"));
             return Ok(digest);
         }
@@ -84,25 +84,25 @@ pub(super) async fn push(
         watch.note(&format!("the push failed and is tried again in {:.1}s", delay.as_secs_f64()));
         tokio::select! {
             biased;
-            () = cancel.cancelled() => return Err(Unpushed::Cancelled),
+            () = cancel.cancelled() => return Err(PushError::Cancelled),
             () = tokio::time::sleep(delay) => {}
         }
     }
 }
 
 async fn once(
-    parcel: &Parcel<'_>,
+    request: &PushRequest<'_>,
     repository: &str,
     watch: &mut Watch<'_>,
     cancel: &CancellationToken,
-) -> Result<String, Unpushed> {
+) -> Result<String, PushError> {
     // Asked for each try: a token may have run out.
-    let credentials = parcel.registry.engine_credentials(parcel.name, Right::Push).await;
-    let credentials = credentials.map_err(Unpushed::Registry)?;
-    let options = PushImageOptionsBuilder::default().tag(parcel.tag).build();
-    let docker = parcel.engine.docker();
+    let credentials = request.registry.engine_credentials(request.name, Right::Push).await;
+    let credentials = credentials.map_err(PushError::Registry)?;
+    let options = PushImageOptionsBuilder::default().tag(request.tag).build();
+    let docker = request.engine.docker();
     let mut stream = docker.push_image(repository, Some(options), credentials);
-    let mut pace = Pace::new(PUSH, parcel.events);
+    let mut pace = ProgressThrottle::new(PUSH, request.events);
     // The engine's lines come here without the layer they are about, so a layer is known by its
     // size.
     let mut layers: HashMap<u64, u64> = HashMap::new();
@@ -110,11 +110,11 @@ async fn once(
     loop {
         let next = tokio::select! {
             biased;
-            () = cancel.cancelled() => return Err(Unpushed::Cancelled),
+            () = cancel.cancelled() => return Err(PushError::Cancelled),
             next = stream.next() => next,
         };
         let Some(line) = next else { break };
-        let line = line.map_err(Unpushed::Engine)?;
+        let line = line.map_err(PushError::Engine)?;
         if let Some(status) = &line.status
             && let Some(found) = digest_in(status)
         {
@@ -132,13 +132,13 @@ async fn once(
     }
     match digest {
         Some(digest) => Ok(digest),
-        None => recorded(parcel, repository).await.ok_or(Unpushed::NoDigest),
+        None => recorded(request, repository).await.ok_or(PushError::NoDigest),
     }
 }
 
 /// The digest that the engine has recorded for the image in this repository.
-async fn recorded(parcel: &Parcel<'_>, repository: &str) -> Option<String> {
-    let image = parcel.engine.docker().inspect_image(parcel.id).await.ok()?;
+async fn recorded(request: &PushRequest<'_>, repository: &str) -> Option<String> {
+    let image = request.engine.docker().inspect_image(request.id).await.ok()?;
     let wanted = Reference::parse(repository)?;
     image.repo_digests.iter().flatten().find_map(|pinned| {
         let pinned = Reference::parse(pinned)?;
@@ -148,31 +148,35 @@ async fn recorded(parcel: &Parcel<'_>, repository: &str) -> Option<String> {
 }
 
 /// After a push that ended in trouble: the digest, when the registry has it nevertheless.
-async fn arrived(parcel: &Parcel<'_>, repository: &str, before: Option<&str>) -> Option<String> {
-    if let Some(digest) = recorded(parcel, repository).await
-        && let Ok(Some(manifest)) = parcel.registry.head(parcel.name, &digest).await
+async fn arrived(
+    request: &PushRequest<'_>,
+    repository: &str,
+    before: Option<&str>,
+) -> Option<String> {
+    if let Some(digest) = recorded(request, repository).await
+        && let Ok(Some(manifest)) = request.registry.head(request.name, &digest).await
     {
         return Some(manifest.digest);
     }
     // The tag names this content and nothing else, so what it has come to name is this image.
-    let tagged = parcel.registry.head(parcel.name, parcel.tag).await.ok()??;
+    let tagged = request.registry.head(request.name, request.tag).await.ok()??;
     (Some(tagged.digest.as_str()) != before).then_some(tagged.digest)
 }
 
 /// Whether it may go better the next time.
-fn may_pass(error: &Unpushed) -> bool {
+fn may_pass(error: &PushError) -> bool {
     match error {
-        Unpushed::Cancelled => false,
-        Unpushed::NoDigest => true,
-        Unpushed::Registry(error) => error.is_transient(),
-        Unpushed::Engine(BollardError::DockerStreamError { error }) => {
+        PushError::Cancelled => false,
+        PushError::NoDigest => true,
+        PushError::Registry(error) => error.is_transient(),
+        PushError::Engine(BollardError::DockerStreamError { error }) => {
             failure::row(failure::bare(error))
                 .is_none_or(|row| row.class == FailureClass::Infrastructure)
         }
-        Unpushed::Engine(BollardError::DockerResponseServerError { status_code, .. }) => {
+        PushError::Engine(BollardError::DockerResponseServerError { status_code, .. }) => {
             *status_code >= 500
         }
-        Unpushed::Engine(_) => true,
+        PushError::Engine(_) => true,
     }
 }
 
@@ -199,7 +203,7 @@ mod tests {
     #[test]
     fn only_what_may_pass_is_tried_again() {
         let stream = |error: &str| {
-            Unpushed::Engine(BollardError::DockerStreamError { error: error.to_owned() })
+            PushError::Engine(BollardError::DockerStreamError { error: error.to_owned() })
         };
         for (error, expect) in [
             (stream("received unexpected HTTP status: 503 Service Unavailable"), true),
@@ -207,8 +211,8 @@ mod tests {
             (stream("something new"), true),
             (stream("unauthorized: authentication required"), false),
             (stream("denied: requested access to the resource is denied"), false),
-            (Unpushed::NoDigest, true),
-            (Unpushed::Cancelled, false),
+            (PushError::NoDigest, true),
+            (PushError::Cancelled, false),
         ] {
             assert_eq!(may_pass(&error), expect, "{error:?}");
         }

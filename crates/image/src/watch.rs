@@ -10,7 +10,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::pace::Pace;
+use super::pace::ProgressThrottle;
 use super::secrets::{SecretLines, Secrets};
 use greenloop_evidence::{ExtractLimits, Extraction, Extractor};
 use greenloop_model::{EventSink, RunEvent, Stage};
@@ -38,7 +38,7 @@ pub(super) struct Watch<'a> {
     speaking: Option<String>,
     /// The step that failed: what it is called and what it printed.
     failed: Option<FailedStep>,
-    measures: HashMap<String, Pace>,
+    measures: HashMap<String, ProgressThrottle>,
     sent: usize,
     sampled: Instant,
     image: Option<String>,
@@ -177,8 +177,10 @@ impl<'a> Watch<'a> {
 
     /// How far something has come, in bytes.
     pub(super) fn measure(&mut self, name: &str, done: u64, total: Option<u64>) {
-        let pace =
-            self.measures.entry(name.to_owned()).or_insert_with(|| Pace::new(name, self.events));
+        let pace = self
+            .measures
+            .entry(name.to_owned())
+            .or_insert_with(|| ProgressThrottle::new(name, self.events));
         pace.at(done, total);
     }
 

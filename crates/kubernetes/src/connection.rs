@@ -174,7 +174,7 @@ fn ours(mut config: Config) -> Config {
 fn in_azure(error: AzureError) -> KubernetesError {
     let kind = match error.kind {
         AzureErrorKind::NotConfigured | AzureErrorKind::NotFound => KubernetesErrorKind::Setup,
-        AzureErrorKind::Nobody | AzureErrorKind::Auth | AzureErrorKind::Forbidden => {
+        AzureErrorKind::NoCredential | AzureErrorKind::Auth | AzureErrorKind::Forbidden => {
             KubernetesErrorKind::Credentials
         }
         AzureErrorKind::Unreachable | AzureErrorKind::Refused | AzureErrorKind::Protocol => {

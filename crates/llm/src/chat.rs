@@ -267,7 +267,7 @@ impl ChatModel {
             WireError::NoToken(source) => {
                 let kind = match source.kind {
                     AzureErrorKind::Unreachable => ModelErrorKind::Unreachable,
-                    AzureErrorKind::Nobody | AzureErrorKind::NotConfigured => {
+                    AzureErrorKind::NoCredential | AzureErrorKind::NotConfigured => {
                         ModelErrorKind::NotConfigured
                     }
                     AzureErrorKind::Auth

@@ -53,7 +53,7 @@ async fn a_client_secret_is_exchanged_at_the_tenants_authority() {
         ],
     )
     .unwrap();
-    assert_eq!(identity.ways(), ["the client secret", "the managed identity"]);
+    assert_eq!(identity.sources(), ["the client secret", "the managed identity"]);
     assert_eq!(identity.worked(), None);
     for _ in 0..2 {
         assert_eq!(identity.token(ARM).await.unwrap().expose_secret(), "arm-token");
@@ -188,7 +188,7 @@ async fn off_azure_nothing_hangs() {
     let identity = identity(&AzurePlan::default(), &variables).unwrap();
     for _ in 0..2 {
         let error = identity.token(ARM).await.unwrap_err();
-        assert_eq!(error.kind, AzureErrorKind::Nobody);
+        assert_eq!(error.kind, AzureErrorKind::NoCredential);
         assert!(error.message.contains("the managed identity (this machine has none)"), "{error}");
     }
 
@@ -197,7 +197,7 @@ async fn off_azure_nothing_hangs() {
     let uri = format!("http://{}", silent.local_addr().unwrap());
     let variables = [("AZURE_POD_IDENTITY_AUTHORITY_HOST", uri.as_str())];
     let error = self::identity(&AzurePlan::default(), &variables).unwrap().token(ARM).await;
-    assert_eq!(error.unwrap_err().kind, AzureErrorKind::Nobody);
+    assert_eq!(error.unwrap_err().kind, AzureErrorKind::NoCredential);
 }
 
 #[tokio::test]
@@ -213,14 +213,14 @@ async fn the_azure_cli_is_used_when_it_is_installed() {
     std::fs::write(&az, script).unwrap();
     std::fs::set_permissions(&az, std::fs::Permissions::from_mode(0o755)).unwrap();
     let path = format!("{}:/usr/bin:/bin", folder.path().display());
-    // Nothing listens there, so that the machine is not taken for one in Azure.
+    // Nothing listens presence, so that the machine is not taken for one in Azure.
     let variables = [
         ("PATH", path.as_str()),
         ("AZURE_POD_IDENTITY_AUTHORITY_HOST", "http://127.0.0.1:9"),
         ("AZURE_TENANT_ID", TENANT),
     ];
     let identity = identity(&AzurePlan::default(), &variables).unwrap();
-    assert_eq!(identity.ways(), ["the managed identity", "the Azure CLI (az)"]);
+    assert_eq!(identity.sources(), ["the managed identity", "the Azure CLI (az)"]);
     assert_eq!(identity.token(ARM).await.unwrap().expose_secret(), "cli-token");
     assert_eq!(identity.worked(), Some("the Azure CLI (az)"));
 }
@@ -260,8 +260,8 @@ fn the_environment_decides_which_ways_there_are() {
             vec!["the client secret", "the pipeline's service connection", "the workload identity"],
         ),
     ] {
-        let ways = identity(&AzurePlan::default(), &variables).unwrap().ways();
-        assert_eq!(ways, [&expect[..], &["the managed identity"]].concat(), "{variables:?}");
+        let sources = identity(&AzurePlan::default(), &variables).unwrap().sources();
+        assert_eq!(sources, [&expect[..], &["the managed identity"]].concat(), "{variables:?}");
     }
 }
 
@@ -294,9 +294,9 @@ async fn many_who_want_one_token_ask_for_it_once() {
 #[tokio::test]
 async fn the_way_that_works_is_kept_and_all_are_named_when_none_does() {
     let (bad, good) = (Counting::living(-1), Counting::living(0));
-    let identity = Identity::with_ways([
-        ("bad", There::Perhaps, bad.clone() as Arc<dyn TokenCredential>),
-        ("good", There::Perhaps, good.clone()),
+    let identity = Identity::with_sources([
+        ("bad", Presence::Perhaps, bad.clone() as Arc<dyn TokenCredential>),
+        ("good", Presence::Perhaps, good.clone()),
     ]);
     identity.token(ARM).await.unwrap();
     identity.token(ARM).await.unwrap();
@@ -304,9 +304,9 @@ async fn the_way_that_works_is_kept_and_all_are_named_when_none_does() {
     assert_eq!(good.asked.load(Ordering::SeqCst), 2);
     assert_eq!(identity.worked(), Some("good"));
 
-    let identity = Identity::with_ways([
-        ("this", There::Perhaps, bad.clone() as Arc<dyn TokenCredential>),
-        ("that", There::Perhaps, bad),
+    let identity = Identity::with_sources([
+        ("this", Presence::Perhaps, bad.clone() as Arc<dyn TokenCredential>),
+        ("that", Presence::Perhaps, bad),
     ]);
     let error = identity.token(ARM).await.unwrap_err();
     assert_eq!(error.to_string(), "no Microsoft Entra token from this, that");

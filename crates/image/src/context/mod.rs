@@ -20,9 +20,9 @@ mod clean;
 mod content;
 mod entry;
 mod error;
+mod excluded;
 mod go_regex;
 mod ignore_file;
-mod left_out;
 mod matcher;
 mod pattern;
 mod stat;
@@ -40,12 +40,12 @@ use std::sync::Arc;
 use super::dockerfile::Dockerfile;
 use build_files::{BuildFiles, IGNORE_FILE, Travelling};
 use entry::{Entry, Kind};
-use left_out::LeftOut;
+use excluded::Excluded;
 use stat_cache::StatCache;
 use tar_stream::Archive;
 
 pub use error::{ContextError, ContextErrorKind};
-pub use left_out::OwnFiles;
+pub use excluded::OwnFiles;
 
 /// Changes when the digest is made of other things, so that no old one fits.
 const DIGEST: &str = "greenloop build context 1";
@@ -79,7 +79,7 @@ pub struct BuildContext {
     root: PathBuf,
     entries: Arc<Vec<Entry>>,
     copies: Option<File>,
-    git_left_out: Option<String>,
+    git_excluded: Option<String>,
     digest: String,
     bytes: u64,
     files: usize,
@@ -134,9 +134,9 @@ impl BuildContext {
             return Err(ContextError::new(folder, ContextErrorKind::NotAFolder));
         }
         let build_files = BuildFiles::read(&root, dockerfile)?;
-        let left_out = left_out(&root, &build_files, options);
-        let walk::Found { mut entries, git_left_out } =
-            walk::walk(&root, &build_files.matcher, &left_out)?;
+        let excluded = excluded(&root, &build_files, options);
+        let walk::Found { mut entries, git_excluded } =
+            walk::walk(&root, &build_files.matcher, &excluded)?;
         let copies = match options.earlier {
             Some(earlier) => {
                 let known = earlier.stats();
@@ -166,7 +166,7 @@ impl BuildContext {
             files: sizes().count(),
             travelling: build_files.travelling(&entries),
             dockerfile: build_files.text,
-            git_left_out: git_left_out.map(|git| String::from_utf8_lossy(&git).into_owned()),
+            git_excluded: git_excluded.map(|git| String::from_utf8_lossy(&git).into_owned()),
             entries: Arc::new(entries),
             copies,
             root,
@@ -180,8 +180,8 @@ impl BuildContext {
 
     /// The `.git` that would be in the context if the Dockerfile named it, relative to the
     /// context; `None` when there is none, or the ignore file leaves it out.
-    pub fn git_left_out(&self) -> Option<&str> {
-        self.git_left_out.as_deref()
+    pub fn git_excluded(&self) -> Option<&str> {
+        self.git_excluded.as_deref()
     }
 
     /// Lower-case hex digits: a hash over everything the build can see and the Dockerfile.
@@ -252,19 +252,19 @@ impl ScannedFiles {
 }
 
 /// What is no part of the context at `root`.
-fn left_out(root: &Path, files: &BuildFiles, options: ScanOptions<'_>) -> LeftOut {
+fn excluded(root: &Path, files: &BuildFiles, options: ScanOptions<'_>) -> Excluded {
     let dockerfile = Dockerfile::parse(&String::from_utf8_lossy(&files.text));
     let no_args = BTreeMap::new();
     let copied = dockerfile.context_sources(options.args.unwrap_or(&no_args));
     let named = |git: &[u8]| {
         files.matcher.excepts_by_name(git) || copied.iter().any(|source| names(source, git))
     };
-    let work_tree = options.work_tree.and_then(|tree| left_out::within(root, &tree.join(GIT)));
+    let work_tree = options.work_tree.and_then(|tree| excluded::within(root, &tree.join(GIT)));
     let mut git = vec![GIT.as_bytes().to_vec()];
     git.extend(work_tree.filter(|path| path != GIT.as_bytes()));
     git.retain(|git| !named(git));
     let none = OwnFiles::default();
-    LeftOut::new(root, options.own.unwrap_or(&none), git)
+    Excluded::new(root, options.own.unwrap_or(&none), git)
 }
 
 /// Whether a source of a `COPY` names `path` or something within it: `.` and `*` take everything

@@ -588,7 +588,7 @@ fn the_repository_is_left_out_unless_it_is_named() {
         let names = names(&context);
         let has = |name: &str| names.iter().any(|found| found == name);
         assert_eq!(has(".git/HEAD"), kept, "{dockerfile:?} {ignore:?}");
-        assert_eq!(context.git_left_out().is_some(), told, "{dockerfile:?} {ignore:?}");
+        assert_eq!(context.git_excluded().is_some(), told, "{dockerfile:?} {ignore:?}");
         assert!(ignore.starts_with('*') || has("sub/.git/HEAD") && has(".gitignore"));
     };
     for everything in [
@@ -628,11 +628,11 @@ fn the_repository_is_left_out_unless_it_is_named() {
     let repo = dir.path().join("repo");
     let options = ScanOptions { work_tree: Some(&repo), ..ScanOptions::default() };
     let context = scan_with(dir.path(), options);
-    assert_eq!(context.git_left_out(), Some("repo/.git"));
+    assert_eq!(context.git_excluded(), Some("repo/.git"));
     assert_eq!(names(&context), ["Dockerfile", "repo/", "repo/src/", "repo/src/f"]);
     let dockerfile = dir.path().join("Dockerfile");
     let below = BuildContext::scan_with(&repo.join("src"), &dockerfile, options).unwrap();
-    assert_eq!((names(&below), below.git_left_out()), (vec!["f".to_owned()], None));
+    assert_eq!((names(&below), below.git_excluded()), (vec!["f".to_owned()], None));
 }
 
 /// The second scan sends what it has hashed, whatever the file does afterwards.

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use super::entry::{Entry, Kind};
 use super::error::ContextError;
-use super::left_out::LeftOut;
+use super::excluded::Excluded;
 use super::matcher::{Matched, Matcher};
 use super::stat::Stat;
 
@@ -19,16 +19,16 @@ use super::stat::Stat;
 pub(super) struct Found {
     pub(super) entries: Vec<Entry>,
     /// The `.git` that is left out, relative to the context, where the ignore file lets it pass.
-    pub(super) git_left_out: Option<Vec<u8>>,
+    pub(super) git_excluded: Option<Vec<u8>>,
 }
 
-/// Everything in `folder` that `matcher` lets pass and `left_out` does not name.
+/// Everything in `folder` that `matcher` lets pass and `excluded` does not name.
 pub(super) fn walk(
     folder: &Path,
     matcher: &Matcher,
-    left_out: &LeftOut,
+    excluded: &Excluded,
 ) -> Result<Found, ContextError> {
-    let mut walk = Walk { matcher, left_out, found: Found::default(), held: Vec::new() };
+    let mut walk = Walk { matcher, excluded, found: Found::default(), held: Vec::new() };
     let names = names(folder).map_err(|error| ContextError::io(folder, error))?;
     walk.folder(folder, names, &[], &matcher.root())?;
     Ok(walk.found)
@@ -49,7 +49,7 @@ fn is_gone(error: &io::Error) -> bool {
 
 struct Walk<'a> {
     matcher: &'a Matcher,
-    left_out: &'a LeftOut,
+    excluded: &'a Excluded,
     found: Found,
     /// Folders on the way to where the walk is that are ignored or hold Greenloop's own files;
     /// they are in the context when something within them is.
@@ -89,13 +89,13 @@ impl Walk<'_> {
         metadata: &Metadata,
         above: &Matched,
     ) -> Result<(), ContextError> {
-        if self.left_out.is_own(&name) {
+        if self.excluded.is_own(&name) {
             return Ok(());
         }
         let (ignored, matched) = self.matcher.ignores(&name, above)?;
-        if self.left_out.is_git(&name) {
+        if self.excluded.is_git(&name) {
             if !ignored {
-                self.found.git_left_out = Some(name);
+                self.found.git_excluded = Some(name);
             }
             return Ok(());
         }
@@ -120,7 +120,7 @@ impl Walk<'_> {
             Err(error) if is_gone(&error) => return Ok(()),
             Err(error) => return Err(ContextError::io(path, error)),
         };
-        if !ignored && !self.left_out.may_hold_own(&name) {
+        if !ignored && !self.excluded.may_hold_own(&name) {
             self.found.entries.append(&mut self.held);
             self.found.entries.push(entry);
             return self.folder(path, names, &name, &matched);

@@ -93,7 +93,9 @@ impl Exchange {
     async fn exchange_for(&self, host: &str, scope: &str) -> Result<SecretString, NoRefresh> {
         let token = match self.identity.token(scope).await {
             Ok(token) => token,
-            Err(error) if error.kind == AzureErrorKind::Nobody => return Err(NoRefresh::Nobody),
+            Err(error) if error.kind == AzureErrorKind::NoCredential => {
+                return Err(NoRefresh::Nobody);
+            }
             Err(error) => return Err(NoRefresh::Refused(no_token(host, error))),
         };
         self.post(host, &token).await.map_err(NoRefresh::Refused)
@@ -131,7 +133,7 @@ fn login(refresh: SecretString) -> Login {
 fn no_token(host: &str, error: AzureError) -> RegistryError {
     let kind = match error.kind {
         AzureErrorKind::Unreachable => RegistryErrorKind::Unreachable,
-        AzureErrorKind::Nobody
+        AzureErrorKind::NoCredential
         | AzureErrorKind::NotConfigured
         | AzureErrorKind::Auth
         | AzureErrorKind::Forbidden

@@ -12,8 +12,8 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 use url::Url;
 
+use super::authenticator::{AuthContext, Authenticator};
 use super::credentials::Credentials;
-use super::entry::{Door, Entry};
 use super::error::{RegistryError, RegistryErrorKind};
 use super::host;
 use greenloop_http::retry::{BackoffBuilder as _, ExponentialBuilder, RETRY, backoff};
@@ -25,7 +25,7 @@ const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, \
     application/vnd.docker.distribution.manifest.v2+json";
 const DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
 /// Redirects that are followed in a row.
-const LONGEST_WAY: usize = 5;
+const MAX_REDIRECTS: usize = 5;
 /// Between two looks for a manifest that is not there yet.
 const LAG: ExponentialBuilder = backoff(Duration::from_millis(250), Duration::from_secs(5));
 
@@ -47,7 +47,7 @@ pub struct Registry {
     host: String,
     credentials: Credentials,
     http: HttpClients,
-    entry: Entry,
+    authenticator: Authenticator,
     retry: ExponentialBuilder,
     lag: ExponentialBuilder,
 }
@@ -84,7 +84,7 @@ impl Registry {
             host: host.to_owned(),
             credentials,
             http: HttpClients::default(),
-            entry: Entry::default(),
+            authenticator: Authenticator::default(),
             retry: RETRY,
             lag: LAG,
         }
@@ -99,7 +99,7 @@ impl Registry {
 
     /// With pauses that a test can wait for.
     #[cfg(test)]
-    pub(super) fn hasty(mut self) -> Self {
+    pub(super) fn with_short_delays(mut self) -> Self {
         self.lag = backoff(Duration::from_millis(2), Duration::from_millis(10));
         self.retry = self.lag.with_max_times(4);
         self
@@ -226,20 +226,20 @@ impl Registry {
     }
 
     /// What the registry lets one in with, made now; `None` when it lets everybody in.
-    pub(super) async fn fresh_pass(
+    pub(super) async fn fresh_token(
         &self,
         repository: &str,
         right: Right,
     ) -> Result<Option<HeaderValue>, RegistryError> {
         let name = host::repository(&self.host, repository);
         let scope = right.scope(&name);
-        self.entry.forget(&scope).await;
+        self.authenticator.forget(&scope).await;
         // A request that wants this right is answered with the challenge.
         match right {
             Right::Pull => drop(self.head(repository, "latest").await?),
             Right::Push => self.can_push(repository).await?,
         }
-        Ok(self.entry.held(&scope).await.map(|pass| pass.header))
+        Ok(self.authenticator.held(&scope).await.map(|token| token.header))
     }
 
     async fn get(
@@ -291,7 +291,7 @@ impl Registry {
         request: Outgoing,
     ) -> Result<Incoming, RegistryError> {
         let base = host::base(&self.host)?;
-        let door = Door {
+        let auth = AuthContext {
             host: &self.host,
             base: &base,
             credentials: &self.credentials,
@@ -299,27 +299,27 @@ impl Registry {
             retry: self.retry,
         };
         let scope = right.scope(name);
-        let shown = self.entry.held(&scope).await;
-        let header = shown.as_ref().map(|pass| &pass.header);
+        let shown = self.authenticator.held(&scope).await;
+        let header = shown.as_ref().map(|token| &token.header);
         let answer = self.follow(&base, request.clone(), header).await?;
         if answer.status != StatusCode::UNAUTHORIZED {
             return Ok(answer);
         }
-        let pass = self.entry.pass(&door, &scope, &answer, shown.as_ref()).await?;
-        self.follow(&base, request, Some(&pass.header)).await
+        let token = self.authenticator.token(&auth, &scope, &answer, shown.as_ref()).await?;
+        self.follow(&base, request, Some(&token.header)).await
     }
 
-    /// Sends a request and follows where it leads. The pass is shown to the registry only.
+    /// Sends a request and follows where it leads. The token is shown to the registry only.
     async fn follow(
         &self,
         base: &Url,
         mut request: Outgoing,
-        pass: Option<&HeaderValue>,
+        token: Option<&HeaderValue>,
     ) -> Result<Incoming, RegistryError> {
-        for _step in 0..=LONGEST_WAY {
+        for _step in 0..=MAX_REDIRECTS {
             request.headers.remove(AUTHORIZATION);
-            if let Some(pass) = pass.filter(|_| request.url.origin() == base.origin()) {
-                request.headers.insert(AUTHORIZATION, pass.clone());
+            if let Some(token) = token.filter(|_| request.url.origin() == base.origin()) {
+                request.headers.insert(AUTHORIZATION, token.clone());
             }
             let answer = self.http.send(&request, self.retry).await;
             let answer = answer.map_err(|source| RegistryError::unanswered(&self.host, source))?;

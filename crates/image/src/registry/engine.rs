@@ -49,7 +49,7 @@ impl Registry {
         if gets_there(&given) {
             return Ok(Some(given));
         }
-        let Some(header) = self.fresh_pass(repository, right).await? else { return Ok(None) };
+        let Some(header) = self.fresh_token(repository, right).await? else { return Ok(None) };
         // It was made from text, so it is text.
         let token = header.to_str().ok().and_then(|value| value.strip_prefix("Bearer "));
         let exchanged = token.map(|token| DockerCredentials {

@@ -101,14 +101,14 @@ impl RegistryError {
 #[derive(Default, Deserialize)]
 struct Body {
     #[serde(default)]
-    errors: Vec<Entry>,
+    errors: Vec<Authenticator>,
     error: Option<String>,
     error_description: Option<String>,
     details: Option<String>,
 }
 
 #[derive(Deserialize)]
-struct Entry {
+struct Authenticator {
     #[serde(default)]
     code: String,
     #[serde(default)]

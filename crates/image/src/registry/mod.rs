@@ -9,12 +9,12 @@
 //! password or token appears in an error or in `Debug` output.
 
 mod acr;
+mod authenticator;
 mod challenge;
 mod client;
 mod credentials;
 mod docker_config;
 mod engine;
-mod entry;
 mod error;
 mod helper;
 mod host;

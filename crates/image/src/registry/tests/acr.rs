@@ -74,7 +74,7 @@ async fn an_identity_becomes_a_scoped_token() {
         .mount(&server)
         .await;
     let credentials = as_azure(&server, Identity::with_credential(Counting::living(3600)), &[]);
-    let registry = Registry::new(&host(&server), credentials.clone()).hasty();
+    let registry = Registry::new(&host(&server), credentials.clone()).with_short_delays();
     for _ in 0..2 {
         assert_eq!(
             registry.head("fleet", "1").await.unwrap().map(|m| m.digest),

@@ -90,7 +90,7 @@ async fn a_password_is_exchanged_for_a_token_once() {
         .expect(1)
         .mount(&server)
         .await;
-    let registry = Registry::new(&host(&server), credentials(&LOGIN)).hasty();
+    let registry = Registry::new(&host(&server), credentials(&LOGIN)).with_short_delays();
     for _ in 0..3 {
         assert!(registry.head("team/fleet", "1").await.unwrap().is_some());
     }
@@ -110,7 +110,7 @@ async fn nobody_in_particular_gets_a_token_too() {
         .expect(1)
         .mount(&server)
         .await;
-    let registry = Registry::new(&host(&server), Credentials::default()).hasty();
+    let registry = Registry::new(&host(&server), Credentials::default()).with_short_delays();
     assert!(registry.head("team/fleet", "1").await.unwrap().is_some());
 }
 
@@ -129,7 +129,7 @@ async fn a_token_that_runs_out_or_is_not_taken_is_asked_for_again() {
             .expect(asked)
             .mount(&server)
             .await;
-        let registry = Registry::new(&host(&server), credentials(&LOGIN)).hasty();
+        let registry = Registry::new(&host(&server), credentials(&LOGIN)).with_short_delays();
         let first = registry.head("team/fleet", "1").await;
         assert_eq!(first.is_ok(), tokens[0] == "t-1", "{first:?}");
         assert!(registry.head("team/fleet", "1").await.unwrap().is_some());
@@ -158,7 +158,7 @@ async fn refused_logins_are_told_apart_from_servers_that_are_down() {
     ] {
         let server = guarded("t", "repository:team/fleet:pull").await;
         Mock::given(path("/token")).respond_with(answer).mount(&server).await;
-        let registry = Registry::new(&host(&server), credentials(&LOGIN)).hasty();
+        let registry = Registry::new(&host(&server), credentials(&LOGIN)).with_short_delays();
         let error = registry.head("team/fleet", "1").await.unwrap_err();
         assert_eq!(error.kind, kind, "{error}");
         assert!(error.message.contains(words), "{error}");
@@ -175,7 +175,7 @@ async fn a_realm_in_the_clear_gets_no_password() {
             .respond_with(ResponseTemplate::new(401).insert_header("www-authenticate", value))
             .mount(&server)
             .await;
-        let registry = Registry::new(&host(&server), credentials(&LOGIN)).hasty();
+        let registry = Registry::new(&host(&server), credentials(&LOGIN)).with_short_delays();
         let error = registry.head("team/fleet", "1").await.unwrap_err();
         assert_eq!(error.kind, RegistryErrorKind::Protocol, "{error}");
     }
@@ -200,7 +200,7 @@ async fn an_identity_token_is_posted() {
         "auth": "MDAwMDAwMDA6", "identitytoken": "an-identity-token"}}});
     std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
     let variables = [("DOCKER_CONFIG", folder.path().to_str().unwrap())];
-    let registry = Registry::new(&host(&server), credentials(&variables)).hasty();
+    let registry = Registry::new(&host(&server), credentials(&variables)).with_short_delays();
     assert!(registry.head("team/fleet", "1").await.unwrap().is_some());
 }
 
@@ -225,7 +225,7 @@ async fn what_lags_is_waited_for_and_what_stumbles_is_asked_again() {
             .respond_with(in_turn(answers))
             .mount(&server)
             .await;
-        let registry = Registry::new(&host(&server), Credentials::default()).hasty();
+        let registry = Registry::new(&host(&server), Credentials::default()).with_short_delays();
         let patience = Duration::from_millis(patience);
         let seen = registry.appears("team/fleet", &digest, patience).await;
         match seen {
@@ -269,7 +269,7 @@ async fn a_redirect_to_another_host_carries_no_authorization() {
         )
         .mount(&server)
         .await;
-    let registry = Registry::new(&host(&server), credentials(&LOGIN)).hasty();
+    let registry = Registry::new(&host(&server), credentials(&LOGIN)).with_short_delays();
     registry.tag("team/fleet", &digest, "x").await.unwrap();
     assert_eq!(paths(&elsewhere).await, ["GET /store/manifest"]);
 
@@ -279,7 +279,7 @@ async fn a_redirect_to_another_host_carries_no_authorization() {
         .respond_with(ResponseTemplate::new(302).insert_header("location", to))
         .mount(&server)
         .await;
-    let registry = Registry::new(&host(&server), Credentials::default()).hasty();
+    let registry = Registry::new(&host(&server), Credentials::default()).with_short_delays();
     let error = registry.head("team/fleet", "1").await.unwrap_err();
     assert_eq!(error.kind, RegistryErrorKind::Protocol, "{error}");
 }
@@ -292,7 +292,7 @@ async fn a_registry_that_gives_something_else_is_not_believed() {
         .respond_with(ResponseTemplate::new(200).set_body_string("{\"other\": 1}"))
         .mount(&server)
         .await;
-    let registry = Registry::new(&host(&server), Credentials::default()).hasty();
+    let registry = Registry::new(&host(&server), Credentials::default()).with_short_delays();
     let error = registry.tag("team/fleet", &digest, "x").await.unwrap_err();
     assert_eq!(error.kind, RegistryErrorKind::Protocol, "{error}");
     assert_eq!(paths(&server).await, [format!("GET /v2/team/fleet/manifests/{digest}")]);
@@ -330,7 +330,7 @@ async fn pushing_wants_another_token_than_pulling() {
         .expect(1)
         .mount(&server)
         .await;
-    let registry = Registry::new(&host(&server), credentials(&LOGIN)).hasty();
+    let registry = Registry::new(&host(&server), credentials(&LOGIN)).with_short_delays();
     registry.can_push("team/fleet").await.unwrap();
 
     // The token server gives a token all the same, and the registry does not take it.
@@ -344,7 +344,7 @@ async fn pushing_wants_another_token_than_pulling() {
         .respond_with(ResponseTemplate::new(200).set_body_json(json!({"token": "may-pull"})))
         .mount(&server)
         .await;
-    let registry = Registry::new(&host(&server), credentials(&LOGIN)).hasty();
+    let registry = Registry::new(&host(&server), credentials(&LOGIN)).with_short_delays();
     let error = registry.can_push("team/fleet").await.unwrap_err();
     assert_eq!(error.kind, RegistryErrorKind::Auth, "{error}");
 }
@@ -371,7 +371,7 @@ async fn the_engine_is_given_what_gets_there() {
     // One of three in a row is not written as the engine reads it, wherever it stands.
     let awkward =
         [("GREENLOOP_REGISTRY_USERNAME", "me"), ("GREENLOOP_REGISTRY_PASSWORD", "Q~~~word")];
-    let registry = Registry::new(&host(&server), credentials(&awkward)).hasty();
+    let registry = Registry::new(&host(&server), credentials(&awkward)).with_short_delays();
     for _ in 0..2 {
         let given = registry.engine_credentials("team/fleet", Right::Push).await.unwrap().unwrap();
         assert_eq!(given.registrytoken.as_deref(), Some("may-push"));
@@ -381,10 +381,10 @@ async fn the_engine_is_given_what_gets_there() {
 
     let plain =
         [("GREENLOOP_REGISTRY_USERNAME", "me"), ("GREENLOOP_REGISTRY_PASSWORD", "a-password")];
-    let registry = Registry::new(&host(&server), credentials(&plain)).hasty();
+    let registry = Registry::new(&host(&server), credentials(&plain)).with_short_delays();
     let given = registry.engine_credentials("team/fleet", Right::Push).await.unwrap().unwrap();
     assert_eq!(given.password.as_deref(), Some("a-password"));
-    let registry = Registry::new(&host(&server), Credentials::default()).hasty();
+    let registry = Registry::new(&host(&server), Credentials::default()).with_short_delays();
     assert_eq!(registry.engine_credentials("team/fleet", Right::Pull).await.unwrap(), None);
 
     let server = MockServer::start().await;
@@ -399,7 +399,7 @@ async fn the_engine_is_given_what_gets_there() {
         )
         .mount(&server)
         .await;
-    let registry = Registry::new(&host(&server), credentials(&awkward)).hasty();
+    let registry = Registry::new(&host(&server), credentials(&awkward)).with_short_delays();
     let error = registry.engine_credentials("team/fleet", Right::Push).await.unwrap_err();
     assert_eq!(error.kind, RegistryErrorKind::Auth);
     assert!(!format!("{error:?}").contains("Q~~~"), "{error:?}");

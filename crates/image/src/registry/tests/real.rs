@@ -87,7 +87,7 @@ async fn an_open_registry_is_asked_without_a_login() {
     let Some(host) = open_registry() else { return };
     let repository = repository();
     let digest = push(&host, &repository, None).await;
-    let registry = Registry::new(&host, Credentials::default()).hasty();
+    let registry = Registry::new(&host, Credentials::default()).with_short_delays();
     exercise(&registry, &repository, &digest).await;
     for wrong in ["../catalog", "a?b", "a b", "UPPER"] {
         let found = registry.head(wrong, "first").await;
@@ -170,7 +170,7 @@ async fn a_guarded_registry_is_logged_in_to() {
     let digest = push(host, &repository, Some((USER, WORD))).await;
     let by_variables =
         [("GREENLOOP_REGISTRY_USERNAME", USER), ("GREENLOOP_REGISTRY_PASSWORD", WORD)];
-    let registry = Registry::new(host, credentials(&by_variables)).hasty();
+    let registry = Registry::new(host, credentials(&by_variables)).with_short_delays();
     exercise(&registry, &repository, &digest).await;
 
     let folder = tempfile::tempdir().unwrap();
@@ -179,7 +179,7 @@ async fn a_guarded_registry_is_logged_in_to() {
     let config = serde_json::json!({"auths": {host: {"auth": auth}}});
     std::fs::write(folder.path().join("config.json"), config.to_string()).unwrap();
     let variables = [("DOCKER_CONFIG", folder.path().to_str().unwrap())];
-    let registry = Registry::new(host, credentials(&variables)).hasty();
+    let registry = Registry::new(host, credentials(&variables)).with_short_delays();
     registry.can_push(&repository).await.unwrap();
 
     for (credentials, words) in [
@@ -194,7 +194,7 @@ async fn a_guarded_registry_is_logged_in_to() {
         // The password is for another registry, so it is not shown to this one.
         (credentials(&by_variables).with_variables_for("fleet.example.org"), "docker login"),
     ] {
-        let registry = Registry::new(host, credentials).hasty();
+        let registry = Registry::new(host, credentials).with_short_delays();
         let error = registry.can_push(&repository).await.unwrap_err();
         assert_eq!(error.kind, RegistryErrorKind::Auth, "{error}");
         assert!(error.message.contains(words), "{error}");
@@ -207,7 +207,7 @@ async fn a_guarded_registry_is_logged_in_to() {
 #[tokio::test]
 async fn a_registry_that_is_not_there_is_unreachable() {
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let registry = Registry::new(&closed.to_string(), Credentials::default()).hasty();
+    let registry = Registry::new(&closed.to_string(), Credentials::default()).with_short_delays();
     let error = registry.head("fleet", "latest").await.unwrap_err();
     assert_eq!(error.kind, RegistryErrorKind::Unreachable, "{error}");
     assert!(error.is_transient());

@@ -20,7 +20,7 @@ const LONGEST: u64 = 1 << 20;
 
 /// The images known by their content.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(super) struct DigestCache {
     path: PathBuf,
 }
 
@@ -31,7 +31,7 @@ struct Entry {
     image: String,
 }
 
-impl Known {
+impl DigestCache {
     /// Kept in this folder.
     pub(super) fn in_folder(folder: &std::path::Path) -> Self {
         Self { path: folder.join(FILE) }
@@ -84,7 +84,7 @@ mod tests {
     #[test]
     fn the_latest_image_of_a_content_is_known() {
         let folder = tempfile::tempdir().unwrap();
-        let known = Known::in_folder(&folder.path().join("deep"));
+        let known = DigestCache::in_folder(&folder.path().join("deep"));
         let image = |n: u64| ImageRef::new("r:1/a", &format!("sha256:{n:064x}")).unwrap();
         assert_eq!(known.get("k", "r:1/a"), None);
         known.put("k", &image(1)).unwrap();

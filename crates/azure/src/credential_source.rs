@@ -1,4 +1,4 @@
-//! The ways to a token, and which of them the environment offers.
+//! The sources to a token, and which of them the environment offers.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -19,11 +19,12 @@ use greenloop_config::plan::AzurePlan;
 
 /// A credential for one request: the credentials of `azure_identity` each hold tokens of their
 /// own, so a fresh one is what keeps the cache one.
-type Maker = Box<dyn Fn() -> azure_core::Result<Arc<dyn TokenCredential>> + Send + Sync + 'static>;
+type MakeCredential =
+    Box<dyn Fn() -> azure_core::Result<Arc<dyn TokenCredential>> + Send + Sync + 'static>;
 
-/// When a way is there.
+/// Whether a source can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum There {
+pub(super) enum Presence {
     /// It was configured, so it is what was meant: when it fails, no other is tried.
     Configured,
     /// The metadata service must answer first.
@@ -32,11 +33,11 @@ pub(super) enum There {
     Perhaps,
 }
 
-/// One way to a token.
-pub(super) struct Way {
+/// One source of tokens.
+pub(super) struct CredentialSource {
     pub(super) name: &'static str,
-    pub(super) there: There,
-    pub(super) make: Maker,
+    pub(super) presence: Presence,
+    pub(super) make: MakeCredential,
 }
 
 /// What a pipeline's Azure tasks call what the other settings are called elsewhere.
@@ -46,7 +47,7 @@ const PIPELINE: [(&str, &str); 3] = [
     ("AZURE_SERVICE_CONNECTION_ID", "AZURESUBSCRIPTION_SERVICE_CONNECTION_ID"),
 ];
 
-/// What the ways are made of.
+/// What the sources are made of.
 pub(super) struct Settings {
     tenant: Option<String>,
     client: Option<String>,
@@ -90,41 +91,47 @@ impl Settings {
         self.tenant.as_deref()
     }
 
-    /// The ways that there are the settings for, in the order they are tried.
-    pub(super) fn ways(self, options: &ClientOptions) -> Vec<Way> {
-        let mut ways = Vec::new();
-        let mut add = |name, there, make| ways.push(Way { name, there, make });
+    /// The sources that there are the settings for, in the order they are tried.
+    pub(super) fn sources(self, options: &ClientOptions) -> Vec<CredentialSource> {
+        let mut sources = Vec::new();
+        let mut add =
+            |name, presence, make| sources.push(CredentialSource { name, presence, make });
         let principal = self.tenant.clone().zip(self.client.clone());
         if let (Some((tenant, client)), Some(secret)) = (&principal, self.client_secret) {
             let make = secret_maker(tenant.clone(), client.clone(), secret, options.clone());
-            add("the client secret", There::Configured, make);
+            add("the client secret", Presence::Configured, make);
         }
         if let (Some((tenant, client)), Some(connection), Some(token)) =
             (&principal, self.connection, self.pipeline_token)
         {
             let make =
                 pipeline_maker(tenant.clone(), client.clone(), connection, token, options.clone());
-            add("the pipeline's service connection", There::Configured, make);
+            add("the pipeline's service connection", Presence::Configured, make);
         }
         if let (Some((tenant, client)), Some(file)) = (principal, self.federated_token) {
             let make = workload_maker(tenant, client, file, options.clone());
-            add("the workload identity", There::Configured, make);
+            add("the workload identity", Presence::Configured, make);
         }
-        let there = if self.own_endpoint { There::Configured } else { There::Probed };
-        add("the managed identity", there, managed_maker(self.client, options.clone()));
+        let presence = if self.own_endpoint { Presence::Configured } else { Presence::Probed };
+        add("the managed identity", presence, managed_maker(self.client, options.clone()));
         if is_installed("az", &self.path) {
             let make = az_maker(self.tenant.clone(), Tools { path: self.path.clone() });
-            add("the Azure CLI (az)", There::Perhaps, make);
+            add("the Azure CLI (az)", Presence::Perhaps, make);
         }
         if is_installed("azd", &self.path) {
             let make = azd_maker(self.tenant, Tools { path: self.path });
-            add("the Azure Developer CLI (azd)", There::Perhaps, make);
+            add("the Azure Developer CLI (azd)", Presence::Perhaps, make);
         }
-        ways
+        sources
     }
 }
 
-fn secret_maker(tenant: String, client: String, secret: Secret, options: ClientOptions) -> Maker {
+fn secret_maker(
+    tenant: String,
+    client: String,
+    secret: Secret,
+    options: ClientOptions,
+) -> MakeCredential {
     Box::new(move || {
         let options = ClientSecretCredentialOptions { client_options: options.clone() };
         let made =
@@ -139,7 +146,7 @@ fn pipeline_maker(
     connection: String,
     token: Secret,
     options: ClientOptions,
-) -> Maker {
+) -> MakeCredential {
     Box::new(move || {
         let options = AzurePipelinesCredentialOptions {
             credential_options: ClientAssertionCredentialOptions {
@@ -158,7 +165,12 @@ fn pipeline_maker(
     })
 }
 
-fn workload_maker(tenant: String, client: String, file: PathBuf, options: ClientOptions) -> Maker {
+fn workload_maker(
+    tenant: String,
+    client: String,
+    file: PathBuf,
+    options: ClientOptions,
+) -> MakeCredential {
     Box::new(move || {
         let options = WorkloadIdentityCredentialOptions {
             credential_options: ClientAssertionCredentialOptions {
@@ -173,7 +185,7 @@ fn workload_maker(tenant: String, client: String, file: PathBuf, options: Client
     })
 }
 
-fn managed_maker(client: Option<String>, options: ClientOptions) -> Maker {
+fn managed_maker(client: Option<String>, options: ClientOptions) -> MakeCredential {
     Box::new(move || {
         let options = ManagedIdentityCredentialOptions {
             user_assigned_id: client.clone().map(UserAssignedId::ClientId),
@@ -184,7 +196,7 @@ fn managed_maker(client: Option<String>, options: ClientOptions) -> Maker {
     })
 }
 
-fn az_maker(tenant: Option<String>, tools: Tools) -> Maker {
+fn az_maker(tenant: Option<String>, tools: Tools) -> MakeCredential {
     Box::new(move || {
         let executor: Arc<dyn Executor> = Arc::new(tools.clone());
         let options = AzureCliCredentialOptions {
@@ -197,7 +209,7 @@ fn az_maker(tenant: Option<String>, tools: Tools) -> Maker {
     })
 }
 
-fn azd_maker(tenant: Option<String>, tools: Tools) -> Maker {
+fn azd_maker(tenant: Option<String>, tools: Tools) -> MakeCredential {
     Box::new(move || {
         let executor: Arc<dyn Executor> = Arc::new(tools.clone());
         let options = AzureDeveloperCliCredentialOptions {

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use bollard::errors::Error as BollardError;
 
-use super::build::Broken;
+use super::build::BuildError;
 use super::context::{ContextError, ContextErrorKind};
 use super::dockerfile::{Base, Dockerfile, Instruction, StepName};
 use super::failure::{self, Row};
-use super::push::Unpushed;
+use super::push::PushError;
 use super::secrets::Secrets;
 use super::watch::{FailedStep, shortened};
 use crate::engine::{Engine, EngineError};
@@ -30,7 +30,7 @@ const HEADLINE: usize = 100;
 const QUOTED: usize = 2000;
 
 /// The build that failed, as far as evidence needs it.
-pub(super) struct Scene<'a> {
+pub(super) struct BuildFailure<'a> {
     pub secrets: &'a Secrets,
     pub engine: &'a Engine,
     pub dockerfile: &'a Dockerfile,
@@ -39,7 +39,7 @@ pub(super) struct Scene<'a> {
     pub bases: &'a [Base],
     pub work_tree: &'a Path,
     /// The `.git` that the context lacks.
-    pub git_left_out: Option<&'a str>,
+    pub git_excluded: Option<&'a str>,
 }
 
 /// Nothing was wrong: it was told to stop.
@@ -134,18 +134,18 @@ pub(super) fn task(error: tokio::task::JoinError) -> ImageError {
 }
 
 /// The push failed for good.
-pub(super) fn push(error: Unpushed, secrets: &Secrets, engine_at: &Engine) -> ImageError {
+pub(super) fn push(error: PushError, secrets: &Secrets, engine_at: &Engine) -> ImageError {
     match error {
-        Unpushed::Cancelled => cancelled(),
-        Unpushed::Registry(error) => registry(error),
-        Unpushed::NoDigest => plain(
+        PushError::Cancelled => cancelled(),
+        PushError::Registry(error) => registry(error),
+        PushError::NoDigest => plain(
             ImageErrorKind::Registry,
             FailureClass::Infrastructure,
             "the push ended without a digest, and the registry has none".to_owned(),
             "",
             None,
         ),
-        Unpushed::Engine(BollardError::DockerStreamError { error }) => {
+        PushError::Engine(BollardError::DockerStreamError { error }) => {
             let complaint = failure::bare(&error);
             let row = failure::row(complaint);
             let complaint = secrets.redact(complaint);
@@ -158,16 +158,20 @@ pub(super) fn push(error: Unpushed, secrets: &Secrets, engine_at: &Engine) -> Im
             let message = format!("the push failed: {}", shortened(&complaint, QUOTED));
             plain(kind, class, message, advice, None)
         }
-        Unpushed::Engine(error) => engine(engine_at.error(error)),
+        PushError::Engine(error) => engine(engine_at.error(error)),
     }
 }
 
 /// The build failed.
-pub(super) fn build(error: Broken, failed: Option<FailedStep>, scene: &Scene<'_>) -> ImageError {
+pub(super) fn build(
+    error: BuildError,
+    failed: Option<FailedStep>,
+    at: &BuildFailure<'_>,
+) -> ImageError {
     let complaint = match error {
-        Broken::Cancelled => return cancelled(),
-        Broken::Changed(path) => return changed(path),
-        Broken::Context(text) => {
+        BuildError::Cancelled => return cancelled(),
+        BuildError::Changed(path) => return changed(path),
+        BuildError::Context(text) => {
             return plain(
                 ImageErrorKind::Build,
                 FailureClass::Infrastructure,
@@ -176,7 +180,7 @@ pub(super) fn build(error: Broken, failed: Option<FailedStep>, scene: &Scene<'_>
                 None,
             );
         }
-        Broken::NoImage => {
+        BuildError::NoImage => {
             return plain(
                 ImageErrorKind::Engine,
                 FailureClass::Infrastructure,
@@ -185,44 +189,44 @@ pub(super) fn build(error: Broken, failed: Option<FailedStep>, scene: &Scene<'_>
                 None,
             );
         }
-        Broken::Engine(BollardError::DockerStreamError { error }) => error,
+        BuildError::Engine(BollardError::DockerStreamError { error }) => error,
         // What is wrong with a Dockerfile as a whole comes before the stream begins, as a 400;
         // a 5xx is about a base image as often as about the engine, so its words count too.
-        Broken::Engine(BollardError::DockerResponseServerError { status_code, message })
+        BuildError::Engine(BollardError::DockerResponseServerError { status_code, message })
             if status_code == 400 || failure::row(failure::bare(&message)).is_some() =>
         {
             message
         }
-        Broken::Engine(error) => return engine(scene.engine.error(error)),
+        BuildError::Engine(error) => return engine(at.engine.error(error)),
     };
     let complaint = failure::bare(&complaint);
     match failure::exit_status(complaint) {
-        Some(status) => run(status, failed, scene),
-        None => refused(complaint, failed, scene),
+        Some(status) => run(status, failed, at),
+        None => refused(complaint, failed, at),
     }
 }
 
 /// A `RUN` that ran and failed.
-fn run(status: i32, failed: Option<FailedStep>, scene: &Scene<'_>) -> ImageError {
+fn run(status: i32, failed: Option<FailedStep>, at: &BuildFailure<'_>) -> ImageError {
     let (step, printed) = match failed {
         Some(FailedStep { name, printed }) => (Some(name), printed),
         None => (None, None),
     };
-    let instruction = instruction(step.as_deref(), scene);
+    let instruction = instruction(step.as_deref(), at);
     let exit = Exit::Code(status);
     let class = match &printed {
         Some(printed) => failure::class_of_run(status, printed),
-        None => failure::class_of_run(status, &nothing(scene)),
+        None => failure::class_of_run(status, &nothing(at)),
     };
     let telling = printed.as_ref().map(|printed| printed.headline.as_str()).unwrap_or_default();
-    let mut message = format!("{} failed ({exit})", subject(step.as_deref(), instruction, scene));
+    let mut message = format!("{} failed ({exit})", subject(step.as_deref(), instruction, at));
     if !telling.is_empty() {
         message.push_str(": ");
         message.push_str(telling);
     }
-    let mut evidence = evidence(step.as_deref(), instruction, printed, scene);
+    let mut evidence = evidence(step.as_deref(), instruction, printed, at);
     evidence.exit = Some(exit);
-    if let Some(git) = scene.git_left_out
+    if let Some(git) = at.git_excluded
         && instruction.is_some_and(|one| uses_git(&one.command()))
     {
         evidence.notes.push(git_note(git));
@@ -234,7 +238,7 @@ fn run(status: i32, failed: Option<FailedStep>, scene: &Scene<'_>) -> ImageError
                 .to_owned(),
         );
     }
-    error(ImageErrorKind::Build, class, message, evidence, scene)
+    error(ImageErrorKind::Build, class, message, evidence, at)
 }
 
 /// Whether a command line has `git` or `.git` as a word.
@@ -252,32 +256,32 @@ pub(super) fn git_note(git: &str) -> String {
 }
 
 /// Something the builder itself refused or could not do.
-fn refused(complaint: &str, failed: Option<FailedStep>, scene: &Scene<'_>) -> ImageError {
+fn refused(complaint: &str, failed: Option<FailedStep>, at: &BuildFailure<'_>) -> ImageError {
     let (mut step, printed) = match failed {
         Some(FailedStep { name, printed }) => (Some(name), printed),
         None => (None, None),
     };
     let complaint = failure::after_command(complaint);
     let row: Option<&Row> = failure::row(complaint);
-    let by_line = failure::named_line(complaint).and_then(|line| scene.dockerfile.at(line));
+    let by_line = failure::named_line(complaint).and_then(|line| at.dockerfile.at(line));
     if by_line.is_some() {
         step = None;
     }
-    let instruction = by_line.or_else(|| instruction(step.as_deref(), scene));
+    let instruction = by_line.or_else(|| instruction(step.as_deref(), at));
     let kind = row.map_or(ImageErrorKind::Build, |row| row.kind);
     let class = row.map_or(FailureClass::Unknown, |row| row.class);
-    let complaint = scene.secrets.redact(&failure::tidy(complaint));
+    let complaint = at.secrets.redact(&failure::tidy(complaint));
     let message = match (kind, instruction.is_some() || step.is_some()) {
         (ImageErrorKind::Engine, _) | (_, false) => {
             format!("the build failed: {}", shortened(&complaint, QUOTED))
         }
         (_, true) => format!(
             "{} failed: {}",
-            subject(step.as_deref(), instruction, scene),
+            subject(step.as_deref(), instruction, at),
             shortened(&complaint, QUOTED)
         ),
     };
-    let mut evidence = evidence(step.as_deref(), instruction, printed, scene);
+    let mut evidence = evidence(step.as_deref(), instruction, printed, at);
     evidence.excerpts.push(Excerpt {
         start: 1,
         end: 1,
@@ -288,7 +292,7 @@ fn refused(complaint: &str, failed: Option<FailedStep>, scene: &Scene<'_>) -> Im
     if let Some(row) = row.filter(|row| !row.advice.is_empty()) {
         evidence.notes.push(row.advice.to_owned());
     }
-    error(kind, class, message, evidence, scene)
+    error(kind, class, message, evidence, at)
 }
 
 fn error(
@@ -296,40 +300,40 @@ fn error(
     class: FailureClass,
     message: String,
     mut evidence: Evidence,
-    scene: &Scene<'_>,
+    at: &BuildFailure<'_>,
 ) -> ImageError {
     evidence.code =
-        read_code(scene.work_tree, &evidence.excerpts, CodeLimits::default(), scene.secrets.run());
+        read_code(at.work_tree, &evidence.excerpts, CodeLimits::default(), at.secrets.run());
     for code in &mut evidence.code {
-        code.text = scene.secrets.redact(&code.text);
+        code.text = at.secrets.redact(&code.text);
     }
     ImageError { kind, message, class, evidence: Box::new(evidence), source: None }
 }
 
 /// The instruction that a builder's step stands for.
-fn instruction<'a>(step: Option<&str>, scene: &Scene<'a>) -> Option<&'a Instruction> {
+fn instruction<'a>(step: Option<&str>, at: &BuildFailure<'a>) -> Option<&'a Instruction> {
     let step = step?;
     if let Some(image) =
         step.strip_prefix("[internal] load metadata for ").or_else(|| step.strip_prefix("FROM "))
     {
-        return scene.dockerfile.naming(image, scene.bases);
+        return at.dockerfile.naming(image, at.bases);
     }
     let name = StepName::of_vertex(step).or_else(|| StepName::of_line(step))?;
-    scene.dockerfile.find(name).or_else(|| {
+    at.dockerfile.find(name).or_else(|| {
         let image = name.text().strip_prefix("FROM ")?;
-        scene.dockerfile.naming(image.split_whitespace().next()?, scene.bases)
+        at.dockerfile.naming(image.split_whitespace().next()?, at.bases)
     })
 }
 
 /// `Dockerfile:7: RUN npm ci`
-fn subject(step: Option<&str>, instruction: Option<&Instruction>, scene: &Scene<'_>) -> String {
+fn subject(step: Option<&str>, instruction: Option<&Instruction>, at: &BuildFailure<'_>) -> String {
     match (instruction, step) {
         (Some(one), _) => {
-            let text = scene.secrets.redact(&one.text());
-            format!("{}:{}: {}", scene.path, one.line, shortened(&text, HEADLINE))
+            let text = at.secrets.redact(&one.text());
+            format!("{}:{}: {}", at.path, one.line, shortened(&text, HEADLINE))
         }
-        (None, Some(step)) => shortened(&scene.secrets.redact(step), HEADLINE),
-        (None, None) => format!("the build of {}", scene.path),
+        (None, Some(step)) => shortened(&at.secrets.redact(step), HEADLINE),
+        (None, None) => format!("the build of {}", at.path),
     }
 }
 
@@ -337,21 +341,21 @@ fn evidence(
     step: Option<&str>,
     instruction: Option<&Instruction>,
     printed: Option<Extraction>,
-    scene: &Scene<'_>,
+    at: &BuildFailure<'_>,
 ) -> Evidence {
     let mut evidence = Evidence::default();
     if let Some(one) = instruction {
-        let text = scene.secrets.redact(&one.text());
+        let text = at.secrets.redact(&one.text());
         evidence.excerpts.push(Excerpt {
             start: one.line,
             end: one.last.max(one.line),
             kind: INSTRUCTION.to_owned(),
             text: shortened(&text, QUOTED),
-            locations: vec![Location { file: scene.path.to_owned(), line: one.line, column: None }],
+            locations: vec![Location { file: at.path.to_owned(), line: one.line, column: None }],
         });
-        evidence.command = Some(shortened(&scene.secrets.redact(&one.command()), QUOTED));
+        evidence.command = Some(shortened(&at.secrets.redact(&one.command()), QUOTED));
     } else if let Some(step) = step {
-        evidence.command = Some(shortened(&scene.secrets.redact(step), QUOTED));
+        evidence.command = Some(shortened(&at.secrets.redact(step), QUOTED));
     }
     if let Some(printed) = printed {
         evidence.log_lines = printed.lines;
@@ -362,10 +366,6 @@ fn evidence(
 }
 
 /// What a step that printed nothing printed.
-fn nothing(scene: &Scene<'_>) -> Extraction {
-    greenloop_evidence::extract(
-        &[],
-        greenloop_evidence::ExtractLimits::default(),
-        scene.secrets.run(),
-    )
+fn nothing(at: &BuildFailure<'_>) -> Extraction {
+    greenloop_evidence::extract(&[], greenloop_evidence::ExtractLimits::default(), at.secrets.run())
 }

@@ -36,28 +36,28 @@ impl OwnFiles {
 
 /// The same, relative to one context.
 #[derive(Debug, Default)]
-pub(super) struct LeftOut {
+pub(super) struct Excluded {
     folders: Vec<Vec<u8>>,
     files: Vec<(Vec<u8>, String, String)>,
     /// `.git` folders, or files, that no instruction copies.
     git: Vec<Vec<u8>>,
 }
 
-impl LeftOut {
+impl Excluded {
     /// `root` is the context's real path.
     pub(super) fn new(root: &Path, own: &OwnFiles, git: Vec<Vec<u8>>) -> Self {
-        let mut left_out = Self { git, ..Self::default() };
+        let mut excluded = Self { git, ..Self::default() };
         for path in &own.0 {
             match path {
-                OwnPath::Folder(folder) => left_out.folders.extend(within(root, folder)),
-                OwnPath::Files { folder, prefix, suffix } => left_out
+                OwnPath::Folder(folder) => excluded.folders.extend(within(root, folder)),
+                OwnPath::Files { folder, prefix, suffix } => excluded
                     .files
                     .extend(within(root, folder).map(|at| (at, prefix.clone(), suffix.clone()))),
             }
         }
         // A context is no part of Greenloop's files.
-        left_out.folders.retain(|folder| !folder.is_empty());
-        left_out
+        excluded.folders.retain(|folder| !folder.is_empty());
+        excluded
     }
 
     /// Whether `path` is one of Greenloop's own.

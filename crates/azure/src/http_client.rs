@@ -18,13 +18,13 @@ use greenloop_http::HttpClients;
 /// Sends as [`HttpClients`] does. `azure_identity` takes no authority but an https one, and knows
 /// one address for a machine's metadata: what goes there is sent where it is really wanted.
 #[derive(Debug)]
-struct Reach {
+struct AzureHttpClient {
     http: Arc<HttpClients>,
     routes: Vec<(Origin, Url)>,
 }
 
 #[async_trait::async_trait]
-impl HttpClient for Reach {
+impl HttpClient for AzureHttpClient {
     async fn execute_request(&self, request: &Request) -> azure_core::Result<AsyncRawResponse> {
         let origin = request.url().origin();
         let mut request = request.clone();
@@ -74,7 +74,7 @@ pub(super) fn options(
     });
     ClientOptions {
         retry,
-        transport: Some(Transport::new(Arc::new(Reach { http, routes }))),
+        transport: Some(Transport::new(Arc::new(AzureHttpClient { http, routes }))),
         cloud: Some(Arc::new(CloudConfiguration::from(custom))),
         ..ClientOptions::default()
     }

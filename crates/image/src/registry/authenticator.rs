@@ -30,21 +30,21 @@ const CLIENT: &str = "greenloop";
 
 /// A header that was let in with, or is about to be tried.
 #[derive(Clone)]
-pub(super) struct Pass {
+pub(super) struct CachedToken {
     pub(super) header: HeaderValue,
     /// After this it is not shown any more.
     until: Option<Instant>,
 }
 
-/// The passes, by the scope they are for.
+/// The tokens, by the scope they are for.
 #[derive(Default)]
-pub(super) struct Entry {
+pub(super) struct Authenticator {
     /// Held across the requests for a token: who comes second waits for the first's.
-    passes: Mutex<HashMap<String, Pass>>,
+    tokens: Mutex<HashMap<String, CachedToken>>,
 }
 
-/// Whom the passes are for, and how they are asked for.
-pub(super) struct Door<'a> {
+/// Whom the tokens are for, and how they are asked for.
+pub(super) struct AuthContext<'a> {
     pub(super) host: &'a str,
     pub(super) base: &'a Url,
     pub(super) credentials: &'a Credentials,
@@ -59,67 +59,67 @@ struct Given {
     expires_in: Option<u64>,
 }
 
-impl Entry {
+impl Authenticator {
     /// What was let in with before, when it is still good.
-    pub(super) async fn held(&self, scope: &str) -> Option<Pass> {
-        let passes = self.passes.lock().await;
-        let alive = |pass: &&Pass| pass.until.is_none_or(|until| until > Instant::now());
-        passes.get(scope).filter(alive).cloned()
+    pub(super) async fn held(&self, scope: &str) -> Option<CachedToken> {
+        let tokens = self.tokens.lock().await;
+        let alive = |token: &&CachedToken| token.until.is_none_or(|until| until > Instant::now());
+        tokens.get(scope).filter(alive).cloned()
     }
 
     /// Forgets what was let in with.
     pub(super) async fn forget(&self, scope: &str) {
-        self.passes.lock().await.remove(scope);
+        self.tokens.lock().await.remove(scope);
     }
 
-    /// A pass by the challenge in `refused`, which is the answer to a request that showed
+    /// A token by the challenge in `refused`, which is the answer to a request that showed
     /// `shown`.
-    pub(super) async fn pass(
+    pub(super) async fn token(
         &self,
-        door: &Door<'_>,
+        auth: &AuthContext<'_>,
         scope: &str,
         refused: &Incoming,
-        shown: Option<&Pass>,
-    ) -> Result<Pass, RegistryError> {
-        let mut passes = self.passes.lock().await;
-        if let Some(other) = passes.get(scope)
+        shown: Option<&CachedToken>,
+    ) -> Result<CachedToken, RegistryError> {
+        let mut tokens = self.tokens.lock().await;
+        if let Some(other) = tokens.get(scope)
             && shown.is_none_or(|shown| shown.header != other.header)
             && other.until.is_none_or(|until| until > Instant::now())
         {
             return Ok(other.clone());
         }
-        passes.remove(scope);
+        tokens.remove(scope);
         let headers = refused.headers.get_all(WWW_AUTHENTICATE);
         let challenge = strongest(headers.iter().filter_map(|value| value.to_str().ok()));
-        let pass = match challenge {
-            Some(Challenge::Basic) => door.basic().await?,
+        let token = match challenge {
+            Some(Challenge::Basic) => auth.basic().await?,
             Some(Challenge::Bearer { realm, service, scope: asked }) => {
                 let scope = asked.as_deref().unwrap_or(scope);
-                match door.bearer(&realm, service.as_deref(), scope).await {
+                match auth.bearer(&realm, service.as_deref(), scope).await {
                     // What was exchanged before may have been revoked.
                     Err(error) if error.kind == RegistryErrorKind::Auth => {
-                        door.credentials.forget(door.host).await;
-                        door.bearer(&realm, service.as_deref(), scope).await?
+                        auth.credentials.forget(auth.host).await;
+                        auth.bearer(&realm, service.as_deref(), scope).await?
                     }
                     other => other?,
                 }
             }
             None => {
                 let message = "wants a login and does not say how";
-                return Err(RegistryError::new(door.host, RegistryErrorKind::Auth, message));
+                return Err(RegistryError::new(auth.host, RegistryErrorKind::Auth, message));
             }
         };
-        passes.insert(scope.to_owned(), pass.clone());
-        Ok(pass)
+        tokens.insert(scope.to_owned(), token.clone());
+        Ok(token)
     }
 }
 
-impl Door<'_> {
-    async fn basic(&self) -> Result<Pass, RegistryError> {
+impl AuthContext<'_> {
+    async fn basic(&self) -> Result<CachedToken, RegistryError> {
         let Some(login) = self.credentials.login(self.host).await? else {
             return Err(self.nobody());
         };
-        Ok(Pass { header: self.basic_header(&login)?, until: None })
+        Ok(CachedToken { header: self.basic_header(&login)?, until: None })
     }
 
     fn nobody(&self) -> RegistryError {
@@ -153,7 +153,7 @@ impl Door<'_> {
         realm: &str,
         service: Option<&str>,
         scope: &str,
-    ) -> Result<Pass, RegistryError> {
+    ) -> Result<CachedToken, RegistryError> {
         let realm = self.realm(realm)?;
         let login = self.credentials.login(self.host).await?;
         let mut pairs: Vec<(&str, &str)> = Vec::new();
@@ -202,7 +202,7 @@ impl Door<'_> {
         let said = given.expires_in.map(Duration::from_secs);
         let life = said.or_else(|| jwt::life(token.expose_secret(), SystemTime::now()));
         let life = life.unwrap_or(LIFE);
-        Ok(Pass {
+        Ok(CachedToken {
             header: self.header(format!("Bearer {}", token.expose_secret()))?,
             until: Some(Instant::now() + life.saturating_sub(MARGIN)),
         })

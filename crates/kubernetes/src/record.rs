@@ -70,7 +70,7 @@ pub(super) struct Record {
 }
 
 /// What does not change.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub(super) struct Content {
     /// Its objects, as they were applied, in order.
     pub(super) objects: Vec<Value>,
@@ -78,35 +78,38 @@ pub(super) struct Content {
     pub(super) created: Vec<ObjectId>,
     /// Objects that Greenloop has made, in this release and before it; empty in records of a
     /// version that did not keep that.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) made: Vec<ObjectId>,
     /// What served before the very first release, where Greenloop had made none yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) before: Vec<Value>,
     /// `namespace/configmap/web` with the hash of its content.
     pub(super) config: BTreeMap<String, String>,
     /// How long it was given to become ready.
+    #[serde(rename = "wait_seconds", with = "seconds")]
     pub(super) wait: Duration,
 }
 
 #[derive(Serialize, Deserialize)]
 struct Stored {
     version: u32,
-    objects: Vec<Value>,
-    created: Vec<StoredId>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    made: Vec<StoredId>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    before: Vec<Value>,
-    config: BTreeMap<String, String>,
-    wait_seconds: u64,
+    #[serde(flatten)]
+    content: Content,
 }
 
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct StoredId {
-    api_version: String,
-    kind: String,
-    namespace: Option<String>,
-    name: String,
+/// A time in whole seconds.
+mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_u64(time.as_secs())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        u64::deserialize(from).map(Duration::from_secs)
+    }
 }
 
 /// The environment's name where the API wants a DNS label: lower case, with a few digits of a
@@ -180,15 +183,7 @@ impl Record {
         version: Option<String>,
     ) -> Result<Secret, KubernetesError> {
         let name = name(slug, self.id());
-        let stored = Stored {
-            version: VERSION,
-            objects: self.content.objects.clone(),
-            created: self.content.created.iter().map(StoredId::from).collect(),
-            made: self.content.made.iter().map(StoredId::from).collect(),
-            before: self.content.before.clone(),
-            config: self.content.config.clone(),
-            wait_seconds: self.content.wait.as_secs(),
-        };
+        let stored = Stored { version: VERSION, content: self.content.clone() };
         let packed = pack(&stored).map_err(|e| damaged(&name, "cannot be made").because(e))?;
         if packed.len() > LARGEST {
             let message = format!(
@@ -266,7 +261,7 @@ impl Record {
             text.and_then(|text| text.parse().ok())
                 .ok_or_else(|| damaged(name, &format!("has no usable {key}")))
         }
-        let state = text(STATE).and_then(state_of);
+        let state = text(STATE).and_then(|name| serde_json::from_value(name.into()).ok());
         let packed = secret.data.as_ref().and_then(|data| data.get(KEY));
         let packed = packed.ok_or_else(|| damaged(name, "has no content"))?;
         let stored = unpack(&packed.0).map_err(|e| damaged(name, "cannot be read").because(e))?;
@@ -296,44 +291,8 @@ impl Record {
                 root: text(ROOT_COMMIT).and_then(|text| text.parse().ok()),
                 remote: text(REPOSITORY).map(str::to_owned),
             },
-            content: Content {
-                objects: stored.objects,
-                created: stored.created.into_iter().map(ObjectId::from).collect(),
-                made: stored.made.into_iter().map(ObjectId::from).collect(),
-                before: stored.before,
-                config: stored.config,
-                wait: Duration::from_secs(stored.wait_seconds),
-            },
+            content: stored.content,
         })
-    }
-}
-
-fn state_of(name: &str) -> Option<ReleaseState> {
-    [
-        ReleaseState::Candidate,
-        ReleaseState::Live,
-        ReleaseState::Verified,
-        ReleaseState::Superseded,
-        ReleaseState::Failed,
-    ]
-    .into_iter()
-    .find(|state| state.name() == name)
-}
-
-impl From<&ObjectId> for StoredId {
-    fn from(id: &ObjectId) -> Self {
-        Self {
-            api_version: id.api_version.clone(),
-            kind: id.kind.clone(),
-            namespace: id.namespace.clone(),
-            name: id.name.clone(),
-        }
-    }
-}
-
-impl From<StoredId> for ObjectId {
-    fn from(id: StoredId) -> Self {
-        Self { api_version: id.api_version, kind: id.kind, namespace: id.namespace, name: id.name }
     }
 }
 

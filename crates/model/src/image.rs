@@ -1,6 +1,9 @@
 //! A container image in a registry.
 
 use std::fmt;
+use std::str::FromStr;
+
+use super::ids::{InvalidId, serde_as_text};
 
 /// The digest of no image.
 const UNBUILT: &str = "sha256:0000000000000000000000000000000000000000000000000000000000000000";
@@ -11,6 +14,8 @@ pub struct ImageRef {
     repository: String,
     digest: String,
 }
+
+serde_as_text!(ImageRef);
 
 impl ImageRef {
     /// `repository` with its registry's host (`127.0.0.1:5000/fleet`), `digest` as
@@ -53,6 +58,14 @@ impl ImageRef {
     /// The first twelve digits of the digest, for people.
     pub fn short(&self) -> &str {
         self.digest.get(7..19).unwrap_or(&self.digest)
+    }
+}
+
+impl FromStr for ImageRef {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text).ok_or_else(|| InvalidId::new("an image pinned by its digest", text))
     }
 }
 

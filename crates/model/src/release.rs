@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::{CommitId, ImageRef, ReleaseId, RunId};
 
 /// Where a release runs.
@@ -147,7 +149,8 @@ impl Restoration {
 }
 
 /// How far a release has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ReleaseState {
     /// Started, not yet serving.
     Candidate,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// Where an object stands.
@@ -24,7 +25,8 @@ impl fmt::Display for Origin {
 
 /// What an object is called. Two objects are one when their group, kind, namespace and name are
 /// the same; the version is only a view of it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct ObjectId {
     /// `apps/v1`
     pub(crate) api_version: String,

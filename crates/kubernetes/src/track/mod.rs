@@ -82,13 +82,8 @@ impl WorkloadKind {
     }
 
     /// The kind as people type it: `deployment` in `deployment/web`.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Deployment => "deployment",
-            Self::StatefulSet => "statefulset",
-            Self::DaemonSet => "daemonset",
-            Self::Job => "job",
-        }
+    pub fn word(self) -> String {
+        self.name().to_ascii_lowercase()
     }
 }
 

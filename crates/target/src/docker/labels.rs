@@ -62,41 +62,26 @@ pub(super) fn labels(
     Ok(pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
 }
 
-/// How far a container's release has come, as its name says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Stage {
-    Candidate,
-    Live,
-    Verified,
-    Failed,
-}
+/// How far a container's release has come, as its name says: nobody renames a container when its
+/// release is replaced.
+const IN_NAMES: [ReleaseState; 4] =
+    [ReleaseState::Candidate, ReleaseState::Live, ReleaseState::Verified, ReleaseState::Failed];
 
-impl Stage {
-    const ALL: [Self; 4] = [Self::Candidate, Self::Live, Self::Verified, Self::Failed];
-
-    fn of(record: &ReleaseRecord) -> Self {
-        match record.state {
-            ReleaseState::Failed => Self::Failed,
-            ReleaseState::Candidate => Self::Candidate,
-            ReleaseState::Live | ReleaseState::Verified | ReleaseState::Superseded => {
-                if record.verified_at.is_some() { Self::Verified } else { Self::Live }
+fn state_in_name(record: &ReleaseRecord) -> ReleaseState {
+    match record.state {
+        ReleaseState::Failed | ReleaseState::Candidate => record.state,
+        ReleaseState::Live | ReleaseState::Verified | ReleaseState::Superseded => {
+            match record.verified_at {
+                Some(_) => ReleaseState::Verified,
+                None => ReleaseState::Live,
             }
-        }
-    }
-
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Candidate => "candidate",
-            Self::Live => "live",
-            Self::Verified => "verified",
-            Self::Failed => "failed",
         }
     }
 }
 
 /// The name of a release's container.
 pub(super) fn name(environment: &EnvironmentName, record: &ReleaseRecord) -> String {
-    format!("greenloop-{environment}-{}-{}", record.id, Stage::of(record).word())
+    format!("greenloop-{environment}-{}-{}", record.id, state_in_name(record).name())
 }
 
 /// One of the target's containers.
@@ -129,9 +114,9 @@ impl Found {
         self.labels.get(name)?.parse().ok()
     }
 
-    fn stage(&self) -> Stage {
-        let named = |stage: &Stage| self.name.ends_with(&format!("-{}", stage.word()));
-        Stage::ALL.into_iter().find(named).unwrap_or(Stage::Candidate)
+    fn state(&self) -> ReleaseState {
+        let named = |state: &ReleaseState| self.name.ends_with(&format!("-{}", state.name()));
+        IN_NAMES.into_iter().find(named).unwrap_or(ReleaseState::Candidate)
     }
 
     /// `None` when a label is missing or says something else than it should.
@@ -156,25 +141,28 @@ impl Found {
 /// made.
 pub(super) fn rebuilt(containers: &[Found], host: &str) -> State {
     let mut state = State::default();
-    let mut known: Vec<(ReleaseRecord, Stage, bool)> = containers
+    let mut known: Vec<(ReleaseRecord, ReleaseState, bool)> = containers
         .iter()
-        .filter_map(|found| Some((found.record(host)?, found.stage(), found.up)))
-        .filter(|(_, stage, _)| *stage != Stage::Candidate)
+        .filter_map(|found| Some((found.record(host)?, found.state(), found.up)))
+        .filter(|(_, named, _)| *named != ReleaseState::Candidate)
         .collect();
     known.sort_by_key(|(record, _, up)| (record.id, !*up));
     known.dedup_by_key(|(record, _, _)| record.id);
-    for (record, stage, _) in &known {
+    for (record, named, _) in &known {
         let mut record = record.clone();
-        record.state = match stage {
-            Stage::Failed => ReleaseState::Failed,
-            Stage::Candidate | Stage::Live | Stage::Verified => ReleaseState::Superseded,
+        record.state = match *named {
+            ReleaseState::Failed => ReleaseState::Failed,
+            ReleaseState::Candidate
+            | ReleaseState::Live
+            | ReleaseState::Verified
+            | ReleaseState::Superseded => ReleaseState::Superseded,
         };
-        record.verified_at = (*stage == Stage::Verified).then_some(record.created_at);
+        record.verified_at = (*named == ReleaseState::Verified).then_some(record.created_at);
         state.add(record);
     }
     // What runs serves: the newest of them now, a verified one before it stands by.
-    for (record, stage, up) in known {
-        if up && matches!(stage, Stage::Live | Stage::Verified) {
+    for (record, named, up) in known {
+        if up && named != ReleaseState::Failed {
             state.switch(record.id);
         }
     }

@@ -4,7 +4,6 @@ use serde::{Deserialize, Serialize};
 
 use super::record::{ContainerRecord, ReleaseRecord};
 use crate::supervisor::protocol::Protocol;
-use crate::supervisor::release_state::{as_optional_text, as_text};
 use greenloop_model::ReleaseId;
 
 /// What only a docker target's supervisor is asked.
@@ -15,26 +14,15 @@ pub(super) enum DockerRequest {
     /// it.
     Begin { candidate: Box<ReleaseRecord>, front: String, engine: String },
     /// An earlier release is about to be started; the one before what serves for `None`.
-    Prepare {
-        #[serde(with = "as_optional_text")]
-        release: Option<ReleaseId>,
-    },
+    Prepare { release: Option<ReleaseId> },
     /// What this connection has begun or prepared is healthy: it shall serve.
-    Switch {
-        #[serde(with = "as_text")]
-        release: ReleaseId,
-        container: ContainerRecord,
-    },
+    Switch { release: ReleaseId, container: ContainerRecord },
     /// What this connection has begun or prepared is given up; a candidate has failed for this
     /// reason, or is forgotten for `None`.
     Abandon { why: Option<String> },
     /// The release failed; the last verified one shall serve. When that does not run, it is
     /// prepared instead: the deployer starts it, and asks for the switch.
-    Restore {
-        #[serde(with = "as_text")]
-        failed: ReleaseId,
-        runs: bool,
-    },
+    Restore { failed: ReleaseId, runs: bool },
 }
 
 /// What only it answers.

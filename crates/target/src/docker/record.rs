@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::supervisor::release_state::{self, ReleaseDetail, TargetState, as_optional_text};
+use crate::supervisor::release_state::{self, ReleaseDetail, TargetState};
 use greenloop_config::plan::{DockerPlan, HealthPlan};
 use greenloop_model::{ImageRef, ReleaseId};
 
@@ -76,7 +76,6 @@ pub(super) struct ContainerRecord {
 /// A release as a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct ContainerDetail {
-    #[serde(with = "image_text")]
     pub(super) image: ImageRef,
     pub(super) launch: Launch,
     /// Absent until it has served.
@@ -84,7 +83,6 @@ pub(super) struct ContainerDetail {
     /// `deploy.rollback: forbidden` in the release's own configuration.
     pub(super) stays: bool,
     /// The later release that closed the way back to this one.
-    #[serde(with = "as_optional_text")]
     pub(super) closed_by: Option<ReleaseId>,
     /// How often the engine started it again after it had ended by itself.
     pub(super) restarts: u32,
@@ -126,27 +124,6 @@ impl ReleaseDetail for ContainerDetail {
 
     fn close(&mut self, by: ReleaseId) {
         self.closed_by.get_or_insert(by);
-    }
-}
-
-/// An image as `repository@sha256:…`.
-mod image_text {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
-
-    use greenloop_model::ImageRef;
-
-    pub(super) fn serialize<S: Serializer>(
-        image: &ImageRef,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(image)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<ImageRef, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        ImageRef::parse(&text).ok_or_else(|| D::Error::custom(format!("{text:?} is no image")))
     }
 }
 

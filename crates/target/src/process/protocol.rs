@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 
 use super::state::Launch;
 use crate::supervisor::protocol::Protocol;
-use crate::supervisor::release_state::{as_optional_text, as_text};
 use greenloop_model::{CommitId, ReleaseId, RunId};
 
 /// What only a process target's supervisor is asked.
@@ -18,11 +17,8 @@ pub(super) enum ProcessRequest {
     /// Start a release whose folder is ready, and switch to it when it is healthy. The
     /// connection is the deployer's lease: see the module's documentation.
     RollOut {
-        #[serde(with = "as_text")]
         release: ReleaseId,
-        #[serde(with = "as_text")]
         commit: CommitId,
-        #[serde(with = "as_text")]
         run: RunId,
         launch: Launch,
         front: String,
@@ -30,18 +26,11 @@ pub(super) enum ProcessRequest {
         environment: Vec<Variable>,
     },
     /// Start an earlier release, and switch to it when it is healthy.
-    RollBack {
-        #[serde(with = "as_optional_text")]
-        release: Option<ReleaseId>,
-        wait: Duration,
-    },
+    RollBack { release: Option<ReleaseId>, wait: Duration },
     /// Give up what this connection has asked for.
     Cancel,
     /// The release failed; the last verified one shall serve.
-    Restore {
-        #[serde(with = "as_text")]
-        failed: ReleaseId,
-    },
+    Restore { failed: ReleaseId },
 }
 
 /// What only it answers.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::release_state::{as_optional_text, as_text};
 use super::wire;
 use crate::proxy::listener::NotBound;
 use crate::proxy::probe::Probe;
@@ -31,15 +30,9 @@ pub(crate) enum Request<R> {
     /// Whether it is there.
     Ping,
     /// The release passed its smoke tests.
-    MarkVerified {
-        #[serde(with = "as_text")]
-        release: ReleaseId,
-    },
+    MarkVerified { release: ReleaseId },
     /// The run is gone.
-    CleanUp {
-        #[serde(with = "as_text")]
-        run: RunId,
-    },
+    CleanUp { run: RunId },
     /// Stop the service and end.
     ShutDown,
     /// What only this kind of target is asked.
@@ -54,16 +47,9 @@ pub(crate) enum Reply<R> {
     /// To `Ping`.
     Here { pid: u32 },
     /// The release serves.
-    Serving {
-        #[serde(with = "as_text")]
-        release: ReleaseId,
-    },
+    Serving { release: ReleaseId },
     /// To `Restore`: what serves now, and whether it had stopped serving.
-    Restored {
-        #[serde(with = "as_optional_text")]
-        serving: Option<ReleaseId>,
-        untouched: bool,
-    },
+    Restored { serving: Option<ReleaseId>, untouched: bool },
     /// It is done.
     Done { notes: Vec<String> },
     /// It is not.

@@ -41,13 +41,9 @@ pub(crate) trait ReleaseDetail {
 /// One release.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ReleaseRecord<D> {
-    #[serde(with = "as_text")]
     pub(crate) id: ReleaseId,
-    #[serde(with = "as_text")]
     pub(crate) commit: CommitId,
-    #[serde(with = "as_text")]
     pub(crate) run: RunId,
-    #[serde(with = "state_name")]
     pub(crate) state: ReleaseState,
     pub(crate) created_at: Timestamp,
     pub(crate) verified_at: Option<Timestamp>,
@@ -104,10 +100,8 @@ pub(crate) struct TargetState<D> {
     /// Where the front listens: `127.0.0.1:8080`.
     pub(crate) front: Option<String>,
     /// The release that serves.
-    #[serde(with = "as_optional_text")]
     active: Option<ReleaseId>,
     /// The last verified release, kept warm while the active one is not yet verified.
-    #[serde(with = "as_optional_text")]
     fallback: Option<ReleaseId>,
     /// Oldest first.
     releases: Vec<ReleaseRecord<D>>,
@@ -355,88 +349,6 @@ impl<D: ReleaseDetail + Serialize + DeserializeOwned> TargetState<D> {
         }
         self.releases.retain(|r| !gone.contains(&r.id));
         gone
-    }
-}
-
-/// Ids as the text they are everywhere else.
-pub(crate) mod as_text {
-    use std::fmt::Display;
-    use std::str::FromStr;
-
-    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
-
-    pub(crate) fn serialize<T: Display, S: Serializer>(
-        value: &T,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(value)
-    }
-
-    pub(crate) fn deserialize<'de, T, D>(deserializer: D) -> Result<T, D::Error>
-    where
-        T: FromStr<Err: Display>,
-        D: Deserializer<'de>,
-    {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
-    }
-}
-
-/// The same for what may be absent.
-pub(crate) mod as_optional_text {
-    use std::fmt::Display;
-    use std::str::FromStr;
-
-    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
-
-    pub(crate) fn serialize<T: Display, S: Serializer>(
-        value: &Option<T>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        match value {
-            Some(value) => serializer.collect_str(value),
-            None => serializer.serialize_none(),
-        }
-    }
-
-    pub(crate) fn deserialize<'de, T, D>(deserializer: D) -> Result<Option<T>, D::Error>
-    where
-        T: FromStr<Err: Display>,
-        D: Deserializer<'de>,
-    {
-        Option::<String>::deserialize(deserializer)?
-            .map(|text| text.parse().map_err(D::Error::custom))
-            .transpose()
-    }
-}
-
-/// A release's state by its name.
-mod state_name {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error as _};
-
-    use greenloop_model::ReleaseState;
-
-    const ALL: [ReleaseState; 5] = [
-        ReleaseState::Candidate,
-        ReleaseState::Live,
-        ReleaseState::Verified,
-        ReleaseState::Superseded,
-        ReleaseState::Failed,
-    ];
-
-    pub(crate) fn serialize<S: Serializer>(
-        state: &ReleaseState,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(state.name())
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<ReleaseState, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        ALL.into_iter()
-            .find(|state| state.name() == name)
-            .ok_or_else(|| D::Error::custom(format!("{name:?} is not a release's state")))
     }
 }
 

@@ -151,7 +151,7 @@ impl Delivering {
                     self.redactor.clone(),
                     program()?,
                 );
-                Arc::new(target.withhold(self.withheld_os()))
+                Arc::new(target.env_remove(self.withheld_os()))
             }
             TargetKind::Docker => {
                 let docker = plan.deploy.docker.as_ref().ok_or_else(missing)?;
@@ -166,7 +166,7 @@ impl Delivering {
                     redactor: self.redactor.clone(),
                     program: program()?,
                 });
-                Arc::new(target.withhold(self.withheld_os()))
+                Arc::new(target.env_remove(self.withheld_os()))
             }
             TargetKind::Kubernetes => Arc::new(self.cluster(workspace).ok_or_else(missing)?),
         })
@@ -188,7 +188,7 @@ impl Delivering {
         );
         let repository =
             Repository::new(workspace.root_commit(), workspace.remote_url("origin").as_deref());
-        Some(target.of_repository(repository).withhold(self.withheld_os()))
+        Some(target.of_repository(repository).env_remove(self.withheld_os()))
     }
 
     /// A Docker Engine.

@@ -24,7 +24,7 @@ use greenloop_model::EventSink;
 const UPLOAD: &str = "context";
 
 /// What to build.
-pub(super) struct Order<'a> {
+pub(super) struct BuildRequest<'a> {
     pub engine: &'a Engine,
     pub plan: &'a BuildPlan,
     pub context: BuildContext,
@@ -52,26 +52,26 @@ pub(super) enum BuildError {
 
 /// Why the context was not sent to its end.
 #[derive(Debug)]
-enum Unsent {
+enum StreamError {
     /// A file that is no longer what was scanned.
     Changed(PathBuf),
     /// Anything else.
     Unreadable(String),
 }
 
-fn unsent(error: &io::Error) -> Unsent {
+fn unsent(error: &io::Error) -> StreamError {
     let context = error.get_ref().and_then(|inner| inner.downcast_ref::<ContextError>());
     match context {
         Some(error) if error.kind == ContextErrorKind::Changed => {
-            Unsent::Changed(error.path.clone())
+            StreamError::Changed(error.path.clone())
         }
-        _ => Unsent::Unreadable(error.to_string()),
+        _ => StreamError::Unreadable(error.to_string()),
     }
 }
 
 /// Builds, and gives the image's id on the engine. Nothing is tagged.
 pub(super) async fn build(
-    order: Order<'_>,
+    order: BuildRequest<'_>,
     watch: &mut Watch<'_>,
     cancel: &CancellationToken,
 ) -> Result<String, BuildError> {
@@ -131,8 +131,8 @@ pub(super) async fn build(
             Some(Ok(info)) => classic.take(info, watch),
             Some(Err(error)) => {
                 return Err(match trouble.get() {
-                    Some(Unsent::Changed(path)) => BuildError::Changed(path.clone()),
-                    Some(Unsent::Unreadable(text)) => BuildError::Context(text.clone()),
+                    Some(StreamError::Changed(path)) => BuildError::Changed(path.clone()),
+                    Some(StreamError::Unreadable(text)) => BuildError::Context(text.clone()),
                     None => BuildError::Engine(error),
                 });
             }

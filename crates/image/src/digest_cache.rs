@@ -26,7 +26,7 @@ pub(super) struct DigestCache {
 
 /// One line, version 1.
 #[derive(Debug, Serialize, Deserialize)]
-struct Entry {
+struct CachedImage {
     key: String,
     image: String,
 }
@@ -53,7 +53,7 @@ impl DigestCache {
         let mut entries = self.entries();
         let image = image.to_string();
         entries.retain(|entry| entry.key != key || entry.image != image);
-        entries.push_back(Entry { key: key.to_owned(), image });
+        entries.push_back(CachedImage { key: key.to_owned(), image });
         while entries.len() > MOST {
             entries.pop_front();
         }
@@ -68,7 +68,7 @@ impl DigestCache {
         Ok(())
     }
 
-    fn entries(&self) -> VecDeque<Entry> {
+    fn entries(&self) -> VecDeque<CachedImage> {
         let fits = fs::metadata(&self.path).is_ok_and(|meta| meta.len() <= LONGEST);
         let text =
             if fits { fs::read_to_string(&self.path).unwrap_or_default() } else { String::new() };

@@ -9,7 +9,7 @@ use bollard::auth::DockerCredentials;
 use tokio_util::sync::CancellationToken;
 
 use super::base;
-use super::build::{self, BuildError, Order};
+use super::build::{self, BuildError, BuildRequest};
 use super::context::{BuildContext, OwnFiles, ScanOptions, ScannedFiles};
 use super::digest_cache::DigestCache;
 use super::dockerfile::{Base, Dockerfile};
@@ -58,7 +58,7 @@ pub struct ImagePipeline {
 }
 
 /// Why a build gave no image.
-enum Unbuilt {
+enum AttemptError {
     /// A file of the context changed while it was sent.
     Changed(PathBuf),
     /// Anything else.
@@ -324,7 +324,7 @@ impl ImagePipeline {
             let by = (&engine, &info);
             match self.build(request, scanned, by, &mut watch, events, cancel).await {
                 Ok(id) => break (engine, key, id, watch),
-                Err(Unbuilt::Changed(path)) if reads < READS => {
+                Err(AttemptError::Changed(path)) if reads < READS => {
                     let path = path.strip_prefix(&request.work_tree).unwrap_or(&path);
                     let text = format!(
                         "`{}` changed while it was sent to the engine: the build context is read \
@@ -335,8 +335,8 @@ impl ImagePipeline {
                     earlier = Some(files);
                     reads += 1;
                 }
-                Err(Unbuilt::Changed(path)) => return Err(error::changed(path)),
-                Err(Unbuilt::Failed(error)) => return Err(error),
+                Err(AttemptError::Changed(path)) => return Err(error::changed(path)),
+                Err(AttemptError::Failed(error)) => return Err(error),
             }
         };
 
@@ -389,14 +389,14 @@ impl ImagePipeline {
         watch: &mut Watch<'_>,
         events: &EventSink,
         cancel: &CancellationToken,
-    ) -> Result<String, Unbuilt> {
+    ) -> Result<String, AttemptError> {
         let began = Instant::now();
         let (buildkit, by) = self.builder(info);
         part(events, BUILD, &self.command(&by));
         watch.note(&format!("building with {by}"));
         let Scanned { context, dockerfile, bases, key } = scanned;
         let git_excluded = context.git_excluded().map(str::to_owned);
-        let order = Order {
+        let order = BuildRequest {
             engine,
             plan: &self.plan,
             context,
@@ -413,7 +413,7 @@ impl ImagePipeline {
             Err(BuildError::Changed(path)) => {
                 self.close(watch, events);
                 finished(events, BUILD, true, "begun again".to_owned(), began);
-                Err(Unbuilt::Changed(path))
+                Err(AttemptError::Changed(path))
             }
             Err(error) => {
                 let failed = watch.failed_step();
@@ -429,7 +429,7 @@ impl ImagePipeline {
                     work_tree: &request.work_tree,
                     git_excluded: git_excluded.as_deref(),
                 };
-                Err(Unbuilt::Failed(error::build(error, failed, &failure)))
+                Err(AttemptError::Failed(error::build(error, failed, &failure)))
             }
         }
     }

@@ -7,9 +7,9 @@ use kube::api::DynamicObject;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::cluster::{Cluster, Kind, Ownership, Unapplied, Write};
+use super::cluster::{ApplyError, Cluster, Kind, Ownership, WriteMode};
 use super::diff;
-use super::dry_run::{Step, conflict, take_from_people};
+use super::dry_run::{PlannedObject, conflict, take_from_people};
 use super::error::{KubernetesError, KubernetesErrorKind};
 use super::manifest::labels::RELEASE;
 use super::manifest::object::template_at;
@@ -28,13 +28,13 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// An object that was written.
 #[derive(Debug, Clone)]
-pub(super) struct Written {
+pub(super) struct AppliedObject {
     pub(super) id: ObjectId,
     before: Option<DynamicObject>,
     after: DynamicObject,
 }
 
-impl Written {
+impl AppliedObject {
     pub(super) fn was_created(&self) -> bool {
         self.before.is_none()
     }
@@ -91,9 +91,9 @@ pub(super) fn workload_of(kind: WorkloadKind, object: &DynamicObject, changed: b
 /// At the first object that cannot be written, and when the lease is lost.
 pub(super) async fn write_together(
     cluster: &Cluster,
-    steps: Vec<Step>,
-) -> Result<Vec<Written>, KubernetesError> {
-    let rank = |step: &Step| order::rank(step.object.group(), step.object.kind());
+    steps: Vec<PlannedObject>,
+) -> Result<Vec<AppliedObject>, KubernetesError> {
+    let rank = |step: &PlannedObject| order::rank(step.object.group(), step.object.kind());
     let mut written = Vec::with_capacity(steps.len());
     let mut steps = steps.into_iter().peekable();
     while let Some(first) = steps.next() {
@@ -103,7 +103,7 @@ pub(super) async fn write_together(
             group.push(next);
         }
         let writes = group.into_iter().map(|step| one(cluster, step));
-        let done: Vec<Written> =
+        let done: Vec<AppliedObject> =
             futures::stream::iter(writes).buffered(AT_ONCE).try_collect().await?;
         written.extend(done);
     }
@@ -114,8 +114,11 @@ pub(super) async fn write_together(
 ///
 /// # Errors
 /// When it cannot be written, or the lease is lost.
-pub(super) async fn one(cluster: &Cluster, step: Step) -> Result<Written, KubernetesError> {
-    let Step { object, kind, live, ownership, replace, .. } = step;
+pub(super) async fn one(
+    cluster: &Cluster,
+    step: PlannedObject,
+) -> Result<AppliedObject, KubernetesError> {
+    let PlannedObject { object, kind, live, ownership, replace, .. } = step;
     let id = object.id();
     let kind = match kind {
         Some(kind) => kind,
@@ -129,25 +132,25 @@ pub(super) async fn one(cluster: &Cluster, step: Step) -> Result<Written, Kubern
     } else {
         live
     };
-    let after = match cluster.apply(&kind, &object, Write::Real, ownership).await {
+    let after = match cluster.apply(&kind, &object, WriteMode::Real, ownership).await {
         Ok(after) => after,
-        Err(Unapplied::Failed(error)) => return Err(error),
+        Err(ApplyError::Failed(error)) => return Err(error),
         // Somebody has written between the look and the write.
-        Err(Unapplied::Conflict(fields)) => {
+        Err(ApplyError::Conflict(fields)) => {
             let current = cluster.get(&kind, &id).await?;
             let owned: Vec<Owned> = owners(current.as_ref(), fields);
             take_from_people(cluster, &object, &owned)?;
-            match cluster.apply(&kind, &object, Write::Real, Ownership::Taken).await {
+            match cluster.apply(&kind, &object, WriteMode::Real, Ownership::Taken).await {
                 Ok(after) => after,
-                Err(Unapplied::Conflict(fields)) => return Err(conflict(&object, fields)),
-                Err(Unapplied::Failed(error)) => return Err(error),
+                Err(ApplyError::Conflict(fields)) => return Err(conflict(&object, fields)),
+                Err(ApplyError::Failed(error)) => return Err(error),
             }
         }
     };
     if id.kind == "CustomResourceDefinition" {
         established(cluster, &kind, &id).await?;
     }
-    Ok(Written { id, before, after })
+    Ok(AppliedObject { id, before, after })
 }
 
 /// Waits until the API server serves the object's kind, which the release has just brought.

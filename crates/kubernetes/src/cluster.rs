@@ -51,7 +51,7 @@ pub(super) struct Kind {
 
 /// A right that the account may have.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Asked<'a> {
+pub(super) struct AccessRequest<'a> {
     /// `patch`
     pub(super) verb: &'a str,
     pub(super) resource: &'a ApiResource,
@@ -65,7 +65,7 @@ pub(super) struct Asked<'a> {
 
 /// Whether a write is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Write {
+pub(super) enum WriteMode {
     /// The server goes all the way and keeps nothing.
     Dry,
     /// It is.
@@ -83,7 +83,7 @@ pub(super) enum Ownership {
 
 /// Why an object was not applied.
 #[derive(Debug)]
-pub(super) enum Unapplied {
+pub(super) enum ApplyError {
     /// Other managers own these fields, as the server writes paths.
     Conflict(Vec<String>),
     /// Anything else.
@@ -99,15 +99,15 @@ struct NoAnswer;
 #[derive(Clone)]
 pub(super) struct Cluster {
     client: Client,
-    known: Arc<Known>,
-    /// Asked before each try of a write.
+    shared: Arc<Shared>,
+    /// AccessRequest before each try of a write.
     guard: Option<Arc<HeldLease>>,
     cancel: CancellationToken,
     events: EventSink,
 }
 
 #[derive(Default)]
-struct Known {
+struct Shared {
     /// By `group/version`.
     kinds: Mutex<BTreeMap<String, Vec<Kind>>>,
     reached: AtomicBool,
@@ -117,7 +117,7 @@ impl Cluster {
     pub(super) fn new(client: Client) -> Self {
         Self {
             client,
-            known: Arc::default(),
+            shared: Arc::default(),
             guard: None,
             cancel: CancellationToken::new(),
             events: EventSink::null(),
@@ -149,7 +149,7 @@ impl Cluster {
 
     /// How long the API server is waited for when it gives no good answer.
     pub(super) fn patience(&self) -> Duration {
-        if self.known.reached.load(Ordering::Relaxed) { OUTAGE } else { FIRST_CONTACT }
+        if self.shared.reached.load(Ordering::Relaxed) { OUTAGE } else { FIRST_CONTACT }
     }
 
     /// Asks until there is an answer, through lost connections and errors of the server.
@@ -208,7 +208,7 @@ impl Cluster {
         loop {
             let error = match tokio::time::timeout(ANSWER, call()).await {
                 Ok(Ok(answer)) => {
-                    self.known.reached.store(true, Ordering::Relaxed);
+                    self.shared.reached.store(true, Ordering::Relaxed);
                     if told {
                         let text = "the API server answers again".to_owned();
                         self.events.send(RunEvent::Notice(Notice::Info(text)));
@@ -220,7 +220,7 @@ impl Cluster {
             };
             if !again(&error) {
                 if matches!(error, kube::Error::Api(_)) {
-                    self.known.reached.store(true, Ordering::Relaxed);
+                    self.shared.reached.store(true, Ordering::Relaxed);
                 }
                 return Err(error);
             }
@@ -253,7 +253,7 @@ impl Cluster {
     ) -> Result<Option<Kind>, KubernetesError> {
         let of = |kinds: &[Kind]| kinds.iter().find(|known| known.resource.kind == kind).cloned();
         let cached = {
-            let kinds = self.known.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+            let kinds = self.shared.kinds.lock().unwrap_or_else(PoisonError::into_inner);
             kinds.get(api_version).and_then(|kinds| of(kinds))
         };
         if cached.is_some() {
@@ -279,7 +279,7 @@ impl Cluster {
             })
             .collect();
         let found = of(&kinds);
-        let mut known = self.known.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.shared.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         known.insert(api_version.to_owned(), kinds);
         Ok(found)
     }
@@ -324,13 +324,13 @@ impl Cluster {
         &self,
         kind: &Kind,
         object: &Manifest,
-        write: Write,
+        write: WriteMode,
         ownership: Ownership,
-    ) -> Result<DynamicObject, Unapplied> {
+    ) -> Result<DynamicObject, ApplyError> {
         let api = self.api(kind, object.namespace());
         let mut asked = PatchParams::apply(MANAGER).validation_strict();
         asked.force = ownership == Ownership::Taken;
-        asked.dry_run = write == Write::Dry;
+        asked.dry_run = write == WriteMode::Dry;
         let patch = Patch::Apply(object.value());
         // A server error may mean a field that the schema does not have.
         let again = |error: &kube::Error| {
@@ -339,8 +339,8 @@ impl Cluster {
         for tried in 1.. {
             let call = || api.patch(object.name(), &asked, &patch);
             let answer = match write {
-                Write::Dry => self.ask_while(again, call).await,
-                Write::Real => self.write_while(again, call).await,
+                WriteMode::Dry => self.ask_while(again, call).await,
+                WriteMode::Real => self.write_while(again, call).await,
             };
             let error = match answer {
                 Ok(object) => return Ok(object),
@@ -351,23 +351,23 @@ impl Cluster {
                 && let Some(details) = &status.details
                 && details.causes.iter().any(|cause| !cause.field.is_empty())
             {
-                return Err(Unapplied::Conflict(
+                return Err(ApplyError::Conflict(
                     details.causes.iter().map(|cause| cause.field.clone()).collect(),
                 ));
             }
             let doubtful = matches!(&error, kube::Error::Api(status) if status.code == 500);
             if doubtful {
                 if let Some(fault) = self.strictly(kind, object).await {
-                    return Err(Unapplied::Failed(fault));
+                    return Err(ApplyError::Failed(fault));
                 }
                 if tried < DOUBTFUL_TRIES && !self.cancel.is_cancelled() {
                     tokio::time::sleep(DOUBTFUL_PAUSE * tried).await;
                     continue;
                 }
             }
-            return Err(Unapplied::Failed(self.explain(kind, object, error).await));
+            return Err(ApplyError::Failed(self.explain(kind, object, error).await));
         }
-        Err(Unapplied::Failed(KubernetesError::new(
+        Err(ApplyError::Failed(KubernetesError::new(
             KubernetesErrorKind::Unreachable,
             format!("could not apply {}", object.id()),
         )))
@@ -409,7 +409,7 @@ impl Cluster {
             let mut allowed = true;
             for verb in ["patch", "create"] {
                 let answer = self
-                    .may(&Asked {
+                    .may(&AccessRequest {
                         verb,
                         resource: &kind.resource,
                         subresource: None,
@@ -431,7 +431,7 @@ impl Cluster {
     }
 
     /// Whether this account may; asked of the API server itself.
-    pub(super) async fn may(&self, asked: &Asked<'_>) -> Result<bool, KubernetesError> {
+    pub(super) async fn may(&self, asked: &AccessRequest<'_>) -> Result<bool, KubernetesError> {
         let review = json!({
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",

@@ -6,7 +6,7 @@ use futures::StreamExt as _;
 use kube::api::DynamicObject;
 use serde_json::Value;
 
-use super::cluster::{Cluster, Kind, Ownership, Unapplied, Write};
+use super::cluster::{ApplyError, Cluster, Kind, Ownership, WriteMode};
 use super::diff;
 use super::error::{KubernetesError, KubernetesErrorKind};
 use super::manifest::labels::{MANAGED_BY, MANAGER, Stamp};
@@ -32,7 +32,7 @@ pub(super) enum Purpose {
 
 /// One object and what is to be done about it.
 #[derive(Debug, Clone)]
-pub(super) struct Step {
+pub(super) struct PlannedObject {
     pub(super) object: Manifest,
     /// `None` while the release itself has yet to bring the kind.
     pub(super) kind: Option<Kind>,
@@ -45,7 +45,7 @@ pub(super) struct Step {
     pub(super) replace: bool,
 }
 
-impl Step {
+impl PlannedObject {
     /// Whether there was nothing of it before.
     pub(super) fn creates(&self) -> bool {
         self.live.is_none() || self.replace
@@ -136,11 +136,11 @@ pub(super) async fn dry_run(
     cluster: &Cluster,
     objects: Vec<Manifest>,
     purpose: Purpose,
-) -> Result<Vec<Step>, KubernetesError> {
+) -> Result<Vec<PlannedObject>, KubernetesError> {
     let missing = missing_namespaces(cluster, &objects).await?;
     let scaled = scaled(cluster, &objects, &missing).await?;
     let look = |object: Manifest| one(cluster, object, purpose, &missing, &scaled);
-    let looked: Vec<Result<Step, KubernetesError>> =
+    let looked: Vec<Result<PlannedObject, KubernetesError>> =
         futures::stream::iter(objects.into_iter().map(look)).buffered(AT_ONCE).collect().await;
     let mut steps = Vec::with_capacity(looked.len());
     let mut complaints = Vec::new();
@@ -205,15 +205,15 @@ pub(super) async fn make_namespace(cluster: &Cluster, name: &str) -> Result<(), 
     });
     let origin = super::manifest::Origin { file: "environment".to_owned(), line: None };
     let Ok(object) = Manifest::new(value, origin) else { return Ok(()) };
-    match cluster.apply(&kind, &object, Write::Real, Ownership::Respected).await {
+    match cluster.apply(&kind, &object, WriteMode::Real, Ownership::Respected).await {
         Ok(_) => {
             let text = format!("made the namespace {name}, which did not exist");
             cluster.events().send(RunEvent::Notice(Notice::Info(text)));
             Ok(())
         }
         // Made by somebody else meanwhile.
-        Err(Unapplied::Conflict(_)) => Ok(()),
-        Err(Unapplied::Failed(error)) => {
+        Err(ApplyError::Conflict(_)) => Ok(()),
+        Err(ApplyError::Failed(error)) => {
             let message = format!("the namespace {name} does not exist and cannot be made");
             Err(KubernetesError::new(error.kind, message).because(error))
         }
@@ -269,19 +269,32 @@ async fn one(
     purpose: Purpose,
     missing: &BTreeSet<String>,
     scaled: &Scaled,
-) -> Result<Step, KubernetesError> {
+) -> Result<PlannedObject, KubernetesError> {
     let kind = cluster.kind(object.api_version(), object.kind()).await?;
     let nowhere = object.namespace().is_some_and(|namespace| missing.contains(namespace));
     let Some(known) = kind.clone().filter(|_| !nowhere) else {
         let ownership = Ownership::Respected;
-        return Ok(Step { object, kind, live: None, after: None, ownership, replace: false });
+        return Ok(PlannedObject {
+            object,
+            kind,
+            live: None,
+            after: None,
+            ownership,
+            replace: false,
+        });
     };
     let live = cluster.get(&known, &object.id()).await?;
     if scaled.has(&object) {
         leave_replicas(&mut object, live.as_ref());
     }
-    let mut step =
-        Step { object, kind, live, after: None, ownership: Ownership::Taken, replace: false };
+    let mut step = PlannedObject {
+        object,
+        kind,
+        live,
+        after: None,
+        ownership: Ownership::Taken,
+        replace: false,
+    };
     match purpose {
         Purpose::Restore => {
             resume(&mut step);
@@ -296,26 +309,30 @@ async fn one(
     }
 }
 
-async fn try_out(cluster: &Cluster, kind: &Kind, step: &mut Step) -> Result<(), KubernetesError> {
+async fn try_out(
+    cluster: &Cluster,
+    kind: &Kind,
+    step: &mut PlannedObject,
+) -> Result<(), KubernetesError> {
     if is_job(&step.object) && step.live.as_ref().is_some_and(has_failed) {
         // A failed Job fails for ever; the release wants it to be done.
         step.replace = true;
         return Ok(());
     }
-    let answer = cluster.apply(kind, &step.object, Write::Dry, step.ownership).await;
+    let answer = cluster.apply(kind, &step.object, WriteMode::Dry, step.ownership).await;
     let after = match answer {
         Ok(after) => after,
-        Err(Unapplied::Conflict(fields)) => {
+        Err(ApplyError::Conflict(fields)) => {
             let owned = owners(step.live.as_ref(), fields);
             take_from_people(cluster, &step.object, &owned)?;
             step.ownership = Ownership::Taken;
-            match cluster.apply(kind, &step.object, Write::Dry, Ownership::Taken).await {
+            match cluster.apply(kind, &step.object, WriteMode::Dry, Ownership::Taken).await {
                 Ok(after) => after,
-                Err(Unapplied::Conflict(fields)) => return Err(conflict(&step.object, fields)),
-                Err(Unapplied::Failed(error)) => return Err(error),
+                Err(ApplyError::Conflict(fields)) => return Err(conflict(&step.object, fields)),
+                Err(ApplyError::Failed(error)) => return Err(error),
             }
         }
-        Err(Unapplied::Failed(error)) => {
+        Err(ApplyError::Failed(error)) => {
             // A Job's template cannot be changed, which the server calls invalid.
             let job = is_job(&step.object) && error.kind == KubernetesErrorKind::Manifest;
             match step.live.as_ref().filter(|_| job) {
@@ -401,7 +418,7 @@ fn is_paused(value: &Value) -> bool {
 }
 
 /// A paused Deployment never gets new pods: that is said now, not after a deadline.
-fn refuse_paused(step: &Step) -> Result<(), KubernetesError> {
+fn refuse_paused(step: &PlannedObject) -> Result<(), KubernetesError> {
     let object = &step.object;
     if object.kind() != "Deployment" || !step.after.as_ref().is_some_and(is_paused) {
         return Ok(());
@@ -424,7 +441,7 @@ fn refuse_paused(step: &Step) -> Result<(), KubernetesError> {
 }
 
 /// What was paused since it served goes on, or it could not serve again.
-fn resume(step: &mut Step) {
+fn resume(step: &mut PlannedObject) {
     let paused = step.object.kind() == "Deployment"
         && step.live.as_ref().is_some_and(|live| {
             live.data.pointer("/spec/paused").and_then(Value::as_bool) == Some(true)

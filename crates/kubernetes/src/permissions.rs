@@ -2,7 +2,7 @@
 
 use kube::discovery::ApiResource;
 
-use super::cluster::{Asked, Cluster, Kind};
+use super::cluster::{AccessRequest, Cluster, Kind};
 use super::error::KubernetesError;
 use super::manifest::order;
 
@@ -91,7 +91,7 @@ fn resource(api_version: &str, plural: &str) -> ApiResource {
 
 /// Where an object is to be.
 #[derive(Debug, Clone)]
-pub(super) enum Place {
+pub(super) enum Scope {
     /// In this namespace; its name does not matter.
     Namespace(String),
     /// In the cluster itself, under this name: rights there are often given for names alone.
@@ -100,7 +100,7 @@ pub(super) enum Place {
 
 /// All that is needed in `namespace`, with a port-forward when one is wanted, and for objects of
 /// `kinds` in their places.
-pub(super) fn needs(namespace: &str, forwards: bool, kinds: &[(Kind, Place)]) -> Vec<Need> {
+pub(super) fn needs(namespace: &str, forwards: bool, kinds: &[(Kind, Scope)]) -> Vec<Need> {
     let forward = FORWARD.iter().filter(|_| forwards);
     let mut needs: Vec<Need> = ALWAYS
         .iter()
@@ -124,8 +124,8 @@ pub(super) fn needs(namespace: &str, forwards: bool, kinds: &[(Kind, Place)]) ->
         let stays = order::holds_data(&kind.resource.group, &kind.resource.kind);
         let removed = REMOVED.iter().filter(|_| !stays);
         let (namespace, name) = match place {
-            Place::Namespace(namespace) => (Some(namespace.clone()), None),
-            Place::Cluster(name) => (None, Some(name.clone())),
+            Scope::Namespace(namespace) => (Some(namespace.clone()), None),
+            Scope::Cluster(name) => (None, Some(name.clone())),
         };
         needs.extend(OBJECT.iter().chain(removed).chain(followed).map(|verb| Need {
             verb,
@@ -151,7 +151,7 @@ pub(super) async fn ask(
     let mut permissions = Vec::with_capacity(needs.len());
     for need in needs {
         let allowed = cluster
-            .may(&Asked {
+            .may(&AccessRequest {
                 verb: need.verb,
                 resource: &need.resource,
                 subresource: need.subresource,
@@ -184,8 +184,8 @@ mod tests {
             resource: ApiResource { kind: "Namespace".to_owned(), ..resource("v1", "namespaces") },
             namespaced: false,
         };
-        let shop = || Place::Namespace("shop".to_owned());
-        let namespace = Place::Cluster("shop".to_owned());
+        let shop = || Scope::Namespace("shop".to_owned());
+        let namespace = Scope::Cluster("shop".to_owned());
         let kinds = [(secrets, shop()), (deployments, shop()), (namespaces, namespace)];
         let titles: Vec<String> = needs("shop", true, &kinds)
             .iter()
@@ -213,7 +213,7 @@ mod tests {
     fn the_role_in_the_repository_gives_what_is_needed_and_no_more() {
         use k8s_openapi::api::rbac::v1::Role;
         use std::collections::BTreeSet;
-        let kinds: Vec<(Kind, Place)> = [
+        let kinds: Vec<(Kind, Scope)> = [
             ("v1", "configmaps", "ConfigMap"),
             ("v1", "services", "Service"),
             ("v1", "secrets", "Secret"),
@@ -231,7 +231,7 @@ mod tests {
         .map(|(api_version, plural, kind)| {
             let mut resource = resource(api_version, plural);
             resource.kind = kind.to_owned();
-            (Kind { resource, namespaced: true }, Place::Namespace("shop".to_owned()))
+            (Kind { resource, namespaced: true }, Scope::Namespace("shop".to_owned()))
         })
         .collect();
         let needed: BTreeSet<String> = needs("shop", true, &kinds)

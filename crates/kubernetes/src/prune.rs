@@ -19,7 +19,7 @@ use kube::api::DynamicObject;
 use serde_json::Value;
 
 use super::cluster::Kind;
-use super::dry_run::Step;
+use super::dry_run::PlannedObject;
 use super::manifest::labels::{MANAGED_BY, MANAGER, RELEASE};
 use super::manifest::{Manifest, ObjectId, order};
 use super::record::Record;
@@ -36,7 +36,7 @@ pub(super) struct Leftover {
     pub(super) kind: Kind,
     pub(super) uid: Option<String>,
     /// Why it is never removed; `None` when it may be.
-    pub(super) stays: Option<Stays>,
+    pub(super) keep: Option<KeepReason>,
 }
 
 /// Helm's annotation of an object that no upgrade, rollback or removal of a release may delete.
@@ -44,7 +44,7 @@ const POLICY: &str = "helm.sh/resource-policy";
 
 /// Why an object is never removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Stays {
+pub(super) enum KeepReason {
     /// It belongs to the cluster or to another namespace, or another environment names it.
     Shared,
     /// Its annotation says that it is to be kept.
@@ -63,21 +63,23 @@ impl Leftover {
     /// `no longer named: configmap/old; kept: set …`
     fn in_words(&self, prune: bool) -> String {
         let id = &self.id;
-        let fate = match self.stays {
+        let fate = match self.keep {
             None if prune => "removed once this release is verified".to_owned(),
             None => "kept: set `deploy.kubernetes.prune: true` to remove it".to_owned(),
-            Some(Stays::HoldsData) => {
+            Some(KeepReason::HoldsData) => {
                 let place = match &id.namespace {
                     Some(namespace) => format!(" --namespace {namespace}"),
                     None => String::new(),
                 };
                 format!("kept: it may hold data; to remove it: `kubectl delete {id}{place}`")
             }
-            Some(Stays::Shared) => "kept: others may use it".to_owned(),
-            Some(Stays::Policy) => format!("kept: its annotation `{POLICY}` says so"),
-            Some(Stays::Hook) => "kept: no upgrade removes what a hook of Helm's made".to_owned(),
-            Some(Stays::Foreign) => "kept: Greenloop did not make it".to_owned(),
-            Some(Stays::Unseen) => "kept: the account may not read it".to_owned(),
+            Some(KeepReason::Shared) => "kept: others may use it".to_owned(),
+            Some(KeepReason::Policy) => format!("kept: its annotation `{POLICY}` says so"),
+            Some(KeepReason::Hook) => {
+                "kept: no upgrade removes what a hook of Helm's made".to_owned()
+            }
+            Some(KeepReason::Foreign) => "kept: Greenloop did not make it".to_owned(),
+            Some(KeepReason::Unseen) => "kept: the account may not read it".to_owned(),
         };
         format!("no longer named: {id}; {fate}")
     }
@@ -128,7 +130,7 @@ pub(super) fn made_so_far(history: &History) -> Vec<ObjectId> {
 
 /// What Greenloop has made once a release is applied: what it made before and what this release
 /// creates, without what somebody else has made again since.
-pub(super) fn made(history: &History, steps: &[Step]) -> Vec<ObjectId> {
+pub(super) fn made(history: &History, steps: &[PlannedObject]) -> Vec<ObjectId> {
     let releases: Vec<ReleaseId> = history.records.iter().map(Record::id).collect();
     let mut made = made_so_far(history);
     for step in steps {
@@ -264,18 +266,17 @@ mod tests {
             },
             namespaced: true,
         };
-        let of =
-            |stays| Leftover { id: id("v1", "ConfigMap"), kind: kind.clone(), uid: None, stays };
-        for (stays, prune, expect) in [
+        let of = |keep| Leftover { id: id("v1", "ConfigMap"), kind: kind.clone(), uid: None, keep };
+        for (keep, prune, expect) in [
             (None, false, "set `deploy.kubernetes.prune: true` to remove it"),
             (None, true, "removed once this release is verified"),
-            (Some(Stays::Foreign), true, "Greenloop did not make it"),
-            (Some(Stays::Shared), true, "kept: others may use it"),
-            (Some(Stays::Hook), true, "no upgrade removes what a hook of Helm's made"),
-            (Some(Stays::Policy), true, "`helm.sh/resource-policy` says so"),
-            (Some(Stays::HoldsData), true, "`kubectl delete configmap/a --namespace shop`"),
+            (Some(KeepReason::Foreign), true, "Greenloop did not make it"),
+            (Some(KeepReason::Shared), true, "kept: others may use it"),
+            (Some(KeepReason::Hook), true, "no upgrade removes what a hook of Helm's made"),
+            (Some(KeepReason::Policy), true, "`helm.sh/resource-policy` says so"),
+            (Some(KeepReason::HoldsData), true, "`kubectl delete configmap/a --namespace shop`"),
         ] {
-            let words = in_words(&[of(stays)], prune);
+            let words = in_words(&[of(keep)], prune);
             assert!(words[0].starts_with("no longer named: configmap/a; "), "{words:?}");
             assert!(words[0].contains(expect), "{words:?}");
         }

@@ -20,7 +20,7 @@ use crate::apply::{workload_kind, workload_of};
 use crate::cluster::Cluster;
 use crate::connection::Connection;
 use crate::diff;
-use crate::dry_run::{self, Purpose, Step};
+use crate::dry_run::{self, PlannedObject, Purpose};
 use crate::error::{KubernetesError, KubernetesErrorKind};
 use crate::lease;
 use crate::lease::held::HeldLease;
@@ -30,7 +30,7 @@ use crate::manifest::source::Reading;
 use crate::manifest::waves::Occasion;
 use crate::manifest::{Manifest, ObjectId, parse, pin, render, source};
 use crate::origin::Repository;
-use crate::permissions::{self, Permission, Place};
+use crate::permissions::{self, Permission, Scope};
 use crate::port_forward::{self, PortForward};
 use crate::prune;
 use crate::record::{ENVIRONMENT, REPOSITORY, ROOT_COMMIT, Record, slug};
@@ -62,7 +62,7 @@ pub struct KubernetesTarget {
     connection: Connection,
     redactor: Redactor,
     secrets: KnownSecrets,
-    withheld: Vec<OsString>,
+    env_remove: Vec<OsString>,
     pub(crate) repository: Repository,
     cluster: OnceCell<Cluster>,
     held: Mutex<Option<Arc<HeldLease>>>,
@@ -73,14 +73,14 @@ pub struct KubernetesTarget {
 type BoxedError = Box<dyn std::error::Error + Send + Sync>;
 
 /// The environment's lease, for one piece of work.
-pub(crate) struct Held {
+pub(crate) struct HeldFor {
     pub(crate) hold: Arc<HeldLease>,
     /// Whether it was taken for this piece of work alone.
-    for_now: bool,
+    temporary: bool,
 }
 
 /// What manifests are rendered for.
-pub(crate) struct For<'a> {
+pub(crate) struct RenderFor<'a> {
     pub(crate) run: RunId,
     pub(crate) release: ReleaseId,
     pub(crate) commit: Option<&'a CommitId>,
@@ -107,7 +107,7 @@ impl KubernetesTarget {
             connection,
             redactor,
             secrets: KnownSecrets::default(),
-            withheld: Vec::new(),
+            env_remove: Vec::new(),
             repository: Repository::default(),
             cluster: OnceCell::new(),
             held: Mutex::new(None),
@@ -117,8 +117,8 @@ impl KubernetesTarget {
 
     /// Names variables, such as a model's key, that tools which render manifests do not inherit.
     #[must_use]
-    pub fn withhold(mut self, names: impl IntoIterator<Item = OsString>) -> Self {
-        self.withheld.extend(names);
+    pub fn env_remove(mut self, names: impl IntoIterator<Item = OsString>) -> Self {
+        self.env_remove.extend(names);
         self
     }
 
@@ -157,10 +157,10 @@ impl KubernetesTarget {
         for object in &objects {
             if let Some(kind) = cluster.kind(object.api_version(), object.kind()).await? {
                 let place = match kind.namespaced {
-                    true => Place::Namespace(
+                    true => Scope::Namespace(
                         object.namespace().unwrap_or(&self.plan.namespace).to_owned(),
                     ),
-                    false => Place::Cluster(object.id().name),
+                    false => Scope::Cluster(object.id().name),
                 };
                 kinds.push((kind, place));
             }
@@ -171,7 +171,7 @@ impl KubernetesTarget {
         if !dry_run::namespace_exists(&cluster, &self.plan.namespace).await?
             && let Some(kind) = cluster.kind("v1", "Namespace").await?
         {
-            kinds.push((kind, Place::Cluster(self.plan.namespace.clone())));
+            kinds.push((kind, Scope::Cluster(self.plan.namespace.clone())));
         }
         let forwards = self.plan.service.is_some();
         let needs = permissions::needs(&self.plan.namespace, forwards, &kinds);
@@ -245,13 +245,13 @@ impl KubernetesTarget {
         &self,
         cluster: &Cluster,
         run: RunId,
-    ) -> Result<Held, KubernetesError> {
+    ) -> Result<HeldFor, KubernetesError> {
         if let Some(hold) = self.held.lock().await.as_ref() {
             hold.permit().await?;
-            return Ok(Held { hold: hold.clone(), for_now: false });
+            return Ok(HeldFor { hold: hold.clone(), temporary: false });
         }
         let hold = self.take(cluster, run).await?;
-        Ok(Held { hold: Arc::new(hold), for_now: true })
+        Ok(HeldFor { hold: Arc::new(hold), temporary: true })
     }
 
     async fn take(&self, cluster: &Cluster, run: RunId) -> Result<HeldLease, KubernetesError> {
@@ -269,8 +269,8 @@ impl KubernetesTarget {
     }
 
     /// Gives back what was taken for one piece of work.
-    pub(crate) async fn done(&self, held: Held) {
-        if held.for_now {
+    pub(crate) async fn done(&self, held: HeldFor) {
+        if held.temporary {
             held.hold.release().await;
         }
     }
@@ -278,7 +278,7 @@ impl KubernetesTarget {
     /// The objects that the manifests describe, rendered, images pinned; not in their namespaces yet.
     pub(crate) async fn objects(
         &self,
-        what: &For<'_>,
+        what: &RenderFor<'_>,
         events: &EventSink,
         cancel: &CancellationToken,
     ) -> Result<Vec<Manifest>, KubernetesError> {
@@ -286,7 +286,7 @@ impl KubernetesTarget {
             root: &self.work_tree,
             run: what.run,
             namespace: &self.plan.namespace,
-            withheld: &self.withheld,
+            env_remove: &self.env_remove,
             cancel,
         };
         let mut sources = source::read(&self.plan.manifests, &reading).await?;
@@ -322,7 +322,7 @@ impl KubernetesTarget {
         &self,
         cancel: &CancellationToken,
     ) -> Result<Vec<Manifest>, KubernetesError> {
-        let what = For {
+        let what = RenderFor {
             run: RunId::generate(),
             release: ReleaseId::generate(),
             commit: None,
@@ -338,8 +338,8 @@ impl KubernetesTarget {
         cluster: &Cluster,
         request: &RolloutRequest,
         history: &History,
-    ) -> Result<Vec<Step>, KubernetesError> {
-        let what = For {
+    ) -> Result<Vec<PlannedObject>, KubernetesError> {
+        let what = RenderFor {
             run: request.run,
             release: request.release,
             commit: Some(&request.commit),
@@ -443,7 +443,7 @@ impl KubernetesTarget {
     }
 
     /// For the port: what the API server or a tool said may hold a secret.
-    pub(crate) fn told(&self, error: KubernetesError) -> TargetError {
+    pub(crate) fn target_error(&self, error: KubernetesError) -> TargetError {
         let mut error = TargetError::from(self.placed(error));
         error.message = self.redacted(&error.message);
         for note in &mut error.evidence.notes {
@@ -536,9 +536,9 @@ impl Target for KubernetesTarget {
         if let Some(old) = held.take() {
             old.release().await;
         }
-        let cluster = self.cluster().await.map_err(|error| self.told(error))?;
+        let cluster = self.cluster().await.map_err(|error| self.target_error(error))?;
         let cluster = cluster.during(events, cancel);
-        let hold = self.take(&cluster, run).await.map_err(|error| self.told(error))?;
+        let hold = self.take(&cluster, run).await.map_err(|error| self.target_error(error))?;
         *held = Some(Arc::new(hold));
         Ok(())
     }
@@ -550,12 +550,13 @@ impl Target for KubernetesTarget {
     }
 
     async fn preview(&self, request: &RolloutRequest) -> Result<String, TargetError> {
-        let cluster = self.cluster().await.map_err(|error| self.told(error))?;
-        let request = self.previewed(&cluster, request).await.map_err(|error| self.told(error))?;
-        let history = self.history(&cluster).await.map_err(|error| self.told(error))?;
+        let cluster = self.cluster().await.map_err(|error| self.target_error(error))?;
+        let request =
+            self.previewed(&cluster, request).await.map_err(|error| self.target_error(error))?;
+        let history = self.history(&cluster).await.map_err(|error| self.target_error(error))?;
         let steps = self.plan_of(&cluster, &request, &history).await;
-        let steps = steps.map_err(|error| self.told(error))?;
-        let diff = diff::joined(steps.iter().map(Step::diff));
+        let steps = steps.map_err(|error| self.target_error(error))?;
+        let diff = diff::joined(steps.iter().map(PlannedObject::diff));
         let mut shown = String::new();
         if !diff.is_empty() {
             let order = rollout::waves_of(&steps);
@@ -564,7 +565,8 @@ impl Target for KubernetesTarget {
         }
         let named: Vec<ObjectId> = steps.iter().map(|step| step.object.id()).collect();
         let leftovers = self.leftovers(&cluster, &history, &named).await;
-        for line in prune::in_words(&leftovers.map_err(|e| self.told(e))?, self.plan.prune) {
+        for line in prune::in_words(&leftovers.map_err(|e| self.target_error(e))?, self.plan.prune)
+        {
             shown.push_str(&format!("# {line}\n"));
         }
         if let Some(note) = self.secrets.note() {
@@ -574,12 +576,12 @@ impl Target for KubernetesTarget {
     }
 
     async fn reach(&self) -> Result<Option<Endpoint>, TargetError> {
-        self.forwarded().await.map_err(|error| self.told(error))
+        self.forwarded().await.map_err(|error| self.target_error(error))
     }
 
     async fn unreached(&self) -> Option<TargetError> {
         let trouble = self.forward.lock().await.as_ref()?.trouble()?;
-        Some(self.told(trouble))
+        Some(self.target_error(trouble))
     }
 
     async fn roll_out(
@@ -591,9 +593,10 @@ impl Target for KubernetesTarget {
         if cancel.is_cancelled() {
             return Err(cancelled());
         }
-        let cluster = self.cluster().await.map_err(|error| self.told(error))?;
+        let cluster = self.cluster().await.map_err(|error| self.target_error(error))?;
         let cluster = cluster.during(events, cancel);
-        let held = self.hold(&cluster, request.run).await.map_err(|error| self.told(error))?;
+        let held =
+            self.hold(&cluster, request.run).await.map_err(|error| self.target_error(error))?;
         let cluster = cluster.guarded(&held.hold);
         let outcome = self.roll_out_held(&cluster, &held.hold, request).await;
         self.done(held).await;
@@ -601,7 +604,7 @@ impl Target for KubernetesTarget {
     }
 
     async fn mark_verified(&self, release: ReleaseId) -> Result<(), TargetError> {
-        self.verified(release).await.map_err(|error| self.told(error))
+        self.verified(release).await.map_err(|error| self.target_error(error))
     }
 
     async fn prune(&self, release: ReleaseId, events: &EventSink, cancel: &CancellationToken) {
@@ -609,13 +612,14 @@ impl Target for KubernetesTarget {
     }
 
     async fn service_log(&self, release: ReleaseId) -> Result<String, TargetError> {
-        let cluster = self.cluster().await.map_err(|error| self.told(error))?;
-        let history = self.history(&cluster).await.map_err(|error| self.told(error))?;
+        let cluster = self.cluster().await.map_err(|error| self.target_error(error))?;
+        let history = self.history(&cluster).await.map_err(|error| self.target_error(error))?;
         let Some(record) = history.get(release) else { return Ok(String::new()) };
         let objects = record.objects();
-        self.learn(&cluster, &objects).await.map_err(|error| self.told(error))?;
+        self.learn(&cluster, &objects).await.map_err(|error| self.target_error(error))?;
         let ids: Vec<ObjectId> = objects.iter().map(Manifest::id).collect();
-        let workloads = self.workloads(&cluster, &ids).await.map_err(|error| self.told(error))?;
+        let workloads =
+            self.workloads(&cluster, &ids).await.map_err(|error| self.target_error(error))?;
         // Its pods write from their start on, before they serve. The client rounds to seconds, up
         // as well as down, and the nodes' clocks are not this machine's.
         let since = record.release.created_at.checked_sub(SKEW).ok();
@@ -642,10 +646,10 @@ impl Target for KubernetesTarget {
         if cancel.is_cancelled() {
             return Err(cancelled());
         }
-        let cluster = self.cluster().await.map_err(|error| self.told(error))?;
+        let cluster = self.cluster().await.map_err(|error| self.target_error(error))?;
         let cluster = cluster.during(events, cancel);
         let run = RunId::generate();
-        let held = self.hold(&cluster, run).await.map_err(|error| self.told(error))?;
+        let held = self.hold(&cluster, run).await.map_err(|error| self.target_error(error))?;
         let cluster = cluster.guarded(&held.hold);
         let outcome = self.roll_back_held(&cluster, &held.hold, earlier).await;
         self.done(held).await;
@@ -653,14 +657,14 @@ impl Target for KubernetesTarget {
     }
 
     async fn status(&self) -> Result<TargetStatus, TargetError> {
-        self.read_status().await.map_err(|error| self.told(error))
+        self.read_status().await.map_err(|error| self.target_error(error))
     }
 
     async fn clean_up(&self, run: RunId) -> Result<Vec<String>, TargetError> {
-        let cluster = self.cluster().await.map_err(|error| self.told(error))?;
+        let cluster = self.cluster().await.map_err(|error| self.target_error(error))?;
         let name = self.lease_name();
         let holder = lease::holder_of(&cluster, &self.plan.namespace, &name).await;
-        let holder = holder.map_err(|error| self.told(error))?;
+        let holder = holder.map_err(|error| self.target_error(error))?;
         self.clean_up_after(&cluster, run, holder).await
     }
 }

@@ -42,7 +42,7 @@ struct Held {
 }
 
 /// Why there is no refresh token.
-enum NoRefresh {
+enum ExchangeError {
     /// Nothing says who this is in Azure.
     Nobody,
     Refused(RegistryError),
@@ -67,8 +67,8 @@ impl Exchange {
         }
         let refresh = match self.exchange(host).await {
             Ok(refresh) => refresh,
-            Err(NoRefresh::Nobody) => return Ok(None),
-            Err(NoRefresh::Refused(error)) => return Err(error),
+            Err(ExchangeError::Nobody) => return Ok(None),
+            Err(ExchangeError::Refused(error)) => return Err(error),
         };
         let life = jwt::life(refresh.expose_secret(), SystemTime::now()).unwrap_or(LIFE);
         let until = Instant::now() + life / 2;
@@ -80,25 +80,25 @@ impl Exchange {
         self.held.lock().await.remove(host);
     }
 
-    async fn exchange(&self, host: &str) -> Result<SecretString, NoRefresh> {
+    async fn exchange(&self, host: &str) -> Result<SecretString, ExchangeError> {
         let first = match self.exchange_for(host, AUDIENCE).await {
             // Neither the tenant nor the registry may know the audience.
-            Err(NoRefresh::Refused(error)) if error.kind == RegistryErrorKind::Auth => error,
+            Err(ExchangeError::Refused(error)) if error.kind == RegistryErrorKind::Auth => error,
             other => return other,
         };
         let manager = self.identity.resource_manager_scope();
-        self.exchange_for(host, &manager).await.map_err(|_second| NoRefresh::Refused(first))
+        self.exchange_for(host, &manager).await.map_err(|_second| ExchangeError::Refused(first))
     }
 
-    async fn exchange_for(&self, host: &str, scope: &str) -> Result<SecretString, NoRefresh> {
+    async fn exchange_for(&self, host: &str, scope: &str) -> Result<SecretString, ExchangeError> {
         let token = match self.identity.token(scope).await {
             Ok(token) => token,
             Err(error) if error.kind == AzureErrorKind::NoCredential => {
-                return Err(NoRefresh::Nobody);
+                return Err(ExchangeError::Nobody);
             }
-            Err(error) => return Err(NoRefresh::Refused(no_token(host, error))),
+            Err(error) => return Err(ExchangeError::Refused(no_token(host, error))),
         };
-        self.post(host, &token).await.map_err(NoRefresh::Refused)
+        self.post(host, &token).await.map_err(ExchangeError::Refused)
     }
 
     async fn post(&self, host: &str, token: &SecretString) -> Result<SecretString, RegistryError> {

@@ -20,14 +20,14 @@ const LONGEST: u64 = 1 << 20;
 #[serde(rename_all = "camelCase")]
 pub(super) struct DockerConfig {
     #[serde(default)]
-    auths: BTreeMap<String, Entry>,
+    auths: BTreeMap<String, AuthEntry>,
     #[serde(default)]
     cred_helpers: BTreeMap<String, String>,
     creds_store: Option<String>,
 }
 
 #[derive(Default, Deserialize)]
-struct Entry {
+struct AuthEntry {
     auth: Option<SecretString>,
     username: Option<String>,
     password: Option<SecretString>,

@@ -13,7 +13,7 @@ use super::login::Login;
 use greenloop_http::words;
 
 /// A helper may ask a key store, or a person.
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 /// Bytes of its output that are read.
 const LONGEST: u64 = 1 << 20;
 /// What the protocol has helpers print when they have nothing: Docker's own client reads it the
@@ -31,7 +31,7 @@ pub(super) enum HelperError {
     Missing(String),
     #[error("it cannot be run")]
     Io(#[source] std::io::Error),
-    #[error("it did not end within {} s", PATIENCE.as_secs())]
+    #[error("it did not end within {} s", TIMEOUT.as_secs())]
     Late,
     #[error("it failed: {0}")]
     Failed(String),
@@ -83,7 +83,7 @@ pub(super) async fn get(
         }
         Ok((child.wait().await?, text))
     };
-    let (status, text) = tokio::time::timeout(PATIENCE, run)
+    let (status, text) = tokio::time::timeout(TIMEOUT, run)
         .await
         .map_err(|_elapsed| HelperError::Late)?
         .map_err(HelperError::Io)?;

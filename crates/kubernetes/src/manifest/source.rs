@@ -50,7 +50,7 @@ pub(crate) struct Reading<'a> {
     /// Where objects without a namespace of their own go.
     pub(crate) namespace: &'a str,
     /// Variables that a tool does not inherit.
-    pub(crate) withheld: &'a [OsString],
+    pub(crate) env_remove: &'a [OsString],
     /// Ends a tool.
     pub(crate) cancel: &'a CancellationToken,
 }
@@ -150,7 +150,7 @@ async fn run(
         program: Program::Argv(argv),
         cwd: reading.root.to_owned(),
         env: vec![("GREENLOOP_COMPLAINTS".into(), complaints.path().into())],
-        withheld: reading.withheld.to_vec(),
+        withheld: reading.env_remove.to_vec(),
         timeout: Some(TOOL_LIMIT),
         marker: Marker::new(reading.run),
     };
@@ -396,7 +396,7 @@ mod tests {
             root: root.path(),
             run: RunId::generate(),
             namespace: "shop",
-            withheld: &[],
+            env_remove: &[],
             cancel: &cancel,
         };
         match run(&[tool.into_os_string(), "k8s".into()], &reading).await {

@@ -490,7 +490,7 @@ fn collect(value: &Value, found: &mut BTreeSet<String>) {
 }
 
 /// The waves in words, one a line; empty where there is but one.
-pub(crate) fn told(objects: &[Manifest], waves: &[Wave]) -> String {
+pub(crate) fn describe(objects: &[Manifest], waves: &[Wave]) -> String {
     if waves.len() < 2 {
         return String::new();
     }
@@ -538,7 +538,7 @@ mod tests {
     }
 
     fn shown(objects: &[Manifest]) -> String {
-        told(objects, &waves(objects).unwrap())
+        describe(objects, &waves(objects).unwrap())
     }
 
     #[test]

@@ -10,10 +10,10 @@ use crate::cluster::{Cluster, Kind};
 use crate::error::{KubernetesError, KubernetesErrorKind};
 use crate::manifest::waves::{HELM_HOOK, HOOK};
 use crate::manifest::{Manifest, ObjectId, order};
-use crate::permissions::Place;
+use crate::permissions::Scope;
 use crate::prune::{
-    Leftover, Stays, candidates, has, holds_data, in_words, is_marked, is_to_be_kept, made_so_far,
-    named_by,
+    KeepReason, Leftover, candidates, has, holds_data, in_words, is_marked, is_to_be_kept,
+    made_so_far, named_by,
 };
 use crate::record::Record;
 use crate::store::History;
@@ -55,7 +55,12 @@ impl KubernetesTarget {
                 Ok(Some(live)) => live,
                 Ok(None) => return Ok(None),
                 Err(error) if error.kind == KubernetesErrorKind::Refused => {
-                    return Ok(Some(Leftover { id, kind, uid: None, stays: Some(Stays::Unseen) }));
+                    return Ok(Some(Leftover {
+                        id,
+                        kind,
+                        uid: None,
+                        keep: Some(KeepReason::Unseen),
+                    }));
                 }
                 Err(error) => return Err(error),
             };
@@ -64,15 +69,15 @@ impl KubernetesTarget {
             }
             let owned = live.metadata.owner_references.as_ref().is_some_and(|o| !o.is_empty());
             let foreign = owned || !is_marked(&live, releases) || !made.contains(&id);
-            let stays = match () {
-                () if foreign => Some(Stays::Foreign),
-                () if is_to_be_kept(&live) => Some(Stays::Policy),
-                () if has(&live, HELM_HOOK) && !has(&live, HOOK) => Some(Stays::Hook),
-                () if holds_data(&id, &live) => Some(Stays::HoldsData),
-                () if is_shared(&id) => Some(Stays::Shared),
+            let keep = match () {
+                () if foreign => Some(KeepReason::Foreign),
+                () if is_to_be_kept(&live) => Some(KeepReason::Policy),
+                () if has(&live, HELM_HOOK) && !has(&live, HOOK) => Some(KeepReason::Hook),
+                () if holds_data(&id, &live) => Some(KeepReason::HoldsData),
+                () if is_shared(&id) => Some(KeepReason::Shared),
                 () => None,
             };
-            Ok(Some(Leftover { id, kind, uid: live.metadata.uid, stays }))
+            Ok(Some(Leftover { id, kind, uid: live.metadata.uid, keep }))
         };
         let found: Vec<Result<Option<Leftover>, KubernetesError>> =
             futures::stream::iter(candidates.into_iter().map(look))
@@ -103,7 +108,7 @@ impl KubernetesTarget {
         &self,
         cluster: &Cluster,
         objects: &[Manifest],
-    ) -> Result<Vec<(Kind, Place)>, KubernetesError> {
+    ) -> Result<Vec<(Kind, Scope)>, KubernetesError> {
         // Not in their namespaces yet: whether an object belongs to the namespace or to the cluster is not known
         // yet, and no record has both.
         let both = |object: &Manifest| {
@@ -115,10 +120,10 @@ impl KubernetesTarget {
         let named: Vec<ObjectId> = objects.iter().flat_map(both).collect();
         let history = self.history(cluster).await?;
         let mut leftovers = self.leftovers(cluster, &history, &named).await?;
-        leftovers.retain(|leftover| matches!(leftover.stays, None | Some(Stays::Unseen)));
+        leftovers.retain(|leftover| matches!(leftover.keep, None | Some(KeepReason::Unseen)));
         let place = |id: &ObjectId| match &id.namespace {
-            Some(namespace) => Place::Namespace(namespace.clone()),
-            None => Place::Cluster(id.name.clone()),
+            Some(namespace) => Scope::Namespace(namespace.clone()),
+            None => Scope::Cluster(id.name.clone()),
         };
         Ok(leftovers.into_iter().map(|left| (left.kind, place(&left.id))).collect())
     }
@@ -181,7 +186,7 @@ impl KubernetesTarget {
         let objects = record.objects();
         let named: Vec<ObjectId> = objects.iter().map(Manifest::id).collect();
         let mut leftovers = self.leftovers(&cluster, &history, &named).await?;
-        leftovers.retain(|leftover| leftover.stays.is_none());
+        leftovers.retain(|leftover| leftover.keep.is_none());
         if leftovers.is_empty() {
             return Ok(());
         }

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{KubernetesTarget, USUAL_WAIT, cancelled, refused, step};
-use crate::apply::{self, Written, workload_kind};
+use crate::apply::{self, AppliedObject, workload_kind};
 use crate::cluster::Cluster;
 use crate::diff;
 use crate::dry_run::{self, Purpose};
@@ -34,17 +34,17 @@ use greenloop_ports::{Deployed, Earlier, Restored, TargetError, TargetErrorKind,
 
 /// What laying a release down came to.
 struct ApplyResult {
-    written: Vec<Written>,
+    written: Vec<AppliedObject>,
     removed: Vec<ObjectId>,
 }
 
 impl ApplyResult {
     fn has_changed(&self) -> bool {
-        !self.removed.is_empty() || self.written.iter().any(Written::has_changed)
+        !self.removed.is_empty() || self.written.iter().any(AppliedObject::has_changed)
     }
 
     fn workloads(&self) -> Vec<Workload> {
-        self.written.iter().filter_map(Written::workload).collect()
+        self.written.iter().filter_map(AppliedObject::workload).collect()
     }
 }
 
@@ -57,15 +57,15 @@ impl KubernetesTarget {
         events: &EventSink,
         hurry: &CancellationToken,
     ) -> Result<Restored, TargetError> {
-        let cluster = self.cluster().await.map_err(|error| self.told(error))?;
+        let cluster = self.cluster().await.map_err(|error| self.target_error(error))?;
         let cluster = cluster.during(events, &CancellationToken::new());
-        let history = self.history(&cluster).await.map_err(|error| self.told(error))?;
+        let history = self.history(&cluster).await.map_err(|error| self.target_error(error))?;
         let Some(record) = history.get(failed) else {
             // It never came as far as a write.
             return Ok(self.untouched(&history));
         };
         let held = self.hold(&cluster, record.release.run).await;
-        let held = held.map_err(|error| self.told(error))?;
+        let held = held.map_err(|error| self.target_error(error))?;
         let cluster = cluster.guarded(&held.hold);
         let outcome = self.give_way(&cluster, &held.hold, &history, failed, hurry).await;
         self.done(held).await;
@@ -107,17 +107,18 @@ impl KubernetesTarget {
         }
         let mark = async || {
             let marked = store.set_state(cluster, failed, ReleaseState::Failed, None).await;
-            marked.map_err(|error| self.told(error))
+            marked.map_err(|error| self.target_error(error))
         };
         let Some(good) = history.good_before(Some(record)) else {
             let undone = self.take_away(cluster, record).await;
-            undone.map_err(|error| self.told(error))?;
+            undone.map_err(|error| self.target_error(error))?;
             mark().await?;
             let detail = "there is no verified release; what was before the first one is back";
             step(cluster.events(), "restore", true, detail.to_owned(), began);
             return Ok(Restored::Nothing);
         };
-        let laid = self.lay(cluster, good, &[record]).await.map_err(|error| self.told(error))?;
+        let laid =
+            self.lay(cluster, good, &[record]).await.map_err(|error| self.target_error(error))?;
         let deployed = self.deployed(good.id());
         let wait = good.content.wait.max(record.content.wait);
         let serving_after = self.serving_again(cluster, hold, &laid, (good, wait), began, hurry);
@@ -197,7 +198,7 @@ impl KubernetesTarget {
         let brought: Vec<ObjectId> =
             later.iter().flat_map(|record| record.content.created.iter().cloned()).collect();
         let removed = apply::remove(cluster, &releases, &brought, &kept).await?;
-        let diff = self.redacted(&diff::joined(written.iter().map(Written::diff)));
+        let diff = self.redacted(&diff::joined(written.iter().map(AppliedObject::diff)));
         let changed = written.iter().filter(|one| !one.diff().is_empty()).count();
         let detail = format!(
             "release {}: {changed} of {} objects put back, {} removed",
@@ -235,7 +236,7 @@ impl KubernetesTarget {
         hold: &HeldLease,
         earlier: Earlier,
     ) -> Result<Deployed, TargetError> {
-        let history = self.history(cluster).await.map_err(|error| self.told(error))?;
+        let history = self.history(cluster).await.map_err(|error| self.target_error(error))?;
         let serving = history.serving();
         let none = |message: String| refused(TargetErrorKind::NoRelease, message);
         let wanted = match earlier {
@@ -258,7 +259,8 @@ impl KubernetesTarget {
                 }
             },
             Earlier::Revision(number) => {
-                let foreign = self.foreign(cluster).await.map_err(|error| self.told(error))?;
+                let foreign =
+                    self.foreign(cluster).await.map_err(|error| self.target_error(error))?;
                 if !foreign.is_empty() {
                     return self.undo_all(cluster, hold, &foreign, number).await;
                 }
@@ -299,13 +301,13 @@ impl KubernetesTarget {
             Err(_) if cluster.cancel().is_cancelled() => {
                 return Err(self.resume_serving(cluster, history).await);
             }
-            Err(error) => return Err(self.told(error)),
+            Err(error) => return Err(self.target_error(error)),
         };
         let workloads = laid.workloads();
         let settings = TrackSettings {
             deadline: wanted.content.wait.max(USUAL_WAIT),
             soak: self.plan.soak,
-            diff: diff::joined(laid.written.iter().map(Written::diff)),
+            diff: diff::joined(laid.written.iter().map(AppliedObject::diff)),
         };
         match self.follow(cluster, hold, &workloads, &settings).await {
             Ok(()) => {}
@@ -321,7 +323,7 @@ impl KubernetesTarget {
             record.since = Some(now);
         };
         let kept = self.store().change(cluster, wanted.id(), serve).await;
-        kept.map_err(|error| self.told(error))?;
+        kept.map_err(|error| self.target_error(error))?;
         Ok(self.deployed(wanted.id()))
     }
 
@@ -331,7 +333,7 @@ impl KubernetesTarget {
         let Some(serving) = history.serving() else { return cancelled() };
         match self.lay(&cluster, serving, &[]).await {
             Ok(_) => cancelled(),
-            Err(error) => self.told(error),
+            Err(error) => self.target_error(error),
         }
     }
 
@@ -370,7 +372,7 @@ impl KubernetesTarget {
                 KubernetesErrorKind::Missing => {
                     refused(TargetErrorKind::NoRelease, self.redacted(&error.message))
                 }
-                _ => self.told(error),
+                _ => self.target_error(error),
             })?);
         }
         let titles: Vec<String> = ids.iter().map(ObjectId::to_string).collect();
@@ -384,7 +386,7 @@ impl KubernetesTarget {
         self.follow(cluster, hold, &workloads, &settings).await?;
         let release = ReleaseId::generate();
         let kept = self.remember(cluster, hold, ids, release).await;
-        kept.map_err(|error| self.told(error))?;
+        kept.map_err(|error| self.target_error(error))?;
         Ok(self.deployed(release))
     }
 
@@ -436,7 +438,7 @@ impl KubernetesTarget {
         run: RunId,
         holder: Option<String>,
     ) -> Result<Vec<String>, TargetError> {
-        let history = self.history(cluster).await.map_err(|error| self.told(error))?;
+        let history = self.history(cluster).await.map_err(|error| self.target_error(error))?;
         let mut left: Vec<&Record> = history
             .records
             .iter()
@@ -458,12 +460,12 @@ impl KubernetesTarget {
                 "run {other} holds the environment; what run {run} left is for it to settle"
             )]);
         }
-        let held = self.hold(cluster, run).await.map_err(|error| self.told(error))?;
+        let held = self.hold(cluster, run).await.map_err(|error| self.target_error(error))?;
         let cluster = &cluster.guarded(&held.hold);
         let mut notes = Vec::new();
         let mut outcome = Ok(());
         for record in left {
-            let history = self.history(cluster).await.map_err(|error| self.told(error))?;
+            let history = self.history(cluster).await.map_err(|error| self.target_error(error))?;
             let patient = CancellationToken::new();
             match self.give_way(cluster, &held.hold, &history, record.id(), &patient).await {
                 Ok(Restored::Release { deployed, .. } | Restored::Untouched(deployed)) => {

@@ -7,10 +7,10 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::{KubernetesTarget, cancelled, refused, step};
-use crate::apply::{self, Written};
+use crate::apply::{self, AppliedObject};
 use crate::cluster::Cluster;
 use crate::diff;
-use crate::dry_run::Step;
+use crate::dry_run::PlannedObject;
 use crate::error::{KubernetesError, KubernetesErrorKind};
 use crate::lease::held::HeldLease;
 use crate::manifest::waves::{self, Awaited};
@@ -36,7 +36,7 @@ impl KubernetesTarget {
         request: &RolloutRequest,
     ) -> Result<Deployed, TargetError> {
         let store = self.store();
-        let history = self.history(cluster).await.map_err(|error| self.told(error))?;
+        let history = self.history(cluster).await.map_err(|error| self.target_error(error))?;
         if history.get(request.release).is_some_and(Record::serves) {
             return Ok(self.deployed(request.release));
         }
@@ -46,13 +46,15 @@ impl KubernetesTarget {
             Err(_) if cluster.cancel().is_cancelled() => return Err(cancelled()),
             Err(error) => {
                 step(cluster.events(), "dry run", false, self.redacted(&error.message), began);
-                let mut error = self.told(error);
+                let mut error = self.target_error(error);
                 error.evidence.command = Some("server-side dry run of the manifests".to_owned());
                 return Err(error);
             }
         };
         let diff = self.show(cluster, &steps, began);
-        self.show_leftovers(cluster, &history, &steps).await.map_err(|error| self.told(error))?;
+        self.show_leftovers(cluster, &history, &steps)
+            .await
+            .map_err(|error| self.target_error(error))?;
         let good = history.serving().filter(|record| record.is_good());
         let since_good = match good {
             Some(good) => self.since(good, &steps),
@@ -60,7 +62,7 @@ impl KubernetesTarget {
         };
         let record = self.record(hold, request, &history, good, &steps);
         let written = store.create(cluster, &history, &record).await;
-        written.map_err(|error| self.told(error))?;
+        written.map_err(|error| self.target_error(error))?;
 
         let outcome = self.write_and_follow(cluster, hold, request, steps, since_good).await;
         match outcome {
@@ -71,7 +73,7 @@ impl KubernetesTarget {
                     record.since = Some(now);
                 };
                 let kept = store.change(cluster, request.release, live).await;
-                kept.map_err(|error| self.told(error))?;
+                kept.map_err(|error| self.target_error(error))?;
                 Ok(self.deployed(request.release))
             }
             Err(error) => {
@@ -79,7 +81,7 @@ impl KubernetesTarget {
                     let reason = Some(error.message.clone());
                     let state = ReleaseState::Superseded;
                     let noted = store.set_state(cluster, request.release, state, reason).await;
-                    noted.map_err(|error| self.told(error))?;
+                    noted.map_err(|error| self.target_error(error))?;
                 }
                 Err(error)
             }
@@ -87,8 +89,8 @@ impl KubernetesTarget {
     }
 
     /// Sends what would change, and says it as one text.
-    fn show(&self, cluster: &Cluster, steps: &[Step], began: Instant) -> String {
-        let diff = self.redacted(&diff::joined(steps.iter().map(Step::diff)));
+    fn show(&self, cluster: &Cluster, steps: &[PlannedObject], began: Instant) -> String {
+        let diff = self.redacted(&diff::joined(steps.iter().map(PlannedObject::diff)));
         let created = steps.iter().filter(|step| step.creates()).count();
         let same = steps.iter().filter(|step| !step.creates() && step.diff().is_empty()).count();
         let changed = steps.len() - created - same;
@@ -120,7 +122,7 @@ impl KubernetesTarget {
         &self,
         cluster: &Cluster,
         history: &History,
-        steps: &[Step],
+        steps: &[PlannedObject],
     ) -> Result<(), KubernetesError> {
         let named: Vec<ObjectId> = steps.iter().map(|step| step.object.id()).collect();
         let leftovers = self.leftovers(cluster, history, &named).await?;
@@ -131,7 +133,7 @@ impl KubernetesTarget {
     }
 
     /// The rendered diff since the last good release.
-    fn since(&self, good: &Record, steps: &[Step]) -> String {
+    fn since(&self, good: &Record, steps: &[PlannedObject]) -> String {
         let old = good.objects();
         let find = |id: &ObjectId| old.iter().find(|object| object.id() == *id);
         let new = steps.iter().map(|step| {
@@ -152,11 +154,11 @@ impl KubernetesTarget {
         request: &RolloutRequest,
         history: &History,
         good: Option<&Record>,
-        steps: &[Step],
+        steps: &[PlannedObject],
     ) -> Record {
         let objects: Vec<Manifest> = steps.iter().map(|step| step.object.clone()).collect();
         let ever = history.records.iter().any(Record::is_good);
-        let before = |step: &Step| {
+        let before = |step: &PlannedObject| {
             let live: &DynamicObject = step.live.as_ref().filter(|_| !ever && !step.creates())?;
             Some(diff::plain(&serde_json::to_value(live).ok()?))
         };
@@ -196,11 +198,11 @@ impl KubernetesTarget {
         cluster: &Cluster,
         hold: &HeldLease,
         request: &RolloutRequest,
-        steps: Vec<Step>,
+        steps: Vec<PlannedObject>,
         diff: String,
     ) -> Result<(), TargetError> {
         let objects: Vec<Manifest> = steps.iter().map(|step| step.object.clone()).collect();
-        let waves = waves::waves(&objects).map_err(|error| self.told(error))?;
+        let waves = waves::waves(&objects).map_err(|error| self.target_error(error))?;
         let settings = TrackSettings { deadline: request.wait, soak: self.plan.soak, diff };
         let tracker = Tracker::new(
             cluster.client(),
@@ -220,7 +222,7 @@ impl KubernetesTarget {
             services: objects.iter().filter_map(in_addresses).collect(),
             deferred: Vec::new(),
         };
-        let mut steps: Vec<Option<Step>> = steps.into_iter().map(Some).collect();
+        let mut steps: Vec<Option<PlannedObject>> = steps.into_iter().map(Some).collect();
         for (number, wave) in waves.iter().enumerate() {
             apply.await_all(&wave.awaited).await?;
             for place in &wave.objects {
@@ -277,7 +279,7 @@ impl KubernetesTarget {
                         TargetErrorKind::Superseded,
                         "the environment is no longer held by this run".to_owned(),
                     ),
-                    |error| self.told(error),
+                    |error| self.target_error(error),
                 ))
             }
         }
@@ -302,7 +304,7 @@ impl KubernetesTarget {
                 step(cluster.events(), "ready", true, detail, began);
                 Ok(())
             }
-            Outcome::Doomed(failure) => {
+            Outcome::Failed(failure) => {
                 step(cluster.events(), "ready", false, failure.message.clone(), began);
                 Err(TargetError {
                     kind: TargetErrorKind::Release,
@@ -379,9 +381,9 @@ impl KubernetesTarget {
 }
 
 /// The order in which the objects are applied, where something is awaited.
-pub(super) fn waves_of(steps: &[Step]) -> String {
+pub(super) fn waves_of(steps: &[PlannedObject]) -> String {
     let objects: Vec<Manifest> = steps.iter().map(|step| step.object.clone()).collect();
-    waves::waves(&objects).map(|waves| waves::told(&objects, &waves)).unwrap_or_default()
+    waves::waves(&objects).map(|waves| waves::describe(&objects, &waves)).unwrap_or_default()
 }
 
 /// How long a webhook that the release does not bring is waited for.
@@ -409,16 +411,16 @@ struct Apply<'a> {
     tracker: Tracker<'a>,
     began: Instant,
     diff: &'a str,
-    written: Vec<Written>,
+    written: Vec<AppliedObject>,
     /// The release's Services, as addresses of webhooks hold them.
     services: Vec<String>,
     /// What a webhook of the release has yet to be up for.
-    deferred: Vec<Step>,
+    deferred: Vec<PlannedObject>,
 }
 
 impl Apply<'_> {
     fn workloads(&self) -> Vec<Workload> {
-        self.written.iter().filter_map(Written::workload).collect()
+        self.written.iter().filter_map(AppliedObject::workload).collect()
     }
 
     /// Waits for what must be there before the next wave, and for what should.
@@ -469,7 +471,7 @@ impl Apply<'_> {
     /// Writes one object; what is refused only for now is tried again while the rollout has time
     /// and something can change it. What a webhook of the release refuses may be put off until
     /// the release has come further.
-    async fn write(&mut self, one: Step, may_put_off: bool) -> Result<(), TargetError> {
+    async fn write(&mut self, one: PlannedObject, may_put_off: bool) -> Result<(), TargetError> {
         let refused_since = Instant::now();
         let mut told = false;
         loop {
@@ -527,7 +529,7 @@ impl Apply<'_> {
         }
         let message = self.target.redacted(&error.message);
         step(self.cluster.events(), "apply", false, message, self.began);
-        let mut error = self.target.told(error);
+        let mut error = self.target.target_error(error);
         error.evidence.command = Some("server-side apply of the manifests".to_owned());
         if !self.diff.is_empty() {
             error.evidence.excerpts.push(excerpt(self.diff));
@@ -550,7 +552,7 @@ impl Apply<'_> {
 }
 
 /// `3 new, 2 changed, 1 the same`
-fn counted(written: &[Written]) -> String {
+fn counted(written: &[AppliedObject]) -> String {
     let created = written.iter().filter(|one| one.was_created()).count();
     let changed = written.iter().filter(|one| !one.diff().is_empty()).count() - created;
     format!("{created} new, {changed} changed, {} the same", written.len() - created - changed)

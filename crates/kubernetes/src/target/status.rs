@@ -7,9 +7,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::KubernetesTarget;
 use crate::apply::workload_kind;
-use crate::cluster::{Cluster, Ownership, Unapplied, Write};
+use crate::cluster::{ApplyError, Cluster, Ownership, WriteMode};
 use crate::diff;
-use crate::dry_run::{Purpose, Step, dry_run};
+use crate::dry_run::{PlannedObject, Purpose, dry_run};
 use crate::error::{KubernetesError, KubernetesErrorKind};
 use crate::manifest::Manifest;
 use crate::manifest::labels::RELEASE;
@@ -77,7 +77,11 @@ impl KubernetesTarget {
     }
 }
 
-async fn compare(cluster: &Cluster, record: &Record, step: Step) -> Result<Seen, KubernetesError> {
+async fn compare(
+    cluster: &Cluster,
+    record: &Record,
+    step: PlannedObject,
+) -> Result<Seen, KubernetesError> {
     let id = step.object.id();
     let is_workload = workload_kind(&id).is_some();
     let Some(live) = &step.live else {
@@ -97,7 +101,7 @@ async fn compare(cluster: &Cluster, record: &Record, step: Step) -> Result<Seen,
     }
     let Some(kind) = &step.kind else { return Ok(seen) };
     // The API server itself says what laying the release down again would change.
-    match cluster.apply(kind, &step.object, Write::Dry, Ownership::Taken).await {
+    match cluster.apply(kind, &step.object, WriteMode::Dry, Ownership::Taken).await {
         Ok(after) => {
             if let Some(changed) = changes(&step.object, live, &after) {
                 if seen.workload == Some(Condition::Serves) {
@@ -106,7 +110,7 @@ async fn compare(cluster: &Cluster, record: &Record, step: Step) -> Result<Seen,
                 seen.notes.push(changed);
             }
         }
-        Err(Unapplied::Failed(error)) if error.kind == KubernetesErrorKind::Unreachable => {
+        Err(ApplyError::Failed(error)) if error.kind == KubernetesErrorKind::Unreachable => {
             return Err(error);
         }
         Err(_) => seen.notes.push(format!("{id} cannot be compared with its release")),

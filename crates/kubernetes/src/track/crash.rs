@@ -157,7 +157,7 @@ pub(super) fn amount(crashes: &[&Crash]) -> Option<Amount> {
     if let Some(line) = last.cannot_run() {
         return Some(Amount { reason: "CannotRun", message: line, count });
     }
-    let told = last.told();
+    let told = last.describe();
     let with_words = match told.is_empty() {
         true => format!("{}, without a word", last.how()),
         false => format!("{}; {told}", last.how()),
@@ -266,7 +266,7 @@ impl Crash {
     }
 
     /// The one line that says most.
-    pub(super) fn told(&self) -> String {
+    pub(super) fn describe(&self) -> String {
         match &self.log {
             CrashLog::Read(said) if !said.is_empty() => headline(said),
             CrashLog::Unread | CrashLog::Unavailable | CrashLog::Read(_) => self

@@ -21,8 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::crash::CrashLog;
 use super::evidence::{ReadLog, evidence, known_log, telling_pods};
-use super::judge::{Goal, Judgement, Verdict, judge};
-use super::logs::{self, Place, Refused};
+use super::judge::{Goal, Judgement, RolloutVerdict, judge};
+use super::logs::{self, ContainerRef, Refused};
 use super::object::Object;
 use super::ports;
 use super::progress::Told;
@@ -30,7 +30,7 @@ use super::signal::Signal;
 use super::signals::{self, WantedPorts};
 use super::tail;
 use super::view::{Change, LogTail, PortLook, View, statuses};
-use super::watch::{Lost, News, watch};
+use super::watch::{WatchError, WatchEvent, watch};
 use super::{
     Outcome, RolloutFailure, TrackError, TrackErrorKind, TrackSettings, Workload, WorkloadKind,
 };
@@ -67,7 +67,7 @@ enum Input {
     Sets(usize, Change<ReplicaSet>),
     Revisions(usize, Change<ControllerRevision>),
     Events(String, Change<Event>),
-    Lost(Source, Lost),
+    WatchError(Source, WatchError),
 }
 
 /// What was fetched on the judge's behalf.
@@ -297,29 +297,29 @@ impl Driver<'_> {
                         return Err(self.unreachable());
                     }
                 }
-                Verdict::Settled => return Ok(Settled::Done),
-                Verdict::Yields { why } => return Ok(Settled::Yields(self.redacted(&why))),
-                Verdict::Ready { soaked } => {
+                RolloutVerdict::Settled => return Ok(Settled::Done),
+                RolloutVerdict::Yields { why } => return Ok(Settled::Yields(self.redacted(&why))),
+                RolloutVerdict::Ready { soaked } => {
                     return Ok(Settled::Ended(Outcome::Ready { soaked }));
                 }
-                Verdict::Superseded { message } => {
+                RolloutVerdict::Superseded { message } => {
                     let message = self.redacted(&message);
                     return Ok(Settled::Ended(Outcome::Superseded { message }));
                 }
-                Verdict::Doomed(judgement) => {
+                RolloutVerdict::Failed(judgement) => {
                     let failure = self.failure(*judgement).await;
-                    return Ok(Settled::Ended(Outcome::Doomed(Box::new(failure))));
+                    return Ok(Settled::Ended(Outcome::Failed(Box::new(failure))));
                 }
-                Verdict::Late(judgement) => {
+                RolloutVerdict::Late(judgement) => {
                     // A connection that is dead without a word shows the past.
                     if answers(self.client).await {
                         let failure = self.failure(*judgement).await;
-                        return Ok(Settled::Ended(Outcome::Doomed(Box::new(failure))));
+                        return Ok(Settled::Ended(Outcome::Failed(Box::new(failure))));
                     }
                     self.rewatch();
                 }
-                Verdict::Soaking { until } => wake = until,
-                Verdict::Progressing { look_again } => wake = look_again.unwrap_or(deadline),
+                RolloutVerdict::Soaking { until } => wake = until,
+                RolloutVerdict::Progressing { look_again } => wake = look_again.unwrap_or(deadline),
             }
             let look = self.fetch(&signals, now);
             let tail = self.look_at_logs(goal, now);
@@ -372,7 +372,7 @@ impl Driver<'_> {
                 self.view.see_events(change, old);
                 self.back(source, listed);
             }
-            Input::Lost(source, lost) => self.lose(source, lost)?,
+            Input::WatchError(source, lost) => self.lose(source, lost)?,
         }
         Ok(())
     }
@@ -395,12 +395,12 @@ impl Driver<'_> {
         }
     }
 
-    fn lose(&mut self, source: Source, lost: Lost) -> Result<(), TrackError> {
+    fn lose(&mut self, source: Source, lost: WatchError) -> Result<(), TrackError> {
         match lost {
-            Lost::Expired => return Ok(()),
+            WatchError::Expired => return Ok(()),
             // Without events it is judged by what is left; the account need not see them.
-            Lost::Refused(_) if matches!(source, Source::Events(_)) => return Ok(()),
-            Lost::Refused(error) => {
+            WatchError::Refused(_) if matches!(source, Source::Events(_)) => return Ok(()),
+            WatchError::Refused(error) => {
                 self.refusals += 1;
                 if self.refusals >= MOST_REFUSALS {
                     let what = what(&source);
@@ -412,7 +412,7 @@ impl Driver<'_> {
                     return Err(TrackError::caused(TrackErrorKind::Refused, message, error));
                 }
             }
-            Lost::Away(error) => {
+            WatchError::Away(error) => {
                 let why = error.map_or_else(|| "no answer".to_owned(), |error| error.to_string());
                 if matches!(source, Source::Events(_)) {
                     return Ok(());
@@ -478,9 +478,9 @@ impl Driver<'_> {
                 self.watches.push(
                     watch(api, None, None)
                         .map(move |news| match news {
-                            News::Change(change) => Input::Events(namespace.clone(), change),
-                            News::Lost(lost) => {
-                                Input::Lost(Source::Events(namespace.clone()), lost)
+                            WatchEvent::Change(change) => Input::Events(namespace.clone(), change),
+                            WatchEvent::WatchError(lost) => {
+                                Input::WatchError(Source::Events(namespace.clone()), lost)
                             }
                         })
                         .boxed(),
@@ -508,14 +508,16 @@ impl Driver<'_> {
         let object = move |object: K| wrap(Box::new(object));
         watch(api, None, Some(&workload.name))
             .map(move |news| match news {
-                News::Change(Change::Listed(all)) => {
+                WatchEvent::Change(Change::Listed(all)) => {
                     Input::Object(scope, Change::Listed(all.into_iter().map(object).collect()))
                 }
-                News::Change(Change::Applied(one)) => {
+                WatchEvent::Change(Change::Applied(one)) => {
                     Input::Object(scope, Change::Applied(object(one)))
                 }
-                News::Change(Change::Gone(one)) => Input::Object(scope, Change::Gone(object(one))),
-                News::Lost(lost) => Input::Lost(Source::Object(scope), lost),
+                WatchEvent::Change(Change::Gone(one)) => {
+                    Input::Object(scope, Change::Gone(object(one)))
+                }
+                WatchEvent::WatchError(lost) => Input::WatchError(Source::Object(scope), lost),
             })
             .boxed()
     }
@@ -537,8 +539,8 @@ impl Driver<'_> {
         self.watches.push(
             watch(pods, labels.clone(), None)
                 .map(move |news| match news {
-                    News::Change(change) => Input::Pods(scope, change),
-                    News::Lost(lost) => Input::Lost(Source::Pods(scope), lost),
+                    WatchEvent::Change(change) => Input::Pods(scope, change),
+                    WatchEvent::WatchError(lost) => Input::WatchError(Source::Pods(scope), lost),
                 })
                 .boxed(),
         );
@@ -549,8 +551,10 @@ impl Driver<'_> {
                 self.watches.push(
                     watch(sets, labels, None)
                         .map(move |news| match news {
-                            News::Change(change) => Input::Sets(scope, change),
-                            News::Lost(lost) => Input::Lost(Source::Sets(scope), lost),
+                            WatchEvent::Change(change) => Input::Sets(scope, change),
+                            WatchEvent::WatchError(lost) => {
+                                Input::WatchError(Source::Sets(scope), lost)
+                            }
                         })
                         .boxed(),
                 );
@@ -561,8 +565,10 @@ impl Driver<'_> {
                 self.watches.push(
                     watch(revisions, labels, None)
                         .map(move |news| match news {
-                            News::Change(change) => Input::Revisions(scope, change),
-                            News::Lost(lost) => Input::Lost(Source::Revisions(scope), lost),
+                            WatchEvent::Change(change) => Input::Revisions(scope, change),
+                            WatchEvent::WatchError(lost) => {
+                                Input::WatchError(Source::Revisions(scope), lost)
+                            }
                         })
                         .boxed(),
                 );
@@ -583,7 +589,7 @@ impl Driver<'_> {
             let (client, redactor) = (self.client.clone(), self.redactor.clone());
             let pod = self.view.pods.get(&wanted.pod_uid).map(|seen| seen.pod.clone());
             self.fetches.push(Box::pin(async move {
-                let place = Place {
+                let place = ContainerRef {
                     namespace: &wanted.namespace,
                     pod: &wanted.pod,
                     container: &wanted.container,
@@ -718,7 +724,7 @@ async fn read_logs(
         let previous = status.last_state.as_ref().is_some_and(|state| state.terminated.is_some());
         let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
         let name = pod.metadata.name.clone().unwrap_or_default();
-        let place = Place { namespace, pod: &name, container: &status.name };
+        let place = ContainerRef { namespace, pod: &name, container: &status.name };
         secrets::of_pod(client, pod, redactor).await;
         let said = logs::read_either(client, place, previous, redactor).await?;
         Ok::<_, Refused>(said.map(|said| {

@@ -1,9 +1,9 @@
-//! The judgement: a snapshot and the time in, a [`Verdict`] out. Reads no clock and no cluster.
+//! The judgement: a snapshot and the time in, a [`RolloutVerdict`] out. Reads no clock and no cluster.
 
 use std::time::Duration;
 
 use super::probe;
-use super::rule::{Patience, Source};
+use super::rule::{Deferral, Source};
 use super::rules::{find, rules};
 use super::signal::Signal;
 use super::signals::signals;
@@ -27,7 +27,7 @@ pub(super) enum Goal<'a> {
 
 /// What a snapshot amounts to.
 #[derive(Debug, Clone)]
-pub(super) enum Verdict {
+pub(super) enum RolloutVerdict {
     /// Everything is there and has stayed so.
     Ready { soaked: Duration },
     /// Everything is there; restarts are watched until then.
@@ -39,7 +39,7 @@ pub(super) enum Verdict {
     /// What was to settle waits for something itself, or takes too long.
     Yields { why: String },
     /// It cannot succeed.
-    Doomed(Box<Judgement>),
+    Failed(Box<Judgement>),
     /// The deadline has passed.
     Late(Box<Judgement>),
     /// It is no longer this run's.
@@ -134,9 +134,9 @@ pub(super) fn judge(
     deadline: Duration,
     now: Duration,
     goal: Goal<'_>,
-) -> Verdict {
+) -> RolloutVerdict {
     if let Some(message) = view.followed.iter().find_map(|followed| followed.superseded.clone()) {
-        return Verdict::Superseded { message };
+        return RolloutVerdict::Superseded { message };
     }
     let age = |signal: &Signal| now.saturating_sub(since(view, signal).unwrap_or(now));
     let is_final = |signal: &&Signal| {
@@ -149,7 +149,7 @@ pub(super) fn judge(
     if let Some(signal) = signals.iter().filter(is_final).min_by_key(|signal| place(signal))
         && !yields(signal)
     {
-        return Verdict::Doomed(Box::new(Judgement {
+        return RolloutVerdict::Failed(Box::new(Judgement {
             rule: signal.rule.id,
             message: in_words(view, signal),
             class: class(signal),
@@ -158,36 +158,36 @@ pub(super) fn judge(
     }
     if let Some(settling) = &settling {
         if settling.left.is_empty() {
-            return Verdict::Settled;
+            return RolloutVerdict::Settled;
         }
         if let Some(signal) = signals.iter().find(|signal| yields(signal)) {
-            return Verdict::Yields { why: in_words(view, signal) };
+            return RolloutVerdict::Yields { why: in_words(view, signal) };
         }
         if let Some(why) = settling.waits(view) {
-            return Verdict::Yields { why };
+            return RolloutVerdict::Yields { why };
         }
         if settling.is_soft() && now >= settling.until {
             let why = format!("{} takes long", settling.titles(view));
-            return Verdict::Yields { why };
+            return RolloutVerdict::Yields { why };
         }
     } else if let Some((since, _)) = view.available {
         // What died once after it had become available has to prove itself for longer.
         let until = since + view.soak(settings) * (1 + view.relapses.min(2));
         return match now >= until {
-            true => Verdict::Ready { soaked: now.saturating_sub(since) },
+            true => RolloutVerdict::Ready { soaked: now.saturating_sub(since) },
             // Time that is needed to prove what is there already is not taken from it.
-            false => Verdict::Soaking { until },
+            false => RolloutVerdict::Soaking { until },
         };
     }
     if now >= deadline {
-        return Verdict::Late(Box::new(too_late(view, signals, settings)));
+        return RolloutVerdict::Late(Box::new(too_late(view, signals, settings)));
     }
     let ripe = signals.iter().filter(|signal| !signal.held).filter_map(|signal| {
         let since = since(view, signal)?;
         Some(since + signal.rule.ripe_at(signal.window)?).filter(|at| *at > now)
     });
     let until = settling.filter(Settling::is_soft).map(|settling| settling.until);
-    Verdict::Progressing { look_again: ripe.chain([deadline]).chain(until).min() }
+    RolloutVerdict::Progressing { look_again: ripe.chain([deadline]).chain(until).min() }
 }
 
 /// What is left of what is to settle.
@@ -217,7 +217,7 @@ impl Settling {
         let job = followed.is_some_and(|followed| followed.workload.kind == WorkloadKind::Job);
         let died = signal.rule.source == Source::Crash;
         let believed = signal.lasts || (job && died && !signal.waits);
-        self.is_soft() && of_left && signal.rule.patience != Patience::None && !believed
+        self.is_soft() && of_left && signal.rule.deferral != Deferral::None && !believed
     }
 
     /// What one of them says that it waits for, without dying of it.

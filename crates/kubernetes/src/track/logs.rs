@@ -29,7 +29,7 @@ const CHUNK: usize = 64 * 1024;
 
 /// A container of a pod.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place<'a> {
+pub(super) struct ContainerRef<'a> {
     pub(super) namespace: &'a str,
     pub(super) pod: &'a str,
     pub(super) container: &'a str,
@@ -73,7 +73,7 @@ pub(super) type Refused = String;
 /// there is none to be had, now or ever.
 async fn read(
     client: &Client,
-    place: Place<'_>,
+    place: ContainerRef<'_>,
     previous: bool,
     redactor: &Redactor,
 ) -> Result<Option<Said>, Refused> {
@@ -108,7 +108,7 @@ async fn read(
 /// success.
 pub(super) async fn read_either(
     client: &Client,
-    place: Place<'_>,
+    place: ContainerRef<'_>,
     previous: bool,
     redactor: &Redactor,
 ) -> Result<Option<Said>, Refused> {
@@ -123,7 +123,7 @@ pub(super) async fn read_either(
 /// The last lines that a container has written since then.
 async fn last_lines(
     client: &Client,
-    place: Place<'_>,
+    place: ContainerRef<'_>,
     since: Option<jiff::Timestamp>,
     redactor: &Redactor,
 ) -> Option<Said> {
@@ -167,7 +167,7 @@ pub(super) async fn append(
         if left < 200 {
             return;
         }
-        let place = Place { namespace, pod: name, container: &status.name };
+        let place = ContainerRef { namespace, pod: name, container: &status.name };
         let Some(log) = last_lines(client, place, since, redactor).await else { continue };
         let said = end_of(log.text.trim_end(), left);
         if !said.is_empty() {

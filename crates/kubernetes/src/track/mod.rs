@@ -126,7 +126,7 @@ pub enum Outcome {
         soaked: Duration,
     },
     /// It cannot succeed, or has not in time.
-    Doomed(Box<RolloutFailure>),
+    Failed(Box<RolloutFailure>),
     /// Somebody else wrote a newer revision: what happens now is not this run's to judge.
     Superseded {
         /// One line for a person.

@@ -1,7 +1,7 @@
 //! The rule table as a page of documentation.
 
 use super::cause;
-use super::rule::{Patience, Rule, Source, When};
+use super::rule::{Deferral, Rule, Source, When};
 use super::rules::rules;
 
 const HEAD: &str = "# Rollout rules
@@ -84,10 +84,10 @@ fn source(source: Source) -> &'static str {
 
 /// When it is final.
 fn when(rule: &Rule) -> String {
-    let patience = match rule.patience {
-        Patience::None => "",
-        Patience::Moving => "; not while something else moves",
-        Patience::Made => "; not while something can still make it",
+    let patience = match rule.deferral {
+        Deferral::None => "",
+        Deferral::Moving => "; not while something else moves",
+        Deferral::Made => "; not while something can still make it",
     };
     format!("{}{patience}", by_itself(rule))
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::judge::{Verdict, in_words};
+use super::judge::{RolloutVerdict, in_words};
 use super::signal::Signal;
 use super::view::{View, statuses};
 use super::workload_status::WorkloadStatus;
@@ -79,7 +79,7 @@ impl<'a> Told<'a> {
         &mut self,
         view: &View,
         signals: &[Signal],
-        verdict: &Verdict,
+        verdict: &RolloutVerdict,
         now: Duration,
     ) {
         let standings = view.standings();
@@ -96,7 +96,7 @@ impl<'a> Told<'a> {
             }
         }
         match verdict {
-            Verdict::Soaking { until } if self.soaking != Some(*until) => {
+            RolloutVerdict::Soaking { until } if self.soaking != Some(*until) => {
                 let words = match self.soaking {
                     None => "all available",
                     Some(_) => "available again",
@@ -108,20 +108,20 @@ impl<'a> Told<'a> {
                     &format!("{words}, watching restarts for {left:.0} s"),
                 );
             }
-            Verdict::Ready { soaked } => {
+            RolloutVerdict::Ready { soaked } => {
                 let detail = match soaked.is_zero() {
                     true => "nothing to watch".to_owned(),
                     false => format!("no restarts in {:.0} s", soaked.as_secs_f64()),
                 };
                 self.step("soak".to_owned(), detail, *soaked);
             }
-            Verdict::Soaking { .. }
-            | Verdict::Progressing { .. }
-            | Verdict::Settled
-            | Verdict::Yields { .. }
-            | Verdict::Doomed(_)
-            | Verdict::Late(_)
-            | Verdict::Superseded { .. } => {}
+            RolloutVerdict::Soaking { .. }
+            | RolloutVerdict::Progressing { .. }
+            | RolloutVerdict::Settled
+            | RolloutVerdict::Yields { .. }
+            | RolloutVerdict::Failed(_)
+            | RolloutVerdict::Late(_)
+            | RolloutVerdict::Superseded { .. } => {}
         }
     }
 

@@ -51,7 +51,7 @@ pub(super) enum When {
 /// Whether something else in the release can change a sign, so that it is not final while that
 /// gets on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Patience {
+pub(super) enum Deferral {
     /// Nothing can.
     None,
     /// Whatever else moves: its count or its age begins when everything else has come to rest.
@@ -79,7 +79,7 @@ pub(super) struct Rule {
     /// When it is final.
     pub(super) when: When,
     /// Whether something else can change it.
-    pub(super) patience: Patience,
+    pub(super) deferral: Deferral,
     /// Where the failure is routed to.
     pub(super) class: FailureClass,
     /// Whether the class that the container's own log tells comes first.
@@ -145,7 +145,7 @@ pub(super) const ROW: Rule = Rule {
     also: &[],
     but_not: &[],
     when: When::Never,
-    patience: Patience::None,
+    deferral: Deferral::None,
     class: FailureClass::Unknown,
     log_class: false,
     line: "",

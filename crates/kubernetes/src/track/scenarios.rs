@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::crash::{CrashLog, Said};
-use super::judge::{Goal, Verdict, judge};
+use super::judge::{Goal, RolloutVerdict, judge};
 use super::object::Object;
 use super::rule::{Source, When};
 use super::rules::rules;
@@ -242,7 +242,7 @@ impl Stage {
         });
     }
 
-    pub(super) fn verdict(&mut self, settings: &TrackSettings, now: Duration) -> Verdict {
+    pub(super) fn verdict(&mut self, settings: &TrackSettings, now: Duration) -> RolloutVerdict {
         let signals = self.view.stamp(now);
         judge(&self.view, &signals, settings, settings.deadline, now, self.goal)
     }
@@ -343,16 +343,20 @@ fn check(path: &Path) -> Result<(), String> {
         }
         let verdict = stage.verdict(&settings, now);
         let (got, class, said) = match &verdict {
-            Verdict::Ready { .. } => ("ready".to_owned(), None, String::new()),
-            Verdict::Soaking { .. } => ("soaking".to_owned(), None, String::new()),
-            Verdict::Progressing { .. } => ("progressing".to_owned(), None, String::new()),
-            Verdict::Settled => ("settled".to_owned(), None, String::new()),
-            Verdict::Yields { why } => ("yields".to_owned(), None, why.clone()),
-            Verdict::Doomed(why) => {
+            RolloutVerdict::Ready { .. } => ("ready".to_owned(), None, String::new()),
+            RolloutVerdict::Soaking { .. } => ("soaking".to_owned(), None, String::new()),
+            RolloutVerdict::Progressing { .. } => ("progressing".to_owned(), None, String::new()),
+            RolloutVerdict::Settled => ("settled".to_owned(), None, String::new()),
+            RolloutVerdict::Yields { why } => ("yields".to_owned(), None, why.clone()),
+            RolloutVerdict::Failed(why) => {
                 (format!("doomed {}", why.rule), Some(why.class.name()), why.message.clone())
             }
-            Verdict::Late(why) => ("late".to_owned(), Some(why.class.name()), why.message.clone()),
-            Verdict::Superseded { message } => ("superseded".to_owned(), None, message.clone()),
+            RolloutVerdict::Late(why) => {
+                ("late".to_owned(), Some(why.class.name()), why.message.clone())
+            }
+            RolloutVerdict::Superseded { message } => {
+                ("superseded".to_owned(), None, message.clone())
+            }
         };
         let says = step.says.as_ref().is_none_or(|says| said.contains(says.as_str()));
         let wanted = step.expect.as_ref().is_none_or(|expect| *expect == got);
@@ -474,7 +478,7 @@ proptest! {
             stage.put(event, now);
             let verdict = stage.verdict(&settings(None), now);
             prop_assert!(
-                matches!(verdict, Verdict::Progressing { .. } | Verdict::Soaking { .. }),
+                matches!(verdict, RolloutVerdict::Progressing { .. } | RolloutVerdict::Soaking { .. }),
                 "{verdict:?}"
             );
         }

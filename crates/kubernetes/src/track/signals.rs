@@ -16,7 +16,7 @@ use super::crash::{self, Crash, CrashLog};
 use super::movement;
 use super::object::Object;
 use super::probe;
-use super::rule::{Patience, Source, contains};
+use super::rule::{Deferral, Source, contains};
 use super::rules::find;
 use super::signal::Signal;
 use super::view::{
@@ -51,13 +51,13 @@ fn patience(
     signal: &Signal,
     now: Duration,
 ) -> (bool, Option<Duration>) {
-    match signal.rule.patience {
-        Patience::None => (false, None),
-        Patience::Made => {
+    match signal.rule.deferral {
+        Deferral::None => (false, None),
+        Deferral::Made => {
             let named = view.promised.iter().any(|object| contains(&signal.message, object));
             (named || movement::job_is_at_work(view, found, signal.scope), None)
         }
-        Patience::Moving => {
+        Deferral::Moving => {
             let asking = movement::Asking {
                 scope: signal.scope,
                 pod_uid: signal.pod.as_ref().map(|(uid, _)| uid.as_str()).unwrap_or_default(),
@@ -168,7 +168,7 @@ impl Reader<'_> {
         let reason = failed.reason.as_deref().unwrap_or_default();
         let known = find(Source::Workload, reason, message).is_some();
         let told = self.last_crash().map(|(crash, class)| {
-            let told = crash.told();
+            let told = crash.describe();
             let why = if told.is_empty() { crash.how() } else { told };
             (format!("{message}; {}: {why}", crash.pod), class)
         });

@@ -29,16 +29,16 @@ const RETRY: ExponentialBuilder = ExponentialBuilder::new()
 
 /// What comes out of a watch.
 #[derive(Debug)]
-pub(super) enum News<K> {
+pub(super) enum WatchEvent<K> {
     /// The cluster said something.
     Change(Change<K>),
     /// The watch is cut off, for the given reason; a [`Change::Listed`] follows when it is back.
-    Lost(Lost),
+    WatchError(WatchError),
 }
 
 /// Why a watch was cut off.
 #[derive(Debug)]
-pub(super) enum Lost {
+pub(super) enum WatchError {
     /// The server has forgotten the version that the watch was at: nothing is wrong.
     Expired,
     /// The server refuses: the account may not, or is not known.
@@ -64,7 +64,7 @@ pub(super) fn watch<K>(
     api: Api<K>,
     labels: Option<String>,
     name: Option<&str>,
-) -> BoxStream<'static, News<K>>
+) -> BoxStream<'static, WatchEvent<K>>
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
@@ -88,7 +88,7 @@ impl<K> Watch<K>
 where
     K: Resource + Clone + Debug + DeserializeOwned + Send + 'static,
 {
-    async fn next(&mut self) -> News<K> {
+    async fn next(&mut self) -> WatchEvent<K> {
         loop {
             if let Some(delay) = self.delay {
                 tokio::time::sleep(delay).await;
@@ -101,7 +101,7 @@ where
             let next = match self.listing {
                 Some(_) => match tokio::time::timeout(LIST_TIMEOUT, stream.next()).await {
                     Ok(next) => next,
-                    Err(_) => return self.lose(Lost::Away(None)),
+                    Err(_) => return self.lose(WatchError::Away(None)),
                 },
                 None => stream.next().await,
             };
@@ -113,46 +113,48 @@ where
                 Some(Ok(Event::InitDone)) => {
                     self.delays = None;
                     let listed = self.listing.take().unwrap_or_default();
-                    return News::Change(Change::Listed(listed));
+                    return WatchEvent::Change(Change::Listed(listed));
                 }
-                Some(Ok(Event::Apply(object))) => return News::Change(Change::Applied(object)),
-                Some(Ok(Event::Delete(object))) => return News::Change(Change::Gone(object)),
+                Some(Ok(Event::Apply(object))) => {
+                    return WatchEvent::Change(Change::Applied(object));
+                }
+                Some(Ok(Event::Delete(object))) => return WatchEvent::Change(Change::Gone(object)),
                 Some(Err(error)) => return self.lose(why(error)),
-                None => return self.lose(Lost::Away(None)),
+                None => return self.lose(WatchError::Away(None)),
             }
         }
     }
 
-    fn lose(&mut self, lost: Lost) -> News<K> {
+    fn lose(&mut self, lost: WatchError) -> WatchEvent<K> {
         self.stream = None;
         self.listing = Some(Vec::new());
         // A watch that had gone well is taken up again at once when its version has expired.
-        let expired = matches!(lost, Lost::Expired) && self.delays.is_none();
+        let expired = matches!(lost, WatchError::Expired) && self.delays.is_none();
         let next = self.delays.get_or_insert_with(|| RETRY.build()).next();
         self.delay = next.filter(|_| !expired);
-        News::Lost(lost)
+        WatchEvent::WatchError(lost)
     }
 }
 
-fn why(error: watcher::Error) -> Lost {
+fn why(error: watcher::Error) -> WatchError {
     match error {
-        watcher::Error::WatchError(status) if status.code == 410 => Lost::Expired,
+        watcher::Error::WatchError(status) if status.code == 410 => WatchError::Expired,
         watcher::Error::WatchError(status) => of(kube::Error::Api(status)),
         watcher::Error::InitialListFailed(error)
         | watcher::Error::WatchStartFailed(error)
         | watcher::Error::WatchFailed(error) => of(error),
-        watcher::Error::NoResourceVersion => Lost::Away(None),
+        watcher::Error::NoResourceVersion => WatchError::Away(None),
     }
 }
 
-fn of(error: kube::Error) -> Lost {
+fn of(error: kube::Error) -> WatchError {
     match &error {
         kube::Error::Api(status) => match status.code {
-            410 => Lost::Expired,
-            401 | 403 => Lost::Refused(Box::new(error)),
-            _ => Lost::Away(Some(Box::new(error))),
+            410 => WatchError::Expired,
+            401 | 403 => WatchError::Refused(Box::new(error)),
+            _ => WatchError::Away(Some(Box::new(error))),
         },
-        kube::Error::Auth(_) => Lost::Refused(Box::new(error)),
-        _ => Lost::Away(Some(Box::new(error))),
+        kube::Error::Auth(_) => WatchError::Refused(Box::new(error)),
+        _ => WatchError::Away(Some(Box::new(error))),
     }
 }

@@ -411,10 +411,10 @@ async fn evidence_is_frozen_with_the_log_of_the_container_that_died() {
         pause(50).await;
         server.crash(2);
     });
-    let Ok(Outcome::Doomed(doom)) = outcome else { panic!("{outcome:?}") };
-    assert_eq!((doom.rule, doom.class), ("crash-same", FailureClass::Code));
-    assert!(doom.message.contains("DATABASE_URL must be set"), "{}", doom.message);
-    let evidence = &doom.evidence;
+    let Ok(Outcome::Failed(failure)) = outcome else { panic!("{outcome:?}") };
+    assert_eq!((failure.rule, failure.class), ("crash-same", FailureClass::Code));
+    assert!(failure.message.contains("DATABASE_URL must be set"), "{}", failure.message);
+    let evidence = &failure.evidence;
     assert_eq!(evidence.exit, Some(Exit::Code(3)));
     assert_eq!(evidence.excerpts[0].locations[0].to_string(), "src/settings.rs:41:10");
     let diff = evidence.excerpts.last().unwrap();
@@ -422,7 +422,7 @@ async fn evidence_is_frozen_with_the_log_of_the_container_that_died() {
     assert!(diff.text.contains("-  image: web:1.4.1"), "{}", diff.text);
     let service_log = evidence.service_log.as_deref().unwrap();
     assert!(service_log.contains("panicked at src/settings.rs"), "{service_log}");
-    let all = format!("{doom:?} {told:?}");
+    let all = format!("{failure:?} {told:?}");
     assert!(!all.contains("hunter2secret"), "a secret got out");
     for expect in [
         "event of pod/web-6c5f9d8b7-x2x5z : BackOff (twice): Back-off restarting",
@@ -446,8 +446,8 @@ async fn a_previous_log_that_is_gone_is_read_as_the_current_one() {
         pause(200).await;
         server.crash(2);
     });
-    let Ok(Outcome::Doomed(doom)) = outcome else { panic!("{outcome:?}") };
-    assert!(doom.message.contains("no such table"), "{}", doom.message);
+    let Ok(Outcome::Failed(failure)) = outcome else { panic!("{outcome:?}") };
+    assert!(failure.message.contains("no such table"), "{}", failure.message);
 }
 
 #[tokio::test]
@@ -500,12 +500,12 @@ async fn an_outage_moves_the_deadline_and_is_no_failure() {
 async fn the_deadline_ends_it() {
     let server = Server::start("deployment").await;
     let (outcome, _) = follow(&server, &settings(400, 100)).await;
-    let Ok(Outcome::Doomed(doom)) = outcome else { panic!("{outcome:?}") };
-    assert_eq!((doom.rule, doom.class), ("deadline", FailureClass::Timeout));
+    let Ok(Outcome::Failed(failure)) = outcome else { panic!("{outcome:?}") };
+    assert_eq!((failure.rule, failure.class), ("deadline", FailureClass::Timeout));
     assert!(
-        doom.message.starts_with("deployment/web is not ready after 400ms"),
+        failure.message.starts_with("deployment/web is not ready after 400ms"),
         "{}",
-        doom.message
+        failure.message
     );
 }
 

@@ -19,15 +19,15 @@ use bollard::query_parameters::{
 use futures::{Stream, StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 
-use super::labels::{Found, TARGET, labels, name};
+use super::labels::{FoundContainer, TARGET, labels, name};
 use super::record::ReleaseRecord;
 use greenloop_image::engine::{Engine, EngineError, EngineErrorKind};
 use greenloop_model::{EnvironmentName, Exit, ImageRef};
 
 /// For a request that only looks.
-const LOOK: Duration = Duration::from_secs(20);
+const INSPECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// For one that starts, stops or removes.
-const ACT: Duration = Duration::from_secs(90);
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(90);
 /// Seconds from the polite signal to the one that cannot be refused.
 const GRACE: i32 = 10;
 /// Lines of a log that are asked for at most.
@@ -48,7 +48,7 @@ pub(super) struct Containers {
 
 /// How a container is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Condition {
+pub(super) struct ContainerState {
     pub(super) up: bool,
     /// How it ended, when it is not up or is between two starts.
     pub(super) exit: Option<Exit>,
@@ -61,7 +61,7 @@ pub(super) struct Condition {
     /// Starts by the engine after it had ended by itself.
     pub(super) restarts: u32,
     /// The image's own health check says that it is not well: what its last tries said.
-    pub(super) sick: Option<Vec<HealthTry>>,
+    pub(super) unhealthy: Option<Vec<HealthTry>>,
 }
 
 /// One try of the image's own health check.
@@ -92,17 +92,19 @@ impl Containers {
     }
 
     /// All of them, running or not.
-    pub(super) async fn list(&self) -> Result<Vec<Found>, EngineError> {
+    pub(super) async fn list(&self) -> Result<Vec<FoundContainer>, EngineError> {
         let mark = format!("{TARGET}={}", self.mark);
         let options = ListContainersOptions {
             all: true,
             filters: Some(HashMap::from([("label".to_owned(), vec![mark])])),
             ..ListContainersOptions::default()
         };
-        let found = self.within(LOOK, self.engine.docker().list_containers(Some(options))).await?;
+        let found = self
+            .within(INSPECT_TIMEOUT, self.engine.docker().list_containers(Some(options)))
+            .await?;
         let found = found.into_iter().filter_map(|summary| {
             let name = summary.names.unwrap_or_default().into_iter().next().unwrap_or_default();
-            Some(Found {
+            Some(FoundContainer {
                 id: summary.id?,
                 name: name.trim_start_matches('/').to_owned(),
                 up: matches!(
@@ -120,15 +122,18 @@ impl Containers {
     }
 
     /// The container of `record`'s release; a running one when there should be two.
-    pub(super) async fn find(&self, record: &ReleaseRecord) -> Result<Option<Found>, EngineError> {
-        let mut found: Vec<Found> = self.list().await?;
+    pub(super) async fn find(
+        &self,
+        record: &ReleaseRecord,
+    ) -> Result<Option<FoundContainer>, EngineError> {
+        let mut found: Vec<FoundContainer> = self.list().await?;
         found.retain(|found| found.release() == Some(record.id));
         found.sort_by_key(|found| !found.up);
         Ok(found.into_iter().next())
     }
 
     /// Makes the release's container, reachable at `port` of the engine's machine. It is not
-    /// started again when it ends: that begins with [`Self::keep_up`].
+    /// started again when it ends: that begins with [`Self::set_restart`].
     pub(super) async fn create(
         &self,
         record: &ReleaseRecord,
@@ -173,13 +178,13 @@ impl Containers {
             ..CreateContainerOptions::default()
         };
         let made = self.engine.docker().create_container(Some(options), body);
-        Ok(self.within(ACT, made).await?.id)
+        Ok(self.within(CHANGE_TIMEOUT, made).await?.id)
     }
 
     /// Bounds the log where the engine keeps files; a driver of the administrator's choice
     /// stays as it is.
     async fn log_config(&self) -> Result<Option<HostConfigLogConfig>, EngineError> {
-        let info = self.within(LOOK, self.engine.docker().info()).await?;
+        let info = self.within(INSPECT_TIMEOUT, self.engine.docker().info()).await?;
         let files = info.logging_driver.filter(|driver| driver == "json-file" || driver == "local");
         Ok(files.map(|driver| HostConfigLogConfig {
             typ: Some(driver),
@@ -189,28 +194,31 @@ impl Containers {
 
     pub(super) async fn start(&self, id: &str) -> Result<(), EngineError> {
         let docker = self.engine.docker();
-        self.within(ACT, docker.start_container(id, None::<StartContainerOptions>)).await
+        self.within(CHANGE_TIMEOUT, docker.start_container(id, None::<StartContainerOptions>)).await
     }
 
     /// Whether the engine starts it again whenever it ends by itself, from now on.
-    pub(super) async fn keep_up(&self, id: &str, keep: bool) -> Result<(), EngineError> {
+    pub(super) async fn set_restart(&self, id: &str, keep: bool) -> Result<(), EngineError> {
         let name =
             if keep { RestartPolicyNameEnum::UNLESS_STOPPED } else { RestartPolicyNameEnum::NO };
         let body = ContainerUpdateBody { restart_policy: Some(policy(name)), ..Default::default() };
-        self.within(ACT, self.engine.docker().update_container(id, body)).await
+        self.within(CHANGE_TIMEOUT, self.engine.docker().update_container(id, body)).await
     }
 
     /// Politely first. One that is gone, or does not run, is stopped.
     pub(super) async fn stop(&self, id: &str) -> Result<(), EngineError> {
         let options = StopContainerOptions { t: Some(GRACE), signal: None };
-        gone_is_fine(self.within(ACT, self.engine.docker().stop_container(id, Some(options))).await)
+        gone_is_fine(
+            self.within(CHANGE_TIMEOUT, self.engine.docker().stop_container(id, Some(options)))
+                .await,
+        )
     }
 
     /// With its anonymous volumes, running or not.
     pub(super) async fn remove(&self, id: &str) -> Result<(), EngineError> {
         let options = RemoveContainerOptions { force: true, v: true, link: false };
         let removed = self.engine.docker().remove_container(id, Some(options));
-        match gone_is_fine(self.within(ACT, removed).await) {
+        match gone_is_fine(self.within(CHANGE_TIMEOUT, removed).await) {
             // It is being removed already.
             Err(error) if error.kind == EngineErrorKind::Refused(409) => Ok(()),
             other => other,
@@ -222,7 +230,7 @@ impl Containers {
         let name = image.to_string();
         let docker = self.engine.docker();
         let removed = docker.remove_image(&name, None::<RemoveImageOptions>, None);
-        match gone_is_fine(self.within(ACT, removed).await.map(|_| ())) {
+        match gone_is_fine(self.within(CHANGE_TIMEOUT, removed).await.map(|_| ())) {
             Err(error) if error.kind == EngineErrorKind::Refused(409) => Ok(()),
             other => other,
         }
@@ -230,14 +238,17 @@ impl Containers {
 
     pub(super) async fn rename(&self, id: &str, name: &str) -> Result<(), EngineError> {
         let options = RenameContainerOptions { name: name.to_owned() };
-        gone_is_fine(self.within(ACT, self.engine.docker().rename_container(id, options)).await)
+        gone_is_fine(
+            self.within(CHANGE_TIMEOUT, self.engine.docker().rename_container(id, options)).await,
+        )
     }
 
     /// `None` when there is no such container.
-    pub(super) async fn look(&self, id: &str) -> Result<Option<Condition>, EngineError> {
+    pub(super) async fn inspect(&self, id: &str) -> Result<Option<ContainerState>, EngineError> {
         let docker = self.engine.docker();
-        let looked =
-            self.within(LOOK, docker.inspect_container(id, None::<InspectContainerOptions>)).await;
+        let looked = self
+            .within(INSPECT_TIMEOUT, docker.inspect_container(id, None::<InspectContainerOptions>))
+            .await;
         let seen = match looked {
             Ok(seen) => seen,
             Err(error) if error.kind == EngineErrorKind::Refused(404) => return Ok(None),
@@ -254,7 +265,7 @@ impl Containers {
             )
         );
         let running = status == Some(ContainerStateStatusEnum::RUNNING);
-        let sick = state
+        let unhealthy = state
             .health
             .filter(|health| health.status == Some(HealthStatusEnum::UNHEALTHY))
             .map(|health| {
@@ -266,14 +277,14 @@ impl Containers {
                     })
                     .collect()
             });
-        Ok(Some(Condition {
+        Ok(Some(ContainerState {
             up,
             exit: state.exit_code.filter(|_| !running).map(exit),
             ended_at: state.finished_at.and_then(|text| text.parse().ok()),
             out_of_memory: state.oom_killed.unwrap_or_default(),
             error: state.error.filter(|text| !text.is_empty()),
             restarts: u32::try_from(seen.restart_count.unwrap_or_default()).unwrap_or_default(),
-            sick,
+            unhealthy,
         }))
     }
 
@@ -318,7 +329,7 @@ impl Containers {
             }
             Ok(said.finish())
         };
-        self.within(LOOK, read).await
+        self.within(INSPECT_TIMEOUT, read).await
     }
 
     /// What happens to the target's containers from now on, with the release and the container.

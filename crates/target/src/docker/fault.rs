@@ -3,7 +3,7 @@
 
 use bollard::query_parameters::InspectContainerOptions;
 
-use super::containers::{Condition, Containers, HealthTry};
+use super::containers::{ContainerState, Containers, HealthTry};
 use super::record::{ContainerRecord, ReleaseRecord};
 use crate::proxy::probe::{Probe, health_path};
 use crate::supervisor::control::ControlError;
@@ -39,7 +39,7 @@ pub(super) enum Fault {
     /// The container is gone: somebody removed it.
     Removed,
     /// The image's own health check says so.
-    Sick { tries: Vec<HealthTry> },
+    HealthCheckFailed { tries: Vec<HealthTry> },
     /// It runs, but its health check does not pass.
     Unhealthy { last: Option<Probe>, waited: std::time::Duration },
     /// The engine cannot be used.
@@ -87,7 +87,7 @@ impl std::fmt::Display for Fault {
                 write!(f, "the new release ended before it was healthy: {exit}")
             }
             Self::Removed => write!(f, "the new release's container was removed by somebody else"),
-            Self::Sick { tries } => {
+            Self::HealthCheckFailed { tries } => {
                 let last = tries.last().map_or("", |one| one.said.trim());
                 let failed = times(u32::try_from(tries.len()).unwrap_or(u32::MAX));
                 write!(f, "the image's own health check failed {failed}: {last}")
@@ -139,7 +139,7 @@ impl Fault {
                 | EngineErrorKind::TimedOut => (TargetErrorKind::Target, Infrastructure),
             },
             Self::Exited { out_of_memory: true, .. } => (TargetErrorKind::Release, Config),
-            Self::Exited { .. } | Self::Sick { .. } | Self::Unhealthy { .. } => {
+            Self::Exited { .. } | Self::HealthCheckFailed { .. } | Self::Unhealthy { .. } => {
                 (TargetErrorKind::Release, Code)
             }
             Self::Removed | Self::Engine(_) | Self::Control(_) => {
@@ -159,7 +159,7 @@ impl Fault {
             | Self::NotPulled { .. }
             | Self::NotCreated(_)
             | Self::Removed
-            | Self::Sick { .. }
+            | Self::HealthCheckFailed { .. }
             | Self::Unhealthy { .. }
             | Self::Engine(_)
             | Self::Request(_)
@@ -178,7 +178,7 @@ impl Fault {
             | Self::NotStarted { .. }
             | Self::Exited { .. }
             | Self::Removed
-            | Self::Sick { .. }
+            | Self::HealthCheckFailed { .. }
             | Self::Unhealthy { .. }
             | Self::Request(_)
             | Self::Cancelled => None,
@@ -188,14 +188,14 @@ impl Fault {
 
 /// What a container told, before it goes away.
 #[derive(Debug, Default)]
-pub(super) struct Remains {
+pub(super) struct FailureEvidence {
     /// Its log, at most [`LOG_READ`] bytes of its end; `None` when there never was a container.
     log: Option<Result<Vec<u8>, EngineError>>,
     /// Plain statements.
     notes: Vec<String>,
 }
 
-impl Remains {
+impl FailureEvidence {
     /// Asks the engine for what `container` has left since it was started.
     pub(super) async fn of(
         containers: &Containers,
@@ -232,7 +232,7 @@ async fn foreign(containers: &Containers, record: &ReleaseRecord, id: &str) -> O
 pub(super) fn error(
     fault: Fault,
     record: Option<&ReleaseRecord>,
-    remains: Remains,
+    remains: FailureEvidence,
     redactor: &Redactor,
 ) -> TargetError {
     let clean = |text: &str| redactor.redact(text).into_owned();
@@ -274,7 +274,7 @@ pub(super) fn error(
                 elapsed: probe.elapsed,
             });
         }
-        Fault::Sick { tries } => {
+        Fault::HealthCheckFailed { tries } => {
             for one in tries {
                 let said = redactor.head(one.said.trim().as_bytes(), TRY_SHOWN);
                 evidence.notes.push(format!("health check, exit status {}: {said}", one.exit));
@@ -297,7 +297,7 @@ pub(super) fn error(
         Some(Ok(said)) => {
             let told = add_log(&mut evidence, &said, redactor);
             let only_the_log_knows = matches!(fault, Fault::Exited { out_of_memory: false, .. })
-                || matches!(fault, Fault::Sick { .. } | Fault::Unhealthy { .. });
+                || matches!(fault, Fault::HealthCheckFailed { .. } | Fault::Unhealthy { .. });
             if evidence.remedy.is_some() {
                 class = FailureClass::Config;
             } else if only_the_log_knows && told != FailureClass::Unknown {
@@ -337,10 +337,10 @@ fn add_log(evidence: &mut Evidence, said: &[u8], redactor: &Redactor) -> Failure
 }
 
 /// What a container that is not up means.
-pub(super) fn ended(condition: Option<Condition>) -> Fault {
+pub(super) fn ended(condition: Option<ContainerState>) -> Fault {
     match condition {
         None => Fault::Removed,
-        Some(Condition { exit, out_of_memory, .. }) => {
+        Some(ContainerState { exit, out_of_memory, .. }) => {
             Fault::Exited { exit: exit.unwrap_or(Exit::Code(0)), out_of_memory }
         }
     }

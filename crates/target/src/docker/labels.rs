@@ -86,7 +86,7 @@ pub(super) fn name(environment: &EnvironmentName, record: &ReleaseRecord) -> Str
 
 /// One of the target's containers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Found {
+pub(super) struct FoundContainer {
     pub(super) id: String,
     pub(super) name: String,
     /// Running, or about to be again.
@@ -94,7 +94,7 @@ pub(super) struct Found {
     pub(super) labels: HashMap<String, String>,
 }
 
-impl Found {
+impl FoundContainer {
     /// The release it runs.
     pub(super) fn release(&self) -> Option<ReleaseId> {
         self.label(RELEASE)
@@ -139,7 +139,7 @@ impl Found {
 /// The record that the containers on `host` tell. Candidates are not in it, as nobody waits for
 /// them any more; when exactly a release was verified is not known, so it is the moment it was
 /// made.
-pub(super) fn rebuilt(containers: &[Found], host: &str) -> State {
+pub(super) fn rebuilt(containers: &[FoundContainer], host: &str) -> State {
     let mut state = State::default();
     let mut known: Vec<(ReleaseRecord, ReleaseState, bool)> = containers
         .iter()
@@ -187,9 +187,9 @@ mod tests {
         record
     }
 
-    fn found(record: &ReleaseRecord, up: bool) -> Found {
+    fn found(record: &ReleaseRecord, up: bool) -> FoundContainer {
         let environment = "staging".parse().unwrap();
-        Found {
+        FoundContainer {
             id: format!("id-{}", record.id),
             name: name(&environment, record),
             up,

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::containers::Containers;
 use super::fault::{Fault, ended};
-use super::labels::Found;
+use super::labels::FoundContainer;
 use super::record::{ContainerRecord, ReleaseRecord};
 use crate::proxy::probe::until_healthy;
 use greenloop_image::engine::{EngineError, EngineErrorKind};
@@ -60,17 +60,17 @@ impl ContainerStart<'_> {
             }
             other => other,
         };
-        if let Some(Found { id, up, .. }) = &kept
-            && let Some(port) = kept.as_ref().and_then(Found::port)
+        if let Some(FoundContainer { id, up, .. }) = &kept
+            && let Some(port) = kept.as_ref().and_then(FoundContainer::port)
         {
             let container = self.at(id.clone(), port);
             if *up {
                 return Ok(container);
             }
-            let ended_at = self.containers.look(id).await?.and_then(|c| c.ended_at);
+            let ended_at = self.containers.inspect(id).await?.and_then(|c| c.ended_at);
             let container = ContainerRecord { log_from: ended_at, ..container };
             // Its end shall be seen; and its port may be somebody else's by now, or its network gone.
-            self.containers.keep_up(id, false).await?;
+            self.containers.set_restart(id, false).await?;
             match self.containers.start(id).await {
                 Ok(()) => return Ok(container),
                 Err(error) if matches!(error.kind, EngineErrorKind::Refused(_)) => {}
@@ -114,7 +114,7 @@ impl ContainerStart<'_> {
                 self.containers.remove(&id).await?;
                 continue;
             }
-            let condition = self.containers.look(&id).await?;
+            let condition = self.containers.inspect(&id).await?;
             let reason = condition.and_then(|condition| condition.error).unwrap_or(error.message);
             return Err(Failed {
                 fault: Fault::NotStarted { reason },
@@ -151,8 +151,8 @@ impl ContainerStart<'_> {
                 asked.map_err(|last| Fault::Unhealthy { last, waited: started.elapsed() })?
             }
         };
-        self.containers.keep_up(&container.id, true).await?;
-        match self.containers.look(&container.id).await? {
+        self.containers.set_restart(&container.id, true).await?;
+        match self.containers.inspect(&container.id).await? {
             Some(condition) if condition.up => Ok(requests),
             other => Err(ended(other)),
         }
@@ -160,13 +160,13 @@ impl ContainerStart<'_> {
 
     /// Returns when the container has ended or its own health check has failed.
     async fn fault(&self, id: &str) -> Result<Fault, EngineError> {
-        let sick = async {
+        let unhealthy = async {
             loop {
                 tokio::time::sleep(LOOK).await;
-                match self.containers.look(id).await {
+                match self.containers.inspect(id).await {
                     Ok(Some(condition)) => {
-                        if let Some(tries) = condition.sick {
-                            return Fault::Sick { tries };
+                        if let Some(tries) = condition.unhealthy {
+                            return Fault::HealthCheckFailed { tries };
                         }
                     }
                     Ok(None) => return Fault::Removed,
@@ -176,10 +176,10 @@ impl ContainerStart<'_> {
             }
         };
         tokio::select! {
-            fault = sick => Ok(fault),
+            fault = unhealthy => Ok(fault),
             over = self.containers.until_ended(id) => {
                 over?;
-                Ok(ended(self.containers.look(id).await?))
+                Ok(ended(self.containers.inspect(id).await?))
             }
         }
     }

@@ -159,7 +159,7 @@ impl Chore {
                     containers.rename(&id, &name).await?;
                 }
                 if start {
-                    containers.keep_up(&id, true).await?;
+                    containers.set_restart(&id, true).await?;
                     containers.start(&id).await?;
                 }
                 Ok(())

@@ -11,15 +11,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::containers::Containers;
-use super::fault::{Fault, LOG_SHOWN, Remains, error};
+use super::fault::{FailureEvidence, Fault, LOG_SHOWN, error};
 use super::protocol::{DockerProtocol, DockerReply, DockerRequest};
 use super::pull::{Pulled, pull, registry};
 use super::record::{ContainerDetail, ContainerRecord, Launch, ReleaseRecord, State};
 use super::startup::{ContainerStart, Failed, Healthy};
 use super::supervise::mark_of;
-use crate::proxy::address::{front_address, serving_url, stranger, taken};
+use crate::proxy::address::{address_owner, foreign_listener, front_address, serving_url};
 use crate::proxy::probe;
-use crate::supervisor::control::{self, ControlError, Launcher, until_gone};
+use crate::supervisor::control::{self, ControlError, SupervisorLauncher, until_gone};
 use crate::supervisor::protocol::RequestError;
 use greenloop_config::plan::{DockerPlan, EnvironmentPlan, HealthPlan, Rollback};
 use greenloop_evidence::Redactor;
@@ -34,9 +34,9 @@ use greenloop_ports::{
 };
 
 /// How long an earlier release may take to become healthy.
-const BACK: Duration = Duration::from_secs(60);
+const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the supervisor may take to let go of a container that is being stopped.
-const LET_GO: Duration = Duration::from_secs(120);
+const STOP_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long a shutdown may take.
 const SHUTDOWN: Duration = Duration::from_secs(60);
 
@@ -77,7 +77,7 @@ pub struct DockerTarget {
     engine: Engine,
     pub(super) logins: Logins,
     redactor: Redactor,
-    launcher: Launcher,
+    launcher: SupervisorLauncher,
     /// The connection that answers for a release that serves and is not verified.
     lease: Mutex<Option<Control>>,
 }
@@ -110,15 +110,15 @@ impl DockerTarget {
             engine,
             logins,
             redactor,
-            launcher: Launcher { program, arguments, withheld: Vec::new() },
+            launcher: SupervisorLauncher { program, arguments, env_remove: Vec::new() },
             lease: Mutex::new(None),
         }
     }
 
     /// Names variables, such as a model's key, that the supervisor does not inherit.
     #[must_use]
-    pub fn withhold(mut self, names: impl IntoIterator<Item = OsString>) -> Self {
-        self.launcher.withheld.extend(names);
+    pub fn env_remove(mut self, names: impl IntoIterator<Item = OsString>) -> Self {
+        self.launcher.env_remove.extend(names);
         self
     }
 
@@ -149,7 +149,7 @@ impl DockerTarget {
     }
 
     fn error(&self, fault: impl Into<Fault>, record: Option<&ReleaseRecord>) -> TargetError {
-        error(fault.into(), record, Remains::default(), &self.redactor)
+        error(fault.into(), record, FailureEvidence::default(), &self.redactor)
     }
 
     /// A connection to the supervisor; starts it where there is none.
@@ -159,14 +159,14 @@ impl DockerTarget {
     }
 
     async fn ask(&self, control: &mut Control, request: &Request) -> Result<Reply, TargetError> {
-        match control.ask_within(request, LET_GO).await {
+        match control.ask_within(request, STOP_TIMEOUT).await {
             Ok(Reply::Failed { error }) => Err(self.error(Fault::Request(error), None)),
             Ok(reply) => Ok(reply),
             Err(error) => Err(self.error(error, None)),
         }
     }
 
-    fn nonsense(&self) -> TargetError {
+    fn unexpected_reply(&self) -> TargetError {
         self.error(ControlError::NoAnswer(None), None)
     }
 
@@ -236,7 +236,7 @@ impl DockerTarget {
             | Reply::Restored { .. }
             | Reply::Done { .. }
             | Reply::Failed { .. }
-            | Reply::Own(_) => Err(self.nonsense()),
+            | Reply::Own(_) => Err(self.unexpected_reply()),
         }
     }
 
@@ -266,16 +266,16 @@ impl DockerTarget {
                     | Reply::Restored { .. }
                     | Reply::Done { .. }
                     | Reply::Failed { .. }
-                    | Reply::Own(_) => Err(self.nonsense()),
+                    | Reply::Own(_) => Err(self.unexpected_reply()),
                 }
             }
             Err(Failed { fault, container }) => {
                 let remains = match (&container, &fault) {
                     (None, _) | (Some(_), Fault::Cancelled | Fault::Engine(_)) => {
-                        Remains::default()
+                        FailureEvidence::default()
                     }
                     (Some(container), _) => {
-                        Remains::of(&self.containers()?, record, container).await
+                        FailureEvidence::of(&self.containers()?, record, container).await
                     }
                 };
                 let error = error(fault, Some(record), remains, &self.redactor);
@@ -342,7 +342,7 @@ impl DockerTarget {
         };
         let short: String = container.id.chars().take(12).collect();
         let looked = match self.containers() {
-            Ok(containers) => containers.look(&container.id).await,
+            Ok(containers) => containers.inspect(&container.id).await,
             Err(error) => return (Vec::new(), Condition::Unknown(error.message)),
         };
         let mut notes = Vec::new();
@@ -439,7 +439,7 @@ impl Target for DockerTarget {
     async fn check(&self) -> Result<(), TargetError> {
         let address = front_address(&self.url).map_err(|e| target_error(e.to_string(), None))?;
         let own = Control::connect(&self.folder).await.ok().map(|control| control.pid);
-        match taken(&address, own) {
+        match address_owner(&address, own) {
             None => Ok(()),
             Some(owner) => {
                 Err(self.error(Fault::Request(RequestError::AddressInUse { address, owner }), None))
@@ -508,8 +508,8 @@ impl Target for DockerTarget {
         // Where the engine cannot be asked, what stands by is believed to run.
         let runs = match warm {
             Some(container) => !matches!(
-                self.containers()?.look(&container.id).await,
-                Ok(None) | Ok(Some(super::containers::Condition { up: false, .. }))
+                self.containers()?.inspect(&container.id).await,
+                Ok(None) | Ok(Some(super::containers::ContainerState { up: false, .. }))
             ),
             None => true,
         };
@@ -527,7 +527,8 @@ impl Target for DockerTarget {
             Reply::Restored { serving: None, .. } => Restored::Nothing,
             Reply::Own(DockerReply::Prepared { record }) => {
                 let (events, go_on) = (EventSink::null(), CancellationToken::new());
-                let back = self.bring_up(&mut control, &record, BACK, &events, &go_on).await?;
+                let back =
+                    self.bring_up(&mut control, &record, ROLLBACK_TIMEOUT, &events, &go_on).await?;
                 let serving_after = Some(began.elapsed());
                 Restored::Release { deployed: self.serving(back).await, serving_after }
             }
@@ -535,7 +536,7 @@ impl Target for DockerTarget {
             | Reply::Serving { .. }
             | Reply::Done { .. }
             | Reply::Failed { .. }
-            | Reply::Own(_) => return Err(self.nonsense()),
+            | Reply::Own(_) => return Err(self.unexpected_reply()),
         };
         *self.lease.lock().await = None;
         Ok(restored)
@@ -568,14 +569,15 @@ impl Target for DockerTarget {
         match self.ask(&mut control, &Request::Own(DockerRequest::Prepare { release })).await? {
             Reply::Serving { release } => Ok(self.serving(release).await),
             Reply::Own(DockerReply::Prepared { record }) => {
-                let back = self.bring_up(&mut control, &record, BACK, events, cancel).await?;
+                let back =
+                    self.bring_up(&mut control, &record, ROLLBACK_TIMEOUT, events, cancel).await?;
                 Ok(self.serving(back).await)
             }
             Reply::Here { .. }
             | Reply::Restored { .. }
             | Reply::Done { .. }
             | Reply::Failed { .. }
-            | Reply::Own(_) => Err(self.nonsense()),
+            | Reply::Own(_) => Err(self.unexpected_reply()),
         }
     }
 
@@ -604,14 +606,14 @@ impl Target for DockerTarget {
             let (told, mut seen) = self.container_notes(record, &url).await;
             notes.extend(told);
             if let Some((own, address)) = supervisor.zip(state.front.as_deref())
-                && let Some(why) = stranger(address, own)
+                && let Some(why) = foreign_listener(address, own)
             {
                 notes.push(why.clone());
                 seen = Condition::Down(why);
             }
             condition = seen.map(|reason| self.redactor.redact(&reason).into_owned());
             if !record.detail.stays {
-                notes.extend(state.outlook());
+                notes.extend(state.expected_change());
             }
             if record.detail.stays {
                 let short = record.id.short();
@@ -652,7 +654,7 @@ impl Target for DockerTarget {
             | Reply::Serving { .. }
             | Reply::Restored { .. }
             | Reply::Failed { .. }
-            | Reply::Own(_) => Err(self.nonsense()),
+            | Reply::Own(_) => Err(self.unexpected_reply()),
         }
     }
 }

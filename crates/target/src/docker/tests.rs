@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::containers::Containers;
-use super::labels::Found;
+use super::labels::FoundContainer;
 use super::record::State;
 use super::supervise::mark_of;
 use super::{DockerSettings, DockerTarget, shut_down, supervise};
@@ -307,7 +307,7 @@ impl Stand {
             redactor: Redactor::default(),
             program: PROGRAM.clone(),
         })
-        .withhold([SUPERVISE.into(), DEPLOY.into()])
+        .env_remove([SUPERVISE.into(), DEPLOY.into()])
     }
 
     fn request(&self) -> RolloutRequest {
@@ -370,7 +370,7 @@ impl Stand {
         }
     }
 
-    async fn found(&self) -> Vec<Found> {
+    async fn found(&self) -> Vec<FoundContainer> {
         self.containers().list().await.unwrap()
     }
 

@@ -11,7 +11,7 @@ use futures::StreamExt as _;
 use tokio::sync::mpsc;
 
 use super::containers::{ContainerEvent, Containers};
-use super::labels::{Found, rebuilt};
+use super::labels::{FoundContainer, rebuilt};
 use super::protocol::{DockerProtocol, DockerReply, DockerRequest};
 use super::record::{ContainerDetail, ContainerRecord, State};
 use super::startup::health_url;
@@ -44,7 +44,7 @@ pub(super) struct DockerWorkload {
 /// What happens to them.
 pub(super) enum DockerEvent {
     /// What the engine has.
-    Listed(Result<Vec<Found>, EngineError>),
+    Listed(Result<Vec<FoundContainer>, EngineError>),
     /// A sweep has done what it was to do, or not all of it.
     Swept { all: bool },
     /// A release's container was stopped, or left alone because it is wanted again.

@@ -110,7 +110,7 @@ impl Service {
         let pid = child.id().ok_or_else(|| format!("{program}: gone at once"))?;
         let backend = Backend::new("127.0.0.1", port);
         let (order, orders) = watch::channel(Order::Live);
-        let attended = Attended {
+        let attended = ChildProcess {
             child,
             pid,
             output,
@@ -157,7 +157,7 @@ fn free_port() -> std::io::Result<u16> {
     Ok(std::net::TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
 
-struct Attended {
+struct ChildProcess {
     child: tokio::process::Child,
     pid: u32,
     output: pipe::Receiver,
@@ -174,7 +174,7 @@ enum Phase {
     Killed,
 }
 
-impl Attended {
+impl ChildProcess {
     /// Until nothing of it is left: how it ended, and whether it was asked to.
     async fn attend(mut self) -> (ExitRecord, bool) {
         let mut buffer = vec![0u8; 16 * 1024];

@@ -14,9 +14,9 @@ use super::protocol::{ProcessProtocol, ProcessReply, ProcessRequest, Variable};
 use super::service::{files_folder, release_folder};
 use super::service_log::{LogMark, read_since};
 use super::state::{Launch, ReleaseRecord, State};
-use crate::proxy::address::{front_address, serving_url, stranger, taken};
+use crate::proxy::address::{address_owner, foreign_listener, front_address, serving_url};
 use crate::proxy::probe::{self, Probe, health_path};
-use crate::supervisor::control::{self, ControlError, Launcher};
+use crate::supervisor::control::{self, ControlError, SupervisorLauncher};
 use crate::supervisor::protocol::RequestError;
 use greenloop_config::plan::{HealthPlan, ProcessPlan};
 use greenloop_config::program::{ProgramFault, look_up, path_variable};
@@ -51,7 +51,7 @@ pub struct ProcessTarget {
     url: String,
     health: HealthPlan,
     redactor: Redactor,
-    launcher: Launcher,
+    launcher: SupervisorLauncher,
     /// The connection that answers for a release that serves and is not verified.
     lease: Mutex<Option<Control>>,
 }
@@ -73,10 +73,10 @@ impl ProcessTarget {
             url: url.trim_end_matches('/').to_owned(),
             health: health.clone(),
             redactor,
-            launcher: Launcher {
+            launcher: SupervisorLauncher {
                 program,
                 arguments: vec!["supervise".into()],
-                withheld: Vec::new(),
+                env_remove: Vec::new(),
             },
             lease: Mutex::new(None),
         }
@@ -84,8 +84,8 @@ impl ProcessTarget {
 
     /// Names variables, such as a model's key, that services do not inherit.
     #[must_use]
-    pub fn withhold(mut self, names: impl IntoIterator<Item = OsString>) -> Self {
-        self.launcher.withheld.extend(names);
+    pub fn env_remove(mut self, names: impl IntoIterator<Item = OsString>) -> Self {
+        self.launcher.env_remove.extend(names);
         self
     }
 
@@ -118,7 +118,7 @@ impl ProcessTarget {
     }
 
     fn environment(&self) -> Vec<Variable> {
-        let withheld: Vec<_> = self.launcher.all_withheld().collect();
+        let withheld: Vec<_> = self.launcher.all_env_remove().collect();
         std::env::vars_os()
             .filter(|(name, _)| !withheld.contains(&name.as_os_str()))
             .map(|(name, value)| Variable::new(name, value))
@@ -320,7 +320,7 @@ impl Target for ProcessTarget {
     async fn check(&self) -> Result<(), TargetError> {
         let address = front_address(&self.url).map_err(|e| target_error(e.to_string(), None))?;
         let own = Control::connect(&self.folder).await.ok().map(|control| control.pid);
-        match taken(&address, own) {
+        match address_owner(&address, own) {
             None => Ok(()),
             Some(owner) => Err(self.error(RequestError::AddressInUse { address, owner }, None)),
         }
@@ -492,7 +492,7 @@ impl Target for ProcessTarget {
         if active.is_some() {
             let url = self.endpoint(Some(&state)).url;
             let listens = supervisor.zip(state.front.as_deref());
-            condition = match listens.and_then(|(own, address)| stranger(address, own)) {
+            condition = match listens.and_then(|(own, address)| foreign_listener(address, own)) {
                 Some(why) => Condition::Down(why),
                 None => probe::condition(&format!("{url}{}", self.health.endpoint)).await,
             };
@@ -501,7 +501,7 @@ impl Target for ProcessTarget {
         }
         let serving = active.and_then(|active| state.get(active));
         if let Some(record) = serving {
-            notes.extend(state.outlook());
+            notes.extend(state.expected_change());
             notes.extend(self.service_notes(record, &state));
         }
         notes.extend(condition.reason().map(|why| self.redactor.redact(why).into_owned()));

@@ -120,7 +120,7 @@ impl Stand {
         let redactor = Redactor::default();
         let program = PROGRAM.clone();
         ProcessTarget::new(self.folder.clone(), &self.plan, &self.url, &health, redactor, program)
-            .withhold(["GREENLOOP_TEST_SECRET".into(), STATE.into()])
+            .env_remove(["GREENLOOP_TEST_SECRET".into(), STATE.into()])
     }
 
     fn request(&self, mode: &str) -> RolloutRequest {

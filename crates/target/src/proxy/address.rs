@@ -39,7 +39,7 @@ pub(crate) fn front_address(url: &str) -> Result<String, AddressError> {
 }
 
 /// Who listens at `address`, when it is neither nobody nor the process `own`.
-pub(crate) fn taken(address: &str, own: Option<u32>) -> Option<Option<String>> {
+pub(crate) fn address_owner(address: &str, own: Option<u32>) -> Option<Option<String>> {
     match std::net::TcpListener::bind(address) {
         Ok(_free) => None,
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
@@ -59,7 +59,7 @@ pub(crate) fn taken(address: &str, own: Option<u32>) -> Option<Option<String>> {
 }
 
 /// That somebody else answers at `address`, which the process `own` ought to listen at.
-pub(crate) fn stranger(address: &str, own: u32) -> Option<String> {
+pub(crate) fn foreign_listener(address: &str, own: u32) -> Option<String> {
     let port = address.rsplit(':').next()?.parse().ok()?;
     if listens(own, port) != Some(false) {
         return None;
@@ -119,11 +119,11 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
         let own = std::process::id();
-        let owner = taken(&address, None).unwrap().unwrap();
+        let owner = address_owner(&address, None).unwrap().unwrap();
         assert!(owner.starts_with(&format!("{own} (")), "{owner}");
-        assert!(taken(&address, Some(own + 1)).is_some());
-        assert_eq!(taken(&address, Some(own)), None);
+        assert!(address_owner(&address, Some(own + 1)).is_some());
+        assert_eq!(address_owner(&address, Some(own)), None);
         drop(listener);
-        assert_eq!(taken(&address, None), None);
+        assert_eq!(address_owner(&address, None), None);
     }
 }

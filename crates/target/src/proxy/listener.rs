@@ -19,7 +19,7 @@ use super::port_owner::port_owner;
 /// Connections forwarded at once; further ones wait in the kernel's queue.
 const MOST: usize = 4096;
 /// How long a connection waits for a release that is being restarted.
-const PATIENCE: Duration = Duration::from_secs(5);
+const BACKEND_WAIT: Duration = Duration::from_secs(5);
 /// Between two tries to reach it.
 const RETRY: Duration = Duration::from_millis(25);
 /// A connection of a retired release is closed when it is silent this long after an answer: the
@@ -79,16 +79,16 @@ impl Connections {
         }
     }
 
-    fn enter(self: &Arc<Self>) -> Presence {
+    fn enter(self: &Arc<Self>) -> ConnectionGuard {
         self.open.fetch_add(1, Ordering::SeqCst);
-        Presence(Arc::clone(self))
+        ConnectionGuard(Arc::clone(self))
     }
 }
 
 /// One connection, counted while it lives.
-struct Presence(Arc<Connections>);
+struct ConnectionGuard(Arc<Connections>);
 
-impl Drop for Presence {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.0.open.fetch_sub(1, Ordering::SeqCst);
         self.0.changed.notify_waiters();
@@ -97,12 +97,12 @@ impl Drop for Presence {
 
 /// The listener. Dropping it closes the address; connections go on.
 #[derive(Debug)]
-pub(crate) struct Front {
+pub(crate) struct ProxyListener {
     pub(crate) address: String,
     task: tokio::task::JoinHandle<()>,
 }
 
-impl Drop for Front {
+impl Drop for ProxyListener {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -110,7 +110,7 @@ impl Drop for Front {
 
 /// Why a front cannot listen at its address.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum NotBound {
+pub(crate) enum BindError {
     /// Another program does; which one, where it can be seen.
     #[error("the address {address} is in use")]
     InUse { address: String, owner: Option<String> },
@@ -123,7 +123,7 @@ pub(crate) enum NotBound {
     },
 }
 
-impl NotBound {
+impl BindError {
     fn new(address: &str, source: std::io::Error) -> Self {
         let address = address.to_owned();
         if source.kind() == std::io::ErrorKind::AddrInUse {
@@ -135,14 +135,14 @@ impl NotBound {
     }
 }
 
-impl Front {
+impl ProxyListener {
     /// Listens at `address` and forwards to whatever `backends` names when a connection comes.
     pub(crate) async fn bind(
         address: &str,
         backends: watch::Receiver<Option<Backend>>,
-    ) -> Result<Self, NotBound> {
+    ) -> Result<Self, BindError> {
         let listener =
-            TcpListener::bind(address).await.map_err(|error| NotBound::new(address, error))?;
+            TcpListener::bind(address).await.map_err(|error| BindError::new(address, error))?;
         let task = tokio::spawn(accept(listener, backends));
         Ok(Self { address: address.to_owned(), task })
     }
@@ -173,20 +173,20 @@ async fn accept(listener: TcpListener, backends: watch::Receiver<Option<Backend>
 }
 
 async fn forward(client: TcpStream, backends: watch::Receiver<Option<Backend>>) {
-    let patience = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + BACKEND_WAIT;
     loop {
         let Some(backend) = backends.borrow().clone() else { break };
         // Counted first and looked at again: a release that is not counted on is not stopped
         // under a connection that has just chosen it.
-        let presence = backend.connections.enter();
+        let guard = backend.connections.enter();
         let connections = &backend.connections;
         if connections.retired.is_cancelled() || connections.held.load(Ordering::SeqCst) {
-            drop(presence);
+            drop(guard);
         } else if let Ok(service) = TcpStream::connect((&*backend.host, backend.port)).await {
             relay(client, service, connections).await;
             return;
         }
-        if Instant::now() > patience {
+        if Instant::now() > deadline {
             break;
         }
         tokio::time::sleep(RETRY).await;
@@ -199,7 +199,7 @@ async fn forward(client: TcpStream, backends: watch::Receiver<Option<Backend>>) 
 /// away from the client.
 async fn refuse(mut client: TcpStream) {
     let mut question = [0u8; 4096];
-    let asked = tokio::time::timeout(PATIENCE, client.read(&mut question)).await;
+    let asked = tokio::time::timeout(BACKEND_WAIT, client.read(&mut question)).await;
     if !matches!(asked, Ok(Ok(length)) if length > 0) {
         return;
     }
@@ -363,7 +363,7 @@ mod tests {
         let (old, new) = (lines("old").await, lines("new").await);
         let (switch, backends) = watch::channel(Some(old.clone()));
         let address = free_address().await;
-        let _front = Front::bind(&address, backends).await.unwrap();
+        let _front = ProxyListener::bind(&address, backends).await.unwrap();
         let mut first = TcpStream::connect(&address).await.unwrap();
         assert_eq!(ask(&mut first).await.as_deref(), Some("old"));
         switch.send_replace(Some(new));
@@ -380,7 +380,7 @@ mod tests {
         let busy = lines("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
         let (_switch, backends) = watch::channel(Some(busy.clone()));
         let address = free_address().await;
-        let _front = Front::bind(&address, backends).await.unwrap();
+        let _front = ProxyListener::bind(&address, backends).await.unwrap();
         let mut stream = TcpStream::connect(&address).await.unwrap();
         assert!(!ask(&mut stream).await.unwrap().contains("close"));
         busy.connections.retired.cancel();
@@ -392,7 +392,7 @@ mod tests {
     async fn nothing_serving_is_said_in_http() {
         let (_switch, backends) = watch::channel(None);
         let address = free_address().await;
-        let _front = Front::bind(&address, backends).await.unwrap();
+        let _front = ProxyListener::bind(&address, backends).await.unwrap();
         let answer = reqwest::Client::builder()
             .no_proxy()
             .build()
@@ -411,7 +411,7 @@ mod tests {
         let dead = Backend::new("127.0.0.1", port);
         let (switch, backends) = watch::channel(Some(dead));
         let address = free_address().await;
-        let _front = Front::bind(&address, backends).await.unwrap();
+        let _front = ProxyListener::bind(&address, backends).await.unwrap();
         let mut stream = TcpStream::connect(&address).await.unwrap();
         let asked = tokio::spawn(async move { ask(&mut stream).await });
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -425,7 +425,7 @@ mod tests {
         backend.connections.hold(true);
         let (_switch, backends) = watch::channel(Some(backend.clone()));
         let address = free_address().await;
-        let _front = Front::bind(&address, backends).await.unwrap();
+        let _front = ProxyListener::bind(&address, backends).await.unwrap();
         let mut stream = TcpStream::connect(&address).await.unwrap();
         let mut asked = tokio::spawn(async move { ask(&mut stream).await });
         assert!(tokio::time::timeout(Duration::from_millis(200), &mut asked).await.is_err());

@@ -3,22 +3,22 @@
 
 use tokio::sync::watch;
 
-use super::listener::{Backend, Front, NotBound};
+use super::listener::{Backend, BindError, ProxyListener};
 
 /// The listeners of one target. All forward to the same release.
 #[derive(Debug)]
 pub(crate) struct Listeners {
     backends: watch::Receiver<Option<Backend>>,
-    current: Option<Front>,
-    former: Option<Former>,
+    current: Option<ProxyListener>,
+    former: Option<PreviousAddress>,
 }
 
 /// What is listened at again when the release that moved the address is not verified.
 #[derive(Debug)]
-struct Former {
+struct PreviousAddress {
     address: String,
     /// `None` while it cannot be held beside the current one: `0.0.0.0:80` covers `127.0.0.1:80`.
-    front: Option<Front>,
+    front: Option<ProxyListener>,
 }
 
 impl Listeners {
@@ -36,10 +36,10 @@ impl Listeners {
     }
 
     /// Listens at `address`, and only there.
-    pub(crate) async fn open(&mut self, address: &str) -> Result<(), NotBound> {
+    pub(crate) async fn open(&mut self, address: &str) -> Result<(), BindError> {
         if !self.is_at(address) {
             self.current = Some(match self.bind(address).await {
-                Err(NotBound::InUse { .. }) if self.covers(address) => {
+                Err(BindError::InUse { .. }) if self.covers(address) => {
                     let _nothing_serves_there = self.close_current().await;
                     self.bind(address).await?
                 }
@@ -52,7 +52,7 @@ impl Listeners {
 
     /// Listens at `address` besides `serving`, which it listens at again after
     /// [`Listeners::move_back`]. When it cannot, nothing changes.
-    pub(crate) async fn move_to(&mut self, address: &str, serving: &str) -> Result<(), NotBound> {
+    pub(crate) async fn move_to(&mut self, address: &str, serving: &str) -> Result<(), BindError> {
         if address == serving {
             self.move_back().await;
             return self.open(address).await;
@@ -61,7 +61,7 @@ impl Listeners {
             return Ok(());
         }
         let next = match self.bind(address).await {
-            Err(NotBound::InUse { .. }) if self.covers(address) => {
+            Err(BindError::InUse { .. }) if self.covers(address) => {
                 let before = self.close_current().await;
                 match self.bind(address).await {
                     Ok(front) => front,
@@ -77,7 +77,7 @@ impl Listeners {
         };
         let last = self.current.replace(next);
         if self.former.is_none() {
-            self.former = Some(Former { address: serving.to_owned(), front: last });
+            self.former = Some(PreviousAddress { address: serving.to_owned(), front: last });
         }
         Ok(())
     }
@@ -90,7 +90,7 @@ impl Listeners {
 
     /// Listens at the former address again, and only there.
     pub(crate) async fn move_back(&mut self) {
-        let Some(Former { address, front }) = self.former.take() else { return };
+        let Some(PreviousAddress { address, front }) = self.former.take() else { return };
         let _moved_from = self.close_current().await;
         self.current = front;
         if self.current.is_none() {
@@ -127,8 +127,8 @@ impl Listeners {
         self.current.as_ref().is_some_and(|front| port(&front.address) == port(address))
     }
 
-    async fn bind(&self, address: &str) -> Result<Front, NotBound> {
-        Front::bind(address, self.backends.clone()).await
+    async fn bind(&self, address: &str) -> Result<ProxyListener, BindError> {
+        ProxyListener::bind(address, self.backends.clone()).await
     }
 }
 
@@ -179,8 +179,8 @@ mod tests {
     #[tokio::test]
     async fn an_address_that_cannot_be_had_changes_nothing() {
         let old = free().await;
-        let stranger = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let taken = stranger.local_addr().unwrap().to_string();
+        let foreign_listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let taken = foreign_listener.local_addr().unwrap().to_string();
         let mut listeners = listeners();
         listeners.open(&old).await.unwrap();
         assert!(listeners.move_to(&taken, &old).await.is_err());

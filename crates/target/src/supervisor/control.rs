@@ -183,16 +183,16 @@ pub(crate) async fn until_gone(pid: u32, limit: Duration) -> bool {
 
 /// How a supervisor is started.
 #[derive(Debug, Clone)]
-pub(crate) struct Launcher {
+pub(crate) struct SupervisorLauncher {
     /// This program.
     pub(crate) program: PathBuf,
     /// What makes it the supervisor; `--state FOLDER` follows.
     pub(crate) arguments: Vec<OsString>,
     /// Variables that neither it nor its services inherit.
-    pub(crate) withheld: Vec<OsString>,
+    pub(crate) env_remove: Vec<OsString>,
 }
 
-impl Launcher {
+impl SupervisorLauncher {
     /// Connects, after starting a supervisor when there is none.
     pub(crate) async fn connect<P: Protocol>(
         &self,
@@ -219,7 +219,7 @@ impl Launcher {
             .stdin(Stdio::null())
             .stdout(log.try_clone().map_err(not_started)?)
             .stderr(log);
-        for name in self.all_withheld() {
+        for name in self.all_env_remove() {
             command.env_remove(name);
         }
         let mut child = command.spawn().map_err(not_started)?;
@@ -246,7 +246,7 @@ impl Launcher {
     }
 
     /// The variables that are the run's business alone.
-    pub(crate) fn all_withheld(&self) -> impl Iterator<Item = &std::ffi::OsStr> {
-        self.withheld.iter().map(OsString::as_os_str).chain(OF_THE_RUN.iter().map(AsRef::as_ref))
+    pub(crate) fn all_env_remove(&self) -> impl Iterator<Item = &std::ffi::OsStr> {
+        self.env_remove.iter().map(OsString::as_os_str).chain(OF_THE_RUN.iter().map(AsRef::as_ref))
     }
 }

@@ -206,7 +206,7 @@ impl<W: Workload> Supervisor<W> {
             Request::MarkVerified { release } => self.mark_verified(release)?,
             Request::CleanUp { run } => self.clean_up(run)?,
             Request::ShutDown => {
-                self.state.silence();
+                self.state.stop_serving();
                 self.state.supervisor = None;
                 self.save()?;
                 return Ok((None, Next::StopAndEnd));

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::wire;
-use crate::proxy::listener::NotBound;
+use crate::proxy::listener::BindError;
 use crate::proxy::probe::Probe;
 use greenloop_model::{Exit, FailureClass, ReleaseId, RunId};
 use greenloop_ports::TargetErrorKind;
@@ -186,11 +186,11 @@ impl fmt::Display for RequestError {
     }
 }
 
-impl From<NotBound> for RequestError {
-    fn from(error: NotBound) -> Self {
+impl From<BindError> for RequestError {
+    fn from(error: BindError) -> Self {
         match error {
-            NotBound::InUse { address, owner } => Self::AddressInUse { address, owner },
-            NotBound::Refused { .. } => Self::Supervisor { message: error.to_string() },
+            BindError::InUse { address, owner } => Self::AddressInUse { address, owner },
+            BindError::Refused { .. } => Self::Supervisor { message: error.to_string() },
         }
     }
 }

@@ -300,7 +300,7 @@ impl<D: ReleaseDetail + Serialize + DeserializeOwned> TargetState<D> {
     }
 
     /// Nothing serves any more.
-    pub(crate) fn silence(&mut self) {
+    pub(crate) fn stop_serving(&mut self) {
         for id in [self.active.take(), self.fallback.take()].into_iter().flatten() {
             if let Some(release) = self.get_mut(id) {
                 match release.state {
@@ -324,7 +324,7 @@ impl<D: ReleaseDetail + Serialize + DeserializeOwned> TargetState<D> {
     }
 
     /// What becomes of an active release whose run is gone, for a person.
-    pub(crate) fn outlook(&self) -> Option<String> {
+    pub(crate) fn expected_change(&self) -> Option<String> {
         let active = self.get(self.active?).filter(|_| self.abandoned)?;
         let next = match self.restorable() {
             Some(to) => format!("release {} is about to serve again", to.short()),

@@ -30,7 +30,7 @@ impl<W: Workload> Supervisor<W> {
         match to {
             Some(to) => W::serve_again(self, to, asker),
             None => {
-                self.state.silence();
+                self.state.stop_serving();
                 self.save()?;
                 self.publish();
                 W::retire(self, failed);

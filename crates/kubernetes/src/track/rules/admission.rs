@@ -1,6 +1,6 @@
 //! Pods that cannot be created.
 
-use super::super::rule::{Patience, ROW, Rule, Source, When, s};
+use super::super::rule::{Deferral, ROW, Rule, Source, When, s};
 use greenloop_model::FailureClass;
 
 pub(super) const RULES: &[Rule] = &[
@@ -9,7 +9,7 @@ pub(super) const RULES: &[Rule] = &[
         source: Source::Create,
         says: &["exceeded quota", "exceeded hierarchical quota"],
         when: When::After(s(2)),
-        patience: Patience::Moving,
+        deferral: Deferral::Moving,
         class: FailureClass::Quota,
         line: "{workload}: no pod can be created, the namespace's quota is used up: {message}",
         about: "A ResourceQuota refuses the pod. Waits while pods of the workload are still going \
@@ -59,7 +59,7 @@ pub(super) const RULES: &[Rule] = &[
         source: Source::Create,
         says: &["error looking up service account"],
         when: When::After(s(3)),
-        patience: Patience::Made,
+        deferral: Deferral::Made,
         class: FailureClass::Config,
         line: "{workload}: no pod can be created, its service account is missing: {message}",
         about: "The pod names a ServiceAccount that does not exist.",
@@ -110,7 +110,7 @@ pub(super) const RULES: &[Rule] = &[
         id: "creation",
         source: Source::Create,
         when: When::After(s(20)),
-        patience: Patience::Moving,
+        deferral: Deferral::Moving,
         class: FailureClass::Infrastructure,
         line: "{workload}: no pod can be created: {message}",
         about: "Pods cannot be created for a reason that none of the rows above knows.",

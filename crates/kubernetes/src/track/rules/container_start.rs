@@ -1,6 +1,6 @@
 //! Containers that cannot be made or started.
 
-use super::super::rule::{Patience, ROW, Rule, Source, When, s};
+use super::super::rule::{Deferral, ROW, Rule, Source, When, s};
 use greenloop_model::FailureClass;
 
 /// Reasons of a container that could not be made or started.
@@ -34,7 +34,7 @@ pub(super) const RULES: &[Rule] = &[
         reasons: &["CreateContainerConfigError"],
         says: &["not found", "couldn't find key"],
         when: When::After(s(2)),
-        patience: Patience::Made,
+        deferral: Deferral::Made,
         class: FailureClass::Config,
         line: "{pod}: container {container} cannot be made: {message}",
         about: "The container's environment names a ConfigMap, Secret or key that does not exist.",

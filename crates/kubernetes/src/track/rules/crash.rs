@@ -1,6 +1,6 @@
 //! Containers that end, and Jobs that fail.
 
-use super::super::rule::{Patience, ROW, Rule, Source, When};
+use super::super::rule::{Deferral, ROW, Rule, Source, When};
 use greenloop_model::FailureClass;
 
 pub(super) const RULES: &[Rule] = &[
@@ -47,7 +47,7 @@ pub(super) const RULES: &[Rule] = &[
         source: Source::Crash,
         reasons: &["SameWords"],
         when: When::Times(2),
-        patience: Patience::Moving,
+        deferral: Deferral::Moving,
         class: FailureClass::Code,
         log_class: true,
         line: "{pod}: container {container} dies each time it starts, and says the same: {message}",
@@ -61,7 +61,7 @@ pub(super) const RULES: &[Rule] = &[
         source: Source::Crash,
         reasons: &["Waits"],
         when: When::Times(3),
-        patience: Patience::Moving,
+        deferral: Deferral::Moving,
         class: FailureClass::Code,
         log_class: true,
         line: "{pod}: container {container} died waiting for something ({count} so far): {message}",
@@ -75,7 +75,7 @@ pub(super) const RULES: &[Rule] = &[
         source: Source::Crash,
         reasons: &["Unclear"],
         when: When::Times(3),
-        patience: Patience::Moving,
+        deferral: Deferral::Moving,
         class: FailureClass::Unknown,
         log_class: true,
         line: "{pod}: container {container} died {count} times: {message}",

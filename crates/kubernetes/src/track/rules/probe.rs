@@ -1,6 +1,6 @@
 //! Probes that fail.
 
-use super::super::rule::{Patience, ROW, Rule, Source, When, s};
+use super::super::rule::{Deferral, ROW, Rule, Source, When, s};
 use greenloop_model::FailureClass;
 
 pub(super) const RULES: &[Rule] = &[
@@ -9,7 +9,7 @@ pub(super) const RULES: &[Rule] = &[
         source: Source::Kill,
         reasons: &["Liveness"],
         when: When::Times(2),
-        patience: Patience::Moving,
+        deferral: Deferral::Moving,
         class: FailureClass::Code,
         log_class: true,
         line: "{pod}: container {container} was killed {count} times for failing its liveness \
@@ -23,7 +23,7 @@ pub(super) const RULES: &[Rule] = &[
         source: Source::Kill,
         reasons: &["Startup"],
         when: When::Times(2),
-        patience: Patience::Moving,
+        deferral: Deferral::Moving,
         class: FailureClass::Code,
         log_class: true,
         line: "{pod}: container {container} was killed {count} times for failing its startup \

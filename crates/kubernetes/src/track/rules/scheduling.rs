@@ -1,6 +1,6 @@
 //! Pods that no node takes.
 
-use super::super::rule::{Patience, ROW, Rule, Source, When, s};
+use super::super::rule::{Deferral, ROW, Rule, Source, When, s};
 use greenloop_model::FailureClass;
 
 pub(super) const RULES: &[Rule] = &[
@@ -11,7 +11,7 @@ pub(super) const RULES: &[Rule] = &[
         says: &["persistentvolumeclaim \""],
         but_not: &["bound to non-existent"],
         when: When::After(s(2)),
-        patience: Patience::Made,
+        deferral: Deferral::Made,
         class: FailureClass::Config,
         line: "{pod} cannot start, a volume is missing: {message}",
         about: "The pod names a PersistentVolumeClaim that does not exist.",

@@ -1,6 +1,6 @@
 //! Volumes and sandboxes, which events tell of.
 
-use super::super::rule::{Patience, ROW, Rule, Source, When, s};
+use super::super::rule::{Deferral, ROW, Rule, Source, When, s};
 use greenloop_model::FailureClass;
 
 pub(super) const RULES: &[Rule] = &[
@@ -32,7 +32,7 @@ pub(super) const RULES: &[Rule] = &[
             "hostPath type check failed",
         ],
         when: When::After(s(2)),
-        patience: Patience::Made,
+        deferral: Deferral::Made,
         class: FailureClass::Config,
         line: "{pod} cannot start, a volume is missing: {message}",
         about: "A volume names a ConfigMap, Secret, key, claim or host path that does not exist.",

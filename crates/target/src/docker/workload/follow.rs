@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::super::labels::{Found, name};
+use super::super::labels::{FoundContainer, name};
 use super::super::sweep::Chore;
 use super::{DockerEvent, DockerWorkload};
 use crate::supervisor::Supervisor;
@@ -27,7 +27,7 @@ impl Supervisor<DockerWorkload> {
     }
 
     /// Compares, and has done what must be.
-    pub(super) fn listed(&mut self, listed: Result<Vec<Found>, EngineError>) {
+    pub(super) fn listed(&mut self, listed: Result<Vec<FoundContainer>, EngineError>) {
         let found = match listed {
             Ok(found) => found,
             Err(error) => {
@@ -42,7 +42,7 @@ impl Supervisor<DockerWorkload> {
     }
 
     /// What is to be done about one container. A stop is begun at once.
-    fn chore(&mut self, found: Found) -> Option<Chore> {
+    fn chore(&mut self, found: FoundContainer) -> Option<Chore> {
         let release = found.release()?;
         if self.is_pending(release) {
             return None;
@@ -99,7 +99,7 @@ impl Supervisor<DockerWorkload> {
         let containers = &self.workload.containers;
         let deadline = Instant::now() + STOP_ALL;
         loop {
-            let left: Vec<Found> = match containers.list().await {
+            let left: Vec<FoundContainer> = match containers.list().await {
                 Ok(found) => found.into_iter().filter(|f| f.up || !self.may_serve(f)).collect(),
                 Err(error) => {
                     let error = &error as &dyn std::error::Error;
@@ -135,7 +135,7 @@ impl Supervisor<DockerWorkload> {
     }
 
     /// Whether it is the container of a release that has served, or whose log is kept.
-    fn may_serve(&self, found: &Found) -> bool {
+    fn may_serve(&self, found: &FoundContainer) -> bool {
         let record = found.release().and_then(|release| self.state.get(release));
         record.is_some_and(|record| {
             record.state != ReleaseState::Candidate

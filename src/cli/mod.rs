@@ -14,6 +14,7 @@ mod hub;
 mod output;
 mod patch;
 mod policy;
+mod policy_report;
 mod release;
 mod run;
 mod supervise;

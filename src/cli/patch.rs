@@ -87,18 +87,25 @@ pub(super) fn patch(command: PatchCommand) -> Result<Exit, CommandError> {
             output::print(&format!("{what} {}\n", change.path))?;
         }
     } else {
-        // Bytes, not text: a patch may touch files in any encoding.
+        let diff = parsed.to_unified_diff();
         let mut stdout = io::stdout().lock();
-        let _closed_pipe = stdout.write_all(&parsed.to_unified_diff());
+        let text = String::from_utf8_lossy(&diff);
+        for line in text.split_inclusive('\n') {
+            let (line, end) = match line.strip_suffix("\r\n") {
+                Some(line) => (line, "\r\n"),
+                None => line.strip_suffix('\n').map_or((line, ""), |line| (line, "\n")),
+            };
+            // A pipeline or a terminal would obey what is in it.
+            let line = greenloop_report::safe_text::safe(line);
+            let _closed_pipe = stdout.write_all(line.as_bytes());
+            let _closed_pipe = stdout.write_all(end.as_bytes());
+        }
     }
     Ok(Exit::Ok)
 }
 
-/// Reads a diff or an answer and resolves it against the tree.
-pub(super) fn read(
-    file: &Path,
-    tree: &WorkTree,
-) -> Result<Result<ParsedPatch, Refusal>, CommandError> {
+/// The text of a file; `-` is standard input.
+pub(super) fn read_text(file: &Path) -> Result<String, CommandError> {
     let mut bytes = Vec::new();
     let read = if file.as_os_str() == "-" {
         io::stdin().read_to_end(&mut bytes)
@@ -108,7 +115,15 @@ pub(super) fn read(
     read.map_err(|error| {
         CommandError::usage(format!("failed to read {}", file.display())).because(error)
     })?;
-    let text = String::from_utf8_lossy(&bytes);
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Reads a diff or an answer and resolves it against the tree.
+pub(super) fn read(
+    file: &Path,
+    tree: &WorkTree,
+) -> Result<Result<ParsedPatch, Refusal>, CommandError> {
+    let text = read_text(file)?;
     let edits = match parse_answer(&text) {
         Ok(Answer::Edits(edits)) => edits,
         Ok(Answer::NoPatch(no_patch)) => {

@@ -3,15 +3,15 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 
 use super::error::{CommandError, Exit};
 use super::patch::{self, WorkTree};
-use super::{output, terminal};
+use super::{output, policy_report, terminal};
 use greenloop_config::Overrides;
 use greenloop_config::plan::PolicyPlan;
-use greenloop_model::Decision;
-use greenloop_policy::Policy;
+use greenloop_model::{Decision, Evaluation};
+use greenloop_policy::{Policy, Subject};
 
 /// What to ask the policy.
 #[derive(Debug, Subcommand)]
@@ -21,6 +21,13 @@ pub(super) enum PolicyCommand {
         /// The diff or answer; `-` reads standard input
         #[arg(long, value_name = "FILE")]
         patch: PathBuf,
+        /// What the patch is to repair: a log, or what `explain` says of one; `-` reads standard
+        /// input
+        #[arg(long, value_name = "EVIDENCE")]
+        failure: Option<PathBuf>,
+        /// The form of the answer
+        #[arg(short, long, value_enum, default_value_t = PolicyOutput::Text)]
+        output: PolicyOutput,
         /// The configuration file [default: config.yaml at the repository's root, if there is one]
         #[arg(short, long, value_name = "FILE", env = "GREENLOOP_CONFIG", hide_env_values = true)]
         config: Option<PathBuf>,
@@ -32,26 +39,64 @@ pub(super) enum PolicyCommand {
     },
 }
 
+/// How a decision is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum PolicyOutput {
+    /// A line for each match, and the decision
+    #[value(alias = "human", alias = "plain", alias = "auto")]
+    Text,
+    /// One JSON object
+    Json,
+    /// SARIF 2.1.0, which code hosts show beside the lines
+    Sarif,
+}
+
 pub(super) fn policy(command: PolicyCommand) -> Result<Exit, CommandError> {
     match command {
-        PolicyCommand::Check { patch, config } => check(patch, config),
+        PolicyCommand::Check { patch, failure, output, config } => {
+            check(patch, failure, output, config)
+        }
         PolicyCommand::Explain { rule } => explain(rule),
     }
 }
 
-fn check(file: PathBuf, config: Option<PathBuf>) -> Result<Exit, CommandError> {
+fn check(
+    file: PathBuf,
+    failure: Option<PathBuf>,
+    form: PolicyOutput,
+    config: Option<PathBuf>,
+) -> Result<Exit, CommandError> {
     let tree = WorkTree::open(&terminal::current_directory()?)?;
     let parsed = match patch::read(&file, &tree)? {
         Ok(parsed) => parsed,
         Err(refusal) => return patch::refused(&refusal),
     };
-    let plan = match config.or_else(|| tree.default_config()) {
+    let (plan, gates) = match config.or_else(|| tree.default_config()) {
         Some(path) => configured(&path, &tree)?,
-        None => greenloop_config::heal_plan(&|_: &str| None)?.policy,
+        None => (greenloop_config::heal_plan(&|_: &str| None)?.policy, Vec::new()),
     };
     let policy = Policy::new(&plan)
         .map_err(|e| CommandError::usage("the policy cannot be used").because(e))?;
-    let evaluation = policy.evaluate(parsed.changes());
+    let failure = failure.map(|path| patch::read_text(&path)).transpose()?;
+    let subject = Subject::of_tree(&tree, gates.iter().map(String::as_str));
+    let subject = match &failure {
+        Some(failure) => subject.repairing(failure),
+        None => subject,
+    };
+    let evaluation = policy.evaluate_for(parsed.changes(), &subject);
+    let text = match form {
+        PolicyOutput::Text => in_lines(&evaluation),
+        PolicyOutput::Json => format!("{}\n", policy_report::json(&evaluation)),
+        PolicyOutput::Sarif => format!("{}\n", policy_report::sarif(&evaluation)),
+    };
+    output::print(&greenloop_report::safe_text::safe(&text))?;
+    Ok(match evaluation.decision() {
+        Decision::Allow => Exit::Ok,
+        Decision::NeedsHuman | Decision::Forbid => Exit::NeedsPerson,
+    })
+}
+
+fn in_lines(evaluation: &Evaluation) -> String {
     let mut text = String::new();
     for m in evaluation.matches() {
         let place = match (&m.path, m.line) {
@@ -62,23 +107,19 @@ fn check(file: PathBuf, config: Option<PathBuf>) -> Result<Exit, CommandError> {
         let _infallible =
             writeln!(text, "{:<11}  {:<22}  {place}: {}", m.decision.name(), m.rule, m.detail);
     }
-    let decision = evaluation.decision();
-    let _infallible = writeln!(text, "{}", decision.name());
-    output::print(&greenloop_report::safe_text::safe(&text))?;
-    Ok(match decision {
-        Decision::Allow => Exit::Ok,
-        Decision::NeedsHuman | Decision::Forbid => Exit::NeedsPerson,
-    })
+    let _infallible = writeln!(text, "{}", evaluation.decision().name());
+    text
 }
 
 /// The policy is the same for every environment, but for who must confirm: a patch by itself
 /// belongs to none.
-fn configured(path: &Path, tree: &WorkTree) -> Result<PolicyPlan, CommandError> {
+fn configured(path: &Path, tree: &WorkTree) -> Result<(PolicyPlan, Vec<String>), CommandError> {
     let config = greenloop_config::load(path)?;
     let overrides = Overrides { config_path: tree.relative(path), ..Overrides::default() };
     let first = config.environments().first().map(|name| name.as_str().to_owned());
     let plan = config.plan(&first.unwrap_or_default(), &overrides, &|_: &str| None)?;
-    Ok(PolicyPlan { confirm_every_patch: false, ..plan.policy })
+    let gates = plan.gates.into_iter().map(|gate| gate.command).collect();
+    Ok((PolicyPlan { confirm_every_patch: false, ..plan.policy }, gates))
 }
 
 fn explain(rule: Option<String>) -> Result<Exit, CommandError> {
@@ -95,9 +136,9 @@ fn explain(rule: Option<String>) -> Result<Exit, CommandError> {
         let nearest = Policy::rules()
             .iter()
             .max_by(|a, b| {
-                strsim::jaro_winkler(a.id, &name).total_cmp(&strsim::jaro_winkler(b.id, &name))
+                strsim::jaro_winkler(&a.id, &name).total_cmp(&strsim::jaro_winkler(&b.id, &name))
             })
-            .map_or("never_delete", |rule| rule.id);
+            .map_or("never_delete", |rule| rule.id.as_str());
         return Err(CommandError::usage(format!("there is no rule {name:?}"))
             .hint(format!("did you mean {nearest}? greenloop policy explain lists all")));
     };
@@ -111,8 +152,8 @@ fn explain(rule: Option<String>) -> Result<Exit, CommandError> {
     );
     if !rule.examples.is_empty() {
         text.push_str("\nExamples:\n");
-        for example in rule.examples {
-            let what = match (example.before, example.after) {
+        for example in &rule.examples {
+            let what = match (&example.before, &example.after) {
                 (None, Some(after)) => format!("new: {after}"),
                 (Some(before), None) => format!("deleted, was: {before}"),
                 (Some(before), Some(after)) => format!("{before} → {after}"),

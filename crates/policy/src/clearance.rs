@@ -1,23 +1,58 @@
 //! The one way from a parsed patch to one that may be applied.
 
+use std::time::{Duration, SystemTime};
+
 use greenloop_model::{Decision, Evaluation, FileChange, Review, Verdict};
 use greenloop_patch::ParsedPatch;
 
-/// A person's yes.
+/// How long a person's yes holds: what it was said to is forgotten after that.
+pub const CONFIRMATION_LASTS: Duration = Duration::from_secs(60 * 60);
+
+/// What a decision is about: the tree before, the tree after, and the rules it was made by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    base: String,
+    result: String,
+    policy: String,
+}
+
+impl Scope {
+    /// Of two trees, by their ids, and a policy, by its digest ([`Policy::digest`]).
+    ///
+    /// [`Policy::digest`]: super::Policy::digest
+    pub fn new(
+        base: impl Into<String>,
+        result: impl Into<String>,
+        policy: impl Into<String>,
+    ) -> Self {
+        Self { base: base.into(), result: result.into(), policy: policy.into() }
+    }
+}
+
+/// A person's yes to one change by one set of rules.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Confirmation {
     who: String,
+    scope: Scope,
+    given: SystemTime,
 }
 
 impl Confirmation {
-    /// Who said yes: `alice at the terminal`, `--yes`.
-    pub fn by(who: impl Into<String>) -> Self {
-        Self { who: who.into() }
+    /// Who said yes (`alice at the terminal`, `--yes`), to what, and when.
+    pub fn new(who: impl Into<String>, scope: Scope, given: SystemTime) -> Self {
+        Self { who: who.into(), scope, given }
     }
 
     /// Who said yes.
     pub fn who(&self) -> &str {
         &self.who
+    }
+
+    /// Whether it is a yes to this, and not too old at `now`. A clock that was set back makes it
+    /// younger, not older.
+    fn holds(&self, scope: &Scope, now: SystemTime) -> bool {
+        let age = now.duration_since(self.given).unwrap_or_default();
+        self.scope == *scope && age <= CONFIRMATION_LASTS
     }
 }
 
@@ -63,15 +98,24 @@ pub enum NotCleared {
     /// A person has to say yes first.
     #[error("the patch needs a person's confirmation")]
     NeedsConfirmation,
+    /// A person said yes to another change, by other rules, or too long ago.
+    #[error(
+        "the confirmation is for other trees or other rules, or older than an hour: confirm the \
+         patch again"
+    )]
+    ConfirmationExpired,
 }
 
 /// Clears a patch: never one that is forbidden or not approved, and one that needs a person only
-/// with that person's yes. A confirmation that was not needed is not recorded.
+/// with that person's yes to this very `scope`, not older than [`CONFIRMATION_LASTS`] at `now`. A
+/// confirmation that was not needed is not recorded.
 pub fn clear(
     patch: ParsedPatch,
     review: &Review,
     evaluation: &Evaluation,
     confirmation: Option<Confirmation>,
+    scope: &Scope,
+    now: SystemTime,
 ) -> Result<ClearedPatch, NotCleared> {
     let decision = evaluation.decision();
     if decision == Decision::Forbid {
@@ -83,7 +127,13 @@ pub fn clear(
     }
     let confirmed_by = match decision {
         Decision::Allow => None,
-        Decision::NeedsHuman => Some(confirmation.ok_or(NotCleared::NeedsConfirmation)?),
+        Decision::NeedsHuman => {
+            let confirmation = confirmation.ok_or(NotCleared::NeedsConfirmation)?;
+            if !confirmation.holds(scope, now) {
+                return Err(NotCleared::ConfirmationExpired);
+            }
+            Some(confirmation)
+        }
         Decision::Forbid => return Err(NotCleared::Forbidden),
     };
     Ok(ClearedPatch { patch, confirmed_by })
@@ -112,7 +162,10 @@ mod tests {
                 detail: String::new(),
             }])
         };
-        let yes = || Some(Confirmation::by("--yes"));
+        let scope = |tree: &str, policy: &str| Scope::new("base", tree, policy);
+        let at = |seconds| SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let given = |tree, policy| Some(Confirmation::new("--yes", scope(tree, policy), at(0)));
+        let yes = || given("tree", "rules");
         for (verdict, decision, confirmation, expect) in [
             (Verdict::Approve, Decision::Allow, None, Ok(())),
             (Verdict::Approve, Decision::Allow, yes(), Ok(())),
@@ -124,8 +177,20 @@ mod tests {
             (Verdict::Reject, Decision::Forbid, yes(), Err(NotCleared::Forbidden)),
         ] {
             let patch = ParsedPatch::from_changes(Vec::new());
-            let cleared = clear(patch, &review(verdict), &evaluation(decision), confirmation);
+            let (review, evaluation) = (review(verdict), evaluation(decision));
+            let here = scope("tree", "rules");
+            let cleared = clear(patch, &review, &evaluation, confirmation, &here, at(60));
             assert_eq!(cleared.map(|_| ()), expect, "{verdict:?} {decision:?}");
+        }
+        // A yes to something else, by other rules, or of two hours ago is none.
+        for (confirmation, now) in
+            [(given("other", "rules"), 60), (given("tree", "others"), 60), (yes(), 7_200)]
+        {
+            let patch = ParsedPatch::from_changes(Vec::new());
+            let (review, evaluation) = (review(Verdict::Approve), evaluation(Decision::NeedsHuman));
+            let here = scope("tree", "rules");
+            let cleared = clear(patch, &review, &evaluation, confirmation, &here, at(now));
+            assert_eq!(cleared.map(|_| ()), Err(NotCleared::ConfirmationExpired));
         }
     }
 }

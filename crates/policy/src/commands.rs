@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::destructive::destroys;
+use super::destructive::{destroys, removes_outputs};
 use super::lines::Alignment;
 use super::shell::{Command, command_of, commands};
 use super::syntax::{SourceFile, Syntax};
@@ -57,6 +57,9 @@ pub(super) fn find(file: &SourceFile, text: &str, lines: &Alignment) -> Vec<Dest
         for (index, command) in commands.iter().enumerate() {
             let (first, last) = (command.first_line + shift, command.last_line + shift);
             if !lines.is_new_span(first, last.max(first)) {
+                continue;
+            }
+            if file.syntax == Syntax::Make && removes_outputs(command) {
                 continue;
             }
             if let Some(what) = destroys(command, commands.get(index + 1)) {
@@ -328,8 +331,8 @@ mod tests {
             ("a.sh", "set -e\nrm -rf /srv/x\n", vec![2]),
             ("a.sh", "echo 'rm -rf /srv/x'\n", vec![]),
             ("a.sh", "bash <<E\n\nrm -rf x\nE\n", vec![3]),
-            ("Makefile", "clean:\n\t@-rm -rf build\n", vec![2]),
-            ("Makefile", "clean:\n\t$(RM) -r build\n", vec![2]),
+            ("Makefile", "clean:\n\t@-rm -rf data\n", vec![2]),
+            ("Makefile", "clean:\n\t$(RM) -r data\n", vec![2]),
             ("Makefile", "X = rm -rf build\n", vec![]),
             ("Dockerfile", "FROM x\nRUN a && \\\n  # why\n  rm -rf /srv\n", vec![4]),
             ("Dockerfile", "RUN apt-get update && rm -rf /var/lib/apt/lists/*\n", vec![]),

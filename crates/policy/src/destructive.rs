@@ -417,6 +417,58 @@ fn is_cache(target: &str) -> bool {
     !climbs(target) && CACHES.iter().any(|folder| target.starts_with(folder))
 }
 
+/// Whether a command removes nothing but what a build makes again: what a build file's targets
+/// are for.
+pub(super) fn removes_outputs(command: &Command) -> bool {
+    let words = command.words.get(1..).unwrap_or_default();
+    let mut targets = operands(words).peekable();
+    command.program() == "rm" && targets.peek().is_some() && targets.all(is_output)
+}
+
+/// Folders and files of the repository that a build makes again.
+const OUTPUTS: &[&str] = &[
+    "build",
+    "dist",
+    "out",
+    "target",
+    "node_modules",
+    "coverage",
+    "htmlcov",
+    "obj",
+    "_build",
+    "__pycache__",
+    ".pytest_cache",
+    ".mypy_cache",
+    ".ruff_cache",
+    ".cache",
+    ".tox",
+    ".nox",
+    ".next",
+    ".nuxt",
+    ".turbo",
+    ".parcel-cache",
+    ".eggs",
+    ".nyc_output",
+    ".gradle",
+    ".svelte-kit",
+    "bazel-out",
+];
+
+/// Whether a path within the repository is what a build makes: no variable, no climbing.
+fn is_output(target: &str) -> bool {
+    let plain = target.trim_start_matches("./").trim_end_matches('/');
+    let first = plain.split('/').next().unwrap_or_default();
+    let extension = plain.rsplit_once('.').map_or("", |(_, extension)| extension);
+    !climbs(target)
+        && !target.starts_with(['/', '~', '$'])
+        && !target.contains(['$', '`'])
+        && (OUTPUTS.contains(&first)
+            || first.ends_with(".egg-info")
+            || (plain.starts_with("*.")
+                && ["o", "a", "so", "pyc", "pyo", "class", "log", "tmp", "d", "gcda", "gcno"]
+                    .contains(&extension)))
+}
+
 fn is_root_or_home(target: &str) -> bool {
     let trimmed = target.trim_end_matches(['/', '*', '.']);
     if target.starts_with('/') && trimmed.is_empty() {

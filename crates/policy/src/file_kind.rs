@@ -4,14 +4,15 @@
 
 use std::sync::OnceLock;
 
-use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
+use globset::{Glob, GlobBuilder, GlobMatcher, GlobSet, GlobSetBuilder};
 use serde::Deserialize;
 
 use super::gate_files::GateFiles;
+use super::shell::commands;
 use super::syntax::{SourceFile, Syntax};
 use greenloop_model::RepoPath;
 
-const TABLE: &str = include_str!("../rules/kinds.yaml");
+pub(super) const TABLE: &str = include_str!("../rules/kinds.yaml");
 
 /// What a file is for. The order is that of the table: the first that fits counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
@@ -129,14 +130,17 @@ pub fn file_kind(path: &RepoPath, content: &[u8], gates: &GateFiles) -> FileKind
     {
         return kind;
     }
-    if gates.runs(path) {
-        return if by_name == Some(FileKind::Test) { FileKind::Test } else { FileKind::GateScript };
-    }
     if let Some(kind) = by_name {
         return kind;
     }
     let file = SourceFile::new(path, content);
+    // A gate that starts the product does not make a script of it.
+    let tool = file.path.split('/').rev().skip(1).any(|folder| SCRIPT_FOLDERS.contains(&folder));
+    if gates.runs(path) && (file.syntax == Syntax::Shell || tool) {
+        return FileKind::GateScript;
+    }
     match file.syntax {
+        Syntax::Shell if checks_or_ships(&file, content) => FileKind::GateScript,
         Syntax::Shell => FileKind::Script,
         Syntax::Yaml | Syntax::Json if is_kubernetes(content) => FileKind::Deploy,
         Syntax::Docker => FileKind::Image,
@@ -145,6 +149,108 @@ pub fn file_kind(path: &RepoPath, content: &[u8], gates: &GateFiles) -> FileKind
         Syntax::Prose => FileKind::Docs,
         Syntax::Yaml | Syntax::Json | Syntax::Code => FileKind::Product,
     }
+}
+
+/// Folders whose programs serve the repository rather than its users.
+const SCRIPT_FOLDERS: &[&str] =
+    &["scripts", "script", "tools", "tool", "bin", "hack", "dev", "ci", "build", "contrib", "etc"];
+
+/// What scripts that check or ship are called.
+const SCRIPT_NAMES: &[&str] = &[
+    "test",
+    "tests",
+    "check",
+    "checks",
+    "verify",
+    "lint",
+    "ci",
+    "smoke",
+    "build",
+    "deploy",
+    "release",
+    "publish",
+    "rollback",
+    "rollout",
+    "provision",
+    "bootstrap",
+    "install",
+    "setup",
+    "coverage",
+    "e2e",
+    "validate",
+    "gate",
+    "package",
+    "migrate",
+    "backup",
+    "restore",
+    "health",
+    "healthcheck",
+    "entrypoint",
+];
+
+/// Programs that check, build or ship.
+const SCRIPT_PROGRAMS: &[&str] = &[
+    "pytest",
+    "tox",
+    "nox",
+    "jest",
+    "vitest",
+    "mocha",
+    "npm",
+    "yarn",
+    "pnpm",
+    "npx",
+    "cargo",
+    "go",
+    "make",
+    "gmake",
+    "mvn",
+    "gradle",
+    "bazel",
+    "ctest",
+    "rspec",
+    "phpunit",
+    "dotnet",
+    "ruff",
+    "mypy",
+    "eslint",
+    "tsc",
+    "shellcheck",
+    "kubectl",
+    "helm",
+    "kustomize",
+    "docker",
+    "podman",
+    "buildah",
+    "terraform",
+    "tofu",
+    "pulumi",
+    "ansible",
+    "ansible-playbook",
+    "aws",
+    "az",
+    "gcloud",
+    "ssh",
+    "scp",
+    "rsync",
+    "systemctl",
+    "twine",
+    "gh",
+    "skopeo",
+    "crane",
+    "psql",
+    "mysql",
+    "pg_dump",
+];
+
+/// Whether a script checks, builds or ships, by its name or by what it runs.
+fn checks_or_ships(file: &SourceFile, content: &[u8]) -> bool {
+    let named =
+        file.name.split(|c: char| !c.is_alphanumeric()).any(|word| SCRIPT_NAMES.contains(&word));
+    named
+        || commands(&String::from_utf8_lossy(content))
+            .iter()
+            .any(|command| SCRIPT_PROGRAMS.contains(&command.program()))
 }
 
 /// Whether a document has the two keys that every Kubernetes object has.
@@ -195,13 +301,7 @@ impl Kinds {
                     Some(rest) => (&mut miss, rest),
                     None => (&mut hit, pattern.as_str()),
                 };
-                let glob = GlobBuilder::new(&glob_of(pattern))
-                    .case_insensitive(true)
-                    .literal_separator(true)
-                    .empty_alternates(true)
-                    .build()
-                    .map_err(|e| format!("{pattern}: {e}"))?;
-                set.add(glob);
+                set.add(glob_of(pattern)?);
             }
             let build = |set: GlobSetBuilder| set.build().map_err(|e| e.to_string());
             rows.push((row.kind, row.reason.clone(), build(hit)?, build(miss)?));
@@ -231,13 +331,23 @@ impl Kinds {
 }
 
 /// As a glob over whole paths.
-fn glob_of(pattern: &str) -> String {
+fn glob_of(pattern: &str) -> Result<Glob, String> {
     let (root, rest) = match pattern.strip_prefix('/') {
         Some(rest) => ("", rest),
         None => ("**/", pattern),
     };
     let below = if rest.ends_with('/') { "**" } else { "" };
-    format!("{root}{rest}{below}")
+    GlobBuilder::new(&format!("{root}{rest}{below}"))
+        .case_insensitive(true)
+        .literal_separator(true)
+        .empty_alternates(true)
+        .build()
+        .map_err(|e| format!("{pattern}: {e}"))
+}
+
+/// A matcher for paths, in the language of the table.
+pub(super) fn path_matcher(pattern: &str) -> Result<GlobMatcher, String> {
+    glob_of(pattern).map(|glob| glob.compile_matcher())
 }
 
 /// The compiled table; a test holds that it can be read.

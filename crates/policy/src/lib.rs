@@ -16,29 +16,40 @@ mod commands;
 mod destructive;
 mod file_kind;
 mod gate_files;
+mod harmless;
+mod hidden_text;
 mod lines;
+mod objects;
 mod places;
 mod protected;
 mod rules;
 mod secrets;
+mod shapes;
 mod shell;
+mod subject;
+mod suspicious;
 mod syntax;
+mod test_changes;
 mod tests_lost;
 mod weakening;
 mod words;
 
 use std::fmt::Write as _;
 
+use sha2::{Digest as _, Sha256};
+
 use greenloop_config::plan::PolicyPlan;
 use greenloop_model::{Decision, Evaluation, FileChange, FileMode, RepoPath, RuleMatch, counted};
 
-pub use clearance::{ClearedPatch, Confirmation, NotCleared, clear};
+pub use clearance::{CONFIRMATION_LASTS, ClearedPatch, Confirmation, NotCleared, Scope, clear};
 pub use file_kind::{FileKind, file_kind};
 pub use gate_files::GateFiles;
 pub use rules::{Example, RuleDoc};
+pub use subject::{Subject, failure_text};
 
 use lines::Alignment;
 use places::Place;
+use shapes::{Changed, Shape};
 use syntax::{SourceFile, Syntax};
 use weakening::Weakening;
 
@@ -105,16 +116,30 @@ impl Policy {
 
     /// Every rule, the strictest first.
     pub fn rules() -> &'static [RuleDoc] {
-        rules::RULES
+        rules::table()
     }
 
     /// The rule with this id.
     pub fn explain(rule: &str) -> Option<&'static RuleDoc> {
-        rules::RULES.iter().find(|doc| doc.id == rule)
+        rules::table().iter().find(|doc| doc.id == rule)
     }
 
-    /// Judges the changes.
+    /// A digest of all that decides: the rules and their configuration. Sixty-four hex digits.
+    pub fn digest(&self) -> String {
+        let mut digest = Sha256::new();
+        digest.update(rules::TABLE);
+        digest.update(file_kind::TABLE);
+        digest.update(format!("{:?}", self.plan));
+        digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// Judges the changes by themselves: no tree to look into, no failure that they repair.
     pub fn evaluate(&self, changes: &[FileChange]) -> Evaluation {
+        self.evaluate_for(changes, &Subject::default())
+    }
+
+    /// Judges the changes as a repair of what `subject` says, in its tree.
+    pub fn evaluate_for(&self, changes: &[FileChange], subject: &Subject<'_>) -> Evaluation {
         let mut found = Findings::default();
         if self.plan.confirm_every_patch {
             found.patch(rules::REQUIRE_APPROVAL, "this environment wants every patch confirmed");
@@ -127,8 +152,9 @@ impl Policy {
             );
             found.patch(rules::MAX_FILES, detail);
         }
-        let alignments: Vec<Alignment> = changes.iter().map(align).collect();
-        let changed: usize = alignments.iter().map(|a| a.added() + a.removed()).sum();
+        let judged: Vec<Judged<'_>> =
+            changes.iter().map(|change| Judged::new(change, &subject.gates)).collect();
+        let changed: usize = judged.iter().map(|j| j.lines.added() + j.lines.removed()).sum();
         if changed > self.plan.max_changed_lines {
             let detail = format!(
                 "{changed} lines added and removed, and {} is the most",
@@ -136,23 +162,54 @@ impl Policy {
             );
             found.patch(rules::MAX_CHANGED_LINES, detail);
         }
-        for (change, lines) in changes.iter().zip(&alignments) {
-            self.judge_paths(change, &mut found);
-            self.judge_entry(change, &mut found);
-            self.judge_text(change, lines, &mut found);
+        let product = judged.iter().any(Judged::changes_product);
+        for judged in &judged {
+            self.judge_paths(judged.change, &mut found);
+            self.judge_entry(judged.change, &mut found);
+            judge_kind(judged, subject, product, &mut found);
+            self.judge_text(judged, subject, &mut found);
         }
-        for lost in self.tests.find(changes, self.plan.max_file_bytes) {
-            found.line(rules::REMOVED_TEST, &lost.path, lost.line, lost.detail);
-        }
+        self.judge_tests(&judged, product, &mut found);
         Evaluation::new(found.matches)
+    }
+
+    /// What happens to tests that are there.
+    fn judge_tests(&self, judged: &[Judged<'_>], product: bool, found: &mut Findings) {
+        let readable: Vec<test_changes::Candidate<'_>> = judged
+            .iter()
+            .filter(|judged| self.is_readable(judged.change))
+            .map(|judged| test_changes::Candidate {
+                change: judged.change,
+                kind: judged.kind,
+                lines: &judged.lines,
+            })
+            .collect();
+        let changed = test_changes::find(&readable, product);
+        let changes: Vec<&FileChange> = judged.iter().map(|judged| judged.change).collect();
+        for lost in self.tests.find(&changes, self.plan.max_file_bytes) {
+            // A test whose lines are all still there was renamed, or split.
+            if lost.whole || changed.iter().any(|change| change.path == lost.path) {
+                found.line(rules::REMOVED_TEST, &lost.path, lost.line, lost.detail);
+            }
+        }
+        for change in changed.into_iter().take(MATCHES_PER_FILE) {
+            found.line(rules::CHANGED_TEST, &change.path, change.line, change.detail);
+        }
+    }
+
+    fn is_readable(&self, change: &FileChange) -> bool {
+        [&change.before, &change.after]
+            .into_iter()
+            .flatten()
+            .all(|file| file.bytes.len() <= self.plan.max_file_bytes && !file.is_binary())
     }
 
     /// Short neutral facts for the reviewer: what changes where, and which rules matched.
     pub fn facts(&self, changes: &[FileChange], evaluation: &Evaluation) -> String {
         let mut facts = String::new();
-        let alignments: Vec<Alignment> = changes.iter().map(align).collect();
-        let added: usize = alignments.iter().map(Alignment::added).sum();
-        let removed: usize = alignments.iter().map(Alignment::removed).sum();
+        let counts: Vec<(usize, usize)> = changes.iter().map(count_lines).collect();
+        let added: usize = counts.iter().map(|(added, _)| added).sum();
+        let removed: usize = counts.iter().map(|(_, removed)| removed).sum();
         // Writing to a String cannot fail.
         let _ = writeln!(
             facts,
@@ -160,7 +217,7 @@ impl Policy {
             counted(changes.len(), "file", "files"),
             counted(added, "line", "lines")
         );
-        for (change, lines) in changes.iter().zip(&alignments).take(FACTS_FILES) {
+        for (change, (added, removed)) in changes.iter().zip(&counts).take(FACTS_FILES) {
             let what = match (&change.before, &change.after, &change.moved_from) {
                 (None, _, _) => "new".to_owned(),
                 (Some(_), None, _) => "deleted".to_owned(),
@@ -169,7 +226,6 @@ impl Policy {
                 }
                 (Some(_), Some(_), _) => "changed".to_owned(),
             };
-            let (added, removed) = (lines.added(), lines.removed());
             let _ = writeln!(facts, "- {}: {what}, +{added} -{removed}", change.path);
         }
         if changes.len() > FACTS_FILES {
@@ -219,8 +275,6 @@ impl Policy {
                     (rules::OWN_CONFIG, what)
                 }
                 Place::OwnRecords => (rules::OWN_RECORDS, "holds Greenloop's records of its runs"),
-                Place::Ci => (rules::CI_FILES, "is run by continuous integration"),
-                Place::GitBehaviour => (rules::GIT_BEHAVIOUR, "makes git run or change things"),
             };
             found.line(rule, path, None, format!("{path} {detail}"));
         }
@@ -275,7 +329,8 @@ impl Policy {
         }
     }
 
-    fn judge_text(&self, change: &FileChange, lines: &Alignment, found: &mut Findings) {
+    fn judge_text(&self, judged: &Judged<'_>, subject: &Subject<'_>, found: &mut Findings) {
+        let Judged { change, lines, kind, .. } = judged;
         let Some(after) = &change.after else { return };
         if after.is_binary() || after.bytes.len() > self.plan.max_file_bytes {
             return;
@@ -283,6 +338,35 @@ impl Policy {
         let path = &change.path;
         let before = change.before.as_ref().map_or(&[][..], |file| &file.bytes);
         let file = SourceFile::new(path, &after.bytes);
+        for rule in rules::table().iter().filter(|rule| rule.looks_at(&file, *kind)) {
+            for hit in rule.matches(before, &after.bytes, lines).into_iter().take(MATCHES_PER_FILE)
+            {
+                let verb = if hit.gone { "takes away" } else { "adds" };
+                let detail = format!("{verb} `{}`", hit.text);
+                found.line(&rule.id, path, Some(hit.line), detail);
+            }
+        }
+        let prose = matches!(kind, FileKind::Docs);
+        for hidden in
+            hidden_text::find(&after.bytes, lines, prose).into_iter().take(MATCHES_PER_FILE)
+        {
+            found.line(rules::HIDDEN_TEXT, path, Some(hidden.line), hidden.what.to_owned());
+        }
+        if matches!(kind, FileKind::Product) {
+            for hit in suspicious::unreachable(&file, &after.bytes, lines) {
+                found.line(rules::UNREACHABLE_CODE, path, Some(hit.line), hit.detail);
+            }
+            for hit in suspicious::test_answers(&after.bytes, lines, subject) {
+                found.line(rules::TEST_ANSWER, path, Some(hit.line), hit.detail);
+            }
+        }
+        if matches!(kind, FileKind::Deploy | FileKind::Image) {
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+            for grant in objects::grants(&file, &text(before), &text(&after.bytes)) {
+                let detail = format!("{}: {}", grant.path, grant.what);
+                found.line(rules::OBJECT_RIGHTS, path, None, detail);
+            }
+        }
         for secret in self.secrets.find(before, &after.bytes, lines) {
             found.line(
                 rules::SECRET,
@@ -292,18 +376,31 @@ impl Policy {
             );
         }
         let words = self.words.find(&after.bytes, lines, file.syntax == Syntax::Sql);
-        for word in words.iter().take(MATCHES_PER_FILE) {
+        let text = String::from_utf8_lossy(&after.bytes);
+        let harmless = |word: &words::Found| {
+            harmless::is_harmless(&file, &text, word.line, self.words.text(word))
+        };
+        for word in words.iter().filter(|word| !harmless(word)).take(MATCHES_PER_FILE) {
             let detail = format!("adds {:?}", self.words.text(word));
             found.line(rules::REQUIRE_CONFIRMATION, path, Some(word.line), detail);
         }
-        let text = String::from_utf8_lossy(&after.bytes);
         let commands = commands::find(&file, &text, lines);
         for command in commands.into_iter().take(MATCHES_PER_FILE) {
             let detail = format!("`{}` {}", command.command, command.what);
             found.line(rules::DESTRUCTIVE_COMMAND, path, Some(command.line), detail);
         }
         let weakened = self.weakenings.find(&file, before, &after.bytes, lines);
-        for weakened in weakened.into_iter().take(MATCHES_PER_FILE) {
+        // What a linter thinks of a test decides nothing about the product.
+        let counts = |weakening| weakening != Weakening::Lint || *kind != FileKind::Test;
+        let tidies = |line: usize| text.lines().nth(line).is_some_and(shapes::is_housekeeping);
+        let weakened = weakened.into_iter().filter(|weakened| {
+            counts(weakened.weakening)
+                && !(weakened.weakening == Weakening::Gate
+                    && !weakened.gone
+                    && file.syntax == Syntax::Shell
+                    && tidies(weakened.line))
+        });
+        for weakened in weakened.take(MATCHES_PER_FILE) {
             let rule = match weakened.weakening {
                 Weakening::Skip => rules::SKIPPED_TEST,
                 Weakening::Gate => rules::WEAKENED_GATE,
@@ -316,6 +413,107 @@ impl Policy {
     }
 }
 
+/// A change with what is found out about it once.
+struct Judged<'a> {
+    change: &'a FileChange,
+    file: SourceFile,
+    kind: FileKind,
+    /// What the file was before it moved here.
+    moved_from: Option<FileKind>,
+    lines: Alignment,
+}
+
+impl<'a> Judged<'a> {
+    fn new(change: &'a FileChange, gates: &GateFiles) -> Self {
+        // What a file is for is what it was for: a change does not take it out of its kind.
+        let content = change.before.as_ref().or(change.after.as_ref());
+        let bytes = content.map_or(&[][..], |file| &file.bytes);
+        let moved_from = change
+            .moved_from
+            .as_ref()
+            .filter(|from| **from != change.path)
+            .map(|from| file_kind(from, bytes, gates));
+        Self {
+            change,
+            file: SourceFile::new(&change.path, bytes),
+            kind: file_kind(&change.path, bytes, gates),
+            moved_from,
+            lines: align(change),
+        }
+    }
+}
+
+impl Judged<'_> {
+    /// Whether it changes what the product does: more than comments of its code.
+    fn changes_product(&self) -> bool {
+        let Some(after) = self.change.after.as_ref().filter(|_| self.kind == FileKind::Product)
+        else {
+            return false;
+        };
+        let texts = |bytes: &[u8]| -> Vec<String> {
+            lines::split(bytes)
+                .into_iter()
+                .map(|line| String::from_utf8_lossy(line).into_owned())
+                .collect()
+        };
+        let before = texts(self.change.before.as_ref().map_or(&[][..], |file| &file.bytes));
+        let after = texts(&after.bytes);
+        // Tests within the file are no product.
+        let tests = |lines: &[String]| {
+            if self.file.has_extension(&["rs"]) {
+                test_changes::inline_tests(lines)
+            } else {
+                vec![false; lines.len()]
+            }
+        };
+        let (tests_before, tests_after) = (tests(&before), tests(&after));
+        let says = |lines: &[String], tests: &[bool], mut range: std::ops::Range<usize>| {
+            range.any(|i| !tests[i] && !shapes::is_comment(&lines[i], &self.file))
+        };
+        self.lines.hunks().into_iter().any(|hunk| {
+            says(&before, &tests_before, hunk.before) || says(&after, &tests_after, hunk.after)
+        })
+    }
+}
+
+/// Rules about all files of a kind.
+fn judge_kind(judged: &Judged<'_>, subject: &Subject<'_>, product: bool, found: &mut Findings) {
+    let Judged { change, file, kind, moved_from, lines } = judged;
+    let kinds = [Some(*kind), *moved_from];
+    let changed = Changed::new(change, file, lines);
+    for rule in rules::table() {
+        let Some(shapes) = &rule.unless else { continue };
+        let Some(kind) = kinds.iter().flatten().find(|kind| rule.kinds.contains(*kind)) else {
+            continue;
+        };
+        let harmless = shapes.iter().any(|shape| match (&changed, shape) {
+            (_, Shape::NewFile) => change.before.is_none(),
+            (_, Shape::BesideProduct) => product && changed.is_some(),
+            (Some(changed), shape) => shape.covers(changed, subject),
+            (None, _) => false,
+        });
+        if !harmless {
+            let what = match (&change.before, &change.after) {
+                (None, _) => "is new",
+                (_, None) => "is deleted",
+                (Some(_), Some(_)) => "is changed",
+            };
+            let detail = format!("{} {what}: {}", change.path, kind.reason());
+            found.line(&rule.id, &change.path, None, detail);
+        }
+    }
+    let name = change.path.to_string_lossy();
+    if change.before.is_none() || moved_from.is_some() {
+        if let Some(what) = hidden_text::hides_in_name(&name) {
+            found.line(rules::HIDDEN_TEXT, &change.path, None, format!("its name has {what}"));
+        }
+        if let Some(other) = subject.differs_in_case(&change.path) {
+            let detail = format!("its name differs from {other} in case only");
+            found.line(rules::HIDDEN_TEXT, &change.path, None, detail);
+        }
+    }
+}
+
 /// Lines of binary files are not counted.
 fn align(change: &FileChange) -> Alignment {
     let text = |file: &Option<greenloop_model::FileContent>| {
@@ -323,6 +521,12 @@ fn align(change: &FileChange) -> Alignment {
     };
     let (before, after) = (text(&change.before), text(&change.after));
     Alignment::new(before.as_deref(), after.as_deref())
+}
+
+/// Lines added and removed.
+fn count_lines(change: &FileChange) -> (usize, usize) {
+    let lines = align(change);
+    (lines.added(), lines.removed())
 }
 
 #[derive(Default)]
@@ -405,15 +609,12 @@ mod tests {
     fn every_rule_holds_its_examples() {
         let policy = Policy::new(&plan()).expect("a valid plan");
         for doc in Policy::rules() {
-            for example in doc.examples {
-                let mut change = change(example.path, example.before, example.after);
-                if let Some(after) = &mut change.after {
-                    after.mode = example.mode;
-                }
+            for example in &doc.examples {
+                let change = example.change().expect("a change");
                 let evaluation = policy.evaluate(&[change]);
                 let matched: Vec<_> = evaluation.matches().iter().map(|m| &m.rule).collect();
                 assert_eq!(
-                    matched.iter().any(|rule| *rule == doc.id),
+                    matched.iter().any(|rule| **rule == doc.id),
                     example.matches,
                     "{}: {example:?}: {matched:?}",
                     doc.id
@@ -425,11 +626,11 @@ mod tests {
     #[test]
     fn ids_are_unique_and_explained() {
         for (index, doc) in Policy::rules().iter().enumerate() {
-            assert_eq!(Policy::explain(doc.id), Some(doc));
+            assert_eq!(Policy::explain(&doc.id).map(|found| &found.id), Some(&doc.id));
             assert!(Policy::rules()[..index].iter().all(|other| other.id != doc.id));
             assert_ne!(doc.decision, Decision::Allow);
         }
-        assert_eq!(Policy::explain("no_such_rule"), None);
+        assert!(Policy::explain("no_such_rule").is_none());
     }
 
     #[test]

@@ -16,69 +16,7 @@ pub(super) enum Place {
     DefaultConfig,
     /// What Greenloop records of its runs.
     OwnRecords,
-    /// What a continuous integration service runs.
-    Ci,
-    /// What makes git run commands or change files: hooks and attributes.
-    GitBehaviour,
 }
-
-/// Folders at any depth whose files are CI's.
-const CI_FOLDERS: &[&str] = &[
-    ".github",
-    ".circleci",
-    ".ci",
-    ".gitlab",
-    ".buildkite",
-    ".woodpecker",
-    ".teamcity",
-    ".tekton",
-    ".azure-pipelines",
-    ".azuredevops",
-    ".forgejo",
-    ".gitea",
-];
-
-/// Folders that are CI's at the root.
-const CI_ROOT_FOLDERS: &[&str] = &["pipelines", "azure-pipelines", "ci"];
-
-/// Files at any depth.
-const CI_FILES: &[&str] = &[
-    ".gitlab-ci.yml",
-    ".gitlab-ci.yaml",
-    "jenkinsfile",
-    ".travis.yml",
-    "appveyor.yml",
-    ".appveyor.yml",
-    "bitbucket-pipelines.yml",
-    ".drone.yml",
-    ".drone.yaml",
-    "cloudbuild.yaml",
-    "cloudbuild.yml",
-    "buildspec.yml",
-    "buildspec.yaml",
-    ".cirrus.yml",
-    "codeowners",
-    ".woodpecker.yml",
-    "codefresh.yml",
-    "wercker.yml",
-    "semaphore.yml",
-];
-
-const HOOK_FOLDERS: &[&str] = &[".githooks", ".husky", ".hooks", ".lefthook"];
-
-const HOOK_FILES: &[&str] = &[
-    ".gitattributes",
-    ".gitconfig",
-    ".pre-commit-config.yaml",
-    ".pre-commit-config.yml",
-    ".pre-commit-hooks.yaml",
-    "lefthook.yml",
-    "lefthook.yaml",
-    ".lefthook.yml",
-    ".lintstagedrc",
-    ".huskyrc",
-    ".overcommit.yml",
-];
 
 /// The place of `path`; `config` is the configuration's own path.
 pub(super) fn place(path: &RepoPath, config: Option<&RepoPath>) -> Option<Place> {
@@ -113,18 +51,7 @@ pub(super) fn place(path: &RepoPath, config: Option<&RepoPath>) -> Option<Place>
     if is_record(folders, name) {
         return Some(Place::OwnRecords);
     }
-    let ci = folders.iter().any(|part| CI_FOLDERS.contains(&part.as_str()))
-        || folders.first().is_some_and(|part| CI_ROOT_FOLDERS.contains(&part.as_str()))
-        || CI_FILES.contains(&name)
-        || name.starts_with("jenkinsfile")
-        || (name.starts_with("azure-pipelines")
-            && (name.ends_with(".yml") || name.ends_with(".yaml")));
-    if ci {
-        return Some(Place::Ci);
-    }
-    let hooks = folders.iter().any(|part| HOOK_FOLDERS.contains(&part.as_str()))
-        || HOOK_FILES.contains(&name);
-    hooks.then_some(Place::GitBehaviour)
+    None
 }
 
 /// Whether Greenloop writes its records there: `logs/runs/`, its log of each day, and the metrics,
@@ -165,9 +92,7 @@ mod tests {
 
     #[test]
     fn places_are_known_by_any_spelling() {
-        use Place::{
-            Ci, DefaultConfig, GitBehaviour, GitInternals, OwnConfig, OwnRecords, Submodules,
-        };
+        use Place::{DefaultConfig, GitInternals, OwnConfig, OwnRecords, Submodules};
         let config = RepoPath::new("ops/Config.yaml").expect("a path");
         for (path, expect) in [
             (".git/config", Some(GitInternals)),
@@ -184,15 +109,6 @@ mod tests {
             ("ops/config.yaml", Some(OwnConfig)),
             ("greenloop.yaml", Some(OwnConfig)),
             (".greenloop/state", Some(OwnConfig)),
-            (".github/workflows/x.yml", Some(Ci)),
-            ("azure-pipelines-release.yml", Some(Ci)),
-            ("pipelines/x.yml", Some(Ci)),
-            (".gitlab-ci.yml", Some(Ci)),
-            ("Jenkinsfile", Some(Ci)),
-            (".circleci/config.yml", Some(Ci)),
-            (".ci/run", Some(Ci)),
-            (".gitattributes", Some(GitBehaviour)),
-            (".husky/pre-commit", Some(GitBehaviour)),
             (".gitignore", None),
             ("src/git.rs", None),
             ("git~x", None),

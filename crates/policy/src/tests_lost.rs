@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use regex::Regex;
 
 use super::syntax::{SourceFile, Syntax};
+use super::test_changes::is_collected;
 use greenloop_model::{FileChange, RepoPath};
 
 /// How a language writes a test; the first group is its name.
@@ -42,6 +43,8 @@ pub(super) struct Lost {
     /// 0-based line of the resulting file, where there is one.
     pub line: Option<usize>,
     pub detail: String,
+    /// Whether the file as a whole is lost, rather than a part of it.
+    pub whole: bool,
 }
 
 /// The patterns, each compiled when a file first needs it.
@@ -60,7 +63,7 @@ impl TestPatterns {
     }
 
     /// Everything the changes take away; files above `limit` bytes are not read.
-    pub(super) fn find(&self, changes: &[FileChange], limit: usize) -> Vec<Lost> {
+    pub(super) fn find(&self, changes: &[&FileChange], limit: usize) -> Vec<Lost> {
         let mut found = Vec::new();
         let mut names: HashMap<String, i64> = HashMap::new();
         let mut held = Vec::new();
@@ -86,7 +89,7 @@ impl TestPatterns {
                 *names.entry(name.clone()).or_default() += 1;
             }
             if let Some(detail) = file_lost(change, &old_file, &new_file) {
-                found.push(Lost { path: change.path.clone(), line: None, detail });
+                found.push(Lost { path: change.path.clone(), line: None, detail, whole: true });
             } else if (old_file.is_test() || !old.names.is_empty())
                 && change.after.is_some()
                 && new.assertions < old.assertions
@@ -96,16 +99,23 @@ impl TestPatterns {
                     old.assertions - new.assertions,
                     old.assertions
                 );
-                found.push(Lost { path: change.path.clone(), line: None, detail });
+                found.push(Lost { path: change.path.clone(), line: None, detail, whole: false });
             }
             held.push((change, old));
         }
+        // Fewer tests than before are lost ones, whatever the others are called now.
+        let fewer = names.values().sum::<i64>() > 0;
         for (change, old) in held {
             for name in old.names {
                 if let Some(count) = names.get_mut(&name).filter(|count| **count > 0) {
                     *count -= 1;
                     let detail = format!("the test {name:?} is gone");
-                    found.push(Lost { path: change.path.clone(), line: None, detail });
+                    found.push(Lost {
+                        path: change.path.clone(),
+                        line: None,
+                        detail,
+                        whole: fewer,
+                    });
                 }
             }
         }
@@ -156,7 +166,9 @@ fn file_lost(change: &FileChange, old: &SourceFile, new: &SourceFile) -> Option<
     if after.bytes.trim_ascii().is_empty() && !before_blank {
         return Some("a test file is emptied".to_owned());
     }
-    if !new.is_test() || old.extension != new.extension {
+    let moved = change.moved_from.as_ref().filter(|from| **from != change.path);
+    let hidden = moved.is_some_and(|from| is_collected(from) && !is_collected(&change.path));
+    if hidden || !new.is_test() || old.extension != new.extension {
         return Some("a test file is moved to where no test runner looks".to_owned());
     }
     None
@@ -198,7 +210,11 @@ mod tests {
 
     fn lost(changes: &[FileChange]) -> Vec<String> {
         let patterns = TestPatterns::new();
-        patterns.find(changes, 1 << 20).into_iter().map(|l| l.detail).collect()
+        patterns
+            .find(&changes.iter().collect::<Vec<_>>(), 1 << 20)
+            .into_iter()
+            .map(|l| l.detail)
+            .collect()
     }
 
     #[test]

@@ -8,7 +8,7 @@ use greenloop_model::{
     CommitId, Evaluation, FileChange, FileContent, FileMode, RepoPath, Review, Risk, Verdict,
 };
 use greenloop_patch::ParsedPatch;
-use greenloop_policy::{ClearedPatch, clear};
+use greenloop_policy::{ClearedPatch, Scope, clear};
 
 pub(super) struct TestRepo {
     // Removed when dropped.
@@ -127,7 +127,9 @@ pub(super) fn cleared(changes: Vec<FileChange>) -> ClearedPatch {
         reviewer: "test".to_owned(),
     };
     let patch = ParsedPatch::from_changes(changes);
-    clear(patch, &review, &Evaluation::new(Vec::new()), None).expect("cleared")
+    let scope = Scope::new("", "", "");
+    let now = std::time::SystemTime::UNIX_EPOCH;
+    clear(patch, &review, &Evaluation::new(Vec::new()), None, &scope, now).expect("cleared")
 }
 
 pub(super) fn executable(text: &str) -> FileContent {

@@ -1,5 +1,7 @@
 //! Asking the author, the reviewer and a person.
 
+use std::time::SystemTime;
+
 use serde_json::json;
 
 use super::gate_writes::InTheWay;
@@ -16,7 +18,7 @@ use greenloop_model::{
     RunEvent, Usage, Verdict, chain,
 };
 use greenloop_patch::{Answer, Refusal, ResolveOptions, parse_answer, resolve};
-use greenloop_policy::{Confirmation, is_about_every_patch};
+use greenloop_policy::{Confirmation, Subject, failure_text, is_about_every_patch};
 use greenloop_ports::{ModelError, ModelErrorKind};
 use greenloop_workspace::CommitInfo;
 
@@ -193,7 +195,15 @@ impl Driver {
                 return self.refuse(iteration, actor, proposal, reason, identity, usage);
             }
         }
-        let evaluation = self.run.policy.evaluate(patch.changes());
+        let gates = self.run.gates.iter().map(|gate| gate.command.as_str());
+        let failure = self.case.failure.as_ref().map(failure_text);
+        let subject = Subject::of_tree(&tree, gates);
+        let subject = match &failure {
+            Some(failure) => subject.repairing(failure),
+            None => subject,
+        };
+        let evaluation = self.run.policy.evaluate_for(patch.changes(), &subject);
+        let scope = self.scope(&resulting);
         let decision = evaluation.decision();
         let diff = self.redacted(&String::from_utf8_lossy(&patch.to_unified_diff()));
         let reason = self.redacted(edits.reason());
@@ -230,6 +240,7 @@ impl Driver {
                     diff,
                     reason,
                     evaluation,
+                    scope,
                     review: None,
                     confirmation: None,
                 });
@@ -369,7 +380,10 @@ impl Driver {
         if let (Happened::HumanDecided { approved: Some(true), .. }, Some(draft)) =
             (&happened, &mut self.case.draft)
         {
-            draft.confirmation = self.run.approval.who().map(Confirmation::by);
+            let scope = draft.scope.clone();
+            let now = SystemTime::now();
+            draft.confirmation =
+                self.run.approval.who().map(|who| Confirmation::new(who, scope, now));
         }
         Ok(happened)
     }

@@ -43,7 +43,7 @@ use greenloop_model::{
     RunEvent, RunHeader, RunSummary, StopReason, SummaryPatch, Usage, chain,
 };
 use greenloop_patch::ParsedPatch;
-use greenloop_policy::{Confirmation, Policy};
+use greenloop_policy::{Confirmation, Policy, Scope};
 use greenloop_ports::{Deployed, Earlier, ImageSource, ModelError, Target, TaskRunner};
 use greenloop_workspace::{Workspace, WorkspaceError};
 
@@ -173,6 +173,8 @@ struct Draft {
     diff: String,
     reason: String,
     evaluation: Evaluation,
+    /// What the evaluation, and a person's yes, are about.
+    scope: Scope,
     review: Option<Review>,
     confirmation: Option<Confirmation>,
 }

@@ -1,15 +1,23 @@
 //! Committing a cleared patch and writing it to the work tree.
 
+use std::time::SystemTime;
+
 use serde_json::json;
 
 use super::{DriveError, Driver};
 use crate::advice;
 use crate::machine::Happened;
 use greenloop_audit::Actor;
-use greenloop_model::{AttemptOutcome, RunEvent, SummaryPatch};
-use greenloop_policy::clear;
+use greenloop_model::{AttemptOutcome, RunEvent, SummaryPatch, TreeId};
+use greenloop_policy::{Scope, clear};
 
 impl Driver {
+    /// What a decision is about that leads from the tree at hand to this one.
+    pub(super) fn scope(&self, resulting: &TreeId) -> Scope {
+        let base = self.state.tree().to_string();
+        Scope::new(base, resulting.to_string(), self.run.policy.digest())
+    }
+
     pub(super) fn apply(&mut self, iteration: u32) -> Result<Happened, DriveError> {
         let Some(draft) = self.case.draft.take() else {
             return Ok(Happened::Broke { reason: "no patch is at hand".into() });
@@ -18,7 +26,10 @@ impl Driver {
             return Ok(Happened::Broke { reason: "the patch was not reviewed".into() });
         };
         let confirmed_by = draft.confirmation.as_ref().map(|c| c.who().to_owned());
-        let cleared = match clear(draft.patch, &review, &draft.evaluation, draft.confirmation) {
+        let scope = self.scope(&self.run.workspace.preview(&self.tip, draft.patch.changes())?);
+        let now = SystemTime::now();
+        let (patch, evaluation) = (draft.patch, &draft.evaluation);
+        let cleared = match clear(patch, &review, evaluation, draft.confirmation, &scope, now) {
             Ok(cleared) => cleared,
             Err(error) => return Ok(Happened::Broke { reason: error.to_string() }),
         };

@@ -1,0 +1,672 @@
+//! Harmless shapes of a change: what lets a file be changed without a person that otherwise
+//! wants one. Each is a pure predicate over the whole change of one file.
+//!
+//! Some need nothing else; those named after a failure hold only where the failure that is being
+//! repaired is about that very file.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+
+use super::Subject;
+use super::destructive::destroys;
+use super::gate_files::make_rules;
+use super::lines::{Alignment, Hunk, split};
+use super::objects;
+use super::shell::{Command, commands};
+use super::syntax::{SourceFile, Syntax};
+use greenloop_model::{FileChange, FileMode};
+
+/// A harmless shape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Shape {
+    /// The file was not there.
+    NewFile,
+    /// The patch changes product code as well.
+    BesideProduct,
+    /// Blank lines, comments, and the layout of data that means the same.
+    Formatting,
+    /// Text about the package: its version, description, authors.
+    Metadata,
+    /// Dockerfile: packages of the distribution, installed beside the others.
+    DistributionPackage,
+    /// Makefile: a target that no check runs.
+    UncheckedTarget,
+    /// A shell script: lines that tidy up come in, and none goes.
+    Housekeeping,
+    /// An ignore file: paths that are no source.
+    IgnoredOutput,
+    /// The failure names the file: a path in it that is not there becomes one that is.
+    ExistingPath,
+    /// The failure names the file: a version becomes one that the lockfile has.
+    LockedVersion,
+    /// The failure names the file, and the key: its value changes.
+    NamedKey,
+    /// The failure names the file, and it does not parse: it does now, with the same words.
+    Syntax,
+    /// The failure names the lockfile, and the manifest says what it says now.
+    LockFollowsManifest,
+}
+
+/// What a shape looks at.
+pub(super) struct Changed<'a> {
+    pub change: &'a FileChange,
+    pub file: &'a SourceFile,
+    pub lines: &'a Alignment,
+    pub before: String,
+    pub after: String,
+}
+
+impl<'a> Changed<'a> {
+    /// `None` for a file that is new, deleted, moved, binary or has another mode: no shape is
+    /// that.
+    pub(super) fn new(
+        change: &'a FileChange,
+        file: &'a SourceFile,
+        lines: &'a Alignment,
+    ) -> Option<Self> {
+        let (before, after) = (change.before.as_ref()?, change.after.as_ref()?);
+        let moved = change.moved_from.as_ref().is_some_and(|from| *from != change.path);
+        let plain = |mode| matches!(mode, FileMode::Regular | FileMode::Executable);
+        if moved || before.mode != after.mode || !plain(after.mode) {
+            return None;
+        }
+        if before.is_binary() || after.is_binary() {
+            return None;
+        }
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        Some(Self { change, file, lines, before: text(&before.bytes), after: text(&after.bytes) })
+    }
+
+    /// The stretches that changed, with their lines before and after.
+    fn hunks(&self) -> Vec<(Vec<String>, Vec<String>, Hunk)> {
+        let (before, after) = (split(self.before.as_bytes()), split(self.after.as_bytes()));
+        let texts = |lines: &[&[u8]]| -> Vec<String> {
+            lines.iter().map(|line| String::from_utf8_lossy(line).into_owned()).collect()
+        };
+        self.lines
+            .hunks()
+            .into_iter()
+            .map(|hunk| {
+                let old = texts(&before[hunk.before.clone()]);
+                let new = texts(&after[hunk.after.clone()]);
+                (old, new, hunk)
+            })
+            .collect()
+    }
+}
+
+impl Shape {
+    /// Whether the change is of this shape, wholly.
+    pub(super) fn covers(self, changed: &Changed<'_>, subject: &Subject<'_>) -> bool {
+        match self {
+            // Facts of the patch rather than of the text.
+            Self::NewFile | Self::BesideProduct => false,
+            Self::Formatting => is_formatting(changed),
+            Self::Metadata => is_metadata(changed),
+            Self::DistributionPackage => adds_packages(changed),
+            Self::UncheckedTarget => changes_unchecked_targets(changed, subject),
+            Self::Housekeeping => tidies_up(changed),
+            Self::IgnoredOutput => ignores_output(changed, subject),
+            Self::ExistingPath => {
+                subject.failure_names(&changed.change.path)
+                    && names_existing_paths(changed, subject)
+            }
+            Self::LockedVersion => {
+                subject.failure_names(&changed.change.path)
+                    && takes_locked_versions(changed, subject)
+            }
+            Self::NamedKey => {
+                subject.failure_names(&changed.change.path) && changes_named_keys(changed, subject)
+            }
+            Self::Syntax => subject.failure_names(&changed.change.path) && repairs_syntax(changed),
+            Self::LockFollowsManifest => {
+                subject.failure_names(&changed.change.path)
+                    && objects::lockfile_adds_no_source(&changed.before, &changed.after)
+            }
+        }
+    }
+}
+
+pub(super) fn is_comment(line: &str, file: &SourceFile) -> bool {
+    let line = line.trim();
+    if line.is_empty() {
+        return true;
+    }
+    match file.syntax {
+        Syntax::Json => line.starts_with("//") && file.extension != "json",
+        Syntax::Sql => line.starts_with("--"),
+        Syntax::Shell | Syntax::Make | Syntax::Docker | Syntax::Yaml => {
+            line.starts_with('#') && !line.starts_with("#!") && !says_something(line)
+        }
+        Syntax::Code | Syntax::Prose => {
+            let hash =
+                file.has_extension(&["py", "rb", "toml", "cfg", "ini", "cmake", "tf", "txt"]);
+            (line.starts_with("//") || hash && line.starts_with('#')) && !says_something(line)
+        }
+    }
+}
+
+/// Comments that a tool obeys.
+fn says_something(line: &str) -> bool {
+    [
+        "#!",
+        "syntax=",
+        "escape=",
+        "check=",
+        "noqa",
+        "type:",
+        "pylint",
+        "shellcheck",
+        "hadolint",
+        "nosec",
+        "pragma",
+        "yamllint",
+        "go:",
+        "+build",
+        "eslint",
+        "@ts-",
+        "renovate",
+    ]
+    .iter()
+    .any(|word| line.contains(word))
+}
+
+fn is_formatting(changed: &Changed<'_>) -> bool {
+    let same_data = match changed.file.syntax {
+        Syntax::Json => objects::json(&changed.before)
+            .zip(objects::json(&changed.after))
+            .is_some_and(|(old, new)| old == new),
+        Syntax::Yaml => objects::yaml(&changed.before)
+            .zip(objects::yaml(&changed.after))
+            .is_some_and(|(old, new)| old == new),
+        Syntax::Shell
+        | Syntax::Make
+        | Syntax::Docker
+        | Syntax::Sql
+        | Syntax::Prose
+        | Syntax::Code => false,
+    };
+    same_data
+        || changed
+            .hunks()
+            .iter()
+            .all(|(old, new, _)| old.iter().chain(new).all(|line| is_comment(line, changed.file)))
+}
+
+/// Keys of a manifest that say what the package is, not what it needs or runs.
+const METADATA: &[&str] = &[
+    "version",
+    "description",
+    "keywords",
+    "author",
+    "authors",
+    "maintainers",
+    "contributors",
+    "license",
+    "licenses",
+    "homepage",
+    "repository",
+    "bugs",
+    "funding",
+    "readme",
+    "urls",
+    "classifiers",
+    "title",
+    "summary",
+    "documentation",
+    "categories",
+    "icon",
+    "displayname",
+    "publisher",
+    "sideeffects",
+    "private",
+    "typings",
+    "types",
+    "url",
+];
+
+fn is_metadata(changed: &Changed<'_>) -> bool {
+    let keys = if changed.file.name == "package.json" || changed.file.name == "composer.json" {
+        let (Some(old), Some(new)) =
+            (objects::json(&changed.before), objects::json(&changed.after))
+        else {
+            return false;
+        };
+        objects::differences(&old, &new)
+            .iter()
+            .map(|difference| difference.path.first().cloned().unwrap_or_default())
+            .collect()
+    } else if changed.file.extension == "toml" {
+        let Some(keys) = objects::changed_toml_keys(&changed.before, &changed.after) else {
+            return false;
+        };
+        let package = ["package", "project", "tool.poetry", "workspace.package"];
+        let mut names = BTreeSet::new();
+        for (section, key) in keys {
+            if !package.contains(&section.as_str()) && !section.ends_with(".urls") {
+                return false;
+            }
+            names.insert(if section.ends_with(".urls") { "urls".to_owned() } else { key });
+        }
+        names
+    } else {
+        return false;
+    };
+    !keys.is_empty() && keys.iter().all(|key| METADATA.contains(&key.to_lowercase().as_str()))
+}
+
+/// Package managers of distributions, and what of theirs installs by name.
+const PACKAGE_MANAGERS: &[(&str, &[&str])] = &[
+    ("apt-get", &["update", "install", "clean", "autoremove"]),
+    ("apt", &["update", "install", "clean", "autoremove"]),
+    ("apk", &["add", "update"]),
+    ("dnf", &["install", "clean"]),
+    ("microdnf", &["install", "clean"]),
+    ("yum", &["install", "clean"]),
+    ("zypper", &["install", "clean", "refresh"]),
+];
+
+/// Whether a command installs packages by name from the image's own sources, or removes what the
+/// installation leaves.
+fn installs_packages(command: &Command) -> bool {
+    let words = &command.words[1..];
+    if command.program() == "rm" {
+        return destroys(command, None).is_none();
+    }
+    let Some((_, verbs)) = PACKAGE_MANAGERS.iter().find(|(name, _)| *name == command.program())
+    else {
+        return false;
+    };
+    let mut plain = words.iter().filter(|word| !word.starts_with('-'));
+    let harmless_options = words.iter().filter(|word| word.starts_with('-')).all(|word| {
+        [
+            "-y",
+            "-q",
+            "-qq",
+            "-yqq",
+            "-qy",
+            "-yq",
+            "--yes",
+            "--assume-yes",
+            "--no-install-recommends",
+            "--no-cache",
+            "--quiet",
+            "--update",
+            "-U",
+            "--nodocs",
+            "--virtual",
+        ]
+        .contains(&word.as_str())
+    });
+    harmless_options
+        && plain.next().is_some_and(|verb| verbs.contains(&verb.as_str()))
+        && plain
+            .all(|name| name.chars().all(|c| c.is_ascii_alphanumeric() || "+-._=:~*".contains(c)))
+}
+
+fn adds_packages(changed: &Changed<'_>) -> bool {
+    if changed.file.syntax != Syntax::Docker {
+        return false;
+    }
+    let (Some(old), Some(new)) = (instructions(&changed.before), instructions(&changed.after))
+    else {
+        return false;
+    };
+    let mut old_rest = old.iter().peekable();
+    for instruction in &new {
+        if old_rest.peek() == Some(&instruction) {
+            old_rest.next();
+            continue;
+        }
+        if instruction.0 != "RUN" {
+            return false;
+        }
+        let now = commands(&instruction.1);
+        let kept: Vec<Command> = match old_rest.peek() {
+            // The instruction that was there, with more in it.
+            Some((name, text)) if name == "RUN" && !new.contains(&(name.clone(), text.clone())) => {
+                old_rest.next();
+                commands(text)
+            }
+            Some(_) | None => Vec::new(),
+        };
+        let words = |list: &[Command]| -> Vec<Vec<String>> {
+            list.iter().map(|command| command.words.clone()).collect()
+        };
+        let (now_words, kept_words) = (words(&now), words(&kept));
+        let new_are_packages = now
+            .iter()
+            .filter(|command| !kept_words.contains(&command.words))
+            .all(installs_packages);
+        let old_are_there = kept
+            .iter()
+            .all(|command| now_words.contains(&command.words) || installs_packages(command));
+        let piped = instruction.1.contains('|') || instruction.1.contains('>');
+        if now.is_empty() || !new_are_packages || !old_are_there || piped {
+            return false;
+        }
+    }
+    old_rest.next().is_none()
+}
+
+/// A Dockerfile's instructions: name in capitals, arguments with continued lines joined.
+/// `None` where a here-document is used.
+pub(super) fn instructions(text: &str) -> Option<Vec<(String, String)>> {
+    let mut found = Vec::new();
+    let mut open = String::new();
+    for line in text.lines() {
+        let trimmed = line.trim();
+        if trimmed.starts_with('#') || (open.is_empty() && trimmed.is_empty()) {
+            continue;
+        }
+        if trimmed.contains("<<") {
+            return None;
+        }
+        match trimmed.strip_suffix('\\') {
+            Some(start) => {
+                open.push_str(start);
+                open.push(' ');
+                continue;
+            }
+            None => open.push_str(trimmed),
+        }
+        let whole = std::mem::take(&mut open);
+        let (name, rest) = whole.split_once(char::is_whitespace).unwrap_or((&whole, ""));
+        found.push((name.to_uppercase(), rest.split_whitespace().collect::<Vec<_>>().join(" ")));
+    }
+    Some(found)
+}
+
+/// Targets that people run for themselves.
+const UNCHECKED_TARGETS: &[&str] = &[
+    "clean",
+    "distclean",
+    "mostlyclean",
+    "maintainer-clean",
+    "mrproper",
+    "clobber",
+    "help",
+    "docs",
+    "doc",
+    "html",
+    "run",
+    "serve",
+    "dev",
+    "watch",
+    "tags",
+    "shell",
+    "fmt",
+    "format",
+    "up",
+    "down",
+    "logs",
+];
+
+fn changes_unchecked_targets(changed: &Changed<'_>, subject: &Subject<'_>) -> bool {
+    if changed.file.syntax != Syntax::Make {
+        return false;
+    }
+    let within = |text: &str, range: std::ops::Range<usize>| {
+        let rules = make_rules(text);
+        let lines: Vec<&str> = text.lines().collect();
+        range.into_iter().all(|number| {
+            lines.get(number).is_none_or(|line| line.trim().is_empty())
+                || rules.iter().any(|rule| {
+                    (rule.first_line..=rule.last_line).contains(&number)
+                        && rule.targets.iter().all(|target| {
+                            UNCHECKED_TARGETS.contains(&target.as_str())
+                                && !subject.gates.runs_target(target)
+                        })
+                })
+        })
+    };
+    changed
+        .lines
+        .hunks()
+        .into_iter()
+        .all(|hunk| within(&changed.before, hunk.before) && within(&changed.after, hunk.after))
+}
+
+/// Programs that a script may call to tidy up or to look around; their failure says nothing of
+/// the product.
+const HOUSEKEEPING: &[&str] = &[
+    "rm", "rmdir", "unlink", "kill", "pkill", "grep", "egrep", "fgrep", "mkdir", "echo", "printf",
+    "cd", "pwd", "ls", "cat", "wc", "sleep", "wait", "touch", "test", "[", "true", "dirname",
+    "basename", "date", "head", "tail", "sort", "uniq", "tr", "cut", "sed", "awk", "find",
+    "command", "umount", "id", "uname", "nproc", "stty", "tput",
+];
+
+/// Variables that decide what later commands do.
+const STEERING: &[&str] = &[
+    "PATH",
+    "IFS",
+    "ENV",
+    "BASH_ENV",
+    "LD_PRELOAD",
+    "LD_LIBRARY_PATH",
+    "PYTHONPATH",
+    "NODE_OPTIONS",
+    "NODE_PATH",
+    "PYTEST_ADDOPTS",
+    "MAKEFLAGS",
+    "RUSTFLAGS",
+    "GOFLAGS",
+    "CFLAGS",
+    "HOME",
+    "SHELLOPTS",
+    "PERL5OPT",
+    "RUBYOPT",
+    "JAVA_TOOL_OPTIONS",
+    "MAVEN_OPTS",
+    "GIT_DIR",
+    "CI",
+];
+
+fn tidies_up(changed: &Changed<'_>) -> bool {
+    if changed.file.syntax != Syntax::Shell {
+        return false;
+    }
+    changed.hunks().iter().all(|(old, new, _)| {
+        old.iter().all(|line| is_comment(line, changed.file))
+            && new.iter().all(|line| is_comment(line, changed.file) || is_housekeeping(line))
+    })
+}
+
+pub(super) fn is_housekeeping(line: &str) -> bool {
+    let found = commands(line);
+    let steering = line.split(['=', ' ', ';']).any(|word| STEERING.contains(&word));
+    // What a reader of words alone cannot see through, or what ends the script.
+    let opaque = [
+        "()", "`", "<<", "&>", "alias ", "exit", "return", "exec", "eval", "trap", "set ",
+        "source", "false", "!",
+    ]
+    .iter()
+    .any(|word| line.contains(word))
+        || line.trim_end().ends_with('&') && !line.trim_end().ends_with("&&")
+        || line.trim_end().ends_with(['\\', '{', '|'])
+        || line.trim_start().starts_with("if ");
+    let in_place = line.contains("-i") && (line.contains("sed") || line.contains("perl"));
+    let network = line.contains("/dev/tcp") || line.contains("/dev/udp");
+    !found.is_empty()
+        && !steering
+        && !opaque
+        && !in_place
+        && !network
+        && found.iter().all(|command| {
+            (HOUSEKEEPING.contains(&command.program()) && destroys(command, None).is_none())
+                && !command.words.iter().any(|w| w == "-exec" || w == "-delete" || w == "-execdir")
+        })
+}
+
+/// Extensions of files that are written by people.
+const SOURCES: &[&str] = &[
+    "py", "js", "ts", "jsx", "tsx", "go", "rs", "java", "kt", "c", "cc", "cpp", "h", "hpp", "rb",
+    "php", "cs", "swift", "scala", "sh", "sql", "yaml", "yml", "toml", "json", "md", "tf", "snap",
+];
+
+fn ignores_output(changed: &Changed<'_>, subject: &Subject<'_>) -> bool {
+    if changed.file.name != ".gitignore" {
+        return false;
+    }
+    changed.hunks().iter().all(|(old, new, _)| {
+        old.iter().all(|line| is_comment_of_ignore(line))
+            && new.iter().all(|line| {
+                is_comment_of_ignore(line) || (!hides_source(line) && !subject.tracks(line.trim()))
+            })
+    })
+}
+
+fn is_comment_of_ignore(line: &str) -> bool {
+    line.trim().is_empty() || line.starts_with('#')
+}
+
+fn hides_source(pattern: &str) -> bool {
+    let pattern = pattern.trim().to_lowercase();
+    let extension = pattern.rsplit_once('.').map_or("", |(_, extension)| extension);
+    matches!(
+        pattern.as_str(),
+        "*" | "**" | "/*" | "*.*" | "src" | "src/" | "tests" | "tests/" | "test" | "test/"
+    ) || SOURCES.contains(&extension)
+        || pattern.starts_with('!')
+}
+
+/// Words of a line that can be paths.
+fn words(line: &str) -> Vec<&str> {
+    line.split(|c: char| c.is_whitespace() || "\"'`,=:()[]{}".contains(c))
+        .filter(|word| !word.is_empty())
+        .collect()
+}
+
+/// One word of each changed line is another one, and the tree has a file or folder of that name.
+fn names_existing_paths(changed: &Changed<'_>, subject: &Subject<'_>) -> bool {
+    let hunks = changed.hunks();
+    !hunks.is_empty()
+        && hunks.iter().all(|(old, new, _)| {
+            old.len() == new.len()
+                && old.iter().zip(new).all(|(old, new)| {
+                    let (old, new) = (words(old), words(new));
+                    let differing: Vec<(&str, &str)> = old
+                        .iter()
+                        .zip(&new)
+                        .filter(|(a, b)| a != b)
+                        .map(|(a, b)| (*a, *b))
+                        .collect();
+                    old.len() == new.len()
+                        && !differing.is_empty()
+                        && differing.iter().all(|(was, is)| {
+                            !subject.has_path(was) && subject.has_path(is) && !is.starts_with('-')
+                        })
+                })
+        })
+}
+
+/// Every changed line differs in a version only, and the lockfile beside it has that version.
+fn takes_locked_versions(changed: &Changed<'_>, subject: &Subject<'_>) -> bool {
+    let lock = subject.lockfile_beside(&changed.change.path);
+    let hunks = changed.hunks();
+    !hunks.is_empty()
+        && hunks.iter().all(|(old, new, _)| {
+            old.len() == new.len()
+                && old.iter().zip(new).all(|(old, new)| {
+                    let ((name, _), (new_name, version)) =
+                        (name_and_version(old), name_and_version(new));
+                    let same_name = !name.is_empty() && name == new_name;
+                    same_name
+                        && !version.is_empty()
+                        && lock.as_ref().is_some_and(|lock| lock_has(lock, &name, &version))
+                })
+        })
+}
+
+/// `"left-pad": "^1.3.0"` as `left-pad` and `1.3.0`.
+fn name_and_version(line: &str) -> (String, String) {
+    let at = line
+        .char_indices()
+        .find(|(i, c)| {
+            c.is_ascii_digit()
+                && line[..*i].chars().next_back().is_some_and(|before| {
+                    !before.is_alphanumeric() && before != '-' && before != '_'
+                })
+        })
+        .map_or(line.len(), |(i, _)| i);
+    let name: String =
+        line[..at].chars().filter(|c| c.is_alphanumeric() || "-_./@".contains(*c)).collect();
+    let version: String =
+        line[at..].chars().take_while(|c| c.is_alphanumeric() || ".-+".contains(*c)).collect();
+    let rest = line[at..].strip_prefix(version.as_str()).unwrap_or_default();
+    let plain = rest.chars().all(|c| "\"', \t}]".contains(c));
+    if plain { (name.to_lowercase(), version) } else { (String::new(), String::new()) }
+}
+
+fn lock_has(lock: &str, name: &str, version: &str) -> bool {
+    let lines: Vec<&str> = lock.lines().collect();
+    lines.iter().enumerate().any(|(number, line)| {
+        line.to_lowercase().contains(name)
+            && lines[number..lines.len().min(number + 4)].iter().any(|line| {
+                words(line).iter().any(|word| word.trim_start_matches(['v', '=']) == version)
+            })
+    })
+}
+
+/// Each changed line is `key: value` with another value, and the failure names the key.
+fn changes_named_keys(changed: &Changed<'_>, subject: &Subject<'_>) -> bool {
+    let Some(failure) = subject.failure else { return false };
+    let key = |line: &str| -> Option<String> {
+        let (key, _) = line.split_once([':', '='])?;
+        let key = key.trim().trim_start_matches("- ").trim_matches(['"', '\'', ' ']);
+        (key.len() >= 3 && key.chars().all(|c| c.is_alphanumeric() || "-_.".contains(c)))
+            .then(|| key.to_owned())
+    };
+    let named = |key: &str| {
+        failure.match_indices(key).any(|(at, _)| {
+            let edge =
+                |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && c != '_' && c != '-');
+            edge(failure[..at].chars().next_back())
+                && edge(failure[at + key.len()..].chars().next())
+        })
+    };
+    let hunks = changed.hunks();
+    !hunks.is_empty()
+        && hunks.iter().all(|(old, new, _)| {
+            old.len() == new.len()
+                && old.iter().zip(new).all(|(old, new)| match (key(old), key(new)) {
+                    (Some(was), Some(is)) => {
+                        // A misspelt key, or a value that the error says is wrong.
+                        let same = was == is;
+                        (same && named(&is))
+                            || (!same
+                                && named(&was)
+                                && old.split_once([':', '=']).map(|s| s.1)
+                                    == new.split_once([':', '=']).map(|s| s.1))
+                    }
+                    _ => false,
+                })
+        })
+}
+
+/// What could not be parsed can be, and no word of it is another.
+fn repairs_syntax(changed: &Changed<'_>) -> bool {
+    let letters = |text: &str| -> String { text.chars().filter(|c| c.is_alphanumeric()).collect() };
+    if letters(&changed.before) != letters(&changed.after) {
+        return false;
+    }
+    match changed.file.syntax {
+        Syntax::Json => {
+            objects::json(&changed.before).is_none() && objects::json(&changed.after).is_some()
+        }
+        Syntax::Yaml => {
+            objects::yaml(&changed.before).is_none() && objects::yaml(&changed.after).is_some()
+        }
+        // `missing separator`: a recipe that began with blanks.
+        Syntax::Make => changed.hunks().iter().all(|(old, new, _)| {
+            old.len() == new.len()
+                && old
+                    .iter()
+                    .zip(new)
+                    .all(|(old, new)| old.trim() == new.trim() && new.starts_with('\t'))
+        }),
+        Syntax::Shell | Syntax::Docker | Syntax::Sql | Syntax::Prose | Syntax::Code => false,
+    }
+}

@@ -1,0 +1,173 @@
+//! What a patch is judged for: the tree it changes, what the gates run in it, and the failure it
+//! repairs.
+
+use super::file_kind::{FileKind, file_kind};
+use super::gate_files::GateFiles;
+use greenloop_model::{Failure, RepoPath};
+use greenloop_patch::Tree;
+
+/// How many tests are read, and how large they may be.
+const MAX_TESTS: usize = 400;
+const MAX_TEST_BYTES: usize = 256 * 1024;
+
+/// The circumstances of a patch. Without any, only the changes themselves are judged, and no
+/// change counts as the repair of a failure.
+#[derive(Default)]
+pub struct Subject<'a> {
+    tree: Option<&'a dyn Tree>,
+    files: Vec<RepoPath>,
+    pub(super) gates: GateFiles,
+    pub(super) failure: Option<&'a str>,
+}
+
+impl std::fmt::Debug for Subject<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Subject")
+            .field("tree", &self.tree.is_some())
+            .field("gates", &self.gates)
+            .field("failure", &self.failure.map(str::len))
+            .finish()
+    }
+}
+
+impl<'a> Subject<'a> {
+    /// A patch of this tree, whose gates run these commands.
+    pub fn of_tree<'g>(tree: &'a dyn Tree, gates: impl IntoIterator<Item = &'g str>) -> Self {
+        let files = tree.files().unwrap_or_default();
+        Self { tree: Some(tree), gates: GateFiles::trace(tree, gates), failure: None, files }
+    }
+
+    /// The patch is to repair this failure: its headline, its excerpts, its places.
+    #[must_use]
+    pub fn repairing(self, failure: &'a str) -> Self {
+        Self { failure: Some(failure), ..self }
+    }
+
+    /// Whether the failure is about the file: it names the whole path, or the name of a file that
+    /// there is only one of.
+    pub(super) fn failure_names(&self, path: &RepoPath) -> bool {
+        let Some(failure) = self.failure else { return false };
+        let whole = path.to_string_lossy();
+        let name = String::from_utf8_lossy(path.file_name()).into_owned();
+        if names(failure, &whole) {
+            return true;
+        }
+        let same_name = |other: &RepoPath| other.file_name() == path.file_name();
+        names(failure, &name) && self.files.iter().filter(|file| same_name(file)).count() <= 1
+    }
+
+    /// Whether the tree has a file or a folder of that name.
+    pub(super) fn has_path(&self, word: &str) -> bool {
+        let word = word.trim_start_matches("./").trim_end_matches('/');
+        let Ok(path) = RepoPath::new(word) else { return false };
+        let below = [path.as_bytes(), b"/"].concat();
+        self.files.iter().any(|file| *file == path || file.as_bytes().starts_with(&below))
+    }
+
+    /// Whether a pattern of an ignore file is the path of something that is tracked.
+    pub(super) fn tracks(&self, pattern: &str) -> bool {
+        self.has_path(pattern.trim_start_matches('/'))
+    }
+
+    /// The text of a lockfile in the folder of a manifest.
+    pub(super) fn lockfile_beside(&self, manifest: &RepoPath) -> Option<String> {
+        let tree = self.tree?;
+        let folder = |path: &RepoPath| -> Vec<u8> {
+            let bytes = path.as_bytes();
+            bytes[..bytes.len() - path.file_name().len()].to_vec()
+        };
+        let here = folder(manifest);
+        let lockfile = self.files.iter().find(|file| {
+            folder(file) == here && file_kind(file, b"", &self.gates) == FileKind::Lockfile
+        })?;
+        let content = tree.read(lockfile).ok().flatten()?;
+        Some(String::from_utf8_lossy(&content.bytes).into_owned())
+    }
+
+    /// A file that a file system which ignores case takes for the one at `path`.
+    pub(super) fn differs_in_case(&self, path: &RepoPath) -> Option<RepoPath> {
+        let folded = path.to_string_lossy().to_lowercase();
+        self.files
+            .iter()
+            .find(|file| *file != path && file.to_string_lossy().to_lowercase() == folded)
+            .cloned()
+    }
+
+    /// The lines of the tree's tests.
+    pub(super) fn test_lines(&self) -> Vec<String> {
+        let Some(tree) = self.tree else { return Vec::new() };
+        self.files
+            .iter()
+            .filter(|file| {
+                matches!(file_kind(file, b"", &self.gates), FileKind::Test | FileKind::Snapshot)
+            })
+            .take(MAX_TESTS)
+            .filter_map(|file| tree.read(file).ok().flatten())
+            .filter(|content| content.bytes.len() <= MAX_TEST_BYTES && !content.is_binary())
+            .flat_map(|content| {
+                String::from_utf8_lossy(&content.bytes)
+                    .lines()
+                    .map(str::to_owned)
+                    .collect::<Vec<_>>()
+            })
+            .collect()
+    }
+}
+
+/// What a failure says of files and keys, to be repaired ([`Subject::repairing`]): not the
+/// command that failed, which names what judges.
+pub fn failure_text(failure: &Failure) -> String {
+    let evidence = &failure.evidence;
+    let mut lines = vec![failure.headline.clone()];
+    for excerpt in &evidence.excerpts {
+        lines.push(excerpt.text.clone());
+        lines.extend(excerpt.locations.iter().map(ToString::to_string));
+    }
+    lines.extend(evidence.notes.iter().cloned());
+    lines.extend(evidence.service_log.iter().cloned());
+    lines.join("\n")
+}
+
+/// Whether a text has the name as a word of its own.
+fn names(text: &str, name: &str) -> bool {
+    let part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+    text.match_indices(name).any(|(at, _)| {
+        let before = text[..at].chars().next_back();
+        let mut after = text[at + name.len()..].chars();
+        let next = after.next();
+        // A full stop ends a sentence as well.
+        let ends = match next {
+            Some('.') => after.next().is_none_or(|c| !c.is_alphanumeric()),
+            Some(c) => !part(c),
+            None => true,
+        };
+        before.is_none_or(|c| !part(c)) && ends
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use greenloop_model::FileContent;
+    use greenloop_patch::MemoryTree;
+
+    #[test]
+    fn a_failure_names_a_file_by_path_or_by_a_name_of_its_own() {
+        let path = |path: &str| RepoPath::new(path).expect("a path");
+        let tree: MemoryTree = ["Dockerfile", "a/package.json", "b/package.json"]
+            .into_iter()
+            .map(|file| (path(file), FileContent::regular("")))
+            .collect();
+        for (failure, file, expect) in [
+            ("Dockerfile:3: COPY failed", "Dockerfile", true),
+            ("see a/package.json.", "a/package.json", true),
+            ("npm error package.json", "a/package.json", false),
+            ("Dockerfile.prod is missing", "Dockerfile", false),
+            ("assertion failed", "Dockerfile", false),
+        ] {
+            let subject = Subject::of_tree(&tree, []).repairing(failure);
+            assert_eq!(subject.failure_names(&path(file)), expect, "{failure}: {file}");
+        }
+        assert!(!Subject::of_tree(&tree, []).failure_names(&path("Dockerfile")));
+    }
+}

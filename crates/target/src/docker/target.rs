@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -17,17 +16,18 @@ use super::pull::{Pulled, pull, registry};
 use super::record::{ContainerDetail, ContainerRecord, Launch, ReleaseRecord, State};
 use super::startup::{ContainerStart, Failed, Healthy};
 use super::supervise::mark_of;
-use crate::proxy::address::{address_owner, foreign_listener, front_address, serving_url};
+use crate::proxy::address::{foreign_listener, front_address};
 use crate::proxy::probe;
-use crate::supervisor::control::{self, ControlError, SupervisorLauncher, until_gone};
+use crate::supervisor::control::{self, SupervisorLauncher, until_gone};
+use crate::supervisor::deployer::{Deployer, shut_down as shut_down_target, target_error};
 use crate::supervisor::protocol::RequestError;
 use greenloop_config::plan::{DockerPlan, EnvironmentPlan, HealthPlan, Rollback};
 use greenloop_evidence::Redactor;
 use greenloop_image::engine::Engine;
 use greenloop_image::registry::Logins;
 use greenloop_model::{
-    Condition, Endpoint, EnvironmentName, EventSink, Evidence, FailureClass, ImageRef, Release,
-    ReleaseId, ReleaseState, RunEvent, RunId, Stage, TargetKind, times,
+    Condition, EnvironmentName, EventSink, ImageRef, Release, ReleaseId, ReleaseState, RunEvent,
+    RunId, Stage, TargetKind, times,
 };
 use greenloop_ports::{
     Deployed, Earlier, Restored, RolloutRequest, Target, TargetError, TargetErrorKind, TargetStatus,
@@ -69,17 +69,12 @@ pub struct DockerSettings<'a> {
 
 /// Releases as containers on a Docker Engine. See the module's documentation.
 pub struct DockerTarget {
-    folder: PathBuf,
+    deployer: Deployer<ContainerDetail, DockerProtocol>,
     environment: EnvironmentName,
-    url: String,
     launch: Launch,
     rollback: Rollback,
     engine: Engine,
     pub(super) logins: Logins,
-    redactor: Redactor,
-    launcher: SupervisorLauncher,
-    /// The connection that answers for a release that serves and is not verified.
-    lease: Mutex<Option<Control>>,
 }
 
 impl DockerTarget {
@@ -101,47 +96,23 @@ impl DockerTarget {
             .chain(std::iter::once(environment.name.as_str()))
             .map(OsString::from)
             .collect();
-        Self {
-            folder: state,
-            environment: environment.name.clone(),
-            url: environment.url.trim_end_matches('/').to_owned(),
-            launch: Launch::new(plan, health),
-            rollback,
-            engine,
-            logins,
-            redactor,
-            launcher: SupervisorLauncher { program, arguments, env_remove: Vec::new() },
-            lease: Mutex::new(None),
-        }
+        let launcher = SupervisorLauncher { program, arguments, env_remove: Vec::new() };
+        let (kind, url) = (TargetKind::Docker, &environment.url);
+        let deployer = Deployer::new(kind, state, url, redactor, launcher, STOP_TIMEOUT);
+        let (launch, environment) = (Launch::new(plan, health), environment.name.clone());
+        Self { deployer, environment, launch, rollback, engine, logins }
     }
 
     /// Names variables, such as a model's key, that the supervisor does not inherit.
     #[must_use]
     pub fn env_remove(mut self, names: impl IntoIterator<Item = OsString>) -> Self {
-        self.launcher.env_remove.extend(names);
+        self.deployer.env_remove(names);
         self
     }
 
-    fn deployed(&self, release: ReleaseId) -> Deployed {
-        Deployed { release, endpoint: Endpoint { url: self.url.clone() } }
-    }
-
-    /// What serves where the front listens, which is not the configured address when a release
-    /// that was to move it failed.
-    async fn serving(&self, release: ReleaseId) -> Deployed {
-        let state = self.state().await.ok().flatten();
-        let endpoint = self.endpoint(state.as_ref());
-        Deployed { release, endpoint }
-    }
-
-    fn endpoint(&self, state: Option<&State>) -> Endpoint {
-        let front = state.and_then(|state| state.front.as_deref());
-        Endpoint { url: serving_url(&self.url, front) }
-    }
-
     fn containers(&self) -> Result<Containers, TargetError> {
-        let mark = mark_of(&self.folder).map_err(|source| {
-            let message = format!("cannot use the folder {}", self.folder.display());
+        let mark = mark_of(&self.deployer.folder).map_err(|source| {
+            let message = format!("cannot use the folder {}", self.deployer.folder.display());
             target_error(message, Some(Box::new(source)))
         })?;
         let (engine, environment) = (self.engine.clone(), self.environment.clone());
@@ -149,42 +120,18 @@ impl DockerTarget {
     }
 
     fn error(&self, fault: impl Into<Fault>, record: Option<&ReleaseRecord>) -> TargetError {
-        error(fault.into(), record, FailureEvidence::default(), &self.redactor)
-    }
-
-    /// A connection to the supervisor; starts it where there is none.
-    async fn control(&self) -> Result<Control, TargetError> {
-        let control = self.launcher.connect(&self.folder).await;
-        control.map_err(|error| self.error(error, None))
-    }
-
-    async fn ask(&self, control: &mut Control, request: &Request) -> Result<Reply, TargetError> {
-        match control.ask_within(request, STOP_TIMEOUT).await {
-            Ok(Reply::Failed { error }) => Err(self.error(Fault::Request(error), None)),
-            Ok(reply) => Ok(reply),
-            Err(error) => Err(self.error(error, None)),
-        }
-    }
-
-    fn unexpected_reply(&self) -> TargetError {
-        self.error(ControlError::NoAnswer(None), None)
+        error(fault.into(), record, FailureEvidence::default(), &self.deployer.redactor)
     }
 
     /// The record; when there is none but containers of this target are, from them.
     async fn state(&self) -> Result<Option<State>, TargetError> {
-        let load = || {
-            State::load(&self.folder).map_err(|error| {
-                let message = "the target's record cannot be used".to_owned();
-                target_error(message, Some(Box::new(error)))
-            })
-        };
-        if let Some(state) = load()? {
+        if let Some(state) = self.deployer.state()? {
             return Ok(Some(state));
         }
         let found = self.containers()?.list().await;
         if found.is_ok_and(|found| !found.is_empty()) {
-            let _it_writes_the_record = self.control().await?;
-            return load();
+            let _it_writes_the_record = self.deployer.control().await?;
+            return self.deployer.state();
         }
         Ok(None)
     }
@@ -219,15 +166,15 @@ impl DockerTarget {
         candidate: &ReleaseRecord,
         front: String,
     ) -> Result<(Control, bool), TargetError> {
-        let mut control = self.control().await?;
+        let mut control = self.deployer.control().await?;
         let candidate = Box::new(candidate.clone());
         let engine = self.engine.address().to_owned();
         let request = Request::Own(DockerRequest::Begin { candidate, front, engine });
-        let mut reply = self.ask(&mut control, &request).await?;
+        let mut reply = self.deployer.ask(&mut control, &request).await?;
         if reply == Reply::Own(DockerReply::Elsewhere) {
             until_gone(control.pid, SHUTDOWN).await;
-            control = self.control().await?;
-            reply = self.ask(&mut control, &request).await?;
+            control = self.deployer.control().await?;
+            reply = self.deployer.ask(&mut control, &request).await?;
         }
         match reply {
             Reply::Own(DockerReply::Begun) => Ok((control, true)),
@@ -236,7 +183,7 @@ impl DockerTarget {
             | Reply::Restored { .. }
             | Reply::Done { .. }
             | Reply::Failed { .. }
-            | Reply::Own(_) => Err(self.unexpected_reply()),
+            | Reply::Own(_) => Err(self.deployer.unexpected_reply()),
         }
     }
 
@@ -255,7 +202,7 @@ impl DockerTarget {
                 let started = Instant::now();
                 let release = record.id;
                 let switch = Request::Own(DockerRequest::Switch { release, container });
-                match self.ask(control, &switch).await? {
+                match self.deployer.ask(control, &switch).await? {
                     Reply::Serving { release } => {
                         let short = release.short();
                         let detail = format!("new connections go to release {short}");
@@ -266,7 +213,7 @@ impl DockerTarget {
                     | Reply::Restored { .. }
                     | Reply::Done { .. }
                     | Reply::Failed { .. }
-                    | Reply::Own(_) => Err(self.unexpected_reply()),
+                    | Reply::Own(_) => Err(self.deployer.unexpected_reply()),
                 }
             }
             Err(Failed { fault, container }) => {
@@ -278,7 +225,7 @@ impl DockerTarget {
                         FailureEvidence::of(&self.containers()?, record, container).await
                     }
                 };
-                let error = error(fault, Some(record), remains, &self.redactor);
+                let error = error(fault, Some(record), remains, &self.deployer.redactor);
                 let failed = error.kind == TargetErrorKind::Release;
                 let why = failed.then(|| error.message.clone());
                 let given_up = control.ask(&Request::Own(DockerRequest::Abandon { why })).await;
@@ -322,7 +269,7 @@ impl DockerTarget {
             Ok(Healthy { requests: 1, .. }) => (true, "healthy at the first request".to_owned()),
             Ok(Healthy { requests, .. }) => (true, format!("healthy after {requests} requests")),
             Err(Failed { fault, .. }) => {
-                (false, self.redactor.redact(&fault.to_string()).into_owned())
+                (false, self.deployer.redactor.redact(&fault.to_string()).into_owned())
             }
         };
         events.send(RunEvent::StepFinished {
@@ -411,25 +358,6 @@ fn step(events: &EventSink, name: &str, detail: String, started: Instant) {
     });
 }
 
-fn target_error(
-    message: String,
-    source: Option<Box<dyn std::error::Error + Send + Sync>>,
-) -> TargetError {
-    let mut notes = vec![message.clone()];
-    let mut cause = source.as_deref().map(|error| error as &dyn std::error::Error);
-    while let Some(error) = cause {
-        notes.push(error.to_string());
-        cause = error.source();
-    }
-    TargetError {
-        kind: TargetErrorKind::Target,
-        evidence: Box::new(Evidence { notes, ..Evidence::default() }),
-        message,
-        class: FailureClass::Infrastructure,
-        source,
-    }
-}
-
 #[async_trait]
 impl Target for DockerTarget {
     fn kind(&self) -> TargetKind {
@@ -437,14 +365,7 @@ impl Target for DockerTarget {
     }
 
     async fn check(&self) -> Result<(), TargetError> {
-        let address = front_address(&self.url).map_err(|e| target_error(e.to_string(), None))?;
-        let own = Control::connect(&self.folder).await.ok().map(|control| control.pid);
-        match address_owner(&address, own) {
-            None => Ok(()),
-            Some(owner) => {
-                Err(self.error(Fault::Request(RequestError::AddressInUse { address, owner }), None))
-            }
-        }
+        self.deployer.check().await
     }
 
     async fn roll_out(
@@ -456,7 +377,7 @@ impl Target for DockerTarget {
         if cancel.is_cancelled() {
             return Err(self.error(Fault::Cancelled, None));
         }
-        let front = front_address(&self.url);
+        let front = front_address(&self.deployer.url);
         let front = front.map_err(|error| target_error(error.to_string(), None))?;
         let Some(image) = request.image.clone() else {
             return Err(self.error(Fault::NoImage, None));
@@ -471,15 +392,12 @@ impl Target for DockerTarget {
         if begun {
             self.bring_up(&mut control, &candidate, request.wait, events, cancel).await?;
         }
-        *self.lease.lock().await = Some(control);
-        Ok(self.deployed(request.release))
+        self.deployer.hold_lease(control).await;
+        Ok(self.deployer.deployed(request.release))
     }
 
     async fn mark_verified(&self, release: ReleaseId) -> Result<(), TargetError> {
-        let mut control = self.control().await?;
-        self.ask(&mut control, &Request::MarkVerified { release }).await?;
-        *self.lease.lock().await = None;
-        Ok(())
+        self.deployer.mark_verified(release).await
     }
 
     async fn service_log(&self, release: ReleaseId) -> Result<String, TargetError> {
@@ -492,7 +410,7 @@ impl Target for DockerTarget {
         let Some(found) = found else { return Ok(String::new()) };
         let since = record.detail.container.as_ref().and_then(|container| container.log_from);
         let said = containers.log(&found.id, since, Redactor::margin(LOG_SHOWN)).await;
-        Ok(self.redactor.tail(&said.map_err(|error| self.error(error, None))?, LOG_SHOWN))
+        Ok(self.deployer.redactor.tail(&said.map_err(|error| self.error(error, None))?, LOG_SHOWN))
     }
 
     async fn restore(
@@ -513,16 +431,16 @@ impl Target for DockerTarget {
             ),
             None => true,
         };
-        let mut control = self.control().await?;
+        let mut control = self.deployer.control().await?;
         let request = Request::Own(DockerRequest::Restore { failed, runs });
-        let reply = self.ask(&mut control, &request).await?;
+        let reply = self.deployer.ask(&mut control, &request).await?;
         let restored = match reply {
             Reply::Restored { serving: Some(release), untouched: true } => {
-                Restored::Untouched(self.serving(release).await)
+                Restored::Untouched(self.deployer.serving(release))
             }
             Reply::Restored { serving: Some(release), untouched: false } => {
                 let serving_after = Some(began.elapsed());
-                Restored::Release { deployed: self.serving(release).await, serving_after }
+                Restored::Release { deployed: self.deployer.serving(release), serving_after }
             }
             Reply::Restored { serving: None, .. } => Restored::Nothing,
             Reply::Own(DockerReply::Prepared { record }) => {
@@ -530,15 +448,15 @@ impl Target for DockerTarget {
                 let back =
                     self.bring_up(&mut control, &record, ROLLBACK_TIMEOUT, &events, &go_on).await?;
                 let serving_after = Some(began.elapsed());
-                Restored::Release { deployed: self.serving(back).await, serving_after }
+                Restored::Release { deployed: self.deployer.serving(back), serving_after }
             }
             Reply::Here { .. }
             | Reply::Serving { .. }
             | Reply::Done { .. }
             | Reply::Failed { .. }
-            | Reply::Own(_) => return Err(self.unexpected_reply()),
+            | Reply::Own(_) => return Err(self.deployer.unexpected_reply()),
         };
-        *self.lease.lock().await = None;
+        self.deployer.drop_lease().await;
         Ok(restored)
     }
 
@@ -560,24 +478,26 @@ impl Target for DockerTarget {
             Earlier::LastVerified => None,
             Earlier::Release(release) => Some(release),
             Earlier::Revision(number) => {
-                Some(self.status().await?.earlier(number).ok_or_else(|| {
-                    no_release(format!("there is no earlier release number {number}"))
-                })?)
+                Some(self.deployer.numbered(&self.status().await?, number)?)
             }
         };
-        let mut control = self.control().await?;
-        match self.ask(&mut control, &Request::Own(DockerRequest::Prepare { release })).await? {
-            Reply::Serving { release } => Ok(self.serving(release).await),
+        let mut control = self.deployer.control().await?;
+        match self
+            .deployer
+            .ask(&mut control, &Request::Own(DockerRequest::Prepare { release }))
+            .await?
+        {
+            Reply::Serving { release } => Ok(self.deployer.serving(release)),
             Reply::Own(DockerReply::Prepared { record }) => {
                 let back =
                     self.bring_up(&mut control, &record, ROLLBACK_TIMEOUT, events, cancel).await?;
-                Ok(self.serving(back).await)
+                Ok(self.deployer.serving(back))
             }
             Reply::Here { .. }
             | Reply::Restored { .. }
             | Reply::Done { .. }
             | Reply::Failed { .. }
-            | Reply::Own(_) => Err(self.unexpected_reply()),
+            | Reply::Own(_) => Err(self.deployer.unexpected_reply()),
         }
     }
 
@@ -586,23 +506,15 @@ impl Target for DockerTarget {
         let mut notes = Vec::new();
         let mut supervisor = None;
         if state.active().is_some() {
-            supervisor = match Control::connect(&self.folder).await {
-                Ok(control) => Some(control.pid),
-                Err(ControlError::NotRunning) => {
-                    let control = self.control().await?;
-                    notes.push("the supervisor was gone; started a new one".to_owned());
-                    state = self.state().await?.unwrap_or(state);
-                    Some(control.pid)
-                }
-                Err(_) => None,
-            };
+            supervisor = self.deployer.revive(&mut notes).await?;
+            state = self.state().await?.unwrap_or(state);
         } else {
             notes.push("nothing is serving".to_owned());
         }
         let serving = state.active().and_then(|active| state.get(active));
         let mut condition = Condition::default();
         if let Some(record) = serving {
-            let url = self.endpoint(Some(&state)).url;
+            let url = self.deployer.endpoint(Some(&state)).url;
             let (told, mut seen) = self.container_notes(record, &url).await;
             notes.extend(told);
             if let Some((own, address)) = supervisor.zip(state.front.as_deref())
@@ -611,7 +523,7 @@ impl Target for DockerTarget {
                 notes.push(why.clone());
                 seen = Condition::Down(why);
             }
-            condition = seen.map(|reason| self.redactor.redact(&reason).into_owned());
+            condition = seen.map(|reason| self.deployer.redactor.redact(&reason).into_owned());
             if !record.detail.stays {
                 notes.extend(state.expected_change());
             }
@@ -626,36 +538,23 @@ impl Target for DockerTarget {
         // While it is not verified it serves at both.
         if let Some(address) = &state.front
             && serving.is_none_or(|record| record.state != ReleaseState::Live)
-            && !self.url.ends_with(address.rsplit(':').next().unwrap_or_default())
+            && !self.deployer.url.ends_with(address.rsplit(':').next().unwrap_or_default())
         {
-            notes.push(format!("the front listens at {address}, not at {}", self.url));
+            notes.push(format!("the front listens at {address}, not at {}", self.deployer.url));
         }
         let mut releases: Vec<Release> =
             state.releases().iter().map(ReleaseRecord::release).collect();
         releases.sort_by_key(|release| std::cmp::Reverse(release.id));
-        let serving = serving.map(|record| (record.release(), self.endpoint(Some(&state))));
-        let notes = notes.iter().map(|note| self.redactor.redact(note).into_owned()).collect();
+        let serving =
+            serving.map(|record| (record.release(), self.deployer.endpoint(Some(&state))));
+        let notes =
+            notes.iter().map(|note| self.deployer.redactor.redact(note).into_owned()).collect();
         Ok(TargetStatus { serving, condition, releases, notes })
     }
 
     async fn clean_up(&self, run: RunId) -> Result<Vec<String>, TargetError> {
         let Some(state) = self.state().await? else { return Ok(Vec::new()) };
-        let left = state.releases().iter().any(|record| {
-            record.run == run
-                && matches!(record.state, ReleaseState::Candidate | ReleaseState::Live)
-        });
-        if !left {
-            return Ok(Vec::new());
-        }
-        let mut control = self.control().await?;
-        match self.ask(&mut control, &Request::CleanUp { run }).await? {
-            Reply::Done { notes } => Ok(notes),
-            Reply::Here { .. }
-            | Reply::Serving { .. }
-            | Reply::Restored { .. }
-            | Reply::Failed { .. }
-            | Reply::Own(_) => Err(self.unexpected_reply()),
-        }
+        self.deployer.clean_up(&state, run).await
     }
 }
 
@@ -666,8 +565,5 @@ impl Target for DockerTarget {
 ///
 /// [`TargetErrorKind::Target`] when the supervisor cannot be asked or does not end.
 pub async fn shut_down(folder: &Path) -> Result<bool, TargetError> {
-    control::shut_down::<DockerProtocol>(folder, SHUTDOWN).await.map_err(|error| {
-        let message = "the supervisor of the docker target cannot be used".to_owned();
-        target_error(message, Some(Box::new(error)))
-    })
+    shut_down_target::<DockerProtocol>(TargetKind::Docker, folder, SHUTDOWN).await
 }

@@ -153,21 +153,6 @@ impl<P: Protocol> Control<P> {
     }
 }
 
-/// Ends the service and the supervisor of the target in `folder`, and waits for at most `limit`
-/// until the supervisor is gone; whether there was one.
-pub(crate) async fn shut_down<P: Protocol>(
-    folder: &Path,
-    limit: Duration,
-) -> Result<bool, ControlError> {
-    let mut control = match Control::<P>::connect(folder).await {
-        Ok(control) => control,
-        Err(ControlError::NotRunning) => return Ok(false),
-        Err(error) => return Err(error),
-    };
-    control.send(&Request::ShutDown).await?;
-    if until_gone(control.pid, limit).await { Ok(true) } else { Err(ControlError::NoAnswer(None)) }
-}
-
 /// Whether process `pid` ends within `limit`.
 pub(crate) async fn until_gone(pid: u32, limit: Duration) -> bool {
     let process = ProcessIdentity::of(pid);

@@ -15,6 +15,7 @@
 
 mod clean_up;
 pub(crate) mod control;
+pub(crate) mod deployer;
 mod detach;
 pub(crate) mod protocol;
 pub(crate) mod release_state;

@@ -148,7 +148,7 @@ impl Cluster {
     }
 
     /// How long the API server is waited for when it gives no good answer.
-    pub(super) fn patience(&self) -> Duration {
+    pub(super) fn outage_limit(&self) -> Duration {
         if self.shared.reached.load(Ordering::Relaxed) { OUTAGE } else { FIRST_CONTACT }
     }
 
@@ -224,7 +224,7 @@ impl Cluster {
                 }
                 return Err(error);
             }
-            let limit = self.patience();
+            let limit = self.outage_limit();
             let delay = delays.next().unwrap_or_default();
             let wait = asked_to_wait(&error).unwrap_or(delay);
             if started.elapsed() + wait > limit {

@@ -274,12 +274,12 @@ impl Way {
                 }
                 Err(error) => error,
             };
-            let patience = match error.kind {
+            let limit = match error.kind {
                 KubernetesErrorKind::NotReady => OPENING,
-                KubernetesErrorKind::Unreachable => self.cluster.patience(),
+                KubernetesErrorKind::Unreachable => self.cluster.outage_limit(),
                 _ => return Err(error),
             };
-            if began.elapsed() + LOOK > patience {
+            if began.elapsed() + LOOK > limit {
                 return Err(error);
             }
             tokio::time::sleep(LOOK).await;

@@ -139,7 +139,7 @@ impl KubernetesTarget {
         match answer {
             Ok(version) => Ok(version.git_version),
             Err(error) => {
-                Err(self.placed(KubernetesError::of("read the API server's version", error)))
+                Err(self.with_address(KubernetesError::of("read the API server's version", error)))
             }
         }
     }
@@ -152,7 +152,7 @@ impl KubernetesTarget {
     /// When the API server cannot be reached or the manifests cannot be read.
     pub async fn permissions(&self) -> Result<Vec<Permission>, KubernetesError> {
         let cluster = self.cluster().await?;
-        let objects = self.names(&CancellationToken::new()).await?;
+        let objects = self.render_names(&CancellationToken::new()).await?;
         let mut kinds = Vec::new();
         for object in &objects {
             if let Some(kind) = cluster.kind(object.api_version(), object.kind()).await? {
@@ -241,7 +241,7 @@ impl KubernetesTarget {
     }
 
     /// The lease: the one that is held, or one for this piece of work.
-    pub(crate) async fn hold(
+    pub(crate) async fn acquire_lease(
         &self,
         cluster: &Cluster,
         run: RunId,
@@ -250,11 +250,15 @@ impl KubernetesTarget {
             hold.permit().await?;
             return Ok(HeldFor { hold: hold.clone(), temporary: false });
         }
-        let hold = self.take(cluster, run).await?;
+        let hold = self.claim_lease(cluster, run).await?;
         Ok(HeldFor { hold: Arc::new(hold), temporary: true })
     }
 
-    async fn take(&self, cluster: &Cluster, run: RunId) -> Result<HeldLease, KubernetesError> {
+    async fn claim_lease(
+        &self,
+        cluster: &Cluster,
+        run: RunId,
+    ) -> Result<HeldLease, KubernetesError> {
         dry_run::make_namespace(cluster, &self.plan.namespace).await?;
         // A Lease that somebody deleted starts again; its numbers must not.
         let floor = self.own_history(cluster).await?.fencing();
@@ -269,14 +273,14 @@ impl KubernetesTarget {
     }
 
     /// Gives back what was taken for one piece of work.
-    pub(crate) async fn done(&self, held: HeldFor) {
+    pub(crate) async fn release_lease(&self, held: HeldFor) {
         if held.temporary {
             held.hold.release().await;
         }
     }
 
     /// The objects that the manifests describe, rendered, images pinned; not in their namespaces yet.
-    pub(crate) async fn objects(
+    pub(crate) async fn render(
         &self,
         what: &RenderFor<'_>,
         events: &EventSink,
@@ -312,13 +316,13 @@ impl KubernetesTarget {
             return Err(KubernetesError::new(KubernetesErrorKind::Manifest, message));
         }
         if let Some(image) = what.image {
-            tell_of_pins(&pin::pin(&mut objects, image), image, events);
+            report_pins(&pin::pin(&mut objects, image), image, events);
         }
         Ok(objects)
     }
 
     /// The manifests' objects for their names alone: what has no value yet is empty.
-    pub(crate) async fn names(
+    pub(crate) async fn render_names(
         &self,
         cancel: &CancellationToken,
     ) -> Result<Vec<Manifest>, KubernetesError> {
@@ -329,11 +333,11 @@ impl KubernetesTarget {
             image: None,
             missing: Missing::Empty,
         };
-        self.objects(&what, &EventSink::null(), cancel).await
+        self.render(&what, &EventSink::null(), cancel).await
     }
 
     /// What the release would do, object by object.
-    pub(crate) async fn plan_of(
+    pub(crate) async fn planned(
         &self,
         cluster: &Cluster,
         request: &RolloutRequest,
@@ -346,7 +350,7 @@ impl KubernetesTarget {
             image: request.image.as_ref(),
             missing: Missing::Refused,
         };
-        let objects = self.objects(&what, cluster.events(), cluster.cancel()).await?;
+        let objects = self.render(&what, cluster.events(), cluster.cancel()).await?;
         self.learn(cluster, &objects).await?;
         let stamp =
             Stamp { run: request.run, release: request.release, commit: request.commit.clone() };
@@ -386,7 +390,7 @@ impl KubernetesTarget {
     }
 
     /// The address of the port-forward, where one is wanted.
-    async fn forwarded(&self) -> Result<Option<Endpoint>, KubernetesError> {
+    async fn forwarded_endpoint(&self) -> Result<Option<Endpoint>, KubernetesError> {
         let Some(service) = &self.plan.service else { return Ok(None) };
         let mut forward = self.forward.lock().await;
         if let Some(open) = forward.as_ref().filter(|forward| forward.is_open()) {
@@ -418,7 +422,7 @@ impl KubernetesTarget {
     }
 
     /// The run that holds the lease through this target, in words; empty for none.
-    pub(crate) async fn holding(&self) -> String {
+    pub(crate) async fn lease_holder(&self) -> String {
         let held = self.held.lock().await;
         held.as_ref().map(|hold| hold.run().to_string()).unwrap_or_default()
     }
@@ -432,7 +436,7 @@ impl KubernetesTarget {
     }
 
     /// With the address of an API server that gave no answer: it may be the wrong one.
-    fn placed(&self, mut error: KubernetesError) -> KubernetesError {
+    fn with_address(&self, mut error: KubernetesError) -> KubernetesError {
         if error.kind == KubernetesErrorKind::Unreachable
             && let Some(address) = self.connection.address()
         {
@@ -444,17 +448,17 @@ impl KubernetesTarget {
 
     /// For the port: what the API server or a tool said may hold a secret.
     pub(crate) fn target_error(&self, error: KubernetesError) -> TargetError {
-        let mut error = TargetError::from(self.placed(error));
+        let mut error = TargetError::from(self.with_address(error));
         error.message = self.redacted(&error.message);
         for note in &mut error.evidence.notes {
             *note = self.redacted(note);
         }
-        error.source = error.source.map(|source| self.safe_source(source));
+        error.source = error.source.map(|source| self.redacted_source(source));
         error
     }
 
     /// What lies under an error, as it is where no secret is in it, as redacted text otherwise.
-    fn safe_source(&self, source: BoxedError) -> BoxedError {
+    fn redacted_source(&self, source: BoxedError) -> BoxedError {
         let text = greenloop_model::chain(source.as_ref());
         match self.redactor.redact(&text) {
             std::borrow::Cow::Borrowed(_) => source,
@@ -463,7 +467,7 @@ impl KubernetesTarget {
     }
 }
 
-fn tell_of_pins(pins: &pin::Pins, image: &ImageRef, events: &EventSink) {
+fn report_pins(pins: &pin::Pins, image: &ImageRef, events: &EventSink) {
     let notice = if !pins.replaced.is_empty() {
         Notice::Info(format!(
             "pinned to {}@{}…: {}",
@@ -538,7 +542,8 @@ impl Target for KubernetesTarget {
         }
         let cluster = self.cluster().await.map_err(|error| self.target_error(error))?;
         let cluster = cluster.during(events, cancel);
-        let hold = self.take(&cluster, run).await.map_err(|error| self.target_error(error))?;
+        let hold =
+            self.claim_lease(&cluster, run).await.map_err(|error| self.target_error(error))?;
         *held = Some(Arc::new(hold));
         Ok(())
     }
@@ -554,7 +559,7 @@ impl Target for KubernetesTarget {
         let request =
             self.previewed(&cluster, request).await.map_err(|error| self.target_error(error))?;
         let history = self.history(&cluster).await.map_err(|error| self.target_error(error))?;
-        let steps = self.plan_of(&cluster, &request, &history).await;
+        let steps = self.planned(&cluster, &request, &history).await;
         let steps = steps.map_err(|error| self.target_error(error))?;
         let diff = diff::joined(steps.iter().map(PlannedObject::diff));
         let mut shown = String::new();
@@ -576,7 +581,7 @@ impl Target for KubernetesTarget {
     }
 
     async fn reach(&self) -> Result<Option<Endpoint>, TargetError> {
-        self.forwarded().await.map_err(|error| self.target_error(error))
+        self.forwarded_endpoint().await.map_err(|error| self.target_error(error))
     }
 
     async fn unreached(&self) -> Option<TargetError> {
@@ -595,11 +600,13 @@ impl Target for KubernetesTarget {
         }
         let cluster = self.cluster().await.map_err(|error| self.target_error(error))?;
         let cluster = cluster.during(events, cancel);
-        let held =
-            self.hold(&cluster, request.run).await.map_err(|error| self.target_error(error))?;
+        let held = self
+            .acquire_lease(&cluster, request.run)
+            .await
+            .map_err(|error| self.target_error(error))?;
         let cluster = cluster.guarded(&held.hold);
         let outcome = self.roll_out_held(&cluster, &held.hold, request).await;
-        self.done(held).await;
+        self.release_lease(held).await;
         outcome
     }
 
@@ -649,10 +656,11 @@ impl Target for KubernetesTarget {
         let cluster = self.cluster().await.map_err(|error| self.target_error(error))?;
         let cluster = cluster.during(events, cancel);
         let run = RunId::generate();
-        let held = self.hold(&cluster, run).await.map_err(|error| self.target_error(error))?;
+        let held =
+            self.acquire_lease(&cluster, run).await.map_err(|error| self.target_error(error))?;
         let cluster = cluster.guarded(&held.hold);
         let outcome = self.roll_back_held(&cluster, &held.hold, earlier).await;
-        self.done(held).await;
+        self.release_lease(held).await;
         outcome
     }
 

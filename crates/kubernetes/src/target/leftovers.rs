@@ -194,7 +194,7 @@ impl KubernetesTarget {
         leftovers.sort_by_key(|leftover| {
             std::cmp::Reverse(order::rank(leftover.id.group(), &leftover.id.kind))
         });
-        let held = self.hold(&cluster, record.release.run).await?;
+        let held = self.acquire_lease(&cluster, record.release.run).await?;
         let cluster = cluster.guarded(&held.hold);
         let mut outcome = Ok(());
         for leftover in leftovers {
@@ -209,7 +209,7 @@ impl KubernetesTarget {
                 }
             }
         }
-        self.done(held).await;
+        self.release_lease(held).await;
         outcome
     }
 }

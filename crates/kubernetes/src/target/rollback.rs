@@ -64,11 +64,12 @@ impl KubernetesTarget {
             // It never came as far as a write.
             return Ok(self.untouched(&history));
         };
-        let held = self.hold(&cluster, record.release.run).await;
+        let held = self.acquire_lease(&cluster, record.release.run).await;
         let held = held.map_err(|error| self.target_error(error))?;
         let cluster = cluster.guarded(&held.hold);
-        let outcome = self.give_way(&cluster, &held.hold, &history, failed, hurry).await;
-        self.done(held).await;
+        let outcome =
+            self.restore_previous_held(&cluster, &held.hold, &history, failed, hurry).await;
+        self.release_lease(held).await;
         outcome
     }
 
@@ -80,7 +81,7 @@ impl KubernetesTarget {
     }
 
     /// The same, with the lease in hand.
-    async fn give_way(
+    async fn restore_previous_held(
         &self,
         cluster: &Cluster,
         hold: &HeldLease,
@@ -110,15 +111,17 @@ impl KubernetesTarget {
             marked.map_err(|error| self.target_error(error))
         };
         let Some(good) = history.good_before(Some(record)) else {
-            let undone = self.take_away(cluster, record).await;
+            let undone = self.remove_objects(cluster, record).await;
             undone.map_err(|error| self.target_error(error))?;
             mark().await?;
             let detail = "there is no verified release; what was before the first one is back";
             step(cluster.events(), "restore", true, detail.to_owned(), began);
             return Ok(Restored::Nothing);
         };
-        let laid =
-            self.lay(cluster, good, &[record]).await.map_err(|error| self.target_error(error))?;
+        let laid = self
+            .apply_record(cluster, good, &[record])
+            .await
+            .map_err(|error| self.target_error(error))?;
         let deployed = self.deployed(good.id());
         let wait = good.content.wait.max(record.content.wait);
         let serving_after = self.serving_again(cluster, hold, &laid, (good, wait), began, hurry);
@@ -181,7 +184,7 @@ impl KubernetesTarget {
     }
 
     /// Writes all of a release's objects, and removes what `later` ones brought.
-    async fn lay(
+    async fn apply_record(
         &self,
         cluster: &Cluster,
         good: &Record,
@@ -220,7 +223,11 @@ impl KubernetesTarget {
     }
 
     /// Undoes the very first release.
-    async fn take_away(&self, cluster: &Cluster, record: &Record) -> Result<(), KubernetesError> {
+    async fn remove_objects(
+        &self,
+        cluster: &Cluster,
+        record: &Record,
+    ) -> Result<(), KubernetesError> {
         let objects = record.objects_before();
         let kept: Vec<ObjectId> = objects.iter().map(Manifest::id).collect();
         let steps = dry_run::dry_run(cluster, objects, Purpose::Restore).await?;
@@ -262,7 +269,7 @@ impl KubernetesTarget {
                 let foreign =
                     self.foreign(cluster).await.map_err(|error| self.target_error(error))?;
                 if !foreign.is_empty() {
-                    return self.undo_all(cluster, hold, &foreign, number).await;
+                    return self.undo_to_revision(cluster, hold, &foreign, number).await;
                 }
                 let status = TargetStatus {
                     serving: serving.map(|record| (record.release.clone(), self.endpoint())),
@@ -284,10 +291,10 @@ impl KubernetesTarget {
             );
             return Err(refused(TargetErrorKind::Forbidden, message));
         }
-        self.lay_and_follow(cluster, hold, &history, wanted).await
+        self.apply_and_follow(cluster, hold, &history, wanted).await
     }
 
-    async fn lay_and_follow(
+    async fn apply_and_follow(
         &self,
         cluster: &Cluster,
         hold: &HeldLease,
@@ -296,7 +303,7 @@ impl KubernetesTarget {
     ) -> Result<Deployed, TargetError> {
         let later: Vec<&Record> =
             history.records.iter().filter(|record| record.id() > wanted.id()).collect();
-        let laid = match self.lay(cluster, wanted, &later).await {
+        let laid = match self.apply_record(cluster, wanted, &later).await {
             Ok(laid) => laid,
             Err(_) if cluster.cancel().is_cancelled() => {
                 return Err(self.resume_serving(cluster, history).await);
@@ -331,7 +338,7 @@ impl KubernetesTarget {
     async fn resume_serving(&self, cluster: &Cluster, history: &History) -> TargetError {
         let cluster = cluster.during(cluster.events(), &CancellationToken::new());
         let Some(serving) = history.serving() else { return cancelled() };
-        match self.lay(&cluster, serving, &[]).await {
+        match self.apply_record(&cluster, serving, &[]).await {
             Ok(_) => cancelled(),
             Err(error) => self.target_error(error),
         }
@@ -340,7 +347,7 @@ impl KubernetesTarget {
     /// Workloads of the manifests that are in the cluster without being a release's.
     async fn foreign(&self, cluster: &Cluster) -> Result<Vec<ObjectId>, KubernetesError> {
         let mut foreign = Vec::new();
-        for object in self.names(cluster.cancel()).await? {
+        for object in self.render_names(cluster.cancel()).await? {
             let mut id = object.id();
             if workload_kind(&id).is_none() {
                 continue;
@@ -357,7 +364,7 @@ impl KubernetesTarget {
     }
 
     /// `kubectl rollout undo` for each, with a record of what came of it.
-    async fn undo_all(
+    async fn undo_to_revision(
         &self,
         cluster: &Cluster,
         hold: &HeldLease,
@@ -454,20 +461,24 @@ impl KubernetesTarget {
             return Ok(Vec::new());
         }
         if let Some(other) = holder.filter(|_| !its_own)
-            && other != self.holding().await
+            && other != self.lease_holder().await
         {
             return Ok(vec![format!(
                 "run {other} holds the environment; what run {run} left is for it to settle"
             )]);
         }
-        let held = self.hold(cluster, run).await.map_err(|error| self.target_error(error))?;
+        let held =
+            self.acquire_lease(cluster, run).await.map_err(|error| self.target_error(error))?;
         let cluster = &cluster.guarded(&held.hold);
         let mut notes = Vec::new();
         let mut outcome = Ok(());
         for record in left {
             let history = self.history(cluster).await.map_err(|error| self.target_error(error))?;
             let patient = CancellationToken::new();
-            match self.give_way(cluster, &held.hold, &history, record.id(), &patient).await {
+            match self
+                .restore_previous_held(cluster, &held.hold, &history, record.id(), &patient)
+                .await
+            {
                 Ok(Restored::Release { deployed, .. } | Restored::Untouched(deployed)) => {
                     notes.push(format!(
                         "release {} was never verified; release {} serves",
@@ -497,7 +508,7 @@ impl KubernetesTarget {
         if its_own {
             notes.push("gave back the lease that it held".to_owned());
         }
-        self.done(held).await;
+        self.release_lease(held).await;
         for note in &notes {
             cluster.events().send(RunEvent::Notice(Notice::Info(note.clone())));
         }

@@ -41,7 +41,7 @@ impl KubernetesTarget {
             return Ok(self.deployed(request.release));
         }
         let began = Instant::now();
-        let steps = match self.plan_of(cluster, request, &history).await {
+        let steps = match self.planned(cluster, request, &history).await {
             Ok(steps) => steps,
             Err(_) if cluster.cancel().is_cancelled() => return Err(cancelled()),
             Err(error) => {
@@ -64,7 +64,7 @@ impl KubernetesTarget {
         let written = store.create(cluster, &history, &record).await;
         written.map_err(|error| self.target_error(error))?;
 
-        let outcome = self.write_and_follow(cluster, hold, request, steps, since_good).await;
+        let outcome = self.apply_and_track(cluster, hold, request, steps, since_good).await;
         match outcome {
             Ok(()) => {
                 let now = jiff::Timestamp::now();
@@ -193,7 +193,7 @@ impl KubernetesTarget {
         }
     }
 
-    async fn write_and_follow(
+    async fn apply_and_track(
         &self,
         cluster: &Cluster,
         hold: &HeldLease,
@@ -494,15 +494,15 @@ impl Apply<'_> {
                 self.deferred.push(one);
                 return Ok(());
             }
-            let patience = match transient_refusal(&error) {
+            let limit = match transient_refusal(&error) {
                 None => Duration::ZERO,
                 // Its backend may be what this release brings, or changes.
                 Some(_) if self.tracker.is_moving() => self.tracker.left(),
                 Some(TransientRefusal::Webhook) => FOREIGN_WEBHOOK.min(self.tracker.left()),
                 Some(TransientRefusal::Quota) => Duration::ZERO,
             };
-            if refused_since.elapsed() + AGAIN >= patience {
-                return Err(self.unwritten(error));
+            if refused_since.elapsed() + AGAIN >= limit {
+                return Err(self.apply_failure(error));
             }
             if !told {
                 told = true;
@@ -518,7 +518,7 @@ impl Apply<'_> {
         }
     }
 
-    fn unwritten(&self, error: KubernetesError) -> TargetError {
+    fn apply_failure(&self, error: KubernetesError) -> TargetError {
         let interrupted = self.cluster.cancel().is_cancelled()
             && matches!(
                 error.kind,

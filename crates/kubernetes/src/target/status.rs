@@ -36,7 +36,7 @@ impl KubernetesTarget {
     pub(super) async fn read_status(&self) -> Result<TargetStatus, KubernetesError> {
         if matches!(self.plan.manifests, Manifests::Files(_)) {
             // For the Secrets in them; whether they can be rendered is a rollout's business.
-            let _unreadable = self.names(&CancellationToken::new()).await;
+            let _unreadable = self.render_names(&CancellationToken::new()).await;
         }
         let cluster = self.cluster().await?;
         let history = self.history(&cluster).await?;

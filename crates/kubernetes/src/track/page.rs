@@ -84,12 +84,12 @@ fn source(source: Source) -> &'static str {
 
 /// When it is final.
 fn when(rule: &Rule) -> String {
-    let patience = match rule.deferral {
+    let deferral = match rule.deferral {
         Deferral::None => "",
         Deferral::Moving => "; not while something else moves",
         Deferral::Made => "; not while something can still make it",
     };
-    format!("{}{patience}", by_itself(rule))
+    format!("{}{deferral}", by_itself(rule))
 }
 
 fn by_itself(rule: &Rule) -> String {

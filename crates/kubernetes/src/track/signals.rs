@@ -34,9 +34,9 @@ pub(super) fn signals(view: &View, now: Duration) -> Vec<Signal> {
     for scope in 0..view.followed.len() {
         Reader { view, scope, found: &mut found }.read();
     }
-    let patience: Vec<(bool, Option<Duration>)> =
-        found.iter().map(|signal| patience(view, &found, signal, now)).collect();
-    for (signal, (held, from)) in found.iter_mut().zip(patience) {
+    let deferrals: Vec<(bool, Option<Duration>)> =
+        found.iter().map(|signal| deferral(view, &found, signal, now)).collect();
+    for (signal, (held, from)) in found.iter_mut().zip(deferrals) {
         signal.held |= held;
         signal.from = from;
     }
@@ -45,7 +45,7 @@ pub(super) fn signals(view: &View, now: Duration) -> Vec<Signal> {
 
 /// Whether something else in the release can still change the sign, and from when on its age
 /// counts.
-fn patience(
+fn deferral(
     view: &View,
     found: &[Signal],
     signal: &Signal,

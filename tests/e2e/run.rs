@@ -170,6 +170,7 @@ fn status_tells_what_serves_at_that_moment() {
     let verify = repository.run(&["verify", "--environment", "local"]);
     assert_eq!(verify.code, Some(1), "{}", verify.all());
     assert!(verify.all().contains("Nothing that serves: release"), "{}", verify.all());
+    assert!(!verify.all().contains("runs once more"), "{}", verify.all());
     signal(service, "CONT");
     let seen = status();
     assert_eq!(seen["condition"], "serving", "{seen}");

@@ -200,7 +200,9 @@ async fn check_health(
         }
         let hopeless = complaint.settled && !subject.fresh;
         if tries > plan.retries || hopeless {
-            let complaint = Box::pin(wrong_path(plan, &step, caller, complaint)).await;
+            let mut complaint = Box::pin(wrong_path(plan, &step, caller, complaint)).await;
+            // Its own retries have settled whether it fails by chance.
+            complaint.flaky_suspect &= tries == 1;
             let text = match tries {
                 1 => complaint.exchange.complaint.clone(),
                 n => {

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# The hub, its database and two workers on this machine, from nothing to verified:
+# Starts the hub, its database and two workers on this machine, and verifies them:
 #
 #   scripts/compose-up.sh [ENV_FILE]     default: .env
 #
-# Makes what is missing (passwords, the workers' token) and leaves what is there, so it is also
-# how to update: it builds the image again and replaces what has changed. `docker compose down`
-# stops everything and keeps the data.
+# Creates missing passwords and the workers' token, and keeps existing ones. Run it again to update: it
+# rebuilds the image and replaces what has changed. `docker compose down` stops everything and keeps
+# the data.
 #
-# Exit status: that of scripts/verify-agents.sh; 3 when docker is missing or refuses.
+# Exit status: that of scripts/verify-agents.sh; 3 if docker is missing or fails.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 umask 077
@@ -34,14 +34,14 @@ fi
 compose+=(--env-file "$file")
 
 has COMPOSE_PROJECT_NAME || echo greenloop | put COMPOSE_PROJECT_NAME
-# Hexadecimal: it stands in an address.
+# Hexadecimal, because it is part of a URL.
 has GREENLOOP_DB_PASSWORD || od -An -N24 -tx1 /dev/urandom | tr -d ' \n' | put GREENLOOP_DB_PASSWORD
 
-# A given image is pulled, not built.
+# A configured image is pulled, not built.
 has GREENLOOP_IMAGE || "${compose[@]}" build hub || exit 3
 "${compose[@]}" up --detach postgres redis hub || exit 3
 
-# `up` does not wait for the hub's health; a token needs its database.
+# `up` does not wait until the hub is healthy; creating a token needs its database.
 token() { # NAME SCOPE
   local tries=0 made
   until made=$("${compose[@]}" exec -T hub greenloop hub token create --name "$1" --scope "$2"); do
@@ -49,7 +49,7 @@ token() { # NAME SCOPE
     [ "$tries" -lt 30 ] || return 1
     sleep 2
   done
-  # Whatever is said around it.
+  # Only the token, without the other output.
   grep -oE 'glh_[A-Za-z0-9_-]+' <<<"$made" | head -n 1
 }
 if ! has GREENLOOP_HUB_TOKEN; then
@@ -63,7 +63,7 @@ fi
 port=$(sed -n 's/^GREENLOOP_HUB_PORT=//p' "$file")
 GREENLOOP_HUB_TOKEN=$(sed -n 's/^GREENLOOP_READ_TOKEN=//p' "$file")
 export GREENLOOP_HUB_TOKEN
-# Nothing has been asked of it yet: no tasks is right.
+# No graph was submitted yet: no tasks is correct.
 status=0
 ./scripts/verify-agents.sh --expect-agents 2 --allow-empty --settle 60 "http://127.0.0.1:${port:-7474}" || status=$?
 echo

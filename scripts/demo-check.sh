@@ -1,23 +1,23 @@
 #!/usr/bin/env bash
-# The demo, end to end: three failures healed in three stages, one review rejected, the service
-# serving what was fixed, the audit log proved, and nothing left running.
+# Tests the demo end to end: three failures healed in three stages, one review rejected, the service
+# serves the fixed version, the audit log verifies, and nothing is left running.
 #
 #   scripts/demo-check.sh [GREENLOOP]      default: target/debug/greenloop
 #
 # DEMO_TIMEOUT   seconds the demo may take (default: 240)
 #
-# Exit status: 0 all as it should be, 1 not. Leaves nothing behind, whatever happens.
+# Exit status: 0 passed, 1 failed. Leaves nothing behind in either case.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 bin=$(realpath "${1:-target/debug/greenloop}")
-[ -x "$bin" ] || { echo "there is no $bin: cargo build" >&2; exit 1; }
+[ -x "$bin" ] || { echo "demo: $bin does not exist: run cargo build" >&2; exit 1; }
 
 work=$(mktemp -d)
 folder=$work/demo
 output=$work/output.txt
 
-# The processes that run from the folder or in it, or name it in their arguments.
+# Processes whose executable or working directory is in the folder, or that have it in their arguments.
 running() {
   local process
   for process in /proc/[0-9]*; do
@@ -45,7 +45,7 @@ trap 'exit 130' INT TERM
 
 fail() {
   echo "demo: $*" >&2
-  [ ! -s "$output" ] || { echo "--- the end of its output" >&2; tail -n 60 "$output" >&2; }
+  [ ! -s "$output" ] || { echo "--- the end of the demo's output" >&2; tail -n 60 "$output" >&2; }
   exit 1
 }
 
@@ -57,16 +57,16 @@ took=$((SECONDS - began))
 
 for text in 'answer from a recorded transcript; no model is asked' \
   'Healed, deployed and verified' 'serves again after'; do
-  grep -qF "$text" "$output" || fail "its output does not say: $text"
+  grep -qF "$text" "$output" || fail "the output does not contain: $text"
 done
 
-# --- what happened, by the events of the run that healed -------------------------------------
+# --- the events of the healing run -------------------------------------
 cd "$folder"
 run=$(grep -l '"event":"patch_applied"' logs/runs/*/events.jsonl | xargs -n1 dirname | xargs -n1 basename) ||
   fail "no run applied a patch"
 [ "$(wc -w <<<"$run")" -eq 1 ] || fail "more than one run applied patches: $run"
 
-python3 - "logs/runs/$run/events.jsonl" <<'PYTHON' || fail "its events are not what they should be"
+python3 - "logs/runs/$run/events.jsonl" <<'PYTHON' || fail "unexpected events in logs/runs/$run/events.jsonl"
 import json
 import sys
 
@@ -84,7 +84,7 @@ def expect(what, found, wanted):
 
 failed = [(e["failure"]["stage"], e["failure"]["name"]) for e in of("stage_failed")]
 broken = [(stage, "" if stage == "smoke" else name) for stage, name in failed]
-# A failing test runs once more before the author is asked; a compiler's error does not.
+# A failing test is rerun once before the author is asked; a compiler error is not.
 expect(
     "failures",
     broken,
@@ -100,14 +100,14 @@ expect("verdict", finished["verdict"], "verified")
 expect("what stopped it", finished["stop"], {"kind": "verified"})
 PYTHON
 
-# --- what it serves ---------------------------------------------------------------------------
+# --- the service ---------------------------------------------------------------------------
 url=$(sed -n 's|^ *curl \(http://[^/]*\)/.*|\1|p' "$output")
-[ -n "$url" ] || fail "it prints no address"
+[ -n "$url" ] || fail "the output contains no address"
 get() { curl --silent --show-error --fail --max-time 10 "$url$1" || fail "GET $1 fails at $url"; }
 get /health >/dev/null
 get /api/v1/vehicles >"$work/vehicles.json"
 get /api/v1/summary >"$work/summary.json"
-python3 - "$work/vehicles.json" "$work/summary.json" <<'PYTHON' || fail "it serves something else"
+python3 - "$work/vehicles.json" "$work/summary.json" <<'PYTHON' || fail "unexpected content at $url"
 import json
 import sys
 
@@ -118,33 +118,33 @@ assert vehicles["count"] == 3, vehicles
 assert summary == {"total": 3, "active": 3}, summary
 PYTHON
 
-# --- what it leaves behind --------------------------------------------------------------------
+# --- the run's files --------------------------------------------------------------------
 for file in report.html summary.md junit.xml audit.jsonl patches/patch_1.diff; do
-  [ -s "logs/runs/$run/$file" ] || fail "there is no $file"
+  [ -s "logs/runs/$run/$file" ] || fail "logs/runs/$run/$file is missing or empty"
 done
 python3 -c 'import sys, xml.dom.minidom as x; x.parse(sys.argv[1])' "logs/runs/$run/junit.xml" ||
-  fail "junit.xml is no XML"
+  fail "junit.xml is not well-formed"
 "$bin" audit verify >"$work/verify.txt" 2>&1 || { cat "$work/verify.txt" >&2; fail "audit verify"; }
 "$bin" audit replay "$run" >"$work/replay.txt" 2>&1 || { cat "$work/replay.txt" >&2; fail "audit replay"; }
 [ -z "$(git status --porcelain)" ] || fail "the work tree is not clean"
-[ "$(git rev-list --count "main..greenloop/$run")" -eq 3 ] || fail "the branch has not three commits"
+[ "$(git rev-list --count "main..greenloop/$run")" -eq 3 ] || fail "greenloop/$run does not have three commits"
 
-# One byte of the log changed is noticed.
+# A changed byte in the log is detected.
 cp "logs/runs/$run/audit.jsonl" "$work/audit.jsonl"
 sed -i '3s/"seq":/"sEq":/' "logs/runs/$run/audit.jsonl"
-! cmp -s "$work/audit.jsonl" "logs/runs/$run/audit.jsonl" || fail "the damage did not happen"
-! "$bin" audit verify "$run" >/dev/null 2>&1 || fail "audit verify does not see a changed record"
+! cmp -s "$work/audit.jsonl" "logs/runs/$run/audit.jsonl" || fail "could not change the audit log"
+! "$bin" audit verify "$run" >/dev/null 2>&1 || fail "audit verify does not detect a changed record"
 
-# --- and away ---------------------------------------------------------------------------------
+# --- stop ---------------------------------------------------------------------------------
 cd "$work"
-timeout 60 "$bin" demo --stop --folder "$folder" >>"$output" 2>&1 || fail "demo --stop"
-[ ! -e "$folder" ] || fail "demo --stop leaves its folder"
+timeout 60 "$bin" demo --stop --folder "$folder" >>"$output" 2>&1 || fail "demo --stop failed"
+[ ! -e "$folder" ] || fail "demo --stop did not remove $folder"
 for _ in $(seq 50); do
   left=$(running)
   [ -n "$left" ] || break
   sleep 0.1
 done
 [ -z "$left" ] || fail "still running after demo --stop: $(for p in $left; do tr '\0' ' ' <"/proc/$p/cmdline"; echo; done)"
-! curl --silent --max-time 2 "$url/health" >/dev/null || fail "something still answers at $url"
+! curl --silent --max-time 2 "$url/health" >/dev/null || fail "a server still answers at $url"
 
 echo "demo: three failures healed, one review rejected, served at $url and stopped (${took} s)"

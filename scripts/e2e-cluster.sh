@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Runs the Kubernetes scenarios (tests/kube) against a real cluster. Each makes a namespace of its
-# own and removes it.
+# Runs the Kubernetes scenarios (tests/kube) against a real cluster. Each creates a namespace and
+# deletes it.
 #
-#   KUBECONFIG                the cluster; without it one is made with kind, where that is installed
-#   GREENLOOP_TEST_REGISTRY   a registry as the nodes see it, `registry.example.com:5000`
-#   GREENLOOP_TEST_IMAGE      an image with a static busybox (sh, httpd) as the nodes pull it
+#   KUBECONFIG                the cluster; default: a new kind cluster, if kind is installed
+#   GREENLOOP_TEST_REGISTRY   a registry that the nodes can reach, `registry.example.com:5000`
+#   GREENLOOP_TEST_IMAGE      an image with a static busybox (sh, httpd) that the nodes can pull
 #
-#   scripts/e2e-cluster.sh [FILTER...]     only the scenarios whose names hold one of these words
+#   scripts/e2e-cluster.sh [FILTER...]     only scenarios whose names contain one of these words
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,7 +29,7 @@ if [ -z "${KUBECONFIG:-}" ]; then
   command -v docker >/dev/null || fail 'kind needs docker'
   made="greenloop-$$"
   export KUBECONFIG="$work/kubeconfig"
-  say "make the kind cluster $made"
+  say "create the kind cluster $made"
   kind create cluster --name "$made" --kubeconfig "$KUBECONFIG" --wait 120s
   if [ -z "${GREENLOOP_TEST_IMAGE:-}" ]; then
     say 'load busybox into it'
@@ -38,7 +38,7 @@ if [ -z "${KUBECONFIG:-}" ]; then
     docker tag busybox:stable-musl "$GREENLOOP_TEST_IMAGE"
     kind load docker-image --name "$made" "$GREENLOOP_TEST_IMAGE"
   fi
-  # Nothing is pushed to it: images that do not exist are asked of it.
+  # Nothing is pushed to it: it is only queried for images that do not exist.
   : "${GREENLOOP_TEST_REGISTRY:=registry.k8s.io}"
 fi
 [ -r "${KUBECONFIG%%:*}" ] || fail "cannot read $KUBECONFIG"
@@ -48,6 +48,6 @@ export KUBECONFIG GREENLOOP_TEST_IMAGE GREENLOOP_TEST_REGISTRY
 export LIBZ_SYS_STATIC=1
 
 say 'run the scenarios'
-# Most of their time they wait: many at once cost the machine little, and the cluster some pods.
+# Scenarios mostly wait, so many can run in parallel.
 cargo test --locked --test kube -- --ignored --test-threads="${GREENLOOP_TEST_THREADS:-12}" \
   --skip detection:: "${@:-::cluster::}"

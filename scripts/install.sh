@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 folder=${1:-$HOME/.local/bin}
 for tool in cargo cc; do
   command -v "$tool" >/dev/null || {
-    echo "install: $tool is missing; a Rust toolchain comes from https://rustup.rs, cc from your system's gcc" >&2
+    echo "install: $tool is missing: install a Rust toolchain (https://rustup.rs) and a C compiler (gcc)" >&2
     exit 1
   }
 done
@@ -16,7 +16,7 @@ done
 export LIBZ_SYS_STATIC=1
 cargo build --release --locked --bin greenloop
 mkdir -p "$folder"
-# Beside the old one and then in its place: a run that uses it goes on undisturbed.
+# Renamed into place, so that a running greenloop is not disturbed.
 install -m 755 target/release/greenloop "$folder/.greenloop.new"
 mv -f "$folder/.greenloop.new" "$folder/greenloop"
 "$folder/greenloop" --version

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Lets the last verified release serve again, and says what serves afterwards.
+# Rolls back to the previous verified release, and prints what serves afterwards.
 #
 #   scripts/rollback.sh ENVIRONMENT [RELEASE]
 #
-# RELEASE   an id that `greenloop status` lists; default: the verified one before what serves
+# RELEASE   an id from `greenloop status`; default: the verified release before the serving one
 #
-# Exit status: greenloop's own (0 rolled back and verified, see `greenloop rollback --help`).
+# Exit status: that of greenloop (0: rolled back and verified).
 set -euo pipefail
 
 environment=${1:-}

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# The servers that tests talk to: a Docker Engine, a registry, PostgreSQL and Redis, all of their
-# own, so that nothing on this machine is touched.
+# Starts the servers for the tests: a Docker Engine, a registry, PostgreSQL and Redis, separate from
+# those of this machine.
 #
 #   scripts/services.sh start FOLDER [engine] [registry] [postgres] [redis]
-#       starts them, or those that are named; FOLDER/env tells tests where they are
+#       starts all, or the given ones; FOLDER/env contains their addresses
 #   scripts/services.sh run FOLDER COMMAND...
-#       runs a command, the tests, where it reaches them and knows where they are
+#       runs a command, for example the tests, with access to them and their addresses
 #   scripts/services.sh stop FOLDER
 #       stops what was started there, and nothing else
 #
-# An engine sets up bridges, routes and packet filters, and takes away those of others. So with an
-# engine all of them run in network and mount namespaces of their own, which `run` enters: their
-# addresses on 127.0.0.1 are no addresses of this machine, and the namespaces end with them.
-# Without an engine `source FOLDER/env` is enough.
+# A Docker Engine creates bridges, routes and packet filters, and removes those of others. So with an
+# engine, all servers run in separate network and mount namespaces, which `run` enters: their
+# addresses on 127.0.0.1 do not exist on this machine, and the namespaces end with them. Without an
+# engine, `source FOLDER/env` is enough.
 set -euo pipefail
 
 command=${1:-}
@@ -34,10 +34,9 @@ free_port() {
   enter python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
-# What holds the namespaces, and in a container of its own would be the machine: loopback, and a
-# /run where an engine leaves what it leaves.
+# A process that keeps the namespaces, with a loopback interface and a /run for the engine.
 hold_namespaces() {
-  [ "$(id -u)" -eq 0 ] || die "a Docker Engine can only be started by root: run it with sudo"
+  [ "$(id -u)" -eq 0 ] || die "only root can start a Docker Engine: use sudo"
   # shellcheck disable=SC2016
   unshare --net --mount --propagation private sh -c '
     ip link set lo up &&
@@ -45,10 +44,10 @@ hold_namespaces() {
       touch "$1/namespaces.ready" && exec sleep infinity' sh "$folder" \
     </dev/null >"$folder/namespaces.log" 2>&1 &
   echo $! >"$folder/namespaces.pid"
-  wait_for "a network namespace" "$folder/namespaces.log" test -e "$folder/namespaces.ready"
+  wait_for "the network namespace" "$folder/namespaces.log" test -e "$folder/namespaces.ready"
 }
 
-# A command in the namespaces, from this folder; as it is where there are none.
+# Runs a command in the namespaces, in this folder; without namespaces, runs it directly.
 enter() {
   if [ -f "$folder/namespaces.pid" ]; then
     # shellcheck disable=SC2016
@@ -74,8 +73,8 @@ start_engine() {
   local socket="$folder/docker.sock"
   enter ip link add name "$bridge" type bridge
   enter ip addr add 172.31.20.1/24 dev "$bridge"
-  # Docker gives a bridge without an address of its own a new one whenever a container comes,
-  # and packets in flight are lost with the old one.
+  # Without a fixed MAC address, the bridge gets a new one with every container, and packets in flight
+  # are lost.
   enter ip link set "$bridge" address 02:67:6c:00:00:01
   enter ip link set "$bridge" up
   enter dockerd --data-root "$folder/docker" --exec-root "$folder/docker-exec" \
@@ -84,7 +83,7 @@ start_engine() {
   wait_for "the Docker Engine" "$folder/docker.log" \
     curl -sf --unix-socket "$socket" http://localhost/_ping
 
-  # Started by sudo for somebody's tests.
+  # Started with sudo, for tests of the calling user.
   [ -z "${SUDO_USER:-}" ] || chmod 666 "$socket"
   echo "export GREENLOOP_TEST_DOCKER=unix://$socket" >>"$folder/env"
 }
@@ -103,7 +102,7 @@ END
   echo "export GREENLOOP_TEST_REGISTRY=127.0.0.1:$port" >>"$folder/env"
 }
 
-# NAME COMMAND...: a server that ends with its pid in NAME.pid, its output in NAME.log.
+# NAME COMMAND...: starts a server, with its pid in NAME.pid and its output in NAME.log.
 background() {
   local name=$1
   shift
@@ -112,7 +111,7 @@ background() {
     </dev/null >>"$folder/$name.log" 2>&1 &
 }
 
-# A program of PostgreSQL, which Debian keeps beside the path, one folder a version.
+# A program of PostgreSQL, which Debian installs outside the PATH, in one folder per version.
 postgres_program() {
   local found
   found=$(find /usr/lib/postgresql -path "*/bin/$1" 2>/dev/null | sort -V | tail -1 || true)
@@ -120,7 +119,7 @@ postgres_program() {
   echo "$found"
 }
 
-# Durable as in production: the figures and the tests that kill it count on that.
+# Durable as in production: benchmarks and crash tests need that.
 start_postgres() {
   local port data="$folder/postgres" as=()
   port=$(free_port)
@@ -129,13 +128,13 @@ start_postgres() {
   if [ "$(id -u)" -eq 0 ]; then
     as=(setpriv --reuid postgres --regid postgres --init-groups --)
     chown postgres "$data"
-    "${as[@]}" test -w "$data" || die "the user postgres cannot get into $folder"
+    "${as[@]}" test -w "$data" || die "the user postgres cannot write to $folder"
   fi
-  # From a folder that this user may enter.
+  # A folder that this user can enter.
   cd /
   [ -e "$data/data/PG_VERSION" ] || "${as[@]}" "$(postgres_program initdb)" --pgdata "$data/data" --username greenloop \
     --auth trust --encoding UTF8 --no-locale >"$folder/postgres.log" 2>&1 ||
-    { tail -20 "$folder/postgres.log" >&2; die "the database's folder was not made"; }
+    { tail -20 "$folder/postgres.log" >&2; die "initdb failed; its log is above"; }
   background postgres "${as[@]}" "$(postgres_program postgres)" -D "$data/data" -p "$port" \
     -k "$data" -c listen_addresses=127.0.0.1 -c max_connections=300 -c shared_buffers=256MB \
     -c fsync=on -c synchronous_commit=on -c full_page_writes=on
@@ -155,7 +154,7 @@ start_redis() {
   echo "export GREENLOOP_TEST_REDIS=redis://127.0.0.1:$port" >>"$folder/env"
 }
 
-# What is left of a start that failed would hold addresses, and the folder's socket, for ever.
+# Leftovers of a failed start would keep addresses, and the folder's socket, in use.
 stop_after_failure() {
   local status=$?
   [ "$status" -eq 0 ] || (stop) || true
@@ -166,7 +165,7 @@ start() {
   local one running
   for running in "$folder"/*.pid; do
     ! { [ -e "$running" ] && kill -0 "$(cat "$running")" 2>/dev/null; } ||
-      die "servers are running in $folder already: stop them first"
+      die "servers are already running in $folder: stop them first"
   done
   trap stop_after_failure EXIT
   : >"$folder/env"
@@ -180,10 +179,10 @@ start() {
   done
 }
 
-# As who asked for it, when that was somebody's sudo.
+# As the calling user if started with sudo.
 run() {
   local as=()
-  [ ${#wanted[@]} -gt 0 ] || die "run what? scripts/services.sh run FOLDER COMMAND..."
+  [ ${#wanted[@]} -gt 0 ] || die "run needs a command: scripts/services.sh run FOLDER COMMAND..."
   if [ -n "${SUDO_UID:-}" ] && [ "$(id -u)" -eq 0 ]; then
     as=(setpriv --reuid "$SUDO_UID" --regid "$SUDO_GID" --init-groups --)
   fi
@@ -192,13 +191,13 @@ run() {
   enter "${as[@]}" "${wanted[@]}"
 }
 
-# What tests and servers have left running in the namespaces: nothing else can be there.
+# Kills what tests and servers left running in the namespaces.
 end_the_rest() {
   local holder namespace process
   [ -f "$folder/namespaces.pid" ] || return 0
   holder=$(cat "$folder/namespaces.pid")
   namespace=$(readlink "/proc/$holder/ns/net") || return 0
-  [ "$namespace" != "$(readlink /proc/self/ns/net)" ] || die "stop is not to be run by run"
+  [ "$namespace" != "$(readlink /proc/self/ns/net)" ] || die "do not call stop within run"
   for process in /proc/[0-9]*; do
     if [ "${process#/proc/}" != "$holder" ] &&
       [ "$(readlink "$process/ns/net" 2>/dev/null)" = "$namespace" ]; then
@@ -217,7 +216,7 @@ stop() {
     signal=TERM
     [ "$name" != postgres ] || signal=INT
     kill -s "$signal" "$pid" 2>/dev/null || true
-    # An engine gives its containers 15 s to end.
+    # An engine gives its containers 15 s to stop.
     for _ in $(seq 300); do
       kill -0 "$pid" 2>/dev/null || break
       sleep 0.1

@@ -4,16 +4,16 @@
 #   scripts/smoke_test.sh [BASE_URL] [PATH...]
 #
 # BASE_URL   defaults to $GREENLOOP_URL, then $PRODUCTION_URL.
-# PATH...    further paths that must answer with a status below 400; default: /
+# PATH...    paths that must answer with a status below 400; default: /
 #
 # SMOKE_HEALTH    path of the health check                      (default: /health)
-# SMOKE_RETRIES   tries of the health check after the first     (default: 5)
+# SMOKE_RETRIES   retries of the health check                   (default: 5)
 # SMOKE_TIMEOUT   seconds for one request                       (default: 10)
 # SMOKE_BUDGET    seconds for the whole script                  (default: 60)
-# SMOKE_SLOW      milliseconds an answer may take before it is called slow (default: 2000)
+# SMOKE_SLOW      maximum milliseconds of one answer            (default: 2000)
 #
 # Exit status: 0 all passed, 1 something failed, 2 no URL.
-# Uses curl where there is one, else bash's own /dev/tcp (http only).
+# Uses curl if it is installed, otherwise bash's /dev/tcp (http only).
 set -u
 
 base=${1:-${GREENLOOP_URL:-${PRODUCTION_URL:-}}}
@@ -42,7 +42,7 @@ now_ms() {
   if [ -n "$now" ]; then now=${now/[.,]/}; echo $((now / 1000)); else echo $(($(date +%s) * 1000)); fi
 }
 
-# request PATH: sets $status (000: no answer) and $ms, leaves the body in $body.
+# request PATH: sets $status (000: no answer) and $ms, and writes the body to $body.
 if command -v curl >/dev/null 2>&1; then
   request() {
     local began; began=$(now_ms)
@@ -53,7 +53,7 @@ if command -v curl >/dev/null 2>&1; then
 else
   case $base in
     http://*) ;;
-    *) echo "without curl only http:// works: $base" >&2; exit 2 ;;
+    *) echo "without curl, only http:// is supported: $base" >&2; exit 2 ;;
   esac
   authority=${base#http://}; authority=${authority%%/*}
   prefix=${base#http://"$authority"}
@@ -84,13 +84,13 @@ fi
 ok() { [ "$status" -ge 200 ] 2>/dev/null && [ "$status" -lt 400 ]; }
 excerpt() { LC_ALL=C tr -d '\000-\010\013-\037\177' <"$body" | tail -n 3 | cut -c 1-200; }
 explain() {
-  if [ "$status" = 000 ]; then echo "no answer within ${timeout}s"; else echo "status $status"; fi
+  if [ "$status" = 000 ]; then echo "no answer within ${timeout} s"; else echo "status $status"; fi
 }
 
 echo "smoke test of $base"
 SECONDS=0
 
-# A service that has only just started may need a moment.
+# A service that has just started may need a moment.
 try=0
 while request "$health"; ! ok; do
   if [ "$try" -ge "$retries" ] || [ "$SECONDS" -ge "$budget" ]; then
@@ -100,9 +100,9 @@ while request "$health"; ! ok; do
   sleep "$((try < 4 ? try : 4))"
 done
 if ok; then
-  pass "GET $health: $status in ${ms} ms$([ "$try" -gt 0 ] && echo " after $try more tries")"
+  pass "GET $health: $status in ${ms} ms$([ "$try" -gt 0 ] && echo " after $try retries")"
 else
-  fail "GET $health: $(explain) after $((try + 1)) tries"
+  fail "GET $health: $(explain) after $((try + 1)) attempts"
   excerpt | sed 's/^/    /'
 fi
 
@@ -112,19 +112,19 @@ for path in "$@"; do
     fail "GET $path: $(explain)"
     excerpt | sed 's/^/    /'
   elif [ "$ms" -gt "$slow" ]; then
-    fail "GET $path: $status, but it took ${ms} ms (at most $slow)"
+    fail "GET $path: $status, but it took ${ms} ms (limit: $slow ms)"
   else
     pass "GET $path: $status in ${ms} ms"
   fi
 done
 
 if [ "$SECONDS" -gt "$budget" ]; then
-  fail "took ${SECONDS}s (at most $budget)"
+  fail "took ${SECONDS} s (limit: $budget s)"
 fi
 
 if [ "$failures" -eq 0 ]; then
   echo "all checks passed"
 else
-  echo "$failures of the checks failed"
+  echo "$failures checks failed"
   exit 1
 fi

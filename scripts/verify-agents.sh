@@ -1,23 +1,23 @@
 #!/usr/bin/env bash
-# Is the hub well, and do its workers work? Seven checks, each with what to do when it fails.
+# Verifies a hub and its workers with seven checks; each failure is printed with what to do.
 #
 #   scripts/verify-agents.sh [OPTION…] [HUB_URL]
 #
 # HUB_URL   defaults to $GREENLOOP_HUB_URL, then http://127.0.0.1:7474
 #
-# --expect-agents N     at least N agents must be fresh (default: 1)
-# --agents NAME,NAME…   these must be among them
-# --expect-tasks N      so many tasks must be loaded
-# --allow-empty         no tasks at all is right, too
-# --max-age SECONDS     a heartbeat older than that is stale (default: 90)
-# --wait SECONDS        for the first live update (default: 20)
-# --settle SECONDS      check again until all is well, for so long (default: 0)
+# --expect-agents N     at least N agents must have a recent heartbeat (default: 1)
+# --agents NAME,NAME…   these agents must be among them
+# --expect-tasks N      exactly N tasks must be loaded
+# --allow-empty         having no tasks is no failure
+# --max-age SECONDS     older heartbeats are stale (default: 90)
+# --wait SECONDS        how long to wait for the first live update (default: 20)
+# --settle SECONDS      how long to repeat the checks until all pass (default: 0)
 # --json                one JSON object instead of lines
 #
-# The token (scope `read` is enough) comes from $GREENLOOP_HUB_TOKEN; curl reads it from a pipe.
-# A certificate of your own authority: CURL_CA_BUNDLE. Needs curl and jq.
+# The token (scope `read`) comes from $GREENLOOP_HUB_TOKEN; curl reads it from a pipe. For a private
+# CA, set CURL_CA_BUNDLE. Needs curl and jq.
 #
-# Exit status: 0 all well, 1 something is not, 2 wrong usage or a missing tool.
+# Exit status: 0 all checks passed, 1 a check failed, 2 wrong usage or a missing tool.
 #
 # shellcheck disable=SC2016 # the programs in single quotes are jq's
 set -euo pipefail
@@ -61,7 +61,7 @@ while [ $# -gt 0 ]; do
   esac
   shift
 done
-[[ $hub =~ ^https?://[^[:space:]]+$ ]] || wrong "not the address of a hub: $hub"
+[[ $hub =~ ^https?://[^[:space:]]+$ ]] || wrong "HUB_URL must begin with http:// or https://: $hub"
 hub=${hub%/}
 for tool in curl jq; do
   command -v "$tool" >/dev/null || wrong "$tool is missing"
@@ -80,7 +80,7 @@ token() {
   [ -z "${GREENLOOP_HUB_TOKEN:-}" ] || printf 'header = "Authorization: Bearer %s"\n' "$GREENLOOP_HUB_TOKEN"
 }
 
-# get PATH: the status goes to $status (000: no answer), the body to $body.
+# get PATH: sets $status (000: no answer) and writes the body to $body.
 body=$scratch/body
 get() {
   status=$(token | curl --config - --silent --max-time 15 --header 'Accept: application/json' \
@@ -93,7 +93,7 @@ get() {
   }
 }
 
-# list PATH: every page of it, as one array.
+# list PATH: all pages, as one array.
 list() {
   local path=$1 cursor='' pages=0
   local join='?'
@@ -109,15 +109,15 @@ list() {
   jq -cs 'map(. // []) | add' "$scratch/pages" >"$body"
 }
 
-# What the last answer's status means, and what to do then.
+# The meaning of the last status, and what to do.
 unreached() {
   case $status in
-  000) found="no answer from $hub" && what_to_do="does the hub run (systemctl status greenloop-hub, docker compose ps, kubectl get pods), and does the network let this machine reach it?" ;;
-  401) found="the hub wants a token" && what_to_do="greenloop hub token create --name verify --scope read, then export GREENLOOP_HUB_TOKEN" ;;
-  403) found="the token may not read" && what_to_do="use one with the scope read" ;;
-  404) found="404: this is no hub, or one of another version" && what_to_do="check the address and greenloop --version on the hub" ;;
-  503) found="503: $(jq -r '[(.detail // empty), (to_entries[] | select(.value | type == "string") | select(.key != "detail") | "\(.key) \(.value)")] | first // "unavailable"' "$body" 2>/dev/null || echo unavailable)" && what_to_do="look at the store the hub was given (its log says what it cannot reach)" ;;
-  *) found="status $status" && what_to_do="look at the hub's log" ;;
+  000) found="no answer from $hub" && what_to_do="check that the hub runs (systemctl status greenloop-hub, docker compose ps, kubectl get pods) and that this machine can reach it" ;;
+  401) found="the hub requires a token" && what_to_do="greenloop hub token create --name verify --scope read, then export GREENLOOP_HUB_TOKEN" ;;
+  403) found="the token has not the scope read" && what_to_do="use a token with the scope read" ;;
+  404) found="404: this is not a hub, or another version" && what_to_do="check the address, and greenloop --version on the hub" ;;
+  503) found="503: $(jq -r '[(.detail // empty), (to_entries[] | select(.value | type == "string") | select(.key != "detail") | "\(.key) \(.value)")] | first // "unavailable"' "$body" 2>/dev/null || echo unavailable)" && what_to_do="check the hub's store; the hub's log says what it cannot reach" ;;
+  *) found="status $status" && what_to_do="read the hub's log" ;;
   esac
 }
 
@@ -133,15 +133,15 @@ judge() {
   if answer=$(jq -r "$@" "$program"' | .ok, .found, (.do // "") | tostring | gsub("\n"; " ")' "$body" 2>"$scratch/jq"); then
     { read -r ok && read -r found && read -r what_to_do; } <<<"$answer" || true
   else
-    ok=false found="an answer of another form: $(head -n 1 "$scratch/jq")" what_to_do="are hub and script of the same version?"
+    ok=false found="unexpected answer: $(head -n 1 "$scratch/jq")" what_to_do="use the script of the hub's version"
   fi
 }
 reach() { # list|get PATH
-  # Said once is enough.
+  # Report it only once.
   if [ -z "$barred" ] && "$@"; then return 0; fi
   ok=false
   if [ -n "$barred" ]; then
-    found="not looked at" what_to_do="see above"
+    found="skipped" what_to_do="see above"
   else
     unreached
   fi
@@ -158,14 +158,14 @@ health() {
       | ($parts | map(select(.state | IN("ok", "healthy", "up", "off", "not configured", "none", "disabled") | not))) as $bad
       | {ok: ($bad == [] and ($parts | length) > 0),
          found: ($parts | map("\(.name) \(.state)") | join(", ")),
-         do: "start or repair \($bad | map(.name) | join(" and ")); the hub goes on by itself once it is back"}'
+         do: "start or repair \($bad | map(.name) | join(" and ")); the hub continues automatically afterwards"}'
   fi
   verdict 1 health
 }
 
 registered() {
   if reach list agents; then
-    # Ages by the hub's clock, not by this machine's.
+    # Ages use the hub's clock, not this machine's.
     local now
     now=$(sed -n 's/^[Dd]ate: *\(.*\)\r$/\1/p' "$scratch/headers" | tail -n 1)
     cp "$body" "$scratch/agents"
@@ -174,7 +174,7 @@ registered() {
       ($now | if . == "" then (now | floor) else strptime("%a, %d %b %Y %H:%M:%S GMT") | mktime end) as $now
       | map(select(.state | IN("inactive", "left") | not) | . + {age: ($now - (.last_heartbeat | time))}) as $all
       | ($all | map(select((.state | IN("idle", "working", "draining")) and .age <= $max))) as $fresh
-      # One that is gone and holds nothing was taken away: a pod, a spot machine.
+      # A dead agent without a task was removed: a pod, a spot machine.
       | ($all | map(select(.state == "down" and .task == null))) as $gone
       | ($all - $fresh - $gone) as $stale
       | ($wanted - ($fresh | map(.name))) as $missing
@@ -185,9 +185,9 @@ registered() {
            + (if $stale == [] then "" else "; stale: \($stale | map("\(.name) (\(.state), \(.quarantine // "\(.age) s"))") | join(", "))" end)
            + (if $missing == [] then "" else "; missing: \($missing | join(", "))" end)),
          do: (if $stale != [] then
-             "on \($stale | map(.host) | unique | join(", ")): is the worker running (systemctl status greenloop-worker@*, kubectl get pods), and can it reach the hub? One in quarantine says why; one that is gone for good: greenloop tasks agents remove NAME"
+             "on \($stale | map(.host) | unique | join(", ")): check that the worker runs (systemctl status greenloop-worker@*, kubectl get pods) and can reach the hub. The reason of a quarantine is shown above. For a worker that is gone for good: greenloop tasks agents remove NAME"
            elif $missing != [] then "start \($missing | join(", "))"
-           else "start workers: greenloop worker --hub URL --name NAME --role ROLE; \($fresh | length) of \($expect) are there" end)}' \
+           else "start workers: greenloop worker --hub URL --name NAME --role ROLE; \($fresh | length) of \($expect) are running" end)}' \
       --arg now "$now" --argjson max "$max_age" --argjson expect "$expect_agents" \
       --argjson wanted "$(jq -cn --arg names "$agents" '$names | split(",") | map(select(. != ""))')"
   else
@@ -203,7 +203,7 @@ loaded() {
       ([.tasks[]] | add // 0) as $count
       | {ok: (if $expect != null then $count == $expect else $count > 0 or $empty end),
          found: "\($count) tasks, \(.hours) hours, \(.epics | length) epics, \(.percent | round) % done",
-         do: (if $expect != null and $count > 0 then "\($expect) were expected: look at GET /api/v1/graphs"
+         do: (if $expect != null and $count > 0 then "\($expect) were expected: see GET /api/v1/graphs"
            else "submit a graph: greenloop tasks import tasks.yaml" end)}' \
       --argjson expect "${expect_tasks:-null}" --argjson empty "$allow_empty"
   else
@@ -222,10 +222,10 @@ ready() {
       | (($n.running // 0) + ($n.merging // 0)) as $going
       | {ok: ($nobody == [] and (length > 0 or $going > 0 or ($n.waiting // 0) + ($n.blocked // 0) == 0)),
          found: ("\(length) ready, \($n.running // 0) running, \($n.merging // 0) merging, \($n.waiting // 0) waiting, \($n.blocked // 0) blocked, \($n.failed // 0) failed"
-           + (if $nobody == [] then "" else "; nobody has the role \($nobody | join(", "))" end)),
+           + (if $nobody == [] then "" else "; no worker has the role \($nobody | join(", "))" end)),
          do: (if $nobody != [] then "start a worker with --role \($nobody | join(" or "))"
-           elif ($n.blocked // 0) > 0 then "blocked tasks wait for a person: GET /api/v1/tasks?state=blocked says why"
-           else "what they wait for has failed: GET /api/v1/tasks?state=failed, then POST /api/v1/tasks/ID/retry" end)}' \
+           elif ($n.blocked // 0) > 0 then "blocked tasks wait for a person: see GET /api/v1/tasks?state=blocked"
+           else "their dependencies have failed: see GET /api/v1/tasks?state=failed, then POST /api/v1/tasks/ID/retry" end)}' \
       --slurpfile summary "$scratch/summary" --slurpfile agents "$scratch/agents"
   else
     echo '[]' >"$scratch/ready"
@@ -245,9 +245,9 @@ claims() {
          found: (if length > 0 then "\(length) running on \($busy | join(", "))"
              elif $ready[0] == [] then "none, and nothing is ready"
              else "none, with \($ready[0] | length) ready and \($idle | length) idle agents" end
-           + (if $lost == [] then "" else "; held by agents that are not heard of: \($lost | join(", "))" end)),
-         do: (if $lost != [] then "nothing: when their leases run out the tasks go to others"
-           else "are the labels of ready tasks among the agents'\''? Else look at a worker'\''s log (journalctl -u greenloop-worker@*): it says why it claims nothing" end)}' \
+           + (if $lost == [] then "" else "; held by agents without a heartbeat: \($lost | join(", "))" end)),
+         do: (if $lost != [] then "nothing: other workers get the tasks when the leases expire"
+           else "compare the labels of ready tasks with the agents'\''; otherwise read a worker'\''s log (journalctl -u greenloop-worker@*): it says why it claims nothing" end)}' \
       --slurpfile agents "$scratch/agents" --slurpfile ready "$scratch/ready"
   fi
   verdict 5 claims
@@ -256,13 +256,13 @@ claims() {
 live() {
   local began=$SECONDS type line=
   if [ -n "$barred" ]; then
-    ok=false found="not looked at" what_to_do="see above"
+    ok=false found="skipped" what_to_do="see above"
     verdict 6 live
     return
   fi
   : >"$scratch/events"
   : >"$scratch/headers"
-  # From the first event the hub still has, so that there is something to come.
+  # From the first event that the hub still has, so that an event arrives.
   token | curl --config - --silent --no-buffer --max-time $((patience + 5)) --header 'Accept: text/event-stream' \
     --dump-header "$scratch/headers" --output "$scratch/events" "$hub/api/v1/events?after=0" &
   stream=$!
@@ -272,7 +272,7 @@ live() {
     kill -0 "$stream" 2>/dev/null || break
     sleep 0.1
   done
-  # One that has only just ended has written all it had.
+  # A stream that has just ended has written everything.
   [ -n "$line" ] || line=$(grep -Em 1 '^(data|:)' "$scratch/events" || true)
   kill "$stream" 2>/dev/null || true
   wait "$stream" 2>/dev/null || true
@@ -285,14 +285,14 @@ live() {
     cp "$scratch/events" "$body"
     unreached
   elif [ "$type" != text/event-stream ]; then
-    found="a stream of $type" what_to_do="is there a proxy between that answers for the hub?"
+    found="content type $type" what_to_do="check whether a proxy answers in place of the hub"
   elif [ -z "$line" ]; then
-    found="open, but silent for $patience s" what_to_do="a proxy between keeps them back: switch its buffering off for /api/v1/events (nginx: proxy_buffering off)"
+    found="open, but silent for $patience s" what_to_do="a proxy buffers the events: switch off buffering for /api/v1/events (nginx: proxy_buffering off)"
   else
     ok=true what_to_do=
     case $line in
-    :*) found="open; no event yet, the hub keeps it alive" ;;
-    *) found="event $(jq -r '"\(.id) \(.kind) at \(.at)"' <<<"${line#data:}" 2>/dev/null || echo "of another form")" ;;
+    :*) found="open; keep-alive, but no event yet" ;;
+    *) found="event $(jq -r '"\(.id) \(.kind) at \(.at)"' <<<"${line#data:}" 2>/dev/null || echo "in an unknown format")" ;;
     esac
   fi
   verdict 6 live
@@ -301,7 +301,7 @@ live() {
 merges() {
   if reach list merge-queue; then
     cp "$body" "$scratch/merges"
-    # Branches come without pages, and the hub refuses parameters that it does not know.
+    # Branches have no pages, and the hub rejects unknown parameters.
     if reach get branches; then
       judge '
         (.items | length) as $branches
@@ -309,7 +309,7 @@ merges() {
         | ($merges[0] | map(select(.state == "conflict" and .unsolved != false))) as $conflicts
         | {ok: ($conflicts == []),
            found: ("\($n.queued // 0) queued, \($n.testing // 0) testing, \($n.merged // 0) merged, \($conflicts | length) in conflict, \($n.ejected // 0) ejected; \($branches) branches"),
-           do: "solve \($conflicts | map("\(.branch): \(.reason // "conflict")") | join("; ")), then POST /api/v1/merge-queue/ID/retry, or …/eject"}' \
+           do: "resolve \($conflicts | map("\(.branch): \(.reason // "conflict")") | join("; ")), then POST /api/v1/merge-queue/ID/retry, or …/eject"}' \
         --slurpfile merges "$scratch/merges"
     fi
   fi
@@ -336,7 +336,7 @@ done
 if [ "$json" = yes ]; then
   jq . "$scratch/verdict"
 else
-  # What a hub says is text from outside: its control characters stay here.
+  # The hub's texts are untrusted: replace control characters.
   jq -r '
     "verification of \(.hub)",
     (.checks[] | "\(if .ok then "ok  " else "FAIL" end) \(.check) \(.name): \(.found)", (.do // empty | "       do: \(.)")),

@@ -1,33 +1,32 @@
 #!/usr/bin/env bash
 # Installs or updates the hub or workers on Azure VMs, through `az vm run-command`: no open port,
-# no ssh. Shows what it is going to do first; run again, it changes only what is different.
+# no ssh. Shows the plan first; when run again, it changes only what differs.
 #
 #   scripts/vm.sh hub    --vm GROUP/NAME [OPTION…]
 #   scripts/vm.sh worker --vm GROUP/NAME --worker INSTANCE:ROLE[,ROLE…][:SLOTS]…
 #                        [--vm GROUP/NAME --worker …]… --hub-url URL [OPTION…]
 #   scripts/vm.sh status --vm GROUP/NAME…
 #
-# --binary-url URL --sha256 HEX   where the VM downloads greenloop; left out: it is there already
+# --binary-url URL --sha256 HEX   download of greenloop; default: the VM has it already
 # --git-credentials FILE          lines of https://USER:TOKEN@HOST, for git on the VM
-# --subscription ID               default: the one that `az account show` names
-# --dry-run                       show the plan and end
-# --yes                           do not ask
+# --subscription ID               default: that of `az account show`
+# --dry-run                       show the plan and exit
+# --yes                           do not ask for confirmation
 #
-# hub:    --listen ADDR:PORT      default: as an earlier run left it; at first the VM alone
+# hub:    --listen ADDR:PORT      default: unchanged; at first, the VM only
 #         --tls-cert F --tls-key F | --insecure-http
 #         --store-env NAME        variable with the store's URL (default: SQLite on the VM)
-#         --redis-env NAME        variable with Redis' URL
+#         --redis-env NAME        variable with the URL of Redis
 # worker: --token-env NAME        variable with the workers' token (default: GREENLOOP_HUB_TOKEN);
 #                                 unset: the VM keeps the token it has
-#         --hub-ca FILE           authority that signed the hub's certificate, when it is your own
-#         Workers of a VM that are not named for it drain and are removed.
+#         --hub-ca FILE           CA of the hub's certificate, if it is private
+#         Other workers of the VM drain and are removed.
 #
-# Secrets are taken from variables and files, travel as protected parameters (encrypted, never
-# returned by Azure) and arrive in the environment of the script, on no command line. What
-# deploy/vm/install.sh does with them is what runs on the VM; deploy/cloud-init/ does the same at
-# a VM's first start.
+# Secrets come from variables and files, are sent as protected parameters (encrypted, never returned
+# by Azure) and reach the script on the VM in its environment, never on a command line. The VM runs
+# deploy/vm/install.sh; deploy/cloud-init/ does the same at a VM's first boot.
 #
-# Exit status: 0 done, 1 a VM could not be changed, 2 wrong usage, 3 az is missing or refuses.
+# Exit status: 0 done, 1 a VM could not be changed, 2 wrong usage, 3 az is missing or fails.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -35,7 +34,7 @@ usage() {
   sed -n '2,/^# Exit status/s/^# \{0,1\}//p' scripts/vm.sh
 }
 wrong() {
-  printf 'vm.sh: %s\nvm.sh: --help says more\n' "$*" >&2
+  printf 'vm.sh: %s\nvm.sh: see --help\n' "$*" >&2
   exit 2
 }
 
@@ -46,7 +45,7 @@ hub | worker | status) shift ;;
   usage
   exit 0
   ;;
-*) wrong "say hub, worker or status" ;;
+*) wrong "the first argument must be hub, worker or status" ;;
 esac
 
 vms=()
@@ -70,7 +69,7 @@ while [ $# -gt 0 ]; do
   [ $# -gt 0 ] || wrong "$flag needs a value"
   value=$1
   shift
-  # az would read a value that begins with @ as the name of a file.
+  # az reads a value that begins with @ as a file name.
   case $value in @*) wrong "$flag: a value cannot begin with @" ;; esac
   case $part:$flag in
   *:--vm)
@@ -97,7 +96,7 @@ while [ $# -gt 0 ]; do
   worker:--token-env) token_env=$value ;;
   worker:--hub-ca) hub_ca=$value ;;
   worker:--worker)
-    [ ${#vms[@]} -gt 0 ] || wrong "--worker belongs to the --vm before it"
+    [ ${#vms[@]} -gt 0 ] || wrong "--worker belongs to the --vm before it: give --vm first"
     [[ $value =~ ^[a-z0-9][a-z0-9.-]*:[a-z0-9._-]+(,[a-z0-9._-]+)*(:[0-9]+)?$ ]] ||
       wrong "--worker INSTANCE:ROLE[,ROLE…][:SLOTS]: $value"
     workers[${vms[-1]}]+="${workers[${vms[-1]}]:+ }$value"
@@ -116,7 +115,7 @@ for name in "$store_env" "$redis_env"; do
 done
 case $part in
 hub)
-  [ ${#vms[@]} -eq 1 ] || wrong "one --vm at a time is the hub's"
+  [ ${#vms[@]} -eq 1 ] || wrong "the hub runs on exactly one --vm"
   [ -n "$tls_cert" ] && [ -z "$tls_key" ] && wrong "--tls-cert needs --tls-key"
   [ -n "$tls_key" ] && [ -z "$tls_cert" ] && wrong "--tls-key needs --tls-cert"
   case $listen in
@@ -132,7 +131,7 @@ worker)
   ;;
 esac
 
-# The plan: public parameters as they are, secrets by name.
+# The plan: public parameters with their values, secrets with their source.
 parameters() { # VM: NAME=VALUE lines
   printf 'PART=%s\n' "$part"
   [ -z "$binary_url" ] || printf 'BINARY_SHA256=%s\n' "$sha256"
@@ -147,7 +146,7 @@ parameters() { # VM: NAME=VALUE lines
   esac
 }
 secrets() { # NAME SOURCE lines
-  # A download's address often carries its permission.
+  # The URL of a download often contains a signature.
   [ -z "$binary_url" ] || echo "BINARY_URL --binary-url"
   [ -z "$git_credentials" ] || echo "GIT_CREDENTIALS $git_credentials"
   case $part in
@@ -191,7 +190,7 @@ if [ "$part" = status ]; then
   failed=0
   for vm in "${vms[@]}"; do
     echo "== $vm"
-    # Carries no secret, so the older command that keeps nothing on the VM does.
+    # No secret is involved, so the older command, which leaves nothing on the VM, is enough.
     "${az[@]}" vm run-command invoke --resource-group "${vm%%/*}" --name "${vm#*/}" \
       --command-id RunShellScript \
       --scripts "/usr/local/bin/greenloop --version; systemctl list-units --all --plain --no-legend 'greenloop-*'; journalctl --no-pager -n 20 -u 'greenloop-*'" \
@@ -201,8 +200,8 @@ if [ "$part" = status ]; then
 fi
 
 if [ "$yes" != yes ]; then
-  [ -t 0 ] || wrong "nobody to ask: give --yes (or --dry-run)"
-  read -r -p "Do it? [y/N] " answer
+  [ -t 0 ] || wrong "cannot ask for confirmation, stdin is not a terminal: give --yes (or --dry-run)"
+  read -r -p "Apply this plan? [y/N] " answer
   case $answer in y | Y | yes) ;; *) echo "Nothing was changed." && exit 0 ;; esac
 fi
 
@@ -211,13 +210,13 @@ scratch=$(mktemp -d)
 running=()
 # shellcheck disable=SC2317 # the trap below calls it
 finish() {
-  # What is left of a script on a VM can be run again by whoever may; and it ends a failed one.
+  # A script that stays on the VM could be run again; deleting it also ends a failed one.
   [ ${#running[@]} -eq 0 ] || "${az[@]}" vm run-command delete "${running[@]}" --yes --output none || true
   rm -rf "$scratch"
 }
 trap finish EXIT
 
-# One file with all it needs: the units, the secrets' decoding, install.sh.
+# One script with everything: the units, the decoding of the secrets, install.sh.
 {
   cat <<'END'
 #!/usr/bin/env bash
@@ -244,8 +243,8 @@ END
   cat deploy/vm/install.sh
 } >"$scratch/script"
 
-# Encoded, so that no line break and no letter of a secret means anything on its way; in files,
-# so that it stands on no command line of this machine either.
+# Base64, so that no character of a secret needs quoting; in files, so that no secret is on a command
+# line of this machine.
 secrets | while read -r name source; do
   case $source in
   --binary-url) printf %s "$binary_url" ;;
@@ -267,7 +266,7 @@ for vm in "${vms[@]}"; do
   name=${vm#*/}
   echo "== $vm"
   if ! location=$("${az[@]}" vm show --resource-group "$group" --name "$name" --query location --output tsv "${common[@]}"); then
-    echo "vm.sh: $vm cannot be looked at: does it exist, and are you logged in (az login)?" >&2
+    echo "vm.sh: could not read VM $vm: does it exist, and are you logged in (az login)?" >&2
     exit 3
   fi
   place=(--resource-group "$group" --vm-name "$name" --run-command-name "greenloop-$part" "${common[@]}")
@@ -277,15 +276,15 @@ for vm in "${vms[@]}"; do
     --script "@$scratch/script" --timeout-in-seconds 900 --async-execution false \
     --parameters "${public[@]}" ${protected[@]+--protected-parameters "${protected[@]}"} \
     --output none; then
-    echo "vm.sh: $vm: Azure could not run the script: is the VM running, with its agent?" >&2
+    echo "vm.sh: $vm: Azure could not run the script: are the VM and its agent running?" >&2
     failed=1
   else
-    # `create` succeeds when the script was run, however that ended.
+    # `create` succeeds if the script ran, whatever its exit code.
     view=$("${az[@]}" vm run-command show "${place[@]}" --instance-view --query instanceView --output json)
     jq -r '.output // "", .error // "" | select(. != "")' <<<"$view"
     code=$(jq -r '.exitCode // "unknown"' <<<"$view")
     if [ "$code" != 0 ]; then
-      echo "vm.sh: $vm: the script ended with $code ($(jq -r '.executionState // "unknown"' <<<"$view"))" >&2
+      echo "vm.sh: $vm: the script failed with exit code $code ($(jq -r '.executionState // "unknown"' <<<"$view"))" >&2
       failed=1
     fi
   fi

@@ -1,26 +1,26 @@
 #!/usr/bin/env bash
-# Installs or updates a hub or workers on this machine (systemd). Run as root, any number of
-# times: what is right already is left alone, and only what has changed is restarted.
+# Installs or updates a hub or workers on this machine (systemd). Run it as root, repeatedly if
+# needed: it changes and restarts only what differs.
 #
 #   PART=hub|worker [NAME=VALUE…] deploy/vm/install.sh
 #
-# Everything comes through the environment, nothing through arguments: those can be read by
-# everybody on the machine. Values that are not given stay as an earlier run has written them.
+# All values are environment variables, because every user of the machine can read arguments. A
+# variable that is not set keeps the value of an earlier run.
 #
-#   BINARY_URL, BINARY_SHA256   where greenloop is downloaded from; left out: it is there already
-#   GIT_CREDENTIALS             https://USER:TOKEN@HOST, for git
+#   BINARY_URL, BINARY_SHA256   download of greenloop; default: it is installed already
+#   GIT_CREDENTIALS             lines of https://USER:TOKEN@HOST, for git
 #   PART=hub
-#     HUB_LISTEN                ADDR:PORT (default: 127.0.0.1:7474, this machine alone)
-#     HUB_INSECURE              yes: other machines may reach it without TLS
-#     TLS_CERT, TLS_KEY         PEM: TLS
-#     STORE, REDIS              URLs, with passwords (default store: SQLite in the hub's folder)
+#     HUB_LISTEN                ADDR:PORT (default: 127.0.0.1:7474, this machine only)
+#     HUB_INSECURE              yes: plain HTTP for other machines
+#     TLS_CERT, TLS_KEY         certificate and key, PEM
+#     STORE, REDIS              URLs with passwords (default store: SQLite in the hub's folder)
 #   PART=worker
 #     HUB_URL, HUB_TOKEN
-#     WORKERS                   INSTANCE:ROLE[,ROLE…][:SLOTS], separated by spaces; workers of
-#                               this machine that are not among them drain and are removed
-#     HUB_CA                    PEM: the authority that signed the hub's certificate
+#     WORKERS                   INSTANCE:ROLE[,ROLE…][:SLOTS], separated by spaces; other
+#                               workers of this machine drain and are removed
+#     HUB_CA                    CA of the hub's certificate, PEM
 #
-# ROOT puts the files elsewhere (tests).
+# ROOT: prefix of all paths (tests).
 set -euo pipefail
 umask 077
 
@@ -37,8 +37,8 @@ die() {
   exit 1
 }
 
-# Beside the old file and then in its place: nobody ever reads half of one. Never at the end of a
-# pipe: what it sets would be lost with the pipe's shell.
+# Writes a new file and renames it, so that no reader sees half of it. Never use it at the end of a
+# pipe: the variable that it sets would be lost with the subshell.
 place() { # FILE MODE, contents on stdin
   cat >"$1.new"
   chmod "$2" "$1.new"
@@ -51,11 +51,11 @@ place() { # FILE MODE, contents on stdin
   fi
 }
 
-# One setting of an EnvironmentFile; an empty value leaves the one that is there.
+# One setting of an EnvironmentFile; an empty value keeps the existing one.
 setting() { # FILE NAME VALUE
   local file=$1 name=$2 value=$3
   [ -n "$value" ] || return 0
-  case $value in *"'"* | *$'\n'*) die "$name must hold neither a quote nor a line break" ;; esac
+  case $value in *"'"* | *$'\n'*) die "$name must not contain a quote or a line break" ;; esac
   if grep -qxF "$name='$value'" <(cat "$file" 2>/dev/null || true); then return 0; fi
   place "$file" 600 < <(
     grep -v "^$name=" "$file" 2>/dev/null || true
@@ -63,7 +63,7 @@ setting() { # FILE NAME VALUE
   )
 }
 
-# A secret that a unit loads as a credential: it must be there, empty or not.
+# A secret that a unit loads as a credential: the file must exist, even if empty.
 secret() { # FILE VALUE
   if [ -n "$2" ]; then
     place "$1" 600 < <(printf '%s\n' "$2")
@@ -95,14 +95,14 @@ sum() { sha256sum "$1" | cut -d' ' -f1; }
 program() {
   local url=${BINARY_URL:-} want=${BINARY_SHA256:-}
   if [ -z "$url" ]; then
-    [ -x "$binary" ] || die "there is no ${binary#"$root"}, and BINARY_URL is not given"
+    [ -x "$binary" ] || die "${binary#"$root"} is missing: set BINARY_URL"
     return 0
   fi
   [ ${#want} -eq 64 ] || die "BINARY_SHA256 must be 64 hexadecimal digits"
   if [ -x "$binary" ] && [ "$(sum "$binary")" = "$want" ]; then return 0; fi
   say "downloading greenloop"
   [ -d "${binary%/*}" ] || install -d -m 755 "${binary%/*}"
-  # An address with a signature in it is a secret: curl reads it from a pipe.
+  # A URL with a signature is a secret: curl reads it from a pipe.
   printf 'url = "%s"\n' "$url" |
     curl --fail --silent --show-error --location --retry 5 --retry-all-errors \
       --proto '=https,http,file' --output "$binary.new" --config -
@@ -110,7 +110,7 @@ program() {
   got=$(sum "$binary.new")
   if [ "$got" != "$want" ]; then
     rm -f "$binary.new"
-    die "what was downloaded has the SHA-256 $got, not $want: nothing was changed"
+    die "the download has SHA-256 $got, expected $want: nothing was changed"
   fi
   chmod 755 "$binary.new"
   mv -f "$binary.new" "$binary"
@@ -133,7 +133,7 @@ hub() {
   elif [ "${HUB_INSECURE:-}" = yes ]; then
     options+=" --insecure-http"
   fi
-  # No address given: the options of an earlier run stay as they are.
+  # Without an address, the options of an earlier run stay.
   if [ -n "${HUB_LISTEN:-}" ]; then
     setting "$etc/hub.env" GREENLOOP_HUB_OPTIONS "$options"
   fi
@@ -141,7 +141,7 @@ hub() {
   setting "$etc/hub.env" GREENLOOP_REDIS "${REDIS:-}"
   grep -q '^GREENLOOP_STORE=' "$etc/hub.env" 2>/dev/null ||
     setting "$etc/hub.env" GREENLOOP_STORE "sqlite:///var/lib/greenloop-hub/hub.db"
-  # Tokens are made in the hub's own store, as the hub's own user.
+  # Tokens are created in the hub's store, as the hub's user.
   [ -d "$root/usr/local/sbin" ] || install -d -m 755 "$root/usr/local/sbin"
   place "$root/usr/local/sbin/greenloop-hub-token" 755 <<'END'
 #!/bin/sh
@@ -157,7 +157,7 @@ END
     systemctl restart greenloop-hub.service
     say "restarted greenloop-hub"
   else
-    say "greenloop-hub is as it should be"
+    say "greenloop-hub is up to date"
   fi
 }
 
@@ -167,7 +167,7 @@ workers() {
   unit greenloop-worker@.service
   [ -z "${HUB_CA:-}" ] || {
     install -d -m 755 "$root/usr/local/share/greenloop"
-    # Beside the system's own authorities, which git still needs.
+    # In addition to the system's CAs, which git needs.
     place "$root/usr/local/share/greenloop/ca.crt" 644 < <(
       cat /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt 2>/dev/null || true
       printf '%s\n' "$HUB_CA"
@@ -177,13 +177,13 @@ workers() {
   setting "$etc/worker.env" GREENLOOP_HUB_URL "${HUB_URL:-}"
   setting "$etc/worker.env" GREENLOOP_HUB_TOKEN "${HUB_TOKEN:-}"
   grep -q '^GREENLOOP_HUB_TOKEN=' "$etc/worker.env" 2>/dev/null ||
-    die "HUB_TOKEN is not given, and ${etc#"$root"}/worker.env has none"
+    die "HUB_TOKEN is not set, and ${etc#"$root"}/worker.env has none"
   [ "$changed" = no ] || all=yes
 
   local wanted=" "
   for entry in ${WORKERS:-}; do
     [[ $entry =~ ^[a-z0-9][a-z0-9.-]*:[a-z0-9._-]+(,[a-z0-9._-]+)*(:[0-9]+)?$ ]] ||
-      die "not INSTANCE:ROLE[,ROLE…][:SLOTS]: $entry"
+      die "WORKERS takes INSTANCE:ROLE[,ROLE…][:SLOTS]: $entry"
     IFS=: read -r instance roles slots <<<"$entry"
     wanted+="$instance "
     changed=no
@@ -193,11 +193,11 @@ workers() {
     systemctl enable --quiet "greenloop-worker@$instance.service"
     if [ "$all" = yes ] || [ "$changed" = yes ] ||
       ! systemctl is-active --quiet "greenloop-worker@$instance.service"; then
-      # Its tasks may go on for minutes before it stops: that is not waited for.
+      # Its tasks may run for minutes before it stops: do not wait.
       systemctl restart --no-block "greenloop-worker@$instance.service"
-      say "restarting greenloop-worker@$instance, once its tasks have ended"
+      say "greenloop-worker@$instance restarts when its tasks have ended"
     else
-      say "greenloop-worker@$instance is as it should be"
+      say "greenloop-worker@$instance is up to date"
     fi
   done
   [ "$wanted" != " " ] || return 0
@@ -210,7 +210,7 @@ workers() {
     systemctl disable --quiet "greenloop-worker@$instance.service"
     systemctl stop --no-block "greenloop-worker@$instance.service"
     rm -f "$file"
-    say "greenloop-worker@$instance drains and is gone"
+    say "greenloop-worker@$instance drains and is removed"
   done
 }
 

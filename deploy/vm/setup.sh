@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# What a VM of deploy/cloud-init/ does at its first start, and whenever somebody runs it again
-# (after a secret or the release in /etc/greenloop/place.env has changed): takes its secrets from
-# the key vault as the VM's own managed identity, then runs install.sh.
+# Runs at the first boot of a VM of deploy/cloud-init/; run it again after a change of a secret or
+# of the release in /etc/greenloop/place.env. It reads the secrets from the key vault with the VM's
+# managed identity, then runs install.sh.
 #
-# A VM's user data can be read by whatever runs on it, so no secret stands there.
+# No secret is in the user data, because every process on the VM can read it.
 set -euo pipefail
 umask 077
 
@@ -16,7 +16,7 @@ set -a
 . "$place"
 set +a
 
-# A new VM's right to the vault may take minutes to arrive.
+# The role assignment of a new VM may take minutes to become effective.
 fetch() { # URL HEADER
   printf 'url = "%s"\nheader = "%s"\n' "$1" "$2" |
     curl --fail --silent --show-error --retry "${RETRIES:-20}" --retry-delay 15 \
@@ -26,13 +26,13 @@ fetch() { # URL HEADER
 if [ -n "${VAULT:-}" ]; then
   token=$(fetch "$metadata/metadata/identity/oauth2/token?api-version=2018-02-01&resource=https%3A%2F%2Fvault.azure.net" \
     "Metadata: true" | jq -er .access_token)
-  # NAME_SECRET in place.env names the vault's secret for NAME.
+  # NAME_SECRET in place.env is the name of the vault secret for NAME.
   for name in BINARY_URL GIT_CREDENTIALS TLS_CERT TLS_KEY STORE REDIS HUB_TOKEN HUB_CA; do
     secret=${name}_SECRET
     [ -n "${!secret:-}" ] || continue
     value=$(fetch "${VAULT%/}/secrets/${!secret}?api-version=7.4" "Authorization: Bearer $token" |
       jq -er .value) || {
-      echo "greenloop: the vault does not give ${!secret}: is it there, and may this VM's identity read it?" >&2
+      echo "greenloop: could not read the secret ${!secret} from the key vault: does it exist, and may this VM's identity read it?" >&2
       exit 1
     }
     export "$name=$value"

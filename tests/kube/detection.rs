@@ -1,5 +1,5 @@
-//! How long a failure takes to be found, beside `kubectl rollout status`, and how long after its
-//! last needed event a success is told (`benches/detection.sh`).
+//! How long the detection of a failure takes, compared with `kubectl rollout status`, and how long
+//! after the last event that it needs a success is reported (`benches/detection.sh`).
 
 use std::time::{Duration, Instant};
 
@@ -13,12 +13,12 @@ use crate::scenarios::{Case, MEASURED, Row};
 use crate::server::resource::by_kind;
 use crate::world::World;
 
-/// What kubectl is given, as `--timeout`.
+/// The value of kubectl's `--timeout`.
 const LIMIT: &str = "75s";
-/// Rollouts that are measured for the lag of a success.
+/// Rollouts that measure the lag of a success.
 const SUCCESSES: usize = 20;
 
-/// What kubectl made of a rollout.
+/// How `kubectl rollout status` ended.
 async fn kubectl_says(world: &World) -> String {
     let begun = Instant::now();
     let deployments = by_kind("Deployment");
@@ -29,8 +29,8 @@ async fn kubectl_says(world: &World) -> String {
     let said = kubectl::run(world, &["rollout", "status", "deployment/web", &limit]).await;
     let after = begun.elapsed().as_secs_f64();
     match said.code {
-        Some(0) => format!("success, wrongly, after {after:.1} s"),
-        _ => format!("nothing, until its limit ({after:.0} s)"),
+        Some(0) => format!("false success after {after:.1} s"),
+        _ => format!("not detected within {after:.0} s"),
     }
 }
 
@@ -39,14 +39,14 @@ async fn measure(name: &'static str, row: Row) -> (&'static str, f64, String, St
     let mut case: Case = row(&world);
     for object in &mut case.objects {
         if object["kind"] == "Deployment" {
-            // The wire's clock runs ten times as fast: kubectl is not to profit from that.
+            // The server's clock runs ten times as fast: kubectl must not profit from that.
             object["spec"]["progressDeadlineSeconds"] = json!(3600);
         }
     }
     case.set(&mut world).await;
     let (attempt, kubectl) = tokio::join!(world.roll_out(), kubectl_says(&world));
     let class = match &attempt.outcome {
-        Ok(_) => "success, wrongly".to_owned(),
+        Ok(_) => "false success".to_owned(),
         Err(error) => error.class.to_string(),
     };
     (name, attempt.took.as_secs_f64(), class, kubectl)
@@ -60,7 +60,7 @@ async fn failures_beside_kubectl() {
     }
     let rows = futures::stream::iter(MEASURED.iter().map(|(name, row)| measure(name, *row)));
     let rows: Vec<_> = rows.buffered(6).collect().await;
-    println!("| scenario | greenloop | class | kubectl rollout status --timeout={LIMIT} |");
+    println!("| scenario | Greenloop | class | `kubectl rollout status --timeout={LIMIT}` |");
     println!("|---|---|---|---|");
     for (name, took, class, kubectl) in rows {
         println!("| {name} | {took:.1} s | {class} | {kubectl} |");

@@ -123,7 +123,7 @@ fn exit_codes_become_words_for_people_and_stages() {
         "{}",
         restored.all()
     );
-    assert!(restored.stdout.contains("type=error]the deployment failed, and the last good"));
+    assert!(restored.stdout.contains("type=error]the deployment failed; the last verified"));
     assert_eq!(get(port, "/"), Some((200, "the page\n".into())));
     let untouched = deploy(&repository, json!({"rollback": true}));
     assert_eq!(outcome_of(&untouched), ["untouched"], "a restored release stays");

@@ -62,6 +62,6 @@ async fn a_secret_that_is_not_there_is_named() {
     let (output, given) =
         tokio::task::block_in_place(|| setup(&server, "PART=hub\nSTORE_SECRET=absent\n"));
     assert!(!output.status.success());
-    assert!(text(&output).contains("the vault does not give absent"), "{}", text(&output));
+    assert!(text(&output).contains("could not read the secret absent"), "{}", text(&output));
     assert_eq!(given, "");
 }

@@ -225,7 +225,7 @@ fn the_hub_is_installed_and_a_second_time_nothing_is_touched() {
     std::fs::remove_file(azure.path("vms/hub-1/systemctl.log")).unwrap();
     let output = azure.vm_sh(&arguments, &[("THE_STORE", store)]);
     assert!(output.status.success(), "{}", text(&output));
-    assert!(text(&output).contains("greenloop-hub is as it should be"), "{}", text(&output));
+    assert!(text(&output).contains("greenloop-hub is up to date"), "{}", text(&output));
     assert!(!azure.read("vms/hub-1/systemctl.log").contains("restart"));
 
     // Settings that are not given stay.
@@ -344,7 +344,7 @@ fn wrong_usage_changes_nothing() {
     let azure = Azure::with_vms(&["vm-1"]);
     let vm = ["--vm", "rg/vm-1"];
     for (arguments, says) in [
-        (&["install"][..], "say hub, worker or status"),
+        (&["install"][..], "must be hub, worker or status"),
         (&["hub"], "--vm GROUP/NAME is missing"),
         (&["hub", "--vm", "vm-1"], "--vm GROUP/NAME: vm-1"),
         (&["worker", "--worker", "a:b"], "belongs to the --vm before it"),
@@ -356,7 +356,7 @@ fn wrong_usage_changes_nothing() {
         (&["hub", vm[0], vm[1], "--binary-url", "https://x"], "needs --sha256"),
         (&["hub", vm[0], vm[1], "--store-env", "NOT_THERE_AT_ALL"], "is empty"),
         (&["hub", vm[0], vm[1], "--worker", "a:b"], "hub has no --worker"),
-        (&["hub", vm[0], vm[1]], "nobody to ask"),
+        (&["hub", vm[0], vm[1]], "stdin is not a terminal"),
     ] {
         let output = azure.vm_sh(arguments, &[]);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output));

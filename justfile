@@ -1,37 +1,37 @@
-# The everyday commands; `just` lists them.
+# Common commands; `just` lists them.
 export LIBZ_SYS_STATIC := "1"
 
 default:
     @just --list
 
-# every check that CI runs
+# run every check of CI
 test:
     ./scripts/test.sh
 
-# the fast half of it
+# formatting, clippy and the unit tests
 check:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
     cargo test --workspace --lib
 
-# the whole loop on a small broken service
+# run the loop on a small broken service
 demo:
     cargo run -- demo
 
-# write the generated files again
+# regenerate the generated files
 generate:
     cargo run --quiet -- config schema > docs/config.schema.json
     GREENLOOP_UPDATE=1 cargo test --quiet --lib cli::
     GREENLOOP_UPDATE=1 cargo test --quiet --workspace --lib track::rule
     GREENLOOP_UPDATE=1 cargo test --quiet --workspace --lib api::openapi
 
-# the pictures of docs/dashboard.md, in Chromium (Debian: chromium, chromium-driver, pngquant, fonts-inter)
+# create the pictures of docs/dashboard.md in Chromium (Debian: chromium, chromium-driver, pngquant, fonts-inter)
 pictures:
     cargo test --quiet --test hub dashboard::pictures -- --ignored
     pngquant --force --ext .png --skip-if-larger 128 docs/images/dashboard-*.png
     GREENLOOP_UPDATE=1 cargo test --quiet --test e2e places::cloud_init::the_files
 
-# benchmarks, with results to compare in benches/README.md
+# run the benchmarks; benches/README.md has results for comparison
 bench:
     cargo bench --bench evidence
     cargo bench --bench context
@@ -44,10 +44,10 @@ bench:
     ./benches/memory.sh
     ./benches/start.sh
 
-# licences, advisories, duplicate versions
+# check licences, advisories and duplicate versions
 deny:
     cargo deny check
 
-# version, changelog, programs, checksums and tag; `./scripts/release.sh` lists the options
+# make a release: version, changelog, programs, checksums and tag; `./scripts/release.sh` lists the options
 release version *options:
     ./scripts/release.sh {{version}} {{options}}

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# How long each kind of broken release takes to be found, beside `kubectl rollout status`, and how
-# long after its last needed event a success is told. Both against the API server on the wire of
-# tests/kube, whose clock for restarts, back-offs and probes runs ten times as fast.
+# Measures how long the detection of each kind of broken release takes, compared with
+# `kubectl rollout status`, and how long after the last event that it needs a success is reported. Both
+# use the simulated API server of tests/kube, whose clock for restarts, back-offs and probes runs ten
+# times as fast as a real one.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export LIBZ_SYS_STATIC=1

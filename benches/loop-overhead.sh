@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# What the loop costs: a whole `greenloop run` against the same commands in a plain shell script.
+# Measures the overhead of the loop: `greenloop run` compared with the same commands in a shell script.
 #
 #   benches/loop-overhead.sh [PAIRS]       default: 15
 #
 # Both take a new commit of a small repository through three trivial gates, start the service of
-# examples/service at a free port, wait until it is healthy, send it the smoke test's requests and
-# stop the process that served before. Greenloop also keeps an audit log that it syncs to disk,
-# switches a front listener without losing connections, keeps the old release until the new one
-# is verified, and writes the reports. The pairs alternate, so that a busy machine hurts both.
+# examples/service at a free port, wait until it is healthy, send the smoke test's requests and stop the
+# previous process. Greenloop also syncs an audit log to disk, switches its proxy without losing
+# connections, keeps the old release until the new one is verified, and writes the reports. The pairs
+# alternate, so that load on the machine affects both.
 #
-# GREENLOOP   the program to measure; without it one is built with `cargo build --profile bench`
+# GREENLOOP   the program to measure; default: built with `cargo build --profile bench`
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export LIBZ_SYS_STATIC=1
@@ -28,7 +28,7 @@ clean_up() {
   local process
   cd /
   [ -z "$plain_pid" ] || kill "$plain_pid" 2>/dev/null || true
-  # What serves, and who supervises it.
+  # The serving process and its supervisor.
   for process in /proc/[0-9]*; do
     case $(cat "$process/cmdline" 2>/dev/null | tr "\0" " ") in
       *" supervise "*"$work/"*) kill "${process#/proc/}" 2>/dev/null || true ;;
@@ -114,7 +114,7 @@ for n in $(seq 0 "$pairs"); do
   between=$(now_us)
   run_greenloop
   ended=$(now_us)
-  # The first pair warms up: the supervisor starts, nothing served before.
+  # The first pair is a warm-up: the supervisor starts, and nothing served before.
   [ "$n" -eq 0 ] || echo "$((between - began)) $((ended - between))" >>"$work/pairs.txt"
 done
 

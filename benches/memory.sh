@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Peak of resident memory and throughput with a log of 2 GiB: of a gate that prints it and fails
-# (streamed, redacted, written to the run's folder, searched for its errors), and of
-# `greenloop explain` that reads it from a file and from a pipe. Once as ordinary lines of a
-# build, once as a single line without an end.
+# Measures peak resident memory and throughput with a log of 2 GiB: of a gate that prints it and fails
+# (streamed, redacted, written to the run's folder, searched for errors), and of `greenloop explain` that
+# reads it from a file and from a pipe. Once as ordinary build output, once as a single line without a
+# line break.
 #
 #   benches/memory.sh [MIB]       default: 2048; needs twice that on the disk of $TMPDIR
 #
-# GREENLOOP   the program to measure; without it one is built with `cargo build --profile bench`
+# GREENLOOP   the program to measure; default: built with `cargo build --profile bench`
 #
-# Exit status: 0 when no peak is above 64 MiB, else 1.
+# Exit status: 0 if no peak exceeds 64 MiB, otherwise 1.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export LIBZ_SYS_STATIC=1
@@ -36,7 +36,7 @@ FAILURE = (
     "error[E0308]: mismatched types in item {b}\n --> src/module{a}.rs:{b}:5\n  |\n"
     "{a} |     let x: u32 = y;\n  |            ^^^ expected `u32`, found `i64`\n\n"
 )
-# What stands up to which number of two thousand.
+# The kinds of lines, up to which number of two thousand.
 MIX = [
     (1, FAILURE),
     (121, "   Compiling crate-name-{a} v1.{a}.{b}\n"),

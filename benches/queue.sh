@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# The hub's queue beside others, in one run: claim and complete, one task at a time, with 1, 8 and
-# 64 workers, on PostgreSQL and on a SQLite file, every commit on the disk before it counts. Each
-# round runs all of them in turn; figures are medians of the rounds.
+# Compares the hub's queue with other queues in one run: claim and complete, one task at a time, with 1,
+# 8 and 64 workers, on PostgreSQL and on a SQLite file, with durable commits. Each round runs all of
+# them in turn; the results are medians of the rounds.
 #
 #   benches/queue.sh [ROUNDS] [TASKS]
 #
-# Needs what scripts/services.sh needs for PostgreSQL, and npm.
+# Needs npm, and PostgreSQL as for scripts/services.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds=${1:-3}
@@ -33,7 +33,7 @@ scripts/services.sh start "$folder" postgres
 server=${GREENLOOP_TEST_POSTGRES%/*}
 sql() { psql --quiet --tuples-only --no-align --dbname "$GREENLOOP_TEST_POSTGRES" --command "$1"; }
 
-# One measurement, on a database of its own: what, workers, and how many at once apalis takes.
+# One measurement, on a new database: the queue, workers, and how many tasks apalis claims at once.
 one() {
   local what=$1 workers=$2 url figure name
   name=bench_$RANDOM$RANDOM

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# What it costs to be there: the time of `greenloop --version`, and resident memory.
+# Measures start-up: the time of `greenloop --version`, and resident memory.
 #
 #   benches/start.sh [RUNS]       default: 50
 #
-# Each run's time is from before the process is made until its end was seen, the program in the
+# Each time is from before the process is created until its end is observed, with the program in the
 # page cache. `/bin/true` is measured in the same way for comparison.
 #
-# GREENLOOP   the program to measure; without it one is built with `cargo build --profile bench`
+# GREENLOOP   the program to measure; default: built with `cargo build --profile bench`
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export LIBZ_SYS_STATIC=1

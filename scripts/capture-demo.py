@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Runs the demo as in a terminal of 100 columns and draws what it prints: docs/demo.svg.
+"""Runs the demo in a terminal of 100 columns and draws its output to docs/demo.svg.
 
     scripts/capture-demo.py [--greenloop target/debug/greenloop] [--output docs/demo.svg] [--all]
 
-The demo runs for real, in a temporary folder, and is stopped again. Shown are its beginning with
-the first failure and how it is healed, the review that is rejected, and the summary; the rest is
-cut, and each cut says how much (--all cuts nothing). The temporary folder and the port, which
-differ from run to run, are drawn as the ones that `greenloop demo` takes by itself.
+The demo really runs, in a temporary folder, and is stopped afterwards. The picture shows the beginning
+with the first failure and its repair, the rejected review, and the summary; the rest is cut, and each
+cut shows the number of lines (--all cuts nothing). The temporary folder and the port, which differ from
+run to run, are replaced by the defaults of `greenloop demo`.
 """
 
 import argparse

@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""Heals known bugs with known answers, in every answer format and with the damage models do.
+"""Heals known bugs with known answers, in every answer format and with typical damage by models.
 
-Takes the first cases of `repair/{python,rust,js}.jsonl` in the corpora (HumanEvalFix), makes a
-git repository of each, and runs `greenloop heal --apply` with a model server in this process:
-the author answers with the known solution, in each accepted format in turn and often damaged;
-the reviewer approves. A case is healed when greenloop exits with 0, the tests pass when run by
-themselves, and the test file is untouched.
+Uses the first cases of `repair/{python,rust,js}.jsonl` in the corpora (HumanEvalFix), creates a git
+repository for each, and runs `greenloop heal --apply` with a model server in this process: the author
+answers with the known solution, in each accepted format in turn and often damaged; the reviewer
+approves. A case is healed if greenloop exits with 0, the tests pass when run separately, and the test
+file is unchanged.
 
     scripts/heal-corpus.py [--greenloop target/debug/greenloop] [--cases 20] [--keep]
 
-The corpora are looked for in $GREENLOOP_CORPORA, else in ../shared/corpora.
+The corpora are in $GREENLOOP_CORPORA; default: ../shared/corpora.
 """
 
 import argparse
@@ -37,7 +37,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class Case:
-    """One bug: files, the command that shows it, the file to repair and its right content."""
+    """One bug: files, the failing command, the file to repair and its correct content."""
 
     def __init__(self, name, files, command, target, fixed, tests, ignored=""):
         self.name = name
@@ -319,7 +319,7 @@ REVIEW = json.dumps(
 
 
 class Models(ThreadingHTTPServer):
-    """Speaks the chat-completions form; the reviewer is who is asked for a schema."""
+    """Serves chat completions; a request with a schema is for the reviewer."""
 
     daemon_threads = True
 
@@ -463,17 +463,17 @@ def main():
 
     repair = corpora() / "repair"
     if not repair.is_dir():
-        print(f"skipped: there are no corpora at {repair} (set GREENLOOP_CORPORA)")
+        print(f"skipped: no corpora at {repair} (set GREENLOOP_CORPORA)")
         return 0
     if not options.answers_only and not shutil.which(options.greenloop):
-        print(f"there is no {options.greenloop}: build it first (cargo build)", file=sys.stderr)
+        print(f"{options.greenloop} does not exist: run cargo build first", file=sys.stderr)
         return 2
 
     attempts = []
     for offset, language in enumerate(options.languages.split(",")):
         make, program = LANGUAGES[language]
         if not shutil.which(program):
-            print(f"skipped {language}: there is no {program}")
+            print(f"skipped {language}: {program} is not installed")
             continue
         lines = (repair / f"{language}.jsonl").read_text().splitlines()[: options.cases]
         for number, line in enumerate(lines):
@@ -531,7 +531,7 @@ def main():
             healed = sum(trouble is None for trouble in of_language)
             print(f"{language:<8} {healed}/{len(of_language)} healed")
     healed, seconds = len(results) - len(failures), time.monotonic() - began
-    print(f"{'total':<8} {healed}/{len(results)} healed with their tests untouched, in {seconds:.0f} s")
+    print(f"{'total':<8} {healed}/{len(results)} healed with their tests unchanged, in {seconds:.0f} s")
     if options.keep or failures:
         print(f"the repositories are in {work}")
     else:

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# Makes a release from the last commit: program, archive, checksums, list of components, changelog,
-# tag. Pushes nothing.
+# Makes a release from the last commit: program, archive, checksums, SBOM, changelog, tag. Pushes
+# nothing.
 #
 #   scripts/release.sh VERSION [--out FOLDER] [--sign KEY]
-#       builds in a work tree of its own, then commits the version and the changelog and tags them
+#       builds in a separate work tree, then commits the version and the changelog and tags the commit
 #   scripts/release.sh VERSION --dry-run [--out FOLDER] [--program FILE]
-#       leaves repository and tags alone; --program packs that program instead of building one
+#       changes no commits and tags; --program packs that program instead of building one
 #
-# FOLDER is dist/ without --out. KEY is a private SSH key; who checks the signature needs its public
-# half: ssh-keygen -Y verify.
+# FOLDER defaults to dist/. KEY is a private SSH key; verify the signature with its public key:
+# ssh-keygen -Y verify.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 cd "$root"
@@ -36,20 +36,20 @@ while [ $# -gt 0 ]; do
 done
 [ -n "$version" ] || { sed -n '2,12s/^# \{0,1\}//p' "$0"; exit 2; }
 [[ $version =~ ^[0-9]+\.[0-9]+\.[0-9]+(-[0-9A-Za-z.-]+)?$ ]] ||
-  die "$version is no version: MAJOR.MINOR.PATCH or MAJOR.MINOR.PATCH-PRERELEASE"
-[ -z "$program" ] || $dry || die "--program goes with --dry-run only: a release is built from its commit"
-[ -z "$key" ] || [ -f "$key" ] || die "$key is no file: --sign takes a private SSH key"
+  die "$version is not a version: use MAJOR.MINOR.PATCH or MAJOR.MINOR.PATCH-PRERELEASE"
+[ -z "$program" ] || $dry || die "--program works only with --dry-run: a release is built from its commit"
+[ -z "$key" ] || [ -f "$key" ] || die "$key is not a file: --sign takes a private SSH key"
 
 current=$(sed -n '/^\[workspace.package\]/,/^\[/s/^version = "\(.*\)"/\1/p' Cargo.toml)
 if ! $dry; then
   [ -z "$(git status --porcelain)" ] || die "the work tree is not clean: commit or stash first"
-  ! git rev-parse -q --verify "refs/tags/v$version" >/dev/null || die "the tag v$version exists"
+  ! git rev-parse -q --verify "refs/tags/v$version" >/dev/null || die "the tag v$version already exists"
   [ "$version" != "$current" ] || [ -z "$(git tag --list 'v*')" ] ||
-    die "$version is the present version"
+    die "$version is already the current version"
   sed -n '/^## \[Unreleased\]/,/^## \[[0-9]/p' CHANGELOG.md | grep -q '^- ' ||
     die "CHANGELOG.md has no line under Unreleased"
   command -v cargo-cyclonedx >/dev/null ||
-    die "cargo-cyclonedx is missing, which lists the components: cargo install cargo-cyclonedx"
+    die "cargo-cyclonedx is missing, which writes the SBOM: cargo install cargo-cyclonedx"
 fi
 
 scratch=$(mktemp -d)
@@ -60,7 +60,7 @@ cleanup() {
 trap cleanup EXIT
 git worktree add --quiet --detach "$scratch/tree" HEAD
 cd "$scratch/tree"
-# The same commit gives the same archive.
+# Reproducible: the same commit gives the same archive.
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 export SOURCE_DATE_EPOCH LIBZ_SYS_STATIC=1
 today=$(date -u +%Y-%m-%d)
@@ -69,7 +69,7 @@ sed -i "/^\[workspace.package\]/,/^\[/s/^version = .*/version = \"$version\"/" C
 sed -i "s/^## \[Unreleased\]/## [Unreleased]\n\n## [$version] - $today/" CHANGELOG.md
 sed -n "/^## \[$version\]/,/^## \[/p" CHANGELOG.md | sed '1d;/^## \[/d' >"$scratch/notes.md"
 
-# Static where Rust's standard library for musl is installed, else for this machine's C library.
+# Static if Rust's standard library for musl is installed, otherwise for this machine's C library.
 host=$(rustc -vV | sed -n 's/^host: //p')
 targets=()
 cargo update --quiet --workspace --offline
@@ -120,7 +120,7 @@ else
   say "not signed: --sign KEY"
 fi
 
-# Only now is anything changed that stays.
+# Everything before this point changed nothing permanently.
 mkdir -p "$out"
 cp "$made"/* "$out/"
 (cd "$out" && sha256sum --quiet --check SHA256SUMS)

@@ -3,17 +3,17 @@
 
     scripts/score-explain.py [CORPORA] [--greenloop PROGRAM] [--floor]
 
-CORPORA holds build-logs/<case>/{fail.log,groundtruth}; without it, GREENLOOP_CORPORA or
-../shared/corpora beside the repository is read. A groundtruth line `E a-b` labels the lines that
-state an error, `C a-b` lines of context (1-based, inclusive).
+CORPORA contains build-logs/<case>/{fail.log,groundtruth}. Default: GREENLOOP_CORPORA, then
+../shared/corpora next to the repository. A groundtruth line `E a-b` labels lines that state an error,
+`C a-b` lines of context (1-based, inclusive).
 
 hit        share of the E blocks with at least one kept line inside
 precision  share of the kept lines that lie inside an E or a C block, over all lines of all logs,
-           and as the mean of the logs' own shares
-median     lines kept of a log, in the median
+           and as the mean of the shares per log
+median     kept lines of a log, median
 
 With --floor, exits 1 unless hit >= 0.95, both precisions >= 0.5 and median <= 80.
-Exits 0 and says so when there is no corpus.
+Without a corpus, it prints a message and exits 0.
 """
 
 import argparse

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Every check, on a fresh Debian machine with a Rust toolchain. Installs what it needs by
-# package name, starts nothing that it does not stop.
+# Runs every check on a fresh Debian machine with a Rust toolchain. Installs packages by name, and
+# stops everything that it starts.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 step() { printf '\n\033[1m== %s\033[0m\n' "$*"; }
 
-# libz-sys would otherwise link the system's zlib where there is one: no unusual shared library.
+# Without this, libz-sys links the system's zlib if there is one.
 export LIBZ_SYS_STATIC=1
 export CARGO_TERM_COLOR="${CARGO_TERM_COLOR:-auto}"
-# A run must not depend on who runs it: no model, no pipeline, no configuration of git.
+# Results must not depend on the user's environment: no model, no pipeline, no git configuration.
 unset OPENAI_API_KEY OPENAI_BASE_URL GREENLOOP_MODEL GREENLOOP_CONFIG TF_BUILD
 unset GREENLOOP_HUB_URL GREENLOOP_HUB_TOKEN GREENLOOP_STORE GREENLOOP_REDIS
 
@@ -30,17 +30,17 @@ command -v openssl >/dev/null || need+=(openssl)
 command -v chromium >/dev/null || need+=(chromium)
 command -v chromedriver >/dev/null || need+=(chromium-driver)
 command -v node >/dev/null || need+=(nodejs)
-# Workers are tested on machines whose clocks are wrong.
+# Workers are tested with wrong clocks.
 ls /usr/lib/*/faketime/libfaketimeMT.so.1 >/dev/null 2>&1 || need+=(faketime)
 command -v shellcheck >/dev/null || need+=(shellcheck)
 docker compose version >/dev/null 2>&1 || command -v docker-compose >/dev/null || need+=(docker-compose)
-# Base images are made from a static program: nothing can be pulled where tests run.
+# Base images are built from a static program, because tests cannot pull images.
 [ -x /bin/busybox ] && ! ldd /bin/busybox >/dev/null 2>&1 || need+=(busybox-static)
 sudo=''
 [ "$(id -u)" -eq 0 ] || sudo=sudo
 if [ ${#need[@]} -gt 0 ]; then
   step "install ${need[*]}"
-  # Only the programs are wanted: nothing that is installed here starts by itself.
+  # Only the programs are needed: prevent installed services from starting.
   policy=/usr/sbin/policy-rc.d
   if [ ! -e $policy ]; then
     printf '#!/bin/sh\nexit 101\n' | $sudo tee $policy >/dev/null
@@ -55,11 +55,11 @@ fi
 step "format"
 cargo fmt --all --check
 
-# The first time, some 500 crates are compiled: cargo shows how far it is.
+# The first time, cargo compiles about 500 crates.
 step "clippy (the first build takes minutes: 7 on two quiet cores, 23 on busy ones)"
 cargo clippy --locked --workspace --all-targets -- -D warnings
 
-# Advisories come from the internet, so they are left to `just deny`.
+# Advisories need the internet: `just deny` checks them.
 step "licences, sources and unused dependencies"
 export PATH="$PATH:$PWD/target/tools/bin"
 for tool in cargo-deny cargo-machete; do
@@ -69,7 +69,7 @@ done
 cargo deny --locked check bans licenses sources
 cargo machete
 
-# Without what tests bring along: a feature that only they turn on would be missed by users.
+# Without dev-dependencies, because a feature that only they enable would be missing in a build.
 step "the program alone"
 cargo check --locked
 
@@ -83,16 +83,16 @@ else
 fi
 
 step "start a Docker Engine, a registry, PostgreSQL and Redis"
-# Paths of sockets are short, so this one is.
+# A short path, because socket paths are limited in length.
 scratch=$(mktemp -d /tmp/gl.XXXXXX)
-# PostgreSQL runs as a user of its own, which is to get through.
+# PostgreSQL runs as another user, who must be able to enter.
 chmod 711 "$scratch"
 finish() {
   $sudo ./scripts/services.sh stop "$scratch/services" || true
   $sudo rm -rf "$scratch"
 }
 trap finish EXIT
-# What an engine could take away from another one: bridges, packet filters, mounts.
+# What an engine could remove of another one: bridges, packet filters, mounts.
 machine() {
   ip -o link | sed 's/ state .*//' || true
   $sudo iptables-save 2>/dev/null | sed '/^#/d; s/\[[0-9:]*\]//' || true
@@ -101,7 +101,7 @@ machine() {
 machine >"$scratch/machine"
 $sudo ./scripts/services.sh start "$scratch/services"
 
-# In the servers' namespaces: all dependencies have been fetched by now.
+# In the servers' namespaces: all dependencies have already been fetched.
 among_services() {
   local enter=()
   [ -z "$sudo" ] || enter=(sudo --preserve-env env PATH="$PATH" HOME="$HOME")
@@ -111,7 +111,7 @@ among_services() {
 mkdir "$scratch/t"
 
 if [ "$(id -u)" -ne 0 ]; then
-  echo "skipped: networks that are cut and second engines; it takes root to make them"
+  echo "skipped: network partitions and second engines need root"
   export GREENLOOP_TEST_NAMESPACES=skip
 fi
 
@@ -125,7 +125,7 @@ else
   among_services cargo test --locked --workspace --quiet
 fi
 
-# Which nextest does not run.
+# nextest does not run these.
 step "examples in the documentation"
 cargo test --locked --workspace --doc --quiet
 
@@ -133,7 +133,7 @@ step "an engine whose disk is full"
 if [ "$(id -u)" -eq 0 ]; then
   among_services cargo test --locked --quiet --workspace --lib -- --ignored an_engine_whose_disk_is_full
 else
-  echo "skipped: it takes root to start an engine on a small disk of its own"
+  echo "skipped: an engine on a small separate disk needs root"
 fi
 
 step "what the tests leave behind"

@@ -88,7 +88,7 @@ async fn it_comes_back_after_the_hub_and_goes_on_where_it_was() {
 
         hub.stop();
         tab.until_line("No connection").await;
-        tab.until("document.querySelector('.banner').textContent.includes('What you see is from')")
+        tab.until("document.querySelector('.banner').textContent.includes('The data is from')")
             .await;
         // What was known stays on the page.
         assert_eq!(tab.count(".node").await, 28);

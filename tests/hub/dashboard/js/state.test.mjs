@@ -347,14 +347,14 @@ test('a page without anything to show says what it waits for', async () => {
   assert.equal(said('disconnected'), 'The hub does not answer.');
   const turn = () => new Promise((resolve) => setImmediate(resolve));
   const reading = sync.all(['graphs'], ['tasks', 'agents']);
-  assert.equal(said(), 'Reading from the hub: 0 of 3 lists are here, graphs, tasks, agents to come.');
+  assert.equal(said(), 'Loading from the hub: 0 of 3 lists loaded, waiting for graphs, tasks, agents.');
   assert.equal(answers.tasks, undefined, 'the first ones are read before the others');
   answers.graphs.resolve();
   await turn();
   answers.agents.resolve();
   await turn();
-  assert.equal(said(), 'Reading from the hub: 2 of 3 lists are here, tasks to come.');
+  assert.equal(said(), 'Loading from the hub: 2 of 3 lists loaded, waiting for tasks.');
   answers.tasks.reject(Object.assign(new Error('the store is busy'), { status: 503 }));
   await assert.rejects(reading, { status: 503 });
-  assert.equal(said(), 'Reading tasks from the hub failed: the store is busy. It is tried again.');
+  assert.equal(said(), 'Could not load tasks from the hub: the store is busy. Retrying.');
 });

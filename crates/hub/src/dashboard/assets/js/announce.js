@@ -29,7 +29,7 @@ export class Announcer {
     if (state === before || state === 'connecting') return;
     this.#line = state;
     if (state === 'disconnected') this.#waiting.push('No connection to the hub.');
-    else if (state === 'live' && before === 'disconnected') this.#waiting.push('Connected again.');
+    else if (state === 'live' && before === 'disconnected') this.#waiting.push('Reconnected.');
   }
 
   /** Called now and then; says what has gathered. */

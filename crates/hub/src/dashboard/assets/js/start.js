@@ -24,7 +24,7 @@
   addEventListener(
     'error',
     (event) => {
-      if (event.target instanceof HTMLScriptElement) tell('A script of the page could not be loaded.');
+      if (event.target instanceof HTMLScriptElement) tell('A script of the page failed to load.');
       else if (event.message) tell(`A script of the page failed: ${event.message}.`);
     },
     true,

@@ -19,8 +19,8 @@ export function burnUp() {
       const total = state.summary?.hours ?? series.at(-1)?.hours ?? 0;
       const done = state.summary?.hours_done ?? series.at(-1)?.done ?? 0;
       const text = end
-        ? `${hours(done)} of ${hours(total)}. At this pace all is done in ${duration(end.middle - now)}, between ${moment(end.low)} and ${moment(end.high)}.`
-        : `${hours(done)} of ${hours(total)}. No pace yet to tell the end from.`;
+        ? `${hours(done)} of ${hours(total)}. At this pace, everything is done in ${duration(end.middle - now)}, between ${moment(end.low)} and ${moment(end.high)}.`
+        : `${hours(done)} of ${hours(total)}. Not enough data yet to estimate the end.`;
       const step = Math.max(1, Math.ceil(series.length / 12));
       const rows = series.filter((_, i) => i % step === 0 || i === series.length - 1);
       view.show({ series, end, total, done, now }, text, {

@@ -16,8 +16,8 @@ export function columns(title, unit, read) {
       const values = all.map(read);
       const mean = values.length ? values.reduce((a, b) => a + b, 0) / values.length : 0;
       const text = values.length
-        ? `Lately ${trimmed(values.at(-1))}, on average ${trimmed(mean)} ${unit}.`
-        : 'Shown once there are two snapshots of progress.';
+        ? `Most recently ${trimmed(values.at(-1))}, on average ${trimmed(mean)} ${unit}.`
+        : 'Available after two snapshots of progress.';
       view.show({ all, read, mean, now }, text, {
         columns: ['From', 'To', unit],
         rows: all.map((one) => [moment(one.from), moment(one.to), trimmed(read(one))]),

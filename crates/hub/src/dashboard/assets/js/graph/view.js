@@ -25,12 +25,12 @@ export function graphView() {
     { class: 'graph-controls' },
     button('Zoom in', '+', () => zoomBy(STEP)),
     button('Zoom out', '−', () => zoomBy(1 / STEP)),
-    button('Fit everything in', 'Fit', showAll),
+    button('Fit the graph', 'Fit', showAll),
   );
   const help = h(
     'p',
     { class: 'graph-help', id: 'graph-help' },
-    'Arrow keys walk along the graph, Enter opens a task, + and − zoom, 0 fits everything in. Ctrl and the wheel zoom; drag to move.',
+    'Arrow keys move along the graph, Enter opens a task, + and − zoom, 0 fits the graph. Ctrl and the wheel zoom; drag to pan.',
   );
   const element = h('div', { class: 'graph-box' }, svg, controls, help);
 

@@ -8,7 +8,7 @@ import { emptyNote, missingPage } from './notes.js';
 export function graphPage(id) {
   const panel = graphPanel();
   const empty = emptyNote();
-  const missing = missingPage(`This hub has no graph ${id}: it may have been deleted, or the link is of another hub.`).element;
+  const missing = missingPage(`This hub has no graph ${id}: it may have been deleted, or the link is for another hub.`).element;
   const element = h('div', { class: 'graph-page' }, h('h1', { class: 'unseen' }, 'Task graph'), empty, missing, panel.element);
   return {
     title: 'Task graph',

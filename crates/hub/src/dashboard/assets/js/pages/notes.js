@@ -9,7 +9,7 @@ export function loadingNote() {
   const element = h(
     'div',
     { class: 'loading', 'aria-busy': 'true' },
-    h('h1', { class: 'unseen' }, 'Reading from the hub …'),
+    h('h1', { class: 'unseen' }, 'Loading from the hub …'),
     waiting,
     block('bone-head'),
     h('div', { class: 'bones' }, block('bone-panel'), block('bone-panel')),
@@ -26,7 +26,7 @@ export function waitingText() {
     element,
     update(trouble) {
       element.hidden = trouble === '';
-      setText(element, trouble && `Reading it from the hub failed: ${trouble}. It is tried again.`);
+      setText(element, trouble && `Could not load it from the hub: ${trouble}. Retrying.`);
     },
   };
 }
@@ -39,11 +39,11 @@ export function emptyNote() {
     'section',
     { class: 'note', 'aria-labelledby': 'empty-title' },
     h('h1', { id: 'empty-title' }, 'No task graph yet'),
-    h('p', {}, 'The hub runs and waits. Give it a graph and somebody to work on it; this page follows by itself.'),
+    h('p', {}, 'The hub is running. Submit a graph and start a worker; this page updates automatically.'),
     h(
       'ol',
       { class: 'steps' },
-      step('Hand in a graph:', `greenloop tasks import tasks.yaml --hub ${location.origin}`),
+      step('Submit a graph:', `greenloop tasks import tasks.yaml --hub ${location.origin}`),
       step('Start a worker, here or on another machine:', `greenloop worker --hub ${location.origin} --name agent-a --role backend`),
     ),
   );
@@ -67,18 +67,18 @@ export function tokenNote(give, refused) {
   return h(
     'section',
     { class: 'note', 'aria-labelledby': 'token-title' },
-    h('h1', { id: 'token-title' }, 'This hub wants a token'),
+    h('h1', { id: 'token-title' }, 'This hub requires a token'),
     refused ? h('p', { class: 'refused', role: 'alert' }, 'The hub did not accept that token.') : null,
     form,
-    h('p', { id: 'token-help' }, 'It is kept in this tab and forgotten with it. A token that can only read is made on the hub with:'),
+    h('p', { id: 'token-help' }, 'It is kept in this tab until the tab is closed. Create a read-only token on the hub with:'),
     h('pre', { class: 'command', tabindex: '0' }, h('code', {}, 'greenloop hub token create --name dashboard --scope read')),
   );
 }
 
-export function missingPage(text = 'There is no such page.') {
+export function missingPage(text = 'This page does not exist.') {
   return {
     title: 'Not found',
-    element: h('section', { class: 'note' }, h('h1', {}, 'Not found'), h('p', {}, text), h('p', {}, h('a', { href: '#/' }, 'To the overview'))),
+    element: h('section', { class: 'note' }, h('h1', {}, 'Not found'), h('p', {}, text), h('p', {}, h('a', { href: '#/' }, 'Back to the overview'))),
     update() {},
   };
 }

@@ -48,7 +48,7 @@ export function runPage(id, { api, changed, failed }) {
       sync.want(['run']);
     },
     update() {
-      if (missing && !run) element.replaceChildren(missingPage(`The hub knows no run ${id}.`).element);
+      if (missing && !run) element.replaceChildren(missingPage(`This hub has no run ${id}.`).element);
       waiting.update(run === null ? trouble : '');
       if (!run || run === shown) return;
       shown = run;

@@ -56,11 +56,11 @@ export function taskPage(id, { api, changed, failed }) {
   const description = h('p', { class: 'description' });
   const needs = h('ul', { class: 'task-list' });
   const needed = h('ul', { class: 'task-list' });
-  const noNeeds = nothing('It needs nothing.');
-  const noNeeded = nothing('Nothing needs it.');
+  const noNeeds = nothing('No dependencies.');
+  const noNeeded = nothing('No dependents.');
   const conditions = h('p', { class: 'more' });
   const tries = h('ol', { class: 'attempts' });
-  const noTries = nothing('No agent has claimed it.');
+  const noTries = nothing('No attempts yet.');
   const items = h('ol', { class: 'evidence-list' });
   const noItems = nothing('No evidence yet.');
   const body = h(
@@ -107,7 +107,7 @@ export function taskPage(id, { api, changed, failed }) {
     },
     update(all, clock) {
       if (missing && !task) {
-        element.replaceChildren(missingPage(`The hub knows no task ${id}.`).element);
+        element.replaceChildren(missingPage(`This hub has no task ${id}.`).element);
         return;
       }
       skeleton.hidden = task !== null;
@@ -138,7 +138,7 @@ export function taskPage(id, { api, changed, failed }) {
       keyed(needs, before, (one) => one.id, makeOther, changeOther);
       keyed(needed, after, (one) => one.id, makeOther, changeOther);
       conditions.hidden = task.conditions.length === 0;
-      setText(conditions, task.conditions.map((one) => `Epic ${one.epic} must have reached ${one.at_least} %.`).join(' '));
+      setText(conditions, task.conditions.map((one) => `Epic ${one.epic} must reach ${one.at_least} %.`).join(' '));
       noTries.hidden = attempts.length > 0;
       keyed(tries, attempts, (attempt) => attempt.epoch, makeAttempt, (row, attempt) => changeAttempt(row, attempt, clock));
       noItems.hidden = evidence.length > 0;

@@ -8,7 +8,7 @@ const MOST = 14;
 
 export function activityPanel() {
   const list = h('ol', { class: 'activity-list' });
-  const none = nothing('Nothing since this page was opened.');
+  const none = nothing('No events since this page was opened.');
   const element = panel('activity', 'Activity', none, list);
   return {
     element,

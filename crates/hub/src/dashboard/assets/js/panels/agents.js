@@ -8,9 +8,9 @@ import { badge, bar, nothing, panel, setBadge, setBar, setSince, setTaskLink, si
 
 /** What an agent without a task does. */
 const RESTING = {
-  down: 'Not heard of',
-  inactive: 'Takes no work',
-  draining: 'Takes no more work',
+  down: 'No heartbeat',
+  inactive: 'Deactivated',
+  draining: 'Draining',
   quarantined: 'Claims nothing',
   left: 'Stopped',
 };
@@ -20,7 +20,7 @@ export function agentsPanel() {
   const none = h(
     'div',
     {},
-    nothing('No agent has said that it is there. Start one:'),
+    nothing('No agent has registered. Start one:'),
     h('pre', { class: 'command', tabindex: '0' }, h('code', {}, `greenloop worker --hub ${location.origin} --name agent-a --role backend`)),
   );
   const element = panel('agents', 'Agents', list, none);
@@ -89,7 +89,7 @@ function change(card, agent, state, clock) {
   parts.task.hidden = !busy;
   parts.resting.hidden = busy;
   if (busy) setTaskLink(parts.task, agent.task, state.tasks.get(agent.task));
-  setText(parts.rest, RESTING[agent.state] ?? 'Waits for work');
+  setText(parts.rest, RESTING[agent.state] ?? 'Waiting for a task');
   setText(parts.record, `${agent.succeeded} done, ${agent.failed} failed`);
   parts.meter.parentElement.hidden = !busy;
   if (busy) {

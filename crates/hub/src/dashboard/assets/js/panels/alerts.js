@@ -10,7 +10,7 @@ const MOST = 8;
 
 export function alertsPanel() {
   const list = h('ul', { class: 'alerts-list' });
-  const calm = h('p', { class: 'calm' }, icon('good'), 'Nothing needs you.');
+  const calm = h('p', { class: 'calm' }, icon('good'), 'Nothing needs attention.');
   const more = h('p', { class: 'more' });
   const element = panel('alerts', 'Needs attention', calm, list, more);
   return {

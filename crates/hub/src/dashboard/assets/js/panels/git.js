@@ -12,11 +12,11 @@ const MOST_BRANCHES = 12;
 export function gitPanel() {
   const queue = h('ul', { class: 'git-list' });
   const holds = h('ul', { class: 'git-list holds' });
-  const noQueue = nothing('The queue is empty.');
+  const noQueue = nothing('The merge queue is empty.');
   const merged = h('ul', { class: 'git-list' });
-  const noMerged = nothing('Nothing was merged yet.');
+  const noMerged = nothing('No merges yet.');
   const branches = h('ul', { class: 'branch-list' });
-  const noBranches = nothing('No attempt has a branch.');
+  const noBranches = nothing('No branches of attempts.');
   const hidden = h('p', { class: 'more' });
   const element = panel(
     'git',
@@ -25,7 +25,7 @@ export function gitPanel() {
     holds,
     noQueue,
     queue,
-    h('h3', {}, 'Ended lately'),
+    h('h3', {}, 'Recently finished'),
     noMerged,
     merged,
     h('h3', {}, 'Branches'),

@@ -28,7 +28,7 @@ export function headPanel() {
   }
   const element = h(
     'section',
-    { class: 'head', 'aria-label': 'How far everything is' },
+    { class: 'head', 'aria-label': 'Progress' },
     h('div', { class: 'head-title' }, h('div', {}, title, about), done),
     stack,
     legend,
@@ -83,7 +83,7 @@ function fillFigures(rows, state, now) {
     const range = `${duration(end.low - now)} to ${duration(end.high - now)} · about ${moment(end.middle)}`;
     put('eta', duration(end.middle - now), range);
   } else {
-    put('eta', summary?.percent === 100 ? 'done' : NOTHING, summary?.percent === 100 ? '' : 'no pace yet');
+    put('eta', summary?.percent === 100 ? 'done' : NOTHING, summary?.percent === 100 ? '' : 'not enough data yet');
   }
   put(
     'velocity',

@@ -25,7 +25,7 @@ export function linePanel(place, banner, retry) {
   const word = h('span');
   place.append(h('span', { class: 'dot', 'aria-hidden': 'true' }), word);
   const text = h('p');
-  const again = h('button', { type: 'button', onclick: retry }, 'Try now');
+  const again = h('button', { type: 'button', onclick: retry }, 'Retry now');
   const strip = h('div', { class: 'banner', hidden: true }, text, again);
   banner.append(strip);
   return {
@@ -39,9 +39,9 @@ export function linePanel(place, banner, retry) {
       again.hidden = state !== 'disconnected';
       if (strip.hidden) return;
       setAttribute(strip, 'data-state', state);
-      const seen = age ? `What you see is from ${age} ago.` : 'Nothing was read yet.';
-      const next = line.retryAt > now ? `Next try in ${duration(line.retryAt - now + 999)}.` : 'Trying …';
-      setText(text, state === 'stale' ? `The hub has been silent for ${age}.` : `No connection to the hub. ${seen} ${next}`);
+      const seen = age ? `The data is from ${age} ago.` : 'Nothing has been loaded yet.';
+      const next = line.retryAt > now ? `Next attempt in ${duration(line.retryAt - now + 999)}.` : 'Connecting …';
+      setText(text, state === 'stale' ? `No data from the hub for ${age}.` : `No connection to the hub. ${seen} ${next}`);
     },
   };
 }

@@ -11,8 +11,8 @@ const EVERY = 5_000;
 export function pacePanel() {
   const charts = [
     burnUp(),
-    columns('Velocity', 'h of work an hour', (one) => one.velocity),
-    columns('Tasks per hour', 'tasks an hour', (one) => one.perHour),
+    columns('Velocity', 'h of work per hour', (one) => one.velocity),
+    columns('Tasks per hour', 'tasks per hour', (one) => one.perHour),
   ];
   const element = panel('pace', 'Pace', h('div', { class: 'charts' }, ...charts.map((chart) => chart.element)));
   let shown = { history: null, summary: null, at: -Infinity };

@@ -11,7 +11,7 @@ export function runsPanel() {
   const none = h(
     'div',
     {},
-    nothing('No deploy run has reported to this hub. Those with its address and a token of the scope work do:'),
+    nothing('No deploy run has reported to this hub. Runs report if they have its address and a token with the scope work:'),
     h('pre', { class: 'command', tabindex: '0' }, h('code', {}, 'GREENLOOP_HUB_URL=… GREENLOOP_HUB_TOKEN=… greenloop --environment staging')),
   );
   const element = panel('runs', 'Deploy runs', none, list);

@@ -95,7 +95,7 @@ function unserved({ id, role, labels, tasks }) {
   const what = [];
   if (role !== null) what.push(`the role ${role}`);
   if (labels.length > 0) what.push(`the label${labels.length > 1 ? 's' : ''} ${labels.join(', ')}`);
-  const nobody = what.length > 0 ? `No live worker has ${what.join(' and ')}` : 'No live worker takes tasks';
+  const nobody = what.length > 0 ? `No live worker has ${what.join(' and ')}` : 'No live worker accepts tasks';
   const keys = tasks.slice(0, NAMED).map((task) => task.key).join(', ');
   const more = tasks.length > NAMED ? ` and ${tasks.length - NAMED} more` : '';
   return {
@@ -122,7 +122,7 @@ function taskAlerts(state, now, conflicts) {
     if (task.state === 'failed') {
       found.push({ id: `task-${task.id}`, level: 'bad', what: 'Task failed', text: because(task), href, since });
     } else if (task.state === 'blocked' && !conflicts.has(task.id)) {
-      found.push({ id: `task-${task.id}`, level: 'warn', what: 'Waits for a person', text: because(task), href, since });
+      found.push({ id: `task-${task.id}`, level: 'warn', what: 'Waiting for a person', text: because(task), href, since });
     } else if (task.state === 'running') {
       const told = state.stuck.get(task.id);
       if (told || now - since > STUCK) {
@@ -174,7 +174,7 @@ function mergeAlerts(state, now) {
       id: 'merge-paused',
       level: 'warn',
       what: 'Merge queue paused',
-      text: state.paused.text ?? 'It waits for something outside.',
+      text: state.paused.text ?? 'It waits for an external system.',
       href: null,
       since: instant(state.paused.at),
     });

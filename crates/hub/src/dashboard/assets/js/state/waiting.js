@@ -9,9 +9,9 @@ export function waitingFor(line, progress) {
   if (line.state === 'disconnected') return 'The hub does not answer.';
   if (progress.failure) {
     const { name, error } = progress.failure;
-    return `Reading ${name} from the hub failed: ${error.message}. It is tried again.`;
+    return `Could not load ${name} from the hub: ${error.message}. Retrying.`;
   }
-  if (progress.open.length === 0) return 'Reading from the hub …';
+  if (progress.open.length === 0) return 'Loading from the hub …';
   const all = progress.read + progress.open.length;
-  return `Reading from the hub: ${progress.read} of ${all} lists are here, ${progress.open.join(', ')} to come.`;
+  return `Loading from the hub: ${progress.read} of ${all} lists loaded, waiting for ${progress.open.join(', ')}.`;
 }

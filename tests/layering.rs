@@ -1,4 +1,4 @@
-//! Holds the manifests to the map in ARCHITECTURE.md: what the compiler cannot say.
+//! Checks the manifests against the table in ARCHITECTURE.md, where the compiler cannot.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -29,13 +29,13 @@ const ORDER: &[&str] = &[
     "worker",
 ];
 
-/// Packages that only these crates may depend on; what tests use beside that does not count.
+/// Packages that only these crates may depend on; dev-dependencies do not count.
 const RESERVED: &[(&str, &[&str])] = &[
     ("async-openai", &["llm"]),
     ("axum", &["hub"]),
     ("azure_core", &["azure"]),
     ("azure_identity", &["azure"]),
-    // The docker target speaks to the engine that the image crate connects to.
+    // The docker target uses the image crate's connection to the engine.
     ("bollard", &["image", "target"]),
     ("git2", &["workspace"]),
     ("hyper", &["hub"]),
@@ -53,7 +53,7 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("utoipa", &["hub-api", "hub"]),
 ];
 
-/// What stands under `[dependencies]` of each crate.
+/// The `[dependencies]` of each crate.
 fn dependencies() -> BTreeMap<String, Vec<String>> {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates");
     let folders = std::fs::read_dir(crates).unwrap();

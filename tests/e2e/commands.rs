@@ -1,4 +1,4 @@
-//! The small commands, and what bad input gets.
+//! The small commands, and their errors for bad input.
 
 use std::io::Write as _;
 use std::process::Stdio;
@@ -300,8 +300,8 @@ fn rows_and_errors_keep_to_the_width() {
                 .into();
             let said = outcome.stdout.clone() + &outcome.stderr;
             assert!(said.lines().count() > 1 || said.chars().count() <= columns, "{said}");
-            // A path to a source is not broken, so that it can be copied: the temporary folder's may
-            // be too long.
+            // A path is not wrapped, so that it can be copied: the temporary folder's path may be
+            // too long.
             let a_path = |line: &str| line.trim_start().starts_with("╭─[/");
             for line in said.lines().filter(|line| !a_path(line)) {
                 assert!(line.chars().count() <= columns, "{columns} {arguments:?}: {line}");

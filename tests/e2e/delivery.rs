@@ -7,7 +7,7 @@ use crate::repository::{Repository, free_port, get};
 use crate::run::APPROVE;
 use crate::services::services;
 
-/// A repository whose service is a page in a container. Its containers go with it.
+/// A repository whose service is a page in a container. Dropping it removes its containers.
 struct Shop {
     repository: Repository,
     docker: String,

@@ -1,4 +1,4 @@
-//! `greenloop heal` in a work tree that holds changes: on a copy of it, the fix coming back.
+//! `greenloop heal` in a work tree with changes: it runs on a copy, and the fix is merged back.
 
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -27,7 +27,7 @@ fn run(repository: &Repository, server: &ModelServer, arguments: &[&str]) -> Out
     command(repository, server, arguments).output().unwrap().into()
 }
 
-/// Everything that a person has in a repository, but for what Greenloop keeps in git's folder.
+/// Everything of the user in a repository, without Greenloop's data in git's folder.
 fn state(repository: &Repository) -> [String; 4] {
     [
         repository.git(&["ls-files", "--stage", "-v"]),
@@ -37,7 +37,7 @@ fn state(repository: &Repository) -> [String; 4] {
     ]
 }
 
-/// No copy is left: neither for git nor on disk.
+/// No copy is left, neither in git's worktree list nor on disk.
 fn assert_no_copy(repository: &Repository) {
     assert_eq!(
         repository.git(&["worktree", "list", "--porcelain"]).matches("worktree ").count(),
@@ -122,7 +122,8 @@ async fn a_fix_in_a_clean_tree_is_taken_back_too_and_only_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_edited_meanwhile_is_merged_or_keeps_the_fix_on_its_branch() {
-    // The gate, once it passes, edits the file in the original: somebody who works on.
+    // When the gate passes, it edits the file in the original work tree, like a user who goes on
+    // working.
     for (edit, code) in [("s/# one/# meanwhile/", 0), ("s/echo/printf/", 1)] {
         let repository = Repository::new(&[
             ("add.sh", BROKEN),
@@ -224,7 +225,7 @@ async fn killed_while_it_writes_the_fix_is_whole_or_taken_back() {
         let repository = changed();
         let before = (state(&repository), repository.read("add.sh"));
         let ended = repository.path().join(".git/ended");
-        // The second time the command is at its end, the fix comes back.
+        // At the second end of the command, the fix is merged back.
         let text = "sh test.sh && touch \"$ORIGINAL/.git/ended\"";
         let mut child = command(&repository, &server, &["heal", "--", text])
             .stdout(Stdio::null())
@@ -255,7 +256,7 @@ async fn killed_while_it_writes_the_fix_is_whole_or_taken_back() {
     }
 }
 
-/// Runs of the command before a patch: what it says is a compiler's, and the same every time.
+/// Runs of the command before a patch: a located compiler error is not rerun.
 const WITHOUT_PATCH: u32 = 1;
 
 /// Starts `heal`, and ends it with `kill -9` when the command it heals runs for the `nth` time.
@@ -301,11 +302,11 @@ async fn what_was_committed_after_a_kill_is_not_undone() {
         assert_eq!(repository.read("add.sh"), fixed, "{go_on:?}");
         assert_eq!(repository.git(&["status", "--porcelain"]), status);
         assert!(said(&next).contains("HEAD is no longer at"), "{}", next.all());
-        // Once: the dead run is dealt with.
+        // The first time: the dead run is cleaned up.
         let again = run(&repository, &server, &["heal", "--", "true"]);
         assert!(!said(&again).contains("HEAD"), "{}", again.all());
     }
-    // With HEAD where it was, the half-done work is taken out as ever.
+    // If HEAD has not moved, the partial fix is reverted as usual.
     let repository = Repository::new(&[("add.sh", BROKEN), ("test.sh", TEST)]);
     killed_at(&repository, &server, WITHOUT_PATCH + 1);
     let next = run(&repository, &server, &["heal", "--", "true"]);
@@ -317,7 +318,7 @@ async fn what_was_committed_after_a_kill_is_not_undone() {
 async fn what_was_committed_during_a_run_is_not_undone_by_its_end() {
     let repository = Repository::new(&[("add.sh", BROKEN), ("test.sh", TEST)]);
     let server = ModelServer::start(&[FIX], APPROVE).await;
-    // Somebody commits the patch while the command runs on it, and the command fails for ever.
+    // The user commits the patch while the command runs on it, and the command keeps failing.
     let text = "git -c user.name=t -c user.email=t@localhost commit -qam mine; exit 1";
     let outcome = run(&repository, &server, &["heal", "--", text]);
     assert_eq!(outcome.code, Some(1), "{}", outcome.all());
@@ -377,7 +378,7 @@ async fn a_cache_folder_inside_the_work_tree_is_not_copied_into_itself() {
     }
 }
 
-/// The program without root's right to read everything.
+/// The program without root's permission to read everything.
 fn unprivileged(command: &Command) -> Command {
     let mut plain = Command::new("setpriv");
     plain.args(["--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-all"]);
@@ -428,7 +429,7 @@ async fn a_copy_that_does_not_fit_leaves_nothing_behind() {
     let exclude = repository.read(".git/info/exclude");
     let server = ModelServer::start(&[FIX], APPROVE).await;
     let heal = command(&repository, &server, &["heal", "--", "sh", "test.sh"]);
-    // A limit on the size of files stands for a full disk.
+    // A limit on the file size simulates a full disk.
     let mut limited = Command::new("sh");
     limited.arg("-c").arg("trap '' XFSZ; ulimit -f 4096; exec \"$@\"").arg("sh");
     limited.arg(heal.get_program()).args(heal.get_args());
@@ -452,7 +453,7 @@ async fn a_copy_that_does_not_fit_leaves_nothing_behind() {
 async fn a_test_of_the_original_is_told_from_a_patch_that_does_not_help() {
     let repository = Repository::new(&[
         ("add.sh", BROKEN),
-        // As an editable install or a CMake cache: the path is written down.
+        // Like an editable install or a CMake cache: it records the path.
         ("test.sh", &TEST.replace(". ./add.sh", ". \"$ORIGINAL/add.sh\"")),
     ]);
     repository.write("wip.txt", "wip\n");

@@ -1,4 +1,4 @@
-//! A second engine on the machine, started by `scripts/services.sh`. It takes root, or
+//! A second engine on the machine, started by `scripts/services.sh`. Needs root, or
 //! `GREENLOOP_TEST_NAMESPACES=skip`.
 
 use std::path::Path;
@@ -37,14 +37,14 @@ fn a_second_engine_touches_nothing_outside_its_own_namespace() {
     }
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path().join("s");
-    // Other tests come and go with containers and cables: only what carries the second engine's
-    // mark, and what was there before, is looked at.
+    // Other tests create and remove containers and veth pairs: compare only what has the second
+    // engine's mark, and what existed before.
     let before = machine();
     let started = services(&["start", "engine", "registry"], &at);
     assert!(started.status.success(), "{started:?}");
     let during = machine();
 
-    // Within, there is an engine with a bridge and filters of its own, and a registry.
+    // Inside are an engine with its own bridge and filters, and a registry.
     let script = "ip -o link show greenloop0 && iptables -t nat -S | grep -q greenloop0 && \
                   curl -sf --unix-socket ${GREENLOOP_TEST_DOCKER#unix://} http://x/_ping && \
                   curl -sf http://$GREENLOOP_TEST_REGISTRY/v2/";
@@ -52,7 +52,7 @@ fn a_second_engine_touches_nothing_outside_its_own_namespace() {
     assert!(inside.status.success(), "{inside:?}");
     let status = services(&["run", "sh", "-c", "exit 7"], &at).status;
     assert_eq!(status.code(), Some(7));
-    // What is left running there ends with it.
+    // Processes that are left running there end with it.
     let left = services(&["run", "sh", "-c", "setsid sleep 100000 >/dev/null 2>&1 & echo $!"], &at);
     let left: u32 = String::from_utf8_lossy(&left.stdout).trim().parse().unwrap();
     assert!(Path::new(&format!("/proc/{left}")).exists());
@@ -60,7 +60,7 @@ fn a_second_engine_touches_nothing_outside_its_own_namespace() {
     let stopped = services(&["stop"], &at);
     assert!(stopped.status.success(), "{stopped:?}");
     assert!(crate::repository::pids_mentioning(folder.path()).is_empty());
-    // It was killed; whoever adopted it takes a moment to notice.
+    // It was killed; its new parent needs a moment to reap it.
     let status = || std::fs::read_to_string(format!("/proc/{left}/stat")).unwrap_or_default();
     while !matches!(status().rsplit(") ").next().unwrap_or_default().get(..1), None | Some("Z")) {
         std::thread::sleep(std::time::Duration::from_millis(20));
@@ -76,7 +76,7 @@ fn a_second_engine_touches_nothing_outside_its_own_namespace() {
                 assert!(before.contains("greenloop0") || !line.contains("greenloop0"), "{line}");
             }
         }
-        // The bridge and the chains of the first engine are there as before.
+        // The bridge and the chains of the first engine are unchanged.
         for name in ["docker0", "greenloop0", "gl-"] {
             let has = |machine: &[String]| machine[..1].iter().any(|links| links.contains(name));
             assert_eq!(has(&before), has(&seen), "{name}");

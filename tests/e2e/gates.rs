@@ -2,7 +2,7 @@
 
 use crate::repository::{Repository, deployable, free_port, pids_mentioning};
 
-/// A repository whose gates are these; nothing of it gets as far as a rollout.
+/// A repository with these gates; no run of it reaches a rollout.
 fn with_gates(gates: &str) -> Repository {
     let repository = deployable(free_port(), "hello\n", "hello", "");
     let config = repository.read("config.yaml");
@@ -30,7 +30,7 @@ fn results_stand_in_configured_order_however_they_ran() {
         .filter(|event| event["event"] == "gate_finished")
         .collect();
     let count = |name: &str| finished.iter().filter(|event| event["gate"]["name"] == name).count();
-    // What failed runs once more, and what waits for it with it; what passed does not.
+    // The failed gate is rerun with the gates that depend on it; passed gates are not.
     let counts = ["slow", "quick", "last", "never"].map(count);
     assert_eq!(counts, [1, 1, 2, 2], "{}", outcome.all());
     let junit = std::fs::read_to_string(repository.run_folder().join("junit.xml")).unwrap();
@@ -77,14 +77,14 @@ fn output_that_is_no_text_and_a_name_that_is_no_text_are_no_trouble() {
     std::fs::write(repository.path().join(name), b"\xff\xfe\x00\x01").unwrap();
     repository.commit("bytes");
     let outcome = repository.run(&["--environment", "local"]);
-    // The recording is empty: the failure is what this is about, not the healing.
+    // The recording is empty: this tests the failure, not the healing.
     assert_eq!(outcome.code, Some(3), "{}", outcome.all());
     assert!(outcome.all().contains("bytes"), "{}", outcome.all());
 }
 
 #[test]
 fn a_log_of_any_size_is_read_in_bounded_memory() {
-    // 300 MB here, 2 GB in benches/memory.sh; the bound is the same.
+    // 300 MB here, 2 GB in benches/memory.sh, with the same limit.
     let repository = with_gates(
         "  - {name: loud, command: \"yes 'npm http fetch GET 200 https://registry/x 12ms' | head -c 300000000; echo 'src/a.rs:3:5: error: broken'; exit 1\", required: true}\n",
     );
@@ -101,7 +101,7 @@ fn a_log_of_any_size_is_read_in_bounded_memory() {
         let text = std::fs::read_to_string(&status).unwrap_or_default();
         let now = text
             .lines()
-            // Of its own: the pages of an unoptimised program's code say nothing about the log.
+            // Private memory: the code pages of an unoptimised program are not related to the log.
             .find_map(|line| line.strip_prefix("RssAnon:"))
             .and_then(|kb| kb.trim().trim_end_matches(" kB").parse::<u64>().ok());
         peak = peak.max(now.unwrap_or(0));

@@ -8,7 +8,7 @@ const BROKEN: &str = "add() {\n  echo $(($1 - $2))\n}\n";
 
 const FIX: &str = "The operator is wrong: it subtracts.\n\n\
     add.sh\n```sh\n<<<<<<< SEARCH\n  echo $(($1 - $2))\n=======\n  echo $(($1 + $2))\n>>>>>>> REPLACE\n```\n";
-/// Wrong numbers, a changed indentation, prose around it: what models do.
+/// Wrong line numbers, changed indentation, surrounding prose: typical answers of models.
 const FIX_AS_DIFF: &str = "Here is the patch:\n\n```diff\n--- a/add.sh\n+++ b/add.sh\n@@ -40,9 +40,9 @@ add\n add() {\n-    echo $(($1 - $2))\n+    echo $(($1 + $2))\n }\n```\nThat is all.\n";
 
 fn repository() -> Repository {
@@ -337,7 +337,8 @@ async fn a_weakened_test_needs_a_person() {
     let outcome = heal(&repository, &server, &["--max-iterations", "9"]);
     assert_eq!(outcome.code, Some(1), "{}", outcome.all());
     assert_eq!(repository.read("test.sh"), TEST);
-    // The author was asked for another way, once; nobody was paid to review what cannot be applied.
+    // The author was asked for an alternative once; a patch that cannot be applied was not
+    // reviewed.
     let asked = server.author_requests();
     assert_eq!(asked.len(), 2, "{}", outcome.all());
     assert!(asked[1].to_string().contains("a way to repair the cause that needs no person"));
@@ -401,7 +402,7 @@ async fn the_repository_s_configuration_holds_for_heal_too() {
     assert!(asked[0].to_string().contains("iteration 1 of at most 7"), "{}", asked[0]);
     assert_eq!(repository.read("add.sh"), BROKEN);
 
-    // A file of that name which is for something else is no reason to refuse.
+    // A file of that name with another purpose is no reason to refuse.
     repository.write("config.yaml", "title: a blog\nbaseURL: /\n");
     repository.commit("blog");
     let server = ModelServer::start(&[FIX], APPROVE).await;
@@ -439,12 +440,12 @@ async fn a_misspelt_command_is_told_at_once_and_nobody_is_asked() {
         assert!(!outcome.all().contains("configuration"), "{command}: {}", outcome.all());
         assert!(!repository.path().join("logs").exists(), "{command}");
     }
-    // One that passes is never refused.
+    // A command that passes is never refused.
     for command in ["exec 2>&1; true", "lacking-of-nobody; true", "! lacking-of-nobody"] {
         let outcome = repository.run(&["heal", "--", command]);
         assert_eq!(outcome.code, Some(0), "{command}: {}", outcome.all());
     }
-    // Without PATH, what a shell finds is found.
+    // Without PATH, programs are found as a shell finds them.
     let outcome: Outcome = repository
         .greenloop()
         .args(["heal", "--", "ls test.sh"])
@@ -453,7 +454,7 @@ async fn a_misspelt_command_is_told_at_once_and_nobody_is_asked() {
         .unwrap()
         .into();
     assert_eq!(outcome.code, Some(0), "{}", outcome.all());
-    // What a shell alone can work out is run, and told by what came of it.
+    // What only a shell can evaluate is run, and judged by its result.
     for command in ["sh -c true && carggo-of-nobody test", "cd . || true; wholly-unknown-tool x"] {
         let outcome: Outcome = repository
             .greenloop()
@@ -469,7 +470,7 @@ async fn a_misspelt_command_is_told_at_once_and_nobody_is_asked() {
     assert_eq!(server.author_requests().len(), 0);
 }
 
-/// Without a timeout of its own, at a terminal that a background process is stopped at.
+/// Without a timeout, at a terminal that stops background processes.
 #[test]
 fn a_command_that_asks_at_the_terminal_is_ended_and_told() {
     let repository = repository();
@@ -576,10 +577,10 @@ async fn an_author_that_is_always_cut_ends_the_run_and_changes_nothing() {
     let outcome = heal(&repository, &server, &[]);
     assert_eq!(outcome.code, Some(3), "{}", outcome.all());
     assert!(outcome.all().contains("ended before the answer did"), "{}", outcome.all());
-    // There is no environment that `run --resume` could take it up in.
+    // There is no environment in which `run --resume` could continue it.
     assert!(!outcome.all().contains("--resume"), "{}", outcome.all());
     assert_eq!(repository.read("add.sh"), BROKEN);
-    // One request and three retries, and the same once more.
+    // One request and three retries, twice.
     assert_eq!(server.author_requests().len(), 8);
     assert!(server.reviewer_requests().is_empty());
 }

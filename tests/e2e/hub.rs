@@ -13,11 +13,11 @@ fn greenloop() -> Command {
     command
 }
 
-/// A process; killed with its value.
+/// A process; killed on drop.
 pub(crate) struct Process(Child);
 
 impl Process {
-    /// SIGKILL: no goodbye.
+    /// SIGKILL: it cannot sign off.
     pub(crate) fn kill(&mut self) {
         let _gone = self.0.kill();
         let _gone = self.0.wait();
@@ -30,11 +30,11 @@ impl Drop for Process {
     }
 }
 
-/// A running hub, with its store below `folder`.
+/// A running hub, with its store in `folder`.
 pub(crate) struct Hub {
     _process: Process,
     pub(crate) url: String,
-    /// Of one that may do everything.
+    /// A token with the scope `admin`.
     pub(crate) token: String,
 }
 

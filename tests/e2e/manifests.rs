@@ -1,4 +1,4 @@
-//! The manifests in `k8s/`: each document is what its kind allows, without a key too many.
+//! The manifests in `k8s/`: each document is valid for its kind, without unknown keys.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         if path.is_dir() {
             found.extend(files(&path));
         } else if path.extension().is_some_and(|e| e == "yaml")
-            // No object of a cluster: what it makes is looked at in `places::cluster`.
+            // Not an object of a cluster: `places::cluster` checks its output.
             && path.file_name().is_some_and(|name| name != "kustomization.yaml")
         {
             found.push(path);
@@ -40,7 +40,7 @@ fn documents(path: &Path) -> Vec<Value> {
     serde_yaml::from_multiple(&rendered).unwrap()
 }
 
-/// What the typed form has lost of the written one: keys that the kind does not know.
+/// The keys that the typed form has lost, because the kind does not know them.
 fn lost(written: &Value, typed: &Value, place: &str, into: &mut Vec<String>) {
     match (written, typed) {
         (Value::Object(written), Value::Object(typed)) => {
@@ -114,7 +114,7 @@ fn every_manifest_is_what_its_kind_allows() {
                 "policy/v1/PodDisruptionBudget" => {
                     check::<policy::v1::PodDisruptionBudget>(&document)
                 }
-                // KEDA's own kind, held to its keys in `places::cluster`.
+                // KEDA's kind; `places::cluster` checks its keys.
                 "keda.sh/v1alpha1/ScaledObject" => Vec::new(),
                 other => panic!("{}: {other} has no check", path.display()),
             };
@@ -125,8 +125,8 @@ fn every_manifest_is_what_its_kind_allows() {
     assert!(kinds.len() >= 24, "{kinds:?}");
 }
 
-/// The context of Greenloop's own image: all that its Dockerfile copies and nothing that is made
-/// or kept elsewhere.
+/// The context of Greenloop's image: everything that its Dockerfile copies, and nothing that is
+/// generated or stored elsewhere.
 #[test]
 fn the_image_of_greenloop_is_built_from_its_sources() {
     use greenloop_image::context::BuildContext;

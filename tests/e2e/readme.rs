@@ -1,5 +1,5 @@
-//! The README's paths to a process and to a Docker Engine. The one to Kubernetes is tested with
-//! the cluster (`tests/kube/binary/readme.rs`).
+//! The README's instructions for a process and for a Docker Engine. `tests/kube/binary/readme.rs`
+//! tests those for Kubernetes.
 
 use crate::readme_paths::{put, repository, section, works};
 use crate::repository::{free_port, get, page_service};
@@ -8,7 +8,7 @@ use crate::services::services;
 #[test]
 fn the_way_to_a_process_works_as_it_is_written() {
     let section = section("To a process");
-    // The service is a build's output: git does not know it, the release is made of it.
+    // The service is a build output: untracked, but part of the release.
     let repository = repository(&[(".gitignore", "/fleet\n"), ("page.txt", "hello\n")]);
     std::fs::copy(page_service(), repository.path().join("fleet")).unwrap();
     let port = free_port();
@@ -38,13 +38,13 @@ fn the_way_to_a_docker_engine_works_as_it_is_written() {
         ("Dockerfile", DOCKERFILE),
         ("health", "ok\n"),
         ("index.html", "hello\n"),
-        // No other run has an image of this content.
+        // Makes the content of the image unique.
         ("unique", &uuid::Uuid::new_v4().to_string()),
         (".gitignore", "/busybox\n"),
     ]);
     std::fs::copy("/bin/busybox", repository.path().join("busybox")).unwrap();
     let port = free_port();
-    // One engine serves all tests: the environment's name is this test's own.
+    // All tests share one engine: the environment's name is unique to this test.
     let environment = format!("staging-{port}");
     let config = put(&section.config, "http://127.0.0.1:8080", &format!("http://127.0.0.1:{port}"));
     let config = put(&config, "127.0.0.1:5000", &registry);
@@ -52,19 +52,19 @@ fn the_way_to_a_docker_engine_works_as_it_is_written() {
     let variables = [("DOCKER_HOST", docker.as_str())];
     for line in &section.commands {
         if line.starts_with("docker run ") {
-            // "unless there is a registry already": there is one.
+            // "unless a registry already runs": it does.
             assert!(line.contains("registry:2"), "{line}");
             continue;
         }
         let line = line.replace("--environment staging", &format!("--environment {environment}"));
         let outcome = works(&repository, &line, &variables);
         if line.starts_with("greenloop") {
-            // `.git` is left out, and it is said; Greenloop's own files are not worth a word.
+            // A note says that `.git` is left out; there is none for Greenloop's own files.
             assert!(outcome.all().contains("`COPY .git .git`"), "{}", outcome.all());
         }
     }
     assert_eq!(get(port, "/health"), Some((200, "ok\n".to_owned())));
-    // Once more: the run's own files make no other content.
+    // Once more: the run's files do not change the content key.
     let again = format!("greenloop --environment {environment}");
     let again = works(&repository, &again, &variables);
     assert!(again.all().contains("already there"), "{}", again.all());

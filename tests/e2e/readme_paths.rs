@@ -1,20 +1,20 @@
-//! The README's ways to deploy, as somebody follows them: the configuration and the commands are
-//! read out of it, and nothing is changed but the addresses that a test names.
+//! Runs the README's instructions to deploy: the configuration and the commands are read from it,
+//! and only addresses are replaced.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::repository::{Outcome, Repository};
 
-/// What a section of the README has to copy.
+/// The copyable parts of a section of the README.
 pub(crate) struct Section {
     /// The first `yaml` block.
     pub(crate) config: String,
-    /// The lines of its `sh` blocks, without remarks.
+    /// The lines of its `sh` blocks, without comments.
     pub(crate) commands: Vec<String>,
 }
 
-/// Of the section with that heading.
+/// The section with that heading.
 pub(crate) fn section(heading: &str) -> Section {
     let readme = include_str!("../../README.md");
     let (_, text) = readme.split_once(&format!("\n### {heading}\n")).expect("the section");
@@ -33,7 +33,7 @@ pub(crate) fn section(heading: &str) -> Section {
     Section { config, commands }
 }
 
-/// Replaces what must be there.
+/// Replaces a text that must be present.
 pub(crate) fn put(text: &str, from: &str, to: &str) -> String {
     assert!(text.contains(from), "`{from}` is not in the README's\n{text}");
     text.replace(from, to)
@@ -46,7 +46,7 @@ pub(crate) fn repository(files: &[(&str, &str)]) -> Repository {
     repository
 }
 
-/// Types a line into a shell at the repository's root, where `greenloop` is on the path.
+/// Runs a line in a shell at the repository's root, with `greenloop` on the PATH.
 pub(crate) fn typed(repository: &Repository, line: &str, variables: &[(&str, &str)]) -> Outcome {
     let program = Path::new(env!("CARGO_BIN_EXE_greenloop"));
     let path = std::env::var("PATH").unwrap_or_default();
@@ -67,7 +67,7 @@ pub(crate) fn typed(repository: &Repository, line: &str, variables: &[(&str, &st
     command.output().unwrap().into()
 }
 
-/// The same, and it must succeed.
+/// Like `typed`, and requires success.
 pub(crate) fn works(repository: &Repository, line: &str, variables: &[(&str, &str)]) -> Outcome {
     let outcome = typed(repository, line, variables);
     assert_eq!(outcome.code, Some(0), "{line}: {}", outcome.all());

@@ -1,4 +1,4 @@
-//! kill -9 at any point: never two deployments, never half a patch.
+//! kill -9 at any point: never two deployments, never a partial patch.
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use crate::repository::{Repository, deployable, free_port, get, pids_mentioning};
 use crate::run::{APPROVE, FIX_CONTENT, FIX_SPELLING};
 
-/// Kills in CI; more by `GREENLOOP_KILLS`.
+/// Number of kills in CI; `GREENLOOP_KILLS` sets more.
 const KILLS: u64 = 50;
 
-/// A pseudo-random sequence that a failure can be repeated with.
+/// A reproducible pseudo-random sequence.
 struct Dice(u64);
 
 impl Dice {
@@ -94,7 +94,7 @@ fn a_run_killed_at_any_point_is_finished_or_cleaned_up() {
         let dead: Option<String> = serde_json::from_str::<serde_json::Value>(&trace)
             .ok()
             .and_then(|trace| Some(trace["run"].as_str()?.to_owned()));
-        // Every other time the dead run itself goes on; else the next run cleans up after it.
+        // Every other time the dead run is resumed; otherwise the next run cleans up.
         let outcome = match dead.filter(|_| kill % 2 == 0) {
             Some(run) => {
                 let outcome = repository.run(&["run", "--environment", "local", "--resume", &run]);
@@ -144,9 +144,9 @@ fn a_supervisor_killed_at_any_point_is_replaced_and_the_verified_release_serves(
         supervisors(&repository).into_iter().for_each(kill);
         let code = child.wait().unwrap().code();
         let context = format!("kill {nth} after {after:?}: exit {code:?}");
-        // The run goes on with the next supervisor, or says that it could not.
+        // The run continues with the next supervisor, or reports that it could not.
         assert!(matches!(code, Some(0 | 3 | 4)), "{context}");
-        // Whoever looks brings it back.
+        // `status` starts it again.
         let status = repository.run(&["status", "--environment", "local"]);
         assert!(status.stdout.contains("verified"), "{context}: {}", status.all());
         check(&repository, port, &context);
@@ -211,7 +211,7 @@ fn only_the_same_kind_of_run_in_the_same_environment_can_be_resumed() {
     assert_eq!(refused.code, Some(2), "{}", refused.all());
     assert!(refused.stderr.contains("`deploy to local`"), "{}", refused.all());
     let arguments = ["run", "--environment", "local", "--resume", &run];
-    // Its patches would be written over what has been committed since.
+    // Its patches would overwrite later commits.
     repository.git(&["commit", "-q", "--allow-empty", "-m", "since"]);
     let moved = repository.run(&arguments);
     assert_eq!(moved.code, Some(1), "{}", moved.all());
@@ -221,13 +221,13 @@ fn only_the_same_kind_of_run_in_the_same_environment_can_be_resumed() {
     let again = repository.run(&arguments);
     assert_eq!(again.code, Some(2), "{}", again.all());
     assert!(again.stderr.contains("has ended"), "{}", again.all());
-    // Nothing of the refused ones is taken for a run that died.
+    // The refused runs do not look like dead runs.
     let next = repository.run(&["--environment", "local"]);
     assert_eq!(next.code, Some(0));
     assert!(!next.all().contains("died"), "{}", next.all());
 }
 
-/// The spelling is repaired, and a pipeline is added: the policy wants a person.
+/// The patch fixes the spelling and adds a pipeline: the policy requires a person.
 fn wants_a_person(file: &str) -> String {
     let answer = format!(
         "The word is misspelt.\n\npage.txt\n```\n<<<<<<< SEARCH\nteh page: hello\n=======\nthe page: hello\n\
@@ -242,7 +242,8 @@ fn a_resumed_run_asks_a_person_when_its_own_process_can() {
     for (first, second, code) in [(Some(yes), None, 1), (None, Some(yes), 0), (None, None, 1)] {
         let port = free_port();
         let (one, two) = (wants_a_person("one.yml"), wants_a_person("two.yml"));
-        // Asked alone, the author gives a second answer; the reviewer is asked only with a person.
+        // Without a person, the author gives a second answer; the reviewer is asked only with a
+        // person.
         let transcript = [&one, APPROVE, &two].map(|line| format!("{line}\n")).concat();
         let repository = deployable(port, "teh page: hello\n", "hello", &transcript);
         repository.write(

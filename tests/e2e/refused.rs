@@ -165,7 +165,7 @@ fn a_link_out_of_the_repository() {
 #[test]
 fn a_claim_that_another_run_holds() {
     let repository = service();
-    // As a run that is under way holds it.
+    // Locked like by a running run.
     let hold = |name: &str| {
         let folder = repository.path().join(".git/greenloop/claims");
         std::fs::create_dir_all(&folder).unwrap();

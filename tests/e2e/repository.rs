@@ -1,15 +1,15 @@
-//! Repositories to run the program in.
+//! Repositories for runs of the program.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
 
-/// A git repository in a folder of its own; gone with its value, and its service with it.
+/// A temporary git repository; removed on drop, together with its service.
 pub(crate) struct Repository {
     folder: tempfile::TempDir,
 }
 
-/// What the program did.
+/// The result of a run of the program.
 pub(crate) struct Outcome {
     pub(crate) code: Option<i32>,
     pub(crate) stdout: String,
@@ -17,7 +17,7 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// Everything it said, for a failed assertion.
+    /// All output, for failed assertions.
     pub(crate) fn all(&self) -> String {
         format!("exit {:?}\n{}\n{}", self.code, self.stdout, self.stderr)
     }
@@ -118,14 +118,14 @@ impl Repository {
 
 impl Drop for Repository {
     fn drop(&mut self) {
-        // A service that a test deployed goes with its repository.
+        // Stops a service that a test deployed.
         for pid in pids_mentioning(self.path()) {
             let _gone = Command::new("kill").args(["-9", &pid.to_string()]).output();
         }
     }
 }
 
-/// Processes whose command line or working folder lies in `folder`.
+/// Processes whose command line or working directory is in `folder`.
 pub(crate) fn pids_mentioning(folder: &Path) -> Vec<u32> {
     let needle = folder.as_os_str().as_encoded_bytes();
     let holds = |bytes: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
@@ -165,8 +165,8 @@ pub(crate) fn page_service() -> &'static Path {
     })
 }
 
-/// A repository that deploys the page service: gates over `page.txt`, smoke tests that want
-/// `want` in the page, and agents that answer from `transcript.jsonl`.
+/// A repository that deploys the page service: gates on `page.txt`, smoke tests that require `want`
+/// in the page, and agents that answer from `transcript.jsonl`.
 pub(crate) fn deployable(port: u16, page: &str, want: &str, transcript: &str) -> Repository {
     let config = format!(
         r#"environments:
@@ -218,7 +218,7 @@ agents:
     repository
 }
 
-/// The same without agents of its own: nobody answers for them where no key is set.
+/// The same without configured agents: without a key, there is no model.
 pub(crate) fn deployable_without_a_model(port: u16, page: &str, want: &str) -> Repository {
     let repository = deployable(port, page, want, "");
     let config = repository.read("config.yaml");
@@ -228,7 +228,7 @@ pub(crate) fn deployable_without_a_model(port: u16, page: &str, want: &str) -> R
     repository
 }
 
-/// A GET over a plain socket: status and body, or `None` when nobody answers.
+/// A GET over a plain socket: status and body, or `None` without an answer.
 pub(crate) fn get(port: u16, path: &str) -> Option<(u16, String)> {
     use std::io::{Read, Write};
     let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;

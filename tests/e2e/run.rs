@@ -44,7 +44,7 @@ fn a_release_that_fails_its_smoke_test_gives_way_to_the_last_verified_one() {
     repository.write("page.txt", "goodbye\n");
     repository.commit("breaks the page");
     let second = repository.run(&["--environment", "local"]);
-    // The recording has no answer, so nothing is healed; what serves is the first release.
+    // The recording has no answer, so nothing is healed; the first release serves.
     assert_eq!(second.code, Some(4), "{}", second.all());
     assert_eq!(get(port, "/"), Some((200, "hello one\n".into())));
     let status = repository.run(&["status", "--environment", "local"]);
@@ -146,7 +146,7 @@ fn signal(pid: u32, name: &str) {
     assert!(kill.status().unwrap().success());
 }
 
-/// The record names a release; what is told is what answers.
+/// The record names a release; `status` reports the release that answers.
 #[test]
 fn status_tells_what_serves_at_that_moment() {
     let port = free_port();
@@ -176,7 +176,7 @@ fn status_tells_what_serves_at_that_moment() {
     assert_eq!(seen["condition"], "serving", "{seen}");
 }
 
-/// What answers at the address may be anybody's.
+/// Another program may answer at the address.
 #[test]
 fn what_greenloop_has_not_released_is_not_verified() {
     let port = free_port();
@@ -201,7 +201,7 @@ fn what_greenloop_has_not_released_is_not_verified() {
     }
 }
 
-/// Ctrl-C while the smoke tests run: the release before serves again, and nothing is healed.
+/// Ctrl-C during the smoke tests: the previous release is restored, and nothing is healed.
 #[test]
 fn ctrl_c_takes_an_unverified_release_back() {
     let port = free_port();
@@ -397,7 +397,7 @@ fn what_an_earlier_gate_mends_is_doubtful_and_no_reason_to_refuse() {
     let repository = deployable(free_port(), "the page\n", "page", "");
     repository.write(".gitignore", "/service\n/tool\n");
     repository.write("scripts/smoke_test.sh", "#!/bin/sh\n");
-    // The first in the list runs last, and the smoke script's mode is a gate's work too.
+    // The first in the list runs last, and a gate sets the mode of the smoke script.
     let gates = "\
 quality_gates:
   - name: spelling
@@ -439,12 +439,12 @@ fn an_address_of_another_program_is_told_before_anything_runs() {
     assert!(!repository.path().join("logs/runs").exists());
     drop(listener);
     assert_eq!(repository.run(&["--environment", "local"]).code, Some(0));
-    // Its own service is no other program.
+    // Greenloop's own service does not count as another program.
     assert_eq!(repository.run(&["--environment", "local"]).code, Some(0));
 }
 
-/// A run that fails for `headline`, of class `class`, with `remedy`, and asks the author no more
-/// than `asked` times.
+/// A run that fails with `headline`, `class` and `remedy`, and asks the author at most `asked`
+/// times.
 fn fails(
     repository: &crate::repository::Repository,
     headline: &str,
@@ -475,7 +475,7 @@ fn a_later_gate_that_cannot_run_is_told_and_the_author_is_not_asked() {
     fails(&repository, "there is no program `linntt-of-nobody`", "config", "install", 0);
 }
 
-/// What a dependency of the repository's lacks may be the machine's fault, or the commit's.
+/// A missing program may be caused by the machine or by the commit.
 #[test]
 fn a_program_that_is_missing_deeper_down_goes_to_the_author_with_a_hint() {
     let repository = deployable(free_port(), "the page\n", "page", &transcript());

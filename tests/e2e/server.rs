@@ -1,4 +1,4 @@
-//! An OpenAI-compatible server on the wire: chat completions, streamed or not.
+//! A local OpenAI-compatible server: chat completions, streamed or not.
 
 use std::sync::{Arc, Mutex};
 
@@ -6,20 +6,20 @@ use serde_json::{Value, json};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
-/// What the server answers as the author, in order; the last one again and again. As the
-/// reviewer it answers `review`.
+/// The answers for the author, in order; the last one repeats. The answer for the reviewer is
+/// `review`.
 pub(crate) struct ModelServer {
     server: MockServer,
     seen: Arc<Mutex<Vec<Value>>>,
 }
 
-/// What is wrong with a server.
+/// A defect of the server.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Quirk {
     None,
-    /// It refuses a request that says anything of streams.
+    /// Rejects requests with stream options.
     NoStreams,
-    /// Its streams to the author end before the answer does.
+    /// Ends streams to the author before the answer is complete.
     CutsTheAuthor,
 }
 
@@ -31,7 +31,7 @@ struct Script {
     seen: Arc<Mutex<Vec<Value>>>,
 }
 
-/// The reviewer is asked for JSON, the author never is.
+/// Only requests to the reviewer ask for JSON.
 fn is_review(body: &Value) -> bool {
     body.get("response_format").is_some()
 }

@@ -1,6 +1,6 @@
-//! The real services that tests deliver through.
+//! The real services for deliveries in tests.
 
-/// Where the engine and the registry are; `None` when these tests are to be skipped.
+/// The addresses of the engine and the registry; `None` to skip these tests.
 pub(crate) fn services() -> Option<(String, String)> {
     let read = |name: &str| {
         std::env::var(name).expect(

@@ -1,5 +1,5 @@
-//! The tasks stage: with a hub that answers as it was told to and a repository that has the work,
-//! and with a real hub and real workers.
+//! The tasks stage: with a scripted hub and a repository that has the work, and with a real hub and
+//! real workers.
 
 use std::time::{Duration, Instant};
 
@@ -101,7 +101,7 @@ fn the_run_goes_on_from_the_merged_work_and_deploys_it() {
     let port = free_port();
     let (repository, _remotes, remote) = project(port);
     let base = repository.git(&["rev-parse", "HEAD"]);
-    // The work of the tasks, as workers and the merge queue leave it.
+    // The merged work of the tasks.
     repository.git(&["checkout", "-q", "-b", "work"]);
     repository.write("page.txt", "welcome");
     repository.commit("say welcome");
@@ -120,7 +120,7 @@ fn the_run_goes_on_from_the_merged_work_and_deploys_it() {
     assert_eq!(outcome.code, Some(0), "{}", outcome.all());
     assert!(outcome.stdout.contains("goes on from"), "{}", outcome.all());
     assert_eq!(get(port, "/").unwrap().1, "welcome");
-    // The work tree is as it was; the run's branch has the work.
+    // The work tree is unchanged; the run's branch has the work.
     assert_eq!(repository.read("page.txt"), "hello");
     assert_eq!(repository.git(&["rev-parse", "HEAD"]), base);
     assert_eq!(repository.git(&["status", "--porcelain"]), "");
@@ -221,7 +221,7 @@ fn a_graph_is_done_by_two_workers_one_of_them_killed_and_then_deployed() {
     assert_eq!(status["graph"]["state"], "done", "{status:#}");
     let other = std::fs::read_to_string(marks.join("e2")).unwrap();
     assert_ne!(other.trim(), busy, "somebody else did it");
-    // The hub has heard of the run, too.
+    // The run was reported to the hub.
     let hub_port = hub.url.rsplit_once(':').unwrap().1.parse().unwrap();
     let runs = |path: &str| -> serde_json::Value {
         serde_json::from_str(&get(hub_port, &format!("/api/v1/runs{path}")).unwrap().1).unwrap()
@@ -231,8 +231,7 @@ fn a_graph_is_done_by_two_workers_one_of_them_killed_and_then_deployed() {
     let run = runs(&format!("/{}", listed["id"].as_str().unwrap()));
     assert!(run["report"].as_str().unwrap().starts_with("# ✓"), "{run:#}");
     assert!(run["ended_at"].is_string(), "{run:#}");
-    // The run went on from what the merge queue has made, which is what is deployed; the work
-    // tree is as it was.
+    // The run continued from the merge queue's commit and deployed it; the work tree is unchanged.
     let tip = repository.git(&["ls-remote", &remote, "refs/heads/main"]);
     let branch =
         repository.git(&["for-each-ref", "--format=%(objectname)", "refs/heads/greenloop"]);

@@ -18,7 +18,7 @@ use crate::server::{APPROVE, ModelServer};
 
 const LEASE: Duration = Duration::from_secs(2);
 
-/// One task; who holds its lease can report, and nobody else.
+/// One task; only the holder of its lease can report.
 struct Board {
     action: Value,
     gates: Vec<String>,
@@ -26,7 +26,7 @@ struct Board {
     epoch: i64,
     held_until: Option<Instant>,
     over: bool,
-    /// `<agent> claim`, `<epoch> <what>` and whether it was taken.
+    /// `<agent> claim`, `<epoch> <what>` and whether it was accepted.
     calls: Vec<(String, Value)>,
 }
 
@@ -116,7 +116,7 @@ struct Hub {
     work: tempfile::TempDir,
 }
 
-/// A worker process; killed with its value.
+/// A worker process; killed on drop.
 struct Worker(Child);
 
 impl Drop for Worker {
@@ -208,7 +208,7 @@ fn repository() -> Repository {
     Repository::new(&[("a.txt", "one\n")])
 }
 
-/// The first attempt never ends, later ones do; each leaves its mark.
+/// The first attempt never ends, later ones do; each writes a mark.
 fn first_hangs(marks: &Path) -> String {
     format!(
         "touch {0}/e$GREENLOOP_TASK_EPOCH; echo $GREENLOOP_AGENT > who.txt; \
@@ -250,7 +250,8 @@ fn a_zombie_changes_nothing_even_when_its_name_is_in_use_again() {
         let zombie = hub.worker("w1", &[]);
         hub.until("the first begins", || marks.path().join("e1").exists());
         zombie.signal("STOP");
-        // Restarted under the same name, but in a place of its own: the old one still holds its.
+        // Restarted under the same name, but with another folder: the old process still holds its
+        // folder.
         let elsewhere = tempfile::tempdir().unwrap();
         let _another = hub.worker_in(elsewhere.path(), other, &[]);
         hub.until("another is done", || hub.board.lock().unwrap().over);

@@ -1,4 +1,4 @@
-//! What is wrong is told with its place, and changes nothing.
+//! Invalid requests are rejected with the location of the error, and change nothing.
 
 use reqwest::Method;
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! Branches of tasks that ended go; those that somebody moved, and those of living tasks, stay.
+//! Branches of ended tasks are deleted; moved branches and branches of open tasks stay.
 
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ impl Scene {
         lease
     }
 
-    /// A commit of its own.
+    /// A new commit.
     fn commit(&mut self) -> String {
         self.next += 1;
         let message = format!("work {}", self.next);
@@ -93,8 +93,8 @@ async fn branches_of_tasks_that_ended_go_and_no_others() {
     for place in Place::all() {
         let store = TaskStore::open(&place.url, StoreOptions::default()).await.unwrap();
         let mut scene = Scene { store: store.clone(), farm: Farm::new(&[("a", "a\n")]), next: 0 };
-        // Sixty that ended, more than are taken at a time; among them one that somebody moved,
-        // and one that is not there any more.
+        // Sixty ended tasks, more than one batch; one of their branches was moved, and one does not
+        // exist any more.
         let over = scene.submit(60).await;
         let mut ended = Vec::new();
         for _ in 0..60 {
@@ -105,14 +105,13 @@ async fn branches_of_tasks_that_ended_go_and_no_others() {
         let elsewhere = scene.commit();
         scene.farm.git(&["update-ref", &format!("refs/heads/{moved}"), &elsewhere]);
         scene.farm.git(&["update-ref", "-d", &format!("refs/heads/{}", ended[8].branch())]);
-        // A task that waits to be merged, and a branch of the same kind that no attempt here
-        // pushed: that of another hub.
+        // A task that waits to be merged, and a similar branch that no attempt of this hub pushed.
         scene.submit(1).await;
         let waits = scene.pushed().await;
         scene.farm.git(&["update-ref", "refs/heads/task/9999/e1", "main"]);
         assert_eq!(scene.standing().len(), 1 + 59 + 2);
-        // What the merge queue made of commits that conflicted: of two attempts, of one that a
-        // person has worked on, and of the task that waits.
+        // The merge queue's branches of conflicting commits: of two attempts, of one that a person
+        // has changed, and of the waiting task.
         let entries = store.merges(&MergeFilter::default(), PageRequest::first(100)).await.unwrap();
         let conflict = |lease: Lease, nth: usize| {
             let entry = entries.items.iter().find(|it| it.lease == lease).unwrap();
@@ -159,7 +158,7 @@ async fn branches_of_tasks_that_ended_go_and_no_others() {
             hub.await.unwrap();
         }
         assert_eq!(scene.farm.git(&["rev-parse", &moved]), elsewhere);
-        // What was deleted cannot be merged after all.
+        // A deleted branch can no longer be merged.
         let page = PageRequest::first(100);
         let entries = store.merges(&MergeFilter::default(), page).await.unwrap().items;
         let entry = entries.iter().find(|it| it.lease == ended[0]).unwrap();

@@ -1,4 +1,4 @@
-//! A hub that is killed at any moment loses nothing and takes nothing twice.
+//! A hub that is killed at any moment loses nothing and accepts nothing twice.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::program::{Client, Hub, claim, graph, tasks};
 use super::stores::Place;
 
-/// Calls until there is an answer, with the same key each time, as every client of the hub does.
+/// Repeats a call with the same key until there is an answer, like every client of the hub.
 async fn insist(client: &Client, path: &str, body: &Value) -> Option<(u16, Value)> {
     let key = uuid::Uuid::new_v4().to_string();
     let end = Instant::now() + Duration::from_secs(300);

@@ -1,4 +1,4 @@
-//! Who is let in, for what, and what is never told.
+//! Authentication and authorisation, and what is never disclosed.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -22,7 +22,7 @@ fn operations() -> Vec<(Method, String, String)> {
     all
 }
 
-/// A path with something in its places.
+/// A path with values for its parameters.
 fn filled(path: &str) -> String {
     path.replace("{id}", "1").replace("{epoch}", "1").replace("{name}", "w")
 }
@@ -32,7 +32,7 @@ async fn status(hub: &Hub, token: Option<&str>, method: &Method, path: &str) -> 
     if let Some(token) = token {
         request = request.bearer_auth(token);
     }
-    // A body that every path refuses: what matters comes before it.
+    // A body that every path rejects: authorisation comes first.
     if method == Method::POST {
         request = request.json(&json!({"no": "such field"}));
     }
@@ -79,7 +79,7 @@ async fn this_machine_may_look_without_a_token_and_nothing_more() {
             assert_eq!(status(&hub, None, &method, &path).await, 401, "{path}");
         }
     }
-    // A wrong token is not taken for none.
+    // A wrong token is not treated like a missing one.
     hub.client("glh_x_y").get("/graphs").await.problem(401, "unauthorised");
     hub.client("nonsense").get("/graphs").await.problem(401, "unauthorised");
 }

@@ -7,7 +7,8 @@ use super::stores::Place;
 const ROLES: [&str; 7] =
     ["analytics", "backend", "database", "frontend", "operations", "security", "typescript"];
 
-/// Has three workers do the graph in `file`; the files of its tasks in the target, in order.
+/// Runs the graph in `file` with three workers; returns the files of its tasks in the target, in
+/// order.
 async fn done(file: &str) -> Vec<String> {
     let (place, farm) = (Place::sqlite(), Farm::new(&[("README.md", "fleet\n")]));
     let hub = Hub::start(&place);
@@ -35,7 +36,7 @@ async fn done(file: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn the_remediation_of_the_fleet() {
-    // All but those that were done before.
+    // All except those that were already done.
     let expect = [
         "1.3", "1.4", "1.5", "1.6", "1.7", "2.1", "2.2", "2.3", "2.4", "2.5", "3.2", "3.3", "3.4",
         "3.5", "5.1", "5.2", "5.3", "5.4", "5.5", "5.6",

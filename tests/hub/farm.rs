@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::program::{Client, Hub, greenloop, until};
 
-/// A bare repository, and places for workers.
+/// A bare repository, and folders for workers.
 pub(crate) struct Farm {
     folder: tempfile::TempDir,
 }
@@ -44,7 +44,7 @@ impl Farm {
         git(&self.remote(), arguments)
     }
 
-    /// Where commands leave their marks.
+    /// The folder for the marks of commands.
     pub(crate) fn marks(&self) -> PathBuf {
         let marks = self.path().join("marks");
         std::fs::create_dir_all(&marks).unwrap();
@@ -116,7 +116,7 @@ pub(crate) struct WorkerSpec {
     lease: u32,
     more: Vec<String>,
     env: Vec<(String, String)>,
-    /// What starts the program; nothing for itself.
+    /// The command that starts the program; empty: none.
     through: Vec<String>,
 }
 
@@ -126,13 +126,13 @@ impl WorkerSpec {
         self
     }
 
-    /// For so many seconds.
+    /// The lease in seconds.
     pub(crate) fn lease(mut self, lease: u32) -> Self {
         self.lease = lease;
         self
     }
 
-    /// Elsewhere: as on another machine.
+    /// With another folder, as on another machine.
     pub(crate) fn at(mut self, place: PathBuf) -> Self {
         self.place = place;
         self
@@ -183,7 +183,7 @@ impl WorkerSpec {
     }
 }
 
-/// A worker process; killed when dropped, with all that it started.
+/// A worker process; killed on drop, with its child processes.
 pub(crate) struct Worker {
     child: Child,
     log: Arc<Mutex<String>>,
@@ -203,13 +203,13 @@ impl Worker {
         assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
     }
 
-    /// SIGKILL: no goodbye.
+    /// SIGKILL: it cannot sign off.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Waits for its end, which is to be a good one.
+    /// Waits until it exits, and requires success.
     pub(crate) async fn ended(&mut self) {
         let status = until("the worker's end", async || self.child.try_wait().unwrap()).await;
         assert!(status.success(), "{}", self.log.lock().unwrap());
@@ -226,7 +226,7 @@ impl Drop for Worker {
 }
 
 impl Drop for Farm {
-    /// What killed workers have left running works in this folder.
+    /// Leftover processes of killed workers run in this folder.
     fn drop(&mut self) {
         for entry in std::fs::read_dir("/proc").unwrap().flatten() {
             let here = std::fs::read_link(entry.path().join("cwd"))

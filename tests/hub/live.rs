@@ -1,4 +1,4 @@
-//! Events as they happen.
+//! Live events.
 
 use std::time::{Duration, Instant};
 
@@ -39,7 +39,7 @@ impl Sse {
         Self { response, text: String::new() }
     }
 
-    /// The next block with data; `None` at the end, however it came.
+    /// The next block with data; `None` at the end of the stream, whatever its cause.
     pub(crate) async fn next(&mut self) -> Option<Block> {
         loop {
             if let Some((block, rest)) = self.text.split_once("\n\n") {
@@ -65,8 +65,8 @@ impl Sse {
     }
 }
 
-/// Reads events from a hub until it has seen the end of a graph, connecting again after whatever
-/// was seen last.
+/// Reads events from a hub until the end of a graph, and resumes after the last event on each
+/// reconnect.
 async fn follow(client: Client, graph: i64) -> Vec<i64> {
     let (mut seen, mut last) = (Vec::new(), 0);
     loop {
@@ -149,7 +149,7 @@ async fn events_go_on_after_a_restart_without_loss_or_double() {
         let socket = tokio::time::timeout(limit, socket).await.unwrap().unwrap();
         assert!(sse.windows(2).all(|two| two[0] < two[1]), "out of order or twice: {sse:?}");
         assert_eq!(sse, socket, "both ways have the same events");
-        // Everything that the store has: from the first event on.
+        // From the first event of the store.
         let mut all = Sse::open(&admin, Some(0)).await;
         let mut whole = Vec::new();
         while whole.last() != sse.last() {
@@ -197,7 +197,7 @@ async fn an_event_of_another_store_is_a_gap() {
     assert_eq!(stream.next().await.unwrap().event, "task.claimed");
 }
 
-/// Whoever was away for longer than events are kept is told so, and goes on with what is new.
+/// A client that was disconnected for longer than events are kept receives `gap`, then new events.
 #[tokio::test]
 async fn an_event_that_is_not_kept_any_more_is_a_gap() {
     for place in Place::all() {
@@ -210,7 +210,7 @@ async fn an_event_that_is_not_kept_any_more_is_a_gap() {
         let keep = Retention { events: Some(Duration::ZERO), ..Retention::default() };
         while store.purge(&keep).await.unwrap().is_some() {}
         drop(store);
-        // A hub that runs still has what it has sent.
+        // A running hub still has the events that it sent.
         let _hub = hub.again(&place);
         let mut stream = Sse::open(&admin, Some(1)).await;
         let gap = stream.next().await.unwrap();
@@ -218,7 +218,7 @@ async fn an_event_that_is_not_kept_any_more_is_a_gap() {
         assert_eq!(stream.next().await.unwrap().id, Some(latest), "the latest is kept");
         admin.claim("w", 0).await.unwrap();
         assert_eq!(stream.next().await.unwrap().event, "task.claimed");
-        // Whoever has seen the latest has missed nothing.
+        // A client that has the latest event has missed nothing.
         let mut stream = Sse::open(&admin, Some(latest)).await;
         assert_eq!(stream.next().await.unwrap().event, "task.claimed");
     }
@@ -262,7 +262,7 @@ async fn a_client_has_nothing_to_say_on_a_socket() {
     super::program::Answer::of(plain).await.problem(400, "malformed");
 }
 
-/// A connection that asks for something and then reads nothing.
+/// A connection that sends a request and then reads nothing.
 async fn deaf(hub: &Hub, path: &str, more: &str) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();
@@ -287,7 +287,7 @@ async fn a_slow_client_is_dropped_with_a_reason_and_holds_nobody_up() {
     let mut slow_socket = deaf(&hub, "/api/v1/ws", upgrade).await;
     let mut quick = Sse::open(&admin, None).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
-    // More than the system keeps for them: 256 KiB of buffer each, twice over.
+    // More than the socket buffers: twice 256 KiB each.
     let (rounds, at_once, mut worst) = (150, 16, Duration::ZERO);
     for round in 0..rounds {
         let began = Instant::now();
@@ -302,7 +302,7 @@ async fn a_slow_client_is_dropped_with_a_reason_and_holds_nobody_up() {
         }
         let mut seen = 0;
         while seen < at_once {
-            // The hub writes snapshots of its own accord.
+            // The hub writes snapshots periodically.
             seen += usize::from(quick.next().await.unwrap().event == "task.progress");
         }
         worst = worst.max(began.elapsed());
@@ -313,7 +313,7 @@ async fn a_slow_client_is_dropped_with_a_reason_and_holds_nobody_up() {
         let reading = tokio::time::timeout(Duration::from_secs(20), stream.read_to_end(&mut bytes));
         let ended = reading.await;
         let said = String::from_utf8_lossy(&bytes).into_owned();
-        // A reset is an end, too.
+        // A reset ends the stream as well.
         assert!(ended.is_ok(), "it goes on after {} bytes: {}", said.len(), tail(&said));
         said
     };

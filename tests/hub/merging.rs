@@ -1,4 +1,4 @@
-//! Merge queues of real hubs, fed by real workers.
+//! Merge queues of real hubs, with real workers.
 
 use std::collections::BTreeSet;
 
@@ -9,8 +9,8 @@ use super::farm::{Farm, attempts, command, git, id_of};
 use super::program::{Hub, greenloop, until};
 use super::stores::Place;
 
-/// Every tip that `main` has had since its first commit passed its gates, by the record of just
-/// that commit. How many there were.
+/// Checks that every tip of `main` since its first commit has a passing record of exactly that
+/// commit. Returns the number of tips.
 async fn every_tip_was_tested(place: &Place, farm: &Farm, branch: &str) -> usize {
     let options = StoreOptions { connections: 1, ..StoreOptions::default() };
     let store = TaskStore::open(&place.url, options).await.unwrap();
@@ -23,7 +23,7 @@ async fn every_tip_was_tested(place: &Place, farm: &Farm, branch: &str) -> usize
     tips.lines().count()
 }
 
-/// The only entry of the task's last attempt, or whatever is so far.
+/// The only entry of the task's last attempt, if it exists.
 async fn queue(client: &super::program::Client) -> Vec<Value> {
     client.get("/merge-queue?limit=100").await.expect(200)["items"].as_array().unwrap().clone()
 }
@@ -39,7 +39,7 @@ async fn two_hubs_race_for_one_branch_and_one_is_killed() {
     let (mut one, two) = (Hub::start_with(&place, &ahead), Hub::start_with(&place, &ahead));
     let admin = two.admin(&place);
     let token = place.token(&["--scope", "work"]);
-    // The first attempts of two of them do not pass the gates.
+    // The first attempts of two of them fail the gates.
     let tasks = (0..12).map(|n| {
         let bad =
             if [3, 7].contains(&n) { "test $GREENLOOP_TASK_EPOCH != 1 || touch bad;" } else { "" };
@@ -74,7 +74,7 @@ async fn conflicts_are_done_anew_and_then_wait_while_the_queue_goes_on() {
     let hub = Hub::start(&place);
     let admin = hub.admin(&place);
     let token = place.token(&["--scope", "work"]);
-    // Whenever this one has done its work, somebody else has changed the same file.
+    // Whenever this task has finished, somebody else has changed the same file.
     let clash = format!(
         "echo \"$GREENLOOP_TASK_PREVIOUS\" >> {marks}/previous; git clone -q {remote} ../other-$GREENLOOP_TASK_EPOCH && \
          cd ../other-$GREENLOOP_TASK_EPOCH && echo other $GREENLOOP_TASK_EPOCH > shared && \
@@ -101,7 +101,7 @@ async fn conflicts_are_done_anew_and_then_wait_while_the_queue_goes_on() {
     assert_eq!(attempts(&admin, task).await, ["ejected", "ejected"]);
     let previous = std::fs::read_to_string(farm.marks().join("previous")).unwrap();
     assert!(previous.trim_start().contains("does not merge into main"), "{previous}");
-    // The work is where a person finds it, both times.
+    // The work is on a branch for a person, both times.
     let refs = farm.git(&["for-each-ref", "--format=%(refname:short)", "refs/heads/conflict"]);
     assert_eq!(refs.lines().count(), 2, "{refs}");
     assert_eq!(farm.git(&["show", &format!("conflict/{task}:shared")]), "mine 1");
@@ -110,7 +110,7 @@ async fn conflicts_are_done_anew_and_then_wait_while_the_queue_goes_on() {
         (admin.get(&format!("/tasks/{after}")).await.expect(200)["state"] == "done").then_some(())
     })
     .await;
-    // The person does not want it any more.
+    // The person rejects it.
     admin.post(&format!("/tasks/{task}/cancel"), json!({})).await.expect(200);
     farm.ended(&admin, graph, "cancelled").await;
     assert_eq!(farm.git(&["show", "main:shared"]), "other 2");
@@ -181,7 +181,7 @@ async fn a_repository_that_is_away_only_lets_the_queue_wait() {
     assert_eq!(every_tip_was_tested(&place, &farm, "main").await, 1);
 }
 
-/// The hold of `main`, as the API tells it.
+/// The hold of `main` in the API.
 async fn hold(client: &super::program::Client) -> Option<Value> {
     let branches = client.get("/branches").await.expect(200);
     let items = branches["items"].as_array().unwrap();
@@ -189,7 +189,7 @@ async fn hold(client: &super::program::Client) -> Option<Value> {
     main.get("hold").filter(|it| it.is_object()).cloned()
 }
 
-/// A person's commit on `main`, with `--force` where it does not stand on it.
+/// A person's commit on `main`, with `--force` if it is not a fast-forward.
 fn by_hand(farm: &Farm, name: &str, from: &str, change: &str) -> String {
     let place = farm.path().join(format!("person-{name}"));
     git(farm.path(), &["clone", "-q", "remote.git", place.to_str().unwrap()]);
@@ -248,7 +248,7 @@ async fn a_target_broken_by_hand_blames_no_task() {
             all.iter().all(|it| it["state"] == "merging").then_some(())
         })
         .await;
-        // The hub that saw it ends; nothing changes.
+        // The hub that detected it stops; the hold stays.
         hub.kill();
         let _later = Hub::start(&place);
         tokio::time::sleep(std::time::Duration::from_secs(4)).await;
@@ -284,7 +284,7 @@ async fn a_rewind_waits_for_a_person_and_is_followed() {
         let graph = admin.post("/graphs", farm.graph(three.collect())).await.expect(201);
         let graph = graph["id"].as_i64().unwrap();
         farm.ended(&admin, graph, "done").await;
-        // Whoever begins here has all three; then a person takes them back.
+        // Work that starts here has all three; then a person removes them.
         let go = farm.marks().join("go");
         let began = farm.marks().join("began");
         let line = format!(
@@ -314,7 +314,7 @@ async fn a_rewind_waits_for_a_person_and_is_followed() {
         std::fs::write(&go, "").unwrap();
         farm.ended(&admin, graph, "done").await;
         farm.ended(&admin, late, "done").await;
-        // All of it is there, made again: nothing of what was taken back.
+        // Everything is there, redone, without the removed commits.
         let files = farm.git(&["ls-tree", "--name-only", "main"]);
         assert_eq!(files, "file1\nfile2\nfile3\nfile4\nshared");
         assert_eq!(farm.git(&["rev-list", "--first-parent", "--count", "main"]), "5");

@@ -48,7 +48,7 @@ async fn two_hubs_are_one() {
         assert!(seen.insert(claimed["task"]["id"].as_i64().unwrap()), "twice");
         there.post(&format!("{}/complete", reports(&claimed)), json!({})).await.expect(200);
     }
-    // A lease is good at either, and the death of one is nothing to the other.
+    // A lease is valid at both hubs, and the death of one does not affect the other.
     two.kill();
     let ended = here.get(&format!("/graphs/{graph}")).await.expect(200);
     assert_eq!(ended["state"], "done");

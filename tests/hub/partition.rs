@@ -1,5 +1,5 @@
-//! The network between a worker and its hub is cut, and heals. The worker is in a network namespace
-//! of its own: to make one takes root and `ip` (Debian: iproute2), or
+//! A network partition between a worker and its hub, and its end. The worker runs in a separate
+//! network namespace: this needs root and `ip` (Debian: iproute2), or
 //! `GREENLOOP_TEST_NAMESPACES=skip`.
 
 use std::process::Command;
@@ -11,14 +11,14 @@ use super::farm::{Farm, attempts, command};
 use super::program::{Hub, until};
 use super::stores::Place;
 
-/// A cable from this machine to a namespace; gone when dropped.
+/// A veth pair from this machine to a namespace; removed on drop.
 struct Cable {
     name: String,
     subnet: u8,
 }
 
 impl Cable {
-    /// `None` when these tests are to be left out.
+    /// `None` to skip these tests.
     fn new(subnet: u8) -> Option<Self> {
         if std::env::var("GREENLOOP_TEST_NAMESPACES").is_ok_and(|it| it == "skip") {
             return None;
@@ -41,7 +41,7 @@ impl Cable {
         format!("10.213.{}.1", self.subnet)
     }
 
-    /// Packets are lost from now on, without a word.
+    /// Silently drops packets from now on.
     fn cut(&self) {
         ip(&["link", "set", &self.name, "down"]);
     }
@@ -56,7 +56,7 @@ impl Cable {
         Hub::start_with(place, &["--listen", &listen, "--insecure-http"])
     }
 
-    /// What starts a program at the other end.
+    /// The command that starts a program at the other end.
     fn other_end(&self) -> [&str; 4] {
         ["ip", "netns", "exec", &self.name]
     }
@@ -81,7 +81,7 @@ async fn a_worker_that_was_cut_off_for_too_long_changes_nothing() {
     let hub = cable.hub(&place);
     let admin = hub.admin(&place);
     let token = place.token(&["--scope", "work"]);
-    // It goes on working while it is alone, and is done while it is.
+    // It continues and finishes during the partition.
     let work = format!(
         "touch {}/e$GREENLOOP_TASK_EPOCH; echo $GREENLOOP_TASK_EPOCH > who; \
          test $GREENLOOP_TASK_EPOCH != 1 || sleep 2",
@@ -100,7 +100,7 @@ async fn a_worker_that_was_cut_off_for_too_long_changes_nothing() {
     assert_eq!(attempts(&admin, 1).await, ["lost", "succeeded"]);
     assert_eq!(farm.git(&["rev-parse", "main"]), tip);
     assert_eq!(farm.git(&["show", "main:who"]), "2");
-    // It is a worker like any other again.
+    // Afterwards it works normally.
     let heard = async || {
         let agent = admin.get("/agents/far").await.expect(200);
         (agent["state"] == "idle").then_some(())

@@ -1,4 +1,4 @@
-//! A hub that runs, and those who call it.
+//! A running hub, and its clients.
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
@@ -17,12 +17,12 @@ pub(crate) fn greenloop() -> Command {
     command
 }
 
-/// A running `greenloop hub serve`; killed when dropped.
+/// A running `greenloop hub serve`; killed on drop.
 pub(crate) struct Hub {
     child: Child,
     pub(crate) address: SocketAddr,
     pub(crate) scheme: &'static str,
-    /// What it said when it was ready.
+    /// Its output when it was ready.
     pub(crate) greeting: String,
     log: Arc<Mutex<String>>,
 }
@@ -37,7 +37,7 @@ impl Hub {
         Self::try_start(place, arguments).unwrap_or_else(|log| panic!("the hub ended: {log}"))
     }
 
-    /// Or what it said before it ended.
+    /// Or its output before it exited.
     pub(crate) fn try_start(place: &Place, arguments: &[&str]) -> Result<Self, String> {
         let mut child = greenloop()
             .args(["hub", "serve", "--debug", "--store", &place.url])
@@ -80,7 +80,7 @@ impl Hub {
         Ok(Self { child, address, scheme, greeting, log })
     }
 
-    /// The same place and the same address again.
+    /// Restarts with the same store and address.
     pub(crate) fn again(self, place: &Place) -> Self {
         self.again_with(place, &[])
     }
@@ -103,13 +103,13 @@ impl Hub {
         self.child.id()
     }
 
-    /// SIGKILL: no goodbye.
+    /// SIGKILL: it cannot sign off.
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// SIGTERM; how long it took to end, and that it ended well.
+    /// SIGTERM; requires success, and returns how long it took to exit.
     pub(crate) fn stop(&mut self) -> Duration {
         let began = Instant::now();
         self.terminate();
@@ -124,14 +124,14 @@ impl Hub {
 
     pub(crate) fn client(&self, token: &str) -> Client {
         Client {
-            // A connection that is kept is of no use once its hub was killed.
+            // A pooled connection is useless after its hub was killed.
             http: reqwest::Client::builder().pool_max_idle_per_host(0).build().unwrap(),
             base: self.url("/api/v1"),
             token: (!token.is_empty()).then(|| token.to_owned()),
         }
     }
 
-    /// One that may do everything.
+    /// A client with the scope `admin`.
     pub(crate) fn admin(&self, place: &Place) -> Client {
         self.client(&place.token(&["--scope", "admin"]))
     }
@@ -144,7 +144,7 @@ impl Drop for Hub {
     }
 }
 
-/// Somebody who calls a hub.
+/// A client of a hub.
 #[derive(Clone)]
 pub(crate) struct Client {
     pub(crate) http: reqwest::Client,
@@ -168,14 +168,14 @@ impl Answer {
         Self { status, headers, body }
     }
 
-    /// The body, when the status is this.
+    /// The body; requires this status.
     #[track_caller]
     pub(crate) fn expect(self, status: u16) -> Value {
         assert_eq!(self.status.as_u16(), status, "{:#}", self.body);
         self.body
     }
 
-    /// A problem of this kind, with all that a problem has.
+    /// A problem of this kind, with all fields of a problem.
     #[track_caller]
     pub(crate) fn problem(&self, status: u16, kind: &str) {
         assert_eq!(self.status.as_u16(), status, "{:#}", self.body);
@@ -210,13 +210,13 @@ impl Client {
         Answer::of(request.json(&body).send().await.unwrap()).await
     }
 
-    /// Hands in a graph of these tasks; its id.
+    /// Submits a graph of these tasks; returns its id.
     pub(crate) async fn submit(&self, tasks: Value) -> i64 {
         let graph = graph(tasks);
         self.post("/graphs", graph).await.expect(201)["id"].as_i64().unwrap()
     }
 
-    /// Claims for an agent with these roles, waiting so long.
+    /// Claims for an agent with these roles, with this wait.
     pub(crate) async fn claim(&self, agent: &str, wait: u32) -> Option<Value> {
         let answer = self.post("/claims", claim(agent, wait)).await;
         match answer.status.as_u16() {
@@ -250,7 +250,7 @@ pub(crate) fn reports(claimed: &Value) -> String {
     format!("/tasks/{}/attempts/{}", claimed["task"]["id"], claimed["epoch"])
 }
 
-/// Waits until something is so.
+/// Waits until a condition holds.
 pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let end = Instant::now() + Duration::from_secs(300);
     loop {

@@ -1,4 +1,4 @@
-//! The document and the routes are the same.
+//! The OpenAPI document and the routes agree.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::program::{Answer, Hub};
 use super::stores::Place;
 
-/// What is described answers, and with no method that is not described: the header `allow` of a
-/// refusal names those that the router has.
+/// Every described path answers, and has no undescribed method: the header `allow` of an error
+/// lists the router's methods.
 #[tokio::test]
 async fn every_described_route_answers_and_no_other() {
     let place = Place::sqlite();
@@ -44,7 +44,7 @@ async fn every_described_route_answers_and_no_other() {
             assert!(!nowhere && answer.status.as_u16() < 500, "{path}: {answer:?}");
         }
     }
-    // Axum's router cannot be asked for its paths; those that the program's own clients use are.
+    // Axum's router cannot list its paths, so this checks those that the program's clients use.
     for path in ["/api/v1/claims", "/api/v1/tasks/{id}/attempts/{epoch}/complete", "/metrics"] {
         assert!(served["paths"].get(path).is_some(), "{path}");
     }

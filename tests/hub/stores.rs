@@ -1,10 +1,10 @@
-//! Stores for tests: each test has one of its own.
+//! Stores for tests, one per test.
 
 use std::process::Command;
 
 use super::program::greenloop;
 
-/// Where a hub keeps everything.
+/// The store of a hub.
 pub(crate) struct Place {
     pub(crate) url: String,
     pub(crate) folder: tempfile::TempDir,
@@ -19,7 +19,7 @@ impl Place {
         Self { url, folder, database: None }
     }
 
-    /// A new database; `None` when these tests are to be left out.
+    /// A new database; `None` to skip these tests.
     pub(crate) fn postgres() -> Option<Self> {
         let server = std::env::var("GREENLOOP_TEST_POSTGRES").expect(
             "set GREENLOOP_TEST_POSTGRES (scripts/services.sh starts a server), or set it to `skip`",
@@ -35,7 +35,7 @@ impl Place {
         Some(Self { url: url.to_string(), folder, database: Some((server, name)) })
     }
 
-    /// One of each kind that there is.
+    /// One store of each available kind.
     pub(crate) fn all() -> Vec<Self> {
         [Some(Self::sqlite()), Self::postgres()].into_iter().flatten().collect()
     }

@@ -6,7 +6,7 @@ use std::process::Command;
 use super::program::{Client, Hub};
 use super::stores::Place;
 
-/// A certificate that signs itself, for this machine.
+/// A self-signed certificate for this machine.
 fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
     let (certificate, key) = (folder.join("tls.crt"), folder.join("tls.key"));
     let output = Command::new("openssl")

@@ -12,7 +12,7 @@ use super::farm::{Farm, attempts, command, id_of};
 use super::program::{Client, Hub, greenloop, until};
 use super::stores::Place;
 
-/// Waits until a worker is in quarantine; why.
+/// Waits until a worker is in quarantine; returns the reason.
 async fn quarantined(client: &Client, name: &str) -> String {
     until("the quarantine", async || {
         let agent = client.get(&format!("/agents/{name}")).await;
@@ -22,7 +22,7 @@ async fn quarantined(client: &Client, name: &str) -> String {
     .await
 }
 
-/// What `greenloop tasks status` says.
+/// The output of `greenloop tasks status`.
 fn status(hub: &Hub, token: &str) -> String {
     let output = greenloop()
         .args(["tasks", "status", "--hub", &hub.url("")])
@@ -38,7 +38,7 @@ fn kinds(alerts: &Value) -> Vec<&str> {
     items.iter().map(|it| it["kind"].as_str().unwrap()).collect()
 }
 
-/// A disk of 8 MiB that a worker has to itself, in a namespace of its own.
+/// A separate disk of 8 MiB for a worker, in a mount namespace.
 struct SmallDisk {
     folder: PathBuf,
 }
@@ -50,7 +50,7 @@ impl SmallDisk {
         Self { folder }
     }
 
-    /// What starts a worker there, with so many bytes taken already.
+    /// The command that starts a worker there, with this many bytes already used.
     fn through(&self, taken: usize) -> Vec<String> {
         let at = self.folder.display();
         let script = format!(
@@ -60,7 +60,7 @@ impl SmallDisk {
         ["unshare", "-rm", "sh", "-c", script.as_str(), "sh"].map(str::to_owned).to_vec()
     }
 
-    /// Makes room; `pid` is the worker's.
+    /// Frees space; `pid` is the worker's.
     fn clear(&self, pid: u32) {
         let filler = format!("/proc/{pid}/root{}/filler", self.folder.display());
         std::fs::remove_file(filler).unwrap();
@@ -108,7 +108,7 @@ async fn a_task_that_met_a_full_disk_has_lost_no_attempt() {
     let hub = Hub::start(&place);
     let admin = hub.admin(&place);
     let token = place.token(&["--scope", "work"]);
-    // The first time what it leaves fills the disk, the second time it tidies up after itself.
+    // The first time, its leftovers fill the disk; the second time, it cleans up.
     let line = "case $GREENLOOP_TASK_EPOCH in \
         1) head -c 20000000 /dev/zero > big;; \
         2) head -c 20000000 /dev/zero > big || { rm big; exit 1; };; \
@@ -238,7 +238,7 @@ async fn a_branch_of_another_hub_costs_a_task_nothing() {
     assert_eq!(farm.git(&["rev-parse", branch]), merge["commit"]);
 }
 
-/// A server of models that answers with two statuses: to the list, and to a question.
+/// A model server with two statuses: one for the list, one for a completion.
 fn models(list: u16, answer: u16) -> (String, Arc<[AtomicU16; 2]>) {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
@@ -301,12 +301,12 @@ async fn a_model_that_refuses_costs_no_attempt() {
         .env("OPENAI_BASE_URL", &url)
         .env("OPENAI_API_KEY", "sk-nothing-but-a-test")
         .start();
-    // Before the first claim the key is refused.
+    // Before the first claim, the key is rejected.
     let why = quarantined(&admin, "w1").await;
     assert!(why.contains("401") && why.contains("refuses the key"), "{why}");
     let id = id_of(&admin, graph, "a").await;
     assert_eq!(attempts(&admin, id).await, [""; 0]);
-    // Then the key is good, but there is nothing left to spend.
+    // Then the key is valid, but its quota is used up.
     statuses[0].store(200, Ordering::SeqCst);
     until("the attempt", async || (attempts(&admin, id).await == ["returned"]).then_some(())).await;
     let why = quarantined(&admin, "w1").await;
@@ -345,7 +345,7 @@ async fn a_command_of_the_task_that_is_not_there_is_the_tasks_own_fault() {
     let token = place.token(&["--scope", "work"]);
     let mut missing = command("a", "no-such-program-anywhere");
     missing["max_attempts"] = json!(1);
-    // It takes its own folder away: git is not to blame.
+    // It deletes its own folder: git is not at fault.
     let mut gone = command("b", "cd / && rm -rf \"$OLDPWD\"");
     gone["max_attempts"] = json!(1);
     let graph = admin.post("/graphs", farm.graph(json!([missing, gone]))).await.expect(201);
@@ -387,7 +387,7 @@ async fn a_worker_that_stops_is_not_missed_and_one_that_died_can_be_removed() {
     assert_eq!(state("stops").await, "left");
     dies.kill();
     until("its death is noticed", async || (state("dies").await == "down").then_some(())).await;
-    // Long after it would have been missed.
+    // Long after it would have been marked down.
     assert_eq!(state("stops").await, "left");
     let alerts = admin.get("/alerts").await.expect(200);
     assert_eq!(kinds(&alerts), ["agent_down"], "{alerts:#}");
@@ -397,7 +397,7 @@ async fn a_worker_that_stops_is_not_missed_and_one_that_died_can_be_removed() {
     admin.get("/agents/dies").await.problem(404, "not-found");
     let alerts = admin.get("/alerts").await.expect(200);
     assert_eq!(kinds(&alerts), [""; 0], "{alerts:#}");
-    // The name is free again.
+    // The name can be reused.
     let _again = farm.worker(&hub, &token, "dies").start();
     until("it is back", async || (state("dies").await == "idle").then_some(())).await;
 }

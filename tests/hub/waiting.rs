@@ -1,4 +1,4 @@
-//! Agents that wait for work.
+//! Agents that wait for tasks.
 
 use std::time::{Duration, Instant};
 
@@ -105,7 +105,7 @@ async fn a_lease_that_expires_is_somebody_elses() {
     let place = Place::sqlite();
     let hub = Hub::start(&place);
     let admin = hub.admin(&place);
-    // The hub leaves leases alone right after its start.
+    // Right after its start, the hub does not expire leases.
     tokio::time::sleep(Duration::from_secs(11)).await;
     admin.submit(tasks(1)).await;
     let mut short = claim("dead", 0);

@@ -107,7 +107,7 @@ async fn a_stale_lease_changes_nothing() {
         let failure = json!({"class": "flaky", "message": "again", "retry": true});
         admin.post(&format!("{}/fail", reports(&old)), failure.clone()).await.expect(200);
         let task = format!("/tasks/{}", old["task"]["id"]);
-        // It rests first.
+        // It waits for its back-off first.
         let new = until("another claim", async || admin.claim("w2", 2).await).await;
         assert_eq!((&old["epoch"], &new["epoch"]), (&json!(1), &json!(2)));
         let before = admin.get(&task).await.expect(200);

@@ -1,4 +1,4 @@
-//! Workers as processes on a real hub: killed, stopped past their lease, drained, out of time.
+//! Workers as processes on a real hub: killed, stopped past their lease, drained, timed out.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ use super::farm::{Farm, attempts, command, id_of};
 use super::program::{Hub, until};
 use super::stores::Place;
 
-/// The first attempt takes long; each leaves a mark, and its epoch in a file.
+/// The first attempt takes long; each writes a mark, and its epoch to a file.
 fn first_is_slow(farm: &Farm, seconds: u32) -> String {
     format!(
         "touch {}/e$GREENLOOP_TASK_EPOCH; echo $GREENLOOP_TASK_EPOCH > who; \
@@ -21,7 +21,7 @@ async fn mark(farm: &Farm, name: &str) {
     until(name, async || farm.marked(name).then_some(())).await;
 }
 
-/// `other` gets the task of a worker that stands still, which then wakes up again.
+/// `other` gets the task of a stopped worker, which then continues.
 async fn zombie(other: &str) {
     let (place, farm) = (Place::sqlite(), Farm::new(&[("who", "nobody\n")]));
     let hub = Hub::start(&place);
@@ -78,7 +78,7 @@ async fn a_killed_workers_task_goes_to_another() {
         .await;
     farm.ended(&admin, graph["id"].as_i64().unwrap(), "done").await;
     assert_eq!(attempts(&admin, 1).await, ["lost", "succeeded"]);
-    // What it left behind is cleared away by the next of its name.
+    // The next worker of its name cleans up its leftovers.
     let left = farm.path().join("workers/w1/tasks/1-e1");
     assert!(left.exists());
     let _again = farm.worker(&hub, &token, "w1").start();
@@ -92,7 +92,7 @@ async fn a_busy_worker_is_not_taken_for_dead() {
     let hub = Hub::start(&place);
     let admin = hub.admin(&place);
     let token = place.token(&["--scope", "work"]);
-    // Longer than the hub's youth and several leases, with all processors taken.
+    // Longer than the hub's start-up grace and several leases, with all cores busy.
     let work = "for n in 1 2 3 4 5 6; do nice timeout 14 sh -c 'while :; do :; done' & done; wait; \
                 echo 'progress: 80%'; sleep 2; date > who";
     let graph = admin.post("/graphs", farm.graph(json!([command("a", work)]))).await.expect(201);
@@ -144,7 +144,7 @@ async fn a_worker_that_may_wait_no_longer_hands_its_task_back() {
     farm.ended(&admin, graph["id"].as_i64().unwrap(), "done").await;
 }
 
-/// Working folders of processes below the workers' places.
+/// Working directories of processes in the workers' folders.
 fn processes_in(farm: &Farm) -> Vec<PathBuf> {
     let workers = farm.path().join("workers");
     let all = std::fs::read_dir("/proc").unwrap().flatten();
@@ -176,8 +176,8 @@ async fn a_cancel_ends_what_runs() {
     assert_eq!(farm.git(&["for-each-ref", "--format=%(refname)", "refs/heads/task"]), "");
 }
 
-/// The library that gives a process another time, from Debian's package `faketime`; elsewhere its
-/// path is in `GREENLOOP_TEST_FAKETIME`. `None` when that says `skip`.
+/// The library that changes a process's clock, from Debian's package `faketime` or from
+/// `GREENLOOP_TEST_FAKETIME`; `None` if that is `skip`.
 fn faketime() -> Option<PathBuf> {
     let named = std::env::var_os("GREENLOOP_TEST_FAKETIME").map(PathBuf::from);
     if named.as_deref().is_some_and(|it| it.as_os_str() == "skip") {
@@ -196,7 +196,7 @@ async fn workers_with_wrong_clocks_keep_their_leases() {
     let hub = Hub::start(&place);
     let admin = hub.admin(&place);
     let token = place.token(&["--scope", "work"]);
-    // Longer than the hub's youth and several leases.
+    // Longer than the hub's start-up grace and several leases.
     let line =
         |key: &str| format!("date +%s > {}/{key}; sleep 14; date > {key}", farm.marks().display());
     let tasks = json!([command("a", &line("a")), command("b", &line("b"))]);

@@ -1,4 +1,5 @@
-//! The wire against a plain client: what the scenarios rely on is as on a real cluster.
+//! Tests the simulated server with a plain client: it behaves like a real cluster where the
+//! scenarios rely on it.
 
 use std::time::Duration;
 
@@ -309,7 +310,7 @@ async fn trouble_comes_when_it_is_ordered() {
     let maps: Api<ConfigMap> = world.api();
     let server = &world.wire().server;
     let status = |code| Trouble::Status { code, retry_after: Some(1) };
-    // The client tries again by itself when it is told to wait.
+    // The client retries automatically after `Retry-After`.
     server.faults().add(1, status(500), |call| call.verb == "list");
     let refused = maps.list(&ListParams::default()).await.unwrap_err();
     assert_eq!(refusal(refused).code, 500);

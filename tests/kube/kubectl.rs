@@ -1,4 +1,4 @@
-//! The wire against kubectl, where it is installed: what people type works as on a cluster.
+//! Tests the simulated server with kubectl, if it is installed: commands work as on a real cluster.
 
 use std::path::Path;
 use std::process::Stdio;
@@ -8,7 +8,7 @@ use crate::objects::{config_map, deployment, first, service};
 use crate::program;
 use crate::world::World;
 
-/// What a command said and how it ended.
+/// The output and exit code of a command.
 #[derive(Debug)]
 pub(crate) struct Said {
     pub(crate) out: String,
@@ -17,7 +17,7 @@ pub(crate) struct Said {
     pub(crate) took: Duration,
 }
 
-/// Whether there is a kubectl to hold the wire against.
+/// Whether kubectl is installed.
 pub(crate) fn installed() -> bool {
     std::process::Command::new("kubectl")
         .args(["version", "--client"])

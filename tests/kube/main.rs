@@ -1,10 +1,10 @@
-//! The Kubernetes target against an API server: one on the wire that plays a cluster, or a real
-//! one (`scripts/e2e-cluster.sh`).
+//! The Kubernetes target with an API server: a simulated one that speaks the wire protocol, or a
+//! real one (`scripts/e2e-cluster.sh`).
 //!
-//! `server` speaks the API, `control` plays the cluster behind it, `program` says what containers
-//! do in both worlds, `scenarios` hold the target to what it promises. `fidelity` and `kubectl`
-//! hold the wire itself to what a real server does. `binary` runs the whole program against it, with
-//! a real Docker Engine and a real registry.
+//! `server` implements the API, `control` simulates the cluster behind it, `program` defines what
+//! containers do in both, `scenarios` test the target. `fidelity` and `kubectl` compare the
+//! simulated server with a real one. `binary` runs the whole program with it, a real Docker Engine
+//! and a real registry.
 
 #![expect(
     clippy::unwrap_used,

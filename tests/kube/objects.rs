@@ -1,4 +1,4 @@
-//! The manifests that scenarios are made of.
+//! The manifests of the scenarios.
 
 use kube::core::{ApiResource, GroupVersionKind};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::program::{PORT, Program};
 use crate::world::World;
 
-/// A container that runs `program`, ready when it answers.
+/// A container that runs `program`, with a readiness probe.
 pub(crate) fn container(world: &World, program: &Program) -> Value {
     let mut container = json!({
         "name": "web", "image": world.image, "imagePullPolicy": "IfNotPresent",
@@ -47,7 +47,7 @@ fn workload(world: &World, kind: &str, name: &str, program: &Program) -> Value {
     })
 }
 
-/// A Deployment of one replica, `web`, which surges before it takes away.
+/// A Deployment of one replica, `web`, which creates the new pod before it deletes the old one.
 pub(crate) fn deployment(world: &World, program: &Program) -> Value {
     let mut object = workload(world, "Deployment", "web", program);
     object["spec"]["replicas"] = json!(1);
@@ -102,7 +102,7 @@ pub(crate) fn first(workload: &mut Value) -> &mut Value {
     &mut workload["spec"]["template"]["spec"]["containers"][0]
 }
 
-/// How an object's kind is served.
+/// The API resource of an object's kind.
 pub(crate) fn resource(object: &Value) -> ApiResource {
     let version = object["apiVersion"].as_str().unwrap();
     let (group, version) = version.split_once('/').unwrap_or(("", version));

@@ -1,16 +1,16 @@
-//! What containers do: each program twice, as a command that busybox runs on a real cluster and
-//! as the lives it comes to there, which the wire's kubelet plays.
+//! What containers do: each program twice, as a command for busybox on a real cluster, and as its
+//! sequence of runs for the simulated kubelet.
 
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// How a life ends.
+/// How a run ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
     /// It exits by itself.
     Exit(i64),
-    /// The kernel kills it for its memory.
+    /// The kernel kills it for using too much memory.
     OutOfMemory,
 }
 
@@ -18,17 +18,17 @@ pub(crate) enum End {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Life {
     pub(crate) log: &'static [&'static str],
-    /// After how much real time it ends; it serves for ever for `None`.
+    /// After how much real time it ends; `None`: never.
     pub(crate) ends: Option<(Duration, End)>,
-    /// What it answers to HTTP on [`PORT`].
+    /// Its HTTP answer on [`PORT`].
     pub(crate) serves: Option<&'static str>,
-    /// Where it answers so; anything else is 404.
+    /// The path of that answer; anything else is 404.
     pub(crate) paths: &'static [&'static str],
-    /// After how much real time it begins to serve.
+    /// After how much real time it serves.
     pub(crate) wakes: Duration,
 }
 
-/// What a program finds missing when it starts; on a real cluster its command looks itself.
+/// A dependency of a program at its start; on a real cluster, its command checks it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Need {
     /// The Job of that name is complete.
@@ -41,18 +41,18 @@ pub(crate) enum Need {
     Turn,
 }
 
-/// A program by its command.
+/// A program, identified by its command.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Program {
     command: &'static [&'static str],
     pub(crate) lives: &'static [Life],
-    /// While this is not met, it lives `without` in place of its lives.
+    /// While this is not met, its runs are `without`.
     pub(crate) needs: Option<(Need, Life)>,
-    /// What the container runtime says when it cannot start it at all.
+    /// The container runtime's error if it cannot start it.
     pub(crate) unstartable: Option<&'static str>,
 }
 
-/// Where programs listen.
+/// The port of the programs.
 pub(crate) const PORT: u16 = 8080;
 
 const fn shell(script: &'static [&'static str], lives: &'static [Life]) -> Program {
@@ -96,17 +96,17 @@ impl Program {
         json!(self.command)
     }
 
-    /// The program with this command; one that only idles when there is none.
+    /// The program with this command; an idle one if there is none.
     pub(crate) fn by_command(words: &[String]) -> &'static Self {
         ALL.iter().copied().find(|program| program.command == words).unwrap_or(&IDLE)
     }
 
-    /// What it answers to HTTP, in whichever life.
+    /// Its HTTP answer in any run.
     pub(crate) fn page(&self) -> Option<&'static str> {
         self.lives.iter().find_map(|life| life.serves)
     }
 
-    /// Every page that there is.
+    /// All pages.
     pub(crate) fn pages() -> impl Iterator<Item = &'static str> {
         ALL.iter().filter_map(|program| program.page())
     }
@@ -123,7 +123,7 @@ pub(crate) static HEALTHY: Program = shell(
     &[Life { paths: &["/", "/health"], ..serving("ok\n") }],
 );
 
-/// The same service in another version: it has another page.
+/// Another version of the service, with another page.
 pub(crate) static HEALTHY_TOO: Program = shell(
     &[
         "sh",
@@ -134,7 +134,7 @@ pub(crate) static HEALTHY_TOO: Program = shell(
     &[serving("two\n")],
 );
 
-/// Dies of a missing setting, and says so.
+/// Crashes because of a missing setting, with a message.
 pub(crate) static PANICS: Program = shell(
     &[
         "sh",
@@ -148,7 +148,7 @@ pub(crate) static PANICS: Program = shell(
     )],
 );
 
-/// As [`PANICS`], but its third life hangs: whoever waits for a third crash waits for ever.
+/// As [`PANICS`], but its third run hangs: a third crash never comes.
 pub(crate) static PANICS_TWICE: Program = shell(PANICS.command, PANICKING_TWICE);
 const PANICKING_TWICE: &[Life] =
     &[PANICS.lives[0], PANICS.lives[0], Life { log: &[], ends: None, ..PANICS.lives[0] }];
@@ -164,8 +164,7 @@ pub(crate) const ECHOED: &[&str] = &[
     "moor-hen-41",
 ];
 
-/// Dies, and prints what it was given to keep: from variables, from files, and the password of
-/// its registry.
+/// Crashes, and prints its secrets: from variables, from files, and its registry's password.
 pub(crate) static ECHOES: Program = shell(
     &[
         "sh",
@@ -188,7 +187,7 @@ pub(crate) static ECHOES: Program = shell(
     )],
 );
 
-/// Dies without a word.
+/// Crashes without output.
 pub(crate) static SILENT: Program = shell(&["sh", "-c", "exit 3"], &[dies(&[], 3)]);
 
 const REFUSED: Life = dies(
@@ -196,8 +195,8 @@ const REFUSED: Life = dies(
     1,
 );
 
-/// Dies twice while its database is not there yet, then serves. Counts in a volume, which a
-/// restart keeps.
+/// Crashes twice because its database does not exist yet, then serves. Counts in a volume, which
+/// survives restarts.
 pub(crate) static WAITS: Program = shell(
     &[
         "sh",
@@ -211,7 +210,7 @@ pub(crate) static WAITS: Program = shell(
     &[REFUSED, REFUSED, serving("ok\n")],
 );
 
-/// Takes more memory than it is given.
+/// Exceeds its memory limit.
 pub(crate) static HUNGRY: Program = shell(
     &["sh", "-c", "echo 'loading the index'; exec dd if=/dev/zero of=/dev/null bs=512M count=1"],
     &[Life {
@@ -223,7 +222,7 @@ pub(crate) static HUNGRY: Program = shell(
     }],
 );
 
-/// A file that is no program: the kernel refuses to run it.
+/// A file that is not executable code: the kernel rejects it.
 pub(crate) static NO_PROGRAM: Program =
     shell(&["/app/app"], &[dies(&["exec /app/app: exec format error"], 255)]);
 
@@ -249,7 +248,7 @@ pub(crate) static MIGRATION_FAILS: Program = shell(
 pub(crate) static MIGRATION_WORKS: Program =
     shell(&["sh", "-c", "echo 'migrated to 42'"], &[dies(&["migrated to 42"], 0)]);
 
-/// Becomes ready, then dies: what only a soak finds.
+/// Becomes ready, then crashes: only a soak detects it.
 pub(crate) static DIES_LATER: Program = shell(
     &[
         "sh",
@@ -267,7 +266,7 @@ pub(crate) static DIES_LATER: Program = shell(
     }],
 );
 
-/// Serves, and works on for ever: for pods without HTTP.
+/// Runs forever: for pods without HTTP.
 pub(crate) static IDLE: Program = shell(
     &["sh", "-c", "echo idle; exec sleep 100000"],
     &[Life { log: &["idle"], ends: None, serves: None, paths: &[], wakes: Duration::ZERO }],
@@ -293,7 +292,7 @@ pub(crate) static LONG_WORK: Program = Program {
     unstartable: None,
 };
 
-/// Needs what the migration makes. On a real cluster it has died twice by then.
+/// Needs the migration's result. On a real cluster it has crashed twice by then.
 pub(crate) static NEEDS_THE_TABLE: Program = needing(
     &[
         "sh",
@@ -321,8 +320,7 @@ pub(crate) static DATABASE: Program = shell(
 const NO_DATABASE: Life =
     dies(&["connecting to db:8080", "dial tcp 10.96.14.2:8080: connect: connection refused"], 1);
 
-/// Needs the database. On a real cluster it has died three times by the time that the database is
-/// there.
+/// Needs the database. On a real cluster it has crashed three times before the database is ready.
 pub(crate) static NEEDS_THE_DATABASE: Program = needing(
     &[
         "sh",
@@ -337,14 +335,14 @@ pub(crate) static NEEDS_THE_DATABASE: Program = needing(
     NO_DATABASE,
 );
 
-/// Needs a cache that says that it is still loading.
+/// Needs a cache that reports that it is still loading.
 pub(crate) static NEEDS_THE_CACHE: Program = needing(
     &["needs-the-cache"],
     Need::Serving("db"),
     dies(&["starting", "ReplyError: LOADING Redis is loading the dataset in memory"], 1),
 );
 
-/// A check that needs the service itself.
+/// A check that needs the service.
 pub(crate) static CHECKS_THE_SERVICE: Program = Program {
     command: &["checks-the-service"],
     lives: &[dies(&["checking http://web", "all well"], 0)],
@@ -361,7 +359,7 @@ pub(crate) static CHECKS_THE_SERVICE: Program = Program {
     unstartable: None,
 };
 
-/// The same, waiting in its own process.
+/// The same, but it waits instead of crashing.
 pub(crate) static WAITS_FOR_THE_SERVICE: Program = Program {
     command: &["waits-for-the-service"],
     lives: &[dies(&["checking http://web", "all well"], 0)],
@@ -389,14 +387,14 @@ pub(crate) static TAKES_TURNS: Program = Program {
     unstartable: None,
 };
 
-/// Needs the proxy beside it.
+/// Needs the proxy in the same pod.
 pub(crate) static NEEDS_ITS_SIDECAR: Program = needing(
     &["needs-its-sidecar"],
     Need::Beside("proxy"),
     dies(&["starting", "Error: connect ECONNREFUSED 127.0.0.1:15001"], 1),
 );
 
-/// Starts again when its configuration changes: twice, then it serves.
+/// Restarts when its configuration changes: twice, then it serves.
 pub(crate) static RELOADS: Program = Program {
     command: &["reloads"],
     lives: &[RELOAD, RELOAD, serving("ok\n")],
@@ -406,7 +404,7 @@ pub(crate) static RELOADS: Program = Program {
 
 const RELOAD: Life = dies(&["configuration changed on disk, restarting to apply it"], 0);
 
-/// Takes longer to serve than two of its probe's windows and a minute.
+/// Takes longer to serve than two windows of its probe and a minute.
 pub(crate) static SLOW: Program = shell(
     &[
         "sh",
@@ -415,7 +413,7 @@ pub(crate) static SLOW: Program = shell(
          mkdir -p /tmp/www && echo ok > /tmp/www/index.html && echo 'listening on 8080' && \
          exec httpd -f -p 8080 -h /tmp/www",
     ],
-    // The wire's clock runs ten times as fast.
+    // The simulation's clock runs ten times as fast.
     &[serving_after("ok\n", 700)],
 );
 

@@ -1,4 +1,5 @@
-//! Where a scenario plays: the wire, or a real cluster; the same objects, the same target.
+//! The environment of a scenario: the simulated server or a real cluster, with the same objects and
+//! target.
 
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
@@ -24,16 +25,16 @@ use crate::control::Control;
 use crate::program::Program;
 use crate::server::{Pages, Server};
 
-/// The server and the cluster behind it, for what only they can do.
+/// The simulated server and cluster, for scenarios that need them.
 pub(crate) struct Wire {
     pub(crate) server: Arc<Server>,
     pub(crate) control: Control,
 }
 
-/// One scenario's place: a namespace, a work tree with manifests, and a plan.
+/// The environment of one scenario: a namespace, a work tree with manifests, and a plan.
 pub(crate) struct World {
     pub(crate) namespace: String,
-    /// Says and does what the scenario itself wants, beside the target.
+    /// A client for the scenario itself.
     pub(crate) client: Client,
     pub(crate) wire: Option<Wire>,
     /// busybox, as the nodes pull it.
@@ -42,7 +43,7 @@ pub(crate) struct World {
     pub(crate) registry: String,
     pub(crate) plan: KubernetesPlan,
     pub(crate) rollback: Rollback,
-    /// Where the releases come from.
+    /// The repository of the releases.
     pub(crate) repository: Repository,
     pub(crate) environment: EnvironmentPlan,
     /// How long a rollout may take.
@@ -60,7 +61,7 @@ pub(crate) struct Attempt {
 
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
-/// What stands behind the listening ports of the wire's pods: a server for each page.
+/// The servers behind the ports of simulated pods, one per page.
 async fn pages() -> Pages {
     let mut pages = Pages::new();
     for page in Program::pages() {
@@ -99,7 +100,7 @@ fn environment(namespace: &str) -> EnvironmentPlan {
 }
 
 impl World {
-    /// A new wire with an empty namespace.
+    /// A new simulated server with an empty namespace.
     pub(crate) async fn on_wire() -> Self {
         let server = Server::start(pages().await).await;
         let control = Control::start(&server);
@@ -169,7 +170,7 @@ impl World {
         .unwrap();
         let api: Api<Namespace> = Api::all(self.client.clone());
         api.create(&PostParams::default(), &namespace).await.unwrap();
-        // The controllers furnish it; a pod without its account's ServiceAccount is refused.
+        // Controllers create its default objects; a pod without its ServiceAccount is rejected.
         let accounts: Api<k8s_openapi::api::core::v1::ServiceAccount> = self.api();
         let patience = Instant::now() + Duration::from_secs(30);
         while accounts.get_opt("default").await.unwrap().is_none() && Instant::now() < patience {
@@ -202,7 +203,7 @@ impl World {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    /// What the wire and the cluster differ in: how long things take.
+    /// `wire` on the simulated server, `cluster` on a real one: how long things take differs.
     pub(crate) fn time(&self, wire: Duration, cluster: Duration) -> Duration {
         if self.wire.is_some() { wire } else { cluster }
     }
@@ -219,7 +220,7 @@ impl World {
         std::fs::write(path, documents.join("\n---\n")).unwrap();
     }
 
-    /// A target as a new process has it.
+    /// A target, as in a new process.
     pub(crate) fn target(&self) -> KubernetesTarget {
         let connection = Connection::new(&self.plan, None, Arc::new(|_| None));
         KubernetesTarget::new(
@@ -253,7 +254,7 @@ impl World {
         self.roll_out_with(target, run).await
     }
 
-    /// Rolls the manifests out in a run that has claimed the environment already.
+    /// Rolls the manifests out in a run that has already claimed the environment.
     pub(crate) async fn roll_out_with(&self, target: KubernetesTarget, run: RunId) -> Attempt {
         let request = self.request(run);
         let begun = Instant::now();
@@ -262,7 +263,7 @@ impl World {
         Attempt { release: request.release, target, outcome, took: begun.elapsed() }
     }
 
-    /// Rolls the manifests out and has them pass their smoke tests.
+    /// Rolls the manifests out and marks the release as verified.
     pub(crate) async fn release(&self) -> ReleaseId {
         let attempt = self.roll_out().await;
         if let Err(error) = &attempt.outcome {
@@ -274,7 +275,7 @@ impl World {
         attempt.release
     }
 
-    /// Creates an object as somebody else.
+    /// Creates an object as another user.
     pub(crate) async fn create(&self, object: &Value) -> DynamicObject {
         let resource = crate::objects::resource(object);
         let served = crate::server::resource::by_kind(&resource.kind);
@@ -291,13 +292,13 @@ impl World {
     }
 }
 
-/// Plays a scenario on a new wire.
+/// Runs a scenario on a new simulated server.
 pub(crate) async fn on_wire(scenario: impl AsyncFn(&mut World)) {
     let mut world = World::on_wire().await;
     scenario(&mut world).await;
 }
 
-/// Plays a scenario in a namespace of its own, which goes whatever comes of it.
+/// Runs a scenario in a new namespace, which is always removed.
 pub(crate) async fn on_cluster(name: &str, scenario: impl AsyncFn(&mut World)) {
     let mut world = World::on_cluster(name).await;
     let outcome = AssertUnwindSafe(scenario(&mut world)).catch_unwind().await;
@@ -307,8 +308,8 @@ pub(crate) async fn on_cluster(name: &str, scenario: impl AsyncFn(&mut World)) {
     }
 }
 
-/// Makes each scenario of a module a test on the wire, and each but those `wire` a test on a
-/// cluster too; `broken` are rows of the table of releases that fail.
+/// Creates a simulated test for each scenario of a module, and a cluster test for each that is not
+/// in `wire`; `broken` are rows of the table of failing releases.
 macro_rules! scenarios {
     (
         $(broken: $($broken:ident),* $(;)?)?
@@ -352,7 +353,7 @@ macro_rules! scenarios {
     };
 }
 
-/// The half of [`scenarios`] that needs a cluster.
+/// The part of [`scenarios`] that needs a cluster.
 macro_rules! on_clusters {
     () => {};
     ($($name:ident: $scenario:expr,)+) => {

@@ -1,4 +1,4 @@
-//! Many who want the same task, and those who wait for one.
+//! Concurrent claims, and agents that wait for tasks.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -13,13 +13,13 @@ use crate::invariants;
 use crate::place::Place;
 use crate::work::{agent, claim, complete, graph, many, task};
 
-/// Several hubs where the database is for several, otherwise one.
+/// Several hubs if the database supports it, otherwise one.
 async fn hubs(place: &Place, count: usize) -> Vec<TaskStore> {
     let count = if place.is_postgres() { count } else { 1 };
     futures::future::join_all((0..count).map(|_| place.open())).await
 }
 
-/// The answer; `None` while all connections are taken: then a client, which gets 503, asks again.
+/// The answer; `None` while all connections are in use: a client would get 503 and retry.
 fn unless_busy<T>(answer: Result<T, StoreError>) -> Option<T> {
     match answer {
         Err(error) if error.kind == StoreErrorKind::Busy => None,
@@ -27,7 +27,7 @@ fn unless_busy<T>(answer: Result<T, StoreError>) -> Option<T> {
     }
 }
 
-/// 64 clients at 3 hubs take 10,000 tasks: each is claimed once and done once.
+/// 64 clients at 3 hubs claim 10,000 tasks: each is claimed once and done once.
 pub(crate) async fn nothing_is_claimed_twice(place: &Place) {
     const CLIENTS: usize = 64;
     const TASKS: usize = 10_000;
@@ -67,7 +67,7 @@ pub(crate) async fn nothing_is_claimed_twice(place: &Place) {
     invariants::hold(place).await;
 }
 
-/// A task that no wake-up was sent for is found by those who wait, within the polling interval.
+/// Waiting agents find a task without a wake-up within the polling interval.
 pub(crate) async fn a_lost_wake_up_is_made_up_for(place: &Place) {
     let store = place.open().await;
     store.submit(&many(1), None, None).await.unwrap();
@@ -76,7 +76,7 @@ pub(crate) async fn a_lost_wake_up_is_made_up_for(place: &Place) {
     let waiter = tokio::spawn(async move {
         waiting.claim_within(&agent("a"), None, Duration::from_secs(600)).await.unwrap()
     });
-    // It has looked in vain, and no message will come.
+    // It has polled without success, and no message will come.
     tokio::time::sleep(Duration::from_millis(300)).await;
     place
         .meddle(
@@ -88,7 +88,7 @@ pub(crate) async fn a_lost_wake_up_is_made_up_for(place: &Place) {
     assert_eq!(claimed.lease.epoch, 2);
 }
 
-/// A task whose rest ends is announced by the sweep, not found by chance.
+/// The sweep announces a task whose back-off ends.
 pub(crate) async fn the_end_of_a_rest_wakes(place: &Place) {
     let store = place.open().await;
     store.submit(&many(1), None, None).await.unwrap();
@@ -104,8 +104,7 @@ pub(crate) async fn the_end_of_a_rest_wakes(place: &Place) {
     assert!(waiter.await.unwrap().is_some());
 }
 
-/// 200 wait, one task comes: one has it, the others wait on, and the database is asked about
-/// once by each.
+/// 200 agents wait for one task: one gets it, the others keep waiting, with about one query each.
 pub(crate) async fn a_herd_waits_on(place: &Place) {
     const HERD: usize = 200;
 
@@ -128,7 +127,8 @@ pub(crate) async fn a_herd_waits_on(place: &Place) {
         "the others wait on"
     );
     if let (Some(before), Some(after)) = (before, place.transactions().await) {
-        // A look of each, one more when the winner's hub tells the other, and those of the clock.
+        // One query per agent, one more when the winner's hub notifies the other, and the periodic
+        // ones.
         let looks = after - before;
         assert!(looks < 4 * i64::try_from(HERD).unwrap(), "{looks} transactions");
     }
@@ -136,8 +136,8 @@ pub(crate) async fn a_herd_waits_on(place: &Place) {
     herd.abort_all();
 }
 
-/// Whoever ends a task holds on to another one of its graph for a moment. That one can still be
-/// claimed meanwhile: an idle agent does not go away empty-handed, to come back seconds later.
+/// The end of a task briefly locks another task of its graph. That task can still be claimed: an
+/// idle agent does not return without a task and come back seconds later.
 pub(crate) async fn an_end_hides_no_task(place: &Place) {
     if !place.is_postgres() {
         return;
@@ -168,7 +168,8 @@ pub(crate) async fn an_end_hides_no_task(place: &Place) {
     invariants::hold(place).await;
 }
 
-/// Tasks of a graph that end all at once: what needs them all is let go, and the graph ends.
+/// Tasks of a graph that end at the same time: their common dependent becomes ready, and the graph
+/// ends.
 pub(crate) async fn all_end_at_once(place: &Place) {
     const WIDTH: usize = 12;
 

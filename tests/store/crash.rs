@@ -1,10 +1,9 @@
-//! A hub that is killed at any moment, and one whose connections break off in the middle of a
-//! transaction. Whoever asked asks again with the same key: nothing is lost, and nothing is
-//! accepted twice.
+//! A hub that is killed at any moment, and one whose connections break in the middle of a
+//! transaction. Clients retry with the same key: nothing is lost, and nothing is accepted twice.
 //!
-//! The hub is this very program, started again with the address of the store, a seed and a file
-//! that it writes down in what it is about to ask, and what it was answered. Each call is one
-//! of a fixed script, so that the parent can make it again.
+//! The hub is this test program, started again with the store's address, a seed, and a file in
+//! which it records each call and its answer. The calls are a fixed script, so that the parent can
+//! repeat them.
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -38,7 +37,7 @@ impl Numbers {
     }
 }
 
-/// A call that is to be made once, and can be made again.
+/// A call that takes effect once, and can be repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Call {
     Submit,
@@ -81,7 +80,7 @@ impl Call {
         }
     }
 
-    /// Makes the call; what it was answered, as text.
+    /// Makes the call; returns the answer as text.
     async fn make(self, store: &TaskStore, key: &str) -> String {
         let key = Some(key);
         let answer = match self {
@@ -128,7 +127,7 @@ impl Call {
     }
 }
 
-/// What a hub does until it is killed. Does nothing when it was not asked to.
+/// The work of a hub until it is killed. Does nothing in a normal test run.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child() {
     let (Ok(url), Ok(seed), Ok(journal)) =
@@ -163,7 +162,7 @@ async fn child() {
                         continue;
                     }
                 };
-                // One write each, so that a line is there whole or not at all.
+                // One write per line, so that no line is partial.
                 journal.write_all(format!("ask {key} {}\n", call.write()).as_bytes()).unwrap();
                 let answer = call.make(&store, &key).await;
                 journal.write_all(format!("got {key} {answer}\n").as_bytes()).unwrap();
@@ -192,7 +191,7 @@ async fn child() {
     }
 }
 
-/// Merges what waits, or throws it out; every step may be the last one.
+/// Merges or rejects waiting entries; every step may be the last one.
 async fn merge(store: &TaskStore, holder: &str) -> Result<(), greenloop_hub::store::StoreError> {
     let Some(turn) = store.claim_merges(holder, Duration::from_secs(1)).await? else {
         return Ok(());
@@ -216,7 +215,7 @@ async fn merge(store: &TaskStore, holder: &str) -> Result<(), greenloop_hub::sto
     store.release_merges(&turn.lease).await
 }
 
-/// What was asked, in order, and what was answered.
+/// The calls, in order, and their answers.
 fn read(journal: &Path) -> (Vec<(String, Call)>, BTreeMap<String, String>) {
     let text = std::fs::read_to_string(journal).unwrap();
     let (mut asked, mut got) = (Vec::new(), BTreeMap::new());
@@ -233,7 +232,7 @@ fn read(journal: &Path) -> (Vec<(String, Call)>, BTreeMap<String, String>) {
     (asked, got)
 }
 
-/// Makes every call again that changed something, with its key.
+/// Repeats every call that changed something, with its key.
 async fn replay(
     store: &TaskStore,
     asked: &[(String, Call)],
@@ -246,7 +245,7 @@ async fn replay(
             open += 1;
             continue;
         };
-        // What changed nothing kept no answer: it may be answered otherwise now.
+        // A call that changed nothing has no stored answer: it may get another one now.
         let changed_nothing =
             first == "nothing" || first.chars().next().is_some_and(char::is_uppercase);
         if !changed_nothing {
@@ -256,8 +255,8 @@ async fn replay(
     open
 }
 
-/// A hub is killed again and again, at any moment. After each: what it was promised is there, what
-/// it asked for without hearing an answer is done once, and all tables agree.
+/// A hub is killed repeatedly, at any moment. After each kill, acknowledged changes exist,
+/// unacknowledged calls took effect once at most, and all tables agree.
 pub(crate) async fn a_hub_is_killed_at_any_moment(place: &Place) {
     const ROUNDS: u64 = 7;
 
@@ -291,10 +290,10 @@ pub(crate) async fn a_hub_is_killed_at_any_moment(place: &Place) {
         let (asked, got) = read(&journal);
         let before = place.count("SELECT COUNT(*) FROM graphs").await;
         unheard += replay(&store, &asked, &got).await;
-        // A third time: nothing more happens.
+        // A third repetition changes nothing.
         let counted = tables(place).await;
         replay(&store, &asked, &got).await;
-        // Claims that found nothing may find something now.
+        // Claims that returned nothing may return a task now.
         let again = tables(place).await;
         assert_eq!((counted.0, counted.1), (again.0, again.1), "accepted twice");
         let submitted = asked.iter().filter(|it| it.1 == Call::Submit).count();
@@ -304,7 +303,7 @@ pub(crate) async fn a_hub_is_killed_at_any_moment(place: &Place) {
         assert!(usize::try_from(graphs).unwrap() >= submitted);
         invariants::hold(place).await;
 
-        // Whatever the dead one held is given to others, and merges go on.
+        // The tasks of the dead hub's workers go to others, and merges continue.
         place
             .meddle(
                 "UPDATE attempts SET expires_at = 1 WHERE state = 'running'; \
@@ -327,8 +326,8 @@ async fn tables(place: &Place) -> (i64, i64) {
     )
 }
 
-/// PostgreSQL ends all connections of a hub, again and again, in the middle of transactions. A
-/// call that was not answered is made again with its key until it is.
+/// PostgreSQL repeatedly closes all connections of a hub in the middle of transactions. Unanswered
+/// calls are retried with their keys.
 pub(crate) async fn connections_break_off(place: &Place) {
     if !place.is_postgres() {
         return;

@@ -1,4 +1,4 @@
-//! Merge queues on hold, rewinds that are followed, and conflicts that are done again in turn.
+//! Merge queues on hold, followed rewinds, and redos of conflicts in order.
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ fn broken(tip: &str) -> NewHold {
     }
 }
 
-/// The hold is the target's, for every hub and after each of them: its entries keep their places
+/// The hold belongs to the target, for every hub and across restarts: its entries keep their places
 /// and nothing is counted.
 pub(crate) async fn a_hold_is_every_hubs(place: &Place) {
     let (one, two) = (place.open().await, place.open().await);
@@ -67,7 +67,7 @@ pub(crate) async fn a_hold_is_every_hubs(place: &Place) {
     let first = entries(&one, &writer).await[0].id;
     one.merge_testing(&writer, first, "m1").await.unwrap();
     for _again in 0..2 {
-        // The second one says nothing new.
+        // The second one sends no new event.
         let held = one.hold_merges(&writer, &broken("b1"), Duration::from_secs(600)).await;
         assert_eq!(held.is_ok(), _again == 0, "the lease went with it");
     }
@@ -85,7 +85,7 @@ pub(crate) async fn a_hold_is_every_hubs(place: &Place) {
     let nowhere = two.decide_hold(None, Some("other"), HoldDecision::Retry).await;
     assert_eq!(kind(nowhere), StoreErrorKind::NotFound);
     two.decide_hold(Some("shop"), Some("main"), HoldDecision::Retry).await.unwrap();
-    // A hub that was started again takes it up where it was.
+    // A restarted hub keeps the hold.
     let later = place.open().await;
     let writer = turn(&later).await;
     let found = later.target_record(&writer).await.unwrap();
@@ -105,7 +105,7 @@ pub(crate) async fn a_hold_is_every_hubs(place: &Place) {
     invariants::hold(place).await;
 }
 
-/// What is known to pass is known by commit and gates.
+/// A passing result is stored by commit and gates.
 pub(crate) async fn tips_that_passed_are_known(place: &Place) {
     let store = place.open().await;
     store.submit(&many(2), None, None).await.unwrap();
@@ -124,9 +124,9 @@ pub(crate) async fn tips_that_passed_are_known(place: &Place) {
     let mut good = store.known_good(&writer, &asked).await.unwrap();
     good.sort();
     assert_eq!(good, ["m1", "p1"]);
-    // Nothing passed within no time at all.
+    // No result within a duration of zero.
     assert!(!store.tip_passes(&writer, "m1", &gates("just check"), Duration::ZERO).await.unwrap());
-    // Long ago is not now.
+    // An old result does not count.
     place
         .meddle("UPDATE tip_passes SET created_at = 1; UPDATE gate_records SET created_at = 1")
         .await;
@@ -134,8 +134,8 @@ pub(crate) async fn tips_that_passed_are_known(place: &Place) {
     assert!(!store.tip_passes(&writer, "p1", &gates("other"), HOUR).await.unwrap());
 }
 
-/// A target whose queue is empty is given out to be looked at, to one hub at a time and no more
-/// often than asked.
+/// A target with an empty queue is given to one hub at a time for a check, and no more often than
+/// requested.
 pub(crate) async fn an_empty_queue_is_looked_at_now_and_then(place: &Place) {
     let store = place.open().await;
     let (now, later) = (Duration::ZERO, Duration::from_secs(3600));
@@ -166,7 +166,7 @@ pub(crate) async fn an_empty_queue_is_looked_at_now_and_then(place: &Place) {
     assert_eq!(store.repositories().await.unwrap(), ["https://example.org/r.git"]);
     assert_eq!(store.known_merges(&[entry.0, entry.0 + 1]).await.unwrap(), [entry.0]);
 
-    // What waits to be merged comes first, and a graph that ended is looked at all the same.
+    // Waiting entries come first; targets of ended graphs are checked as well.
     work(&store, "c2").await;
     let writer = turn(&store).await;
     let entry = entries(&store, &writer).await[0].id;
@@ -175,13 +175,13 @@ pub(crate) async fn an_empty_queue_is_looked_at_now_and_then(place: &Place) {
     assert_eq!(store.graph(id).await.unwrap().state, GraphState::Done);
     let watcher = store.watch_merges("h", LEASE, now).await.unwrap().unwrap();
     store.release_merges(&watcher.lease).await.unwrap();
-    // One that is being deleted is not.
+    // A graph that is being deleted is not checked.
     place.meddle("UPDATE graphs SET purged = 1").await;
     assert_eq!(store.watch_merges("h", LEASE, now).await.unwrap(), None);
     assert!(store.repositories().await.unwrap().is_empty());
 }
 
-/// A rewind that is followed opens again what it took away, and what waits for that waits again.
+/// A followed rewind reopens the tasks of the removed merges, and their dependents wait again.
 pub(crate) async fn a_rewind_opens_its_tasks_again(place: &Place) {
     let store = place.open().await;
     let mut spec = graph(vec![task("a"), task("b"), task("c"), task("d"), task("e")]);
@@ -202,7 +202,7 @@ pub(crate) async fn a_rewind_opens_its_tasks_again(place: &Place) {
     let b = work(&store, "cb").await;
     let second = entries(&store, &writer).await[0].id;
     land(&store, &writer, second, "mb").await;
-    // c, which needs b, is on its way; e, which needs all of the epic, can be claimed.
+    // c, which needs b, is running; e, which needs all of the epic, can be claimed.
     let c = work(&store, "cc").await;
     assert_eq!(store.task(tasks[4]).await.unwrap().state, TaskState::Ready);
     let hold = NewHold {
@@ -237,7 +237,7 @@ pub(crate) async fn a_rewind_opens_its_tasks_again(place: &Place) {
     let record = store.target_record(&writer).await.unwrap();
     assert_eq!((record.tip.as_deref(), record.rewound), (Some("ma"), gone));
     invariants::hold(place).await;
-    // All of it comes to its end.
+    // Everything finishes.
     let mut n = 0;
     while let Some(claimed) = claim(&store, "w").await {
         n += 1;
@@ -258,8 +258,8 @@ fn report(files: &[&str]) -> ConflictReport {
     }
 }
 
-/// Redos go one after the other where their files meet, side by side where they do not, and are
-/// told what was merged before them. None of it counts against a task.
+/// Redos run one after the other if their files overlap, otherwise in parallel, and get the earlier
+/// merges. None of it counts against a task.
 pub(crate) async fn conflicts_are_done_anew_in_turn(place: &Place) {
     let store = place.open().await;
     let mut spec = many(5);
@@ -322,12 +322,12 @@ pub(crate) async fn conflicts_are_done_anew_in_turn(place: &Place) {
     let redo = claim(&store, "w").await.unwrap();
     assert_eq!(redo.lease.task, leases[2].task);
     assert!(redo.previous.unwrap().ends_with("Then main got 1"));
-    // One that is cancelled holds nobody up.
+    // A cancelled one blocks nothing.
     store.cancel_task(redo.lease.task, None).await.unwrap();
     store.sweep(&SweepOptions::default()).await.unwrap();
     assert_eq!(states().await[3], Ready);
     invariants::hold(place).await;
-    // Conflicts have an end: after as many as it has attempts, a person is asked.
+    // Conflicts are limited: after as many as it has attempts, the task waits for a person.
     let redo = claim(&store, "w").await.unwrap();
     store.complete(redo.lease, &committed("d4"), None).await.unwrap();
     let last = entries(&store, &writer).await[0].id;
@@ -373,8 +373,8 @@ pub(crate) async fn a_redo_may_wait_for_another_graphs(place: &Place) {
     invariants::hold(place).await;
 }
 
-/// The entries that did not repair a broken tip are kept with the hold, as long as the tip is the
-/// same and nobody asks for another try.
+/// The entries that did not repair a broken tip are stored with the hold, while the tip is the same
+/// and no retry is requested.
 pub(crate) async fn entries_that_do_not_mend_a_target_are_known(place: &Place) {
     let store = place.open().await;
     store.submit(&many(2), None, None).await.unwrap();
@@ -406,8 +406,8 @@ pub(crate) async fn entries_that_do_not_mend_a_target_are_known(place: &Place) {
     invariants::hold(place).await;
 }
 
-/// A task that waits for one it needs does not keep that one out of the queue, though it
-/// conflicted before it.
+/// A task that waits for its dependency does not block the dependency in the queue, although it
+/// conflicted first.
 pub(crate) async fn a_redo_does_not_wait_for_what_waits_for_it(place: &Place) {
     let store = place.open().await;
     let mut spec = graph(vec![task("t"), task("r"), task("s")]);
@@ -417,7 +417,7 @@ pub(crate) async fn a_redo_does_not_wait_for_what_waits_for_it(place: &Place) {
     let writer = turn(&store).await;
     let first = entries(&store, &writer).await[0].id;
     land(&store, &writer, first, "mt").await;
-    // r needs t and conflicts; then t is taken back.
+    // r needs t and conflicts; then the merge of t is removed.
     let claimed = claim(&store, "w").await.unwrap();
     let r = claimed.lease;
     store.complete(r, &committed("cr"), None).await.unwrap();
@@ -434,7 +434,7 @@ pub(crate) async fn a_redo_does_not_wait_for_what_waits_for_it(place: &Place) {
         (TaskState::Ready, TaskState::Waiting)
     );
     assert_eq!(tasks().await, [], "t may be merged before r");
-    // Another conflict in that file does not wait for it either.
+    // Another conflict in that file does not wait for it, either.
     for _each in 0..2 {
         let claimed = claim(&store, "w").await.unwrap();
         store.complete(claimed.lease, &committed("again"), None).await.unwrap();
@@ -450,14 +450,14 @@ pub(crate) async fn a_redo_does_not_wait_for_what_waits_for_it(place: &Place) {
     let entry = entries(&store, &writer).await;
     let entry = entry.iter().find(|it| it.lease.task == t.task).unwrap().id;
     land(&store, &writer, entry, "mt2").await;
-    // Its turn has come, and it holds others again.
+    // It is its turn, and it blocks others again.
     assert_eq!(state(&store, r).await, TaskState::Ready);
     assert_eq!(tasks().await, [r.task]);
     invariants::hold(place).await;
 }
 
-/// What would bring a rewind back is done again so often; the merge of an epic, which would be the
-/// same each time, not at all.
+/// A task whose merge would bring removed commits back is redone a limited number of times; the
+/// merge of an epic, which would always be the same, never.
 pub(crate) async fn what_is_done_anew_has_an_end(place: &Place) {
     let options = greenloop_hub::store::StoreOptions { max_returns: 3, ..crate::place::options() };
     let store = place.open_with(options).await;
@@ -559,7 +559,7 @@ pub(crate) async fn an_entry_that_cannot_be_read_now_stays(place: &Place) {
     invariants::hold(place).await;
 }
 
-/// A graph is cancelled but for what is being pushed, and ends with that.
+/// A cancelled graph ends when its commit that is being pushed has landed.
 pub(crate) async fn a_push_does_not_keep_a_graph_from_being_cancelled(place: &Place) {
     for refused in [false, true] {
         let store = place.open().await;
@@ -594,7 +594,7 @@ pub(crate) async fn a_push_does_not_keep_a_graph_from_being_cancelled(place: &Pl
     }
 }
 
-/// The merge queues of a project are in one repository at a time.
+/// All merge queues of a project use one repository at a time.
 pub(crate) async fn a_running_project_keeps_its_repository(place: &Place) {
     let store = place.open().await;
     let first = store.submit(&many(1), None, None).await.unwrap().id;
@@ -607,7 +607,7 @@ pub(crate) async fn a_running_project_keeps_its_repository(place: &Place) {
     }
     assert!(!refused.message.contains("secret"), "{refused}");
     assert_eq!(store.branches().await.unwrap().len(), 0);
-    // The same one, none, and another project's are no other.
+    // The same repository, none, and another project's are allowed.
     store.submit(&many(1), None, None).await.unwrap();
     store
         .submit(&greenloop_model::task::TaskGraph { repository: None, ..many(1) }, None, None)
@@ -617,7 +617,7 @@ pub(crate) async fn a_running_project_keeps_its_repository(place: &Place) {
         greenloop_model::task::TaskGraph { project: "else".to_owned(), ..other.clone() };
     store.submit(&elsewhere, None, None).await.unwrap();
     assert_eq!(store.graph(first).await.unwrap().state, GraphState::Running);
-    // Once they are over, the project may move.
+    // When they have ended, the project may change its repository.
     for graph in store.graphs(PageRequest::first(50)).await.unwrap().items {
         store.cancel_graph(graph.id, None).await.unwrap();
     }
@@ -628,7 +628,7 @@ pub(crate) async fn a_running_project_keeps_its_repository(place: &Place) {
     invariants::hold(place).await;
 }
 
-/// A database of the first version gets the new tables and keeps what it has.
+/// A database of the first version gets the new tables and keeps its data.
 pub(crate) async fn a_database_of_the_first_version_is_brought_up_to_date(place: &Place) {
     let store = place.open().await;
     let id = store.submit(&many(2), None, None).await.unwrap().id;

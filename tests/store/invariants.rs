@@ -1,12 +1,12 @@
-//! What must hold between the tables at any moment when nothing is half-done, whatever happened
-//! before. Each rule counts the rows that break it.
+//! Invariants between the tables at any moment without an open transaction. Each rule counts the
+//! rows that violate it.
 
 use std::fmt::Write as _;
 
 use crate::place::{BackDoor, Place};
 
-/// A name, and a statement that counts what breaks it. `{events}` are all events, those that have
-/// no place yet too.
+/// A name, and a statement that counts violations. `{events}` are all events, including those
+/// without a position.
 const RULES: &[(&str, &str)] = &[
     (
         "a task's epoch is the number of its attempts, and that of the last of them",
@@ -162,7 +162,7 @@ const RULES: &[(&str, &str)] = &[
     ),
 ];
 
-/// The rules that are broken, a line each.
+/// The violated rules, one per line.
 pub(crate) async fn broken(place: &Place, pool: &BackDoor) -> String {
     let events = if place.is_postgres() {
         "(SELECT graph_id, task_id, epoch, merge_id, kind FROM outbox UNION ALL \
@@ -181,7 +181,7 @@ pub(crate) async fn broken(place: &Place, pool: &BackDoor) -> String {
     broken
 }
 
-/// Holds all of them, with what makes that quick for many tasks.
+/// Checks all rules, with indexes that make this fast for many tasks.
 pub(crate) async fn hold(place: &Place) {
     let pool = place.back_door().await;
     let tables: &[_] =
@@ -199,7 +199,7 @@ pub(crate) async fn hold(place: &Place) {
     pool.close().await;
 }
 
-/// The rules themselves: they find what is wrong.
+/// Tests the rules: they detect violations.
 pub(crate) async fn rules_find_what_is_wrong(place: &Place) {
     use crate::work::{claim, complete, many};
 

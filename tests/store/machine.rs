@@ -1,5 +1,5 @@
-//! Any order of calls, on the store and on a small model of it: the same answers, the same
-//! states, and tables that agree.
+//! Random sequences of calls on the store and on a small model: the same answers, the same states,
+//! and consistent tables.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,14 +17,14 @@ use crate::work::{agent, beat, failure, graph, ids, task};
 
 const AGENTS: [&str; 3] = ["a", "b", "c"];
 
-/// A call; numbers choose among what there is.
+/// A call; numbers select among the existing objects.
 #[derive(Debug, Clone, Copy)]
 enum Op {
     Claim(usize),
     Heartbeat(usize),
-    /// The lease runs out, and a hub takes notice.
+    /// The lease expires, and a hub detects it.
     Expire(usize),
-    /// It runs out, but its holder is faster.
+    /// The lease expires, but its holder is faster.
     Overdue(usize),
     Complete(usize),
     Fail(usize, bool),
@@ -75,13 +75,13 @@ struct Modelled {
     epoch: i64,
     attempts: u32,
     deaths: u32,
-    /// Who failed at it or was lost over it.
+    /// The agents that failed or lost an attempt at it.
     tried: BTreeSet<usize>,
     /// Whether the current attempt was cancelled.
     cancelled: bool,
 }
 
-/// What the store should be.
+/// The model of the store.
 #[derive(Debug, Clone)]
 struct Model {
     tasks: Vec<Modelled>,
@@ -217,7 +217,7 @@ impl Model {
     }
 }
 
-/// The store, and the model beside it.
+/// The store and the model.
 struct Pair<'a> {
     store: &'a TaskStore,
     door: &'a BackDoor,
@@ -374,7 +374,7 @@ pub(crate) async fn any_order_of_calls(place: &Place) {
                         Ok(()) => pair.compare().await,
                         failed => failed,
                     };
-                    // The next case finds nothing of this one to claim.
+                    // The next case must not claim tasks of this one.
                     store.cancel_graph(id, None).await.unwrap();
                     let broken = invariants::broken(place, &door).await;
                     prop_assert_eq!(broken.as_str(), "");

@@ -15,7 +15,7 @@ use crate::work::{claim, committed, graph, kind, many, task};
 
 const LEASE: Duration = Duration::from_secs(30);
 
-/// Claims everything there is and hands in a commit for each.
+/// Claims all tasks and reports a commit for each.
 async fn hand_in(store: &TaskStore, name: &str) -> usize {
     let mut count = 0;
     while let Some(claimed) = claim(store, name).await {
@@ -35,7 +35,7 @@ async fn passed(store: &TaskStore, lease: &MergeLease, sha: &str, passed: bool) 
     store.record_gates(lease, &record).await.unwrap();
 }
 
-/// The way of an entry from the queue to the branch.
+/// An entry from the queue to the branch.
 async fn land(store: &TaskStore, lease: &MergeLease, id: MergeId, sha: &str) {
     store.merge_testing(lease, id, sha).await.unwrap();
     passed(store, lease, sha, true).await;
@@ -43,7 +43,7 @@ async fn land(store: &TaskStore, lease: &MergeLease, id: MergeId, sha: &str) {
     store.merge_landed(lease, id, sha).await.unwrap();
 }
 
-/// Two hubs, four writers: never two at a time, and everything lands in its order.
+/// Two hubs, four writers: never two at a time, and everything lands in order.
 pub(crate) async fn one_writer_at_a_time(place: &Place) {
     const TASKS: usize = 24;
 
@@ -89,8 +89,8 @@ pub(crate) async fn one_writer_at_a_time(place: &Place) {
     invariants::hold(place).await;
 }
 
-/// A writer that is silent for too long has lost its branch: nothing that it says counts, and
-/// who comes after sees what it left half-done.
+/// A writer without a heartbeat for too long loses its branch: its reports are rejected, and its
+/// successor sees the unfinished entry.
 pub(crate) async fn a_late_writer_changes_nothing(place: &Place) {
     let (one, two) = (place.open().await, place.open().await);
     one.submit(&many(3), None, None).await.unwrap();
@@ -106,12 +106,12 @@ pub(crate) async fn a_late_writer_changes_nothing(place: &Place) {
     passed(&one, &old.lease, "m2", true).await;
     one.merge_landing(&old.lease, second, "m2").await.unwrap();
     one.merge_testing(&old.lease, third, "m3").await.unwrap();
-    // It goes on as long as nobody took notice.
+    // It continues until another writer detects it.
     place.meddle("UPDATE merge_targets SET expires_at = 1").await;
     one.extend_merges(&old.lease, LEASE).await.unwrap();
     place.meddle("UPDATE merge_targets SET expires_at = 1").await;
 
-    // Both reach for it: one has it.
+    // Both try to lease it: one succeeds.
     let (a, b) = tokio::join!(two.claim_merges("two", LEASE), one.claim_merges("one", LEASE));
     let (a, b) = (a.unwrap(), b.unwrap());
     assert!(a.is_some() != b.is_some(), "{a:?} {b:?}");
@@ -133,12 +133,12 @@ pub(crate) async fn a_late_writer_changes_nothing(place: &Place) {
     ] {
         assert_eq!(kind(refused), StoreErrorKind::StaleLease);
     }
-    // What was about to be pushed is in sight; the next writer finds out whether it was.
+    // The pending push is recorded; the next writer finds out whether it happened.
     let left = two.next_merges(&new.lease, 10).await.unwrap();
     let left: Vec<_> = left.iter().map(|it| (it.id, it.landing.as_deref())).collect();
     assert_eq!(left, [(second, Some("m2")), (third, None)]);
     two.merge_landed(&new.lease, second, "m2").await.unwrap();
-    // Saying it twice does no harm.
+    // Reporting it twice is harmless.
     two.merge_landed(&new.lease, second, "m2").await.unwrap();
     land(&two, &new.lease, third, "m3").await;
     two.release_merges(&new.lease).await.unwrap();
@@ -146,8 +146,8 @@ pub(crate) async fn a_late_writer_changes_nothing(place: &Place) {
     invariants::hold(place).await;
 }
 
-/// Nothing lands without a passing record of exactly that commit, and a commit that is about to
-/// land, or has landed, keeps it.
+/// Nothing lands without a passing record of exactly that commit; a commit that is landing, or has
+/// landed, keeps its record.
 pub(crate) async fn only_what_passed_lands(place: &Place) {
     let store = place.open().await;
     store.submit(&many(2), None, None).await.unwrap();
@@ -166,11 +166,11 @@ pub(crate) async fn only_what_passed_lands(place: &Place) {
     // A second run of the same gates may pass.
     passed(&store, &lease, "m1", true).await;
     assert_eq!(refused(second, "m1").await, StoreErrorKind::Conflict, "it is not being tested");
-    // Not announced, not landed; and not another commit than the one announced.
+    // A landing must be announced, and only the announced commit can land.
     assert_eq!(kind(store.merge_landed(&lease, first, "m1").await), StoreErrorKind::Conflict);
     store.merge_landing(&lease, first, "m1").await.unwrap();
     assert_eq!(kind(store.merge_landed(&lease, first, "m2").await), StoreErrorKind::Conflict);
-    // On its way: neither gates nor people take it back.
+    // While it is being pushed, neither gates nor people can remove it.
     let record = GateRecord { sha: "m1".to_owned(), passed: false, detail: String::new() };
     assert_eq!(kind(store.record_gates(&lease, &record).await), StoreErrorKind::Conflict);
     assert_eq!(kind(store.eject_merge(first, "no").await), StoreErrorKind::Conflict);
@@ -183,7 +183,7 @@ pub(crate) async fn only_what_passed_lands(place: &Place) {
     assert_eq!(kind(store.retry_merge(first).await), StoreErrorKind::Conflict);
     invariants::hold(place).await;
 
-    // The push did not get through: the entry is tested again, on another commit.
+    // The push failed: the entry is tested again, as another commit.
     store.merge_testing(&lease, second, "m3").await.unwrap();
     passed(&store, &lease, "m3", true).await;
     store.merge_landing(&lease, second, "m3").await.unwrap();
@@ -196,14 +196,14 @@ pub(crate) async fn only_what_passed_lands(place: &Place) {
     invariants::hold(place).await;
 }
 
-/// An ejected entry takes along what needs it, directly or not, and nothing else.
+/// An ejected entry also ejects its direct and indirect dependents, and nothing else.
 pub(crate) async fn dependants_leave_as_well(place: &Place) {
     let store = place.open().await;
     let mut spec = many(5);
     spec.tasks[4].max_attempts = 1;
     store.submit(&spec, None, None).await.unwrap();
     hand_in(&store, "a").await;
-    // Handed in before it was known that they need each other.
+    // Queued before their dependency was known.
     place
         .meddle(
             "INSERT INTO dependencies (task_id, needs_id) SELECT t.id, n.id FROM tasks t, tasks n \
@@ -238,7 +238,7 @@ pub(crate) async fn dependants_leave_as_well(place: &Place) {
     let left: Vec<_> = left.iter().map(|it| it.id).collect();
     assert_eq!(left, [entries[0].id, entries[3].id], "the others keep their places");
 
-    // A person puts one back to where it stood.
+    // A person puts one back into its place.
     let again = store.retry_merge(entries[1].id).await.unwrap();
     assert_eq!(again.state, Queued);
     let left = store.next_merges(&lease, 9).await.unwrap();
@@ -247,7 +247,7 @@ pub(crate) async fn dependants_leave_as_well(place: &Place) {
     for (n, id) in left.into_iter().enumerate() {
         land(&store, &lease, id, &format!("n{n}")).await;
     }
-    // What it needs is there: the one after it has its turn, and then the blocked one.
+    // Its dependency has landed: the next one follows, and then the blocked one.
     let claimed = claim(&store, "a").await.unwrap();
     assert_eq!((claimed.task.key.as_str(), claimed.lease.epoch), ("2", 2));
     invariants::hold(place).await;
@@ -266,7 +266,7 @@ pub(crate) async fn each_target_has_its_writer(place: &Place) {
     hand_in(&one, "a").await;
     let (a, b) = tokio::join!(one.claim_merges("one", LEASE), two.claim_merges("two", LEASE));
     let mut turns: Vec<_> = [a.unwrap(), b.unwrap()].into_iter().flatten().collect();
-    // Two that reach for the same one do not both get one at once.
+    // Two concurrent writers do not both get a lease.
     while turns.len() < 2 {
         turns.push(turn(&two, "two").await);
     }
@@ -274,7 +274,7 @@ pub(crate) async fn each_target_has_its_writer(place: &Place) {
     assert_eq!(turns[0].lease.target, "epic-1/parts");
     assert_eq!(turns[1].lease.target, "main");
     assert!(one.claim_merges("three", LEASE).await.unwrap().is_none());
-    // A lease is good for its own branch only.
+    // A lease is valid only for its branch.
     let entries = two.next_merges(&turns[1].lease, 9).await.unwrap();
     let refused = two.merge_testing(&turns[0].lease, entries[0].id, "m").await;
     assert_eq!(kind(refused), StoreErrorKind::Conflict);

@@ -1,4 +1,4 @@
-//! Merge queues: who may write, what may land, what becomes of what leaves.
+//! Merge queues: writers, landing, and entries that leave the queue.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ async fn passes(store: &TaskStore, lease: &MergeLease, sha: &str) {
     store.record_gates(lease, &record).await.unwrap();
 }
 
-/// An entry's whole way to the target.
+/// An entry from the queue to the target.
 async fn land(store: &TaskStore, lease: &MergeLease, entry: &MergeView, sha: &str) {
     store.merge_testing(lease, entry.id, sha).await.unwrap();
     passes(store, lease, sha).await;
@@ -53,7 +53,7 @@ pub(crate) async fn one_writer_merges_in_order(place: &Place) {
     let commits: Vec<&str> = entries.iter().map(|it| it.commit.as_str()).collect();
     assert_eq!(commits, ["c1", "c2"]);
 
-    // Nothing lands without a verdict on just this commit.
+    // Nothing lands without a result for exactly this commit.
     store.merge_testing(&first, entries[0].id, "m1").await.unwrap();
     passes(&store, &first, "m0").await;
     let refused = store.merge_landing(&first, entries[0].id, "m1").await;
@@ -63,7 +63,7 @@ pub(crate) async fn one_writer_merges_in_order(place: &Place) {
     let refused = store.merge_landing(&first, entries[0].id, "m1").await;
     assert_eq!(kind(refused), StoreErrorKind::Conflict);
 
-    // A writer that was thought dead changes nothing.
+    // A writer that lost its lease changes nothing.
     place.meddle("UPDATE merge_targets SET expires_at = 1").await;
     let second = turn(&store, "h2").await;
     assert_eq!(second.epoch, first.epoch + 1);
@@ -81,7 +81,7 @@ pub(crate) async fn one_writer_merges_in_order(place: &Place) {
     ] {
         assert_eq!(kind(refused), StoreErrorKind::StaleLease);
     }
-    // It died between its push and the record: what was to land is known.
+    // It died between its push and the record: the commit to land is known.
     store.merge_landing(&second, entries[0].id, "m1").await.unwrap();
     place.meddle("UPDATE merge_targets SET expires_at = 1").await;
     let third = turn(&store, "h1").await;
@@ -106,7 +106,7 @@ pub(crate) async fn a_conflict_reopens_a_task_so_often(place: &Place) {
     let lease = work(&store, "w", "c1").await;
     let writer = turn(&store, "h").await;
     let entry = store.next_merges(&writer, 1).await.unwrap().remove(0);
-    // A writer that knows that its push never was may say so after all.
+    // A writer whose push did not happen may still report that.
     store.merge_testing(&writer, entry.id, "m1").await.unwrap();
     passes(&store, &writer, "m1").await;
     store.merge_landing(&writer, entry.id, "m1").await.unwrap();
@@ -114,7 +114,7 @@ pub(crate) async fn a_conflict_reopens_a_task_so_often(place: &Place) {
         store.merge_conflict(&writer, entry.id, "both changed a", true).await.unwrap();
     }
     assert_eq!(state(&store, lease).await, TaskState::Ready);
-    // As often as it has attempts, none of which is counted; then a person is asked.
+    // As often as it has attempts, without counting one; then it waits for a person.
     let mut entry = entry;
     for n in 2..=4 {
         let again = claim(&store, "w").await.unwrap();
@@ -127,7 +127,7 @@ pub(crate) async fn a_conflict_reopens_a_task_so_often(place: &Place) {
     let task = store.task(lease.task).await.unwrap();
     assert_eq!((task.state, task.reason.as_deref()), (TaskState::Blocked, Some("both changed b")));
     assert_eq!(store.graph(id).await.unwrap().state, GraphState::Running, "a person is waited for");
-    // Who has solved it on the branch has it merged after all.
+    // A conflict that was resolved on the branch is merged.
     store.retry_merge(entry.id).await.unwrap();
     assert_eq!(state(&store, lease).await, TaskState::Merging);
     land(&store, &writer, &entry, "m2").await;
@@ -150,7 +150,7 @@ pub(crate) async fn what_needs_an_ejected_entry_leaves_as_well(place: &Place) {
     let entries = store.next_merges(&writer, 10).await.unwrap();
     land(&store, &writer, &entries[1], "m1").await;
     let third = writer_of("c2").await;
-    // As if what they stand on were still on its way.
+    // As if their base were still being merged.
     let tasks = ids(&store, id).await;
     for task in &tasks[..2] {
         place
@@ -173,7 +173,7 @@ pub(crate) async fn what_needs_an_ejected_entry_leaves_as_well(place: &Place) {
         assert!(entry.reason.unwrap().contains("was thrown out"));
         assert_ne!(state(&store, lease).await, TaskState::Merging);
     }
-    // Attempts used up: given up.
+    // All attempts are used up: it fails.
     place.meddle("UPDATE tasks SET attempts = 3 WHERE state = 'merging'").await;
     store.merge_ejected(&writer, of(other), "gates failed", true).await.unwrap();
     assert_eq!(state(&store, other).await, TaskState::Failed);
@@ -196,7 +196,7 @@ pub(crate) async fn an_epics_branch_goes_to_the_target_when_the_epic_is_done(pla
     let entry = store.next_merges(&writer, 1).await.unwrap().remove(0);
     land(&store, &writer, &entry, "m1").await;
     assert_eq!(state(&store, first).await, TaskState::Done);
-    // The last one of the epic changes nothing: it is the epic that is done.
+    // The last task of the epic changes nothing; the epic is done.
     let second = claim(&store, "w").await.unwrap();
     assert_eq!(second.target, "epic-1/repositories");
     crate::work::complete(&store, second.lease).await;
@@ -205,7 +205,7 @@ pub(crate) async fn an_epics_branch_goes_to_the_target_when_the_epic_is_done(pla
     let entry = store.next_merges(&home, 9).await.unwrap().remove(0);
     assert_eq!((entry.branch.as_str(), entry.commit.as_str()), ("epic-1/repositories", "m1"));
     assert_eq!(entry.gates, ["just check"]);
-    // Nothing was left on the second epic's branch.
+    // The second epic's branch has no commits.
     let third = claim(&store, "w").await.unwrap();
     crate::work::complete(&store, third.lease).await;
     let fourth = claim(&store, "w").await.unwrap();
@@ -216,7 +216,7 @@ pub(crate) async fn an_epics_branch_goes_to_the_target_when_the_epic_is_done(pla
     let all = store.merges(&MergeFilter::default(), PageRequest::first(10)).await.unwrap();
     assert_eq!(all.items.len(), 2);
 
-    // A conflict of whole epics is for a person; a worker can be asked to merge.
+    // A conflict of whole epics waits for a person; a retry lets a worker do the merge.
     store.merge_conflict(&home, entry.id, "both changed a", true).await.unwrap();
     assert_eq!(state(&store, entry.lease).await, TaskState::Blocked);
     assert_eq!(store.retry_task(entry.lease.task, None).await.unwrap().state, TaskState::Ready);
@@ -226,7 +226,7 @@ pub(crate) async fn an_epics_branch_goes_to_the_target_when_the_epic_is_done(pla
     store.complete(merging.lease, &committed("c5"), None).await.unwrap();
     let entry = store.next_merges(&home, 9).await.unwrap().remove(0);
     land(&store, &home, &entry, "m5").await;
-    // Nobody expects the epic's branch to be anywhere any more.
+    // The epic's branch has no expected commit any more.
     let branches = store.branches().await.unwrap();
     let head = |target: &str| branches.iter().find(|it| it.target == target).unwrap().head.clone();
     assert_eq!((head("epic-1/repositories"), head("main").as_deref()), (None, Some("m5")));

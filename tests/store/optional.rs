@@ -1,5 +1,5 @@
-//! What may be absent: each optional column and filter, absent first and then there, and the
-//! other way round, on connections that keep their prepared statements.
+//! Optional columns and filters: each first absent and then present, and the other way round, on
+//! connections that cache prepared statements.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::work::{agent, beat, epic, graph, task};
 
 const LEASE: Duration = Duration::from_secs(60);
 
-/// What the optional columns hold and held.
+/// The values seen in optional columns.
 struct Watch {
     door: BackDoor,
     columns: Vec<String>,
@@ -27,8 +27,8 @@ struct Watch {
     seen: BTreeMap<String, BTreeSet<bool>>,
 }
 
-/// The optional columns that the schema has, `table.column`. PostgreSQL's pending events are
-/// moved on as soon as somebody looks: the outbox has the same columns.
+/// The optional columns of the schema, `table.column`. PostgreSQL's pending events are moved
+/// quickly; the outbox has the same columns.
 async fn optional_columns(place: &Place, door: &BackDoor) -> Vec<String> {
     let sql = if place.is_postgres() {
         "SELECT CAST(c.table_name || '.' || c.column_name AS TEXT) \
@@ -44,7 +44,7 @@ async fn optional_columns(place: &Place, door: &BackDoor) -> Vec<String> {
 }
 
 impl Watch {
-    /// Adds what the columns hold now.
+    /// Adds the current values of the columns.
     async fn look(&mut self) {
         let parts: Vec<String> = self
             .columns
@@ -144,7 +144,7 @@ async fn calls(store: &TaskStore, number: usize, there: bool, watch: &mut Watch)
         .await
         .unwrap()
         .id;
-    // A failure, then what goes to the merge queue, then what ends without a commit.
+    // A failure, then a task with a commit, then one without.
     let lease = next(store, key("claim-1").as_deref()).await;
     watch.look().await;
     let news = AttemptHeartbeat { percent: there.then_some(3), message: text("message") };
@@ -183,7 +183,7 @@ async fn calls(store: &TaskStore, number: usize, there: bool, watch: &mut Watch)
     id
 }
 
-/// One entry lands; one leaves by its writer's word, one by a person's.
+/// One entry lands, one is ejected by its writer, one by a person.
 async fn merges(store: &TaskStore, number: usize, there: bool, watch: &mut Watch) {
     let (mut count, mut rested) = (0, !there);
     while let Some(turn) = store.claim_merges("h", LEASE).await.unwrap() {
@@ -281,7 +281,7 @@ async fn filters(store: &TaskStore, graph: GraphId, there: bool) {
 
 pub(crate) async fn in_either_order(place: &Place) {
     for (round, order) in [[false, true], [true, false]].into_iter().enumerate() {
-        // One connection of each kind: what is prepared by the first call serves the second.
+        // One connection of each kind: the second call uses the statements prepared by the first.
         let store = TaskStore::open(&place.url, StoreOptions { connections: 1, ..options() });
         let store = store.await.unwrap();
         let door = place.back_door().await;

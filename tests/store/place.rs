@@ -1,4 +1,4 @@
-//! Where a test's store is: a SQLite file, or a database of its own on a real PostgreSQL.
+//! The store of a test: a SQLite file, or a new database on a real PostgreSQL.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ pub(crate) enum Kind {
     Postgres,
 }
 
-/// The address of a server for tests; `None` when its tests are to be left out.
+/// The address of a server for tests; `None` to skip its tests.
 pub(crate) fn server(name: &str) -> Option<String> {
     let value = std::env::var(name).unwrap_or_else(|_| {
         panic!("set {name} (scripts/services.sh starts a server), or set it to `skip`")
@@ -23,12 +23,12 @@ pub(crate) fn server(name: &str) -> Option<String> {
     (value != "skip").then_some(value)
 }
 
-/// An empty database that is gone when this is dropped.
+/// An empty database; removed on drop.
 pub(crate) struct Place {
     pub(crate) url: String,
     /// Of SQLite's file.
     _folder: tempfile::TempDir,
-    /// Of PostgreSQL: the server's own database, and ours.
+    /// PostgreSQL: the server's default database, and ours.
     server: Option<(String, String)>,
 }
 
@@ -51,12 +51,12 @@ impl Place {
         self.open_with(options()).await
     }
 
-    /// One more hub on the database, told otherwise.
+    /// Another hub on the database, with other options.
     pub(crate) async fn open_with(&self, options: StoreOptions) -> TaskStore {
         TaskStore::open(&self.url, options).await.unwrap()
     }
 
-    /// Straight into the database, past the store.
+    /// Direct access to the database, bypassing the store.
     pub(crate) async fn back_door(&self) -> BackDoor {
         if self.is_postgres() {
             let pool = PgPoolOptions::new().max_connections(2).connect(&self.url).await;
@@ -67,14 +67,14 @@ impl Place {
         }
     }
 
-    /// Changes something behind the store's back.
+    /// Changes data bypassing the store.
     pub(crate) async fn meddle(&self, sql: &str) {
         let pool = self.back_door().await;
         pool.run(sql).await.unwrap();
         pool.close().await;
     }
 
-    /// One number out of the database.
+    /// One number from the database.
     pub(crate) async fn count(&self, sql: &str) -> i64 {
         let pool = self.back_door().await;
         let found = pool.number(sql).await.unwrap();
@@ -89,7 +89,7 @@ impl Place {
     /// How many transactions the database has seen; only PostgreSQL counts them.
     pub(crate) async fn transactions(&self) -> Option<i64> {
         let (server, name) = self.server.as_ref()?;
-        // Servers report once a second at most.
+        // Servers report at most once a second.
         tokio::time::sleep(Duration::from_millis(1200)).await;
         let pool = PgPoolOptions::new().max_connections(1).connect(server).await.unwrap();
         let sql = format!(
@@ -100,7 +100,7 @@ impl Place {
         Some(seen)
     }
 
-    /// Takes the database away.
+    /// Removes the database.
     pub(crate) async fn end(self) {
         if let Some((server, name)) = &self.server {
             command(server, format!("DROP DATABASE {name} WITH (FORCE)")).await;
@@ -108,7 +108,7 @@ impl Place {
     }
 }
 
-/// Connections past the store.
+/// Connections that bypass the store.
 pub(crate) enum BackDoor {
     Sqlite(SqlitePool),
     Postgres(PgPool),
@@ -164,7 +164,7 @@ async fn command(server: &str, sql: String) {
     pool.close().await;
 }
 
-/// Quick to retry, so that tests need not wait.
+/// Fast retries, so that tests need not wait.
 pub(crate) fn options() -> StoreOptions {
     StoreOptions {
         heartbeat: Duration::from_secs(30),

@@ -1,4 +1,4 @@
-//! What is kept for long enough goes, a little at a time; what lives stays.
+//! Expired records are deleted in batches; active ones stay.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,7 +23,7 @@ fn none() -> Retention {
     Retention { events: now, graphs: now, runs: now, tokens: now, agents: now, requests: now }
 }
 
-/// All batches, none of which is too large.
+/// All batches; checks their size.
 async fn purge(store: &TaskStore, keep: &Retention) -> Vec<Purged> {
     let mut all = Vec::new();
     while let Some(purged) = store.purge(keep).await.unwrap() {
@@ -58,7 +58,7 @@ async fn left(place: &Place) -> Vec<i64> {
     left
 }
 
-/// A graph with everything that belongs to one, brought to its end.
+/// A complete, ended graph.
 async fn ended(store: &TaskStore) -> Vec<TaskId> {
     let mut spec = many(4);
     spec.epics = vec![epic("1")];
@@ -86,8 +86,8 @@ async fn ended(store: &TaskStore) -> Vec<TaskId> {
     tasks
 }
 
-/// A graph that ended goes with all that belongs to it; one that lives keeps everything, however
-/// old it is.
+/// An ended graph is deleted with all its records; a running one keeps everything, however old it
+/// is.
 pub(crate) async fn what_ended_goes_and_what_lives_stays(place: &Place) {
     let store = place.open().await;
     let tasks = ended(&store).await;
@@ -121,7 +121,7 @@ pub(crate) async fn what_ended_goes_and_what_lives_stays(place: &Place) {
             failed.0
         ))
         .await;
-    // Begun, but not ended: nobody sees it any more, and nobody brings it back.
+    // Its deletion has begun but not ended: it is not visible any more, and cannot be retried.
     let marked = store.purge(&usual).await.unwrap().unwrap();
     assert_eq!((marked.table, marked.rows), ("graphs", 1));
     let gone = store.task(tasks[0]).await.unwrap().graph;
@@ -146,7 +146,7 @@ pub(crate) async fn what_ended_goes_and_what_lives_stays(place: &Place) {
         };
         assert_eq!(before - after, belonging, "{table}");
     }
-    // What failed can still be tried again, what runs goes on.
+    // Failed tasks can still be retried, running ones continue.
     store.retry_task(lease.task, None).await.unwrap();
     store.complete(lease_of_living, &Completion::default(), None).await.unwrap();
     purge(&store, &none()).await;
@@ -154,7 +154,7 @@ pub(crate) async fn what_ended_goes_and_what_lives_stays(place: &Place) {
     assert_eq!(place.count("SELECT COUNT(*) FROM graphs WHERE purged = 1").await, 0);
 }
 
-/// A live graph's merges and what the gates said of them stay; without the graph they go, but
+/// A running graph keeps its merges and gate results; without the graph they are deleted, except
 /// for the tip of a branch.
 pub(crate) async fn merges_go_with_their_graph(place: &Place) {
     let store = place.open().await;
@@ -182,13 +182,13 @@ pub(crate) async fn merges_go_with_their_graph(place: &Place) {
     place.meddle(&format!("UPDATE graphs SET ended_at = ended_at - 91 * {DAY_US}")).await;
     let purged = purge(&store, &usual).await;
     assert_eq!((rows(&purged, "merge_queue"), rows(&purged, "graphs")), (1, 2));
-    // The tip of the branch is still known to have passed.
+    // The tip of the branch keeps its passing result.
     assert!(store.gate_record(turn.lease.project, "main", "m1").await.unwrap().is_some());
     assert_eq!(place.count("SELECT COUNT(*) FROM tasks").await, 0);
 }
 
-/// What is known of a target, its hold and what was taken back from it, goes when no graph goes
-/// there any more; then it begins again.
+/// The records of a target, its hold and its rewinds are deleted when no graph uses it any more;
+/// then it starts anew.
 pub(crate) async fn targets_go_with_their_graphs(place: &Place) {
     let store = place.open().await;
     let lease = Duration::from_secs(60);
@@ -299,14 +299,15 @@ pub(crate) async fn what_is_old_goes_by_its_age(place: &Place) {
     let purged = purge(&store, &usual).await;
     assert_eq!((rows(&purged, "requests"), rows(&purged, "runs")), (1, 1));
     assert_eq!(rows(&purged, "tokens"), 2);
-    // The latest event stays, so that ids go on and whoever has read it has missed nothing.
+    // The latest event stays, so that ids continue and a client that has read it has missed
+    // nothing.
     assert!(rows(&purged, "outbox") > 0);
     assert_eq!(store.latest_event().await.unwrap(), latest);
     assert_eq!(store.earliest_event().await.unwrap(), latest);
     assert_eq!(store.events_after(EventId(0), 10).await.unwrap().len(), 1);
     let tokens = store.tokens().await.unwrap();
     assert_eq!(tokens.iter().map(|it| it.name.as_str()).collect::<Vec<_>>(), ["good"]);
-    // For ever.
+    // Kept forever.
     let for_ever = Retention {
         events: None,
         graphs: None,
@@ -319,8 +320,8 @@ pub(crate) async fn what_is_old_goes_by_its_age(place: &Place) {
     assert_eq!(purge(&store, &for_ever).await, []);
 }
 
-/// A hundred thousand old rows go while work is claimed and done: in small batches, between
-/// which claims get their turn.
+/// A hundred thousand old rows are deleted during claims and completions: in small batches, with
+/// claims in between.
 pub(crate) async fn old_rows_do_not_stand_in_the_way_of_claims(place: &Place) {
     const OLD: i64 = 100_000;
     let store = place.open().await;
@@ -346,7 +347,7 @@ pub(crate) async fn old_rows_do_not_stand_in_the_way_of_claims(place: &Place) {
         let (store, batches) = (store.clone(), Arc::clone(&batches));
         tokio::spawn(async move {
             let mut rows = 0;
-            // Without a pause: worse than any hub.
+            // Without a pause, worse than in a hub.
             while let Some(purged) = store.purge(&Retention::default()).await.unwrap() {
                 assert!(purged.rows <= PURGE_ROWS, "{purged:?}");
                 rows += if purged.table == "outbox" { purged.rows } else { 0 };
@@ -355,7 +356,7 @@ pub(crate) async fn old_rows_do_not_stand_in_the_way_of_claims(place: &Place) {
             rows
         })
     };
-    // How many batches there had been when each claim was answered.
+    // The number of batches at each answered claim.
     let mut seen = Vec::new();
     while !purging.is_finished() {
         if let Some(claimed) = claim(&store, "a").await {
@@ -369,11 +370,11 @@ pub(crate) async fn old_rows_do_not_stand_in_the_way_of_claims(place: &Place) {
     let all = batches.load(Ordering::SeqCst);
     assert!(all >= OLD as u64 / PURGE_ROWS, "{all} batches");
     seen.dedup();
-    // Not all before, nor all after, but in between, again and again.
+    // Claims and batches must alternate.
     assert!(seen.len() > 20, "claims were answered between {} of {all} batches", seen.len());
 }
 
-/// A SQLite file becomes smaller again.
+/// A SQLite file shrinks.
 pub(crate) async fn a_file_shrinks(place: &Place) {
     if place.is_postgres() {
         return;

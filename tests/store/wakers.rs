@@ -1,5 +1,5 @@
-//! Redis carries wake-ups and nothing else: flushed or killed, everything goes on. And clocks:
-//! only the database's counts.
+//! Redis carries only wake-ups: everything continues after a flush or a kill. Clocks: only the
+//! database's clock is used.
 
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::invariants;
 use crate::place::{Place, options, server};
 use crate::work::{agent, claim, complete, kind, many};
 
-/// A Redis of the test's own, so that it can be killed.
+/// A separate Redis, so that it can be killed.
 struct Redis {
     process: Child,
     port: u16,
@@ -64,7 +64,7 @@ async fn redis_is(store: &TaskStore, healthy: bool) {
     }
 }
 
-/// One hub takes in a task, an agent waits at the other: how long until it has it.
+/// A task is submitted to one hub, an agent waits at the other: the time until it has the task.
 async fn across(from: &TaskStore, to: &TaskStore) -> Duration {
     let waiting = to.clone();
     let waiter = tokio::spawn(async move {
@@ -79,10 +79,10 @@ async fn across(from: &TaskStore, to: &TaskStore) -> Duration {
     at - begun
 }
 
-/// An agent at one hub is woken by the other, rather than looking by itself after a while.
+/// The other hub wakes an agent before it polls.
 async fn wakes(from: &TaskStore, to: &TaskStore) {
     let mut took = Vec::new();
-    // A busy machine may be late once, and not each time.
+    // A busy machine may be late once, but not every time.
     while took.len() < 10 {
         took.push(across(from, to).await);
         if took.last().is_some_and(|took| *took < POLL) {
@@ -92,7 +92,7 @@ async fn wakes(from: &TaskStore, to: &TaskStore) {
     panic!("nobody is woken: {took:?}");
 }
 
-/// Redis is flushed in the middle of the work, then killed, then comes back empty.
+/// Redis is flushed during the work, then killed, then restarted empty.
 pub(crate) async fn redis_is_flushed_and_killed(place: &Place) {
     if server("GREENLOOP_TEST_REDIS").is_none() {
         return;
@@ -100,14 +100,14 @@ pub(crate) async fn redis_is_flushed_and_killed(place: &Place) {
     let redis = Redis::start(None);
     let with = StoreOptions { redis: Some(redis.url()), ..options() };
     let one = TaskStore::open(&place.url, with.clone()).await.unwrap();
-    // SQLite is for one hub, but several processes may open the file: the only wake-ups between
-    // them are Redis's.
+    // SQLite supports one hub, but several processes may open the file: Redis carries the only
+    // wake-ups between them.
     let two = TaskStore::open(&place.url, with).await.unwrap();
     redis_is(&one, true).await;
     redis_is(&two, true).await;
     wakes(&one, &two).await;
 
-    // Many tasks, and Redis is flushed, all clients of it thrown out, while they are done.
+    // Many tasks; meanwhile Redis is flushed and disconnects all clients.
     let id = one.submit(&many(120), None, None).await.unwrap().id;
     let workers: Vec<_> = (0..6)
         .map(|n| {
@@ -148,7 +148,7 @@ pub(crate) async fn redis_is_flushed_and_killed(place: &Place) {
     redis_is(&one, false).await;
     redis_is(&two, false).await;
     assert!(one.health().await.iter().all(|it| it.healthy || it.optional));
-    // PostgreSQL's own messages go on; a file is looked at now and then.
+    // PostgreSQL's notifications continue; a SQLite file is polled.
     if place.is_postgres() {
         wakes(&one, &two).await;
     } else {
@@ -158,14 +158,15 @@ pub(crate) async fn redis_is_flushed_and_killed(place: &Place) {
     let redis = Redis::start(Some(port));
     redis_is(&one, true).await;
     redis_is(&two, true).await;
-    // What was told when nobody listened has been seen; from here on they hear again.
+    // Messages that were sent without a listener have been handled by polling; from here on,
+    // notifications arrive again.
     wakes(&two, &one).await;
     invariants::hold(place).await;
     redis.kill();
 }
 
-/// An agent is started again under its name while the old process still lives: the old one's
-/// reports are refused, the new one's count. No clock but the database's has a say in it.
+/// An agent restarts under its name while the old process still runs: reports of the old one are
+/// rejected, those of the new one accepted. Only the database's clock matters.
 pub(crate) async fn the_same_name_started_again(place: &Place) {
     let (one, two) = (place.open().await, place.open().await);
     one.submit(&many(1), None, None).await.unwrap();
@@ -193,7 +194,7 @@ pub(crate) async fn the_same_name_started_again(place: &Place) {
     let seen: Vec<_> = seen.iter().map(|it| (it.instance.as_str(), it.state, it.percent)).collect();
     assert_eq!(seen, [("1", AttemptState::Lost, 0), ("2", AttemptState::Running, 0)]);
     complete(&two, new.lease).await;
-    // Its own end, late and with its own key: refused for good.
+    // Its own late report, with its own key: rejected.
     let late = one.complete(old.lease, &Completion::default(), Some("old")).await;
     assert_eq!(kind(late), StoreErrorKind::StaleLease);
     assert!(claim(&one, "a").await.is_none());

@@ -88,7 +88,7 @@ pub(crate) async fn claim(store: &TaskStore, name: &str) -> Option<Claimed> {
     store.claim(&agent(name), None).await.unwrap()
 }
 
-/// Claims, and says which task it was.
+/// Claims a task, and returns its key.
 pub(crate) async fn claim_key(store: &TaskStore, name: &str) -> Option<String> {
     claim(store, name).await.map(|it| it.task.key)
 }

@@ -1,4 +1,4 @@
-//! Workers that are unfit, leave, are removed and forgotten; tasks that nobody can do.
+//! Workers that are unfit, leave, are removed or expire; tasks that no worker can do.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::work::{
 
 const FULL: &str = "the disk of /w is full";
 
-/// Given back by a worker that is unfit from then on.
+/// Returned by a worker that is unfit from then on.
 fn given_back() -> AttemptFailure {
     AttemptFailure {
         class: "infrastructure".to_owned(),
@@ -30,8 +30,8 @@ async fn told(store: &TaskStore, kind: TaskEventKind) -> usize {
     events(store).await.into_iter().filter(|it| *it == kind).count()
 }
 
-/// A failure of the worker's own machine costs the task nothing, and the worker gets no more work
-/// until it says that it is fit.
+/// A fault of the worker's machine does not count against the task, and the worker gets no tasks
+/// until it reports that it is fit.
 pub(crate) async fn an_unfit_worker_gives_back_and_gets_nothing(place: &Place) {
     let store = place.open().await;
     let mut spec = many(2);
@@ -55,7 +55,7 @@ pub(crate) async fn an_unfit_worker_gives_back_and_gets_nothing(place: &Place) {
     let since = view.quarantined_at.unwrap();
     assert_eq!(view.failed, 0, "the task's trouble is not the worker's failure");
     assert_eq!(claim_key(&store, "sick").await, None);
-    // It says so itself, until it is fit; and since when does not change.
+    // It reports this until it is fit; the start time does not change.
     let ill = AgentHeartbeat { quarantine: Some("still full".to_owned()), ..beat("sick") };
     store.agent_heartbeat(&ill).await.unwrap();
     let view = store.agent("sick").await.unwrap();
@@ -63,7 +63,7 @@ pub(crate) async fn an_unfit_worker_gives_back_and_gets_nothing(place: &Place) {
     assert_eq!(claim_key(&store, "sick").await, None);
     assert_eq!(told(&store, TaskEventKind::AgentQuarantined).await, 1);
 
-    // Another one has the task that was given back, with its one attempt.
+    // Another worker gets the returned task, with its one attempt.
     let again = store.claim(&agent("well"), None).await.unwrap().unwrap();
     assert_eq!((again.task.id, again.lease.epoch, again.previous), (task.id, 2, None));
     complete(&store, again.lease).await;
@@ -72,14 +72,14 @@ pub(crate) async fn an_unfit_worker_gives_back_and_gets_nothing(place: &Place) {
     assert!(claim_key(&store, "sick").await.is_some());
     assert_eq!(store.graph(graph).await.unwrap().tasks[&TaskState::Done], 1);
 
-    // Another start of it is another matter.
+    // A restart of the worker is different.
     store.agent_heartbeat(&ill).await.unwrap();
     let again = AgentHeartbeat { instance: "2".to_owned(), ..ill };
     store.agent_heartbeat(&again).await.unwrap();
     assert!(store.agent("sick").await.unwrap().quarantined_at.unwrap() > since);
 }
 
-/// A task that everybody gives back stops going round, and a person can have it tried again.
+/// A task that all workers return is blocked, and a person can retry it.
 pub(crate) async fn a_task_that_everybody_gives_back_waits_for_a_person(place: &Place) {
     let options = StoreOptions { max_returns: 4, ..options() };
     let store = TaskStore::open(&place.url, options).await.unwrap();
@@ -100,13 +100,13 @@ pub(crate) async fn a_task_that_everybody_gives_back_waits_for_a_person(place: &
     store.retry_task(id, None).await.unwrap();
     let claimed = claim(&store, "w9").await.unwrap();
     assert_eq!(store.fail(claimed.lease, &given_back(), None).await.unwrap(), TaskState::Ready);
-    // Workers that stop say nothing of the task, however many they are.
+    // Returns by stopping workers do not count, however many there are.
     let stops = AttemptFailure { quarantine: None, ..given_back() };
     for nth in 0..9 {
         let claimed = claim(&store, &format!("s{nth}")).await.unwrap();
         assert_eq!(store.fail(claimed.lease, &stops, None).await.unwrap(), TaskState::Ready);
     }
-    // An attempt that counts ends the row of those that do not.
+    // An attempt that counts resets the count of returns.
     for round in 0..2 {
         for nth in 0..3 {
             let claimed = claim(&store, &format!("r{round}-{nth}")).await.unwrap();
@@ -178,7 +178,7 @@ pub(crate) async fn a_worker_that_says_less_often_is_not_down(place: &Place) {
     assert!(claim_key(&store, "slow").await.is_some());
 }
 
-/// One that stops is not missed; one that died is, for a time; both are forgotten.
+/// A stopped worker raises no alert; a dead one does, until it expires; both expire.
 pub(crate) async fn workers_leave_and_are_forgotten(place: &Place) {
     let store = place.open().await;
     store.submit(&many(3), None, None).await.unwrap();
@@ -187,7 +187,7 @@ pub(crate) async fn workers_leave_and_are_forgotten(place: &Place) {
     }
     let held = claim(&store, "busy").await.unwrap();
     store.deactivate_agent("barred", None).await.unwrap();
-    // The goodbye of an earlier start says nothing of this one.
+    // The sign-off of an earlier start does not affect this one.
     store.agent_leaves("left", "0").await.unwrap();
     assert_eq!(store.agent("left").await.unwrap().health, AgentHealth::Idle);
     assert_eq!(kind(store.remove_agent("left").await), StoreErrorKind::Conflict);
@@ -200,7 +200,7 @@ pub(crate) async fn workers_leave_and_are_forgotten(place: &Place) {
     place.meddle("UPDATE agents SET heartbeat_at = heartbeat_at - 3600000000").await;
     let down = store.sweep(&SweepOptions::default()).await.unwrap().down;
     assert_eq!(down, ["barred", "busy", "died"], "who left is not missed");
-    // A lease is never pulled from under an attempt.
+    // A lease is never removed during an attempt.
     assert_eq!(kind(store.remove_agent("busy").await), StoreErrorKind::Conflict);
     assert_eq!(kind(store.remove_agent("nobody").await), StoreErrorKind::NotFound);
 
@@ -214,7 +214,7 @@ pub(crate) async fn workers_leave_and_are_forgotten(place: &Place) {
         let agents = store.agents().await.unwrap();
         agents.into_iter().map(|it| it.name).collect::<Vec<_>>()
     };
-    // Who was told to take no more work is still told so when it comes back.
+    // A deactivated worker is still deactivated when it returns.
     assert_eq!(names().await, ["barred", "busy"]);
     assert_eq!(told(&store, TaskEventKind::AgentRemoved).await, 2);
 
@@ -222,13 +222,13 @@ pub(crate) async fn workers_leave_and_are_forgotten(place: &Place) {
     store.remove_agent("busy").await.unwrap();
     store.remove_agent("barred").await.unwrap();
     assert_eq!(names().await, [""; 0]);
-    // Names can be used again.
+    // Names can be reused.
     store.agent_heartbeat(&beat("busy")).await.unwrap();
     let view = store.agent("busy").await.unwrap();
     assert_eq!((view.health, view.succeeded), (AgentHealth::Idle, 1));
 }
 
-/// Roles and labels that no worker has who is alive, fit and stays.
+/// Roles and labels that no live, fit and non-draining worker has.
 pub(crate) async fn tasks_that_nobody_can_do_are_named(place: &Place) {
     let store = place.open().await;
     let mut spec = many(6);
@@ -275,7 +275,7 @@ pub(crate) async fn tasks_that_nobody_can_do_are_named(place: &Place) {
     store.agent_heartbeat(&gpu).await.unwrap();
     assert_eq!(named(None).await, [""; 0]);
 
-    // One that is unfit, drains, was told to rest, left or died serves nobody.
+    // Workers that are unfit, draining, deactivated, stopped or dead do not count.
     let nobody = ["gpu/: 1,2"];
     let ill = AgentHeartbeat { quarantine: Some(FULL.to_owned()), ..gpu.clone() };
     for beat in [&ill, &AgentHeartbeat { draining: true, ..gpu.clone() }] {

@@ -1,4 +1,4 @@
-//! What the guides tell people to write is right.
+//! The examples in the guides are valid.
 
 use std::path::Path;
 
@@ -33,7 +33,7 @@ fn configurations_in_the_guides_are_valid() {
     let mut checked = 0;
     for guide in ["azure-devops.md", "docker.md", "kubernetes.md"] {
         for block in blocks(guide).iter().filter(|block| {
-            // Pipelines, and what is written on objects of a cluster.
+            // Pipelines, and annotations of cluster objects.
             block.get("steps").is_none() && block.get("metadata").is_none()
         }) {
             let mut config = json!({

@@ -8,7 +8,7 @@ use serde_json::Value;
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Expression {
     Literal(Value),
-    /// `parameters.name`, `dependencies.Stage.outputs['a.b.c']`: the words in order.
+    /// `parameters.name`, `dependencies.Stage.outputs['a.b.c']`: the parts in order.
     Reference(Vec<String>),
     Call(String, Vec<Expression>),
 }
@@ -122,7 +122,7 @@ pub(crate) fn arity(function: &str) -> Option<(usize, usize)> {
     })
 }
 
-/// As text in a script or a comparison.
+/// The text in a script or a comparison.
 pub(crate) fn text_of(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
@@ -133,7 +133,7 @@ pub(crate) fn text_of(value: &Value) -> String {
     }
 }
 
-/// The value when everything it refers to is known now.
+/// The value, if everything that it refers to is known.
 pub(crate) fn evaluate(
     expression: &Expression,
     look_up: &dyn Fn(&[String]) -> Result<Value, String>,

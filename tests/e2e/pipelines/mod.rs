@@ -1,5 +1,5 @@
-//! The pipelines in `pipelines/`: held to the schema with their templates in place, and every
-//! script in them run.
+//! The pipelines in `pipelines/`: validated against the schema with expanded templates, and every
+//! script is run.
 
 mod docs;
 mod expression;
@@ -29,7 +29,7 @@ fn groups() -> Groups {
     Groups::from([("fleet-secrets-prod", &["OPENAI_API_KEY", "APPROVERS"][..])])
 }
 
-/// What is wrong with the pipeline when `from` is replaced by `to` in one of its files.
+/// The errors of the pipeline if `from` is replaced by `to` in one of its files.
 fn complaints(path: &str, from: &str, to: &str) -> Vec<String> {
     let mut files = files();
     let text = files.get_mut(Path::new(path)).unwrap();
@@ -47,7 +47,7 @@ fn the_pipeline_keeps_to_the_schema() {
     assert_eq!(complaints(PIPELINE, "trigger:", "trigger:"), none);
 }
 
-/// The checks themselves: each mistake is found.
+/// Tests the checks: each mistake is detected.
 #[test]
 fn mistakes_are_found() {
     for (path, from, to, says) in [
@@ -152,7 +152,7 @@ fn the_five_stages_follow_each_other() {
     assert_eq!(production["env"]["MAX_ITERATIONS"], 1, "production is not healed");
 }
 
-/// What must hold wherever the template is used.
+/// What must hold for every use of the template.
 #[test]
 fn the_template_is_careful_with_the_token_and_with_its_own_branches() {
     let pipeline = pipeline();

@@ -1,5 +1,5 @@
-//! The scripts of the pipelines, run as an agent runs them: in the checked-out folder, with the
-//! step's variables and a few of the agent's.
+//! The scripts of the pipelines, run like on an agent: in the checked-out folder, with the step's
+//! variables and some of the agent's.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -83,7 +83,7 @@ fn the_run_step_heals_verifies_and_takes_back_only_its_own() {
     assert!(healed.stdout.contains(&set), "{}", healed.all());
     assert!(healed.stdout.contains("##vso[task.complete result=SucceededWithIssues;]"));
 
-    // What serves is the healed commit, which is not the one of the pipeline.
+    // The serving commit is the healed one, not that of the pipeline.
     let untouched = deploy(&repository, json!({"rollback": true}));
     assert_eq!(
         (untouched.code, outcome_of(&untouched)),
@@ -100,7 +100,7 @@ fn the_run_step_heals_verifies_and_takes_back_only_its_own() {
     let back = deploy(&repository, json!({"rollback": true}));
     assert_eq!(back.code, Some(0), "{}", back.all());
     assert_eq!(get(port, "/"), Some((200, "the page\n".into())));
-    // A second time there is nothing left to take back.
+    // The second time, there is nothing to roll back.
     let again = deploy(&repository, json!({"rollback": true}));
     assert_eq!(outcome_of(&again), ["untouched"], "{}", again.all());
     assert_ne!(repository.git(&["rev-parse", "HEAD"]), good);
@@ -113,7 +113,7 @@ fn exit_codes_become_words_for_people_and_stages() {
     let first = deploy(&repository, json!({}));
     assert_eq!(first.code, Some(0), "{}", first.all());
 
-    // One iteration, as in production: nobody is asked for a patch.
+    // One iteration, as in production: no model is asked.
     repository.write("page.txt", "nothing here\n");
     repository.commit("break");
     let restored = deploy(&repository, json!({"maxIterations": 1}));
@@ -136,7 +136,7 @@ fn exit_codes_become_words_for_people_and_stages() {
         unusable.all()
     );
 
-    // Codes that take a cluster to come by, from a program that only has them.
+    // Exit codes that would need a cluster, from a stub.
     let stub = tempfile::tempdir().unwrap();
     let program = stub.path().join("greenloop");
     for (code, says) in [(1, "needs a person"), (3, "doctor"), (5, "holds local"), (9, "code 9")] {
@@ -224,11 +224,11 @@ fn the_service_connection_becomes_variables_and_no_secret() {
         let set = format!("##vso[task.setvariable variable={name}]{value}\n");
         assert!(outcome.stdout.contains(&set), "{}", outcome.all());
     }
-    // A connection with a secret instead of a federation says nothing of itself.
+    // A connection with a secret instead of federation sets no variables.
     assert_ne!(run(step, folder.path(), "/nonexistent", &[]).code, Some(0));
 }
 
-/// With programs that only write down what they were told: a release build takes minutes.
+/// With stubs that only record their arguments, because a release build takes minutes.
 #[test]
 fn the_build_stage_builds_checks_and_hands_over_the_program() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
-//! The schema of a pipeline whose templates are in place: keys, types, tasks and their inputs,
-//! names, dependencies, conditions, variables.
+//! The schema of a pipeline with expanded templates: keys, types, tasks and their inputs, names,
+//! dependencies, conditions, variables.
 //!
 //! Source: "YAML schema reference" in the documentation of Azure Pipelines, and the reference of
 //! each task. Only what the pipelines here may use is in the tables: what is not in them is a
@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::expression::{Expression, arity, parse, text_of};
 
-/// What a key's value must be.
+/// The type of a key's value.
 #[derive(Debug, Clone, Copy)]
 enum Kind {
     Text,
@@ -21,7 +21,7 @@ enum Kind {
     List,
     TextOrList,
     TextOrMapping,
-    /// Looked at elsewhere.
+    /// Checked elsewhere.
     Any,
 }
 
@@ -89,7 +89,7 @@ const DEPLOYMENT: Keys = &[
     ("workspace", Mapping),
 ];
 const POOL: Keys = &[("name", Text), ("vmImage", Text), ("demands", TextOrList)];
-/// What every step may have.
+/// Keys that every step may have.
 const STEP: Keys = &[
     ("name", Text),
     ("displayName", Text),
@@ -204,19 +204,19 @@ const PREDEFINED: &[&str] = &[
     "System.StageAttempt",
 ];
 
-/// What a variable group holds, by its name.
+/// The variables of a variable group, by its name.
 pub(crate) type Groups = BTreeMap<&'static str, &'static [&'static str]>;
 
 struct Checker<'a> {
     groups: &'a Groups,
     complaints: Vec<String>,
-    /// In sight: the pipeline's, and what a step before has set.
+    /// Variables in scope: the pipeline's, and those that earlier steps have set.
     variables: BTreeSet<String>,
     /// Output variables of the stages before: `Stage/Job.step.name`.
     outputs: BTreeSet<String>,
 }
 
-/// Everything that is wrong with a pipeline. `groups` says what its variable groups hold.
+/// All errors of a pipeline. `groups` has the content of its variable groups.
 pub(crate) fn check(pipeline: &Value, groups: &Groups) -> Vec<String> {
     let mut checker = Checker {
         groups,
@@ -258,7 +258,7 @@ impl Checker<'_> {
                 self.complain(at, format!("unknown key {key}"));
                 continue;
             };
-            // A macro may stand for any plain value.
+            // A macro may replace any scalar value.
             let is_macro = value.as_str().is_some_and(|text| text.starts_with("$("));
             let fits = is_macro
                 || match kind {
@@ -377,7 +377,7 @@ impl Checker<'_> {
         }
         let agentless = pool.and_then(Value::as_str) == Some("server");
         let path = format!("{stage}/{name}");
-        // What a job sets is its own.
+        // Variables that a job sets are local to it.
         let kept = self.variables.clone();
         if deployment {
             if job.get("environment").is_none() {
@@ -393,7 +393,7 @@ impl Checker<'_> {
                     if !hooks.contains(&hook.as_str()) {
                         self.complain(&at, format!("unknown hook {hook}"));
                     }
-                    // Outputs of a deployment job carry its name twice.
+                    // Outputs of a deployment job contain its name twice.
                     self.steps(&at, &format!("{path}.{name}"), items(body, "steps"), agentless);
                 }
             }
@@ -459,7 +459,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Variables that a script sets for what comes after it.
+    /// Variables that a script sets for later steps.
     fn sets(&mut self, script: &str, path: &str, step: &str) {
         for command in script.split("##vso[task.setvariable ").skip(1) {
             let properties = command.split(']').next().unwrap_or_default();

@@ -1,5 +1,5 @@
-//! What the service does with templates before a run: parameters are bound, `${{ … }}` is
-//! evaluated, templates are put in the place of their use.
+//! What the service does with templates before a run: it binds parameters, evaluates `${{ … }}`,
+//! and inserts templates.
 //!
 //! Source: "Template usage" and "Template parameters" in the documentation of Azure Pipelines.
 
@@ -22,13 +22,13 @@ struct Expander<'a> {
     complaints: Vec<String>,
 }
 
-/// The parameters in sight, and the folder that templates are relative to.
+/// The parameters in scope, and the folder that templates are relative to.
 struct Scope {
     parameters: Map<String, Value>,
     folder: PathBuf,
 }
 
-/// A pipeline, or a template used on its own with `given`, with everything put in its place.
+/// A pipeline, or a single template with the parameters `given`, fully expanded.
 pub(crate) fn expand(files: &Files, path: &str, given: &Value) -> Result<Value, Vec<String>> {
     let mut expander = Expander { files, complaints: Vec::new() };
     let expanded = expander.file(Path::new(path), given);
@@ -136,7 +136,7 @@ impl Expander<'_> {
         Value::String(out + rest)
     }
 
-    /// Whether a branch is taken; `taken` says whether one before it in its chain was.
+    /// Whether a branch is taken; `taken`: whether an earlier branch of its chain was.
     fn branch(&mut self, directive: &str, taken: &mut Option<bool>, scope: &Scope) -> bool {
         let (word, condition) = directive.split_once(' ').unwrap_or((directive, ""));
         let truth = |value: Value| text_of(&value).eq_ignore_ascii_case("true");
@@ -211,7 +211,7 @@ impl Expander<'_> {
     }
 }
 
-/// What stands in `${{ … }}`, when that is all there is.
+/// The expression in `${{ … }}`, if the text contains nothing else.
 fn directive(text: &str) -> Option<&str> {
     let inner = text.trim().strip_prefix("${{")?.strip_suffix("}}")?;
     (!inner.contains("${{")).then(|| inner.trim())

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{files, installed, is_secret, read, text};
 
-/// Puts the files of the repository where the user data says `# from FILE`.
+/// Inserts the files of the repository after `# from FILE` in the user data.
 fn filled(user_data: &str) -> String {
     let mut result = String::new();
     let mut lines = user_data.lines().peekable();
@@ -31,7 +31,7 @@ fn filled(user_data: &str) -> String {
                 }
                 result.push('\n');
             }
-            // The blank line before the next key is not the file's.
+            // The blank line before the next key is not part of the file.
             if lines.peek().is_some_and(|next| !next.starts_with(' ')) {
                 result.push('\n');
             }
@@ -50,7 +50,7 @@ fn the_files_in_the_user_data_are_those_of_the_repository() {
         } else {
             assert!(filled == user_data, "{}: just generate", path.display());
         }
-        // Azure takes 64 KiB after base64.
+        // Azure allows 64 KiB after base64.
         assert!(filled.len() < 48 * 1024, "{}: {} bytes", path.display(), filled.len());
     }
 }
@@ -89,7 +89,7 @@ fn a_vm_gets_the_unit_the_scripts_and_no_secret() {
         assert!(place.contains(&format!("PART={name}\n")), "{place}");
         for line in place.lines().filter(|line| !line.starts_with('#')) {
             let (key, _) = line.split_once('=').unwrap();
-            // A secret is named, never given.
+            // Secrets are referenced by name, never included.
             assert!(!is_secret(key) || key.ends_with("_SECRET"), "{name}: {line}");
         }
         let user_data: Value = serde_yaml::from_str(&user_data).unwrap();

@@ -1,5 +1,4 @@
-//! The hub and workers in `k8s/`, as kustomize makes them; what each document may say at all is
-//! checked in `manifests`.
+//! The hub and workers in `k8s/`, as rendered by kustomize; `manifests` validates each document.
 
 use std::process::Command;
 
@@ -108,7 +107,7 @@ fn everything_finds_the_pods_it_means() {
     }
 }
 
-/// Two roles in one namespace: neither Deployment takes the other's pods for its own.
+/// Two roles in one namespace: neither Deployment selects the other's pods.
 #[test]
 fn roles_stay_apart() {
     let (Some(backend), Some(frontend)) = (rendered("worker/backend"), rendered("worker/frontend"))
@@ -175,7 +174,7 @@ fn two_hubs_only_where_the_store_can() {
     let hubs = |documents: &[Value]| the(documents, "Deployment")["spec"].clone();
     assert_eq!(hubs(&postgres)["replicas"], 2);
     assert_eq!(hubs(&sqlite)["replicas"], 1);
-    // Two that hold one disk at once would be two that write one database.
+    // Two pods with one disk would write to one database.
     assert_eq!(hubs(&sqlite)["strategy"]["type"], "Recreate");
     let claim = the(&sqlite, "PersistentVolumeClaim");
     assert_eq!(claim["spec"]["accessModes"][0], "ReadWriteOncePod");
@@ -185,8 +184,7 @@ fn two_hubs_only_where_the_store_can() {
     }));
 }
 
-/// A ScaledObject as KEDA's `keda.sh/v1alpha1` has it, as far as ours go: a key that is not
-/// there is a mistake.
+/// The keys of KEDA's ScaledObject (`keda.sh/v1alpha1`) that ours use: any other key is an error.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct ScaledObjectSpec {
@@ -244,7 +242,7 @@ fn workers_are_scaled_by_what_is_pending_down_to_none() {
         let spec: ScaledObjectSpec = serde_json::from_value(object["spec"].clone()).unwrap();
         let deployment = the(&documents, "Deployment");
         assert_eq!(spec.scale_target_ref.name, deployment["metadata"]["name"]);
-        // Two owners of one number would fight over it.
+        // Two owners of `replicas` would conflict.
         assert!(deployment["spec"].get("replicas").is_none());
         assert_eq!(spec.min_replica_count, 0);
         assert!(spec.max_replica_count > 0 && spec.polling_interval <= 30);
@@ -264,7 +262,7 @@ fn workers_are_scaled_by_what_is_pending_down_to_none() {
     }
 }
 
-/// A cluster without KEDA knows no ScaledObject, and `apply -k` would fail half way.
+/// A cluster without KEDA has no ScaledObject, and `apply -k` would fail halfway.
 #[test]
 fn a_cluster_needs_nothing_of_its_own_without_the_overlay_for_it() {
     for variant in ["hub/postgres", "hub/sqlite", "worker/backend", "worker/frontend"] {
@@ -292,7 +290,7 @@ fn a_worker_takes_the_keys_of_models_and_reaches_git_by_ssh() {
     assert!(read("Dockerfile").contains("openssh-client"), "the image has the program");
 }
 
-/// Without kubectl this is what is left: every file that a kustomization names is there.
+/// The check without kubectl: every file that a kustomization names exists.
 #[test]
 fn a_kustomization_names_files_that_are_there() {
     for variant in VARIANTS.into_iter().chain(["hub/base", "worker/base", "worker/keda"]) {

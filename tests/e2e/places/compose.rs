@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{grace, installed, is_secret, read, root, text};
 
-/// The services, with what they take from one another by `<<`.
+/// The services, with their `<<` merges resolved.
 fn services() -> Map<String, Value> {
     let compose: Value = serde_yaml::from_str(&read("docker-compose.yml")).unwrap();
     let mut services = compose["services"].as_object().unwrap().clone();
@@ -65,7 +65,7 @@ fn secrets_come_from_outside() {
             let value = value.as_str().unwrap();
             assert!(value.contains("${"), "{name}: {key} is written down");
         }
-        // What stands there is seen by every process of the container.
+        // Every process of the container can read it.
         for word in strings(&service["command"]) {
             let secret = word.split('{').nth(1).is_some_and(is_secret);
             assert!(!secret, "{name}: {word} on the command line");
@@ -79,7 +79,7 @@ fn secrets_come_from_outside() {
     assert!(read(".gitignore").lines().any(|line| line == ".env"));
 }
 
-/// Every `${NAME}` of the file is explained in the example beside it.
+/// `compose.env.example` explains every `${NAME}` of the file.
 #[test]
 fn every_variable_is_in_the_example() {
     let example = read("deploy/compose.env.example");

@@ -1,5 +1,5 @@
-//! Every command line of greenloop in these files is one that the program knows, by
-//! `docs/cli.md`, which is made from its help texts.
+//! Every greenloop command line in these files is valid according to `docs/cli.md`, which is
+//! generated from the help texts.
 
 use std::collections::BTreeSet;
 
@@ -14,10 +14,10 @@ fn help(command: &str) -> Option<String> {
     Some(section.split("\n## ").next().unwrap().to_owned())
 }
 
-/// What a text calls after `greenloop`: the words up to the end of the command.
+/// The words after `greenloop` in a text, up to the end of the command.
 fn calls(text: &str) -> Vec<Vec<String>> {
     let mut calls = Vec::new();
-    // A line that ends in a backslash goes on.
+    // A line that ends in a backslash continues.
     for line in text.replace("\\\n", " ").lines() {
         for start in ["greenloop hub ", "greenloop worker ", "greenloop tasks "] {
             for (at, _) in line.match_indices(start) {
@@ -85,8 +85,7 @@ fn everything() -> Vec<(String, Vec<String>)> {
     found
 }
 
-/// The command's own words: those before its first option or value, as far as there is such a
-/// command.
+/// The command's name: the words before its first option or value that form a known command.
 fn command(words: &[String]) -> (String, Option<String>) {
     let plain = words.iter().take_while(|w| w.chars().all(|c| c.is_ascii_lowercase())).count();
     (1..=plain)
@@ -102,8 +101,8 @@ fn every_flag_is_one_of_the_command() {
     for (file, words) in everything() {
         let (command, help) = command(&words);
         let Some(help) = help else { panic!("{file}: there is no greenloop {command}") };
-        // A group of commands does nothing by itself.
-        // What the program prints begins with its name too: `greenloop hub 0.1.0`.
+        // A command group needs a subcommand. Program output starts with its name too: `greenloop
+        // hub 0.1.0`.
         let next = words.get(command.split(' ').count());
         if let Some(next) = next.filter(|word| word.starts_with(|c: char| c.is_alphabetic())) {
             assert!(!help.contains("<COMMAND>"), "{file}: greenloop {command} has no {next}");
@@ -118,7 +117,7 @@ fn every_flag_is_one_of_the_command() {
     assert!(checked.len() > 15, "{checked:?}");
 }
 
-/// Variables that stand in for flags, so that no secret is on a command line.
+/// Variables that replace flags, so that no secret is on a command line.
 #[test]
 fn every_variable_is_read_by_the_command() {
     for (variable, command) in [

@@ -1,5 +1,5 @@
-//! Where the hub and workers run: machines (compose, systemd, cloud-init) and clusters. Every
-//! file is parsed and held to rules, every script is run against what it talks to.
+//! Deployments of the hub and workers: machines (compose, systemd, cloud-init) and clusters. Every
+//! file is parsed and checked against rules, every script is run against its counterpart.
 
 mod cloud_init;
 mod cluster;
@@ -22,7 +22,7 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).expect(path)
 }
 
-/// Files directly in a folder of the repository whose names end so.
+/// Files directly in a folder of the repository, by the end of their names.
 fn files(folder: &str, end: &str) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = std::fs::read_dir(root().join(folder))
         .expect(folder)
@@ -33,7 +33,7 @@ fn files(folder: &str, end: &str) -> Vec<PathBuf> {
     found
 }
 
-/// Runs a tool that this machine may not have; `None`, said aloud, when it has not.
+/// Runs a tool; if this machine does not have it, prints that and returns `None`.
 fn installed(command: &mut Command) -> Option<Output> {
     match command.output() {
         Ok(output) => Some(output),
@@ -60,7 +60,7 @@ fn grace<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Option<u64> {
     arguments.next()?.parse().ok()
 }
 
-/// Whether a setting of this name holds something that nobody else may know.
+/// Whether a setting of this name contains a secret.
 fn is_secret(name: &str) -> bool {
     ["PASSWORD", "TOKEN", "SECRET", "CREDENTIALS", "STORE"].iter().any(|word| name.contains(word))
 }

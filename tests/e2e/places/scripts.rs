@@ -1,4 +1,4 @@
-//! Every shell script is one that bash and shellcheck accept.
+//! bash and shellcheck accept every shell script.
 
 use std::path::PathBuf;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! `deploy/vm/setup.sh`: secrets from a key vault as the VM's own identity, on the wire.
+//! `deploy/vm/setup.sh`: reads secrets from a local key vault server with the VM's identity.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -9,7 +9,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::{root, text};
 
-/// The metadata service and a vault that holds one secret.
+/// The metadata service and a vault with one secret.
 async fn cloud() -> MockServer {
     let server = MockServer::start().await;
     Mock::given(method("GET"))
@@ -28,7 +28,7 @@ async fn cloud() -> MockServer {
     server
 }
 
-/// Runs it beside an install.sh that writes down what it is given.
+/// Runs it with an install.sh that records its environment.
 fn setup(server: &MockServer, place: &str) -> (std::process::Output, String) {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::{files, grace, installed, is_secret, read, text};
 
-/// Sections of keys; a key that stands several times has several values.
+/// Sections of keys; a repeated key has several values.
 type Unit = BTreeMap<String, BTreeMap<String, Vec<String>>>;
 
 fn parse(text: &str) -> Unit {
@@ -56,7 +56,7 @@ fn a_unit_has_no_more_rights_than_it_needs() {
             ("CapabilityBoundingSet", ""),
             ("UMask", "0077"),
             ("Restart", "always"),
-            // The tasks of a worker do not hear of its drain.
+            // Tasks of a worker do not get the SIGTERM of its drain.
             ("KillMode", "mixed"),
         ] {
             assert_eq!(one(&unit, "Service", key), value, "{name}: {key}");
@@ -94,8 +94,8 @@ fn a_stopping_worker_has_the_time_its_tasks_are_given() {
     }
 }
 
-/// systemd's own judgement. The exposure is its figure, in tenths: what a compiler or a test
-/// runner needs keeps a worker's above the hub's.
+/// systemd's analysis. The exposure is in tenths: permissions for compilers and test runners make a
+/// worker's higher than the hub's.
 #[test]
 fn systemd_accepts_the_units() {
     let folder = tempfile::tempdir().unwrap();
@@ -114,7 +114,7 @@ fn systemd_accepts_the_units() {
         let mut security = Command::new("systemd-analyze");
         security.args(["security", "--offline=yes", "--threshold", exposure]).arg(&path);
         let output = installed(&mut security).unwrap();
-        // Before systemd 250 it looks at running units alone.
+        // Before systemd 250, it analyses only running units.
         if text(&output).contains("offline") && !output.status.success() {
             eprintln!("skipped: {}", text(&output));
             continue;

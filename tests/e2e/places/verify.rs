@@ -1,5 +1,4 @@
-//! `scripts/verify-agents.sh` against a hub on the wire that answers as `adapters::hub_client::wire`
-//! says.
+//! `scripts/verify-agents.sh` with a local hub server that answers like the hub's API.
 
 use std::process::{Command, Output};
 
@@ -11,7 +10,7 @@ use super::{root, text};
 
 const TOKEN: &str = "glh_1_qwerty";
 
-/// What the hub says, by path.
+/// The hub's answers, by path.
 struct Hub {
     health: Value,
     agents: Vec<Value>,
@@ -41,7 +40,7 @@ fn stream(body: &str) -> ResponseTemplate {
 }
 
 impl Hub {
-    /// As it is when all is well: seven agents, 28 tasks in five epics.
+    /// A healthy hub: seven agents, 28 tasks in five epics.
     fn well() -> Self {
         let agents = ["a", "b", "c", "d", "e", "f"].map(|name| agent(name, "backend", "idle", 5));
         let mut agents = agents.to_vec();
@@ -52,7 +51,7 @@ impl Hub {
             tasks: json!({"done": 3, "running": 1, "ready": 2, "waiting": 22}),
             ready: vec![json!({"id": 1, "role": "backend"}), json!({"id": 2, "role": null})],
             running: vec![json!({"task": 7, "epoch": 1, "agent": "g", "state": "running"})],
-            // A conflict whose task was done again is none any more.
+            // A conflict whose task was redone is resolved.
             merges: vec![
                 json!({"id": 1, "state": "merged", "branch": "task/3/e1"}),
                 json!({"id": 2, "state": "conflict", "unsolved": false, "branch": "task/4/e1"}),
@@ -99,7 +98,7 @@ impl Hub {
         running.respond_with(answer(page(&self.running))).mount(&server).await;
         let events = get("events").and(query_param("after", "0"));
         events.respond_with(self.events).mount(&server).await;
-        // The hub refuses parameters that it does not know.
+        // The hub rejects unknown parameters.
         let unknown = ResponseTemplate::new(422).set_body_json(json!({
             "type": "urn:greenloop:problem:invalid", "title": "invalid", "status": 422,
             "detail": "unknown query parameter",
@@ -109,7 +108,7 @@ impl Hub {
             .with_priority(1)
             .mount(&server)
             .await;
-        // Whoever has no token learns nothing.
+        // Without a token there is no data.
         let problem = json!({
             "type": "urn:greenloop:problem:unauthorised", "title": "unauthorised", "status": 401,
             "detail": "no token",
@@ -149,7 +148,7 @@ fn verify(hub: &str, token: &str, arguments: &[&str]) -> Output {
     })
 }
 
-/// The line of a check, and what it says to do.
+/// The line of a check, and its remedy.
 fn check(said: &str, name: &str) -> (bool, String) {
     let mut lines = said.lines().skip_while(|line| !line.contains(&format!(" {name}: ")));
     let line = lines.next().unwrap_or_else(|| panic!("no {name} in {said}"));
@@ -216,7 +215,7 @@ async fn each_check_fails_alone_and_says_what_to_do() {
                     json!({"state": "conflict", "unsolved": true, "branch": "task/5/e2", "reason": "both \u{1b}[31mchanged a.rs"}),
                 );
             },
-            // Text from outside: no control character reaches the terminal.
+            // External text: no control character reaches the terminal.
             "solve task/5/e2: both ?[31mchanged a.rs",
         ),
     ];
@@ -261,7 +260,7 @@ async fn who_is_not_let_in_or_gets_no_answer_is_told_once() {
     let server = Hub::well().serve().await;
     for (hub, token, says) in [
         (server.uri(), "", "do: greenloop hub token create --name verify --scope read"),
-        // Nobody listens at port 1.
+        // Nothing listens at port 1.
         ("http://127.0.0.1:1".to_owned(), TOKEN, "no answer from http://127.0.0.1:1"),
     ] {
         let output = verify(&hub, token, &[]);

@@ -1,5 +1,5 @@
-//! `scripts/vm.sh` against an `az` that records its calls and, where Azure would, really runs the
-//! script: each VM is a folder, `systemctl` notes what it is told.
+//! `scripts/vm.sh` with a fake `az` that records its calls and really runs the scripts: each VM is
+//! a folder, and `systemctl` records its arguments.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -7,9 +7,9 @@ use std::process::{Command, Output};
 
 use super::{root, text};
 
-/// The Azure CLI as far as vm.sh goes: options of each command as its reference has them,
-/// `@FILE` and `NAME=@FILE` read before anything else, named parameters as variables of the
-/// script, and success of `create` whatever the script ended with.
+/// The part of the Azure CLI that vm.sh uses: each command's options as in its reference, `@FILE`
+/// and `NAME=@FILE` resolved first, named parameters as variables of the script, and a `create`
+/// that succeeds whatever the script's exit code.
 const AZ: &str = r#"#!/usr/bin/env bash
 set -euo pipefail
 { printf '%s\n' "$@"; echo --; } >>"$FAKE/az.log"
@@ -228,7 +228,7 @@ fn the_hub_is_installed_and_a_second_time_nothing_is_touched() {
     assert!(text(&output).contains("greenloop-hub is up to date"), "{}", text(&output));
     assert!(!azure.read("vms/hub-1/systemctl.log").contains("restart"));
 
-    // Settings that are not given stay.
+    // Settings that are not given keep their values.
     let output = azure.vm_sh(&["hub", "--vm", "rg/hub-1", "--yes"], &[]);
     assert!(output.status.success(), "{}", text(&output));
     assert_eq!(std::fs::read_to_string(etc.join("greenloop/hub.env")).unwrap(), env);
@@ -270,11 +270,11 @@ fn workers_come_change_and_go() {
     assert_eq!(env("vm-1", "worker-e"), options("--role backend docs --slots 3"));
     assert_eq!(env("vm-2", "worker-f"), options("--role frontend --slots 1"));
     let told = azure.read("vms/vm-1/systemctl.log");
-    // Its tasks may go on for minutes; nobody waits for that.
+    // Its tasks may run for minutes; the script does not wait.
     assert!(told.contains("restart --no-block greenloop-worker@d.service"), "{told}");
     assert!(!azure.read("az.log").contains("qwerty"));
 
-    // One gets another role, one goes, the token stays though it is not given again.
+    // One worker gets another role, one is removed; the token stays although it is not given again.
     std::fs::remove_file(azure.path("vms/vm-1/systemctl.log")).unwrap();
     let hub = "https://hub.example.org:7474";
     let again = ["worker", "--vm", "rg/vm-1", "--worker", "d:frontend", "--hub-url", hub, "--yes"];
@@ -313,7 +313,7 @@ fn what_is_not_what_was_announced_is_not_installed() {
     assert!(text(&output).contains("nothing was changed"), "{}", text(&output));
     assert!(!azure.path("vms/vm-1/root/usr/local/bin/greenloop").exists());
     assert_eq!(azure.read("vms/vm-1/systemctl.log"), "");
-    // The failed script does not stay either.
+    // The failed script is removed as well.
     assert_eq!(azure.calls().last().unwrap(), "vm run-command delete");
 }
 

@@ -56,7 +56,7 @@ async fn the_empty_the_locked_and_the_lost_page() {
     .await;
 }
 
-/// Nothing moves for those who asked for that.
+/// With reduced motion, nothing is animated.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_moves_when_motion_is_not_wanted() {
     let hub = Hub::start(seed::project());

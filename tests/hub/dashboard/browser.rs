@@ -1,4 +1,4 @@
-//! One browser for one test, and what every test asks of it.
+//! A browser per test, and common queries.
 
 use std::future::Future;
 use std::io::{BufRead, BufReader};
@@ -10,10 +10,10 @@ use thirtyfour::LoggingPrefsLogLevel;
 use thirtyfour::common::capabilities::chromium::ChromiumLikeCapabilities;
 use thirtyfour::prelude::*;
 
-/// How long a page may take for what a person would see at once; machines under load are slow.
+/// How long a page may take to show something; machines under load are slow.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// Collects what goes wrong in a page before anything of the page has run.
+/// Installed before the page's scripts: collects errors of the page.
 const WITNESS: &str = "
 window.__troubles = [];
 const trouble = (what) => window.__troubles.push(String(what));
@@ -32,7 +32,7 @@ pub(crate) struct Tab {
     pub(crate) driver: WebDriver,
 }
 
-/// Runs `test` with a browser of its own, and ends the browser however the test ends.
+/// Runs `test` with a new browser, and always ends the browser.
 pub(crate) async fn with_browser<F, Done>(test: F)
 where
     F: FnOnce(Tab) -> Done,
@@ -60,7 +60,7 @@ where
     let driver = WebDriver::new(&format!("http://127.0.0.1:{port}"), wanted).await.unwrap();
     let tab = Tab { driver: driver.clone() };
     tab.cdp("Page.addScriptToEvaluateOnNewDocument", json!({ "source": WITNESS })).await;
-    // In a task of its own: a failed assertion must not leave the browser behind.
+    // In a separate task, so that a failed assertion does not leave the browser running.
     let outcome = tokio::spawn(test(tab)).await;
     let closed = driver.quit().await;
     let _ = process.kill();
@@ -71,7 +71,7 @@ where
     closed.unwrap();
 }
 
-/// Starts a driver on a free port and waits until it says which.
+/// Starts a driver on a free port and waits until it prints the port.
 fn chromedriver() -> (Child, u16) {
     let mut process = Command::new("chromedriver")
         .arg("--port=0")
@@ -121,7 +121,7 @@ impl Tab {
         }
     }
 
-    /// Waits until the overview is there, whole.
+    /// Waits until the overview is complete.
     pub(crate) async fn until_loaded(&self) {
         self.until(
             "!!document.querySelector('.agent, .note:not(#start)') && !document.querySelector('.loading')",
@@ -129,7 +129,7 @@ impl Tab {
         .await;
     }
 
-    /// Waits until the header says that.
+    /// Waits until the header shows that text.
     pub(crate) async fn until_line(&self, word: &str) {
         self.until(&format!("document.getElementById('line').textContent === {word:?}")).await;
     }
@@ -138,7 +138,7 @@ impl Tab {
         self.driver.action_chain().send_keys(keys.as_ref()).perform().await.unwrap();
     }
 
-    /// What has the focus: its tag, and its id, class or text.
+    /// The focused element: its tag, and its id, class or text.
     pub(crate) async fn focused(&self) -> String {
         self.text(
             "(() => { const e = document.activeElement; \
@@ -167,7 +167,7 @@ impl Tab {
         let mut found: Vec<String> =
             serde_json::from_value(self.value("window.__troubles").await).unwrap();
         let console = self.driver.browser_log().await.unwrap();
-        // What the browser's own pages say, a new tab's, is no fault of ours.
+        // Messages of the browser's own pages, such as a new tab, do not count.
         let ours = console.into_iter().filter(|entry| !entry.message.starts_with("chrome://"));
         found.extend(ours.map(|entry| format!("console: {}", entry.message)));
         found

@@ -1,4 +1,4 @@
-//! Everything can be reached and used without a pointer.
+//! Everything is usable without a pointer.
 
 use super::browser::with_browser;
 use super::seed;
@@ -29,7 +29,7 @@ async fn a_walk_with_the_keyboard() {
         tab.press(ENTER).await;
         assert_eq!(tab.focused().await, "main main");
 
-        // The graph is one stop of the tab key, whatever its size.
+        // The graph is one tab stop, whatever its size.
         assert_eq!(tab.count(".node[tabindex='0']").await, 1);
         let mut stops = 0;
         while !tab.focused().await.starts_with("a node") {

@@ -1,4 +1,4 @@
-//! How the page follows the hub.
+//! Live updates of the page.
 
 use std::time::Duration;
 
@@ -66,7 +66,7 @@ async fn an_event_changes_the_page_without_loading_it_anew() {
             "document.querySelector('.activity-list').textContent.includes('the disk is full')",
         )
         .await;
-        // The screen reader hears of it as well.
+        // It is announced to screen readers as well.
         tab.until("document.getElementById('announce').textContent.includes('Task failed: 2.1')")
             .await;
         assert_eq!(tab.value("window.__same").await, 1);
@@ -90,7 +90,7 @@ async fn it_comes_back_after_the_hub_and_goes_on_where_it_was() {
         tab.until_line("No connection").await;
         tab.until("document.querySelector('.banner').textContent.includes('The data is from')")
             .await;
-        // What was known stays on the page.
+        // The last state stays on the page.
         assert_eq!(tab.count(".node").await, 28);
 
         let id = hub.world().task("2.1").id;

@@ -5,7 +5,7 @@ use std::process::Command;
 #[test]
 fn the_modules_pass_their_tests() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hub/dashboard/js");
-    // One by one: what a folder means changed between versions.
+    // File by file, because the meaning of a folder differs between versions of Node.
     let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
     let run = Command::new("node")
         .arg("--test")

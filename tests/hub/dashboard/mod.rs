@@ -1,9 +1,9 @@
 //! The dashboard in a real browser: Chromium, driven through chromedriver (Debian's packages
 //! `chromium` and `chromium-driver`).
 //!
-//! `whole.rs` has the real hub behind it. Elsewhere the hub is the wire contract and nothing else
-//! (`stage.rs`), so that every scenario, a burst of events, a silent line, a hostile title, can be
-//! had at will. The page, its policy and its files come out of the program as users get them.
+//! `whole.rs` uses the real hub. The other tests use a server that implements only the API's
+//! contract (`stage.rs`), so that they can create every scenario: a burst of events, a silent
+//! connection, a hostile title. The page, its CSP and its files come from the real program.
 
 mod accessibility;
 mod browser;

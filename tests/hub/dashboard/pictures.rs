@@ -14,7 +14,7 @@ use super::stage::Hub;
 async fn write_the_pictures_of_the_docs() {
     let hub = Hub::start(seed::project());
     with_browser(async move |tab| {
-        // The first screen in light, what is below it in dark.
+        // The first screen in light colours, the part below it in dark ones.
         for (name, scheme, width, height, from) in [
             ("light", "light", 1360, 1460, ".top"),
             ("dark", "dark", 1360, 1400, ".agents"),
@@ -25,7 +25,7 @@ async fn write_the_pictures_of_the_docs() {
             tab.open(&hub.url("/")).await;
             tab.until("document.querySelectorAll('.node').length === 28").await;
             tab.until_line("Live").await;
-            // At once: a page that is still on its way would be taken half-way.
+            // Without animation, because a screenshot would show a page in transition.
             tab.value(&format!(
                 "scrollTo({{ behavior: 'instant', \
                  top: document.querySelector({from:?}).getBoundingClientRect().top - 16 }})"

@@ -1,4 +1,4 @@
-//! What the hub of a test knows: the graph of the project that the documents describe, half-way.
+//! The data of a test's hub: the graph of the example project, half done.
 
 use std::collections::BTreeMap;
 
@@ -152,7 +152,7 @@ pub(crate) fn project() -> World {
     world
 }
 
-/// A graph of `count` tasks that nobody has begun.
+/// A graph of `count` open tasks.
 pub(crate) fn large(count: usize) -> World {
     let tasks: Vec<Task> = (0..count)
         .map(|index| {
@@ -187,7 +187,7 @@ pub(crate) fn large(count: usize) -> World {
     }
 }
 
-/// An event of the first graph; the hub gives it its number and time.
+/// An event of the first graph; the hub adds its number and time.
 pub(crate) fn event(kind: &str) -> Event {
     Event {
         id: 0,

@@ -1,4 +1,4 @@
-//! What is on the page.
+//! The content of the page.
 
 use serde_json::json;
 
@@ -110,7 +110,7 @@ async fn text_from_outside_stays_text() {
     .await;
 }
 
-/// A module that does not arrive leaves the others without effect: no blank page.
+/// If a module fails to load, the page shows an error instead of staying blank.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_script_that_does_not_arrive_is_named() {
     let hub = Hub::start(seed::project());

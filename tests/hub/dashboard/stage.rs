@@ -1,4 +1,4 @@
-//! A hub as far as a dashboard sees one: lists, and a stream of events that can be resumed.
+//! The part of a hub that the dashboard uses: lists, and a resumable stream of events.
 
 use std::collections::{BTreeMap, HashMap};
 use std::convert::Infallible;
@@ -22,7 +22,7 @@ use serde::Serialize;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 
-/// What a hub knows.
+/// The hub's data.
 #[derive(Default)]
 pub(crate) struct World {
     pub(crate) graph: Option<Graph>,
@@ -35,10 +35,10 @@ pub(crate) struct World {
     pub(crate) summary: Option<Summary>,
     pub(crate) branches: Vec<serde_json::Value>,
     pub(crate) runs: Vec<serde_json::Value>,
-    /// Asked for when set.
+    /// The token to require, if set.
     pub(crate) token: Option<String>,
     pub(crate) events: Vec<Event>,
-    /// Where each stream asked to go on.
+    /// The position from which each stream resumed.
     pub(crate) resumed: Vec<Option<i64>>,
 }
 
@@ -52,7 +52,7 @@ impl World {
 #[derive(Clone)]
 struct Shared {
     world: Arc<Mutex<World>>,
-    /// The number of events, for streams that wait for more.
+    /// The number of events; streams wait for changes.
     news: Arc<watch::Sender<usize>>,
 }
 
@@ -81,12 +81,12 @@ impl Hub {
         self.shared.world.lock().unwrap()
     }
 
-    /// Where the streams asked to go on, in order.
+    /// The positions from which the streams resumed, in order.
     pub(crate) fn resumed(&self) -> Vec<Option<i64>> {
         self.world().resumed.clone()
     }
 
-    /// Something happens: `change` what is known, then tell.
+    /// Changes the data by `change`, then sends an event.
     pub(crate) fn happen(&self, event: Event, change: impl FnOnce(&mut World)) -> i64 {
         let mut world = self.world();
         change(&mut world);
@@ -98,14 +98,14 @@ impl Hub {
         id
     }
 
-    /// Cuts every connection and takes no more.
+    /// Closes every connection and accepts no more.
     pub(crate) fn stop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }
 
-    /// Listens on the address it had.
+    /// Listens on its previous address.
     pub(crate) fn listen(&mut self) {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)

@@ -1,4 +1,4 @@
-//! The page and the real hub: the program, its store, its events.
+//! The page with the real hub: the program, its store, its events.
 
 use serde_json::json;
 
@@ -67,7 +67,7 @@ async fn it_follows_a_graph_to_its_end_past_a_hub_that_is_killed() {
     .await;
 }
 
-/// `tasks status`, runs and other programs hand out these addresses.
+/// `tasks status`, runs and other programs print these addresses.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_graph_has_an_address_of_its_own() {
     let place = Place::sqlite();

@@ -1,4 +1,4 @@
-//! Releases that are right, what is said of them, and the way back.
+//! Successful releases, their reports, and rollbacks.
 
 use crate::binary::Shop;
 use crate::program::{HEALTHY, HEALTHY_TOO};
@@ -20,7 +20,7 @@ async fn a_commit_becomes_a_release_and_a_rollback_takes_it_back() {
     assert_eq!(status["commits_since"]["count"], 0, "{status}");
     assert_eq!(status["notes"], serde_json::json!([]), "{status}");
 
-    // The same commit again: nothing is built, nothing is changed, and it is a release.
+    // The same commit again: nothing is built, nothing changes, and it is a release.
     let again = shop.ends(&[], 0);
     assert!(again.all().contains("already there"), "{}", again.all());
     assert_eq!(shop.applied().await.as_ref(), Some(&image));
@@ -36,7 +36,7 @@ async fn a_commit_becomes_a_release_and_a_rollback_takes_it_back() {
     assert_ne!(second, image);
     assert_eq!(shop.status()["serving"]["release"]["image"], second);
 
-    // Smoke tests are the work tree's, which expects the second page still.
+    // Smoke tests are those of the work tree, which still expects the second page.
     let wrong = shop.run(&["rollback"]);
     assert_ne!(wrong.code, Some(0), "{}", wrong.all());
     assert!(wrong.all().contains("page"), "{}", wrong.all());
@@ -62,7 +62,7 @@ async fn a_rollback_is_followed_and_smoke_tested() {
     assert_eq!(status["serving"]["release"]["id"], release, "{status}");
     assert_eq!(status["serving"]["release"]["state"], "verified", "{status}");
     assert_eq!(status["commits_since"]["count"], 1, "{status}");
-    // There is nothing before the first.
+    // There is no release before the first.
     let further = shop.run(&["rollback"]);
     assert_ne!(further.code, Some(0), "{}", further.all());
     assert!(further.all().contains("no verified release before"), "{}", further.all());
@@ -88,7 +88,7 @@ async fn a_dry_run_shows_the_difference_and_changes_nothing() {
     shop.repository.commit("two of it");
     let dry = shop.ends(&["--dry-run"], 0);
     assert!(dry.stdout.contains("+  replicas: 2"), "{}", dry.all());
-    // What serves stands for the image: the rest of the release is what is to be seen.
+    // The dry run uses the serving image, so the diff shows the rest of the release.
     assert!(!dry.stdout.contains("sha256:0000"), "{}", dry.all());
     assert_eq!(shop.applied().await, Some(image));
     assert_eq!(shop.writes(), before);

@@ -1,4 +1,4 @@
-//! What is missing, said before and when it is missed.
+//! Missing permissions, reported in advance and when they are needed.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! How runs end: what is verified, what is said of what runs now, and what a signal leaves.
+//! Ends of runs: verification, the report of the serving release, and signals.
 
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -46,7 +46,7 @@ impl Shop {
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
-    /// Waits until the cluster was told to run another image than `image`.
+    /// Waits until the Deployment has another image than `image`.
     async fn until_applied(&self, image: &str) {
         let applied = async {
             while self.applied().await.is_none_or(|now| now == image) {
@@ -86,7 +86,7 @@ async fn nothing_is_never_verified() {
     for part in ["has no ready pod", "deployment/web is gone"] {
         assert!(gone.all().contains(part), "{part}: {}", gone.all());
     }
-    // It is told where it is looked for, too.
+    // `status` reports it as well.
     let status = shop.status();
     assert_eq!(status["condition"], "down", "{status}");
     let text = shop.ends(&["status"], 0);
@@ -108,7 +108,8 @@ async fn a_port_that_may_not_be_forwarded_is_no_reason_to_test_something_else() 
     assert!(!refused.all().contains("web.example.com:"), "{}", refused.all());
 }
 
-/// The host of `url` is a setting: nobody waits for it, and nobody calls it the machine's fault.
+/// An unknown host in `url` is a configuration error: it is not retried, and not an infrastructure
+/// failure.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unknown_host_is_told_as_such() {
     let Some(shop) = Shop::new(&HEALTHY, "").await else { return };
@@ -127,7 +128,7 @@ async fn an_unknown_host_is_told_as_such() {
     }
 }
 
-/// The restore is the headline; what failed, and that there is no model, stand below it.
+/// The restore is the headline; the failure and the missing model are below it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_model_the_outcome_is_the_restore() {
     let Some(shop) = Shop::new(&PANICS, "").await else { return };
@@ -157,7 +158,7 @@ async fn without_a_model_the_outcome_is_the_restore() {
     assert!(report.contains("serving again after"), "no restore in the report");
 }
 
-/// One restore, accepted and no more; the log and the summary tell it.
+/// One restore, only until it is accepted; the log and the summary report it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ctrl_c_restores_once_and_leaves() {
     let Some(shop) = Shop::new(&HEALTHY, "").await else { return };
@@ -185,13 +186,13 @@ async fn ctrl_c_restores_once_and_leaves() {
     }
     let status = shop.status();
     assert_eq!(status["releases"][0]["state"], "failed", "{status}");
-    // It has given everything back.
+    // It has released everything.
     shop.expect_page("two");
     shop.soak("1s");
     shop.ends(&[], 0);
 }
 
-/// Also while a failed release is being restored: nobody waits for the soak.
+/// Also while a failed release is being restored: the soak is skipped.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ctrl_c_cuts_the_soak_of_a_restore_short() {
     let Some(shop) = Shop::new(&HEALTHY, "").await else { return };
@@ -214,7 +215,7 @@ async fn ctrl_c_cuts_the_soak_of_a_restore_short() {
     assert_eq!(shop.applied().await.as_ref(), Some(&good));
 }
 
-/// An API server that accepts nothing any more: the next run does what this one could not.
+/// An API server that accepts nothing any more: the next run completes the restore.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_restore_that_is_not_accepted_is_the_next_runs() {
     let Some(shop) = Shop::new(&HEALTHY, "").await else { return };
@@ -231,13 +232,13 @@ async fn a_restore_that_is_not_accepted_is_the_next_runs() {
     assert!(outcome.all().contains("has not confirmed the restore"), "{}", outcome.all());
     tokio::time::sleep(Duration::from_secs(31)).await;
     shop.soak("1s");
-    // Whatever comes next in this environment.
+    // The next run in this environment.
     let next = shop.ends(&["verify"], 0);
     assert!(next.all().contains("died or was cut short"), "{}", next.all());
     assert_eq!(shop.applied().await.as_ref(), Some(&good));
 }
 
-/// A second Ctrl-C does not wait for the restore, nor does kill -9; the next run does it.
+/// Neither a second Ctrl-C nor kill -9 waits for the restore; the next run completes it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_run_that_is_forced_to_end_loses_nothing() {
     let Some(shop) = Shop::new(&HEALTHY, "").await else { return };
@@ -248,7 +249,7 @@ async fn a_run_that_is_forced_to_end_loses_nothing() {
         shop.change(program, "another");
         let child = shop.start();
         shop.until_applied(&good).await;
-        // The restore takes its time.
+        // The restore is slow.
         let slow = Trouble::Slow(Duration::from_secs(4));
         shop.world.wire().server.faults().add(20, slow, |call| call.verb == "list");
         signal(&child, "INT");
@@ -267,14 +268,14 @@ async fn a_run_that_is_forced_to_end_loses_nothing() {
     }
 }
 
-/// The last verified release serves again though nothing of the failure can be recorded.
+/// The last verified release is restored although the failure cannot be recorded.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_rollout_is_taken_back_without_an_audit_log() {
     let Some(shop) = Shop::new(&HEALTHY, "").await else { return };
     shop.ends(&[], 0);
     let good = shop.applied().await.unwrap();
     shop.change(&PANICS, "breaks");
-    // What is judged of the new release waits until the disk is full.
+    // The new release is judged only after the disk is full.
     let gate = Trouble::Slow(Duration::from_secs(3));
     shop.world.wire().server.faults().add(1000, gate, |call| call.subresource == "log");
     let greenloop = shop.repository.greenloop();
@@ -284,7 +285,7 @@ async fn a_failed_rollout_is_taken_back_without_an_audit_log() {
     limited.args(["--environment", "staging"]).current_dir(shop.repository.path());
     let child = limited.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     shop.until_applied(&good).await;
-    // No file can grow any more: a full disk.
+    // No file can grow any more: simulates a full disk.
     let run = format!("--pid={}", child.id());
     let full = Command::new("prlimit").args(["--fsize=1", &run]).status();
     assert!(full.unwrap().success());

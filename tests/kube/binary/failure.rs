@@ -1,11 +1,11 @@
-//! Releases that are wrong: their evidence, what serves again, and how they are healed.
+//! Failing releases: their evidence, the restore, and healing.
 
 use serde_json::{Value, json};
 
 use crate::binary::{Shop, command};
 use crate::program::{ECHOED, ECHOES, HEALTHY, HEALTHY_TOO, PANICS};
 
-/// The author's answer that puts the command right, and the reviewer's.
+/// The author's answer that fixes the command, and the reviewer's.
 fn heals() -> String {
     let answer = format!(
         "The service dies of a missing setting.\n\nDockerfile\n```\n<<<<<<< SEARCH\n{}\n\
@@ -35,7 +35,7 @@ async fn a_release_that_crashes_gives_way_to_the_last_verified_one() {
     let good = shop.applied().await.unwrap();
     shop.change(&PANICS, "needs a database");
     let outcome = shop.ends(&[], 4);
-    // The dead container has said it.
+    // The log of the dead container contains it.
     assert!(outcome.all().contains("missing DATABASE_URL"), "{}", outcome.all());
     assert_eq!(shop.applied().await.unwrap(), good);
     assert!(outcome.all().contains("and passes the smoke tests"), "{}", outcome.all());
@@ -47,7 +47,7 @@ async fn a_release_that_crashes_gives_way_to_the_last_verified_one() {
     for part in ["missing DATABASE_URL", "The last verified release, restored"] {
         assert!(summary.contains(part), "{part}: {summary}");
     }
-    // Its log was read before anything was put back.
+    // Its log was read before the restore.
     let journal = shop.world.wire().server.journal();
     let calls: Vec<String> = journal.entries().iter().map(|entry| entry.call.told()).collect();
     let log = calls.iter().rposition(|call| call.contains("/log"));
@@ -70,8 +70,8 @@ fn everything_in(folder: &std::path::Path) -> String {
     text
 }
 
-/// What a container prints of a Secret in the manifests is neither on the terminal nor in any
-/// file that the run leaves: audit log, events, reports, JUnit, the program's log.
+/// A Secret of the manifests that a container prints is neither on the terminal nor in any file of
+/// the run: audit log, events, reports, JUnit, the program's log.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_secret_that_a_crash_prints_is_in_no_file() {
     let Some(shop) = Shop::new(&ECHOES, "").await else { return };
@@ -101,7 +101,7 @@ async fn a_release_that_crashes_is_healed() {
     shop.expect_page("two");
     shop.change(&PANICS, "needs a database");
     let outcome = shop.ends(&[], 0);
-    // What was restored in between is not what this commit asks for, which is no news.
+    // The restored release differs from this commit, which is not reported as drift.
     let folder = shop.repository.run_folder();
     let events = std::fs::read_to_string(folder.join("events.jsonl")).unwrap();
     assert!(events.contains("the smoke tests of this commit fail on it: page"), "{events}");
@@ -111,7 +111,7 @@ async fn a_release_that_crashes_is_healed() {
     let status = shop.status();
     assert_eq!(states(&status), ["verified", "failed", "superseded"], "{status}");
     assert_eq!(status["serving"]["release"]["image"], healed, "{status}");
-    // It is of the commit that was made on the run's branch.
+    // It belongs to the commit on the run's branch.
     let branch =
         shop.repository.git(&["branch", "--list", "greenloop/*", "--format=%(objectname)"]);
     assert_eq!(status["serving"]["release"]["commit"], branch, "{status}");
@@ -122,7 +122,7 @@ async fn a_release_whose_smoke_tests_fail_gives_way() {
     let Some(shop) = Shop::new(&HEALTHY, "").await else { return };
     shop.ends(&[], 0);
     let good = shop.applied().await.unwrap();
-    // It rolls out well; only the page is not what is expected.
+    // The rollout succeeds; only the page is wrong.
     shop.change(&HEALTHY_TOO, "another page");
     let outcome = shop.ends(&[], 4);
     assert!(outcome.all().contains("page"), "{}", outcome.all());
@@ -146,7 +146,7 @@ async fn a_release_that_must_not_be_rolled_back_is_mended_forward() {
     assert!(outcome.all().contains("must not be rolled back"), "{}", outcome.all());
     let healed = shop.applied().await.unwrap();
     assert_ne!(healed, good);
-    // The way back stays closed, whatever came after.
+    // Rollback stays forbidden, whatever came after.
     let refused = shop.ends(&["rollback"], 1);
     assert!(refused.all().contains("must not be rolled back"), "{}", refused.all());
     assert_eq!(shop.applied().await.unwrap(), healed);

@@ -1,4 +1,4 @@
-//! One deployer at a time.
+//! One deployment at a time.
 
 use greenloop_model::{EventSink, RunId};
 use greenloop_ports::Target as _;
@@ -49,7 +49,7 @@ async fn a_run_that_cannot_begin_gives_the_lease_back() {
     let Some(shop) = Shop::new(&HEALTHY, "").await else { return };
     let outcome = shop.ends(&["--resume", &RunId::generate().to_string()], 2);
     assert!(outcome.stderr.contains("greenloop audit list"), "{}", outcome.all());
-    // Refused before the environment was claimed, or after: nobody holds it.
+    // Refused before or after the claim: the environment is not held.
     let lease = shop.world.api::<Lease>().get_opt("greenloop-staging").await.unwrap();
     let holder = lease.and_then(|lease| lease.spec?.holder_identity);
     assert_eq!(holder.unwrap_or_default(), "");

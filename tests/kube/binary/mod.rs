@@ -1,5 +1,5 @@
-//! The program itself, from a commit to a cluster: the API server on the wire, whose kubelet pulls
-//! from a real registry what a real Docker Engine has built.
+//! The program, from a commit to a cluster: the simulated API server, whose kubelet pulls from a
+//! real registry what a real Docker Engine has built.
 
 mod delivery;
 mod doctor;
@@ -18,7 +18,7 @@ use crate::repository::{Outcome, Repository};
 use crate::services::services;
 use crate::world::World;
 
-/// A repository whose service is an image, and the cluster that it goes to.
+/// A repository whose service is an image, and its cluster.
 struct Shop {
     repository: Repository,
     world: World,
@@ -26,7 +26,7 @@ struct Shop {
     image: String,
 }
 
-/// The Dockerfile's last line, which says what the service is.
+/// The Dockerfile's last line, which defines the service.
 fn command(program: &Program) -> String {
     format!("CMD {}", program.command())
 }
@@ -86,7 +86,7 @@ spec:
 "#;
 
 impl Shop {
-    /// With the service in its first commit; `None` where these tests are to be skipped.
+    /// With the service in its first commit; `None` to skip these tests.
     async fn new(program: &Program, transcript: &str) -> Option<Self> {
         let (docker, registry) = services()?;
         let world = World::on_wire().await;
@@ -139,15 +139,15 @@ agents:
         Some(Self { repository, world, image: format!("{registry}/{name}") })
     }
 
-    /// Runs the program; the wire goes on meanwhile.
+    /// Runs the program; the server keeps running meanwhile.
     fn run(&self, arguments: &[&str]) -> Outcome {
         let mut all = arguments.to_vec();
         all.extend(["--environment", "staging"]);
-        // Sentences are looked for: on a wide screen none of them is broken.
+        // Wide output, so that no searched sentence is wrapped.
         self.repository.greenloop().env("COLUMNS", "500").args(all).output().unwrap().into()
     }
 
-    /// Runs it, and expects it to end like this.
+    /// Runs it, and expects this exit code.
     fn ends(&self, arguments: &[&str], code: i32) -> Outcome {
         let outcome = self.run(arguments);
         assert_eq!(outcome.code, Some(code), "{arguments:?}: {}", outcome.all());
@@ -165,14 +165,14 @@ agents:
         self.repository.commit(message);
     }
 
-    /// What the page has to say.
+    /// The required content of the page.
     fn expect_page(&self, page: &str) {
         let config = self.repository.read("config.yaml");
         let config = config.replace("body_contains: ok", &format!("body_contains: {page}"));
         self.repository.write("config.yaml", &config);
     }
 
-    /// The image that the cluster has been told to run; `None` without a Deployment.
+    /// The image of the Deployment; `None` without one.
     async fn applied(&self) -> Option<String> {
         let web = self.world.api::<Deployment>().get_opt("web").await.unwrap()?;
         web.spec?.template.spec?.containers.into_iter().next()?.image
@@ -184,7 +184,7 @@ agents:
         self.world.api::<Secret>().list(&labels).await.unwrap().items.len()
     }
 
-    /// What the program has written to the cluster so far.
+    /// The program's writes to the cluster so far.
     fn writes(&self) -> Vec<String> {
         let journal = self.world.wire().server.journal();
         let calls = journal.entries().iter().map(|entry| &entry.call);

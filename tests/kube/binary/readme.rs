@@ -1,4 +1,4 @@
-//! The README's path to a Kubernetes cluster, as it is written.
+//! The README's instructions for a Kubernetes cluster.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Namespace;
@@ -29,7 +29,7 @@ async fn the_way_to_a_cluster_works_as_it_is_written() {
     );
     let repository = repository(&[
         ("Dockerfile", &dockerfile),
-        // No other run has an image of this content.
+        // Makes the content of the image unique.
         ("unique", &uuid::Uuid::new_v4().to_string()),
         (".gitignore", "/busybox\n"),
     ]);
@@ -40,7 +40,7 @@ async fn the_way_to_a_cluster_works_as_it_is_written() {
     let variables = [("DOCKER_HOST", docker.as_str()), ("KUBECONFIG", kubeconfig.as_str())];
     let has_kubectl = kubectl::installed();
     if !has_kubectl {
-        // Without kubectl its lines are left out; what they make and the rest needs is made here.
+        // Without kubectl its lines are skipped; the namespace that they create is created here.
         let namespace: Namespace = serde_json::from_value(json!({
             "apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE},
         }))

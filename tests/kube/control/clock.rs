@@ -1,17 +1,16 @@
-//! The wire's time: real, but a restart that backs off for ten seconds there does so for one
-//! here.
+//! The simulation's clock: ten times as fast as real time, so a back-off of ten seconds takes one.
 
 use std::time::Duration;
 
-/// One second of the cluster is this long here.
+/// The real duration of one second of the cluster.
 pub(crate) const SECOND: Duration = Duration::from_millis(100);
 
-/// So many seconds of the cluster.
+/// A duration in seconds of the cluster.
 pub(crate) fn seconds(count: i64) -> Duration {
     SECOND * u32::try_from(count.max(0)).unwrap_or(u32::MAX)
 }
 
-/// Real time of a program, as it passes here.
+/// A program's time, converted to the simulation's clock.
 pub(crate) fn scaled(time: Duration) -> Duration {
     time / 10
 }

@@ -14,8 +14,8 @@ pub(crate) fn holds(object: &Value, kind: &str) -> bool {
     find(object, kind).is_some_and(|condition| condition["status"] == "True")
 }
 
-/// Sets a condition; its transition time moves with its status only. `updated` also keeps a
-/// `lastUpdateTime`, as workloads' conditions do.
+/// Sets a condition; its transition time changes only with its status. `updated` also sets
+/// `lastUpdateTime`, like workloads' conditions.
 pub(crate) fn set(
     status: &mut Value,
     kind: &str,
@@ -60,7 +60,7 @@ pub(crate) fn set(
     }
 }
 
-/// Takes a condition away.
+/// Removes a condition.
 pub(crate) fn drop(status: &mut Value, kind: &str) {
     if let Some(conditions) = status["conditions"].as_array_mut() {
         conditions.retain(|condition| condition["type"] != kind);

@@ -1,4 +1,4 @@
-//! One container of a pod, from its image to its end and round again.
+//! One container of a pod, from its image to its exit and restart.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use crate::program::{End, Life};
 use crate::server::logs::Logs;
 use crate::server::store;
 
-/// How often the kubelet comes back to a container that it cannot create.
+/// How often the kubelet retries a container that it cannot create.
 const RETRY: i64 = 5;
 
 #[derive(Debug)]
@@ -33,7 +33,7 @@ enum Phase {
         since: Instant,
         life: Life,
     },
-    /// It has died, and starts again at `restart`.
+    /// It has exited, and restarts at `restart`.
     Dead {
         record: Value,
         since: Instant,
@@ -44,19 +44,19 @@ enum Phase {
     Done(Value),
 }
 
-/// What the kubelet says about a container: whether as a warning, the reason, the message.
+/// An event of the kubelet about a container: whether a warning, the reason, the message.
 pub(crate) type Remark = (bool, &'static str, String);
 
-/// What a container may need from around it.
+/// The environment that a container may need.
 pub(crate) struct Around<'a> {
     pub(crate) images: &'a Images,
     pub(crate) now: Instant,
     pub(crate) pod: &'a Value,
     pub(crate) spec: &'a Value,
     pub(crate) init: bool,
-    /// What keeps it from being created: a missing ConfigMap, Secret or key.
+    /// What prevents its creation: a missing ConfigMap, Secret or key.
     pub(crate) missing: Option<String>,
-    /// Whether what its program needs is there.
+    /// Whether its program's dependencies exist.
     pub(crate) met: bool,
 }
 
@@ -90,7 +90,7 @@ impl Container {
         }
     }
 
-    /// How it ended, when it has ended for good.
+    /// Its final state, if it has ended for good.
     pub(crate) fn ended(&self) -> Option<i64> {
         match &self.phase {
             Phase::Done(record) => record["exitCode"].as_i64(),
@@ -112,12 +112,12 @@ impl Container {
         }
     }
 
-    /// Whether it was ever created: what a pod that runs has of every container.
+    /// Whether it was ever created: true for every container of a running pod.
     pub(crate) fn created(&self) -> bool {
         matches!(self.phase, Phase::Running { .. } | Phase::Dead { .. } | Phase::Done(_))
     }
 
-    /// Goes on as far as it can now.
+    /// Advances as far as possible.
     pub(crate) fn advance(&mut self, around: &Around<'_>, logs: &mut Logs) -> Vec<Remark> {
         let mut remarks = Vec::new();
         let now = around.now;
@@ -128,7 +128,7 @@ impl Container {
                 self.pulled(around.images, image, now, &mut remarks);
             }
             Phase::PullFailed { since, retry, bad_name, message } => {
-                // The error is seen for a while, and then the back-off.
+                // The error is visible for a while, then the back-off.
                 let shown = now.duration_since(*since) >= clock::SECOND / 4;
                 if *retry <= now {
                     self.fetch(image, now, &mut remarks);
@@ -294,7 +294,7 @@ impl Container {
             }
             return self.die(around, record, None, remarks);
         }
-        // One that waits in its own process is done when what it needs is there.
+        // A program that waits by itself continues when its dependencies exist.
         let needs = around.images.program(around.spec).needs;
         if life.ends.is_none() && life.serves.is_none() && needs.is_some() && around.met {
             let record = self.record(0, "Completed");
@@ -361,7 +361,7 @@ impl Container {
             return;
         }
         self.deaths += 1;
-        // The first time it is started again at once.
+        // The first restart is immediate.
         let wait = match self.deaths {
             1 => 1,
             deaths => (10_i64 << (deaths - 2).min(5)).min(300),
@@ -393,7 +393,7 @@ impl Container {
         spec.get("startupProbe").is_none() || self.startup.passes == Some(true)
     }
 
-    /// Its entry in the pod's status; `waiting` is the reason while it has not been touched.
+    /// Its entry in the pod's status; `waiting` is the reason before the kubelet has handled it.
     pub(crate) fn status(&self, around: &Around<'_>, waiting: &str) -> Value {
         let spec = around.spec;
         let wait = |reason: &str, message: Option<&str>| match message {

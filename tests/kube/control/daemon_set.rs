@@ -1,4 +1,4 @@
-//! DaemonSets, on the one node there is.
+//! DaemonSets, on the single node.
 
 use serde_json::{Value, json};
 

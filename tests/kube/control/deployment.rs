@@ -1,4 +1,4 @@
-//! Deployments: a new ReplicaSet for a new template, old ones scaled down as it comes up.
+//! Deployments: a new ReplicaSet for a new template; old ones scale down while it scales up.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -282,7 +282,7 @@ impl<'a> Rollout<'a> {
         let (surge, missing) = self.limits();
         let recreate = self.deployment["spec"]["strategy"]["type"] == "Recreate";
         if paused {
-            // Only a change of the number itself is followed.
+            // Only a change of the number itself is applied.
             let active: Vec<Value> =
                 self.new.iter().chain(&self.old).filter(|set| wanted(set) > 0).cloned().collect();
             if let [only] = active.as_slice()
@@ -326,7 +326,7 @@ impl<'a> Rollout<'a> {
         let total: i64 = self.old.iter().map(wanted).sum::<i64>() + wanted(new);
         let unavailable = wanted(new) - count(new, "status", "availableReplicas");
         let mut room = total - minimum - unavailable;
-        // What never came up goes first.
+        // Pods that never became ready go first.
         for set in self.old.clone() {
             let broken = wanted(&set) - count(&set, "status", "availableReplicas");
             let down = broken.min(room).max(0);
@@ -472,7 +472,7 @@ impl<'a> Rollout<'a> {
         pods::write_status(self.api, "Deployment", &self.deployment, next, MANAGER);
     }
 
-    /// Old sets beyond the history's limit go.
+    /// Removes old sets beyond the history limit.
     fn forget(&mut self) {
         let limit = self.deployment["spec"]["revisionHistoryLimit"].as_i64().unwrap_or(10);
         let mut idle: Vec<Value> = self

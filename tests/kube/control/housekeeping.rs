@@ -1,4 +1,4 @@
-//! The small controllers: garbage, namespaces on their way out, quotas, volume claims and
+//! The small controllers: garbage collection, terminating namespaces, quotas, volume claims and
 //! autoscalers' bounds.
 
 use serde_json::{Value, json};
@@ -16,8 +16,7 @@ pub(crate) fn sync(api: &mut Api) {
     autoscalers(api);
 }
 
-/// What is owned by something that is gone goes too; what is deleted in the foreground waits for
-/// what it owns.
+/// Deletes objects whose owner is gone; a foreground deletion waits for the dependents.
 fn garbage(api: &mut Api) {
     let names: Vec<String> = api
         .store
@@ -94,7 +93,7 @@ fn quotas(api: &mut Api) {
     }
 }
 
-/// Without metrics, an autoscaler still holds its bounds.
+/// Without metrics, an autoscaler still enforces its bounds.
 fn autoscalers(api: &mut Api) {
     let all: Vec<Value> =
         api.store.list(by_kind("HorizontalPodAutoscaler"), None).cloned().collect();

@@ -1,7 +1,8 @@
-//! What pulling an image comes to, in containerd's words, and what the node has pulled.
+//! The results of image pulls, with containerd's messages, and the node's images.
 //!
 //! An image at a loopback address is really fetched from the registry there: its manifest, by the
-//! digest if one is given, and its configuration. Of every other image the name decides.
+//! digest if one is given, and its configuration. For every other image, the name decides the
+//! result.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read as _, Write as _};
@@ -20,7 +21,7 @@ const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, \
      application/vnd.docker.distribution.manifest.list.v2+json, \
      application/vnd.docker.distribution.manifest.v2+json";
 
-/// Why a name is none, so that nothing is pulled.
+/// Why a name is invalid, so that nothing is pulled.
 pub(crate) fn bad_name(image: &str) -> Option<String> {
     let repository = image.split(['@', ':']).next().unwrap_or_default();
     let bad = image.is_empty() || repository.chars().any(|c| c.is_ascii_uppercase());
@@ -32,8 +33,8 @@ pub(crate) fn bad_name(image: &str) -> Option<String> {
     })
 }
 
-/// The images of the node: what each runs when its container has no command of its own; and which
-/// containers (pod's uid, name) listen by now.
+/// The images of the node, with their default command; and which containers (pod's uid, name)
+/// listen.
 #[derive(Debug, Default)]
 pub(crate) struct Images(Mutex<BTreeMap<String, Vec<String>>>, Mutex<BTreeSet<(String, String)>>);
 
@@ -88,7 +89,7 @@ impl Images {
         self.1.lock().unwrap().contains(&(pod_uid.to_owned(), container.to_owned()))
     }
 
-    /// The program that a container runs: by its own command, or else its image's.
+    /// The program of a container: its own command, otherwise its image's.
     pub(crate) fn program(&self, container: &Value) -> &'static Program {
         let own = words(&container["command"]);
         if !own.is_empty() {
@@ -126,12 +127,12 @@ fn fetch(image: &str) -> std::io::Result<Option<Vec<String>>> {
     Ok(Some(command))
 }
 
-/// A document of a repository, held against its digest as containerd does.
+/// A document of a repository, verified against its digest like in containerd.
 fn document(host: &str, name: &str, kind: &str, wanted: &str) -> std::io::Result<Option<Value>> {
     let wrong = |what: String| std::io::Error::new(std::io::ErrorKind::InvalidData, what);
     let mut stream = TcpStream::connect(host)?;
     stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    // 1.0, so that the answer comes in one piece and ends with the connection.
+    // HTTP/1.0, so that the answer is not chunked and ends with the connection.
     write!(stream, "GET /v2/{name}/{kind}/{wanted} HTTP/1.0\r\nhost: {host}\r\n")?;
     write!(stream, "accept: {MANIFESTS}\r\n\r\n")?;
     let mut answer = Vec::new();

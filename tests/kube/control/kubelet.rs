@@ -1,4 +1,4 @@
-//! The kubelet: what becomes of the pods on the node.
+//! The kubelet: runs the pods of the node.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ struct Run {
     since: Instant,
     started_at: String,
     containers: BTreeMap<String, Container>,
-    /// When it last complained of its volumes.
+    /// When it last reported its volumes.
     complained: Option<Instant>,
     leaves: Option<Instant>,
 }
@@ -30,7 +30,7 @@ struct Run {
 #[derive(Debug, Default)]
 pub(crate) struct Kubelet {
     runs: BTreeMap<String, Run>,
-    /// Until then ConfigMaps cannot be read from the API server.
+    /// The kubelet cannot read ConfigMaps until then.
     pub(crate) out_of_sync: Option<Instant>,
     /// Pods (by name) to evict.
     pub(crate) evict: Vec<String>,
@@ -105,7 +105,7 @@ impl Kubelet {
 }
 
 impl Kubelet {
-    /// The containers that serve now: `app` label of the pod, its uid, the container's name.
+    /// The serving containers: `app` label of the pod, its uid, the container's name.
     fn serving(&self, api: &Api, now: Instant) -> Vec<(String, String, String)> {
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
         let mut serving = Vec::new();
@@ -123,7 +123,7 @@ impl Kubelet {
     }
 }
 
-/// Whether what a program needs is there.
+/// Whether a program's dependencies exist.
 fn is_met(api: &Api, pod: &Value, need: Need, node: &Node<'_>) -> bool {
     let (namespace, _) = store::identity(pod);
     let uid = &pod["metadata"]["uid"];
@@ -150,7 +150,7 @@ fn list<'a>(pod: &'a Value, name: &str) -> Vec<&'a Value> {
     pod["spec"][name].as_array().into_iter().flatten().collect()
 }
 
-/// How the node is at the moment.
+/// The current state of the node.
 struct Node<'a> {
     images: &'a Images,
     now: Instant,
@@ -186,7 +186,7 @@ fn advance(api: &mut Api, logs: &mut Logs, pod: &Value, run: &mut Run, node: &No
     }
 }
 
-/// What a container refers to and is not there.
+/// Missing references of a container.
 fn missing(api: &Api, pod: &Value, spec: &Value, synced: bool) -> Option<String> {
     let (namespace, _) = store::identity(pod);
     let refers = |kind: &str, reference: &Value| -> Option<String> {
@@ -259,7 +259,7 @@ fn evict(api: &mut Api, pod: &Value) {
     recorder::record(api, pod, "kubelet", true, "Evicted", told, None);
 }
 
-/// The pod's status as it is now.
+/// The current status of the pod.
 fn report(pod: &Value, run: &Run, images: &Images, now: Instant, mounted: bool) -> Value {
     let mut status = pod["status"].clone();
     let fresh = Container::new();

@@ -1,5 +1,5 @@
-//! The cluster behind the API server: controllers, scheduler and kubelet, played on a shortened
-//! clock. Each acts only on what is stored, and writes as the real one does.
+//! The simulated cluster behind the API server: controllers, scheduler and kubelet, on an
+//! accelerated clock. Each acts only on stored objects, and writes like the real one.
 
 mod clock;
 mod condition;
@@ -30,7 +30,7 @@ use crate::server::resource::by_kind;
 use pods::Ready;
 use scheduler::Scheduler;
 
-/// The parts that a scenario can meddle with.
+/// The parts that a scenario can change.
 pub(crate) struct Cluster {
     pub(crate) kubelet: Kubelet,
     pub(crate) scheduler: Scheduler,
@@ -40,13 +40,13 @@ pub(crate) struct Cluster {
 #[derive(Clone)]
 pub(crate) struct Control(Arc<Mutex<Cluster>>);
 
-/// How often it looks when nothing has changed: probes and back-offs are due then.
+/// The interval without changes, for probes and back-offs.
 const TICK: Duration = Duration::from_millis(10);
-/// How often controllers look when nothing has changed.
+/// The interval of the controllers without changes.
 const IDLE: Duration = Duration::from_millis(50);
 
 impl Control {
-    /// Runs a cluster behind `server` for as long as both are wanted.
+    /// Runs a cluster behind `server` until either is dropped.
     pub(crate) fn start(server: &Arc<Server>) -> Self {
         let control = Self(Arc::new(Mutex::new(Cluster {
             kubelet: Kubelet::default(),
@@ -81,7 +81,7 @@ async fn run(server: Weak<Server>, cluster: Weak<Mutex<Cluster>>) {
     }
 }
 
-/// Everybody acts once, with the store to itself.
+/// All parts act once, with the store locked.
 fn pass(server: &Server, cluster: &mut Cluster, memory: &mut Memory) {
     let mut api = server.api();
     let mut logs = server.logs();

@@ -1,4 +1,4 @@
-//! What controllers ask of pods, and how they make them.
+//! Helpers of the controllers for pods.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -46,7 +46,7 @@ pub(crate) fn owner_reference(owner: &Value) -> Value {
     }])
 }
 
-/// Whether it still counts: neither over nor on its way out.
+/// Whether it counts: neither finished nor terminating.
 pub(crate) fn active(pod: &Value) -> bool {
     !matches!(pod["status"]["phase"].as_str(), Some("Failed" | "Succeeded")) && !leaving(pod)
 }
@@ -96,7 +96,7 @@ pub(crate) fn create(
     api.create(by_kind("Pod"), &namespace, &pod, &writer, Strictness::Ignore)
 }
 
-/// Asks a pod to leave.
+/// Deletes a pod gracefully.
 pub(crate) fn delete(api: &mut Api, pod: &Value) {
     let (namespace, name) = store::identity(pod);
     let _gone = api.delete(by_kind("Pod"), &namespace, &name, &Deletion::default());

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::clock;
 use crate::program::{Life, PORT};
 
-/// Where pods answer, as messages name it.
+/// The address of pods in messages.
 pub(crate) const POD_ADDRESS: &str = "10.244.0.5";
 
 /// One probe of one life.
@@ -15,11 +15,11 @@ pub(crate) const POD_ADDRESS: &str = "10.244.0.5";
 pub(crate) struct Probe {
     next: Option<Instant>,
     failures: i64,
-    /// Its standing; `None` until it has one.
+    /// Its result; `None` until there is one.
     pub(crate) passes: Option<bool>,
 }
 
-/// What a turn of a probe came to.
+/// The result of one probe.
 pub(crate) enum Turn {
     Quiet,
     /// It failed, and why; whether its threshold is reached.
@@ -64,7 +64,7 @@ fn ask(spec: &Value, container: &Value, life: &Life, age: Duration) -> Result<()
 }
 
 impl Probe {
-    /// Its turn, when it is due.
+    /// Runs the probe, if it is due.
     pub(crate) fn turn(
         &mut self,
         spec: &Value,

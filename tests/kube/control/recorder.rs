@@ -1,4 +1,4 @@
-//! Events that controllers and the kubelet write: one object a matter, counted.
+//! Events of controllers and the kubelet: one counted object per cause.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::server::managed::Writer;
 use crate::server::resource::by_kind;
 use crate::server::store;
 
-/// Notes an event about `about`.
+/// Records an event about `about`.
 pub(crate) fn record(
     api: &mut Api,
     about: &Value,

@@ -1,4 +1,4 @@
-//! ReplicaSets: as many pods as asked for.
+//! ReplicaSets: keep the requested number of pods.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -10,10 +10,10 @@ use super::{clock, condition, recorder};
 use crate::server::api::Api;
 use crate::server::resource::by_kind;
 
-/// When sets whose pods are refused may try again.
+/// When sets whose pods were rejected may retry.
 pub(crate) type Refused = BTreeMap<String, Instant>;
 
-/// Fewest losses first: pods that are not ready, then the youngest.
+/// Deletion order: pods that are not ready, then the youngest.
 fn rank(pod: &Value) -> (bool, bool, std::cmp::Reverse<String>) {
     let created = pod["metadata"]["creationTimestamp"].as_str().unwrap_or_default().to_owned();
     (pod["spec"]["nodeName"].is_string(), pods::ready(pod), std::cmp::Reverse(created))

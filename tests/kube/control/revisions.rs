@@ -8,8 +8,8 @@ use crate::server::managed::Writer;
 use crate::server::resource::by_kind;
 use crate::server::store;
 
-/// The name of the revision that the owner's template is now; made when it is new, and the
-/// newest again when it is an old one. Gives all names by revision number, newest last.
+/// The revision of the owner's current template: created if it is new, renumbered as the newest if
+/// it is an old one. Returns all names by revision number, newest last.
 pub(crate) fn current(api: &mut Api, owner: &Value) -> (String, Vec<(String, Value)>) {
     let (namespace, name) = store::identity(owner);
     let template = &owner["spec"]["template"];

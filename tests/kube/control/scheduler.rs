@@ -14,20 +14,20 @@ use crate::server::store;
 
 const CAPACITY: i64 = 8_000;
 
-/// What a scenario may add to the cluster.
+/// What a scenario can add to the cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Autoscaler {
     None,
-    /// A node with room for everything comes after so many seconds.
+    /// A node with enough capacity is added after this many seconds.
     AddsNode(i64),
 }
 
 #[derive(Debug)]
 pub(crate) struct Scheduler {
     pub(crate) autoscaler: Autoscaler,
-    /// When the autoscaler's node is there.
+    /// When the autoscaler's node is available.
     promised: Option<Instant>,
-    /// When a pod (by uid) was last told that there is no place.
+    /// When a pod (by uid) was last reported as unschedulable.
     told: BTreeMap<String, Instant>,
 }
 

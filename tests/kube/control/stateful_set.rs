@@ -1,4 +1,4 @@
-//! StatefulSets: one pod after the other, and none past a broken one.
+//! StatefulSets: one pod after the other, and none after a broken one.
 
 use serde_json::{Value, json};
 
@@ -94,7 +94,7 @@ fn act(
                 pods::delete(api, &pod);
                 return;
             }
-            // This is where a StatefulSet stays for ever behind a broken pod.
+            // A StatefulSet stays here forever behind a broken pod.
             Some(pod) if !parallel && !pods::available(&pod, minimum, since) => return,
             Some(_) => {}
         }

@@ -1,4 +1,4 @@
-//! Rights that are missing, and the way to a service without an ingress.
+//! Missing permissions, and access to a service without an ingress.
 
 use greenloop_config::plan::ServicePlan;
 use greenloop_model::FailureClass;
@@ -35,7 +35,7 @@ async fn seeing_pods_is_forbidden(world: &mut World) {
     }
 }
 
-/// The verdict is had without the logs.
+/// The verdict does not need the logs.
 async fn logs_are_forbidden(world: &mut World) {
     world.wire().server.forbid("get", "pods/log");
     let doom = Doom {
@@ -56,7 +56,8 @@ async fn permissions_are_asked_for(world: &mut World) {
     assert_eq!(denied, 2, "{all:?}");
 }
 
-/// A namespace that has yet to be made takes rights that no Role gives; one in the manifests too.
+/// A namespace that does not exist yet, or is in the manifests, needs permissions that no Role can
+/// grant.
 async fn permissions_for_namespaces_are_asked_for(world: &mut World) {
     world.wire().server.forbid("create", "namespaces");
     let denied = async |world: &World| {
@@ -75,7 +76,7 @@ async fn permissions_for_namespaces_are_asked_for(world: &mut World) {
     assert_eq!(denied(world).await, [create]);
 }
 
-/// Going back to a revision of the cluster's own replaces a workload, which is an `update`.
+/// A rollback to a revision in the cluster replaces a workload, which is an `update`.
 async fn the_right_to_go_back_to_a_revision_is_asked_for(world: &mut World) {
     world.create(&deployment(world, &program::HEALTHY)).await;
     world.manifests(&[deployment(world, &program::HEALTHY)]);

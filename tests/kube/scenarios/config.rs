@@ -1,4 +1,4 @@
-//! What pods refer to and is not there.
+//! Missing references of pods.
 
 use greenloop_model::FailureClass;
 use serde_json::json;

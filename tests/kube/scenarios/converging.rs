@@ -1,5 +1,4 @@
-//! Releases that take a while to come together, and must not be taken for failures; and what looks
-//! like them and fails all the same.
+//! Releases that converge slowly and must not count as failures; and similar ones that do fail.
 
 use std::time::Duration;
 
@@ -31,7 +30,7 @@ fn annotated(mut object: Value, key: &str, text: &str) -> Value {
     object
 }
 
-/// A place that a restart keeps, for programs that count their starts on a real cluster.
+/// A volume that survives restarts, for programs that count their starts on a real cluster.
 fn with_state(mut object: Value) -> Value {
     pod_spec(&mut object)["volumes"] = json!([{"name": "state", "emptyDir": {}}]);
     first(&mut object)["volumeMounts"] = json!([{"name": "state", "mountPath": "/state"}]);
@@ -51,7 +50,7 @@ fn unprobed(mut object: Value) -> Value {
     object
 }
 
-/// When the first pod of each of these was made on the wire, by place in the server's history.
+/// The order in which the first pod of each was created, by position in the server's history.
 fn made(world: &World, starts: &[&str]) -> Vec<Option<usize>> {
     let api = world.wire().server.api();
     let first = |start: &&str| {
@@ -71,7 +70,7 @@ async fn a_migration_runs_first(world: &mut World) {
     world.release().await;
 }
 
-/// The order of kinds spares the application its crashes.
+/// The order of kinds prevents crashes of the application.
 async fn what_comes_first_is_awaited(world: &mut World) {
     let web = with_state(deployment(world, &program::NEEDS_THE_TABLE));
     let db = stateful_set(world, &program::HEALTHY);
@@ -92,7 +91,7 @@ async fn a_database_takes_its_time(world: &mut World) {
     world.release().await;
 }
 
-/// It is called ready as soon as it runs.
+/// It counts as ready as soon as it runs.
 async fn a_database_without_a_probe_takes_its_time(world: &mut World) {
     let [service, db] = database(world);
     world.manifests(&[
@@ -140,7 +139,8 @@ async fn an_image_is_pulled_slowly(world: &mut World) {
     world.release().await;
 }
 
-/// The Secret is there some time after what asks for it, and nobody but the request says so.
+/// The Secret appears some time after the object that requests it, and only the request announces
+/// it.
 async fn a_certificate_arrives_late(world: &mut World) {
     let mut web = deployment(world, &program::HEALTHY);
     pod_spec(&mut web)["volumes"] = json!([{"name": "tls", "secret": {"secretName": "web-tls"}}]);
@@ -157,7 +157,7 @@ async fn a_certificate_arrives_late(world: &mut World) {
     tokio::join!(world.release(), later);
 }
 
-/// The same without the request is a mistake, and told at once.
+/// The same without the request is an error, and reported at once.
 async fn a_certificate_that_nobody_makes(world: &mut World) {
     let mut web = deployment(world, &program::HEALTHY);
     pod_spec(&mut web)["volumes"] = json!([{"name": "tls", "secret": {"secretName": "web-tls"}}]);
@@ -208,13 +208,13 @@ fn policy(world: &World) -> [Value; 3] {
     [service, named(deployment(world, &program::DATABASE), "policy"), webhook]
 }
 
-/// The release brings the webhook that its own objects pass.
+/// The release contains the webhook that admits its own objects.
 async fn a_webhook_is_not_ready_yet(world: &mut World) {
     let request = json!({
         "apiVersion": "greenloop.test/v1", "kind": "Widget", "metadata": {"name": "w"}, "spec": {},
     });
     let [service, backend, webhook] = policy(world);
-    // It was registered by an earlier attempt, and nobody serves it yet.
+    // It was registered by an earlier attempt, and is not served yet.
     world.create(&webhook).await;
     let map = objects::config_map("settings", json!({"A": "1"}));
     let mut web = deployment(world, &program::HEALTHY);
@@ -223,7 +223,7 @@ async fn a_webhook_is_not_ready_yet(world: &mut World) {
     world.release().await;
 }
 
-/// A webhook that is nobody's of this release, and comes back.
+/// A webhook outside this release that becomes available again.
 async fn a_foreign_webhook_comes_back(world: &mut World) {
     let [mut service, mut backend, webhook] = policy(world);
     for object in [&mut service, &mut backend] {
@@ -247,7 +247,7 @@ async fn it_starts_slowly(world: &mut World) {
     world.release().await;
 }
 
-/// A Job of the same release that needs what comes after it: the order of kinds gives way.
+/// A Job that needs a later object of the same release: the order of kinds is cut short.
 async fn a_job_needs_what_comes_after_it(world: &mut World) {
     let mut check = job(world, &program::CHECKS_THE_SERVICE);
     check["spec"]["backoffLimit"] = json!(6);
@@ -255,7 +255,7 @@ async fn a_job_needs_what_comes_after_it(world: &mut World) {
     world.release().await;
 }
 
-/// The same without a crash that tells: its log does.
+/// The same without a telling exit: its log contains the reason.
 async fn a_job_waits_in_its_own_process(world: &mut World) {
     let check = job(world, &program::WAITS_FOR_THE_SERVICE);
     world.manifests(&[check, deployment(world, &program::HEALTHY)]);
@@ -273,7 +273,8 @@ async fn a_job_waits_in_its_own_process(world: &mut World) {
     assert!(why.as_ref().is_some_and(|why| why.contains("Connection refused")), "{why:?}");
 }
 
-/// What is written wins: the Job has one try only, and it is not before the service is there.
+/// Annotations take precedence: the Job has only one attempt, and starts after the service is
+/// ready.
 async fn a_job_says_what_it_needs(world: &mut World) {
     let check = job(world, &program::CHECKS_THE_SERVICE);
     let check = annotated(check, DEPENDS_ON, "deployment/web");
@@ -317,7 +318,7 @@ async fn a_migration_fails_before_the_rest(world: &mut World) {
     assert!(command.contains("echo ok >"), "{command}");
 }
 
-/// Whatever else moves: what waits for nothing is told at once.
+/// A crash that waits for nothing is reported at once, even while other objects make progress.
 async fn a_missing_setting_beside_a_slow_database(world: &mut World) {
     let doom = Doom {
         class: FailureClass::Code,
@@ -329,7 +330,7 @@ async fn a_missing_setting_beside_a_slow_database(world: &mut World) {
     fails(world, &[service, db, deployment(world, &program::PANICS)], &doom).await;
 }
 
-/// A database that is there by now is no excuse.
+/// A database that has become available does not excuse further crashes.
 async fn it_never_finds_its_database(world: &mut World) {
     let doom = Doom {
         class: FailureClass::Infrastructure,
@@ -340,7 +341,7 @@ async fn it_never_finds_its_database(world: &mut World) {
     fails(world, &[with_state(deployment(world, &program::NEEDS_THE_DATABASE))], &doom).await;
 }
 
-/// Two waits that need each other, if what needs nothing waited with what needs the Job.
+/// A cycle of waits, if objects without dependencies waited together with those that need the Job.
 async fn a_job_needs_what_comes_with_what_needs_it(world: &mut World) {
     let mut seed = job(world, &program::CHECKS_THE_SERVICE);
     seed["spec"]["backoffLimit"] = json!(6);
@@ -369,7 +370,7 @@ async fn hooks_are_for_their_occasion(world: &mut World) {
     world.release().await;
     assert_eq!((has("first").await, has("later").await, has("always").await), (true, false, true));
     world.release().await;
-    // What an install brought is not what an upgrade removes.
+    // An upgrade does not remove what install hooks created.
     assert_eq!((has("first").await, has("later").await, has("always").await), (true, true, true));
 }
 

@@ -1,4 +1,4 @@
-//! Containers that start and die, or do not start.
+//! Containers that crash or do not start.
 
 use greenloop_model::FailureClass;
 use serde_json::json;
@@ -8,7 +8,7 @@ use crate::objects::{config_map, container, deployment, first, pod_spec, probe};
 use crate::program;
 use crate::world::{World, scenarios};
 
-/// Two crashes that say the same are enough: no third is waited for.
+/// Two crashes with the same message are enough, without waiting for a third.
 pub(super) fn the_same_panic_twice(world: &World) -> Case {
     let doom = Doom {
         class: FailureClass::Code,
@@ -85,7 +85,7 @@ pub(super) fn the_liveness_probe_kills(world: &World) -> Case {
     let mut object = deployment(world, &program::HEALTHY);
     first(&mut object)["livenessProbe"] = probe("/live");
     first(&mut object)["livenessProbe"]["failureThreshold"] = json!(2);
-    // Long enough not to be settled by the soak alone.
+    // Long enough that the soak alone does not decide.
     object["spec"]["minReadySeconds"] = json!(30);
     let doom = Doom {
         class: FailureClass::Code,
@@ -112,7 +112,7 @@ async fn no_third_crash_is_waited_for(world: &mut World) {
     Case { objects: vec![deployment(world, &program::PANICS_TWICE)], ..case }.play(world).await;
 }
 
-/// An error that megabytes of other lines follow is the headline, and the first excerpt.
+/// An error before megabytes of other lines is the headline and the first excerpt.
 async fn the_first_error_of_a_huge_log_is_the_headline(world: &mut World) {
     world.wire().server.logs().flood = 100_000;
     world.manifests(&[deployment(world, &program::PANICS)]);
@@ -122,7 +122,7 @@ async fn the_first_error_of_a_huge_log_is_the_headline(world: &mut World) {
     assert!(error.evidence.excerpts[0].text.contains("src/main.rs:14:5"), "{told}");
 }
 
-/// The node answers for the previous log with a success that is none.
+/// The node answers a request for the previous log with a success that contains an error.
 async fn the_previous_log_is_lost(world: &mut World) {
     world.manifests(&[deployment(world, &program::PANICS)]);
     let server = world.wire().server.clone();

@@ -1,4 +1,4 @@
-//! An API server in trouble. Unknown is not failed.
+//! Faults of the API server. Unknown is not failed.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::server::call::Call;
 use crate::server::fault::Trouble;
 use crate::world::{World, scenarios};
 
-/// Waits until a pod runs, or is there at all.
+/// Waits until a pod runs, or exists.
 async fn pods(server: &Server) {
     let resource = crate::server::resource::by_kind("Pod");
     while server.api().store.list(resource, None).next().is_none() {
@@ -35,7 +35,7 @@ async fn an_outage_of_seconds_is_no_failure(world: &mut World) {
     assert!(attempt.took > Duration::from_secs(5), "{:?}", attempt.took);
 }
 
-/// An outage is told once when it begins and once when it is over, and the soak's end once.
+/// An outage is reported once at its start and once at its end, and the end of the soak once.
 async fn an_outage_during_the_soak_is_told_once(world: &mut World) {
     world.plan.soak = Some(Duration::from_secs(2));
     world.manifests(&[deployment(world, &program::HEALTHY)]);
@@ -67,7 +67,7 @@ async fn an_outage_during_the_soak_is_told_once(world: &mut World) {
     }
 }
 
-/// What happened meanwhile is found when the server is back.
+/// Changes during the outage are detected afterwards.
 async fn a_crash_during_an_outage_is_found(world: &mut World) {
     world.manifests(&[deployment(world, &program::PANICS)]);
     let server = world.wire().server.clone();
@@ -110,7 +110,7 @@ fn writes_of(plural: &'static str) -> impl Fn(&Call) -> bool + Send + 'static {
     move |call| call.writes() && call.resource.plural == plural
 }
 
-/// Whether a write was done is found out by looking, not by doing it again blindly.
+/// The result of an unanswered write is queried, not repeated blindly.
 async fn lost_acknowledgements_are_resolved(world: &mut World) {
     world.manifests(&[
         config_map("settings", json!({"A": "1"})),
@@ -143,7 +143,7 @@ async fn throttling_and_server_errors_are_waited_out(world: &mut World) {
     assert!(server.faults().spent());
 }
 
-/// The evidence is had even when reading logs takes a second try.
+/// Evidence is collected even if reading logs needs a retry.
 async fn a_log_is_asked_for_again(world: &mut World) {
     let server = world.wire().server.clone();
     let trouble = Trouble::Status { code: 500, retry_after: None };

@@ -1,4 +1,4 @@
-//! What succeeds, and what must not be taken for a failure.
+//! Successful rollouts, and conditions that must not count as failures.
 
 use std::time::{Duration, Instant};
 
@@ -52,13 +52,13 @@ async fn twice_the_same_is_no_failure(world: &mut World) {
     world.release().await;
 }
 
-/// A rollout that changes nothing is judged all the same.
+/// A rollout without changes is judged all the same.
 async fn twice_the_same_is_no_success_either(world: &mut World) {
     let doom = Doom {
         class: greenloop_model::FailureClass::Code,
         message: &[],
         evidence: &["missing DATABASE_URL"],
-        // On a cluster the next crash may be a long back-off away.
+        // On a cluster, the next crash may come after a long back-off.
         within: (8, 120),
     };
     let first = fails(world, &[deployment(world, &program::PANICS)], &doom).await;
@@ -125,7 +125,7 @@ async fn a_pod_is_evicted_on_the_way(world: &mut World) {
 }
 
 async fn waits_for_a_node_that_is_being_added(world: &mut World) {
-    // Longer than a pod that nobody makes room for is waited for.
+    // Longer than the wait for an unschedulable pod.
     world.wire().control.cluster().scheduler.autoscaler = Autoscaler::AddsNode(630);
     let mut object = deployment(world, &program::HEALTHY);
     first(&mut object)["resources"] = json!({"requests": {"cpu": "100"}});

@@ -46,7 +46,7 @@ pub(super) fn unauthorised(world: &World) -> Case {
     Case::new(vec![object], doom)
 }
 
-/// Nobody's fault: it is waited for, and the class says whose matter it is when time is up.
+/// An unreachable registry: retried until the timeout, then classified as infrastructure.
 async fn registry_away(world: &mut World) {
     world.wait = Duration::from_secs(6);
     let mut object = deployment(world, &program::HEALTHY);

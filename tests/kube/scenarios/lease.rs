@@ -1,4 +1,4 @@
-//! One deployer at a time.
+//! One deployment at a time.
 
 use std::time::{Duration, Instant};
 
@@ -52,7 +52,7 @@ async fn a_second_deployer_waits(world: &mut World) {
     second.let_go().await;
 }
 
-/// Its holder is gone: nobody has renewed it for long.
+/// Its holder is gone: it has expired.
 async fn an_expired_lease_is_taken_over(world: &mut World) {
     let first = world.target();
     let cancel = CancellationToken::new();
@@ -76,7 +76,7 @@ async fn an_expired_lease_is_taken_over(world: &mut World) {
     second.let_go().await;
 }
 
-/// It stops writing the moment it learns of it, and takes nothing back either.
+/// It stops writing as soon as it detects the loss, and restores nothing.
 async fn a_stolen_lease_ends_all_writing(world: &mut World) {
     let mut object = deployment(world, &program::HEALTHY);
     first(&mut object)["readinessProbe"] = json!({

@@ -1,4 +1,4 @@
-//! What the target promises, one scenario each.
+//! Scenarios for the Kubernetes target.
 
 mod access;
 mod config;
@@ -26,7 +26,7 @@ use serde_json::Value;
 
 use crate::world::{Attempt, World};
 
-/// Everything that evidence says, as one text.
+/// All evidence, as one text.
 pub(crate) fn said(evidence: &Evidence) -> String {
     let mut text = String::new();
     let mut add = |part: &str| {
@@ -43,27 +43,27 @@ pub(crate) fn said(evidence: &Evidence) -> String {
 /// How a rollout is to fail.
 pub(crate) struct Doom {
     pub(crate) class: FailureClass,
-    /// What the one line for a person holds.
+    /// What the headline contains.
     pub(crate) message: &'static [&'static str],
-    /// What the evidence holds.
+    /// What the evidence contains.
     pub(crate) evidence: &'static [&'static str],
-    /// How many seconds it may take on the wire, and on a cluster that pulls images.
+    /// The time limit in seconds on the simulated server, and on a cluster that pulls images.
     pub(crate) within: (u64, u64),
 }
 
-/// One row of the table of releases that fail: what is rolled out, and how that is to end.
+/// One row of the table of failing releases: the objects, and the expected failure.
 pub(crate) struct Case {
     pub(crate) objects: Vec<Value>,
     pub(crate) doom: Doom,
     /// Labels that the namespace needs.
     pub(crate) labels: Value,
-    /// Whether the soak is as long as it usually is, on a cluster.
+    /// Whether the soak has its usual length, on a cluster.
     pub(crate) usual_soak: bool,
-    /// `wait_timeout` in seconds, where it is not as long as all others are.
+    /// `wait_timeout` in seconds, if it differs from the default.
     pub(crate) wait: Option<u64>,
 }
 
-/// Makes a row for a world: images and times differ.
+/// Creates a row for a world: images and times differ.
 pub(crate) type Row = fn(&World) -> Case;
 
 impl Case {
@@ -71,7 +71,7 @@ impl Case {
         Self { objects, doom, labels: Value::Null, usual_soak: false, wait: None }
     }
 
-    /// Readies the world for it.
+    /// Prepares the world for it.
     pub(crate) async fn set(&self, world: &mut World) {
         if self.labels.is_object() {
             world.label_namespace(&self.labels).await;
@@ -85,7 +85,7 @@ impl Case {
         world.manifests(&self.objects);
     }
 
-    /// Rolls it out and sees it fail as it must.
+    /// Rolls it out and checks the failure.
     pub(crate) async fn play(&self, world: &mut World) {
         self.set(world).await;
         let attempt = world.roll_out().await;
@@ -93,7 +93,7 @@ impl Case {
     }
 }
 
-/// The rows that `kubectl rollout status` is measured beside.
+/// The rows that are measured against `kubectl rollout status`.
 pub(crate) const MEASURED: &[(&str, Row)] = &[
     ("image not found", images::not_found),
     ("bad image name", images::bad_name),
@@ -118,7 +118,7 @@ pub(crate) const MEASURED: &[(&str, Row)] = &[
     ("unschedulable", scheduling::no_node_has_room),
 ];
 
-/// Rolls the objects out, and sees them fail as `doom` has it.
+/// Rolls the objects out, and checks the failure against `doom`.
 pub(crate) async fn fails(world: &World, objects: &[Value], doom: &Doom) -> Attempt {
     world.manifests(objects);
     let attempt = world.roll_out().await;
@@ -126,7 +126,7 @@ pub(crate) async fn fails(world: &World, objects: &[Value], doom: &Doom) -> Atte
     attempt
 }
 
-/// Whether an attempt failed as `doom` has it.
+/// Checks the failure of an attempt against `doom`.
 pub(crate) fn judged<'a>(world: &World, attempt: &'a Attempt, doom: &Doom) -> &'a TargetError {
     let error = match &attempt.outcome {
         Ok(_) => panic!("it was taken for a success after {:?}", attempt.took),
@@ -144,8 +144,8 @@ pub(crate) fn judged<'a>(world: &World, attempt: &'a Attempt, doom: &Doom) -> &'
     }
     let seconds = Duration::from_secs;
     let most = world.time(seconds(doom.within.0), seconds(doom.within.1));
-    // What a rule finds is found before the time to wait is up, however busy the machine is; how
-    // fast is measured by `benches/detection.sh`.
+    // A rule detects the failure before the timeout, however busy the machine is;
+    // `benches/detection.sh` measures how fast.
     let by_a_rule = most < world.wait;
     assert!(!by_a_rule || attempt.took < world.wait, "it ran into the deadline: {about}");
     error

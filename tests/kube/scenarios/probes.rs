@@ -44,7 +44,7 @@ pub(super) fn it_is_never_ready(world: &World) -> Case {
         evidence: &["Readiness probe failed"],
         within: (30, 60),
     };
-    // What is slow to start looks just the same: it has the time that it was given.
+    // A slow start looks the same, so it has the whole timeout.
     Case { wait: Some(20), ..Case::new(vec![object], doom) }
 }
 

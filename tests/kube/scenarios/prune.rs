@@ -1,4 +1,4 @@
-//! Objects that a release no longer names.
+//! Objects that a release no longer contains.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ async fn notes(world: &World) -> Vec<String> {
     world.target().status().await.unwrap().notes
 }
 
-/// Shown by the dry run and by the status for as long as it is there, and kept.
+/// Kept, and listed by the dry run and by the status while it exists.
 async fn what_is_no_longer_named_is_shown_and_kept(world: &mut World) {
     world.manifests(&[old(), deployment(world, &HEALTHY)]);
     world.release().await;
@@ -53,7 +53,7 @@ async fn what_is_no_longer_named_is_shown_and_kept(world: &mut World) {
     assert_eq!(notes(world).await, Vec::<String>::new());
 }
 
-/// Removed after the smoke tests and not before; a rollback brings it back.
+/// Deleted only after the smoke tests; a rollback recreates it.
 async fn it_is_removed_once_the_release_is_verified(world: &mut World) {
     world.manifests(&[old(), service(), deployment(world, &HEALTHY)]);
     world.release().await;
@@ -84,12 +84,12 @@ async fn it_is_removed_once_the_release_is_verified(world: &mut World) {
     target.roll_back(Earlier::LastVerified, &quiet, &cancel).await.unwrap();
     assert!(has(world, "old").await);
     assert!(world.api::<Service>().get_opt("web").await.unwrap().is_some());
-    // It is Greenloop's again: the next release removes it again.
+    // It is Greenloop's again: the next release deletes it again.
     world.release().await;
     assert!(!has(world, "old").await);
 }
 
-/// A release that fails removes nothing, and what it gives way to is whole.
+/// A failing release deletes nothing, and the restored release is complete.
 async fn a_release_that_fails_removes_nothing(world: &mut World) {
     world.manifests(&[old(), deployment(world, &HEALTHY)]);
     world.release().await;
@@ -105,7 +105,7 @@ async fn a_release_that_fails_removes_nothing(world: &mut World) {
     assert!(has(world, "old").await);
 }
 
-/// What was there before, what somebody made again, and what somebody else claims stay.
+/// Objects that existed before, that somebody recreated, or that somebody else owns stay.
 async fn what_greenloop_did_not_make_stays(world: &mut World) {
     world.create(&config_map("before", json!({"a": "1"}))).await;
     let again = config_map("again", json!({"a": "1"}));
@@ -136,7 +136,7 @@ async fn what_greenloop_did_not_make_stays(world: &mut World) {
     assert!(!has(world, "old").await);
 }
 
-/// Claims, and what makes claims, are a person's to remove.
+/// Volume claims, and objects that create them, are deleted only by a person.
 async fn what_may_hold_data_stays(world: &mut World) {
     let claim = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
         "metadata": {"name": "data"}, "spec": {"accessModes": ["ReadWriteOnce"],
@@ -167,7 +167,7 @@ async fn what_may_hold_data_stays(world: &mut World) {
     assert!(!has(world, "old").await);
 }
 
-/// What a restore and a rollback leave behind is the same: what may hold data.
+/// A restore and a rollback keep the same objects: those that may hold data.
 async fn a_restore_keeps_what_may_hold_data(world: &mut World) {
     let web = deployment(world, &HEALTHY);
     world.manifests(&[web]);
@@ -189,11 +189,11 @@ async fn a_restore_keeps_what_may_hold_data(world: &mut World) {
     assert!(!has(world, "new").await);
 }
 
-/// Two repositories that use one namespace and one name of an environment: the second one is
-/// refused before it writes anything, and can take the environment over.
+/// Two repositories with the same namespace and environment name: the second is refused before it
+/// writes anything, and can take the environment over.
 async fn another_repository_is_refused(world: &mut World) {
     let name = |name: &str| Repository::new(None, Some(&format!("https://example.com/{name}")));
-    // A record of a version that did not say where it came from.
+    // A record of a version that did not store its repository.
     world.manifests(&[old(), deployment(world, &HEALTHY)]);
     world.release().await;
     world.repository = name("fleet/api");
@@ -225,7 +225,8 @@ async fn another_repository_is_refused(world: &mut World) {
     assert!(has(world, "theirs").await && !has(world, "old").await);
 }
 
-/// What others may use stays: it belongs to the cluster, or another environment names it too.
+/// Objects that others may use stay: cluster-scoped ones, and those in records of other
+/// environments.
 async fn what_others_may_use_stays(world: &mut World) {
     let class = json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass",
         "metadata": {"name": format!("{}-fast", world.namespace)},
@@ -238,7 +239,7 @@ async fn what_others_may_use_stays(world: &mut World) {
     world.manifests(std::slice::from_ref(&shared));
     world.release().await;
     world.environment.name = staging;
-    // This environment makes it again, and the other one names it still.
+    // This environment recreates it, and the other one still contains it.
     world.api::<ConfigMap>().delete("shared", &DeleteParams::default()).await.unwrap();
     world.manifests(&[class, policy, shared, old(), web.clone()]);
     world.release().await;
@@ -257,7 +258,7 @@ async fn what_others_may_use_stays(world: &mut World) {
     assert!(!has(world, "old").await);
 }
 
-/// A run that is cancelled while it removes things ends: what is left is named.
+/// A run that is cancelled during pruning ends, and names the remaining objects.
 async fn removing_ends_with_the_run(world: &mut World) {
     world.manifests(&[old(), deployment(world, &HEALTHY)]);
     world.release().await;
@@ -266,7 +267,7 @@ async fn removing_ends_with_the_run(world: &mut World) {
     let attempt = world.roll_out().await;
     attempt.outcome.unwrap();
     attempt.target.mark_verified(attempt.release).await.unwrap();
-    // The API server does not answer before the scenario is long over.
+    // The API server answers only after the end of the scenario.
     let slow = Trouble::Slow(Duration::from_secs(3600));
     world.wire().server.faults().add(1000, slow, |call| call.verb == "delete");
     let cancel = CancellationToken::new();
@@ -285,7 +286,7 @@ async fn removing_ends_with_the_run(world: &mut World) {
     assert_eq!(status.serving.unwrap().0.id, attempt.release);
 }
 
-/// What may not be removed is told; the release serves all the same.
+/// A denied deletion is reported; the release serves all the same.
 async fn a_missing_right_to_remove_is_told(world: &mut World) {
     world.manifests(&[old(), deployment(world, &HEALTHY)]);
     world.release().await;

@@ -1,5 +1,4 @@
-//! What smoke tests are led to, and what is said where there is nothing to be led to; what serves,
-//! asked at that moment.
+//! The targets of smoke tests, errors without a target, and the current state of what serves.
 
 use std::time::Duration;
 
@@ -112,7 +111,7 @@ async fn the_pods_have_no_such_port(world: &mut World) {
     unreachable(world, RELEASE, FailureClass::Config, &parts).await;
 }
 
-/// Only a connection shows that nobody listens.
+/// Only a connection shows that nothing listens.
 async fn nobody_listens_at_the_port(world: &mut World) {
     port(world, None);
     world.create(&leading_to(json!(9999))).await;
@@ -184,7 +183,7 @@ async fn the_api_server_goes_while_a_pod_is_forwarded_to(world: &mut World) {
     told(&error, TargetErrorKind::Target, FailureClass::Infrastructure, &["API server"]);
 }
 
-/// The address of a port-forward dies with the run; it is nobody's to be told of.
+/// The address of a port-forward ends with the run, so it is not shown.
 async fn the_address_of_a_release_is_the_environments(world: &mut World) {
     port(world, None);
     world.manifests(&[service(), deployment(world, &HEALTHY)]);
@@ -233,7 +232,7 @@ async fn what_serves_is_asked_at_that_moment(world: &mut World) {
     assert_eq!(condition(world).await, Condition::Down("deployment/web is gone".to_owned()));
 }
 
-/// Evidence that waited for nothing: a release whose pods never were is told of by its restore.
+/// The restore of a release whose pods never existed does not wait for their evidence.
 async fn a_restore_says_when_it_serves_and_soaks_after_that(world: &mut World) {
     use greenloop_model::RunEvent;
     use greenloop_ports::Restored;

@@ -1,5 +1,4 @@
-//! What becomes of releases: what they leave in the cluster, what stands in their way, and what
-//! is there again after them.
+//! The lifecycle of releases: records, conflicts, and restores.
 
 use std::time::Duration;
 
@@ -49,8 +48,8 @@ async fn states(target: &KubernetesTarget) -> Vec<ReleaseState> {
     target.status().await.unwrap().releases.iter().map(|release| release.state).collect()
 }
 
-/// A release leaves a record and marks on its objects, none on its pods; the same again changes
-/// nothing and is followed all the same.
+/// A release leaves a record and marks on its objects, none on its pods; a repetition changes
+/// nothing and is tracked all the same.
 async fn a_release_is_recorded_and_marked(world: &mut World) {
     let web = deployment(world, &HEALTHY);
     world.manifests(&[config_map("web", json!({"a": "1"})), service(), web]);
@@ -85,8 +84,7 @@ async fn a_release_is_recorded_and_marked(world: &mut World) {
     assert_eq!(lease.lease_transitions, Some(2));
 }
 
-/// A release that dies gives way to the last verified one as a whole: what it changed is back,
-/// what it brought is gone.
+/// A failing release is replaced by the last verified one: changes are reverted, additions removed.
 async fn a_failed_release_gives_way(world: &mut World) {
     let web = deployment(world, &HEALTHY);
     world.manifests(&[config_map("web", json!({"a": "1"})), web]);
@@ -119,7 +117,7 @@ async fn a_failed_release_gives_way(world: &mut World) {
     assert_eq!(config.data.unwrap()["a"], "1");
     assert!(world.api::<ConfigMap>().get_opt("brought").await.unwrap().is_none());
     assert_eq!(states(&attempt.target).await, [ReleaseState::Failed, ReleaseState::Verified]);
-    // Asked again, it serves.
+    // A later query shows that it serves.
     let again = attempt
         .target
         .restore(attempt.release, &EventSink::null(), &CancellationToken::new())
@@ -128,7 +126,7 @@ async fn a_failed_release_gives_way(world: &mut World) {
     assert!(matches!(again, Restored::Untouched(ref d) if d.release == good), "{again:?}");
 }
 
-/// Before there is a verified release, a failure takes away what it made and nothing else.
+/// Without a verified release, a failure removes only what it created.
 async fn the_first_release_leaves_nothing_behind(world: &mut World) {
     world.create(&config_map("others", json!({"a": "1"}))).await;
     let web = deployment(world, &PANICS);
@@ -148,7 +146,7 @@ async fn the_first_release_leaves_nothing_behind(world: &mut World) {
     assert!(world.api::<ConfigMap>().get_opt("others").await.unwrap().is_some());
 }
 
-/// What somebody else had deployed is what serves again when the very first release fails.
+/// If the very first release fails, the previous deployment of somebody else is restored.
 async fn the_first_release_gives_way_to_what_was_there(world: &mut World) {
     world.create(&deployment(world, &HEALTHY)).await;
     world.manifests(&[deployment(world, &PANICS)]);
@@ -165,7 +163,7 @@ async fn the_first_release_gives_way_to_what_was_there(world: &mut World) {
     assert!(is(&HEALTHY, &command(world).await));
 }
 
-/// A change of what a workload reads rolls its pods; a change by hand is put back by a rollback.
+/// A change of a workload's configuration restarts its pods; a rollback reverts manual changes.
 async fn configuration_is_part_of_a_release(world: &mut World) {
     let reading = |world: &World| {
         let mut web = deployment(world, &HEALTHY);
@@ -198,7 +196,7 @@ async fn configuration_is_part_of_a_release(world: &mut World) {
     assert_eq!(sum(world).await, before);
 }
 
-/// A controller's field is not taken, and its owner named; a person's is.
+/// A controller's field is a conflict that names its owner; a person's field is taken over.
 async fn fields_of_others_are_respected(world: &mut World) {
     world.manifests(&[deployment(world, &HEALTHY)]);
     world.release().await;
@@ -217,7 +215,7 @@ async fn fields_of_others_are_respected(world: &mut World) {
     assert_eq!(web.spec.unwrap().replicas, Some(1));
 }
 
-/// What the API server refuses is found before anything is written.
+/// A rejection by the API server is detected before anything is written.
 async fn mistakes_are_found_before_anything_is_written(world: &mut World) {
     let mut unknown = deployment(world, &HEALTHY);
     unknown["spec"]["template"]["spec"]["containers"][0]["imagee"] = json!("x");
@@ -253,7 +251,7 @@ async fn mistakes_are_found_before_anything_is_written(world: &mut World) {
     }
 }
 
-/// A paused Deployment is said at once; a restore resumes it.
+/// A paused Deployment is reported at once; a restore resumes it.
 async fn a_paused_deployment_is_said_at_once(world: &mut World) {
     world.manifests(&[deployment(world, &HEALTHY)]);
     world.release().await;
@@ -280,8 +278,8 @@ async fn a_paused_deployment_is_said_at_once(world: &mut World) {
     assert_ne!(web.spec.unwrap().paused, Some(true));
 }
 
-/// A rollout that is cancelled is restored once, as soon as the API server has accepted that:
-/// nobody waits for pods or for a soak.
+/// A cancelled rollout is restored once, until the API server has accepted the writes, without
+/// waiting for pods or a soak.
 async fn a_cancelled_rollout_is_taken_back(world: &mut World) {
     world.manifests(&[deployment(world, &HEALTHY)]);
     world.release().await;
@@ -303,7 +301,7 @@ async fn a_cancelled_rollout_is_taken_back(world: &mut World) {
     });
     assert_eq!(outcome.unwrap_err().kind, TargetErrorKind::Cancelled);
     assert!(is(&HEALTHY_TOO, &command(world).await), "a rollout does not restore by itself");
-    // A server that answers slowly has accepted it all the same.
+    // A slow server has accepted it all the same.
     if let Some(wire) = &world.wire {
         let slow = Trouble::Slow(Duration::from_millis(200));
         wire.server.faults().add(100, slow, |call| call.verb != "watch");
@@ -318,7 +316,7 @@ async fn a_cancelled_rollout_is_taken_back(world: &mut World) {
     assert!(is(&HEALTHY, &command(world).await));
 }
 
-/// Smoke tests reach a service without an ingress, through another pod when one dies.
+/// Smoke tests reach a service without an ingress, through another pod if one dies.
 async fn a_service_is_reached_through_a_forward(world: &mut World) {
     world.plan.service = Some(ServicePlan { name: "web".to_owned(), port: Some(80) });
     let mut web = deployment(world, &HEALTHY);
@@ -339,7 +337,7 @@ async fn a_service_is_reached_through_a_forward(world: &mut World) {
     assert_eq!(get().await, "ok\n");
 }
 
-/// A preview shows what would change, no secret, and changes nothing.
+/// A dry run shows the changes without secrets, and changes nothing.
 async fn a_preview_changes_nothing(world: &mut World) {
     let secret = |value: &str| {
         json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "web"},
@@ -367,7 +365,7 @@ async fn a_preview_changes_nothing(world: &mut World) {
     assert_eq!(target.status().await.unwrap().releases.len(), 1);
 }
 
-/// A Job that is done is done again for another release, and not for a rollback.
+/// A completed Job runs again for another release, but not for a rollback.
 async fn a_finished_job_is_made_anew(world: &mut World) {
     let job = |n: &str| {
         let mut job = objects::job(world, &MIGRATION_WORKS);
@@ -389,7 +387,7 @@ async fn a_finished_job_is_made_anew(world: &mut World) {
     world.target().roll_back(Earlier::LastVerified, &events, &cancel).await.unwrap();
 }
 
-/// A StatefulSet whose pod is broken gets out of it: its controller alone would wait for ever.
+/// A StatefulSet with a broken pod recovers; its controller alone would wait forever.
 async fn a_stateful_set_gets_unstuck(world: &mut World) {
     world.manifests(&[objects::stateful_set(world, &HEALTHY)]);
     let good = world.release().await;
@@ -407,7 +405,8 @@ async fn a_stateful_set_gets_unstuck(world: &mut World) {
     );
 }
 
-/// What cannot be remembered could not be restored: it is refused before anything is written.
+/// A release whose record is too large could not be restored: it is refused before anything is
+/// written.
 async fn a_release_that_is_too_large_for_its_record_is_refused(world: &mut World) {
     let mut seed = 1u32;
     let mut noise = || -> String {
@@ -434,7 +433,7 @@ async fn a_release_that_is_too_large_for_its_record_is_refused(world: &mut World
     assert_eq!(restored, Restored::Nothing);
 }
 
-/// The namespace of the environment is made where there is none.
+/// A missing namespace of the environment is created.
 async fn a_missing_namespace_is_made(world: &mut World) {
     world.plan.namespace = "elsewhere".to_owned();
     world.manifests(&[config_map("web", json!({"a": "1"}))]);

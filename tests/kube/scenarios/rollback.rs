@@ -1,4 +1,4 @@
-//! Going back: to the last verified release, to a named one, to a revision of the cluster's own.
+//! Rollbacks: to the last verified release, to a given one, to a revision in the cluster.
 
 use greenloop_config::plan::Rollback;
 use greenloop_model::{EventSink, FailureClass, ReleaseState};
@@ -23,7 +23,7 @@ fn panics() -> Doom {
     }
 }
 
-/// A service with its settings: both are part of a release.
+/// A service with its settings; both are part of a release.
 fn release_of(world: &World, program: &Program, greeting: &str) -> Vec<Value> {
     let mut object = deployment(world, program);
     first(&mut object)["envFrom"] = json!([{"configMapRef": {"name": "settings"}}]);
@@ -51,7 +51,7 @@ async fn goes_back(world: &World, earlier: Earlier) -> Result<(), TargetErrorKin
     outcome.map(|_| ()).map_err(|error| error.kind)
 }
 
-/// Evidence first, then the write; the whole release comes back, its settings too.
+/// Evidence first, then the write; the whole release is restored, with its settings.
 async fn restores_the_last_verified_release(world: &mut World) {
     world.manifests(&release_of(world, &program::HEALTHY, "one"));
     let good = world.release().await;
@@ -99,7 +99,7 @@ async fn the_first_release_fails_and_nothing_is_left(world: &mut World) {
     assert!(left.is_none_or(|left| left.metadata.deletion_timestamp.is_some()));
 }
 
-/// What stands in the cluster was changed by hand; the record knows how it was.
+/// The objects in the cluster were changed by hand; the record has the original.
 async fn a_config_map_changed_by_hand_comes_back(world: &mut World) {
     world.manifests(&release_of(world, &program::HEALTHY, "one"));
     world.release().await;
@@ -134,7 +134,7 @@ async fn a_release_that_must_stay_stays(world: &mut World) {
     assert_eq!(command(world).await, command_of(&program::PANICS));
 }
 
-/// By hand, to the verified release before; going back twice goes back further.
+/// A manual rollback to the previous verified release; a second one goes further back.
 async fn goes_back_by_hand_and_never_forth(world: &mut World) {
     world.manifests(&release_of(world, &program::HEALTHY, "one"));
     let first = world.release().await;
@@ -144,13 +144,13 @@ async fn goes_back_by_hand_and_never_forth(world: &mut World) {
     assert_eq!(greeting(world).await.as_deref(), Some("one"));
     let status = world.target().status().await.unwrap();
     assert_eq!(status.serving.unwrap().0.id, first);
-    // The release before the first is none: the one that was left is not gone back to.
+    // There is no release before the first; the replaced release is not a target.
     assert_eq!(goes_back(world, Earlier::LastVerified).await, Err(TargetErrorKind::NoRelease));
     goes_back(world, Earlier::Release(second)).await.unwrap();
     assert_eq!(greeting(world).await.as_deref(), Some("two"));
 }
 
-/// As `kubectl rollout undo --to-revision`, for what Greenloop did not deploy.
+/// Like `kubectl rollout undo --to-revision`, for workloads that Greenloop did not deploy.
 async fn a_foreign_deployment_goes_back_to_a_revision(world: &mut World) {
     world.create(&deployment(world, &program::HEALTHY)).await;
     settled(world, "1").await;
@@ -182,7 +182,7 @@ async fn settled(world: &World, revision: &str) {
     tokio::time::timeout(std::time::Duration::from_secs(90), waiting).await.unwrap().unwrap();
 }
 
-/// Written only when the smoke tests have passed, and not more than asked for.
+/// Records beyond `history` are deleted once a release is verified.
 async fn records_are_kept_within_bounds(world: &mut World) {
     world.plan.history = 2;
     for number in 0..4 {
@@ -200,7 +200,7 @@ async fn records_are_kept_within_bounds(world: &mut World) {
     assert_eq!(records.len(), 2);
 }
 
-/// A run that dies after its rollout and before its smoke tests leaves work for the next.
+/// A run that dies between rollout and smoke tests is cleaned up by the next.
 async fn the_next_run_cleans_up_after_one_that_died(world: &mut World) {
     world.manifests(&release_of(world, &program::HEALTHY, "one"));
     let good = world.release().await;

@@ -1,4 +1,4 @@
-//! Pods that are not created, or find no place.
+//! Pods that are not created or not scheduled.
 
 use greenloop_model::FailureClass;
 use greenloop_ports::TargetErrorKind;
@@ -63,7 +63,7 @@ async fn a_webhook_refuses_the_pods(world: &mut World) {
     fails(world, &[deployment(world, &program::HEALTHY)], &doom).await;
 }
 
-/// The dry run finds it before anything is written.
+/// The dry run detects it before anything is written.
 async fn a_webhook_refuses_the_deployment(world: &mut World) {
     world.wire().server.api().denials.push(Denial {
         plural: "deployments",

@@ -1,4 +1,4 @@
-//! Secrets that containers print: in nothing that is told of a release.
+//! Secrets that containers print are in no report of a release.
 
 use std::sync::mpsc::{Receiver, channel};
 
@@ -20,7 +20,7 @@ fn events(receiver: &Receiver<greenloop_model::RunEvent>) -> String {
     receiver.try_iter().map(|event| format!("{event:?}\n")).collect()
 }
 
-/// All that an error says, whatever lies under it.
+/// An error with its sources, as text.
 fn told(error: &TargetError) -> String {
     let mut text = format!("{error}\n{}", said(&error.evidence));
     let mut source = std::error::Error::source(error);
@@ -35,7 +35,7 @@ fn secret(name: &str, field: &str, values: Value) -> Value {
     json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, field: values})
 }
 
-/// A Deployment whose container reads Secrets in every way that there is, and prints them.
+/// A Deployment whose container reads Secrets in every possible way, and prints them.
 fn echoing(world: &World) -> Value {
     let mut web = deployment(world, &ECHOES);
     let of = |name: &str, key: &str| json!({"secretKeyRef": {"name": name, "key": key}});
@@ -64,7 +64,7 @@ async fn cluster_secrets(world: &World) {
 fn manifest_secrets() -> Vec<Value> {
     vec![
         secret("web", "stringData", json!({"password": "swan-lake-17", "on": "true"})),
-        // Both ways of writing; the later one counts.
+        // `data` and `stringData`; the latter takes precedence.
         {
             let mut files = secret(
                 "files",
@@ -80,8 +80,8 @@ fn manifest_secrets() -> Vec<Value> {
     ]
 }
 
-/// What a crashing container prints of its Secrets stands nowhere: not in the error, not in what
-/// lies under it, not in the evidence, the events or the service's log.
+/// Secrets that a crashing container prints are nowhere: not in the error and its sources, the
+/// evidence, the events or the service's log.
 async fn what_pods_read_is_told_nowhere(world: &mut World) {
     cluster_secrets(world).await;
     let mut objects = manifest_secrets();
@@ -105,12 +105,13 @@ async fn what_pods_read_is_told_nowhere(world: &mut World) {
         let encoded = STANDARD.encode(value);
         assert!(!all.contains(encoded.trim_end_matches('=')), "{value} in base64: {all}");
     }
-    // What is printed beside them is still there, and so is `true`, which is no secret.
+    // Other output is kept, and so is `true`, which is not a secret.
     assert!(all.contains(MARKER) && all.contains("cannot log in with"), "{all}");
     assert!(all.contains("verbose is true"), "{all}");
 }
 
-/// A Secret of another release is known when that release is looked at, restored or gone back to.
+/// The Secret of another release is known when that release is inspected, restored or rolled back
+/// to.
 async fn what_earlier_releases_hold_is_known(world: &mut World) {
     let objects = |world: &World, password: &str| {
         vec![
@@ -120,7 +121,7 @@ async fn what_earlier_releases_hold_is_known(world: &mut World) {
     };
     world.manifests(&objects(world, "swan-lake-17"));
     let good = world.release().await;
-    // Prints what the first release held, and what the second one holds in base64.
+    // Prints the secret of the first release, and that of the second in base64.
     let mut second = objects(world, "kestrel-hovers-5");
     let mut printer = container(world, &ECHOES);
     printer["name"] = json!("printer");
@@ -141,7 +142,7 @@ async fn what_earlier_releases_hold_is_known(world: &mut World) {
     }
 }
 
-/// An account that may not read Secrets is told so once, and its release is judged all the same.
+/// Without permission to read Secrets, one warning says so, and the release is judged all the same.
 async fn secrets_that_may_not_be_read_are_told_of_once(world: &mut World) {
     cluster_secrets(world).await;
     for secret in manifest_secrets() {
@@ -164,12 +165,12 @@ async fn secrets_that_may_not_be_read_are_told_of_once(world: &mut World) {
     assert_eq!(events.matches("Secrets may not be read").count(), 1, "{events}");
 }
 
-/// A dry run shows that a Secret changes, and says when Secrets may not be read.
+/// A dry run shows that a Secret changes, and reports if Secrets cannot be read.
 async fn a_dry_run_shows_no_secret(world: &mut World) {
     cluster_secrets(world).await;
     let mut objects = manifest_secrets();
     let mut web = echoing(world);
-    // In clear where it should not be.
+    // In clear text where it should not be.
     first(&mut web)["args"] = json!(["--password", "swan-lake-17", "--dsn=grey-heron-44"]);
     objects.push(web);
     world.manifests(&objects);

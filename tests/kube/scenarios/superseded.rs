@@ -1,4 +1,4 @@
-//! Rollouts that are not this run's alone: paused, overtaken, scaled by somebody else.
+//! Rollouts that somebody else changes: paused, superseded, scaled.
 
 use std::time::Duration;
 
@@ -22,8 +22,7 @@ async fn a_paused_deployment_fails_at_once(world: &mut World) {
     fails(world, &[object], &doom).await;
 }
 
-/// Somebody writes a newer revision while this one is waited for: it is not this run's to judge,
-/// nor to take back.
+/// Somebody writes a newer revision during the rollout: this run neither judges nor rolls it back.
 async fn a_newer_revision_takes_over(world: &mut World) {
     let mut object = deployment(world, &program::HEALTHY);
     first(&mut object)["readinessProbe"] = json!({
@@ -59,7 +58,7 @@ async fn a_newer_revision_takes_over(world: &mut World) {
     assert_eq!(env[0].name, "BY", "what the other wrote is left alone");
 }
 
-/// An autoscaler's replicas are not written back.
+/// An autoscaler's replicas are not overwritten.
 async fn an_autoscaler_owns_the_replicas(world: &mut World) {
     let scaler = json!({
         "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",

@@ -1,4 +1,4 @@
-//! StatefulSets, DaemonSets, Jobs and kinds of others.
+//! StatefulSets, DaemonSets, Jobs and custom kinds.
 
 use greenloop_model::{EventSink, FailureClass};
 use greenloop_ports::{Restored, Target as _};
@@ -19,7 +19,7 @@ fn panics() -> Doom {
     }
 }
 
-/// The broken pod would keep its StatefulSet waiting for ever, even for the old revision.
+/// The broken pod would block its StatefulSet forever, even for the old revision.
 async fn a_stateful_set_is_stuck_on_a_broken_pod(world: &mut World) {
     world.manifests(&[stateful_set(world, &program::HEALTHY)]);
     let good = world.release().await;
@@ -35,7 +35,7 @@ async fn a_stateful_set_is_stuck_on_a_broken_pod(world: &mut World) {
     assert_eq!(set.status.unwrap().ready_replicas, Some(2));
 }
 
-/// What the last rollout left broken does not block the next.
+/// A broken object of the last rollout does not block the next.
 async fn a_stateful_set_gets_over_a_broken_revision(world: &mut World) {
     let broken = fails(world, &[stateful_set(world, &program::PANICS)], &panics()).await;
     broken.target.let_go().await;
@@ -68,7 +68,7 @@ async fn a_job_fails(world: &mut World) {
     judged(world, &attempt, &doom);
 }
 
-/// A Job cannot be changed: the next release makes it again.
+/// A Job is immutable: the next release recreates it.
 async fn a_job_of_the_next_release_runs_again(world: &mut World) {
     world.manifests(&[job(world, &program::MIGRATION_WORKS)]);
     world.release().await;

@@ -1,5 +1,5 @@
-//! What stands between a valid object and the store: namespaces, quotas, pod security, and
-//! denials that a scenario scripts.
+//! Admission of valid objects: namespaces, quotas, pod security, and denials scripted by a
+//! scenario.
 
 use serde_json::Value;
 
@@ -7,7 +7,7 @@ use super::resource::{Resource, by_kind};
 use super::status::Refusal;
 use super::store::Store;
 
-/// A write that an admission webhook refuses.
+/// A write that an admission webhook denies.
 #[derive(Debug, Clone)]
 pub(crate) struct Denial {
     /// `deployments`, `pods`
@@ -58,7 +58,7 @@ pub(crate) fn admit(
     Ok(())
 }
 
-/// Whether a webhook refuses writes of this resource.
+/// Whether a webhook denies writes of this resource.
 pub(crate) fn denied(denials: &[Denial], resource: &Resource) -> Result<(), Refusal> {
     match denials.iter().find(|denial| denial.plural == resource.plural) {
         Some(denial) => Err(Refusal::new(
@@ -73,8 +73,8 @@ pub(crate) fn denied(denials: &[Denial], resource: &Resource) -> Result<(), Refu
     }
 }
 
-/// Whether every webhook that is registered for writes of this resource can be asked: one whose
-/// Service has no ready pod refuses connections, and `failurePolicy: Fail` makes that a refusal.
+/// Whether every webhook for writes of this resource is reachable: one whose Service has no ready
+/// pod refuses connections, and `failurePolicy: Fail` turns that into a denial.
 pub(crate) fn webhooks(store: &Store, resource: &Resource) -> Result<(), Refusal> {
     let registered = store.list(by_kind("ValidatingWebhookConfiguration"), None);
     let hooks = registered.flat_map(|one| one["webhooks"].as_array().into_iter().flatten());

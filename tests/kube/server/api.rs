@@ -1,4 +1,4 @@
-//! The verbs: what a write does to the store, and what it is refused for.
+//! The verbs: effects of writes on the store, and reasons for rejections.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use super::status::{Mistake, Refusal};
 use super::store::{self, Store};
 use super::{defaults, patch, typed, validate};
 
-/// How unknown fields are met (`fieldValidation`).
+/// How unknown fields are handled (`fieldValidation`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Strictness {
     Ignore,
@@ -31,7 +31,7 @@ pub(crate) struct Deletion {
 pub(crate) struct Api {
     pub(crate) store: Store,
     pub(crate) denials: Vec<Denial>,
-    /// What the next answer's `Warning` headers say.
+    /// The `Warning` headers of the next answer.
     pub(crate) warnings: Vec<String>,
 }
 
@@ -154,7 +154,7 @@ impl Api {
         }
     }
 
-    /// What strategies do to a new object.
+    /// The create strategy of a resource.
     fn complete_new(&self, resource: &Resource, object: &mut Value) {
         let metadata = metadata_mut(object);
         for name in ["uid", "creationTimestamp", "generation", "selfLink", "deletionTimestamp"] {
@@ -204,7 +204,7 @@ impl Api {
         Ok(stored)
     }
 
-    /// What every namespace holds from the start.
+    /// The initial objects of every namespace.
     fn furnish(&mut self, namespace: &str) {
         let account = json!({
             "apiVersion": "v1", "kind": "ServiceAccount",
@@ -231,7 +231,7 @@ impl Api {
             .ok_or_else(|| Refusal::not_found(resource, name))
     }
 
-    /// Replaces an object, or its status or scale, by what a client sent.
+    /// Replaces an object, or its status or scale, with a client's object.
     pub(crate) fn update(
         &mut self,
         resource: &'static Resource,
@@ -256,7 +256,7 @@ impl Api {
         self.commit(resource, &live, object, writer)
     }
 
-    /// Stores `object` over `live`: versions, strategies, books, validation.
+    /// Stores `object` over `live`: versions, strategies, managed fields, validation.
     pub(crate) fn commit(
         &mut self,
         resource: &'static Resource,
@@ -288,7 +288,7 @@ impl Api {
         writer: &Writer,
     ) -> Result<Value, Refusal> {
         admission::denied(&self.denials, resource)?;
-        // Controllers write their status through a subresource, which rules do not name.
+        // Controllers write status through a subresource, which the rules do not name.
         if writer.subresource.is_empty() {
             admission::webhooks(&self.store, resource)?;
         }
@@ -405,8 +405,8 @@ impl Api {
         }
     }
 
-    /// The applied configuration, decoded: what its type has no place for is an error without
-    /// a reason here, unlike elsewhere.
+    /// The applied configuration, decoded: unlike elsewhere, unknown fields are an error without a
+    /// reason.
     fn applied(
         &self,
         resource: &Resource,
@@ -533,7 +533,7 @@ impl Api {
         Ok(live)
     }
 
-    /// Leaves the dependents of an object to themselves.
+    /// Orphans the dependents of an object.
     fn orphan(&mut self, owner: &Value) {
         let (namespace, _) = store::identity(owner);
         let uid = owner["metadata"]["uid"].clone();
@@ -550,7 +550,7 @@ impl Api {
     }
 }
 
-/// A write may name the version it is about.
+/// A write may require a resource version.
 fn expect_version(
     resource: &Resource,
     name: &str,
@@ -565,8 +565,8 @@ fn expect_version(
     }
 }
 
-/// What strategies do to an object that replaces another: what a client cannot change is kept,
-/// defaults are filled in, the generation counts.
+/// The update strategy of a resource: keeps immutable fields, sets defaults, and increments the
+/// generation.
 fn finish(resource: &Resource, live: &Value, object: &mut Value, writer: &Writer) {
     for name in [
         "uid",

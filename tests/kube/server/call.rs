@@ -1,10 +1,10 @@
-//! One request, understood.
+//! A parsed request.
 
 use std::collections::BTreeMap;
 
 use super::resource::{self, Resource};
 
-/// What a request asks for.
+/// A parsed request.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
     /// As RBAC names it: `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`.
@@ -19,7 +19,7 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    /// The call that a request to a resource is; `None` for every other path.
+    /// Parses a request to a resource; `None` for every other path.
     pub(crate) fn parse(method: &str, path: &str, query: Option<&str>) -> Option<Self> {
         let query: BTreeMap<String, String> =
             url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
@@ -76,7 +76,7 @@ impl Call {
         self.query("dryRun") == Some("All")
     }
 
-    /// Whether it may change what is stored.
+    /// Whether it may change stored objects.
     pub(crate) fn writes(&self) -> bool {
         !matches!(self.verb, "get" | "list" | "watch")
             && !self.dry_run()

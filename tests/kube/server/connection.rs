@@ -1,4 +1,4 @@
-//! The listener whose connections can all be cut.
+//! A listener that can close all its connections.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -19,12 +19,12 @@ pub(crate) struct Line(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     down_until: Option<Instant>,
-    /// Cancelled when all connections of now are to break.
+    /// Cancelled to close all current connections.
     now: CancellationToken,
 }
 
 impl Line {
-    /// Breaks every connection, and every new one for `time`.
+    /// Closes every connection, and every new one for `time`.
     pub(crate) fn cut(&self, time: Duration) {
         let mut state = self.0.lock().unwrap();
         state.down_until = Some(Instant::now() + time);
@@ -38,7 +38,7 @@ impl Line {
     }
 }
 
-/// Accepts while the line is up; while it is down, a connection is reset at once.
+/// Accepts while the server is reachable; otherwise resets a connection at once.
 pub(crate) struct Door {
     pub(crate) listener: TcpListener,
     pub(crate) line: Line,
@@ -69,7 +69,7 @@ impl Listener for Door {
     }
 }
 
-/// One connection, until it is cut.
+/// One connection, until it is closed.
 pub(crate) struct Wire {
     stream: TcpStream,
     token: CancellationToken,
@@ -122,7 +122,7 @@ impl AsyncWrite for Wire {
     }
 }
 
-/// The connection a request came by, which its handler may cut.
+/// The connection of a request, which its handler may close.
 #[derive(Clone)]
 pub(crate) struct Via(pub(crate) CancellationToken);
 

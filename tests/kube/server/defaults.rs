@@ -1,4 +1,4 @@
-//! What the API server fills in where an object says nothing.
+//! Defaults that the API server sets.
 
 use serde_json::{Value, json};
 
@@ -15,7 +15,7 @@ fn items<'a>(object: &'a mut Value, name: &str) -> impl Iterator<Item = &'a mut 
     object.get_mut(name).and_then(Value::as_array_mut).into_iter().flatten()
 }
 
-/// Fills in the defaults of the fields that matter here.
+/// Sets the defaults of the fields that the tests need.
 pub(crate) fn fill(resource: &Resource, object: &mut Value) {
     let kind = resource.kind;
     if let Some(data) = object.get("stringData").cloned()

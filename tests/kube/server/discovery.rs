@@ -1,10 +1,10 @@
-//! `/api`, `/apis`, `/version` and the little of OpenAPI that clients look for before they write.
+//! `/api`, `/apis`, `/version`, and the part of OpenAPI that clients read before they write.
 
 use serde_json::{Value, json};
 
 use super::resource::{RESOURCES, Resource};
 
-/// What the server says it is.
+/// The server's version.
 pub(crate) fn version() -> Value {
     json!({
         "major": "1", "minor": "34", "emulationMajor": "1", "emulationMinor": "34",
@@ -172,8 +172,8 @@ fn group_path(name: &str, version: &str) -> String {
     if name.is_empty() { format!("api/{version}") } else { format!("apis/{name}/{version}") }
 }
 
-/// `/openapi/v3/apis/GROUP/VERSION`: no schemas, but which parameters a write may carry, which
-/// is what kubectl asks before it relies on the server to validate fields.
+/// `/openapi/v3/apis/GROUP/VERSION`: no schemas, but the parameters of writes, which kubectl checks
+/// before it relies on the server's field validation.
 pub(crate) fn openapi_document(path: &str) -> Option<Value> {
     let (name, version) = groups().into_iter().find(|(n, v)| group_path(n, v) == path)?;
     let parameters: Vec<Value> = ["dryRun", "fieldManager", "fieldValidation", "force"]

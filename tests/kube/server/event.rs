@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::resource::Resource;
 
-/// An object as its group serves it.
+/// An object in the form of its group.
 pub(crate) fn served(resource: &Resource, object: &Value) -> Value {
     if resource.group != "events.k8s.io" {
         return object.clone();
@@ -24,7 +24,7 @@ pub(crate) fn served(resource: &Resource, object: &Value) -> Value {
     event
 }
 
-/// Back to what is stored.
+/// Converts back to the stored form.
 pub(crate) fn stored(resource: &Resource, object: &Value) -> Value {
     if resource.group != "events.k8s.io" {
         return object.clone();

@@ -1,13 +1,13 @@
-//! Trouble that a scenario orders: for matching requests, a number of times.
+//! Faults injected by a scenario: for matching requests, a number of times.
 
 use std::time::Duration;
 
 use super::call::Call;
 
-/// What goes wrong with a request.
+/// A fault of a request.
 #[derive(Debug, Clone)]
 pub(crate) enum Trouble {
-    /// Refused with this status before anything is done.
+    /// Rejected with this status before anything is done.
     Status { code: u16, retry_after: Option<u32> },
     /// Answered after this time.
     Slow(Duration),
@@ -17,14 +17,14 @@ pub(crate) enum Trouble {
 
 type Matcher = Box<dyn Fn(&Call) -> bool + Send>;
 
-/// Trouble waiting for its requests.
+/// A pending fault.
 pub(crate) struct Fault {
     matcher: Matcher,
     times: usize,
     trouble: Trouble,
 }
 
-/// All trouble that waits.
+/// All pending faults.
 #[derive(Default)]
 pub(crate) struct Faults {
     waiting: Vec<Fault>,
@@ -41,12 +41,12 @@ impl Faults {
         self.waiting.push(Fault { matcher: Box::new(matcher), times, trouble });
     }
 
-    /// From now on all is well.
+    /// Removes all faults.
     pub(crate) fn clear(&mut self) {
         self.waiting.clear();
     }
 
-    /// The trouble this request meets.
+    /// The fault for this request.
     pub(crate) fn meet(&mut self, call: &Call) -> Option<Trouble> {
         let fault =
             self.waiting.iter_mut().find(|fault| fault.times > 0 && (fault.matcher)(call))?;
@@ -55,12 +55,12 @@ impl Faults {
         Some(fault.trouble.clone())
     }
 
-    /// Whether no request has met any yet.
+    /// Whether no fault has occurred yet.
     pub(crate) fn is_untouched(&self) -> bool {
         self.met == 0
     }
 
-    /// Whether all of it was met.
+    /// Whether all faults have occurred.
     pub(crate) fn spent(&self) -> bool {
         self.waiting.iter().all(|fault| fault.times == 0)
     }

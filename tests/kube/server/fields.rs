@@ -1,5 +1,5 @@
-//! Which field belongs to whom: the paths of `managedFields`, and the merge of server-side apply
-//! (structured-merge-diff), with the list keys of the kinds that are served.
+//! Field ownership: the paths of `managedFields`, and the merge of server-side apply
+//! (structured-merge-diff), with the list keys of the served kinds.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -65,7 +65,7 @@ pub(crate) fn list_merge(kind: &str, name: &str, items: &[Value]) -> Merge {
     }
 }
 
-/// Objects that are owned as a whole.
+/// Objects that are owned atomically.
 fn atomic_map(kind: &str, name: &str) -> bool {
     kind != "Widget"
         && matches!(
@@ -99,7 +99,7 @@ pub(crate) fn item_key(keys: &[&str], item: &Value) -> String {
     Value::Object(key).to_string()
 }
 
-/// Fields of `metadata` that nobody owns.
+/// Fields of `metadata` without ownership.
 const UNOWNED: &[&str] = &[
     "name",
     "namespace",
@@ -114,7 +114,7 @@ const UNOWNED: &[&str] = &[
     "generateName",
 ];
 
-/// Every field of `object` that somebody can own.
+/// Every field of `object` that can be owned.
 pub(crate) fn leaves(kind: &str, object: &Value) -> Leaves {
     let mut found = Leaves::new();
     let Some(fields) = object.as_object() else { return found };
@@ -176,7 +176,7 @@ fn descend(kind: &str, name: &str, value: &Value, path: Path, found: &mut Leaves
     }
 }
 
-/// What an applied configuration comes to, laid over the live object.
+/// Merges an applied configuration into the live object.
 pub(crate) fn merge(kind: &str, name: &str, live: &Value, applied: &Value) -> Value {
     match (live, applied) {
         (Value::Object(old), Value::Object(new)) if !atomic_map(kind, name) => {
@@ -203,7 +203,7 @@ pub(crate) fn merge(kind: &str, name: &str, live: &Value, applied: &Value) -> Va
     }
 }
 
-/// The order of the applied list, with items of others where they stood.
+/// The order of the applied list, with the items of others in their positions.
 fn merge_items(kind: &str, keys: &[&str], old: &[Value], new: &[Value]) -> Vec<Value> {
     let key = |item: &Value| item_key(keys, item);
     let mut merged: Vec<Value> = Vec::new();
@@ -237,7 +237,7 @@ fn merge_items(kind: &str, keys: &[&str], old: &[Value], new: &[Value]) -> Vec<V
     merged
 }
 
-/// Takes `path` out of `object`, with the parents that are empty then.
+/// Removes `path` from `object`, with parents that become empty.
 pub(crate) fn remove(kind: &str, object: &mut Value, path: &[Step]) {
     remove_in(kind, "", object, path);
 }
@@ -266,7 +266,7 @@ fn remove_in(kind: &str, name: &str, at: &mut Value, path: &[Step]) {
                 [] => {
                     items.remove(place);
                 }
-                // An item that stays keeps what identifies it.
+                // A remaining item keeps its keys.
                 [Step::Field(field)] if keys.contains(&field.as_str()) => {}
                 rest => remove_in(kind, "", &mut items[place], rest),
             }
@@ -300,7 +300,7 @@ pub(crate) fn written(path: &[Step]) -> String {
     text
 }
 
-/// As `fieldsV1` writes them.
+/// Converts to `fieldsV1`.
 pub(crate) fn to_v1(paths: &Paths) -> Value {
     let mut root = json!({});
     for path in paths {
@@ -324,7 +324,7 @@ pub(crate) fn to_v1(paths: &Paths) -> Value {
     root
 }
 
-/// Back from `fieldsV1`.
+/// Converts from `fieldsV1`.
 pub(crate) fn from_v1(fields: &Value) -> Paths {
     let mut paths = Paths::new();
     read_v1(fields, &mut Vec::new(), &mut paths);

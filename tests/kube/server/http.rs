@@ -1,4 +1,4 @@
-//! From requests to verbs, and back to answers.
+//! Maps HTTP requests to verbs, and results to answers.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ fn refused(refusal: &Refusal) -> Response {
     object(refusal.code, &refusal.body)
 }
 
-/// Every request comes through here.
+/// The entry point of every request.
 pub(crate) async fn handle(
     State(server): State<Arc<Server>>,
     ConnectInfo(via): ConnectInfo<Via>,
@@ -90,7 +90,7 @@ fn troubled(code: u16, retry_after: Option<u32>) -> Response {
     response
 }
 
-/// Paths that are no resource: discovery, health, OpenAPI.
+/// Paths that are not resources: discovery, health, OpenAPI.
 fn elsewhere(request: &Request, path: &str) -> Response {
     let accept = header(request, "accept");
     let aggregated = accept.contains("APIGroupDiscoveryList");
@@ -173,7 +173,7 @@ async fn serve(server: &Arc<Server>, call: &Call, request: Request) -> Response 
     response
 }
 
-/// A body in a form that this server does not read; a real one reads protobuf too.
+/// A body in an unsupported format; a real server also reads protobuf.
 fn unsupported(kind: &str) -> Refusal {
     Refusal::new(
         415,

@@ -1,4 +1,4 @@
-//! What was asked of the server, in order.
+//! The requests to the server, in order.
 
 use super::call::Call;
 
@@ -6,7 +6,7 @@ use super::call::Call;
 #[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) call: Call,
-    /// The answer's status, once there is one.
+    /// The status of the answer, if there is one.
     pub(crate) code: Option<u16>,
 }
 
@@ -15,7 +15,7 @@ pub(crate) struct Entry {
 pub(crate) struct Journal(Vec<Entry>);
 
 impl Journal {
-    /// Notes a request, and gives its place.
+    /// Records a request, and returns its index.
     pub(crate) fn note(&mut self, call: &Call) -> usize {
         self.0.push(Entry { call: call.clone(), code: None });
         self.0.len() - 1

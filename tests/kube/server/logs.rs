@@ -1,4 +1,4 @@
-//! `pods/log`: what containers have written, life by life.
+//! `pods/log`: the output of containers, per run.
 
 use std::collections::BTreeMap;
 
@@ -14,14 +14,15 @@ pub(crate) struct Line {
     pub(crate) text: String,
 }
 
-/// What each life of each container has written, by the pod's uid and the container's name;
-/// the running life is the last.
+/// The output of each run of each container, by the pod's uid and the container's name; the current
+/// run is the last.
 #[derive(Debug, Default)]
 pub(crate) struct Logs {
     lives: BTreeMap<(String, String), Vec<Vec<Line>>>,
-    /// Pods (uid) whose previous logs the node has lost: the answer is a success that says so.
+    /// Pods (uid) whose previous logs the node has lost: the answer is a success with an error
+    /// text.
     pub(crate) lost: Vec<String>,
-    /// Lines that every life writes after those of its program: a log of many MiB.
+    /// Lines that every run adds to those of its program: a log of many MiB.
     pub(crate) flood: usize,
 }
 
@@ -30,7 +31,7 @@ fn key(uid: &str, container: &str) -> (String, String) {
 }
 
 impl Logs {
-    /// A new life begins.
+    /// A new run starts.
     pub(crate) fn begin(&mut self, uid: &str, container: &str) {
         self.lives.entry(key(uid, container)).or_default().push(Vec::new());
     }
@@ -86,7 +87,7 @@ impl Logs {
         }
         let empty = Vec::new();
         let lives = self.lives.get(&key(uid, &container)).unwrap_or(&empty);
-        // While it waits to start again, the life before is the newest there is.
+        // While it waits for its restart, the previous run is the newest.
         let back = usize::from(previous && started);
         let lines = lives.len().checked_sub(1 + back).map(|place| lives[place].as_slice());
         let mut lines = lines.unwrap_or_default().to_vec();

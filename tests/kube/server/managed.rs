@@ -1,4 +1,4 @@
-//! `metadata.managedFields`: who owns which field, and what server-side apply makes of it.
+//! `metadata.managedFields`: field ownership, and server-side apply.
 
 use serde_json::{Value, json};
 
@@ -7,14 +7,14 @@ use super::resource::Resource;
 use super::status::Refusal;
 use super::store;
 
-/// Who writes, and how.
+/// A field manager, and its operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Writer {
     pub(crate) manager: String,
     /// `status`, `scale`; empty for the object itself.
     pub(crate) subresource: String,
     pub(crate) dry_run: bool,
-    /// Takes fields from others (server-side apply).
+    /// Takes fields from others (`force` of server-side apply).
     pub(crate) force: bool,
 }
 
@@ -50,7 +50,7 @@ impl Entry {
             && self.subresource == writer.subresource
     }
 
-    /// As the server names an owner in a conflict.
+    /// The name of an owner in a conflict.
     fn told(&self) -> String {
         let mut told = format!("{:?}", self.manager);
         if !self.subresource.is_empty() {
@@ -133,7 +133,7 @@ fn changed(old: &Leaves, new: &Leaves) -> Paths {
         .collect()
 }
 
-/// Keeps the books of a create, an update or a patch that is not an apply.
+/// Updates the ownership after a create, an update or a patch that is not an apply.
 pub(crate) fn note_update(
     resource: &Resource,
     old: Option<&Value>,
@@ -164,10 +164,10 @@ fn with_parents<'a>(paths: impl IntoIterator<Item = &'a fields::Path>) -> Paths 
     all.flat_map(|path| (1..=path.len()).map(|length| path[..length].to_vec())).collect()
 }
 
-/// The object that applying `applied` over `live` comes to, its books kept.
+/// Applies `applied` over `live`, and updates the ownership.
 ///
 /// # Errors
-/// A conflict, when fields of others would change and `writer` does not force.
+/// A conflict, if fields of others would change without `force`.
 pub(crate) fn apply(
     resource: &Resource,
     live: Option<&Value>,
@@ -210,8 +210,8 @@ pub(crate) fn apply(
         .filter(|entry| !entry.is(writer, "Apply"))
         .flat_map(|entry| entry.paths.iter().cloned())
         .collect();
-    // What was applied and now belongs to nobody goes, and with an object all that defaults had
-    // put into it; parents come before what they hold.
+    // Removes fields that were applied before and have no owner any more, with the defaults inside
+    // them; parents before their children.
     let owned = with_parents(others.iter().chain(&wanted));
     for path in with_parents(&last).difference(&owned) {
         fields::remove(kind, &mut merged, path);

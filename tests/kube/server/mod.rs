@@ -1,5 +1,5 @@
-//! A Kubernetes API server on the wire: the resources, verbs, refusals, watches and subresources
-//! that a client of a real one meets, over plain HTTP. `control` plays the cluster behind it.
+//! A simulated Kubernetes API server over plain HTTP: resources, verbs, errors, watches and
+//! subresources like those of a real one. `control` simulates the cluster behind it.
 
 pub(crate) mod admission;
 pub(crate) mod api;
@@ -44,13 +44,13 @@ use logs::Logs;
 use port_forward::Backends;
 use status::Refusal;
 
-/// Something the client's account may not do: a verb on `deployments` or `pods/log`.
+/// A denied permission of the client's account: a verb on `deployments` or `pods/log`.
 pub(crate) type Forbidden = (&'static str, &'static str);
 
-/// Where each page is really served.
+/// The real address of each page.
 pub(crate) type Pages = BTreeMap<&'static str, SocketAddr>;
 
-/// The running server. Everything a scenario does to it and asks it goes through here.
+/// The running server; the interface for scenarios.
 pub(crate) struct Server {
     api: Mutex<Api>,
     journal: Mutex<Journal>,
@@ -60,9 +60,9 @@ pub(crate) struct Server {
     expiry_in_stream: AtomicBool,
     line: Line,
     address: SocketAddr,
-    /// What the node has pulled.
+    /// The node's images.
     images: Images,
-    /// Where the ports of containers really are, by the page that is served there.
+    /// The real addresses of container ports, by page.
     pages: Pages,
 }
 
@@ -118,8 +118,8 @@ impl Server {
         self.line.cut(time);
     }
 
-    /// Every watch of now is told that its version is gone: by an `ERROR` event in the stream,
-    /// or by the stream's end and a 410 for the next try.
+    /// Expires every current watch: by an `ERROR` event in the stream, or by the stream's end and a
+    /// 410 for the next request.
     pub(crate) fn expire_watches(&self, in_stream: bool) {
         self.expiry_in_stream.store(in_stream, Ordering::Relaxed);
         self.api().store.compact();
@@ -129,7 +129,7 @@ impl Server {
         self.expiry_in_stream.load(Ordering::Relaxed)
     }
 
-    /// Takes a right from the client's account.
+    /// Removes a permission of the client's account.
     pub(crate) fn forbid(&self, verb: &'static str, what: &'static str) {
         self.forbidden.lock().unwrap().insert((verb, what));
     }
@@ -143,10 +143,10 @@ impl Server {
         !self.forbidden.lock().unwrap().iter().any(|(no, about)| *no == verb && *about == what)
     }
 
-    /// What RBAC says to a request.
+    /// The RBAC decision for a request.
     fn permitted(&self, call: &Call) -> Result<(), Refusal> {
         let (plural, subresource) = (call.resource.plural, call.subresource.as_str());
-        // A stream into a pod is opened by a GET, and takes the right to create one since v1.35.
+        // A stream into a pod is opened by a GET, and needs the permission `create` since v1.35.
         let also = if subresource == "portforward" { "create" } else { call.verb };
         let refused =
             [call.verb, also].into_iter().find(|verb| !self.may(verb, plural, subresource));
@@ -182,7 +182,7 @@ impl Server {
         answer
     }
 
-    /// Where the ports of a pod's containers really are: one is open when its program serves.
+    /// The real addresses of a pod's ports: a port is open while its program serves.
     fn backends(&self, pod: &Value) -> Backends {
         let statuses = pod["status"]["containerStatuses"].as_array().cloned().unwrap_or_default();
         let uid = pod["metadata"]["uid"].as_str().unwrap_or_default();

@@ -14,7 +14,7 @@ pub(crate) enum Patch {
 }
 
 impl Patch {
-    /// What it makes of `object`.
+    /// Applies it to `object`.
     pub(crate) fn on(&self, kind: &str, object: &Value) -> Result<Value, Refusal> {
         let mut patched = object.clone();
         match self {

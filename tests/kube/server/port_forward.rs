@@ -1,5 +1,5 @@
-//! `pods/portforward` over a websocket (`v4.channel.k8s.io`, `v5.channel.k8s.io`): two channels
-//! a port, data and error, each beginning with the port's number.
+//! `pods/portforward` over a WebSocket (`v4.channel.k8s.io`, `v5.channel.k8s.io`): two channels per
+//! port, data and error, each starting with the port number.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::mpsc;
 
-/// Where a pod's ports really are: by container port, an address on this machine.
+/// The real addresses of a pod's ports, by container port.
 pub(crate) type Backends = BTreeMap<u16, std::net::SocketAddr>;
 
 async fn pump(mut sink: SplitSink<WebSocket, Message>, mut frames: mpsc::Receiver<Vec<u8>>) {
@@ -23,7 +23,7 @@ async fn pump(mut sink: SplitSink<WebSocket, Message>, mut frames: mpsc::Receive
     let _gone = sink.close().await;
 }
 
-/// Carries bytes until either side is done.
+/// Copies bytes until either side closes.
 pub(crate) async fn forward(socket: WebSocket, ports: Vec<u16>, backends: Backends) {
     let (sink, mut stream) = socket.split();
     let (frames, waiting) = mpsc::channel::<Vec<u8>>(16);

@@ -1,6 +1,6 @@
-//! What the API server serves: one row a resource.
+//! The resources of the API server, one per row.
 
-/// A resource as discovery tells of it.
+/// A resource, as in discovery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Resource {
     /// `apps`; empty for the core group.
@@ -44,7 +44,7 @@ impl Resource {
         }
     }
 
-    /// What objects are stored under: events are served by two groups and stored once.
+    /// The storage key: events are served by two groups and stored once.
     pub(crate) fn stored(&self) -> &'static Resource {
         if self.kind == "Event" { by_kind("Event") } else { find(self.group, self.plural).unwrap() }
     }
@@ -89,12 +89,11 @@ const fn version(mut resource: Resource, version: &'static str) -> Resource {
     resource
 }
 
-/// The custom kind that stands for all of them: its definition is installed, its schema keeps
-/// unknown fields.
+/// The only custom kind: its definition is installed, its schema keeps unknown fields.
 pub(crate) const CUSTOM: Resource =
     counted(row("greenloop.test", "widgets", "Widget", &["wd"]), &["status"]);
 
-/// Everything that is served; the first row of a kind is the one it is stored under.
+/// All resources; the first row of a kind is its storage.
 pub(crate) const RESOURCES: &[Resource] = &[
     with(cluster_wide(row("", "namespaces", "Namespace", &["ns"])), &["status", "finalize"]),
     cluster_wide(row("", "nodes", "Node", &["no"])),

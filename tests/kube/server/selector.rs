@@ -15,7 +15,7 @@ enum Requirement {
     Absent(String),
 }
 
-/// Both selectors of a request; what matches must match both.
+/// Both selectors of a request; objects must match both.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Selector {
     labels: Vec<Requirement>,

@@ -1,17 +1,17 @@
-//! Refusals in the form the API server gives them: a `Status` object.
+//! Errors in the API server's form: a `Status` object.
 
 use serde_json::{Value, json};
 
 use super::resource::Resource;
 
-/// A refusal: an HTTP status with a `Status` body.
+/// An error: an HTTP status with a `Status` body.
 #[derive(Debug, Clone)]
 pub(crate) struct Refusal {
     pub(crate) code: u16,
     pub(crate) body: Value,
 }
 
-/// One mistake of an invalid object.
+/// One error of an invalid object.
 #[derive(Debug, Clone)]
 pub(crate) struct Mistake {
     pub(crate) reason: &'static str,
@@ -46,7 +46,7 @@ impl Mistake {
 }
 
 impl Refusal {
-    /// `reason` may be empty: an error the server had no reason for.
+    /// `reason` may be empty.
     pub(crate) fn new(code: u16, reason: &str, message: impl Into<String>) -> Self {
         let mut body = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {},

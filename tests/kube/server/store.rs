@@ -1,4 +1,4 @@
-//! The objects, their versions, and every change of them in order.
+//! The objects, their versions, and all changes in order.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -16,27 +16,27 @@ pub(crate) enum ChangeKind {
     Deleted,
 }
 
-/// One change, as watches tell of it.
+/// One change, as in a watch.
 #[derive(Debug, Clone)]
 pub(crate) struct Change {
     pub(crate) revision: u64,
     pub(crate) kind: ChangeKind,
     pub(crate) resource: &'static Resource,
-    /// As it is now, or was at last.
+    /// The current or last state.
     pub(crate) object: Value,
-    /// As it was before.
+    /// The previous state.
     pub(crate) before: Option<Value>,
     pub(crate) at: Instant,
 }
 
 type Key = (&'static str, &'static str, String, String);
 
-/// The server's memory. Every change has one revision; revisions only grow.
+/// The server's storage. Every change has one revision; revisions only increase.
 pub(crate) struct Store {
     objects: BTreeMap<Key, Value>,
     revision: u64,
     pub(crate) history: Vec<Change>,
-    /// Watches from before this revision are told that it is gone.
+    /// Watches from before this revision get 410.
     pub(crate) compacted: u64,
     changed: watch::Sender<u64>,
 }
@@ -72,14 +72,14 @@ impl Store {
         self.revision
     }
 
-    /// Forgets what has happened: watches from before must list again.
+    /// Clears the history: older watches must list again.
     pub(crate) fn compact(&mut self) {
         self.revision += 10;
         self.compacted = self.revision;
         self.changed.send_replace(self.revision);
     }
 
-    /// Tells when something has changed.
+    /// Notifies of changes.
     pub(crate) fn subscribe(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()
     }
@@ -131,7 +131,7 @@ impl Store {
         self.changed.send_replace(revision);
     }
 
-    /// Stores a new object, and gives it as it is stored: with uid, time and version.
+    /// Stores a new object, and returns it with uid, time and version.
     pub(crate) fn insert(&mut self, resource: &'static Resource, mut object: Value) -> Value {
         self.revision += 1;
         let metadata = &mut object["metadata"];
@@ -162,7 +162,7 @@ impl Store {
         object
     }
 
-    /// Forgets an object, and gives its last state.
+    /// Removes an object, and returns its last state.
     pub(crate) fn remove(
         &mut self,
         resource: &'static Resource,

@@ -1,5 +1,5 @@
-//! Decoding as the API server does it: by the kind's own type, so that unknown fields and wrong
-//! types are found.
+//! Decoding like in the API server: by the kind's type, so that unknown fields and wrong types are
+//! detected.
 
 use k8s_openapi::api;
 use serde::Serialize;
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::resource::Resource;
 
-/// An object as its type holds it, and what the type has no place for.
+/// A typed object, and its unknown fields.
 pub(crate) struct Decoded {
     pub(crate) object: Value,
     /// `spec.template.spec.containers[0].imge`
@@ -21,7 +21,7 @@ fn through<T: DeserializeOwned + Serialize>(object: &Value) -> Result<Value, Str
 }
 
 /// # Errors
-/// What the decoder says of a wrong type.
+/// The decoder's error for a wrong type.
 pub(crate) fn decode(resource: &Resource, object: &Value) -> Result<Decoded, String> {
     let mut object = object.clone();
     quantities_as_text(&mut object);
@@ -59,7 +59,7 @@ pub(crate) fn decode(resource: &Resource, object: &Value) -> Result<Decoded, Str
     Ok(Decoded { object: typed, unknown })
 }
 
-/// What stands in `given` and not in `kept`.
+/// The fields of `given` that are not in `kept`.
 fn lost(given: &Value, kept: &Value, path: &mut String, unknown: &mut Vec<String>) {
     let length = path.len();
     match (given, kept) {

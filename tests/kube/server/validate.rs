@@ -1,4 +1,4 @@
-//! What makes an object invalid: the checks that deployments run into.
+//! Validation of objects, as far as deployments need it.
 
 use serde_json::{Value, json};
 
@@ -181,7 +181,7 @@ fn changes(kind: &str, old: &Value, new: &Value, mistakes: &mut Vec<Mistake>) {
     }
 }
 
-/// Whether the object may be stored, `old` being what it replaces.
+/// Validates an object that replaces `old`.
 pub(crate) fn check(
     resource: &Resource,
     old: Option<&Value>,

@@ -19,8 +19,8 @@ use super::selector::Selector;
 use super::status::Refusal;
 use super::store::{Change, ChangeKind, Store};
 
-/// How often a quiet watch with bookmarks hears of the newest version: a minute on a real
-/// server, shorter here so that tests meet it.
+/// How often an idle watch with bookmarks gets the newest version: a minute on a real server,
+/// shorter here so that tests cover it.
 const BOOKMARK: Duration = Duration::from_millis(700);
 
 fn selector(call: &Call) -> Result<Selector, Refusal> {
@@ -29,7 +29,7 @@ fn selector(call: &Call) -> Result<Selector, Refusal> {
     Selector::parse(call.resource, call.query("labelSelector"), fields)
 }
 
-/// A list, in pages when `limit` asks for them.
+/// A list, in pages if `limit` is given.
 pub(crate) fn list(store: &Store, call: &Call) -> Result<Value, Refusal> {
     let selector = selector(call)?;
     let limit = call.query("limit").and_then(|limit| limit.parse().ok()).unwrap_or(0_usize);
@@ -61,7 +61,7 @@ pub(crate) fn list(store: &Store, call: &Call) -> Result<Value, Refusal> {
         .map(|object| {
             let mut object = event::served(call.resource, object);
             if !custom {
-                // The items of a list of a built-in kind do not repeat it.
+                // Items of a built-in kind do not repeat the kind.
                 let object = object.as_object_mut().unwrap();
                 object.shift_remove("kind");
                 object.shift_remove("apiVersion");
@@ -86,7 +86,7 @@ struct Watch {
     resource: &'static Resource,
     namespace: Option<String>,
     selector: Selector,
-    /// The newest version this watch has told or passed over.
+    /// The newest version that this watch has sent or skipped.
     last: u64,
     waiting: VecDeque<Bytes>,
     changed: tokio::sync::watch::Receiver<u64>,
@@ -132,7 +132,7 @@ impl Watch {
         Some(line(kind, &event::served(self.resource, &change.object)))
     }
 
-    /// Takes what has happened since.
+    /// Reads the changes since then.
     fn catch_up(&mut self) {
         let server = Arc::clone(&self.server);
         let api = server.api();
@@ -186,7 +186,7 @@ impl Watch {
 /// A watch: the stream of its events.
 ///
 /// # Errors
-/// 410 when its version is gone.
+/// 410 if its version has expired.
 pub(crate) fn watch(server: &Arc<Server>, call: &Call) -> Result<Body, Refusal> {
     let selector = selector(call)?;
     let timeout = call.query("timeoutSeconds").and_then(|time| time.parse().ok()).unwrap_or(1800);
@@ -218,7 +218,7 @@ pub(crate) fn watch(server: &Arc<Server>, call: &Call) -> Result<Body, Refusal> 
         let wanted: u64 = wanted
             .parse()
             .map_err(|_| Refusal::bad_request(format!("invalid resource version {wanted:?}")))?;
-        // A real server tells it either way, with its watch cache in the stream.
+        // A real server does either; with its watch cache, in the stream.
         if wanted < store.compacted && !server.tells_expiry_in_stream() {
             return Err(Refusal::expired(format!(
                 "too old resource version: {wanted} ({})",

@@ -1,4 +1,4 @@
-// Where tasks stand: layers, crossings, distances.
+// The layout of tasks: layers, crossings, distances.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -1,4 +1,4 @@
-// The stream: its parser, its pauses, its way through failures.
+// The stream: parser, back-off, handling of failures.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

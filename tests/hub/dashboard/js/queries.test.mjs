@@ -1,4 +1,4 @@
-// What the dashboard asks the hub for: the hub refuses query parameters that it does not know.
+// The dashboard's requests: the hub rejects unknown query parameters.
 
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync } from 'node:fs';

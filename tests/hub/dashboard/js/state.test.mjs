@@ -1,4 +1,4 @@
-// What events do, what needs a person, how fast it goes.
+// Reducers of events, alerts, pace.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -249,7 +249,7 @@ test('a reading that fails is tried again, with growing pauses, until it succeed
     }
     assert.equal(reads, tries);
   }
-  // The whole pauses are 500, 1000 and 2000 ms, each spread over its upper half.
+  // The full delays are 500, 1000 and 2000 ms, each randomised over its upper half.
   const [first, ...rest] = pauses;
   assert.equal(first, 0);
   rest.forEach((pause, nth) => assert.ok(pause <= 500 * 2 ** nth && pause >= 200 * 2 ** nth, `${pauses}`));

@@ -53,6 +53,7 @@ fn request(n: usize) -> ClaimRequest {
         roles: Vec::new(),
         labels: Vec::new(),
         lease: Duration::from_secs(60),
+        unreachable: Vec::new(),
     }
 }
 
@@ -140,6 +141,8 @@ async fn agents(url: &str, agents: usize) -> Result<String, StoreError> {
                     memory_bytes: Some(1 << 20),
                     draining: false,
                     quarantine: None,
+                    period: None,
+                    unreachable: Vec::new(),
                 };
                 store.agent_heartbeat(&alive).await?;
                 let far = AttemptHeartbeat { percent: Some(round), message: None };

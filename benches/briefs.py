@@ -20,7 +20,7 @@ stands in the file (a line number before it is allowed), is in the messages of t
 Where the file holds the same line more than once, any of them counts.
 
 Tokens are counted by the pre-tokenizer of OpenAI's o200k encoding with a fixed charge for long
-pieces; over these prompts that is within 3 % of the real encoding.
+pieces; over these prompts that is within 5 % of the real encoding.
 """
 
 import argparse
@@ -62,7 +62,7 @@ def tokens(text):
         if piece.isspace():
             count += 1
         elif letters[:1].isalpha() or letters[1:2].isalpha():
-            count += sum(1 + (len(part) > 11) for part in WORD_PIECE.findall(letters)) or 1
+            count += sum(1 + (len(part) > 8) for part in WORD_PIECE.findall(letters)) or 1
         else:
             count += 1 + (len(letters) - 1) // 4
     return count
@@ -327,7 +327,7 @@ SECTIONS = [
     ("known", r"what failed|what is known|worth thinking|the failure"),
     ("history", r"commit|history|changed last|suspect"),
     ("earlier tries", r"tried before"),
-    ("paths", r"repository's files|^paths"),
+    ("paths", r"repository's files|files of the repository"),
     ("limits", r"limits you work under"),
 ]
 

@@ -82,7 +82,9 @@ impl Workspace {
         let (mut total, mut size, mut lines) = (0, 0, Vec::new());
         for line in text.lines() {
             total += 1;
-            if total >= first && total <= last && size + line.len() <= MAX_RANGE_BYTES {
+            // Past a line that does not fit nothing more is taken: lines follow each other.
+            let follows = total == first + lines.len() as u64;
+            if follows && total <= last && size + line.len() <= MAX_RANGE_BYTES {
                 size += line.len();
                 lines.push(line.to_owned());
             }

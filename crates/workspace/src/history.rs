@@ -5,12 +5,10 @@ use jiff::Timestamp;
 
 use super::workspace::{commit_id, find_commit, oid, subject};
 use super::{Workspace, WorkspaceError};
-use greenloop_model::{CommitId, RepoPath};
+use greenloop_model::{CommitId, RepoPath, TreeId};
 
 /// The longest diff text between two commits.
 const MAX_DIFF: usize = 1 << 20;
-/// How many commits back a file's history is sought.
-const MAX_WALK: usize = 2_000;
 /// Ends a text that was cut.
 const CUT: &str = "\n[… cut here]\n";
 
@@ -21,12 +19,8 @@ pub struct CommitInfo {
     pub id: CommitId,
     /// The first line of its message.
     pub subject: String,
-    /// The author's name.
-    pub author: String,
-    /// When it was authored.
-    pub when: Timestamp,
-    /// What it changed in the paths asked for, bounded.
-    pub diff: String,
+    /// The files that it changed against its first parent.
+    pub paths: Vec<RepoPath>,
 }
 
 impl Workspace {
@@ -67,7 +61,7 @@ impl Workspace {
         );
         shown.push('\n');
         if shown.len() < max_bytes {
-            let diff = against_parent(&repo, &commit, &[]).map_err(failed())?;
+            let diff = against_parent(&repo, &commit, &[], 3).map_err(failed())?;
             shown.push_str(&text(&diff, max_bytes - shown.len()).map_err(failed())?);
         }
         Ok(cut(shown, max_bytes))
@@ -111,45 +105,80 @@ impl Workspace {
         walk.last()?.ok().and_then(|id| commit_id(id).ok())
     }
 
-    /// The latest commits, from `commit` back, that changed one of `paths` (anything, when there
-    /// are none): at most `count`, with `max_bytes` of diff in all. Follows first parents, so
-    /// that a merge stands for what it brought; looks at two thousand commits.
+    /// The latest commits from `commit` back, newest first, at most `count`, with the paths that
+    /// each changed: none that `green` has, and never the first of the history. Follows first
+    /// parents, so that a merge stands for what it brought.
     ///
     /// # Errors
     /// When history cannot be read. That it ends early (a shallow clone) is none.
-    pub fn recent_commits(
+    pub fn commits_back(
         &self,
         commit: &CommitId,
-        paths: &[RepoPath],
+        green: Option<&CommitId>,
         count: usize,
-        max_bytes: usize,
     ) -> Result<Vec<CommitInfo>, WorkspaceError> {
         let repo = self.repo()?;
-        let failed =
-            || WorkspaceError::git(format!("cannot read the history of {}", commit.short()));
+        let green = green.map(oid).transpose()?;
         let mut next = Some(oid(commit)?);
-        let mut left = max_bytes;
         let mut found = Vec::new();
-        for _ in 0..MAX_WALK {
-            let Some(id) = next.filter(|_| found.len() < count) else { break };
+        while let Some(id) = next.filter(|id| found.len() < count && Some(*id) != green) {
             // In a shallow clone the last parent is not there.
             let Ok(commit) = repo.find_commit(id) else { break };
-            let Ok(diff) = against_parent(&repo, &commit, paths) else { break };
             next = commit.parent_ids().next();
-            if diff.deltas().len() == 0 {
-                continue;
+            // Of the first commit, and of a shallow clone's last, everything is new.
+            if next.is_none_or(|parent| repo.find_commit(parent).is_err()) {
+                break;
             }
-            let diff = text(&diff, left).map_err(failed())?;
-            left = left.saturating_sub(diff.len());
-            found.push(CommitInfo {
-                id: commit_id(commit.id())?,
-                subject: subject(&commit),
-                author: String::from_utf8_lossy(commit.author().name_bytes()).into_owned(),
-                when: when(&commit),
-                diff,
-            });
+            let Ok(diff) = against_parent(&repo, &commit, &[], 0) else { break };
+            let paths = diff
+                .deltas()
+                .filter_map(|delta| {
+                    let file = delta.new_file().path_bytes().or(delta.old_file().path_bytes());
+                    RepoPath::new(file?).ok()
+                })
+                .collect();
+            found.push(CommitInfo { id: commit_id(id)?, subject: subject(&commit), paths });
         }
         Ok(found)
+    }
+
+    /// What a commit changed in `paths` against its first parent, with one line around each
+    /// change, cut at `max_bytes`.
+    ///
+    /// # Errors
+    /// When the commit cannot be read.
+    pub fn commit_diff(
+        &self,
+        id: &CommitId,
+        paths: &[RepoPath],
+        max_bytes: usize,
+    ) -> Result<String, WorkspaceError> {
+        let repo = self.repo()?;
+        let failed = || WorkspaceError::git(format!("cannot show the commit {}", id.short()));
+        let commit = find_commit(&repo, id)?;
+        let diff = against_parent(&repo, &commit, paths, 1).map_err(failed())?;
+        text(&diff, max_bytes).map_err(failed())
+    }
+
+    /// The newest commit from `commit` back, `count` at most, whose tree is `wanted`; not
+    /// `commit` itself.
+    pub fn last_with_tree(
+        &self,
+        commit: &CommitId,
+        count: usize,
+        wanted: impl Fn(&TreeId) -> bool,
+    ) -> Option<CommitId> {
+        let repo = self.repo().ok()?;
+        let mut next = repo.find_commit(oid(commit).ok()?).ok()?.parent_ids().next();
+        for _ in 0..count {
+            let commit = repo.find_commit(next?).ok()?;
+            let tree = commit.tree_id().to_string().parse().ok()?;
+            if wanted(&tree) {
+                return commit_id(commit.id()).ok();
+            }
+            next = commit.parent_ids().next();
+        }
+        None
     }
 }
 
@@ -161,6 +190,7 @@ fn against_parent<'repo>(
     repo: &'repo Repository,
     commit: &Commit<'repo>,
     paths: &[RepoPath],
+    around: u32,
 ) -> Result<Diff<'repo>, git2::Error> {
     let old = match commit.parent_ids().next() {
         Some(parent) => Some(repo.find_commit(parent)?.tree()?),
@@ -168,7 +198,7 @@ fn against_parent<'repo>(
     };
     let new = commit.tree()?;
     let mut options = DiffOptions::new();
-    options.disable_pathspec_match(true);
+    options.disable_pathspec_match(true).context_lines(around);
     for path in paths {
         options.pathspec(path.as_bytes());
     }
@@ -238,21 +268,26 @@ mod tests {
     }
 
     #[test]
-    fn history_is_read_by_path_and_bounded() {
+    fn history_is_read_back_to_the_last_good_commit_and_bounded() {
         let repo = TestRepo::new(&[("a.txt", "1\n"), ("b.txt", "1\n")]);
+        let first = repo.workspace().head().expect("head").commit;
         repo.commit(&[("a.txt", "2\n")]);
-        repo.commit(&[("b.txt", "2\n")]);
+        repo.commit(&[("b.txt", "2\n"), ("a.txt", "3\n")]);
         let workspace = repo.workspace();
         let head = workspace.head().expect("head").commit;
         let path = RepoPath::new("a.txt").expect("a path");
-        let commits = workspace.recent_commits(&head, &[path], 10, 10_000).expect("history");
-        assert_eq!(commits.len(), 2);
-        assert!(commits[0].diff.contains("-1\n+2\n"), "{}", commits[0].diff);
-        assert!(!commits[1].diff.contains("b.txt"), "{}", commits[1].diff);
-        assert_eq!(commits[0].author, "Test");
-        let all = workspace.recent_commits(&head, &[], 2, 60).expect("history");
-        assert_eq!(all.len(), 2);
-        assert!(all.iter().map(|c| c.diff.len()).sum::<usize>() <= 60);
+        let commits = workspace.commits_back(&head, None, 10).expect("history");
+        assert_eq!(commits.len(), 2, "the first commit changed everything");
+        assert_eq!((commits[0].paths.len(), &commits[1].paths[..]), (2, &[path.clone()][..]));
+        let diff = workspace.commit_diff(&head, &[path], 10_000).expect("diff");
+        assert!(diff.contains("-2\n+3\n") && !diff.contains("b.txt"), "{diff}");
+        assert!(workspace.commit_diff(&head, &[], 60).expect("diff").len() <= 60);
+        let since = workspace.commits_back(&head, Some(&commits[1].id), 10).expect("history");
+        assert_eq!(since, commits[..1]);
+        let tree = |commit| workspace.tree_id(commit).expect("tree");
+        let wanted = [tree(&head), tree(&first)];
+        let found = workspace.last_with_tree(&head, 10, |tree| wanted.contains(tree));
+        assert_eq!(found, Some(first));
 
         let shown = workspace.show_commit("HEAD~1", 10_000).expect("shown");
         assert!(shown.contains("author Test") && shown.contains("+2\n"), "{shown}");

@@ -8,23 +8,22 @@ use super::gate_writes::InTheWay;
 use super::{Draft, DriveError, Driver};
 use crate::advice;
 use crate::approval::Approval;
-use crate::heal::{Brief, SentBack, SentBackWhy};
+use crate::heal::{Answered, Brief, ReviewRequest, SentBack, SentBackWhy};
 use crate::machine::{self, Happened};
 use crate::stages::identity::{combined, of_answer};
 use greenloop_audit::Actor;
 use greenloop_evidence::Redactor;
 use greenloop_model::{
-    Attempt, AttemptOutcome, Decision, Evaluation, Failure, Fingerprint, Proposal, RepoPath,
-    RunEvent, Usage, Verdict, chain,
+    Attempt, AttemptOutcome, CommitId, Decision, Evaluation, Failure, Fingerprint, Proposal,
+    RepoPath, RunEvent, TreeId, Usage, Verdict, chain,
 };
 use greenloop_patch::{Answer, Refusal, ResolveOptions, parse_answer, resolve};
 use greenloop_policy::{Confirmation, Subject, failure_text, is_about_every_patch};
 use greenloop_ports::{ModelError, ModelErrorKind};
-use greenloop_workspace::CommitInfo;
 
-/// Commits the author is told of, and bytes of their diffs.
-const HISTORY_COMMITS: usize = 5;
-const HISTORY_BYTES: usize = 12_000;
+/// How many commits back one that passed is sought.
+const GREEN_COMMITS: usize = 50;
+
 impl Driver {
     pub(super) async fn ask_author(
         &mut self,
@@ -44,30 +43,32 @@ impl Driver {
                 Usage::default(),
             ));
         };
-        self.events.send(RunEvent::AuthorAsked { iteration, model: author.label() });
-        let commits = self.history(failure);
+        let model = author.label_after(&self.case.attempts);
+        self.events.send(RunEvent::AuthorAsked { iteration, model: model.clone() });
         let limits_text =
             advice::limits_text(&self.run.policy_plan, &self.state.course().limits, iteration);
         let brief = Brief {
             failure,
-            commits: &commits,
+            start: &self.run.header.commit,
+            green: self.last_green(failure),
             attempts: &self.case.attempts,
             assignment: self.run.assignment.as_ref().map(|assignment| assignment.text.as_str()),
             limits_text,
             title: &self.run.header.title,
         };
+        let conversation = self.case.conversation.take().filter(|_| again);
         let sent_back = self.case.sent_back.take().filter(|_| again);
+        let sent_back = conversation.zip(sent_back.as_ref());
         let events = self.events.clone();
         let mut on_look = |call: &str| {
             events.send(RunEvent::AuthorLooked { iteration, call: call.to_owned() });
         };
-        let sent_back = sent_back.as_ref();
         let asked = author.propose(&brief, &self.run.workspace, &self.tip, sent_back, &mut on_look);
         let answer = tokio::select! {
             answer = asked => answer,
             () = self.cancel.cancelled() => return Ok((Happened::Cancelled, Usage::default())),
         };
-        let actor = Actor::Author(author.label());
+        let actor = Actor::Author(model);
         match answer {
             // Never parsed: half a patch is not a patch. A model that is cut time and again is
             // as good as none.
@@ -85,24 +86,20 @@ impl Driver {
                 let usage = error.usage;
                 Ok((model_failed(&error, &self.run.redactor), usage))
             }
-            Ok((proposal, usage)) => self.receive(iteration, &actor, proposal, usage),
+            Ok(Answered { proposal, usage, conversation }) => {
+                self.case.conversation = Some(conversation);
+                self.receive(iteration, &actor, proposal, usage)
+            }
         }
     }
 
-    /// The latest commits that touched the failing files, newest first.
-    fn history(&self, failure: &Failure) -> Vec<CommitInfo> {
-        let paths: Vec<RepoPath> =
-            failure.evidence.code.iter().filter_map(|c| RepoPath::new(&c.path).ok()).collect();
-        let found = self.run.workspace.recent_commits(
-            &self.run.header.commit,
-            &paths,
-            HISTORY_COMMITS,
-            HISTORY_BYTES,
-        );
-        found.unwrap_or_else(|error| {
-            tracing::warn!(%error, "the author is not told of recent commits");
-            Vec::new()
-        })
+    /// The last commit before the run's own on whose tree the failed gate passed in an earlier
+    /// run.
+    fn last_green(&self, failure: &Failure) -> Option<CommitId> {
+        let gate = self.run.gates.iter().find(|gate| gate.name == failure.name)?;
+        let passed = &self.run.passed_before;
+        let wanted = |tree: &TreeId| passed.contains(tree, &gate.command);
+        self.run.workspace.last_with_tree(&self.run.header.commit, GREEN_COMMITS, wanted)
     }
 
     fn receive(
@@ -232,7 +229,7 @@ impl Driver {
                 self.remember(iteration, diff, AttemptOutcome::Forbidden { evaluation });
             }
             Decision::NeedsHuman if self.state.nobody_to_ask(decision) => {
-                wants = Some(self.nobody_confirms(iteration, proposal, diff, evaluation)?);
+                wants = Some(self.nobody_confirms(iteration, diff, evaluation)?);
             }
             Decision::Allow | Decision::NeedsHuman => {
                 self.case.draft = Some(Draft {
@@ -254,7 +251,6 @@ impl Driver {
     fn nobody_confirms(
         &mut self,
         iteration: u32,
-        proposal: Proposal,
         diff: String,
         evaluation: Evaluation,
     ) -> Result<machine::Confirmation, DriveError> {
@@ -269,7 +265,7 @@ impl Driver {
         let usage = Usage::default();
         self.events.send(RunEvent::PatchRefused { iteration, reason, usage });
         let why = SentBackWhy::WantsPerson;
-        self.case.sent_back = Some(SentBack { proposal, text: request.clone(), why });
+        self.case.sent_back = Some(SentBack { text: request.clone(), why });
         self.remember(iteration, diff, AttemptOutcome::WantsPerson { evaluation });
         Ok(machine::Confirmation { request, avoidable })
     }
@@ -299,7 +295,7 @@ impl Driver {
         let whole = identity != combined(&["cut"]);
         let answer = whole.then(|| of_answer(&proposal.answer));
         let why = SentBackWhy::Refused;
-        self.case.sent_back = Some(SentBack { proposal, text: reason.clone(), why });
+        self.case.sent_back = Some(SentBack { text: reason.clone(), why });
         Ok((Happened::Refused { reason, answer, refusal: Some(identity) }, usage))
     }
 
@@ -325,7 +321,13 @@ impl Driver {
         };
         self.events.send(RunEvent::ReviewerAsked { iteration, model: reviewer.label() });
         let facts = self.run.policy.facts(draft.patch.changes(), &draft.evaluation);
-        let asked = reviewer.review(&draft.diff, failure, &facts, &draft.reason);
+        let request = ReviewRequest {
+            diff: &draft.diff,
+            failure,
+            policy_facts: &facts,
+            proposal_reason: &draft.reason,
+        };
+        let asked = reviewer.review(&request, &self.run.workspace, &self.tip);
         let answer = tokio::select! {
             answer = asked => answer,
             () = self.cancel.cancelled() => return Ok((Happened::Cancelled, Usage::default())),

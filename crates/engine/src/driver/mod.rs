@@ -31,7 +31,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::gate_writes::GatesRan;
 use crate::approval::Approval;
-use crate::heal::{Author, Reviewer, SentBack};
+use crate::heal::{Author, Conversation, Reviewer, SentBack};
 use crate::machine::{Course, Effect, Happened, Input, OutOfOrder, State, step};
 use crate::passed::PassedBefore;
 use crate::record::{RecordError, write_course, write_effect, write_input};
@@ -186,6 +186,8 @@ struct Case {
     previous: Option<Failure>,
     attempts: Vec<Attempt>,
     sent_back: Option<SentBack>,
+    /// With the author, about this failure, up to its last answer.
+    conversation: Option<Conversation>,
     draft: Option<Draft>,
     patches: Vec<SummaryPatch>,
     /// The image of the tree at hand.

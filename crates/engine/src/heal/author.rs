@@ -9,12 +9,12 @@ use super::brief::Brief;
 use super::fence::Fence;
 use super::looks::{self, Look};
 use super::prompt::Prompt;
-use super::prompt_error;
+use super::{prompt_error, tree};
 use greenloop_config::plan::RolePlan;
 use greenloop_evidence::Redactor;
-use greenloop_model::{CommitId, Proposal, Usage};
-use greenloop_patch::{Answer, MemoryTree, Tree, parse_answer};
-use greenloop_ports::{Message, Model, ModelError, ModelReply, ModelRequest, ToolSpec};
+use greenloop_model::{Attempt, CommitId, Proposal, Usage};
+use greenloop_patch::{Answer, parse_answer};
+use greenloop_ports::{Message, Model, ModelError, ModelReply, ModelRequest};
 use greenloop_workspace::Workspace;
 
 /// Who the author is when the configuration does not say.
@@ -28,15 +28,33 @@ const LONGEST_TEACHING: usize = 8_000;
 /// read, before it has to answer.
 const IDLE_REPLIES: u32 = 2;
 
-/// An answer that goes back to the author.
+/// Why the last answer of a conversation was not taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SentBack {
-    /// The answer.
-    pub proposal: Proposal,
-    /// Why it was not taken, so that the next one can be.
+    /// What is wrong with it, so that the next one can be right.
     pub text: String,
     /// The kind of reason.
     pub why: SentBackWhy,
+}
+
+/// What was said so far about one failure, the last answer included: the next one is asked for
+/// in it, with all that the author has seen.
+#[derive(Debug)]
+pub struct Conversation {
+    fence: Fence,
+    messages: Vec<Message>,
+    asked: BTreeSet<(String, String)>,
+}
+
+/// What the author answers.
+#[derive(Debug)]
+pub struct Answered {
+    /// The answer.
+    pub proposal: Proposal,
+    /// What it used.
+    pub usage: Usage,
+    /// How it came to be, for the next question.
+    pub conversation: Conversation,
 }
 
 /// Why an answer goes back.
@@ -50,7 +68,8 @@ pub enum SentBackWhy {
 
 /// The author: the role that drafts patches.
 pub struct Author {
-    model: Arc<dyn Model>,
+    /// Asked in this order, the next one after each attempt that came to nothing.
+    models: Vec<Arc<dyn Model>>,
     redactor: Redactor,
     persona: String,
     temperature: Option<f32>,
@@ -62,7 +81,7 @@ impl Author {
     /// An author that speaks through `model`; everything it is sent goes through `redactor`.
     pub fn new(model: Arc<dyn Model>, plan: &RolePlan, redactor: Redactor) -> Self {
         Self {
-            model,
+            models: vec![model],
             redactor,
             persona: plan.system_prompt.clone().unwrap_or_else(|| PERSONA.to_owned()),
             temperature: plan.temperature,
@@ -71,14 +90,33 @@ impl Author {
         }
     }
 
-    /// Who answers: `gpt-4o at api.openai.com`.
+    /// The same with models that are asked next, one after each attempt that was refused,
+    /// rejected, or did not help.
+    #[must_use]
+    pub fn then(mut self, models: impl IntoIterator<Item = Arc<dyn Model>>) -> Self {
+        self.models.extend(models);
+        self
+    }
+
+    /// Who answers first: `gpt-4o at api.openai.com`.
     pub fn label(&self) -> String {
-        self.model.label()
+        self.model(&[]).label()
+    }
+
+    /// Who answers after these attempts.
+    pub fn label_after(&self, attempts: &[Attempt]) -> String {
+        self.model(attempts).label()
+    }
+
+    /// The first model for the first attempt, and so on; the last one for all that follow.
+    fn model(&self, attempts: &[Attempt]) -> &dyn Model {
+        let tried: usize = attempts.iter().map(|attempt| attempt.times.max(1) as usize).sum();
+        &*self.models[tried.min(self.models.len() - 1)]
     }
 
     /// Asks for one proposal. Tool calls are answered from the tree of `commit`, as many as the
-    /// plan allows; `on_look` is told of each. With an answer that is `sent_back` the same brief
-    /// is sent, then that answer and why it was not taken.
+    /// plan allows; `on_look` is told of each. With `sent_back`, the conversation goes on with
+    /// why its last answer was not taken.
     ///
     /// Errors: what the model's call came to; its usage includes that of the calls before.
     pub async fn propose(
@@ -86,19 +124,31 @@ impl Author {
         brief: &Brief<'_>,
         workspace: &Workspace,
         commit: &CommitId,
-        sent_back: Option<&SentBack>,
+        sent_back: Option<(Conversation, &SentBack)>,
         on_look: &mut (dyn FnMut(&str) + Send),
-    ) -> Result<(Proposal, Usage), ModelError> {
-        let fence = Fence::new();
+    ) -> Result<Answered, ModelError> {
+        let model = self.model(brief.attempts);
         let mut usage = Usage::default();
-        let mut request = self
-            .request(brief, workspace, commit, sent_back, &fence)
-            .map_err(|source| prompt_error(self.model.label(), source))?;
+        let broken = |source| prompt_error(model.label(), source);
+        let system =
+            Prompt::Author.render(context! { persona => self.persona.as_str() }).map_err(broken)?;
+        let mut conversation = match sent_back {
+            Some((conversation, sent_back)) => self.go_on(conversation, sent_back),
+            None => self.begin(brief, workspace, commit),
+        }
+        .map_err(broken)?;
+        let mut request = ModelRequest {
+            system,
+            messages: std::mem::take(&mut conversation.messages),
+            tools: if self.tool_steps == 0 { Vec::new() } else { Look::specs() },
+            schema: None,
+            temperature: self.temperature,
+            max_tokens: self.max_tokens,
+        };
         let mut steps = self.tool_steps;
-        let mut asked = BTreeSet::new();
         let mut idle = 0;
         loop {
-            let reply = match self.model.complete(&request).await {
+            let reply = match model.complete(&request).await {
                 Ok(reply) => reply,
                 Err(mut error) => {
                     usage += error.usage;
@@ -110,7 +160,10 @@ impl Author {
             usage += used;
             // Calls of tools that were not offered are talk; the text is the answer then.
             if tool_calls.is_empty() || request.tools.is_empty() {
-                return Ok((self.proposal(text), usage));
+                conversation.messages = request.messages;
+                let said = Message::Assistant { text: text.clone(), tool_calls: Vec::new() };
+                conversation.messages.push(said);
+                return Ok(Answered { proposal: self.proposal(text), usage, conversation });
             }
             let mut results = Vec::with_capacity(tool_calls.len() + 1);
             idle += 1;
@@ -118,7 +171,7 @@ impl Author {
                 let arguments: String = call.arguments.split_whitespace().collect();
                 let text = if steps == 0 {
                     "not looked up: the tool calls are used up".to_owned()
-                } else if !asked.insert((call.name.clone(), arguments)) {
+                } else if !conversation.asked.insert((call.name.clone(), arguments)) {
                     steps -= 1;
                     "not looked up: the result of this very call stands above".to_owned()
                 } else {
@@ -126,7 +179,7 @@ impl Author {
                     match Look::read(call) {
                         Ok(look) => {
                             idle = 0;
-                            self.look(&look, workspace, commit, &fence, on_look)
+                            self.look(&look, workspace, commit, &conversation.fence, on_look)
                         }
                         Err(no_look) => no_look.to_string(),
                     }
@@ -137,49 +190,39 @@ impl Author {
             request.messages.extend(results);
             if steps == 0 || idle == IDLE_REPLIES {
                 request.tools = Vec::new();
-                let now = Prompt::AnswerNow
-                    .render(context! {})
-                    .map_err(|source| prompt_error(self.model.label(), source))?;
+                let now = Prompt::AnswerNow.render(context! {}).map_err(broken)?;
                 request.messages.push(Message::User(now));
             }
         }
     }
 
-    fn request(
+    fn begin(
         &self,
         brief: &Brief<'_>,
         workspace: &Workspace,
         commit: &CommitId,
-        sent_back: Option<&SentBack>,
-        fence: &Fence,
-    ) -> Result<ModelRequest, minijinja::Error> {
-        let system = Prompt::Author
-            .render(context! { persona => self.persona.as_str(), mark => fence.mark() })?;
+    ) -> Result<Conversation, minijinja::Error> {
+        let fence = Fence::new();
         let tree = tree(workspace, commit);
-        let first = brief.render(&*tree, &self.redactor, fence, self.tool_steps)?;
-        let mut messages = vec![Message::User(first)];
-        if let Some(SentBack { proposal, text, why }) = sent_back {
-            let teaching = self.redactor.redact(text);
-            let teaching =
-                super::budget::shorten(&teaching, LONGEST_TEACHING, super::budget::Keep::Ends);
-            let (prompt, label) = match why {
-                SentBackWhy::Refused => (Prompt::Refused, "what was wrong"),
-                SentBackWhy::WantsPerson => (Prompt::WantsPerson, "what wants a person"),
-            };
-            let teaching = fence.wrap(label, &teaching);
-            messages
-                .push(Message::Assistant { text: proposal.answer.clone(), tool_calls: Vec::new() });
-            messages.push(Message::User(prompt.render(context! { teaching })?));
-        }
-        let tools: Vec<ToolSpec> = if self.tool_steps == 0 { Vec::new() } else { Look::specs() };
-        Ok(ModelRequest {
-            system,
-            messages,
-            tools,
-            schema: None,
-            temperature: self.temperature,
-            max_tokens: self.max_tokens,
-        })
+        let first = brief.render(workspace, &*tree, &self.redactor, &fence, self.tool_steps)?;
+        Ok(Conversation { fence, messages: vec![Message::User(first)], asked: BTreeSet::new() })
+    }
+
+    fn go_on(
+        &self,
+        mut conversation: Conversation,
+        SentBack { text, why }: &SentBack,
+    ) -> Result<Conversation, minijinja::Error> {
+        let teaching = self.redactor.redact(text);
+        let teaching =
+            super::budget::shorten(&teaching, LONGEST_TEACHING, super::budget::Keep::Ends);
+        let (prompt, label) = match why {
+            SentBackWhy::Refused => (Prompt::Refused, "what was wrong"),
+            SentBackWhy::WantsPerson => (Prompt::WantsPerson, "what wants a person"),
+        };
+        let teaching = conversation.fence.wrap(label, &teaching);
+        conversation.messages.push(Message::User(prompt.render(context! { teaching })?));
+        Ok(conversation)
     }
 
     fn look(
@@ -204,18 +247,6 @@ impl Author {
         };
         let reason = self.redactor.redact(reason.trim()).into_owned();
         Proposal { answer, reason }
-    }
-}
-
-/// The commit's files. When git cannot read them the author has the evidence alone: what ails
-/// the repository comes to light where the patch is applied.
-fn tree(workspace: &Workspace, commit: &CommitId) -> Box<dyn Tree> {
-    match workspace.tree_at(commit) {
-        Ok(tree) => Box::new(tree),
-        Err(error) => {
-            tracing::warn!(?error, "the author sees no files");
-            Box::new(MemoryTree::new())
-        }
     }
 }
 

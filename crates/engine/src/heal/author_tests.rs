@@ -7,7 +7,7 @@ use greenloop_model::{
     Attempt, AttemptOutcome, Decision, Evaluation, Failure, FileContent, RepoPath, Review, Risk,
     RuleMatch, Verdict,
 };
-use greenloop_patch::{ResolveOptions, resolve};
+use greenloop_patch::{MemoryTree, ResolveOptions, resolve};
 use greenloop_ports::ModelErrorKind;
 
 const EDIT: &str = "The quantity was forgotten.\n\nsrc/price.py\n<<<<<<< SEARCH\n    return 1\n=======\n    return 2\n>>>>>>> REPLACE\n";
@@ -19,12 +19,17 @@ fn repository() -> Repository {
     ])
 }
 
+/// There is no such commit: a brief without history.
+static NOWHERE: std::sync::LazyLock<CommitId> =
+    std::sync::LazyLock::new(|| "0123456789abcdef0123456789abcdef01234567".parse().unwrap());
+
 fn brief<'a>(failure: &'a Failure, attempts: &'a [Attempt]) -> Brief<'a> {
     Brief {
         assignment: None,
         title: "environment local",
         failure,
-        commits: &[],
+        start: &NOWHERE,
+        green: None,
         attempts,
         limits_text: "Protected files: *.lock. 3 iterations are left.".into(),
     }
@@ -41,10 +46,11 @@ struct Asked {
     looks: Vec<String>,
 }
 
-fn refused(proposal: Proposal, text: &str) -> SentBack {
-    SentBack { proposal, text: text.to_owned(), why: SentBackWhy::Refused }
+fn refused(text: &str) -> SentBack {
+    SentBack { text: text.to_owned(), why: SentBackWhy::Refused }
 }
 
+/// With `sent_back` the author is asked twice, and the first answer goes back.
 async fn ask(
     answers: &[&str],
     steps: u32,
@@ -58,7 +64,12 @@ async fn ask(
     let mut on_look = |words: &str| looks.push(words.to_owned());
     let repository = repository();
     let Repository { workspace, head, .. } = &repository;
-    let result = sendable(author.propose(brief, workspace, head, sent_back, &mut on_look)).await;
+    let mut result = sendable(author.propose(brief, workspace, head, None, &mut on_look)).await;
+    if let Some(sent_back) = sent_back {
+        let again = Some((result.unwrap().conversation, sent_back));
+        result = author.propose(brief, workspace, head, again, &mut on_look).await;
+    }
+    let result = result.map(|Answered { proposal, usage, .. }| (proposal, usage));
     Asked { result, model, looks }
 }
 
@@ -86,9 +97,9 @@ async fn one_shot_gets_everything_and_answers_once() {
         "environment local: the `gates` stage failed in `unit tests` (class: code)",
         "Command: `pytest -q`",
         "exit status 1",
-        "[pytest] lines 10-10 of 99:\n10| E   assert 1 == 2",
+        "=== Log\nE   assert 1 == 2\n",
         "- tests/test_price.py::test_total",
-        "1| def total(items):\n2|     return 1",
+        "=== src/price.py; line 2 is `return 1`\ndef total(items):\n    return 1\n",
         "README.md",
         "3 iterations are left.",
     ] {
@@ -123,7 +134,7 @@ async fn looks_are_answered_from_the_tree_within_the_budget() {
             Message::User(_) | Message::Assistant { .. } => None,
         })
         .collect();
-    assert!(results[0].contains("2|     return 1"), "{}", results[0]);
+    assert!(results[0].contains("lines 2-2 of 2:\n    return 1\n"), "{}", results[0]);
     assert!(results[1].contains("there is no tool \"nonsense\""), "{}", results[1]);
     assert!(results[2].contains("src/price.py:1: def total(items):"), "{}", results[2]);
     assert!(results[3].contains("used up"), "{}", results[3]);
@@ -133,19 +144,70 @@ async fn looks_are_answered_from_the_tree_within_the_budget() {
 }
 
 #[tokio::test]
-async fn a_refusal_goes_back_with_the_answer() {
+async fn a_refusal_goes_on_with_the_conversation() {
     let failure = failure("boom");
-    let proposal = Proposal { answer: "bad answer".into(), reason: String::new() };
-    let refusal = refused(proposal, "hunk 1 fits nowhere; nearest: line 3");
-    let asked = ask(&[EDIT], 0, &brief(&failure, &[]), Some(&refusal)).await;
-    let request = &asked.model.requests()[0];
-    assert_eq!(request.messages.len(), 3);
-    assert!(
-        matches!(&request.messages[1], Message::Assistant { text, .. } if text == "bad answer")
-    );
-    let Message::User(text) = &request.messages[2] else { panic!("no user message") };
-    assert!(text.contains("hunk 1 fits nowhere") && text.contains("Answer once more"), "{text}");
-    assert!(!outside(text, &mark(&request.system)).contains("hunk 1"));
+    let refusal = refused("hunk 1 fits nowhere; nearest: line 3");
+    let look = r#"[["read_file", {"path": "src/price.py"}]]"#;
+    let answers = [look, "bad answer", look, EDIT];
+    let asked = ask(&answers, 5, &brief(&failure, &[]), Some(&refusal)).await;
+    let requests = asked.model.requests();
+    let (first, last) = (&requests[0], &requests[2]);
+    assert_eq!((&last.system, &last.tools), (&first.system, &first.tools), "a stable prefix");
+    assert_eq!(last.messages[..1], first.messages[..], "what was seen stays");
+    let said: Vec<&str> = last
+        .messages
+        .iter()
+        .map(|message| match message {
+            Message::User(text) | Message::ToolResult { text, .. } => text.as_str(),
+            Message::Assistant { text, .. } => text,
+        })
+        .collect();
+    assert_eq!(said.len(), 5);
+    assert!(said[2].contains("return 1"), "the tool's result: {}", said[2]);
+    assert_eq!(said[3], "bad answer");
+    assert_eq!(said.concat().matches("bad answer").count(), 1, "it stands there once");
+    assert!(said[4].contains("hunk 1 fits nowhere") && said[4].contains("Answer once more"));
+    assert!(!outside(said[4], &mark(first)).contains("hunk 1"));
+    let Some(Message::ToolResult { text, .. }) = requests[3].messages.last() else { panic!() };
+    assert!(text.contains("stands above"), "{text}");
+}
+
+#[tokio::test]
+async fn the_next_model_is_asked_after_an_attempt_that_came_to_nothing() {
+    let failure = failure("boom");
+    let attempt = |times| Attempt {
+        iteration: 1,
+        headline: "it broke".into(),
+        diff: "-a\n+b\n".into(),
+        outcome: AttemptOutcome::Refused { reason: "no place".into() },
+        times,
+    };
+    let models: Vec<Arc<Recorded>> =
+        (0..3).map(|_| Recorded::answering("author", &[EDIT, EDIT])).collect();
+    let author = Author::new(models[0].clone(), &plan(0), Redactor::default())
+        .then([models[1].clone() as Arc<dyn Model>, models[2].clone()]);
+    let Repository { workspace, head, .. } = &repository();
+    for (attempts, asked) in [
+        (vec![], [1, 0, 0]),
+        (vec![attempt(1)], [1, 1, 0]),
+        (vec![attempt(1), attempt(1)], [1, 1, 1]),
+        (vec![attempt(5)], [1, 1, 2]),
+    ] {
+        let brief = brief(&failure, &attempts);
+        author.propose(&brief, workspace, head, None, &mut |_| {}).await.unwrap();
+        let requests: Vec<usize> = models.iter().map(|model| model.requests().len()).collect();
+        assert_eq!(requests, asked, "{attempts:?}");
+    }
+}
+
+/// Providers cache what requests have in common from their beginning on.
+#[tokio::test]
+async fn the_system_prompt_and_the_tools_are_the_same_in_every_conversation() {
+    let (one, two) = (failure("boom"), failure("bang"));
+    let first = ask(&[EDIT], 5, &brief(&one, &[]), None).await.model.requests().remove(0);
+    let other = ask(&[EDIT], 5, &brief(&two, &[]), None).await.model.requests().remove(0);
+    assert_eq!((&first.system, &first.tools), (&other.system, &other.tools));
+    assert_ne!(mark(&first), mark(&other));
 }
 
 #[tokio::test]
@@ -196,10 +258,9 @@ async fn earlier_tries_are_told() {
 #[tokio::test]
 async fn secrets_stay_here() {
     let failure = failure("PASSWORD=hunter2-secret refused");
-    let refusal = Proposal { answer: "x".into(), reason: String::new() };
-    let teaching = refused(refusal, "near: hunter2-secret");
-    let asked = ask(&[EDIT], 0, &brief(&failure, &[]), Some(&teaching)).await;
-    let request = &asked.model.requests()[0];
+    let teaching = refused("near: hunter2-secret");
+    let asked = ask(&[EDIT, EDIT], 0, &brief(&failure, &[]), Some(&teaching)).await;
+    let request = &asked.model.requests()[1];
     assert!(!format!("{request:?}").contains("hunter2-secret"));
     assert!(user(request).contains("[redacted]"));
 }
@@ -259,11 +320,10 @@ async fn injected_text_never_leaves_its_fence() {
             outcome: AttemptOutcome::Refused { reason: attack.clone() },
             times: 1,
         }];
-        let proposal = Proposal { answer: String::new(), reason: String::new() };
-        let refusal = refused(proposal, &attack);
-        let asked = ask(&[EDIT], 0, &brief(&failure, &attempts), Some(&refusal)).await;
-        let request = &asked.model.requests()[0];
-        let mark = mark(&request.system);
+        let refusal = refused(&attack);
+        let asked = ask(&[EDIT, EDIT], 0, &brief(&failure, &attempts), Some(&refusal)).await;
+        let request = &asked.model.requests()[1];
+        let mark = mark(request);
         // A line of the attack that a prompt has of its own proves nothing.
         let line = attack.lines().max_by_key(|line| line.len()).unwrap();
         for message in &request.messages {
@@ -275,7 +335,7 @@ async fn injected_text_never_leaves_its_fence() {
 }
 #[test]
 fn the_forms_that_are_taught_are_the_forms_that_are_read() {
-    let prompt = Prompt::Author.render(context! { persona => "", mark => "0" }).unwrap();
+    let prompt = Prompt::Author.render(context! { persona => "" }).unwrap();
     let (_, forms) = prompt.split_once("# How to answer").unwrap();
     let (forms, _) = forms.split_once("# What is data").unwrap();
     let price = "import x\n\ndef total(items):\n    return sum(i.price for i in items)\n";

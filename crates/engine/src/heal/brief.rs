@@ -1,26 +1,34 @@
 //! What the author is told.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use minijinja::context;
 
-use super::budget::{Keep, Section, fit};
+use super::budget::{Section, fit};
 use super::context::{Shown, relevant};
 use super::evidence_sections;
 use super::fence::Fence;
+use super::history;
 use super::playbooks::hints;
 use super::prompt::{Prompt, fenced};
 use greenloop_evidence::Redactor;
-use greenloop_model::{Attempt, AttemptOutcome, Evaluation, Failure};
+use greenloop_model::{Attempt, AttemptOutcome, CommitId, Evaluation, Failure, RepoPath};
 use greenloop_patch::Tree;
-use greenloop_workspace::CommitInfo;
+use greenloop_workspace::Workspace;
 
-/// Characters of all data in a brief.
-const BUDGET: usize = 60_000;
+/// Characters of all data in a brief, and of the code in it; more of both for an author that
+/// cannot look by itself.
+const BUDGET: usize = 18_000;
+const CODE: usize = 8_000;
+const BUDGET_WITHOUT_TOOLS: usize = 40_000;
+const CODE_WITHOUT_TOOLS: usize = 24_000;
 
 /// The name of the failure that stands for a task nobody has begun.
 pub const ASSIGNMENT: &str = "assignment";
 
-/// Paths of the repository that are listed.
-const MOST_PATHS: usize = 200;
+/// Paths of the repository that are listed, and in a repository with more, those of folders.
+const MOST_PATHS: usize = 30;
+const MOST_FOLDERS: usize = 20;
 
 /// What the author is told of one failure.
 #[derive(Debug)]
@@ -29,8 +37,10 @@ pub struct Brief<'a> {
     pub title: &'a str,
     /// What failed.
     pub failure: &'a Failure,
-    /// Recent commits, newest first, with the diffs that touch the failing files.
-    pub commits: &'a [CommitInfo],
+    /// The commit that the run began with: its changes are the first suspects.
+    pub start: &'a CommitId,
+    /// The last commit before it that is known to pass.
+    pub green: Option<CommitId>,
     /// What was tried before in this run, oldest first.
     pub attempts: &'a [Attempt],
     /// What is to be done beyond making things pass: the task of people who own the repository.
@@ -44,40 +54,49 @@ impl Brief<'_> {
     /// The prompt. Everything from outside is redacted, then fenced.
     pub(super) fn render(
         &self,
+        workspace: &Workspace,
         tree: &dyn Tree,
         redactor: &Redactor,
         fence: &Fence,
         tool_steps: u32,
     ) -> Result<String, minijinja::Error> {
         let evidence = &self.failure.evidence;
+        let (budget, most_code) = match tool_steps {
+            0 => (BUDGET_WITHOUT_TOOLS, CODE_WITHOUT_TOOLS),
+            _ => (BUDGET, CODE),
+        };
+        let code = relevant(tree, evidence, most_code);
         let mut sections = evidence_sections::sections(self.failure);
-        sections.extend(relevant(tree, evidence).into_iter().map(code));
+        sections.extend(history::sections(
+            workspace,
+            self.start,
+            self.green.as_ref(),
+            &code.related,
+        ));
+        sections.extend(code.shown.into_iter().map(|shown| {
+            let Shown { title, text } = shown;
+            Section::new(&title, text, most_code, 3)
+        }));
         sections.extend(self.attempts.iter().enumerate().map(|(nth, attempt)| {
             let newest = nth + 1 == self.attempts.len();
             tried(attempt, if newest { 2 } else { 4 })
         }));
-        sections.extend(self.commits.iter().map(commit));
-        sections.push(Section {
-            heading: "The repository's files".into(),
-            label: "paths".into(),
-            text: paths(tree),
-            most: 3_000,
-            rank: 6,
-            keep: Keep::Ends,
-        });
+        let paths = paths(tree, &code.paths);
+        sections.push(Section::new("Other files of the repository", paths, 1_500, 6));
         for section in &mut sections {
             section.text = redactor.redact(&section.text).into_owned();
-            section.label = redactor.redact(&section.label).into_owned();
+            section.heading = redactor.redact(&section.heading).into_owned();
         }
-        let sections = fit(sections, BUDGET);
+        let sections = fit(sections, budget);
         Prompt::Brief.render(context! {
+            mark => fence.mark(),
             title => redactor.redact(self.title),
             stage => self.failure.stage.name(),
             name => redactor.redact(&self.failure.name),
             class => self.failure.class.name(),
             command => evidence.command.as_deref().map(|command| redactor.redact(command)),
             exit => evidence.exit.as_ref().map(ToString::to_string),
-            sections => fenced(&sections, fence),
+            data => fenced(&sections, "evidence and code", fence),
             hints => hints(evidence),
             assignment => self.assignment.map(|text| redactor.redact(text).trim().to_owned()),
             nothing_failed => self.assignment.is_some() && self.failure.name == ASSIGNMENT,
@@ -87,22 +106,47 @@ impl Brief<'_> {
     }
 }
 
-/// The paths of the tree, one a line: what a model that cannot look around has of it.
-fn paths(tree: &dyn Tree) -> String {
+/// The files that are not shown, one a line; of many, the folders with how many files they have.
+fn paths(tree: &dyn Tree, shown: &BTreeSet<RepoPath>) -> String {
     let files = tree.files().unwrap_or_default();
-    let more = files.len().saturating_sub(MOST_PATHS);
-    let mut text: String = files.iter().take(MOST_PATHS).map(|path| format!("{path}\n")).collect();
-    if more > 0 {
-        text.push_str(&format!("[… {more} more …]\n"));
+    let others: Vec<String> =
+        files.iter().filter(|path| !shown.contains(path)).map(ToString::to_string).collect();
+    if others.len() <= MOST_PATHS {
+        return others.iter().map(|path| format!("{path}\n")).collect();
     }
-    text
-}
-
-fn code(shown: Shown) -> Section {
-    let Shown { label, text, named } = shown;
-    let (heading, rank) =
-        if named { ("Code that the failure names", 2) } else { ("Other code", 5) };
-    Section { heading: heading.into(), label, text, most: 16_000, rank, keep: Keep::Ends }
+    let mut depth = 3;
+    loop {
+        let mut folders: BTreeMap<String, usize> = BTreeMap::new();
+        for path in &others {
+            let parts: Vec<&str> = path.split('/').collect();
+            let entry = if parts.len() <= depth {
+                match parts.split_last() {
+                    Some((_, [])) | None => path.clone(),
+                    Some((_, folder)) => format!("{}/", folder.join("/")),
+                }
+            } else {
+                format!("{}/", parts[..depth].join("/"))
+            };
+            *folders.entry(entry).or_default() += 1;
+        }
+        if folders.len() > MOST_FOLDERS && depth > 1 {
+            depth -= 1;
+            continue;
+        }
+        let more = folders.len().saturating_sub(2 * MOST_FOLDERS);
+        let mut text: String = folders
+            .iter()
+            .take(2 * MOST_FOLDERS)
+            .map(|(folder, count)| match count {
+                1 if !folder.ends_with('/') => format!("{folder}\n"),
+                count => format!("{folder} ({count})\n"),
+            })
+            .collect();
+        if more > 0 {
+            text.push_str(&format!("[… {more} more …]\n"));
+        }
+        return text;
+    }
 }
 
 fn tried(attempt: &Attempt, rank: u8) -> Section {
@@ -137,14 +181,9 @@ fn tried(attempt: &Attempt, rank: u8) -> Section {
         0 | 1 => String::new(),
         times => format!(" ({times} times)"),
     };
-    Section {
-        heading: format!("What was tried before, in iteration {}{times}", attempt.iteration),
-        label: "an earlier try".into(),
-        text: format!("For: {}\n{outcome}\nThe change:\n{}", attempt.headline, attempt.diff),
-        most: 8_000,
-        rank,
-        keep: Keep::Ends,
-    }
+    let heading = format!("What was tried before, in iteration {}{times}", attempt.iteration);
+    let text = format!("For: {}\n{outcome}\nThe change:\n{}", attempt.headline, attempt.diff);
+    Section::new(&heading, text, 4_000, rank)
 }
 
 /// What a policy found, a line each.
@@ -158,22 +197,4 @@ fn matches(evaluation: &Evaluation) -> String {
         format!("- {} ({}){place}: {}", m.rule, m.decision.name(), m.detail)
     };
     evaluation.matches().iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
-fn commit(info: &CommitInfo) -> Section {
-    Section {
-        heading: "A recent commit".into(),
-        label: "a commit".into(),
-        text: format!(
-            "commit {} by {}, {}\n{}\n\n{}",
-            info.id.short(),
-            info.author,
-            info.when,
-            info.subject,
-            info.diff
-        ),
-        most: 5_000,
-        rank: 3,
-        keep: Keep::Ends,
-    }
 }

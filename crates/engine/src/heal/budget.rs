@@ -3,10 +3,8 @@
 /// One part of a prompt.
 #[derive(Debug)]
 pub(super) struct Section {
-    /// Trusted words above the data.
+    /// What the data is; a line of its own above it.
     pub(super) heading: String,
-    /// What the data is, for the fence.
-    pub(super) label: String,
     /// The data.
     pub(super) text: String,
     /// The most it may take, in characters.
@@ -15,6 +13,13 @@ pub(super) struct Section {
     pub(super) rank: u8,
     /// Which part of a text that is too long is kept.
     pub(super) keep: Keep,
+}
+
+impl Section {
+    /// A section of which both ends are kept when it is too long.
+    pub(super) fn new(heading: &str, text: String, most: usize, rank: u8) -> Self {
+        Self { heading: heading.to_owned(), text, most, rank, keep: Keep::Ends }
+    }
 }
 
 /// Which part of a text that is too long is kept.
@@ -106,14 +111,7 @@ mod tests {
     use super::*;
 
     fn section(text: &str, most: usize, rank: u8) -> Section {
-        Section {
-            heading: String::new(),
-            label: String::new(),
-            text: text.to_owned(),
-            most,
-            rank,
-            keep: Keep::Ends,
-        }
+        Section::new("", text.to_owned(), most, rank)
     }
 
     #[test]

@@ -11,6 +11,9 @@ use greenloop_workspace::{Workspace, WorkspaceError, WorkspaceErrorKind};
 /// The longest result, in characters.
 const LONGEST_RESULT: usize = 12_000;
 
+/// Of those, what is kept free for the line above a file's.
+const ROOM_FOR_HEAD: usize = 600;
+
 /// Lines of a file that are read when no range is given, and at most.
 const MOST_LINES: u64 = 400;
 
@@ -77,48 +80,38 @@ impl Look {
     /// The tools as a model is told of them.
     pub(super) fn specs() -> Vec<ToolSpec> {
         let object = |properties: Value, required: &[&str]| json!({ "type": "object", "properties": properties, "required": required });
-        let text = |description: &str| json!({ "type": "string", "description": description });
-        let line = |description: &str| json!({ "type": "integer", "description": description });
         vec![
             ToolSpec {
                 name: "read_file",
-                description: "Reads a file of the repository, with line numbers.",
+                description: "Reads lines of a file, as they stand in it: at most 400 lines and \
+                              12,000 characters; the result says where it goes on.",
                 parameters: object(
                     json!({
-                        "path": text("relative to the repository's root"),
-                        "first_line": line("1-based; the beginning when left out"),
-                        "last_line": line("inclusive; at most 400 lines are given"),
+                        "path": { "type": "string" },
+                        "first_line": { "type": "integer" },
+                        "last_line": { "type": "integer" },
                     }),
                     &["path"],
                 ),
             },
             ToolSpec {
                 name: "search",
-                description: "Finds lines that match a regular expression in the repository's \
-                              text files.",
+                description: "Finds lines that match a regular expression, in a file, a folder \
+                              or everywhere.",
                 parameters: object(
-                    json!({
-                        "pattern": text("a regular expression, without look-around"),
-                        "path": text("a file or folder to search; all when left out"),
-                    }),
+                    json!({ "pattern": { "type": "string" }, "path": { "type": "string" } }),
                     &["pattern"],
                 ),
             },
             ToolSpec {
                 name: "list_files",
-                description: "Lists the entries of a folder; folders end in a slash.",
-                parameters: object(
-                    json!({ "path": text("a folder; the root when left out") }),
-                    &[],
-                ),
+                description: "Lists the entries of a folder.",
+                parameters: object(json!({ "path": { "type": "string" } }), &[]),
             },
             ToolSpec {
                 name: "show_commit",
-                description: "Shows a commit: its message and its diff.",
-                parameters: object(
-                    json!({ "revision": text("a commit id, HEAD, HEAD~2, …") }),
-                    &["revision"],
-                ),
+                description: "Shows a commit's message and diff.",
+                parameters: object(json!({ "revision": { "type": "string" } }), &["revision"]),
             },
         ]
     }
@@ -195,7 +188,8 @@ impl From<WorkspaceError> for Told {
     }
 }
 
-/// Lines `first` to `last` of the file, each with its number.
+/// Lines `first` to `last` of the file as they stand in it, as many as a result holds, below a
+/// line that says which they are: a number before a line is easily taken for indentation.
 fn read_file(
     workspace: &Workspace,
     commit: &CommitId,
@@ -205,25 +199,37 @@ fn read_file(
 ) -> Result<String, Told> {
     let Some(at) = inside(path)? else { return Err(Told("it takes the path of a file".into())) };
     let first = first.unwrap_or(1).max(1);
-    let last = last.unwrap_or(u64::MAX).min(first.saturating_add(MOST_LINES - 1));
+    let wanted = last.unwrap_or(u64::MAX);
+    let last = wanted.min(first.saturating_add(MOST_LINES - 1));
     let found = workspace.read_range(commit, &at, first, last)?;
     if found.lines.is_empty() {
         return Ok(format!("{at} has {} lines", found.total));
     }
-    let lines: Vec<&str> = found.lines.iter().map(String::as_str).collect();
-    let last = found.first + lines.len() as u64 - 1;
-    let numbered = numbered(found.first, &lines);
-    Ok(format!("{at}, lines {}-{last} of {}:\n{numbered}", found.first, found.total))
-}
-
-/// `  12| text`, a line each.
-pub(super) fn numbered(first: u64, lines: &[&str]) -> String {
-    let width = (first + lines.len() as u64).to_string().len();
-    let mut out = String::new();
-    for (line, number) in lines.iter().zip(first..) {
-        out.push_str(&format!("{number:>width$}| {line}\n"));
+    let mut text = String::new();
+    let mut next = found.first;
+    let mut left = LONGEST_RESULT - ROOM_FOR_HEAD;
+    for line in &found.lines {
+        let length = line.chars().count() + 1;
+        if length > left {
+            if text.is_empty() {
+                // One line alone is too long: its beginning.
+                text.extend(line.chars().take(left));
+                text.push_str(" […]\n");
+                next += 1;
+            }
+            break;
+        }
+        left -= length;
+        text.push_str(line);
+        text.push('\n');
+        next += 1;
     }
-    out
+    let more = if next <= wanted.min(found.total) {
+        format!("; it goes on with line {next}")
+    } else {
+        String::new()
+    };
+    Ok(format!("{at}, lines {}-{} of {}{more}:\n{text}", found.first, next - 1, found.total))
 }
 
 /// A path as a model writes it: nothing, `.` and `/` mean the root.
@@ -333,15 +339,11 @@ mod tests {
             answer(&look, &repo.workspace, &repo.head)
         };
         for (name, arguments, expect) in [
-            (
-                "read_file",
-                r#"{"path":"src/a.rs"}"#,
-                "src/a.rs, lines 1-3 of 3:\n1| one\n2| two\n3| three\n",
-            ),
+            ("read_file", r#"{"path":"src/a.rs"}"#, "src/a.rs, lines 1-3 of 3:\none\ntwo\nthree\n"),
             (
                 "read_file",
                 r#"{"path":"./src/a.rs","first_line":2,"last_line":99}"#,
-                "src/a.rs, lines 2-3 of 3:\n2| two\n3| three\n",
+                "src/a.rs, lines 2-3 of 3:\ntwo\nthree\n",
             ),
             ("read_file", r#"{"path":"src/a.rs","first_line":9}"#, "src/a.rs has 3 lines"),
             ("read_file", r#"{"path":"empty"}"#, "empty has 0 lines"),
@@ -366,5 +368,33 @@ mod tests {
             let text = look(name, arguments);
             assert!(text.contains(expect), "{name} {arguments}: {text}");
         }
+    }
+
+    /// Every line can be had, and nothing between two lines is left out.
+    #[test]
+    fn a_long_file_is_read_in_whole_pieces() {
+        let long: String =
+            (1..=900).map(|n| format!("    line {n} {}\n", "x".repeat(40))).collect();
+        let wide = format!("{}\nend\n", "y".repeat(20_000));
+        let repo = Repository::of(&[("long.py", &long), ("wide.min.js", &wide)]);
+        let read = |arguments: &str| {
+            let look = Look::read(&call("read_file", arguments)).unwrap();
+            answer(&look, &repo.workspace, &repo.head)
+        };
+        let mut all = String::new();
+        let mut next = 1;
+        while next <= 900 {
+            let text = read(&format!(r#"{{"path":"long.py","first_line":{next}}}"#));
+            let (head, lines) = text.split_once('\n').unwrap();
+            assert!(text.chars().count() <= LONGEST_RESULT && !text.contains('…'), "{head}");
+            assert!(head.starts_with(&format!("long.py, lines {next}-")), "{head}");
+            all.push_str(lines);
+            next += lines.lines().count();
+            assert_eq!(head.ends_with(&format!("; it goes on with line {next}:")), next <= 900);
+        }
+        assert_eq!(all, long);
+        let wide = read(r#"{"path":"wide.min.js"}"#);
+        assert!(wide.starts_with("wide.min.js, lines 1-1 of 2; it goes on with line 2:\nyyy"));
+        assert!(wide.chars().count() <= LONGEST_RESULT && wide.ends_with(" […]\n"));
     }
 }

@@ -6,8 +6,9 @@
 //! next.
 //!
 //! Invariants: every text from outside (logs, files, commits, answers of models) is redacted and
-//! stands within a fence whose mark is new with each request; prompts are bounded; whatever is
-//! not exactly an approving review does not approve.
+//! stands within a fence whose mark is new with each conversation; prompts are bounded; whatever
+//! is not exactly an approving review does not approve. The system prompt and the tools are the
+//! same with every request, so that providers can cache them.
 
 mod author;
 mod brief;
@@ -15,20 +16,24 @@ mod budget;
 mod context;
 mod evidence_sections;
 mod fence;
+mod history;
 mod looks;
 mod playbooks;
 mod prompt;
 #[cfg(test)]
 mod recorded;
 mod reviewer;
+mod source;
 mod verdict;
 
-pub use author::{Author, SentBack, SentBackWhy};
+pub use author::{Answered, Author, Conversation, SentBack, SentBackWhy};
 pub use brief::{ASSIGNMENT, Brief};
-pub use reviewer::Reviewer;
+pub use reviewer::{ReviewRequest, Reviewer};
 
-use greenloop_model::Usage;
+use greenloop_model::{CommitId, Usage};
+use greenloop_patch::{MemoryTree, Tree};
 use greenloop_ports::{ModelError, ModelErrorKind};
+use greenloop_workspace::Workspace;
 
 /// A built-in prompt that cannot be rendered: a fault of this program, and nothing was asked.
 fn prompt_error(model: String, source: minijinja::Error) -> ModelError {
@@ -38,5 +43,17 @@ fn prompt_error(model: String, source: minijinja::Error) -> ModelError {
         message: "a built-in prompt cannot be rendered".into(),
         usage: Usage::default(),
         source: Some(Box::new(source)),
+    }
+}
+
+/// The commit's files. When git cannot read them the agents have the evidence alone: what ails
+/// the repository comes to light where the patch is applied.
+fn tree(workspace: &Workspace, commit: &CommitId) -> Box<dyn Tree> {
+    match workspace.tree_at(commit) {
+        Ok(tree) => Box::new(tree),
+        Err(error) => {
+            tracing::warn!(?error, "the agents see no files");
+            Box::new(MemoryTree::new())
+        }
     }
 }

@@ -47,15 +47,16 @@ impl Prompt {
     }
 }
 
-/// Sections as the templates take them, each in its fence.
-pub(super) fn fenced(sections: &[Section], fence: &Fence) -> Vec<Value> {
-    sections
-        .iter()
-        .map(|section| {
-            minijinja::context! {
-                heading => section.heading.as_str(),
-                fenced => fence.wrap(&section.label, &section.text),
-            }
-        })
-        .collect()
+/// All sections within one fence, each under its heading.
+pub(super) fn fenced(sections: &[Section], label: &str, fence: &Fence) -> String {
+    let mut text = String::new();
+    for section in sections {
+        let heading: String =
+            section.heading.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+        text.push_str(&format!("=== {heading}\n{}", section.text));
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+    }
+    fence.wrap(label, &text)
 }

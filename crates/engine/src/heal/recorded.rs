@@ -13,7 +13,7 @@ use greenloop_llm::Replay;
 use greenloop_model::{
     CommitId, Evidence, Excerpt, Exit, Failure, FailureClass, Fingerprint, Location, Stage,
 };
-use greenloop_ports::{Model, ModelError, ModelReply, ModelRequest};
+use greenloop_ports::{Message, Model, ModelError, ModelReply, ModelRequest};
 use greenloop_workspace::Workspace;
 
 pub(super) struct Recorded {
@@ -108,8 +108,7 @@ pub(super) fn failure(text: &str) -> Failure {
 
 /// A real repository in a temporary folder.
 pub(super) struct Repository {
-    // Removed when dropped.
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     pub(super) workspace: Workspace,
     pub(super) head: CommitId,
 }
@@ -118,33 +117,47 @@ impl Repository {
     /// With one commit of these files.
     pub(super) fn of(files: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        for (path, text) in files {
-            let path = folder.path().join(path);
-            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, text).unwrap();
-        }
-        let git = |arguments: &[&str]| {
-            let settings = ["-c", "user.name=Test", "-c", "user.email=test@localhost"];
-            let run = Command::new("git")
-                .args(settings)
-                .args(arguments)
-                .current_dir(folder.path())
-                .env("GIT_CONFIG_GLOBAL", "/dev/null")
-                .output()
-                .unwrap();
-            assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
-        };
-        git(&["init", "-q"]);
-        git(&["add", "-A"]);
-        git(&["commit", "-qm", "Begin"]);
+        write(folder.path(), files);
+        git(folder.path(), &["init", "-q"]);
+        git(folder.path(), &["add", "-A"]);
+        git(folder.path(), &["commit", "-qm", "Begin"]);
         let workspace = Workspace::open(folder.path()).unwrap();
         let head = workspace.head().unwrap().commit;
-        Self { _folder: folder, workspace, head }
+        Self { folder, workspace, head }
+    }
+
+    /// One more commit, which is the head then.
+    pub(super) fn commit(&mut self, subject: &str, files: &[(&str, &str)]) {
+        write(self.folder.path(), files);
+        git(self.folder.path(), &["add", "-A"]);
+        git(self.folder.path(), &["commit", "-qm", subject]);
+        self.head = self.workspace.head().unwrap().commit;
     }
 }
 
-/// The fence's mark, as the system prompt names it.
-pub(super) fn mark(system: &str) -> String {
-    let (_, rest) = system.split_once("`<<<data ").unwrap();
-    rest.chars().take_while(char::is_ascii_hexdigit).collect()
+fn write(folder: &Path, files: &[(&str, &str)]) {
+    for (path, text) in files {
+        let path = folder.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+}
+
+fn git(folder: &Path, arguments: &[&str]) {
+    let settings = ["-c", "user.name=Test", "-c", "user.email=test@localhost"];
+    let run = Command::new("git")
+        .args(settings)
+        .args(arguments)
+        .current_dir(folder)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .output()
+        .unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+}
+
+/// The fence's mark, as the first line of the conversation names it.
+pub(super) fn mark(request: &ModelRequest) -> String {
+    let Some(Message::User(text)) = request.messages.first() else { panic!("no user message") };
+    let line = text.lines().next().unwrap().strip_prefix("The mark is ").unwrap();
+    line.trim_end_matches('.').to_owned()
 }

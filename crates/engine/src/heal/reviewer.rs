@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use minijinja::context;
 
-use super::budget::{Keep, Section, fit};
+use super::budget::{Section, fit};
+use super::context::around_changes;
 use super::evidence_sections;
 use super::fence::Fence;
 use super::prompt::{Prompt, fenced};
-use super::{prompt_error, verdict};
+use super::{prompt_error, tree, verdict};
 use greenloop_config::plan::RolePlan;
 use greenloop_evidence::Redactor;
-use greenloop_model::{Failure, Review, Usage};
+use greenloop_model::{CommitId, Failure, RepoPath, Review, Usage};
 use greenloop_ports::{Message, Model, ModelError, ModelErrorKind, ModelRequest};
+use greenloop_workspace::Workspace;
 
 /// Who the reviewer is when the configuration does not say.
 const PERSONA: &str = "You are the reviewer in Greenloop, a self-healing deploy loop: a strict, \
@@ -21,11 +23,30 @@ const PERSONA: &str = "You are the reviewer in Greenloop, a self-healing deploy 
 /// Characters of all data in a request.
 const BUDGET: usize = 60_000;
 
+/// Characters of the code that the patch changes and of the failing tests.
+const CODE: usize = 9_000;
+
+/// Changed lines of a file around which code is shown.
+const MOST_CHANGES: usize = 60;
+
 /// The longest diff that is reviewed, in characters: one that was cut could hide anything.
 const LONGEST_DIFF: usize = 40_000;
 
 /// The longest reason or suggestion that is kept, in characters.
 const LONGEST_WORDS: usize = 2_000;
+
+/// What is to be judged.
+#[derive(Debug, Clone, Copy)]
+pub struct ReviewRequest<'a> {
+    /// The patch, a unified diff.
+    pub diff: &'a str,
+    /// What it is for.
+    pub failure: &'a Failure,
+    /// What the policy found.
+    pub policy_facts: &'a str,
+    /// What its author says.
+    pub proposal_reason: &'a str,
+}
 
 /// The reviewer: the role that may veto patches.
 pub struct Reviewer {
@@ -53,18 +74,18 @@ impl Reviewer {
         self.model.label()
     }
 
-    /// Asks whether `diff` may be applied for `failure`. An answer that is malformed, cut, late
-    /// or declined is a review that rejects.
+    /// Asks whether a patch of `commit` may be applied. An answer that is malformed, cut, late or
+    /// declined is a review that rejects.
     ///
     /// Errors: only where no reviewer can be had at all (not configured, no credentials, not
     /// reachable, no further recording, too many requests): nobody has judged the patch then.
     pub async fn review(
         &self,
-        diff: &str,
-        failure: &Failure,
-        policy_facts: &str,
-        proposal_reason: &str,
+        asked: &ReviewRequest<'_>,
+        workspace: &Workspace,
+        commit: &CommitId,
     ) -> Result<(Review, Usage), ModelError> {
+        let diff = asked.diff;
         let label = self.model.label();
         if diff.chars().count() > LONGEST_DIFF {
             let reason =
@@ -72,7 +93,7 @@ impl Reviewer {
             return Ok((Review::unusable(label, reason), Usage::default()));
         }
         let request = self
-            .request(diff, failure, policy_facts, proposal_reason)
+            .request(asked, workspace, commit)
             .map_err(|source| prompt_error(label.clone(), source))?;
         match self.model.complete(&request).await {
             Ok(reply) => {
@@ -100,25 +121,23 @@ impl Reviewer {
 
     fn request(
         &self,
-        diff: &str,
-        failure: &Failure,
-        policy_facts: &str,
-        proposal_reason: &str,
+        asked: &ReviewRequest<'_>,
+        workspace: &Workspace,
+        commit: &CommitId,
     ) -> Result<ModelRequest, minijinja::Error> {
+        let ReviewRequest { diff, failure, policy_facts, proposal_reason } = *asked;
         let fence = Fence::new();
-        let section = |heading: &str, label: &str, text: &str, most: usize, rank: u8| Section {
-            heading: heading.into(),
-            label: label.into(),
-            text: text.into(),
-            most,
-            rank,
-            keep: Keep::Ends,
-        };
         let mut sections = vec![
-            section("The patch", "a unified diff", diff, usize::MAX, 0),
-            section("Why, says its author", "a reason", proposal_reason, 4_000, 1),
-            section("What the policy found", "facts", policy_facts, 4_000, 1),
+            Section::new("The patch", diff.to_owned(), usize::MAX, 0),
+            Section::new("Why, says its author", proposal_reason.to_owned(), 3_000, 1),
+            Section::new("What the policy found", policy_facts.to_owned(), 3_000, 1),
         ];
+        let tree = tree(workspace, commit);
+        let code = around_changes(&*tree, &failure.evidence, &changed(diff), CODE);
+        sections.extend(code.shown.into_iter().map(|shown| {
+            let heading = format!("Before the patch: {}", shown.title);
+            Section::new(&heading, shown.text, CODE, 2)
+        }));
         sections.extend(
             evidence_sections::sections(failure)
                 .into_iter()
@@ -126,6 +145,7 @@ impl Reviewer {
         );
         for section in &mut sections {
             section.text = self.redactor.redact(&section.text).into_owned();
+            section.heading = self.redactor.redact(&section.heading).into_owned();
         }
         let sections = fit(sections, BUDGET);
         let evidence = &failure.evidence;
@@ -135,10 +155,10 @@ impl Reviewer {
             class => failure.class.name(),
             command => evidence.command.as_deref().map(|command| self.redactor.redact(command)),
             exit => evidence.exit.as_ref().map(ToString::to_string),
-            sections => fenced(&sections, &fence),
+            mark => fence.mark(),
+            data => fenced(&sections, "the patch and what is known", &fence),
         })?;
-        let system = Prompt::Reviewer
-            .render(context! { persona => self.persona.as_str(), mark => fence.mark() })?;
+        let system = Prompt::Reviewer.render(context! { persona => self.persona.as_str() })?;
         Ok(ModelRequest {
             system,
             messages: vec![Message::User(user)],
@@ -161,11 +181,35 @@ impl Reviewer {
     }
 }
 
+/// The lines of the old files (1-based) that a unified diff changes, or adds something at.
+fn changed(diff: &str) -> Vec<(RepoPath, Vec<u64>)> {
+    let mut files: Vec<(RepoPath, Vec<u64>)> = Vec::new();
+    let mut in_hunks = false;
+    let mut next = 0;
+    for line in diff.lines() {
+        if let Some(hunk) = line.strip_prefix("@@ -") {
+            let first: String = hunk.chars().take_while(char::is_ascii_digit).collect();
+            next = first.parse().unwrap_or(1).max(1);
+            in_hunks = true;
+        } else if line.starts_with("diff --git ") {
+            in_hunks = false;
+        } else if let Some(path) = line.strip_prefix("--- a/").filter(|_| !in_hunks) {
+            files.extend(RepoPath::new(path.trim_end()).ok().map(|path| (path, Vec::new())));
+        } else if in_hunks && let Some((_, lines)) = files.last_mut() {
+            if line.starts_with(['-', '+']) && lines.len() < MOST_CHANGES {
+                lines.push(next);
+            }
+            next += u64::from(!line.starts_with('+'));
+        }
+    }
+    files
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::heal::fence::outside;
-    use crate::heal::recorded::{Recorded, failure, plan};
+    use crate::heal::recorded::{Recorded, Repository, failure, mark, plan};
     use greenloop_model::{Risk, Verdict};
 
     const APPROVES: &str =
@@ -177,7 +221,41 @@ mod tests {
     ) -> (Result<(Review, Usage), ModelError>, Arc<Recorded>) {
         let model = Recorded::answering("reviewer", answers);
         let reviewer = Reviewer::new(model.clone(), &plan(0), Redactor::default());
-        (reviewer.review(diff, &failure("boom"), "touches: a.py", "it was wrong").await, model)
+        let repository = Repository::of(&[
+            ("a.py", "def total(items):\n    return 1\n"),
+            ("tests/test_price.py", "def test_total():\n    assert total([1, 2]) == 3\n"),
+            ("other.py", "unrelated = 1\n"),
+        ]);
+        let failure = failure("boom");
+        let (policy_facts, proposal_reason) = ("touches: a.py", "it was wrong");
+        let asked = ReviewRequest { diff, failure: &failure, policy_facts, proposal_reason };
+        (reviewer.review(&asked, &repository.workspace, &repository.head).await, model)
+    }
+
+    #[tokio::test]
+    async fn the_reviewer_sees_what_is_changed_and_the_failing_test() {
+        let diff = "diff --git a/a.py b/a.py\n--- a/a.py\n+++ b/a.py\n@@ -2 +2 @@ def total(items):\n-    return 1\n+    return sum(items)\n";
+        let (_, model) = review(&[APPROVES], diff).await;
+        let request = &model.requests()[0];
+        let Message::User(text) = &request.messages[0] else { panic!("no user message") };
+        for part in [
+            "=== Before the patch: a.py\ndef total(items):\n    return 1\n",
+            "=== Before the patch: tests/test_price.py\ndef test_total():\n    assert total",
+        ] {
+            assert!(text.contains(part), "{part} is not in:\n{text}");
+        }
+        assert!(!text.contains("unrelated"), "{text}");
+        assert!(!outside(text, &mark(request)).contains("def total"));
+    }
+
+    #[test]
+    fn a_diff_says_which_lines_it_changes() {
+        let diff = "--- a/x.py\n+++ b/x.py\n@@ -3,3 +3,4 @@\n a\n-b\n--- c\n+++ d\n e\n@@ -20,0 +22 @@\n+f\ndiff --git a/y b/y\nnew file mode 100644\n--- /dev/null\n+++ b/y\n@@ -0,0 +1 @@\n+g\ndiff --git a/z.py b/z.py\n--- a/z.py\n+++ b/z.py\n@@ -1 +1 @@\n-h\n+i\n";
+        let found = changed(diff);
+        let found: Vec<_> =
+            found.iter().map(|(path, lines)| (path.to_string(), lines.clone())).collect();
+        assert_eq!(found[0], ("x.py".to_owned(), vec![4, 5, 6, 20, 1]));
+        assert_eq!(found[1], ("z.py".to_owned(), vec![1, 2]));
     }
 
     #[tokio::test]
@@ -218,7 +296,7 @@ mod tests {
         for part in ["+x = 1", "boom", "touches: a.py", "it was wrong", "pytest -q"] {
             assert!(text.contains(part), "{part}");
         }
-        let outside = outside(text, &crate::heal::recorded::mark(&request.system));
+        let outside = outside(text, &mark(request));
         assert!(!outside.contains("approve this") && !outside.contains("boom"), "{outside}");
     }
 }

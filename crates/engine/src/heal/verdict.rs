@@ -15,9 +15,10 @@ pub(super) fn schema() -> JsonSchema {
                 "verdict": { "type": "string", "enum": ["approve", "reject"] },
                 "risk": { "type": "string", "enum": ["low", "medium", "high"] },
                 "reason": { "type": "string" },
+                "facts": { "type": "array", "items": { "type": "string" } },
                 "suggestion": { "type": ["string", "null"] },
             },
-            "required": ["verdict", "risk", "reason", "suggestion"],
+            "required": ["verdict", "risk", "reason", "facts", "suggestion"],
             "additionalProperties": false,
         }),
     }
@@ -29,6 +30,9 @@ struct Written {
     verdict: WrittenVerdict,
     risk: WrittenRisk,
     reason: String,
+    /// What it relied on.
+    #[serde(default)]
+    facts: Vec<String>,
     suggestion: Option<String>,
 }
 
@@ -49,10 +53,18 @@ enum WrittenRisk {
 
 /// Reads exactly one JSON object, which white space or one code fence may surround.
 /// A repeated key, an unknown key, an unknown word and any other text are errors; only the
-/// `suggestion`, which may be null, may be missing.
+/// `suggestion`, which may be null, and the `facts` may be missing. The facts that the reviewer
+/// relied on become part of its reason.
 pub(super) fn read(answer: &str, reviewer: &str) -> Result<Review, serde_json::Error> {
     let written: Written = serde_json::from_str(unfenced(answer.trim()))?;
     let suggestion = written.suggestion.filter(|text| !text.trim().is_empty());
+    let facts: Vec<&str> =
+        written.facts.iter().map(|fact| fact.trim()).filter(|fact| !fact.is_empty()).collect();
+    let reason = if facts.is_empty() {
+        written.reason
+    } else {
+        format!("{} (relied on: {})", written.reason.trim_end(), facts.join("; "))
+    };
     Ok(Review {
         verdict: match written.verdict {
             WrittenVerdict::Approve => Verdict::Approve,
@@ -63,7 +75,7 @@ pub(super) fn read(answer: &str, reviewer: &str) -> Result<Review, serde_json::E
             WrittenRisk::Medium => Risk::Medium,
             WrittenRisk::High => Risk::High,
         },
-        reason: written.reason,
+        reason,
         suggestion,
         reviewer: reviewer.to_owned(),
     })
@@ -97,6 +109,9 @@ mod tests {
             assert_eq!((review.verdict, review.risk), (Verdict::Approve, Risk::Low), "{answer}");
             assert_eq!(review.suggestion, None);
         }
+        let facts =
+            GOOD.replace(r#""suggestion""#, r#""facts":["test_a wants 2", " "],"suggestion""#);
+        assert_eq!(read(&facts, "r").unwrap().reason, "ok (relied on: test_a wants 2)");
         let reject = r#"{"verdict":"reject","risk":"high","reason":"no","suggestion":"check x"}"#;
         let review = read(reject, "r").unwrap();
         assert_eq!(review.verdict, Verdict::Reject);
@@ -123,6 +138,7 @@ mod tests {
             &GOOD.replace(r#""reason":"ok","#, ""),
             &GOOD.replace(r#""reason":"ok""#, r#""reason":null"#),
             &GOOD.replace(r#""suggestion""#, r#""note":"x","suggestion""#),
+            &GOOD.replace(r#""suggestion""#, r#""facts":"x","suggestion""#),
             &GOOD.replace(r#""risk":"low""#, r#""verdict":"reject","risk":"low""#),
             &GOOD[..GOOD.len() - 1],
         ] {

@@ -40,6 +40,20 @@ fn explain_prints_what_matters_as_json() {
 }
 
 #[test]
+fn explain_as_json_commands_no_build_agent() {
+    let repository = Repository::new(&[("a", "x")]);
+    let log = b"FAILED tests/t.py::test_a[##vso[task.complete result=Succeeded;]] - no\nerror: ##[error]x \x1b[2J ##vso[task.setvariable variable=a]b\n  --> src/a.rs:1:1\n  ::set-output name=a::b\n  ::error::x\n";
+    let outcome = with_stdin(&repository, &["explain", "--output", "json"], log);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    for command in ["##vso[", "##[", "::set-output", "::error", "\u{1b}"] {
+        assert!(!outcome.stdout.contains(command), "{command}: {}", outcome.stdout);
+    }
+    let value: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let text = value["excerpts"].to_string();
+    assert!(text.contains("##vso[task.setvariable") && text.contains("::set-output"), "{value}");
+}
+
+#[test]
 fn explain_of_a_missing_file_is_a_usage_error() {
     let repository = Repository::new(&[("a", "x")]);
     let outcome = repository.run(&["explain", "no-such.log"]);

@@ -1,5 +1,8 @@
 //! A run of lines that one row of the tables claims, while it grows and when it is done.
 
+use std::collections::BTreeSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use super::clean::Line;
 use super::location::locations;
 use super::normalise::normalise;
@@ -8,6 +11,7 @@ use super::rule::{
     Body, Compiled, Rule, Symptom, Verdict, first_group, is_dull, is_noise, matches,
 };
 use super::test_name::{TestNames, join};
+use super::warning::is_warning;
 use greenloop_model::{FailureClass, Location};
 
 /// Lines of a block that are stored, telling ones aside.
@@ -43,6 +47,8 @@ pub(super) struct Block {
     pub lines: Vec<(Line, Role)>,
     /// The file that bare places are in.
     pub header: Option<String>,
+    /// It stands right below a warning: what a logger was told of, and the program went on.
+    pub warned: bool,
     proven: bool,
     hollow: bool,
     indent: usize,
@@ -65,19 +71,24 @@ pub(super) enum Taken {
 }
 
 impl Block {
-    /// A block that `head` starts; the first `soft` bytes are a level, such as `[ERROR] `.
+    /// A block that `head` starts; the first `soft` bytes are a level, such as `[ERROR] `. `None`
+    /// where the line tells of a test that failed before and passed now.
     pub(super) fn start(
         row: &'static Compiled,
         head: Line,
         soft: usize,
         tests: &mut TestNames,
-    ) -> Self {
+    ) -> Option<Self> {
         let mut name = None;
         let text = head.text.get(soft..).unwrap_or(&head.text);
-        if let Some(captures) = row.start().and_then(|start| start.captures(text.as_bytes())) {
+        if let Some(captures) = row.naming().and_then(|naming| naming.captures(text.as_bytes())) {
             let group = |name: &str| {
                 captures.name(name).and_then(|found| text.get(found.range())).map(str::to_owned)
             };
+            if let Some(name) = group("passed") {
+                tests.passed(&name);
+                return None;
+            }
             name = match (group("name"), group("owner"), group("test")) {
                 (None, Some(owner), Some(test)) => Some(join(&owner, &test)),
                 (None, None, test) => test,
@@ -86,10 +97,11 @@ impl Block {
             name.iter().for_each(|name| tests.add(name));
         }
         let indent = text.len() - text.trim_start_matches(' ').len();
-        Self {
+        Some(Self {
             row,
             lines: vec![(head, Role::Head)],
             header: None,
+            warned: false,
             proven: false,
             hollow: false,
             indent: indent + soft,
@@ -97,7 +109,7 @@ impl Block {
             taken: 0,
             owner: None,
             name,
-        }
+        })
     }
 
     /// Adds what stood before the first line, nearest first.
@@ -108,7 +120,7 @@ impl Block {
         for line in before {
             lead = lead && taken < rule.before && matches(self.row.lead(), &line.text);
             if lead {
-                if !is_noise(&line.text) {
+                if !is_noise(&line.text) && !is_warning(line.text.as_bytes()) {
                     let key = matches(self.row.key(), &line.text);
                     let role = if key { Role::Key } else { Role::Lead };
                     self.lines.insert(0, (line, role));
@@ -191,7 +203,7 @@ impl Block {
         self.hollow |= matches(self.row.hollow(), text);
         let role = if matches(self.row.key(), text) && !is_dull(text) {
             Role::Key
-        } else if is_dull(text) || is_noise(text) {
+        } else if is_dull(text) || is_noise(text) || is_warning(text.as_bytes()) {
             Role::Dull
         } else {
             Role::Body
@@ -282,6 +294,11 @@ impl Block {
         }
     }
 
+    /// Whether a line of it names one of these tests.
+    pub(super) fn names(&self, tests: &BTreeSet<String>) -> bool {
+        self.lines.iter().any(|(line, _)| tests.iter().any(|test| line.text.contains(test)))
+    }
+
     /// Number of its first stored line.
     pub(super) fn first_line(&self) -> u64 {
         self.lines.iter().find(|(_, role)| *role == Role::Head).map_or(0, |(line, _)| line.no)
@@ -294,22 +311,41 @@ impl Block {
         let best = self.lines.iter().position(|(line, role)| {
             *role == Role::Key && Some(line.text.trim()) != self.header.as_deref()
         });
-        let Some(at) = best.filter(|_| self.row.rule.introduces) else { return head.to_owned() };
         let text = |at: usize| self.lines.get(at).map_or("", |(line, _)| line.text.trim());
+        let Some(at) = best.filter(|_| self.row.rule.introduces) else {
+            let next = self.lines.iter().position(|(_, role)| *role == Role::Head).map(|at| at + 1);
+            return match next.map(text).filter(|next| head.ends_with(':') && !next.is_empty()) {
+                Some(next) => format!("{head} {next}"),
+                None => head.to_owned(),
+            };
+        };
         let mut best = text(at).trim_start_matches("E ").trim_start().to_owned();
         // `panicked at src/lib.rs:3:5:` has its message on the next line.
         if best.ends_with(':') {
             best = format!("{best} {}", text(at + 1));
         }
+        let best = match (&self.name, best.strip_prefix("thread '")) {
+            // A thread is called like the test that it runs.
+            (Some(name), Some(rest)) => match rest.strip_prefix(name.as_str()) {
+                Some(rest) => {
+                    let rest = rest.trim_start_matches(['\'', ' ']);
+                    let number = rest.strip_prefix('(').and_then(|rest| rest.split_once(") "));
+                    number.map_or(rest, |(_, said)| said).to_owned()
+                }
+                None => best,
+            },
+            (_, _) => best,
+        };
         match &self.name {
-            Some(name) => format!("{name}: {best}"),
-            None => best,
+            Some(name) if !best.contains(name.as_str()) => format!("{name}: {best}"),
+            Some(_) | None => best,
         }
     }
 
-    /// What two prints of the same block have in common.
-    pub(super) fn likeness(&self) -> String {
-        let mut out = String::from(self.kind());
+    /// A print of what two copies of the same block have in common.
+    pub(super) fn likeness(&self) -> u64 {
+        let mut out = DefaultHasher::new();
+        self.kind().hash(&mut out);
         let telling = self
             .lines
             .iter()
@@ -317,12 +353,11 @@ impl Block {
             .map(|(line, _)| line.text.as_str());
         for text in telling.take(6) {
             let text = text.get(level_len(text)..).unwrap_or(text);
-            for word in text.split_whitespace() {
-                out.push(' ');
-                out.push_str(word);
+            for word in text.split_ascii_whitespace() {
+                word.hash(&mut out);
             }
         }
-        out
+        out.finish()
     }
 
     /// What blocks that say the same of other lines have in common.

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use regex::bytes::Regex;
 
-use super::patterns::PREFIXES;
+use super::patterns::{PREFIXES, TABBED_PREFIX};
 use super::rule::compile;
 
 /// Characters of a line that are kept: many more than are ever shown, so that a secret which
@@ -23,10 +23,16 @@ pub(super) struct Line {
 impl Line {
     /// Cleans the raw bytes of line `no`.
     pub(super) fn new(no: u64, raw: &[u8]) -> Self {
-        let shown = without_escapes(raw);
-        let shown = shown.trim_end();
-        let text = shown.get(prefix_len(shown)..).unwrap_or(shown);
-        Self { no, text: bounded(text, MAX_CHARS) }
+        let mut text = without_escapes(raw);
+        text.truncate(text.trim_end().len());
+        let prefix = prefix_len(&text);
+        if prefix > 0 {
+            text.drain(..prefix);
+        }
+        if text.len() > MAX_CHARS {
+            text = bounded(&text, MAX_CHARS);
+        }
+        Self { no, text }
     }
 
     /// Whether there is nothing on it.
@@ -37,6 +43,9 @@ impl Line {
 
 /// At most `most` characters of `text`, an ellipsis in place of the rest.
 pub(super) fn bounded(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.to_owned();
+    }
     match text.char_indices().nth(most) {
         Some((at, _)) => {
             let mut out = text.get(..at).unwrap_or_default().to_owned();
@@ -51,8 +60,15 @@ pub(super) fn bounded(text: &str, most: usize) -> String {
 fn prefix_len(text: &str) -> usize {
     static PREFIX: LazyLock<Option<Regex>> =
         LazyLock::new(|| compile(&format!("^(?:{})", PREFIXES.join("|"))));
+    static TABBED: LazyLock<Option<Regex>> =
+        LazyLock::new(|| compile(&format!("^(?:{TABBED_PREFIX})")));
     let Some(prefix) = PREFIX.as_ref() else { return 0 };
     let mut at = 0;
+    if memchr::memchr(b'\t', text.as_bytes()).is_some_and(|at| at > 0)
+        && let Some(found) = TABBED.as_ref().and_then(|tabbed| tabbed.find(text.as_bytes()))
+    {
+        at = found.end();
+    }
     // Two or three systems may stack: a runner's timestamp, a BuildKit step, a tool's label.
     for _ in 0..4 {
         let Some(rest) = text.as_bytes().get(at..) else { break };
@@ -68,11 +84,12 @@ fn prefix_len(text: &str) -> usize {
 /// tab; bytes that are not UTF-8 become U+FFFD.
 pub(super) fn without_escapes(raw: &[u8]) -> String {
     let plain = |b: &u8| *b == b'\t' || (0x20..0x7f).contains(b);
-    if raw.iter().all(plain) {
-        return String::from_utf8_lossy(raw).into_owned();
-    }
     let mut out: Vec<u8> = Vec::with_capacity(raw.len());
-    strip(raw, &mut out);
+    if raw.iter().all(plain) {
+        out.extend_from_slice(raw);
+    } else {
+        strip(raw, &mut out);
+    }
     match String::from_utf8(out) {
         Ok(text) => text,
         Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
@@ -83,20 +100,18 @@ pub(super) fn without_escapes(raw: &[u8]) -> String {
 pub(super) fn strip(raw: &[u8], out: &mut Vec<u8>) {
     let plain = |b: &u8| *b == b'\t' || (0x20..0x7f).contains(b);
     let mut rest = raw;
-    while let Some((first, after)) = rest.split_first() {
+    loop {
+        let (run, other) = rest.split_at(rest.iter().position(|b| !plain(b)).unwrap_or(rest.len()));
+        out.extend_from_slice(run);
+        let Some((first, after)) = other.split_first() else { return };
         rest = match first {
             0x1b => skip_escape(after),
             // The 8-bit form of `ESC [`. As a UTF-8 continuation byte it never stands here,
             // because whole characters are taken below.
             0x9b => skip_csi(after),
-            b if plain(b) => {
-                out.push(*b);
-                after
-            }
             b if *b < 0x20 || *b == 0x7f => after,
             _ => {
-                let len = char_len(rest);
-                let (char, after) = rest.split_at(len);
+                let (char, after) = other.split_at(char_len(other));
                 match char {
                     // C1 CSI, encoded as a character.
                     [0xc2, 0x9b] => skip_csi(after),

@@ -4,13 +4,14 @@ use std::collections::{BTreeSet, VecDeque};
 
 use super::block::{Block, Taken};
 use super::clean::{Line, bounded, strip};
+use super::encoding::Decoder;
 use super::found::Found;
 use super::limits::ExtractLimits;
 use super::lines::Lines;
 use super::location::locations;
 use super::normalise::{digest, normalise};
 use super::redact::{KeyLine, KeyState, MARKER, Redactor};
-use super::rule::{RuleSet, Symptom, is_noise};
+use super::rule::{Candidates, RuleSet, Symptom, begins_step, is_noise};
 use super::select::{make_presentable, select};
 use super::test_name::TestNames;
 use greenloop_model::{Excerpt, FailureClass, Fingerprint};
@@ -21,6 +22,15 @@ const RECENT: usize = 40;
 const RECENT_BYTES: usize = 2048;
 /// Lines shown when nothing looks like an error.
 const LAST_LINES: usize = 20;
+/// Of these, those before the first place that only says that something failed, where the lines
+/// before the last such place are shown too.
+const FIRST_LINES: usize = 8;
+/// Lines between two such places that are one: `make` says so once a level, and CI once more.
+const ONE_PLACE: u64 = 8;
+/// Blocks of a lower score know no more than a word.
+const WEAK: u16 = 30;
+/// Lines after a warning that may belong to it.
+const DETAIL: u64 = 12;
 /// Characters of a headline.
 const HEADLINE: usize = 240;
 /// Symptoms kept.
@@ -65,6 +75,7 @@ pub fn extract(bytes: &[u8], limits: ExtractLimits, redactor: &Redactor) -> Extr
 pub struct Extractor {
     limits: ExtractLimits,
     bytes: u64,
+    decoder: Decoder,
     lines: Lines,
     scan: Scan,
 }
@@ -72,52 +83,81 @@ pub struct Extractor {
 impl Extractor {
     /// An extractor at the beginning of a log.
     pub fn new(limits: ExtractLimits) -> Self {
-        Self { limits, bytes: 0, lines: Lines::default(), scan: Scan::new() }
+        Self {
+            limits,
+            bytes: 0,
+            decoder: Decoder::default(),
+            lines: Lines::default(),
+            scan: Scan::new(),
+        }
     }
 
-    /// The next bytes of the log, cut anywhere.
+    /// The next bytes of the log, cut anywhere; UTF-8 or UTF-16.
     pub fn push(&mut self, bytes: &[u8]) {
         self.bytes += bytes.len() as u64;
         let scan = &mut self.scan;
-        self.lines.push(bytes, |no, raw| scan.line(no, raw));
+        self.lines.push(&self.decoder.push(bytes), |no, raw| scan.line(no, raw));
     }
 
     /// The end of the log.
     pub fn finish(self, redactor: &Redactor) -> Extraction {
-        let Self { limits, bytes, lines, mut scan } = self;
+        let Self { limits, bytes, decoder, mut lines, mut scan } = self;
+        lines.push(&decoder.finish(), |no, raw| scan.line(no, raw));
         let lines = lines.finish(|no, raw| scan.line(no, raw));
         scan.close();
-        let Scan { recent, found, tests, .. } = scan;
-        let blocks = found.ranked();
+        let Scan { recent, found, tests, trailers, .. } = scan;
+        let mut blocks = found.ranked();
+        let retried = tests.retried().clone();
+        if !retried.is_empty() && blocks.iter().any(|block| !block.names(&retried)) {
+            blocks.retain(|block| !block.names(&retried));
+        }
         let failing_tests: BTreeSet<String> =
             tests.finish().iter().map(|name| redactor.redact(name).into_owned()).collect();
-        let excerpts = if blocks.is_empty() {
-            last_lines(&recent, limits, redactor)
-        } else {
-            select(&blocks, lines, limits, redactor)
+        // What only says that something failed hides what did: the lines before it tell more.
+        let known = blocks.iter().any(|block| !block.row().is_trailer());
+        let weak = blocks.iter().all(|block| block.score() < WEAK || block.row().is_trailer());
+        let mut before: Vec<Line> = match trailers.is_empty() {
+            false if weak => trailers.before(),
+            true if blocks.is_empty() => last_lines(recent.newest_first(), LAST_LINES),
+            _ => Vec::new(),
         };
-        let headline = match blocks.first() {
-            Some(best) => best.headline(),
-            None => excerpts
-                .last()
-                .and_then(|last| last.text.lines().rev().find(|line| !line.trim().is_empty()))
-                .unwrap_or_default()
-                .to_owned(),
+        let mut excerpts = select(&blocks, lines, limits, redactor);
+        if !before.is_empty() {
+            if !known {
+                // One of them, if it says at least which command it was.
+                let told =
+                    blocks.first().filter(|block| block.score() >= 10).map(Block::first_line);
+                excerpts.retain(|excerpt| {
+                    told.is_some_and(|line| (excerpt.start..=excerpt.end).contains(&line))
+                });
+                blocks.clear();
+            }
+            let kept = |line: &Line| excerpts.iter().any(|e| (e.start..=e.end).contains(&line.no));
+            before.retain(|line| !kept(line));
+            let used: u64 = excerpts.iter().map(|e| e.end - e.start + 1).sum();
+            let room = limits.lines.saturating_sub(usize::try_from(used).unwrap_or(usize::MAX));
+            excerpts.extend(as_excerpts(before.iter().rev().take(room), redactor));
+            excerpts.sort_by_key(|excerpt| excerpt.start);
+        }
+        let headline = match (blocks.first(), before.last()) {
+            (Some(best), _) => best.headline(),
+            (None, last) => last.map(|line| line.text.clone()).unwrap_or_default(),
         };
         let headline = bounded(redactor.redact(headline.trim()).trim(), HEADLINE);
         let symptoms = symptoms(&blocks, &failing_tests, &headline, redactor);
         let known = telling(&blocks);
         let class = known.map_or(FailureClass::Unknown, Block::class);
         let deterministic = failing_tests.is_empty()
+            && retried.is_empty()
             && known.is_some_and(|block| block.is_of_source() && block.place().is_some())
             && !causes(&blocks).any(Block::is_of_a_run);
         Extraction {
             lines,
             bytes,
-            fingerprint: identity(&blocks, &failing_tests, &excerpts),
+            fingerprint: identity(&blocks, &failing_tests, &before),
             failing_tests,
             class,
-            flaky_suspect: is_flaky_suspect(known, &blocks),
+            flaky_suspect: is_flaky_suspect(known, &blocks) || !retried.is_empty(),
             deterministic,
             symptoms,
             headline,
@@ -133,8 +173,8 @@ fn causes(blocks: &[Block]) -> impl Iterator<Item = &Block> {
 }
 
 /// What a failure is known by again: its failing tests by name, and what its causes say. Where
-/// there is neither, all that was kept.
-fn identity(blocks: &[Block], tests: &BTreeSet<String>, excerpts: &[Excerpt]) -> Fingerprint {
+/// there is neither, the heads of the blocks, or the lines that were kept for want of any.
+fn identity(blocks: &[Block], tests: &BTreeSet<String>, kept: &[Line]) -> Fingerprint {
     let said: Vec<&str> = causes(blocks)
         .filter(|block| block.row().rule.symptom != Symptom::None)
         .flat_map(|block| block.telling().take(3))
@@ -142,8 +182,7 @@ fn identity(blocks: &[Block], tests: &BTreeSet<String>, excerpts: &[Excerpt]) ->
     let mut parts: BTreeSet<String> = tests.clone();
     if parts.is_empty() && said.is_empty() {
         parts.extend(blocks.iter().map(|block| normalise(block.head())));
-        let kept = excerpts.iter().filter(|_| blocks.is_empty()).flat_map(|e| e.text.lines());
-        parts.extend(kept.map(normalise));
+        parts.extend(kept.iter().map(|line| normalise(&line.text)));
     }
     parts.extend(said.into_iter().map(normalise));
     digest(&parts)
@@ -191,23 +230,39 @@ fn is_flaky_suspect(known: Option<&Block>, blocks: &[Block]) -> bool {
             .any(Block::smells_flaky)
 }
 
-/// The last resort: the last lines that say anything.
-fn last_lines(recent: &Recent, limits: ExtractLimits, redactor: &Redactor) -> Vec<Excerpt> {
-    let mut out: Vec<Excerpt> = Vec::new();
-    let mut kept = 0;
-    for line in recent.newest_first() {
-        if kept >= LAST_LINES.min(limits.lines) {
+/// The last resort: the last lines that say anything, in the order of the log, of the step that
+/// they belong to.
+fn last_lines(newest_first: impl Iterator<Item = Line>, most: usize) -> Vec<Line> {
+    let rules = RuleSet::get();
+    let mut out: Vec<Line> = Vec::new();
+    for line in newest_first {
+        if out.len() >= most || !out.is_empty() && begins_step(&line.text) {
             break;
         }
-        if line.is_blank() || is_noise(&line.text) {
+        let trails = || {
+            let rows = rules.candidates(line.text.as_bytes()).rows;
+            rules.start(rows, &line.text).is_some_and(|(row, _)| row.is_trailer())
+        };
+        if line.is_blank() || is_noise(&line.text) || trails() {
             continue;
         }
-        kept += 1;
-        let text = line.text.clone();
+        out.push(line);
+    }
+    out.reverse();
+    out
+}
+
+/// Lines as excerpts, one a run of them; the last line comes first.
+fn as_excerpts<'l>(
+    last_first: impl Iterator<Item = &'l Line>,
+    redactor: &Redactor,
+) -> Vec<Excerpt> {
+    let mut out: Vec<Excerpt> = Vec::new();
+    for line in last_first {
         match out.last_mut().filter(|next| next.start == line.no + 1) {
             Some(next) => {
                 next.start = line.no;
-                next.text = format!("{text}\n{}", next.text);
+                next.text = format!("{}\n{}", line.text, next.text);
                 let mut places = locations(&line.text, None);
                 places.append(&mut next.locations);
                 next.locations = places;
@@ -217,13 +272,55 @@ fn last_lines(recent: &Recent, limits: ExtractLimits, redactor: &Redactor) -> Ve
                 end: line.no,
                 kind: "last-lines".to_owned(),
                 locations: locations(&line.text, None),
-                text,
+                text: line.text.clone(),
             }),
         }
     }
-    out.reverse();
     out.iter_mut().for_each(|excerpt| make_presentable(excerpt, redactor));
     out
+}
+
+/// The lines before the places that only say that something failed.
+#[derive(Default)]
+struct Trailers {
+    /// Before the first such place.
+    first: Vec<Line>,
+    /// Before the last one.
+    last: Vec<Line>,
+    /// The last line that said so.
+    line: Option<u64>,
+}
+
+impl Trailers {
+    fn add(&mut self, no: u64, recent: &Recent) {
+        if self.line.is_none_or(|last| no > last + ONE_PLACE) {
+            let lines = last_lines(recent.newest_first(), LAST_LINES);
+            if self.first.is_empty() {
+                self.first = lines;
+            } else {
+                self.last = lines;
+            }
+        }
+        self.line = Some(no);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first.is_empty()
+    }
+
+    fn before(mut self) -> Vec<Line> {
+        if !self.last.is_empty() {
+            let beyond = self.first.len().saturating_sub(FIRST_LINES);
+            self.first.drain(..beyond);
+            let next = self.last.first().map_or(0, |line| line.no);
+            self.first.retain(|line| line.no < next);
+            let room = LAST_LINES.saturating_sub(self.first.len());
+            let beyond = self.last.len().saturating_sub(room);
+            self.last.drain(..beyond);
+        }
+        self.first.append(&mut self.last);
+        self.first
+    }
 }
 
 /// The last lines, raw: cheap to keep, cleaned only when they are wanted.
@@ -245,6 +342,50 @@ impl Recent {
     fn newest_first(&self) -> impl Iterator<Item = Line> {
         self.lines.iter().rev().map(|(no, raw)| Line::new(*no, raw))
     }
+
+    /// From line `no` on, oldest first.
+    fn from(&self, no: u64) -> impl Iterator<Item = (u64, &[u8])> {
+        let later = self.lines.iter().rev().take_while(|(line, _)| *line >= no).count();
+        let lines = self.lines.iter().skip(self.lines.len() - later);
+        lines.map(|(line, raw)| (*line, raw.as_slice()))
+    }
+}
+
+/// The last warning, and what of it was seen.
+struct Warning {
+    no: u64,
+    /// The last line that is known to belong to it.
+    through: u64,
+    /// Blanks before it.
+    indent: usize,
+    /// A line came that does not belong to it.
+    over: bool,
+}
+
+/// Blanks before what line `no` says.
+fn indent(no: u64, raw: &[u8]) -> usize {
+    let blanks = |text: &[u8]| text.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    // Nothing that a CI system puts before a line begins with a blank.
+    match blanks(raw) {
+        0 => blanks(Line::new(no, raw).text.as_bytes()),
+        some => some,
+    }
+}
+
+/// Whether a line after a warning with so many blanks before it belongs to it: it stands further
+/// in, or is code with its number before it, as compilers show it: `12 | let x = 1;`.
+fn goes_on(no: u64, raw: &[u8], least: usize) -> bool {
+    if raw.iter().all(u8::is_ascii_whitespace) {
+        return false;
+    }
+    if raw.first().is_some_and(u8::is_ascii_whitespace) && indent(no, raw) > least {
+        return true;
+    }
+    let line = Line::new(no, raw);
+    let text = line.text.trim_start();
+    let code = text.trim_start_matches(|c: char| c.is_ascii_digit()).trim_start();
+    !line.is_blank()
+        && (line.text.len() - text.len() > least || code.starts_with(['|', '\u{2502}']))
 }
 
 /// The state of the pass.
@@ -254,6 +395,10 @@ struct Scan {
     open: Option<Block>,
     found: Found,
     tests: TestNames,
+    trailers: Trailers,
+    /// Something was found that says more than that something failed.
+    known: bool,
+    warning: Option<Warning>,
     key: KeyState,
     /// A line without its colours; kept for its memory only.
     plain: Vec<u8>,
@@ -267,6 +412,9 @@ impl Scan {
             open: None,
             found: Found::default(),
             tests: TestNames::default(),
+            trailers: Trailers::default(),
+            known: false,
+            warning: None,
             key: KeyState::default(),
             plain: Vec::new(),
         }
@@ -286,7 +434,12 @@ impl Scan {
     }
 
     fn plain_line(&mut self, no: u64, raw: &[u8]) {
-        let rows = self.rules.candidates(raw);
+        let Candidates { mut rows, warns } = self.rules.candidates(raw);
+        if warns {
+            self.warning = Some(Warning { no, through: no, indent: 0, over: false });
+        } else if !rows.is_empty() && self.belongs_to_warning(no, raw) {
+            rows = self.rules.after_warning(rows);
+        }
         if self.open.is_none() && rows.is_empty() {
             self.recent.push(no, raw);
             return;
@@ -311,13 +464,38 @@ impl Scan {
             }
         }
         if let Some((row, soft)) = start {
-            let mut block = Block::start(row, line, soft, &mut self.tests);
-            if row.rule.before > 0 || !row.rule.header.is_empty() {
-                block.look_back(self.recent.newest_first());
+            self.open = Block::start(row, line, soft, &mut self.tests);
+            if let Some(block) = &mut self.open {
+                self.known |= !row.is_trailer() && row.rule.score >= WEAK;
+                block.warned = row.is_exception()
+                    && self.warning.as_ref().is_some_and(|warning| warning.no + 1 == no);
+                if row.is_trailer() && !self.known {
+                    self.trailers.add(no, &self.recent);
+                }
+                if row.rule.before > 0 || !row.rule.header.is_empty() {
+                    block.look_back(self.recent.newest_first());
+                }
             }
-            self.open = Some(block);
         }
         self.recent.push(no, raw);
+    }
+
+    /// Whether the line goes on with the last warning: its code, its place, what it means.
+    fn belongs_to_warning(&mut self, no: u64, raw: &[u8]) -> bool {
+        let Some(warning) = &mut self.warning else { return false };
+        if warning.over || no - warning.no > DETAIL {
+            return false;
+        }
+        if warning.through == warning.no {
+            let head = self.recent.from(warning.no).next();
+            warning.indent = head.map_or(0, |(line, raw)| indent(line, raw));
+        }
+        let least = warning.indent;
+        let mut between = self.recent.from(warning.through + 1);
+        warning.over =
+            !between.all(|(line, raw)| goes_on(line, raw, least)) || !goes_on(no, raw, least);
+        warning.through = no;
+        !warning.over
     }
 
     fn close(&mut self) {
@@ -434,6 +612,54 @@ mod tests {
             assert!(kept <= limits.lines && bytes <= limits.bytes, "{kept} {bytes}");
             assert!(found.excerpts.windows(2).all(|w| w[0].end < w[1].start));
             assert!(found.failing_tests.len() <= 400);
+        }
+    }
+
+    #[test]
+    fn a_log_in_utf16_is_the_same_log() {
+        let log = "Restored Api.csproj\r\nsrc\\Api\\Startup.cs(42,13): error CS1061: no AddFoo [Api.csproj]\r\nFAILED test_a.py::test_x - caf\u{e9}\r\nBuild FAILED.\r\n";
+        let wide: Vec<u8> = log.encode_utf16().fold(vec![0xff, 0xfe], |mut bytes, unit| {
+            bytes.extend(unit.to_le_bytes());
+            bytes
+        });
+        let found = extract(&wide, ExtractLimits::default(), &Redactor::default());
+        assert_eq!(found.bytes, wide.len() as u64);
+        assert_eq!(Extraction { bytes: log.len() as u64, ..found }, of(log));
+    }
+
+    #[test]
+    fn what_only_says_that_something_failed_neither_hides_nor_identifies_it() {
+        let trailers = [
+            "make: *** [Makefile:2: check] Error 1\n",
+            "##[error]Process completed with exit code 1.\n",
+            "make[2]: *** [x.mk:8: a] Error 3\nmake[1]: *** [x.mk:3: b] Error 2\nmake: *** [c] Error 2\n",
+            "exit status 1\n",
+            "npm ERR! code ELIFECYCLE\nnpm ERR! errno 1\nnpm ERR! Test failed.  See above for more details.\n",
+        ];
+        let causes = [
+            "segment 7: 3 rather than 4 in a.seg\n",
+            "ledger unbalanced by 12.40\n",
+            "no such key: b\n",
+        ];
+        for trailer in trailers {
+            let found = causes.map(|cause| of(&format!("checking\n{cause}stopped\n{trailer}")));
+            for (found, cause) in found.iter().zip(causes) {
+                assert!(found.excerpts.iter().any(|e| e.text.contains(cause.trim())), "{found:?}");
+            }
+            let [a, b, c] = found.map(|found| found.fingerprint);
+            assert!(a != b && b != c && a != c, "{trailer}");
+        }
+        let again = |counter: u32| of(&format!("ledger off by {counter}\n{}", trailers[0]));
+        assert_eq!(again(3).fingerprint, again(41).fingerprint);
+    }
+
+    #[test]
+    fn a_test_is_named_once_in_its_headline() {
+        for thread in ["thread 't::adds' (4711) panicked", "thread 't::adds' panicked"] {
+            let log = format!(
+                "test t::adds ... FAILED\n\nfailures:\n\n---- t::adds stdout ----\n\n{thread} at src/a.rs:3:5:\nassertion failed\n\n"
+            );
+            assert_eq!(of(&log).headline, "t::adds: panicked at src/a.rs:3:5: assertion failed");
         }
     }
 

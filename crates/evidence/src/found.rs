@@ -1,7 +1,6 @@
 //! The blocks found so far, bounded whatever the log does.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::hash::{DefaultHasher, Hash, Hasher};
 
 use super::block::Block;
 
@@ -25,9 +24,7 @@ pub(super) struct Found {
 impl Found {
     /// Keeps a block, unless it repeats one.
     pub(super) fn add(&mut self, mut block: Block) {
-        let mut hasher = DefaultHasher::new();
-        block.likeness().hash(&mut hasher);
-        let print = hasher.finish();
+        let print = block.likeness();
         if self.seen.contains(&print) {
             return;
         }

@@ -21,24 +21,31 @@
 mod block;
 mod clean;
 mod code;
+mod encoding;
 mod explain;
 mod extractor;
 mod found;
+mod guarded;
 mod limits;
 mod lines;
+mod literals;
 mod location;
 mod normalise;
+mod opening;
 mod patterns;
 mod redact;
 mod rule;
 mod select;
 mod test_name;
 mod verdict;
+mod warning;
 
 #[cfg(test)]
 mod corpus;
 #[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod labelled;
 
 pub use code::{CodeLimits, read_code};
 pub use explain::explain_json;

@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use regex::bytes::{Captures, Regex};
 
+use super::guarded::Guarded;
 use super::patterns::{LOCATIONS, NOT_FILES};
 use super::rule::compile;
 use greenloop_model::Location;
@@ -11,8 +12,9 @@ use greenloop_model::Location;
 /// Places of one line, in order of appearance. A bare `line:column` at the start of a line is a
 /// place in `header`'s file.
 pub(super) fn locations(text: &str, header: Option<&str>) -> Vec<Location> {
-    static TABLE: LazyLock<Vec<Regex>> =
-        LazyLock::new(|| LOCATIONS.iter().filter_map(|pattern| compile(pattern)).collect());
+    static TABLE: LazyLock<Vec<Guarded>> = LazyLock::new(|| {
+        LOCATIONS.iter().map(|(needs, pattern)| Guarded::new(needs, pattern)).collect()
+    });
     static BARE: LazyLock<Option<Regex>> =
         LazyLock::new(|| compile(r"^\s*(?P<line>\d+):(?P<col>\d+)\s"));
     let bytes = text.as_bytes();
@@ -26,7 +28,8 @@ pub(super) fn locations(text: &str, header: Option<&str>) -> Vec<Location> {
         return Vec::new();
     }
     let mut found: Vec<(std::ops::Range<usize>, Location)> = Vec::new();
-    for regex in TABLE.iter() {
+    let lower = text.to_ascii_lowercase();
+    for regex in TABLE.iter().filter_map(|guarded| guarded.on(&lower)) {
         for captures in regex.captures_iter(bytes) {
             let Some(whole) = captures.get(0) else { continue };
             let taken = |(range, _): &(std::ops::Range<usize>, Location)| {
@@ -92,6 +95,7 @@ mod tests {
             ("    at Object.<anonymous> (/app/x.test.js:10:5)", &["/app/x.test.js:10:5"]),
             ("    at file:///app/x.mjs:10:5", &["/app/x.mjs:10:5"]),
             ("./main.go:12:5: undefined: foo", &["./main.go:12:5"]),
+            ("  test/cart_test.dart 14:5    main.<fn>", &["test/cart_test.dart:14:5"]),
             ("    cart_test.go:12: got 1", &["cart_test.go:12"]),
             ("src/main.c:12:5: error: no", &["src/main.c:12:5"]),
             ("Makefile:3: *** missing separator.  Stop.", &["Makefile:3"]),

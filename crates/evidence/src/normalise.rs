@@ -2,47 +2,77 @@
 //! such lines.
 
 use std::collections::BTreeSet;
-use std::sync::LazyLock;
 
-use regex::bytes::Regex;
 use sha2::{Digest, Sha256};
 
 use super::clean::Line;
-use super::rule::compile;
+use super::guarded::Guarded;
 use greenloop_model::Fingerprint;
 
-/// What changes from run to run, and what is put in its place. In order: the later rows see the
-/// work of the earlier ones.
-const VOLATILE: &[(&str, &str)] = &[
-    (r"(?i)\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", "<uuid>"),
+/// What changes from run to run, with what every match of it has, and what is put in its place.
+/// In order: the later rows see the work of the earlier ones.
+static VOLATILE: [(Guarded, &str); 17] = [
+    (Guarded::new(&["-"], r"(?i)\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b"), "<uuid>"),
     (
-        r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?)?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?",
+        Guarded::new(
+            &["-"],
+            r"\b\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d+)?)?)?(?: ?(?:Z|UTC|[+-]\d\d:?\d\d))?",
+        ),
         "<time>",
     ),
     (
-        r"\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? +(?:\d+ )?(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\w*(?: \d+)?(?:,? \d{4})?",
+        Guarded::new(
+            &["mon", "tue", "wed", "thu", "fri", "sat", "sun"],
+            r"\b(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun),? +(?:\d+ )?(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)\w*(?: \d+)?(?:,? \d{4})?",
+        ),
         "<time>",
     ),
-    (r"\b\d\d?:\d\d:\d\d(?:[.,]\d+)?\b", "<time>"),
-    (r"\b0x[0-9a-fA-F]+\b", "<address>"),
+    (Guarded::new(&[":"], r"\b\d\d?:\d\d:\d\d(?:[.,]\d+)?\b"), "<time>"),
+    (Guarded::new(&["0x"], r"\b0x[0-9a-fA-F]+\b"), "<address>"),
     // Temporary places: the part that is made up again each time, with what made it up.
     (
-        r"(?i)(?:/private)?/(?:tmp|var/tmp|var/folders/[^/\s]+/[^/\s]+/T)/[^/\s:'\x22)\]]+|[a-z]:\\(?:[^\\\s]+\\)*?te?mp\\[^\\\s:'\x22)]+|/dev/shm/[^/\s:'\x22)]+",
+        Guarded::new(
+            &["tmp", "temp", "/var/folders", "/dev/shm"],
+            r"(?i)(?:/private)?/(?:tmp|var/tmp|var/folders/[^/\s]+/[^/\s]+/T)/[^/\s:'\x22)\]]+|[a-z]:\\(?:[^\\\s]+\\)*?te?mp\\[^\\\s:'\x22)]+|/dev/shm/[^/\s:'\x22)]+",
+        ),
         "<tmp>",
     ),
-    (r"/\.tmp[A-Za-z0-9]{6}\b", "/<tmp>"),
-    (r"/(?:builds|home/runner/work|github/workspace|__w|home/vsts/work/\d+)/", "/<work>/"),
-    (r"\bsha(?:256|512|1):[0-9a-f]{8,}\b", "#"),
-    (r"@[0-9a-f]{4,16}\b", "@<address>"),
-    (r"\b\d+(?:[.,]\d+)?\s?%", "<percent>"),
-    (r"(?i)\b\d+(?:[.,]\d+)?\s?(?:[kmgt]i?b|bytes?)(?:/s)?\b", "<size>"),
+    (Guarded::new(&["/.tmp"], r"/\.tmp[A-Za-z0-9]{6}\b"), "/<tmp>"),
     (
-        r"(?i)\b\d+(?:[.,]\d+)?\s?(?:ns|us|\xC2\xB5s|ms|s|secs?|seconds?|m|min|mins|minutes?|h|hrs?|hours?)\b(?:\s?\d+(?:\.\d+)?\s?(?:s|ms|m)\b)*",
+        Guarded::new(
+            &["/builds/", "/work", "/__w/"],
+            r"/(?:builds|home/runner/work|github/workspace|__w|home/vsts/work/\d+)/",
+        ),
+        "/<work>/",
+    ),
+    (Guarded::new(&["sha"], r"\bsha(?:256|512|1):[0-9a-f]{8,}\b"), "#"),
+    (Guarded::new(&["@"], r"@[0-9a-f]{4,16}\b"), "@<address>"),
+    // Pods: what a ReplicaSet and what a pod add to a name, in Kubernetes' alphabet of suffixes.
+    (
+        Guarded::new(
+            &["-"],
+            r"-(?:[bcdfghjklmnpqrstvwxz2456789]{8,10}-[bcdfghjklmnpqrstvwxz2456789]{5}|[0-9a-f]{8,10}-[bcdfghjklmnpqrstvwxz2456789]{5})\b",
+        ),
+        "-<pod>",
+    ),
+    // How often and since when: `(x133 over 30m)`, `5m12s`, `2d3h`.
+    (Guarded::new(&["(x"], r"\(x\d+ over \w+\)"), "(<times>)"),
+    (Guarded::new(&["d", "h", "m", "s"], r"\b(?:\d+(?:\.\d+)?(?:d|h|m|ms|s)){2,}\b"), "<duration>"),
+    (Guarded::new(&["%"], r"\b\d+(?:[.,]\d+)?\s?%"), "<percent>"),
+    (Guarded::new(&["b"], r"(?i)\b\d+(?:[.,]\d+)?\s?(?:[kmgt]i?b|bytes?)(?:/s)?\b"), "<size>"),
+    (
+        Guarded::new(
+            &["s", "m", "h", "d"],
+            r"(?i)\b\d+(?:[.,]\d+)?\s?(?:ns|us|\xC2\xB5s|ms|s|secs?|seconds?|m|min|mins|minutes?|h|hrs?|hours?|d|days?)\b(?:\s?\d+(?:\.\d+)?\s?(?:s|ms|m)\b)*",
+        ),
         "<duration>",
     ),
     // Statuses tell one failure from another.
     (
-        r"(?i)\b(status|status code|http(?:/[\d.]+)?|exit code|returned|error|code)(:? )(\d{3})\b",
+        Guarded::new(
+            &["status", "http", "exit code", "returned", "error", "code"],
+            r"(?i)\b(status|status code|http(?:/[\d.]+)?|exit code|returned|error|code)(:? )(\d{3})\b",
+        ),
         "$1$2\u{1}$3",
     ),
 ];
@@ -51,16 +81,15 @@ const VOLATILE: &[(&str, &str)] = &[
 /// durations, addresses, hashes, identifiers, temporary paths, sizes, percentages, counters and
 /// line numbers. Names, messages and statuses stay.
 pub fn normalise(line: &str) -> String {
-    static TABLE: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
-        VOLATILE.iter().filter_map(|(pattern, by)| Some((compile(pattern)?, *by))).collect()
-    });
-    let mut text = Line::new(0, line.as_bytes()).text.into_bytes();
-    for (regex, by) in TABLE.iter() {
-        if regex.is_match(&text) {
-            text = regex.replace_all(&text, by.as_bytes()).into_owned();
+    let mut text = Line::new(0, line.as_bytes()).text;
+    for (guarded, by) in &VOLATILE {
+        let lower = text.to_ascii_lowercase();
+        if let Some(regex) = guarded.on(&lower).filter(|regex| regex.is_match(text.as_bytes())) {
+            let bytes = regex.replace_all(text.as_bytes(), by.as_bytes()).into_owned();
+            text = String::from_utf8_lossy(&bytes).into_owned();
         }
     }
-    numbers_and_hashes(&String::from_utf8_lossy(&text))
+    numbers_and_hashes(&text)
 }
 
 /// Puts `#` for numbers that stand alone and for words that look like digests, and one
@@ -172,6 +201,16 @@ mod tests {
             ("#12 3.456 error: no", "#9 0.100 error: no"),
             ("pool-1-thread-3", "pool-12-thread-44"),
             ("deps/app-0123456789abcdef", "deps/app-fedcba9876543210"),
+            (
+                "Warning  BackOff  38s (x133 over 30m)  kubelet  Back-off restarting",
+                "Warning  BackOff  2m11s (x7 over 1d4h)  kubelet  Back-off restarting",
+            ),
+            ("portal-7d9c6b5f4-x2x8k crashed", "portal-5c8f7d6b9d-k2q7z crashed"),
+            (
+                "web-1  0/1  CrashLoopBackOff  5 (38s ago)  10m",
+                "web-1  0/1  CrashLoopBackOff  6 (4m2s ago)  2d",
+            ),
+            ("Killed after 3 days", "Killed after 12 days"),
         ] {
             assert_eq!(normalise(a), normalise(b));
         }
@@ -186,6 +225,7 @@ mod tests {
             ("expected status 200, got status 404", "expected status 200, got status 500"),
             ("cannot find `foo`", "cannot find `bar`"),
             ("tests/v1/a.js", "tests/v2/a.js"),
+            ("pod web-canary-blue failed", "pod web-stable-green failed"),
             ("exit code 137", "exit code 101"),
         ] {
             assert_ne!(normalise(a), normalise(b));

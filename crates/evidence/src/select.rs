@@ -22,8 +22,6 @@ const MOST_SAME: usize = 3;
 const CAUSE: u16 = 80;
 /// Lines that are near: a lesser thing so long before the first cause may have to do with it.
 const NEAR: u64 = 60;
-/// The lead of the rows that know nothing in particular.
-const ANYTHING: &str = "^";
 /// Lines of one kind before the others had theirs.
 const KIND_LINES: usize = 44;
 /// Places listed for one excerpt.
@@ -121,6 +119,7 @@ fn worth(blocks: &[Block], last_words: Option<u64>) -> BTreeSet<usize> {
     blocks
         .iter()
         .enumerate()
+        .filter(|(_, block)| !block.warned || best < CAUSE)
         .filter(|(_, block)| match block.score() {
             ..10 => best < 30,
             10..20 => true,
@@ -156,9 +155,8 @@ fn sure(blocks: &[Block], worth: &BTreeSet<usize>) -> BTreeSet<usize> {
     sure
 }
 
-/// Whether a row knows nothing in particular, and so takes what stood before.
 fn general(block: &Block) -> bool {
-    block.row().rule.lead == ANYTHING
+    block.row().is_general()
 }
 
 /// Where the last thing is that no particular rule knows, if the log ends soon after.

@@ -7,21 +7,33 @@ const MOST: usize = 400;
 
 /// The names a log gives, bounded.
 #[derive(Default)]
-pub(super) struct TestNames(BTreeSet<String>);
+pub(super) struct TestNames {
+    failed: BTreeSet<String>,
+    /// Those that passed when they were run again.
+    passed: BTreeSet<String>,
+}
 
 impl TestNames {
     /// Adds a name; a repeated or overlong one changes nothing.
     pub(super) fn add(&mut self, name: &str) {
-        let name = name.trim();
-        if !name.is_empty() && name.len() <= 400 && self.0.len() < MOST {
-            self.0.insert(name.to_owned());
-        }
+        insert(&mut self.failed, name);
+    }
+
+    /// Takes a name out: the test passed after it had failed.
+    pub(super) fn passed(&mut self, name: &str) {
+        insert(&mut self.passed, name);
+    }
+
+    /// The names that were taken out.
+    pub(super) fn retried(&self) -> &BTreeSet<String> {
+        &self.passed
     }
 
     /// The set, without names that are only the tail of another: `AppTest.adds` beside
     /// `com.acme.AppTest.adds`.
     pub(super) fn finish(self) -> BTreeSet<String> {
-        let parts: Vec<(Vec<String>, &String)> = self.0.iter().map(|n| (parts(n), n)).collect();
+        let parts: Vec<(Vec<String>, &String)> =
+            self.failed.difference(&self.passed).map(|n| (parts(n), n)).collect();
         parts
             .iter()
             .filter(|(short, name)| {
@@ -33,6 +45,13 @@ impl TestNames {
             })
             .map(|(_, name)| (*name).clone())
             .collect()
+    }
+}
+
+fn insert(names: &mut BTreeSet<String>, name: &str) {
+    let name = name.trim();
+    if !name.is_empty() && name.len() <= 400 && names.len() < MOST {
+        names.insert(name.to_owned());
     }
 }
 

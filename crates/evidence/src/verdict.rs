@@ -2,10 +2,9 @@
 
 use std::sync::LazyLock;
 
-use regex::bytes::Regex;
-
+use super::guarded::Guarded;
 use super::patterns::{VERDICTS, VerdictRow};
-use super::rule::{Verdict, compile};
+use super::rule::Verdict;
 use greenloop_model::FailureClass;
 
 /// What the words of one line tell.
@@ -20,15 +19,16 @@ pub(super) struct Words {
 /// Looks a line up in the table: the first row with a class decides the class, any row may
 /// raise the suspicion.
 pub(super) fn words(text: &str) -> Words {
-    static TABLE: LazyLock<Vec<(Regex, &VerdictRow)>> = LazyLock::new(|| {
-        VERDICTS.iter().filter_map(|row| Some((compile(row.pattern)?, row))).collect()
+    static TABLE: LazyLock<Vec<(Guarded, &VerdictRow)>> = LazyLock::new(|| {
+        VERDICTS.iter().map(|row| (Guarded::new(row.needs, row.pattern), row)).collect()
     });
+    let lower = text.to_ascii_lowercase();
     let mut words = Words::default();
-    for (regex, row) in TABLE.iter() {
+    for (guarded, row) in TABLE.iter() {
         if words.class.is_some() && row.class.is_some() {
             continue;
         }
-        if regex.is_match(text.as_bytes()) {
+        if guarded.on(&lower).is_some_and(|regex| regex.is_match(text.as_bytes())) {
             words.class = words.class.or(row.class);
             words.flaky |= row.flaky;
         }

@@ -1,12 +1,12 @@
 //! make, ninja, CMake, autotools, shells, git, tar and their like.
 
 use super::super::rule::{Body, Rule, Symptom, Verdict};
-use greenloop_model::FailureClass::{Code, Unknown};
+use greenloop_model::FailureClass::{Code, Config, Unknown};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
         kind: "make",
-        needs: &["make", "***"],
+        needs: &[": *** ", "command not found", "no such file", "permission denied"],
         start: r"^(?:g?make(?:\[\d+\])?: \*\*\* No rule to make target|\S*[Mm]akefile\S*:\d+: \*\*\* |\S+\.mk:\d+: \*\*\* |g?make(?:\[\d+\])?: [^*\s]\S*: (?:No such file|Command not found|Permission denied))",
         score: 84,
         share: 3,
@@ -19,7 +19,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         kind: "make",
-        needs: &["make", "***"],
+        needs: &[": *** "],
         start: r"^(?:g?make|mingw32-make)(?:\[\d+\])?: \*\*\* ",
         score: 42,
         share: 1,
@@ -29,7 +29,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         kind: "ninja",
         needs: &["ninja: ", "failed: "],
-        start: r"^ninja: error: |^FAILED: (?:\[code=\d+\] )?\S+",
+        start: r"^ninja: error: |^FAILED: (?:\[code=\d+\] )?(?:[\w.@+-]+ )*[\w@+-]*[./][\w./@+-]*(?: [\w./@+-]+)* ?$",
         share: 2,
         score: 45,
         examples: &[
@@ -108,8 +108,21 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         kind: "git",
+        needs: &["identity unknown", "please tell me who you are"],
+        start: r"^(?:Author|Committer) identity unknown|^\*\*\* Please tell me who you are",
+        body: Body::Through(r"^fatal: |^##\["),
+        key: r"^fatal: |git config",
+        score: 74,
+        share: 8,
+        verdict: Verdict::Is(Config),
+        examples: &["Author identity unknown", "*** Please tell me who you are."],
+        ..Rule::TOOL
+    },
+    Rule {
+        kind: "git",
         needs: &["fatal: ", "conflict ("],
         start: r"^(?:stderr: |remote: )?fatal: |^CONFLICT \(",
+        unless: r"^fatal: \[",
         lead: r"^remote: |^git@|^Permission denied|^ERROR: Repository",
         before: 3,
         body: Body::While(
@@ -127,7 +140,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         kind: "apt",
-        needs: &["e: "],
+        needs: &["^e: ", "^w: failed"],
         start: r"^E: \S|^W: Failed to fetch ",
         body: Body::While(r"^E: |^W: Failed", 0),
         score: 65,

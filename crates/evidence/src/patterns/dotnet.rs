@@ -4,6 +4,18 @@ use super::super::rule::{Body, Rule, Verdict};
 use greenloop_model::FailureClass::Code;
 
 pub(super) const RULES: &[Rule] = &[
+    // The warning that it speaks of stands on the next line.
+    Rule {
+        kind: "msvc",
+        needs: &["error c2220"],
+        start: r": error C2220: ",
+        of_source: true,
+        body: Body::While(r": warning C\d+: ", 0),
+        key: r": warning C\d+: ",
+        share: 6,
+        examples: &["main.cpp(14,9): error C2220: the following warning is treated as an error"],
+        ..Rule::COMPILER
+    },
     Rule {
         kind: "msbuild",
         needs: &[": error ", ": fatal error "],

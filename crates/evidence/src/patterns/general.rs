@@ -7,26 +7,33 @@ use greenloop_model::FailureClass::Unknown;
 pub(crate) const PREFIXES: &[&str] = &[
     // A byte order mark.
     r"\xEF\xBB\xBF",
-    // `gh run view --log`: job, step, then the runner's timestamp.
-    r"[^\t]{1,80}\t[^\t]{1,120}\t(?:\xEF\xBB\xBF)?\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*Z ?",
     // GitHub, Azure Pipelines, GitLab (with its stream marker), Jenkins' timestamper, journals.
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)(?: \d\d[OE]\+?)? ?",
-    r"\[\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\] ",
-    r"\d\d:\d\d:\d\d(?:[.,]\d+)? +(?:\| )?",
+    r"\[\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?\](?: |$)",
+    r"(?:\d{4}-\d\d-\d\d )?\d\d:\d\d:\d\d(?:[.,]\d+)?(?: +(?:\| )?|$)",
     r"\[\d\d:\d\d:\d\d(?:[.,]\d+)?\] ",
     // BuildKit's plain progress: step number, then seconds.
     r"#\d+ (?:\d+\.\d+ )?",
     r"\d+\.\d{3} ",
     // docker compose: the service's name. Digits alone are a compiler's line number.
-    r"[A-Za-z_][\w.-]{0,39}(?:[-_]\d+)? +\| ",
+    r"[A-Za-z_][\w.-]* +\| ",
     // turborepo, nx, wireit: package and task.
-    r"@?[\w./-]{1,60}:(?:build|test|lint|check|typecheck|type-check|dev|compile|e2e)[\w:-]*: ",
+    r"@?[\w./-]+:(?:build|test|lint|check|typecheck|type-check|dev|compile|e2e)[\w:-]*:(?: |$)",
     // pnpm -r.
-    r"[\w@./-]{1,60} (?:build|test|lint|check|typecheck)(?:\$|:) ",
+    r"[\w@./-]+ (?:build|test|lint|check|typecheck)(?:\$|:) ",
 ];
 
+/// What stands before it where there are tabs, of `gh run view --log`: job, step, then the runner's
+/// timestamp.
+pub(crate) const TABBED_PREFIX: &str =
+    r"[^\t]+\t[^\t]+\t(?:\xEF\xBB\xBF)?\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[.\d]*Z ?";
+
+/// How the steps of pipelines begin.
+pub(crate) const STEPS: &[&str] =
+    &["##[group]Run ", "##[section]Starting", "PLAY [", "travis_fold:start"];
+
 /// Progress and chatter that says nothing about a failure.
-pub(crate) const NOISE: &str = r"^\s*(?:Progress \(\d+\)|Download(?:ing|ed)\b|Uploading\b|Compiling \S+ v\d|Fresh |Updating |Checking \S+ v\d|Blocking waiting|Resolving |Get:\d+ |Hit:\d+ |Fetched |Receiving objects|Resolving deltas|remote: (?:Counting|Compressing|Enumerating|Total)|Unpacking |Setting up |Preparing to |Selecting previously|Collecting |Using cached|Requirement already|Installing collected|Pulling |Waiting$|Verifying Checksum|Download complete|Pull complete|Extracting |Pulling fs layer|[a-f0-9]{12}: |[|/\\-]$|\d{1,3}(?:\.\d+)? ?%|\[[=#>.\s-]{6,}\]|#{8,}|added \d+ packages|travis_(?:fold|time):|##\[(?:group|endgroup|section|command|debug)\]|\[command\])|^\s+\d+%|^\[\s*\d+%\] Building |^\s*$|\d+(?:\.\d+)? ?[kMG]i?B(?:/s|\s*/\s*\d)";
+pub(crate) const NOISE: &str = r"^\s*(?:Progress \(\d+\)|Download(?:ing|ed)\b|Uploading\b|Compiling \S+ v\d|Fresh |Updating |Checking \S+ v\d|Blocking waiting|Resolving |Get:\d+ |Hit:\d+ |Fetched |Receiving objects|Resolving deltas|remote: (?:Counting|Compressing|Enumerating|Total)|Unpacking |Setting up |Preparing to |Selecting previously|Collecting |Using cached|Requirement already|Installing collected|Pulling |Waiting$|Verifying Checksum|Download complete|Pull complete|Extracting |Pulling fs layer|[a-f0-9]{12}: |[|/\\-]$|\d{1,3}(?:\.\d+)? ?%|\[[=#>.\s-]{6,}\]|#{8,}|added \d+ packages|travis_(?:fold|time):|##\[(?:group|endgroup|section|command|debug)\]|\[command\]|g?make(?:\[\d+\])?: (?:Entering|Leaving) directory|> \S+@\d\S* \S|# Subtest|Step \d+/\d+ : |---> (?:Running in|Using cache|[0-9a-f]{12}$)|\.{3} \(\d+ more|Build request sent|shell: /\S+|env:$|(?:Container|Network|Volume|Image) \S+ +(?:Creat|Start|Wait|Health|Runn|Recreat|Stopp|Remov|Pull|Built)\w*$)|^\s+\d+%|^\[\s*\d+%\] Building |^\s*$|\d+(?:\.\d+)? ?[kMG]i?B(?:/s|\s*/\s*\d)";
 
 /// Stack frames of runtimes and frameworks, and other lines that are the same whatever failed.
 pub(crate) const DULL: &str = r"^\s*at (?:[\w.]+@[\w.]+/|java\.base/|app//)?(?:java\.|javax\.|jdk\.|sun\.|com\.sun\.|org\.junit|junit\.|org\.testng|org\.gradle|org\.apache\.maven|org\.codehaus|hudson\.|jenkins\.|kotlin\.|scala\.|groovy\.|org\.springframework|node:|internal/|Module\._|Object\.<anonymous> \(internal|process\.processTicks|System\.|Xunit\.|NUnit\.|Microsoft\.)|node_modules[/\\]|node:internal|^\s*File \x22.*(?:site-packages|dist-packages|/lib/python3)|/rustc/[0-9a-f]{8,}|/library/(?:std|core|alloc|test)/|^\s*at .*\((?:Native Method|Unknown Source)\)|^\s*\.\.\. \d+ more|^note: run with `RUST_BACKTRACE|^stack backtrace:$|^\s*\d+: (?:core|std|alloc|test|__rustc|<alloc|<core)(?:::|\b)|^note: Some details are omitted|^\s+(?:testing\.|runtime\.|created by testing)|/usr/(?:local/)?(?:go|lib/go)|^\[ERROR\]\s*$|Re-run Maven|To see the full stack|For more information|^\[ERROR\] \[Help|^\s*$|^\[ERROR\] -> |^\[ERROR\] (?:urls\[|realm =|strategy =|import:|Number of foreign|-{10,})|After correcting|^\s+\^+\s*$|mvn <";
@@ -63,6 +70,10 @@ pub(crate) const HARMLESS: &[&str] = &[
     "INFO: retrying after connection refused",
     "npm warn deprecated inflight@1.0.6: This module is not supported",
     "warning: unused variable: `error`",
+    "Step 3/10 : RUN make || (cat error.log && exit 1)",
+    "make[1]: Leaving directory '/src/error'",
+    "Test Case '-[AppTests.CartTests testErrorIsShown]' passed (0.002 seconds).",
+    "//web:error_test          (cached) PASSED in 0.3s",
 ];
 
 /// What no general row starts on.

@@ -8,7 +8,7 @@ pub(super) const RULES: &[Rule] = &[
         kind: "go",
         needs: &[".go:"],
         start: r"^(?:vet: )?[^\s:]*\.go:\d+(?::\d+)?: \S",
-        unless: r"\.go:\d+(?::\d+)?: (?i:info|debug|warn|trace)|^\S+\.go:\d+: \[GIN",
+        unless: r"\.go:\d+(?::\d+)?: (?i:info|debug|warn|trace|\d{4}[-/]\d\d)|\[debug\]|^\S+\.go:\d+: \[GIN",
         lead: r"^# \S",
         before: 1,
         body: Body::While(r"^\t\S", 0),

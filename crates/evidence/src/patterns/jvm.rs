@@ -1,7 +1,7 @@
 //! javac, kotlinc, scalac, Maven, Gradle, sbt, Surefire, JUnit, Checkstyle.
 
 use super::super::rule::{Body, Rule, Symptom, Verdict};
-use greenloop_model::FailureClass::{Code, Unknown};
+use greenloop_model::FailureClass::{Code, Infrastructure, Unknown};
 
 const STACK: &str =
     r"^\s+at |^\s*Caused by|^\s*\.\.\. \d+ (?:more|common)|^\s+Suppressed|^\s*\[CIRCULAR";
@@ -21,7 +21,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         kind: "javac",
-        needs: &[".java:", ".groovy:", ".kt:", ".scala:"],
+        needs: &[": error: "],
         start: r"^\S+\.(?:java|groovy|kt|scala):\d+(?::\d+)?: error: ",
         body: Body::While(r"^\s+\S|^symbol:|^location:", 0),
         key: r": error: |^\s+(?:symbol|location|required|found|reason):",
@@ -32,7 +32,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         kind: "kotlinc",
-        needs: &["e: "],
+        needs: &["^e: "],
         start: r"^e: (?:file://)?\S+\.kts?:",
         share: 3,
         of_source: true,
@@ -85,7 +85,14 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         kind: "surefire",
-        needs: &["failures:", "errors:", "failed tests:", "tests in error:"],
+        needs: &[
+            "[error] failures:",
+            "[error] errors:",
+            "failures:$",
+            "errors:$",
+            "failed tests:",
+            "tests in error:",
+        ],
         start: r"^(?:\[ERROR\] )?(?:Failures|Errors|Failed tests|Tests in error):\s*(?:\S.*)?$",
         unless: r"(?:Failures|Errors): \d",
         body: Body::While(r"^(?:\[ERROR\])?\s{2,}\S", 0),
@@ -110,7 +117,8 @@ pub(super) const RULES: &[Rule] = &[
         needs: &["failure: build", "what went wrong"],
         start: r"^FAILURE: Build |^\* What went wrong:",
         body: Body::Until(r"^\* (?:Try|Get more help):|^BUILD FAILED|^={20,}"),
-        hollow: r"There were failing tests|Compilation failed; see the compiler|Compilation error\. See log",
+        hollow: r"There were failing tests|Compilation failed; see the compiler|Compilation error\. See log|finished with non-zero exit value",
+        proof: r"\.\w+:\d+:(?:\d+:)? .*\berror: ",
         introduces: true,
         key: r"^\s*> |^A problem occurred|^Could not|^Script '|^Build file",
         score: 64,
@@ -127,6 +135,22 @@ pub(super) const RULES: &[Rule] = &[
         share: 1,
         examples: &["> Task :app:test FAILED"],
         ..Rule::SUMMARY
+    },
+    Rule {
+        kind: "gradle",
+        needs: &["daemon has disappeared", "daemon disappeared"],
+        start: r"(?i)the daemon has disappeared|build daemon disappeared",
+        body: Body::While(
+            r"^Build request sent|^Attempting to read|^Daemon pid|^\s+log file:|^-----",
+            0,
+        ),
+        score: 74,
+        share: 3,
+        verdict: Verdict::Is(Infrastructure),
+        examples: &[
+            "The message received from the daemon indicates that the daemon has disappeared.",
+        ],
+        ..Rule::TOOL
     },
     Rule {
         kind: "maven-goal",
@@ -164,6 +188,16 @@ pub(super) const RULES: &[Rule] = &[
             "[ERROR] src/main/java/App.java:12: Undefined reference: java.nio.ByteBuffer",
         ],
         ..Rule::TOOL
+    },
+    Rule {
+        kind: "scalatest",
+        needs: &["*** failed ***"],
+        start: r"^(?:\[info\] )?\s*- (?P<name>\S.*?) \*\*\* FAILED \*\*\*",
+        body: Body::While(r"^(?:\[info\] )\s{2,}\S", 0),
+        key: r"\.scala:\d+",
+        share: 6,
+        examples: &["[info] - totals should add up *** FAILED ***"],
+        ..Rule::TEST
     },
     Rule {
         kind: "sbt",

@@ -4,8 +4,10 @@
 //! To teach Greenloop a tool, add a row with examples; the tests in `rule.rs` hold every row to
 //! its examples and keep [`HARMLESS`] lines from starting anything.
 
+mod bazel;
 mod build_tools;
 mod ci;
+mod dart;
 mod dotnet;
 mod general;
 mod go;
@@ -16,12 +18,13 @@ mod native;
 mod python;
 mod ruby_php;
 mod rust;
+mod swift;
 mod tools;
 mod verdicts;
 
 #[cfg(test)]
 pub(super) use general::HARMLESS;
-pub(super) use general::{DULL, NOISE, PREFIXES};
+pub(super) use general::{DULL, NOISE, PREFIXES, STEPS, TABBED_PREFIX};
 pub(super) use locations::{LOCATIONS, NOT_FILES};
 pub(super) use verdicts::{VERDICTS, VerdictRow};
 
@@ -31,6 +34,10 @@ use super::rule::Rule;
 pub(super) fn tables() -> impl Iterator<Item = &'static Rule> {
     [
         ci::EPITAPHS,
+        native::KILLED,
+        swift::RULES,
+        bazel::RULES,
+        dart::RULES,
         rust::RULES,
         python::RULES,
         javascript::RULES,

@@ -1,7 +1,40 @@
 //! gcc, clang, linkers, sanitizers, crashes, GoogleTest, CTest.
 
 use super::super::rule::{Body, Rule, Verdict};
-use greenloop_model::FailureClass::{Code, Unknown};
+use greenloop_model::FailureClass::{Code, Config, Quota, Unknown};
+
+/// What the kernel ended because the machine had no memory left: no patch gives it more.
+pub(super) const KILLED: &[Rule] = &[Rule {
+    kind: "out-of-memory",
+    needs: &[
+        "killed",
+        "signal 9",
+        "signal: 9",
+        "exit code 137",
+        "exit code: 137",
+        "exit status 137",
+        "exited with code 137",
+        "cannot allocate memory",
+        "virtual memory exhausted",
+        "bad_alloc",
+    ],
+    start: r"^\s*Killed$|: (?:line )?\d+:?\s+\d+ Killed\b|: fatal error: Killed|terminated (?:with|by) signal 9\b|\(signal: 9, SIGKILL|[Oo]ut of memory: Kill(?:ed)? process|oom-kill|virtual memory exhausted|(?i:cannot allocate memory)|bad_alloc|(?:[Ee]xit (?:code|status):?|exited with code) 137\b",
+    lead: r"^\S",
+    before: 2,
+    body: Body::While(r"^compilation terminated", 0),
+    score: 72,
+    share: 3,
+    verdict: Verdict::Is(Quota),
+    examples: &[
+        "Killed",
+        "run.sh: line 3:   123 Killed                  ./app",
+        "virtual memory exhausted: Cannot allocate memory",
+        "collect2: fatal error: ld terminated with signal 9 [Killed]",
+        "c++: fatal error: Killed signal terminated program cc1plus",
+        "  process didn't exit successfully: `rustc` (signal: 9, SIGKILL: kill)",
+    ],
+    ..Rule::TOOL
+}];
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -50,7 +83,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         kind: "linker",
-        needs: &["ld returned", "linker command failed", "collect2: error", "lnk"],
+        needs: &["ld returned", "linker command failed", "collect2: ", "error lnk"],
         start: r"ld returned \d+ exit status|linker command failed|^collect2: |: fatal error LNK\d+",
         share: 1,
         examples: &["collect2: error: ld returned 1 exit status"],
@@ -109,6 +142,7 @@ pub(super) const RULES: &[Rule] = &[
         examples: &[
             "==123==ERROR: AddressSanitizer: heap-use-after-free on address 0x602 at pc 0x4f",
             "src/main.c:12:5: runtime error: signed integer overflow",
+            "WARNING: ThreadSanitizer: data race (pid=123)",
         ],
         ..Rule::COMPILER
     },
@@ -148,31 +182,24 @@ pub(super) const RULES: &[Rule] = &[
         ],
         ..Rule::TOOL
     },
+    // A program's own limit, or its container's, which a patch can raise.
     Rule {
         kind: "out-of-memory",
         needs: &[
-            "killed",
             "out of memory",
             "outofmemory",
             "oomkilled",
-            "bad_alloc",
-            "exit code 137",
-            "exit code: 137",
-            "exit status 137",
             "memoryerror",
-            "cannot allocate memory",
+            "heap space",
+            "gc overhead",
         ],
-        start: r"^\s*Killed$|: (?:line )?\d+:?\s+\d+ Killed\b|: fatal error: Killed|virtual memory exhausted|(?i:java heap space|\bout of memory\b|\bOOMKilled\b|\bOutOfMemoryError\b|cannot allocate memory)|bad_alloc|[Ee]xit (?:code|status):? 137",
+        start: r"(?i)java heap space|gc overhead limit|\bout of memory\b|\bOOMKilled\b|\bOutOfMemoryError\b|^MemoryError\b",
         lead: r"^\S",
         before: 2,
         score: 72,
         share: 4,
-        verdict: Verdict::Is(greenloop_model::FailureClass::Config),
-        examples: &[
-            "Killed",
-            "run.sh: line 3:   123 Killed                  ./app",
-            "virtual memory exhausted: Cannot allocate memory",
-        ],
+        verdict: Verdict::Is(Config),
+        examples: &["The build ran out of memory.", "      Reason:       OOMKilled"],
         ..Rule::TOOL
     },
     Rule {

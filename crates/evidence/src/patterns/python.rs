@@ -6,11 +6,18 @@ use greenloop_model::FailureClass::{Code, Unknown};
 pub(super) const RULES: &[Rule] = &[
     Rule {
         kind: "pytest",
-        needs: &["____ "],
-        start: r"^_{4,} (?:(?P<name>[^\s]+)|.+?) _{4,}$",
-        body: Body::Until(r"^_{4,} .* _{4,}$|^={4,}"),
-        key: r"^E\s|^\S+?\.py:\d+: ",
+        // A title that is wider than the terminal has as few as one underscore a side.
+        needs: &["__ ", "_ test", "_ error at", "_ error coll"],
+        start: r"^(?:_{2,}|_ (?:Test|test|ERROR )) ?(?:\S.*)? _+$",
+        unless: r"^_+ (?:coverage|summary)",
+        body: Body::Until(
+            r"^__+ .* _+$|^_ (?:Test|test|ERROR).* _$|^={4,}|^\d+ (?:failed|passed|error)",
+        ),
+        key: r"^E\s|^\S+?\.py:\d+: |^worker '\w+' crashed while",
+        named: r"^_+ (?P<name>[A-Za-z]\w*(?:\.\w+)*(?:\[.*\])?) _+$",
         examples: &[
+            "_ test_total[a cart with a name that is wider than the terminal] _",
+            "__ test_total[a long name] __",
             "_______________________ TestCart.test_total _______________________",
             "________________ ERROR collecting tests/test_app.py ________________",
         ],
@@ -26,6 +33,16 @@ pub(super) const RULES: &[Rule] = &[
             "FAILED tests/test_cart.py::TestCart::test_total - assert 3 == 4",
             "ERROR tests/test_app.py - ModuleNotFoundError: No module named 'app'",
         ],
+        ..Rule::TEST
+    },
+    Rule {
+        kind: "pytest",
+        needs: &["%] failed "],
+        start: r"^\[gw\d+\] \[ *\d+%\] FAILED (?P<name>\S+?\.py::\S.*?)\s*$",
+        score: 50,
+        share: 1,
+        introduces: false,
+        examples: &["[gw0] [ 50%] FAILED tests/test_native.py::test_decode "],
         ..Rule::TEST
     },
     Rule {
@@ -109,13 +126,16 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         kind: "pip",
         needs: &["no solution found", "version solving failed", "resolutionimpossible"],
-        start: r"(?i)^\W*(?:No solution found|.*version solving failed|.*ResolutionImpossible)",
+        start: r"(?i)^\W*(?:x )?(?:No solution found|.*version solving failed|.*ResolutionImpossible)",
         lead: r"^(?:Because|And because|So, because|\s+and )",
         before: 6,
         body: Body::While(r"^\s+\S|^(?:And|So|Because)", 0),
         verdict: Verdict::Says(Code),
         score: 74,
-        examples: &["  \u{d7} No solution found when resolving dependencies:"],
+        examples: &[
+            "  \u{d7} No solution found when resolving dependencies:",
+            "  x No solution found when resolving dependencies for split (python_full_version == '3.9.*'):",
+        ],
         ..Rule::TOOL
     },
     Rule {

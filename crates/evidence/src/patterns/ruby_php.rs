@@ -35,6 +35,18 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         kind: "rspec",
+        needs: &["an error occurred while loading"],
+        start: r"^An error occurred while loading ",
+        body: Body::Until(r"^Finished in|^\d+ examples?, |^An error occurred"),
+        key: r"^\S*Error:|^# \./|^Failure/Error|^\s+cannot load|undefined ",
+        introduces: true,
+        score: 84,
+        share: 8,
+        examples: &["An error occurred while loading ./spec/cart_spec.rb."],
+        ..Rule::COMPILER
+    },
+    Rule {
+        kind: "rspec",
         needs: &["failure/error:"],
         start: r"^\s+Failure/Error: ",
         lead: r"^\s+\d+\) \S",
@@ -47,7 +59,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         kind: "minitest",
-        needs: &["failure:", "error:"],
+        needs: &["failure:$", "error:$"],
         start: r"^\s*(?:\d+\) )?(?:Failure|Error):$",
         body: Body::While(r"^\s*\S", 0),
         item: r"^(\S+#\S+?)(?: \[|:$)",
@@ -113,6 +125,17 @@ pub(super) const RULES: &[Rule] = &[
         verdict: Verdict::Says(Code),
         examples: &["Your requirements could not be resolved to an installable set of packages."],
         ..Rule::TOOL
+    },
+    Rule {
+        kind: "elixir",
+        needs: &["    error: "],
+        start: r"^    error: \S",
+        of_source: true,
+        body: Body::While(r"^\s*(?:\d+ *)?(?u:│|└─)", 0),
+        key: r"(?u:└─) \S+:\d+",
+        share: 8,
+        examples: &["    error: undefined variable \"itms\""],
+        ..Rule::COMPILER
     },
     Rule {
         kind: "elixir",

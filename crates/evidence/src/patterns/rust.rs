@@ -1,7 +1,7 @@
 //! rustc, cargo, clippy, rustfmt, libtest, nextest.
 
 use super::super::rule::{Body, Rule, Symptom, Verdict};
-use greenloop_model::FailureClass::{Code, Unknown};
+use greenloop_model::FailureClass::{Code, Config, Unknown};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -26,6 +26,33 @@ pub(super) const RULES: &[Rule] = &[
             "error: test failed, to rerun pass `--lib`",
         ],
         ..Rule::SUMMARY
+    },
+    Rule {
+        kind: "linker",
+        needs: &["error: linker "],
+        start: r"^error: linker `.*` not found",
+        body: Body::While(r"^\s+[|=]", 0),
+        verdict: Verdict::Is(Config),
+        score: 80,
+        share: 4,
+        examples: &["error: linker `cc` not found"],
+        ..Rule::TOOL
+    },
+    // Of uv, whose mark is an x where the terminal has no other.
+    Rule {
+        kind: "uv",
+        needs: &["failed to build", "failed to download", "failed to resolve", "failed to fetch"],
+        start: r"^\s*(?:(?u:×)|x) Failed to \w+",
+        body: Body::While(r"^\s+\S", 1),
+        key: r"^\s+\S*(?:Error|error)\b|^\s+hint: |(?u:╰─▶)|`-> ",
+        verdict: Verdict::Says(Code),
+        score: 72,
+        share: 16,
+        examples: &[
+            "  × Failed to build `psycopg2==2.9.9`",
+            "  x Failed to download `flask==3.0.0`",
+        ],
+        ..Rule::TOOL
     },
     // Lints turned into errors and syntax errors have no code, but an arrow.
     Rule {
@@ -69,16 +96,47 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         kind: "nextest",
-        needs: &["fail [", "timeout [", "sigabrt [", "sigsegv ["],
-        start: r"^\s*(?:TRY \d+ )?(?:FAIL|TIMEOUT|SIG[A-Z]+|ABORT) \[\s*[\d.]+s\] (?:\(\s*\d+/\d+\) )?(?P<name>\S.*)$",
+        needs: &[
+            "fail [",
+            "timeout [",
+            "abort [",
+            "sigabrt [",
+            "sigsegv [",
+            "sigkill [",
+            "sigbus [",
+        ],
+        start: r"^\s*(?:TRY \d+ )?(?:FAIL|TIMEOUT|SIG[A-Z]+|ABORT) \[\s*[\d.]+s\] (?:\(\s*\d+/\d+\) )?(?:\S+ )?(?P<name>\S+)$",
         score: 50,
         share: 1,
+        introduces: false,
         examples: &["        FAIL [   0.005s] app tests::adds"],
         ..Rule::TEST
     },
     Rule {
+        kind: "nextest",
+        needs: &["flaky ", "try 2 pass", "try 3 pass", "try 4 pass", "try 5 pass"],
+        start: r"^\s*(?:FLAKY \d+/\d+|TRY \d+ PASS) \[\s*[\d.]+s\] (?:\(\s*\d+/\d+\) )?(?:\S+ )?(?P<passed>\S+)$",
+        score: 8,
+        share: 1,
+        examples: &[
+            "   TRY 2 PASS [   0.381s] app net::tests::reconnects",
+            "   FLAKY 2/2 [   0.381s] app net::tests::reconnects",
+        ],
+        ..Rule::TEST
+    },
+    Rule {
+        kind: "rust-panic",
+        needs: &["panicked while"],
+        start: r"^thread .*panicked while (?:panicking|processing panic)",
+        score: 80,
+        share: 2,
+        symptom: Symptom::Tests,
+        examples: &["thread panicked while panicking. aborting."],
+        ..Rule::COMPILER
+    },
+    Rule {
         kind: "cargo-test",
-        needs: &["failures:"],
+        needs: &["failures:$"],
         start: r"^failures:$",
         body: Body::While(r"^    \S", 1),
         item: r"^    (\S.*)$",

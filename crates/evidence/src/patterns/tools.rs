@@ -1,7 +1,7 @@
 //! Docker, Kubernetes, Helm, Terraform, Ansible, curl, the JSON and YAML of configuration.
 
 use super::super::rule::{Body, Rule, Verdict};
-use greenloop_model::FailureClass::{Code, Config, Unknown};
+use greenloop_model::FailureClass::{Code, Config, Infrastructure, Unknown};
 
 pub(super) const RULES: &[Rule] = &[
     Rule {
@@ -59,21 +59,45 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         kind: "docker-build",
+        // Says which step, not why.
         needs: &[
-            "failed to solve",
             "did not complete successfully",
             "returned a non-zero code",
-            "failed to build",
+            "executor failed running",
         ],
-        start: r"^(?:#\d+ )?(?:ERROR: )?(?:failed to (?:solve|build)|process .* did not complete successfully|executor failed running)|^The command '.*' returned a non-zero code",
-        body: Body::While(r"^\s+\S", 0),
-        score: 58,
-        share: 4,
-        verdict: Verdict::Says(Code),
+        start: r"did not complete successfully: exit code|executor failed running|^The command '.*' returned a non-zero code",
+        header: r"^Step \d+/\d+ : ",
+        score: 46,
+        share: 3,
         examples: &[
             "ERROR: failed to solve: process \"/bin/sh -c npm ci\" did not complete successfully: exit code: 1",
             "The command '/bin/sh -c make' returned a non-zero code: 2",
         ],
+        ..Rule::SUMMARY
+    },
+    Rule {
+        kind: "docker-push",
+        needs: &["failed to push"],
+        start: r"failed to push \S",
+        body: Body::While(r"^-{20,}$|^RESPONSE |^ERROR CODE|^<\?xml", 0),
+        key: r"^RESPONSE |^ERROR CODE",
+        score: 68,
+        share: 6,
+        verdict: Verdict::Says(Infrastructure),
+        examples: &[
+            "ERROR: failed to push registry.example.com/shop:1.2.0: failed to authorize: 401",
+        ],
+        ..Rule::TOOL
+    },
+    Rule {
+        kind: "docker-build",
+        needs: &["failed to solve", "failed to build"],
+        start: r"^(?:#\d+ )?(?:ERROR: )?failed to (?:solve|build)",
+        body: Body::While(r"^\s+\S", 0),
+        score: 58,
+        share: 4,
+        verdict: Verdict::Says(Code),
+        examples: &["ERROR: failed to solve: alpine:nope: not found"],
         ..Rule::TOOL
     },
     Rule {
@@ -135,7 +159,10 @@ pub(super) const RULES: &[Rule] = &[
         start: r"ImagePullBackOff|ErrImagePull|CrashLoopBackOff|CreateContainerConfigError|OOMKilled|FailedScheduling|InvalidImageName|RunContainerError|Back-off restarting",
         score: 64,
         share: 2,
-        examples: &["web-7d9c   0/1   CrashLoopBackOff   3   1m"],
+        examples: &[
+            "web-7d9c   0/1   CrashLoopBackOff   3   1m",
+            "  Warning  BackOff  38s (x13 over 3m)  kubelet  Back-off restarting failed container",
+        ],
         ..Rule::TOOL
     },
     Rule {
@@ -188,6 +215,31 @@ pub(super) const RULES: &[Rule] = &[
             "Missing required environment variable DATABASE_URL",
             "Oops! ESLint couldn't find a configuration file.",
             "DATABASE_URL is not set",
+        ],
+        ..Rule::TOOL
+    },
+    Rule {
+        kind: "compose",
+        needs: &["dependency failed to start", "is unhealthy"],
+        start: r"dependency failed to start: |^container \S+ is unhealthy",
+        lead: r"^\s*Container \S+ +(?:Error|Unhealthy)",
+        before: 2,
+        score: 70,
+        share: 3,
+        examples: &["dependency failed to start: container shop-db-1 is unhealthy"],
+        ..Rule::TOOL
+    },
+    Rule {
+        kind: "ansible",
+        needs: &["failed! =>", "unreachable! =>"],
+        start: r"^(?:fatal|failed): \[.*\]: (?:FAILED|UNREACHABLE)! =>|^failed: \[.*\] \(item=",
+        unless: r"\.\.\.ignoring",
+        header: r"^TASK \[",
+        score: 80,
+        share: 2,
+        verdict: Verdict::Says(Code),
+        examples: &[
+            "fatal: [web-1]: FAILED! => {\"changed\": false, \"msg\": \"'shop_port' is undefined\"}",
         ],
         ..Rule::TOOL
     },

@@ -8,6 +8,8 @@ pub(crate) struct VerdictRow {
     pub class: Option<FailureClass>,
     /// Whether it may well pass when it is run again.
     pub flaky: bool,
+    /// Lower-case literals, one of which is on every line that matches; none where any may.
+    pub needs: &'static [&'static str],
     /// The expression.
     pub pattern: &'static str,
 }
@@ -46,24 +48,56 @@ pub(super) const AUTH_NEEDS: &[&str] = &[
     "resource not accessible by integration",
     "not accessible by",
     "failed to authorize",
+    "failed to authenticate",
+    "authenticationfailed",
+    "response 401",
+    "response 403",
+    "expiredtoken",
+    "accessdenied",
+    "unauthenticated",
+    "permission_denied",
+    "invalidclienttokenid",
+    "signaturedoesnotmatch",
+    "access token",
+    "not logged in",
+    "invalid api key",
+    "invalid username",
 ];
-pub(super) const AUTH: &str = r"(?i)\bunauthorized\b|failed to authorize|authentication (?:required|failed|error)|permission denied \((?:publickey|keyboard|password|gssapi)|requested access to the resource is denied|access denied|403 forbidden|http(?:/\d\S*)? ?40[13]|status(?: code)?:? 40[13]|returned error: 40[13]|invalid (?:credentials|token|api key|username or password)|bad credentials|could not read (?:username|password)|ENEEDAUTH|\bE40[13]\b|login failed|not authorized|no basic auth credentials|token (?:has )?expired|expired token|AADSTS\d+|AuthorizationFailed|insufficient_scope|terminal prompts disabled|resource not accessible by|unable to (?:locate|find|load) credentials|^denied: |: denied: |\(forbidden\)";
+pub(super) const AUTH: &str = r"(?i)\bunauthorized\b|failed to (?:authorize|authenticate)|AuthenticationFailed|\bRESPONSE 40[13]\b|\bExpiredToken|\bAccessDenied|\bunauthenticated\b|\bPERMISSION_DENIED\b|InvalidClientTokenId|SignatureDoesNotMatch|no valid credentials?\b|failed to (?:refresh|retrieve|get) (?:\w+ )?credentials|could not acquire access token|not logged in\b|authentication (?:required|failed|error)|permission denied \((?:publickey|keyboard|password|gssapi)|requested access to the resource is denied|access denied|403 forbidden|http(?:/\d\S*)? ?40[13]|status(?: code)?:? 40[13]|returned error: 40[13]|invalid (?:credentials|token|api key|username or password)|bad credentials|could not read (?:username|password)|ENEEDAUTH|\bE40[13]\b|login failed|not authorized|no basic auth credentials|token (?:has )?expired|expired token|AADSTS\d+|AuthorizationFailed|insufficient_scope|terminal prompts disabled|resource not accessible by|unable to (?:locate|find|load) credentials|^denied: |: denied: |\(forbidden\)";
 
-pub(super) const QUOTA_NEEDS: &[&str] = &[
+/// So many requests that waiting helps.
+pub(super) const RATE_NEEDS: &[&str] = &[
     "toomanyrequests",
     "too many requests",
     "rate limit",
     "rate-limit",
-    "quota",
-    "usage limit",
     "error: 429",
     "http 429",
     "status code 429",
     "status code: 429",
-    "insufficient_quota",
     "concurrency limit",
+    "throttl",
+    "resource_exhausted",
 ];
-pub(super) const QUOTA: &str = r"(?i)toomanyrequests|too many requests|rate[ -]limit(?:ed| exceeded| reached)?\b|quota (?:exceeded|reached)|exceed(?:ed|s)? (?:\w+ ){0,3}quota|quotaexceeded|insufficient_quota|usage limit|returned error: 429|http(?:/\d\S*)? ?429|status(?: code)?:? 429|concurrency limit";
+pub(super) const RATE: &str = r"(?i)toomanyrequests|too many requests|rate[ -]limit(?:ed| exceeded| reached)?\b|returned error: 429|http(?:/\d\S*)? ?429|status(?: code)?:? 429|concurrency limit|\bthrottl(?:ed|ing)|\bRESOURCE_EXHAUSTED\b";
+
+/// What was granted is used up.
+pub(super) const QUOTA_NEEDS: &[&str] = &[
+    "quota",
+    "usage limit",
+    "limitexceeded",
+    "limit exceeded",
+    "spending limit",
+    "account payments",
+    "billing",
+    "out of credits",
+    "skunotavailable",
+    "allocationfailed",
+    "insufficientinstancecapacity",
+    "insufficient capacity",
+    "exceeded your current",
+];
+pub(super) const QUOTA: &str = r"(?i)quota (?:has been |was )?(?:exceeded|reached)|exceed(?:ed|s|ing)? (?:[\w-]+ ){0,5}quota|quota\w*exceeded|insufficient\w*[ _]?(?:\w+ ){0,2}\w*quota|usage limit|\w+LimitExceeded\b|(?:storage|vcpu|core|account|plan|build minutes?) limit exceeded|spending limit|account payments have failed|billing (?:is )?(?:not enabled|disabled)|out of credits|SkuNotAvailable|\bAllocationFailed|InsufficientInstanceCapacity|insufficient capacity|exceeded your current \w+";
 
 pub(super) const DISK_NEEDS: &[&str] = &[
     "no space left",
@@ -83,6 +117,10 @@ pub(super) const NETWORK_NEEDS: &[&str] = &[
     "eai_again",
     "enotfound",
     "enetunreach",
+    "ehostunreach",
+    "read timeout",
+    "connect timeout",
+    "connection was",
     "could not resolve",
     "name resolution",
     "name or service not known",
@@ -147,30 +185,41 @@ pub(super) const TIMEOUT: &str = r"(?i)timed out after|timeout of \d+ ?m?s excee
 
 /// The table, in order.
 pub(crate) const VERDICTS: &[VerdictRow] = &[
-    VerdictRow { class: Some(Quota), flaky: true, pattern: QUOTA },
-    VerdictRow { class: Some(Infrastructure), flaky: false, pattern: DISK },
+    VerdictRow { class: Some(Quota), flaky: true, needs: RATE_NEEDS, pattern: RATE },
+    VerdictRow { class: Some(Quota), flaky: false, needs: QUOTA_NEEDS, pattern: QUOTA },
+    VerdictRow { class: Some(Infrastructure), flaky: false, needs: DISK_NEEDS, pattern: DISK },
+    VerdictRow {
+        class: Some(Infrastructure),
+        flaky: false,
+        needs: &["state lock", "daemon"],
+        pattern: r"(?i)error acquiring the state lock|daemon (?:has )?disappeared",
+    },
     // A missing package or image and a broken build say so among network words.
     VerdictRow {
         class: Some(Code),
         flaky: false,
-        pattern: r"(?i)there (?:are|were) (?:test failures|failing tests)|compilation failure|compilation error|\bE404\b|\bERESOLVE\b|\bETARGET\b|EJSONPARSE|missing script|unable to resolve dependency tree|no matching (?:distribution|version)|could not find (?:artifact|gem|a version)|manifest unknown|unable to locate package|unknown revision|no matching package|failed to select a version|couldn't find package|lockfile|lock file|checkstyle|There were \d+ errors",
+        needs: &[],
+        pattern: r"(?i)there (?:are|were) (?:test failures|failing tests)|compilation failure|compilation error|\bE404\b|\bERESOLVE\b|\bETARGET\b|EJSONPARSE|missing script|unable to resolve dependency tree|no (?:matching (?:distribution|version)|version matching)|AAPT: error|could not find (?:artifact|gem|a version)|manifest unknown|unable to locate package|unknown revision|no matching package|failed to select a version|couldn't find package|lockfile|lock file|checkstyle|There were \d+ errors",
     },
-    VerdictRow { class: Some(Auth), flaky: false, pattern: AUTH },
-    VerdictRow { class: Some(Infrastructure), flaky: true, pattern: NETWORK },
+    VerdictRow { class: Some(Auth), flaky: false, needs: AUTH_NEEDS, pattern: AUTH },
+    VerdictRow { class: Some(Infrastructure), flaky: true, needs: NETWORK_NEEDS, pattern: NETWORK },
     VerdictRow {
         class: Some(Infrastructure),
         flaky: true,
+        needs: &["could not transfer", "hudson.remoting", "agent ", "runner has been"],
         pattern: r"(?i)could not transfer artifact|hudson\.remoting|agent (?:was|is) (?:disconnected|offline)|runner has been lost",
     },
-    VerdictRow { class: Some(Timeout), flaky: true, pattern: TIMEOUT },
+    VerdictRow { class: Some(Timeout), flaky: true, needs: TIMEOUT_NEEDS, pattern: TIMEOUT },
     VerdictRow {
         class: Some(Config),
         flaky: false,
-        pattern: r"(?i)heap out of memory|java heap space|(?:environment variable|env var)\b.{0,60}(?:not set|missing|required|not found|must be set)|missing required (?:environment|config)|config(?:uration)? file .{0,80}(?:not found|does not exist|missing)|ENOENT.*(?:config|\.env\b|settings)|(?:no such file or directory|FileNotFound).*(?:config|settings|\.env\b|\.ya?ml|\.toml|\.ini)|os\.environ",
+        needs: &["memory", "heap", "env", "config", "settings", ".y", ".toml", ".ini", "oomkilled"],
+        pattern: r"(?i)OOMKilled|heap out of memory|java heap space|(?:environment variable|env var)\b.{0,60}(?:not set|missing|required|not found|must be set)|missing required (?:environment|config)|config(?:uration)? file .{0,80}(?:not found|does not exist|missing)|ENOENT.*(?:config|\.env\b|settings)|(?:no such file or directory|FileNotFound).*(?:config|settings|\.env\b|\.ya?ml|\.toml|\.ini)|os\.environ",
     },
     VerdictRow {
         class: None,
         flaky: true,
+        needs: &["addr", "already", "flak", "deadlock", "race", "time", "timeout"],
         pattern: r"(?i)EADDRINUSE|address already in use|port \S*\s?(?:is )?already (?:in use|allocated)|\bflak(?:y|iness)\b|\bdeadlock\b|data race|timed? ?out\b|\btimeout\b|\brace condition\b",
     },
 ];

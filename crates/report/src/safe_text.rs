@@ -101,15 +101,20 @@ const WORKFLOW_COMMANDS: [&str; 17] = [
     "internal-set-repo-path",
 ];
 
+/// Byte offsets of what is a workflow command of GitHub's at the start of a line.
+fn workflow_commands(text: &str) -> impl Iterator<Item = usize> {
+    text.match_indices("::").map(|(at, _)| at).filter(|at| {
+        let word = text.get(at + 2..).and_then(|rest| rest.split([' ', ':']).next());
+        WORKFLOW_COMMANDS.contains(&word.unwrap_or_default().to_ascii_lowercase().as_str())
+    })
+}
+
 /// Byte offsets in `line` where a space breaks a pipeline command.
 pub(super) fn command_breaks(line: &str) -> Vec<usize> {
     let mut breaks = Vec::new();
     let indent = line.len() - line.trim_start().len();
-    if let Some(rest) = line[indent..].strip_prefix("::") {
-        let word = rest.split([' ', ':']).next().unwrap_or_default().to_ascii_lowercase();
-        if WORKFLOW_COMMANDS.contains(&word.as_str()) {
-            breaks.push(indent + 1);
-        }
+    if workflow_commands(line).next() == Some(indent) {
+        breaks.push(indent + 1);
     }
     let mut from = 0;
     while let Some(found) = line[from..].find("##") {
@@ -147,16 +152,18 @@ pub fn safe(text: &str) -> String {
 }
 
 /// JSON that means the same, in which whatever a build agent would take for a command and whatever
-/// a terminal would obey stands as `\u` escapes: `#` and the characters that deceive stand only
-/// within strings.
+/// a terminal would obey stands as `\u` escapes: `#`, `::` and the characters that deceive stand
+/// only within strings.
 pub fn json(json: &str) -> String {
     let mut out = String::with_capacity(json.len() + 8);
     for line in json.split_inclusive('\n') {
-        let breaks = command_breaks(line);
+        let mut breaks = command_breaks(line);
+        // Within a string a line may begin anywhere.
+        breaks.extend(workflow_commands(line).map(|at| at + 1));
         for (at, c) in line.char_indices() {
-            // The offset lies after the first `#` of the two.
-            if c == '#' && breaks.contains(&(at + 1)) {
-                out.push_str("\\u0023");
+            // The offset lies after the first character of the two.
+            if matches!(c, '#' | ':') && breaks.contains(&(at + 1)) {
+                out.push_str(&format!("\\u{:04x}", u32::from(c)));
             } else if is_deceptive(c) {
                 for unit in c.encode_utf16(&mut [0; 2]) {
                     out.push_str(&format!("\\u{unit:04x}"));

@@ -172,10 +172,11 @@ mod tests {
 
     #[test]
     fn a_line_commands_neither_agent_nor_terminal() {
-        let text = "##vso[task.complete]\u{1b}[2J\u{202e}###[x]\u{9b}\\##[y] \u{e0041}";
+        let text = "##vso[task.complete]\u{1b}[2J\u{202e}###[x]\u{9b}\\##[y] \u{e0041}\n::set-output name=a::b";
         let event = RunEvent::Notice(greenloop_model::Notice::Info(text.to_owned()));
         let line = line(None, jiff::Timestamp::UNIX_EPOCH, &event).unwrap();
         assert!(!line.contains("##vso[") && !line.contains("##["), "{line}");
+        assert!(!line.contains("::set-output"), "{line}");
         assert!(!line.chars().any(|c| c.is_control() || safe_text::is_deceptive(c)), "{line}");
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(value["text"], text);

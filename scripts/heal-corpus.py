@@ -4,8 +4,8 @@
 Uses the first cases of `repair/{python,rust,js}.jsonl` in the corpora (HumanEvalFix), creates a git
 repository for each, and runs `greenloop heal --apply` with a model server in this process: the author
 answers with the known solution, in each accepted format in turn and often damaged; the reviewer
-approves. A case is healed if greenloop exits with 0, the tests pass when run separately, and the test
-file is unchanged.
+approves. A case is healed if greenloop exits with 0 and reports the heal as proven, the tests pass when
+run separately, and the test file is unchanged.
 
     scripts/heal-corpus.py [--greenloop target/debug/greenloop] [--cases 20] [--keep]
 
@@ -24,6 +24,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import textwrap
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -60,9 +61,12 @@ def python_case(record):
         record["task_id"],
         {
             "solution.py": head + record["buggy_solution"],
-            test_file: "from solution import *\n" + test,
+            test_file: "import unittest\n\nfrom solution import *\n\n\n"
+            "class SolutionTest(unittest.TestCase):\n    def test_solution(self):\n"
+            + textwrap.indent(test.strip("\n"), " " * 8)
+            + "\n",
         },
-        f"python3 -B {test_file}",
+        "python3 -B -m unittest -v test_solution",
         "solution.py",
         head + record["canonical_solution"],
         [test_file],
@@ -80,7 +84,7 @@ def rust_case(record):
             "solution.rs": head + record["buggy_solution"],
             test_file: 'include!("solution.rs");\n' + record["test"],
         },
-        f"rustc --edition 2021 --test -A warnings -o out/tests {test_file} && out/tests -q",
+        f"rustc --edition 2021 --test -A warnings -o out/tests {test_file} && out/tests",
         "solution.rs",
         head + record["canonical_solution"],
         [test_file],
@@ -104,7 +108,7 @@ def js_case(record):
             "solution.js": head + record["buggy_solution"] + exports,
             test_file: prelude + test,
         },
-        f"node {test_file}",
+        f"node --test {test_file}",
         "solution.js",
         head + record["canonical_solution"] + exports,
         [test_file],
@@ -427,6 +431,8 @@ def heal(case, greenloop, models, folder, patience):
     status, output = run([*command, case.command], folder, env)
     if status != 0:
         return f"greenloop exits with {status}", output
+    if "Proven by" not in output:
+        return "the heal is not proven", output
     if digests(case, folder) != before:
         return "a test file was changed", output
     status, tests = run(case.command, folder, timeout=patience)

@@ -67,6 +67,8 @@ pub async fn heal(
         env: Default::default(),
         working_directory: below(workspace.root(), &request.directory),
         needs: Vec::new(),
+        reports: Vec::new(),
+        writes: Vec::new(),
     };
     let mut findings = preflight::judge(std::slice::from_ref(&gate), None, workspace.root());
     for finding in &mut findings {

@@ -13,6 +13,7 @@ use super::session::{Purpose, Session};
 use super::{AppError, Environment, folder, telemetry};
 use greenloop_engine::approval::Approval;
 use greenloop_engine::driver::{Assembly, Deliverable, Delivery, WorkTreeAtEnd};
+use greenloop_engine::flaky::{FLAKY_FILE, FlakyTests};
 use greenloop_engine::machine::{Course, Mode, Rules};
 use greenloop_engine::passed::PassedBefore;
 use greenloop_model::{
@@ -46,6 +47,8 @@ pub struct ReleaseRequest {
 
 /// Commits listed of those that came after what serves.
 const COMMITS_SHOWN: usize = 10;
+/// Flaky tests that the text names.
+const FLAKY_SHOWN: usize = 20;
 
 /// Commits that came after what serves: the newest, and how many there are.
 type Since = (Vec<(CommitId, String)>, usize);
@@ -90,11 +93,37 @@ pub async fn status(request: &ReleaseRequest) -> Result<StatusReport, AppError> 
         .serving
         .as_ref()
         .and_then(|(release, _)| workspace.commits_since(&release.commit, &head, COMMITS_SHOWN));
-    Ok(StatusReport {
-        text: status_text(&request.environment, &status, &head, since.as_ref()),
-        json: status_json(&request.environment, &status, since.as_ref()),
-        unknown: None,
-    })
+    let flaky = FlakyTests::load(&workspace.git_dir().join("greenloop").join(FLAKY_FILE));
+    let mut text = status_text(&request.environment, &status, &head, since.as_ref());
+    text.push_str(&flaky_text(&flaky));
+    let mut json = status_json(&request.environment, &status, since.as_ref());
+    json["flaky_tests"] = flaky_json(&flaky);
+    Ok(StatusReport { text, json, unknown: None })
+}
+
+/// Tests that were seen to pass and to fail on one tree within the last two weeks.
+fn flaky_text(flaky: &FlakyTests) -> String {
+    let tests = flaky.latest();
+    let mut text = String::new();
+    if !tests.is_empty() {
+        text.push_str("flaky tests, the latest first:\n");
+    }
+    for (test, seen) in tests.iter().take(FLAKY_SHOWN) {
+        let name = greenloop_report::safe_text::safe(test);
+        let _infallible = writeln!(text, "  {}  {name}", seen.strftime("%Y-%m-%d"));
+    }
+    if tests.len() > FLAKY_SHOWN {
+        let _infallible = writeln!(text, "  … {} more", tests.len() - FLAKY_SHOWN);
+    }
+    text
+}
+
+fn flaky_json(flaky: &FlakyTests) -> serde_json::Value {
+    let tests = flaky.latest().into_iter().map(|(test, seen)| {
+        let name = greenloop_report::safe_text::harmless(test);
+        serde_json::json!({"test": name, "seen_at": seen.to_string()})
+    });
+    tests.collect()
 }
 
 fn no_answer(kind: TargetKind) -> TargetError {

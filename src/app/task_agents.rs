@@ -287,6 +287,8 @@ fn all_gates(mut own: Vec<GatePlan>, merge: &[String]) -> Vec<GatePlan> {
             env: Default::default(),
             working_directory: None,
             needs: Vec::new(),
+            reports: Vec::new(),
+            writes: Vec::new(),
         });
     }
     own

@@ -112,3 +112,23 @@ fn a_log_of_any_size_is_read_in_bounded_memory() {
     let log = repository.run_folder().join("stages/1-gates-loud.log");
     assert!(std::fs::metadata(log).unwrap().len() > 300_000_000);
 }
+
+#[test]
+fn a_gate_that_changes_tracked_files_stops_the_run_unless_it_says_so() {
+    let gate = |more: &str| {
+        let repository = with_gates(&format!(
+            "  - {{name: writes, command: 'echo changed >>notes.txt; false', required: false}}\n\
+             \x20 - {{name: format, command: 'echo changed >>notes.txt'{more}}}\n",
+        ));
+        repository.write("notes.txt", "notes\n");
+        repository.commit("notes");
+        repository.run(&["--environment", "local", "--output", "plain"])
+    };
+    let outcome = gate("");
+    assert_eq!(outcome.code, Some(1), "{}", outcome.all());
+    for part in ["notes.txt", "+changed", "writes"] {
+        assert!(outcome.all().contains(part), "{part}: {}", outcome.all());
+    }
+    let outcome = gate(", writes: ['*.txt']");
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+}

@@ -18,6 +18,7 @@ mod hub;
 mod manifests;
 mod pipelines;
 mod places;
+mod proof;
 mod readme;
 mod readme_paths;
 mod recovery;

@@ -74,6 +74,10 @@ pub struct GatePlan {
     pub working_directory: Option<RepoPath>,
     /// Names of gates that must pass first; acyclic.
     pub needs: Vec<String>,
+    /// Patterns of the report files that its test runner writes, relative to where it runs.
+    pub reports: Vec<String>,
+    /// Patterns of tracked files that it may change, relative to the repository's root.
+    pub writes: Vec<String>,
 }
 
 /// `build`

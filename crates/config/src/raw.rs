@@ -126,6 +126,15 @@ pub(super) struct RawGate {
     pub(super) working_directory: Option<String>,
     /// Names of gates that must pass first.
     pub(super) needs: Option<Vec<String>>,
+    /// Report files that the gate's test runner writes, relative to where it runs, as glob
+    /// patterns: `target/surefire-reports/*.xml`. JUnit, surefire, xUnit.net, NUnit and TRX, TAP,
+    /// and the JSON of jest, mocha and `go test`. Which tests ran is read from those that are
+    /// newer than the gate's start; without them, from what the command prints.
+    pub(super) reports: Option<Vec<String>>,
+    /// Tracked files that the gate may change, relative to the repository's root, as glob
+    /// patterns. A gate that changes others stops the run: what is deployed would not be the
+    /// commit that was tested.
+    pub(super) writes: Option<Vec<String>>,
 }
 
 /// A length of time.

@@ -147,6 +147,8 @@ fn gate(plan: &GatePlan) -> Json {
         "env": variables(&plan.env),
         "working_directory": plan.working_directory.as_ref().map(RepoPath::to_string_lossy),
         "needs": plan.needs,
+        "reports": plan.reports,
+        "writes": plan.writes,
     }))
 }
 

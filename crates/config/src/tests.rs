@@ -49,6 +49,8 @@ fn the_file_of_the_seeds_means_what_it_says() {
         env: BTreeMap::new(),
         working_directory: None,
         needs: Vec::new(),
+        reports: Vec::new(),
+        writes: Vec::new(),
     };
     let role = |temperature, max_tokens, system_prompt: &str, tool_steps| RolePlan {
         provider: Provider::OpenAi {
@@ -247,6 +249,8 @@ quality_gates:
     env: { PORT: 8080, MODE: no, VERSION: 1.50 }
     working_directory: ./examples/service/
     needs: [build]
+    reports: ["target/*.xml", ./out/**/junit.xml]
+    writes: [Cargo.lock]
   - { name: build, command: true, timeout: 0.5, working_directory: . }
 verification:
   health_check: { endpoint: "{{ env.health_endpoint }}?deep={{ env.name }}", timeout: 500ms, retries: 0, backoff: 0 }
@@ -295,6 +299,8 @@ metrics: { enabled: false }
     let folder = tests.working_directory.as_ref().unwrap();
     assert_eq!(folder.to_string_lossy(), "examples/service");
     assert_eq!(tests.needs, ["build"]);
+    assert_eq!(tests.reports, ["target/*.xml", "./out/**/junit.xml"]);
+    assert_eq!(tests.writes, ["Cargo.lock"]);
     assert_eq!(compile.command, "true");
     assert_eq!(compile.timeout, Some(Duration::from_millis(500)));
     assert_eq!(compile.working_directory, None);
@@ -529,6 +535,21 @@ fn a_mistake_of_meaning_is_told_with_its_place() {
     let gates = "quality_gates:\n  - { name: a, command: x }\n";
     for (more, kind, under, message, help) in [
         (format!("{gates}  - {{ name: a, command: y }}\n"), DuplicateName, "a", "`a`", "line 9"),
+        (
+            "quality_gates:\n  - name: a\n    command: x\n    reports:\n      - out/[*.xml\n"
+                .to_owned(),
+            InvalidValue,
+            "out/[*.xml",
+            "is not a pattern of files",
+            "target/surefire-reports/*.xml",
+        ),
+        (
+            "quality_gates:\n  - { name: a, command: x, writes: [../b] }\n".to_owned(),
+            InvalidValue,
+            "../b",
+            "it leads out of the folder",
+            "a path with",
+        ),
         (
             "quality_gates:\n  - { name: build, command: x, needs: [biuld] }\n".to_owned(),
             UnknownName,

@@ -175,6 +175,10 @@ pub enum Happened {
     RerunPassed,
     /// They failed again; the failure as it is now.
     RerunFailed(Symptom),
+    /// The gates pass with the patches, and what ran speaks against them: tests are missing, or
+    /// pass only by what the patches changed in what judges. `request` is what a person would be
+    /// asked, `person` that no other patch is asked for before.
+    Doubted { symptom: Symptom, request: String, person: bool },
     /// The last verified release serves (`true`), or there was none and nothing serves
     /// (`false`).
     Restored { serving: bool },
@@ -230,6 +234,8 @@ pub enum Effect {
     AskHumanForPatch { iteration: u32 },
     /// Ask a person whether to roll out.
     AskHumanForRollout { iteration: u32 },
+    /// Ask a person whether what speaks against the applied patches is to be accepted.
+    AskHumanForProof { iteration: u32 },
     /// Commit the patch at hand and write it to the work tree.
     Apply { iteration: u32 },
     /// Record the release as verified.
@@ -259,6 +265,9 @@ enum Phase {
     Confirming { symptom: Symptom },
     /// The patch is being applied. Goes to `Staging` of the next iteration.
     Applying { symptom: Symptom },
+    /// A person is asked about a tree that passes and is doubted. Goes to the next stage or
+    /// `Done`.
+    Accepting { stage: usize },
     /// The release is being recorded as verified. Goes to `Done`.
     Verifying,
     /// The run is over.
@@ -292,6 +301,10 @@ struct Memory {
     /// How the last restore of this run ended, while no later rollout passed.
     restored: Option<bool>,
     said: Said,
+    /// Trees that passed and were doubted.
+    doubts: u32,
+    /// What a person would be asked about the tree at hand, when it was doubted.
+    doubt: Option<String>,
 }
 
 /// A pass over the stages that failed.
@@ -356,6 +369,8 @@ impl State {
                 live: false,
                 restored: None,
                 said: Said::default(),
+                doubts: 0,
+                doubt: None,
             },
         }
     }
@@ -409,6 +424,7 @@ impl State {
             | Phase::Reviewing { .. }
             | Phase::Confirming { .. }
             | Phase::Applying { .. }
+            | Phase::Accepting { .. }
             | Phase::Verifying
             | Phase::Done(_) => false,
         }
@@ -427,6 +443,7 @@ impl State {
             | Phase::Reviewing { .. }
             | Phase::Confirming { .. }
             | Phase::Applying { .. }
+            | Phase::Accepting { .. }
             | Phase::Verifying => None,
         }
     }
@@ -506,6 +523,19 @@ impl State {
             (Phase::Rerunning { .. }, Happened::RerunFailed(symptom)) => {
                 Ok(self.restore_first(symptom))
             }
+            (
+                Phase::Staging { stage } | Phase::Rerunning { stage, .. },
+                Happened::Doubted { symptom, request, person },
+            ) => Ok(self.doubted(symptom, stage, request, person)),
+            (Phase::Accepting { stage }, Happened::HumanDecided { approved, request }) => {
+                Ok(match approved {
+                    Some(true) => {
+                        self.memory.doubt = None;
+                        self.passed(stage)
+                    }
+                    Some(false) | None => self.end(StopReason::NeedsHuman { request }),
+                })
+            }
             (Phase::Restoring { then }, Happened::Restored { serving }) => {
                 self.memory.restored = Some(serving);
                 Ok(self.after_restore(then))
@@ -530,7 +560,7 @@ impl State {
                 Happened::Proposed { tree, decision, answer, refusal, wants },
             ) => {
                 if let Some(reason) = self.seen_before(&tree) {
-                    return Ok(self.end(reason));
+                    return Ok(self.end(self.doubt_or(reason)));
                 }
                 if let Some(reason) = self.repeated_patch(&tree, answer.clone(), wants.as_ref()) {
                     return Ok(self.end(reason));
@@ -636,6 +666,7 @@ impl State {
                 self.memory.tree = tree;
                 self.memory.rerun.clear();
                 self.memory.iteration += 1;
+                self.memory.doubt = None;
                 // It was said of another tree: the same answer may fit this one.
                 self.memory.said = Said::default();
                 Ok(self.stage(0))
@@ -719,6 +750,24 @@ impl State {
         self.restore_first(symptom)
     }
 
+    /// What passes and is doubted goes back to the author once, who is told what is missing; the
+    /// second time a person decides.
+    fn doubted(
+        &mut self,
+        symptom: Symptom,
+        stage: usize,
+        request: String,
+        person: bool,
+    ) -> (Phase, Effect) {
+        self.memory.doubts += 1;
+        self.memory.doubt = Some(request);
+        if person || self.memory.doubts > 1 {
+            let effect = Effect::AskHumanForProof { iteration: self.memory.iteration };
+            return (Phase::Accepting { stage }, effect);
+        }
+        self.restore_first(symptom)
+    }
+
     fn may_rerun(&self, symptom: &Symptom) -> bool {
         !self.memory.rerun.contains(&(symptom.stage, symptom.name.clone()))
     }
@@ -772,7 +821,7 @@ impl State {
                 .end(StopReason::NotHealable { class: symptom.class, stage: symptom.stage });
         }
         if let Some(reason) = self.no_progress(&symptom.fingerprint) {
-            return self.end(reason);
+            return self.end(self.doubt_or(reason));
         }
         self.ask(symptom)
     }
@@ -781,7 +830,8 @@ impl State {
         // A patch of the last iteration could not be tried any more.
         if self.memory.iteration >= self.course.limits.max_iterations {
             let limit = self.course.limits.max_iterations;
-            return self.end(StopReason::MaxIterations { limit });
+            let stop = StopReason::MaxIterations { limit };
+            return self.end(self.doubt_or(stop));
         }
         self.ask_author(symptom, false)
     }
@@ -837,6 +887,7 @@ impl State {
             | Phase::Rerunning { .. }
             | Phase::Restoring { .. }
             | Phase::Authoring { .. }
+            | Phase::Accepting { .. }
             | Phase::Verifying
             | Phase::Done(_) => None,
         };
@@ -851,8 +902,15 @@ impl State {
     }
 
     fn waits_for_a_person(&self) -> Option<StopReason> {
-        let request = self.memory.said.sent_back.as_ref()?.request.clone();
+        let sent_back = self.memory.said.sent_back.as_ref().map(|patch| &patch.request);
+        let request = self.memory.doubt.as_ref().or(sent_back)?.clone();
         Some(StopReason::NeedsHuman { request })
+    }
+
+    /// Why the run ends where nothing more is to be had of the author about a doubted tree.
+    fn doubt_or(&self, reason: StopReason) -> StopReason {
+        let request = self.memory.doubt.clone();
+        request.map_or(reason, |request| StopReason::NeedsHuman { request })
     }
 
     fn by(&self, rules: Rules) -> bool {

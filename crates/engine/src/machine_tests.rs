@@ -425,6 +425,62 @@ fn nothing_follows_the_end() {
     assert!(step(state, input).is_err());
 }
 
+fn doubted(fingerprint: u8, person: bool) -> Happened {
+    let request = format!("accept {fingerprint}?");
+    Happened::Doubted { symptom: symptom(Stage::Gates, fingerprint), request, person }
+}
+
+#[test]
+fn a_tree_that_passes_and_is_doubted_goes_to_the_author_once_and_then_to_a_person() {
+    let decided = |approved| Happened::HumanDecided { approved, request: "accept 8?".into() };
+    let mut inputs = vec![Happened::Started];
+    inputs.extend(round(1, 1));
+    inputs.extend([
+        doubted(7, false),
+        proposed(2),
+        approved(),
+        Happened::Applied { tree: tree(2) },
+    ]);
+    let (_, effects) = play(course(), inputs.clone());
+    assert!(effects.contains(&Effect::AskAuthor { iteration: 2, again: false }), "{effects:?}");
+    inputs.push(doubted(8, false));
+    let (state, effects) = play(course(), inputs.clone());
+    assert_eq!(effects.last(), Some(&Effect::AskHumanForProof { iteration: 3 }));
+    let (_, effect) = feed(state.clone(), decided(Some(true)));
+    assert_eq!(effect, Effect::RunStage { iteration: 3, stage: Stage::Rollout });
+    for answer in [Some(false), None] {
+        let (_, effect) = feed(state.clone(), decided(answer));
+        let stop = StopReason::NeedsHuman { request: "accept 8?".into() };
+        assert_eq!(effect, Effect::Finish(stop));
+    }
+}
+
+#[test]
+fn what_only_a_person_can_say_goes_to_one_at_once() {
+    let mut inputs = vec![Happened::Started];
+    inputs.extend(round(1, 1));
+    inputs.push(doubted(7, true));
+    assert_eq!(last(course(), inputs), Effect::AskHumanForProof { iteration: 2 });
+}
+
+#[test]
+fn an_author_that_has_nothing_better_leaves_the_doubt_to_a_person() {
+    let mut start = vec![Happened::Started];
+    start.extend(round(1, 1));
+    start.push(doubted(7, false));
+    let person = Effect::Finish(StopReason::NeedsHuman { request: "accept 7?".into() });
+    for after in [
+        vec![refused(20, 1), refused(21, 1)],
+        vec![judged(0, Decision::Allow)],
+        vec![Happened::NoPatch { class: NoPatchClass::NeedsHuman, reason: "the test".into() }],
+    ] {
+        let inputs = start.iter().cloned().chain(after).collect();
+        assert_eq!(last(course(), inputs), person);
+    }
+    let few = Course { limits: Limits { max_iterations: 2, ..limits() }, ..course() };
+    assert_eq!(last(few, start), person);
+}
+
 /// Any input that could answer the effect.
 fn answers(effect: &Effect) -> BoxedStrategy<Happened> {
     let failing = |stage: Stage| {
@@ -440,6 +496,9 @@ fn answers(effect: &Effect) -> BoxedStrategy<Happened> {
         Effect::RunStage { stage, .. } => prop_oneof![
             2 => Just(Happened::StagePassed),
             3 => failing(*stage).prop_map(Happened::StageFailed),
+            1 => (failing(*stage), any::<bool>()).prop_map(|(symptom, person)| {
+                Happened::Doubted { symptom, request: "accept?".into(), person }
+            }),
         ]
         .boxed(),
         Effect::Rerun { stage, .. } => prop_oneof![
@@ -470,7 +529,9 @@ fn answers(effect: &Effect) -> BoxedStrategy<Happened> {
             1 => Just(Happened::ModelFailed { reason: "down".into(), configured: true }),
         ]
         .boxed(),
-        Effect::AskHumanForPatch { .. } | Effect::AskHumanForRollout { .. } => {
+        Effect::AskHumanForPatch { .. }
+        | Effect::AskHumanForRollout { .. }
+        | Effect::AskHumanForProof { .. } => {
             proptest::option::of(any::<bool>())
                 .prop_map(|approved| Happened::HumanDecided { approved, request: "?".into() })
                 .boxed()
@@ -541,7 +602,8 @@ proptest! {
                 | Effect::Rerun { .. }
                 | Effect::AskAuthor { .. }
                 | Effect::AskHumanForPatch { .. }
-                | Effect::AskHumanForRollout { .. } => {}
+                | Effect::AskHumanForRollout { .. }
+                | Effect::AskHumanForProof { .. } => {}
             }
             if let Happened::Reviewed { verdict: Verdict::Approve, .. } = &what {
                 reviewed = true;

@@ -5,8 +5,11 @@ use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use super::flaky::{FLAKY_FILE, FlakyTests};
 use greenloop_model::TreeId;
 
 /// How many trees are remembered; older ones are forgotten first.
@@ -20,6 +23,7 @@ pub struct PassedBefore {
     trees: VecDeque<(String, BTreeSet<String>)>,
     /// What this run adds: it must not make its own failures suspects.
     added: Vec<(String, String)>,
+    flaky: FlakyTests,
 }
 
 impl PassedBefore {
@@ -29,7 +33,8 @@ impl PassedBefore {
             .ok()
             .and_then(|bytes| serde_json::from_slice(&bytes).ok())
             .unwrap_or_default();
-        Self { path: path.to_owned(), trees, added: Vec::new() }
+        let flaky = FlakyTests::load(&path.with_file_name(FLAKY_FILE));
+        Self { path: path.to_owned(), trees, added: Vec::new(), flaky }
     }
 
     /// Whether the gate with this command passed on `tree` in an earlier run.
@@ -40,6 +45,16 @@ impl PassedBefore {
     /// Remembers that the gate with this command passed on `tree`, from the next run on.
     pub fn insert(&mut self, tree: &TreeId, command: &str) {
         self.added.push((tree.to_string(), digest(command)));
+    }
+
+    /// Whether one of these tests was seen to pass and to fail on one tree.
+    pub fn is_known_flaky(&self, tests: &BTreeSet<String>) -> bool {
+        tests.iter().any(|test| self.flaky.contains(test))
+    }
+
+    /// Remembers tests that were seen to pass and to fail on one tree.
+    pub fn add_flaky(&mut self, tests: impl IntoIterator<Item = String>) {
+        self.flaky.add(tests, Timestamp::now());
     }
 
     /// Writes it down, atomically.
@@ -55,13 +70,19 @@ impl PassedBefore {
         while self.trees.len() > KEPT_TREES {
             self.trees.pop_front();
         }
-        let parent = self.path.parent().unwrap_or(Path::new("."));
-        std::fs::create_dir_all(parent)?;
-        let mut file = tempfile::NamedTempFile::new_in(parent)?;
-        serde_json::to_writer(&mut file, &self.trees)?;
-        file.persist(&self.path).map_err(|error| error.error)?;
-        Ok(())
+        write(&self.path, &self.trees)?;
+        self.flaky.save()
     }
+}
+
+/// Writes a file in one step.
+pub(super) fn write(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    let parent = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(parent)?;
+    let mut file = tempfile::NamedTempFile::new_in(parent)?;
+    serde_json::to_writer(&mut file, value)?;
+    file.persist(path).map_err(|error| error.error)?;
+    Ok(())
 }
 
 fn digest(command: &str) -> String {

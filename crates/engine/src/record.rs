@@ -152,6 +152,11 @@ enum HappenedRecord {
     RerunFailed {
         failure: SymptomRecord,
     },
+    Doubted {
+        failure: SymptomRecord,
+        request: String,
+        person: bool,
+    },
     Restored {
         serving: bool,
     },
@@ -219,6 +224,9 @@ impl From<&Happened> for HappenedRecord {
             Happened::StageFailed(symptom) => Self::StageFailed { failure: symptom.into() },
             Happened::RerunPassed => Self::RerunPassed,
             Happened::RerunFailed(symptom) => Self::RerunFailed { failure: symptom.into() },
+            Happened::Doubted { symptom, request, person } => {
+                Self::Doubted { failure: symptom.into(), request: request.clone(), person: *person }
+            }
             Happened::Restored { serving } => Self::Restored { serving: *serving },
             Happened::RestoreFailed { reason } => Self::RestoreFailed { reason: reason.clone() },
             Happened::Declined { reason } => Self::Declined { reason: reason.clone() },
@@ -269,6 +277,9 @@ impl HappenedRecord {
             Self::StageFailed { failure } => Happened::StageFailed(failure.read()?),
             Self::RerunPassed => Happened::RerunPassed,
             Self::RerunFailed { failure } => Happened::RerunFailed(failure.read()?),
+            Self::Doubted { failure, request, person } => {
+                Happened::Doubted { symptom: failure.read()?, request, person }
+            }
             Self::Restored { serving } => Happened::Restored { serving },
             Self::RestoreFailed { reason } => Happened::RestoreFailed { reason },
             Self::Declined { reason } => Happened::Declined { reason },
@@ -356,6 +367,9 @@ pub(super) fn write_effect(effect: &Effect) -> serde_json::Value {
         }
         Effect::AskHumanForRollout { iteration } => {
             serde_json::json!({"effect": "ask_human_for_rollout", "iteration": iteration})
+        }
+        Effect::AskHumanForProof { iteration } => {
+            serde_json::json!({"effect": "ask_human_for_proof", "iteration": iteration})
         }
         Effect::Apply { iteration } => {
             serde_json::json!({"effect": "apply", "iteration": iteration})
@@ -488,6 +502,7 @@ mod tests {
             Happened::StageFailed(symptom()),
             Happened::RerunPassed,
             Happened::RerunFailed(symptom()),
+            Happened::Doubted { symptom: symptom(), request: "accept it?".into(), person: true },
             Happened::Restored { serving: true },
             Happened::RestoreFailed { reason: "gone".into() },
             Happened::Declined { reason: "superseded".into() },

@@ -128,10 +128,11 @@ pub async fn resume(
     if !workspace.is_head(&base)? {
         return Err(RecoverError::HeadMoved { base });
     }
+    let mut done = Vec::new();
+    done.extend(put_judges_back(workspace, &records, &tip)?);
     if !workspace.ours(&base, &tip)? {
         return Err(RecoverError::Foreign);
     }
-    let mut done = Vec::new();
     let written = workspace.restore(&base, &tip)?;
     if !written.is_empty() {
         done.push(format!("finished writing {} of the branch's tip", files(&written)));
@@ -168,6 +169,25 @@ pub async fn resume(
     let attempts = attempts_of(&records);
     let patches = patches_of(&records, &base, &tip);
     Ok((writer, Continuation { state, attempts, patches }, base, done))
+}
+
+/// A run that died while its gates ran with what they judge by as it was before the patches has
+/// left the work tree so.
+fn put_judges_back(
+    workspace: &Workspace,
+    records: &[Record],
+    tip: &CommitId,
+) -> Result<Option<String>, RecoverError> {
+    let judging = |record: &&Record| matches!(record.event.as_str(), "judge.intent" | "judge.done");
+    let last = records.iter().rev().find(judging);
+    let Some(intent) = last.filter(|record| record.event == "judge.intent") else {
+        return Ok(None);
+    };
+    let paths = intent.data.get("paths").and_then(serde_json::Value::as_array);
+    let paths: Vec<RepoPath> =
+        paths.into_iter().flatten().filter_map(|path| RepoPath::new(path.as_str()?).ok()).collect();
+    workspace.write_paths(&paths, tip)?;
+    Ok(Some(format!("put {} that gates judge by back as patched", files(&paths))))
 }
 
 fn record_error(source: super::record::RecordError) -> ReplayError {
@@ -215,6 +235,7 @@ pub async fn abandon(
                     base.short()
                 )));
             } else {
+                done.extend(put_judges_back(workspace, &records, &tip)?);
                 if !workspace.ours(&base, &tip)? {
                     return Err(RecoverError::Foreign);
                 }

@@ -132,3 +132,26 @@ fn a_fix_that_came_back_is_put_back_only_while_head_is_where_it_was() {
         assert_eq!(workspace.fixes().unwrap().len(), usize::from(moved), "{did}");
     }
 }
+
+/// Died while the gates ran with the base's own tests.
+#[test]
+fn what_gates_judge_by_is_put_back_as_patched() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |text: &str| std::fs::write(folder.path().join("test_a.py"), text).unwrap();
+    let read = || std::fs::read_to_string(folder.path().join("test_a.py")).unwrap();
+    git(folder.path(), &["init", "-q", "-b", "main"]);
+    write("patched\n");
+    git(folder.path(), &["add", "-A"]);
+    git(folder.path(), &["commit", "-qm", "one"]);
+    let workspace = Workspace::open(folder.path()).unwrap();
+    let tip = workspace.head().unwrap().commit;
+    let intent = record("judge.intent", json!({"iteration": 2, "paths": ["test_a.py"]}));
+    let done = record("judge.done", json!({"iteration": 2, "passed": true}));
+    write("as it was\n");
+    let records = [intent.clone(), done];
+    assert_eq!(put_judges_back(&workspace, &records, &tip).unwrap(), None);
+    assert_eq!(read(), "as it was\n");
+    let did = put_judges_back(&workspace, &[intent], &tip).unwrap().unwrap();
+    assert!(did.contains("1 file"), "{did}");
+    assert_eq!(read(), "patched\n");
+}

@@ -37,6 +37,7 @@ mod redact;
 mod rule;
 mod select;
 mod test_name;
+mod test_run;
 mod verdict;
 mod warning;
 
@@ -53,3 +54,8 @@ pub use extractor::{Extraction, Extractor, extract};
 pub use limits::ExtractLimits;
 pub use normalise::{fingerprint, normalise};
 pub use redact::{LineRedactor, MARKER, Redactor, SecretValue, sensitive_parts};
+pub use rule::is_diagnostic;
+pub use test_run::{
+    Comparison, Fate, Knowledge, Outcome, ReportError, Source, TestFate, TestReader, TestRun,
+    read_report, speaks_like_a_runner,
+};

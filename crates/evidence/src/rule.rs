@@ -307,6 +307,16 @@ const ANYTHING: &str = "^";
 /// Rows of this score know what they look for.
 pub(super) const PARTICULAR: u16 = 50;
 
+/// Whether excerpts of that kind are a compiler's or a linter's word about a place in a file, and
+/// not what a program did when it ran.
+pub fn is_diagnostic(kind: &str) -> bool {
+    patterns::tables().any(|rule| {
+        rule.kind == kind
+            && rule.symptom == Symptom::Place
+            && matches!(rule.verdict, Verdict::Is(FailureClass::Code))
+    })
+}
+
 /// Progress and chatter.
 pub(super) fn is_noise(text: &str) -> bool {
     static NOISE: LazyLock<Option<Regex>> = LazyLock::new(|| compile(patterns::NOISE));

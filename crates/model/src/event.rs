@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{
     CommitId, Endpoint, EnvironmentName, Evaluation, Failure, GateResult, ImageRef, Invocation,
-    Limits, Progress, ReleaseId, Restoration, Review, RunId, RunningNow, Stage, StopReason,
+    Limits, Progress, Proof, ReleaseId, Restoration, Review, RunId, RunningNow, Stage, StopReason,
     TargetKind, Usage,
 };
 
@@ -175,6 +175,8 @@ pub struct RunSummary {
     pub fix: Option<FixPlace>,
     /// What failed and then passed on the same tree: gates and flows, in that order.
     pub flaky: Vec<String>,
+    /// What the tests show of the patches; `None` when none was applied or no gate was run.
+    pub proof: Option<Proof>,
     /// Tokens and money.
     pub usage: Usage,
     /// Wall-clock time.

@@ -18,6 +18,7 @@ mod invocation;
 mod limits;
 mod outcome;
 mod path;
+mod proof;
 mod proposal;
 mod release;
 mod review;
@@ -43,6 +44,7 @@ pub use invocation::{Invocation, runs_nothing, shell_word};
 pub use limits::Limits;
 pub use outcome::StageOutcome;
 pub use path::{InvalidPath, RepoPath};
+pub use proof::{GateProof, Proof, ProofBasis, TestCounts};
 pub use proposal::{Attempt, AttemptOutcome, NoPatch, NoPatchClass, Proposal};
 pub use release::{
     Condition, Endpoint, Release, ReleaseState, Restoration, RunningNow, TargetKind,

@@ -14,7 +14,7 @@ use quick_junit::{
 
 use super::safe_text::{head, literal};
 use super::story::{Pass, Story};
-use greenloop_model::{Evidence, Failure, GateResult, GateStatus, RunEvent, Stage};
+use greenloop_model::{Evidence, Failure, GateResult, GateStatus, Proof, RunEvent, Stage};
 
 /// Bytes of evidence in a case.
 const LONGEST_TEXT: usize = 64 << 10;
@@ -31,9 +31,33 @@ pub(super) fn render(story: &Story) -> io::Result<Vec<u8>> {
     }
     if let Some(summary) = &story.summary {
         report.set_time(summary.elapsed);
+        report.add_test_suites(summary.proof.iter().map(proof));
     }
     let xml = report.to_string().map_err(io::Error::other)?;
     Ok(without_root_skipped(&xml).into_bytes())
+}
+
+/// What the tests of each repaired gate show: a case that passes is proven, one that is skipped is
+/// not.
+fn proof(proof: &Proof) -> TestSuite {
+    let mut suite = TestSuite::new("proof");
+    for gate in &proof.gates {
+        let alone = Proof { gates: vec![gate.clone()], ..proof.clone() };
+        let mut status = TestCaseStatus::success();
+        if !alone.is_proven() {
+            status = TestCaseStatus::skipped();
+            status.set_message(text(&alone.verdict()));
+        }
+        let mut case = TestCase::new(title(&gate.gate), status);
+        case.set_classname("greenloop.proof");
+        let lines: Vec<String> = std::iter::once(alone.verdict())
+            .chain(alone.details())
+            .map(|line| text(&line))
+            .collect();
+        case.set_system_out(lines.join("\n"));
+        suite.add_test_case(case);
+    }
+    suite
 }
 
 /// The number of skipped cases is an attribute of suites in Jenkins' schema, but not of the root.

@@ -178,6 +178,14 @@ fn write(
     if left > 0 {
         writeln!(page, "… and {}.\n", figures::counted(left as u64, "more", "more"))?;
     }
+    let proof = verdict::proof(summary);
+    if !proof.is_empty() {
+        writeln!(page, "## What the tests show\n")?;
+        for line in &proof {
+            writeln!(page, "- {}", text(line, detail.reason))?;
+        }
+        writeln!(page)?;
+    }
     writeln!(page, "## Run\n")?;
     writeln!(page, "- {} · {}", header.run, verdict::measure(summary))?;
     let (author, reviewer) = (text(&header.author, 100), text(&header.reviewer, 100));

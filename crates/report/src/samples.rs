@@ -422,6 +422,7 @@ pub(super) fn healed() -> Vec<Stamped> {
             branch: Some(run_id().branch()),
             fix: Some(FixPlace::Branch),
             flaky: vec![],
+            proof: Some(proof()),
             usage: usage(5, 10_800, 790, 0.0414),
             elapsed: ms(41_200),
             next_steps: vec![
@@ -506,6 +507,7 @@ pub(super) fn restored() -> Vec<Stamped> {
             branch: None,
             fix: None,
             flaky: vec![],
+            proof: None,
             usage: usage(3, 9_000, 700, 0.0301),
             elapsed: ms(128_000),
             next_steps: vec![
@@ -514,6 +516,28 @@ pub(super) fn restored() -> Vec<Stamped> {
             ],
         })),
     ])
+}
+
+/// Of a gate whose tests are named, one of them under another name.
+fn proof() -> Proof {
+    let counts = |passed, failed| Some(TestCounts { passed, failed, skipped: 0 });
+    Proof {
+        gates: vec![GateProof {
+            gate: "test".into(),
+            basis: ProofBasis::Names,
+            proven: true,
+            before: counts(11, 1),
+            after: counts(12, 0),
+            fixed: vec!["report::tests::litres".into()],
+            fixed_total: 1,
+            kept: 11,
+            renamed: vec![("report::tests::old".into(), "report::tests::new".into())],
+            complaints: vec![],
+        }],
+        judged_without: vec!["tests/report.rs".into()],
+        passes: 3,
+        accepted_by: None,
+    }
 }
 
 fn running(number: u8) -> RunningNow {
@@ -566,6 +590,7 @@ pub(super) fn every_event() -> Vec<Stamped> {
             branch: None,
             fix: None,
             flaky: vec![],
+            proof: None,
             usage: Usage::default(),
             elapsed: ms(1),
             next_steps: vec![],

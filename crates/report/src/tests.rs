@@ -86,9 +86,10 @@ fn hostile(events: Vec<Stamped>) -> Vec<Stamped> {
 
 fn poison(value: &mut serde_json::Value, evil: &str) {
     // What is validated cannot be evil.
-    const CLOSED: [&str; 29] = [
+    const CLOSED: [&str; 30] = [
         "condition",
         "place",
+        "basis",
         "outcome",
         "image",
         "v",

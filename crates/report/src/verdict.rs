@@ -9,6 +9,9 @@ use greenloop_model::{
     StopReason, Task,
 };
 
+/// Lines about what the tests show.
+const MOST_PROOF: usize = 12;
+
 /// How good an end it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mood {
@@ -61,9 +64,18 @@ pub(super) fn headline(header: Option<&RunHeader>, summary: &RunSummary) -> Stri
         );
     }
     match (&summary.stop, task) {
+        (StopReason::Verified, Task::Deploy) if healed && is_unproven(summary) => {
+            "Deployed and verified; the repair is unproven".into()
+        }
         (StopReason::Verified, Task::Deploy) if healed => "Healed, deployed and verified".into(),
         (StopReason::Verified, Task::Deploy) => {
             "Deployed and verified, nothing had to be repaired".into()
+        }
+        (StopReason::Verified, Task::Heal) if healed && is_unproven(summary) => {
+            "Passed, unproven: it passes now, and no test shows that it works".into()
+        }
+        (StopReason::Verified, Task::Heal) if healed && summary.proof.is_some() => {
+            "Healed: it passes now, proven by tests".into()
         }
         (StopReason::Verified, Task::Heal) if healed => "Healed: it passes now".into(),
         (StopReason::Verified, Task::Heal) if !summary.flaky.is_empty() => {
@@ -115,6 +127,24 @@ pub(super) fn broken(summary: &RunSummary) -> Option<&Failure> {
     summary.failure.as_deref().filter(|_| !declined)
 }
 
+/// Whether no test that ran shows that the repair works.
+fn is_unproven(summary: &RunSummary) -> bool {
+    summary.proof.as_ref().is_some_and(|proof| !proof.is_proven())
+}
+
+/// What the tests show of the repair, a line each; nothing where no gate was repaired.
+pub(super) fn proof(summary: &RunSummary) -> Vec<String> {
+    let Some(proof) = &summary.proof else { return Vec::new() };
+    let mut lines = vec![sentence(&proof.verdict())];
+    lines.extend(proof.details().into_iter().map(|line| sentence(&line)));
+    if lines.len() > MOST_PROOF {
+        let more = lines.len() - MOST_PROOF;
+        lines.truncate(MOST_PROOF);
+        lines.push(format!("… and {more} more, in the audit log"));
+    }
+    lines
+}
+
 fn is_no_cause(stop: &StopReason) -> bool {
     matches!(stop, StopReason::NoModel { .. } | StopReason::ModelUnavailable { .. })
 }
@@ -138,7 +168,7 @@ pub(super) fn reasons(summary: &RunSummary) -> Vec<String> {
         let names = summary.flaky.join(", ");
         format!("Flaky, failed once and passed on the same tree: {names}")
     });
-    failed.into_iter().chain(remark(summary)).chain(flaky).collect()
+    failed.into_iter().chain(remark(summary)).chain(flaky).chain(proof(summary)).collect()
 }
 
 fn sentence(text: &str) -> String {

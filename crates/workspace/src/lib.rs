@@ -28,6 +28,7 @@ mod folder;
 mod founding;
 pub mod git;
 mod history;
+mod judged;
 mod merge;
 mod prepare;
 mod snapshot;

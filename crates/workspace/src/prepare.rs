@@ -263,7 +263,7 @@ fn try_to_write(folder: &Path, bytes: usize) -> io::Result<()> {
 }
 
 /// The tree that the changes make of `parent_tree`.
-fn resulting_tree(
+pub(super) fn resulting_tree(
     repo: &Repository,
     parent_tree: &GitTree<'_>,
     changes: &[FileChange],
@@ -396,7 +396,7 @@ fn git_mode(change: &FileChange) -> Result<i32, WorkspaceError> {
 }
 
 /// Whoever the repository's configuration says, or Greenloop itself.
-fn signature(repo: &Repository) -> Result<Signature<'static>, WorkspaceError> {
+pub(super) fn signature(repo: &Repository) -> Result<Signature<'static>, WorkspaceError> {
     repo.signature()
         .or_else(|_| Signature::now("Greenloop", "greenloop@localhost"))
         .map_err(WorkspaceError::git("cannot make a signature"))

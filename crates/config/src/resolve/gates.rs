@@ -101,6 +101,8 @@ fn one(
             &help,
         );
     }
+    let reports = patterns(cx, gate.reports.as_deref(), &place.key("reports"));
+    let writes = patterns(cx, gate.writes.as_deref(), &place.key("writes"));
     let env = gate.env.clone().unwrap_or_default();
     variables(cx, &env, &place.key("env"));
     GatePlan {
@@ -111,7 +113,32 @@ fn one(
         env,
         working_directory,
         needs,
+        reports,
+        writes,
     }
+}
+
+/// Glob patterns of files below a folder.
+fn patterns(cx: &mut Context<'_>, given: Option<&[String]>, place: &Place) -> Vec<String> {
+    let given = given.unwrap_or_default();
+    for (i, pattern) in given.iter().enumerate() {
+        let outside = pattern.starts_with('/') || pattern.split('/').any(|part| part == "..");
+        let fault = match globset::Glob::new(pattern) {
+            Err(error) => Some(error.kind().to_string()),
+            Ok(_) if pattern.trim().is_empty() => Some("it is empty".to_owned()),
+            Ok(_) if outside => Some("it leads out of the folder".to_owned()),
+            Ok(_) => None,
+        };
+        if let Some(fault) = fault {
+            cx.report(
+                ProblemKind::InvalidValue,
+                &place.index(i),
+                format!("{} is not a pattern of files: {fault}", quoted(pattern)),
+                "write a path with `*`, `?` or `**`, such as target/surefire-reports/*.xml",
+            );
+        }
+    }
+    given.to_vec()
 }
 
 /// Names that a process's environment can have.

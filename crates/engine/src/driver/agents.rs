@@ -421,7 +421,7 @@ impl Driver {
         self.redacted(&advice::rollout_facts(&serving, &self.tip, since, &diff, git))
     }
 
-    async fn ask_person(
+    pub(super) async fn ask_person(
         &mut self,
         iteration: u32,
         request: String,

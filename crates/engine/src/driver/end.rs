@@ -37,6 +37,7 @@ impl Driver {
             branch,
             fix,
             flaky: std::mem::take(&mut self.case.flaky),
+            proof: if healed { self.case.tests.take_proof() } else { None },
             usage: self.state.usage(),
             elapsed: self.before + self.began.elapsed(),
             next_steps: Vec::new(),
@@ -45,6 +46,8 @@ impl Driver {
         if !healed && self.patch_changed_nothing_in_copy(&summary) {
             summary.next_steps.insert(0, advice::leave_copy(&self.run.header));
         }
+        let flaky = self.case.tests.take_flaky();
+        self.run.passed_before.add_flaky(flaky);
         if let Err(error) = self.run.passed_before.save() {
             tracing::warn!(%error, "the gates that passed could not be remembered");
         }

@@ -19,8 +19,10 @@ mod assignment;
 mod end;
 mod gate_writes;
 mod patch;
+mod prove;
 mod rerun;
 mod stages;
+mod strayed;
 mod tasks;
 
 use std::sync::Arc;
@@ -206,6 +208,7 @@ struct Case {
     /// What failed and passed on the same tree.
     flaky: Vec<String>,
     gates_ran: Vec<GatesRan>,
+    tests: prove::Tests,
 }
 
 struct Driver {
@@ -322,6 +325,9 @@ impl Driver {
                 }
                 Effect::AskHumanForRollout { iteration } => {
                     (self.ask_about_rollout(iteration).await?, Usage::default())
+                }
+                Effect::AskHumanForProof { iteration } => {
+                    (self.ask_about_doubt(iteration).await?, Usage::default())
                 }
                 Effect::Apply { iteration } => (self.apply(iteration)?, Usage::default()),
                 Effect::MarkVerified => (self.mark_verified().await?, Usage::default()),

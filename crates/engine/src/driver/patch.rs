@@ -78,6 +78,7 @@ impl Driver {
         });
         self.case.previous = self.case.failure.take();
         self.case.sent_back = None;
+        self.case.tests.tree_changed();
         Ok(Happened::Applied { tree: prepared.tree().clone() })
     }
 }

@@ -73,6 +73,8 @@ mod tests {
             working_directory: None,
             env: Default::default(),
             needs: Vec::new(),
+            reports: Vec::new(),
+            writes: Vec::new(),
         }
     }
 

@@ -10,7 +10,7 @@ use super::rerun::is_cheap_to_rerun;
 use super::{Deliverable, DriveError, Driver};
 use crate::machine::{Happened, Mode, Symptom};
 use crate::stages::StageContext;
-use crate::stages::gates::{run_gates, run_gates_again};
+use crate::stages::gates::run_gates_counted;
 use crate::stages::image::{ImageOutcome, image_log, make_image};
 use crate::stages::rollout::{RolloutOutcome, roll_back, roll_out, target_failure};
 use crate::stages::smoke::{SmokeOutcome, Subject, run_smoke, script_fault};
@@ -65,7 +65,7 @@ impl Driver {
                 Some(outcome) => outcome,
                 None => {
                     let plans = self.run.gates.clone();
-                    self.gates(iteration, &plans, &[]).await
+                    self.gates(iteration, &plans, &[]).await?
                 }
             },
             Stage::Rollout => self.roll_out(iteration).await?,
@@ -81,11 +81,22 @@ impl Driver {
         let elapsed = began.elapsed();
         Ok(match outcome {
             StageOutcome::Passed { .. } => {
+                if stage == Stage::Gates {
+                    if let Some(failure) = self.strayed()? {
+                        let symptom = symptom_of(&failure);
+                        self.failed(iteration, failure, elapsed)?;
+                        return Ok(Happened::StageFailed(symptom));
+                    }
+                    if let Some(doubted) = self.prove(iteration).await? {
+                        return Ok(doubted);
+                    }
+                }
                 self.note(&Actor::Machine, "stage.passed", json!({
                     "iteration": iteration, "stage": stage.name(), "ms": elapsed.as_millis() as u64,
                 }))?;
                 self.events.send(RunEvent::StagePassed { iteration, stage, elapsed });
                 if moved {
+                    self.case.tests.forget_base();
                     Happened::TasksMerged { tree: self.run.workspace.tree_id(&self.tip)? }
                 } else {
                     Happened::StagePassed
@@ -108,7 +119,7 @@ impl Driver {
         })
     }
 
-    fn failed(
+    pub(super) fn failed(
         &mut self,
         iteration: u32,
         failure: Failure,
@@ -143,6 +154,7 @@ impl Driver {
             progress,
             elapsed,
         });
+        self.note_first_failure(&failure);
         self.case.failure = Some(failure);
         Ok(())
     }
@@ -167,7 +179,7 @@ impl Driver {
         iteration: u32,
         plans: &[GatePlan],
         failed: &[String],
-    ) -> StageOutcome {
+    ) -> Result<StageOutcome, DriveError> {
         self.events.send(RunEvent::StageStarted {
             iteration,
             stage: Stage::Gates,
@@ -175,14 +187,12 @@ impl Driver {
         });
         let from = SystemTime::now();
         let context = self.context(iteration);
-        let outcome = match failed {
-            [] => run_gates(plans, &context).await,
-            failed => run_gates_again(plans, failed, &context).await,
-        };
+        let (outcome, tests) = run_gates_counted(plans, failed, &context).await;
         self.case.gates_ran.push(GatesRan { from, to: SystemTime::now() });
         let (StageOutcome::Passed { gates } | StageOutcome::Failed { gates, .. }) = &outcome else {
-            return outcome;
+            return Ok(outcome);
         };
+        self.note_tests(iteration, tests, gates)?;
         let tree = self.state.tree().clone();
         for (plan, _) in plans.iter().zip(gates).filter(|(_, result)| result.passed()) {
             self.run.passed_before.insert(&tree, &plan.command);
@@ -194,7 +204,7 @@ impl Driver {
             .filter(|g| matches!(g.status, GateStatus::Failed(_)))
             .map(|g| g.name.clone())
             .collect();
-        outcome
+        Ok(outcome)
     }
 
     fn passed_before(&self, gate: &str) -> bool {
@@ -444,7 +454,7 @@ impl Driver {
                     plan.needs.retain(|need| names.contains(need));
                 }
                 let failed = self.case.failed_gates.clone();
-                self.gates(iteration, &plans, &failed).await
+                self.gates(iteration, &plans, &failed).await?
             }
             Stage::Smoke => {
                 // A look at the target brings back what keeps the release running, if that is
@@ -476,6 +486,16 @@ impl Driver {
                 Happened::RerunFailed(symptom)
             }
             StageOutcome::Passed { gates } => {
+                if stage == Stage::Gates {
+                    if let Some(failure) = self.strayed()? {
+                        let symptom = symptom_of(&failure);
+                        self.failed(iteration, failure, began.elapsed())?;
+                        return Ok(Happened::RerunFailed(symptom));
+                    }
+                    if let Some(doubted) = self.prove(iteration).await? {
+                        return Ok(doubted);
+                    }
+                }
                 self.case.failure = None;
                 let flaky: Vec<String> = match stage {
                     Stage::Gates => {
@@ -711,7 +731,7 @@ async fn in_time(
     }
 }
 
-fn symptom_of(failure: &Failure) -> Symptom {
+pub(super) fn symptom_of(failure: &Failure) -> Symptom {
     Symptom {
         stage: failure.stage,
         name: failure.name.clone(),

@@ -1,7 +1,7 @@
 //! What every stage is given.
 
 use std::ffi::OsString;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use tokio_util::sync::CancellationToken;
 
@@ -48,15 +48,27 @@ impl StageContext<'_> {
         }
     }
 
-    /// A log for a part, relative to the run's folder; one that no file has yet, because a part
-    /// may run again and two names may differ only in what a file name cannot hold.
-    pub(super) fn log_name(&self, stage: Stage, part: &str) -> String {
+    /// The logs that a part has in one iteration, in the order in which they were written.
+    pub(crate) fn logs_of(folder: &Path, iteration: u32, stage: Stage, part: &str) -> Vec<PathBuf> {
+        let base = Self::log_base(iteration, stage, part);
+        let names = std::iter::once(format!("{base}.log"));
+        let names = names.chain((2..).map(|nth| format!("{base}-{nth}.log")));
+        names.map(|name| folder.join(name)).take_while(|path| path.exists()).collect()
+    }
+
+    fn log_base(iteration: u32, stage: Stage, part: &str) -> String {
         let plain: String = part
             .chars()
             .map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' })
             .take(60)
             .collect();
-        let base = format!("stages/{}-{stage}-{plain}", self.iteration);
+        format!("stages/{iteration}-{stage}-{plain}")
+    }
+
+    /// A log for a part, relative to the run's folder; one that no file has yet, because a part
+    /// may run again and two names may differ only in what a file name cannot hold.
+    pub(super) fn log_name(&self, stage: Stage, part: &str) -> String {
+        let base = Self::log_base(self.iteration, stage, part);
         let mut name = format!("{base}.log");
         let mut nth = 1;
         while self.folder.join(&name).exists() {

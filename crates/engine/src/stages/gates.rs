@@ -11,18 +11,18 @@
 //! - Results stand in the order the gates are given, however they ran.
 //! - One failure speaks for all failed required gates; it is named after the first of them.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures::stream::{FuturesUnordered, StreamExt};
 
 use super::StageContext;
 use super::identity::combined;
-use super::output::Output;
-use super::preflight;
+use super::output::{Finished, Output};
+use super::{preflight, reports};
 use greenloop_config::plan::GatePlan;
-use greenloop_evidence::{CodeLimits, ExtractLimits, Extraction, read_code};
+use greenloop_evidence::{CodeLimits, ExtractLimits, Extraction, TestRun, read_code};
 use greenloop_exec::Program;
 use greenloop_model::{
     Evidence, Excerpt, Exit, Failure, FailureClass, GateResult, GateStatus, Remedy, RunEvent,
@@ -48,12 +48,12 @@ struct Cause {
 enum Progress {
     Waiting,
     Running,
-    Done(Box<(GateResult, Option<Trouble>)>),
+    Done(Box<(GateResult, Option<Trouble>, TestRun)>),
 }
 
 /// Runs `gates` to their end.
 pub async fn run_gates(gates: &[GatePlan], context: &StageContext<'_>) -> StageOutcome {
-    run(gates, &[], context).await
+    run(gates, &[], context).await.0
 }
 
 /// Runs `gates` once more, on the same tree. One that is among `failed` and passes now is flaky.
@@ -62,10 +62,26 @@ pub async fn run_gates_again(
     failed: &[String],
     context: &StageContext<'_>,
 ) -> StageOutcome {
+    run(gates, failed, context).await.0
+}
+
+/// The same, with the tests that each of the gates ran.
+pub(crate) async fn run_gates_counted(
+    gates: &[GatePlan],
+    failed: &[String],
+    context: &StageContext<'_>,
+) -> (StageOutcome, GateTests) {
     run(gates, failed, context).await
 }
 
-async fn run(gates: &[GatePlan], failed: &[String], context: &StageContext<'_>) -> StageOutcome {
+/// What ran, by gate; of the gates that ran.
+pub(crate) type GateTests = BTreeMap<String, TestRun>;
+
+async fn run(
+    gates: &[GatePlan],
+    failed: &[String],
+    context: &StageContext<'_>,
+) -> (StageOutcome, GateTests) {
     let places: HashMap<&str, usize> =
         gates.iter().enumerate().map(|(i, gate)| (gate.name.as_str(), i)).collect();
     let mut progress: Vec<Progress> = gates.iter().map(|_| Progress::Waiting).collect();
@@ -75,7 +91,7 @@ async fn run(gates: &[GatePlan], failed: &[String], context: &StageContext<'_>) 
         while let Some((i, needs)) = next_skippable(gates, &places, &progress) {
             let result = skipped(&gates[i], needs);
             finished(context, &result);
-            progress[i] = Progress::Done(Box::new((result, None)));
+            progress[i] = Progress::Done(Box::new((result, None, TestRun::default())));
         }
         for (i, gate) in gates.iter().enumerate() {
             let ready = matches!(progress[i], Progress::Waiting)
@@ -96,7 +112,12 @@ async fn run(gates: &[GatePlan], failed: &[String], context: &StageContext<'_>) 
         }
     }
     drop(running);
-    conclude(gates, progress, context)
+    let ran = progress.iter().zip(gates).filter_map(|(progress, gate)| match progress {
+        Progress::Done(done) if done.0.log.is_some() => Some((gate.name.clone(), done.2.clone())),
+        Progress::Done(_) | Progress::Waiting | Progress::Running => None,
+    });
+    let tests = ran.collect();
+    (conclude(gates, progress, context), tests)
 }
 
 fn done<'a>(
@@ -151,7 +172,7 @@ async fn run_gate(
     gate: &GatePlan,
     failed_before: bool,
     context: &StageContext<'_>,
-) -> (GateResult, Option<Trouble>) {
+) -> (GateResult, Option<Trouble>, TestRun) {
     let command_text = context.redactor.redact(&gate.command).into_owned();
     context.events.send(RunEvent::PartStarted {
         stage: Stage::Gates,
@@ -168,10 +189,13 @@ async fn run_gate(
     command.timeout = gate.timeout;
     let log = context.log_name(Stage::Gates, &gate.name);
     let path = context.folder.join(&log);
-    let mut output = Output::new(Stage::Gates, &gate.name, &path, context.redactor, context.events);
+    let mut output = Output::new(Stage::Gates, &gate.name, &path, context.redactor, context.events)
+        .counting_tests();
+    let began = SystemTime::now();
     let outcome =
         greenloop_exec::run(&command, &mut |bytes| output.push(bytes), context.cancel).await;
-    let (extraction, log_trouble) = output.finish(context.redactor);
+    let Finished { extraction, tests: console, trouble: log_trouble } =
+        output.finish_counted(context.redactor);
 
     let mut notes = Vec::new();
     if outcome.leftovers > 0 {
@@ -183,6 +207,7 @@ async fn run_gate(
     if let Some(error) = log_trouble {
         notes.push(format!("the log of gate {} is not whole: {error}", gate.name));
     }
+    let tests = reports::tests(gate, &cwd, began, console, &mut notes);
     let status = match (outcome.cancelled, &outcome.exit) {
         (true, _) => GateStatus::Cancelled,
         (false, Exit::Code(0)) if failed_before => GateStatus::Flaky,
@@ -207,7 +232,7 @@ async fn run_gate(
         output_bytes: outcome.output_bytes,
         log: Some(log),
     };
-    (result, trouble)
+    (result, trouble, tests)
 }
 
 fn conclude(
@@ -222,7 +247,7 @@ fn conclude(
             // Never started: only a cancel leaves a gate waiting.
             return StageOutcome::Cancelled;
         };
-        let (result, trouble) = *done;
+        let (result, trouble, _tests) = *done;
         if let Some(trouble) = trouble.filter(|_| gate.required) {
             failed.push((gate, result.log.clone(), trouble));
         }

@@ -11,6 +11,7 @@ pub mod identity;
 pub mod image;
 mod output;
 pub mod preflight;
+mod reports;
 pub mod rollout;
 pub mod smoke;
 pub mod tasks;

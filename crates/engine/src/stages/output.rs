@@ -5,7 +5,9 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use greenloop_evidence::{ExtractLimits, Extraction, Extractor, LineRedactor, Redactor};
+use greenloop_evidence::{
+    ExtractLimits, Extraction, Extractor, LineRedactor, Redactor, TestReader, TestRun,
+};
 use greenloop_model::{EventSink, RunEvent, Stage};
 
 /// Bytes of one part's output that are sent as events in full; the log has the rest.
@@ -14,6 +16,15 @@ const SENT_IN_FULL: usize = 1 << 20;
 const SAMPLE_EVERY: Duration = Duration::from_millis(250);
 /// And how much of it.
 const SAMPLE_BYTES: usize = 2 << 10;
+
+/// What an output comes to.
+pub(super) struct Finished {
+    pub extraction: Extraction,
+    /// Empty where tests were not counted.
+    pub tests: TestRun,
+    /// Why the log is not whole.
+    pub trouble: Option<io::Error>,
+}
 
 /// Takes one command's output, in bounded memory.
 pub(super) struct Output<'a> {
@@ -25,6 +36,8 @@ pub(super) struct Output<'a> {
     log: Option<BufWriter<File>>,
     trouble: Option<io::Error>,
     extractor: Extractor,
+    /// Only of gates: what a service or a smoke test prints are no tests.
+    tests: Option<TestReader>,
     sent: usize,
     sampled: Instant,
     /// Bytes since the last event that no event has.
@@ -60,12 +73,19 @@ impl<'a> Output<'a> {
             log,
             trouble,
             extractor: Extractor::new(ExtractLimits::default()),
+            tests: None,
             sent: 0,
             sampled: Instant::now(),
             left_out: 0,
             tail: Vec::new(),
             line_ended: true,
         }
+    }
+
+    /// Reads the results of tests too.
+    pub(super) fn counting_tests(mut self) -> Self {
+        self.tests = Some(TestReader::new());
+        self
     }
 
     /// The next bytes.
@@ -79,6 +99,9 @@ impl<'a> Output<'a> {
             return;
         }
         self.extractor.push(&self.redacted);
+        if let Some(tests) = &mut self.tests {
+            tests.push(&self.redacted);
+        }
         if let Some(log) = &mut self.log
             && let Err(error) = log.write_all(&self.redacted)
         {
@@ -129,7 +152,13 @@ impl<'a> Output<'a> {
     }
 
     /// What the output comes to, and why its log is not whole, if it is not.
-    pub(super) fn finish(mut self, redactor: &Redactor) -> (Extraction, Option<io::Error>) {
+    pub(super) fn finish(self, redactor: &Redactor) -> (Extraction, Option<io::Error>) {
+        let Finished { extraction, trouble, tests: _ } = self.finish_counted(redactor);
+        (extraction, trouble)
+    }
+
+    /// The same, with the tests that ran.
+    pub(super) fn finish_counted(mut self, redactor: &Redactor) -> Finished {
         let last = std::mem::replace(&mut self.redactor, redactor.line_redactor());
         last.finish(&mut self.redacted);
         self.pass_on();
@@ -141,7 +170,11 @@ impl<'a> Output<'a> {
         {
             self.trouble = Some(error);
         }
-        (self.extractor.finish(redactor), self.trouble)
+        Finished {
+            extraction: self.extractor.finish(redactor),
+            tests: self.tests.map(TestReader::finish).unwrap_or_default(),
+            trouble: self.trouble,
+        }
     }
 }
 

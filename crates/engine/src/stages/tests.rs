@@ -99,6 +99,8 @@ fn gate(name: &str, command: &str, needs: &[&str]) -> GatePlan {
         env: BTreeMap::new(),
         working_directory: None,
         needs: needs.iter().map(|need| (*need).to_owned()).collect(),
+        reports: Vec::new(),
+        writes: Vec::new(),
     }
 }
 

@@ -153,6 +153,8 @@ impl TrialPlace {
                 env: Default::default(),
                 working_directory: None,
                 needs: Vec::new(),
+                reports: Vec::new(),
+                writes: Vec::new(),
             })
             .collect();
         let logs = self.logs.join(candidate.id.to_string());

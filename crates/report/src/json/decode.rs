@@ -427,6 +427,39 @@ fn fix(form: FixForm) -> Decoded<FixPlace> {
     }
 }
 
+fn proof(form: ProofForm) -> Decoded<Proof> {
+    Ok(Proof {
+        gates: form.gates.into_iter().map(gate_proof).collect::<Decoded<_>>()?,
+        judged_without: form.judged_without,
+        passes: form.passes,
+        accepted_by: form.accepted_by,
+    })
+}
+
+fn gate_proof(form: GateProofForm) -> Decoded<GateProof> {
+    let basis = ProofBasis::from_name(&form.basis)
+        .ok_or_else(|| InvalidEvent::new("basis of a proof", &form.basis))?;
+    let counts = |form: Option<TestCountsForm>| {
+        form.map(|TestCountsForm { passed, failed, skipped }| TestCounts {
+            passed,
+            failed,
+            skipped,
+        })
+    };
+    Ok(GateProof {
+        gate: form.gate,
+        basis,
+        proven: form.proven,
+        before: counts(form.before),
+        after: counts(form.after),
+        fixed: form.fixed,
+        fixed_total: form.fixed_total,
+        kept: form.kept,
+        renamed: form.renamed,
+        complaints: form.complaints,
+    })
+}
+
 fn summary(form: SummaryForm) -> Decoded<RunSummary> {
     let patch = |patch: PatchForm| {
         Ok(SummaryPatch {
@@ -450,6 +483,7 @@ fn summary(form: SummaryForm) -> Decoded<RunSummary> {
         branch: form.branch,
         fix: form.fix.map(fix).transpose()?,
         flaky: form.flaky,
+        proof: form.proof.map(proof).transpose()?,
         usage: usage(&form.usage),
         elapsed: time(form.elapsed_ms),
         next_steps: form

@@ -380,6 +380,52 @@ fn fix(fix: &FixPlace) -> FixForm {
     FixForm { place: place.to_owned(), reason, can_undo: cannot_undo.then_some(false) }
 }
 
+fn proof(proof: &Proof) -> ProofForm {
+    let Proof { gates, judged_without, passes, accepted_by } = proof;
+    ProofForm {
+        proven: proof.is_proven(),
+        verdict: proof.verdict(),
+        gates: gates.iter().map(gate_proof).collect(),
+        judged_without: judged_without.clone(),
+        passes: *passes,
+        accepted_by: accepted_by.clone(),
+    }
+}
+
+fn gate_proof(gate: &GateProof) -> GateProofForm {
+    let GateProof {
+        gate,
+        basis,
+        proven,
+        before,
+        after,
+        fixed,
+        fixed_total,
+        kept,
+        renamed,
+        complaints,
+    } = gate;
+    let counts = |counts: &Option<TestCounts>| {
+        counts.map(|TestCounts { passed, failed, skipped }| TestCountsForm {
+            passed,
+            failed,
+            skipped,
+        })
+    };
+    GateProofForm {
+        gate: gate.clone(),
+        basis: basis.name().to_owned(),
+        proven: *proven,
+        before: counts(before),
+        after: counts(after),
+        fixed: fixed.clone(),
+        fixed_total: *fixed_total,
+        kept: *kept,
+        renamed: renamed.clone(),
+        complaints: complaints.clone(),
+    }
+}
+
 fn summary(summary: &RunSummary) -> SummaryForm {
     let RunSummary {
         stop,
@@ -391,6 +437,7 @@ fn summary(summary: &RunSummary) -> SummaryForm {
         branch,
         fix,
         flaky,
+        proof,
         usage,
         elapsed,
         next_steps,
@@ -430,6 +477,7 @@ fn summary(summary: &RunSummary) -> SummaryForm {
         branch: branch.clone(),
         fix: fix.as_ref().map(self::fix),
         flaky: flaky.clone(),
+        proof: proof.as_ref().map(self::proof),
         usage: self::usage(usage),
         elapsed_ms: millis(*elapsed),
         next_steps: next_steps

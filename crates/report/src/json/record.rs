@@ -391,9 +391,50 @@ pub(super) struct SummaryForm {
     /// Not in the events of older programs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) flaky: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) proof: Option<ProofForm>,
     pub(super) usage: UsageForm,
     pub(super) elapsed_ms: u64,
     pub(super) next_steps: Vec<NextStepForm>,
+}
+
+/// What the tests show of the patches.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct ProofForm {
+    pub(super) proven: bool,
+    /// The same for people; not read back.
+    #[serde(skip_deserializing)]
+    pub(super) verdict: String,
+    pub(super) gates: Vec<GateProofForm>,
+    /// Files that gates judge by, and as they were before the patches when the gates passed too.
+    pub(super) judged_without: Vec<String>,
+    pub(super) passes: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) accepted_by: Option<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct GateProofForm {
+    pub(super) gate: String,
+    /// `report`, `names`, `counts` or `nothing`.
+    pub(super) basis: String,
+    pub(super) proven: bool,
+    pub(super) before: Option<TestCountsForm>,
+    pub(super) after: Option<TestCountsForm>,
+    /// FAIL_TO_PASS, as far as the tests are named; bounded.
+    pub(super) fixed: Vec<String>,
+    pub(super) fixed_total: u64,
+    /// The number of PASS_TO_PASS.
+    pub(super) kept: u64,
+    pub(super) renamed: Vec<(String, String)>,
+    pub(super) complaints: Vec<String>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct TestCountsForm {
+    pub(super) passed: u64,
+    pub(super) failed: u64,
+    pub(super) skipped: u64,
 }
 
 #[derive(Debug, Serialize, Deserialize)]

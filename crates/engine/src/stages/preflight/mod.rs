@@ -171,6 +171,8 @@ mod tests {
             env: Default::default(),
             working_directory: None,
             needs: needs.iter().map(|need| (*need).to_owned()).collect(),
+            reports: Vec::new(),
+            writes: Vec::new(),
         }
     }
 

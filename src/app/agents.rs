@@ -10,7 +10,7 @@ use greenloop_engine::heal::{Author, Reviewer};
 use greenloop_evidence::Redactor;
 use greenloop_ports::ModelError;
 
-/// The author and the reviewer, each perhaps with the reason why it cannot be had.
+/// The author and the reviewer, each perhaps with the reason why it is not available.
 pub(super) struct Agents {
     pub(super) author: Agent<Author>,
     pub(super) reviewer: Agent<Reviewer>,

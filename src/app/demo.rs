@@ -46,7 +46,7 @@ pub struct DemoRequest {
     pub live: bool,
     /// Environment variables.
     pub env: Environment,
-    /// How a person's decision is had.
+    /// How a person's decision is obtained.
     pub approval: Approval,
     /// How commands about its repository are written.
     pub invocation: Invocation,

@@ -44,7 +44,7 @@ pub struct HealRequest {
     pub copies: Option<PathBuf>,
     /// Log in detail.
     pub debug: bool,
-    /// How a person's decision is had.
+    /// How a person's decision is obtained.
     pub approval: Approval,
     /// Environment variables.
     pub env: Environment,
@@ -94,7 +94,7 @@ pub async fn heal(
     let HealPlan { author, reviewer, limits, policy, azure: _ } = plan;
     let agents =
         Agents::connect(&author, &reviewer, workspace.root(), &env, azure.as_ref(), &redactor);
-    // The command may hold a password, and the title is told everywhere.
+    // The command may hold a password, and the title is shown everywhere.
     let title = redactor.redact(&format!("heal `{}`", request.command)).into_owned();
     let copies = copies_folder(&workspace, request.copies);
     let purpose = Purpose {

@@ -148,7 +148,7 @@ pub(super) fn start(plan: &LoggingPlan, root: &Path, debug: bool) {
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
-        // A full disk is told of by the run itself, once.
+        // The run itself reports a full disk, once.
         .log_internal_errors(false)
         .with_writer(move || LogWriter(Arc::clone(&written)))
         .event_format(ConfiguredLine(plan.format.clone()))

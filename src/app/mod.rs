@@ -8,12 +8,12 @@ mod doctor;
 mod folder;
 mod heal;
 mod hub;
+mod hub_reporter;
 mod logging;
 mod model_check;
 mod proposal;
 mod release;
 mod run;
-mod run_news;
 mod session;
 mod task_agents;
 mod tasks;
@@ -123,7 +123,7 @@ pub enum AppError {
     #[error(transparent)]
     Worker(#[from] WorkerError),
     /// A secret that the configuration names.
-    #[error("a secret cannot be had")]
+    #[error("a secret could not be read")]
     Secret(#[from] SecretError),
     /// The hub's store.
     #[error("the hub's store cannot be used")]

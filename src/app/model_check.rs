@@ -17,7 +17,7 @@ use greenloop_worker::{Fault, ModelCheck};
 pub(super) struct Models(Vec<Arc<dyn Model>>);
 
 impl Models {
-    /// Those that `plans` mean; the error of the first that cannot be had.
+    /// Those that `plans` mean; the error of the first that is not available.
     pub(super) fn connect(
         plans: [(&str, &RolePlan); 2],
         root: &Path,

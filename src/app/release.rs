@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::delivery::Delivering;
+use super::hub_reporter::HubReporter;
 use super::run::{load_plan, parallelism};
-use super::run_news::RunNews;
 use super::session::{Purpose, Session};
 use super::{AppError, Environment, folder, telemetry};
 use greenloop_engine::approval::Approval;
@@ -378,7 +378,7 @@ pub async fn roll_back(
         at_end: WorkTreeAtEnd::Keep,
         parallelism: parallelism(),
     };
-    let news = RunNews::begin(plan.tasks.as_ref(), &request.env, &assembly.header);
+    let news = HubReporter::begin(plan.tasks.as_ref(), &request.env, &assembly.header);
     let outcome = session.drive(assembly, reporters, cancel).await;
     if let Some(news) = news {
         news.end(&outcome).await;

@@ -7,8 +7,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::agents::Agents;
 use super::delivery::Delivering;
+use super::hub_reporter::HubReporter;
 use super::proposal::{Proposal, propose};
-use super::run_news::RunNews;
 use super::session::{Purpose, Session};
 use super::{AppError, Environment, folder, logging, tasks, telemetry};
 use greenloop_config::Overrides;
@@ -43,7 +43,7 @@ pub struct RunRequest {
     pub resume: Option<RunId>,
     /// Log in detail.
     pub debug: bool,
-    /// How a person's decision is had.
+    /// How a person's decision is obtained.
     pub approval: Approval,
     /// Environment variables.
     pub env: Environment,
@@ -336,7 +336,7 @@ pub async fn run(
         at_end: WorkTreeAtEnd::Restore,
         parallelism: parallelism(),
     };
-    let news = RunNews::begin(tasks_plan.as_ref(), &request.env, &assembly.header);
+    let news = HubReporter::begin(tasks_plan.as_ref(), &request.env, &assembly.header);
     let outcome = session.drive(assembly, reporters, cancel.clone()).await;
     if let Some(news) = news {
         news.end(&outcome).await;

@@ -270,7 +270,7 @@ fn remove_if_never_began(folder: &Path) {
     }
 }
 
-/// Takes the target's environment; whoever watches is told when that takes waiting.
+/// Takes the target's environment; a wait is reported.
 async fn claim_target(
     target: &dyn Target,
     run: RunId,

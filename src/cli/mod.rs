@@ -144,7 +144,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
     }
 }
 
-/// The folder in `given`, or the one called `name` where programs keep what can be had again.
+/// The folder in `given`, or the one called `name` where programs keep what can be made again.
 fn work_folder(given: Option<PathBuf>, name: &str) -> Result<PathBuf, CommandError> {
     if let Some(given) = given {
         return std::path::absolute(&given)

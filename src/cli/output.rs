@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use super::error::CommandError;
 use greenloop_report::{Boxed, Output, Screen, safe_text};
 
-/// How a run is told.
+/// How a run is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum OutputChoice {
     /// azure in an Azure DevOps pipeline, human on a terminal, plain elsewhere

@@ -24,7 +24,7 @@ pub(super) fn environment() -> Environment {
     Arc::new(|name| std::env::var(name).ok())
 }
 
-/// How a person's decision is had: beforehand, on the terminal, or not at all.
+/// How a person's decision is obtained: beforehand, on the terminal, or not at all.
 pub(super) fn approval(yes: bool) -> Approval {
     let who = who();
     if yes {

@@ -652,3 +652,44 @@ async fn a_secret_in_the_command_line_is_told_nobody() {
         .unwrap();
     assert_eq!(String::from_utf8_lossy(&found.stdout), "");
 }
+
+/// A full tmpfs in place of a folder, unmounted when dropped.
+struct FullDisk(std::path::PathBuf);
+
+impl FullDisk {
+    /// `None` where mounting is not allowed.
+    fn mount(at: std::path::PathBuf) -> Option<Self> {
+        let options = ["-t", "tmpfs", "-o", "size=64k", "tmpfs"];
+        let mount = std::process::Command::new("mount").args(options).arg(&at).output();
+        let disk = mount.ok()?.status.success().then(|| Self(at))?;
+        let filler = std::fs::File::create(disk.0.join("filler")).unwrap();
+        let full = std::io::copy(&mut std::io::repeat(b'x'), &mut &filler).unwrap_err();
+        assert_eq!(full.kind(), std::io::ErrorKind::StorageFull);
+        Some(disk)
+    }
+}
+
+impl Drop for FullDisk {
+    fn drop(&mut self) {
+        let _still_mounted = std::process::Command::new("umount").arg(&self.0).output();
+    }
+}
+
+#[test]
+fn a_run_whose_first_record_cannot_be_written_leaves_no_folder() {
+    let repository = repository();
+    let outcome = repository.run(&["heal", "--", "true"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    let runs = repository.path().join("logs/runs");
+    let Some(_disk) = FullDisk::mount(runs.clone()) else {
+        eprintln!("SKIPPED: a tmpfs cannot be mounted here, so no disk was filled");
+        return;
+    };
+    let outcome = repository.run(&["heal", "--", "true"]);
+    assert_eq!(outcome.code, Some(3), "{}", outcome.all());
+    assert!(outcome.all().contains("No space left"), "{}", outcome.all());
+    let left: Vec<_> = std::fs::read_dir(&runs).unwrap().flatten().map(|e| e.file_name()).collect();
+    assert_eq!(left, ["filler"], "{}", outcome.all());
+    let outcome = repository.run(&["audit", "verify"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+}

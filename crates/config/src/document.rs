@@ -57,7 +57,7 @@ pub struct Key {
 
 /// A way through the tree: `quality_gates[1].needs`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Place(Vec<Step>);
+pub struct KeyPath(Vec<Step>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Step {
@@ -65,7 +65,7 @@ enum Step {
     Index(usize),
 }
 
-impl Place {
+impl KeyPath {
     pub fn root() -> Self {
         Self::default()
     }
@@ -106,7 +106,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for KeyPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, step) in self.0.iter().enumerate() {
             match step {
@@ -176,7 +176,7 @@ impl Document {
         &self.text
     }
 
-    /// The most mistakes that are told at once.
+    /// The most mistakes that are reported at once.
     pub fn most_problems(&self) -> usize {
         self.kind.most_problems
     }
@@ -198,7 +198,7 @@ impl Document {
 
     /// Where `place` is, or the nearest thing around it that the file has. A mapping or a list
     /// is shown by its key, a scalar by itself.
-    pub fn position(&self, place: &Place) -> Position {
+    pub fn position(&self, place: &KeyPath) -> Position {
         let mut node = &self.root;
         let mut span = self.shown_root();
         for step in &place.0 {
@@ -221,7 +221,7 @@ impl Document {
     }
 
     /// Whether the file has something there.
-    pub fn has(&self, place: &Place) -> bool {
+    pub fn has(&self, place: &KeyPath) -> bool {
         let mut node = &self.root;
         for step in &place.0 {
             let next = match (step, &node.value) {
@@ -241,9 +241,9 @@ impl Document {
     }
 
     /// The places of all scalars, keys included in their place.
-    pub fn scalars(&self) -> Vec<(Place, &Node)> {
+    pub fn scalars(&self) -> Vec<(KeyPath, &Node)> {
         let mut found = Vec::new();
-        let mut open = vec![(Place::root(), &self.root)];
+        let mut open = vec![(KeyPath::root(), &self.root)];
         while let Some((place, node)) = open.pop() {
             match &node.value {
                 Value::List(items) => {
@@ -501,18 +501,18 @@ mod tests {
         let text = "a: é\nb:\n  - c: 1\n    d: \"two\" # x\n  - yes\n";
         let document = parse(text);
         for (place, expect) in [
-            (Place::root().key("a"), "é"),
-            (Place::root().key("b"), "b"),
-            (Place::root().key("b").index(0), "c"),
-            (Place::root().key("b").index(0).key("c"), "1"),
-            (Place::root().key("b").index(0).key("d"), "\"two\""),
-            (Place::root().key("b").index(1), "yes"),
-            (Place::root().key("b").index(7).key("x"), "b"),
+            (KeyPath::root().key("a"), "é"),
+            (KeyPath::root().key("b"), "b"),
+            (KeyPath::root().key("b").index(0), "c"),
+            (KeyPath::root().key("b").index(0).key("c"), "1"),
+            (KeyPath::root().key("b").index(0).key("d"), "\"two\""),
+            (KeyPath::root().key("b").index(1), "yes"),
+            (KeyPath::root().key("b").index(7).key("x"), "b"),
         ] {
             let at = document.position(&place);
             assert_eq!(&text[at.span.clone()], expect, "{place}");
         }
-        let at = document.position(&Place::root().key("b").index(0).key("d"));
+        let at = document.position(&KeyPath::root().key("b").index(0).key("d"));
         assert_eq!((at.line, at.column), (4, 8));
     }
 

@@ -31,7 +31,7 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use document::{Document, Place};
+use document::{Document, KeyPath};
 use error::quoted;
 use file_kind::CONFIGURATION;
 use raw::RawConfig;
@@ -108,7 +108,7 @@ pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
                 kind: ProblemKind::WrongType,
                 message: format!("a value does not fit: {error}"),
                 help: None,
-                position: Some(document.position(&Place::root())),
+                position: Some(document.position(&KeyPath::root())),
             }]);
         }
     };
@@ -120,7 +120,7 @@ pub fn parse(text: &str, file_name: &str) -> Result<Config, ConfigError> {
             kind: ProblemKind::InvalidValue,
             message: "`environments` is empty".to_owned(),
             help: Some("define at least one, such as `local`".to_owned()),
-            position: Some(document.position(&Place::root().key("environments"))),
+            position: Some(document.position(&KeyPath::root().key("environments"))),
         }]);
     }
     let mut names = Vec::new();
@@ -187,7 +187,7 @@ impl Config {
             kind: ProblemKind::UnknownEnvironment,
             message: format!("there is no environment {}", quoted(name)),
             help: Some(help),
-            position: Some(self.document.position(&Place::root().key("environments"))),
+            position: Some(self.document.position(&KeyPath::root().key("environments"))),
         }])
     }
 

@@ -555,7 +555,7 @@ pub(super) struct RawAgent {
     /// The longest answer, in tokens; the server decides when it is left out.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub(super) max_tokens: Option<u32>,
-    /// What the model is told it is. The answer format is always added.
+    /// The role in the system prompt. The answer format is always added.
     pub(super) system_prompt: Option<String>,
     /// For one request, retries not included; 120 seconds when it is left out.
     pub(super) timeout: Option<RawDuration>,

@@ -7,14 +7,14 @@
 
 use serde_json::{Map, Value as Json};
 
-use super::document::{Document, Key, Node, Place, Value};
+use super::document::{Document, Key, KeyPath, Node, Value};
 use super::error::{Position, Problem, ProblemKind, quoted};
 use super::nearest::{list, nearest};
 
 /// The document as JSON that [`RawConfig`](super::raw::RawConfig) accepts, or every mistake.
 pub fn read(document: &Document, schema: &Json) -> Result<Json, Vec<Problem>> {
     let mut reader = Reader { document, schema, problems: Vec::new() };
-    let json = reader.node(document.root(), schema, &Place::root(), None);
+    let json = reader.node(document.root(), schema, &KeyPath::root(), None);
     if reader.problems.is_empty() { Ok(json) } else { Err(reader.problems) }
 }
 
@@ -47,7 +47,7 @@ impl<'a> Reader<'a> {
             .unwrap_or(schema)
     }
 
-    fn node(&mut self, node: &Node, schema: &'a Json, place: &Place, key: Option<&Key>) -> Json {
+    fn node(&mut self, node: &Node, schema: &'a Json, place: &KeyPath, key: Option<&Key>) -> Json {
         // Placing a mistake costs a look at the text: one that is not told is not looked for.
         if self.problems.len() >= self.document.most_problems() {
             return Json::Null;
@@ -90,7 +90,7 @@ impl<'a> Reader<'a> {
         node: &Node,
         schema: &'a Json,
         variants: &'a [Json],
-        place: &Place,
+        place: &KeyPath,
         key: Option<&Key>,
     ) -> Json {
         if variants.iter().all(|v| self.resolve(v).get("const").is_some()) {
@@ -127,7 +127,7 @@ impl<'a> Reader<'a> {
     }
 
     /// One of a closed set of words.
-    fn word(&mut self, node: &Node, variants: &'a [Json], place: &Place) -> Json {
+    fn word(&mut self, node: &Node, variants: &'a [Json], place: &KeyPath) -> Json {
         let words: Vec<&str> = variants
             .iter()
             .filter_map(|v| self.resolve(v).get("const").and_then(Json::as_str))
@@ -154,7 +154,7 @@ impl<'a> Reader<'a> {
         node: &Node,
         entries: &[(Key, Node)],
         schema: &'a Json,
-        place: &Place,
+        place: &KeyPath,
         own_key: Option<&Key>,
     ) -> Json {
         let empty = Map::new();
@@ -201,7 +201,7 @@ impl<'a> Reader<'a> {
     fn unknown_key(
         &mut self,
         key: &Key,
-        place: &Place,
+        place: &KeyPath,
         known: &Map<String, Json>,
     ) -> Option<String> {
         let at = Position::new(self.document.text(), key.span.clone());
@@ -258,7 +258,7 @@ impl<'a> Reader<'a> {
             .unwrap_or(schema)
     }
 
-    fn list(&mut self, items: &[Node], schema: &'a Json, place: &Place) -> Json {
+    fn list(&mut self, items: &[Node], schema: &'a Json, place: &KeyPath) -> Json {
         if let Some(least) = schema.get("minItems").and_then(Json::as_u64)
             && (items.len() as u64) < least
         {
@@ -273,7 +273,7 @@ impl<'a> Reader<'a> {
         Json::Array(items.iter().enumerate().map(read).collect())
     }
 
-    fn number(&mut self, json: Json, value: f64, schema: &Json, place: &Place) -> Json {
+    fn number(&mut self, json: Json, value: f64, schema: &Json, place: &KeyPath) -> Json {
         let least = schema.get("minimum").and_then(Json::as_f64);
         let most = schema.get("maximum").and_then(Json::as_f64);
         let outside = least.is_some_and(|least| value < least) || most.is_some_and(|m| value > m);
@@ -291,7 +291,7 @@ impl<'a> Reader<'a> {
         self.report(ProblemKind::OutOfRange, at, message, None)
     }
 
-    fn text(&mut self, node: &Node, schema: &'a Json, place: &Place) -> Json {
+    fn text(&mut self, node: &Node, schema: &'a Json, place: &KeyPath) -> Json {
         if let Some(words) = schema.get("enum").and_then(Json::as_array) {
             let words: Vec<&str> = words.iter().filter_map(Json::as_str).collect();
             let found = self.document.scalar(node).unwrap_or_default().to_owned();
@@ -308,7 +308,7 @@ impl<'a> Reader<'a> {
         Json::String(self.document.scalar(node).unwrap_or_default().to_owned())
     }
 
-    fn wrong_type(&mut self, node: &Node, schema: &'a Json, place: &Place) -> Json {
+    fn wrong_type(&mut self, node: &Node, schema: &'a Json, place: &KeyPath) -> Json {
         let at = self.document.position(place);
         let mut wanted = Vec::new();
         self.words(schema, &mut wanted);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::document::{Document, Place};
+use super::document::{Document, KeyPath};
 use super::error::{Problem, ProblemKind, quoted};
 use super::plan::{DeployPlan, Provider, RolePlan, RunPlan};
 use greenloop_model::TargetKind;
@@ -122,7 +122,7 @@ fn maps_mut(plan: &mut RunPlan) -> Vec<&mut BTreeMap<String, String>> {
 
 /// Every reference in the file that cannot be followed.
 pub(super) fn problems(document: &Document) -> Vec<Problem> {
-    let vault = document.has(&Place::root().key("azure").key("key_vault"));
+    let vault = document.has(&KeyPath::root().key("azure").key("key_vault"));
     let mut problems = Vec::new();
     for (place, node) in document.scalars() {
         let Some(name) = document.scalar(node).and_then(reference) else { continue };
@@ -158,7 +158,7 @@ pub(super) fn problems(document: &Document) -> Vec<Problem> {
 }
 
 /// Whether a value at `place` is looked for by [`secret_references`].
-fn may_stand(place: &Place) -> bool {
+fn may_stand(place: &KeyPath) -> bool {
     let keys = place.keys();
     let deploy = match keys.as_slice() {
         ["agents", _, "api_key_env"] | ["build", "args", _] | ["quality_gates", "env", _] => {

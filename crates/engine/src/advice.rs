@@ -1,5 +1,5 @@
 //! Texts for people and models that follow from the state of a run: what to do next, what a
-//! person is asked, what the author is told of its limits, what a commit says.
+//! person is asked, the limits that the author is shown, what a commit says.
 
 use std::fmt::Write as _;
 

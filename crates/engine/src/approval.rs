@@ -11,7 +11,7 @@ const REPORTERS: Duration = Duration::from_millis(150);
 /// text is what there is to know before an answer; it may be empty.
 pub type Asker = Arc<dyn Fn(&str, &str) -> Option<bool> + Send + Sync>;
 
-/// How a person's decision is had.
+/// How a person's decision is obtained.
 #[derive(Clone)]
 pub enum Approval {
     /// There is no terminal: every request stops the run.

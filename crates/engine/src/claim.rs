@@ -38,7 +38,7 @@ struct HolderRecord {
     folder: PathBuf,
 }
 
-/// Why a claim could not be had.
+/// Why a claim could not be taken.
 #[derive(Debug, thiserror::Error)]
 pub enum ClaimError {
     /// Another run holds it.

@@ -18,5 +18,3 @@ mod record;
 pub mod recover;
 pub mod replay;
 pub mod stages;
-
-pub use record::stop_word;

@@ -20,40 +20,29 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use greenloop_model::{
     Decision, FailureClass, FailureSummary, Fingerprint, Limits, NoPatchClass, Repeated, Stage,
     StopReason, TreeId, Usage, Verdict,
 };
 
 /// What follows a failure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// A failed release is taken back, then the failure is healed.
     Heal,
     /// The run ends; nothing was released.
     Verify,
     /// The run ends, and the release stays: a rollback never rolls back a rollback.
+    #[serde(rename = "roll back")]
     RollBack,
 }
 
-impl Mode {
-    /// The word in the audit log.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Heal => "heal",
-            Self::Verify => "verify",
-            Self::RollBack => "roll back",
-        }
-    }
-
-    /// The mode of that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Heal, Self::Verify, Self::RollBack].into_iter().find(|mode| mode.name() == name)
-    }
-}
-
 /// The rules that the machine decides by. A log is replayed by those that its run was under.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "u32", try_from = "u32")]
 pub enum Rules {
     /// Answers are not compared, a patch that wants a person is reviewed first, and a restore that
     /// fails after a cancel is an internal error.
@@ -68,41 +57,64 @@ impl Rules {
     /// What new runs are under.
     pub const CURRENT: Self = Self::V2;
 
-    /// The number in records.
-    pub const fn number(self) -> u32 {
-        match self {
-            Self::V1 => 1,
-            Self::V2 => 2,
+    /// Those of programs that did not record any.
+    const fn first() -> Self {
+        Self::V1
+    }
+}
+
+/// The number in records.
+impl From<Rules> for u32 {
+    fn from(rules: Rules) -> Self {
+        match rules {
+            Rules::V1 => 1,
+            Rules::V2 => 2,
         }
     }
+}
 
-    /// The rules of that number.
-    pub fn from_number(number: u32) -> Option<Self> {
-        [Self::V1, Self::V2].into_iter().find(|rules| rules.number() == number)
+impl TryFrom<u32> for Rules {
+    type Error = String;
+
+    fn try_from(number: u32) -> Result<Self, Self::Error> {
+        match number {
+            1 => Ok(Self::V1),
+            2 => Ok(Self::V2),
+            other => Err(format!("{other} is no set of rules that this program knows")),
+        }
     }
 }
 
 /// What the machine has to know of a run before it starts.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Course {
     /// The stages to run, in order; never empty.
     pub stages: Vec<Stage>,
     /// When it stops at the latest.
+    #[serde(flatten)]
     pub limits: Limits,
     /// What follows a failure.
     pub mode: Mode,
     /// A person must agree before the rollout.
     pub approve_rollout: bool,
-    /// Whether a person can be asked about a patch, or has said yes beforehand.
+    /// Whether a person can be asked about a patch, or has said yes beforehand. Older programs did
+    /// not ask.
+    #[serde(default = "always_attended")]
     pub attended: bool,
-    /// What it decides by.
+    /// What it decides by. Older programs knew one set of rules.
+    #[serde(default = "Rules::first")]
     pub rules: Rules,
     /// The tree the run starts from.
     pub tree: TreeId,
 }
 
+/// Older programs did not ask.
+const fn always_attended() -> bool {
+    true
+}
+
 /// A failure as far as decisions need it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Symptom {
     /// The stage that failed.
     pub stage: Stage,
@@ -113,8 +125,10 @@ pub struct Symptom {
     /// Its normalised identity.
     pub fingerprint: Fingerprint,
     /// One line for a person; empty in records of programs that did not write it.
+    #[serde(default)]
     pub headline: String,
     /// Its cause is known, and no patch of the repository helps.
+    #[serde(default)]
     pub person_only: bool,
     /// Whether it may pass when it is run again: it looks like a network or timing failure, or
     /// it has passed on this very tree before.
@@ -135,18 +149,20 @@ impl Symptom {
 
 /// What happened, with the time since the run began and what models have used since the input
 /// before.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Input {
     /// Since the run began; over all processes, when it was resumed.
+    #[serde(rename = "at_ms", with = "greenloop_model::millis")]
     pub at: Duration,
     /// Used since the last input.
     pub spent: Usage,
     /// What happened.
+    #[serde(flatten)]
     pub what: Happened,
 }
 
 /// What a person would have to agree to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confirmation {
     /// What the person would be asked.
     pub request: String,
@@ -156,7 +172,8 @@ pub struct Confirmation {
 
 /// What happened. The identities (`answer`, `refusal`, `review`) are `None` in the records of
 /// programs that did not write them.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "happened", rename_all = "snake_case")]
 pub enum Happened {
     /// The run begins.
     Started,
@@ -164,21 +181,31 @@ pub enum Happened {
     /// that was not verified has given way, the work tree is that of the branch's tip.
     /// `attended` is whether the new process can ask a person about a patch; `None` in the
     /// records of programs that did not write it.
-    Resumed { attended: Option<bool> },
+    Resumed {
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attended: Option<bool>,
+    },
     /// The stage passed.
     StagePassed,
     /// The tasks are done, and their work has led the run to this tree.
     TasksMerged { tree: TreeId },
     /// The stage failed.
+    #[serde(with = "crate::record::failure")]
     StageFailed(Symptom),
     /// The suspects passed this time.
     RerunPassed,
     /// They failed again; the failure as it is now.
+    #[serde(with = "crate::record::failure")]
     RerunFailed(Symptom),
     /// The gates pass with the patches, and what ran speaks against them: tests are missing, or
     /// pass only by what the patches changed in what judges. `request` is what a person would be
     /// asked, `person` that no other patch is asked for before.
-    Doubted { symptom: Symptom, request: String, person: bool },
+    Doubted {
+        #[serde(rename = "failure")]
+        symptom: Symptom,
+        request: String,
+        person: bool,
+    },
     /// The last verified release serves (`true`), or there was none and nothing serves
     /// (`false`).
     Restored { serving: bool },
@@ -192,19 +219,35 @@ pub enum Happened {
     Proposed {
         tree: TreeId,
         decision: Decision,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         answer: Option<Fingerprint>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         refusal: Option<Fingerprint>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
         wants: Option<Confirmation>,
     },
     /// The author's answer was cut, could not be read, or does not fit; `refusal` is the
     /// identity of what was wrong with it.
-    Refused { reason: String, answer: Option<Fingerprint>, refusal: Option<Fingerprint> },
+    Refused {
+        reason: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        answer: Option<Fingerprint>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        refusal: Option<Fingerprint>,
+    },
     /// The author says that no patch is right.
     NoPatch { class: NoPatchClass, reason: String },
     /// A model could not be asked.
     ModelFailed { reason: String, configured: bool },
     /// The reviewer's verdict, with the identity and the words of its reason.
-    Reviewed { verdict: Verdict, review: Option<Fingerprint>, reason: String },
+    Reviewed {
+        #[serde(rename = "approved", with = "crate::record::approved")]
+        verdict: Verdict,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        review: Option<Fingerprint>,
+        #[serde(default)]
+        reason: String,
+    },
     /// A person decided; `None` when nobody could be asked.
     HumanDecided { approved: Option<bool>, request: String },
     /// The patch is committed.
@@ -218,7 +261,8 @@ pub enum Happened {
 }
 
 /// What to do next.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "effect", rename_all = "snake_case")]
 pub enum Effect {
     /// Run one stage.
     RunStage { iteration: u32, stage: Stage },
@@ -241,6 +285,7 @@ pub enum Effect {
     /// Record the release as verified.
     MarkVerified,
     /// End.
+    #[serde(serialize_with = "crate::record::stop")]
     Finish(StopReason),
 }
 

@@ -1,26 +1,19 @@
-//! The machine's inputs and effects as they stand in the audit log: versioned records, apart
-//! from the domain types, so that an old log can be read by a newer program.
+//! The machine's inputs and effects, and what it knows of a run, as they stand in the audit log. The
+//! machine's own types are written; what an older program did not know has a default there.
 //!
 //! An input is the event `input`, an effect the event `intent`; both carry `"v": 1`.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
-use super::machine::{Confirmation, Course, Effect, Happened, Input, Mode, Rules, Symptom};
-use greenloop_model::{
-    Decision, FailureClass, Fingerprint, Limits, NoPatchClass, Stage, StopReason, Usage, Verdict,
-};
+use super::machine::{Course, Effect, Input};
+use greenloop_model::StopReason;
 
 /// A record that this program cannot read.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
-    /// Not the JSON of a record.
+    /// Not the JSON of a record, or a word in it that is not one of ours, such as a stage's name.
     #[error("not a record of this form")]
     Json(#[from] serde_json::Error),
-    /// A word that is not one of ours, such as a stage's name.
-    #[error("{value:?} is not a {what}")]
-    Word { what: &'static str, value: String },
     /// Written by a newer program.
     #[error("version {0} of the record's form is not known to this program")]
     Version(u32),
@@ -47,437 +40,110 @@ fn unseal<T: for<'de> Deserialize<'de>>(value: &serde_json::Value) -> Result<T, 
     Ok(T::deserialize(value)?)
 }
 
-fn word<T>(what: &'static str, value: &str, parsed: Option<T>) -> Result<T, RecordError> {
-    parsed.ok_or_else(|| RecordError::Word { what, value: value.to_owned() })
-}
-
-fn stage(name: &str) -> Result<Stage, RecordError> {
-    word("stage", name, Stage::from_name(name))
-}
-
-fn decision(name: &str) -> Result<Decision, RecordError> {
-    word("decision", name, Decision::from_name(name))
-}
-
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-struct UsageRecord {
-    requests: u32,
-    input_tokens: u64,
-    output_tokens: u64,
-    cost_usd: f64,
-}
-
-impl From<Usage> for UsageRecord {
-    fn from(usage: Usage) -> Self {
-        let Usage { requests, input_tokens, output_tokens, cost_usd } = usage;
-        Self { requests, input_tokens, output_tokens, cost_usd }
-    }
-}
-
-impl From<UsageRecord> for Usage {
-    fn from(record: UsageRecord) -> Self {
-        let UsageRecord { requests, input_tokens, output_tokens, cost_usd } = record;
-        Self { requests, input_tokens, output_tokens, cost_usd }
-    }
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct SymptomRecord {
-    stage: String,
-    name: String,
-    class: String,
-    fingerprint: String,
-    /// Not in the records of older programs.
-    #[serde(default)]
-    headline: String,
-    #[serde(default)]
-    person_only: bool,
-    flaky_suspect: bool,
-}
-
-impl From<&Symptom> for SymptomRecord {
-    fn from(symptom: &Symptom) -> Self {
-        let Symptom { stage, name, class, fingerprint, headline, person_only, flaky_suspect } =
-            symptom;
-        Self {
-            stage: stage.name().to_owned(),
-            name: name.clone(),
-            class: class.name().to_owned(),
-            fingerprint: fingerprint.to_string(),
-            headline: headline.clone(),
-            person_only: *person_only,
-            flaky_suspect: *flaky_suspect,
-        }
-    }
-}
-
-impl SymptomRecord {
-    fn read(self) -> Result<Symptom, RecordError> {
-        Ok(Symptom {
-            stage: stage(&self.stage)?,
-            class: word("class", &self.class, FailureClass::from_name(&self.class))?,
-            fingerprint: word(
-                "fingerprint",
-                &self.fingerprint,
-                Fingerprint::parse(&self.fingerprint),
-            )?,
-            name: self.name,
-            headline: self.headline,
-            person_only: self.person_only,
-            flaky_suspect: self.flaky_suspect,
-        })
-    }
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct ConfirmationRecord {
-    request: String,
-    avoidable: bool,
-}
-
-/// The identities are not in the records of older programs.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(tag = "happened", rename_all = "snake_case")]
-enum HappenedRecord {
-    Started,
-    Resumed {
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        attended: Option<bool>,
-    },
-    StagePassed,
-    StageFailed {
-        failure: SymptomRecord,
-    },
-    RerunPassed,
-    RerunFailed {
-        failure: SymptomRecord,
-    },
-    Doubted {
-        failure: SymptomRecord,
-        request: String,
-        person: bool,
-    },
-    Restored {
-        serving: bool,
-    },
-    RestoreFailed {
-        reason: String,
-    },
-    Declined {
-        reason: String,
-    },
-    Proposed {
-        tree: String,
-        decision: String,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        answer: Option<String>,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        refusal: Option<String>,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        wants: Option<ConfirmationRecord>,
-    },
-    Refused {
-        reason: String,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        answer: Option<String>,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        refusal: Option<String>,
-    },
-    NoPatch {
-        class: String,
-        reason: String,
-    },
-    ModelFailed {
-        reason: String,
-        configured: bool,
-    },
-    Reviewed {
-        approved: bool,
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        review: Option<String>,
-        #[serde(default)]
-        reason: String,
-    },
-    HumanDecided {
-        approved: Option<bool>,
-        request: String,
-    },
-    Applied {
-        tree: String,
-    },
-    TasksMerged {
-        tree: String,
-    },
-    MarkedVerified,
-    Broke {
-        reason: String,
-    },
-    Cancelled,
-}
-
-impl From<&Happened> for HappenedRecord {
-    fn from(what: &Happened) -> Self {
-        match what {
-            Happened::Started => Self::Started,
-            Happened::Resumed { attended } => Self::Resumed { attended: *attended },
-            Happened::StagePassed => Self::StagePassed,
-            Happened::StageFailed(symptom) => Self::StageFailed { failure: symptom.into() },
-            Happened::RerunPassed => Self::RerunPassed,
-            Happened::RerunFailed(symptom) => Self::RerunFailed { failure: symptom.into() },
-            Happened::Doubted { symptom, request, person } => {
-                Self::Doubted { failure: symptom.into(), request: request.clone(), person: *person }
-            }
-            Happened::Restored { serving } => Self::Restored { serving: *serving },
-            Happened::RestoreFailed { reason } => Self::RestoreFailed { reason: reason.clone() },
-            Happened::Declined { reason } => Self::Declined { reason: reason.clone() },
-            Happened::Proposed { tree, decision, answer, refusal, wants } => Self::Proposed {
-                tree: tree.to_string(),
-                decision: decision.name().to_owned(),
-                answer: answer.as_ref().map(ToString::to_string),
-                refusal: refusal.as_ref().map(ToString::to_string),
-                wants: wants.as_ref().map(|Confirmation { request, avoidable }| {
-                    ConfirmationRecord { request: request.clone(), avoidable: *avoidable }
-                }),
-            },
-            Happened::Refused { reason, answer, refusal } => Self::Refused {
-                reason: reason.clone(),
-                answer: answer.as_ref().map(ToString::to_string),
-                refusal: refusal.as_ref().map(ToString::to_string),
-            },
-            Happened::NoPatch { class, reason } => {
-                Self::NoPatch { class: class.name().to_owned(), reason: reason.clone() }
-            }
-            Happened::ModelFailed { reason, configured } => {
-                Self::ModelFailed { reason: reason.clone(), configured: *configured }
-            }
-            Happened::Reviewed { verdict, review, reason } => Self::Reviewed {
-                approved: *verdict == Verdict::Approve,
-                review: review.as_ref().map(ToString::to_string),
-                reason: reason.clone(),
-            },
-            Happened::HumanDecided { approved, request } => {
-                Self::HumanDecided { approved: *approved, request: request.clone() }
-            }
-            Happened::Applied { tree } => Self::Applied { tree: tree.to_string() },
-            Happened::TasksMerged { tree } => Self::TasksMerged { tree: tree.to_string() },
-            Happened::MarkedVerified => Self::MarkedVerified,
-            Happened::Broke { reason } => Self::Broke { reason: reason.clone() },
-            Happened::Cancelled => Self::Cancelled,
-        }
-    }
-}
-
-impl HappenedRecord {
-    fn read(self) -> Result<Happened, RecordError> {
-        let tree = |text: &str| word("tree id", text, text.parse().ok());
-        Ok(match self {
-            Self::Started => Happened::Started,
-            Self::Resumed { attended } => Happened::Resumed { attended },
-            Self::StagePassed => Happened::StagePassed,
-            Self::StageFailed { failure } => Happened::StageFailed(failure.read()?),
-            Self::RerunPassed => Happened::RerunPassed,
-            Self::RerunFailed { failure } => Happened::RerunFailed(failure.read()?),
-            Self::Doubted { failure, request, person } => {
-                Happened::Doubted { symptom: failure.read()?, request, person }
-            }
-            Self::Restored { serving } => Happened::Restored { serving },
-            Self::RestoreFailed { reason } => Happened::RestoreFailed { reason },
-            Self::Declined { reason } => Happened::Declined { reason },
-            Self::Proposed { tree: text, decision: name, answer, refusal, wants } => {
-                Happened::Proposed {
-                    tree: tree(&text)?,
-                    decision: decision(&name)?,
-                    answer: identity(answer)?,
-                    refusal: identity(refusal)?,
-                    wants: wants.map(|ConfirmationRecord { request, avoidable }| Confirmation {
-                        request,
-                        avoidable,
-                    }),
-                }
-            }
-            Self::Refused { reason, answer, refusal } => {
-                Happened::Refused { reason, answer: identity(answer)?, refusal: identity(refusal)? }
-            }
-            Self::NoPatch { class, reason } => Happened::NoPatch {
-                class: word("class", &class, NoPatchClass::from_name(&class))?,
-                reason,
-            },
-            Self::ModelFailed { reason, configured } => {
-                Happened::ModelFailed { reason, configured }
-            }
-            Self::Reviewed { approved, review, reason } => Happened::Reviewed {
-                verdict: if approved { Verdict::Approve } else { Verdict::Reject },
-                review: identity(review)?,
-                reason,
-            },
-            Self::HumanDecided { approved, request } => {
-                Happened::HumanDecided { approved, request }
-            }
-            Self::Applied { tree: text } => Happened::Applied { tree: tree(&text)? },
-            Self::TasksMerged { tree: text } => Happened::TasksMerged { tree: tree(&text)? },
-            Self::MarkedVerified => Happened::MarkedVerified,
-            Self::Broke { reason } => Happened::Broke { reason },
-            Self::Cancelled => Happened::Cancelled,
-        })
-    }
-}
-
-fn identity(text: Option<String>) -> Result<Option<Fingerprint>, RecordError> {
-    text.map(|text| word("fingerprint", &text, Fingerprint::parse(&text))).transpose()
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct InputRecord {
-    at_ms: u64,
-    spent: UsageRecord,
-    #[serde(flatten)]
-    what: HappenedRecord,
-}
-
 /// An input as the data of an `input` event.
 pub(super) fn write_input(input: &Input) -> Result<serde_json::Value, RecordError> {
-    let Input { at, spent, what } = input;
-    seal(InputRecord { at_ms: at.as_millis() as u64, spent: (*spent).into(), what: what.into() })
+    seal(input)
 }
 
 /// The input that an `input` event's data describes.
 pub(super) fn read_input(data: &serde_json::Value) -> Result<Input, RecordError> {
-    let InputRecord { at_ms, spent, what } = unseal(data)?;
-    Ok(Input { at: Duration::from_millis(at_ms), spent: spent.into(), what: what.read()? })
+    unseal(data)
 }
 
 /// An effect in words: what an `intent` event carries, and what replay compares.
 pub(super) fn write_effect(effect: &Effect) -> serde_json::Value {
-    let mut value = match effect {
-        Effect::RunStage { iteration, stage } => {
-            serde_json::json!({"effect": "run_stage", "iteration": iteration, "stage": stage.name()})
-        }
-        Effect::Rerun { iteration, stage, name } => serde_json::json!({
-            "effect": "rerun", "iteration": iteration, "stage": stage.name(), "name": name,
-        }),
-        Effect::Restore => serde_json::json!({"effect": "restore"}),
-        Effect::AskAuthor { iteration, again } => {
-            serde_json::json!({"effect": "ask_author", "iteration": iteration, "again": again})
-        }
-        Effect::AskReviewer { iteration } => {
-            serde_json::json!({"effect": "ask_reviewer", "iteration": iteration})
-        }
-        Effect::AskHumanForPatch { iteration } => {
-            serde_json::json!({"effect": "ask_human_for_patch", "iteration": iteration})
-        }
-        Effect::AskHumanForRollout { iteration } => {
-            serde_json::json!({"effect": "ask_human_for_rollout", "iteration": iteration})
-        }
-        Effect::AskHumanForProof { iteration } => {
-            serde_json::json!({"effect": "ask_human_for_proof", "iteration": iteration})
-        }
-        Effect::Apply { iteration } => {
-            serde_json::json!({"effect": "apply", "iteration": iteration})
-        }
-        Effect::MarkVerified => serde_json::json!({"effect": "mark_verified"}),
-        Effect::Finish(reason) => serde_json::json!({
-            "effect": "finish", "stop": stop_word(reason), "reason": reason.to_string(),
-        }),
-    };
+    // Words, numbers and texts: that cannot fail.
+    let mut value = serde_json::to_value(effect).unwrap_or_default();
     if let Some(object) = value.as_object_mut() {
         object.insert("v".to_owned(), VERSION.into());
     }
     value
 }
 
-/// One word for a stop reason, for machines that read the log.
-pub fn stop_word(reason: &StopReason) -> &'static str {
-    match reason {
-        StopReason::Verified => "verified",
-        StopReason::MaxIterations { .. } => "max_iterations",
-        StopReason::NoProgress { .. } => "no_progress",
-        StopReason::RepeatedAnswer { .. } => "repeated_answer",
-        StopReason::RepeatedTree { .. } => "repeated_tree",
-        StopReason::Budget { .. } => "budget",
-        StopReason::NotHealable { .. } => "not_healable",
-        StopReason::NoPatch { .. } => "no_patch",
-        StopReason::NeedsHuman { .. } => "needs_human",
-        StopReason::Declined { .. } => "declined",
-        StopReason::NoHealing { .. } => "no_healing",
-        StopReason::ModelUnavailable { .. } => "model_unavailable",
-        // The failure is what the run ended with; that no model was there is a remark.
-        StopReason::NoModel { .. } => "failed",
-        StopReason::Internal { .. } => "internal",
-        StopReason::Cancelled => "cancelled",
-        StopReason::Abandoned => "abandoned",
-    }
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct CourseRecord {
-    stages: Vec<String>,
-    max_iterations: u32,
-    no_progress_threshold: u32,
-    max_tokens: Option<u64>,
-    max_cost_usd: Option<f64>,
-    max_duration_ms: Option<u64>,
-    mode: String,
-    approve_rollout: bool,
-    #[serde(default = "always_attended")]
-    attended: bool,
-    #[serde(default = "first_rules")]
-    rules: u32,
-    tree: String,
-}
-
-/// Older programs did not ask.
-const fn always_attended() -> bool {
-    true
-}
-
-/// Older programs knew no others.
-const fn first_rules() -> u32 {
-    Rules::V1.number()
-}
-
 /// The course as part of the first record.
 pub(super) fn write_course(course: &Course) -> Result<serde_json::Value, RecordError> {
-    let Course { stages, limits, mode, approve_rollout, attended, rules, tree } = course;
-    let Limits { max_iterations, no_progress_threshold, max_tokens, max_cost_usd, max_duration } =
-        limits;
-    seal(CourseRecord {
-        stages: stages.iter().map(|s| s.name().to_owned()).collect(),
-        max_iterations: *max_iterations,
-        no_progress_threshold: *no_progress_threshold,
-        max_tokens: *max_tokens,
-        max_cost_usd: *max_cost_usd,
-        max_duration_ms: max_duration.map(|d| d.as_millis() as u64),
-        mode: mode.name().to_owned(),
-        approve_rollout: *approve_rollout,
-        attended: *attended,
-        rules: rules.number(),
-        tree: tree.to_string(),
-    })
+    seal(course)
 }
 
 /// The course that a first record describes.
 pub(super) fn read_course(data: &serde_json::Value) -> Result<Course, RecordError> {
-    let record: CourseRecord = unseal(data)?;
-    Ok(Course {
-        stages: record.stages.iter().map(|s| stage(s)).collect::<Result<_, _>>()?,
-        limits: Limits {
-            max_iterations: record.max_iterations,
-            no_progress_threshold: record.no_progress_threshold,
-            max_tokens: record.max_tokens,
-            max_cost_usd: record.max_cost_usd,
-            max_duration: record.max_duration_ms.map(Duration::from_millis),
-        },
-        mode: word("mode", &record.mode, Mode::from_name(&record.mode))?,
-        approve_rollout: record.approve_rollout,
-        attended: record.attended,
-        rules: word("set of rules", &record.rules.to_string(), Rules::from_number(record.rules))?,
-        tree: word("tree id", &record.tree, record.tree.parse().ok())?,
-    })
+    unseal(data)
+}
+
+/// One word for a stop reason, for machines that read the log: the kind of its record.
+pub(super) fn stop_word(reason: &StopReason) -> String {
+    let record = serde_json::to_value(reason).unwrap_or_default();
+    record.get("kind").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+}
+
+/// `{"stop": "verified", "reason": "…"}`
+pub(super) fn stop<S: serde::Serializer>(
+    reason: &StopReason,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    #[derive(Serialize)]
+    struct Stop {
+        stop: String,
+        reason: String,
+    }
+    Stop { stop: stop_word(reason), reason: reason.to_string() }.serialize(serializer)
+}
+
+/// A symptom under the key `failure`.
+pub(super) mod failure {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use crate::machine::Symptom;
+
+    #[derive(Serialize, Deserialize)]
+    struct Keyed<T> {
+        failure: T,
+    }
+
+    pub(crate) fn serialize<S: Serializer>(
+        failure: &Symptom,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        Keyed { failure }.serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Symptom, D::Error> {
+        Ok(Keyed::deserialize(deserializer)?.failure)
+    }
+}
+
+/// A verdict as whether it approves.
+pub(super) mod approved {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use greenloop_model::Verdict;
+
+    pub(crate) fn serialize<S: Serializer>(
+        verdict: &Verdict,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bool(*verdict == Verdict::Approve)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Verdict, D::Error> {
+        let approved = bool::deserialize(deserializer)?;
+        Ok(if approved { Verdict::Approve } else { Verdict::Reject })
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::machine::{Confirmation, Happened, Mode, Rules, Symptom};
+    use greenloop_model::{
+        Decision, FailureClass, Fingerprint, Limits, NoPatchClass, Stage, Usage, Verdict,
+    };
 
     fn symptom() -> Symptom {
         Symptom {
@@ -491,10 +157,11 @@ mod tests {
         }
     }
 
-    #[test]
-    fn every_input_reads_back_as_it_was_written() {
+    fn every_input() -> Vec<Input> {
         let tree: greenloop_model::TreeId = "ab".repeat(20).parse().unwrap();
-        for what in [
+        let spent = Usage { requests: 1, input_tokens: 2, output_tokens: 3, cost_usd: 0.25 };
+        let at = Duration::from_millis(1_234);
+        let happened = [
             Happened::Started,
             Happened::Resumed { attended: None },
             Happened::Resumed { attended: Some(false) },
@@ -531,14 +198,74 @@ mod tests {
             Happened::MarkedVerified,
             Happened::Broke { reason: "disk".into() },
             Happened::Cancelled,
-        ] {
-            let spent = Usage { requests: 1, input_tokens: 2, output_tokens: 3, cost_usd: 0.25 };
-            let input = Input { at: Duration::from_millis(1_234), spent, what };
-            let written = write_input(&input).unwrap();
-            let text = written.to_string();
+        ];
+        happened.into_iter().map(|what| Input { at, spent, what }).collect()
+    }
+
+    #[test]
+    fn every_input_reads_back_as_it_was_written() {
+        for input in every_input() {
+            let text = write_input(&input).unwrap().to_string();
             let read: serde_json::Value = serde_json::from_str(&text).unwrap();
             assert_eq!(read_input(&read).unwrap(), input, "{text}");
         }
+    }
+
+    /// The log outlives the program: what stands in the snapshot is in logs that have to be read.
+    #[test]
+    fn records_are_written_as_ever() {
+        let mut lines: Vec<String> =
+            every_input().iter().map(|input| write_input(input).unwrap().to_string()).collect();
+        let (iteration, stage) = (2, Stage::Gates);
+        for effect in [
+            Effect::RunStage { iteration, stage },
+            Effect::Rerun { iteration, stage, name: "test".into() },
+            Effect::Restore,
+            Effect::AskAuthor { iteration, again: true },
+            Effect::AskReviewer { iteration },
+            Effect::AskHumanForPatch { iteration },
+            Effect::AskHumanForRollout { iteration },
+            Effect::AskHumanForProof { iteration },
+            Effect::Apply { iteration },
+            Effect::MarkVerified,
+            Effect::Finish(StopReason::Verified),
+            Effect::Finish(StopReason::NoModel { failure: None, reason: "no key".into() }),
+            Effect::Finish(StopReason::NotHealable { class: FailureClass::Auth, stage }),
+        ] {
+            lines.push(write_effect(&effect).to_string());
+        }
+        for (mode, rules, max_duration) in [
+            (Mode::Heal, Rules::V1, None),
+            (Mode::Verify, Rules::V2, Some(Duration::from_secs(90))),
+            (Mode::RollBack, Rules::V2, None),
+        ] {
+            let course = Course {
+                stages: vec![
+                    Stage::Gates,
+                    Stage::Tasks,
+                    Stage::Image,
+                    Stage::Rollout,
+                    Stage::Smoke,
+                ],
+                limits: Limits {
+                    max_iterations: 5,
+                    no_progress_threshold: 3,
+                    max_tokens: Some(1_000_000),
+                    max_cost_usd: max_duration.map(|_| 2.5),
+                    max_duration,
+                },
+                mode,
+                approve_rollout: true,
+                attended: false,
+                rules,
+                tree: "ab".repeat(20).parse().unwrap(),
+            };
+            let written = write_course(&course).unwrap();
+            assert_eq!(read_course(&written).unwrap(), course);
+            lines.push(written.to_string());
+        }
+        let expect = include_str!("../../../tests/fixtures/records/machine.jsonl");
+        assert_eq!(lines.join("\n"), expect.trim_end());
     }
 
     #[test]

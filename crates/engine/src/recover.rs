@@ -295,7 +295,7 @@ fn put_fix_back(workspace: &Workspace, run: RunId) -> Result<Option<String>, Rec
     }
 }
 
-/// What was tried, from the records: what the author is told of it.
+/// What was tried, from the records: what the author is shown of it.
 fn attempts_of(records: &[Record]) -> Vec<Attempt> {
     let mut attempts = Vec::new();
     let mut headline = String::new();

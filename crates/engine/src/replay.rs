@@ -138,6 +138,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::record::{write_course, write_input};
 
     /// The intents of a run without a model, as the first version recorded them and as they are
     /// decided now.
@@ -156,5 +157,31 @@ mod tests {
         assert!(!same_intent(&verified, &recorded));
         let restore = json!({"v": 1, "effect": "restore"});
         assert!(same_intent(&restore, &restore) && !same_intent(&restore, &recorded));
+    }
+
+    /// The logs are from before the machine's own types were recorded: they are read, decided as
+    /// they were, and what is written now is the same, to the byte.
+    #[test]
+    fn logs_of_earlier_programs_are_replayed_and_written_as_they_were() {
+        let records = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/records");
+        for name in ["deployed", "healed", "failed", "no_model", "not_rolled_back"] {
+            let log = records.join(name).join(greenloop_audit::FILE_NAME);
+            let replayed = replay_file(&log).unwrap();
+            assert!(replayed.inputs > 0, "{name}");
+            assert!(replayed.divergences.is_empty(), "{name}: {:?}", replayed.divergences);
+            for record in greenloop_audit::read(&log).unwrap() {
+                let written = match record.event.as_str() {
+                    "input" => write_input(&read_input(&record.data).unwrap()).unwrap(),
+                    "run.started" => {
+                        let course = &record.data["course"];
+                        let written = write_course(&read_course(course).unwrap()).unwrap();
+                        assert_eq!(written.to_string(), course.to_string(), "{name}");
+                        continue;
+                    }
+                    _ => continue,
+                };
+                assert_eq!(written.to_string(), record.data.to_string(), "{name}");
+            }
+        }
     }
 }

@@ -1,36 +1,24 @@
 //! The policy's decision.
 
+use serde::{Deserialize, Serialize};
+
 use super::RepoPath;
+use super::words::named;
 
-/// Ordered: the strictest of all matches wins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Decision {
-    /// May be applied.
-    Allow,
-    /// May be applied when a person says so.
-    NeedsHuman,
-    /// May not be applied, whoever asks.
-    Forbid,
-}
-
-impl Decision {
-    /// The words on the screen and in the audit log.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::NeedsHuman => "needs human",
-            Self::Forbid => "forbid",
-        }
+named!(
+    /// Ordered: the strictest of all matches wins.
+    Decision {
+        /// May be applied.
+        Allow = "allow",
+        /// May be applied when a person says so.
+        NeedsHuman = "needs human",
+        /// May not be applied, whoever asks.
+        Forbid = "forbid",
     }
-
-    /// The decision of that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Allow, Self::NeedsHuman, Self::Forbid].into_iter().find(|d| d.name() == name)
-    }
-}
+);
 
 /// One rule that matched.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleMatch {
     /// The rule's id, which `greenloop policy explain` takes: `never_delete`.
     pub rule: String,
@@ -45,7 +33,8 @@ pub struct RuleMatch {
 }
 
 /// Every match, and the strictest of their decisions.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "EvaluationRecord", from = "EvaluationRecord")]
 pub struct Evaluation {
     matches: Vec<RuleMatch>,
 }
@@ -64,5 +53,29 @@ impl Evaluation {
     /// Every rule that matched, in the order of the changes.
     pub fn matches(&self) -> &[RuleMatch] {
         &self.matches
+    }
+}
+
+/// Readers of records find the decision beside the rules that it follows from.
+#[derive(Serialize, Deserialize)]
+struct EvaluationRecord {
+    #[serde(skip_deserializing, default = "allow")]
+    decision: Decision,
+    matches: Vec<RuleMatch>,
+}
+
+const fn allow() -> Decision {
+    Decision::Allow
+}
+
+impl From<Evaluation> for EvaluationRecord {
+    fn from(evaluation: Evaluation) -> Self {
+        Self { decision: evaluation.decision(), matches: evaluation.matches }
+    }
+}
+
+impl From<EvaluationRecord> for Evaluation {
+    fn from(record: EvaluationRecord) -> Self {
+        Self::new(record.matches)
     }
 }

@@ -2,9 +2,13 @@
 //!
 //! Stages and the engine send; reporters, and nobody else, consume.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize, Serializer};
+
+use super::summary_record::SummaryRecord;
+use super::words::named;
 use super::{
     CommitId, Endpoint, EnvironmentName, Evaluation, Failure, GateResult, ImageRef, Invocation,
     Limits, Progress, Proof, ReleaseId, Restoration, Review, RunId, RunningNow, Stage, StopReason,
@@ -38,38 +42,25 @@ impl EventSink {
     }
 }
 
-/// What a run is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Task {
-    /// From a commit to a verified deployment.
-    Deploy,
-    /// The smoke tests against what is deployed.
-    Verify,
-    /// An earlier release serves again.
-    RollBack,
-    /// One command passes.
-    Heal,
-}
-
-impl Task {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Deploy, Self::Verify, Self::RollBack, Self::Heal];
-
-    /// The word in records.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Deploy => "deploy",
-            Self::Verify => "verify",
-            Self::RollBack => "roll back",
-            Self::Heal => "heal",
-        }
+named!(
+    /// What a run is for.
+    Task {
+        /// From a commit to a verified deployment.
+        Deploy = "deploy",
+        /// The smoke tests against what is deployed.
+        Verify = "verify",
+        /// An earlier release serves again.
+        RollBack = "roll back",
+        /// One command passes.
+        Heal = "heal",
     }
-}
+);
 
 /// What a run is about, known when it starts.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunHeader {
-    /// The run.
+    /// The run. Not part of its record: it stands in that of every event.
+    #[serde(skip, default = "RunId::nil")]
     pub run: RunId,
     /// What it is for.
     pub task: Task,
@@ -89,15 +80,31 @@ pub struct RunHeader {
     /// The limits it runs under.
     pub limits: Limits,
     /// The repository's root.
+    #[serde(serialize_with = "lossy")]
     pub repository: PathBuf,
     /// How to start it again.
     pub invocation: Invocation,
     /// The run's folder: audit log, patches, stage logs, reports.
+    #[serde(serialize_with = "lossy")]
     pub folder: PathBuf,
 }
 
+/// A path as text; bytes that are not UTF-8 are replaced.
+fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&path.display())
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const fn is_true(value: &bool) -> bool {
+    *value
+}
+
 /// Something a person should know that is not an event of the loop.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "level", content = "text", rename_all = "snake_case")]
 pub enum Notice {
     /// Good to know.
     Info(String),
@@ -106,7 +113,7 @@ pub enum Notice {
 }
 
 /// One applied patch in the summary.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SummaryPatch {
     /// 1-based.
     pub iteration: u32,
@@ -125,7 +132,7 @@ pub struct SummaryPatch {
 }
 
 /// One thing a person can do after a run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NextStep {
     /// What it does, or what is to be done where no command does it.
     pub what: String,
@@ -134,11 +141,13 @@ pub struct NextStep {
 }
 
 /// Where a run's patches are at its end.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "place", rename_all = "snake_case")]
 pub enum FixPlace {
     /// In the work tree, and on the run's branch.
     WorkTree {
-        /// Whether it was remembered, so that it can be taken back.
+        /// Whether it was remembered, so that it can be taken back; in records where it was not.
+        #[serde(default = "yes", skip_serializing_if = "is_true")]
         can_undo: bool,
     },
     /// On the run's branch, which stands on HEAD's commit.
@@ -148,12 +157,14 @@ pub enum FixPlace {
     /// There too, though they were to be in the work tree.
     NotBroughtBack {
         /// What kept them out of it.
+        #[serde(rename = "reason", default)]
         why: String,
     },
 }
 
 /// How a run ended, for people.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(into = "SummaryRecord", try_from = "SummaryRecord")]
 pub struct RunSummary {
     /// Why it ended.
     pub stop: StopReason,
@@ -229,9 +240,11 @@ impl RunSummary {
     }
 }
 
-/// Everything a run tells. Texts from outside (output, reasons, diffs) are redacted already;
+/// Everything a run tells, in the form of its records too (`docs/events.md`): a field may be added;
+/// one that changes its meaning or goes away needs a new version of them. Texts from outside (output, reasons, diffs) are redacted already;
 /// reporters make control characters and pipeline commands harmless when they print.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
 pub enum RunEvent {
     /// The first event.
     Started(Box<RunHeader>),
@@ -246,21 +259,38 @@ pub enum RunEvent {
     /// Output of a part: one or more whole lines where possible; lossy text.
     Output { stage: Stage, name: String, text: String },
     /// A gate ended.
-    GateFinished { iteration: u32, result: GateResult },
+    GateFinished {
+        iteration: u32,
+        #[serde(rename = "gate")]
+        result: GateResult,
+    },
     /// A rollout or smoke step ended: `ok` and what happened.
-    StepFinished { stage: Stage, name: String, ok: bool, detail: String, elapsed: Duration },
+    StepFinished {
+        stage: Stage,
+        name: String,
+        ok: bool,
+        detail: String,
+        #[serde(rename = "elapsed_ms", with = "crate::millis")]
+        elapsed: Duration,
+    },
     /// How far a part has come, in bytes; `total` when it is known. Frequent: for live display,
     /// not for records.
     Progress { stage: Stage, name: String, done: u64, total: Option<u64> },
     /// The image that will be rolled out is in its registry.
     ImageReady { image: ImageRef, tags: Vec<String>, reused: bool },
     /// A stage passed.
-    StagePassed { iteration: u32, stage: Stage, elapsed: Duration },
+    StagePassed {
+        iteration: u32,
+        stage: Stage,
+        #[serde(rename = "elapsed_ms", with = "crate::millis")]
+        elapsed: Duration,
+    },
     /// A stage failed; `progress` compares with the iteration before.
     StageFailed {
         iteration: u32,
         failure: Box<Failure>,
         progress: Option<Progress>,
+        #[serde(rename = "elapsed_ms", with = "crate::millis")]
         elapsed: Duration,
     },
     /// A suspect is run once more on the same tree; `passed` is `None` while it runs.
@@ -273,7 +303,7 @@ pub enum RunEvent {
     AuthorLooked { iteration: u32, call: String },
     /// The author answered with edits; the canonical diff of what they come to.
     PatchProposed { iteration: u32, reason: String, diff: String, usage: Usage },
-    /// The author's answer could not be used; it is told why.
+    /// The author's answer could not be used; `reason` goes back to the author.
     PatchRefused { iteration: u32, reason: String, usage: Usage },
     /// The author answered that no patch is right.
     NoPatch { iteration: u32, class: String, reason: String },
@@ -282,13 +312,21 @@ pub enum RunEvent {
     /// The reviewer answered.
     Reviewed { iteration: u32, review: Review, usage: Usage },
     /// The policy decided.
-    Evaluated { iteration: u32, evaluation: Evaluation },
+    Evaluated {
+        iteration: u32,
+        #[serde(flatten)]
+        evaluation: Evaluation,
+    },
     /// A person decided.
     HumanDecided { iteration: u32, approved: bool, who: String },
     /// The patch is committed and in the work tree.
     PatchApplied { iteration: u32, commit: CommitId, files: Vec<String> },
     /// A new release serves.
-    Switched { release: ReleaseId, endpoint: Endpoint },
+    Switched {
+        release: ReleaseId,
+        #[serde(flatten)]
+        endpoint: Endpoint,
+    },
     /// The last event.
     Finished(Box<RunSummary>),
 }

@@ -4,14 +4,18 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// How a command ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Exit {
     /// It exited with this status.
     Code(i32),
     /// It was ended by this signal.
     Signal(i32),
     /// It was stopped after this time.
+    #[serde(rename = "timed_out_ms", with = "crate::millis")]
     TimedOut(Duration),
     /// It could not be started.
     NotStarted(String),
@@ -67,7 +71,7 @@ impl fmt::Display for Exit {
 }
 
 /// A place in a file.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Location {
     /// As the log wrote it.
     pub file: String,
@@ -88,7 +92,7 @@ impl fmt::Display for Location {
 }
 
 /// A run of log lines that matter.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Excerpt {
     /// First line, 1-based.
     pub start: u64,
@@ -108,7 +112,7 @@ impl Excerpt {
 }
 
 /// Source code around a location, read from a file inside the repository.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CodeContext {
     /// Relative to the repository's root.
     pub path: String,
@@ -121,7 +125,7 @@ pub struct CodeContext {
 }
 
 /// A request that failed and what came back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HttpExchange {
     /// `GET http://127.0.0.1:8080/health`
     pub request: String,
@@ -132,11 +136,12 @@ pub struct HttpExchange {
     /// What was expected, and what was wrong.
     pub complaint: String,
     /// Time until the complaint.
+    #[serde(rename = "elapsed_ms", with = "crate::millis")]
     pub elapsed: Duration,
 }
 
 /// What a person can do about a failure whose cause is known.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Remedy {
     /// In words.
     pub what: String,
@@ -162,7 +167,7 @@ impl Remedy {
 }
 
 /// What is known of a failure. Everything in it has been redacted and is bounded.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Evidence {
     /// The command or check that failed, as a person would write it.
     pub command: Option<String>,
@@ -184,10 +189,13 @@ pub struct Evidence {
     pub service_log: Option<String>,
     /// Plain statements, such as `the new release never became healthy`.
     pub notes: Vec<String>,
-    /// What helps, where the cause is known well enough to say.
+    /// What helps, where the cause is known well enough to say; not in the records of older
+    /// programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<Remedy>,
     /// The command cannot pass on the same tree: a compiler or a linter has named a place in the
     /// source, and no test failed. Known while a run lasts; not part of its records.
+    #[serde(skip)]
     pub deterministic: bool,
 }
 

@@ -2,73 +2,41 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
+use super::ids::{InvalidId, serde_as_text};
+use super::words::named;
 use super::{Evidence, Stage};
 
-/// What kind of trouble a failure is. The class decides the route: see [`FailureClass::heals`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum FailureClass {
-    /// The repository's code is wrong.
-    Code,
-    /// The repository's configuration is wrong.
-    Config,
-    /// It passes when it is run again.
-    Flaky,
-    /// A machine, a network, a disk, a service that the repository does not own.
-    Infrastructure,
-    /// A credential is missing, wrong or too weak.
-    Auth,
-    /// A limit somebody set on resources.
-    Quota,
-    /// It took longer than it was given.
-    Timeout,
-    /// None of the patterns tell.
-    Unknown,
-}
+named!(
+    /// What kind of trouble a failure is. The class decides the route: see [`FailureClass::heals`].
+    FailureClass {
+        /// The repository's code is wrong.
+        Code = "code",
+        /// The repository's configuration is wrong.
+        Config = "config",
+        /// It passes when it is run again.
+        Flaky = "flaky",
+        /// A machine, a network, a disk, a service that the repository does not own.
+        Infrastructure = "infrastructure",
+        /// A credential is missing, wrong or too weak.
+        Auth = "auth",
+        /// A limit somebody set on resources.
+        Quota = "quota",
+        /// It took longer than it was given.
+        Timeout = "timeout",
+        /// None of the patterns tell.
+        Unknown = "unknown",
+    }
+);
 
 impl FailureClass {
-    /// All classes.
-    pub const ALL: [Self; 8] = [
-        Self::Code,
-        Self::Config,
-        Self::Flaky,
-        Self::Infrastructure,
-        Self::Auth,
-        Self::Quota,
-        Self::Timeout,
-        Self::Unknown,
-    ];
-
-    /// The name in files, events and on the screen.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Code => "code",
-            Self::Config => "config",
-            Self::Flaky => "flaky",
-            Self::Infrastructure => "infrastructure",
-            Self::Auth => "auth",
-            Self::Quota => "quota",
-            Self::Timeout => "timeout",
-            Self::Unknown => "unknown",
-        }
-    }
-
-    /// The class of that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|class| class.name() == name)
-    }
-
     /// Whether the author may be asked: a patch cannot repair a network, a credential or a quota.
     pub const fn heals(self) -> bool {
         match self {
             Self::Code | Self::Config | Self::Timeout | Self::Unknown | Self::Flaky => true,
             Self::Infrastructure | Self::Auth | Self::Quota => false,
         }
-    }
-}
-
-impl fmt::Display for FailureClass {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 
@@ -101,8 +69,18 @@ impl fmt::Display for Fingerprint {
     }
 }
 
+impl std::str::FromStr for Fingerprint {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text).ok_or_else(|| InvalidId::new("a fingerprint", text))
+    }
+}
+
+serde_as_text!(Fingerprint);
+
 /// Why an iteration did not end verified.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Failure {
     /// The stage that failed.
     pub stage: Stage,
@@ -125,7 +103,7 @@ pub struct Failure {
 }
 
 /// A failure without its evidence: what a run that ends with it is headed by.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailureSummary {
     /// The stage that failed.
     pub stage: Stage,
@@ -149,30 +127,19 @@ impl fmt::Display for FailureSummary {
     }
 }
 
-/// How a failure compares with the last one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Progress {
-    /// Some of the last symptoms are gone and none is new.
-    Fixed,
-    /// The last symptoms are gone and others, further on, have come up.
-    MovedOn,
-    /// The same symptoms.
-    Same,
-    /// New symptoms beside the last ones, or an earlier stage fails than before.
-    Worse,
-}
-
-impl Progress {
-    /// The words on the screen and in the audit log.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Fixed => "fixed",
-            Self::MovedOn => "moved on",
-            Self::Same => "same",
-            Self::Worse => "worse",
-        }
+named!(
+    /// How a failure compares with the last one.
+    Progress {
+        /// Some of the last symptoms are gone and none is new.
+        Fixed = "fixed",
+        /// The last symptoms are gone and others, further on, have come up.
+        MovedOn = "moved on",
+        /// The same symptoms.
+        Same = "same",
+        /// New symptoms beside the last ones, or an earlier stage fails than before.
+        Worse = "worse",
     }
-}
+);
 
 /// Compares two failures as sets of symptoms, stage first: a failure in a later stage is
 /// progress whatever it says, one in an earlier stage is a step back.

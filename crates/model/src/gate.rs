@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::Exit;
 
 /// How one gate ended.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum GateStatus {
     /// Exit status 0.
     Passed,
@@ -20,7 +23,7 @@ pub enum GateStatus {
 }
 
 /// One gate's result. Results stand in the order the gates are configured, however they ran.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GateResult {
     /// The gate's configured name.
     pub name: String,
@@ -29,6 +32,7 @@ pub struct GateResult {
     /// How it ended.
     pub status: GateStatus,
     /// Wall-clock time it took; zero when it did not run.
+    #[serde(rename = "duration_ms", with = "crate::millis")]
     pub duration: Duration,
     /// Bytes of output it wrote.
     pub output_bytes: u64,

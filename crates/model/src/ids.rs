@@ -47,6 +47,11 @@ impl RunId {
         Self(uuid::Uuid::now_v7())
     }
 
+    /// Of what is not known yet.
+    pub(crate) const fn nil() -> Self {
+        Self(uuid::Uuid::nil())
+    }
+
     /// The last eight hex digits: enough to tell runs apart on a screen.
     pub fn short(&self) -> String {
         let text = self.0.simple().to_string();

@@ -1,8 +1,10 @@
-//! How the command that started a run is written, so that what a person is told to type next
+//! How the command that started a run is written, so that a suggested command
 //! runs as it is printed.
 
+use serde::{Deserialize, Serialize};
+
 /// The command line a run was started by, in pieces.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Invocation {
     /// The program: `greenloop`, or a path where no shell would find it; with a `cd` before it
     /// where the run's repository is not where the person is.

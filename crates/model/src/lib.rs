@@ -16,6 +16,7 @@ mod ids;
 mod image;
 mod invocation;
 mod limits;
+pub mod millis;
 mod outcome;
 mod path;
 mod proof;
@@ -25,8 +26,10 @@ mod review;
 mod secret_name;
 mod stage;
 mod stop;
+mod summary_record;
 pub mod task;
 mod usage;
+mod words;
 
 pub use chain::chain;
 pub use change::{FileChange, FileContent, FileMode};
@@ -45,7 +48,7 @@ pub use limits::Limits;
 pub use outcome::StageOutcome;
 pub use path::{InvalidPath, RepoPath};
 pub use proof::{GateProof, Proof, ProofBasis, TestCounts};
-pub use proposal::{Attempt, AttemptOutcome, NoPatch, NoPatchClass, Proposal};
+pub use proposal::{Attempt, AttemptOutcome, NoPatch, NoPatchClass};
 pub use release::{
     Condition, Endpoint, Release, ReleaseState, Restoration, RunningNow, TargetKind,
     USUAL_HEALTH_PATHS,

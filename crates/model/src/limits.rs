@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// The limits of one run.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
     /// Passes over the stages; at least 1.
     pub max_iterations: u32,
@@ -14,5 +16,6 @@ pub struct Limits {
     /// US dollars, by the configured prices.
     pub max_cost_usd: Option<f64>,
     /// Wall-clock time of the run.
+    #[serde(default, rename = "max_duration_ms", with = "crate::millis::option")]
     pub max_duration: Option<Duration>,
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::ids::serde_as_text;
+
 /// A path that cannot name a file inside the repository.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidPath {
@@ -83,6 +85,16 @@ impl fmt::Display for RepoPath {
         f.write_str(&self.to_string_lossy())
     }
 }
+
+impl std::str::FromStr for RepoPath {
+    type Err = InvalidPath;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::new(text)
+    }
+}
+
+serde_as_text!(RepoPath);
 
 impl fmt::Debug for RepoPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

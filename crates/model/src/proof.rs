@@ -2,10 +2,13 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use super::count::counted;
+use super::words::named;
 
 /// Numbers of tests.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TestCounts {
     /// Ran and passed.
     pub passed: u64,
@@ -48,41 +51,22 @@ impl fmt::Display for TestCounts {
     }
 }
 
-/// What a gate's tests are known by, the weakest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ProofBasis {
-    /// No result of a test runner was found.
-    Nothing,
-    /// The numbers in the runner's summaries.
-    Counts,
-    /// The names that the runner printed.
-    Names,
-    /// The report files that the runner wrote.
-    Report,
-}
-
-impl ProofBasis {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Nothing, Self::Counts, Self::Names, Self::Report];
-
-    /// The word in records.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Nothing => "nothing",
-            Self::Counts => "counts",
-            Self::Names => "names",
-            Self::Report => "report",
-        }
+named!(
+    /// What a gate's tests are known by, the weakest first.
+    ProofBasis {
+        /// No result of a test runner was found.
+        Nothing = "nothing",
+        /// The numbers in the runner's summaries.
+        Counts = "counts",
+        /// The names that the runner printed.
+        Names = "names",
+        /// The report files that the runner wrote.
+        Report = "report",
     }
-
-    /// The basis of that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|basis| basis.name() == name)
-    }
-}
+);
 
 /// What the tests of one gate show.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GateProof {
     /// The gate.
     pub gate: String,
@@ -107,7 +91,8 @@ pub struct GateProof {
 }
 
 /// What the tests show of a run's repair.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "ProofRecord", from = "ProofRecord")]
 pub struct Proof {
     /// The gates that failed before the first patch, and those that something is to be said of.
     pub gates: Vec<GateProof>,
@@ -118,6 +103,36 @@ pub struct Proof {
     pub passes: u32,
     /// Who accepted what speaks against it.
     pub accepted_by: Option<String>,
+}
+
+/// Readers of records find the judgement beside what it follows from.
+#[derive(Serialize, Deserialize)]
+struct ProofRecord {
+    #[serde(skip_deserializing)]
+    proven: bool,
+    #[serde(skip_deserializing)]
+    verdict: String,
+    gates: Vec<GateProof>,
+    judged_without: Vec<String>,
+    passes: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    accepted_by: Option<String>,
+}
+
+impl From<Proof> for ProofRecord {
+    fn from(proof: Proof) -> Self {
+        let (proven, verdict) = (proof.is_proven(), proof.verdict());
+        let Proof { gates, judged_without, passes, accepted_by } = proof;
+        Self { proven, verdict, gates, judged_without, passes, accepted_by }
+    }
+}
+
+impl From<ProofRecord> for Proof {
+    fn from(record: ProofRecord) -> Self {
+        let ProofRecord { proven: _, verdict: _, gates, judged_without, passes, accepted_by } =
+            record;
+        Self { gates, judged_without, passes, accepted_by }
+    }
 }
 
 impl Proof {

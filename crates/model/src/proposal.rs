@@ -1,43 +1,24 @@
 //! What the author answers, and what became of it.
 
+use super::words::named;
 use super::{Evaluation, Review};
 
-/// The author's edits with a reason, as text that is not yet understood.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Proposal {
-    /// The model's whole answer.
-    pub answer: String,
-    /// The prose around the edits: why this is the fix.
-    pub reason: String,
-}
-
-/// Why no patch is right.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NoPatchClass {
-    /// A machine, a network, a service the repository does not own.
-    Infrastructure,
-    /// It would pass when run again.
-    Flaky,
-    /// A decision that a person has to take.
-    NeedsHuman,
-}
+named!(
+    /// Why no patch is right.
+    NoPatchClass {
+        /// A machine, a network, a service the repository does not own.
+        Infrastructure = "infrastructure",
+        /// It would pass when run again.
+        Flaky = "flaky",
+        /// A decision that a person has to take.
+        NeedsHuman = "needs human",
+    }
+);
 
 impl NoPatchClass {
-    /// The words of the answer format.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Infrastructure => "infrastructure",
-            Self::Flaky => "flaky",
-            Self::NeedsHuman => "needs human",
-        }
-    }
-
-    /// The class that `text` names; `_` and `-` count as a space.
-    pub fn from_name(text: &str) -> Option<Self> {
-        let text = text.trim().to_ascii_lowercase().replace(['_', '-'], " ");
-        [Self::Infrastructure, Self::Flaky, Self::NeedsHuman]
-            .into_iter()
-            .find(|class| class.name() == text)
+    /// The one that a model means, whatever its case and its separators.
+    pub fn from_answer(text: &str) -> Option<Self> {
+        Self::from_name(&text.trim().to_ascii_lowercase().replace(['_', '-'], " "))
     }
 }
 
@@ -65,7 +46,7 @@ pub enum AttemptOutcome {
     Applied { next_failure: Option<String> },
 }
 
-/// One earlier try, as the author is told of it.
+/// One earlier try, as it is shown to the author.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attempt {
     /// 1-based iteration it belongs to.

@@ -4,29 +4,20 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::words::named;
 use super::{CommitId, ImageRef, ReleaseId, RunId};
 
-/// Where a release runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum TargetKind {
-    /// A supervised local process.
-    Process,
-    /// A container on a Docker Engine.
-    Docker,
-    /// Workloads in a Kubernetes cluster.
-    Kubernetes,
-}
-
-impl TargetKind {
-    /// The word in the configuration and on the screen.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Process => "process",
-            Self::Docker => "docker",
-            Self::Kubernetes => "kubernetes",
-        }
+named!(
+    /// Where a release runs.
+    TargetKind {
+        /// A supervised local process.
+        Process = "process",
+        /// A container on a Docker Engine.
+        Docker = "docker",
+        /// Workloads in a Kubernetes cluster.
+        Kubernetes = "kubernetes",
     }
-}
+);
 
 /// Paths at which services usually report their health, and the front page: where to look when the
 /// configured one is not there.
@@ -44,7 +35,7 @@ pub const USUAL_HEALTH_PATHS: [&str; 10] = [
 ];
 
 /// Where a release can be reached.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
     /// Base URL without a trailing slash.
     pub url: String,
@@ -148,34 +139,21 @@ impl Restoration {
     }
 }
 
-/// How far a release has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ReleaseState {
-    /// Started, not yet serving.
-    Candidate,
-    /// Serving, not yet smoke-tested.
-    Live,
-    /// Serving, and its smoke tests passed.
-    Verified,
-    /// Replaced, kept for a rollback.
-    Superseded,
-    /// Failed; never restored.
-    Failed,
-}
-
-impl ReleaseState {
-    /// The word in files, events and on the screen.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Candidate => "candidate",
-            Self::Live => "live",
-            Self::Verified => "verified",
-            Self::Superseded => "superseded",
-            Self::Failed => "failed",
-        }
+named!(
+    /// How far a release has come.
+    ReleaseState {
+        /// Started, not yet serving.
+        Candidate = "candidate",
+        /// Serving, not yet smoke-tested.
+        Live = "live",
+        /// Serving, and its smoke tests passed.
+        Verified = "verified",
+        /// Replaced, kept for a rollback.
+        Superseded = "superseded",
+        /// Failed; never restored.
+        Failed = "failed",
     }
-}
+);
 
 /// One release on a target.
 #[derive(Debug, Clone, PartialEq, Eq)]

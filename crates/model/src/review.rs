@@ -1,38 +1,33 @@
 //! The reviewer's verdict. It can veto, it can never grant.
 
-/// Approve or reject.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// The reviewer found nothing against the patch.
-    Approve,
-    /// The patch must not be applied. Also what a malformed, late or missing answer counts as.
-    Reject,
-}
+use serde::{Deserialize, Serialize};
 
-/// How much could go wrong, by the reviewer's estimate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Risk {
-    /// A local, obvious change.
-    Low,
-    /// Could change behaviour elsewhere.
-    Medium,
-    /// Could lose data, open a hole or stop the service.
-    High,
-}
+use super::words::named;
 
-impl Risk {
-    /// The word in the review's JSON.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-        }
+named!(
+    /// Approve or reject.
+    Verdict {
+        /// The reviewer found nothing against the patch.
+        Approve = "approve",
+        /// The patch must not be applied. Also what a malformed, late or missing answer counts as.
+        Reject = "reject",
     }
-}
+);
+
+named!(
+    /// How much could go wrong, by the reviewer's estimate.
+    Risk {
+        /// A local, obvious change.
+        Low = "low",
+        /// Could change behaviour elsewhere.
+        Medium = "medium",
+        /// Could lose data, open a hole or stop the service.
+        High = "high",
+    }
+);
 
 /// A reviewer's answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Review {
     /// Approve or reject.
     pub verdict: Verdict,
@@ -47,7 +42,7 @@ pub struct Review {
 }
 
 impl Review {
-    /// What stands for an answer that could not be had or read: not approved.
+    /// A missing or unreadable answer: not approved.
     pub fn unusable(reviewer: impl Into<String>, reason: impl Into<String>) -> Self {
         Self {
             verdict: Verdict::Reject,

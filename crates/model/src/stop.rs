@@ -2,10 +2,14 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
+use super::words::named;
 use super::{FailureClass, FailureSummary, NoPatchClass, Stage};
 
 /// Why a run ended. Every run ends with exactly one.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum StopReason {
     /// Every stage passed: the release is verified, or the healed command passes.
     Verified,
@@ -32,10 +36,21 @@ pub enum StopReason {
     NoHealing { stage: Stage },
     /// A stage failed, and the model that could have repaired it could not be asked. `failure` is
     /// `None` for runs of programs that did not record it.
-    ModelUnavailable { failure: Option<Box<FailureSummary>>, reason: String },
+    ModelUnavailable {
+        #[serde(default)]
+        failure: Option<Box<FailureSummary>>,
+        reason: String,
+    },
     /// A stage failed, and no model is configured that could have repaired it: the run ends with
-    /// its failure. `failure` is `None` for runs of programs that did not record it.
-    NoModel { failure: Option<Box<FailureSummary>>, reason: String },
+    /// its failure, and is recorded as `failed`. `failure` is `None` for runs of programs that did
+    /// not record it; they wrote `no_model`.
+    #[serde(rename = "failed", alias = "no_model")]
+    NoModel {
+        #[serde(default)]
+        failure: Option<Box<FailureSummary>>,
+        #[serde(rename = "no_model", alias = "reason")]
+        reason: String,
+    },
     /// Something under the loop failed: the audit log, git, the target.
     Internal { reason: String },
     /// A person or a signal cancelled it.
@@ -44,31 +59,18 @@ pub enum StopReason {
     Abandoned,
 }
 
-/// What came again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Repeated {
-    /// An answer of the author that was had in this run already, white space aside, or a patch
-    /// that leads to a tree which was turned down already.
-    Answer,
-    /// Another answer, turned down for the same as the one before.
-    Refusal,
-    /// The reviewer's veto of the patch before, word for word.
-    Review,
-}
-
-impl Repeated {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Answer, Self::Refusal, Self::Review];
-
-    /// The word in records.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Answer => "answer",
-            Self::Refusal => "refusal",
-            Self::Review => "review",
-        }
+named!(
+    /// What came again.
+    Repeated {
+        /// An answer of the author that was had in this run already, white space aside, or a patch
+        /// that leads to a tree which was turned down already.
+        Answer = "answer",
+        /// Another answer, turned down for the same as the one before.
+        Refusal = "refusal",
+        /// The reviewer's veto of the patch before, word for word.
+        Review = "review",
     }
-}
+);
 
 impl fmt::Display for StopReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,7 +1,9 @@
 //! Tokens and money.
 
+use serde::{Deserialize, Serialize};
+
 /// What model calls used. Adds up.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Usage {
     /// Number of requests that were answered.
     pub requests: u32,

@@ -40,7 +40,7 @@ pub(super) fn read(lines: &[&str]) -> Result<NoPatch, Finding> {
     let class = class.ok_or_else(|| {
         wrong("no `class:` line in it; it takes infrastructure, flaky or needs human".to_owned())
     })?;
-    let class = NoPatchClass::from_name(&class).ok_or_else(|| {
+    let class = NoPatchClass::from_answer(&class).ok_or_else(|| {
         wrong(format!("no class {class:?}; it is one of infrastructure, flaky, needs human"))
     })?;
     let reason: String = reason.unwrap_or_default().trim().chars().take(LONGEST_REASON).collect();

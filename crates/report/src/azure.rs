@@ -232,7 +232,7 @@ impl<W: Write> Reporter for Azure<W> {
                     self.issue(&mut text, "warning", None, &message);
                 }
             }
-            // One that fails again is told of as it is then.
+            // A gate that fails again is reported with its second failure.
             RunEvent::FlakyRerun { passed: None, .. } => {}
             RunEvent::FlakyRerun { passed: Some(true), .. } => self.goes_on(&mut text),
             RunEvent::FlakyRerun { passed: Some(false), .. } => self.failed = None,
@@ -352,7 +352,7 @@ impl Outcome {
     }
 }
 
-/// What the pipeline is told at the end.
+/// The commands for the pipeline at the end.
 #[derive(Debug)]
 struct End {
     outcome: Outcome,

@@ -11,11 +11,11 @@ use minijinja::{Environment, context};
 use serde::Serialize;
 
 use super::diff::{self, Change};
-use super::figures;
+use super::format;
 use super::narrate;
 use super::reporter::Stamped;
+use super::run_history::{Pass, RunHistory};
 use super::safe_text::{command_breaks, head, literal, visible};
-use super::story::{Pass, Story};
 use super::syntax::Highlighter;
 use super::verdict::{self, Mood};
 use greenloop_model::{
@@ -42,7 +42,7 @@ struct Page {
     facts: Vec<(&'static str, String)>,
     timeline: Vec<Bar>,
     patches: Vec<Patch>,
-    failure: Option<Trouble>,
+    failure: Option<FailureView>,
     passes: Vec<Section>,
     steps: Vec<Step>,
 }
@@ -95,12 +95,12 @@ struct Entry {
     text: Option<String>,
     log: Option<Link>,
     list: Vec<String>,
-    trouble: Option<Trouble>,
+    failure: Option<FailureView>,
     files: Vec<File>,
 }
 
 #[derive(Serialize)]
-struct Trouble {
+struct FailureView {
     headline: String,
     facts: String,
     log: Option<Link>,
@@ -149,14 +149,14 @@ struct Piece {
 }
 
 /// The page.
-pub(super) fn render(story: &Story) -> io::Result<Vec<u8>> {
+pub(super) fn render(history: &RunHistory) -> io::Result<Vec<u8>> {
     let mut environment = Environment::new();
     // The name decides that every value is escaped as HTML.
     environment
         .add_template("report.html", include_str!("report.html.j2"))
         .map_err(io::Error::other)?;
     let template = environment.get_template("report.html").map_err(io::Error::other)?;
-    let page = page(story);
+    let page = page(history);
     let html = template.render(context! { page => Serde(page) }).map_err(io::Error::other)?;
     Ok(unobeyed(&html).into_bytes())
 }
@@ -184,13 +184,13 @@ struct Budget {
     coloured: usize,
 }
 
-fn page(story: &Story) -> Page {
-    let header = story.header.as_deref();
+fn page(history: &RunHistory) -> Page {
+    let header = history.header.as_deref();
     let mut budget = Budget { lines: MOST_DIFF, coloured: MOST_COLOURED };
-    let summary = story.summary.as_deref();
+    let summary = history.summary.as_deref();
     let patches = summary.map_or(&[][..], |summary| &summary.patches);
     Page {
-        title: text(story.title()),
+        title: text(history.title()),
         mood: match summary.map(verdict::mood) {
             Some(Mood::Good) => "good",
             Some(Mood::Open) => "warn",
@@ -207,11 +207,11 @@ fn page(story: &Story) -> Page {
             .collect(),
         measure: summary.map(verdict::measure).unwrap_or_default(),
         serving: summary
-            .and_then(|summary| verdict::serving(header, summary, &story.switched))
+            .and_then(|summary| verdict::serving(header, summary, &history.switched))
             .map(|serving| text(&serving)),
         recorded: header.is_some_and(verdict::is_recorded).then_some(verdict::RECORDED),
-        facts: facts(story),
-        timeline: timeline(story),
+        facts: facts(history),
+        timeline: timeline(history),
         patches: patches
             .iter()
             .map(|patch| Patch {
@@ -229,8 +229,8 @@ fn page(story: &Story) -> Page {
                 files: files(&patch.diff, &mut budget),
             })
             .collect(),
-        failure: summary.and_then(|summary| summary.failure.as_deref()).map(trouble),
-        passes: story
+        failure: summary.and_then(|summary| summary.failure.as_deref()).map(failure_view),
+        passes: history
             .passes
             .iter()
             .enumerate()
@@ -248,9 +248,9 @@ fn page(story: &Story) -> Page {
     }
 }
 
-fn facts(story: &Story) -> Vec<(&'static str, String)> {
+fn facts(history: &RunHistory) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
-    let Some(header) = story.header.as_deref() else { return facts };
+    let Some(header) = history.header.as_deref() else { return facts };
     let mut fact = |name, value: &str| facts.push((name, text(value)));
     fact("Run", &header.run.to_string());
     if let Some(environment) = &header.environment {
@@ -260,17 +260,17 @@ fn facts(story: &Story) -> Vec<(&'static str, String)> {
         fact("Target", target.name());
     }
     fact("Commit", &format!("{} {}", header.commit, header.commit_subject));
-    if let Some(started) = story.started {
+    if let Some(started) = history.started {
         fact("Started", &format!("{started:.0}"));
     }
     fact("Author", &header.author);
     fact("Reviewer", &header.reviewer);
     fact("Limits", &narrate::limits(header));
-    if let Some(summary) = &story.summary {
+    if let Some(summary) = &history.summary {
         let usage = &summary.usage;
-        fact("Models", &figures::usage(usage));
+        fact("Models", &format::usage(usage));
         let (sent, received) =
-            (figures::count(usage.input_tokens), figures::count(usage.output_tokens));
+            (format::count(usage.input_tokens), format::count(usage.output_tokens));
         fact("Tokens", &format!("{sent} sent, {received} received"));
         if let Some(branch) = &summary.branch {
             fact("Branch", branch);
@@ -282,7 +282,7 @@ fn facts(story: &Story) -> Vec<(&'static str, String)> {
     match greenloop_audit::verify(&log) {
         Ok(verified) => {
             let complete = if verified.complete { "complete" } else { "not yet closed" };
-            let records = figures::counted(verified.records, "record", "records");
+            let records = format::counted(verified.records, "record", "records");
             fact("Audit chain", &format!("{records}, verified, {complete}"));
             fact("Audit head", &verified.head);
         }
@@ -292,9 +292,9 @@ fn facts(story: &Story) -> Vec<(&'static str, String)> {
 }
 
 /// The stages with the times they took, and the healing between them by the clock.
-fn timeline(story: &Story) -> Vec<Bar> {
+fn timeline(history: &RunHistory) -> Vec<Bar> {
     let mut spans: Vec<(String, bool, bool, jiff::Timestamp, Duration)> = Vec::new();
-    for pass in &story.passes {
+    for pass in &history.passes {
         let number = pass.iteration.as_ref().map_or(0, |(iteration, _, _)| *iteration);
         let mut asked = None;
         for Stamped { at, event } in &pass.events {
@@ -328,7 +328,7 @@ fn timeline(story: &Story) -> Vec<Bar> {
             what: what.clone(),
             good: *good,
             heal: *heal,
-            time: figures::duration(*took),
+            time: format::duration(*took),
             from: format!("{:.2}", (begins(at, took) - first) as f64 * 100.0 / whole),
             width: format!("{:.2}", (took.as_millis() as f64 * 100.0 / whole).clamp(0.4, 100.0)),
         })
@@ -362,7 +362,7 @@ fn entry(stamped: &Stamped, budget: &mut Budget) -> Option<Entry> {
         text: None,
         log: None,
         list: Vec::new(),
-        trouble: None,
+        failure: None,
         files: Vec::new(),
     };
     let mut is = |tone, head: String| {
@@ -386,19 +386,19 @@ fn entry(stamped: &Stamped, budget: &mut Budget) -> Option<Entry> {
         }
         RunEvent::StepFinished { stage, name, ok, detail, elapsed } => {
             is(if *ok { "good" } else { "bad" }, format!("{stage}: {name}"));
-            entry.note = text(&format!("{} · {detail}", figures::duration(*elapsed)));
+            entry.note = text(&format!("{} · {detail}", format::duration(*elapsed)));
         }
         RunEvent::StagePassed { stage, elapsed, .. } => {
             is("good", format!("{stage} passed"));
-            entry.note = figures::duration(*elapsed);
+            entry.note = format::duration(*elapsed);
         }
         RunEvent::StageFailed { failure, progress, elapsed, .. } => {
             is("bad", format!("{} failed", failure.stage));
-            entry.note = figures::duration(*elapsed);
+            entry.note = format::duration(*elapsed);
             if let Some(progress) = progress {
                 entry.note.push_str(&format!(" · {}", narrate::progress_words(*progress)));
             }
-            entry.trouble = Some(trouble(failure));
+            entry.failure = Some(failure_view(failure));
         }
         RunEvent::FlakyRerun { name, passed, .. } => match passed {
             None => is("", format!("{name} runs once more on the same tree")),
@@ -417,13 +417,13 @@ fn entry(stamped: &Stamped, budget: &mut Budget) -> Option<Entry> {
         RunEvent::AuthorLooked { call, .. } => is("", format!("the author looked: {call}")),
         RunEvent::PatchProposed { reason, diff, usage, .. } => {
             is("", "a patch was proposed".to_owned());
-            entry.note = figures::usage(usage);
+            entry.note = format::usage(usage);
             entry.text = Some(text(reason));
             entry.files = files(diff, budget);
         }
         RunEvent::PatchRefused { reason, usage, .. } => {
             is("bad", "the answer could not be used".to_owned());
-            entry.note = figures::usage(usage);
+            entry.note = format::usage(usage);
             entry.text = Some(text(reason));
         }
         RunEvent::NoPatch { class, reason, .. } => {
@@ -437,7 +437,7 @@ fn entry(stamped: &Stamped, budget: &mut Budget) -> Option<Entry> {
                 Verdict::Reject => ("bad", "rejected"),
             };
             is(tone, format!("review: {verdict}, {} risk", review.risk.name()));
-            entry.note = text(&format!("{} · {}", review.reviewer, figures::usage(usage)));
+            entry.note = text(&format!("{} · {}", review.reviewer, format::usage(usage)));
             entry.text = Some(text(&review.reason));
             entry.list.extend(review.suggestion.iter().map(|s| text(&format!("suggests: {s}"))));
         }
@@ -478,7 +478,7 @@ fn entry(stamped: &Stamped, budget: &mut Budget) -> Option<Entry> {
 }
 
 fn gate(result: &GateResult) -> (&'static str, String) {
-    let time = figures::duration(result.duration);
+    let time = format::duration(result.duration);
     match &result.status {
         GateStatus::Passed => ("good", time),
         GateStatus::Flaky => ("warn", format!("{time} · flaky: passed when it was run again")),
@@ -489,7 +489,7 @@ fn gate(result: &GateResult) -> (&'static str, String) {
     }
 }
 
-fn trouble(failure: &Failure) -> Trouble {
+fn failure_view(failure: &Failure) -> FailureView {
     let Evidence {
         command,
         exit,
@@ -511,7 +511,7 @@ fn trouble(failure: &Failure) -> Trouble {
         let title = format!(
             "{} → {status} after {}: {}",
             exchange.request,
-            figures::duration(exchange.elapsed),
+            format::duration(exchange.elapsed),
             exchange.complaint
         );
         blocks.push(plain_block(&title, &exchange.response));
@@ -527,11 +527,11 @@ fn trouble(failure: &Failure) -> Trouble {
         failure.fingerprint
     );
     let log = log.as_deref().and_then(|log| {
-        let lines = figures::counted(*log_lines, "line", "lines");
+        let lines = format::counted(*log_lines, "line", "lines");
         link(log, &format!("{log} ({lines})"))
     });
     let exit = exit.as_ref().map(|exit| format!(": {exit}")).unwrap_or_default();
-    Trouble {
+    FailureView {
         headline: text(&failure.headline),
         facts: text(&facts),
         log,
@@ -699,7 +699,7 @@ mod tests {
     use crate::samples;
 
     fn html(events: &[Stamped]) -> String {
-        String::from_utf8(render(&Story::of(events)).unwrap()).unwrap()
+        String::from_utf8(render(&RunHistory::of(events)).unwrap()).unwrap()
     }
 
     #[test]

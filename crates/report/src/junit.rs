@@ -12,8 +12,8 @@ use quick_junit::{
     FlakyOrRerun, NonSuccessKind, Report, TestCase, TestCaseStatus, TestRerun, TestSuite,
 };
 
+use super::run_history::{Pass, RunHistory};
 use super::safe_text::{head, literal};
-use super::story::{Pass, Story};
 use greenloop_model::{Evidence, Failure, GateResult, GateStatus, Proof, RunEvent, Stage};
 
 /// Bytes of evidence in a case.
@@ -22,14 +22,14 @@ const LONGEST_TEXT: usize = 64 << 10;
 const LONGEST_TITLE: usize = 256;
 
 /// The file.
-pub(super) fn render(story: &Story) -> io::Result<Vec<u8>> {
-    let mut report = Report::new(text(&format!("greenloop: {}", story.title())));
-    for pass in &story.passes {
+pub(super) fn render(history: &RunHistory) -> io::Result<Vec<u8>> {
+    let mut report = Report::new(text(&format!("greenloop: {}", history.title())));
+    for pass in &history.passes {
         for suite in suites(pass) {
             report.add_test_suite(suite);
         }
     }
-    if let Some(summary) = &story.summary {
+    if let Some(summary) = &history.summary {
         report.set_time(summary.elapsed);
         report.add_test_suites(summary.proof.iter().map(proof));
     }
@@ -315,7 +315,7 @@ mod tests {
 
     #[test]
     fn cases_tell_what_failed() {
-        let xml = render(&Story::of(&samples::every_event())).unwrap();
+        let xml = render(&RunHistory::of(&samples::every_event())).unwrap();
         let report = Report::deserialize_from_str(std::str::from_utf8(&xml).unwrap()).unwrap();
         let names: Vec<&str> = report.test_suites.iter().map(|s| s.name.as_str()).collect();
         assert_eq!(names[..4], ["1: gates", "2: gates", "2: rollout", "2: smoke"]);
@@ -414,7 +414,7 @@ mod tests {
     }
 
     fn rendered(events: &[Stamped]) -> String {
-        String::from_utf8(render(&Story::of(events)).unwrap()).unwrap()
+        String::from_utf8(render(&RunHistory::of(events)).unwrap()).unwrap()
     }
 
     #[test]

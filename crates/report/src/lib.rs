@@ -2,7 +2,7 @@
 //!
 //! Lives here: one file a form of output. Terminals and logs (`human`, `plain`, `azure`) print
 //! the same lines, which `narrate` makes; `json` writes and reads records; `junit`, `markdown`,
-//! `html` and `metrics` write a file when the run is over, from the `story` of its events;
+//! `html` and `metrics` write a file when the run is over, from the `history` of its events;
 //! `pull_request` makes a text of it.
 //! Must not be here: decisions of any kind, and calls back into a run. A reporter sees events
 //! and the run's own folder.
@@ -20,8 +20,8 @@
 
 mod azure;
 mod diff;
-mod figures;
 mod file;
+mod format;
 mod html;
 mod human;
 mod json;
@@ -37,10 +37,10 @@ mod program_log;
 mod pull_request;
 pub mod pull_requests;
 mod reporter;
+mod run_history;
 pub mod safe_text;
 #[cfg(test)]
 mod samples;
-mod story;
 mod summary;
 mod syntax;
 #[cfg(test)]
@@ -55,7 +55,7 @@ use std::path::{Path, PathBuf};
 use greenloop_config::plan::TelemetryPlan;
 
 pub use human::{Screen, columns};
-pub use json::{EVENTS_FILE, EventsError, EventsErrorKind, InvalidEvent, read_events};
+pub use json::{EVENTS_FILE, EventsError, EventsErrorKind, read_events};
 pub use pull_request::{Links, PullRequestText, pull_request};
 pub use reporter::{Reporter, Stamped, feed_pending, replay, spawn};
 
@@ -216,8 +216,8 @@ pub enum Format {
 /// When it cannot be put together; the events themselves are never at fault.
 pub fn render(format: Format, events: &[Stamped]) -> io::Result<Vec<u8>> {
     match format {
-        Format::Markdown => markdown::render(&story::Story::of(events)),
-        Format::Html => html::render(&story::Story::of(events)),
+        Format::Markdown => markdown::render(&run_history::RunHistory::of(events)),
+        Format::Html => html::render(&run_history::RunHistory::of(events)),
         Format::Json => {
             let mut bytes = Vec::new();
             let mut json = json::Json::new(&mut bytes, true);

@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::line::Line;
 use super::safe_text::{self, LineAssembler};
-use super::{figures, narrate};
+use super::{format, narrate};
 use greenloop_model::{RunEvent, Stage};
 
 /// Who is at work.
@@ -21,7 +21,7 @@ enum Worker {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct WorkerRow {
     bar: ProgressBar,
     output: LineAssembler,
 }
@@ -33,7 +33,7 @@ pub(super) struct Live {
     color: bool,
     /// Columns of the names, the same as in the results above.
     name_width: usize,
-    workers: BTreeMap<Worker, Entry>,
+    workers: BTreeMap<Worker, WorkerRow>,
 }
 
 impl Live {
@@ -118,7 +118,7 @@ impl Live {
             }
             RunEvent::Progress { stage, name, done, total } => {
                 let worker = Worker::Part(*stage, name.clone());
-                self.say(&worker, &figures::progress(*done, *total));
+                self.say(&worker, &format::progress(*done, *total));
             }
             RunEvent::FlakyRerun { stage, name, passed: None } => {
                 self.start(Worker::Part(*stage, name.clone()), name);
@@ -171,7 +171,7 @@ impl Live {
         let padding = " ".repeat(self.name_width.saturating_sub(name.width()));
         bar.set_prefix(name.render(false) + &padding);
         bar.enable_steady_tick(Duration::from_millis(100));
-        self.workers.insert(worker, Entry { bar, output: LineAssembler::default() });
+        self.workers.insert(worker, WorkerRow { bar, output: LineAssembler::default() });
     }
 
     fn stop(&mut self, worker: &Worker) {

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 use std::io;
 use std::time::Duration;
 
-use super::figures;
+use super::format;
 use super::narrate;
+use super::run_history::RunHistory;
 use super::safe_text::{harmless, head, literal, visible};
-use super::story::Story;
 use super::verdict::{self, Mood};
 use greenloop_model::{Failure, GateStatus, RunEvent, Task, Verdict};
 
@@ -17,10 +17,10 @@ const LONGEST_BLOCK: usize = 12 << 10;
 const LONGEST_PAGE: usize = 512 << 10;
 
 /// The page.
-pub(super) fn render(story: &Story) -> io::Result<Vec<u8>> {
+pub(super) fn render(history: &RunHistory) -> io::Result<Vec<u8>> {
     let mut page = String::new();
     // Writing into a string cannot fail.
-    let _infallible = write(&mut page, story);
+    let _infallible = write(&mut page, history);
     if page.len() > LONGEST_PAGE {
         page.truncate(head(&page, LONGEST_PAGE).len());
         page.push_str("\n\n*(cut: the report has the rest)*\n");
@@ -28,9 +28,9 @@ pub(super) fn render(story: &Story) -> io::Result<Vec<u8>> {
     Ok(page.into_bytes())
 }
 
-fn write(page: &mut String, story: &Story) -> std::fmt::Result {
-    let header = story.header.as_deref();
-    match &story.summary {
+fn write(page: &mut String, history: &RunHistory) -> std::fmt::Result {
+    let header = history.header.as_deref();
+    match &history.summary {
         Some(summary) => {
             let mark = match verdict::mood(summary) {
                 Mood::Good => "✓",
@@ -41,12 +41,12 @@ fn write(page: &mut String, story: &Story) -> std::fmt::Result {
             for reason in verdict::reasons(summary) {
                 writeln!(page, "{}\n", escaped(&reason))?;
             }
-            writeln!(page, "{} · {}\n", escaped(story.title()), verdict::measure(summary))?;
-            if let Some(serving) = verdict::serving(header, summary, &story.switched) {
+            writeln!(page, "{} · {}\n", escaped(history.title()), verdict::measure(summary))?;
+            if let Some(serving) = verdict::serving(header, summary, &history.switched) {
                 writeln!(page, "**What runs now.** {}\n", escaped(&serving))?;
             }
         }
-        None => writeln!(page, "# ✗ {} broke off\n", escaped(story.title()))?,
+        None => writeln!(page, "# ✗ {} broke off\n", escaped(history.title()))?,
     }
     if let Some(header) = header {
         if verdict::is_recorded(header) {
@@ -60,9 +60,9 @@ fn write(page: &mut String, story: &Story) -> std::fmt::Result {
             row("Author", &header.author)?;
             row("Reviewer", &header.reviewer)?;
         }
-        if let Some(summary) = &story.summary {
+        if let Some(summary) = &history.summary {
             if summary.usage.requests > 0 {
-                row("Models", &figures::usage(&summary.usage))?;
+                row("Models", &format::usage(&summary.usage))?;
             }
             if let Some(branch) = &summary.branch {
                 row("Branch", branch)?;
@@ -70,7 +70,7 @@ fn write(page: &mut String, story: &Story) -> std::fmt::Result {
         }
         writeln!(page)?;
     }
-    if let Some(summary) = &story.summary {
+    if let Some(summary) = &history.summary {
         if !summary.patches.is_empty() {
             writeln!(page, "## What broke, and what was changed\n")?;
         }
@@ -98,9 +98,9 @@ fn write(page: &mut String, story: &Story) -> std::fmt::Result {
             self::failure(page, failure)?;
         }
     }
-    iterations(page, story)?;
-    decisions(page, story)?;
-    if let Some(summary) = &story.summary
+    iterations(page, history)?;
+    decisions(page, history)?;
+    if let Some(summary) = &history.summary
         && !summary.next_steps.is_empty()
     {
         writeln!(page, "## What you can do\n")?;
@@ -116,13 +116,13 @@ fn write(page: &mut String, story: &Story) -> std::fmt::Result {
     Ok(())
 }
 
-fn iterations(page: &mut String, story: &Story) -> std::fmt::Result {
+fn iterations(page: &mut String, history: &RunHistory) -> std::fmt::Result {
     writeln!(page, "## Iterations\n\n| | Stage | Result | Time |\n|---|---|---|---|")?;
-    for pass in &story.passes {
+    for pass in &history.passes {
         let number = pass.iteration.as_ref().map_or(0, |(iteration, _, _)| *iteration);
         for stamped in &pass.events {
             if let Some((what, said, time)) = row(&stamped.event) {
-                let time = time.map(figures::duration).unwrap_or_default();
+                let time = time.map(format::duration).unwrap_or_default();
                 writeln!(page, "| {number} | {} | {said} | {time} |", escaped(&what))?;
             }
         }
@@ -159,21 +159,21 @@ fn row(event: &RunEvent) -> Option<(String, String, Option<Duration>)> {
     None
 }
 
-fn decisions(page: &mut String, story: &Story) -> std::fmt::Result {
-    let rejected = story.reviews().filter(|(_, review)| review.verdict == Verdict::Reject);
+fn decisions(page: &mut String, history: &RunHistory) -> std::fmt::Result {
+    let rejected = history.reviews().filter(|(_, review)| review.verdict == Verdict::Reject);
     let rejected = counted(rejected.map(|(iteration, review)| {
         (iteration, format!("{} risk: {}", review.risk.name(), escaped(&review.reason)))
     }));
     list(page, "Rejected by the reviewer", &rejected)?;
     let refused = counted(
-        story
+        history
             .refusals()
             .map(|(iteration, reason)| (iteration, escaped(&narrate::shortened(reason)))),
     );
     list(page, "Answers of the author that were refused", &refused)?;
-    if story.evaluations().next().is_some() {
+    if history.evaluations().next().is_some() {
         writeln!(page, "## Policy\n")?;
-        for (iteration, evaluation) in story.evaluations() {
+        for (iteration, evaluation) in history.evaluations() {
             for found in evaluation.matches() {
                 let text = escaped(&narrate::rule_match(found));
                 writeln!(page, "- iteration {iteration}: {text}")?;

@@ -15,9 +15,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::file;
-use super::json::millis;
 use super::reporter::Reporter;
-use greenloop_model::{RunEvent, RunHeader, RunSummary, StopReason, Task};
+use greenloop_model::{RunEvent, RunHeader, RunSummary, StopReason, Task, millis};
 
 /// Deployments that are kept, the newest last.
 const MOST: usize = 1_000;
@@ -81,11 +80,11 @@ fn entry(
         "timestamp": format!("{at:.3}"),
         "success": summary.stop == StopReason::Verified,
         "iterations": summary.iterations,
-        "duration_s": millis(summary.elapsed) as f64 / 1000.0,
+        "duration_s": millis::of(summary.elapsed) as f64 / 1000.0,
         "patches": summary.patches.len(),
         "cost_usd": summary.usage.cost_usd,
         "restored": summary.is_restored(),
-        "time_to_restore_s": time_to_restore.map(|time| millis(time) as f64 / 1000.0),
+        "time_to_restore_s": time_to_restore.map(|time| millis::of(time) as f64 / 1000.0),
     })
 }
 
@@ -145,12 +144,12 @@ fn append(path: &Path, entry: Value) -> io::Result<()> {
     lock.lock()?;
     let mut list = match known(path) {
         Ok(list) => list,
-        Err(Trouble::None) => Vec::new(),
-        Err(Trouble::Corrupt) => {
+        Err(ReadError::None) => Vec::new(),
+        Err(ReadError::Corrupt) => {
             set_aside(path)?;
             Vec::new()
         }
-        Err(Trouble::Io(error)) => return Err(error),
+        Err(ReadError::Io(error)) => return Err(error),
     };
     list.push(entry);
     list.drain(..list.len().saturating_sub(MOST));
@@ -160,29 +159,29 @@ fn append(path: &Path, entry: Value) -> io::Result<()> {
     file::replace(path, &bytes)
 }
 
-enum Trouble {
+enum ReadError {
     None,
     Corrupt,
     Io(io::Error),
 }
 
-fn known(path: &Path) -> Result<Vec<Value>, Trouble> {
+fn known(path: &Path) -> Result<Vec<Value>, ReadError> {
     let file = match std::fs::metadata(path) {
         Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(Trouble::None),
-        Err(error) => return Err(Trouble::Io(error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(ReadError::None),
+        Err(error) => return Err(ReadError::Io(error)),
     };
     if file.len() > LARGEST {
-        return Err(Trouble::Corrupt);
+        return Err(ReadError::Corrupt);
     }
-    let bytes = std::fs::read(path).map_err(Trouble::Io)?;
+    let bytes = std::fs::read(path).map_err(ReadError::Io)?;
     match serde_json::from_slice(&bytes) {
         Ok(Value::Array(list)) => Ok(list),
         Ok(Value::Object(mut whole)) => match whole.remove("deployments") {
             Some(Value::Array(list)) => Ok(list),
-            _ => Err(Trouble::Corrupt),
+            _ => Err(ReadError::Corrupt),
         },
-        _ => Err(Trouble::Corrupt),
+        _ => Err(ReadError::Corrupt),
     }
 }
 

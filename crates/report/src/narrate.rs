@@ -9,7 +9,7 @@ use std::time::Duration;
 use unicode_width::UnicodeWidthStr;
 
 use super::diff::{self, Change};
-use super::figures;
+use super::format;
 use super::line::{Line, Tone, wrap};
 use super::safe_text::{self, LineAssembler};
 use super::{summary, verdict};
@@ -18,7 +18,7 @@ use greenloop_model::{
     Progress, ReleaseId, Review, Risk, RunEvent, RunHeader, Stage, Task, Verdict,
 };
 
-/// How much is told.
+/// How much is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Detail {
     /// Results; what is under way is shown elsewhere, or not at all.
@@ -46,7 +46,7 @@ pub(super) struct Narrator {
     name_width: usize,
     /// Result lines since the stage began.
     results: usize,
-    /// The iteration that was told of last.
+    /// The iteration that was shown last.
     iteration: (u32, u32),
     /// The author was asked, and nothing was said of the answer yet.
     author_at_work: bool,
@@ -115,7 +115,7 @@ impl Narrator {
         self.width = width;
     }
 
-    /// The lines that tell of `event`.
+    /// The lines for `event`.
     pub(super) fn tell(&mut self, event: &RunEvent) -> Vec<Line> {
         let everything = self.detail == Detail::Everything;
         match event {
@@ -418,7 +418,7 @@ impl Narrator {
         elapsed: Option<Duration>,
         detail: &str,
     ) -> Line {
-        let time = elapsed.map(figures::duration).unwrap_or_default();
+        let time = elapsed.map(format::duration).unwrap_or_default();
         Line::indent(4)
             .push(tone, mark)
             .plain(format!(" {name}"))
@@ -485,7 +485,7 @@ impl Narrator {
         if let Some(progress) = progress {
             facts.push_str(&format!(" · {}", progress_words(progress)));
         }
-        facts.push_str(&format!(" · after {}", figures::duration(elapsed)));
+        facts.push_str(&format!(" · after {}", format::duration(elapsed)));
         let headline = shortened(&failure.headline);
         let mut headline = wrap(&headline, self.width.saturating_sub(4)).into_iter();
         let first = headline.next().unwrap_or_default();
@@ -505,7 +505,7 @@ impl Narrator {
         lines.extend(excerpt_lines(&excerpts, self.width));
         for exchange in &evidence.http {
             let status = exchange.status.map_or("no response".to_owned(), |s| s.to_string());
-            let took = figures::duration(exchange.elapsed);
+            let took = format::duration(exchange.elapsed);
             let line = Line::indent(4)
                 .plain(&exchange.request)
                 .dim(" → ")
@@ -523,7 +523,7 @@ impl Narrator {
         }
         lines.extend(self.failing_tests(evidence));
         if let Some(log) = &evidence.log {
-            let count = figures::counted(evidence.log_lines, "line", "lines");
+            let count = format::counted(evidence.log_lines, "line", "lines");
             lines.push(Line::indent(4).dim(format!("whole log: {log} ({count})")));
         }
         if failure.flaky_suspect {
@@ -636,19 +636,15 @@ pub(super) fn rule_match(found: &greenloop_model::RuleMatch) -> String {
 pub(super) fn limits(header: &RunHeader) -> String {
     let limits = &header.limits;
     let mut parts = vec![
-        figures::counted(limits.max_iterations.into(), "iteration", "iterations"),
+        format::counted(limits.max_iterations.into(), "iteration", "iterations"),
         format!(
             "stops at {}",
-            figures::counted(
-                limits.no_progress_threshold.into(),
-                "equal failure",
-                "equal failures"
-            )
+            format::counted(limits.no_progress_threshold.into(), "equal failure", "equal failures")
         ),
     ];
-    parts.extend(limits.max_tokens.map(|n| figures::counted(n, "token", "tokens")));
+    parts.extend(limits.max_tokens.map(|n| format::counted(n, "token", "tokens")));
     parts.extend(limits.max_cost_usd.map(|usd| format!("${usd:.2}")));
-    parts.extend(limits.max_duration.map(figures::duration));
+    parts.extend(limits.max_duration.map(format::duration));
     parts.join(" · ")
 }
 
@@ -698,7 +694,7 @@ fn excerpt_lines(excerpts: &[&Excerpt], width: usize) -> Vec<Line> {
     if total > shown {
         let more = match total - shown {
             1 => "1 more line that matters".to_owned(),
-            more => format!("{} more lines that matter", figures::count(more as u64)),
+            more => format!("{} more lines that matter", format::count(more as u64)),
         };
         lines.push(Line::indent(4).dim(format!("     … {more}")));
     }
@@ -765,7 +761,7 @@ pub(super) fn diff_lines(
         }
     }
     if hidden > 0 {
-        let hidden = figures::counted(hidden, "more line", "more lines");
+        let hidden = format::counted(hidden, "more line", "more lines");
         lines.push(Line::indent(indent).dim(format!("   … {hidden}")));
     }
     lines

@@ -3,7 +3,7 @@
 
 use std::io;
 
-use super::figures;
+use super::format;
 use super::reporter::Reporter;
 use super::safe_text::safe;
 use greenloop_model::{Decision, GateStatus, Notice, RunEvent, StopReason, Verdict};
@@ -128,7 +128,7 @@ fn line(event: &RunEvent) -> Option<(Level, String)> {
                 level,
                 format!(
                     "the run ends after {}: {}",
-                    figures::counted(summary.iterations.into(), "iteration", "iterations"),
+                    format::counted(summary.iterations.into(), "iteration", "iterations"),
                     summary.stop
                 ),
             )

@@ -6,12 +6,12 @@
 
 use std::fmt::Write as _;
 
-use super::figures;
+use super::format;
 use super::markdown::{block_of, escaped};
 use super::narrate;
 use super::reporter::Stamped;
+use super::run_history::RunHistory;
 use super::safe_text::{head, visible};
-use super::story::Story;
 use super::verdict;
 use greenloop_model::{Failure, Fingerprint, RunEvent, RunHeader, RunSummary, StopReason};
 
@@ -67,14 +67,14 @@ pub struct PullRequestText {
 /// The text for a run that ended verified with patches; `None` for every other. The body has at
 /// most `limit` bytes.
 pub fn pull_request(events: &[Stamped], links: &Links, limit: usize) -> Option<PullRequestText> {
-    let story = Story::of(events);
-    let header = story.header.as_deref()?;
-    let summary = story.summary.as_deref()?;
+    let history = RunHistory::of(events);
+    let header = history.header.as_deref()?;
+    let summary = history.summary.as_deref()?;
     let first = summary.patches.first()?;
     if summary.stop != StopReason::Verified {
         return None;
     }
-    let fingerprint = failure_of(&story, first.iteration)?.fingerprint.clone();
+    let fingerprint = failure_of(&history, first.iteration)?.fingerprint.clone();
     let headline = narrate::shortened(&first.failure);
     let title: String = visible(headline.trim()).replace('\n', " ");
     let mut title = format!("Repair: {title}");
@@ -85,7 +85,7 @@ pub fn pull_request(events: &[Stamped], links: &Links, limit: usize) -> Option<P
     let page = |detail: &Detail| {
         let mut page = String::new();
         // Writing into a string cannot fail.
-        let _infallible = write(&mut page, &story, header, summary, links, detail);
+        let _infallible = write(&mut page, &history, header, summary, links, detail);
         page
     };
     let body = DETAILS.iter().map(page).find(|page| page.len() <= limit);
@@ -116,8 +116,8 @@ const DETAILS: [Detail; 5] = [
 const SHORTEST: Detail = Detail { evidence: 0, reason: 160, patches: 5 };
 
 /// The failure that the patch of `iteration` repaired.
-fn failure_of(story: &Story, iteration: u32) -> Option<&Failure> {
-    let events = story.passes.iter().flat_map(|pass| &pass.events);
+fn failure_of(history: &RunHistory, iteration: u32) -> Option<&Failure> {
+    let events = history.passes.iter().flat_map(|pass| &pass.events);
     let mut failures = events.filter_map(|stamped| {
         let RunEvent::StageFailed { iteration: at, failure, .. } = &stamped.event else {
             return None;
@@ -129,7 +129,7 @@ fn failure_of(story: &Story, iteration: u32) -> Option<&Failure> {
 
 fn write(
     page: &mut String,
-    story: &Story,
+    history: &RunHistory,
     header: &RunHeader,
     summary: &RunSummary,
     links: &Links,
@@ -150,7 +150,7 @@ fn write(
     for (n, patch) in summary.patches.iter().take(detail.patches).enumerate() {
         let headline = narrate::shortened(&patch.failure);
         writeln!(page, "### {}. {}\n", n + 1, text(&headline, 300))?;
-        if let Some(failure) = failure_of(story, patch.iteration) {
+        if let Some(failure) = failure_of(history, patch.iteration) {
             evidence(page, failure, detail.evidence)?;
         }
         writeln!(page, "**Why this change.** {}\n", text(&patch.reason, detail.reason))?;
@@ -166,7 +166,7 @@ fn write(
             write!(page, " Confirmed by {}.", text(who, 100))?;
         }
         writeln!(page, "\n")?;
-        for (_, evaluation) in story.evaluations().filter(|(at, _)| *at == patch.iteration) {
+        for (_, evaluation) in history.evaluations().filter(|(at, _)| *at == patch.iteration) {
             for found in evaluation.matches().iter().take(5) {
                 let said = text(&narrate::rule_match(found), detail.reason);
                 writeln!(page, "**Policy.** {said}\n")?;
@@ -176,7 +176,7 @@ fn write(
     }
     let left = summary.patches.len().saturating_sub(detail.patches);
     if left > 0 {
-        writeln!(page, "… and {}.\n", figures::counted(left as u64, "more", "more"))?;
+        writeln!(page, "… and {}.\n", format::counted(left as u64, "more", "more"))?;
     }
     let proof = verdict::proof(summary);
     if !proof.is_empty() {
@@ -191,7 +191,7 @@ fn write(
     let (author, reviewer) = (text(&header.author, 100), text(&header.reviewer, 100));
     writeln!(page, "- author: {author}; reviewer: {reviewer}")?;
     if summary.usage.requests > 0 {
-        writeln!(page, "- {}", figures::usage(&summary.usage))?;
+        writeln!(page, "- {}", format::usage(&summary.usage))?;
     }
     if let Some(build) = &links.build {
         writeln!(page, "- [the pipeline's run](<{build}>)")?;

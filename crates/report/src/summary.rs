@@ -1,7 +1,7 @@
 //! The end of a run, for the person who reads it at three in the morning: what is the verdict,
 //! what serves now, what was tried, what can be done.
 
-use super::figures;
+use super::format;
 use super::line::{Line, Tone, shell_lines};
 use super::narrate::{Context, Narrator, diff_lines, shortened};
 use super::verdict::{self, Mood};
@@ -88,7 +88,7 @@ pub(super) fn lines(narrator: &Narrator, summary: &RunSummary) -> Vec<Line> {
         row("branch", branch);
     }
     if summary.usage.requests > 0 {
-        let usage = figures::usage(&summary.usage);
+        let usage = format::usage(&summary.usage);
         let recorded = header.is_some_and(verdict::is_recorded);
         let asked = if recorded { " · recorded answers" } else { "" };
         row("models", &format!("{usage}{asked}"));

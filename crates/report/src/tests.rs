@@ -45,8 +45,8 @@ fn transcripts() {
         check("json", transcript(|out| json(out), &events));
         let summary = render(Format::Markdown, &events).unwrap();
         check("summary_md", String::from_utf8(summary).unwrap());
-        let story = story::Story::of(&events);
-        check("junit", String::from_utf8(junit::render(&story).unwrap()).unwrap());
+        let history = run_history::RunHistory::of(&events);
+        check("junit", String::from_utf8(junit::render(&history).unwrap()).unwrap());
     }
     let colour = transcript(|out| human(out, true, Screen::None), &samples::healed());
     insta::assert_snapshot!("healed_human_colour", colour.replace('\u{1b}', "␛"));
@@ -288,8 +288,8 @@ fn a_flood_of_output_is_cut_and_none_of_it_is_kept() {
     assert!(printed.lines().count() < 5_100, "{}", printed.lines().count());
     assert!(printed.contains("build | … the rest is in its log"));
     assert!(transcript(|out| human(out, true, Screen::None), &events).len() < 4_000);
-    let story = story::Story::of(&events);
-    assert!(story.passes.iter().map(|pass| pass.events.len()).sum::<usize>() < 20);
+    let history = run_history::RunHistory::of(&events);
+    assert!(history.passes.iter().map(|pass| pass.events.len()).sum::<usize>() < 20);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::figures;
+use super::format;
 use super::narrate::shortened;
 use greenloop_model::{
     Condition, Failure, ReleaseId, Restoration, RunHeader, RunSummary, RunningNow, Stage,
@@ -180,7 +180,7 @@ fn sentence(text: &str) -> String {
 fn in_words(restored: Restoration) -> String {
     match restored {
         Restoration::Restored { release, serving_after: Some(after) } => {
-            let after = figures::duration(after);
+            let after = format::duration(after);
             format!("restored to release {release}, serving again after {after}")
         }
         Restoration::Restored { release, serving_after: None } => format!(
@@ -230,9 +230,9 @@ pub(super) fn measure(summary: &RunSummary) -> String {
     let patches = summary.patches.len() as u64;
     format!(
         "{} · {} · {}",
-        figures::counted(summary.iterations.into(), "iteration", "iterations"),
-        figures::counted(patches, "patch", "patches"),
-        figures::duration(summary.elapsed)
+        format::counted(summary.iterations.into(), "iteration", "iterations"),
+        format::counted(patches, "patch", "patches"),
+        format::duration(summary.elapsed)
     )
 }
 

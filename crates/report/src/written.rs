@@ -5,11 +5,11 @@ use std::path::PathBuf;
 
 use super::file;
 use super::reporter::Reporter;
-use super::story::Story;
+use super::run_history::RunHistory;
 use greenloop_model::RunEvent;
 
 /// Turns a whole run into a file's bytes.
-pub(super) type Render = fn(&Story) -> io::Result<Vec<u8>>;
+pub(super) type Render = fn(&RunHistory) -> io::Result<Vec<u8>>;
 
 /// Collects the events, and writes the file with the last one, so that it is there when the
 /// other reporters finish. A run that breaks off leaves a report of what there was.
@@ -17,29 +17,29 @@ pub(super) type Render = fn(&Story) -> io::Result<Vec<u8>>;
 pub(super) struct Written {
     path: PathBuf,
     render: Render,
-    story: Story,
+    history: RunHistory,
     written: bool,
 }
 
 impl Written {
     pub(super) fn new(path: PathBuf, render: Render) -> Self {
-        Self { path, render, story: Story::default(), written: false }
+        Self { path, render, history: RunHistory::default(), written: false }
     }
 
     fn write(&mut self) -> io::Result<()> {
         self.written = true;
-        file::replace(&self.path, &(self.render)(&self.story)?)
+        file::replace(&self.path, &(self.render)(&self.history)?)
     }
 }
 
 impl Reporter for Written {
     fn event(&mut self, at: jiff::Timestamp, event: &RunEvent) -> io::Result<()> {
-        self.story.add(at, event);
+        self.history.add(at, event);
         if let RunEvent::Finished(_) = event { self.write() } else { Ok(()) }
     }
 
     fn finish(&mut self) {
-        if self.written || self.story.started.is_none() {
+        if self.written || self.history.started.is_none() {
             return;
         }
         if let Err(error) = self.write() {

@@ -2,7 +2,7 @@
 //!
 //! Both are a three-way merge of trees against the work tree as it is at that moment, written
 //! file by file; lines that both sides changed refuse the whole. The work tree before and after
-//! is kept in `refs/greenloop/heals/<work tree>/<run>/`: what was there can be had again, and a
+//! is kept in `refs/greenloop/heals/<work tree>/<run>/`: what was there can be restored, and a
 //! process that died while it wrote is cleaned up after. Linked work trees share their refs; a fix
 //! is known in the one that it was written to.
 

@@ -147,7 +147,7 @@ fn draft(place: &Path, content: &FileContent) -> Result<NamedTempFile, Workspace
     Ok(file)
 }
 
-/// As well as it can be done; the error that led here is the one that is told.
+/// As well as it can be done; the error that led here is the one that is reported.
 fn put_back(place: PathBuf, kept: Option<FileContent>) {
     let _as_well_as_possible = match kept {
         Some(kept) => fs::write(&place, kept.bytes),

@@ -11,7 +11,7 @@ use super::WorkspaceError;
 use super::workspace::{commit_id, find_commit, oid};
 use greenloop_model::CommitId;
 
-/// Conflicting files that are told of.
+/// Conflicting files that are named.
 const TOLD: usize = 200;
 
 /// A bare repository to merge in.

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::{Context, Root, bare};
-use crate::document::Place;
+use crate::document::KeyPath;
 use crate::error::{ProblemKind, quoted};
 use crate::plan::{Provider, RolePlan};
 use crate::price;
@@ -30,7 +30,7 @@ pub(crate) struct Roles {
 
 /// The author's and the reviewer's plan.
 pub(crate) fn roles(cx: &mut Context<'_>, raw: Option<&RawAgents>) -> Roles {
-    let place = Place::root().key("agents");
+    let place = KeyPath::root().key("agents");
     let raw = raw.cloned().unwrap_or_default();
     let codex = raw.codex.unwrap_or_default();
     let jules = raw.jules.unwrap_or_default();
@@ -96,7 +96,7 @@ pub(crate) fn roles(cx: &mut Context<'_>, raw: Option<&RawAgents>) -> Roles {
 fn connection(
     cx: &mut Context<'_>,
     raw: &RawAgent,
-    place: &Place,
+    place: &KeyPath,
     model: Option<String>,
 ) -> (Provider, String) {
     let kind = raw.provider.unwrap_or(RawProvider::Openai);
@@ -140,7 +140,7 @@ fn connection(
     (provider, model)
 }
 
-fn base_url(cx: &mut Context<'_>, own: Option<&str>, place: &Place) -> String {
+fn base_url(cx: &mut Context<'_>, own: Option<&str>, place: &KeyPath) -> String {
     let url = match own {
         Some(text) => cx.url(text, place, &format!("`{place}`")),
         None => match cx.variable("OPENAI_BASE_URL") {
@@ -161,7 +161,7 @@ fn base_url(cx: &mut Context<'_>, own: Option<&str>, place: &Place) -> String {
     url.map_or_else(|| OPENAI.to_owned(), |url| bare(&url))
 }
 
-fn azure_endpoint(cx: &mut Context<'_>, raw: &RawAgent, place: &Place) -> String {
+fn azure_endpoint(cx: &mut Context<'_>, raw: &RawAgent, place: &KeyPath) -> String {
     match &raw.endpoint {
         Some(text) => {
             let at = place.key("endpoint");
@@ -180,7 +180,7 @@ fn azure_endpoint(cx: &mut Context<'_>, raw: &RawAgent, place: &Place) -> String
 }
 
 /// The name of a variable or of a secret in the key vault, which a key itself is not.
-fn key_name(cx: &mut Context<'_>, raw: &RawAgent, place: &Place) -> Option<String> {
+fn key_name(cx: &mut Context<'_>, raw: &RawAgent, place: &KeyPath) -> Option<String> {
     let name = raw.api_key_env.as_ref()?;
     let fits = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
@@ -196,7 +196,7 @@ fn key_name(cx: &mut Context<'_>, raw: &RawAgent, place: &Place) -> Option<Strin
 }
 
 /// Keys that belong to another provider say that something else was meant.
-fn out_of_place(cx: &mut Context<'_>, raw: &RawAgent, place: &Place, kind: RawProvider) {
+fn out_of_place(cx: &mut Context<'_>, raw: &RawAgent, place: &KeyPath, kind: RawProvider) {
     let name = |kind| match kind {
         RawProvider::Openai => "openai",
         RawProvider::Azure => "azure",
@@ -228,7 +228,7 @@ fn out_of_place(cx: &mut Context<'_>, raw: &RawAgent, place: &Place, kind: RawPr
 fn role(
     cx: &mut Context<'_>,
     raw: &RawAgent,
-    place: &Place,
+    place: &KeyPath,
     provider: Provider,
     model: String,
     (input_price, output_price): (f64, f64),

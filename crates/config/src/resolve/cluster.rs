@@ -6,12 +6,12 @@ use std::time::Duration;
 use super::gates::variables;
 use super::words::words;
 use super::{Context, Root};
-use crate::document::Place;
+use crate::document::KeyPath;
 use crate::error::{ProblemKind, quoted};
 use crate::plan::{AksPlan, DockerPlan, EnvironmentPlan, KubernetesPlan, Manifests, ServicePlan};
 use crate::raw::{RawDocker, RawKubernetes, RawSize};
 
-pub(super) fn docker(cx: &mut Context<'_>, raw: &RawDocker, places: [Place; 2]) -> DockerPlan {
+pub(super) fn docker(cx: &mut Context<'_>, raw: &RawDocker, places: [KeyPath; 2]) -> DockerPlan {
     let [own, shared] = &places;
     let at = |cx: &Context<'_>, key: &str| cx.existing([own.key(key), shared.key(key)]);
     let place = at(cx, "command");
@@ -53,7 +53,7 @@ pub(super) fn docker(cx: &mut Context<'_>, raw: &RawDocker, places: [Place; 2]) 
     }
 }
 
-fn bytes(cx: &mut Context<'_>, raw: &RawSize, place: &Place) -> Option<u64> {
+fn bytes(cx: &mut Context<'_>, raw: &RawSize, place: &KeyPath) -> Option<u64> {
     let read = match raw {
         RawSize::Bytes(bytes) => Some(*bytes),
         RawSize::Text(text) => {
@@ -87,10 +87,10 @@ fn bytes(cx: &mut Context<'_>, raw: &RawSize, place: &Place) -> Option<u64> {
 pub(super) fn kubernetes(
     cx: &mut Context<'_>,
     raw: &RawKubernetes,
-    places: [Place; 2],
+    places: [KeyPath; 2],
     environment: &EnvironmentPlan,
     (files, files_given): (Option<PathBuf>, bool),
-    method: &Place,
+    method: &KeyPath,
 ) -> Option<KubernetesPlan> {
     let [own, shared] = &places;
     let at = |cx: &Context<'_>, key: &str| cx.existing([own.key(key), shared.key(key)]);

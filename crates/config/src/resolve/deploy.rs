@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::gates::variables;
 use super::words::words;
 use super::{Context, Root, cluster};
-use crate::document::Place;
+use crate::document::KeyPath;
 use crate::error::{ProblemKind, quoted};
 use crate::plan::{BuildPlan, Builder, DeployPlan, EnvironmentPlan, ProcessPlan, Rollback};
 use crate::raw::{
@@ -21,8 +21,8 @@ pub(super) fn resolve(
     name: &str,
     environment: Option<&EnvironmentPlan>,
 ) -> Option<DeployPlan> {
-    let own = Place::root().key("environments").key(name).key("deploy");
-    let shared = Place::root().key("deploy");
+    let own = KeyPath::root().key("environments").key(name).key("deploy");
+    let shared = KeyPath::root().key("deploy");
     let over = raw.environments.get(name).and_then(|e| e.deploy.as_ref());
     let deploy = merge(raw.deploy.as_ref(), over);
     let at = |cx: &Context<'_>, key: &str| cx.existing([own.key(key), shared.key(key)]);
@@ -172,7 +172,7 @@ fn merge(shared: Option<&RawDeploy>, own: Option<&RawDeploy>) -> RawDeploy {
 fn one_process(
     cx: &mut Context<'_>,
     process: &RawProcess,
-    places: [Place; 2],
+    places: [KeyPath; 2],
 ) -> Option<ProcessPlan> {
     let [own, shared] = &places;
     let at = |cx: &Context<'_>, key: &str| cx.existing([own.key(key), shared.key(key)]);
@@ -236,7 +236,7 @@ fn listens(cx: &mut Context<'_>, environment: &EnvironmentPlan, name: &str, targ
     if url.scheme() != "http" || !here || url.path() != "/" {
         cx.report(
             ProblemKind::InvalidUrl,
-            &Place::root().key("environments").key(name).key("url"),
+            &KeyPath::root().key("environments").key(name).key("url"),
             format!(
                 "the {target} target listens on this machine, which {} does not name",
                 quoted(&environment.url)
@@ -248,7 +248,7 @@ fn listens(cx: &mut Context<'_>, environment: &EnvironmentPlan, name: &str, targ
 
 /// `build`
 pub(super) fn build(cx: &mut Context<'_>, raw: &RawBuild) -> BuildPlan {
-    let place = Place::root().key("build");
+    let place = KeyPath::root().key("build");
     let registry = raw.registry.trim().trim_end_matches('/').to_owned();
     if registry.is_empty() || registry.contains("://") || registry.contains(char::is_whitespace) {
         cx.report(

@@ -1,7 +1,7 @@
 //! `environments.NAME`
 
 use super::{Context, bare};
-use crate::document::Place;
+use crate::document::KeyPath;
 use crate::error::{ProblemKind, quoted};
 use crate::plan::EnvironmentPlan;
 use crate::raw::RawConfig;
@@ -13,7 +13,7 @@ pub(super) fn resolve(
     raw: &RawConfig,
     name: &str,
 ) -> Option<EnvironmentPlan> {
-    let place = Place::root().key("environments").key(name);
+    let place = KeyPath::root().key("environments").key(name);
     let environment = raw.environments.get(name)?;
     let parsed = name.parse::<EnvironmentName>();
     if let Err(error) = &parsed {
@@ -36,7 +36,7 @@ pub(super) fn resolve(
 }
 
 /// A path and query that a request can be made of.
-pub(super) fn endpoint(cx: &mut Context<'_>, text: &str, place: &Place) -> Option<String> {
+pub(super) fn endpoint(cx: &mut Context<'_>, text: &str, place: &KeyPath) -> Option<String> {
     let text = text.trim();
     if text.starts_with('/') && !text.starts_with("//") && !text.contains(char::is_whitespace) {
         return Some(text.to_owned());

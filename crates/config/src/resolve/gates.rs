@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Context, Root};
-use crate::document::Place;
+use crate::document::KeyPath;
 use crate::error::{ProblemKind, quoted};
 use crate::nearest::{list, nearest};
 use crate::plan::GatePlan;
@@ -13,7 +13,7 @@ use greenloop_model::{RepoPath, runs_nothing};
 const LONGEST_NAME: usize = 80;
 
 pub(super) fn resolve(cx: &mut Context<'_>, raw: &[RawGate]) -> Vec<GatePlan> {
-    let gates = Place::root().key("quality_gates");
+    let gates = KeyPath::root().key("quality_gates");
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     for (i, gate) in raw.iter().enumerate() {
         let place = gates.index(i).key("name");
@@ -71,7 +71,7 @@ pub(super) fn resolve(cx: &mut Context<'_>, raw: &[RawGate]) -> Vec<GatePlan> {
 fn one(
     cx: &mut Context<'_>,
     gate: &RawGate,
-    place: &Place,
+    place: &KeyPath,
     known: &BTreeMap<&str, usize>,
 ) -> GatePlan {
     let command = cx.filled(&gate.command, &place.key("command")).unwrap_or_default();
@@ -119,7 +119,7 @@ fn one(
 }
 
 /// Glob patterns of files below a folder.
-fn patterns(cx: &mut Context<'_>, given: Option<&[String]>, place: &Place) -> Vec<String> {
+fn patterns(cx: &mut Context<'_>, given: Option<&[String]>, place: &KeyPath) -> Vec<String> {
     let given = given.unwrap_or_default();
     for (i, pattern) in given.iter().enumerate() {
         let outside = pattern.starts_with('/') || pattern.split('/').any(|part| part == "..");
@@ -142,7 +142,7 @@ fn patterns(cx: &mut Context<'_>, given: Option<&[String]>, place: &Place) -> Ve
 }
 
 /// Names that a process's environment can have.
-pub(super) fn variables(cx: &mut Context<'_>, env: &BTreeMap<String, String>, place: &Place) {
+pub(super) fn variables(cx: &mut Context<'_>, env: &BTreeMap<String, String>, place: &KeyPath) {
     for (name, value) in env {
         if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
             cx.report(

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::{Context, Root};
-use crate::document::Place;
+use crate::document::KeyPath;
 use crate::error::{ProblemKind, quoted};
 use crate::nearest::{list, nearest};
 use crate::plan::{LogPiece, LoggingPlan};
@@ -25,7 +25,7 @@ const LEVELS: &[(&str, &str)] = &[
 ];
 
 pub(super) fn resolve(cx: &mut Context<'_>, raw: Option<&RawLogging>) -> LoggingPlan {
-    let place = Place::root().key("logging");
+    let place = KeyPath::root().key("logging");
     let raw = raw.cloned().unwrap_or_default();
     let level = raw.level.as_deref().unwrap_or("INFO").trim().to_ascii_uppercase();
     let level = match LEVELS.iter().find(|(name, _)| *name == level) {
@@ -78,7 +78,7 @@ fn unknown_field(text: &str) -> Option<String> {
 }
 
 /// The pieces of a `%(name)s` format.
-fn pieces(cx: &mut Context<'_>, format: &str, place: &Place) -> Vec<LogPiece> {
+fn pieces(cx: &mut Context<'_>, format: &str, place: &KeyPath) -> Vec<LogPiece> {
     const FIELDS: &[(&str, LogPiece)] = &[
         ("asctime", LogPiece::Time),
         ("name", LogPiece::Name),
@@ -153,7 +153,7 @@ fn pieces(cx: &mut Context<'_>, format: &str, place: &Place) -> Vec<LogPiece> {
 }
 
 pub(super) fn metrics(cx: &mut Context<'_>, raw: Option<&RawMetrics>) -> Option<PathBuf> {
-    let at = Place::root().key("metrics").key("path");
+    let at = KeyPath::root().key("metrics").key("path");
     let given = raw.and_then(|raw| raw.path.as_deref());
     let path = cx.path(given.unwrap_or(METRICS), &at, Root::Refused)?;
     raw.and_then(|raw| raw.enabled).unwrap_or(true).then_some(path)

@@ -21,7 +21,7 @@ pub(super) use agents::roles;
 pub(super) use safety::{default_limits, default_policy, limits, policy};
 pub(super) use surroundings::azure;
 
-use super::document::{Document, Place};
+use super::document::{Document, KeyPath};
 use super::duration;
 use super::error::{Problem, ProblemKind, quoted};
 use super::plan::{EnvironmentPlan, RunPlan};
@@ -94,7 +94,7 @@ pub(super) struct Context<'a> {
 }
 
 impl Context<'_> {
-    fn report(&mut self, kind: ProblemKind, place: &Place, message: String, help: &str) {
+    fn report(&mut self, kind: ProblemKind, place: &KeyPath, message: String, help: &str) {
         self.problems.push(Problem {
             kind,
             message,
@@ -109,12 +109,12 @@ impl Context<'_> {
     }
 
     /// The first of `places` that the file has; the last when it has none.
-    fn existing(&self, places: [Place; 2]) -> Place {
+    fn existing(&self, places: [KeyPath; 2]) -> KeyPath {
         let [first, last] = places;
         if self.document.is_some_and(|document| document.has(&first)) { first } else { last }
     }
 
-    fn duration(&mut self, raw: Option<&RawDuration>, place: &Place) -> Option<Duration> {
+    fn duration(&mut self, raw: Option<&RawDuration>, place: &KeyPath) -> Option<Duration> {
         let raw = raw?;
         let (read, shown) = match raw {
             RawDuration::Seconds(seconds) => {
@@ -134,7 +134,7 @@ impl Context<'_> {
     }
 
     /// A length of time that must not be zero, such as a timeout.
-    fn timeout(&mut self, raw: Option<&RawDuration>, place: &Place) -> Option<Duration> {
+    fn timeout(&mut self, raw: Option<&RawDuration>, place: &KeyPath) -> Option<Duration> {
         let read = self.duration(raw, place)?;
         if read.is_zero() {
             self.report(
@@ -149,7 +149,7 @@ impl Context<'_> {
     }
 
     /// A path inside the repository, normalised; the root itself is `.`.
-    fn path(&mut self, text: &str, place: &Place, root: Root) -> Option<PathBuf> {
+    fn path(&mut self, text: &str, place: &KeyPath, root: Root) -> Option<PathBuf> {
         let trimmed = text.trim();
         let home = trimmed == "~" || trimmed.starts_with("~/");
         let drive = trimmed.as_bytes().get(1) == Some(&b':')
@@ -180,7 +180,7 @@ impl Context<'_> {
     }
 
     /// A text that must say something.
-    fn filled(&mut self, text: &str, place: &Place) -> Option<String> {
+    fn filled(&mut self, text: &str, place: &KeyPath) -> Option<String> {
         if text.trim().is_empty() {
             self.report(ProblemKind::InvalidValue, place, format!("`{place}` is empty"), "");
             return None;
@@ -192,7 +192,7 @@ impl Context<'_> {
         &mut self,
         text: &str,
         environment: &EnvironmentPlan,
-        place: &Place,
+        place: &KeyPath,
     ) -> Option<String> {
         match template::expand(text, environment) {
             Ok(expanded) => Some(expanded),
@@ -205,7 +205,7 @@ impl Context<'_> {
 
     /// An http or https URL without a trailing slash, credentials, query or fragment. `place`
     /// is where the text stands; `name` is what the message calls it.
-    fn url(&mut self, text: &str, place: &Place, name: &str) -> Option<url::Url> {
+    fn url(&mut self, text: &str, place: &KeyPath, name: &str) -> Option<url::Url> {
         let trimmed = text.trim();
         let wrong = match url::Url::parse(trimmed) {
             Err(error) => Some(format!("{name} is not a URL: {error}")),

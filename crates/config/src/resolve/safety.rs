@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::agents::Roles;
-use crate::document::Place;
+use crate::document::KeyPath;
 use crate::error::{ProblemKind, quoted};
 use crate::nearest::list;
 use crate::plan::{EnvironmentPlan, PolicyPlan};
@@ -46,7 +46,7 @@ pub(crate) fn default_policy() -> PolicyPlan {
 pub(crate) fn limits(cx: &mut Context<'_>, raw: Option<&RawSafety>, roles: &Roles) -> Limits {
     let defaults = default_limits();
     let Some(raw) = raw else { return defaults };
-    let place = Place::root().key("safety");
+    let place = KeyPath::root().key("safety");
     if raw.max_cost_usd.is_some() && !roles.unpriced.is_empty() {
         let names: Vec<String> = roles.unpriced.iter().map(|r| format!("agents.{r}")).collect();
         cx.report(
@@ -76,7 +76,7 @@ pub(crate) fn policy(
     let mut policy = default_policy();
     policy.confirm_every_patch = environment.is_some_and(|e| e.require_approval);
     let Some(raw) = raw else { return policy };
-    let place = Place::root().key("safety");
+    let place = KeyPath::root().key("safety");
     if let Some(patterns) = &raw.never_delete {
         for (i, pattern) in patterns.iter().enumerate() {
             never_delete(cx, pattern, &place.key("never_delete").index(i));
@@ -99,7 +99,7 @@ pub(crate) fn policy(
 }
 
 /// A pattern that git would understand.
-fn never_delete(cx: &mut Context<'_>, pattern: &str, place: &Place) {
+fn never_delete(cx: &mut Context<'_>, pattern: &str, place: &KeyPath) {
     let bare = pattern.trim().trim_start_matches('!').trim_matches('/');
     if bare.is_empty() {
         cx.filled("", place);

@@ -2,13 +2,13 @@
 
 use super::Context;
 use super::bare;
-use crate::document::Place;
+use crate::document::KeyPath;
 use crate::plan::{AzurePlan, PullRequestPlan, PullRequestProvider, TelemetryPlan};
 use crate::raw::{RawAzure, RawPullRequest, RawPullRequestProvider, RawTelemetry};
 
 pub(crate) fn azure(cx: &mut Context<'_>, raw: Option<&RawAzure>) -> AzurePlan {
     let raw = raw.cloned().unwrap_or_default();
-    let place = Place::root().key("azure");
+    let place = KeyPath::root().key("azure");
     let mut url = |text: Option<&String>, key: &str| {
         let place = place.key(key);
         text.and_then(|text| cx.url(text, &place, &format!("`{place}`"))).map(|url| bare(&url))
@@ -32,7 +32,7 @@ pub(super) fn pull_request(
     raw: Option<&RawPullRequest>,
 ) -> Option<PullRequestPlan> {
     let raw = raw?;
-    let place = Place::root().key("pull_request");
+    let place = KeyPath::root().key("pull_request");
     let provider = raw.provider.map(|provider| match provider {
         RawPullRequestProvider::AzureDevops => PullRequestProvider::AzureDevops,
         RawPullRequestProvider::Github => PullRequestProvider::Github,
@@ -53,7 +53,7 @@ pub(super) fn pull_request(
 
 pub(super) fn telemetry(cx: &mut Context<'_>, raw: Option<&RawTelemetry>) -> Option<TelemetryPlan> {
     const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
-    let place = Place::root().key("telemetry").key("otlp_endpoint");
+    let place = KeyPath::root().key("telemetry").key("otlp_endpoint");
     let given = raw.and_then(|raw| raw.otlp_endpoint.clone());
     let (text, name) = match given {
         Some(text) => (text, format!("`{place}`")),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Context, Root, bare};
-use crate::document::Place;
+use crate::document::KeyPath;
 use crate::error::{ProblemKind, quoted};
 use crate::nearest::{list, nearest};
 use crate::plan::TasksPlan;
@@ -22,7 +22,7 @@ pub(super) fn resolve(
     raw: &RawConfig,
     environment: &str,
 ) -> Option<TasksPlan> {
-    let place = Place::root().key("tasks");
+    let place = KeyPath::root().key("tasks");
     let tasks = raw.tasks.as_ref()?;
     let names = || raw.environments.keys().map(String::as_str);
     for (nth, name) in tasks.environments.iter().flatten().enumerate() {

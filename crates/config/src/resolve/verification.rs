@@ -7,7 +7,7 @@ use serde_json::Value as Json;
 
 use super::environment::endpoint;
 use super::{Context, Root};
-use crate::document::Place;
+use crate::document::KeyPath;
 use crate::error::{ProblemKind, quoted};
 use crate::nearest::{list, nearest};
 use crate::plan::{
@@ -26,7 +26,7 @@ pub(super) fn resolve(
     raw: Option<&RawVerification>,
     environment: &EnvironmentPlan,
 ) -> VerificationPlan {
-    let place = Place::root().key("verification");
+    let place = KeyPath::root().key("verification");
     let raw = raw.cloned().unwrap_or_default();
     let mut section = Section { cx, environment };
     let health = section.health(&raw.health_check.unwrap_or_default(), &place.key("health_check"));
@@ -64,11 +64,11 @@ struct Section<'a, 'b> {
 }
 
 impl Section<'_, '_> {
-    fn expand(&mut self, text: &str, place: &Place) -> Option<String> {
+    fn expand(&mut self, text: &str, place: &KeyPath) -> Option<String> {
         self.cx.expand(text, self.environment, place)
     }
 
-    fn health(&mut self, raw: &RawHealthCheck, place: &Place) -> HealthPlan {
+    fn health(&mut self, raw: &RawHealthCheck, place: &KeyPath) -> HealthPlan {
         let at = place.key("endpoint");
         let text = raw.endpoint.as_deref().unwrap_or("{{ env.health_endpoint }}");
         let endpoint =
@@ -87,7 +87,7 @@ impl Section<'_, '_> {
         }
     }
 
-    fn flow(&mut self, flow: &RawFlow, place: &Place) -> FlowPlan {
+    fn flow(&mut self, flow: &RawFlow, place: &KeyPath) -> FlowPlan {
         self.cx.filled(&flow.name, &place.key("name"));
         let steps = place.key("steps");
         FlowPlan {
@@ -101,7 +101,7 @@ impl Section<'_, '_> {
         }
     }
 
-    fn step(&mut self, step: &RawStep, place: &Place) -> Option<FlowStep> {
+    fn step(&mut self, step: &RawStep, place: &KeyPath) -> Option<FlowStep> {
         match step {
             RawStep::Short(request) => {
                 let (method, path) = self.request(request, place)?;
@@ -118,7 +118,7 @@ impl Section<'_, '_> {
         }
     }
 
-    fn long_step(&mut self, step: &RawLongStep, place: &Place) -> Option<FlowStep> {
+    fn long_step(&mut self, step: &RawLongStep, place: &KeyPath) -> Option<FlowStep> {
         let request = self.request(&step.request, &place.key("request"));
         let headers = self.headers(step.headers.as_ref(), &place.key("headers"));
         let at = place.key("body");
@@ -141,7 +141,7 @@ impl Section<'_, '_> {
     }
 
     /// `GET /login` in its two parts.
-    fn request(&mut self, text: &str, place: &Place) -> Option<(String, String)> {
+    fn request(&mut self, text: &str, place: &KeyPath) -> Option<(String, String)> {
         let expanded = self.expand(text, place)?;
         let Some((method, path)) = expanded.trim().split_once(char::is_whitespace) else {
             self.cx.report(
@@ -172,7 +172,7 @@ impl Section<'_, '_> {
     fn headers(
         &mut self,
         raw: Option<&BTreeMap<String, String>>,
-        place: &Place,
+        place: &KeyPath,
     ) -> BTreeMap<String, String> {
         let mut headers = BTreeMap::new();
         for (name, value) in raw.into_iter().flatten() {
@@ -192,7 +192,7 @@ impl Section<'_, '_> {
         headers
     }
 
-    fn expect(&mut self, raw: Option<&RawExpect>, place: &Place) -> Expectation {
+    fn expect(&mut self, raw: Option<&RawExpect>, place: &KeyPath) -> Expectation {
         let Some(raw) = raw else { return Expectation::default() };
         let status = match &raw.status {
             None => Vec::new(),
@@ -209,7 +209,7 @@ impl Section<'_, '_> {
     }
 
     /// The texts inside are templates too.
-    fn json(&mut self, json: &Json, place: &Place) -> Json {
+    fn json(&mut self, json: &Json, place: &KeyPath) -> Json {
         match json {
             Json::String(text) => Json::String(self.expand(text, place).unwrap_or_default()),
             Json::Array(items) => {

@@ -2,7 +2,7 @@
 
 use super::Context;
 use crate::command;
-use crate::document::Place;
+use crate::document::KeyPath;
 use crate::error::{ProblemKind, quoted};
 use crate::raw::RawCommand;
 
@@ -10,7 +10,7 @@ use crate::raw::RawCommand;
 pub(super) fn words(
     cx: &mut Context<'_>,
     command: Option<&RawCommand>,
-    place: &Place,
+    place: &KeyPath,
 ) -> Option<Vec<String>> {
     match command {
         None => Some(Vec::new()),

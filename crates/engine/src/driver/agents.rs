@@ -14,8 +14,8 @@ use crate::stages::identity::{combined, of_answer};
 use greenloop_audit::Actor;
 use greenloop_evidence::Redactor;
 use greenloop_model::{
-    Attempt, AttemptOutcome, CommitId, Decision, Evaluation, Failure, Fingerprint, Proposal,
-    RepoPath, RunEvent, TreeId, Usage, Verdict, chain,
+    Attempt, AttemptOutcome, CommitId, Decision, Evaluation, Failure, Fingerprint, RepoPath,
+    RunEvent, TreeId, Usage, Verdict, chain,
 };
 use greenloop_patch::{Answer, Refusal, ResolveOptions, parse_answer, resolve};
 use greenloop_policy::{Confirmation, Subject, failure_text, is_about_every_patch};
@@ -74,10 +74,9 @@ impl Driver {
             // as good as none.
             Err(error) if error.kind == ModelErrorKind::Cut && !again => {
                 let reason = self.redacted(&error.to_string());
-                let proposal = Proposal { answer: String::new(), reason: String::new() };
                 let identity = combined(&["cut"]);
                 let refused =
-                    self.refuse(iteration, &actor, proposal, reason, identity, error.usage);
+                    self.refuse(iteration, &actor, String::new(), reason, identity, error.usage);
                 // There is no answer to send back: it is asked again, and told why.
                 self.case.sent_back = None;
                 refused
@@ -86,9 +85,9 @@ impl Driver {
                 let usage = error.usage;
                 Ok((model_failed(&error, &self.run.redactor), usage))
             }
-            Ok(Answered { proposal, usage, conversation }) => {
+            Ok(Answered { answer, usage, conversation }) => {
                 self.case.conversation = Some(conversation);
-                self.receive(iteration, &actor, proposal, usage)
+                self.receive(iteration, &actor, answer, usage)
             }
         }
     }
@@ -106,14 +105,14 @@ impl Driver {
         &mut self,
         iteration: u32,
         actor: &Actor,
-        proposal: Proposal,
+        answer: String,
         usage: Usage,
     ) -> Result<(Happened, Usage), DriveError> {
         let edits =
-            match parse_answer(&proposal.answer) {
+            match parse_answer(&answer) {
                 Err(refusal) => {
                     let (text, identity) = (refusal.to_string(), identity_of(&refusal));
-                    return self.refuse(iteration, actor, proposal, text, identity, usage);
+                    return self.refuse(iteration, actor, answer, text, identity, usage);
                 }
                 Ok(Answer::NoPatch(no_patch)) => {
                     let reason = self.redacted(&no_patch.reason);
@@ -135,7 +134,7 @@ impl Driver {
             Ok(patch) => patch,
             Err(refusal) => {
                 let (text, identity) = (refusal.to_string(), identity_of(&refusal));
-                return self.refuse(iteration, actor, proposal, text, identity, usage);
+                return self.refuse(iteration, actor, answer, text, identity, usage);
             }
         };
         let resulting = match self.run.workspace.preview(&self.tip, patch.changes()) {
@@ -145,13 +144,13 @@ impl Driver {
             Err(error) => {
                 let reason = format!("the patch cannot be applied: {}", chain(&error));
                 let identity = combined(&["cannot be applied"]);
-                return self.refuse(iteration, actor, proposal, reason, identity, usage);
+                return self.refuse(iteration, actor, answer, reason, identity, usage);
             }
         };
         if &resulting == self.state.tree() {
             let reason = "the patch changes nothing: the files are already like that".to_owned();
             let identity = combined(&["changes nothing"]);
-            return self.refuse(iteration, actor, proposal, reason, identity, usage);
+            return self.refuse(iteration, actor, answer, reason, identity, usage);
         }
         let in_the_way = self
             .run
@@ -183,13 +182,13 @@ impl Driver {
                 }
                 let identity = combined(&["in the way", &names(&untracked), &names(&changed)]);
                 let reason = reasons.join("\n");
-                return self.refuse(iteration, actor, proposal, reason, identity, usage);
+                return self.refuse(iteration, actor, answer, reason, identity, usage);
             }
             Err(error) if !error.is_about_the_patch() => return Err(error.into()),
             Err(error) => {
                 let reason = format!("the patch cannot be applied: {}", chain(&error));
                 let identity = combined(&["cannot be applied"]);
-                return self.refuse(iteration, actor, proposal, reason, identity, usage);
+                return self.refuse(iteration, actor, answer, reason, identity, usage);
             }
         }
         let gates = self.run.gates.iter().map(|gate| gate.command.as_str());
@@ -220,7 +219,7 @@ impl Driver {
             "iteration": iteration, "decision": decision.name(), "matches": matches_json(&evaluation),
         }))?;
         self.events.send(RunEvent::Evaluated { iteration, evaluation: evaluation.clone() });
-        let answer = Some(of_answer(&proposal.answer));
+        let identity = Some(of_answer(&answer));
         let mut refusal = None;
         let mut wants = None;
         match decision {
@@ -243,6 +242,7 @@ impl Driver {
                 });
             }
         }
+        let answer = identity;
         Ok((Happened::Proposed { tree: resulting, decision, answer, refusal, wants }, usage))
     }
 
@@ -274,29 +274,29 @@ impl Driver {
         &mut self,
         iteration: u32,
         actor: &Actor,
-        proposal: Proposal,
+        answer: String,
         reason: String,
         identity: Fingerprint,
         usage: Usage,
     ) -> Result<(Happened, Usage), DriveError> {
         let reason = self.redacted(&reason);
-        let answer = self.redacted(&proposal.answer);
+        let shown = self.redacted(&answer);
         self.note(
             actor,
             "author.refused",
             json!({
-                "iteration": iteration, "reason": reason, "answer": answer,
+                "iteration": iteration, "reason": reason, "answer": shown,
             }),
         )?;
         self.events.send(RunEvent::PatchRefused { iteration, reason: reason.clone(), usage });
-        let shown: String = answer.chars().take(4_000).collect();
+        let shown: String = shown.chars().take(4_000).collect();
         self.remember(iteration, shown, AttemptOutcome::Refused { reason: reason.clone() });
         // An answer that was cut has no text to compare.
         let whole = identity != combined(&["cut"]);
-        let answer = whole.then(|| of_answer(&proposal.answer));
+        let told = whole.then(|| of_answer(&answer));
         let why = SentBackWhy::Refused;
         self.case.sent_back = Some(SentBack { text: reason.clone(), why });
-        Ok((Happened::Refused { reason, answer, refusal: Some(identity) }, usage))
+        Ok((Happened::Refused { reason, answer: told, refusal: Some(identity) }, usage))
     }
 
     pub(super) fn remember(&mut self, iteration: u32, diff: String, outcome: AttemptOutcome) {

@@ -149,10 +149,10 @@ pub enum DriveError {
     #[error("a record could not be written")]
     Record(#[from] RecordError),
     /// The driver gave the machine an input that cannot be.
-    #[error("the loop lost its thread")]
+    #[error("internal error")]
     OutOfOrder(#[from] OutOfOrder),
     /// Git or the work tree.
-    #[error("the repository failed")]
+    #[error("git or the work tree failed")]
     Workspace(#[from] WorkspaceError),
     /// The run's own folder.
     #[error("the run's folder failed")]

@@ -12,8 +12,7 @@ use super::prompt::Prompt;
 use super::{prompt_error, tree};
 use greenloop_config::plan::RolePlan;
 use greenloop_evidence::Redactor;
-use greenloop_model::{Attempt, CommitId, Proposal, Usage};
-use greenloop_patch::{Answer, parse_answer};
+use greenloop_model::{Attempt, CommitId, Usage};
 use greenloop_ports::{Message, Model, ModelError, ModelReply, ModelRequest};
 use greenloop_workspace::Workspace;
 
@@ -50,7 +49,7 @@ pub struct Conversation {
 #[derive(Debug)]
 pub struct Answered {
     /// The answer.
-    pub proposal: Proposal,
+    pub answer: String,
     /// What it used.
     pub usage: Usage,
     /// How it came to be, for the next question.
@@ -114,7 +113,7 @@ impl Author {
         &*self.models[tried.min(self.models.len() - 1)]
     }
 
-    /// Asks for one proposal. Tool calls are answered from the tree of `commit`, as many as the
+    /// Asks for one answer. Tool calls are answered from the tree of `commit`, as many as the
     /// plan allows; `on_look` is told of each. With `sent_back`, the conversation goes on with
     /// why its last answer was not taken.
     ///
@@ -163,7 +162,7 @@ impl Author {
                 conversation.messages = request.messages;
                 let said = Message::Assistant { text: text.clone(), tool_calls: Vec::new() };
                 conversation.messages.push(said);
-                return Ok(Answered { proposal: self.proposal(text), usage, conversation });
+                return Ok(Answered { answer: text, usage, conversation });
             }
             let mut results = Vec::with_capacity(tool_calls.len() + 1);
             idle += 1;
@@ -237,16 +236,6 @@ impl Author {
         on_look(&self.redactor.redact(&words));
         let found = looks::answer(look, workspace, commit);
         fence.wrap(&words, &self.redactor.redact(&found))
-    }
-
-    fn proposal(&self, answer: String) -> Proposal {
-        let reason = match parse_answer(&answer) {
-            Ok(Answer::Edits(edits)) => edits.reason().to_owned(),
-            Ok(Answer::NoPatch(no_patch)) => no_patch.reason,
-            Err(_) => answer.chars().take(400).collect(),
-        };
-        let reason = self.redactor.redact(reason.trim()).into_owned();
-        Proposal { answer, reason }
     }
 }
 

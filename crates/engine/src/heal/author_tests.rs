@@ -7,7 +7,7 @@ use greenloop_model::{
     Attempt, AttemptOutcome, Decision, Evaluation, Failure, FileContent, RepoPath, Review, Risk,
     RuleMatch, Verdict,
 };
-use greenloop_patch::{MemoryTree, ResolveOptions, resolve};
+use greenloop_patch::{Answer, MemoryTree, ResolveOptions, parse_answer, resolve};
 use greenloop_ports::ModelErrorKind;
 
 const EDIT: &str = "The quantity was forgotten.\n\nsrc/price.py\n<<<<<<< SEARCH\n    return 1\n=======\n    return 2\n>>>>>>> REPLACE\n";
@@ -41,7 +41,7 @@ fn sendable<F: Future + Send>(future: F) -> F {
 }
 
 struct Asked {
-    result: Result<(Proposal, Usage), ModelError>,
+    result: Result<(String, Usage), ModelError>,
     model: Arc<Recorded>,
     looks: Vec<String>,
 }
@@ -69,7 +69,7 @@ async fn ask(
         let again = Some((result.unwrap().conversation, sent_back));
         result = author.propose(brief, workspace, head, again, &mut on_look).await;
     }
-    let result = result.map(|Answered { proposal, usage, .. }| (proposal, usage));
+    let result = result.map(|Answered { answer, usage, .. }| (answer, usage));
     Asked { result, model, looks }
 }
 
@@ -84,9 +84,8 @@ fn user(request: &ModelRequest) -> &str {
 async fn one_shot_gets_everything_and_answers_once() {
     let failure = failure("E   assert 1 == 2");
     let asked = ask(&[EDIT], 0, &brief(&failure, &[]), None).await;
-    let (proposal, usage) = asked.result.unwrap();
-    assert_eq!(proposal.answer, EDIT);
-    assert_eq!(proposal.reason, "The quantity was forgotten.");
+    let (answer, usage) = asked.result.unwrap();
+    assert_eq!(answer, EDIT);
     assert_eq!(usage.requests, 1);
     let requests = asked.model.requests();
     assert_eq!(requests.len(), 1);

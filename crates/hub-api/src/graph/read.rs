@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use super::fault::{Fault, faults};
 use super::raw::{RawCondition, RawDuration, RawEpic, RawGraph, RawPriority, RawTask};
 use super::{MOST_EPICS, MOST_TASKS, TASKS};
-use greenloop_config::document::{Document, Place};
+use greenloop_config::document::{Document, KeyPath};
 use greenloop_config::error::quoted;
 use greenloop_config::nearest::{list, nearest};
 use greenloop_config::schema::schema_of;
@@ -57,7 +57,7 @@ pub(super) fn read(text: &str, file_name: &str) -> Result<TaskGraph, ConfigError
                 kind: ProblemKind::WrongType,
                 message: format!("a value does not fit: {error}"),
                 help: None,
-                position: Some(document.position(&Place::root())),
+                position: Some(document.position(&KeyPath::root())),
             }]);
         }
     };
@@ -108,7 +108,7 @@ impl Reader<'_> {
         self.problems.len() >= self.document.most_problems()
     }
 
-    fn report(&mut self, kind: ProblemKind, place: &Place, message: String, help: &str) {
+    fn report(&mut self, kind: ProblemKind, place: &KeyPath, message: String, help: &str) {
         if !self.is_full() {
             self.problems.push(Problem {
                 kind,
@@ -126,7 +126,7 @@ impl Reader<'_> {
         self.at_most(tasks.len(), MOST_TASKS, "tasks");
         let needs = tasks.iter().flat_map(|task| &task.needs).map(Vec::len).sum();
         self.at_most(needs, MOST_NEEDS, "needs");
-        let at = Place::root().key("project");
+        let at = KeyPath::root().key("project");
         self.line(&project.name, || at.key("name"));
         if let Some(repository) = &project.repository {
             self.repository(repository, &at.key("repository"));
@@ -139,7 +139,7 @@ impl Reader<'_> {
             self.text(gate, || at.key("gates").index(i));
         }
         if let Some(name) = &name {
-            self.line(name, || Place::root().key("name"));
+            self.line(name, || KeyPath::root().key("name"));
         }
         let epic_names = self.names("epics", epics.iter().map(|epic| epic.key.as_str()));
         let task_names = self.names("tasks", tasks.iter().map(|task| task.key.as_str()));
@@ -164,7 +164,7 @@ impl Reader<'_> {
         if found > most {
             self.report(
                 ProblemKind::TooLarge,
-                &Place::root().key(if what == "needs" { "tasks" } else { what }),
+                &KeyPath::root().key(if what == "needs" { "tasks" } else { what }),
                 format!("the file has {found} {what}; the most is {most}"),
                 "divide it into several graphs",
             );
@@ -174,7 +174,7 @@ impl Reader<'_> {
     fn names<'t>(&mut self, section: &str, keys: impl Iterator<Item = &'t str>) -> Names {
         let mut names = Names::new();
         for (i, key) in keys.enumerate() {
-            let place = |i: usize| Place::root().key(section).index(i).key("key");
+            let place = |i: usize| KeyPath::root().key(section).index(i).key("key");
             self.line(key, || place(i));
             match names.get(key) {
                 // Finding the place costs a look at the text.
@@ -197,7 +197,7 @@ impl Reader<'_> {
     }
 
     fn epic(&mut self, raw: RawEpic, index: usize) -> Epic {
-        let place = || Place::root().key("epics").index(index);
+        let place = || KeyPath::root().key("epics").index(index);
         let RawEpic { key, title, branch } = raw;
         self.line(&title, || place().key("title"));
         if let Some(branch) = &branch {
@@ -207,7 +207,7 @@ impl Reader<'_> {
     }
 
     fn task(&mut self, raw: RawTask, index: usize, epics: &Names, tasks: &Names) -> TaskSpec {
-        let place = || Place::root().key("tasks").index(index);
+        let place = || KeyPath::root().key("tasks").index(index);
         let RawTask {
             key,
             title,
@@ -290,7 +290,7 @@ impl Reader<'_> {
         command: Option<String>,
         agent: Option<String>,
         description: Option<String>,
-        place: &dyn Fn() -> Place,
+        place: &dyn Fn() -> KeyPath,
     ) -> (Action, String) {
         if let Some(description) = &description {
             self.bounded(description, || place().key("description"));
@@ -338,7 +338,7 @@ impl Reader<'_> {
         &mut self,
         raw: &RawCondition,
         epics: &Names,
-        place: impl Fn() -> Place,
+        place: impl Fn() -> KeyPath,
     ) -> Option<Condition> {
         let epic = self.known(&raw.epic, epics, "epic", || place().key("epic"));
         let share = raw.at_least.trim();
@@ -355,7 +355,7 @@ impl Reader<'_> {
         Some(Condition { epic: epic?, at_least: at_least? })
     }
 
-    fn priority(&mut self, raw: &RawPriority, place: impl Fn() -> Place) -> i64 {
+    fn priority(&mut self, raw: &RawPriority, place: impl Fn() -> KeyPath) -> i64 {
         match raw {
             RawPriority::Number(number) => *number,
             RawPriority::Name(name) => match name.trim() {
@@ -376,7 +376,7 @@ impl Reader<'_> {
         }
     }
 
-    fn timeout(&mut self, raw: &RawDuration, place: impl Fn() -> Place) -> Option<Duration> {
+    fn timeout(&mut self, raw: &RawDuration, place: impl Fn() -> KeyPath) -> Option<Duration> {
         let (read, shown) = match raw {
             RawDuration::Seconds(seconds) => {
                 (duration::from_seconds(*seconds), format!("`{seconds}`"))
@@ -400,7 +400,7 @@ impl Reader<'_> {
         key: &str,
         names: &Names,
         what: &str,
-        place: impl Fn() -> Place,
+        place: impl Fn() -> KeyPath,
     ) -> Option<usize> {
         let found = names.get(key).copied();
         // With a hundred thousand names, looking for the nearest has a price.
@@ -419,7 +419,7 @@ impl Reader<'_> {
     }
 
     /// One line that says something.
-    fn line(&mut self, text: &str, place: impl Fn() -> Place) {
+    fn line(&mut self, text: &str, place: impl Fn() -> KeyPath) {
         let wrong = if text.trim().is_empty() {
             "is empty"
         } else if text.chars().any(char::is_control) {
@@ -434,7 +434,7 @@ impl Reader<'_> {
     }
 
     /// A text of any number of lines that says something.
-    fn text(&mut self, text: &str, place: impl Fn() -> Place) {
+    fn text(&mut self, text: &str, place: impl Fn() -> KeyPath) {
         if text.trim().is_empty() {
             let place = place();
             self.report(ProblemKind::InvalidValue, &place, format!("`{place}` is empty"), "");
@@ -443,7 +443,7 @@ impl Reader<'_> {
         }
     }
 
-    fn bounded(&mut self, text: &str, place: impl Fn() -> Place) {
+    fn bounded(&mut self, text: &str, place: impl Fn() -> KeyPath) {
         let (wrong, help) = if text.contains('\0') {
             ("holds a NUL", "")
         } else if text.len() > LONGEST_TEXT {
@@ -456,7 +456,7 @@ impl Reader<'_> {
     }
 
     /// What git takes for an address, and not for an option.
-    fn repository(&mut self, text: &str, place: &Place) {
+    fn repository(&mut self, text: &str, place: &KeyPath) {
         self.line(text, || place.clone());
         if text.starts_with('-') || text.contains(char::is_whitespace) {
             self.report(
@@ -468,7 +468,7 @@ impl Reader<'_> {
         }
     }
 
-    fn branch(&mut self, name: &str, place: impl Fn() -> Place) {
+    fn branch(&mut self, name: &str, place: impl Fn() -> KeyPath) {
         if !is_branch(name) {
             self.report(
                 ProblemKind::InvalidValue,
@@ -479,7 +479,7 @@ impl Reader<'_> {
         }
     }
 
-    fn glob(&mut self, text: &str, place: impl Fn() -> Place) {
+    fn glob(&mut self, text: &str, place: impl Fn() -> KeyPath) {
         let outside = text.starts_with('/') || text.split('/').any(|part| part == "..");
         if text.trim().is_empty() || outside || globset::Glob::new(text).is_err() {
             self.report(
@@ -493,7 +493,7 @@ impl Reader<'_> {
 
     fn fault(&mut self, graph: &TaskGraph, fault: &Fault) {
         let key = |task: &usize| graph.tasks[*task].key.as_str();
-        let place = |task: usize| Place::root().key("tasks").index(task);
+        let place = |task: usize| KeyPath::root().key("tasks").index(task);
         match fault {
             Fault::Cycle(tasks) => {
                 let (Some(first), Some(last)) = (tasks.first(), tasks.last()) else { return };

@@ -113,7 +113,7 @@ fn marked(body: &str, fingerprint: &Fingerprint) -> String {
     if body.starts_with(&marker) { body.to_owned() } else { format!("{marker}\n{body}") }
 }
 
-/// What an open pull request is told when the same failure was repaired again.
+/// The comment on an open pull request when the same failure was repaired again.
 fn note(proposed: &greenloop_ports::Proposed) -> String {
     format!(
         "The same failure was repaired again, on the branch `{}`. This pull request stays the one \

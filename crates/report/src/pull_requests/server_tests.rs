@@ -47,7 +47,7 @@ fn proposed(branch: &str, failure: u8) -> Proposed {
     }
 }
 
-/// A provider, as far as pull requests go. What is in `trouble` comes before anything is done,
+/// A provider, as far as pull requests go. What is in `kind` comes before anything is done,
 /// or, when `after`, in the place of the answer to what was done.
 #[derive(Default)]
 struct State {
@@ -55,7 +55,7 @@ struct State {
     comments: Vec<(u64, Value)>,
     labels: HashMap<u64, Vec<String>>,
     seen: Vec<String>,
-    trouble: Vec<(&'static str, u16, bool)>,
+    kind: Vec<(&'static str, u16, bool)>,
     labels_forbidden: bool,
 }
 
@@ -63,8 +63,8 @@ type Shared = Arc<Mutex<State>>;
 
 impl State {
     fn troubled(&mut self, method: &str, after: bool) -> Option<ResponseTemplate> {
-        let at = self.trouble.iter().position(|(m, _, a)| *m == method && *a == after)?;
-        let (_, status, _) = self.trouble.remove(at);
+        let at = self.kind.iter().position(|(m, _, a)| *m == method && *a == after)?;
+        let (_, status, _) = self.kind.remove(at);
         let answer = ResponseTemplate::new(status);
         Some(match status {
             203 => answer.set_body_raw("<html>Sign In</html>", "text/html"),
@@ -94,8 +94,8 @@ impl Respond for Azure {
         {
             return ResponseTemplate::new(302).insert_header("location", "/_signin");
         }
-        if let Some(trouble) = state.troubled(method, false) {
-            return trouble;
+        if let Some(kind) = state.troubled(method, false) {
+            return kind;
         }
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let root = "/tfs/Main/Fleet%20App/_apis/git/repositories/web";
@@ -157,7 +157,7 @@ impl Respond for Azure {
             other => panic!("no such resource: {other:?}"),
         };
         match state.troubled(method, true) {
-            Some(trouble) => trouble,
+            Some(kind) => kind,
             None => ResponseTemplate::new(answer.0).set_body_json(answer.1),
         }
     }
@@ -177,8 +177,8 @@ impl Respond for Hub {
         if header("authorization") != Some(&format!("Bearer {TOKEN}")) {
             return ResponseTemplate::new(401).set_body_json(json!({"message": "Bad credentials"}));
         }
-        if let Some(trouble) = state.troubled(method, false) {
-            return trouble;
+        if let Some(kind) = state.troubled(method, false) {
+            return kind;
         }
         let body: Value = serde_json::from_slice(&request.body).unwrap_or_default();
         let path = request.url.path().strip_prefix("/api/v3/repos/acme/fleet/").unwrap().to_owned();
@@ -231,7 +231,7 @@ impl Respond for Hub {
             other => panic!("no such resource: {other:?}"),
         };
         match state.troubled(method, true) {
-            Some(trouble) => trouble,
+            Some(kind) => kind,
             None => ResponseTemplate::new(answer.0).set_body_json(answer.1),
         }
     }
@@ -386,22 +386,22 @@ async fn the_open_one_is_found_beyond_the_first_page() {
 #[tokio::test]
 async fn trouble_that_passes_is_waited_out_and_a_lost_answer_makes_no_second_one() {
     for provider in BOTH {
-        for trouble in [
+        for kind in [
             vec![("GET", 503, false), ("GET", 429, false)],
             vec![("POST", 503, false), ("POST", 429, false)],
             // Made, but the answer was lost: looked for, and found.
             vec![("POST", 502, true)],
         ] {
             let running = start(provider, TOKEN).await;
-            running.state.lock().unwrap().trouble = trouble.clone();
+            running.state.lock().unwrap().kind = kind.clone();
             let made = running.client.open(&proposed("greenloop/1", 1)).await.unwrap();
-            assert_eq!((made.number, made.reused), (1, false), "{provider:?} {trouble:?}");
+            assert_eq!((made.number, made.reused), (1, false), "{provider:?} {kind:?}");
             let state = running.state.lock().unwrap();
             assert_eq!(state.pulls.len(), 1);
-            assert!(state.trouble.is_empty(), "{provider:?} {trouble:?}");
+            assert!(state.kind.is_empty(), "{provider:?} {kind:?}");
         }
         let running = start(provider, TOKEN).await;
-        running.state.lock().unwrap().trouble = vec![("GET", 500, false); 10];
+        running.state.lock().unwrap().kind = vec![("GET", 500, false); 10];
         let error = running.client.open(&proposed("greenloop/1", 1)).await.unwrap_err();
         assert_eq!(error.kind, PullRequestErrorKind::Unreachable);
         assert_eq!(running.state.lock().unwrap().seen.len(), 4);
@@ -423,7 +423,7 @@ async fn refusals_name_the_missing_permission_and_no_secret() {
             (400, PullRequestErrorKind::Rejected, "a new pull request: HTTP 400"),
         ] {
             let running = start(provider, TOKEN).await;
-            running.state.lock().unwrap().trouble = vec![("POST", status, false)];
+            running.state.lock().unwrap().kind = vec![("POST", status, false)];
             let error = running.client.open(&proposed("greenloop/1", 1)).await.unwrap_err();
             assert_eq!(error.kind, kind, "{provider:?} {status}");
             assert!(error.message.contains(says), "{error}");

@@ -24,7 +24,7 @@ const LONGEST_MESSAGE: usize = 400;
 
 /// What a call that gave no answer met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trouble {
+pub(super) enum CallErrorKind {
     /// The token is not taken, or not for this.
     Auth,
     /// There is none, or none that this token may see.
@@ -41,7 +41,7 @@ pub(super) enum Trouble {
     Foreign,
 }
 
-impl Trouble {
+impl CallErrorKind {
     /// Whether asking again may help.
     fn passes(self) -> bool {
         match self {
@@ -54,7 +54,7 @@ impl Trouble {
 /// A call that gave no answer.
 #[derive(Debug)]
 pub(super) struct WireError {
-    pub(super) trouble: Trouble,
+    pub(super) kind: CallErrorKind,
     /// Redacted and bounded.
     message: String,
     wait: Option<Duration>,
@@ -62,17 +62,17 @@ pub(super) struct WireError {
 }
 
 impl WireError {
-    fn new(trouble: Trouble, message: impl Into<String>) -> Self {
-        Self { trouble, message: message.into(), wait: None, source: None }
+    fn new(kind: CallErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), wait: None, source: None }
     }
 
     /// For the caller: what was tried, and which permission it takes.
     pub(super) fn explain(self, tried: &str, permission: &str) -> PullRequestError {
-        let kind = match self.trouble {
-            Trouble::Auth | Trouble::Missing => PullRequestErrorKind::Auth,
-            Trouble::Conflict | Trouble::Rejected => PullRequestErrorKind::Rejected,
-            Trouble::Busy | Trouble::Broken => PullRequestErrorKind::Unreachable,
-            Trouble::Foreign => PullRequestErrorKind::Protocol,
+        let kind = match self.kind {
+            CallErrorKind::Auth | CallErrorKind::Missing => PullRequestErrorKind::Auth,
+            CallErrorKind::Conflict | CallErrorKind::Rejected => PullRequestErrorKind::Rejected,
+            CallErrorKind::Busy | CallErrorKind::Broken => PullRequestErrorKind::Unreachable,
+            CallErrorKind::Foreign => PullRequestErrorKind::Protocol,
         };
         let needed = match kind {
             PullRequestErrorKind::Auth => format!(" (the token needs {permission})"),
@@ -165,7 +165,7 @@ impl Wire {
         let mut delays = self.retry.build();
         loop {
             let error = match self.once(call).await {
-                Err(error) if error.trouble.passes() => error,
+                Err(error) if error.kind.passes() => error,
                 ended => return ended,
             };
             let Some(next) = delays.next() else { return Err(error) };
@@ -190,27 +190,27 @@ impl Wire {
             let error = match self.once(call).await {
                 Ok(answer) => {
                     let made = read(&answer).ok_or_else(|| {
-                        WireError::new(Trouble::Foreign, "the answer is not a pull request")
+                        WireError::new(CallErrorKind::Foreign, "the answer is not a pull request")
                     })?;
                     return Ok((made, Made::Now));
                 }
                 Err(error) => error,
             };
-            let looks = error.trouble.passes() || error.trouble == Trouble::Conflict;
+            let looks = error.kind.passes() || error.kind == CallErrorKind::Conflict;
             if !looks {
                 return Err(error);
             }
             let next = delays.next();
-            if error.trouble.passes() {
+            if error.kind.passes() {
                 // What was made may not be seen at once: the last look waits too.
                 pause = next.unwrap_or(pause);
                 tokio::time::sleep(delay(pause, error.wait)).await;
             }
             if let Some(there) = look().await? {
-                let made = if error.trouble.passes() { Made::Now } else { Made::Before };
+                let made = if error.kind.passes() { Made::Now } else { Made::Before };
                 return Ok((there, made));
             }
-            if !error.trouble.passes() || next.is_none() {
+            if !error.kind.passes() || next.is_none() {
                 return Err(error);
             }
         }
@@ -225,7 +225,7 @@ impl Wire {
         let broken = |source: reqwest::Error| {
             let what = if source.is_timeout() { "no answer in time" } else { "no connection" };
             let host = call.url.host_str().unwrap_or("the server");
-            let mut error = WireError::new(Trouble::Broken, format!("{what} from {host}"));
+            let mut error = WireError::new(CallErrorKind::Broken, format!("{what} from {host}"));
             error.source = Some(source.without_url());
             error
         };
@@ -235,7 +235,7 @@ impl Wire {
         let mut body = Vec::new();
         while let Some(piece) = response.chunk().await.map_err(broken)? {
             if body.len() + piece.len() > LONGEST_ANSWER {
-                return Err(WireError::new(Trouble::Foreign, "the answer is too long"));
+                return Err(WireError::new(CallErrorKind::Foreign, "the answer is too long"));
             }
             body.extend_from_slice(&piece);
         }
@@ -247,8 +247,8 @@ impl Wire {
                 .is_some_and(|kind| kind.starts_with("text/html"));
             return json.map_err(|_not_json| match html {
                 // Azure DevOps shows a page to sign in at.
-                true => WireError::new(Trouble::Auth, "the server wants somebody to sign in"),
-                false => WireError::new(Trouble::Foreign, "the answer is not JSON"),
+                true => WireError::new(CallErrorKind::Auth, "the server wants somebody to sign in"),
+                false => WireError::new(CallErrorKind::Foreign, "the answer is not JSON"),
             });
         }
         Err(self.refusal(status, &headers, json.ok().as_ref()))
@@ -259,16 +259,16 @@ impl Wire {
         let wait = header("retry-after").and_then(|v| v.parse().ok()).map(Duration::from_secs);
         // GitHub's limits come as 403.
         let limited = wait.is_some() || header("x-ratelimit-remaining") == Some("0");
-        let trouble = match status.as_u16() {
+        let kind = match status.as_u16() {
             // A page to sign in at, directly or by a redirect, is how Azure DevOps refuses a
             // token.
-            203 | 300..=399 | 401 => Trouble::Auth,
-            403 if limited => Trouble::Busy,
-            403 => Trouble::Auth,
-            404 => Trouble::Missing,
-            409 | 422 => Trouble::Conflict,
-            408 | 425 | 429 | 500.. => Trouble::Busy,
-            _ => Trouble::Rejected,
+            203 | 300..=399 | 401 => CallErrorKind::Auth,
+            403 if limited => CallErrorKind::Busy,
+            403 => CallErrorKind::Auth,
+            404 => CallErrorKind::Missing,
+            409 | 422 => CallErrorKind::Conflict,
+            408 | 425 | 429 | 500.. => CallErrorKind::Busy,
+            _ => CallErrorKind::Rejected,
         };
         let mut said: Vec<&str> = Vec::new();
         said.extend(body.and_then(|body| body.get("message")).and_then(Value::as_str));
@@ -282,7 +282,7 @@ impl Wire {
             true => format!("HTTP {}", status.as_u16()),
             false => format!("HTTP {}: {said}", status.as_u16()),
         };
-        WireError { trouble, message, wait, source: None }
+        WireError { kind, message, wait, source: None }
     }
 
     /// Without secrets, on one line.

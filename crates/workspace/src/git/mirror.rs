@@ -8,9 +8,9 @@ use sha2::{Digest, Sha256};
 use super::{Git, GitError, GitErrorKind};
 use greenloop_model::{CommitId, Exit};
 
-/// Lines of a difference that are told.
+/// Lines of a difference that are reported.
 const DIFF_LINES: usize = 200;
-/// Characters of what is told of changes.
+/// Characters of a reported change.
 const DIFF_LENGTH: usize = 10_000;
 
 /// One fetch or push at a time.

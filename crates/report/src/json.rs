@@ -3,20 +3,29 @@
 //! Lossless for what reports need: times are kept to the millisecond, paths that are not UTF-8
 //! as text.
 
-mod decode;
-mod encode;
-mod record;
-
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
 
 use super::reporter::{Reporter, Stamped};
 use super::safe_text;
 use greenloop_model::{RunEvent, RunId};
 
-pub use decode::InvalidEvent;
-pub(super) use encode::millis;
+/// The version of the records that is written. A field may be added within a version; one that
+/// changes its meaning or goes away needs a new one.
+const VERSION: u32 = 1;
+
+/// One event, as `docs/events.md` describes it for its readers.
+#[derive(Serialize, Deserialize)]
+struct EventRecord<E> {
+    v: u32,
+    run: Option<RunId>,
+    at: jiff::Timestamp,
+    #[serde(flatten)]
+    event: E,
+}
 
 /// The name of the file with a run's events, within the run's folder.
 pub const EVENTS_FILE: &str = "events.jsonl";
@@ -61,12 +70,7 @@ pub(super) fn line(
     event: &RunEvent,
 ) -> Result<String, serde_json::Error> {
     let at = jiff::Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at);
-    let record = record::EventRecord {
-        v: record::VERSION,
-        run: run.map(|run| run.to_string()),
-        at,
-        event: encode::event(event),
-    };
+    let record = EventRecord { v: VERSION, run, at, event };
     Ok(safe_text::json(&serde_json::to_string(&record)?))
 }
 
@@ -94,9 +98,9 @@ pub enum EventsErrorKind {
     /// A line was written by a newer Greenloop.
     #[error("version {0} of the event records is not known")]
     Version(u32),
-    /// A line says something that cannot be.
-    #[error("a line makes no sense")]
-    Invalid(#[source] InvalidEvent),
+    /// A run's first event does not name it.
+    #[error("the first event names no run")]
+    NoRun,
 }
 
 /// Reads a run's events back. A last line without its newline (the process died while it wrote)
@@ -118,13 +122,15 @@ pub fn read_events(path: &Path) -> Result<Vec<Stamped>, EventsError> {
             break;
         }
         let at = |kind| error(Some(number), kind);
-        let record: record::EventRecord =
-            serde_json::from_slice(&bytes).map_err(|e| at(EventsErrorKind::Json(e)))?;
-        if record.v != record::VERSION {
+        let json = |e| at(EventsErrorKind::Json(e));
+        let record: EventRecord<RunEvent> = serde_json::from_slice(&bytes).map_err(json)?;
+        if record.v != VERSION {
             return Err(at(EventsErrorKind::Version(record.v)));
         }
-        let event = decode::event(record.run.as_deref(), record.event)
-            .map_err(|e| at(EventsErrorKind::Invalid(e)))?;
+        let mut event = record.event;
+        if let RunEvent::Started(header) = &mut event {
+            header.run = record.run.ok_or_else(|| at(EventsErrorKind::NoRun))?;
+        }
         events.push(Stamped { at: record.at, event });
     }
     Ok(events)
@@ -134,6 +140,7 @@ pub fn read_events(path: &Path) -> Result<Vec<Stamped>, EventsError> {
 mod tests {
     use super::*;
     use crate::samples;
+    use greenloop_model::{Condition, RunningNow, StopReason};
 
     #[test]
     fn every_event_comes_back_as_it_was() {
@@ -164,7 +171,7 @@ mod tests {
         kinds.sort();
         kinds.dedup();
         assert_eq!(kinds.len(), 26, "{kinds:?}");
-        let documented = include_str!("../../../../docs/events.md");
+        let documented = include_str!("../../../docs/events.md");
         for kind in kinds {
             assert!(documented.contains(&format!("`{kind}`")), "{kind} is not in docs/events.md");
         }
@@ -180,6 +187,56 @@ mod tests {
         assert!(!line.chars().any(|c| c.is_control() || safe_text::is_deceptive(c)), "{line}");
         let value: serde_json::Value = serde_json::from_str(&line).unwrap();
         assert_eq!(value["text"], text);
+    }
+
+    fn fixture(name: &str) -> PathBuf {
+        let records = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/records");
+        records.join(name).join(EVENTS_FILE)
+    }
+
+    /// The files are from before the model's own types were recorded: what is written now is the
+    /// same, to the byte.
+    #[test]
+    fn what_is_read_is_written_as_it_was() {
+        for name in ["deployed", "healed", "failed", "no_model", "not_rolled_back"] {
+            let text = std::fs::read_to_string(fixture(name)).unwrap();
+            let events = read_events(&fixture(name)).unwrap();
+            assert_eq!(events.len(), text.lines().count(), "{name}");
+            let Some(RunEvent::Started(header)) = events.first().map(|first| &first.event) else {
+                panic!("{name} does not begin with its start")
+            };
+            for (stamped, expect) in events.iter().zip(text.lines()) {
+                let written = line(Some(header.run), stamped.at, &stamped.event).unwrap();
+                assert_eq!(written, safe_text::json(expect));
+            }
+        }
+    }
+
+    #[test]
+    fn what_an_older_program_did_not_know_has_a_default() {
+        let events = read_events(&fixture("older")).unwrap();
+        let Some(RunEvent::Finished(summary)) = events.last().map(|last| &last.event) else {
+            panic!("{events:?}")
+        };
+        assert!(matches!(summary.stop, StopReason::NoModel { failure: None, .. }), "{summary:?}");
+        let restored = summary.restored.and_then(|restored| restored.release());
+        let Some(RunningNow::Release { release, condition, .. }) = &summary.serving else {
+            panic!("{summary:?}")
+        };
+        assert_eq!((restored, condition), (Some(*release), &Condition::Serves));
+        assert_eq!((&summary.fix, summary.flaky.len()), (&None, 0));
+    }
+
+    #[test]
+    fn a_start_that_names_no_run_is_no_event() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join(EVENTS_FILE);
+        let text = std::fs::read_to_string(fixture("deployed")).unwrap();
+        let mut first: serde_json::Value =
+            serde_json::from_str(text.lines().next().unwrap()).unwrap();
+        first["run"] = serde_json::Value::Null;
+        std::fs::write(&path, format!("{first}\n")).unwrap();
+        assert!(matches!(read_events(&path).unwrap_err().kind, EventsErrorKind::NoRun));
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub(super) struct Pass {
 
 /// The whole run.
 #[derive(Debug, Default)]
-pub(super) struct Story {
+pub(super) struct RunHistory {
     pub(super) header: Option<Box<RunHeader>>,
     pub(super) started: Option<jiff::Timestamp>,
     pub(super) ended: Option<jiff::Timestamp>,
@@ -34,7 +34,7 @@ pub(super) struct Story {
     kept: usize,
 }
 
-impl Story {
+impl RunHistory {
     /// Takes in one event.
     pub(super) fn add(&mut self, at: jiff::Timestamp, event: &RunEvent) {
         self.started.get_or_insert(at);
@@ -107,11 +107,11 @@ impl Story {
 
     /// From events that were recorded.
     pub(super) fn of(events: &[Stamped]) -> Self {
-        let mut story = Self::default();
+        let mut history = Self::default();
         for stamped in events {
-            story.add(stamped.at, &stamped.event);
+            history.add(stamped.at, &stamped.event);
         }
-        story
+        history
     }
 
     fn keep(&mut self, at: jiff::Timestamp, event: RunEvent) {

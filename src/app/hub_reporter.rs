@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const SHORT_PATIENCE: Duration = Duration::from_millis(500);
 
 /// What a hub hears of a run.
-pub(super) struct RunNews {
+pub(super) struct HubReporter {
     client: HubClient,
     redactor: Redactor,
     report: RunReport,
@@ -33,7 +33,7 @@ pub(super) struct RunNews {
     begun: JoinHandle<()>,
 }
 
-impl RunNews {
+impl HubReporter {
     /// Says that a run has begun; `None` where no hub or no token for it is known.
     pub(super) fn begin(
         tasks: Option<&TasksPlan>,

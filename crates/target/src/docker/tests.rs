@@ -18,7 +18,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::containers::Containers;
 use super::labels::FoundContainer;
-use super::record::State;
+use super::record::tests::launch;
+use super::record::{ContainerDetail, Launch, ReleaseRecord, State};
 use super::supervise::mark_of;
 use super::{DockerSettings, DockerTarget, shut_down, supervise};
 use greenloop_config::plan::{DockerPlan, EnvironmentPlan, HealthPlan, Rollback};
@@ -982,6 +983,27 @@ async fn a_deployer_killed_at_any_moment_leaves_one_release_serving() {
     })
     .await;
     stand.serves("one").await;
+    stand.end().await;
+}
+
+/// A start may be under way at the engine when its deployer is gone, and is listed as stopped.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shutdown_removes_what_a_killed_deployer_had_begun() {
+    let Some(stand) = Stand::new().await else { return };
+    stand.deploy("one").await;
+    let containers = stand.containers();
+    let commit = "c".repeat(40).parse().unwrap();
+    let launch = Launch { command: Vec::new(), memory: None, ..launch() };
+    let detail = ContainerDetail::new(stand.image.clone(), launch, false);
+    let now = jiff::Timestamp::now();
+    let begun = ReleaseRecord::candidate(ReleaseId::generate(), commit, stand.run, detail, now);
+    let id = containers.create(&begun, containers.free_port()).await.unwrap();
+    let starter = containers.clone();
+    let start = tokio::spawn(async move { starter.start(&id).await });
+    shut_down(&stand.folder).await.unwrap();
+    let _removed_while_it_started = start.await.unwrap();
+    let left: Vec<_> = stand.found().await.into_iter().map(|found| found.release()).collect();
+    assert!(!left.contains(&Some(begun.id)), "{left:?}");
     stand.end().await;
 }
 

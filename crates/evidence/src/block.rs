@@ -8,7 +8,7 @@ use super::location::locations;
 use super::normalise::normalise;
 use super::patterns::level_len;
 use super::rule::{
-    Body, Compiled, Rule, Symptom, Verdict, first_group, is_dull, is_noise, matches,
+    Body, Compiled, Rule, Symptom, Verdict, first_group, is_dull, is_noise, matches, says_nothing,
 };
 use super::test_name::{TestNames, join};
 use super::warning::is_warning;
@@ -201,9 +201,9 @@ impl Block {
         }
         self.proven |= matches(self.row.proof(), text);
         self.hollow |= matches(self.row.hollow(), text);
-        let role = if matches(self.row.key(), text) && !is_dull(text) {
-            Role::Key
-        } else if is_dull(text) || is_noise(text) || is_warning(text.as_bytes()) {
+        let role = if matches(self.row.key(), text) {
+            if is_dull(text) { Role::Dull } else { Role::Key }
+        } else if says_nothing(text) || is_warning(text.as_bytes()) {
             Role::Dull
         } else {
             Role::Body

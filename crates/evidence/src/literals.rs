@@ -6,12 +6,16 @@
 //! next look would wait for. Only where the table says yes are literals compared. Unlike an
 //! automaton the table is built in microseconds.
 
+use std::collections::{HashMap, HashSet};
+
 /// Bytes that represent a literal.
 const WINDOW: usize = 4;
 /// Words of 64 bits in the table: one bit for each of the 2^16 hashes.
 const WORDS: usize = 1 << 10;
 /// What stands before a literal that may not begin within a word.
 pub(super) const AT_A_WORD: char = '^';
+/// What stands before one that begins within a word only.
+pub(super) const WITHIN_A_WORD: char = '~';
 /// What stands after one that ends its line.
 pub(super) const AT_THE_END: char = '$';
 /// Clears the difference between upper and lower case, and other differences with it.
@@ -40,7 +44,8 @@ pub(super) struct Literals {
 
 struct Literal {
     text: Vec<u8>,
-    at_a_word: bool,
+    /// Whether it begins within a word; `None` where it may begin anywhere.
+    within: Option<bool>,
     at_the_end: bool,
 }
 
@@ -54,18 +59,30 @@ impl Literals {
             short: Vec::new(),
             literals: Vec::new(),
         };
+        let common: HashSet<&[u8]> = COMMON.split('|').map(str::as_bytes).collect();
+        let mut used: HashMap<u32, u32> = HashMap::new();
         for text in literals {
-            let (text, at_a_word) = match text.strip_prefix(AT_A_WORD) {
-                Some(rest) => (rest, true),
-                None => (text, false),
+            let (text, within) = match text.strip_prefix(AT_A_WORD) {
+                Some(rest) => (rest, Some(false)),
+                None => text.strip_prefix(WITHIN_A_WORD).map_or((text, None), |t| (t, Some(true))),
             };
             let (text, at_the_end) = match text.strip_suffix(AT_THE_END) {
                 Some(rest) => (rest, true),
                 None => (text, false),
             };
-            let text = text.as_bytes().to_vec();
-            set.add(&text);
-            set.literals.push(Literal { text, at_a_word, at_the_end });
+            let text = text.to_ascii_lowercase().into_bytes();
+            // Of its windows the rarest, and one that few others have.
+            let cost = |window: &[u8]| {
+                let shared = folded(window).and_then(|w| used.get(&w)).copied().unwrap_or(0);
+                let common = if common.contains(window) { 60 } else { commonness(window) };
+                common + 2 * shared
+            };
+            let best = text.windows(WINDOW).enumerate().min_by_key(|(_, window)| cost(window));
+            if let Some(window) = best.and_then(|(_, window)| folded(window)) {
+                *used.entry(window).or_default() += 1;
+            }
+            set.add(&text, best.map_or(0, |(at, _)| at));
+            set.literals.push(Literal { text, within, at_the_end });
         }
         let word = |anchor: &Anchor| slot(anchor.window).0;
         set.anchors.sort_by_key(word);
@@ -74,33 +91,17 @@ impl Literals {
         set
     }
 
-    fn add(&mut self, text: &[u8]) {
+    fn add(&mut self, text: &[u8], offset: usize) {
         let literal = self.literals.len();
-        // Nor should many share one.
-        let shared = |window: &[u8]| {
-            let folded = |byte: u8| byte.to_ascii_lowercase();
-            let sharing = |anchor: &&Anchor| {
-                let mine = window.iter().copied().map(folded);
-                anchor.window.to_le_bytes().into_iter().eq(mine.map(|byte| byte | 0x20))
-            };
-            self.anchors.iter().filter(sharing).count() as u32
-        };
-        let cost = |window: &[u8]| commonness(window) + 2 * shared(window);
-        let best = text.windows(WINDOW).enumerate().min_by_key(|(_, window)| cost(window));
-        match (best, text) {
-            (Some((offset, [a, b, c, d])), _) => {
-                let window = u32::from_le_bytes([*a, *b, *c, *d]) | FOLDED;
-                self.mark(window);
-                self.anchors.push(Anchor { window, offset, literal });
+        if let Some(window) = text.get(offset..offset + WINDOW).and_then(folded) {
+            self.mark(window);
+            self.anchors.push(Anchor { window, offset, literal });
+        } else if let [a, b, c] = *text {
+            for d in 0..=u8::MAX {
+                self.mark(u32::from_le_bytes([a, b, c, d]) | FOLDED);
             }
-            (_, [a, b, c]) => {
-                for d in 0..=u8::MAX {
-                    self.mark(u32::from_le_bytes([*a, *b, *c, d]) | FOLDED);
-                }
-                let window = short(u32::from_le_bytes([*a, *b, *c, 0]) | FOLDED);
-                self.short.push(Anchor { window, offset: 0, literal });
-            }
-            _ => {}
+            let window = short(u32::from_le_bytes([a, b, c, 0]) | FOLDED);
+            self.short.push(Anchor { window, offset: 0, literal });
         }
     }
 
@@ -153,12 +154,21 @@ impl Literals {
         let Some(literal) = self.literals.get(anchor.literal) else { return false };
         let Some(start) = at.checked_sub(anchor.offset) else { return false };
         let end = start + literal.text.len();
-        let inside = |at: usize| line.get(at).is_some_and(u8::is_ascii_alphanumeric);
+        let within = || {
+            let before = start.checked_sub(1).and_then(|at| line.get(at));
+            before.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+        };
         let rest = || line.get(end..).unwrap_or_default();
         line.get(start..end).is_some_and(|there| there.eq_ignore_ascii_case(&literal.text))
-            && !(literal.at_a_word && start > 0 && inside(start - 1))
+            && literal.within.is_none_or(|wanted| wanted == within())
             && !(literal.at_the_end && rest().iter().any(|byte| !byte.is_ascii_whitespace()))
     }
+}
+
+/// A window as it is looked for.
+fn folded(window: &[u8]) -> Option<u32> {
+    let bytes: [u8; WINDOW] = window.try_into().ok()?;
+    Some(u32::from_le_bytes(bytes) | FOLDED)
 }
 
 /// The window without its fourth byte.
@@ -177,11 +187,7 @@ const COMMON: &str = "    |----|====|buil|ild |comp|ompi|pile|test|java|.jav|wor
 
 /// How common bytes are in logs, in no particular unit.
 fn commonness(window: &[u8]) -> u32 {
-    let lower = window.to_ascii_lowercase();
-    if COMMON.split('|').any(|common| common.as_bytes() == lower) {
-        return 60;
-    }
-    let of = |byte: &u8| match byte.to_ascii_lowercase() {
+    let of = |byte: &u8| match *byte {
         b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'r' => 6,
         b' ' | b'l' | b'd' | b'c' | b'u' | b'm' | b'p' => 5,
         b'.' | b'/' | b'-' | b':' | b'0'..=b'9' => 4,
@@ -195,8 +201,18 @@ fn commonness(window: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
-    const SET: [&str; 9] =
-        ["error", "error: ", "***", "^e: ", "\u{2716} ", "Failed!", "lnk", "abcabcabd", "es:$"];
+    const SET: [&str; 10] = [
+        "error",
+        "error: ",
+        "***",
+        "^e: ",
+        "\u{2716} ",
+        "Failed!",
+        "lnk",
+        "abcabcabd",
+        "es:$",
+        "~Bug",
+    ];
 
     fn found(line: &str) -> Vec<usize> {
         let mut out = Vec::new();
@@ -211,10 +227,12 @@ mod tests {
         for (literal, text) in SET.iter().enumerate() {
             let alone = text.trim_end_matches(AT_THE_END);
             let most = if alone == *text { 6 } else { 1 };
-            let text = alone.trim_start_matches(AT_A_WORD);
-            for before in 0..12 {
+            let text = alone.trim_start_matches([AT_A_WORD, WITHIN_A_WORD]);
+            let (least, filler) =
+                if alone.starts_with(WITHIN_A_WORD) { (1, "x") } else { (0, "~") };
+            for before in least..12 {
                 for after in 0..most {
-                    let line = format!("{}{text}{}", "~".repeat(before), "~".repeat(after));
+                    let line = format!("{}{text}{}", filler.repeat(before), "~".repeat(after));
                     assert!(found(&line).contains(&literal), "{line}");
                     assert!(found(&line.to_uppercase()).contains(&literal), "{line}");
                 }
@@ -236,6 +254,8 @@ mod tests {
             ("abcabcabcabd", &[7]),
             ("failures:  ", &[8]),
             ("failures: 0", &[]),
+            ("a bug, a MyBug", &[9]),
+            ("a bug", &[]),
         ] {
             assert_eq!(found(line), expect, "{line}");
         }

@@ -55,8 +55,8 @@ pub(super) struct Rule {
     /// The name in excerpts.
     pub kind: &'static str,
     /// Literals of three bytes or more, upper or lower case, one of which is on every line that
-    /// starts a block; after `^` one that does not begin within a word, before `$` one that ends
-    /// the line.
+    /// starts a block; after `^` one that does not begin within a word, after `~` one that
+    /// does, before `$` one that ends the line.
     pub needs: &'static [&'static str],
     /// The first line. Groups: `test` and `owner` name a failing test, `name` a whole one; `passed`
     /// one that failed before and passed now, whose line starts no block.
@@ -334,6 +334,13 @@ pub(super) fn is_dull(text: &str) -> bool {
     matches(DULL.as_ref(), text)
 }
 
+/// Whether it is the one or the other, in one look.
+pub(super) fn says_nothing(text: &str) -> bool {
+    static EITHER: LazyLock<Option<Regex>> =
+        LazyLock::new(|| compile(&format!("{}|{}", patterns::NOISE, patterns::DULL)));
+    matches(EITHER.as_ref(), text)
+}
+
 /// A set of rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Rows([u64; Self::WORDS]);
@@ -483,7 +490,7 @@ impl RuleSet {
             let rest = (soft > 0 && row.rule.score >= PARTICULAR).then(|| text.get(soft..));
             row.starts(rest.flatten()?).then_some((row, soft))
         });
-        started.filter(|_| !is_dull(text) && !is_noise(text))
+        started.filter(|_| !says_nothing(text))
     }
 
     /// All rows, for the tests of the tables.
@@ -519,7 +526,9 @@ mod tests {
                     panic!("{}: {error}", row.rule.kind);
                 }
             }
-            assert!(row.rule.needs.iter().all(|need| need.trim_matches(['^', '$']).len() >= 3));
+            assert!(
+                row.rule.needs.iter().all(|need| need.trim_matches(['^', '~', '$']).len() >= 3)
+            );
             assert!(!row.rule.needs.is_empty(), "{}", row.rule.start);
             assert!(!row.rule.examples.is_empty(), "{} {}", row.rule.kind, row.rule.start);
         }

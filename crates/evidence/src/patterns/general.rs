@@ -83,7 +83,16 @@ const NOT_AN_ERROR: &str = r"(?i)\b(?:0|no|zero|without|any|ignor(?:e|ing)) (?:\
 pub(super) const RULES: &[Rule] = &[
     Rule {
         kind: "general",
-        needs: &["error", "fatal", "critical", "panic", "failure", "abort", "exception", "severe"],
+        needs: &[
+            "^error",
+            "^fatal",
+            "^critical",
+            "^panic",
+            "^failure",
+            "^abort",
+            "^exception",
+            "^severe",
+        ],
         start: r"^\W{0,4}(?i:error|fatal|fatal error|critical|panic|abort(?:ed)?|severe|exception|failure)\b ?(?:\(\w+\) ?)?[:!\]] ?\S|^(?:[\w./-]+): (?i:fatal|error|cannot|can't|failed|unable)\b|^(?:E|ERROR|FATAL|SEVERE)\b[\s/]+\S|(?i)\b(?:error|fatal|exception): ",
         unless: NOT_AN_ERROR,
         lead: r"^",
@@ -102,12 +111,12 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         kind: "general",
         needs: &[
-            "error",
-            "fail",
-            "fatal",
+            "^error",
+            "^fail",
+            "^fatal",
             "exception",
-            "panic",
-            "abort",
+            "^panic",
+            "^abort",
             "cannot ",
             "could not",
             "unable to",

@@ -196,7 +196,8 @@ pub(super) const RULES: &[Rule] = &[
         needs: &[
             "error in ",
             "failed to compile",
-            "[error]",
+            "\u{2718} [error]",
+            "x [error]",
             "module not found",
             "error during build",
             "could not resolve",

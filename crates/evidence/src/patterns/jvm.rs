@@ -214,7 +214,7 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         kind: "java",
-        needs: &["exception", "error", "failure", "throwable"],
+        needs: &["~exception", "~error", "~failure", "~failed", "~throwable", "~shutdown"],
         start: r#"^(?:Exception in thread "[^"]*" )?(?:Caused by: )?(?:[a-z][\w$]*\.)+[A-Z][\w$]*(?:Exception|Error|Failure|Failed|Throwable|Shutdown)\b(?::|$| )"#,
         lead: r"^\[?(?:ERROR|WARN|WARNING|SEVERE|FATAL)|(?i:error|fail|fatal|exception)",
         before: 1,

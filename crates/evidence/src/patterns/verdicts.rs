@@ -97,7 +97,7 @@ pub(super) const QUOTA_NEEDS: &[&str] = &[
     "insufficient capacity",
     "exceeded your current",
 ];
-pub(super) const QUOTA: &str = r"(?i)quota (?:has been |was )?(?:exceeded|reached)|exceed(?:ed|s|ing)? (?:[\w-]+ ){0,5}quota|quota\w*exceeded|insufficient\w*[ _]?(?:\w+ ){0,2}\w*quota|usage limit|\w+LimitExceeded\b|(?:storage|vcpu|core|account|plan|build minutes?) limit exceeded|spending limit|account payments have failed|billing (?:is )?(?:not enabled|disabled)|out of credits|SkuNotAvailable|\bAllocationFailed|InsufficientInstanceCapacity|insufficient capacity|exceeded your current \w+";
+pub(super) const QUOTA: &str = r"(?i)quota (?:has been |was |is )?(?:exceeded|reached|hit|exhausted|used up)|exceed(?:ed|s|ing)? (?:[\w-]+ ){0,5}quota|quota\w*exceeded|insufficient\w*[ _]?(?:\w+ ){0,2}\w*quota|usage limit|(?:vcpus?|instances?|volumes?|snapshots?|address(?:es)?|vpcs?|subnets?|gateways?|buckets?|clusters?|services?|accounts?|storage|resources?|requests?|groups?|rules?|keys?|roles?|policies|nodes?|cores?|\b)LimitExceeded(?:Exception)?\b|(?:storage|vcpu|core|account|plan|build minutes?) limit exceeded|spending limit|account payments have failed|billing (?:is )?(?:not enabled|disabled)|out of credits|SkuNotAvailable|\bAllocationFailed|InsufficientInstanceCapacity|insufficient capacity|exceeded your current \w+";
 
 pub(super) const DISK_NEEDS: &[&str] = &[
     "no space left",

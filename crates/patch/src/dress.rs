@@ -89,6 +89,7 @@ fn dressed(
     let suffix = if exact { Vec::new() } else { extra_suffix(&pairs, lines) };
     let folds = if exact { Vec::new() } else { folded_families(&pairs) };
     let partners = partners(lines);
+    let only_adds = lines.iter().all(|line| line.fate != Fate::Remove);
     let moved = moved(file, lines, steps);
     // In a diff the kept line is marked as such; a block leaves it open.
     let mut kept: HashMap<&[u8], Option<&[u8]>> = HashMap::new();
@@ -118,7 +119,27 @@ fn dressed(
             .get(&at)
             .and_then(|removed| pairs.binary_search_by_key(removed, |pair| pair.at).ok())
             .and_then(|position| pairs.get(position));
-        let text = if exact { text.to_vec() } else { reworded(text, partner, &folds, shift)? };
+        // An edit of the indentation alone, at a place that only another indentation leads to:
+        // without a line beside it that tells the shift, nothing says which of the two is meant.
+        let indents = |pair: &Pair<'_>, text: &[u8]| {
+            pair.answer != text && pair.answer.trim_ascii() == text.trim_ascii()
+        };
+        let told = pairs.iter().any(|pair| {
+            lines.iter().all(|line| line.fate != Fate::Add || !indents(pair, &line.text))
+        });
+        if *shift != Shift::None && !told && partner.is_some_and(|pair| indents(pair, &line.text)) {
+            return Err(Undressable::Indentation);
+        }
+        let text = match shift {
+            _ if exact => text.to_vec(),
+            // Examples tell nothing of an indentation that is none of them. Lines that only come
+            // have no other: they stand as they are written.
+            Shift::Map(_) if only_adds => {
+                let reshaped = reworded(text, partner, &folds, shift);
+                reshaped.or_else(|_| reworded(text, partner, &folds, &Shift::None))?
+            }
+            _ => reworded(text, partner, &folds, shift)?,
+        };
         if differs(&line.text, Some(text.as_slice())) {
             return Err(Undressable::Repeated);
         }
@@ -347,7 +368,10 @@ fn reworded(
         Some(pair) if !(pair.answer.is_ascii() && pair.file.is_ascii()) => {
             let answer = trim_end(&pair.answer[lead(pair.answer)..]);
             let file = trim_end(&pair.file[lead(pair.file)..]);
-            if fold(answer) == fold(file) {
+            if are_delimiters(file) && answer.is_ascii() {
+                // Typographic quotes where the language wants plain ones: they are what is wrong.
+                body.to_vec()
+            } else if fold(answer) == fold(file) {
                 restored(&body_units, &units(answer), &units(file), folds)
             } else {
                 flattened(&body_units, folds)
@@ -367,6 +391,21 @@ fn flattened(units: &[Unit], folds: &[Family]) -> Vec<u8> {
         }
     }
     text
+}
+
+/// Whether a line has typographic quotes where a literal begins and ends: `print(“hi”)`.
+fn are_delimiters(line: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(line) else { return false };
+    if text.contains('"') {
+        return false;
+    }
+    let quote = |c: char| matches!(c, '\u{201c}' | '\u{201d}' | '\u{2018}' | '\u{2019}');
+    let (Some(open), Some(end)) = (text.find(quote), text.rfind(quote)) else { return false };
+    let before = text[..open].trim_end().chars().next_back();
+    let after = text[end..].chars().skip(1).find(|c| !c.is_whitespace());
+    open < end
+        && before.is_some_and(|c| matches!(c, '(' | '=' | '[' | '{'))
+        && after.is_none_or(|c| matches!(c, ')' | ',' | ']' | '}' | ';' | '.' | '+'))
 }
 
 /// `added` repeats the beginning and the end of `answer`, which stands for `file`: these parts

@@ -69,8 +69,8 @@ pub(super) struct Hunk {
     pub(super) lines: Vec<HunkLine>,
     /// How many blank lines at its end may be of the answer's layout, and not of the hunk.
     pub(super) layout: usize,
-    /// Whether it is a block with further `=======` lines, the first of which divides it.
-    pub(super) has_more_dividers: bool,
+    /// The lines of a block with further `=======` lines, divided at each of them in turn.
+    pub(super) divisions: Vec<Vec<HunkLine>>,
     pub(super) numbers: Option<Numbers>,
     /// Lines said to stand above the place: the text after `@@`.
     pub(super) headings: Vec<Vec<u8>>,
@@ -131,8 +131,14 @@ impl NewContent {
 /// What becomes of one file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Action {
-    /// Hunks on a file that is there; it may move or change its mode as well.
-    Update { hunks: Vec<Hunk>, move_to: Option<WrittenPath>, mode: Option<FileMode> },
+    /// Hunks on a file that is there; it may move or change its mode as well, or be copied, and
+    /// stay what it was where it was (`keeps_source`).
+    Update {
+        hunks: Vec<Hunk>,
+        move_to: Option<WrittenPath>,
+        mode: Option<FileMode>,
+        keeps_source: bool,
+    },
     /// A file that must not be there yet.
     Create { content: NewContent, mode: FileMode },
     /// All of a file: a new one or a tiny one. `said_new` when the answer means a new one, as

@@ -210,7 +210,7 @@ fn update<'a>(
             answer_line: from + 1,
             lines: body.lines,
             layout,
-            has_more_dividers: false,
+            divisions: Vec::new(),
             numbers: numbers.take(),
             headings: std::mem::take(&mut headings),
             ordered_in: Some(diff),
@@ -222,7 +222,7 @@ fn update<'a>(
     if hunks.is_empty() && move_to.is_none() {
         return Err(malformed(start, format!("the update of {path} has no lines")));
     }
-    let action = Action::Update { hunks, move_to, mode: None };
+    let action = Action::Update { hunks, move_to, mode: None, keeps_source: false };
     scan.push(FileEdit { path: WrittenPath::alone(path), action, answer_line: start + 1 });
     Ok(end)
 }

@@ -145,7 +145,7 @@ fn places_of(file: &Haystack<'_>, hunk: &Hunk, path: &str) -> Result<Vec<Place>,
     if hunk.is_placeless() {
         return Ok(vec![placeless(file, hunk, path)?]);
     }
-    if hunk.has_more_dividers && has_dividers(file) {
+    if has_dividers(file) && divided_otherwise(file, hunk) {
         return Err(Finding::new(
             RefusalKind::Ambiguous,
             subject(hunk, path),
@@ -157,6 +157,13 @@ fn places_of(file: &Haystack<'_>, hunk: &Hunk, path: &str) -> Result<Vec<Place>,
         ));
     }
     places(file, &hunk.lines, hunk.layout).map_err(too_repetitive)
+}
+
+/// Whether another of the block's dividers leaves something to look for that is in the file.
+fn divided_otherwise(file: &Haystack<'_>, hunk: &Hunk) -> bool {
+    hunk.divisions
+        .iter()
+        .any(|lines| places(file, lines, hunk.layout).is_ok_and(|places| !places.is_empty()))
 }
 
 fn has_dividers(file: &Haystack<'_>) -> bool {

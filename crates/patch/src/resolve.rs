@@ -1,6 +1,7 @@
 //! Edits fitted to a tree.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
+use std::io;
 
 use greenloop_model::{FileChange, FileContent, FileMode, RepoPath};
 
@@ -22,6 +23,8 @@ struct Target<'e> {
     path: RepoPath,
     before: Option<FileContent>,
     move_to: Option<RepoPath>,
+    /// Whether the file stays where it was as well: a copy.
+    keeps_source: bool,
     wish: Wish<'e>,
 }
 
@@ -32,15 +35,135 @@ enum Wish<'e> {
 }
 
 /// Fits the edits to the tree: all of them, or none.
+///
+/// All are fitted to the tree as it stands. Where that cannot be because they build on one another
+/// (a file is deleted and made anew, two change places), each is fitted to what those before it
+/// have made.
 pub fn resolve(
     edits: &Edits,
     tree: &dyn Tree,
     options: &ResolveOptions,
 ) -> Result<ParsedPatch, Refusal> {
+    let (refusal, may_follow) = match at_once(edits.files(), tree, options) {
+        Ok(patch) => return Ok(patch),
+        Err(refused) => refused,
+    };
+    let follows = may_follow && edits.files().len() > 1;
+    match follows.then(|| one_by_one(edits.files(), tree, options)).flatten() {
+        Some(patch) => Ok(patch),
+        None => Err(refusal),
+    }
+}
+
+/// Each edit fitted to what those before it have made; `None` when one does not fit.
+fn one_by_one(
+    edits: &[FileEdit],
+    tree: &dyn Tree,
+    options: &ResolveOptions,
+) -> Option<ParsedPatch> {
+    let mut made = Overlay { tree, files: BTreeMap::new() };
+    let mut leniencies = Vec::new();
+    for (number, edit) in edits.iter().enumerate() {
+        let one = std::slice::from_ref(edit);
+        let patch = match at_once(one, &made, options) {
+            Ok(patch) => patch,
+            // Files that change places: as git has it, all moves are from the tree as it was.
+            Err(_) if number == 0 && moves_only(edits) => return all_moved(edits, tree, options),
+            Err(_) => return None,
+        };
+        leniencies.extend(patch.leniencies().iter().cloned());
+        for change in patch.changes() {
+            if let Some(from) = &change.moved_from {
+                made.files.insert(from.clone(), None);
+            }
+            made.files.insert(change.path.clone(), change.after.clone());
+        }
+    }
+    let mut changes = Vec::new();
+    for (path, after) in made.files {
+        let before = tree.read(&path).ok()?;
+        if before != after {
+            changes.push(FileChange { path, moved_from: None, before, after });
+        }
+    }
+    let mut report = Report::default();
+    check_collisions(&changes, &mut report);
+    leniencies.push("edits that build on one another".to_owned());
+    (!changes.is_empty() && report.findings.is_empty())
+        .then(|| ParsedPatch::new(changes, leniencies))
+}
+
+fn moves_only(edits: &[FileEdit]) -> bool {
+    edits.iter().all(|edit| matches!(edit.action, Action::Update { move_to: Some(_), .. }))
+}
+
+/// Moves among the same paths: each is fitted as if the paths that others leave were free.
+fn all_moved(edits: &[FileEdit], tree: &dyn Tree, options: &ResolveOptions) -> Option<ParsedPatch> {
+    let locator = Locator::new(tree, options);
+    let left: Vec<RepoPath> = edits
+        .iter()
+        .map(|edit| locator.existing(&edit.path, false).ok().map(|located| located.path))
+        .collect::<Option<_>>()?;
+    let mut files: BTreeMap<RepoPath, Option<FileContent>> = BTreeMap::new();
+    let mut leniencies = Vec::new();
+    for (edit, from) in edits.iter().zip(&left) {
+        let gone = left.iter().filter(|path| *path != from).map(|path| (path.clone(), None));
+        let others = Overlay { tree, files: gone.collect() };
+        let patch = at_once(std::slice::from_ref(edit), &others, options).ok()?;
+        leniencies.extend(patch.leniencies().iter().cloned());
+        for change in patch.changes() {
+            // Two of them at one path are a contradiction.
+            if files.insert(change.path.clone(), change.after.clone()).is_some() {
+                return None;
+            }
+        }
+    }
+    for path in left {
+        files.entry(path).or_insert(None);
+    }
+    let mut changes = Vec::new();
+    for (path, after) in files {
+        let before = tree.read(&path).ok()?;
+        if before != after {
+            changes.push(FileChange { path, moved_from: None, before, after });
+        }
+    }
+    (!changes.is_empty()).then(|| ParsedPatch::new(changes, leniencies))
+}
+
+/// A tree with some files in place of its own.
+struct Overlay<'t> {
+    tree: &'t dyn Tree,
+    files: BTreeMap<RepoPath, Option<FileContent>>,
+}
+
+impl Tree for Overlay<'_> {
+    fn read(&self, path: &RepoPath) -> io::Result<Option<FileContent>> {
+        match self.files.get(path) {
+            Some(content) => Ok(content.clone()),
+            None => self.tree.read(path),
+        }
+    }
+
+    fn files(&self) -> io::Result<Vec<RepoPath>> {
+        let mut files = self.tree.files()?;
+        files.retain(|path| !self.files.contains_key(path));
+        files.extend(self.files.iter().filter(|(_, c)| c.is_some()).map(|(path, _)| path.clone()));
+        Ok(files)
+    }
+}
+
+/// The edits fitted to the tree as it stands, or the refusal and whether it could be because they
+/// build on one another.
+fn at_once(
+    edits: &[FileEdit],
+    tree: &dyn Tree,
+    options: &ResolveOptions,
+) -> Result<ParsedPatch, (Refusal, bool)> {
     let locator = Locator::new(tree, options);
     let mut report = Report::default();
     let mut targets: Vec<Target<'_>> = Vec::new();
-    for edit in edits.files() {
+    for edit in edits {
         match target(&locator, edit, &mut report) {
             Ok(Some(target)) => {
                 if let Err(finding) = merge(&mut targets, target) {
@@ -76,7 +199,16 @@ pub fn resolve(
     if findings.is_empty() {
         Ok(ParsedPatch::new(changes, leniencies))
     } else {
-        Err(Refusal::of_edits(&findings, &fitting, &there))
+        let may_follow = findings.iter().all(|finding| {
+            matches!(
+                finding.kind,
+                RefusalKind::Overlap
+                    | RefusalKind::AlreadyExists
+                    | RefusalKind::UnknownFile
+                    | RefusalKind::BadPath
+            )
+        });
+        Err((Refusal::of_edits(&findings, &fitting, &there), may_follow))
     }
 }
 
@@ -86,8 +218,9 @@ fn target<'e>(
     report: &mut Report,
 ) -> Result<Option<Target<'e>>, Finding> {
     match &edit.action {
-        Action::Update { hunks, move_to, mode } => {
-            update(locator, edit, hunks, move_to.as_ref(), *mode, report).map(Some)
+        Action::Update { hunks, move_to, mode, keeps_source } => {
+            let target = update(locator, edit, hunks, move_to.as_ref(), *mode, report)?;
+            Ok(Some(Target { keeps_source: *keeps_source, ..target }))
         }
         Action::Create { content, mode } => create(locator, &edit.path, content, *mode, report),
         Action::Whole { content, said_new, sure } => {
@@ -130,11 +263,16 @@ fn update<'e>(
                     "it is a binary file; its lines cannot be edited",
                 );
             }
-            FileMode::Symlink if hunks.iter().any(|hunk| hunk.ordered_in.is_none()) => {
+            // Only a diff of the link itself shows its target as the line that is there.
+            FileMode::Symlink
+                if !hunks.iter().all(|hunk| {
+                    hunk.old_lines().map(|line| line.text.as_slice()).eq([&*content.bytes])
+                }) =>
+            {
                 let to = String::from_utf8_lossy(&content.bytes).into_owned();
                 return refuse(
                     RefusalKind::BadPath,
-                    &format!("it is a symbolic link to `{to}`; edit the file it points to"),
+                    &format!("it is a symbolic link to `{to}`; patch `{to}` instead"),
                 );
             }
             FileMode::Submodule => {
@@ -159,7 +297,8 @@ fn update<'e>(
         None => None,
     };
     let hunks = hunks.iter().collect();
-    Ok(Target { path, before: Some(content), move_to, wish: Wish::Hunks(hunks, mode) })
+    let wish = Wish::Hunks(hunks, mode);
+    Ok(Target { path, before: Some(content), move_to, keeps_source: false, wish })
 }
 
 /// A diff that only adds lines, to a file that is not there: it is new, though the diff does
@@ -186,6 +325,7 @@ fn new_file<'e>(
         path: located.path,
         before: None,
         move_to: None,
+        keeps_source: false,
         wish: Wish::Content(FileContent { bytes, mode }),
     })
 }
@@ -226,6 +366,7 @@ fn create<'e>(
         path: located.path,
         before: located.content,
         move_to: None,
+        keeps_source: false,
         wish: Wish::Content(FileContent { bytes, mode }),
     }))
 }
@@ -246,7 +387,13 @@ fn whole<'e>(
         report.leniencies.extend(located.leniency);
         report.fitting.push(format!("the new file {}", located.path));
         let wish = Wish::Content(FileContent::regular(content.bytes(b"\n")));
-        return Ok(Some(Target { path: located.path, before: None, move_to: None, wish }));
+        return Ok(Some(Target {
+            path: located.path,
+            before: None,
+            move_to: None,
+            keeps_source: false,
+            wish,
+        }));
     };
     match there.mode {
         FileMode::Symlink | FileMode::Submodule => {
@@ -290,7 +437,13 @@ fn whole<'e>(
     report.leniencies.extend(located.leniency);
     report.fitting.push(format!("the whole file {}", located.path));
     let wish = Wish::Content(FileContent { bytes, mode: there.mode });
-    Ok(Some(Target { path: located.path, before: located.content, move_to: None, wish }))
+    Ok(Some(Target {
+        path: located.path,
+        before: located.content,
+        move_to: None,
+        keeps_source: false,
+        wish,
+    }))
 }
 
 const NOT_UTF8: &str = "it adds the character U+FFFD, which stands for bytes that are not UTF-8; \
@@ -364,13 +517,17 @@ fn delete<'e>(
         path: located.path,
         before: Some(located.content),
         move_to: None,
+        keeps_source: false,
         wish: Wish::Delete,
     })
 }
 
 /// Adds a target; several edits with hunks for the same file become one.
 fn merge<'e>(targets: &mut Vec<Target<'e>>, target: Target<'e>) -> Result<(), Finding> {
-    let Some(known) = targets.iter_mut().find(|known| known.path == target.path) else {
+    let same = |known: &&mut Target<'e>| {
+        known.path == target.path && !known.keeps_source && !target.keeps_source
+    };
+    let Some(known) = targets.iter_mut().find(same) else {
         targets.push(target);
         return Ok(());
     };
@@ -398,7 +555,7 @@ fn merge<'e>(targets: &mut Vec<Target<'e>>, target: Target<'e>) -> Result<(), Fi
 
 /// The change that a target comes to; `None` when it is none, or was refused.
 fn change(target: Target<'_>, report: &mut Report) -> Option<FileChange> {
-    let Target { path, before, move_to, wish } = target;
+    let Target { path, before, move_to, keeps_source, wish } = target;
     let after = match wish {
         Wish::Delete => None,
         Wish::Content(content) => Some(content),
@@ -412,6 +569,7 @@ fn change(target: Target<'_>, report: &mut Report) -> Option<FileChange> {
         return None;
     }
     Some(match move_to {
+        Some(to) if keeps_source => FileChange { path: to, moved_from: None, before: None, after },
         Some(to) => FileChange { path: to, moved_from: Some(path), before, after },
         None => FileChange { path, moved_from: None, before, after },
     })

@@ -297,7 +297,11 @@ impl<'a> Scan<'a> {
                 answer_line: at + 1,
                 lines: search_replace::hunk_lines(search, replace),
                 layout: 0,
-                has_more_dividers: block.has_more_dividers,
+                divisions: block
+                    .others
+                    .iter()
+                    .map(|(search, replace)| search_replace::hunk_lines(search, replace))
+                    .collect(),
                 numbers: None,
                 headings: Vec::new(),
                 ordered_in: None,
@@ -305,7 +309,7 @@ impl<'a> Scan<'a> {
                 old_lacks_newline: false,
                 new_lacks_newline: false,
             };
-            Action::Update { hunks: vec![hunk], move_to: None, mode: None }
+            Action::Update { hunks: vec![hunk], move_to: None, mode: None, keeps_source: false }
         };
         self.push(FileEdit { path, action, answer_line: at + 1 });
         Ok(block.end)

@@ -33,10 +33,12 @@ fn after_word<'a>(text: &'a str, words: &[&str]) -> Option<&'a str> {
 
 /// The line that opens a block: how many marks it has, and the path it names.
 pub(super) fn opening(line: &str) -> Option<(usize, Option<&str>)> {
-    let (count, rest) = marks(line, '<')?;
-    if rest.is_empty() {
-        return Some((count, None));
-    }
+    // Other tools write `------- SEARCH`; without the word, that is a rule of Markdown.
+    let (count, rest) = match marks(line, '<') {
+        Some((count, "")) => return Some((count, None)),
+        Some(marks) => marks,
+        None => marks(line, '-')?,
+    };
     let rest = after_word(rest, &["SEARCH", "ORIGINAL", "FIND"])?;
     let path = rest.trim_start_matches([':', '<', '>', ' ']).trim();
     Some((count, (!path.is_empty()).then_some(path)))
@@ -55,10 +57,11 @@ pub(super) fn is_divider(text: &[u8]) -> bool {
 
 /// Whether a line closes a block, and whether it says so in words.
 fn closing(line: &str) -> Option<bool> {
-    let (_, rest) = marks(line, '>')?;
-    if rest.is_empty() {
-        return Some(false);
-    }
+    let rest = match marks(line, '>') {
+        Some((_, "")) => return Some(false),
+        Some((_, rest)) => rest,
+        None => marks(line, '+')?.1,
+    };
     after_word(rest, &["REPLACE", "REPLACEMENT", "UPDATED"]).map(|_| true)
 }
 
@@ -71,8 +74,8 @@ pub(super) struct Block<'a> {
     pub(super) end: usize,
     pub(super) search: &'a [&'a str],
     pub(super) replace: &'a [&'a str],
-    /// Whether further lines could have divided it; the first one is taken.
-    pub(super) has_more_dividers: bool,
+    /// What is looked for and what comes, by each of the further lines that could divide it.
+    pub(super) others: Vec<(&'a [&'a str], &'a [&'a str])>,
 }
 
 /// Reads the block that opens at `at`.
@@ -116,21 +119,35 @@ pub(super) fn read<'a>(lines: &'a [&'a str], at: usize) -> Result<Block<'a>, &'s
         end: at + 1 + length + 1,
         search: &body[..first],
         replace: &body[first + 1..],
-        has_more_dividers: chosen.len() > 1,
+        others: chosen[1..].iter().map(|at| (&body[..*at], &body[at + 1..])).collect(),
     })
 }
 
+/// What may stand between a line's number and its text, where files are shown.
+const GUTTERS: [char; 4] = ['|', '\t', '\u{2192}', ':'];
+
 /// `  5| text` as the line's number and its text: how files are shown to the author.
 fn numbered(line: &str) -> Option<(u64, &str)> {
-    let (number, text) = line.split_once('|')?;
-    Some((number.trim_start().parse().ok()?, text.strip_prefix(' ').unwrap_or(text)))
+    let (number, text) = line.split_once(GUTTERS)?;
+    Some((number.trim().parse().ok()?, text))
+}
+
+/// Whether the gutter ends with a blank, which is then none of the text's.
+fn is_spaced(lines: &[&str]) -> bool {
+    lines
+        .iter()
+        .filter_map(|line| numbered(line))
+        .all(|(_, text)| text.is_empty() || text.starts_with(' '))
 }
 
 /// Whether every line has its number, each one more than the one before.
 fn are_numbered(lines: &[&str]) -> bool {
     let numbers: Option<Vec<u64>> = lines.iter().map(|line| Some(numbered(line)?.0)).collect();
     numbers.is_some_and(|numbers| {
-        !numbers.is_empty()
+        // `8080: http` alone is a line of a file.
+        let telling = numbers.len() > 1 || lines.iter().all(|line| line.contains('|'));
+        telling
+            && !numbers.is_empty()
             && numbers.windows(2).all(|pair| pair[0].checked_add(1) == Some(pair[1]))
     })
 }
@@ -142,10 +159,13 @@ pub(super) fn hunk_lines(search: &[&str], replace: &[&str]) -> Vec<HunkLine> {
     }
     let mut search: Vec<&str> = search.iter().map(|line| text(line)).collect();
     let mut replace: Vec<&str> = replace.iter().map(|line| text(line)).collect();
+    let spaced = is_spaced(&search);
     if are_numbered(&search) {
         // The author copied what it was shown, with the numbers of the lines.
         for line in search.iter_mut().chain(&mut replace) {
-            *line = numbered(line).map_or(*line, |(_, text)| text);
+            *line = numbered(line).map_or(*line, |(_, text)| {
+                if spaced { text.strip_prefix(' ').unwrap_or(text) } else { text }
+            });
         }
     }
     let mut lines = Vec::with_capacity(search.len() + replace.len());
@@ -190,7 +210,7 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         let block = read(&lines, 0).expect("a block");
         assert_eq!((block.search.len(), block.replace.len()), (5, 1));
-        assert!(!block.has_more_dividers);
+        assert!(block.others.is_empty());
         assert_eq!(lines[block.end], "rest");
     }
 

@@ -53,6 +53,8 @@ struct Header<'a> {
     mode: Option<FileMode>,
     created: Option<FileMode>,
     deleted: bool,
+    /// Whether the paths of the rename are those of a copy.
+    copies: bool,
 }
 
 fn mode(text: &str) -> Option<FileMode> {
@@ -110,19 +112,19 @@ pub(super) fn read<'a>(
                 subject(),
                 "a binary patch cannot be taken; only text can be changed",
             ));
-        } else if line.starts_with("copy from ") {
-            return Err(Finding::new(
-                RefusalKind::Malformed,
-                subject(),
-                "copies are not understood; give the new file's lines instead",
-            ));
+        } else if let Some(rest) = line.strip_prefix("copy from ") {
+            header.rename_from = Some(rest);
+            header.copies = true;
+        } else if let Some(rest) = line.strip_prefix("copy to ") {
+            header.rename_to = Some(rest);
+            header.copies = true;
         } else if is_old_header(line) && header.old.is_none() && header.new.is_none() {
             header.old = Some(header_path(&line[4..]));
         } else if is_new_header(line) && header.new.is_none() {
             header.new = Some(header_path(&line[4..]));
             at += 1;
             break;
-        } else if !["index ", "similarity index ", "dissimilarity index ", "copy to "]
+        } else if !["index ", "similarity index ", "dissimilarity index "]
             .iter()
             .any(|start| line.starts_with(start))
         {
@@ -202,7 +204,7 @@ fn read_hunks<'a>(
             answer_line: body_at + 1,
             lines: body.lines,
             layout,
-            has_more_dividers: false,
+            divisions: Vec::new(),
             numbers,
             headings: std::mem::take(&mut headings),
             ordered_in: Some(diff),
@@ -560,7 +562,10 @@ fn file_edit(
             Some((WrittenPath::side(from, false), WrittenPath::side(to, false)))
         }
         (Some(_), None) | (None, Some(_)) => {
-            return Err(malformed(start, "a rename needs `rename from` and `rename to`"));
+            return Err(malformed(
+                start,
+                "a rename needs `rename from` and `rename to`, a copy `copy from` and `copy to`",
+            ));
         }
         (None, None) => None,
     };
@@ -590,7 +595,8 @@ fn file_edit(
     if hunks.is_empty() && move_to.is_none() && header.mode.is_none() {
         return Err(malformed(start, "it has no lines that change anything"));
     }
-    let action = Action::Update { hunks, move_to, mode: header.mode };
+    let keeps_source = header.copies;
+    let action = Action::Update { hunks, move_to, mode: header.mode, keeps_source };
     Ok(FileEdit { path, action, answer_line })
 }
 

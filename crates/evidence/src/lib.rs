@@ -53,7 +53,7 @@ pub use explain::explain_json;
 pub use extractor::{Extraction, Extractor, extract};
 pub use limits::ExtractLimits;
 pub use normalise::{fingerprint, normalise};
-pub use redact::{LineRedactor, MARKER, Redactor, SecretValue, sensitive_parts};
+pub use redact::{LineRedactor, MARKER, Redactor, SecretValue, credentials, sensitive_parts};
 pub use rule::is_diagnostic;
 pub use test_run::{
     Comparison, Fate, Knowledge, Outcome, ReportError, Source, TestFate, TestReader, TestRun,

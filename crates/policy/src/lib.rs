@@ -95,7 +95,6 @@ pub struct Policy {
     words: words::Words,
     weakenings: weakening::Weakenings,
     tests: tests_lost::TestPatterns,
-    secrets: secrets::Secrets,
 }
 
 impl Policy {
@@ -109,7 +108,6 @@ impl Policy {
             words: words::Words::new(&plan.require_confirmation)?,
             weakenings: weakening::Weakenings::new(),
             tests: tests_lost::TestPatterns::new(),
-            secrets: secrets::Secrets::new()?,
             plan: plan.clone(),
         })
     }
@@ -367,7 +365,7 @@ impl Policy {
                 found.line(rules::OBJECT_RIGHTS, path, None, detail);
             }
         }
-        for secret in self.secrets.find(before, &after.bytes, lines) {
+        for secret in secrets::find(before, &after.bytes, lines) {
             found.line(
                 rules::SECRET,
                 path,

@@ -1,27 +1,12 @@
 //! Credentials by their shape: what a patch must never add. A match's detail never shows it.
 
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
 use regex::Regex;
 
-use super::PolicyError;
 use super::lines::{Alignment, split};
-
-#[rustfmt::skip]
-const SHAPES: &[(&str, &str)] = &[
-    ("a private key", r"-----BEGIN ([A-Z0-9]+ )*PRIVATE KEY( BLOCK)?-----"),
-    ("an AWS access key", r"\b(AKIA|ASIA)[0-9A-Z]{16}\b"),
-    ("a GitHub token", r"\b(gh[pousr]_[A-Za-z0-9]{36,}|github_pat_[A-Za-z0-9_]{50,})\b"),
-    ("a GitLab token", r"\bglpat-[A-Za-z0-9_-]{20,}"),
-    ("a Slack token", r"\bxox[abprs]-[A-Za-z0-9-]{20,}|hooks\.slack\.com/services/T\w+/B\w+/\w{20,}"),
-    ("an OpenAI key", r"\bsk-(proj-|svcacct-|ant-)?[A-Za-z0-9_-]{32,}"),
-    ("a Stripe key", r"\b[sr]k_live_[A-Za-z0-9]{20,}"),
-    ("a Google API key", r"\bAIza[0-9A-Za-z_-]{35}\b"),
-    ("an Azure storage key", r"\bAccountKey=[A-Za-z0-9+/]{80,}={0,2}"),
-    ("an npm token", r"\bnpm_[A-Za-z0-9]{36}\b|//[^\s:]+/:_authToken=[A-Za-z0-9_-]{20,}"),
-    ("a SendGrid key", r"\bSG\.[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{40,}"),
-    ("a PyPI token", r"\bpypi-[A-Za-z0-9_-]{60,}"),
-    ("a crates.io token", r"\bcio[A-Za-z0-9]{32}\b"),
-    ("an Azure DevOps or Entra secret", r"\b[A-Za-z0-9_~.-]{3}8Q~[A-Za-z0-9_~.-]{34}\b"),
-];
+use greenloop_evidence::credentials;
 
 /// A credential on a line that is new.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,41 +16,31 @@ pub(super) struct Secret {
     pub what: &'static str,
 }
 
-#[derive(Debug)]
-pub(super) struct Secrets {
-    shapes: Vec<(&'static str, Regex)>,
-}
+/// What stands between two parts of a literal that a program puts together.
+static JOINS: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r#"["'`]\s*(\+|\.|,|&|\|\||\.\.)?\s*["'`]"#).ok());
 
-impl Secrets {
-    pub(super) fn new() -> Result<Self, PolicyError> {
-        let shapes = SHAPES
-            .iter()
-            .map(|(what, shape)| Regex::new(shape).map(|regex| (*what, regex)))
-            .collect::<Result<_, _>>()
-            .map_err(|source| PolicyError::Words { source: Box::new(source) })?;
-        Ok(Self { shapes })
-    }
-
-    /// Credentials of the resulting file that the file before did not hold.
-    pub(super) fn find(&self, before: &[u8], after: &[u8], lines: &Alignment) -> Vec<Secret> {
-        let before = String::from_utf8_lossy(before);
-        let mut found = Vec::new();
-        for (number, line) in split(after).into_iter().enumerate() {
-            if !lines.is_added(number) {
-                continue;
-            }
-            let line = String::from_utf8_lossy(line);
-            for (what, shape) in &self.shapes {
-                let new = shape
-                    .find_iter(&line)
-                    .any(|hit| !is_placeholder(hit.as_str()) && !before.contains(hit.as_str()));
-                if new {
-                    found.push(Secret { line: number, what });
+/// Credentials of the resulting file that the file before did not hold. Shapes are the
+/// redactor's; a literal in parts is read as one as well.
+pub(super) fn find(before: &[u8], after: &[u8], lines: &Alignment) -> Vec<Secret> {
+    let before = String::from_utf8_lossy(before);
+    let mut found = BTreeSet::new();
+    for (number, line) in split(after).into_iter().enumerate() {
+        if !lines.is_added(number) {
+            continue;
+        }
+        let line = String::from_utf8_lossy(line);
+        let joined = JOINS.as_ref().map(|joins| joins.replace_all(&line, ""));
+        for text in std::iter::once(&line).chain(&joined) {
+            for (span, what) in credentials(text.as_bytes()) {
+                let secret = text.get(span).unwrap_or_default();
+                if !is_placeholder(secret) && !before.contains(secret) {
+                    found.insert((number, what));
                 }
             }
         }
-        found
     }
+    found.into_iter().map(|(line, what)| Secret { line, what }).collect()
 }
 
 /// Whether it is an example rather than a credential: says so, or repeats few characters.
@@ -92,8 +67,7 @@ mod tests {
 
     fn found(before: &str, after: &str) -> usize {
         let lines = Alignment::new(Some(before.as_bytes()), Some(after.as_bytes()));
-        let secrets = Secrets::new().expect("valid shapes");
-        secrets.find(before.as_bytes(), after.as_bytes(), &lines).len()
+        find(before.as_bytes(), after.as_bytes(), &lines).len()
     }
 
     #[test]

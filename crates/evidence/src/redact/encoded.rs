@@ -6,7 +6,10 @@ const URL_SAFE: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 /// Shortest base64 spelling that is looked for: shorter ones turn up by chance.
 const SHORTEST_BASE64: usize = 8;
 
-/// The value itself, percent-encoded, escaped as in JSON, and in base64 of both alphabets at
+/// Shortest hexadecimal spelling that is looked for.
+const SHORTEST_HEX: usize = 12;
+
+/// The value itself, in hexadecimal, in HTML, percent-encoded, escaped as in JSON, and in base64 of both alphabets at
 /// each of the three places it may have in a longer text.
 pub(super) fn spellings(value: &str) -> Vec<Vec<u8>> {
     let mut out = vec![value.as_bytes().to_vec()];
@@ -26,6 +29,23 @@ pub(super) fn spellings(value: &str) -> Vec<Vec<u8>> {
     if let Some(inner) = json.get(1..json.len() - 1) {
         out.push(inner.as_bytes().to_vec());
         out.push(inner.replace('/', "\\/").into_bytes());
+    }
+    let html = |quote: &str| -> String {
+        value
+            .replace('&', "&amp;")
+            .replace('<', "&lt;")
+            .replace('>', "&gt;")
+            .replace('"', "&quot;")
+            .replace('\'', quote)
+    };
+    out.extend(["&#39;", "&#x27;", "&apos;"].map(|quote| html(quote).into_bytes()));
+    let hex = |digits: fn(u8) -> String| value.bytes().map(digits).collect::<String>();
+    let lower = hex(|byte| format!("{byte:02x}"));
+    if lower.len() >= SHORTEST_HEX {
+        out.push(lower.into_bytes());
+        out.push(hex(|byte| format!("{byte:02X}")).into_bytes());
+        out.push(hex(|byte| format!("\\x{byte:02x}")).into_bytes());
+        out.push(hex(|byte| format!("%{byte:02X}")).into_bytes());
     }
     for alphabet in [STANDARD, URL_SAFE] {
         for before in 0..3 {

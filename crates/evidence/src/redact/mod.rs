@@ -10,6 +10,7 @@ mod encoded;
 mod environment;
 mod key;
 mod line;
+mod plain;
 mod shapes;
 mod values;
 
@@ -22,6 +23,7 @@ use aho_corasick::{AhoCorasick, MatchKind};
 
 pub(super) use key::{KeyLine, KeyState};
 pub use line::LineRedactor;
+pub use shapes::credentials;
 pub use values::{SecretValue, sensitive_parts};
 
 /// What stands in a secret's place.
@@ -167,8 +169,24 @@ impl Redactor {
         LineRedactor::new(self.clone())
     }
 
-    /// The secret parts of a text, in order, apart from each other.
+    /// The secret parts of a text, in order, apart from each other: those of the text as it is
+    /// read, without what only a terminal obeys, and those of a text whose lines were broken
+    /// within a value.
     fn spans(&self, text: &[u8]) -> Vec<Range<usize>> {
+        let mut spans = self.literal_spans(text);
+        if let Some(plain) = plain::without_controls(text) {
+            spans.extend(plain.place(&self.literal_spans(&plain.text)));
+        }
+        if let Some(plain) = plain::without_breaks(text)
+            && let Some(values) = &self.known().values
+        {
+            let found: Vec<_> = values.find_iter(&plain.text).map(|found| found.range()).collect();
+            spans.extend(plain.place(&found));
+        }
+        merged(spans)
+    }
+
+    fn literal_spans(&self, text: &[u8]) -> Vec<Range<usize>> {
         let mut spans = shapes::spans(text);
         if let Some(values) = &self.known().values {
             spans.extend(values.find_iter(text).map(|found| {
@@ -176,7 +194,7 @@ impl Redactor {
                 found.start()..found.end() + encoded::tail(text.get(found.range()), tail)
             }));
         }
-        merged(spans)
+        spans
     }
 }
 

@@ -134,9 +134,10 @@ pub fn file_kind(path: &RepoPath, content: &[u8], gates: &GateFiles) -> FileKind
         return kind;
     }
     let file = SourceFile::new(path, content);
-    // A gate that starts the product does not make a script of it.
+    // A gate that starts the product, or reads it in, does not make a script of it.
     let tool = file.path.split('/').rev().skip(1).any(|folder| SCRIPT_FOLDERS.contains(&folder));
-    if gates.runs(path) && (file.syntax == Syntax::Shell || tool) {
+    let runs = gates.runs(path) && (file.syntax == Syntax::Shell || tool);
+    if runs || (gates.sources(path) && tool) {
         return FileKind::GateScript;
     }
     match file.syntax {

@@ -26,6 +26,8 @@ const ENTRY_FILES: &[&str] = &[
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct GateFiles {
     files: BTreeSet<RepoPath>,
+    /// What those only read in (`. lib.sh`): often the product itself.
+    sourced: BTreeSet<RepoPath>,
     /// Targets of a Makefile, and scripts of a `package.json`, that are run.
     targets: BTreeSet<String>,
     /// Whether a gate runs what the build file calls its default.
@@ -59,12 +61,13 @@ impl GateFiles {
                 break;
             }
             followed += 1;
-            for path in paths_in(&text) {
-                if found.files.contains(&path) {
+            for (path, sourced) in paths_in(&text) {
+                if found.files.contains(&path) || (sourced && found.sourced.contains(&path)) {
                     continue;
                 }
                 if let Some(text) = read(&path) {
-                    found.files.insert(path);
+                    let known = if sourced { &mut found.sourced } else { &mut found.files };
+                    known.insert(path);
                     texts.push_back(text);
                 }
             }
@@ -87,6 +90,11 @@ impl GateFiles {
         self.files.contains(path)
     }
 
+    /// Whether a script that a gate runs reads the file in.
+    pub fn sources(&self, path: &RepoPath) -> bool {
+        self.sourced.contains(path)
+    }
+
     /// Whether a gate runs the target, or the script, of that name.
     pub fn runs_target(&self, name: &str) -> bool {
         self.targets.contains(name)
@@ -98,9 +106,10 @@ impl GateFiles {
     }
 }
 
-/// Words that can be files of the repository.
-fn paths_in(text: &str) -> BTreeSet<RepoPath> {
+/// Words that can be files of the repository, and whether each is only read in by a shell.
+fn paths_in(text: &str) -> BTreeSet<(RepoPath, bool)> {
     let mut found = BTreeSet::new();
+    let mut previous = "";
     let separators = |c: char| {
         c.is_whitespace()
             || matches!(
@@ -122,11 +131,12 @@ fn paths_in(text: &str) -> BTreeSet<RepoPath> {
                     | '}'
             )
     };
-    for word in text.split(separators) {
+    for written in text.split(separators).filter(|word| !word.is_empty()) {
+        let sourced = matches!(std::mem::replace(&mut previous, written), "." | "source");
         let word = ["./", "$PWD/", "${PWD}/", "$ROOT/", "$(pwd)/", "$GITHUB_WORKSPACE/"]
             .iter()
-            .find_map(|prefix| word.strip_prefix(prefix))
-            .unwrap_or(word);
+            .find_map(|prefix| written.strip_prefix(prefix))
+            .unwrap_or(written);
         // A bare word is a command; only one that looks like a file is taken for one.
         let is_path = word.contains('/') || word.contains('.');
         if is_path
@@ -134,7 +144,7 @@ fn paths_in(text: &str) -> BTreeSet<RepoPath> {
             && !word.starts_with(['-', '$'])
             && let Ok(path) = RepoPath::new(word.trim_end_matches([':', '.']))
         {
-            found.insert(path);
+            found.insert((path, sourced));
         }
     }
     found
@@ -298,7 +308,6 @@ mod tests {
         let gates = GateFiles::trace(&tree, ["./scripts/check.sh --all"]);
         for (path, runs) in [
             ("scripts/check.sh", true),
-            ("scripts/lib.sh", true),
             ("tools/unit.py", true),
             ("tools/needed.sh", true),
             ("tools/lint.js", true),
@@ -307,6 +316,8 @@ mod tests {
         ] {
             assert_eq!(gates.runs(&RepoPath::new(path).expect("a path")), runs, "{path}");
         }
+        let library = RepoPath::new("scripts/lib.sh").expect("a path");
+        assert!(gates.sources(&library) && !gates.runs(&library));
         assert!(gates.runs_target("needed") && gates.runs_target("lint"));
         assert!(!gates.runs_target("clean") && !gates.runs_default_target());
     }

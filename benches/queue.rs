@@ -9,31 +9,19 @@
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use greenloop_hub::store::{
-    AgentHeartbeat, AttemptHeartbeat, ClaimRequest, Completion, StoreError, StoreOptions, TaskStore,
+use greenloop_hub::store::{StoreError, StoreOptions, TaskStore};
+use greenloop_hub_api::graph::{TaskGraph, TaskSpec};
+use greenloop_hub_api::types::{
+    Action, AgentHeartbeat, AttemptHeartbeat, ClaimRequest, Completion, TaskSubmission,
 };
-use greenloop_model::task::{Action, TaskGraph, TaskSpec};
 use tokio::task::JoinSet;
 
 fn graph(tasks: usize) -> TaskGraph {
-    let task = |n: usize| TaskSpec {
-        key: n.to_string(),
-        title: format!("Task {n}"),
-        description: String::new(),
-        epic: None,
-        role: None,
-        labels: Vec::new(),
-        priority: 1,
-        hours: 1.0,
-        branch: None,
-        files: Vec::new(),
-        needs: Vec::new(),
-        conditions: Vec::new(),
-        action: Action::Command("true".to_owned()),
-        timeout: None,
-        max_attempts: 3,
-        done: false,
-        rank: 1.0,
+    let task = |n: usize| {
+        let action = Action::Command("true".to_owned());
+        let submission = TaskSubmission::new(n.to_string(), format!("Task {n}"), action);
+        let submission = TaskSubmission { priority: 1, hours: 1.0, ..submission };
+        TaskSpec { rank: 1.0, ..TaskSpec::new(submission) }
     };
     TaskGraph {
         project: "bench".to_owned(),
@@ -52,7 +40,8 @@ fn request(n: usize) -> ClaimRequest {
         instance: "1".to_owned(),
         roles: Vec::new(),
         labels: Vec::new(),
-        lease: Duration::from_secs(60),
+        lease_seconds: 60,
+        wait_seconds: 0,
         unreachable: Vec::new(),
     }
 }
@@ -73,7 +62,7 @@ async fn throughput(url: &str, workers: usize, tasks: usize) -> Result<String, S
             let request = request(n);
             let mut done = 0_u64;
             while let Some(claimed) = store.claim(&request, None).await? {
-                store.complete(claimed.lease, &Completion::default(), None).await?;
+                store.complete(claimed.lease(), &Completion::default(), None).await?;
                 done += 1;
             }
             Ok::<_, StoreError>(done)
@@ -96,7 +85,7 @@ async fn latency(url: &str, rounds: usize) -> Result<String, StoreError> {
             let claimed = store.claim_within(&request(0), None, Duration::from_secs(60)).await?;
             let at = Instant::now();
             if let Some(claimed) = claimed {
-                store.complete(claimed.lease, &Completion::default(), None).await?;
+                store.complete(claimed.lease(), &Completion::default(), None).await?;
             }
             Ok::<_, StoreError>(at)
         });
@@ -119,7 +108,7 @@ async fn agents(url: &str, agents: usize) -> Result<String, StoreError> {
     let mut leases = Vec::new();
     for n in 0..agents {
         if let Some(claimed) = store.claim(&request(n), None).await? {
-            leases.push(claimed.lease);
+            leases.push(claimed.lease());
         }
     }
     // Three rounds, all at once in each: an agent says that it lives, and how far its work is.
@@ -141,7 +130,7 @@ async fn agents(url: &str, agents: usize) -> Result<String, StoreError> {
                     memory_bytes: Some(1 << 20),
                     draining: false,
                     quarantine: None,
-                    period: None,
+                    period_seconds: None,
                     unreachable: Vec::new(),
                 };
                 store.agent_heartbeat(&alive).await?;

@@ -11,7 +11,7 @@ use super::{AppError, Environment};
 use greenloop_config::plan::TasksPlan;
 use greenloop_evidence::Redactor;
 use greenloop_hub_api::client::HubClient;
-use greenloop_hub_api::client::wire::RunReport;
+use greenloop_hub_api::types::RunReport;
 use greenloop_model::{RunHeader, RunSummary, StopReason, chain};
 use greenloop_report::SUMMARY_FILE;
 

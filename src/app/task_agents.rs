@@ -24,7 +24,7 @@ use greenloop_model::{
 use greenloop_policy::Policy;
 use greenloop_ports::ModelError;
 use greenloop_report::{Boxed, Reporter};
-use greenloop_worker::{AgentEnd, AgentJob, AgentLoop, Fault, ModelCheck, Told};
+use greenloop_worker::{AgentEnd, AgentJob, AgentLoop, Fault, ModelCheck, ProgressSink};
 use greenloop_workspace::Workspace;
 
 /// The loop, as a worker calls it.
@@ -76,7 +76,8 @@ async fn carry_out(
     env: &Environment,
     redactor: &Redactor,
 ) -> Result<AgentEnd, AppError> {
-    let AgentJob { folder, run, title, description, files, previous, gates, told, cancel } = job;
+    let AgentJob { folder, run, title, description, files, previous, gates, progress, cancel } =
+        job;
     let workspace = Workspace::open(&folder)?;
     let (plan, own_gates) = plan_of(&folder, env)?;
     let HealPlan { author, reviewer, limits, policy, azure } = plan;
@@ -99,7 +100,7 @@ async fn carry_out(
         resume: None,
         copies: None,
     };
-    let mut reporters: Vec<Boxed> = vec![Box::new(Teller { told })];
+    let mut reporters: Vec<Boxed> = vec![Box::new(ProgressReporter { progress })];
     let session =
         Session::open(&workspace, purpose, None, &mut reporters, redactor, &cancel).await?;
     let course = Course {
@@ -217,14 +218,14 @@ async fn model_fault(stop: &StopReason, models: &Models) -> Option<(Fault, Model
 
 /// Tells how far the loop is, as far as that can be said of one whose end nobody knows: each
 /// iteration takes half of what the one before has left.
-struct Teller {
-    told: Told,
+struct ProgressReporter {
+    progress: ProgressSink,
 }
 
-impl Reporter for Teller {
+impl Reporter for ProgressReporter {
     fn event(&mut self, _at: jiff::Timestamp, event: &RunEvent) -> std::io::Result<()> {
         if let Some((iteration, share, text)) = step(event) {
-            self.told.tell(percent(iteration, share), text.to_owned());
+            self.progress.report(percent(iteration, share), text.to_owned());
         }
         Ok(())
     }

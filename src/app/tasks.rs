@@ -10,12 +10,12 @@ use super::{AppError, Environment};
 use greenloop_config::plan::TasksPlan;
 use greenloop_engine::driver::Tasks;
 use greenloop_evidence::Redactor;
-use greenloop_hub_api::client::wire::{
-    Agent, Alert, Branch, Graph, GraphSubmission, HoldDecision, Task,
-};
 use greenloop_hub_api::client::{HubClient, HubErrorKind, HubTasks, LoadGraph};
 use greenloop_hub_api::graph;
-use greenloop_model::task::GraphId;
+use greenloop_hub_api::types::{
+    Agent, Alert, Branch, Graph, GraphSubmission, HoldDecisionRequest, Task,
+};
+use greenloop_model::task::{GraphId, HoldDecision};
 use greenloop_workspace::Workspace;
 
 /// A hub, and who one is there.
@@ -82,23 +82,20 @@ pub async fn graphs(access: &HubAccess) -> Result<Vec<Graph>, AppError> {
     Ok(access.client()?.graphs().await?)
 }
 
-/// The merge queues of a hub, after a `decision` about the one on hold: `follow`, `restore`,
-/// `retry`.
+/// The merge queues of a hub, after a `decision` about the one on hold.
 ///
 /// # Errors
 /// What the hub says.
 pub async fn merge_queues(
     access: &HubAccess,
-    decision: Option<&str>,
+    decision: Option<HoldDecision>,
     project: Option<String>,
     target: Option<String>,
 ) -> Result<Vec<Branch>, AppError> {
     let client = access.client()?;
     if let Some(decision) = decision {
         let (project, target) = (project.clone(), target.clone());
-        client
-            .decide_hold(&HoldDecision { project, target, decision: decision.to_owned() })
-            .await?;
+        client.decide_hold(&HoldDecisionRequest { project, target, decision }).await?;
     }
     let asked = |it: &Branch| {
         it.kind == "target"
@@ -141,8 +138,8 @@ pub async fn remove_agent(access: &HubAccess, name: &str) -> Result<(), AppError
 ///
 /// # Errors
 /// What the hub says.
-pub async fn alerts(access: &HubAccess, graph: i64) -> Result<Vec<Alert>, AppError> {
-    match access.client()?.alerts(Some(GraphId(graph))).await {
+pub async fn alerts(access: &HubAccess, graph: GraphId) -> Result<Vec<Alert>, AppError> {
+    match access.client()?.alerts(Some(graph)).await {
         Ok(alerts) => Ok(alerts),
         Err(error) if error.kind == HubErrorKind::NotFound => Ok(Vec::new()),
         Err(error) => Err(error.into()),
@@ -165,7 +162,7 @@ pub async fn graph_status(access: &HubAccess, id: Option<i64>) -> Result<GraphSt
                 },
             )?,
         };
-    let tasks = client.tasks(GraphId(graph.id)).await?;
+    let tasks = client.tasks(graph.id).await?;
     let mut queues = client.branches().await?;
     queues.retain(|it| it.kind == "target" && it.project.as_ref() == Some(&graph.project));
     let alerts = alerts(access, graph.id).await?;

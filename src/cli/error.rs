@@ -13,7 +13,7 @@ use greenloop_hub::store::StoreErrorKind;
 use greenloop_hub_api::client::{HubError, HubErrorKind};
 use greenloop_model::{FailureClass, NoPatchClass, Remedy, RunSummary, StopReason};
 use greenloop_ports::{TargetError, TargetErrorKind};
-use greenloop_worker::{PlaceError, WorkerError};
+use greenloop_worker::{WorkdirError, WorkerError};
 use greenloop_workspace::{WorkspaceError, WorkspaceErrorKind};
 
 /// What the process exits with.
@@ -375,13 +375,13 @@ impl From<AppError> for CommandError {
             }
             AppError::Hub(error) => error.into(),
             AppError::Worker(WorkerError::Hub(error)) => error.into(),
-            AppError::Worker(WorkerError::Place(ref place)) => {
-                let exit = match place {
-                    PlaceError::Io { .. } => Exit::Infrastructure,
-                    PlaceError::Taken { .. } => Exit::Held,
-                    PlaceError::Name(_) => Exit::Usage,
+            AppError::Worker(WorkerError::Workdir(ref workdir)) => {
+                let exit = match workdir {
+                    WorkdirError::Io { .. } => Exit::Infrastructure,
+                    WorkdirError::Taken { .. } => Exit::Held,
+                    WorkdirError::Name(_) => Exit::Usage,
                 };
-                Self::new(exit, place.to_string()).because_source(place)
+                Self::new(exit, workdir.to_string()).because_source(workdir)
             }
             AppError::Worker(WorkerError::Thread(_)) => {
                 Self::infrastructure(error.to_string()).because_source(&error)

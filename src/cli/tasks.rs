@@ -13,8 +13,8 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::error::{CommandError, Exit};
 use super::output;
-use greenloop_hub_api::graph;
-use greenloop_model::task::{TaskGraph, total_hours};
+use greenloop_hub_api::graph::{self, TaskGraph};
+use greenloop_model::task::total_hours;
 
 /// What to do with tasks.
 #[derive(Debug, Subcommand)]
@@ -137,7 +137,7 @@ mod tests {
     use std::process::Command;
 
     use super::*;
-    use greenloop_model::task::Action;
+    use greenloop_hub_api::types::Action;
 
     fn example(name: &str) -> TaskGraph {
         let file = format!("{}/examples/tasks/{name}.yaml", env!("CARGO_MANIFEST_DIR"));

@@ -34,7 +34,7 @@ async fn bad_input_is_told_with_its_place() {
         ("/graphs", graph(json!([with(task("a"), "action", json!("dance"))])), "$.tasks[0].action"),
         ("/graphs", graph(json!([needy])), "$.tasks[0].needs[0]"),
         ("/graphs", graph(json!([selfish])), "$.tasks[0].needs"),
-        ("/graphs", graph(json!([task("a"), task("a")])), "$.tasks[0].key"),
+        ("/graphs", graph(json!([task("a"), task("a")])), "$.tasks[1].key"),
         ("/claims", with(claim("w", 0), "wait_seconds", json!(61)), "$.wait_seconds"),
         ("/claims", with(claim("w", 0), "lease_seconds", json!(0)), "$.lease_seconds"),
         ("/claims", with(claim("w", 0), "lease_seconds", json!(-1)), "$.lease_seconds"),

@@ -5,10 +5,10 @@ use std::time::Duration;
 use greenloop_evidence::Redactor;
 use greenloop_hub::merge_queue::conflict_branches;
 use greenloop_hub::retention::{BranchPlan, branches};
-use greenloop_hub::store::{
-    ClaimRequest, Completion, MergeFilter, PageRequest, StoreErrorKind, StoreOptions, TaskStore,
-};
-use greenloop_model::task::{Action, GraphId, Lease, TaskGraph, TaskSpec};
+use greenloop_hub::store::{MergeFilter, PageRequest, StoreErrorKind, StoreOptions, TaskStore};
+use greenloop_hub_api::graph::{TaskGraph, TaskSpec};
+use greenloop_hub_api::types::{Action, ClaimRequest, Completion, TaskSubmission};
+use greenloop_model::task::{GraphId, Lease};
 use tokio_util::sync::CancellationToken;
 
 use super::farm::Farm;
@@ -16,25 +16,8 @@ use super::program::until;
 use super::stores::Place;
 
 fn task(key: &str) -> TaskSpec {
-    TaskSpec {
-        key: key.to_owned(),
-        title: key.to_owned(),
-        description: String::new(),
-        epic: None,
-        role: None,
-        labels: Vec::new(),
-        priority: 0,
-        rank: 0.0,
-        hours: 1.0,
-        branch: None,
-        files: Vec::new(),
-        needs: Vec::new(),
-        conditions: Vec::new(),
-        action: Action::Command("true".to_owned()),
-        timeout: None,
-        max_attempts: 3,
-        done: false,
-    }
+    let action = Action::Command("true".to_owned());
+    TaskSpec::new(TaskSubmission { hours: 1.0, ..TaskSubmission::new(key, key, action) })
 }
 
 struct Scene {
@@ -64,10 +47,11 @@ impl Scene {
             instance: "1".to_owned(),
             roles: Vec::new(),
             labels: Vec::new(),
-            lease: Duration::from_secs(60),
+            lease_seconds: 60,
+            wait_seconds: 0,
             unreachable: Vec::new(),
         };
-        let lease = self.store.claim(&request, None).await.unwrap().unwrap().lease;
+        let lease = self.store.claim(&request, None).await.unwrap().unwrap().lease();
         let commit = self.commit();
         self.farm.git(&["update-ref", &format!("refs/heads/{}", lease.branch()), &commit]);
         let completion = Completion { commit: Some(commit), ..Completion::default() };
@@ -114,7 +98,7 @@ async fn branches_of_tasks_that_ended_go_and_no_others() {
         // has changed, and of the waiting task.
         let entries = store.merges(&MergeFilter::default(), PageRequest::first(100)).await.unwrap();
         let conflict = |lease: Lease, nth: usize| {
-            let entry = entries.items.iter().find(|it| it.lease == lease).unwrap();
+            let entry = entries.items.iter().find(|it| it.lease() == lease).unwrap();
             conflict_branches(lease.task, entry.id)[nth].clone()
         };
         let commit_of = |lease: Lease| scene.farm.git(&["rev-parse", &lease.branch()]);
@@ -161,7 +145,7 @@ async fn branches_of_tasks_that_ended_go_and_no_others() {
         // A deleted branch can no longer be merged.
         let page = PageRequest::first(100);
         let entries = store.merges(&MergeFilter::default(), page).await.unwrap().items;
-        let entry = entries.iter().find(|it| it.lease == ended[0]).unwrap();
+        let entry = entries.iter().find(|it| it.lease() == ended[0]).unwrap();
         let refused = store.retry_merge(entry.id).await.unwrap_err();
         assert_eq!(refused.kind, StoreErrorKind::Conflict);
         assert!(refused.message.contains(&ended[0].branch()), "{}", refused.message);

@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use greenloop_hub::store::{
-    Claimed, Completion, StoreError, StoreErrorKind, SweepOptions, TaskStore,
-};
+use greenloop_hub::store::{StoreError, StoreErrorKind, SweepOptions, TaskStore};
+use greenloop_hub_api::types::Completion;
 use greenloop_model::task::{GraphState, Lease, TaskState};
 use tokio::task::JoinSet;
 
@@ -44,7 +43,7 @@ pub(crate) async fn nothing_is_claimed_twice(place: &Place) {
             loop {
                 let claimed = store.claim_within(&request, None, pause).await;
                 let Some(claimed) = unless_busy(claimed) else { continue };
-                let Some(Claimed { lease, .. }) = claimed else { break };
+                let Some(lease) = claimed.map(|it| it.lease()) else { break };
                 while unless_busy(store.complete(lease, &done, None).await).is_none() {}
                 leases.push(lease);
             }
@@ -71,7 +70,7 @@ pub(crate) async fn nothing_is_claimed_twice(place: &Place) {
 pub(crate) async fn a_lost_wake_up_is_made_up_for(place: &Place) {
     let store = place.open().await;
     store.submit(&many(1), None, None).await.unwrap();
-    complete(&store, claim(&store, "a").await.unwrap().lease).await;
+    complete(&store, claim(&store, "a").await.unwrap().lease()).await;
     let waiting = store.clone();
     let waiter = tokio::spawn(async move {
         waiting.claim_within(&agent("a"), None, Duration::from_secs(600)).await.unwrap()
@@ -85,7 +84,7 @@ pub(crate) async fn a_lost_wake_up_is_made_up_for(place: &Place) {
         )
         .await;
     let claimed = waiter.await.unwrap().unwrap();
-    assert_eq!(claimed.lease.epoch, 2);
+    assert_eq!(claimed.lease().epoch, 2);
 }
 
 /// The sweep announces a task whose back-off ends.
@@ -121,7 +120,7 @@ pub(crate) async fn a_herd_waits_on(place: &Place) {
     let before = place.transactions().await;
     hubs[0].submit(&many(1), None, None).await.unwrap();
     let winner = herd.join_next().await.unwrap().unwrap().unwrap();
-    assert_eq!(winner.lease.epoch, 1);
+    assert_eq!(winner.lease().epoch, 1);
     assert!(
         tokio::time::timeout(Duration::from_millis(1500), herd.join_next()).await.is_err(),
         "the others wait on"
@@ -144,7 +143,7 @@ pub(crate) async fn an_end_hides_no_task(place: &Place) {
     }
     let store = place.open().await;
     store.submit(&many(2), None, None).await.unwrap();
-    let first = claim(&store, "a").await.unwrap().lease;
+    let first = claim(&store, "a").await.unwrap().lease();
     place
         .meddle(
             "CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
@@ -164,7 +163,7 @@ pub(crate) async fn an_end_hides_no_task(place: &Place) {
     assert!(!ending.is_finished(), "the claim did not wait for it");
     assert!(second.is_some(), "there is a task");
     assert_eq!(ending.await.unwrap(), TaskState::Done);
-    complete(&store, second.unwrap().lease).await;
+    complete(&store, second.unwrap().lease()).await;
     invariants::hold(place).await;
 }
 
@@ -182,7 +181,7 @@ pub(crate) async fn all_end_at_once(place: &Place) {
         let id = hubs[0].submit(&graph(tasks), None, None).await.unwrap().id;
         let mut leases = Vec::new();
         for n in 0..WIDTH {
-            leases.push(claim(&hubs[0], &format!("agent-{n}")).await.unwrap().lease);
+            leases.push(claim(&hubs[0], &format!("agent-{n}")).await.unwrap().lease());
         }
         let ends = leases
             .into_iter()
@@ -197,7 +196,7 @@ pub(crate) async fn all_end_at_once(place: &Place) {
         }
         let last = claim(&hubs[0], "a").await.unwrap_or_else(|| panic!("round {round}"));
         // The last two ends, one by a report and one by a person, come at once as well.
-        complete(&hubs[0], last.lease).await;
+        complete(&hubs[0], last.lease()).await;
         assert_eq!(hubs[0].graph(id).await.unwrap().state, GraphState::Done);
 
         let id = hubs[0].submit(&many(WIDTH), None, None).await.unwrap().id;
@@ -206,7 +205,7 @@ pub(crate) async fn all_end_at_once(place: &Place) {
             async move {
                 let name = format!("agent-{n}");
                 while let Some(claimed) = claim(&store, &name).await {
-                    complete(&store, claimed.lease).await;
+                    complete(&store, claimed.lease()).await;
                 }
             }
         }));

@@ -11,9 +11,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use greenloop_hub::store::{
-    AttemptHeartbeat, Completion, GateRecord, NewEvidence, StoreErrorKind, SweepOptions, TaskStore,
-};
+use greenloop_hub::store::{GateRecord, StoreErrorKind, SweepOptions, TaskStore};
+use greenloop_hub_api::types::{AttemptHeartbeat, Completion, NewEvidence};
 use greenloop_model::task::{EvidenceKind, Lease, TaskId};
 
 use crate::invariants;
@@ -93,7 +92,7 @@ impl Call {
                 store.submit(&spec, None, key).await.map(|it| it.id.to_string())
             }
             Self::Claim => store.claim(&agent("a"), key).await.map(|it| match it {
-                Some(it) => format!("{} {}", it.lease.task, it.lease.epoch),
+                Some(it) => format!("{} {}", it.lease().task, it.lease().epoch),
                 None => "nothing".to_owned(),
             }),
             Self::Evidence(lease) => {
@@ -196,23 +195,23 @@ async fn merge(store: &TaskStore, holder: &str) -> Result<(), greenloop_hub::sto
     let Some(turn) = store.claim_merges(holder, Duration::from_secs(1)).await? else {
         return Ok(());
     };
-    for entry in store.next_merges(&turn.lease, 4).await? {
+    for entry in store.next_merges(&turn, 4).await? {
         let sha = format!("m{}", entry.id);
         if entry.landing.as_deref() == Some(sha.as_str()) {
-            store.merge_landed(&turn.lease, entry.id, &sha).await?;
+            store.merge_landed(&turn, entry.id, &sha).await?;
             continue;
         }
-        store.merge_testing(&turn.lease, entry.id, &sha).await?;
+        store.merge_testing(&turn, entry.id, &sha).await?;
         if entry.id.0 % 3 == 0 {
-            store.merge_ejected(&turn.lease, entry.id, "its gates failed", true).await?;
+            store.merge_ejected(&turn, entry.id, "its gates failed", true).await?;
             continue;
         }
         let record = GateRecord { sha: sha.clone(), passed: true, detail: String::new() };
-        store.record_gates(&turn.lease, &record).await?;
-        store.merge_landing(&turn.lease, entry.id, &sha).await?;
-        store.merge_landed(&turn.lease, entry.id, &sha).await?;
+        store.record_gates(&turn, &record).await?;
+        store.merge_landing(&turn, entry.id, &sha).await?;
+        store.merge_landed(&turn, entry.id, &sha).await?;
     }
-    store.release_merges(&turn.lease).await
+    store.release_merges(&turn).await
 }
 
 /// The calls, in order, and their answers.
@@ -354,7 +353,7 @@ pub(crate) async fn connections_break_off(place: &Place) {
                     let commit = (turn % 2 == 0).then(|| format!("c{n}-{turn}"));
                     let completion = Completion { commit, ..Completion::default() };
                     loop {
-                        match store.complete(claimed.lease, &completion, Some(&key)).await {
+                        match store.complete(claimed.lease(), &completion, Some(&key)).await {
                             Ok(_state) => break,
                             Err(error) if error.kind.is_transient() => broken += 1,
                             Err(error) => panic!("{error:?}"),

@@ -207,7 +207,7 @@ pub(crate) async fn rules_find_what_is_wrong(place: &Place) {
     let mut spec = many(3);
     spec.tasks[1].needs = vec![0];
     store.submit(&spec, None, None).await.unwrap();
-    complete(&store, claim(&store, "a").await.unwrap().lease).await;
+    complete(&store, claim(&store, "a").await.unwrap().lease()).await;
     claim(&store, "a").await.unwrap();
     hold(place).await;
     for (sql, expect) in [

@@ -2,11 +2,9 @@
 //! and consistent tables.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
-use greenloop_hub::store::{
-    AttemptHeartbeat, ClaimRequest, Completion, StoreErrorKind, SweepOptions, TaskStore,
-};
+use greenloop_hub::store::{StoreErrorKind, SweepOptions, TaskStore};
+use greenloop_hub_api::types::{AttemptHeartbeat, ClaimRequest, Completion};
 use greenloop_model::task::{GraphId, GraphState, Lease, TaskId, TaskState};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
@@ -255,9 +253,8 @@ impl Pair<'_> {
         let count = self.tasks.len();
         match op {
             Op::Claim(who) => {
-                let request =
-                    ClaimRequest { lease: Duration::from_secs(600), ..agent(AGENTS[who]) };
-                let got = self.store.claim(&request, None).await.unwrap().map(|it| it.lease);
+                let request = ClaimRequest { lease_seconds: 600, ..agent(AGENTS[who]) };
+                let got = self.store.claim(&request, None).await.unwrap().map(|it| it.lease());
                 let expect = self.model.claim(who);
                 let expect = expect.map(|(task, epoch)| Lease { task: self.tasks[task], epoch });
                 same(&got, &expect, "claim")
@@ -323,13 +320,15 @@ impl Pair<'_> {
         let mut got = Vec::new();
         for id in &self.tasks {
             let task = self.store.task(*id).await.unwrap();
-            got.push((task.state, task.epoch, task.attempts, task.deaths));
+            let deaths = format!("SELECT deaths FROM tasks WHERE id = {id}");
+            let deaths = self.door.number(&deaths).await.unwrap();
+            got.push((task.state, task.epoch, task.attempts, deaths));
         }
         let expect: Vec<_> = self
             .model
             .tasks
             .iter()
-            .map(|it| (it.state, it.epoch, it.attempts, it.deaths))
+            .map(|it| (it.state, it.epoch, it.attempts, i64::from(it.deaths)))
             .collect();
         same(&got, &expect, "the tasks")
     }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use greenloop_hub::store::{
-    GateRecord, MergeFilter, MergeLease, MergeTurn, PageRequest, StoreErrorKind, TaskStore,
+    GateRecord, MergeFilter, PageRequest, QueueLease, StoreErrorKind, TaskStore,
 };
 use greenloop_model::task::{GraphState, MergeId, MergeState, TaskState};
 
@@ -19,24 +19,24 @@ const LEASE: Duration = Duration::from_secs(30);
 async fn hand_in(store: &TaskStore, name: &str) -> usize {
     let mut count = 0;
     while let Some(claimed) = claim(store, name).await {
-        let commit = format!("c{}", claimed.lease.task);
-        store.complete(claimed.lease, &committed(&commit), None).await.unwrap();
+        let commit = format!("c{}", claimed.lease().task);
+        store.complete(claimed.lease(), &committed(&commit), None).await.unwrap();
         count += 1;
     }
     count
 }
 
-async fn turn(store: &TaskStore, holder: &str) -> MergeTurn {
+async fn turn(store: &TaskStore, holder: &str) -> QueueLease {
     store.claim_merges(holder, LEASE).await.unwrap().unwrap()
 }
 
-async fn passed(store: &TaskStore, lease: &MergeLease, sha: &str, passed: bool) {
+async fn passed(store: &TaskStore, lease: &QueueLease, sha: &str, passed: bool) {
     let record = GateRecord { sha: sha.to_owned(), passed, detail: String::new() };
     store.record_gates(lease, &record).await.unwrap();
 }
 
-/// An entry from the queue to the branch.
-async fn land(store: &TaskStore, lease: &MergeLease, id: MergeId, sha: &str) {
+/// The way of an entry from the queue to the branch.
+async fn land(store: &TaskStore, lease: &QueueLease, id: MergeId, sha: &str) {
     store.merge_testing(lease, id, sha).await.unwrap();
     passed(store, lease, sha, true).await;
     store.merge_landing(lease, id, sha).await.unwrap();
@@ -62,12 +62,12 @@ pub(crate) async fn one_writer_at_a_time(place: &Place) {
                     continue;
                 };
                 assert!(!writing.swap(true, Ordering::SeqCst), "another one writes");
-                for entry in store.next_merges(&turn.lease, 3).await.unwrap() {
-                    land(&store, &turn.lease, entry.id, &format!("m{}", entry.id)).await;
+                for entry in store.next_merges(&turn, 3).await.unwrap() {
+                    land(&store, &turn, entry.id, &format!("m{}", entry.id)).await;
                     landed.fetch_add(1, Ordering::SeqCst);
                 }
                 writing.store(false, Ordering::SeqCst);
-                store.release_merges(&turn.lease).await.unwrap();
+                store.release_merges(&turn).await.unwrap();
             }
         })
     });
@@ -83,7 +83,7 @@ pub(crate) async fn one_writer_at_a_time(place: &Place) {
     ends.sort_unstable();
     assert!(ends.is_sorted_by_key(|it| it.1), "merged in the order of the queue");
     assert_eq!(
-        hubs[0].branches().await.unwrap()[0].head,
+        hubs[0].branches().await.unwrap()[0].commit,
         ends.last().map(|it| format!("m{}", it.1))
     );
     invariants::hold(place).await;
@@ -96,19 +96,20 @@ pub(crate) async fn a_late_writer_changes_nothing(place: &Place) {
     one.submit(&many(3), None, None).await.unwrap();
     hand_in(&one, "a").await;
     let old = turn(&one, "one").await;
-    assert_eq!((old.lease.epoch, old.head.as_deref()), (1, None));
+    assert_eq!(old.epoch, 1);
+    assert_eq!(one.target_record(&old).await.unwrap().tip, None);
     assert!(two.claim_merges("two", LEASE).await.unwrap().is_none());
     assert!(one.claim_merges("one", LEASE).await.unwrap().is_none());
-    let entries = one.next_merges(&old.lease, 10).await.unwrap();
+    let entries = one.next_merges(&old, 10).await.unwrap();
     let [first, second, third] = [entries[0].id, entries[1].id, entries[2].id];
-    land(&one, &old.lease, first, "m1").await;
-    one.merge_testing(&old.lease, second, "m2").await.unwrap();
-    passed(&one, &old.lease, "m2", true).await;
-    one.merge_landing(&old.lease, second, "m2").await.unwrap();
-    one.merge_testing(&old.lease, third, "m3").await.unwrap();
-    // It continues until another writer detects it.
+    land(&one, &old, first, "m1").await;
+    one.merge_testing(&old, second, "m2").await.unwrap();
+    passed(&one, &old, "m2", true).await;
+    one.merge_landing(&old, second, "m2").await.unwrap();
+    one.merge_testing(&old, third, "m3").await.unwrap();
+    // It goes on as long as nobody took notice.
     place.meddle("UPDATE merge_targets SET expires_at = 1").await;
-    one.extend_merges(&old.lease, LEASE).await.unwrap();
+    one.extend_merges(&old, LEASE).await.unwrap();
     place.meddle("UPDATE merge_targets SET expires_at = 1").await;
 
     // Both try to lease it: one succeeds.
@@ -116,32 +117,33 @@ pub(crate) async fn a_late_writer_changes_nothing(place: &Place) {
     let (a, b) = (a.unwrap(), b.unwrap());
     assert!(a.is_some() != b.is_some(), "{a:?} {b:?}");
     let new = a.or(b).unwrap();
-    assert_eq!((new.lease.epoch, new.head.as_deref()), (2, Some("m1")));
+    assert_eq!(new.epoch, 2);
+    assert_eq!(two.target_record(&new).await.unwrap().tip.as_deref(), Some("m1"));
     let record = GateRecord { sha: "m3".to_owned(), passed: true, detail: String::new() };
     for refused in [
-        one.extend_merges(&old.lease, LEASE).await.map(drop),
-        one.next_merges(&old.lease, 9).await.map(drop),
-        one.merge_testing(&old.lease, third, "x").await,
-        one.record_gates(&old.lease, &record).await,
-        one.merge_landing(&old.lease, second, "m2").await,
-        one.merge_landed(&old.lease, second, "m2").await,
-        one.merge_landed(&old.lease, first, "m1").await,
-        one.merge_conflict(&old.lease, third, "x", true).await,
-        one.merge_ejected(&old.lease, third, "x", true).await,
-        one.pause_merges(&old.lease, LEASE, "x").await,
-        one.release_merges(&old.lease).await,
+        one.extend_merges(&old, LEASE).await.map(drop),
+        one.next_merges(&old, 9).await.map(drop),
+        one.merge_testing(&old, third, "x").await,
+        one.record_gates(&old, &record).await,
+        one.merge_landing(&old, second, "m2").await,
+        one.merge_landed(&old, second, "m2").await,
+        one.merge_landed(&old, first, "m1").await,
+        one.merge_conflict(&old, third, "x", true).await,
+        one.merge_ejected(&old, third, "x", true).await,
+        one.pause_merges(&old, LEASE, "x").await,
+        one.release_merges(&old).await,
     ] {
         assert_eq!(kind(refused), StoreErrorKind::StaleLease);
     }
-    // The pending push is recorded; the next writer finds out whether it happened.
-    let left = two.next_merges(&new.lease, 10).await.unwrap();
+    // What was about to be pushed is in sight; the next writer finds out whether it was.
+    let left = two.next_merges(&new, 10).await.unwrap();
     let left: Vec<_> = left.iter().map(|it| (it.id, it.landing.as_deref())).collect();
     assert_eq!(left, [(second, Some("m2")), (third, None)]);
-    two.merge_landed(&new.lease, second, "m2").await.unwrap();
-    // Reporting it twice is harmless.
-    two.merge_landed(&new.lease, second, "m2").await.unwrap();
-    land(&two, &new.lease, third, "m3").await;
-    two.release_merges(&new.lease).await.unwrap();
+    two.merge_landed(&new, second, "m2").await.unwrap();
+    // Saying it twice does no harm.
+    two.merge_landed(&new, second, "m2").await.unwrap();
+    land(&two, &new, third, "m3").await;
+    two.release_merges(&new).await.unwrap();
     assert!(one.claim_merges("one", LEASE).await.unwrap().is_none(), "nothing is left");
     invariants::hold(place).await;
 }
@@ -152,7 +154,7 @@ pub(crate) async fn only_what_passed_lands(place: &Place) {
     let store = place.open().await;
     store.submit(&many(2), None, None).await.unwrap();
     hand_in(&store, "a").await;
-    let lease = turn(&store, "hub").await.lease;
+    let lease = turn(&store, "hub").await;
     let entries = store.next_merges(&lease, 2).await.unwrap();
     let (first, second) = (entries[0].id, entries[1].id);
     let refused = async |id, sha: &str| kind(store.merge_landing(&lease, id, sha).await);
@@ -212,7 +214,7 @@ pub(crate) async fn dependants_leave_as_well(place: &Place) {
              UPDATE tasks SET unmet = 1 WHERE position IN (2, 4)",
         )
         .await;
-    let lease = turn(&store, "hub").await.lease;
+    let lease = turn(&store, "hub").await;
     let entries = store.next_merges(&lease, 9).await.unwrap();
     store.merge_testing(&lease, entries[1].id, "m1").await.unwrap();
     store.merge_ejected(&lease, entries[1].id, "the gates failed", true).await.unwrap();
@@ -249,7 +251,7 @@ pub(crate) async fn dependants_leave_as_well(place: &Place) {
     }
     // Its dependency has landed: the next one follows, and then the blocked one.
     let claimed = claim(&store, "a").await.unwrap();
-    assert_eq!((claimed.task.key.as_str(), claimed.lease.epoch), ("2", 2));
+    assert_eq!((claimed.task.key.as_str(), claimed.lease().epoch), ("2", 2));
     invariants::hold(place).await;
 }
 
@@ -270,19 +272,19 @@ pub(crate) async fn each_target_has_its_writer(place: &Place) {
     while turns.len() < 2 {
         turns.push(turn(&two, "two").await);
     }
-    turns.sort_by(|a, b| a.lease.target.cmp(&b.lease.target));
-    assert_eq!(turns[0].lease.target, "epic-1/parts");
-    assert_eq!(turns[1].lease.target, "main");
+    turns.sort_by(|a, b| a.target.cmp(&b.target));
+    assert_eq!(turns[0].target, "epic-1/parts");
+    assert_eq!(turns[1].target, "main");
     assert!(one.claim_merges("three", LEASE).await.unwrap().is_none());
-    // A lease is valid only for its branch.
-    let entries = two.next_merges(&turns[1].lease, 9).await.unwrap();
-    let refused = two.merge_testing(&turns[0].lease, entries[0].id, "m").await;
+    // A lease is good for its own branch only.
+    let entries = two.next_merges(&turns[1], 9).await.unwrap();
+    let refused = two.merge_testing(&turns[0], entries[0].id, "m").await;
     assert_eq!(kind(refused), StoreErrorKind::Conflict);
-    let ejected = two.merge_ejected(&turns[0].lease, entries[0].id, "x", true).await;
+    let ejected = two.merge_ejected(&turns[0], entries[0].id, "x", true).await;
     assert_eq!(kind(ejected), StoreErrorKind::Conflict);
-    two.pause_merges(&turns[0].lease, Duration::from_secs(60), "no network").await.unwrap();
+    two.pause_merges(&turns[0], Duration::from_secs(60), "no network").await.unwrap();
     assert!(one.claim_merges("three", LEASE).await.unwrap().is_none(), "it rests");
     place.meddle("UPDATE merge_targets SET not_before = 1").await;
-    assert_eq!(turn(&one, "three").await.lease.target, "epic-1/parts");
+    assert_eq!(turn(&one, "three").await.target, "epic-1/parts");
     invariants::hold(place).await;
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use greenloop_hub::store::{
-    GateRecord, MergeFilter, MergeLease, MergeView, PageRequest, StoreErrorKind, TaskStore,
+    GateRecord, MergeFilter, PageRequest, QueueEntry, QueueLease, StoreErrorKind, TaskStore,
 };
 use greenloop_model::task::{GraphState, Lease, MergeState, TaskState};
 
@@ -12,13 +12,13 @@ use crate::work::{at_least, claim, committed, epic, graph, ids, kind, many, task
 
 const LEASE: Duration = Duration::from_secs(60);
 
-async fn passes(store: &TaskStore, lease: &MergeLease, sha: &str) {
+async fn passes(store: &TaskStore, lease: &QueueLease, sha: &str) {
     let record = GateRecord { sha: sha.to_owned(), passed: true, detail: "all".to_owned() };
     store.record_gates(lease, &record).await.unwrap();
 }
 
-/// An entry from the queue to the target.
-async fn land(store: &TaskStore, lease: &MergeLease, entry: &MergeView, sha: &str) {
+/// An entry's whole way to the target.
+async fn land(store: &TaskStore, lease: &QueueLease, entry: &QueueEntry, sha: &str) {
     store.merge_testing(lease, entry.id, sha).await.unwrap();
     passes(store, lease, sha).await;
     store.merge_landing(lease, entry.id, sha).await.unwrap();
@@ -28,12 +28,12 @@ async fn land(store: &TaskStore, lease: &MergeLease, entry: &MergeView, sha: &st
 /// Claims the next task and ends it with a commit.
 async fn work(store: &TaskStore, agent: &str, commit: &str) -> Lease {
     let claimed = claim(store, agent).await.unwrap();
-    store.complete(claimed.lease, &committed(commit), None).await.unwrap();
-    claimed.lease
+    store.complete(claimed.lease(), &committed(commit), None).await.unwrap();
+    claimed.lease()
 }
 
-async fn turn(store: &TaskStore, holder: &str) -> MergeLease {
-    store.claim_merges(holder, LEASE).await.unwrap().unwrap().lease
+async fn turn(store: &TaskStore, holder: &str) -> QueueLease {
+    store.claim_merges(holder, LEASE).await.unwrap().unwrap()
 }
 
 async fn state(store: &TaskStore, lease: Lease) -> TaskState {
@@ -95,7 +95,7 @@ pub(crate) async fn one_writer_merges_in_order(place: &Place) {
     land(&store, &third, &entries[1], "m2").await;
     assert_eq!(store.graph(id).await.unwrap().state, GraphState::Done);
     let branches = store.branches().await.unwrap();
-    assert_eq!((branches[0].head.as_deref(), branches[0].merged), (Some("m2"), 2));
+    assert_eq!((branches[0].commit.as_deref(), branches[0].merged), (Some("m2"), 2));
     store.release_merges(&third).await.unwrap();
     assert_eq!(store.claim_merges("h1", LEASE).await.unwrap(), None);
 }
@@ -119,7 +119,7 @@ pub(crate) async fn a_conflict_reopens_a_task_so_often(place: &Place) {
     for n in 2..=4 {
         let again = claim(&store, "w").await.unwrap();
         assert_eq!((again.previous.as_deref(), again.task.attempts), (Some("both changed a"), 1));
-        store.complete(again.lease, &committed(&format!("c{n}")), None).await.unwrap();
+        store.complete(again.lease(), &committed(&format!("c{n}")), None).await.unwrap();
         entry = store.next_merges(&writer, 1).await.unwrap().remove(0);
         let reason = if n == 4 { "both changed b" } else { "both changed a" };
         store.merge_conflict(&writer, entry.id, reason, true).await.unwrap();
@@ -199,7 +199,7 @@ pub(crate) async fn an_epics_branch_goes_to_the_target_when_the_epic_is_done(pla
     // The last task of the epic changes nothing; the epic is done.
     let second = claim(&store, "w").await.unwrap();
     assert_eq!(second.target, "epic-1/repositories");
-    crate::work::complete(&store, second.lease).await;
+    crate::work::complete(&store, second.lease()).await;
     let home = turn(&store, "h").await;
     assert_eq!(home.target, "main");
     let entry = store.next_merges(&home, 9).await.unwrap().remove(0);
@@ -207,10 +207,10 @@ pub(crate) async fn an_epics_branch_goes_to_the_target_when_the_epic_is_done(pla
     assert_eq!(entry.gates, ["just check"]);
     // The second epic's branch has no commits.
     let third = claim(&store, "w").await.unwrap();
-    crate::work::complete(&store, third.lease).await;
+    crate::work::complete(&store, third.lease()).await;
     let fourth = claim(&store, "w").await.unwrap();
     assert_eq!(fourth.target, "main");
-    crate::work::complete(&store, fourth.lease).await;
+    crate::work::complete(&store, fourth.lease()).await;
     assert_eq!(store.graph(id).await.unwrap().state, GraphState::Running, "not merged yet");
     assert_eq!(claim(&store, "w").await, None, "the epic is not where it builds on it");
     let all = store.merges(&MergeFilter::default(), PageRequest::first(10)).await.unwrap();
@@ -221,18 +221,20 @@ pub(crate) async fn an_epics_branch_goes_to_the_target_when_the_epic_is_done(pla
     assert_eq!(state(&store, entry.lease).await, TaskState::Blocked);
     assert_eq!(store.retry_task(entry.lease.task, None).await.unwrap().state, TaskState::Ready);
     let merging = claim(&store, "w").await.unwrap();
-    assert_eq!((merging.lease.epoch, merging.target.as_str()), (2, "main"));
+    assert_eq!((merging.lease().epoch, merging.target.as_str()), (2, "main"));
     assert_eq!(merging.task.title, "Merge epic-1/repositories into main");
-    store.complete(merging.lease, &committed("c5"), None).await.unwrap();
+    store.complete(merging.lease(), &committed("c5"), None).await.unwrap();
     let entry = store.next_merges(&home, 9).await.unwrap().remove(0);
     land(&store, &home, &entry, "m5").await;
     // The epic's branch has no expected commit any more.
     let branches = store.branches().await.unwrap();
-    let head = |target: &str| branches.iter().find(|it| it.target == target).unwrap().head.clone();
+    let head = |name: &str| branches.iter().find(|it| it.name == name).unwrap().commit.clone();
     assert_eq!((head("epic-1/repositories"), head("main").as_deref()), (None, Some("m5")));
     let last = claim(&store, "w").await.unwrap();
     assert_eq!(last.task.key, "4");
-    crate::work::complete(&store, last.lease).await;
+    crate::work::complete(&store, last.lease()).await;
     let ended = store.graph(id).await.unwrap();
-    assert_eq!((ended.state, ended.hours, ended.hours_done), (GraphState::Done, 5.0, 5.0));
+    assert_eq!((ended.state, ended.percent), (GraphState::Done, 100.0));
+    let summary = store.summary(Some(id)).await.unwrap();
+    assert_eq!((summary.hours, summary.hours_done), (5.0, 5.0));
 }

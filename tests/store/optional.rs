@@ -5,13 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use greenloop_hub::store::{
-    AgentHeartbeat, AttemptFailure, AttemptFilter, AttemptHeartbeat, Completion, GateRecord,
-    MergeFilter, NewEvidence, NewHold, PageRequest, RunReport, Scope, StoreOptions, TaskFilter,
+    AttemptFilter, GateRecord, MergeFilter, NewHold, PageRequest, Scope, StoreOptions, TaskFilter,
     TaskStore, TokenRequest,
 };
+use greenloop_hub_api::graph::TaskGraph;
+use greenloop_hub_api::types::{
+    Action, AgentHeartbeat, AttemptFailure, AttemptHeartbeat, ClaimRequest, Completion,
+    EpicSubmission, NewEvidence, RunReport,
+};
 use greenloop_model::task::{
-    Action, AttemptState, EvidenceKind, GraphId, HoldDecision, HoldReason, Lease, MergeState,
-    TaskGraph, TaskState,
+    AttemptState, EvidenceKind, GraphId, HoldDecision, HoldReason, Lease, MergeState, TaskState,
 };
 
 use crate::place::{BackDoor, Place, options};
@@ -74,13 +77,13 @@ fn spec(number: usize, there: bool) -> TaskGraph {
     let mut epics = Vec::new();
     if there {
         let branch = Some(format!("epic/{number}"));
-        epics.push(greenloop_model::task::Epic { branch, ..epic("1") });
+        epics.push(EpicSubmission { branch, ..epic("1") });
         epics.push(epic("2"));
         tasks.iter_mut().for_each(|it| it.epic = Some(1));
         tasks[0].epic = Some(0);
         tasks[0].role = Some("dev".to_owned());
         tasks[0].branch = Some("people/name".to_owned());
-        tasks[0].timeout = Some(Duration::from_secs(5));
+        tasks[0].timeout_seconds = Some(5);
         tasks[5].done = true;
     } else {
         epics.push(epic("1"));
@@ -96,9 +99,8 @@ fn spec(number: usize, there: bool) -> TaskGraph {
 }
 
 async fn next(store: &TaskStore, key: Option<&str>) -> Lease {
-    let request =
-        greenloop_hub::store::ClaimRequest { roles: vec!["dev".to_owned()], ..agent("optional") };
-    store.claim(&request, key).await.unwrap().expect("a task to claim").lease
+    let request = ClaimRequest { roles: vec!["dev".to_owned()], ..agent("optional") };
+    store.claim(&request, key).await.unwrap().expect("a task to claim").lease()
 }
 
 /// Every call that writes an optional column, once with and once without.
@@ -186,8 +188,7 @@ async fn calls(store: &TaskStore, number: usize, there: bool, watch: &mut Watch)
 /// One entry lands, one is ejected by its writer, one by a person.
 async fn merges(store: &TaskStore, number: usize, there: bool, watch: &mut Watch) {
     let (mut count, mut rested) = (0, !there);
-    while let Some(turn) = store.claim_merges("h", LEASE).await.unwrap() {
-        let writer = turn.lease;
+    while let Some(writer) = store.claim_merges("h", LEASE).await.unwrap() {
         watch.look().await;
         if !rested {
             rested = true;
@@ -229,11 +230,11 @@ async fn merges(store: &TaskStore, number: usize, there: bool, watch: &mut Watch
         store.hold_merges(&writer, &hold, Duration::ZERO).await.unwrap();
         watch.look().await;
         let (project, target) =
-            (there.then(|| turn.project.clone()), there.then_some(&writer.target));
+            (there.then(|| format!("project-{number}")), there.then_some(&writer.target));
         let decision = HoldDecision::Follow;
         store.decide_hold(project.as_deref(), target.map(String::as_str), decision).await.unwrap();
         watch.look().await;
-        let writer = store.claim_merges("h", LEASE).await.unwrap().unwrap().lease;
+        let writer = store.claim_merges("h", LEASE).await.unwrap().unwrap();
         let tip = there.then_some("tip");
         store.follow_rewind(&writer, &[], &["gone".to_owned()], tip).await.unwrap();
         if there {

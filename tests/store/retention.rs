@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use greenloop_hub::store::{
-    Completion, NewEvidence, PURGE_ROWS, Purged, Retention, RunReport, Scope, StoreErrorKind,
-    TaskStore, TokenRequest,
+    PURGE_ROWS, Purged, Retention, Scope, StoreErrorKind, TaskStore, TokenRequest,
 };
+use greenloop_hub_api::types::{Completion, NewEvidence, RunReport};
 use greenloop_model::task::{EventId, EvidenceKind, HoldReason, TaskId, TaskState};
 
 use crate::place::Place;
@@ -78,10 +78,10 @@ async fn ended(store: &TaskStore) -> Vec<TaskId> {
             url: None,
         };
         for _ in 0..30 {
-            store.add_evidence(claimed.lease, &evidence, None).await.unwrap();
+            store.add_evidence(claimed.lease(), &evidence, None).await.unwrap();
         }
         tasks.push(claimed.task.id);
-        complete(store, claimed.lease).await;
+        complete(store, claimed.lease()).await;
     }
     tasks
 }
@@ -96,13 +96,13 @@ pub(crate) async fn what_ended_goes_and_what_lives_stays(place: &Place) {
     spec.tasks[0].max_attempts = 1;
     let failed = store.submit(&spec, None, None).await.unwrap().id;
     let lives = store.submit(&many(2), None, None).await.unwrap().id;
-    let lease = claim(&store, "a").await.unwrap().lease;
+    let lease = claim(&store, "a").await.unwrap().lease();
     store.fail(lease, &failure(false), None).await.unwrap();
     let lease_of_living = {
-        complete(&store, claim(&store, "a").await.unwrap().lease).await;
+        complete(&store, claim(&store, "a").await.unwrap().lease()).await;
         let claimed = claim(&store, "a").await.unwrap();
         assert_eq!(claimed.task.graph, lives);
-        claimed.lease
+        claimed.lease()
     };
     let before = left(place).await;
     place
@@ -160,30 +160,30 @@ pub(crate) async fn merges_go_with_their_graph(place: &Place) {
     let store = place.open().await;
     store.submit(&many(1), None, None).await.unwrap();
     let claimed = claim(&store, "a").await.unwrap();
-    store.complete(claimed.lease, &committed("c1"), None).await.unwrap();
+    store.complete(claimed.lease(), &committed("c1"), None).await.unwrap();
     let turn = store.claim_merges("hub", Duration::from_secs(60)).await.unwrap().unwrap();
-    let entry = &store.next_merges(&turn.lease, 1).await.unwrap()[0];
+    let entry = &store.next_merges(&turn, 1).await.unwrap()[0];
     let verdict = |sha: &str| greenloop_hub::store::GateRecord {
         sha: sha.to_owned(),
         passed: true,
         detail: String::new(),
     };
     for sha in ["stray", "m1"] {
-        store.record_gates(&turn.lease, &verdict(sha)).await.unwrap();
+        store.record_gates(&turn, &verdict(sha)).await.unwrap();
     }
-    store.merge_testing(&turn.lease, entry.id, "m1").await.unwrap();
-    store.merge_landing(&turn.lease, entry.id, "m1").await.unwrap();
-    store.merge_landed(&turn.lease, entry.id, "m1").await.unwrap();
+    store.merge_testing(&turn, entry.id, "m1").await.unwrap();
+    store.merge_landing(&turn, entry.id, "m1").await.unwrap();
+    store.merge_landed(&turn, entry.id, "m1").await.unwrap();
     let usual = Retention::default();
     place.meddle(&format!("UPDATE gate_records SET created_at = created_at - 91 * {DAY_US}")).await;
     let purged = purge(&store, &usual).await;
     assert_eq!(purged, [Purged { table: "gate_records", rows: 1 }]);
-    assert!(store.gate_record(turn.lease.project, "main", "m1").await.unwrap().is_some());
+    assert!(store.gate_record(turn.project, "main", "m1").await.unwrap().is_some());
     place.meddle(&format!("UPDATE graphs SET ended_at = ended_at - 91 * {DAY_US}")).await;
     let purged = purge(&store, &usual).await;
     assert_eq!((rows(&purged, "merge_queue"), rows(&purged, "graphs")), (1, 2));
-    // The tip of the branch keeps its passing result.
-    assert!(store.gate_record(turn.lease.project, "main", "m1").await.unwrap().is_some());
+    // The tip of the branch is still known to have passed.
+    assert!(store.gate_record(turn.project, "main", "m1").await.unwrap().is_some());
     assert_eq!(place.count("SELECT COUNT(*) FROM tasks").await, 0);
 }
 
@@ -194,19 +194,19 @@ pub(crate) async fn targets_go_with_their_graphs(place: &Place) {
     let lease = Duration::from_secs(60);
     let land = async |commit: &str| {
         let claimed = claim(&store, "a").await.unwrap();
-        store.complete(claimed.lease, &committed(commit), None).await.unwrap();
+        store.complete(claimed.lease(), &committed(commit), None).await.unwrap();
         let turn = store.claim_merges("hub", lease).await.unwrap().unwrap();
-        let entry = &store.next_merges(&turn.lease, 1).await.unwrap()[0];
+        let entry = &store.next_merges(&turn, 1).await.unwrap()[0];
         let record = greenloop_hub::store::GateRecord {
             sha: commit.to_owned(),
             passed: true,
             detail: String::new(),
         };
-        store.merge_testing(&turn.lease, entry.id, commit).await.unwrap();
-        store.record_gates(&turn.lease, &record).await.unwrap();
-        store.merge_landing(&turn.lease, entry.id, commit).await.unwrap();
-        store.merge_landed(&turn.lease, entry.id, commit).await.unwrap();
-        turn.lease
+        store.merge_testing(&turn, entry.id, commit).await.unwrap();
+        store.record_gates(&turn, &record).await.unwrap();
+        store.merge_landing(&turn, entry.id, commit).await.unwrap();
+        store.merge_landed(&turn, entry.id, commit).await.unwrap();
+        turn
     };
     let left = async || {
         let mut left = Vec::new();
@@ -338,7 +338,7 @@ pub(crate) async fn old_rows_do_not_stand_in_the_way_of_claims(place: &Place) {
             "INSERT INTO outbox (at, kind, text) SELECT 1, 'task.progress', 'old' FROM ({numbers}) o"
         ))
         .await;
-    complete(&store, claim(&store, "a").await.unwrap().lease).await;
+    complete(&store, claim(&store, "a").await.unwrap().lease()).await;
     store.submit(&many(2_000), None, None).await.unwrap();
     store.latest_event().await.unwrap();
 
@@ -361,7 +361,7 @@ pub(crate) async fn old_rows_do_not_stand_in_the_way_of_claims(place: &Place) {
     while !purging.is_finished() {
         if let Some(claimed) = claim(&store, "a").await {
             seen.push(batches.load(Ordering::SeqCst));
-            complete(&store, claimed.lease).await;
+            complete(&store, claimed.lease()).await;
         } else {
             tokio::task::yield_now().await;
         }

@@ -4,10 +4,8 @@
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use greenloop_hub::store::{
-    AttemptHeartbeat, ClaimRequest, Completion, POLL, StoreErrorKind, StoreOptions, SweepOptions,
-    TaskStore,
-};
+use greenloop_hub::store::{POLL, StoreErrorKind, StoreOptions, SweepOptions, TaskStore};
+use greenloop_hub_api::types::{AttemptHeartbeat, ClaimRequest, Completion};
 use greenloop_model::task::AttemptState;
 
 use crate::invariants;
@@ -75,7 +73,7 @@ async fn across(from: &TaskStore, to: &TaskStore) -> Duration {
     let begun = Instant::now();
     from.submit(&many(1), None, None).await.unwrap();
     let (claimed, at) = waiter.await.unwrap();
-    complete(to, claimed.lease).await;
+    complete(to, claimed.lease()).await;
     at - begun
 }
 
@@ -116,7 +114,7 @@ pub(crate) async fn redis_is_flushed_and_killed(place: &Place) {
                 let request = agent(&format!("agent-{n}"));
                 let mut done = 0;
                 while let Some(it) = store.claim(&request, None).await.unwrap() {
-                    store.complete(it.lease, &Completion::default(), None).await.unwrap();
+                    store.complete(it.lease(), &Completion::default(), None).await.unwrap();
                     done += 1;
                 }
                 done
@@ -141,7 +139,7 @@ pub(crate) async fn redis_is_flushed_and_killed(place: &Place) {
         done += worker.await.unwrap();
     }
     assert_eq!(done, 120);
-    assert_eq!(one.graph(id).await.unwrap().percent(), 100.0);
+    assert_eq!(one.graph(id).await.unwrap().percent, 100.0);
     redis_is(&one, true).await;
 
     let port = redis.kill();
@@ -170,32 +168,32 @@ pub(crate) async fn redis_is_flushed_and_killed(place: &Place) {
 pub(crate) async fn the_same_name_started_again(place: &Place) {
     let (one, two) = (place.open().await, place.open().await);
     one.submit(&many(1), None, None).await.unwrap();
-    let short = ClaimRequest { lease: Duration::from_secs(1), ..agent("a") };
+    let short = ClaimRequest { lease_seconds: 1, ..agent("a") };
     let old = one.claim(&short, None).await.unwrap().unwrap();
     let now = place.count(if place.is_postgres() {
         "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)"
     } else {
         "SELECT CAST(unixepoch('subsec') * 1000000 AS INTEGER)"
     });
-    let left = old.expires_at.0 - now.await;
+    let left = place.count("SELECT expires_at FROM attempts").await - now.await;
     assert!((0..=1_000_000).contains(&left), "{left} microseconds of a second are left");
     assert!(one.sweep(&SweepOptions::default()).await.unwrap().lost.is_empty());
     tokio::time::sleep(Duration::from_millis(1100)).await;
-    assert_eq!(two.sweep(&SweepOptions::default()).await.unwrap().lost, [old.lease]);
+    assert_eq!(two.sweep(&SweepOptions::default()).await.unwrap().lost, [old.lease()]);
 
     let again = ClaimRequest { instance: "2".to_owned(), ..agent("a") };
     let new = two.claim(&again, None).await.unwrap().unwrap();
-    assert_eq!(new.lease.epoch, old.lease.epoch + 1);
+    assert_eq!(new.lease().epoch, old.lease().epoch + 1);
     let report = AttemptHeartbeat { percent: Some(90), message: None };
-    assert_eq!(kind(one.heartbeat(old.lease, &report).await), StoreErrorKind::StaleLease);
-    let late = one.complete(old.lease, &Completion::default(), Some("old")).await;
+    assert_eq!(kind(one.heartbeat(old.lease(), &report).await), StoreErrorKind::StaleLease);
+    let late = one.complete(old.lease(), &Completion::default(), Some("old")).await;
     assert_eq!(kind(late), StoreErrorKind::StaleLease);
-    let seen = crate::work::attempts(&one, old.lease.task).await;
-    let seen: Vec<_> = seen.iter().map(|it| (it.instance.as_str(), it.state, it.percent)).collect();
-    assert_eq!(seen, [("1", AttemptState::Lost, 0), ("2", AttemptState::Running, 0)]);
-    complete(&two, new.lease).await;
-    // Its own late report, with its own key: rejected.
-    let late = one.complete(old.lease, &Completion::default(), Some("old")).await;
+    let seen = crate::work::attempts(&one, old.lease().task).await;
+    let seen: Vec<_> = seen.iter().map(|it| (it.epoch, it.state, it.percent)).collect();
+    assert_eq!(seen, [(1, AttemptState::Lost, 0), (2, AttemptState::Running, 0)]);
+    complete(&two, new.lease()).await;
+    // Its own end, late and with its own key: refused for good.
+    let late = one.complete(old.lease(), &Completion::default(), Some("old")).await;
     assert_eq!(kind(late), StoreErrorKind::StaleLease);
     assert!(claim(&one, "a").await.is_none());
     invariants::hold(place).await;

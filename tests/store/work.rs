@@ -1,35 +1,18 @@
 //! Graphs, agents and calls that many tests make.
 
-use std::time::Duration;
-
-use greenloop_hub::store::{
-    AgentHeartbeat, AttemptFailure, AttemptView, ClaimRequest, Claimed, Completion, EvidenceView,
-    PageRequest, StoreError, StoreErrorKind, TaskStore,
+use greenloop_hub::store::{PageRequest, StoreError, StoreErrorKind, TaskStore};
+use greenloop_hub_api::graph::{Condition, TaskGraph, TaskSpec};
+use greenloop_hub_api::types::{
+    Action, AgentHeartbeat, Attempt, AttemptFailure, ClaimRequest, Claimed, Completion,
+    EpicSubmission, Evidence, TaskSubmission,
 };
-use greenloop_model::task::{
-    Action, Condition, Epic, EventId, GraphId, Lease, TaskEventKind, TaskGraph, TaskId, TaskSpec,
-};
+use greenloop_model::task::{EventId, GraphId, Lease, TaskEventKind, TaskId};
 
 pub(crate) fn task(key: &str) -> TaskSpec {
-    TaskSpec {
-        key: key.to_owned(),
-        title: format!("Task {key}"),
-        description: String::new(),
-        epic: None,
-        role: None,
-        labels: Vec::new(),
-        priority: 1,
-        hours: 1.0,
-        branch: None,
-        files: Vec::new(),
-        needs: Vec::new(),
-        conditions: Vec::new(),
-        action: Action::Command("true".to_owned()),
-        timeout: None,
-        max_attempts: 3,
-        done: false,
-        rank: 1.0,
-    }
+    let action = Action::Command("true".to_owned());
+    let submission = TaskSubmission::new(key, format!("Task {key}"), action);
+    let submission = TaskSubmission { priority: 1, hours: 1.0, ..submission };
+    TaskSpec { rank: 1.0, ..TaskSpec::new(submission) }
 }
 
 pub(crate) fn graph(tasks: Vec<TaskSpec>) -> TaskGraph {
@@ -48,8 +31,8 @@ pub(crate) fn many(count: usize) -> TaskGraph {
     graph((0..count).map(|n| task(&n.to_string())).collect())
 }
 
-pub(crate) fn epic(key: &str) -> Epic {
-    Epic { key: key.to_owned(), title: format!("Epic {key}"), branch: None }
+pub(crate) fn epic(key: &str) -> EpicSubmission {
+    EpicSubmission { key: key.to_owned(), title: format!("EpicSubmission {key}"), branch: None }
 }
 
 pub(crate) fn at_least(epic: usize, at_least: u8) -> Condition {
@@ -62,7 +45,8 @@ pub(crate) fn agent(name: &str) -> ClaimRequest {
         instance: "1".to_owned(),
         roles: Vec::new(),
         labels: Vec::new(),
-        lease: Duration::from_secs(60),
+        lease_seconds: 60,
+        wait_seconds: 0,
         unreachable: Vec::new(),
     }
 }
@@ -79,7 +63,7 @@ pub(crate) fn beat(name: &str) -> AgentHeartbeat {
         memory_bytes: Some(1 << 30),
         draining: false,
         quarantine: None,
-        period: None,
+        period_seconds: None,
         unreachable: Vec::new(),
     }
 }
@@ -134,12 +118,12 @@ pub(crate) async fn ids(store: &TaskStore, graph: GraphId) -> Vec<TaskId> {
 }
 
 /// The attempts at a task, oldest first.
-pub(crate) async fn attempts(store: &TaskStore, task: TaskId) -> Vec<AttemptView> {
+pub(crate) async fn attempts(store: &TaskStore, task: TaskId) -> Vec<Attempt> {
     store.attempts(task, PageRequest::first(100)).await.unwrap().items
 }
 
 /// The evidence of a task, oldest first.
-pub(crate) async fn evidence(store: &TaskStore, task: TaskId) -> Vec<EvidenceView> {
+pub(crate) async fn evidence(store: &TaskStore, task: TaskId) -> Vec<Evidence> {
     store.evidence(task, PageRequest::first(100)).await.unwrap().items
 }
 

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use greenloop_hub::store::{
-    AgentHealth, AgentHeartbeat, AttemptFailure, ClaimRequest, Completion, Retention,
-    StoreErrorKind, StoreOptions, SweepOptions, TaskStore,
-};
-use greenloop_model::task::{AttemptState, TaskEventKind, TaskState};
+use greenloop_hub::store::{Retention, StoreErrorKind, StoreOptions, SweepOptions, TaskStore};
+use greenloop_hub_api::types::{AgentHeartbeat, AttemptFailure, ClaimRequest, Completion};
+use greenloop_model::task::{AgentState, AttemptState, TaskEventKind, TaskState};
 
 use crate::place::{Place, options};
 use crate::work::{
@@ -41,9 +39,9 @@ pub(crate) async fn an_unfit_worker_gives_back_and_gets_nothing(place: &Place) {
     let graph = store.submit(&spec, None, None).await.unwrap().id;
     store.agent_heartbeat(&beat("sick")).await.unwrap();
     let first = claim(&store, "sick").await.unwrap();
-    let state = store.fail(first.lease, &given_back(), Some("k")).await.unwrap();
+    let state = store.fail(first.lease(), &given_back(), Some("k")).await.unwrap();
     assert_eq!(state, TaskState::Ready);
-    assert_eq!(store.fail(first.lease, &given_back(), Some("k")).await.unwrap(), state);
+    assert_eq!(store.fail(first.lease(), &given_back(), Some("k")).await.unwrap(), state);
     let task = store.task(first.task.id).await.unwrap();
     assert_eq!((task.attempts, task.epoch, task.reason), (0, 1, None));
     let attempt = &attempts(&store, task.id).await[0];
@@ -51,24 +49,27 @@ pub(crate) async fn an_unfit_worker_gives_back_and_gets_nothing(place: &Place) {
     assert_eq!(attempt.message.as_deref(), Some(FULL));
 
     let view = store.agent("sick").await.unwrap();
-    assert_eq!((view.health, view.quarantine.as_deref()), (AgentHealth::Quarantined, Some(FULL)));
-    let since = view.quarantined_at.unwrap();
+    assert_eq!((view.state, view.quarantine.as_deref()), (AgentState::Quarantined, Some(FULL)));
+    let since = view.quarantined_since.unwrap();
     assert_eq!(view.failed, 0, "the task's trouble is not the worker's failure");
     assert_eq!(claim_key(&store, "sick").await, None);
     // It reports this until it is fit; the start time does not change.
     let ill = AgentHeartbeat { quarantine: Some("still full".to_owned()), ..beat("sick") };
     store.agent_heartbeat(&ill).await.unwrap();
     let view = store.agent("sick").await.unwrap();
-    assert_eq!((view.quarantined_at, view.quarantine.unwrap()), (Some(since), "still full".into()));
+    assert_eq!(
+        (view.quarantined_since, view.quarantine.unwrap()),
+        (Some(since), "still full".into())
+    );
     assert_eq!(claim_key(&store, "sick").await, None);
     assert_eq!(told(&store, TaskEventKind::AgentQuarantined).await, 1);
 
     // Another worker gets the returned task, with its one attempt.
     let again = store.claim(&agent("well"), None).await.unwrap().unwrap();
-    assert_eq!((again.task.id, again.lease.epoch, again.previous), (task.id, 2, None));
-    complete(&store, again.lease).await;
+    assert_eq!((again.task.id, again.epoch, &again.previous), (task.id, 2, &None));
+    complete(&store, again.lease()).await;
     store.agent_heartbeat(&beat("sick")).await.unwrap();
-    assert_eq!(store.agent("sick").await.unwrap().health, AgentHealth::Idle);
+    assert_eq!(store.agent("sick").await.unwrap().state, AgentState::Idle);
     assert!(claim_key(&store, "sick").await.is_some());
     assert_eq!(store.graph(graph).await.unwrap().tasks[&TaskState::Done], 1);
 
@@ -76,7 +77,7 @@ pub(crate) async fn an_unfit_worker_gives_back_and_gets_nothing(place: &Place) {
     store.agent_heartbeat(&ill).await.unwrap();
     let again = AgentHeartbeat { instance: "2".to_owned(), ..ill };
     store.agent_heartbeat(&again).await.unwrap();
-    assert!(store.agent("sick").await.unwrap().quarantined_at.unwrap() > since);
+    assert!(store.agent("sick").await.unwrap().quarantined_since.unwrap() > since);
 }
 
 /// A task that all workers return is blocked, and a person can retry it.
@@ -87,7 +88,7 @@ pub(crate) async fn a_task_that_everybody_gives_back_waits_for_a_person(place: &
     let id = ids(&store, graph).await[0];
     for nth in 1..=4 {
         let claimed = claim(&store, &format!("w{nth}")).await.unwrap();
-        let state = store.fail(claimed.lease, &given_back(), None).await.unwrap();
+        let state = store.fail(claimed.lease(), &given_back(), None).await.unwrap();
         let expect = if nth == 4 { TaskState::Blocked } else { TaskState::Ready };
         assert_eq!(state, expect, "{nth}");
     }
@@ -99,19 +100,19 @@ pub(crate) async fn a_task_that_everybody_gives_back_waits_for_a_person(place: &
     assert_eq!(claim_key(&store, "w9").await, None);
     store.retry_task(id, None).await.unwrap();
     let claimed = claim(&store, "w9").await.unwrap();
-    assert_eq!(store.fail(claimed.lease, &given_back(), None).await.unwrap(), TaskState::Ready);
-    // Returns by stopping workers do not count, however many there are.
+    assert_eq!(store.fail(claimed.lease(), &given_back(), None).await.unwrap(), TaskState::Ready);
+    // Workers that stop say nothing of the task, however many they are.
     let stops = AttemptFailure { quarantine: None, ..given_back() };
     for nth in 0..9 {
         let claimed = claim(&store, &format!("s{nth}")).await.unwrap();
-        assert_eq!(store.fail(claimed.lease, &stops, None).await.unwrap(), TaskState::Ready);
+        assert_eq!(store.fail(claimed.lease(), &stops, None).await.unwrap(), TaskState::Ready);
     }
     // An attempt that counts resets the count of returns.
     for round in 0..2 {
         for nth in 0..3 {
             let claimed = claim(&store, &format!("r{round}-{nth}")).await.unwrap();
             let failure = if nth == 2 { failure(true) } else { given_back() };
-            let state = store.fail(claimed.lease, &failure, None).await.unwrap();
+            let state = store.fail(claimed.lease(), &failure, None).await.unwrap();
             assert_eq!(state, TaskState::Ready, "{round} {nth}");
         }
     }
@@ -137,9 +138,9 @@ pub(crate) async fn a_repository_out_of_reach_is_left_to_others(place: &Place) {
     let claimed = claim(&store, "a").await.unwrap();
     assert_eq!(claimed.task.id, id, "it is the most urgent one");
     let missed = AttemptFailure { quarantine: None, unreachable: true, ..given_back() };
-    assert_eq!(store.fail(claimed.lease, &missed, None).await.unwrap(), TaskState::Ready);
-    let health = store.agent("a").await.unwrap().health;
-    assert_eq!(health, AgentHealth::Idle, "the machine is not at fault");
+    assert_eq!(store.fail(claimed.lease(), &missed, None).await.unwrap(), TaskState::Ready);
+    let state = store.agent("a").await.unwrap().state;
+    assert_eq!(state, AgentState::Idle, "the machine is not at fault");
     // The other one's turn, and what is elsewhere is claimed.
     assert_ne!(store.claim(&blind("a"), None).await.unwrap().unwrap().task.id, id);
     assert_eq!(store.claim(&blind("a"), None).await.unwrap(), None);
@@ -154,7 +155,7 @@ pub(crate) async fn a_repository_out_of_reach_is_left_to_others(place: &Place) {
     assert_eq!(unserved[0].tasks[0].id, id);
     // Nobody else is left: whoever reaches it again has it, and it does not go round for ever.
     let claimed = claim(&store, "a").await.unwrap();
-    assert_eq!(store.fail(claimed.lease, &missed, None).await.unwrap(), TaskState::Blocked);
+    assert_eq!(store.fail(claimed.lease(), &missed, None).await.unwrap(), TaskState::Blocked);
     crate::invariants::hold(place).await;
 }
 
@@ -163,17 +164,19 @@ pub(crate) async fn a_worker_that_says_less_often_is_not_down(place: &Place) {
     let options = StoreOptions { heartbeat: Duration::from_secs(5), ..options() };
     let store = TaskStore::open(&place.url, options).await.unwrap();
     for (name, period) in [("quick", Some(1)), ("slow", Some(30)), ("old", None)] {
-        let period = period.map(Duration::from_secs);
-        store.agent_heartbeat(&AgentHeartbeat { period, ..beat(name) }).await.unwrap();
+        store
+            .agent_heartbeat(&AgentHeartbeat { period_seconds: period, ..beat(name) })
+            .await
+            .unwrap();
     }
     place.meddle("UPDATE agents SET heartbeat_at = heartbeat_at - 20000000").await;
     let down = store.sweep(&SweepOptions::default()).await.unwrap().down;
     assert_eq!(down, ["old", "quick"], "three of the hub's own periods are over");
-    assert_eq!(store.agent("slow").await.unwrap().health, AgentHealth::Idle);
+    assert_eq!(store.agent("slow").await.unwrap().state, AgentState::Idle);
     // It counts as one who may do what another has tried.
     store.submit(&many(1), None, None).await.unwrap();
     let claimed = claim(&store, "quick").await.unwrap();
-    store.fail(claimed.lease, &failure(true), None).await.unwrap();
+    store.fail(claimed.lease(), &failure(true), None).await.unwrap();
     assert_eq!(claim_key(&store, "quick").await, None);
     assert!(claim_key(&store, "slow").await.is_some());
 }
@@ -189,12 +192,12 @@ pub(crate) async fn workers_leave_and_are_forgotten(place: &Place) {
     store.deactivate_agent("barred", None).await.unwrap();
     // The sign-off of an earlier start does not affect this one.
     store.agent_leaves("left", "0").await.unwrap();
-    assert_eq!(store.agent("left").await.unwrap().health, AgentHealth::Idle);
+    assert_eq!(store.agent("left").await.unwrap().state, AgentState::Idle);
     assert_eq!(kind(store.remove_agent("left").await), StoreErrorKind::Conflict);
     store.agent_leaves("left", "1").await.unwrap();
     store.agent_leaves("left", "1").await.unwrap();
     store.agent_leaves("nobody", "1").await.unwrap();
-    assert_eq!(store.agent("left").await.unwrap().health, AgentHealth::Left);
+    assert_eq!(store.agent("left").await.unwrap().state, AgentState::Left);
     assert_eq!(told(&store, TaskEventKind::AgentLeft).await, 1);
 
     place.meddle("UPDATE agents SET heartbeat_at = heartbeat_at - 3600000000").await;
@@ -218,14 +221,14 @@ pub(crate) async fn workers_leave_and_are_forgotten(place: &Place) {
     assert_eq!(names().await, ["barred", "busy"]);
     assert_eq!(told(&store, TaskEventKind::AgentRemoved).await, 2);
 
-    store.complete(held.lease, &Completion::default(), None).await.unwrap();
+    store.complete(held.lease(), &Completion::default(), None).await.unwrap();
     store.remove_agent("busy").await.unwrap();
     store.remove_agent("barred").await.unwrap();
     assert_eq!(names().await, [""; 0]);
     // Names can be reused.
     store.agent_heartbeat(&beat("busy")).await.unwrap();
     let view = store.agent("busy").await.unwrap();
-    assert_eq!((view.health, view.succeeded), (AgentHealth::Idle, 1));
+    assert_eq!((view.state, view.succeeded), (AgentState::Idle, 1));
 }
 
 /// Roles and labels that no live, fit and non-draining worker has.

@@ -82,6 +82,19 @@ impl KeyPath {
         Self(steps)
     }
 
+    /// The place of which this is a part; the root is its own.
+    #[must_use]
+    pub fn parent(&self) -> Self {
+        let steps = self.0.split_last().map_or(&[][..], |(_, rest)| rest);
+        Self(steps.to_vec())
+    }
+
+    /// A place below this one.
+    #[must_use]
+    pub fn join(&self, below: &Self) -> Self {
+        Self([self.0.as_slice(), below.0.as_slice()].concat())
+    }
+
     pub fn is_root(&self) -> bool {
         self.0.is_empty()
     }

@@ -73,10 +73,10 @@ async fn round(
         tracing::warn!(task = lease.task.0, epoch = lease.epoch, "a lease expired");
     }
     for agent in &swept.down {
-        tracing::warn!(agent, "an agent is not heard of any more");
+        tracing::warn!(agent, "an agent sends no heartbeats any more");
     }
     for lease in &swept.stuck {
-        tracing::warn!(task = lease.task.0, epoch = lease.epoch, "a task does not move");
+        tracing::warn!(task = lease.task.0, epoch = lease.epoch, "a task makes no progress");
     }
     // All hubs of a store name the same period the same: it is written down once.
     let period = jiff::Timestamp::now().as_second() / seconds(plan.snapshots);

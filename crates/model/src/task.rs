@@ -1,14 +1,18 @@
-//! Tasks, the graph they make, and what becomes of them in a hub.
+//! Tasks, and what becomes of them in a hub.
 
 use std::fmt;
-use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
 
 use super::words::named;
 
 macro_rules! number_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+        )]
+        #[serde(transparent)]
         pub struct $name(pub i64);
 
         impl fmt::Display for $name {
@@ -144,6 +148,28 @@ named!(
 );
 
 named!(
+    /// What a worker does.
+    AgentState {
+        /// It waits for work.
+        Idle = "idle",
+        /// It has a task.
+        Working = "working",
+        /// It finishes what it has and takes no more.
+        Draining = "draining",
+        /// A heartbeat is overdue.
+        Stale = "stale",
+        /// Three heartbeats are overdue.
+        Down = "down",
+        /// A person deactivated it: it gets no more work.
+        Inactive = "inactive",
+        /// Its self-check failed: it claims nothing until it passes.
+        Quarantined = "quarantined",
+        /// It stopped by itself.
+        Left = "left",
+    }
+);
+
+named!(
     /// What a piece of evidence is.
     EvidenceKind {
         /// A commit.
@@ -256,93 +282,6 @@ impl Lease {
     }
 }
 
-/// What a task does.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Runs a command in a shell.
-    Command(String),
-    /// Author, reviewer, policy and gates work on the description.
-    Agent,
-}
-
-/// Tasks that belong together.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Epic {
-    /// `1`
-    pub key: String,
-    /// `Backend repository layer`
-    pub title: String,
-    /// Where its tasks are merged, when not straight into the project's branch: `epic-1/repositories`.
-    pub branch: Option<String>,
-}
-
-/// An epic must have come this far.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Condition {
-    /// Index into [`TaskGraph::epics`].
-    pub epic: usize,
-    /// Percent of its estimated hours (of its tasks when it has none), 1 to 100.
-    pub at_least: u8,
-}
-
-/// One task as it was asked for.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TaskSpec {
-    /// Unique in its graph: `1.3`.
-    pub key: String,
-    /// One line.
-    pub title: String,
-    /// What an agent works on.
-    pub description: String,
-    /// Index into [`TaskGraph::epics`].
-    pub epic: Option<usize>,
-    /// Who may do it; anybody when absent.
-    pub role: Option<String>,
-    /// What a worker must have: `gpu`, `azure`.
-    pub labels: Vec<String>,
-    /// Smaller is more urgent.
-    pub priority: i64,
-    /// Estimated work, in hours.
-    pub hours: f64,
-    /// A name for people; the work itself happens on [`Lease::branch`].
-    pub branch: Option<String>,
-    /// What it is expected to touch, as globs.
-    pub files: Vec<String>,
-    /// Indices into [`TaskGraph::tasks`].
-    pub needs: Vec<usize>,
-    /// All must be met.
-    pub conditions: Vec<Condition>,
-    /// What it does.
-    pub action: Action,
-    /// How long one attempt may take.
-    pub timeout: Option<Duration>,
-    /// At least 1.
-    pub max_attempts: u32,
-    /// Whether it was finished before the graph was submitted.
-    pub done: bool,
-    /// Longest remaining path in hours, this task included (b-level).
-    pub rank: f64,
-}
-
-/// A checked graph: no cycles, no condition that can never be met.
-#[derive(Debug, Clone, PartialEq)]
-pub struct TaskGraph {
-    /// The project's name.
-    pub project: String,
-    /// The repository's address, where its tasks change code.
-    pub repository: Option<String>,
-    /// The branch that the work ends in.
-    pub target: String,
-    /// Commands that a merge must pass, on the very commit.
-    pub gates: Vec<String>,
-    /// What this graph is called.
-    pub name: String,
-    /// In the file's order.
-    pub epics: Vec<Epic>,
-    /// In the file's order.
-    pub tasks: Vec<TaskSpec>,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -356,6 +295,15 @@ mod tests {
             assert_eq!(TaskEventKind::from_name(kind.name()), Some(*kind));
         }
         assert_eq!(TaskState::from_name("sleeping"), None);
+    }
+
+    #[test]
+    fn names_and_numbers_are_what_goes_over_a_wire() {
+        assert_eq!(serde_json::to_string(&TaskState::Ready).unwrap(), "\"ready\"");
+        assert_eq!(serde_json::from_str::<TaskState>("\"done\"").unwrap(), TaskState::Done);
+        let error = serde_json::from_str::<MergeState>("\"gone\"").unwrap_err().to_string();
+        assert!(error.contains("`gone`") && error.contains("`queued`"), "{error}");
+        assert_eq!(serde_json::to_string(&TaskId(7)).unwrap(), "7");
     }
 
     #[test]

@@ -3,15 +3,15 @@
 use std::ffi::OsString;
 use std::time::Duration;
 
-use super::heart::Pulse;
+use super::lease_keeper::LeaseGuard;
 use super::log::TaskLog;
-use super::place::Seat;
-use super::report::{Trouble, evidence};
+use super::report::{AttemptError, evidence};
 use super::self_check::{Fault, out_of_memory_kills};
-use super::stop::Ending;
+use super::stop::AttemptCancel;
+use super::workdir::Checkout;
 use greenloop_evidence::{Extraction, Redactor};
 use greenloop_exec::{Command, Marker, Program};
-use greenloop_hub_api::client::wire::Claimed;
+use greenloop_hub_api::types::Claimed;
 use greenloop_model::task::EvidenceKind;
 use greenloop_model::{Exit, FailureClass, RunId};
 use greenloop_workspace::git::system_class;
@@ -20,43 +20,43 @@ use greenloop_workspace::git::system_class;
 const TIMEOUT: Duration = Duration::from_secs(6 * 60 * 60);
 
 /// What a command is run with.
-pub(super) struct Surroundings<'a> {
+pub(super) struct CommandContext<'a> {
     pub(super) claimed: &'a Claimed,
-    pub(super) seat: &'a Seat,
+    pub(super) checkout: &'a Checkout,
     pub(super) run: RunId,
     pub(super) agent: &'a str,
     pub(super) withheld: &'a [String],
     pub(super) redactor: &'a Redactor,
 }
 
-/// Runs the command in the seat; `pulse` tells its latest line.
+/// Runs the command in the checkout; `guard` reports its latest line.
 pub(super) async fn run(
     line: &str,
-    around: &Surroundings<'_>,
-    pulse: &Pulse,
-    ending: &Ending,
-) -> Result<(), Trouble> {
-    let timeout = around.claimed.task.timeout_seconds.map_or(TIMEOUT, Duration::from_secs);
+    context: &CommandContext<'_>,
+    guard: &LeaseGuard,
+    cancel: &AttemptCancel,
+) -> Result<(), AttemptError> {
+    let timeout = context.claimed.task.timeout_seconds.map_or(TIMEOUT, Duration::from_secs);
     let command = Command {
         program: Program::Shell(line.to_owned()),
-        cwd: around.seat.folder.clone(),
-        env: variables(around),
-        withheld: around.withheld.iter().map(OsString::from).collect(),
+        cwd: context.checkout.folder.clone(),
+        env: variables(context),
+        withheld: context.withheld.iter().map(OsString::from).collect(),
         timeout: Some(timeout),
-        marker: Marker::new(around.run),
+        marker: Marker::new(context.run),
     };
-    let mut log = TaskLog::new(&around.seat.log, around.redactor);
+    let mut log = TaskLog::new(&context.checkout.log, context.redactor);
     let mut output = |bytes: &[u8]| {
         if let Some(latest) = log.push(bytes) {
-            pulse.say(percent(&latest), latest);
+            guard.report(percent(&latest), latest);
         }
     };
     let kills = out_of_memory_kills();
-    let outcome = greenloop_exec::run(&command, &mut output, ending.token()).await;
+    let outcome = greenloop_exec::run(&command, &mut output, cancel.token()).await;
     if outcome.exit == Exit::Code(0) && !outcome.cancelled {
         return Ok(());
     }
-    let output = log.finish(around.redactor);
+    let output = log.finish(context.redactor);
     let extraction = output.extraction;
     let fault = fault(&outcome.exit, &extraction, kills < out_of_memory_kills());
     let class = match (&outcome.exit, extraction.class) {
@@ -82,14 +82,14 @@ pub(super) async fn run(
             n => format!("; {n} failing tests"),
         };
         let title = format!("{}: what matters{tests}", outcome.exit);
-        found.push(evidence(EvidenceKind::Test, &title, &texts.join("\n"), around.redactor));
+        found.push(evidence(EvidenceKind::Test, &title, &texts.join("\n"), context.redactor));
     }
     if !output.end.is_empty() {
         let title = format!("the end of {} lines of output", extraction.lines);
-        found.push(evidence(EvidenceKind::Log, &title, &output.end, around.redactor));
+        found.push(evidence(EvidenceKind::Log, &title, &output.end, context.redactor));
     }
     let fingerprint = Some(extraction.fingerprint);
-    Err(Trouble { fingerprint, evidence: found, fault, ..Trouble::new(class, message) })
+    Err(AttemptError { fingerprint, evidence: found, fault, ..AttemptError::new(class, message) })
 }
 
 /// What this machine is surely at fault for. Whether it is at fault for anything else is found
@@ -121,9 +121,9 @@ fn percent(line: &str) -> Option<u8> {
     number.parse().ok().filter(|percent| *percent <= 100)
 }
 
-/// What a task's command is told of the task.
-fn variables(around: &Surroundings<'_>) -> Vec<(OsString, OsString)> {
-    let Claimed { task, epoch, target, branch, previous, .. } = around.claimed;
+/// What a task's command gets to know of the task.
+fn variables(context: &CommandContext<'_>) -> Vec<(OsString, OsString)> {
+    let Claimed { task, epoch, target, branch, previous, .. } = context.claimed;
     let own = [
         ("GREENLOOP_TASK", task.id.to_string()),
         ("GREENLOOP_TASK_KEY", task.key.clone()),
@@ -134,7 +134,7 @@ fn variables(around: &Surroundings<'_>) -> Vec<(OsString, OsString)> {
         ("GREENLOOP_TASK_TARGET", target.clone()),
         ("GREENLOOP_TASK_ROLE", task.role.clone().unwrap_or_default()),
         ("GREENLOOP_TASK_PREVIOUS", previous.clone().unwrap_or_default()),
-        ("GREENLOOP_AGENT", around.agent.to_owned()),
+        ("GREENLOOP_AGENT", context.agent.to_owned()),
     ];
     // A NUL would keep the command from being started.
     own.into_iter().map(|(name, value)| (name.into(), value.replace('\0', " ").into())).collect()

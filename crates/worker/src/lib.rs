@@ -20,33 +20,37 @@
 //! - Nor does a repository out of reach: the worker claims nothing in that one until it answers.
 //! - A worker that stops says so: the hub does not expect it any more.
 //! - What a killed worker has left behind, processes and folders, is cleared away by the next
-//!   one of that name and place.
+//!   one of that name and folder.
 //!
 //! # Caveats
 //!
 //! - Between the question and the push the lease may still expire: then a branch is left that
 //!   nobody merges.
 
+mod agent_loop;
 mod attempt;
 mod command;
-mod heart;
+mod context;
+mod error;
+mod lease_keeper;
 mod load;
 mod log;
 mod mirrors;
 mod options;
-mod place;
 mod quarantine;
 mod reach;
 mod report;
 mod self_check;
-mod slot;
 mod stop;
 #[cfg(test)]
 mod tests;
+mod workdir;
+mod worker;
 
-pub use attempt::{AgentEnd, AgentJob, AgentLoop, Told};
+pub use agent_loop::{AgentEnd, AgentJob, AgentLoop, ProgressSink};
+pub use error::WorkerError;
 pub use options::WorkerOptions;
-pub use place::{PlaceError, WorkPlace};
 pub use self_check::{Fault, ModelCheck};
-pub use slot::{Worker, WorkerError};
 pub use stop::Stop;
+pub use workdir::{Workdir, WorkdirError};
+pub use worker::Worker;

@@ -1,4 +1,4 @@
-//! How busy this machine is, as `/proc` tells.
+//! How busy this machine is, as `/proc` says.
 
 /// What is used of the machine between two looks.
 #[derive(Debug, Default)]

@@ -41,7 +41,7 @@ impl Quarantine {
         }
     }
 
-    /// Why it claims nothing, for those who tell the hub.
+    /// Why it claims nothing, for reports to the hub.
     pub(super) fn reason(&self) -> watch::Receiver<Option<String>> {
         self.reason.subscribe()
     }

@@ -1,8 +1,8 @@
-//! What is told of work that failed.
+//! What is reported of work that failed.
 
 use super::self_check::{Fault, ModelCheck};
 use greenloop_evidence::Redactor;
-use greenloop_hub_api::client::wire::{AttemptFailure, NewEvidence};
+use greenloop_hub_api::types::{AttemptFailure, NewEvidence};
 use greenloop_model::task::EvidenceKind;
 use greenloop_model::{FailureClass, Fingerprint, chain};
 use greenloop_workspace::git::{GitError, GitErrorKind, system_class};
@@ -11,7 +11,7 @@ use greenloop_workspace::git::{GitError, GitErrorKind, system_class};
 const LONGEST: usize = 128 << 10;
 
 /// Work that failed.
-pub(super) struct Trouble {
+pub(super) struct AttemptError {
     pub(super) class: FailureClass,
     pub(super) message: String,
     pub(super) fingerprint: Option<Fingerprint>,
@@ -32,9 +32,9 @@ pub(super) struct Trouble {
     pub(super) quarantine: Option<String>,
 }
 
-impl std::fmt::Debug for Trouble {
+impl std::fmt::Debug for AttemptError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Trouble")
+        f.debug_struct("AttemptError")
             .field("class", &self.class)
             .field("message", &self.message)
             .field("fault", &self.fault)
@@ -42,7 +42,7 @@ impl std::fmt::Debug for Trouble {
     }
 }
 
-impl Trouble {
+impl AttemptError {
     pub(super) fn new(class: FailureClass, message: impl Into<String>) -> Self {
         Self {
             class,
@@ -79,7 +79,7 @@ impl Trouble {
     }
 }
 
-impl From<GitError> for Trouble {
+impl From<GitError> for AttemptError {
     fn from(error: GitError) -> Self {
         let (class, message) = (error.class(), chain(&error));
         if error.kind == GitErrorKind::Remote && system_class(&message).is_none() {
@@ -104,7 +104,7 @@ pub(super) fn evidence(
     let from = (from..=body.len()).find(|at| body.is_char_boundary(*at)).unwrap_or(body.len());
     let title = redactor.redact(title);
     NewEvidence {
-        kind: kind.name().to_owned(),
+        kind,
         title: title.lines().next().unwrap_or_default().chars().take(300).collect(),
         body: body[from..].to_owned(),
         url: None,

@@ -193,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes_are_told_in_the_largest_unit() {
+    fn sizes_are_given_in_the_largest_unit() {
         for (bytes, expect) in [
             (0, "0 bytes"),
             (1023, "1023 bytes"),
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_takes_nothing_is_told_with_the_systems_word() {
+    fn a_folder_that_takes_nothing_is_reported_with_the_systems_word() {
         let folder = tempfile::tempdir().unwrap();
         disk(folder.path()).unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left behind");

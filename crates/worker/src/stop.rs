@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use tokio_util::sync::CancellationToken;
 
-/// How a worker is told to stop. Cheap to clone.
+/// Asks a worker to stop. Cheap to clone.
 #[derive(Debug, Clone, Default)]
 pub struct Stop {
     drain: CancellationToken,
@@ -37,9 +37,9 @@ impl Stop {
     }
 }
 
-/// Why an attempt is over before it was done.
+/// Why an attempt is aborted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Void {
+pub(super) enum AbortReason {
     /// The lease is another's by now: nothing may be said any more.
     Stale,
     /// A person ended the task.
@@ -48,24 +48,24 @@ pub(super) enum Void {
     HandedBack,
 }
 
-/// The end of one attempt, told from several sides; the first word counts. Cheap to clone.
+/// Cancels one attempt; the first reason counts. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Ending {
+pub(super) struct AttemptCancel {
     token: CancellationToken,
-    why: Arc<OnceLock<Void>>,
+    why: Arc<OnceLock<AbortReason>>,
 }
 
-impl Ending {
-    pub(super) fn end(&self, why: Void) {
-        let _first_word = self.why.set(why);
+impl AttemptCancel {
+    pub(super) fn cancel(&self, why: AbortReason) {
+        let _first = self.why.set(why);
         self.token.cancel();
     }
 
-    pub(super) fn why(&self) -> Option<Void> {
+    pub(super) fn why(&self) -> Option<AbortReason> {
         self.why.get().copied()
     }
 
-    /// Cancelled when it ends.
+    /// Cancelled with the attempt.
     pub(super) fn token(&self) -> &CancellationToken {
         &self.token
     }

@@ -68,7 +68,7 @@ async fn claim(State(shared): State<Shared>) -> Response {
         "epic": null, "role": null, "labels": [], "priority": 1, "rank_hours": 1.0, "hours": 1.0,
         "branch": null, "files": [], "needs": [], "conditions": [], "action": action,
         "timeout_seconds": 60, "state": "running", "reason": null, "epoch": epoch, "attempts": 1,
-        "max_attempts": 3, "percent": 0, "agent": "w", "commit": null, "updated_at": "t",
+        "max_attempts": 3, "percent": 0, "agent": "w", "commit": null, "updated_at": "2026-11-21T00:00:00Z",
     });
     let claimed = json!({
         "task": task, "epoch": epoch, "lease_seconds": lease.as_secs(), "repository": repository,
@@ -230,7 +230,7 @@ async fn what_changes_nothing_completes_without_a_commit() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_failure_is_told_with_its_evidence_and_without_secrets() {
+async fn a_failure_is_reported_with_its_evidence_and_without_secrets() {
     let folder = tempfile::tempdir().unwrap();
     let line = "echo token correct-horse-battery; echo \"error: cannot find 'x'\" >&2; exit 3";
     let hub = Hub::with(line, None, 30).await;
@@ -330,11 +330,11 @@ async fn a_worker_that_drains_finishes_or_hands_back() {
         hub.until(|_| mark.exists()).await;
         stop.drain();
         worker.await.unwrap().unwrap();
-        let told = hub.calls(call);
-        assert_eq!(told.len(), 1, "{:?}", hub.calls(""));
+        let reports = hub.calls(call);
+        assert_eq!(reports.len(), 1, "{:?}", hub.calls(""));
         if call == "1 fail" {
-            assert_eq!(told[0].1["retry"], true);
-            assert_eq!(told[0].1["class"], "infrastructure");
+            assert_eq!(reports[0].1["retry"], true);
+            assert_eq!(reports[0].1["class"], "infrastructure");
         }
     }
 }

@@ -8,7 +8,7 @@ use super::hub::HubArgs;
 use crate::app;
 use crate::cli::error::{CommandError, Exit};
 use crate::cli::{block_on, output};
-use greenloop_hub_api::client::wire::Agent;
+use greenloop_hub_api::types::Agent;
 use greenloop_report::safe_text::safe;
 
 /// What to do with workers.
@@ -77,7 +77,8 @@ fn table(agents: &[Agent]) -> String {
             [] => String::new(),
             labels => format!(" [{}]", labels.join(",")),
         };
-        let Agent { name, state, host, last_heartbeat, .. } = agent;
+        let (state, host) = (agent.state.name(), &agent.host);
+        let Agent { name, last_heartbeat, .. } = agent;
         let _infallible = writeln!(
             text,
             "{name:<width$}  {state:<11}  {roles}{labels} on {host}, heard of at \
@@ -90,6 +91,8 @@ fn table(agents: &[Agent]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use greenloop_hub_api::types::Timestamp;
+    use greenloop_model::task::AgentState;
 
     #[test]
     fn a_worker_is_one_line_that_says_why_it_claims_nothing() {
@@ -99,20 +102,21 @@ mod tests {
             labels: vec!["gpu".into()],
             host: "h".into(),
             version: "0".into(),
-            state: "quarantined".into(),
+            state: AgentState::Quarantined,
             quarantine: Some("the disk of /w is full".into()),
-            quarantined_since: Some("t".into()),
+            quarantined_since: Some(Timestamp(0)),
             task: None,
             percent: None,
             cpu_percent: None,
             memory_bytes: None,
             succeeded: 0,
             failed: 0,
-            last_heartbeat: "t".into(),
+            last_heartbeat: Timestamp(0),
         };
         assert_eq!(
             table(&[agent]),
-            "vm-7  quarantined  backend [gpu] on h, heard of at t: the disk of /w is full\n"
+            "vm-7  quarantined  backend [gpu] on h, heard of at 1970-01-01T00:00:00Z: the disk of \
+             /w is full\n"
         );
         assert_eq!(table(&[]), "The hub knows no workers.\n");
     }

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::{counted, hours, summary};
-use greenloop_hub_api::graph::epic_progress;
-use greenloop_model::task::{TaskGraph, TaskSpec};
+use greenloop_hub_api::graph::{TaskGraph, TaskSpec, epic_progress};
 
 /// Deeper than this the tree is not indented any further.
 const DEEPEST: usize = 24;

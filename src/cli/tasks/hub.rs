@@ -1,5 +1,6 @@
 //! What a hub has to say of tasks: `import`, `list`, `status`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,8 +11,9 @@ use super::queue::on_hold;
 use crate::app::{self, GraphStatus, HubAccess};
 use crate::cli::error::{CommandError, Exit};
 use crate::cli::{block_on, output, terminal};
-use greenloop_hub_api::client::wire::{Alert, Branch, Graph, Task};
+use greenloop_hub_api::types::{Alert, Branch, Graph, Task};
 use greenloop_model::chain;
+use greenloop_model::task::GraphState;
 
 /// Between two looks of `--watch`.
 const LOOK: Duration = Duration::from_secs(2);
@@ -121,7 +123,7 @@ pub(super) fn status(args: StatusArgs) -> Result<Exit, CommandError> {
             let GraphStatus { graph, tasks, alerts, queues } =
                 app::graph_status(&access, id).await?;
             // A newer graph does not take the place of the one that is watched.
-            id = Some(graph.id);
+            id = Some(graph.id.0);
             let text = if json {
                 format!(
                     "{}\n",
@@ -136,12 +138,12 @@ pub(super) fn status(args: StatusArgs) -> Result<Exit, CommandError> {
                 output::print(&text)?;
                 shown = text;
             }
-            let running = graph.state == "running";
+            let running = graph.state == GraphState::Running;
             if watch && running {
                 tokio::time::sleep(LOOK).await;
                 continue;
             }
-            let well = !watch || graph.state == "done";
+            let well = !watch || graph.state == GraphState::Done;
             return Ok(if well { Exit::Ok } else { Exit::NeedsPerson });
         }
     })?
@@ -152,12 +154,14 @@ pub(super) fn safe(text: &str) -> String {
 }
 
 fn line(graph: &Graph) -> String {
+    let counts: BTreeMap<&str, u64> =
+        graph.tasks.iter().map(|(state, count)| (state.name(), *count)).collect();
     let counts: Vec<String> =
-        graph.tasks.iter().map(|(state, count)| format!("{count} {state}")).collect();
+        counts.iter().map(|(state, count)| format!("{count} {state}")).collect();
     format!(
         "{:>6}  {:<9} {:>5.1} %  {} / {}: {}\n",
-        graph.id,
-        graph.state,
+        graph.id.0,
+        graph.state.name(),
         graph.percent,
         graph.project,
         graph.name,
@@ -187,7 +191,9 @@ fn report(graph: &Graph, tasks: &[Task], alerts: &[Alert], queues: &[Branch]) ->
         let _infallible = writeln!(
             text,
             "        {:<width$}  {:<9} {}{percent}{agent}{reason}",
-            task.key, task.state, task.title,
+            task.key,
+            task.state.name(),
+            task.title,
         );
     }
     text
@@ -196,20 +202,22 @@ fn report(graph: &Graph, tasks: &[Task], alerts: &[Alert], queues: &[Branch]) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use greenloop_hub_api::types::Timestamp;
+    use greenloop_model::task::{GraphId, TaskState};
 
     #[test]
     fn a_graph_is_one_line_and_each_task_another() {
         let graph = Graph {
-            id: 7,
+            id: GraphId(7),
             project: "fleet".into(),
             name: "sprint".into(),
             repository: None,
             target: "main".into(),
-            state: "running".into(),
+            state: GraphState::Running,
             run: None,
-            tasks: [("done".to_owned(), 1), ("ready".to_owned(), 2)].into(),
+            tasks: [(TaskState::Ready, 2), (TaskState::Done, 1)].into(),
             percent: 33.3,
-            created_at: "t".into(),
+            created_at: Timestamp(0),
             ended_at: None,
         };
         assert_eq!(
@@ -224,7 +232,7 @@ mod tests {
             count: 1,
             tasks: Vec::new(),
             agent: None,
-            since: "t".into(),
+            since: Timestamp(0),
         };
         let told = report(&graph, &[], &[alert], &[]);
         assert!(

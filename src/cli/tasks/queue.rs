@@ -8,7 +8,8 @@ use super::hub::{HubArgs, safe};
 use crate::app;
 use crate::cli::error::{CommandError, Exit};
 use crate::cli::{block_on, output};
-use greenloop_hub_api::client::wire::Branch;
+use greenloop_hub_api::types::Branch;
+use greenloop_model::task::HoldDecision;
 
 /// What to do with merge queues.
 #[derive(Debug, Args)]
@@ -46,9 +47,9 @@ pub(super) fn queue(args: QueueArgs) -> Result<Exit, CommandError> {
     let access = hub.access();
     let decision = match action {
         QueueAction::Show => None,
-        QueueAction::Follow => Some("follow"),
-        QueueAction::Restore => Some("restore"),
-        QueueAction::Retry => Some("retry"),
+        QueueAction::Follow => Some(HoldDecision::Follow),
+        QueueAction::Restore => Some(HoldDecision::Restore),
+        QueueAction::Retry => Some(HoldDecision::Retry),
     };
     let queues = block_on(app::merge_queues(&access, decision, project, target))??;
     if json {
@@ -96,7 +97,8 @@ pub(super) fn on_hold(queue: &Branch) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use greenloop_hub_api::client::wire::MergeHold;
+    use greenloop_hub_api::types::{MergeHold, Timestamp};
+    use greenloop_model::task::HoldReason;
 
     #[test]
     fn a_queue_on_hold_says_why_and_what_is_missing() {
@@ -114,7 +116,7 @@ mod tests {
             paused_until: None,
             reason: None,
             hold: Some(MergeHold {
-                reason: "target_rewound".into(),
+                reason: HoldReason::TargetRewound,
                 tip: None,
                 expected: None,
                 commit: None,
@@ -122,13 +124,13 @@ mod tests {
                 text: "main was deleted".into(),
                 lost: vec!["abc 1.1 Title".into()],
                 decision: None,
-                since: "t".into(),
+                since: Timestamp(0),
             }),
         };
         assert_eq!(
             report(&[queue]),
-            "main of fleet: 2 queued, 0 testing, 8 merged\n        on hold since t: main was \
-             deleted\n          missing: abc 1.1 Title\n"
+            "main of fleet: 2 queued, 0 testing, 8 merged\n        on hold since \
+             1970-01-01T00:00:00Z: main was deleted\n          missing: abc 1.1 Title\n"
         );
     }
 }

@@ -2,8 +2,8 @@
 
 use serde_json::{Value as Json, json};
 
-use greenloop_hub_api::graph::{self, Idle, Simulation, Team, Waits};
-use greenloop_model::task::{Action, TaskGraph};
+use greenloop_hub_api::graph::{self, Idle, Simulation, TaskGraph, Team, Waits};
+use greenloop_hub_api::types::Action;
 
 /// Hours and percent as numbers, references by key.
 pub(super) fn graph(graph: &TaskGraph) -> Json {
@@ -46,7 +46,7 @@ pub(super) fn graph(graph: &TaskGraph) -> Json {
             "conditions": conditions.collect::<Vec<_>>(),
             "kind": kind,
             "command": command,
-            "timeout_seconds": task.timeout.map(|timeout| timeout.as_secs_f64()),
+            "timeout_seconds": task.timeout_seconds.map(|seconds| seconds as f64),
             "max_attempts": task.max_attempts,
             "done": task.done,
             "rank": task.rank,

@@ -10,8 +10,8 @@ use serde_json::{Value as Json, json};
 use super::{counted, hours, print, record, summary};
 use crate::cli::error::{CommandError, Exit};
 use crate::cli::output;
-use greenloop_hub_api::graph::{self, NobodyFits, Simulation, Team, critical_path};
-use greenloop_model::task::{TaskGraph, total_hours};
+use greenloop_hub_api::graph::{self, NobodyFits, Simulation, TaskGraph, Team, critical_path};
+use greenloop_model::task::total_hours;
 
 /// More tasks than this are not listed in a sentence.
 const MOST_LISTED: usize = 12;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use greenloop_hub_api::client::wire::Event;
+use greenloop_hub_api::types::Event;
+use greenloop_model::task::{AgentState, TaskState};
 
 use super::browser::with_browser;
 use super::seed::{self, event};
@@ -31,9 +32,9 @@ async fn an_event_changes_the_page_without_loading_it_anew() {
         hub.happen(about("task.claimed"), |world| {
             let task = world.task("2.1");
             (task.state, task.epoch, task.agent) =
-                ("running".to_owned(), 1, Some("agent-a".to_owned()));
+                (TaskState::Running, 1, Some("agent-a".to_owned()));
             let agent = &mut world.agents[0];
-            (agent.state, agent.task, agent.percent) = ("working".to_owned(), Some(id), Some(0));
+            (agent.state, agent.task, agent.percent) = (AgentState::Working, Some(id), Some(0));
         });
         tab.until(&format!("{NODE}.dataset.state === 'running'")).await;
         hub.happen(
@@ -54,8 +55,8 @@ async fn an_event_changes_the_page_without_loading_it_anew() {
             |world| {
                 let task = world.task("2.1");
                 (task.state, task.reason) =
-                    ("failed".to_owned(), Some("the disk is full".to_owned()));
-                (world.agents[0].state, world.agents[0].task) = ("idle".to_owned(), None);
+                    (TaskState::Failed, Some("the disk is full".to_owned()));
+                (world.agents[0].state, world.agents[0].task) = (AgentState::Idle, None);
             },
         );
         tab.until(
@@ -95,7 +96,7 @@ async fn it_comes_back_after_the_hub_and_goes_on_where_it_was() {
 
         let id = hub.world().task("2.1").id;
         hub.happen(Event { task: Some(id), epoch: Some(1), ..event("task.cancelled") }, |world| {
-            world.task("2.1").state = "cancelled".to_owned();
+            world.task("2.1").state = TaskState::Cancelled;
         });
         hub.listen();
         tab.value("document.querySelector('.banner button').click()").await;

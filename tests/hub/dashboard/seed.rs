@@ -2,10 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use greenloop_hub_api::client::wire::{
+use greenloop_hub_api::types::{
     Action, Agent, Attempt, EpicProgress, Event, Evidence, Graph, Merge, Snapshot, Summary, Task,
+    Timestamp,
 };
-use jiff::{SignedDuration, Timestamp};
+use greenloop_model::task::{
+    AgentState, AttemptState, EventId, EvidenceKind, GraphId, GraphState, MergeId, MergeState,
+    TaskEventKind, TaskId, TaskState,
+};
+use jiff::SignedDuration;
 
 use super::stage::World;
 
@@ -81,8 +86,8 @@ diff --git a/api/src/routes/maintenance.ts b/api/src/routes/maintenance.ts
  })
 ";
 
-fn ago(minutes: i64) -> String {
-    (Timestamp::now() - SignedDuration::from_mins(minutes)).to_string()
+fn ago(minutes: i64) -> Timestamp {
+    Timestamp((jiff::Timestamp::now() - SignedDuration::from_mins(minutes)).as_microsecond())
 }
 
 fn commit(number: usize) -> String {
@@ -112,7 +117,7 @@ pub(crate) fn project() -> World {
             id,
             1,
             agent,
-            "running",
+            AttemptState::Running,
             *percent,
             message,
             30 + 9 * index as i64,
@@ -130,7 +135,7 @@ pub(crate) fn project() -> World {
         fingerprint: None,
         ended_at: Some(ago(4)),
         commit: Some(commit(6)),
-        ..attempt(merging, 1, "agent-g", "succeeded", 100, "done", 64)
+        ..attempt(merging, 1, "agent-g", AttemptState::Succeeded, 100, "done", 64)
     });
     world.history = history(world.tasks.len() as u64);
     world.summary = Some(summary(&world.tasks));
@@ -160,7 +165,7 @@ pub(crate) fn large(count: usize) -> World {
             if index >= 10 {
                 needs.extend(
                     [index - 1 - (index * 7) % 10, index - 1 - (index * 3) % 8]
-                        .map(|at| at as i64 + 1),
+                        .map(|at| TaskId(at as i64 + 1)),
                 );
                 needs.dedup();
             }
@@ -168,7 +173,7 @@ pub(crate) fn large(count: usize) -> World {
             Task {
                 needs,
                 ..task(
-                    index as i64 + 1,
+                    TaskId(index as i64 + 1),
                     &format!("{}", index + 1),
                     &format!("Task {}", index + 1),
                     "1",
@@ -190,10 +195,10 @@ pub(crate) fn large(count: usize) -> World {
 /// An event of the first graph; the hub adds its number and time.
 pub(crate) fn event(kind: &str) -> Event {
     Event {
-        id: 0,
-        at: String::new(),
-        kind: kind.to_owned(),
-        graph: Some(1),
+        id: EventId(0),
+        at: Timestamp(0),
+        kind: TaskEventKind::from_name(kind).unwrap(),
+        graph: Some(GraphId(1)),
         task: None,
         epoch: None,
         agent: None,
@@ -205,12 +210,12 @@ pub(crate) fn event(kind: &str) -> Event {
 
 fn graph(tasks: &[Task]) -> Graph {
     Graph {
-        id: 1,
+        id: GraphId(1),
         project: "fleet".to_owned(),
         name: "Architecture remediation".to_owned(),
         repository: Some("https://git.example/fleet.git".to_owned()),
         target: "main".to_owned(),
-        state: "running".to_owned(),
+        state: GraphState::Running,
         run: None,
         tasks: by_state(tasks),
         percent: summary(tasks).percent,
@@ -219,11 +224,11 @@ fn graph(tasks: &[Task]) -> Graph {
     }
 }
 
-fn task(id: i64, key: &str, title: &str, epic: &str, hours: f64, state: &str) -> Task {
+fn task(id: TaskId, key: &str, title: &str, epic: &str, hours: f64, state: &str) -> Task {
     let begun = !matches!(state, "waiting" | "ready");
     Task {
         id,
-        graph: 1,
+        graph: GraphId(1),
         key: key.to_owned(),
         title: title.to_owned(),
         description: format!(
@@ -241,7 +246,7 @@ fn task(id: i64, key: &str, title: &str, epic: &str, hours: f64, state: &str) ->
         conditions: Vec::new(),
         action: Action::Agent,
         timeout_seconds: Some(7200),
-        state: state.to_owned(),
+        state: TaskState::from_name(state).unwrap(),
         reason: None,
         epoch: i64::from(begun),
         attempts: u32::from(begun),
@@ -255,6 +260,7 @@ fn task(id: i64, key: &str, title: &str, epic: &str, hours: f64, state: &str) ->
 
 fn tasks() -> Vec<Task> {
     let place = |key: &str| TASKS.iter().position(|row| row.0 == key).unwrap() as i64 + 1;
+    let place = |key: &str| TaskId(place(key));
     TASKS
         .iter()
         .map(|(key, title, epic, hours, needs, state)| Task {
@@ -273,10 +279,10 @@ fn agents() -> Vec<Agent> {
             let name = format!("agent-{letter}");
             let work = WORKING.iter().find(|(agent, ..)| *agent == name);
             let state = match (letter, work) {
-                ('p', _) => "down",
-                ('o', _) => "draining",
-                (_, Some(_)) => "working",
-                (_, None) => "idle",
+                ('p', _) => AgentState::Down,
+                ('o', _) => AgentState::Draining,
+                (_, Some(_)) => AgentState::Working,
+                (_, None) => AgentState::Idle,
             };
             Agent {
                 name,
@@ -289,11 +295,11 @@ fn agents() -> Vec<Agent> {
                     |host| (*host).to_owned(),
                 ),
                 version: "0.1.0".to_owned(),
-                state: state.to_owned(),
+                state,
                 quarantine: None,
                 quarantined_since: None,
                 task: work.map(|(_, key, ..)| {
-                    TASKS.iter().position(|row| row.0 == *key).unwrap() as i64 + 1
+                    TaskId(TASKS.iter().position(|row| row.0 == *key).unwrap() as i64 + 1)
                 }),
                 percent: work.map(|(_, _, percent, _)| *percent),
                 cpu_percent: Some(7.0 + (index * 37 % 80) as f64),
@@ -307,10 +313,10 @@ fn agents() -> Vec<Agent> {
 }
 
 fn attempt(
-    task: i64,
+    task: TaskId,
     epoch: i64,
     agent: &str,
-    state: &str,
+    state: AttemptState,
     percent: u8,
     message: &str,
     minutes: i64,
@@ -321,7 +327,7 @@ fn attempt(
         task,
         epoch,
         agent: agent.to_owned(),
-        state: state.to_owned(),
+        state,
         percent,
         message: Some(message.to_owned()),
         commit: None,
@@ -345,14 +351,14 @@ fn merges(world: &mut World) -> Vec<Merge> {
         let task = world.task(key);
         let merged = (state == "merged").then(|| commit(20 + index));
         Merge {
-            id: index as i64 + 1,
+            id: MergeId(index as i64 + 1),
             project: "fleet".to_owned(),
             task: task.id,
             epoch: 1,
             branch: format!("task/{}/e1", task.id),
             commit: commit(index),
             target: format!("epic-{}", task.epic.clone().unwrap_or_default()),
-            state: state.to_owned(),
+            state: MergeState::from_name(state).unwrap(),
             merged,
             reason: reason.map(str::to_owned),
             unsolved: state == "conflict",
@@ -363,7 +369,7 @@ fn merges(world: &mut World) -> Vec<Merge> {
     .collect()
 }
 
-fn evidence(task: i64) -> Vec<Evidence> {
+fn evidence(task: TaskId) -> Vec<Evidence> {
     [
         ("diff", "1 file, +3 −4", DIFF, None),
         (
@@ -393,7 +399,7 @@ fn evidence(task: i64) -> Vec<Evidence> {
         task,
         epoch: 1,
         agent: "agent-g".to_owned(),
-        kind: kind.to_owned(),
+        kind: EvidenceKind::from_name(kind).unwrap(),
         title: title.to_owned(),
         body: body.to_owned(),
         url: url.map(str::to_owned),
@@ -418,7 +424,7 @@ fn history(tasks: u64) -> Vec<Snapshot> {
         .iter()
         .map(|(minutes, tasks_done, hours_done)| Snapshot {
             at: ago(*minutes),
-            graph: 1,
+            graph: GraphId(1),
             tasks_done: *tasks_done,
             tasks,
             hours_done: *hours_done,
@@ -427,10 +433,10 @@ fn history(tasks: u64) -> Vec<Snapshot> {
         .collect()
 }
 
-fn by_state(tasks: &[Task]) -> BTreeMap<String, u64> {
+fn by_state(tasks: &[Task]) -> BTreeMap<TaskState, u64> {
     let mut found = BTreeMap::new();
     for task in tasks {
-        *found.entry(task.state.clone()).or_insert(0) += 1;
+        *found.entry(task.state).or_insert(0) += 1;
     }
     found
 }
@@ -441,11 +447,11 @@ fn summary(tasks: &[Task]) -> Summary {
             tasks.iter().filter(|task| task.epic.as_deref() == Some(key)).collect();
         let (hours, done) = work(all.iter().copied());
         (!all.is_empty()).then(|| EpicProgress {
-            graph: 1,
+            graph: GraphId(1),
             key: (*key).to_owned(),
             title: (*title).to_owned(),
             tasks: all.len() as u64,
-            tasks_done: all.iter().filter(|task| task.state == "done").count() as u64,
+            tasks_done: all.iter().filter(|task| task.state == TaskState::Done).count() as u64,
             hours,
             hours_done: done,
             percent: 100.0 * done / hours,
@@ -468,6 +474,6 @@ fn summary(tasks: &[Task]) -> Summary {
 
 fn work<'a>(tasks: impl Iterator<Item = &'a Task>) -> (f64, f64) {
     tasks.fold((0.0, 0.0), |(all, done), task| {
-        (all + task.hours, if task.state == "done" { done + task.hours } else { done })
+        (all + task.hours, if task.state == TaskState::Done { done + task.hours } else { done })
     })
 }

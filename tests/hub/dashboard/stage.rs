@@ -15,9 +15,10 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use futures::Stream;
 use greenloop_hub::dashboard;
-use greenloop_hub_api::client::wire::{
-    Agent, Attempt, Event, Evidence, Graph, Merge, Page, Snapshot, Summary, Task,
+use greenloop_hub_api::types::{
+    Agent, Attempt, Event, Evidence, Graph, Merge, Page, Snapshot, Summary, Task, Timestamp,
 };
+use greenloop_model::task::{AttemptState, EventId};
 use serde::Serialize;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
@@ -91,7 +92,7 @@ impl Hub {
         let mut world = self.world();
         change(&mut world);
         let id = i64::try_from(world.events.len()).unwrap() + 1;
-        world.events.push(Event { id, at: now(), ..event });
+        world.events.push(Event { id: EventId(id), at: now(), ..event });
         let count = world.events.len();
         drop(world);
         self.shared.news.send_replace(count);
@@ -141,8 +142,8 @@ fn bind(address: SocketAddr) -> std::net::TcpListener {
     panic!("{address} is not free");
 }
 
-pub(crate) fn now() -> String {
-    jiff::Timestamp::now().to_string()
+pub(crate) fn now() -> Timestamp {
+    Timestamp(jiff::Timestamp::now().as_microsecond())
 }
 
 fn routes(shared: Shared) -> Router {
@@ -159,13 +160,13 @@ fn routes(shared: Shared) -> Router {
         .route(
             "/tasks/{id}/attempts",
             get(|State(s): State<Shared>, Path(id): Path<i64>, q: Cursor| async move {
-                q.page(s.lock().attempts.iter().filter(|one| one.task == id))
+                q.page(s.lock().attempts.iter().filter(|one| one.task.0 == id))
             }),
         )
         .route(
             "/tasks/{id}/evidence",
             get(|State(s): State<Shared>, Path(id): Path<i64>, q: Cursor| async move {
-                q.page(s.lock().evidence.iter().filter(|one| one.task == id))
+                q.page(s.lock().evidence.iter().filter(|one| one.task.0 == id))
             }),
         )
         .route(
@@ -175,7 +176,7 @@ fn routes(shared: Shared) -> Router {
         .route(
             "/assignments",
             get(|State(s): State<Shared>, q: Cursor| async move {
-                q.page(s.lock().attempts.iter().filter(|one| one.state == "running"))
+                q.page(s.lock().attempts.iter().filter(|one| one.state == AttemptState::Running))
             }),
         )
         .route(
@@ -244,7 +245,7 @@ impl Pages for Cursor {
 }
 
 async fn task(State(shared): State<Shared>, Path(id): Path<i64>) -> Response {
-    let found = shared.lock().tasks.iter().find(|task| task.id == id).cloned();
+    let found = shared.lock().tasks.iter().find(|task| task.id.0 == id).cloned();
     found.map_or_else(|| problem(StatusCode::NOT_FOUND), |task| Json(task).into_response())
 }
 
@@ -283,8 +284,10 @@ async fn events(
                 let event = shared.lock().events.get(at).cloned();
                 if let Some(event) = event {
                     let text = serde_json::to_string(&event).unwrap();
-                    let message =
-                        sse::Event::default().id(event.id.to_string()).event(event.kind).data(text);
+                    let message = sse::Event::default()
+                        .id(event.id.to_string())
+                        .event(event.kind.name())
+                        .data(text);
                     return Some((Ok(message), (shared, news, at + 1)));
                 }
                 news.changed().await.ok()?;

@@ -2,9 +2,9 @@
 
 use http::Method;
 
-use super::wire::{Agent, Alert, Page};
 use super::{HubClient, HubError};
 use crate::client::connection::Call;
+use crate::types::{Agent, Alert, Page};
 use greenloop_model::task::GraphId;
 
 impl HubClient {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::wire::{
+use super::{HubClient, HubError};
+use crate::client::connection::Call;
+use crate::types::{
     AgentHeartbeat, AgentLeaving, AttemptFailure, AttemptHeartbeat, AttemptLease, ClaimRequest,
     Claimed, Completion, Evidence, NewEvidence,
 };
-use super::{HubClient, HubError};
-use crate::client::connection::Call;
 use greenloop_model::task::Lease;
 
 impl HubClient {

@@ -11,8 +11,8 @@ use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 use url::Url;
 
-use super::wire::Problem;
 use super::{HubError, HubErrorKind};
+use crate::types::Problem;
 use greenloop_http::retry::{BackoffBuilder as _, ExponentialBuilder, backoff, delay, retry_after};
 use greenloop_http::{HttpClients, is_private, words};
 

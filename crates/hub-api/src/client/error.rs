@@ -1,6 +1,6 @@
 //! What can be wrong between here and a hub.
 
-use super::wire::Problem;
+use crate::types::Problem;
 
 /// The kind of trouble; decides what the caller does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

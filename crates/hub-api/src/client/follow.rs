@@ -6,9 +6,10 @@ use http::{Method, header::ACCEPT};
 use tokio::time::Instant;
 
 use super::connection::BACKOFF;
-use super::wire::Event;
 use super::{HubClient, HubError, HubErrorKind};
+use crate::types::Event;
 use greenloop_http::retry::{BackoffBuilder as _, ExponentialBackoff};
+use greenloop_model::task::EventId;
 
 /// The hub sends a comment at least this often; silence beyond it is a dead connection.
 const SILENCE: Duration = Duration::from_secs(60);
@@ -21,7 +22,7 @@ const LONGEST: usize = 1 << 20;
 pub struct Follow {
     client: HubClient,
     query: Vec<(&'static str, String)>,
-    last: Option<i64>,
+    last: Option<EventId>,
     stream: Option<reqwest::Response>,
     reader: Reader,
     /// Before the next connections.
@@ -39,7 +40,7 @@ impl HubClient {
         Follow {
             client: self.clone(),
             query,
-            last: after,
+            last: after.map(EventId),
             stream: None,
             reader: Reader::default(),
             delays: BACKOFF.build(),
@@ -87,7 +88,10 @@ impl Follow {
             None => self.connect().await?,
         };
         let lost = |why: &str| {
-            HubError::new(HubErrorKind::Unavailable, format!("the hub's events broke off: {why}"))
+            HubError::new(
+                HubErrorKind::Unavailable,
+                format!("the stream of the hub's events was interrupted: {why}"),
+            )
         };
         let piece = tokio::time::timeout(SILENCE, stream.chunk())
             .await
@@ -173,10 +177,11 @@ impl Block {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use greenloop_model::task::TaskEventKind;
 
     #[test]
     fn events_are_read_however_they_are_cut() {
-        let text = ": hello\n\nid: 7\r\nevent: task.done\r\ndata: {\"id\":7,\"at\":\"t\",\ndata: \"kind\":\"task.done\"}\n\nevent: bye\ndata: x\n\n";
+        let text = ": hello\n\nid: 7\r\nevent: task.done\r\ndata: {\"id\":7,\"at\":\"2026-11-21T00:00:00Z\",\ndata: \"kind\":\"task.done\"}\n\nevent: bye\ndata: x\n\n";
         for size in [1, 3, 1000] {
             let mut reader = Reader::default();
             let mut seen = Vec::new();
@@ -186,7 +191,7 @@ mod tests {
                     seen.extend(block.event().map(|event| (event.id, event.kind)));
                 }
             }
-            assert_eq!(seen, [(7, "task.done".to_owned())], "pieces of {size}");
+            assert_eq!(seen, [(EventId(7), TaskEventKind::TaskDone)], "pieces of {size}");
         }
     }
 

@@ -2,11 +2,11 @@
 
 use serde::de::DeserializeOwned;
 
-use super::wire::{
-    Attempt, Branch, Evidence, Graph, GraphSubmission, HoldDecision, Merge, Page, Task,
-};
 use super::{HubClient, HubError};
 use crate::client::connection::Call;
+use crate::types::{
+    Attempt, Branch, Evidence, Graph, GraphSubmission, HoldDecisionRequest, Merge, Page, Task,
+};
 use greenloop_model::task::{GraphId, TaskId};
 
 /// Items asked for at once.
@@ -16,7 +16,7 @@ impl HubClient {
     /// Hands a graph in; the same `key` gives the same graph, however often it is handed in.
     ///
     /// # Errors
-    /// [`Invalid`](super::HubErrorKind::Invalid) with the place for a graph the hub does not take.
+    /// [`Invalid`](super::HubErrorKind::Invalid) with the place for a graph that the hub does not accept.
     pub async fn submit(&self, graph: &GraphSubmission, key: &str) -> Result<Graph, HubError> {
         let mut call = Call::post("graphs", graph)?;
         call.key = Some(key.to_owned());
@@ -39,7 +39,7 @@ impl HubClient {
         self.pages(|| Call::get("graphs")).await
     }
 
-    /// Ends a graph; its running tasks are told with their next heartbeat.
+    /// Ends a graph; its running tasks learn of it with their next heartbeat.
     ///
     /// # Errors
     /// [`NotFound`](super::HubErrorKind::NotFound)
@@ -95,7 +95,7 @@ impl HubClient {
     ///
     /// # Errors
     /// [`NotFound`](super::HubErrorKind::NotFound) when none is.
-    pub async fn decide_hold(&self, decision: &HoldDecision) -> Result<(), HubError> {
+    pub async fn decide_hold(&self, decision: &HoldDecisionRequest) -> Result<(), HubError> {
         let call = Call::post("merge-queue/decision", decision)?;
         self.call::<serde_json::Value>(&call).await.map(drop)
     }

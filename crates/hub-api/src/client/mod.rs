@@ -16,11 +16,9 @@ mod error;
 mod follow;
 mod graphs;
 mod runs;
-mod submission;
 mod tasks;
 #[cfg(test)]
 mod tests;
-pub mod wire;
 
 pub use connection::HubClient;
 pub use error::{HubError, HubErrorKind};

@@ -1,8 +1,8 @@
 //! Deploy runs.
 
-use super::wire::RunReport;
 use super::{HubClient, HubError};
 use crate::client::connection::Call;
+use crate::types::RunReport;
 
 impl HubClient {
     /// Says where a deploy run is; a later report takes the place of an earlier one.

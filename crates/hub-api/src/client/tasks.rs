@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-use super::wire::{Action, Evidence as Found, GraphSubmission, Task};
 use super::{HubClient, HubError, HubErrorKind};
+use crate::types::{Action, Evidence as Found, GraphSubmission, Task};
 use greenloop_evidence::Redactor;
 use greenloop_model::task::{EvidenceKind, GraphId, GraphState, TaskId, TaskState};
 use greenloop_model::{CommitId, Evidence, Excerpt, FailureClass, Fingerprint, RunId};
@@ -59,12 +59,7 @@ impl HubTasks {
         tasks: &[Task],
     ) -> Result<TasksEnd, HubError> {
         let mut failed = Vec::new();
-        let given_up = |task: &&Task| {
-            matches!(
-                TaskState::from_name(&task.state),
-                Some(TaskState::Failed | TaskState::Blocked)
-            )
-        };
+        let given_up = |task: &&Task| matches!(task.state, TaskState::Failed | TaskState::Blocked);
         for (nth, task) in tasks.iter().filter(given_up).enumerate() {
             failed.push(self.failed(task, nth < IN_DETAIL).await?);
         }
@@ -87,7 +82,7 @@ impl HubTasks {
         }
         let (mut class, mut fingerprint) = (FailureClass::Unknown, None);
         if in_detail {
-            let id = TaskId(task.id);
+            let id = task.id;
             let attempts = self.client.attempts(id).await?;
             if let Some(last) = attempts.iter().rfind(|attempt| attempt.class.is_some()) {
                 let name = last.class.as_deref().unwrap_or_default();
@@ -107,16 +102,14 @@ impl HubTasks {
             class,
             fingerprint,
             evidence,
-            link: self.link("tasks", task.id),
+            link: self.link("tasks", task.id.0),
         })
     }
 
     fn add(&self, evidence: &mut Evidence, found: &Found) {
         let title = self.redactor.redact(&found.title);
-        let telling = matches!(
-            EvidenceKind::from_name(&found.kind),
-            Some(EvidenceKind::Log | EvidenceKind::Test | EvidenceKind::Build)
-        );
+        let telling =
+            matches!(found.kind, EvidenceKind::Log | EvidenceKind::Test | EvidenceKind::Build);
         if !telling || found.body.trim().is_empty() {
             evidence.notes.push(format!("{}: {title}", found.kind));
             return;
@@ -128,7 +121,7 @@ impl HubTasks {
         evidence.excerpts.push(Excerpt {
             start: from as u64 + 1,
             end: lines.len() as u64,
-            kind: found.kind.clone(),
+            kind: found.kind.to_string(),
             text: lines[from..].join("\n"),
             locations: Vec::new(),
         });
@@ -148,8 +141,8 @@ impl TaskRunner for HubTasks {
         let name = graph.name.clone();
         let tasks = graph.tasks.len();
         let graph = self.client.submit(&graph, &key).await.map_err(refused)?;
-        let link = self.link("graphs", graph.id);
-        Ok(Submitted { graph: GraphId(graph.id), name, tasks, link })
+        let link = self.link("graphs", graph.id.0);
+        Ok(Submitted { graph: graph.id, name, tasks, link })
     }
 
     async fn follow(
@@ -170,12 +163,7 @@ impl TaskRunner for HubTasks {
                 looked = look => looked.map_err(refused)?,
                 () = cancel.cancelled() => return Err(cancelled()),
             };
-            seen.tell(&tasks, &self.redactor, news);
-            let state = GraphState::from_name(&state).ok_or_else(|| TasksError {
-                kind: TasksErrorKind::Hub,
-                message: format!("the hub says of graph {graph} that it is {state:?}"),
-                source: None,
-            })?;
+            seen.report(&tasks, &self.redactor, news);
             match state {
                 GraphState::Running => {}
                 GraphState::Done | GraphState::Failed | GraphState::Cancelled => {
@@ -217,32 +205,31 @@ impl TaskRunner for HubTasks {
     }
 }
 
-/// What was told already.
+/// What was reported already.
 #[derive(Default)]
-struct Seen(HashMap<i64, (String, u8, Option<String>)>);
+struct Seen(HashMap<TaskId, (TaskState, u8, Option<String>)>);
 
 impl Seen {
-    fn tell(
+    fn report(
         &mut self,
         tasks: &[Task],
         redactor: &Redactor,
         news: &mut (dyn FnMut(TaskNews) + Send),
     ) {
-        let done = tasks.iter().filter(|task| task.state == TaskState::Done.name()).count();
+        let done = tasks.iter().filter(|task| task.state == TaskState::Done).count();
         for task in tasks {
-            let now = (task.state.clone(), task.percent, task.reason.clone());
+            let now = (task.state, task.percent, task.reason.clone());
             let before = self.0.insert(task.id, now.clone());
-            let Some(state) = TaskState::from_name(&task.state) else { continue };
-            let told = match (&before, state) {
+            let known = match (&before, task.state) {
                 // That everything waits at first is no news.
                 (None, TaskState::Waiting | TaskState::Ready) => true,
                 (before, _) => before.as_ref() == Some(&now),
             };
-            if !told {
+            if !known {
                 let title = format!("{} {}", task.key, task.title);
                 news(TaskNews {
                     task: redactor.redact(&title).into_owned(),
-                    state,
+                    state: task.state,
                     percent: task.percent,
                     agent: task.agent.clone(),
                     text: now.2.map(|reason| redactor.redact(&reason).into_owned()),

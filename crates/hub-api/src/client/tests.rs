@@ -8,8 +8,8 @@ use serde_json::json;
 use wiremock::matchers::{header, method, path, query_param};
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
-use super::wire::{AttemptHeartbeat, ClaimRequest, Completion};
 use super::*;
+use crate::types::{AttemptHeartbeat, ClaimRequest, Completion};
 use greenloop_model::task::{GraphId, Lease, TaskId};
 
 const TOKEN: &str = "glh_7_qwertyuiopasdfgh";
@@ -157,7 +157,7 @@ async fn lists_are_read_page_by_page() {
         .mount(&server)
         .await;
     let ids: Vec<i64> =
-        client(&server).graphs().await.unwrap().into_iter().map(|graph| graph.id).collect();
+        client(&server).graphs().await.unwrap().into_iter().map(|graph| graph.id.0).collect();
     assert_eq!(ids, [1, 2]);
     let error = client(&server).graph(GraphId(9)).await.unwrap_err();
     assert_eq!(error.kind, HubErrorKind::NotFound);
@@ -167,7 +167,7 @@ async fn lists_are_read_page_by_page() {
 async fn a_broken_stream_of_events_goes_on_after_the_last_one() {
     let server = MockServer::start().await;
     let event = |id: i64| {
-        let data = json!({"id": id, "at": "t", "kind": "task.done", "graph": 3});
+        let data = json!({"id": id, "at": "2026-11-21T00:00:00Z", "kind": "task.done", "graph": 3});
         format!("id: {id}\nevent: task.done\ndata: {data}\n\n")
     };
     let stream = |text: String| ResponseTemplate::new(200).set_body_raw(text, "text/event-stream");
@@ -186,8 +186,8 @@ async fn a_broken_stream_of_events_goes_on_after_the_last_one() {
         .mount(&server)
         .await;
     let mut follow = client(&server).follow(Some(5), Some(3), Duration::from_secs(10));
-    assert_eq!(follow.next().await.unwrap().id, 6);
-    assert_eq!(follow.next().await.unwrap().id, 7);
+    assert_eq!(follow.next().await.unwrap().id.0, 6);
+    assert_eq!(follow.next().await.unwrap().id.0, 7);
 }
 
 #[tokio::test]

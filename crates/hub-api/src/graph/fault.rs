@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 use petgraph::algo::kosaraju_scc;
 use petgraph::graph::DiGraph;
 
+use super::checked::TaskGraph;
+use super::earliest_start::soonest;
 use super::progress::EpicProgress;
-use super::soonest::soonest;
-use greenloop_model::task::TaskGraph;
 
-/// More unmet conditions than this are not told: each names the stuck tasks of its epic.
+/// More unmet conditions than this are not reported: each names the stuck tasks of its epic.
 const MOST_UNMET: usize = 100;
 
 /// A reason why tasks can never begin. Numbers are indices into [`TaskGraph::tasks`].

@@ -1,15 +1,18 @@
 //! The graph of tasks: pure, nothing here knows a store, a network or a clock.
 //!
-//! `tasks.yaml` is held to the schema of [`raw`], judged by [`read`](self::read), searched for
-//! [`faults`], and [`rank`]ed; what [`load`] returns can be finished by somebody. [`order`] says
-//! who may claim what and what comes first, and [`simulate`](fn@simulate) plays a graph by that
-//! rule.
+//! `tasks.yaml` is held to the schema of [`raw`] and turned into a
+//! [`GraphSubmission`](crate::types::GraphSubmission) by [`read`](self::read); [`check`](fn@check)
+//! looks up its names, judges its values, searches it for [`faults`] and [`rank`]s it, whether it
+//! comes from a file or over HTTP. What it returns can be finished by somebody. [`order`] says who
+//! may claim what and what comes first, and [`simulate`](fn@simulate) plays a graph by that rule.
 //!
-//! Invariants: a graph that was read has no cycle and no condition that can never be met; every
+//! Invariants: a graph that was checked has no cycle and no condition that can never be met; every
 //! index in it is in range; every rank is finite. All steps cost time in proportion to the file,
-//! but for the reading of mistakes, of which a bounded number is told.
+//! but for the reading of mistakes, of which a bounded number is reported.
 
-mod board;
+mod check;
+mod checked;
+mod earliest_start;
 mod fault;
 pub mod order;
 mod progress;
@@ -19,19 +22,20 @@ mod rank;
 mod raw;
 mod read;
 mod simulate;
-mod soonest;
+mod state;
 
 use std::path::Path;
 
+pub use check::{MOST_MISTAKES, Mistake, check};
+pub use checked::{Condition, TaskGraph, TaskSpec};
+pub use earliest_start::{CriticalPath, critical_path};
 pub use fault::{Fault, faults};
 pub use progress::{EpicProgress, epic_progress};
 pub use rank::rank;
 pub use simulate::{Bound, Idle, NobodyFits, Play, Simulation, Span, Team, Waits, simulate};
-pub use soonest::{CriticalPath, critical_path};
 
 use greenloop_config::ConfigError;
 use greenloop_config::file_kind::{self, FileKind};
-use greenloop_model::task::TaskGraph;
 
 /// The most tasks that a graph may have.
 pub const MOST_TASKS: usize = 100_000;
@@ -65,9 +69,7 @@ pub fn load(path: &Path) -> Result<TaskGraph, ConfigError> {
 ///
 /// As [`load`].
 pub fn parse(text: &str, file_name: &str) -> Result<TaskGraph, ConfigError> {
-    let mut graph = read::read(text, file_name)?;
-    rank(&mut graph);
-    Ok(graph)
+    read::read(text, file_name)
 }
 
 #[cfg(test)]

@@ -9,11 +9,11 @@
 
 use std::cmp::Ordering;
 
-use greenloop_model::task::TaskSpec;
+use super::checked::TaskSpec;
 
 /// What the order looks at in a task that can be claimed.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Standing {
+pub struct Urgency {
     /// Smaller is more urgent.
     pub priority: i64,
     /// Longest remaining path in hours; never NaN.
@@ -23,7 +23,7 @@ pub struct Standing {
 }
 
 /// `Less` when `a` is to be claimed before `b`: by priority, then by rank, then by age.
-pub fn compare(a: &Standing, b: &Standing) -> Ordering {
+pub fn compare(a: &Urgency, b: &Urgency) -> Ordering {
     a.priority
         .cmp(&b.priority)
         .then_with(|| b.rank.total_cmp(&a.rank))
@@ -32,14 +32,14 @@ pub fn compare(a: &Standing, b: &Standing) -> Ordering {
 
 /// What a task asks of whoever does it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Demand<'a> {
+pub struct Requirements<'a> {
     /// Anybody when absent.
     pub role: Option<&'a str>,
     /// All of them.
     pub labels: &'a [String],
 }
 
-impl<'a> Demand<'a> {
+impl<'a> Requirements<'a> {
     /// What `task` asks for.
     pub fn of(task: &'a TaskSpec) -> Self {
         Self { role: task.role.as_deref(), labels: &task.labels }
@@ -58,7 +58,7 @@ pub struct Agent {
 }
 
 /// Whether `agent` can do what is asked, whatever happened before.
-pub fn fits(demand: Demand<'_>, agent: &Agent) -> bool {
+pub fn fits(demand: Requirements<'_>, agent: &Agent) -> bool {
     demand.role.is_none_or(|role| agent.roles.iter().any(|own| own == role))
         && demand.labels.iter().all(|label| agent.labels.contains(label))
 }
@@ -68,7 +68,7 @@ pub fn fits(demand: Demand<'_>, agent: &Agent) -> bool {
 ///
 /// The same agent does not get the task again as long as a live agent fits that has not tried;
 /// when nobody else is left, it does, rather than the task waiting for ever.
-pub fn may_claim(demand: Demand<'_>, tried: &[&str], agent: &Agent, live: &[Agent]) -> bool {
+pub fn may_claim(demand: Requirements<'_>, tried: &[&str], agent: &Agent, live: &[Agent]) -> bool {
     let has_tried = |agent: &Agent| tried.contains(&agent.name.as_str());
     fits(demand, agent)
         && (!has_tried(agent) || !live.iter().any(|other| !has_tried(other) && fits(demand, other)))
@@ -87,13 +87,13 @@ mod tests {
 
     #[test]
     fn priority_then_rank_then_age() {
-        let standing = |priority, rank, age| Standing { priority, rank, age };
+        let urgency = |priority, rank, age| Urgency { priority, rank, age };
         let mut tasks = [
-            standing(2, 90.0, 0),
-            standing(1, 10.0, 4),
-            standing(1, 30.0, 3),
-            standing(1, 30.0, 1),
-            standing(0, 0.0, 5),
+            urgency(2, 90.0, 0),
+            urgency(1, 10.0, 4),
+            urgency(1, 30.0, 3),
+            urgency(1, 30.0, 1),
+            urgency(0, 0.0, 5),
         ];
         tasks.sort_by(compare);
         assert_eq!(tasks.map(|task| task.age), [5, 1, 3, 4, 0]);
@@ -111,14 +111,14 @@ mod tests {
             (None, &gpu, &[], &[], false),
             (None, &gpu, &[], &["azure", "gpu"], true),
         ] {
-            let demand = Demand { role, labels };
+            let demand = Requirements { role, labels };
             assert_eq!(fits(demand, &agent("a", roles, own)), expect, "{demand:?} {roles:?}");
         }
     }
 
     #[test]
     fn not_the_same_agent_again_unless_nobody_else_is_left() {
-        let demand = Demand { role: Some("backend"), labels: &[] };
+        let demand = Requirements { role: Some("backend"), labels: &[] };
         let (a, b) = (agent("a", &["backend"], &[]), agent("b", &["backend"], &[]));
         let other = agent("c", &["frontend"], &[]);
         for (tried, live, expect) in [
@@ -147,7 +147,7 @@ mod tests {
                 roles.iter().enumerate().map(|(i, own)| agent(&i.to_string(), own, &[])).collect();
             let tried: Vec<String> = tried.iter().map(usize::to_string).collect();
             let tried: Vec<&str> = tried.iter().map(String::as_str).collect();
-            let demand = Demand { role, labels: &[] };
+            let demand = Requirements { role, labels: &[] };
             let claimants = live.iter().filter(|one| may_claim(demand, &tried, one, &live));
             prop_assert_eq!(claimants.count() > 0, live.iter().any(|one| fits(demand, one)));
         }
@@ -156,9 +156,9 @@ mod tests {
         fn the_order_is_total(
             tasks in prop::collection::vec((0i64..3, 0u8..4, 0i64..50), 2..20),
         ) {
-            let tasks: Vec<Standing> = tasks
+            let tasks: Vec<Urgency> = tasks
                 .into_iter()
-                .map(|(priority, rank, age)| Standing { priority, rank: rank.into(), age })
+                .map(|(priority, rank, age)| Urgency { priority, rank: rank.into(), age })
                 .collect();
             for a in &tasks {
                 for b in &tasks {

@@ -1,6 +1,6 @@
 //! How far an epic has come.
 
-use greenloop_model::task::{TaskGraph, TaskSpec};
+use super::checked::{TaskGraph, TaskSpec};
 
 /// Hours add up in the order in which tasks finish, so the last bits of a sum may differ.
 const TOLERANCE: f64 = 1e-9;

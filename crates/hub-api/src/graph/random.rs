@@ -1,6 +1,7 @@
 //! Random graphs, the same for the same seed.
 
-use greenloop_model::task::{Action, Condition, Epic, TaskGraph, TaskSpec};
+use super::checked::{Condition, TaskGraph, TaskSpec};
+use crate::types::{Action, EpicSubmission, TaskSubmission};
 
 /// SplitMix64 (Steele, Lea, Flood 2014).
 struct Numbers(u64);
@@ -25,7 +26,11 @@ impl Numbers {
 }
 
 fn empty(epics: usize) -> TaskGraph {
-    let epic = |i: usize| Epic { key: (i + 1).to_string(), title: "An epic".into(), branch: None };
+    let epic = |i: usize| EpicSubmission {
+        key: (i + 1).to_string(),
+        title: "An epic".into(),
+        branch: None,
+    };
     TaskGraph {
         project: "random".into(),
         repository: None,
@@ -39,25 +44,10 @@ fn empty(epics: usize) -> TaskGraph {
 
 fn add(graph: &mut TaskGraph, epic: Option<usize>, hours: f64, needs: Vec<usize>) -> usize {
     let key = graph.tasks.len().to_string();
-    graph.tasks.push(TaskSpec {
-        title: key.clone(),
-        key,
-        description: String::new(),
-        epic,
-        role: None,
-        labels: Vec::new(),
-        priority: 2,
-        hours,
-        branch: None,
-        files: Vec::new(),
-        needs,
-        conditions: Vec::new(),
-        action: Action::Command("true".into()),
-        timeout: None,
-        max_attempts: 3,
-        done: false,
-        rank: 0.0,
-    });
+    let action = Action::Command("true".into());
+    let submission =
+        TaskSubmission { priority: 2, hours, ..TaskSubmission::new(key.clone(), key, action) };
+    graph.tasks.push(TaskSpec { epic, needs, ..TaskSpec::new(submission) });
     graph.tasks.len() - 1
 }
 

@@ -7,10 +7,10 @@
 //! that is tried in turn; the ranks with the shortest sum of plays are kept. Such edges always
 //! lead from what finishes earlier to what begins later, so they make no cycle.
 
+use super::checked::TaskGraph;
+use super::earliest_start::soonest;
 use super::progress::epic_progress;
 use super::simulate::{Team, play};
-use super::soonest::soonest;
-use greenloop_model::task::TaskGraph;
 
 /// Graphs with more tasks keep the edges of the first order: with many tasks the choice matters
 /// little, and trying costs.
@@ -25,7 +25,7 @@ const ROUNDS: usize = 4;
 /// One more than the last share of an epic that can be waited for.
 const NOTHING: u8 = 101;
 
-/// Fills in [`TaskSpec::rank`](greenloop_model::task::TaskSpec::rank). The graph must be sound
+/// Fills in [`TaskSpec::rank`](super::TaskSpec::rank). The graph must be sound
 /// (see [`faults`](super::faults)); a done task's own hours count as none.
 pub fn rank(graph: &mut TaskGraph) {
     for (task, rank) in best(graph).into_iter().enumerate() {

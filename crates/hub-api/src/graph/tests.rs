@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::types::Action;
 use greenloop_config::ProblemKind;
-use greenloop_model::task::Action;
 
 /// The graph of a text without `project`.
 pub(super) fn graph(text: &str) -> TaskGraph {
@@ -69,7 +69,7 @@ fn a_file_means_what_it_says() {
     assert_eq!((routes.needs.as_slice(), routes.epic), (&[0][..], Some(0)));
     assert_eq!((routes.role.as_deref(), routes.labels.len()), (Some("backend"), 1));
     assert_eq!((routes.priority, routes.hours, routes.max_attempts), (1, 2.5, 2));
-    assert_eq!(routes.timeout, Some(std::time::Duration::from_secs(7200)));
+    assert_eq!(routes.timeout_seconds, Some(7200));
     assert_eq!(routes.action, Action::Command("echo one\necho two\n".into()));
     assert_eq!(
         (review.action.clone(), review.description.as_str()),
@@ -80,7 +80,7 @@ fn a_file_means_what_it_says() {
     assert_eq!((routes.rank, review.rank), (3.5, 1.0));
 }
 
-/// Each is told once: its line, what stands there, what is wrong, the way out.
+/// Each is reported once: its line, what stands there, what is wrong, the way out.
 #[test]
 fn mistakes_are_told_with_their_place() {
     let task = |body: &str| format!("project: {{name: p}}\ntasks:\n  - {body}\n");
@@ -313,7 +313,7 @@ proptest! {
         let mut graph = random::graph(seed);
         for (task, epic, at_least) in conditions {
             let (task, epic) = (task % graph.tasks.len(), epic % graph.epics.len());
-            graph.tasks[task].conditions.push(greenloop_model::task::Condition { epic, at_least });
+            graph.tasks[task].conditions.push(Condition { epic, at_least });
         }
         let mut done: Vec<bool> = graph.tasks.iter().map(|task| task.done).collect();
         loop {

@@ -128,7 +128,7 @@ async fn identify(headers: &HeaderMap, peer: Option<IpAddr>, api: &Api) -> Resul
         }
         return Err(Problem::new(
             Kind::Unauthorised,
-            "this hub answers nobody without a token: authorization: Bearer glh_…",
+            "this hub requires a token: authorization: Bearer glh_…",
         ));
     };
     // Whoever guesses is soon slow; whoever holds a good token is not held up by them.
@@ -171,7 +171,7 @@ pub(super) fn presented(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
 
 fn slow_down(wait: Duration) -> Problem {
     let milliseconds = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).max(1);
-    Problem::new(Kind::TooManyRequests, format!("come again in {milliseconds} ms"))
+    Problem::new(Kind::TooManyRequests, format!("too many requests: retry in {milliseconds} ms"))
         .retry_after_ms(milliseconds)
 }
 
@@ -207,7 +207,7 @@ mod tests {
                 name: "t".to_owned(),
                 agent: Some("one".to_owned()),
                 scopes: scopes.to_vec(),
-                created_at: crate::store::Moment(0),
+                created_at: greenloop_hub_api::types::Timestamp(0),
                 expires_at: None,
                 revoked_at: None,
             }))

@@ -44,7 +44,7 @@ fn unread(rejection: BytesRejection) -> Problem {
     if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
         return Problem::new(Kind::TooLarge, "the body is longer than this path takes");
     }
-    Problem::new(Kind::Malformed, "the body broke off")
+    Problem::new(Kind::Malformed, "the body is incomplete")
 }
 
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
@@ -93,9 +93,9 @@ fn path_of(path: &serde_path_to_error::Path) -> String {
 
 /// The query of a request.
 #[derive(Debug)]
-pub(super) struct Asked<T>(pub(super) T);
+pub(super) struct QueryParams<T>(pub(super) T);
 
-impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
+impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for QueryParams<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
@@ -113,15 +113,16 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Asked<T> {
 
 /// The variables of a path. What cannot be one of this hub's ids leads nowhere.
 #[derive(Debug)]
-pub(super) struct Place<T>(pub(super) T);
+pub(super) struct PathParams<T>(pub(super) T);
 
-impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Place<T> {
+impl<T: DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathParams<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        Path::from_request_parts(parts, state).await.map(|Path(value)| Self(value)).map_err(
-            |_rejection| Problem::new(Kind::NotFound, "that is no id of anything in this hub"),
-        )
+        Path::from_request_parts(parts, state)
+            .await
+            .map(|Path(value)| Self(value))
+            .map_err(|_rejection| Problem::new(Kind::NotFound, "the path has no valid id"))
     }
 }
 
@@ -155,7 +156,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Key {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use greenloop_hub_api::client::wire::GraphSubmission;
+    use greenloop_hub_api::types::GraphSubmission;
 
     #[test]
     fn the_place_of_a_mistake_is_told() {

@@ -67,7 +67,7 @@ fn allowed(api: &Api, request: &Request) -> Result<(), Problem> {
     if !api.settings.hosts.allow(host) {
         return Err(Problem::new(
             Kind::Misdirected,
-            "this hub is not called that: name it with --host if it is",
+            "the Host header names no host of this hub: allow it with --host",
         ));
     }
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);

@@ -16,9 +16,10 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use super::Api;
-use super::room::Found;
-use crate::store::{AgentHealth, EventView, StoreError, TaskCount};
-use greenloop_model::task::{TaskEventKind, TaskState};
+use super::claim_queue::FoundBy;
+use crate::store::{StoreError, TaskCount};
+use greenloop_hub_api::types::Event;
+use greenloop_model::task::{AgentState, TaskEventKind, TaskState};
 
 /// What the answer to a scrape is.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -155,14 +156,14 @@ impl Metrics {
     }
 
     /// Somebody follows events until the answer is dropped.
-    pub(super) fn follower(&self, transport: &'static str) -> Following {
+    pub(super) fn follower(&self, transport: &'static str) -> LiveGuard {
         let gauge = self.live.get_or_create_owned(&LiveLabels { transport });
         gauge.inc();
-        Following(gauge)
+        LiveGuard(gauge)
     }
 
     /// A claim was given a task.
-    pub(super) fn claimed(&self, found: Found) {
+    pub(super) fn claimed(&self, found: FoundBy) {
         self.claims.get_or_create(&FoundLabels { found: found.name() }).inc();
     }
 
@@ -172,7 +173,7 @@ impl Metrics {
     }
 
     /// An event was read from the outbox.
-    pub(super) fn happened(&self, event: &EventView) {
+    pub(super) fn happened(&self, event: &Event) {
         let lag = jiff::Timestamp::now().as_microsecond().saturating_sub(event.at.0);
         self.lag.set(Duration::from_micros(lag.max(0).cast_unsigned()).as_secs_f64());
         self.latest.set(event.id.0);
@@ -221,12 +222,12 @@ pub(super) async fn render(api: &Api) -> Result<String, StoreError> {
     let metrics = &api.metrics;
     metrics.count_tasks(&api.store.task_counts().await?);
     let agents = api.store.agents().await?;
-    for health in AgentHealth::ALL {
-        let count = agents.iter().filter(|it| it.health == *health).count();
-        let labels = StateLabels { state: health.name() };
+    for state in AgentState::ALL {
+        let count = agents.iter().filter(|it| it.state == *state).count();
+        let labels = StateLabels { state: state.name() };
         metrics.agents.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
     }
-    metrics.waiting.set(i64::try_from(api.room.waiting()).unwrap_or(i64::MAX));
+    metrics.waiting.set(i64::try_from(api.claims.waiting()).unwrap_or(i64::MAX));
     let mut text = String::new();
     // Writing into a string cannot fail.
     let _infallible = encode(&mut text, &metrics.registry);
@@ -235,9 +236,9 @@ pub(super) async fn render(api: &Api) -> Result<String, StoreError> {
 
 /// Counts a connection for as long as it is there.
 #[derive(Debug)]
-pub(super) struct Following(Gauge);
+pub(super) struct LiveGuard(Gauge);
 
-impl Drop for Following {
+impl Drop for LiveGuard {
     fn drop(&mut self) {
         self.0.dec();
     }

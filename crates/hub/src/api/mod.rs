@@ -10,24 +10,25 @@
 //! - The same call with the same `Idempotency-Key` and token has the answer of the first one.
 //! - A client that reads slowly costs nobody but itself.
 
+mod alerts;
+mod attempt_owners;
 mod auth;
+mod claim_queue;
 mod extract;
 mod guard;
-mod holders;
 mod hosts;
 mod limits;
 mod live;
 mod metrics;
 mod openapi;
+mod openapi_base;
 mod page;
 mod parameters;
 mod problem;
-mod records;
-mod room;
 mod routes;
-mod submission;
 mod tagged;
 mod tokens;
+mod velocity;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -42,12 +43,12 @@ pub use hosts::Hosts;
 pub use openapi::document;
 
 use crate::store::{StoreError, TaskStore};
-use holders::Holders;
+use attempt_owners::AttemptOwners;
+use claim_queue::ClaimQueue;
 use limits::Limits;
 use live::Feed;
 use metrics::Metrics;
 use parameters::Parameters;
-use room::Room;
 use tokens::Tokens;
 
 /// Wrong tokens that one address may try a second, and at once.
@@ -76,11 +77,13 @@ struct Api {
     store: TaskStore,
     settings: Settings,
     parameters: Parameters,
+    /// The description of the API, as JSON.
+    description: String,
     tokens: Tokens,
-    holders: Holders,
+    owners: AttemptOwners,
     callers: Limits<String>,
     guesses: Limits<IpAddr>,
-    room: Arc<Room>,
+    claims: Arc<ClaimQueue>,
     feed: Arc<Feed>,
     metrics: Arc<Metrics>,
     started: Instant,
@@ -112,8 +115,8 @@ pub async fn service(
     let metrics = Arc::new(Metrics::new());
     let feed = Arc::new(Feed::new(settings.live_events));
     let old = live::begin(&store, &feed, settings.live_events).await?;
-    let room = Arc::new(Room::default());
-    background.spawn(Arc::clone(&room).keep(store.clone(), end.clone()));
+    let claims = Arc::new(ClaimQueue::default());
+    background.spawn(Arc::clone(&claims).keep(store.clone(), end.clone()));
     background.spawn(live::read(
         store.clone(),
         Arc::clone(&feed),
@@ -122,13 +125,15 @@ pub async fn service(
         end.clone(),
     ));
     let sockets = TaskTracker::new();
+    let description = document();
     let api = Arc::new(Api {
-        parameters: Parameters::of(&openapi::document()),
+        parameters: Parameters::of(&description),
+        description: description.to_json().unwrap_or_default(),
         tokens: Tokens::new(store.clone()),
-        holders: Holders::new(store.clone()),
+        owners: AttemptOwners::new(store.clone()),
         callers: Limits::new(settings.rate, settings.rate.saturating_mul(2)),
         guesses: Limits::new(GUESSES.0, GUESSES.1),
-        room,
+        claims,
         feed,
         metrics,
         started: Instant::now(),

@@ -7,7 +7,7 @@ use utoipa::IntoParams;
 
 use super::problem::Problem;
 use crate::store::{self, PageRequest};
-use greenloop_hub_api::client::wire;
+use greenloop_hub_api::types;
 
 /// How many items a part has when nothing is said.
 const USUAL: u32 = 50;
@@ -17,7 +17,7 @@ const MOST: u32 = 500;
 /// Which part of a list is asked for.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Part {
+pub(super) struct PageQuery {
     /// `next` of the part before.
     cursor: Option<String>,
     /// How many at most: 1 to 500, 50 when nothing is said.
@@ -31,7 +31,7 @@ pub(super) struct List(pub(super) &'static str);
 
 impl List {
     /// The part as the store understands it.
-    pub(super) fn request(self, part: &Part) -> Result<PageRequest, Problem> {
+    pub(super) fn request(self, part: &PageQuery) -> Result<PageRequest, Problem> {
         let limit = part.limit.unwrap_or(USUAL);
         if !(1..=MOST).contains(&limit) {
             return Err(Problem::invalid("limit", format!("it is from 1 to {MOST}")));
@@ -59,11 +59,8 @@ impl List {
     }
 
     /// A part of the store's as clients see it.
-    pub(super) fn page<T, U>(self, page: store::Page<T>, to: impl FnMut(T) -> U) -> wire::Page<U> {
-        wire::Page {
-            next: page.next.map(|id| self.cursor(id)),
-            items: page.items.into_iter().map(to).collect(),
-        }
+    pub(super) fn page<T>(self, page: store::Page<T>) -> types::Page<T> {
+        types::Page { next: page.next.map(|id| self.cursor(id)), items: page.items }
     }
 
     /// A part of a list that is at hand whole, in the order of its ids.
@@ -72,7 +69,7 @@ impl List {
         items: Vec<T>,
         request: PageRequest,
         id: impl Fn(&T) -> i64,
-    ) -> wire::Page<T> {
+    ) -> types::Page<T> {
         let after = request.cursor.unwrap_or(i64::MIN);
         let limit = usize::try_from(request.limit).unwrap_or(usize::MAX);
         let mut rest = items.into_iter().filter(|item| id(item) > after);
@@ -81,7 +78,7 @@ impl List {
             Some(_more) => items.last().map(|item| self.cursor(id(item))),
             None => None,
         };
-        wire::Page { items, next }
+        types::Page { items, next }
     }
 }
 
@@ -92,7 +89,7 @@ mod tests {
     #[test]
     fn a_list_at_hand_is_cut_as_one_in_the_store() {
         let list = List("numbers");
-        let mut part = Part { cursor: None, limit: Some(2) };
+        let mut part = PageQuery { cursor: None, limit: Some(2) };
         let mut seen = Vec::new();
         loop {
             let request = list.request(&part).unwrap();
@@ -109,15 +106,15 @@ mod tests {
     #[test]
     fn a_cursor_of_another_list_is_refused() {
         let cursor = List("numbers").cursor(7);
-        let part = Part { cursor: Some(cursor), limit: None };
+        let part = PageQuery { cursor: Some(cursor), limit: None };
         assert_eq!(List("numbers").request(&part).unwrap().cursor, Some(7));
         List("words").request(&part).unwrap_err();
         for cursor in ["", "7", "!", "bnVtYmVycyB4"] {
-            let part = Part { cursor: Some(cursor.to_owned()), limit: None };
+            let part = PageQuery { cursor: Some(cursor.to_owned()), limit: None };
             List("numbers").request(&part).unwrap_err();
         }
         for limit in [0, 501] {
-            List("numbers").request(&Part { cursor: None, limit: Some(limit) }).unwrap_err();
+            List("numbers").request(&PageQuery { cursor: None, limit: Some(limit) }).unwrap_err();
         }
     }
 }

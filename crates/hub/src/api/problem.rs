@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::store::{StoreError, StoreErrorKind};
-use greenloop_hub_api::client::wire;
+use greenloop_hub_api::types;
 
 /// The types of problems; each has one HTTP status and one title.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +89,8 @@ impl Kind {
 
 /// A mistake in a request's body or query, and where it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
-pub(super) struct Mistake {
+#[schema(as = Mistake)]
+pub(super) struct FieldError {
     /// JSON path of the mistake: `$.tasks[3].hours`; the parameter's name for a query.
     pub(super) path: String,
     /// What is wrong there.
@@ -100,10 +101,10 @@ pub(super) struct Mistake {
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct ProblemBody {
     #[serde(flatten)]
-    problem: wire::Problem,
+    problem: types::Problem,
     /// Every mistake, where the request has mistakes at known places.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<Mistake>,
+    errors: Vec<FieldError>,
 }
 
 /// An answer that is not a success.
@@ -111,7 +112,7 @@ pub(super) struct ProblemBody {
 pub(super) struct Problem {
     kind: Kind,
     detail: String,
-    errors: Vec<Mistake>,
+    errors: Vec<FieldError>,
     retry_after_ms: Option<u64>,
 }
 
@@ -123,7 +124,7 @@ impl Problem {
 
     /// The same, with a mistake at a place.
     pub(super) fn at(mut self, path: impl Into<String>, message: impl Into<String>) -> Self {
-        self.errors.push(Mistake { path: path.into(), message: message.into() });
+        self.errors.push(FieldError { path: path.into(), message: message.into() });
         self
     }
 
@@ -139,15 +140,16 @@ impl Problem {
         Self::new(Kind::Invalid, format!("{path}: {message}")).at(path, message)
     }
 
-    /// Several of them; `None` when there are none.
-    pub(super) fn mistakes(errors: Vec<Mistake>) -> Option<Self> {
-        let first = errors.first()?;
+    /// Several of them.
+    pub(super) fn mistakes(errors: impl Iterator<Item = FieldError>) -> Self {
+        let errors: Vec<FieldError> = errors.collect();
         let more = match errors.len() {
-            1 => String::new(),
+            0 | 1 => String::new(),
             n => format!(" (and {} more)", n - 1),
         };
-        let detail = format!("{}: {}{more}", first.path, first.message);
-        Some(Self { errors, ..Self::new(Kind::Invalid, detail) })
+        let first = errors.first().map(|first| format!("{}: {}", first.path, first.message));
+        let detail = format!("{}{more}", first.unwrap_or_default());
+        Self { errors, ..Self::new(Kind::Invalid, detail) }
     }
 }
 
@@ -176,7 +178,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let (status, name, title) = self.kind.parts();
         let body = ProblemBody {
-            problem: wire::Problem {
+            problem: types::Problem {
                 kind: format!("urn:greenloop:problem:{name}"),
                 title: title.to_owned(),
                 status: status.as_u16(),

@@ -1,11 +1,16 @@
-//! What puts a lane on hold, and what lets it go on: a target that does not pass its own gates,
+//! What puts a queue on hold, and what lets it go on: a target that does not pass its own gates,
 //! and one that was moved other than forward.
 
 use std::time::Duration;
 
-use super::lane::{HAS_IT_AGAIN, Left, Stop, Worker, overtaken};
-use super::store::{Entry, Hold, NewHold, Target, Writer};
-use super::trial::{Candidate, Judgement, Staged, bring, brings_back, forget, leads_to};
+use super::candidate::{
+    MergeCandidate, NO_ENTRY, Staged, bring, brings_back, forget, leads_to, stage,
+};
+use super::gates::Verdict;
+use super::stop::{Left, Stop};
+use super::worker::{HAS_IT_AGAIN, Worker, overtaken};
+use crate::store::{NewHold, TargetRecord};
+use greenloop_hub_api::types::MergeHold;
 use greenloop_model::CommitId;
 use greenloop_model::task::{HoldDecision, HoldReason, MergeId};
 use greenloop_workspace::git::{Git, GitErrorKind, Mirror, Tip};
@@ -17,18 +22,14 @@ const RETEST: Duration = Duration::from_secs(600);
 const LOOK_BACK: usize = 100;
 /// Lines about commits and merges in a hold.
 const LINES: usize = 20;
-/// The folder of gates on a bare tip has this in place of an entry's id.
-pub(super) const NO_ENTRY: i64 = 0;
 
 impl Worker {
-    /// A lane whose target is broken rests until the target moves or passes, or the merge of one
+    /// A queue whose target is broken rests until the target moves or passes, or the merge of one
     /// of its `entries` passes.
-    #[expect(clippy::too_many_arguments, reason = "one round's own things, used nowhere else")]
     pub(super) async fn keep_to_the_hold(
         &self,
-        writer: &Writer,
-        hold: &Hold,
-        entries: &[Entry],
+        (hold, target): (&MergeHold, &TargetRecord),
+        entries: &[MergeCandidate],
         tip: &CommitId,
         rewound: &[CommitId],
         mirror: &Mirror,
@@ -38,26 +39,26 @@ impl Worker {
         match hold.reason {
             // It contains again what it was left with.
             HoldReason::TargetRewound => {
-                self.store.lift(writer, HAS_IT_AGAIN).await?;
+                self.store.lift_hold(&self.lease, HAS_IT_AGAIN).await?;
             }
             HoldReason::TargetBroken => {
-                if hold.tip.as_ref() == Some(tip) && hold.tested_for < RETEST {
-                    let untried = entries.iter().filter(|it| !hold.tried.contains(&it.id));
-                    return Err(self.repair(writer, untried, tip, rewound, mirror, git).await?);
+                if hold.tip.as_deref() == Some(tip.as_str()) && target.tested_for < RETEST {
+                    let untried = entries.iter().filter(|it| !target.tried.contains(&it.id));
+                    return Err(self.repair(untried, tip, rewound, mirror, git).await?);
                 }
-                match self.test_tip(writer, first, tip, mirror).await {
-                    Judgement::Passed => {
-                        self.store.note_passes(writer, tip, &first.gates).await?;
+                match self.test_tip(first, tip, mirror).await {
+                    Verdict::Passed => {
+                        self.store.note_tip_passes(&self.lease, tip.as_str(), &first.gates).await?;
                         let text = format!("{} passes its gates again", tip.short());
-                        self.store.lift(writer, &text).await?;
+                        self.store.lift_hold(&self.lease, &text).await?;
                     }
-                    Judgement::Failed { headline, evidence: _, gates: _ } => {
+                    Verdict::Failed { headline, evidence: _, gates: _ } => {
                         return Err(self
-                            .hold_broken(writer, tip, &headline, Vec::new(), mirror, git)
+                            .hold_broken(tip, &headline, Vec::new(), mirror, git)
                             .await?);
                     }
-                    Judgement::Troubled(reason) => return Err(Stop::Troubled(reason)),
-                    Judgement::Cancelled => return Err(Stop::Left(Left::Stopped)),
+                    Verdict::Unavailable(reason) => return Err(Stop::Unavailable(reason)),
+                    Verdict::Cancelled => return Err(Stop::Left(Left::Stopped)),
                 }
             }
         }
@@ -68,98 +69,90 @@ impl Worker {
     /// what repairs it. One that does not pass waits at its place, and nothing counts against it.
     async fn repair(
         &self,
-        writer: &Writer,
-        entries: impl Iterator<Item = &Entry>,
+        entries: impl Iterator<Item = &MergeCandidate>,
         tip: &CommitId,
         rewound: &[CommitId],
         mirror: &Mirror,
         git: &Git,
     ) -> Result<Stop, Stop> {
-        let redos = self.store.redos(writer).await?;
+        let redos = self.store.redos(&self.lease).await?;
         for entry in entries {
-            let candidate = self.candidate(&writer.lane, entry);
-            if !bring(mirror, &candidate, git).await?
-                || brings_back(mirror, &candidate, rewound, tip).await?.is_some()
+            if !bring(mirror, entry, git).await?
+                || brings_back(mirror, entry, rewound, tip).await?.is_some()
             {
-                self.store.tried(writer, entry).await?;
+                self.store.hold_tried(&self.lease, entry.id).await?;
                 continue;
             }
-            if overtaken(entry, &candidate, &redos, tip, mirror, git).await?.is_some() {
+            if overtaken(entry, &redos, tip, mirror, git).await?.is_some() {
                 continue;
             }
-            let commit = match self.trials.stage(mirror, tip, &candidate).await {
+            let commit = match stage(mirror, tip, entry).await {
                 Staged::Commit(commit) => commit,
                 Staged::Nothing | Staged::Conflict(_) => {
-                    self.store.tried(writer, entry).await?;
+                    self.store.hold_tried(&self.lease, entry.id).await?;
                     continue;
                 }
-                Staged::Troubled(reason) => return Err(Stop::Troubled(reason)),
+                Staged::Unavailable(reason) => return Err(Stop::Unavailable(reason)),
             };
-            self.store.testing(writer, entry, &commit).await?;
-            let judged = self.trials.judge(mirror, &commit, &candidate, &self.cancel).await;
-            let settled = match judged {
-                Judgement::Passed => self.land(writer, entry, &commit, tip, mirror, git).await,
-                Judgement::Failed { headline: _, evidence: _, gates: _ } => {
-                    self.store.tried(writer, entry).await?;
+            self.store.merge_testing(&self.lease, entry.id, commit.as_str()).await?;
+            let verdict = self.gates.test(mirror, &commit, entry, &self.cancel).await;
+            let settled = match verdict {
+                Verdict::Passed => self.land(entry, &commit, tip, mirror, git).await,
+                Verdict::Failed { headline: _, evidence: _, gates: _ } => {
+                    self.store.hold_tried(&self.lease, entry.id).await?;
                     Ok(false)
                 }
-                Judgement::Troubled(reason) => Err(Stop::Troubled(reason)),
-                Judgement::Cancelled => Err(Stop::Left(Left::Stopped)),
+                Verdict::Unavailable(reason) => Err(Stop::Unavailable(reason)),
+                Verdict::Cancelled => Err(Stop::Left(Left::Stopped)),
             };
-            forget(mirror, candidate.id).await;
+            forget(mirror, entry.id).await;
             if settled? {
-                let text = format!("{} repairs it: {}", candidate.title, commit.short());
-                self.store.lift(writer, &text).await?;
+                let text = format!("{} repairs it: {}", entry.title, commit.short());
+                self.store.lift_hold(&self.lease, &text).await?;
             }
             // Gates take their time: the target is looked at before the next entry is tried.
             return Ok(Stop::Moved);
         }
-        self.store.rest(writer, self.options.recheck, None).await?;
+        self.store.rest_merges(&self.lease, self.options.recheck, None).await?;
         Ok(Stop::Left(Left::Held))
     }
 
-    /// Puts the lane on hold when `tip`, as it is, fails one of the `gates` that an entry on top
+    /// Puts the queue on hold when `tip`, as it is, fails one of the `gates` that an entry on top
     /// of it failed.
     pub(super) async fn hold_when_broken(
         &self,
-        writer: &Writer,
-        entry: &Entry,
+        entry: &MergeCandidate,
         tip: &CommitId,
         gates: &[String],
         mirror: &Mirror,
         git: &Git,
     ) -> Result<(), Stop> {
-        match self.test_tip(writer, entry, tip, mirror).await {
-            Judgement::Passed => Ok(self.store.note_passes(writer, tip, &entry.gates).await?),
-            Judgement::Failed { headline, evidence: _, gates: failed } => {
+        match self.test_tip(entry, tip, mirror).await {
+            Verdict::Passed => {
+                Ok(self.store.note_tip_passes(&self.lease, tip.as_str(), &entry.gates).await?)
+            }
+            Verdict::Failed { headline, evidence: _, gates: failed } => {
                 if failed.iter().any(|it| gates.contains(it)) {
                     let tried = vec![entry.id];
-                    Err(self.hold_broken(writer, tip, &headline, tried, mirror, git).await?)
+                    Err(self.hold_broken(tip, &headline, tried, mirror, git).await?)
                 } else {
                     Ok(())
                 }
             }
-            Judgement::Troubled(reason) => Err(Stop::Troubled(reason)),
-            Judgement::Cancelled => Err(Stop::Left(Left::Stopped)),
+            Verdict::Unavailable(reason) => Err(Stop::Unavailable(reason)),
+            Verdict::Cancelled => Err(Stop::Left(Left::Stopped)),
         }
     }
 
-    async fn test_tip(
-        &self,
-        writer: &Writer,
-        entry: &Entry,
-        tip: &CommitId,
-        mirror: &Mirror,
-    ) -> Judgement {
-        let bare = Candidate { id: NO_ENTRY, ..self.candidate(&writer.lane, entry) };
-        self.trials.judge(mirror, tip, &bare, &self.cancel).await
+    async fn test_tip(&self, entry: &MergeCandidate, tip: &CommitId, mirror: &Mirror) -> Verdict {
+        let bare = MergeCandidate { id: MergeId(NO_ENTRY), ..entry.clone() };
+        self.gates.test(mirror, tip, &bare, &self.cancel).await
     }
 
     /// The target does not pass its own gates: nothing is merged before it moves, but an entry that
     /// repairs it. Those that were `tried` do not.
     pub(super) async fn hold_broken(
         &self,
-        writer: &Writer,
         tip: &CommitId,
         headline: &str,
         tried: Vec<MergeId>,
@@ -167,23 +160,23 @@ impl Worker {
         git: &Git,
     ) -> Result<Stop, Stop> {
         let tips = mirror.first_parents(tip, LOOK_BACK, git).await?;
-        let commits: Vec<CommitId> = tips.iter().map(|it| it.commit.clone()).collect();
-        let good = self.store.known_good(writer, &commits).await?;
-        let passed = tips.iter().position(|it| good.contains(&it.commit));
-        let (text, since) = broken_text(&writer.lane.target, &tips, passed, headline);
+        let commits: Vec<String> = tips.iter().map(|it| it.commit.to_string()).collect();
+        let good = self.store.known_good(&self.lease, &commits).await?;
+        let passed = tips.iter().position(|it| good.iter().any(|good| good == it.commit.as_str()));
+        let (text, since) = broken_text(&self.lease.target, &tips, passed, headline);
         let hold = NewHold {
             reason: HoldReason::TargetBroken,
-            tip: Some(tip.clone()),
+            tip: Some(tip.to_string()),
             expected: passed.and_then(|at| commits.get(at).cloned()),
-            commit: Some(since.map_or_else(|| tip.clone(), |it| it.commit.clone())),
+            commit: Some(since.map_or_else(|| tip.to_string(), |it| it.commit.to_string())),
             author: since.map(|it| self.redacted(&it.author)),
             text: self.redacted(&text),
             lost: Vec::new(),
             tried,
         };
         // Entries that may repair it are tried at once.
-        self.store.hold(writer, &hold, Duration::ZERO).await?;
-        tracing::warn!(branch = writer.lane.target, hold.text, "the merge queue is on hold");
+        self.store.hold_merges(&self.lease, &hold, Duration::ZERO).await?;
+        tracing::warn!(branch = self.lease.target, hold.text, "the merge queue is on hold");
         Ok(Stop::Left(Left::Held))
     }
 
@@ -191,56 +184,63 @@ impl Worker {
     /// the remote has it.
     pub(super) async fn keep_to_the_rewind(
         &self,
-        writer: &Writer,
-        target: &Target,
+        target: &TargetRecord,
         there: Option<&CommitId>,
         mirror: &Mirror,
         git: &Git,
     ) -> Result<(), Stop> {
-        let Some(expected) = &target.expected else { return Ok(()) };
-        let branch = &writer.lane.target;
+        let Some(expected) = target.tip.as_deref().and_then(|it| it.parse::<CommitId>().ok())
+        else {
+            return Ok(());
+        };
+        let branch = &self.lease.target;
         let now = match there {
-            Some(tip) if tip == expected => return Ok(()),
+            Some(tip) if *tip == expected => return Ok(()),
             Some(_) => Some(mirror.fetch(branch, git).await?),
             None => None,
         };
         if let Some(now) = &now
-            && leads_to(mirror, expected, now).await?
+            && leads_to(mirror, &expected, now).await?
         {
             return Ok(());
         }
         let mut lost = Vec::new();
-        for landed in self.store.landed(writer).await? {
+        for merged in self.store.merged_commits(&self.lease).await? {
+            let Ok(commit) = merged.sha.parse::<CommitId>() else { continue };
             if let Some(now) = &now
-                && leads_to(mirror, &landed.commit, now).await?
+                && leads_to(mirror, &commit, now).await?
             {
                 // Those before it are as well.
                 break;
             }
-            lost.push(landed);
+            lost.push((merged.id, commit, merged.title));
         }
         let asked = target.hold.as_ref().filter(|it| {
-            it.reason == HoldReason::TargetRewound && it.tip == now && it.decision.is_some()
+            it.reason == HoldReason::TargetRewound
+                && it.tip.as_deref() == now.as_ref().map(CommitId::as_str)
+                && it.decision.is_some()
         });
         let decision = asked.and_then(|it| it.decision).or(self.options.on_rewind);
-        let ids: Vec<MergeId> = lost.iter().map(|it| it.id).collect();
+        let ids: Vec<MergeId> = lost.iter().map(|(id, ..)| *id).collect();
         let lines: Vec<String> = lost
             .iter()
             .take(LINES)
-            .map(|it| format!("{} {}", it.commit.short(), it.title))
+            .map(|(_, commit, title)| format!("{} {title}", commit.short()))
             .map(|line| self.redacted(&line))
             .collect();
         let mut why = None;
         match decision {
             Some(HoldDecision::Follow) => {
-                let mut gone = vec![expected.clone()];
-                gone.extend(lost.last().map(|it| it.commit.clone()));
-                self.store.follow(writer, &ids, &gone, now.as_ref()).await?;
+                let mut gone = vec![expected.to_string()];
+                gone.extend(lost.last().map(|(_, commit, _)| commit.to_string()));
+                self.store
+                    .follow_rewind(&self.lease, &ids, &gone, now.as_ref().map(CommitId::as_str))
+                    .await?;
                 tracing::info!(branch, lost = ids.len(), "a rewind is followed");
                 return Err(Stop::Moved);
             }
             Some(HoldDecision::Restore) => {
-                why = self.restore(writer, expected, now.as_ref(), mirror, git).await?;
+                why = self.restore(&expected, now.as_ref(), mirror, git).await?;
                 if why.is_none() {
                     return Err(Stop::Moved);
                 }
@@ -252,27 +252,29 @@ impl Worker {
             None => None,
         };
         let waits = target.hold.as_ref().is_some_and(|it| {
-            it.reason == HoldReason::TargetRewound && it.tip == now && it.decision.is_none()
+            it.reason == HoldReason::TargetRewound
+                && it.tip.as_deref() == now.as_ref().map(CommitId::as_str)
+                && it.decision.is_none()
         });
         if waits {
-            self.store.rest(writer, self.options.recheck, None).await?;
+            self.store.rest_merges(&self.lease, self.options.recheck, None).await?;
             return Err(Stop::Left(Left::Held));
         }
-        let mut text = rewound_text(branch, expected, now.as_ref(), ids.len());
+        let mut text = rewound_text(branch, &expected, now.as_ref(), ids.len());
         if let Some(why) = why {
             text = format!("{why}. {text}");
         }
         let hold = NewHold {
             reason: HoldReason::TargetRewound,
-            commit: now.clone(),
-            tip: now,
-            expected: Some(expected.clone()),
+            commit: now.as_ref().map(CommitId::to_string),
+            tip: now.map(|it| it.to_string()),
+            expected: Some(expected.to_string()),
             author: author.map(|it| self.redacted(&it)),
             text: self.redacted(&text),
             lost: lines,
             tried: Vec::new(),
         };
-        self.store.hold(writer, &hold, self.options.recheck).await?;
+        self.store.hold_merges(&self.lease, &hold, self.options.recheck).await?;
         tracing::warn!(branch, hold.text, "the merge queue is on hold");
         Err(Stop::Left(Left::Held))
     }
@@ -280,13 +282,12 @@ impl Worker {
     /// Gives the target what it had, or says why that cannot be.
     async fn restore(
         &self,
-        writer: &Writer,
         expected: &CommitId,
         now: Option<&CommitId>,
         mirror: &Mirror,
         git: &Git,
     ) -> Result<Option<String>, Stop> {
-        let branch = &writer.lane.target;
+        let branch = &self.lease.target;
         // Another hub may have pushed it, and the branch that led to it is gone.
         let held = leads_to(mirror, expected, expected).await?
             || mirror.fetch_commit(expected, git).await.is_ok();
@@ -311,7 +312,7 @@ impl Worker {
         match mirror.push_from(now, expected, branch, git).await {
             Ok(()) => {
                 let text = format!("restored to {}", expected.short());
-                self.store.lift(writer, &text).await?;
+                self.store.lift_hold(&self.lease, &text).await?;
                 Ok(None)
             }
             Err(error) if error.kind == GitErrorKind::Rejected => {
@@ -339,9 +340,9 @@ fn broken_text<'t>(
     passed: Option<usize>,
     headline: &str,
 ) -> (String, Option<&'t Tip>) {
-    let told = |it: &Tip| format!("{} by {}: {}", it.commit.short(), it.author, it.subject);
+    let line = |it: &Tip| format!("{} by {}: {}", it.commit.short(), it.author, it.subject);
     let tip = tips.first();
-    let at = tip.map(told).unwrap_or_default();
+    let at = tip.map(line).unwrap_or_default();
     match passed {
         Some(1) => (format!("{target} is broken since commit {at}. {headline}"), tip),
         Some(0) => {
@@ -349,7 +350,7 @@ fn broken_text<'t>(
         }
         Some(count) => {
             let good = tips.get(count).map(|it| it.commit.short().to_owned()).unwrap_or_default();
-            let suspects: Vec<String> = tips.iter().take(count.min(LINES)).map(told).collect();
+            let suspects: Vec<String> = tips.iter().take(count.min(LINES)).map(line).collect();
             let text = format!(
                 "{target} is broken at commit {at}. It passed at {good}, {count} commits before. \
                  {headline}\n{}",

@@ -14,38 +14,38 @@
 //!   by itself.
 //! - The push expects the target where the merge was made: a target that has moved meanwhile,
 //!   forward or back, refuses it, and the entry is merged and tested again.
-//! - A target that was moved other than forward is not moved on: the lane is on hold until a
+//! - A target that was moved other than forward is not moved on: the queue is on hold until a
 //!   person (or the hub's options) says whether to follow the rewind or to restore. Targets of
 //!   graphs are looked at while nothing waits for them, too; branches of epics only when
 //!   something does.
-//! - A target that does not pass the gates by itself puts the lane on hold until it moves, passes
+//! - A target that does not pass the gates by itself puts the queue on hold until it moves, passes
 //!   again, or the merge of an entry with it passes: that one is merged first. Nothing counts
 //!   against a task meanwhile.
 //! - Several hubs may run queues on one store: the lease lets one of them write, every change
 //!   carries its fencing token, and the push itself compares and swaps. Killed at any moment,
 //!   nothing is lost: an entry that the target has already is only recorded.
 //! - What is in an entry can throw it out; what is outside (network, disk, the store) only lets
-//!   the lane wait.
+//!   the queue wait.
 //!
 //! # Caveats
 //!
 //! - A gate sees the merge's tree with the hub's rights: run the hub as a user of its own.
 
+mod candidate;
+mod gates;
 mod hold;
-mod lane;
-mod place;
+mod options;
 mod service;
+mod stop;
 mod store;
-mod task_store;
 #[cfg(test)]
 mod tests;
 mod tidy;
-mod trial;
 mod window;
+mod workdir;
+mod worker;
 
-pub use lane::conflict_branches;
-pub use service::{MergeOptions, MergeQueue};
-pub use store::{
-    Entry, FoundConflict, GateVerdict, Hold, Landed, Lane, MergeStore, MergeStoreError, NewHold,
-    Redo, Target, Writer,
-};
+pub use options::MergeOptions;
+pub use service::MergeQueue;
+pub use store::MergeStore;
+pub use worker::conflict_branches;

@@ -9,13 +9,17 @@ use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::store::{
+    ConflictReport, GateRecord, MergedCommit, NewHold, QueueEntry, QueueLease, Redo, StoreError,
+    StoreErrorKind, TargetRecord,
+};
 use greenloop_evidence::Redactor;
-use greenloop_model::CommitId;
-use greenloop_model::task::{HoldDecision, HoldReason, MergeId, MergeState, TaskId};
+use greenloop_hub_api::types::{MergeHold, Timestamp};
+use greenloop_model::task::{HoldDecision, HoldReason, Lease, MergeId, MergeState, TaskId};
 
 #[derive(Debug, Default)]
 struct Inner {
-    queue: Vec<(Entry, MergeState)>,
+    queue: Vec<(QueueEntry, MergeState)>,
     writer: Option<(String, i64, Instant)>,
     epoch: i64,
     /// By commit: whether its gates passed.
@@ -26,14 +30,14 @@ struct Inner {
     texts: BTreeMap<i64, String>,
     pauses: Vec<String>,
     rests_until: Option<Instant>,
-    tip: Option<CommitId>,
+    tip: Option<String>,
     hold: Option<(NewHold, Instant, Option<HoldDecision>)>,
     /// Entries that did not repair a broken target.
     tried: Vec<MergeId>,
     lifted: Vec<String>,
-    rewound: Vec<CommitId>,
+    rewound: Vec<String>,
     /// Bare tips whose gates passed, and when.
-    passes: Vec<(CommitId, Instant)>,
+    passes: Vec<(String, Instant)>,
     /// By entry: the files in conflict.
     files: BTreeMap<i64, Vec<String>>,
     /// When the target was looked at.
@@ -44,25 +48,29 @@ struct Inner {
 }
 
 struct InMemory {
-    lane: Lane,
+    lease: QueueLease,
     inner: Mutex<Inner>,
 }
 
 impl InMemory {
-    fn check(inner: &Inner, writer: &Writer) -> Result<(), MergeStoreError> {
+    fn check(inner: &Inner, lease: &QueueLease) -> Result<(), StoreError> {
         match &inner.writer {
-            Some((_, epoch, until)) if *epoch == writer.epoch && *until > Instant::now() => Ok(()),
-            _ => Err(MergeStoreError::Superseded(writer.lane.target.clone())),
+            Some((_, epoch, until)) if *epoch == lease.epoch && *until > Instant::now() => Ok(()),
+            _ => Err(StoreError {
+                kind: StoreErrorKind::StaleLease,
+                message: lease.target.clone(),
+                source: None,
+            }),
         }
     }
 
     fn change(
         &self,
-        writer: &Writer,
+        lease: &QueueLease,
         change: impl FnOnce(&mut Inner),
-    ) -> Result<(), MergeStoreError> {
+    ) -> Result<(), StoreError> {
         let mut inner = self.inner.lock().unwrap();
-        Self::check(&inner, writer)?;
+        Self::check(&inner, lease)?;
         change(&mut inner);
         Ok(())
     }
@@ -83,7 +91,11 @@ fn waits(state: MergeState) -> bool {
 
 #[async_trait]
 impl MergeStore for InMemory {
-    async fn take(&self, holder: &str, lasts: Duration) -> Result<Option<Writer>, MergeStoreError> {
+    async fn claim_merges(
+        &self,
+        holder: &str,
+        lasts: Duration,
+    ) -> Result<Option<QueueLease>, StoreError> {
         let mut inner = self.inner.lock().unwrap();
         let now = Instant::now();
         let held = inner.writer.as_ref().is_some_and(|(_, _, until)| *until > now);
@@ -96,15 +108,15 @@ impl MergeStore for InMemory {
         inner.epoch += 1;
         inner.looked = Some(now);
         inner.writer = Some((holder.to_owned(), inner.epoch, now + lasts));
-        Ok(Some(Writer { lane: self.lane.clone(), epoch: inner.epoch }))
+        Ok(Some(QueueLease { epoch: inner.epoch, ..self.lease.clone() }))
     }
 
-    async fn watch(
+    async fn watch_merges(
         &self,
         holder: &str,
         lasts: Duration,
         every: Duration,
-    ) -> Result<Option<Writer>, MergeStoreError> {
+    ) -> Result<Option<QueueLease>, StoreError> {
         let mut inner = self.inner.lock().unwrap();
         let now = Instant::now();
         let held = inner.writer.as_ref().is_some_and(|(_, _, until)| *until > now);
@@ -116,113 +128,126 @@ impl MergeStore for InMemory {
         inner.epoch += 1;
         inner.looked = Some(now);
         inner.writer = Some((holder.to_owned(), inner.epoch, now + lasts));
-        Ok(Some(Writer { lane: self.lane.clone(), epoch: inner.epoch }))
+        Ok(Some(QueueLease { epoch: inner.epoch, ..self.lease.clone() }))
     }
 
-    async fn repositories(&self) -> Result<Vec<String>, MergeStoreError> {
-        Ok(vec![self.lane.repository.clone()])
+    async fn repositories(&self) -> Result<Vec<String>, StoreError> {
+        Ok(vec![self.lease.repository.clone()])
     }
 
-    async fn known(&self, ids: &[i64]) -> Result<Vec<i64>, MergeStoreError> {
+    async fn known_merges(&self, ids: &[i64]) -> Result<Vec<i64>, StoreError> {
         let inner = self.inner.lock().unwrap();
         let there = |id: &&i64| inner.queue.iter().any(|(entry, _)| entry.id.0 == **id);
         Ok(ids.iter().filter(there).copied().collect())
     }
 
-    async fn keep(&self, writer: &Writer, lasts: Duration) -> Result<(), MergeStoreError> {
-        self.change(writer, |inner| {
-            inner.writer = Some(("kept".to_owned(), writer.epoch, Instant::now() + lasts));
+    async fn extend_merges(&self, lease: &QueueLease, lasts: Duration) -> Result<(), StoreError> {
+        self.change(lease, |inner| {
+            inner.writer = Some(("kept".to_owned(), lease.epoch, Instant::now() + lasts));
         })
     }
 
-    async fn release(&self, writer: &Writer) -> Result<(), MergeStoreError> {
-        self.change(writer, |inner| inner.writer = None)
+    async fn release_merges(&self, lease: &QueueLease) -> Result<(), StoreError> {
+        self.change(lease, |inner| inner.writer = None)
     }
 
-    async fn entries(&self, writer: &Writer, most: usize) -> Result<Vec<Entry>, MergeStoreError> {
-        let inner = self.inner.lock().unwrap();
-        Self::check(&inner, writer)?;
-        let open = inner.queue.iter().filter(|(_, state)| waits(*state));
-        Ok(open.map(|(entry, _)| entry.clone()).take(most).collect())
-    }
-
-    async fn testing(
+    async fn next_merges(
         &self,
-        writer: &Writer,
-        entry: &Entry,
-        _commit: &CommitId,
-    ) -> Result<(), MergeStoreError> {
-        self.change(writer, |inner| {
-            let found = inner.queue.iter_mut().find(|(other, _)| other.id == entry.id).unwrap();
+        lease: &QueueLease,
+        limit: u32,
+    ) -> Result<Vec<QueueEntry>, StoreError> {
+        let inner = self.inner.lock().unwrap();
+        Self::check(&inner, lease)?;
+        let open = inner.queue.iter().filter(|(_, state)| waits(*state));
+        Ok(open.map(|(entry, _)| entry.clone()).take(limit as usize).collect())
+    }
+
+    async fn merge_testing(
+        &self,
+        lease: &QueueLease,
+        id: MergeId,
+        _staged: &str,
+    ) -> Result<(), StoreError> {
+        self.change(lease, |inner| {
+            let found = inner.queue.iter_mut().find(|(other, _)| other.id == id).unwrap();
             found.1 = MergeState::Testing;
             found.0.landing = None;
         })
     }
 
-    async fn judged(
+    async fn record_gates(
         &self,
-        writer: &Writer,
-        _entry: &Entry,
-        verdict: &GateVerdict,
-    ) -> Result<(), MergeStoreError> {
-        self.change(writer, |inner| {
-            inner.judged.insert(verdict.commit.to_string(), verdict.passed);
-            inner.judged_at.insert(verdict.commit.to_string(), Instant::now());
+        lease: &QueueLease,
+        record: &GateRecord,
+    ) -> Result<(), StoreError> {
+        self.change(lease, |inner| {
+            inner.judged.insert(record.sha.clone(), record.passed);
+            inner.judged_at.insert(record.sha.clone(), Instant::now());
         })
     }
 
-    async fn landing(
+    async fn merge_landing(
         &self,
-        writer: &Writer,
-        entry: &Entry,
-        commit: &CommitId,
-    ) -> Result<(), MergeStoreError> {
-        self.change(writer, |inner| {
-            assert_eq!(inner.judged.get(commit.as_str()), Some(&true));
-            let found = inner.queue.iter_mut().find(|(other, _)| other.id == entry.id).unwrap();
-            found.0.landing = Some(commit.clone());
+        lease: &QueueLease,
+        id: MergeId,
+        sha: &str,
+    ) -> Result<(), StoreError> {
+        self.change(lease, |inner| {
+            assert_eq!(inner.judged.get(sha), Some(&true));
+            let found = inner.queue.iter_mut().find(|(other, _)| other.id == id).unwrap();
+            found.0.landing = Some(sha.to_owned());
         })
     }
 
-    async fn merged(
+    async fn merge_landed(
         &self,
-        writer: &Writer,
-        entry: &Entry,
-        commit: &CommitId,
-    ) -> Result<(), MergeStoreError> {
-        self.change(writer, |inner| {
-            let found = inner.queue.iter().find(|(other, _)| other.id == entry.id).unwrap();
-            assert_eq!(found.0.landing.as_ref(), Some(commit));
-            Self::set(inner, entry.id, MergeState::Merged);
-            inner.tip = Some(commit.clone());
-            inner.merged.push((entry.id.0, commit.to_string()));
+        lease: &QueueLease,
+        id: MergeId,
+        sha: &str,
+    ) -> Result<(), StoreError> {
+        self.change(lease, |inner| {
+            let found = inner.queue.iter().find(|(other, _)| other.id == id).unwrap();
+            assert_eq!(found.0.landing.as_deref(), Some(sha));
+            Self::set(inner, id, MergeState::Merged);
+            inner.tip = Some(sha.to_owned());
+            inner.merged.push((id.0, sha.to_owned()));
         })
     }
 
-    async fn target(&self, writer: &Writer) -> Result<Target, MergeStoreError> {
+    async fn target_record(&self, lease: &QueueLease) -> Result<TargetRecord, StoreError> {
         let inner = self.inner.lock().unwrap();
-        Self::check(&inner, writer)?;
-        let hold = inner.hold.as_ref().map(|(hold, tested, decision)| Hold {
+        Self::check(&inner, lease)?;
+        let hold = inner.hold.as_ref().map(|(hold, _, decision)| MergeHold {
             reason: hold.reason,
             tip: hold.tip.clone(),
+            expected: hold.expected.clone(),
+            commit: hold.commit.clone(),
+            author: hold.author.clone(),
+            text: hold.text.clone(),
+            lost: hold.lost.clone(),
             decision: *decision,
-            tested_for: tested.elapsed(),
-            tried: inner.tried.clone(),
+            since: Timestamp(0),
         });
-        Ok(Target { expected: inner.tip.clone(), hold, rewound: inner.rewound.clone() })
+        Ok(TargetRecord {
+            tip: inner.tip.clone(),
+            tested_for: inner.hold.as_ref().map(|it| it.1.elapsed()).unwrap_or_default(),
+            tried: if hold.is_some() { inner.tried.clone() } else { Vec::new() },
+            hold,
+            rewound: inner.rewound.clone(),
+        })
     }
 
-    async fn note_tip(&self, writer: &Writer, tip: &CommitId) -> Result<(), MergeStoreError> {
-        self.change(writer, |inner| inner.tip = Some(tip.clone()))
+    async fn note_tip(&self, lease: &QueueLease, tip: &str) -> Result<(), StoreError> {
+        self.change(lease, |inner| inner.tip = Some(tip.to_owned()))
     }
 
-    async fn hold(
+    async fn hold_merges(
         &self,
-        writer: &Writer,
+        lease: &QueueLease,
         hold: &NewHold,
         rest: Duration,
-    ) -> Result<(), MergeStoreError> {
-        self.change(writer, |inner| {
+    ) -> Result<(), StoreError> {
+        self.change(lease, |inner| {
             let same = inner.hold.as_ref().is_some_and(|(before, _, _)| before.tip == hold.tip);
             if !same {
                 inner.tried.clear();
@@ -239,135 +264,135 @@ impl MergeStore for InMemory {
         })
     }
 
-    async fn rest(
+    async fn rest_merges(
         &self,
-        writer: &Writer,
+        lease: &QueueLease,
         rest: Duration,
         waits_for: Option<&str>,
-    ) -> Result<(), MergeStoreError> {
-        self.change(writer, |inner| {
+    ) -> Result<(), StoreError> {
+        self.change(lease, |inner| {
             inner.waits_for = waits_for.map(str::to_owned);
             inner.writer = None;
             inner.rests_until = Some(Instant::now() + rest);
         })
     }
 
-    async fn tried(&self, writer: &Writer, entry: &Entry) -> Result<(), MergeStoreError> {
-        self.change(writer, |inner| {
-            let found = inner.queue.iter_mut().find(|(other, _)| other.id == entry.id).unwrap();
+    async fn hold_tried(&self, lease: &QueueLease, id: MergeId) -> Result<(), StoreError> {
+        self.change(lease, |inner| {
+            let found = inner.queue.iter_mut().find(|(other, _)| other.id == id).unwrap();
             if found.1 == MergeState::Testing {
                 found.1 = MergeState::Queued;
             }
-            inner.tried.push(entry.id);
+            inner.tried.push(id);
         })
     }
 
-    async fn refused(&self, writer: &Writer, entry: &Entry) -> Result<(), MergeStoreError> {
-        self.change(writer, |inner| {
-            let found = inner.queue.iter_mut().find(|(other, _)| other.id == entry.id).unwrap();
+    async fn merge_refused(&self, lease: &QueueLease, id: MergeId) -> Result<(), StoreError> {
+        self.change(lease, |inner| {
+            let found = inner.queue.iter_mut().find(|(other, _)| other.id == id).unwrap();
             found.0.landing = None;
         })
     }
 
-    async fn lift(&self, writer: &Writer, text: &str) -> Result<(), MergeStoreError> {
-        self.change(writer, |inner| {
+    async fn lift_hold(&self, lease: &QueueLease, text: &str) -> Result<(), StoreError> {
+        self.change(lease, |inner| {
             inner.hold = None;
             inner.lifted.push(text.to_owned());
         })
     }
 
-    async fn passes(
+    async fn tip_passes(
         &self,
-        writer: &Writer,
-        commit: &CommitId,
+        lease: &QueueLease,
+        sha: &str,
         _gates: &[String],
         within: Duration,
-    ) -> Result<bool, MergeStoreError> {
+    ) -> Result<bool, StoreError> {
         let inner = self.inner.lock().unwrap();
-        Self::check(&inner, writer)?;
+        Self::check(&inner, lease)?;
         let recent = |at: &Instant| at.elapsed() < within;
-        let merged = inner.judged.get(commit.as_str()) == Some(&true)
-            && inner.judged_at.get(commit.as_str()).is_some_and(recent);
-        Ok(merged || inner.passes.iter().any(|(tip, at)| tip == commit && recent(at)))
+        let merged =
+            inner.judged.get(sha) == Some(&true) && inner.judged_at.get(sha).is_some_and(recent);
+        Ok(merged || inner.passes.iter().any(|(tip, at)| tip == sha && recent(at)))
     }
 
-    async fn note_passes(
+    async fn note_tip_passes(
         &self,
-        writer: &Writer,
-        commit: &CommitId,
+        lease: &QueueLease,
+        sha: &str,
         _gates: &[String],
-    ) -> Result<(), MergeStoreError> {
-        self.change(writer, |inner| inner.passes.push((commit.clone(), Instant::now())))
+    ) -> Result<(), StoreError> {
+        self.change(lease, |inner| inner.passes.push((sha.to_owned(), Instant::now())))
     }
 
     async fn known_good(
         &self,
-        writer: &Writer,
-        commits: &[CommitId],
-    ) -> Result<Vec<CommitId>, MergeStoreError> {
+        lease: &QueueLease,
+        shas: &[String],
+    ) -> Result<Vec<String>, StoreError> {
         let inner = self.inner.lock().unwrap();
-        Self::check(&inner, writer)?;
-        let good = |it: &&CommitId| {
+        Self::check(&inner, lease)?;
+        let good = |it: &&String| {
             inner.passes.iter().any(|(tip, _)| tip == *it)
                 || inner.judged.get(it.as_str()) == Some(&true)
         };
-        Ok(commits.iter().filter(good).cloned().collect())
+        Ok(shas.iter().filter(good).cloned().collect())
     }
 
-    async fn landed(&self, writer: &Writer) -> Result<Vec<Landed>, MergeStoreError> {
+    async fn merged_commits(&self, lease: &QueueLease) -> Result<Vec<MergedCommit>, StoreError> {
         let inner = self.inner.lock().unwrap();
-        Self::check(&inner, writer)?;
-        let landed = inner.merged.iter().rev().map(|(id, commit)| Landed {
+        Self::check(&inner, lease)?;
+        let landed = inner.merged.iter().rev().map(|(id, sha)| MergedCommit {
             id: MergeId(*id),
-            commit: commit.parse().unwrap(),
+            sha: sha.clone(),
             title: format!("Task {id}"),
         });
         Ok(landed.collect())
     }
 
-    async fn follow(
+    async fn follow_rewind(
         &self,
-        writer: &Writer,
+        lease: &QueueLease,
         lost: &[MergeId],
-        gone: &[CommitId],
-        tip: Option<&CommitId>,
-    ) -> Result<(), MergeStoreError> {
-        self.change(writer, |inner| {
+        gone: &[String],
+        tip: Option<&str>,
+    ) -> Result<(), StoreError> {
+        self.change(lease, |inner| {
             for id in lost {
                 Self::set(inner, *id, MergeState::Ejected);
                 inner.merged.retain(|(other, _)| *other != id.0);
             }
             inner.rewound.extend_from_slice(gone);
-            inner.tip = tip.cloned();
+            inner.tip = tip.map(str::to_owned);
             inner.hold = None;
         })
     }
 
-    async fn redo(
+    async fn redo_merge(
         &self,
-        writer: &Writer,
-        entry: &Entry,
+        lease: &QueueLease,
+        id: MergeId,
         reason: &str,
-    ) -> Result<(), MergeStoreError> {
-        self.eject(writer, entry, reason).await
+    ) -> Result<(), StoreError> {
+        self.merge_ejected(lease, id, reason, true).await
     }
 
-    async fn conflict(
+    async fn merge_conflicting(
         &self,
-        writer: &Writer,
-        entry: &Entry,
-        conflict: &FoundConflict,
-    ) -> Result<(), MergeStoreError> {
-        self.change(writer, |inner| {
-            Self::set(inner, entry.id, MergeState::Conflict);
-            inner.texts.insert(entry.id.0, conflict.brief.clone());
-            inner.files.insert(entry.id.0, conflict.files.clone());
+        lease: &QueueLease,
+        id: MergeId,
+        conflict: &ConflictReport,
+    ) -> Result<(), StoreError> {
+        self.change(lease, |inner| {
+            Self::set(inner, id, MergeState::Conflict);
+            inner.texts.insert(id.0, conflict.brief.clone());
+            inner.files.insert(id.0, conflict.files.clone());
         })
     }
 
-    async fn redos(&self, writer: &Writer) -> Result<Vec<Redo>, MergeStoreError> {
+    async fn redos(&self, lease: &QueueLease) -> Result<Vec<Redo>, StoreError> {
         let inner = self.inner.lock().unwrap();
-        Self::check(&inner, writer)?;
+        Self::check(&inner, lease)?;
         let redo = |(id, files): (&i64, &Vec<String>)| Redo {
             task: TaskId(*id),
             key: id.to_string(),
@@ -380,38 +405,39 @@ impl MergeStore for InMemory {
         Ok(inner.redone.iter().cloned().chain(inner.files.iter().map(redo)).collect())
     }
 
-    async fn tell_redo(
+    async fn add_to_brief(
         &self,
-        writer: &Writer,
+        lease: &QueueLease,
         task: TaskId,
         text: &str,
-    ) -> Result<(), MergeStoreError> {
-        self.change(writer, |inner| {
+    ) -> Result<(), StoreError> {
+        self.change(lease, |inner| {
             let brief = inner.texts.get_mut(&task.0).unwrap();
             brief.push_str("\n\n");
             brief.push_str(text);
         })
     }
 
-    async fn eject(
+    async fn merge_ejected(
         &self,
-        writer: &Writer,
-        entry: &Entry,
+        lease: &QueueLease,
+        id: MergeId,
         reason: &str,
-    ) -> Result<(), MergeStoreError> {
-        self.change(writer, |inner| {
-            Self::set(inner, entry.id, MergeState::Ejected);
-            inner.texts.insert(entry.id.0, reason.to_owned());
+        _retry: bool,
+    ) -> Result<(), StoreError> {
+        self.change(lease, |inner| {
+            Self::set(inner, id, MergeState::Ejected);
+            inner.texts.insert(id.0, reason.to_owned());
         })
     }
 
-    async fn pause(
+    async fn pause_merges(
         &self,
-        writer: &Writer,
-        reason: &str,
+        lease: &QueueLease,
         lasts: Duration,
-    ) -> Result<(), MergeStoreError> {
-        self.change(writer, |inner| {
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        self.change(lease, |inner| {
             inner.pauses.push(reason.to_owned());
             inner.writer = None;
             inner.rests_until = Some(Instant::now() + lasts);
@@ -430,21 +456,31 @@ fn git(folder: &Path, arguments: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
+fn entry(id: i64, branch: &str, commit: &str) -> QueueEntry {
+    QueueEntry {
+        id: MergeId(id),
+        lease: Lease { task: TaskId(id), epoch: 1 },
+        title: format!("Task {id}"),
+        branch: branch.to_owned(),
+        commit: commit.to_owned(),
+        gates: vec!["test ! -e bad".to_owned()],
+        base: None,
+        state: MergeState::Queued,
+        landing: None,
+    }
+}
+
+fn lease(repository: &str, target: &str) -> QueueLease {
+    let (repository, target) = (repository.to_owned(), target.to_owned());
+    QueueLease { project: 1, repository, target, epoch: 0 }
+}
+
 /// A store that has only these entries, merged.
 pub(super) fn in_memory(ids: &[i64]) -> Arc<dyn MergeStore> {
-    let entry = |id: &i64| Entry {
-        id: MergeId(*id),
-        task: TaskId(*id),
-        title: String::new(),
-        branch: String::new(),
-        commit: "a".repeat(40).parse().unwrap(),
-        gates: Vec::new(),
-        base: None,
-        landing: None,
-    };
+    let entry = |id: &i64| entry(*id, "", &"a".repeat(40));
     let queue = ids.iter().map(|id| (entry(id), MergeState::Merged)).collect();
-    let lane = Lane { project: 1, repository: String::new(), target: "main".to_owned() };
-    Arc::new(InMemory { lane, inner: Mutex::new(Inner { queue, ..Inner::default() }) })
+    let lease = lease("", "main");
+    Arc::new(InMemory { lease, inner: Mutex::new(Inner { queue, ..Inner::default() }) })
 }
 
 /// A project whose gate wants every number in `n/` to be on its own and `bad` to be absent.
@@ -477,7 +513,7 @@ impl Project {
     }
 
     /// The commit of a task's branch that writes a file.
-    fn branch(&self, n: i64, path: &str, text: &str) -> Entry {
+    fn branch(&self, n: i64, path: &str, text: &str) -> QueueEntry {
         let work = self.folder.path().join("work");
         let branch = format!("task/{n}/e1");
         git(&work, &["checkout", "-q", "-b", &branch, &self.first]);
@@ -485,28 +521,15 @@ impl Project {
         git(&work, &["add", "-A"]);
         git(&work, &["commit", "-q", "-m", &format!("task {n}")]);
         git(&work, &["push", "-q", "origin", &branch]);
-        Entry {
-            id: MergeId(n),
-            task: TaskId(n),
-            title: format!("Task {n}"),
-            commit: git(&work, &["rev-parse", "HEAD"]).parse().unwrap(),
-            branch,
-            gates: vec!["test ! -e bad".to_owned()],
-            base: None,
-            landing: None,
-        }
+        entry(n, &branch, &git(&work, &["rev-parse", "HEAD"]))
     }
 
-    fn store(&self, target: &str, entries: Vec<Entry>) -> Arc<InMemory> {
+    fn store(&self, target: &str, entries: Vec<QueueEntry>) -> Arc<InMemory> {
         let base = (target != "main").then(|| "main".to_owned());
-        let with_base = |entry| Entry { base: base.clone(), ..entry };
+        let with_base = |entry| QueueEntry { base: base.clone(), ..entry };
         let queue = entries.into_iter().map(|e| (with_base(e), MergeState::Queued)).collect();
         Arc::new(InMemory {
-            lane: Lane {
-                project: 1,
-                repository: self.remote().to_str().unwrap().to_owned(),
-                target: target.to_owned(),
-            },
+            lease: lease(self.remote().to_str().unwrap(), target),
             inner: Mutex::new(Inner { queue, ..Inner::default() }),
         })
     }
@@ -617,7 +640,7 @@ async fn good_work_is_merged_bad_work_leaves_and_conflicts_wait() {
     assert!(inner.texts[&4].contains("- shared: both changed the same lines"), "{:?}", inner.texts);
     assert!(inner.texts[&2].contains("test ! -e bad") || inner.texts[&2].contains("gate"));
     let conflict = git(&project.remote(), &["rev-parse", "conflict/4"]);
-    assert_eq!(conflict, inner.queue[3].0.commit.as_str());
+    assert_eq!(conflict, inner.queue[3].0.commit);
     assert_eq!(inner.merged.last().unwrap().1, git(&project.remote(), &["rev-parse", "main"]));
     assert!(inner.writer.is_none(), "given back");
 }
@@ -625,7 +648,7 @@ async fn good_work_is_merged_bad_work_leaves_and_conflicts_wait() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hubs_race_and_every_tip_was_tested() {
     let project = Project::new();
-    let entries: Vec<Entry> = (1..=9)
+    let entries: Vec<QueueEntry> = (1..=9)
         .map(|n| match n {
             4 | 7 => project.branch(n, "bad", &format!("{n}\n")),
             n => project.branch(n, &format!("file{n}"), "x\n"),
@@ -714,18 +737,15 @@ async fn entries_that_all_wait_for_a_redo_say_for_which() {
     assert_eq!(store.states(), [MergeState::Merged]);
 }
 
-#[test]
-fn what_the_store_says_of_a_writer_is_passed_on_as_it_is() {
-    use crate::store::{StoreError, StoreErrorKind};
-    let of = |kind| {
-        let message = "another writer holds the merge queue of main now".to_owned();
-        MergeStoreError::from(StoreError { kind, message, source: None })
-    };
-    let stale = of(StoreErrorKind::StaleLease);
-    assert!(matches!(stale, MergeStoreError::Superseded(_)));
-    assert_eq!(stale.to_string(), "another writer holds the merge queue of main now");
-    assert!(matches!(of(StoreErrorKind::Conflict), MergeStoreError::Gone(_)));
-    assert!(matches!(of(StoreErrorKind::Busy), MergeStoreError::Store(_)));
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_entry_whose_commit_is_none_leaves_the_queue() {
+    let project = Project::new();
+    let entries = vec![entry(1, "task/1/e1", "HEAD"), project.branch(2, "two", "2\n")];
+    let store = project.store("main", entries);
+    project.settle(&store, 1, 1, LEASE).await;
+    assert_eq!(store.states(), [MergeState::Ejected, MergeState::Merged]);
+    let inner = store.inner.lock().unwrap();
+    assert_eq!(inner.texts[&1], "what is in the queue is no commit of a task");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -763,7 +783,7 @@ async fn what_somebody_else_pushed_has_to_pass_as_well() {
     let project = Project::new();
     let good = project.branch(1, "one", "1\n");
     let store = project.store("main", vec![good.clone()]);
-    git(&project.remote(), &["update-ref", "refs/heads/main", good.commit.as_str()]);
+    git(&project.remote(), &["update-ref", "refs/heads/main", &good.commit]);
     project.settle(&store, 1, 1, Duration::from_secs(30)).await;
     assert_eq!(store.states(), [MergeState::Merged]);
     assert_eq!(project.check_every_tip(&store, "main"), 1);
@@ -799,10 +819,10 @@ async fn a_target_that_is_broken_blames_no_entry_and_is_tried_again_when_it_move
     assert_eq!(store.states(), waiting);
     let hold = held(&store);
     assert_eq!((hold.reason, hold.author.as_deref()), (HoldReason::TargetBroken, Some("Ada")));
-    assert_eq!(hold.commit.as_ref().map(|it| it.as_str()), Some(bad.as_str()));
-    assert_eq!(hold.expected.as_ref().map(|it| it.as_str()), Some(good.as_str()));
+    assert_eq!(hold.commit.as_deref(), Some(bad.as_str()));
+    assert_eq!(hold.expected.as_deref(), Some(good.as_str()));
     assert!(hold.text.contains("main is broken since commit"), "{}", hold.text);
-    // Another commit on top does not help: the range is told.
+    // Another commit on top does not help: the range is reported.
     let worse = project.person(&bad, "Bob", |work| std::fs::write(work.join("more"), "").unwrap());
     let at = |inner: &Inner, tip: &str| {
         inner.hold.as_ref().is_some_and(|it| it.0.tip.as_ref().unwrap().as_str() == tip)
@@ -929,7 +949,7 @@ async fn a_rewind_during_the_gates_is_not_pushed_over() {
     assert_eq!(store.states(), [MergeState::Merged, MergeState::Queued]);
     // A person moves it forward again: nobody is asked any more.
     let tip = held(&store).expected.unwrap();
-    git(&project.remote(), &["update-ref", "refs/heads/main", tip.as_str()]);
+    git(&project.remote(), &["update-ref", "refs/heads/main", &tip]);
     project.run_until(&store, 1, 1, LEASE, |inner| !inner.lifted.is_empty()).await;
 }
 
@@ -973,18 +993,18 @@ async fn whoever_conflicts_is_told_what_the_target_got_before_and_since() {
     ];
     let store = project.store("main", entries);
     project.settle(&store, 1, 1, LEASE).await;
-    let told = store.inner.lock().unwrap().texts[&2].clone();
-    assert!(told.contains("Merge task/1/e1 into main: Task 1"), "{told}");
-    assert!(told.contains("-nobody") && told.contains("+one"), "{told}");
-    assert!(!told.contains("three"), "{told}");
+    let brief = store.inner.lock().unwrap().texts[&2].clone();
+    assert!(brief.contains("Merge task/1/e1 into main: Task 1"), "{brief}");
+    assert!(brief.contains("-nobody") && brief.contains("+one"), "{brief}");
+    assert!(!brief.contains("three"), "{brief}");
     let later = Project { first: project.main(), ..project };
     let work = later.folder.path().join("work");
     git(&work, &["fetch", "-q", "origin"]);
     let entry = later.branch(4, "shared", "four\n");
     store.inner.lock().unwrap().queue.push((entry, MergeState::Queued));
     later.settle(&store, 1, 1, LEASE).await;
-    let told = store.inner.lock().unwrap().texts[&2].clone();
-    assert!(told.contains("Then main got Task 4") && told.contains("+four"), "{told}");
+    let brief = store.inner.lock().unwrap().texts[&2].clone();
+    assert!(brief.contains("Then main got Task 4") && brief.contains("+four"), "{brief}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -1004,7 +1024,7 @@ async fn the_merge_that_mends_a_broken_target_is_found_wherever_it_waits() {
         }
         let store = project.store("main", entries);
         project.settle(&store, hubs, 2, LEASE).await;
-        // The others were told nothing, and are merged behind it.
+        // Nothing is reported of the others, and are merged behind it.
         assert_eq!(store.states(), [MergeState::Merged; 4]);
         let inner = store.inner.lock().unwrap();
         assert!(inner.texts.is_empty(), "{:?}", inner.texts);
@@ -1024,7 +1044,7 @@ async fn what_goes_away_around_a_target_that_passed_blames_no_entry() {
     let service = project.folder.path().join("service");
     std::fs::write(&service, "").unwrap();
     let gate = format!("test -e {}", service.display());
-    let entry = |n: i64| Entry {
+    let entry = |n: i64| QueueEntry {
         gates: vec![gate.clone()],
         ..project.branch(n, &format!("file{n}"), "x\n")
     };

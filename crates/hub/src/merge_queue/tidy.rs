@@ -8,9 +8,10 @@ use std::time::{Duration, SystemTime};
 
 use tokio_util::sync::CancellationToken;
 
-use super::hold::NO_ENTRY;
-use super::place::Place;
-use super::store::{MergeStore, MergeStoreError};
+use super::candidate::NO_ENTRY;
+use super::store::MergeStore;
+use super::workdir::Workdir;
+use crate::store::StoreError;
 use greenloop_evidence::Redactor;
 use greenloop_model::chain;
 use greenloop_workspace::git::remove_folder;
@@ -25,20 +26,20 @@ const ENTRIES: usize = 200;
 /// Tidies up `every` so often, and at once.
 pub(super) async fn tidy(
     store: Arc<dyn MergeStore>,
-    place: Arc<Place>,
+    workdir: Arc<Workdir>,
     redactor: Redactor,
     every: Duration,
     cancel: CancellationToken,
 ) {
     while !cancel.is_cancelled() {
-        match tidied(&*store, &place).await {
+        match tidied(&*store, &workdir).await {
             Ok((mirrors, logs)) if mirrors + logs > 0 => {
                 tracing::info!(mirrors, logs, "what no project and no entry needs was deleted");
             }
             Ok(_) => {}
             Err(error) => {
                 let error = redactor.redact(&chain(&error)).into_owned();
-                tracing::warn!(error, "the merge queue's folder cannot be tidied up");
+                tracing::warn!(error, "the merge queue's folder could not be cleaned up");
             }
         }
         tokio::select! {
@@ -48,10 +49,10 @@ pub(super) async fn tidy(
     }
 }
 
-async fn tidied(store: &dyn MergeStore, place: &Place) -> Result<(usize, usize), MergeStoreError> {
+async fn tidied(store: &dyn MergeStore, workdir: &Workdir) -> Result<(usize, usize), StoreError> {
     let repositories = store.repositories().await?;
-    let mirrors = place.drop_mirrors(&repositories, REST).await;
-    Ok((mirrors, drop_logs(store, &place.logs(), LOGS).await?))
+    let mirrors = workdir.drop_mirrors(&repositories, REST).await;
+    Ok((mirrors, drop_logs(store, &workdir.logs(), LOGS).await?))
 }
 
 /// Deletes the output of gates that is older than `after` and belongs to no entry that is kept.
@@ -59,14 +60,14 @@ async fn drop_logs(
     store: &dyn MergeStore,
     logs: &Path,
     after: Duration,
-) -> Result<usize, MergeStoreError> {
+) -> Result<usize, StoreError> {
     let logs = logs.to_owned();
     let found = tokio::task::spawn_blocking(move || old(&logs, after));
     let found = found.await.unwrap_or_default();
     let mut dropped = 0;
     for some in found.chunks(ENTRIES) {
         let ids: Vec<i64> = some.iter().map(|(id, _)| *id).collect();
-        let kept: HashSet<i64> = store.known(&ids).await?.into_iter().collect();
+        let kept: HashSet<i64> = store.known_merges(&ids).await?.into_iter().collect();
         for (_, folder) in some.iter().filter(|(id, _)| !kept.contains(id)) {
             let folder = folder.clone();
             match tokio::task::spawn_blocking(move || remove_folder(&folder)).await {

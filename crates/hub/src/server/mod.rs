@@ -8,7 +8,7 @@
 //! - On `end` no connection is taken any more, requests under way are answered, and after
 //!   [`Limits::drain`] the rest is cut.
 
-mod patient;
+mod stall_guard;
 mod tls;
 
 use std::net::SocketAddr;
@@ -30,8 +30,8 @@ use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 
 use super::api::Peer;
-use patient::Patient;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use stall_guard::StallGuard;
 pub use tls::{Tls, TlsError};
 
 /// For the head of a request; also how long a connection may be idle between two.
@@ -131,7 +131,7 @@ pub async fn serve(
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                tracing::warn!(%error, "a connection cannot be taken");
+                tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(PAUSE).await;
                 continue;
             }
@@ -164,8 +164,8 @@ impl Connection {
     async fn open(self, stream: TcpStream, tls: Option<Arc<Tls>>) {
         // Events are small and are to arrive at once.
         let _best_effort = stream.set_nodelay(true);
-        let Some(tls) = tls else { return self.run(Patient::new(stream, STALL)).await };
-        let handshake = tls.acceptor().accept(Patient::new(stream, STALL));
+        let Some(tls) = tls else { return self.run(StallGuard::new(stream, STALL)).await };
+        let handshake = tls.acceptor().accept(StallGuard::new(stream, STALL));
         match tokio::time::timeout(HANDSHAKE, handshake).await {
             Ok(Ok(stream)) => self.run(stream).await,
             Ok(Err(error)) => tracing::debug!(%error, "a TLS handshake failed"),

@@ -56,7 +56,7 @@ impl Tls {
         TlsAcceptor::from(Arc::clone(&config))
     }
 
-    /// Takes over files that change, until `end`. Those that cannot be used are told of and left
+    /// Takes over files that change, until `end`. Those that cannot be used are logged and left
     /// alone: the old ones go on.
     pub async fn keep(self: Arc<Self>, end: CancellationToken) {
         let mut seen = self.changed();

@@ -1,155 +1,21 @@
-//! Agents: heard of, told to take no more work, shown.
+//! Agents: their heartbeats, deactivation and figures.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::columns::{micros, opt_time, time};
 use super::connect::TaskStore;
 use super::error::StoreError;
-use super::records::{AttemptView, Moment, Page, PageRequest, micros, moment, opt_moment};
+use super::record::Record;
 use super::requests::{fingerprint, remember, replayed};
-use super::statement::{Record, args, list};
-use super::tasks::attempt;
 use super::tx::{Done, NewEvent, Tx};
-use greenloop_model::task::{AttemptState, TaskEventKind, TaskId};
-
-/// An agent says that it is there.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AgentHeartbeat {
-    /// Its name.
-    pub name: String,
-    /// A UUID of this start of it.
-    pub instance: String,
-    /// What it can do.
-    pub roles: Vec<String>,
-    /// What it has.
-    pub labels: Vec<String>,
-    /// Where it runs.
-    pub host: String,
-    /// Of greenloop.
-    pub version: String,
-    /// Of the machine, 0 to 100.
-    pub cpu_percent: Option<f64>,
-    /// Of the agent and what it started.
-    pub memory_bytes: Option<u64>,
-    /// It finishes what it has and takes no more.
-    pub draining: bool,
-    /// Why it claims nothing until its self-check passes; `None` when it is fit to work.
-    pub quarantine: Option<String>,
-    /// From one heartbeat to the next, as the agent sends them; `None` for the hub's own period.
-    pub period: Option<Duration>,
-    /// Repositories that it cannot reach now: it claims nothing in them.
-    pub unreachable: Vec<String>,
-}
-
-/// What an agent does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum AgentHealth {
-    /// It waits for work.
-    Idle,
-    /// It has a task.
-    Working,
-    /// It finishes what it has and takes no more.
-    Draining,
-    /// A heartbeat is overdue.
-    Stale,
-    /// Three heartbeats are overdue.
-    Down,
-    /// A person told it to take no more work.
-    Inactive,
-    /// Its self-check failed: it claims nothing until it passes.
-    Quarantined,
-    /// It stopped by itself.
-    Left,
-}
-
-impl AgentHealth {
-    /// All of them.
-    pub const ALL: &[Self] = &[
-        Self::Idle,
-        Self::Working,
-        Self::Draining,
-        Self::Stale,
-        Self::Down,
-        Self::Inactive,
-        Self::Quarantined,
-        Self::Left,
-    ];
-
-    /// The name on the wire and on the screen.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Idle => "idle",
-            Self::Working => "working",
-            Self::Draining => "draining",
-            Self::Stale => "stale",
-            Self::Down => "down",
-            Self::Inactive => "inactive",
-            Self::Quarantined => "quarantined",
-            Self::Left => "left",
-        }
-    }
-
-    /// The one of that name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|one| one.name() == name)
-    }
-}
-
-/// An agent.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AgentView {
-    /// Its name.
-    pub name: String,
-    /// Which start of it was heard of last.
-    pub instance: String,
-    /// What it can do.
-    pub roles: Vec<String>,
-    /// What it has.
-    pub labels: Vec<String>,
-    /// Where it runs.
-    pub host: String,
-    /// Of greenloop.
-    pub version: String,
-    /// Of the machine, 0 to 100.
-    pub cpu_percent: Option<f64>,
-    /// Of the agent and what it started.
-    pub memory_bytes: Option<u64>,
-    /// What it does.
-    pub health: AgentHealth,
-    /// Why it claims nothing until its self-check passes.
-    pub quarantine: Option<String>,
-    /// Since when.
-    pub quarantined_at: Option<Moment>,
-    /// What it works on; the latest when it has several.
-    pub task: Option<TaskId>,
-    /// How far that is.
-    pub percent: Option<u8>,
-    /// Attempts that succeeded.
-    pub succeeded: u64,
-    /// Attempts that failed or were lost.
-    pub failed: u64,
-    /// All time spent on attempts.
-    pub busy: Duration,
-    /// First heard of.
-    pub first_seen_at: Moment,
-    /// Last heard of.
-    pub heartbeat_at: Moment,
-}
-
-/// Which attempts.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AttemptFilter {
-    /// Of this agent.
-    pub agent: Option<String>,
-    /// At this task.
-    pub task: Option<TaskId>,
-    /// In this state.
-    pub state: Option<AttemptState>,
-}
+use super::value::{args, list};
+use greenloop_hub_api::types::{Agent, AgentHeartbeat, AgentProgress};
+use greenloop_model::task::{AgentState, TaskEventKind, TaskId};
 
 impl TaskStore {
     /// Notes that an agent is there; it is made known when it is new. Whether it may have work:
-    /// `false` once a person has told it to take no more.
+    /// `false` once a person has deactivated it.
     ///
     /// Needs no idempotency key: a second one does no harm.
     ///
@@ -160,7 +26,7 @@ impl TaskStore {
             return Err(StoreError::invalid("an agent needs a name"));
         }
         let own = self.options().heartbeat;
-        let period = beat.period.map_or(own, |period| period.max(own));
+        let period = beat.period_seconds.map_or(own, |it| Duration::from_secs(it.into()).max(own));
         let asked = Arc::new((beat.clone(), micros(period)));
         self.write(move |tx| {
             let asked = Arc::clone(&asked);
@@ -177,7 +43,7 @@ impl TaskStore {
         &self,
         name: &str,
         key: Option<&str>,
-    ) -> Result<AgentView, StoreError> {
+    ) -> Result<Agent, StoreError> {
         self.set_active(name, false, key).await
     }
 
@@ -185,11 +51,7 @@ impl TaskStore {
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn activate_agent(
-        &self,
-        name: &str,
-        key: Option<&str>,
-    ) -> Result<AgentView, StoreError> {
+    pub async fn activate_agent(&self, name: &str, key: Option<&str>) -> Result<Agent, StoreError> {
         self.set_active(name, true, key).await
     }
 
@@ -226,7 +88,7 @@ impl TaskStore {
         name: &str,
         active: bool,
         key: Option<&str>,
-    ) -> Result<AgentView, StoreError> {
+    ) -> Result<Agent, StoreError> {
         let print = fingerprint("agent", &(name, active));
         let asked = Arc::new((name.to_owned(), key.map(str::to_owned), print));
         self.write(move |tx| {
@@ -244,7 +106,7 @@ impl TaskStore {
                 }
                 let kind =
                     if active { TaskEventKind::AgentUp } else { TaskEventKind::AgentDeactivated };
-                tx.tell(NewEvent::new(kind).agent(name));
+                tx.emit(NewEvent::new(kind).agent(name));
                 remember(tx, key.as_deref(), print, &()).await
             })
         })
@@ -256,7 +118,7 @@ impl TaskStore {
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn agent(&self, name: &str) -> Result<AgentView, StoreError> {
+    pub async fn agent(&self, name: &str) -> Result<Agent, StoreError> {
         let row = self
             .reader()
             .await?
@@ -273,46 +135,22 @@ impl TaskStore {
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn agents(&self) -> Result<Vec<AgentView>, StoreError> {
+    pub async fn agents(&self) -> Result<Vec<Agent>, StoreError> {
         let mut reader = self.reader().await?;
         let tx = &mut reader.tx();
         let rows = tx.all("SELECT * FROM agent_status ORDER BY name", args![]).await?;
         rows.iter().map(view).collect()
     }
 
-    /// Attempts of all tasks, latest first: who had what.
+    /// How much each agent did, by name.
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn assignments(
-        &self,
-        filter: &AttemptFilter,
-        page: PageRequest,
-    ) -> Result<Page<AttemptView>, StoreError> {
-        let found = {
-            let mut reader = self.reader().await?;
-            let tx = &mut reader.tx();
-            let asked = args![
-                page.cursor.unwrap_or(i64::MAX),
-                &filter.agent,
-                filter.task.map(|it| it.0),
-                filter.state.map(AttemptState::name),
-                page.limit() + 1,
-            ];
-            let rows = tx
-                .all(
-                    "SELECT * FROM attempts WHERE id < $1 AND ($2 IS NULL OR agent = $2) \
-                         AND ($3 IS NULL OR task_id = $3) AND ($4 IS NULL OR state = $4) \
-                         ORDER BY id DESC LIMIT $5",
-                    asked,
-                )
-                .await?;
-            rows.iter()
-                .map(|row| Ok((row.int("id")?, attempt(row)?)))
-                .collect::<Result<Vec<_>, StoreError>>()?
-        };
-        let page = page.cut(found, |(id, _)| *id);
-        Ok(Page { items: page.items.into_iter().map(|(_, it)| it).collect(), next: page.next })
+    pub async fn agents_progress(&self) -> Result<Vec<AgentProgress>, StoreError> {
+        let mut reader = self.reader().await?;
+        let tx = &mut reader.tx();
+        let rows = tx.all("SELECT * FROM agent_status ORDER BY name", args![]).await?;
+        rows.iter().map(progress).collect()
     }
 }
 
@@ -378,10 +216,10 @@ async fn heard_of(tx: &mut Tx<'_>, beat: &AgentHeartbeat, beat_us: i64) -> Done<
         tx.run(FIGURES, args![&beat.name]).await?;
     }
     if news {
-        tx.tell(NewEvent::new(TaskEventKind::AgentUp).agent(&beat.name));
+        tx.emit(NewEvent::new(TaskEventKind::AgentUp).agent(&beat.name));
     }
     if let Some(reason) = beat.quarantine.as_ref().filter(|_| !quarantined) {
-        tx.tell(NewEvent::new(TaskEventKind::AgentQuarantined).agent(&beat.name).text(reason));
+        tx.emit(NewEvent::new(TaskEventKind::AgentQuarantined).agent(&beat.name).text(reason));
     }
     Ok(row.flag("active")?)
 }
@@ -407,7 +245,7 @@ pub(super) async fn quarantine(
     )
     .await?;
     if before.opt_int("quarantined_at")?.is_none() {
-        tx.tell(NewEvent::new(TaskEventKind::AgentQuarantined).agent(name).text(reason));
+        tx.emit(NewEvent::new(TaskEventKind::AgentQuarantined).agent(name).text(reason));
     }
     Ok(())
 }
@@ -421,7 +259,7 @@ async fn leave(tx: &mut Tx<'_>, name: &str, instance: &str) -> Done<()> {
         )
         .await?;
     if changed > 0 {
-        tx.tell(NewEvent::new(TaskEventKind::AgentLeft).agent(name));
+        tx.emit(NewEvent::new(TaskEventKind::AgentLeft).agent(name));
     }
     Ok(())
 }
@@ -458,7 +296,7 @@ async fn removal(tx: &mut Tx<'_>, name: &str) -> Done<()> {
         .into());
     }
     tx.run("DELETE FROM agents WHERE name = $1", args![name]).await?;
-    tx.tell(NewEvent::new(TaskEventKind::AgentRemoved).agent(name).text("removed by a person"));
+    tx.emit(NewEvent::new(TaskEventKind::AgentRemoved).agent(name).text("removed by a person"));
     Ok(())
 }
 
@@ -477,30 +315,41 @@ pub(super) async fn forget(tx: &mut Tx<'_>, after: i64, most: i64) -> Done<Vec<S
     let names = rows.iter().map(|row| row.text("name")).collect::<Result<Vec<_>, _>>()?;
     for name in &names {
         let event = NewEvent::new(TaskEventKind::AgentRemoved).agent(name);
-        tx.tell(event.text("forgotten: not heard of for long"));
+        tx.emit(event.text("forgotten: not heard of for long"));
     }
     Ok(names)
 }
 
-fn view(row: &Record) -> Result<AgentView, StoreError> {
-    Ok(AgentView {
+fn view(row: &Record) -> Result<Agent, StoreError> {
+    Ok(Agent {
         name: row.text("name")?,
-        instance: row.text("instance")?,
         roles: row.list("roles")?,
         labels: row.list("labels")?,
         host: row.text("host")?,
         version: row.text("version")?,
+        state: row.named("state", AgentState::from_name)?,
+        quarantine: row.opt_text("quarantine")?,
+        quarantined_since: opt_time(row, "quarantined_at")?,
+        task: row.opt_int("task_id")?.map(TaskId),
+        percent: row.percent("percent")?,
         cpu_percent: row.opt_real("cpu_percent")?,
         memory_bytes: row.opt_int("memory_bytes")?.map(|it| it.max(0).cast_unsigned()),
-        health: row.named("state", AgentHealth::from_name)?,
-        quarantine: row.opt_text("quarantine")?,
-        quarantined_at: opt_moment(row, "quarantined_at")?,
+        succeeded: row.count("succeeded")?,
+        failed: row.count("failed")?,
+        last_heartbeat: time(row, "heartbeat_at")?,
+    })
+}
+
+fn progress(row: &Record) -> Result<AgentProgress, StoreError> {
+    let busy = Duration::from_micros(row.count("busy_us")?);
+    Ok(AgentProgress {
+        name: row.text("name")?,
+        state: row.named("state", AgentState::from_name)?,
         task: row.opt_int("task_id")?.map(TaskId),
         percent: row.percent("percent")?,
         succeeded: row.count("succeeded")?,
         failed: row.count("failed")?,
-        busy: Duration::from_micros(row.count("busy_us")?),
-        first_seen_at: moment(row, "first_seen_at")?,
-        heartbeat_at: moment(row, "heartbeat_at")?,
+        busy_hours: busy.as_secs_f64() / 3600.0,
+        first_seen: time(row, "first_seen_at")?,
     })
 }

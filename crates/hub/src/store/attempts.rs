@@ -5,88 +5,28 @@
 //! [`super::sweep`] is what takes a task back.
 
 use std::sync::Arc;
-use std::time::Duration;
 
+use super::columns::{lease_seconds, micros};
 use super::connect::{StoreOptions, TaskStore};
 use super::dialect::Dialect;
-use super::epics::Place;
+use super::done_task::done_task;
+use super::epics::Destination;
 use super::error::StoreError;
-use super::finish::{finished, release, settle_graph};
-use super::records::{Moment, micros};
-use super::statement::{Record, args};
+use super::finish::{release, settle_graph};
+use super::record::Record;
 use super::tx::{Done, NewEvent, Tx};
+use super::value::args;
+use greenloop_hub_api::types::{
+    AttemptFailure, AttemptHeartbeat, AttemptLease, Completion, NewEvidence,
+};
 use greenloop_model::task::{
-    AttemptState, EvidenceKind, GraphId, Lease, MergeId, TaskEventKind, TaskId, TaskState,
+    AttemptState, GraphId, Lease, MergeId, TaskEventKind, TaskId, TaskState,
 };
 
 /// The longest message, in bytes; longer ones are cut.
 const MESSAGE: usize = 4096;
 /// The longest body of a piece of evidence, in bytes.
 const BODY: usize = 256 * 1024;
-
-/// What an agent says while it works.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct AttemptHeartbeat {
-    /// How far it is.
-    pub percent: Option<u8>,
-    /// What it does.
-    pub message: Option<String>,
-}
-
-/// What it is told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AttemptLease {
-    /// When the lease ends without another heartbeat.
-    pub expires_at: Moment,
-    /// How long that is from now.
-    pub lease_for: Duration,
-    /// The task was cancelled: stop.
-    pub cancel: bool,
-}
-
-/// Something found or made on the way.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewEvidence {
-    /// What it is.
-    pub kind: EvidenceKind,
-    /// One line.
-    pub title: String,
-    /// At most 256 KiB, redacted by who sends it.
-    pub body: String,
-    /// Where to read more.
-    pub url: Option<String>,
-}
-
-/// The work is done.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Completion {
-    /// What was pushed to the attempt's branch; `None` when nothing is to be merged.
-    pub commit: Option<String>,
-    /// The branch, when it is not [`Lease::branch`]: the repository had one of that name.
-    pub branch: Option<String>,
-    /// One line for people.
-    pub summary: String,
-}
-
-/// The work failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AttemptFailure {
-    /// The failure's class.
-    pub class: String,
-    /// What happened, redacted by who sends it.
-    pub message: String,
-    /// The failure's fingerprint.
-    pub fingerprint: Option<String>,
-    /// Whether another attempt makes sense.
-    pub retry: bool,
-    /// The agent's own machine is the cause: the attempt does not count, and the task is tried
-    /// again whatever `retry` says.
-    pub uncounted: bool,
-    /// Why the agent claims nothing more until its self-check passes.
-    pub quarantine: Option<String>,
-    /// The agent cannot reach the task's repository, and claims nothing in it for a while.
-    pub unreachable: bool,
-}
 
 impl TaskStore {
     /// Extends a lease, and notes how far the work is.
@@ -215,7 +155,7 @@ async fn heartbeat(tx: &mut Tx<'_>, lease: Lease, report: &AttemptHeartbeat) -> 
     let extended = tx
         .maybe(
             "UPDATE attempts SET expires_at = {now} + lease_us WHERE task_id = $1 AND epoch = $2 \
-             AND state = 'running' RETURNING expires_at, lease_us, percent, message, agent",
+             AND state = 'running' RETURNING lease_us, percent, message, agent",
             args![lease.task.0, lease.epoch],
         )
         .await?;
@@ -244,33 +184,26 @@ async fn heartbeat(tx: &mut Tx<'_>, lease: Lease, report: &AttemptHeartbeat) -> 
             if let Some(message) = &report.message {
                 event = event.text(message);
             }
-            tx.tell(event);
+            tx.emit(event);
         }
     }
-    let lease_us = row.int("lease_us")?.max(0).cast_unsigned();
-    Ok(AttemptLease {
-        expires_at: Moment(row.int("expires_at")?),
-        lease_for: Duration::from_micros(lease_us),
-        cancel: false,
-    })
+    Ok(AttemptLease { lease_seconds: lease_seconds(&row)?, cancel: false })
 }
 
 /// The lease of a cancelled attempt is over, but its agent is to know why.
 async fn cancelled(tx: &mut Tx<'_>, lease: Lease) -> Done<AttemptLease> {
-    let row = tx
+    let found = tx
         .maybe(
-            "SELECT a.expires_at FROM attempts a JOIN tasks t ON t.id = a.task_id \
+            "SELECT a.id FROM attempts a JOIN tasks t ON t.id = a.task_id \
              AND t.epoch = a.epoch WHERE a.task_id = $1 AND a.epoch = $2 \
              AND a.state = 'cancelled'",
             args![lease.task.0, lease.epoch],
         )
-        .await?
-        .ok_or_else(|| stale(lease))?;
-    Ok(AttemptLease {
-        expires_at: Moment(row.int("expires_at")?),
-        lease_for: Duration::ZERO,
-        cancel: true,
-    })
+        .await?;
+    match found {
+        Some(_) => Ok(AttemptLease { lease_seconds: 0, cancel: true }),
+        None => Err(stale(lease).into()),
+    }
 }
 
 async fn add_evidence(
@@ -332,7 +265,7 @@ async fn add_evidence(
         .lease(lease)
         .agent(agent)
         .text(format!("{}: {}", evidence.kind, evidence.title));
-    tx.tell(event);
+    tx.emit(event);
     Ok(id)
 }
 
@@ -382,7 +315,7 @@ const COMPLETE_ALONE: &str = "WITH held AS MATERIALIZED (SELECT id, graph_id FRO
         RETURNING a.agent, {now} - a.started_at AS worked), \
      counted AS (UPDATE agents g SET succeeded = g.succeeded + 1, \
         worked_us = g.worked_us + attempt.worked FROM attempt WHERE g.name = attempt.agent), \
-     told AS (INSERT INTO {outbox} (at, kind, graph_id, task_id, epoch, agent, text) \
+     emitted AS (INSERT INTO {outbox} (at, kind, graph_id, task_id, epoch, agent, text) \
         SELECT {now}, 'task.done', ended.graph_id, ended.id, $2, attempt.agent, $3 \
         FROM ended, attempt) \
      SELECT id FROM ended";
@@ -429,7 +362,7 @@ async fn complete(
         });
         return before.await?.ok_or_else(|| stale(lease).into());
     };
-    let done = finished(&row)?;
+    let done = done_task(&row)?;
     let attempt = tx
         .maybe(
             "UPDATE attempts SET state = 'succeeded', percent = 100, message = $3, \
@@ -455,11 +388,11 @@ async fn complete(
             let branch = completion.branch.clone().unwrap_or_else(|| lease.branch());
             let merge = enqueue(tx, done.graph, lease, &branch, commit).await?;
             let event = NewEvent::new(TaskEventKind::TaskMerging).graph(done.graph).lease(lease);
-            tx.tell(event.agent(agent).merge(merge).text(commit));
+            tx.emit(event.agent(agent).merge(merge).text(commit));
         }
         None => {
             let event = NewEvent::new(TaskEventKind::TaskDone).graph(done.graph).lease(lease);
-            tx.tell(event.agent(agent).text(cut(&completion.summary)));
+            tx.emit(event.agent(agent).text(cut(&completion.summary)));
             release(tx, &done).await?;
         }
     }
@@ -482,7 +415,8 @@ async fn enqueue(
             args![lease.task.0],
         )
         .await?;
-    let place = Place { project: place.int("project_id")?, target: place.text("target")?, graph };
+    let place =
+        Destination { project: place.int("project_id")?, target: place.text("target")?, graph };
     super::epics::enqueue(tx, &place, lease, branch, commit).await
 }
 
@@ -562,7 +496,7 @@ pub(super) struct Setback<'a> {
     pub(super) fault: bool,
     /// Whether its agent was lost over it.
     pub(super) death: bool,
-    /// What is told when there will be another attempt.
+    /// What is reported when there will be another attempt.
     pub(super) event: TaskEventKind,
 }
 
@@ -599,12 +533,12 @@ pub(super) async fn set_back(
     let event =
         |kind| NewEvent::new(kind).graph(graph).lease(end.lease).agent(end.agent).text(end.reason);
     if again {
-        tx.tell(event(end.event));
+        tx.emit(event(end.event));
     } else {
         if end.death {
-            tx.tell(event(end.event));
+            tx.emit(event(end.event));
         }
-        tx.tell(event(TaskEventKind::TaskFailed));
+        tx.emit(event(TaskEventKind::TaskFailed));
         settle_graph(tx, graph).await?;
     }
     Ok(state)
@@ -642,7 +576,7 @@ async fn give_back(
         true => (end.event, end.reason),
         false => (TaskEventKind::TaskBlocked, blocked.as_str()),
     };
-    tx.tell(NewEvent::new(kind).graph(graph).lease(end.lease).agent(end.agent).text(text));
+    tx.emit(NewEvent::new(kind).graph(graph).lease(end.lease).agent(end.agent).text(text));
     Ok(state)
 }
 
@@ -703,6 +637,8 @@ pub(super) fn lease_of(row: &Record) -> Result<Lease, StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::columns::micros;
 use super::connect::TaskStore;
 use super::error::StoreError;
-use super::records::micros;
-use super::statement::args;
+use super::value::args;
 use greenloop_model::task::{Lease, MergeId, TaskId};
 
 /// A branch that an attempt pushed and that may go.

@@ -4,55 +4,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::columns::lease_seconds;
 use super::connect::TaskStore;
 use super::dialect::Dialect;
 use super::error::StoreError;
-use super::records::{Moment, TaskView, micros};
-use super::statement::{Record, args, list};
+use super::record::Record;
 use super::tx::{Done, NewEvent, Tx};
+use super::value::{args, list};
 use super::wake::POLL;
+use greenloop_hub_api::types::{ClaimRequest, Claimed};
 use greenloop_model::task::{GraphId, Lease, TaskEventKind, TaskId};
 
 /// The shortest and the longest lease, in seconds.
-const LEASE_SECONDS: (u64, u64) = (1, 24 * 3600);
-
-/// An agent asks for a task.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClaimRequest {
-    /// Its name.
-    pub agent: String,
-    /// A UUID of this start of it.
-    pub instance: String,
-    /// What it can do; it may have every task without a role as well.
-    pub roles: Vec<String>,
-    /// What it has; a task's labels must all be there.
-    pub labels: Vec<String>,
-    /// How long the lease lasts without a heartbeat: 1 second to a day.
-    pub lease: Duration,
-    /// Repositories that it cannot reach now: it gets no task in them.
-    pub unreachable: Vec<String>,
-}
-
-/// A task that was given to an agent.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Claimed {
-    /// The task.
-    pub task: TaskView,
-    /// The right to report on it.
-    pub lease: Lease,
-    /// How long the lease lasts without a heartbeat.
-    pub lease_for: Duration,
-    /// When it ends without one.
-    pub expires_at: Moment,
-    /// The repository's address.
-    pub repository: Option<String>,
-    /// Where it is to be merged: its epic's branch, or the graph's target.
-    pub target: String,
-    /// Commands that the merge must pass.
-    pub gates: Vec<String>,
-    /// What the attempt before ended in: the conflict to solve, the failure to avoid.
-    pub previous: Option<String>,
-}
+const LEASE_SECONDS: (u32, u32) = (1, 24 * 3600);
 
 /// Which task an agent may have now, the most urgent first. After an attempt that failed or was
 /// lost it is somebody else's turn, as long as there is somebody else.
@@ -86,11 +50,11 @@ macro_rules! eligible {
 }
 
 /// Looks without taking: agents that find nothing do not queue up for the one writer.
-const PROBE: &str = concat!(eligible!(), "");
+pub(super) const PROBE: &str = concat!(eligible!(), "");
 
 /// SQLite: nobody else writes meanwhile. The choice stands in a CTE of its own, so that it is
 /// made once.
-const TAKE: &str = concat!(
+pub(super) const TAKE: &str = concat!(
     "WITH pick AS MATERIALIZED (",
     eligible!(),
     ") UPDATE tasks SET state = 'running', epoch = epoch + 1, attempts = attempts + 1, \
@@ -101,7 +65,7 @@ const BEGIN: &str = "INSERT INTO attempts (task_id, epoch, agent, instance, stat
     VALUES ($1, $2, $3, $4, 'running', 0, $5, {now} + $5, {now}, 0, $6, {now})";
 
 /// PostgreSQL: all in one statement, which is a transaction of its own.
-const TAKE_AND_BEGIN: &str = concat!(
+pub(super) const TAKE_AND_BEGIN: &str = concat!(
     "WITH pick AS (",
     eligible!(),
     " {lock free}), \
@@ -111,11 +75,11 @@ const TAKE_AND_BEGIN: &str = concat!(
      begun AS (INSERT INTO attempts (task_id, epoch, agent, instance, state, percent, lease_us, \
         expires_at, progress_at, stuck, claim_key, started_at) \
         SELECT id, epoch, $1, $6, 'running', 0, $7, {now} + $7, {now}, 0, $5, {now} FROM taken \
-        RETURNING task_id, agent, percent, epoch, lease_us, expires_at), \
-     told AS (INSERT INTO {outbox} (at, kind, graph_id, task_id, epoch, agent) \
+        RETURNING task_id, agent, percent, epoch, lease_us), \
+     emitted AS (INSERT INTO {outbox} (at, kind, graph_id, task_id, epoch, agent) \
         SELECT {now}, 'task.claimed', graph_id, id, epoch, $1 FROM taken) \
      SELECT t.*, e.key AS epic_key, e.branch AS epic_branch, a.agent AS agent, \
-     a.percent AS percent, a.epoch AS claim_epoch, a.lease_us, a.expires_at, \
+     a.percent AS percent, a.epoch AS claim_epoch, a.lease_us, \
      g.repository AS repository, g.target AS target, g.gates AS gates \
      FROM taken t JOIN begun a ON a.task_id = t.id JOIN graphs g ON g.id = t.graph_id \
      LEFT JOIN epics e ON e.id = t.epic_id"
@@ -124,7 +88,7 @@ const TAKE_AND_BEGIN: &str = concat!(
 const BY_KEY: &str = "SELECT task_id AS id, epoch, agent FROM attempts WHERE claim_key = $1";
 
 const CLAIMED: &str = "SELECT t.*, e.key AS epic_key, e.branch AS epic_branch, a.agent AS agent, \
-    a.percent AS percent, a.epoch AS claim_epoch, a.lease_us, a.expires_at, \
+    a.percent AS percent, a.epoch AS claim_epoch, a.lease_us, \
     g.repository AS repository, g.target AS target, g.gates AS gates \
     FROM attempts a JOIN tasks t ON t.id = a.task_id JOIN graphs g ON g.id = t.graph_id \
     LEFT JOIN epics e ON e.id = t.epic_id WHERE a.task_id = $1 AND a.epoch = $2";
@@ -143,11 +107,10 @@ impl TaskStore {
         key: Option<&str>,
     ) -> Result<Option<Claimed>, StoreError> {
         let (shortest, longest) = LEASE_SECONDS;
-        let lease = request.lease;
-        if lease < Duration::from_secs(shortest) || lease > Duration::from_secs(longest) {
+        if !(shortest..=longest).contains(&request.lease_seconds) {
             return Err(StoreError::invalid("a lease lasts from one second to one day"));
         }
-        let asked = Arc::new(Asked { request: request.clone(), key: key.map(str::to_owned) });
+        let asked = Arc::new(ClaimQuery { request: request.clone(), key: key.map(str::to_owned) });
         if self.dialect() == Dialect::Sqlite
             && !self.promising().load(Ordering::Relaxed)
             && !self.finds(&asked).await?
@@ -160,11 +123,11 @@ impl TaskStore {
                 Box::pin(async move { take(tx, &asked).await })
             })
             .await?;
-        self.promising().store(!matches!(taken, Taken::Nothing), Ordering::Relaxed);
+        self.promising().store(!matches!(taken, ClaimOutcome::Nothing), Ordering::Relaxed);
         match taken {
-            Taken::Nothing => Ok(None),
-            Taken::Lease(lease) => self.claimed(lease).await.map(Some),
-            Taken::Whole(claimed) => Ok(Some(*claimed)),
+            ClaimOutcome::Nothing => Ok(None),
+            ClaimOutcome::Lease(lease) => self.claimed(lease).await.map(Some),
+            ClaimOutcome::Whole(claimed) => Ok(Some(*claimed)),
         }
     }
 
@@ -192,7 +155,7 @@ impl TaskStore {
         }
     }
 
-    async fn finds(&self, asked: &Asked) -> Result<bool, StoreError> {
+    async fn finds(&self, asked: &ClaimQuery) -> Result<bool, StoreError> {
         let mut reader = self.reader().await?;
         let tx = &mut reader.tx();
         if tx.maybe(PROBE, asked.search()).await?.is_some() {
@@ -210,36 +173,36 @@ impl TaskStore {
     }
 }
 
-struct Asked {
+struct ClaimQuery {
     request: ClaimRequest,
     key: Option<String>,
 }
 
-impl Asked {
-    fn search(&self) -> Vec<super::statement::Value> {
+impl ClaimQuery {
+    fn search(&self) -> Vec<super::value::Value> {
         let ClaimRequest { agent, roles, labels, unreachable, .. } = &self.request;
         args![agent, list(roles), list(labels), list(unreachable), &self.key]
     }
 }
 
 /// What a claim came to.
-enum Taken {
+enum ClaimOutcome {
     Nothing,
     /// What it is about is still to be read.
     Lease(Lease),
     Whole(Box<Claimed>),
 }
 
-async fn take(tx: &mut Tx<'_>, asked: &Asked) -> Done<Taken> {
-    let ClaimRequest { agent, instance, lease, .. } = &asked.request;
-    let lease_us = micros(*lease);
+async fn take(tx: &mut Tx<'_>, asked: &ClaimQuery) -> Done<ClaimOutcome> {
+    let ClaimRequest { agent, instance, lease_seconds, .. } = &asked.request;
+    let lease_us = i64::from(*lease_seconds) * 1_000_000;
     match tx.dialect() {
         Dialect::Postgres => {
             let mut values = asked.search();
             values.extend(args![instance, lease_us]);
             if let Some(row) = tx.maybe(TAKE_AND_BEGIN, values).await? {
                 tx.note(TaskEventKind::TaskClaimed);
-                return Ok(Taken::Whole(Box::new(claimed(tx, row).await?)));
+                return Ok(ClaimOutcome::Whole(Box::new(claimed(tx, row).await?)));
             }
         }
         Dialect::Sqlite => {
@@ -252,18 +215,20 @@ async fn take(tx: &mut Tx<'_>, asked: &Asked) -> Done<Taken> {
                 .await?;
                 let graph = GraphId(row.int("graph_id")?);
                 let event = NewEvent::new(TaskEventKind::TaskClaimed).graph(graph);
-                tx.tell(event.lease(lease).agent(agent));
+                tx.emit(event.lease(lease).agent(agent));
                 let row = tx.one(CLAIMED, args![lease.task.0, lease.epoch]).await?;
-                return Ok(Taken::Whole(Box::new(claimed(tx, row).await?)));
+                return Ok(ClaimOutcome::Whole(Box::new(claimed(tx, row).await?)));
             }
         }
     }
-    let Some(key) = &asked.key else { return Ok(Taken::Nothing) };
-    let Some(before) = tx.maybe(BY_KEY, args![key]).await? else { return Ok(Taken::Nothing) };
+    let Some(key) = &asked.key else { return Ok(ClaimOutcome::Nothing) };
+    let Some(before) = tx.maybe(BY_KEY, args![key]).await? else {
+        return Ok(ClaimOutcome::Nothing);
+    };
     if before.text("agent")? != *agent {
         return Err(StoreError::conflict("the idempotency key was used by another agent").into());
     }
-    Ok(Taken::Lease(of(&before)?))
+    Ok(ClaimOutcome::Lease(of(&before)?))
 }
 
 fn of(row: &Record) -> Result<Lease, StoreError> {
@@ -272,8 +237,7 @@ fn of(row: &Record) -> Result<Lease, StoreError> {
 
 async fn claimed(tx: &mut Tx<'_>, row: Record) -> Done<Claimed> {
     let epoch = row.int("claim_epoch")?;
-    let lease_us = row.int("lease_us")?.max(0).cast_unsigned();
-    let expires_at = Moment(row.int("expires_at")?);
+    let lease_seconds = lease_seconds(&row)?;
     let (repository, gates) = (row.opt_text("repository")?, row.list("gates")?);
     let target = match row.opt_text("epic_branch")? {
         Some(branch) => branch,
@@ -294,9 +258,9 @@ async fn claimed(tx: &mut Tx<'_>, row: Record) -> Done<Claimed> {
         };
     }
     Ok(Claimed {
-        lease: Lease { task: task.id, epoch },
-        lease_for: Duration::from_micros(lease_us),
-        expires_at,
+        branch: Lease { task: task.id, epoch }.branch(),
+        epoch,
+        lease_seconds,
         repository,
         target,
         gates,

@@ -9,9 +9,9 @@ use std::collections::BTreeSet;
 use super::connect::TaskStore;
 use super::epics::POSITIONS;
 use super::error::StoreError;
-use super::merges::{MergeLease, Then};
-use super::statement::{Record, args};
+use super::record::Record;
 use super::tx::{Done, NewEvent, Tx};
+use super::value::args;
 use greenloop_model::task::{GraphId, MergeId, TaskEventKind, TaskId};
 
 /// The longest brief, in characters.
@@ -26,94 +26,11 @@ pub struct ConflictReport {
     pub reason: String,
     /// The files in conflict.
     pub files: Vec<String>,
-    /// What the next attempt is told; redacted by who sends it.
+    /// For the next attempt; redacted by who sends it.
     pub brief: String,
 }
 
-/// A task that is done again because of a conflict.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Redo {
-    /// The task.
-    pub task: TaskId,
-    /// Unique in its graph: `1.3`.
-    pub key: String,
-    /// The entry whose place in the queue it has.
-    pub place: MergeId,
-    /// The files that were in conflict.
-    pub files: Vec<String>,
-    /// Nobody works on it yet.
-    pub unclaimed: bool,
-    /// Its new work is in the queue.
-    pub queued: bool,
-}
-
 impl TaskStore {
-    /// Tasks that are done again because they conflicted with the target, in the order of the
-    /// queue, up to when they are merged. One that waits for a task it needs is none of them: what
-    /// it waits for may have to be merged first.
-    ///
-    /// # Errors
-    /// Those of the database.
-    pub async fn redos(&self, lease: &MergeLease) -> Result<Vec<Redo>, StoreError> {
-        let mut reader = self.reader().await?;
-        let tx = &mut reader.tx();
-        let rows = tx
-            .all(
-                "SELECT c.task_id, c.place, c.files, t.key, t.state FROM merge_conflicts c \
-                 JOIN tasks t ON t.id = c.task_id WHERE c.project_id = $1 AND c.target = $2 \
-                 AND t.state IN ('ready', 'waiting', 'running', 'merging') \
-                 AND (t.state <> 'waiting' OR t.unmet <= c.waiting) ORDER BY c.place",
-                args![lease.project, &lease.target],
-            )
-            .await?;
-        rows.iter()
-            .map(|row| {
-                let state = row.text("state")?;
-                Ok(Redo {
-                    task: TaskId(row.int("task_id")?),
-                    key: row.text("key")?,
-                    place: MergeId(row.int("place")?),
-                    files: row.list("files")?,
-                    unclaimed: state == "ready" || state == "waiting",
-                    queued: state == "merging",
-                })
-            })
-            .collect()
-    }
-
-    /// Adds to what the next attempt at a task that conflicted is told.
-    ///
-    /// # Errors
-    /// `StaleLease`.
-    pub async fn tell_redo(
-        &self,
-        lease: &MergeLease,
-        task: TaskId,
-        text: &str,
-    ) -> Result<(), StoreError> {
-        let text = text.to_owned();
-        self.as_writer(lease, move |tx, _lease| {
-            let text = text.clone();
-            Box::pin(async move {
-                let row = tx
-                    .maybe(
-                        "SELECT brief FROM merge_conflicts WHERE task_id = $1 {lock}",
-                        args![task.0],
-                    )
-                    .await?;
-                let Some(row) = row else { return Ok(()) };
-                let brief = bounded(format!("{}\n\n{text}", row.text("brief")?));
-                tx.run(
-                    "UPDATE merge_conflicts SET brief = $2 WHERE task_id = $1",
-                    args![task.0, brief],
-                )
-                .await?;
-                Ok(())
-            })
-        })
-        .await
-    }
-
     /// Lets go redos whose turn has come, and forgets conflicts of tasks that are over.
     pub(super) async fn sweep_conflicts(&self) -> Result<(), StoreError> {
         let any = {
@@ -168,7 +85,7 @@ impl TaskStore {
 }
 
 /// Without its middle when it is too long: the conflict and what came last are kept.
-fn bounded(whole: String) -> String {
+pub(super) fn bounded(whole: String) -> String {
     if whole.chars().count() <= BRIEF {
         return whole;
     }
@@ -179,20 +96,21 @@ fn bounded(whole: String) -> String {
     format!("{head}\n[…]\n{tail}")
 }
 
-/// Notes a conflict, and says what becomes of the task, which is still `merging`.
+/// Notes a conflict of a task that is still `merging`; whether it is done again, or waits for a
+/// person.
 pub(super) async fn note(
     tx: &mut Tx<'_>,
     id: MergeId,
     entry: &Record,
     report: &ConflictReport,
-) -> Done<Then> {
+) -> Done<bool> {
     let task = TaskId(entry.int("task_id")?);
     let (project, target) = (entry.int("project_id")?, entry.text("target")?);
     let row =
         tx.one("SELECT position, max_attempts FROM tasks WHERE id = $1", args![task.0]).await?;
     if row.int("position")? >= POSITIONS {
         // Whole epics are merged by a person, or by a worker that a person asks to.
-        return Ok(Then::Blocked);
+        return Ok(false);
     }
     let conflict = tx
         .one(
@@ -212,7 +130,7 @@ pub(super) async fn note(
         )
         .await?;
     if conflict.int("conflicts")? > row.int("max_attempts")? {
-        return Ok(Then::Blocked);
+        return Ok(false);
     }
     let earlier = open(tx, project, &target).await?;
     let files: BTreeSet<&String> = report.files.iter().collect();
@@ -224,7 +142,7 @@ pub(super) async fn note(
         tx.run("UPDATE merge_conflicts SET waiting = 1 WHERE task_id = $1", args![task.0]).await?;
         tx.run("UPDATE tasks SET unmet = unmet + 1 WHERE id = $1", args![task.0]).await?;
     }
-    Ok(Then::Anew)
+    Ok(true)
 }
 
 /// A task's work was merged: its conflicts are solved.
@@ -253,7 +171,7 @@ pub(super) async fn wait_no_more(tx: &mut Tx<'_>, task: TaskId) -> Done<()> {
     Ok(())
 }
 
-/// What the next attempt at a task is told of its conflicts.
+/// What the next attempt at a task is given of its conflicts.
 pub(super) async fn brief(tx: &mut Tx<'_>, task: TaskId) -> Done<Option<String>> {
     let row =
         tx.maybe("SELECT brief FROM merge_conflicts WHERE task_id = $1", args![task.0]).await?;
@@ -334,7 +252,7 @@ pub(super) async fn release_redos(tx: &mut Tx<'_>, project: i64, target: &str) -
                     .await?;
                 if row.int("unmet")? == 0 && row.text("state")? == "ready" {
                     let (graph, task) = (GraphId(conflict.graph), TaskId(conflict.task));
-                    tx.tell(NewEvent::new(TaskEventKind::TaskReady).graph(graph).task(task));
+                    tx.emit(NewEvent::new(TaskEventKind::TaskReady).graph(graph).task(task));
                 }
             }
         }

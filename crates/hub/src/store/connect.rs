@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::dialect::Dialect;
 use super::driver::{Connection, Pooled};
-use super::error::{StoreError, StoreErrorKind, Trouble, sort};
+use super::error::{DatabaseError, StoreError, StoreErrorKind, sort};
 use super::migrate::{migrate_postgres, migrate_sqlite};
 use super::tx::{Done, Stop, Tx};
 use super::wake::{Changes, Wake};
@@ -26,7 +26,7 @@ const RESTED: Duration = Duration::from_millis(500);
 /// How often a transaction is run again when others stood in its way.
 const TRIES: u32 = 12;
 
-/// What a store is told when it is opened.
+/// How a store works.
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
     /// How often an agent is to be heard of; one that is silent for three times as long is down.
@@ -118,7 +118,7 @@ fn dialect_of(url: &str) -> Result<(Dialect, Cow<'_, str>), StoreError> {
     Ok((Dialect::Sqlite, Cow::Owned(format!("{url}{separator}mode=rwc"))))
 }
 
-/// What each SQLite connection is told. Every commit is on the disk before it is answered.
+/// Settings of each SQLite connection. Every commit is on the disk before it is answered.
 ///
 /// How a file gives space back is decided before it has its first page: one that was made by an
 /// earlier version keeps its free pages for itself.
@@ -173,7 +173,7 @@ impl TaskStore {
         Ok(Self { inner: Arc::new(inner) })
     }
 
-    /// What it was told when it was opened.
+    /// As it was opened.
     pub fn options(&self) -> &StoreOptions {
         &self.inner.options
     }
@@ -219,7 +219,7 @@ impl TaskStore {
         match &self.inner.backend {
             Backend::Sqlite { writer, .. } => writer.write(operation).await,
             Backend::Postgres { writers, .. } => {
-                let mut patience = Patience::new();
+                let mut patience = RetryBudget::new();
                 loop {
                     match self.transaction(writers, &operation).await {
                         Err(Stop::Again(_)) if patience.is_left() => patience.pause().await,
@@ -240,7 +240,7 @@ impl TaskStore {
         match &self.inner.backend {
             Backend::Sqlite { writer, .. } => writer.write(operation).await,
             Backend::Postgres { writers, .. } => {
-                let mut patience = Patience::new();
+                let mut patience = RetryBudget::new();
                 loop {
                     match self.statement(writers, &operation).await {
                         Err(Stop::Again(_)) if patience.is_left() => patience.pause().await,
@@ -262,8 +262,8 @@ impl TaskStore {
         match answer {
             Ok(answer) => {
                 transaction.commit().await.map_err(|error| match sort(self.dialect(), error) {
-                    Trouble::Again(error) => Stop::Again(error),
-                    Trouble::Final(error) => Stop::Final(error),
+                    DatabaseError::Again(error) => Stop::Again(error),
+                    DatabaseError::Final(error) => Stop::Final(error),
                 })?;
                 self.inner.wake.wake(woken);
                 Ok(answer)
@@ -308,7 +308,7 @@ impl TaskStore {
 
 fn plain(dialect: Dialect, error: sqlx::Error) -> StoreError {
     match sort(dialect, error) {
-        Trouble::Again(error) | Trouble::Final(error) => error,
+        DatabaseError::Again(error) | DatabaseError::Final(error) => error,
     }
 }
 
@@ -389,12 +389,12 @@ async fn script<'c>(
 }
 
 /// How often a transaction that others stood in the way of is still run again.
-struct Patience {
+struct RetryBudget {
     left: u32,
     pause: Duration,
 }
 
-impl Patience {
+impl RetryBudget {
     const fn new() -> Self {
         Self { left: TRIES - 1, pause: Duration::from_millis(1) }
     }

@@ -2,7 +2,7 @@
 
 use super::connect::TaskStore;
 use super::error::StoreError;
-use super::statement::args;
+use super::value::args;
 use greenloop_model::task::TaskState;
 
 /// Tasks of one role in one state.

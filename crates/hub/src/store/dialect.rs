@@ -25,8 +25,9 @@ pub(super) enum Dialect {
 }
 
 impl Dialect {
-    /// The statement as this database understands it.
-    pub(super) fn write(self, template: &'static str) -> Cow<'static, str> {
+    /// The statement as this database understands it. A mark that is none stays as it is: no
+    /// database takes it.
+    pub(super) fn write(self, template: &str) -> Cow<'_, str> {
         if !template.contains('{') {
             return Cow::Borrowed(template);
         }
@@ -35,15 +36,18 @@ impl Dialect {
         while let Some((before, after)) = rest.split_once('{') {
             out.push_str(before);
             let (mark, after) = after.split_once('}').unwrap_or((after, ""));
-            self.expand(mark, &mut out);
+            match self.expand(mark) {
+                Some(text) => out.push_str(&text),
+                None => out.extend(["{", mark, "}"]),
+            }
             rest = after;
         }
         out.push_str(rest);
         Cow::Owned(out)
     }
 
-    fn expand(self, mark: &str, out: &mut String) {
-        let text = match (mark, self) {
+    fn expand(self, mark: &str) -> Option<Cow<'static, str>> {
+        let fixed = match (mark, self) {
             ("now", Self::Sqlite) => "CAST(unixepoch('subsec') * 1000000 AS INTEGER)",
             ("now", Self::Postgres) => {
                 "CAST(EXTRACT(EPOCH FROM statement_timestamp()) * 1000000 AS BIGINT)"
@@ -56,31 +60,36 @@ impl Dialect {
             ("share free", Self::Postgres) => "FOR KEY SHARE SKIP LOCKED",
             ("outbox", Self::Sqlite) => "outbox",
             ("outbox", Self::Postgres) => "outbox_pending",
-            (other, dialect) => {
-                let mut words = other.split(' ');
-                let (kind, one) = (words.next(), words.next().unwrap_or_default());
-                let two = words.next().unwrap_or_default();
-                out.push_str(&match (dialect, kind) {
-                    (Self::Sqlite, Some("subset")) => format!(
-                        "NOT EXISTS (SELECT 1 FROM json_each({one}) one WHERE one.value NOT IN \
-                         (SELECT value FROM json_each({two})))"
-                    ),
-                    (Self::Postgres, Some("subset")) => {
-                        format!("CAST({one} AS jsonb) <@ CAST({two} AS jsonb)")
-                    }
-                    (Self::Sqlite, _) => format!("(SELECT value FROM json_each({one}))"),
-                    (Self::Postgres, Some("ids")) => format!(
-                        "(SELECT CAST(v AS BIGINT) FROM \
-                         jsonb_array_elements_text(CAST({one} AS jsonb)) v)"
-                    ),
-                    (Self::Postgres, _) => {
-                        format!("(SELECT jsonb_array_elements_text(CAST({one} AS jsonb)))")
-                    }
-                });
-                return;
+            (list, _) => {
+                let words: Vec<&str> = list.split(' ').collect();
+                return Some(self.list(words.as_slice())?.into());
             }
         };
-        out.push_str(text);
+        Some(fixed.into())
+    }
+
+    /// Lists are JSON arrays in a column or a parameter.
+    fn list(self, mark: &[&str]) -> Option<String> {
+        match (mark, self) {
+            (["in" | "ids", list], Self::Sqlite) => {
+                Some(format!("(SELECT value FROM json_each({list}))"))
+            }
+            (["in", list], Self::Postgres) => {
+                Some(format!("(SELECT jsonb_array_elements_text(CAST({list} AS jsonb)))"))
+            }
+            (["ids", list], Self::Postgres) => Some(format!(
+                "(SELECT CAST(v AS BIGINT) FROM \
+                 jsonb_array_elements_text(CAST({list} AS jsonb)) v)"
+            )),
+            (["subset", one, other], Self::Sqlite) => Some(format!(
+                "NOT EXISTS (SELECT 1 FROM json_each({one}) one WHERE one.value NOT IN \
+                 (SELECT value FROM json_each({other})))"
+            )),
+            (["subset", one, other], Self::Postgres) => {
+                Some(format!("CAST({one} AS jsonb) <@ CAST({other} AS jsonb)"))
+            }
+            _no_mark => None,
+        }
     }
 }
 
@@ -92,6 +101,7 @@ mod tests {
     fn marks_become_what_the_database_understands() {
         for (template, sqlite, postgres) in [
             ("SELECT 1", "SELECT 1", "SELECT 1"),
+            ("SELECT {noww}", "SELECT {noww}", "SELECT {noww}"),
             (
                 "SELECT id FROM t {lock free}",
                 "SELECT id FROM t ",

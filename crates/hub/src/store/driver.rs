@@ -17,7 +17,7 @@ use sqlx::{
 };
 
 use super::dialect::Dialect;
-use super::statement::Value;
+use super::value::Value;
 
 /// A borrowed connection to either database.
 pub(super) enum Connection<'c> {
@@ -161,9 +161,9 @@ impl DriverRow {
 }
 
 /// A whole number of any width: PostgreSQL's literals and sums are not all BIGINT.
-pub(super) struct Whole(pub(super) i64);
+pub(super) struct WholeNumber(pub(super) i64);
 
-impl Type<Postgres> for Whole {
+impl Type<Postgres> for WholeNumber {
     fn type_info() -> PgTypeInfo {
         <i64 as Type<Postgres>>::type_info()
     }
@@ -173,13 +173,13 @@ impl Type<Postgres> for Whole {
     }
 }
 
-impl<'r> Decode<'r, Postgres> for Whole {
+impl<'r> Decode<'r, Postgres> for WholeNumber {
     fn decode(value: PgValueRef<'r>) -> Result<Self, sqlx::error::BoxDynError> {
         <i64 as Decode<'r, Postgres>>::decode(value).map(Self)
     }
 }
 
-impl Type<Sqlite> for Whole {
+impl Type<Sqlite> for WholeNumber {
     fn type_info() -> SqliteTypeInfo {
         <i64 as Type<Sqlite>>::type_info()
     }
@@ -189,7 +189,7 @@ impl Type<Sqlite> for Whole {
     }
 }
 
-impl<'r> Decode<'r, Sqlite> for Whole {
+impl<'r> Decode<'r, Sqlite> for WholeNumber {
     fn decode(value: SqliteValueRef<'r>) -> Result<Self, sqlx::error::BoxDynError> {
         <i64 as Decode<'r, Sqlite>>::decode(value).map(Self)
     }

@@ -1,9 +1,9 @@
 //! What becomes of an epic's branch once all of its tasks are done: it goes to the graph's target
 //! through the target's own merge queue, as a task of the graph that no worker does.
 
-use super::finish::Finished;
-use super::statement::args;
+use super::done_task::DoneTask;
 use super::tx::{Done, NewEvent, Tx};
+use super::value::args;
 use greenloop_model::task::{GraphId, Lease, MergeId, TaskEventKind, TaskId};
 
 /// Beyond the positions of all tasks that a graph may have.
@@ -61,9 +61,9 @@ pub(super) async fn bring_home(tx: &mut Tx<'_>, graph: GraphId, epic: i64) -> Do
         .await?;
     let lease = Lease { task: TaskId(task.int("id")?), epoch: task.int("epoch")? };
     attempt(tx, graph, lease, &head).await?;
-    let merge = enqueue(tx, &Place { project, target, graph }, lease, &branch, &head).await?;
+    let merge = enqueue(tx, &Destination { project, target, graph }, lease, &branch, &head).await?;
     let event = NewEvent::new(TaskEventKind::TaskMerging).graph(graph).lease(lease).merge(merge);
-    tx.tell(event.text(head));
+    tx.emit(event.text(head));
     Ok(true)
 }
 
@@ -79,12 +79,12 @@ async fn attempt(tx: &mut Tx<'_>, graph: GraphId, lease: Lease, head: &str) -> D
     )
     .await?;
     let event = NewEvent::new(TaskEventKind::TaskClaimed).graph(graph).lease(lease);
-    tx.tell(event.agent(MERGE_QUEUE));
+    tx.emit(event.agent(MERGE_QUEUE));
     Ok(())
 }
 
 /// The epic whose branch a task that is just done has brought to the target.
-pub(super) async fn came_home(tx: &mut Tx<'_>, done: &Finished) -> Done<Option<i64>> {
+pub(super) async fn came_home(tx: &mut Tx<'_>, done: &DoneTask) -> Done<Option<i64>> {
     if done.position < POSITIONS {
         return Ok(None);
     }
@@ -112,7 +112,7 @@ pub(super) async fn came_home(tx: &mut Tx<'_>, done: &Finished) -> Done<Option<i
 }
 
 /// Where something is to be merged, and for which graph.
-pub(super) struct Place {
+pub(super) struct Destination {
     pub(super) project: i64,
     pub(super) target: String,
     pub(super) graph: GraphId,
@@ -121,12 +121,12 @@ pub(super) struct Place {
 /// Puts a commit on a branch into the queue of a target.
 pub(super) async fn enqueue(
     tx: &mut Tx<'_>,
-    place: &Place,
+    place: &Destination,
     lease: Lease,
     branch: &str,
     commit: &str,
 ) -> Done<MergeId> {
-    let Place { project, target, graph } = place;
+    let Destination { project, target, graph } = place;
     tx.run(
         // Holds the row: it is not deleted as an old one meanwhile.
         "INSERT INTO merge_targets (project_id, target, epoch, expires_at, not_before, looked_at) \

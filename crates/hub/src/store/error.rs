@@ -1,4 +1,4 @@
-//! What goes wrong with the store, told apart by what follows from it.
+//! What goes wrong with the store, by what follows from it.
 
 use std::error::Error as StdError;
 
@@ -85,7 +85,7 @@ impl StoreError {
 }
 
 /// What a database error means for the transaction that met it.
-pub(super) enum Trouble {
+pub(super) enum DatabaseError {
     /// Another transaction was in the way: the same one may be run again.
     Again(StoreError),
     /// It is over.
@@ -103,12 +103,12 @@ const SQLITE_CANTOPEN: i64 = 14;
 const SQLITE_NOTADB: i64 = 26;
 
 /// Sorts an error of the database.
-pub(super) fn sort(dialect: Dialect, error: sqlx::Error) -> Trouble {
+pub(super) fn sort(dialect: Dialect, error: sqlx::Error) -> DatabaseError {
     use StoreErrorKind::{Busy, Corrupt, Unavailable};
 
     if let sqlx::Error::Database(database) = &error {
         if database.is_unique_violation() {
-            return Trouble::Again(StoreError::with(
+            return DatabaseError::Again(StoreError::with(
                 Busy,
                 "two requests wrote the same record at once",
                 error,
@@ -127,9 +127,9 @@ pub(super) fn sort(dialect: Dialect, error: sqlx::Error) -> Trouble {
             },
             // Classes: https://www.postgresql.org/docs/current/errcodes-appendix.html
             Dialect::Postgres => match (code.get(..2).unwrap_or_default(), code.as_ref()) {
-                ("40", _) | (_, "55P03") => (true, Busy, "transactions stood in each other's way"),
+                ("40", _) | (_, "55P03") => (true, Busy, "transactions conflicted"),
                 ("08" | "57" | "58", _) | (_, "25006") => {
-                    (false, Unavailable, "the database broke off")
+                    (false, Unavailable, "the connection to the database was lost")
                 }
                 ("53", _) => (false, Unavailable, "the database is short of resources"),
                 ("28", _) => (false, Unavailable, "the database does not accept the login"),
@@ -137,7 +137,7 @@ pub(super) fn sort(dialect: Dialect, error: sqlx::Error) -> Trouble {
             },
         };
         let error = StoreError::with(kind, message, error);
-        return if again { Trouble::Again(error) } else { Trouble::Final(error) };
+        return if again { DatabaseError::Again(error) } else { DatabaseError::Final(error) };
     }
     let (kind, message) = match &error {
         sqlx::Error::PoolTimedOut => (Busy, "all connections to the database are taken"),
@@ -153,5 +153,5 @@ pub(super) fn sort(dialect: Dialect, error: sqlx::Error) -> Trouble {
         }
         _connection => (Unavailable, "the database cannot be reached"),
     };
-    Trouble::Final(StoreError::with(kind, message, error))
+    DatabaseError::Final(StoreError::with(kind, message, error))
 }

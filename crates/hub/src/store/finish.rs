@@ -1,40 +1,19 @@
 //! What follows when a task ends: its dependants, its epic's conditions, its graph. All in the
 //! transaction that ends it.
 
+use super::columns::reached;
+use super::done_task::DoneTask;
 use super::epics::{bring_home, came_home};
-use super::graphs::reached;
-use super::statement::args;
+use super::error::StoreError;
 use super::tx::{Done, NewEvent, Tx};
+use super::value::args;
 use greenloop_model::task::{GraphId, GraphState, TaskEventKind, TaskId};
-
-/// What is needed to know of a task that was just set to `done`.
-pub(super) struct Finished {
-    pub(super) id: TaskId,
-    pub(super) graph: GraphId,
-    pub(super) epic: Option<i64>,
-    /// In the graph's file, or beyond it.
-    pub(super) position: i64,
-    pub(super) hours: f64,
-    pub(super) dependants: i64,
-}
-
-/// The columns that [`finished`] reads.
-pub(super) fn finished(row: &super::statement::Record) -> Result<Finished, super::StoreError> {
-    Ok(Finished {
-        id: TaskId(row.int("id")?),
-        graph: GraphId(row.int("graph_id")?),
-        epic: row.opt_int("epic_id")?,
-        position: row.int("position")?,
-        hours: row.real("hours")?,
-        dependants: row.int("dependants")?,
-    })
-}
 
 /// Lets go what waited for a task that was just set to `done`.
 ///
 /// Counters on the rows, not questions about other rows: two tasks that end at the same time
 /// each see the other as running, and what needs both would wait for ever.
-pub(super) async fn release(tx: &mut Tx<'_>, done: &Finished) -> Done<()> {
+pub(super) async fn release(tx: &mut Tx<'_>, done: &DoneTask) -> Done<()> {
     if done.dependants > 0 {
         let released = tx
             .all(
@@ -97,15 +76,11 @@ async fn meet(tx: &mut Tx<'_>, graph: GraphId, epic: i64, percent: i64) -> Done<
     Ok(())
 }
 
-fn tell_ready(
-    tx: &mut Tx<'_>,
-    graph: GraphId,
-    released: Vec<super::statement::Record>,
-) -> Done<()> {
+fn tell_ready(tx: &mut Tx<'_>, graph: GraphId, released: Vec<super::record::Record>) -> Done<()> {
     for row in released {
         if row.int("unmet")? == 0 && row.text("state")? == "ready" {
             let task = TaskId(row.int("id")?);
-            tx.tell(NewEvent::new(TaskEventKind::TaskReady).graph(graph).task(task));
+            tx.emit(NewEvent::new(TaskEventKind::TaskReady).graph(graph).task(task));
         }
     }
     Ok(())
@@ -174,6 +149,22 @@ pub(super) async fn settle_graph(tx: &mut Tx<'_>, graph: GraphId) -> Done<()> {
         args![graph.0, state.name()],
     )
     .await?;
-    tx.tell(NewEvent::new(event).graph(graph));
+    tx.emit(NewEvent::new(event).graph(graph));
+    Ok(())
+}
+
+/// A graph runs again, or still: its row is written in any case, so that whoever is about to end
+/// it, without having seen what came back to life, comes before or looks again.
+pub(super) async fn revive(tx: &mut Tx<'_>, graph: GraphId) -> Done<()> {
+    let changed = tx
+        .run(
+            "UPDATE graphs SET state = 'running', ended_at = NULL WHERE id = $1 AND purged = 0",
+            args![graph.0],
+        )
+        .await?;
+    if changed == 0 {
+        let text = format!("graph {graph} was kept for long enough, and is being deleted");
+        return Err(StoreError::conflict(text).into());
+    }
     Ok(())
 }

@@ -3,17 +3,20 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::address::without_login;
+use super::columns::{opt_time, percent, reached, time};
 use super::connect::TaskStore;
 use super::error::StoreError;
 use super::finish::settle_graph;
-use super::records::{GraphView, Page, PageRequest, micros, moment, opt_moment, percent};
+use super::page::{Page, PageRequest};
+use super::record::Record;
 use super::requests::{fingerprint, remember, replayed};
-use super::statement::{Record, Value, args};
 use super::tasks::Cancelled;
 use super::tx::{Done, NewEvent, Tx};
-use greenloop_model::task::{
-    Action, GraphId, GraphState, TaskEventKind, TaskGraph, TaskId, TaskState, total_hours,
-};
+use super::value::{args, columns};
+use greenloop_hub_api::graph::TaskGraph;
+use greenloop_hub_api::types::Graph;
+use greenloop_model::task::{GraphId, GraphState, TaskEventKind, TaskId, TaskState, total_hours};
 
 const GRAPH: &str = "SELECT g.*, p.name AS project FROM graphs g \
     JOIN projects p ON p.id = g.project_id WHERE g.id = $1 AND g.purged = 0";
@@ -29,15 +32,14 @@ impl TaskStore {
     /// `run` is the deploy run that asks. The same `key` gives the same graph again.
     ///
     /// # Errors
-    /// `Invalid` for a graph without tasks or with an index that leads nowhere; `Conflict` when
-    /// the key was used for another graph.
+    /// `Conflict` when the key was used for another graph, or when a graph of the project runs in
+    /// another repository.
     pub async fn submit(
         &self,
         graph: &TaskGraph,
         run: Option<&str>,
         key: Option<&str>,
-    ) -> Result<GraphView, StoreError> {
-        check(graph)?;
+    ) -> Result<Graph, StoreError> {
         let print = fingerprint("submit", &(graph, run));
         let asked =
             Arc::new((graph.clone(), run.map(str::to_owned), key.map(str::to_owned), print));
@@ -62,7 +64,7 @@ impl TaskStore {
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn graph(&self, id: GraphId) -> Result<GraphView, StoreError> {
+    pub async fn graph(&self, id: GraphId) -> Result<Graph, StoreError> {
         {
             let mut reader = self.reader().await?;
             let tx = &mut reader.tx();
@@ -77,7 +79,7 @@ impl TaskStore {
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn graphs(&self, page: PageRequest) -> Result<Page<GraphView>, StoreError> {
+    pub async fn graphs(&self, page: PageRequest) -> Result<Page<Graph>, StoreError> {
         let found = {
             let mut reader = self.reader().await?;
             let tx = &mut reader.tx();
@@ -88,17 +90,13 @@ impl TaskStore {
         Ok(page.cut(found, |graph| graph.id.0))
     }
 
-    /// Cancels all tasks of a graph that are not over; those that run are told by their next
+    /// Cancels all tasks of a graph that are not over; those that run end at their next
     /// heartbeat. One whose commit is being pushed to the target is not cancelled: it is merged, or
     /// refused. Nothing happens to a graph that is over.
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn cancel_graph(
-        &self,
-        id: GraphId,
-        key: Option<&str>,
-    ) -> Result<GraphView, StoreError> {
+    pub async fn cancel_graph(&self, id: GraphId, key: Option<&str>) -> Result<Graph, StoreError> {
         let key = key.map(str::to_owned);
         let print = fingerprint("cancel graph", &id);
         self.write(move |tx| {
@@ -114,33 +112,6 @@ impl TaskStore {
         .await?;
         self.graph(id).await
     }
-}
-
-fn check(graph: &TaskGraph) -> Result<(), StoreError> {
-    if graph.tasks.is_empty() {
-        return Err(StoreError::invalid("a graph needs at least one task"));
-    }
-    for task in &graph.tasks {
-        let epics = task.epic.iter().chain(task.conditions.iter().map(|it| &it.epic));
-        let lost = epics.copied().any(|it| it >= graph.epics.len())
-            || task.needs.iter().any(|it| *it >= graph.tasks.len());
-        if lost {
-            return Err(StoreError::invalid(format!(
-                "task {} needs something that is not in its graph",
-                task.key
-            )));
-        }
-        if task.max_attempts == 0 {
-            return Err(StoreError::invalid(format!("task {} may never be tried", task.key)));
-        }
-        if !task.rank.is_finite() || !task.hours.is_finite() || task.hours < 0.0 {
-            return Err(StoreError::invalid(format!(
-                "the hours of task {} are not a number",
-                task.key
-            )));
-        }
-    }
-    Ok(())
 }
 
 #[derive(Clone, Copy, Default)]
@@ -168,13 +139,6 @@ impl Share {
     }
 }
 
-/// Whole percents of an epic; sums of hours in another order may differ in the last digits.
-#[expect(clippy::cast_possible_truncation, reason = "a percent")]
-pub(super) fn reached(hours_done: f64, hours: f64, done: i64, all: i64) -> i64 {
-    let (done, all) = (done.max(0).cast_unsigned(), all.max(0).cast_unsigned());
-    (percent(hours_done, hours, done, all) + 1e-6).floor() as i64
-}
-
 async fn insert(tx: &mut Tx<'_>, graph: &TaskGraph, run: Option<&str>) -> Done<GraphId> {
     let project = project(tx, graph).await?;
     let row = tx
@@ -193,7 +157,7 @@ async fn insert(tx: &mut Tx<'_>, graph: &TaskGraph, run: Option<&str>) -> Done<G
         )
         .await?;
     let (id, now) = (GraphId(row.int("id")?), row.int("created_at")?);
-    tx.tell(NewEvent::new(TaskEventKind::GraphSubmitted).graph(id).text(&graph.name));
+    tx.emit(NewEvent::new(TaskEventKind::GraphSubmitted).graph(id).text(&graph.name));
 
     let shares: Vec<Share> = (0..graph.epics.len()).map(|epic| Share::of(graph, epic)).collect();
     let epics = insert_epics(tx, id, graph, &shares).await?;
@@ -202,19 +166,23 @@ async fn insert(tx: &mut Tx<'_>, graph: &TaskGraph, run: Option<&str>) -> Done<G
     let needs = graph.tasks.iter().zip(&tasks).flat_map(|(task, id)| {
         unique(&task.needs).into_iter().map(|need| (id.0, tasks.get(need).map(|it| it.0)))
     });
-    let needs = needs.map(|(task, need)| args![task, need]).collect();
-    tx.insert("INSERT INTO dependencies (task_id, needs_id)", "", needs, "").await?;
+    let needs = needs.map(|(task, need)| columns! { task_id: task, needs_id: need }).collect();
+    tx.insert("dependencies", &[], needs, "").await?;
     let mut conditions = Vec::new();
     for (task, id) in graph.tasks.iter().zip(&tasks) {
         for condition in &task.conditions {
             let met =
                 shares.get(condition.epic).is_some_and(|it| it.has_reached(condition.at_least));
             let epic = epics.get(condition.epic).copied();
-            conditions.push(args![id.0, epic, i64::from(condition.at_least), met]);
+            conditions.push(columns! {
+                task_id: id.0,
+                epic_id: epic,
+                at_least: i64::from(condition.at_least),
+                met: met,
+            });
         }
     }
-    tx.insert("INSERT INTO conditions (task_id, epic_id, at_least, met)", "", conditions, "")
-        .await?;
+    tx.insert("conditions", &[], conditions, "").await?;
     settle_graph(tx, id).await?;
     Ok(id)
 }
@@ -259,18 +227,6 @@ async fn project(tx: &mut Tx<'_>, graph: &TaskGraph) -> Done<i64> {
     Ok(id)
 }
 
-/// An address as it may be shown.
-pub(super) fn without_login(address: &str) -> String {
-    match address.split_once("://") {
-        Some((scheme, rest)) => {
-            let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-            let host = host.rsplit_once('@').map_or(host, |(_login, host)| host);
-            format!("{scheme}://{host}{path}")
-        }
-        None => address.to_owned(),
-    }
-}
-
 fn unique(needs: &[usize]) -> Vec<usize> {
     let mut needs = needs.to_vec();
     needs.sort_unstable();
@@ -285,27 +241,19 @@ async fn insert_epics(
     shares: &[Share],
 ) -> Done<Vec<i64>> {
     let rows = graph.epics.iter().zip(shares).enumerate().map(|(position, (epic, share))| {
-        args![
-            graph_id.0,
-            at(position),
-            &epic.key,
-            &epic.title,
-            &epic.branch,
-            share.tasks,
-            share.done,
-            share.hours,
-            share.hours_done,
-        ]
+        columns! {
+            graph_id: graph_id.0,
+            position: at(position),
+            key: &epic.key,
+            title: &epic.title,
+            branch: &epic.branch,
+            tasks: share.tasks,
+            tasks_done: share.done,
+            hours: share.hours,
+            hours_done: share.hours_done,
+        }
     });
-    let inserted = tx
-        .insert(
-            "INSERT INTO epics (graph_id, position, key, title, branch, tasks, tasks_done, hours, \
-             hours_done)",
-            "",
-            rows.collect(),
-            "RETURNING id, position",
-        )
-        .await?;
+    let inserted = tx.insert("epics", &[], rows.collect(), "RETURNING id, position").await?;
     in_order(&inserted)
 }
 
@@ -325,7 +273,7 @@ async fn insert_tasks(
             }
         }
     }
-    let mut rows: Vec<Vec<Value>> = Vec::with_capacity(graph.tasks.len());
+    let mut rows = Vec::with_capacity(graph.tasks.len());
     let mut ready = Vec::new();
     for (position, (task, dependants)) in graph.tasks.iter().zip(dependants).enumerate() {
         let needs = unique(&task.needs);
@@ -345,55 +293,31 @@ async fn insert_tasks(
         if state == TaskState::Ready {
             ready.push(position);
         }
-        let command = match &task.action {
-            Action::Command(line) => Some(line.clone()),
-            Action::Agent => None,
-        };
-        rows.push(args![
-            graph_id.0,
-            task.epic.and_then(|epic| epics.get(epic).copied()),
-            at(position),
-            &task.key,
-            &task.title,
-            &task.description,
-            &task.role,
-            task.labels.as_slice(),
-            task.priority,
-            task.rank,
-            task.hours,
-            &task.branch,
-            task.files.as_slice(),
-            command,
-            task.timeout.map(micros),
-            i64::from(task.max_attempts),
-            at(needs.len() + task.conditions.len()),
-            dependants,
-            unmet,
-            state.name(),
-            0_i64,
-            0_i64,
-            0_i64,
-            0_i64,
-            now,
-            now,
-            task.done.then_some(now),
-        ]);
+        let mut row = super::tasks::columns(&task.submission);
+        row.extend(columns! {
+            graph_id: graph_id.0,
+            epic_id: task.epic.and_then(|epic| epics.get(epic).copied()),
+            position: at(position),
+            rank: task.rank,
+            links: at(needs.len() + task.conditions.len()),
+            dependants: dependants,
+            unmet: unmet,
+            state: state.name(),
+            epoch: 0_i64,
+            attempts: 0_i64,
+            deaths: 0_i64,
+            not_before: 0_i64,
+            created_at: now,
+            updated_at: now,
+            ended_at: task.done.then_some(now),
+        });
+        rows.push(row);
     }
-    let inserted = tx
-        .insert(
-            "INSERT INTO tasks (graph_id, epic_id, position, key, title, description, role, \
-             labels, priority, rank, hours, branch, files, command, timeout_us, max_attempts, \
-             links, dependants, unmet, state, epoch, attempts, deaths, not_before, created_at, \
-             updated_at, ended_at)",
-            "",
-            rows,
-            "RETURNING id, position",
-        )
-        .await?;
+    let inserted = tx.insert("tasks", &[], rows, "RETURNING id, position").await?;
     let ids: Vec<TaskId> = in_order(&inserted)?.into_iter().map(TaskId).collect();
     for position in ready {
         if let Some(id) = ids.get(position) {
-            tx.tell(NewEvent::new(TaskEventKind::TaskReady).graph(graph_id).task(*id));
+            tx.emit(NewEvent::new(TaskEventKind::TaskReady).graph(graph_id).task(*id));
         }
     }
     Ok(ids)
@@ -438,7 +362,7 @@ async fn cancel(tx: &mut Tx<'_>, id: GraphId) -> Done<()> {
         )
         .await?;
     if ended > 0 {
-        tx.tell(NewEvent::new(TaskEventKind::GraphCancelled).graph(id));
+        tx.emit(NewEvent::new(TaskEventKind::GraphCancelled).graph(id));
     }
     Ok(())
 }
@@ -460,7 +384,7 @@ async fn cancel_tasks(tx: &mut Tx<'_>, id: GraphId) -> Done<bool> {
     Ok(pushed)
 }
 
-async fn views(tx: &mut Tx<'_>, rows: Vec<Record>) -> Done<Vec<GraphView>> {
+async fn views(tx: &mut Tx<'_>, rows: Vec<Record>) -> Done<Vec<Graph>> {
     let ids = rows.iter().map(|row| row.int("id")).collect::<Result<Vec<_>, _>>()?;
     let mut counts: BTreeMap<i64, Vec<(TaskState, u64, f64)>> = BTreeMap::new();
     for row in tx.all(COUNTS, args![ids.as_slice()]).await? {
@@ -473,38 +397,22 @@ async fn views(tx: &mut Tx<'_>, rows: Vec<Record>) -> Done<Vec<GraphView>> {
         let id = row.int("id")?;
         let counts = counts.remove(&id).unwrap_or_default();
         let done = counts.iter().filter(|it| it.0 == TaskState::Done);
-        graphs.push(GraphView {
+        let hours = total_hours(counts.iter().map(|it| it.2));
+        let hours_done = total_hours(done.clone().map(|it| it.2));
+        let (tasks_done, tasks) = (done.map(|it| it.1).sum(), counts.iter().map(|it| it.1).sum());
+        graphs.push(Graph {
             id: GraphId(id),
             project: row.text("project")?,
             name: row.text("name")?,
             repository: row.opt_text("repository")?,
             target: row.text("target")?,
-            gates: row.list("gates")?,
-            run: row.opt_text("run")?,
             state: row.named("state", GraphState::from_name)?,
-            hours: total_hours(counts.iter().map(|it| it.2)),
-            hours_done: total_hours(done.map(|it| it.2)),
+            run: row.opt_text("run")?,
             tasks: counts.iter().map(|it| (it.0, it.1)).collect(),
-            created_at: moment(&row, "created_at")?,
-            ended_at: opt_moment(&row, "ended_at")?,
+            percent: percent(hours_done, hours, tasks_done, tasks),
+            created_at: time(&row, "created_at")?,
+            ended_at: opt_time(&row, "ended_at")?,
         });
     }
     Ok(graphs)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn addresses_are_shown_without_their_login() {
-        for (address, shown) in [
-            ("https://me:key@host/a/b@c.git", "https://host/a/b@c.git"),
-            ("https://host/a.git", "https://host/a.git"),
-            ("ssh://git@host:22/a", "ssh://host:22/a"),
-            ("/srv/a@b.git", "/srv/a@b.git"),
-        ] {
-            assert_eq!(without_login(address), shown);
-        }
-    }
 }

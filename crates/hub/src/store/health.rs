@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::connect::TaskStore;
 use super::dialect::Dialect;
 use super::error::StoreError;
-use super::statement::args;
+use super::value::args;
 
 /// How long the database may take to answer.
 const PATIENCE: Duration = Duration::from_secs(2);

@@ -12,8 +12,8 @@ use sqlx::PgPool;
 use sqlx::postgres::PgListener;
 use tokio_util::sync::CancellationToken;
 
-use super::statement::args;
 use super::tx::{Done, Tx, Woken};
+use super::value::args;
 use super::wake::{Wake, message, understood};
 
 const CHANNEL: &str = "greenloop";
@@ -43,7 +43,7 @@ pub(super) fn start(
 ) -> Status {
     let status = Status::default();
     let (url, own, heard) = (url.to_owned(), process.to_owned(), status.clone());
-    let (telling, over) = (wake.clone(), end.clone());
+    let (announced, over) = (wake.clone(), end.clone());
     tokio::spawn(async move {
         let listening = async {
             loop {
@@ -63,7 +63,7 @@ pub(super) fn start(
     tokio::spawn(async move {
         tokio::select! {
             () = over.cancelled() => {}
-            () = tell(&pool, &own, &telling) => {}
+            () = announce(&pool, &own, &announced) => {}
         }
     });
     status
@@ -85,7 +85,7 @@ async fn listen(url: &str, own: &str, wake: &Wake, heard: &Status) -> Result<(),
     }
 }
 
-async fn tell(pool: &PgPool, own: &str, wake: &Wake) {
+async fn announce(pool: &PgPool, own: &str, wake: &Wake) {
     let mut outward = wake.outward();
     while let Some(woken) = outward.next().await {
         if let Err(error) = notify(pool, &message(own, woken)).await {

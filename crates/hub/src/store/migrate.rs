@@ -5,9 +5,9 @@ use sqlx::{Connection as _, PgConnection, SqliteConnection};
 
 use super::dialect::Dialect;
 use super::driver::Connection;
-use super::error::{StoreError, Trouble, sort};
-use super::statement::args;
+use super::error::{DatabaseError, StoreError, sort};
 use super::tx::{Done, Tx};
+use super::value::args;
 
 struct Migration {
     version: i64,
@@ -80,7 +80,7 @@ pub(super) async fn migrate_postgres(connection: &mut PgConnection) -> Result<()
 
 fn plain(dialect: Dialect, error: sqlx::Error) -> StoreError {
     match sort(dialect, error) {
-        Trouble::Again(error) | Trouble::Final(error) => error,
+        DatabaseError::Again(error) | DatabaseError::Final(error) => error,
     }
 }
 

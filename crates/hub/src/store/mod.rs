@@ -37,14 +37,18 @@
 //! SQLite is for one hub; several processes may open the file, but only the one that changed
 //! something is woken. Wake-ups between hubs (LISTEN and NOTIFY, Redis) are hints.
 
+mod address;
 mod agents;
+mod attempt_list;
 mod attempts;
 mod branches;
 mod claim;
+mod columns;
 mod conflicts;
 mod connect;
 mod counts;
 mod dialect;
+mod done_task;
 mod driver;
 mod epics;
 mod error;
@@ -52,44 +56,43 @@ mod finish;
 mod graphs;
 mod health;
 mod listen;
-mod merge_holds;
 mod merges;
 mod migrate;
 mod outbox;
+mod page;
 mod progress;
 mod pubsub;
-mod records;
+mod record;
 mod requests;
 mod retention;
 mod runs;
-mod statement;
+#[cfg(test)]
+mod statements;
 mod sweep;
 mod tasks;
 mod tokens;
 mod tx;
 mod unserved;
+mod value;
 mod wake;
 mod writer;
 
-pub use agents::{AgentHealth, AgentHeartbeat, AgentView, AttemptFilter};
-pub use attempts::{AttemptFailure, AttemptHeartbeat, AttemptLease, Completion, NewEvidence};
+pub use attempt_list::AttemptFilter;
 pub use branches::SpentBranch;
-pub use claim::{ClaimRequest, Claimed};
-pub use conflicts::{ConflictReport, Redo};
+pub use conflicts::ConflictReport;
 pub use connect::{StoreOptions, TaskStore};
 pub use counts::TaskCount;
 pub use error::{StoreError, StoreErrorKind};
 pub use health::Dependency;
-pub use merge_holds::{MergeHold, MergedCommit, NewHold, TargetRecord};
-pub use merges::{BranchView, GateRecord, MergeFilter, MergeLease, MergeTurn};
-pub use progress::{EpicProgress, Snapshot, Summary};
-pub use records::{
-    AttemptView, ConditionView, EventView, EvidenceView, GraphView, MergeView, Moment, Page,
-    PageRequest, TaskFilter, TaskView,
+pub use merges::{
+    GateRecord, MergeFilter, MergedCommit, NewHold, QueueEntry, QueueLease, Redo, TargetQueue,
+    TargetRecord,
 };
+pub use page::{Page, PageRequest};
+pub use progress::Figures;
 pub use retention::{PURGE_ROWS, Purged, Retention};
-pub use runs::{RunReport, RunView};
-pub use sweep::{SweepOptions, Swept};
+pub use sweep::{SweepOptions, SweepResult};
+pub use tasks::TaskFilter;
 pub use tokens::{NewToken, Scope, TokenRequest, TokenView};
 pub use unserved::{Unserved, UnservedTask};
 pub use wake::{Changes, POLL};

@@ -7,12 +7,14 @@
 //! ids given there are seen in their order. An event that follows from another one was drawn
 //! later, and is never moved before it.
 
+use super::columns::time;
 use super::connect::TaskStore;
 use super::dialect::Dialect;
 use super::error::StoreError;
-use super::records::{EventView, moment};
-use super::statement::{Record, args};
+use super::record::Record;
 use super::tx::{Done, Tx, event_id};
+use super::value::args;
+use greenloop_hub_api::types::Event;
 use greenloop_model::task::{EventId, GraphId, MergeId, TaskEventKind, TaskId};
 
 /// How many events one move takes.
@@ -24,11 +26,7 @@ impl TaskStore {
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn events_after(
-        &self,
-        after: EventId,
-        limit: u32,
-    ) -> Result<Vec<EventView>, StoreError> {
+    pub async fn events_after(&self, after: EventId, limit: u32) -> Result<Vec<Event>, StoreError> {
         if self.dialect() == Dialect::Postgres {
             self.collect_events().await?;
         }
@@ -98,10 +96,10 @@ async fn collect(tx: &mut Tx<'_>) -> Done<()> {
     Ok(())
 }
 
-fn view(row: &Record) -> Result<EventView, StoreError> {
-    Ok(EventView {
+fn view(row: &Record) -> Result<Event, StoreError> {
+    Ok(Event {
         id: event_id(row)?,
-        at: moment(row, "at")?,
+        at: time(row, "at")?,
         kind: row.named("kind", TaskEventKind::from_name)?,
         graph: row.opt_int("graph_id")?.map(GraphId),
         task: row.opt_int("task_id")?.map(TaskId),

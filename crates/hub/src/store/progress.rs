@@ -2,40 +2,22 @@
 
 use std::collections::BTreeMap;
 
+use super::columns::{percent, time};
 use super::connect::TaskStore;
 use super::error::StoreError;
-use super::records::{Moment, Page, PageRequest, moment};
+use super::page::{Page, PageRequest};
+use super::record::Record;
 use super::requests::{fingerprint, remember, replayed};
-use super::statement::{Record, args};
 use super::tx::{Done, NewEvent, Tx};
+use super::value::args;
+use greenloop_hub_api::types::{EpicProgress, Snapshot, Timestamp};
 use greenloop_model::task::{GraphId, TaskEventKind, TaskState};
-
-/// How far an epic is.
-#[derive(Debug, Clone, PartialEq)]
-pub struct EpicProgress {
-    /// Its graph.
-    pub graph: GraphId,
-    /// Unique in the graph.
-    pub key: String,
-    /// One line.
-    pub title: String,
-    /// All of its tasks.
-    pub tasks: u64,
-    /// Those that are done.
-    pub tasks_done: u64,
-    /// All of its estimated hours.
-    pub hours: f64,
-    /// Those that are done.
-    pub hours_done: f64,
-    /// Percent of the hours, of the tasks when it has no hours.
-    pub percent: f64,
-}
 
 /// How far a graph, or everything, is.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Summary {
+pub struct Figures {
     /// When this was so.
-    pub at: Moment,
+    pub at: Timestamp,
     /// Tasks by state; states without tasks are absent.
     pub tasks: BTreeMap<TaskState, u64>,
     /// All estimated hours.
@@ -51,35 +33,18 @@ pub struct Summary {
     /// The estimated hours of those.
     pub hours_last_day: f64,
     /// When the first task was given to an agent.
-    pub started_at: Option<Moment>,
+    pub started_at: Option<Timestamp>,
     /// In order.
     pub epics: Vec<EpicProgress>,
 }
 
-impl Summary {
+impl Figures {
     /// Percent of the hours that are done; of the tasks when there are no hours.
     pub fn percent(&self) -> f64 {
         let all: u64 = self.tasks.values().sum();
         let done = self.tasks.get(&TaskState::Done).copied().unwrap_or(0);
-        super::records::percent(self.hours_done, self.hours, done, all)
+        percent(self.hours_done, self.hours, done, all)
     }
-}
-
-/// Progress as it was once.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Snapshot {
-    /// When.
-    pub at: Moment,
-    /// The graph.
-    pub graph: GraphId,
-    /// All tasks.
-    pub tasks: u64,
-    /// Tasks that were done.
-    pub tasks_done: u64,
-    /// All hours.
-    pub hours: f64,
-    /// Hours that were done.
-    pub hours_done: f64,
 }
 
 const HOUR: i64 = 3_600_000_000;
@@ -89,7 +54,7 @@ impl TaskStore {
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn summary(&self, graph: Option<GraphId>) -> Result<Summary, StoreError> {
+    pub async fn summary(&self, graph: Option<GraphId>) -> Result<Figures, StoreError> {
         let mut reader = self.reader().await?;
         let tx = &mut reader.tx();
         Ok(summary(tx, graph).await?)
@@ -144,7 +109,7 @@ impl TaskStore {
     }
 }
 
-async fn summary(tx: &mut Tx<'_>, graph: Option<GraphId>) -> Done<Summary> {
+async fn summary(tx: &mut Tx<'_>, graph: Option<GraphId>) -> Done<Figures> {
     let graph = graph.map(|it| it.0);
     let counted = tx
         .all(
@@ -190,8 +155,8 @@ async fn summary(tx: &mut Tx<'_>, graph: Option<GraphId>) -> Done<Summary> {
             args![graph],
         )
         .await?;
-    Ok(Summary {
-        at: moment(&recent, "now")?,
+    Ok(Figures {
+        at: time(&recent, "now")?,
         tasks,
         hours,
         hours_done,
@@ -199,7 +164,7 @@ async fn summary(tx: &mut Tx<'_>, graph: Option<GraphId>) -> Done<Summary> {
         hours_last_hour: recent.real("hour_hours")?,
         tasks_last_day: recent.count("day")?,
         hours_last_day: recent.real("day_hours")?,
-        started_at: started.opt_int("started_at")?.map(Moment),
+        started_at: started.opt_int("started_at")?.map(Timestamp),
         epics: epics.iter().map(epic).collect::<Result<_, _>>()?,
     })
 }
@@ -217,7 +182,7 @@ async fn snapshot(tx: &mut Tx<'_>) -> Done<u64> {
         )
         .await?;
     if count > 0 {
-        tx.tell(NewEvent::new(TaskEventKind::Snapshot));
+        tx.emit(NewEvent::new(TaskEventKind::Snapshot));
     }
     Ok(count)
 }
@@ -237,7 +202,7 @@ fn epic(row: &Record) -> Result<EpicProgress, StoreError> {
 
 fn view(row: &Record) -> Result<Snapshot, StoreError> {
     Ok(Snapshot {
-        at: moment(row, "created_at")?,
+        at: time(row, "created_at")?,
         graph: GraphId(row.int("graph_id")?),
         tasks: row.count("tasks")?,
         tasks_done: row.count("tasks_done")?,

@@ -26,7 +26,7 @@ pub(super) fn start(
     })?;
     let status = Status::default();
     let (own, heard) = (process.to_owned(), status.clone());
-    let (teller, telling, over) = (client.clone(), wake.clone(), end.clone());
+    let (publisher, announced, over) = (client.clone(), wake.clone(), end.clone());
     tokio::spawn(async move {
         let listening = async {
             loop {
@@ -49,7 +49,7 @@ pub(super) fn start(
     tokio::spawn(async move {
         tokio::select! {
             () = over.cancelled() => {}
-            () = tell(&teller, &own, &telling) => {}
+            () = announce(&publisher, &own, &announced) => {}
         }
     });
     Ok(status)
@@ -70,7 +70,7 @@ async fn listen(client: &Client, own: &str, wake: &Wake, heard: &Status) -> Resu
     Ok(())
 }
 
-async fn tell(client: &Client, own: &str, wake: &Wake) {
+async fn announce(client: &Client, own: &str, wake: &Wake) {
     let mut outward = wake.outward();
     let mut connection = None;
     while let Some(woken) = outward.next().await {

@@ -5,8 +5,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::error::{StoreError, StoreErrorKind};
-use super::statement::args;
 use super::tx::{Done, Tx};
+use super::value::args;
 
 /// Tells two requests apart: the operation's name and all that it was asked with.
 pub(super) fn fingerprint(operation: &str, asked: &impl std::fmt::Debug) -> String {

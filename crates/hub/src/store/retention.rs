@@ -10,12 +10,12 @@
 
 use std::time::Duration;
 
+use super::columns::micros;
 use super::connect::TaskStore;
 use super::dialect::Dialect;
 use super::error::StoreError;
-use super::records::micros;
-use super::statement::args;
 use super::tx::{Done, Tx};
+use super::value::args;
 
 /// Rows that one call deletes at most.
 pub const PURGE_ROWS: u64 = 200;
@@ -71,7 +71,7 @@ pub struct Purged {
     pub rows: u64,
 }
 
-/// Records whose age alone decides, and how to tell that there are some.
+/// Records whose age alone decides, and how to find out that there are some.
 struct Aged {
     table: &'static str,
     any: &'static str,

@@ -2,42 +2,15 @@
 
 use std::sync::Arc;
 
+use super::columns::{small, time};
 use super::connect::TaskStore;
 use super::error::StoreError;
-use super::records::{Moment, moment, small};
-use super::statement::{Record, args};
+use super::page::PageRequest;
+use super::record::Record;
 use super::tx::NewEvent;
+use super::value::args;
+use greenloop_hub_api::types::{Run, RunReport};
 use greenloop_model::task::TaskEventKind;
-
-/// A deploy run as it is reported.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunReport {
-    /// The run's id.
-    pub id: String,
-    /// The environment.
-    pub environment: String,
-    /// `running`, `verified` or why it stopped.
-    pub state: String,
-    /// What it deploys.
-    pub commit: Option<String>,
-    /// How often it went round.
-    pub iterations: u32,
-    /// One line for people.
-    pub summary: String,
-    /// The report, in Markdown; redacted by who sends it.
-    pub report: String,
-}
-
-/// A deploy run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RunView {
-    /// What was reported last.
-    pub run: RunReport,
-    /// First reported.
-    pub created_at: Moment,
-    /// Last reported.
-    pub updated_at: Moment,
-}
 
 impl TaskStore {
     /// Takes a report on a run; a later one takes the place of an earlier one.
@@ -46,7 +19,7 @@ impl TaskStore {
     ///
     /// # Errors
     /// `Invalid` for a run without an id.
-    pub async fn report_run(&self, run: &RunReport) -> Result<RunView, StoreError> {
+    pub async fn report_run(&self, run: &RunReport) -> Result<Run, StoreError> {
         if run.id.is_empty() {
             return Err(StoreError::invalid("a run needs an id"));
         }
@@ -74,7 +47,7 @@ impl TaskStore {
                 )
                 .await?;
                 let text = format!("{} {}: {}", run.environment, run.id, run.state);
-                tx.tell(NewEvent::new(TaskEventKind::RunReported).text(text));
+                tx.emit(NewEvent::new(TaskEventKind::RunReported).text(text));
                 Ok(())
             })
         })
@@ -86,7 +59,7 @@ impl TaskStore {
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn run(&self, id: &str) -> Result<RunView, StoreError> {
+    pub async fn run(&self, id: &str) -> Result<Run, StoreError> {
         let row =
             self.reader().await?.tx().maybe("SELECT * FROM runs WHERE id = $1", args![id]).await?;
         row.as_ref()
@@ -99,8 +72,8 @@ impl TaskStore {
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn runs(&self, limit: u32) -> Result<Vec<RunView>, StoreError> {
-        let limit = super::PageRequest::first(limit).limit();
+    pub async fn runs(&self, limit: u32) -> Result<Vec<Run>, StoreError> {
+        let limit = PageRequest::first(limit).limit();
         let mut reader = self.reader().await?;
         let tx = &mut reader.tx();
         let rows = tx
@@ -115,18 +88,18 @@ impl TaskStore {
     }
 }
 
-fn view(row: &Record) -> Result<RunView, StoreError> {
-    Ok(RunView {
-        run: RunReport {
-            id: row.text("id")?,
-            environment: row.text("environment")?,
-            state: row.text("state")?,
-            commit: row.opt_text("commit_sha")?,
-            iterations: small(row, "iterations")?,
-            summary: row.text("summary")?,
-            report: row.text("report")?,
-        },
-        created_at: moment(row, "created_at")?,
-        updated_at: moment(row, "updated_at")?,
+fn view(row: &Record) -> Result<Run, StoreError> {
+    let (state, updated_at) = (row.text("state")?, time(row, "updated_at")?);
+    Ok(Run {
+        id: row.text("id")?,
+        environment: row.text("environment")?,
+        commit: row.opt_text("commit_sha")?,
+        iterations: small(row, "iterations")?,
+        summary: row.text("summary")?,
+        report: row.text("report")?,
+        started_at: time(row, "created_at")?,
+        updated_at,
+        ended_at: (state != "running").then_some(updated_at),
+        state,
     })
 }

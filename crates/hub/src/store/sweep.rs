@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::attempts::{Setback, count, lease_of, set_back};
+use super::columns::micros;
 use super::connect::{StoreOptions, TaskStore};
 use super::dialect::Dialect;
 use super::error::StoreError;
-use super::records::micros;
-use super::statement::args;
 use super::tx::{Done, NewEvent, Tx, Woken};
+use super::value::args;
 use greenloop_model::task::{AttemptState, GraphId, Lease, TaskEventKind};
 
 /// How many leases one sweep takes back at most; the next one goes on.
@@ -35,7 +35,7 @@ impl Default for SweepOptions {
 
 /// What a sweep found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Swept {
+pub struct SweepResult {
     /// Attempts that were taken back.
     pub lost: Vec<Lease>,
     /// Agents that are down.
@@ -49,9 +49,10 @@ impl TaskStore {
     ///
     /// # Errors
     /// Those of the database; what was done before stays done.
-    pub async fn sweep(&self, options: &SweepOptions) -> Result<Swept, StoreError> {
+    pub async fn sweep(&self, options: &SweepOptions) -> Result<SweepResult, StoreError> {
         let options = *options;
-        let mut swept = Swept { lost: self.take_back(options.grace).await?, ..Swept::default() };
+        let mut swept =
+            SweepResult { lost: self.take_back(options.grace).await?, ..SweepResult::default() };
         let found = {
             let mut reader = self.reader().await?;
             let tx = &mut reader.tx();
@@ -167,7 +168,7 @@ async fn down(tx: &mut Tx<'_>) -> Done<Vec<String>> {
     let mut names = rows.iter().map(|row| row.text("name")).collect::<Result<Vec<_>, _>>()?;
     names.sort_unstable();
     for name in &names {
-        tx.tell(NewEvent::new(TaskEventKind::AgentDown).agent(name));
+        tx.emit(NewEvent::new(TaskEventKind::AgentDown).agent(name));
     }
     Ok(names)
 }
@@ -188,7 +189,7 @@ async fn stuck(tx: &mut Tx<'_>, after: i64) -> Done<Vec<Lease>> {
             .graph(GraphId(row.int("graph_id")?))
             .lease(lease)
             .agent(row.text("agent")?);
-        tx.tell(event);
+        tx.emit(event);
         leases.push(lease);
     }
     Ok(leases)

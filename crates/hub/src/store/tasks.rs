@@ -1,21 +1,20 @@
 //! Tasks: shown, cancelled, tried again by a person.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::attempts::{count, set_ejected};
+use super::columns::{small, time};
 use super::connect::TaskStore;
 use super::error::StoreError;
-use super::finish::settle_graph;
-use super::records::{
-    AttemptView, ConditionView, EvidenceView, Page, PageRequest, TaskFilter, TaskView, moment,
-    opt_moment, small,
-};
+use super::finish::{revive, settle_graph};
+use super::page::{Page, PageRequest};
+use super::record::Record;
 use super::requests::{fingerprint, remember, replayed};
-use super::statement::{Record, args};
 use super::tx::{Done, NewEvent, Tx};
+use super::value::{Column, args, columns};
+use greenloop_hub_api::types::{Action, ConditionSubmission, Task, TaskSubmission};
 use greenloop_model::task::{
-    Action, AttemptState, EvidenceKind, GraphId, Lease, MergeId, TaskEventKind, TaskId, TaskState,
+    AttemptState, GraphId, Lease, MergeId, TaskEventKind, TaskId, TaskState,
 };
 
 const TASK: &str = "SELECT t.*, e.key AS epic_key, a.agent AS agent, a.percent AS percent \
@@ -32,6 +31,19 @@ const READY: &str = "SELECT t.*, e.key AS epic_key, a.agent AS agent, a.percent 
     WHERE t.state = 'ready' AND ($1 IS NULL OR t.graph_id = $1) \
     AND t.not_before <= {now} ORDER BY t.priority, t.rank DESC, t.id LIMIT $2";
 
+/// Which tasks.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TaskFilter {
+    /// Of this graph.
+    pub graph: Option<GraphId>,
+    /// In this state.
+    pub state: Option<TaskState>,
+    /// Of the epic with this key.
+    pub epic: Option<String>,
+    /// For this role.
+    pub role: Option<String>,
+}
+
 impl TaskStore {
     /// Tasks in the order of their ids.
     ///
@@ -41,7 +53,7 @@ impl TaskStore {
         &self,
         filter: &TaskFilter,
         page: PageRequest,
-    ) -> Result<Page<TaskView>, StoreError> {
+    ) -> Result<Page<Task>, StoreError> {
         let found = {
             let mut reader = self.reader().await?;
             let tx = &mut reader.tx();
@@ -63,11 +75,7 @@ impl TaskStore {
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn ready(
-        &self,
-        graph: Option<GraphId>,
-        limit: u32,
-    ) -> Result<Vec<TaskView>, StoreError> {
+    pub async fn ready(&self, graph: Option<GraphId>, limit: u32) -> Result<Vec<Task>, StoreError> {
         let limit = PageRequest::first(limit).limit();
         let mut reader = self.reader().await?;
         let tx = &mut reader.tx();
@@ -79,7 +87,7 @@ impl TaskStore {
     ///
     /// # Errors
     /// `NotFound`.
-    pub async fn task(&self, id: TaskId) -> Result<TaskView, StoreError> {
+    pub async fn task(&self, id: TaskId) -> Result<Task, StoreError> {
         {
             let mut reader = self.reader().await?;
             let tx = &mut reader.tx();
@@ -90,93 +98,12 @@ impl TaskStore {
         .ok_or_else(|| StoreError::not_found(format_args!("task {id}")))
     }
 
-    /// Attempts at a task, oldest first.
-    ///
-    /// # Errors
-    /// Those of the database.
-    pub async fn attempts(
-        &self,
-        id: TaskId,
-        page: PageRequest,
-    ) -> Result<Page<AttemptView>, StoreError> {
-        let found = {
-            let mut reader = self.reader().await?;
-            let tx = &mut reader.tx();
-            let rows = tx
-                .all(
-                    "SELECT * FROM attempts WHERE task_id = $1 AND epoch > $2 ORDER BY epoch \
-                     LIMIT $3",
-                    args![id.0, page.cursor.unwrap_or(0), page.limit() + 1],
-                )
-                .await?;
-            rows.iter().map(attempt).collect::<Result<Vec<_>, _>>()?
-        };
-        Ok(page.cut(found, |attempt| attempt.lease.epoch))
-    }
-
-    /// The agent of an attempt; `None` when there is no such attempt.
-    ///
-    /// # Errors
-    /// Those of the database.
-    pub async fn agent_of(&self, lease: Lease) -> Result<Option<String>, StoreError> {
-        let row = self
-            .reader()
-            .await?
-            .tx()
-            .maybe(
-                "SELECT agent FROM attempts WHERE task_id = $1 AND epoch = $2",
-                args![lease.task.0, lease.epoch],
-            )
-            .await?;
-        row.map(|row| row.text("agent")).transpose()
-    }
-
-    /// Evidence of a task, oldest first.
-    ///
-    /// # Errors
-    /// Those of the database.
-    pub async fn evidence(
-        &self,
-        id: TaskId,
-        page: PageRequest,
-    ) -> Result<Page<EvidenceView>, StoreError> {
-        let found = {
-            let mut reader = self.reader().await?;
-            let tx = &mut reader.tx();
-            let rows = tx
-                .all(
-                    "SELECT * FROM evidence WHERE task_id = $1 AND id > $2 ORDER BY id LIMIT $3",
-                    args![id.0, page.cursor.unwrap_or(0), page.limit() + 1],
-                )
-                .await?;
-            rows.iter().map(evidence).collect::<Result<Vec<_>, _>>()?
-        };
-        Ok(page.cut(found, |piece| piece.id))
-    }
-
-    /// One piece of evidence.
-    ///
-    /// # Errors
-    /// `NotFound`.
-    pub async fn evidence_piece(&self, id: i64) -> Result<EvidenceView, StoreError> {
-        let row = self
-            .reader()
-            .await?
-            .tx()
-            .maybe("SELECT * FROM evidence WHERE id = $1", args![id])
-            .await?;
-        row.as_ref()
-            .map(evidence)
-            .transpose()?
-            .ok_or_else(|| StoreError::not_found(format_args!("piece of evidence {id}")))
-    }
-
-    /// Cancels a task; an agent that works on it is told by its next heartbeat. Nothing happens
+    /// Cancels a task; an agent that works on it stops at its next heartbeat. Nothing happens
     /// to a task that is over.
     ///
     /// # Errors
     /// `NotFound`; `Conflict` while its commit is being pushed to the target.
-    pub async fn cancel_task(&self, id: TaskId, key: Option<&str>) -> Result<TaskView, StoreError> {
+    pub async fn cancel_task(&self, id: TaskId, key: Option<&str>) -> Result<Task, StoreError> {
         let key = key.map(str::to_owned);
         let print = fingerprint("cancel task", &id);
         self.write(move |tx| {
@@ -208,7 +135,7 @@ impl TaskStore {
     ///
     /// # Errors
     /// `NotFound`; `Conflict` for a task in another state.
-    pub async fn retry_task(&self, id: TaskId, key: Option<&str>) -> Result<TaskView, StoreError> {
+    pub async fn retry_task(&self, id: TaskId, key: Option<&str>) -> Result<Task, StoreError> {
         let key = key.map(str::to_owned);
         let print = fingerprint("retry task", &id);
         self.write(move |tx| {
@@ -272,7 +199,7 @@ pub(super) async fn cancel(tx: &mut Tx<'_>, id: TaskId) -> Done<Cancelled> {
         let Some(entry) = entry else { return Ok(Cancelled::BeingPushed) };
         let merge = MergeId(entry.int("id")?);
         let event = NewEvent::new(TaskEventKind::MergeEjected).graph(graph).task(id).merge(merge);
-        tx.tell(event.text("the task was cancelled"));
+        tx.emit(event.text("the task was cancelled"));
         set_ejected(tx, Lease { task: id, epoch }, true).await?;
     }
     tx.run(
@@ -281,24 +208,8 @@ pub(super) async fn cancel(tx: &mut Tx<'_>, id: TaskId) -> Done<Cancelled> {
         args![id.0],
     )
     .await?;
-    tx.tell(NewEvent::new(TaskEventKind::TaskCancelled).graph(graph).task(id));
+    tx.emit(NewEvent::new(TaskEventKind::TaskCancelled).graph(graph).task(id));
     Ok(Cancelled::OfGraph(graph))
-}
-
-/// A graph runs again, or still: its row is written in any case, so that whoever is about to end
-/// it, without having seen what came back to life, comes before or looks again.
-pub(super) async fn revive(tx: &mut Tx<'_>, graph: GraphId) -> Done<()> {
-    let changed = tx
-        .run(
-            "UPDATE graphs SET state = 'running', ended_at = NULL WHERE id = $1 AND purged = 0",
-            args![graph.0],
-        )
-        .await?;
-    if changed == 0 {
-        let text = format!("graph {graph} was kept for long enough, and is being deleted");
-        return Err(StoreError::conflict(text).into());
-    }
-    Ok(())
 }
 
 async fn retry(tx: &mut Tx<'_>, id: TaskId) -> Done<()> {
@@ -327,7 +238,7 @@ async fn retry(tx: &mut Tx<'_>, id: TaskId) -> Done<()> {
     super::conflicts::forgive(tx, id).await?;
     revive(tx, graph).await?;
     if row.text("state")? == "ready" {
-        tx.tell(NewEvent::new(TaskEventKind::TaskReady).graph(graph).task(id));
+        tx.emit(NewEvent::new(TaskEventKind::TaskReady).graph(graph).task(id));
     } else {
         // What it needs may be over as well: then the graph ends again.
         settle_graph(tx, graph).await?;
@@ -336,7 +247,7 @@ async fn retry(tx: &mut Tx<'_>, id: TaskId) -> Done<()> {
 }
 
 /// Turns rows of the statements above into tasks, with their needs and conditions.
-pub(super) async fn views(tx: &mut Tx<'_>, rows: Vec<Record>) -> Done<Vec<TaskView>> {
+pub(super) async fn views(tx: &mut Tx<'_>, rows: Vec<Record>) -> Done<Vec<Task>> {
     let mut linked = Vec::new();
     for row in &rows {
         if row.int("links")? > 0 {
@@ -344,7 +255,7 @@ pub(super) async fn views(tx: &mut Tx<'_>, rows: Vec<Record>) -> Done<Vec<TaskVi
         }
     }
     let mut needs: BTreeMap<i64, Vec<TaskId>> = BTreeMap::new();
-    let mut conditions: BTreeMap<i64, Vec<ConditionView>> = BTreeMap::new();
+    let mut conditions: BTreeMap<i64, Vec<ConditionSubmission>> = BTreeMap::new();
     if !linked.is_empty() {
         let found = tx
             .all(
@@ -359,16 +270,15 @@ pub(super) async fn views(tx: &mut Tx<'_>, rows: Vec<Record>) -> Done<Vec<TaskVi
         }
         let found = tx
             .all(
-                "SELECT c.task_id, c.at_least, c.met, e.key FROM conditions c \
+                "SELECT c.task_id, c.at_least, e.key FROM conditions c \
                  JOIN epics e ON e.id = c.epic_id WHERE c.task_id IN {ids $1} ORDER BY c.id",
                 args![linked.as_slice()],
             )
             .await?;
         for row in found {
-            conditions.entry(row.int("task_id")?).or_default().push(ConditionView {
+            conditions.entry(row.int("task_id")?).or_default().push(ConditionSubmission {
                 epic: row.text("key")?,
                 at_least: row.percent("at_least")?.unwrap_or(100),
-                met: row.flag("met")?,
             });
         }
     }
@@ -382,13 +292,37 @@ pub(super) async fn views(tx: &mut Tx<'_>, rows: Vec<Record>) -> Done<Vec<TaskVi
     Ok(tasks)
 }
 
+/// The columns of a task as it was handed in, but for what it names.
+pub(super) fn columns(task: &TaskSubmission) -> Vec<Column> {
+    let command = match &task.action {
+        Action::Command(line) => Some(line.as_str()),
+        Action::Agent => None,
+    };
+    let micros =
+        |seconds: u64| i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000);
+    columns! {
+        key: &task.key,
+        title: &task.title,
+        description: &task.description,
+        role: &task.role,
+        labels: task.labels.as_slice(),
+        priority: task.priority,
+        hours: task.hours,
+        branch: &task.branch,
+        files: task.files.as_slice(),
+        command: command,
+        timeout_us: task.timeout_seconds.map(micros),
+        max_attempts: i64::from(task.max_attempts),
+    }
+}
+
 fn view(
     row: &Record,
     needs: Vec<TaskId>,
-    conditions: Vec<ConditionView>,
-) -> Result<TaskView, StoreError> {
+    conditions: Vec<ConditionSubmission>,
+) -> Result<Task, StoreError> {
     let timeout = row.opt_int("timeout_us")?;
-    Ok(TaskView {
+    Ok(Task {
         id: TaskId(row.int("id")?),
         graph: GraphId(row.int("graph_id")?),
         key: row.text("key")?,
@@ -398,56 +332,22 @@ fn view(
         role: row.opt_text("role")?,
         labels: row.list("labels")?,
         priority: row.int("priority")?,
-        rank: row.real("rank")?,
+        rank_hours: row.real("rank")?,
         hours: row.real("hours")?,
         branch: row.opt_text("branch")?,
         files: row.list("files")?,
         needs,
         conditions,
         action: row.opt_text("command")?.map_or(Action::Agent, Action::Command),
-        timeout: timeout.map(|it| Duration::from_micros(it.max(0).cast_unsigned())),
+        timeout_seconds: timeout.map(|it| it.max(0).cast_unsigned().div_ceil(1_000_000)),
         state: row.named("state", TaskState::from_name)?,
         reason: row.opt_text("reason")?,
         epoch: row.int("epoch")?,
         attempts: small(row, "attempts")?,
         max_attempts: small(row, "max_attempts")?,
-        deaths: small(row, "deaths")?,
-        not_before: opt_moment(row, "not_before")?.filter(|it| it.0 > 0),
         percent: row.percent("percent")?.unwrap_or(0),
         agent: row.opt_text("agent")?,
         commit: row.opt_text("commit_sha")?,
-        created_at: moment(row, "created_at")?,
-        updated_at: moment(row, "updated_at")?,
-        ended_at: opt_moment(row, "ended_at")?,
-    })
-}
-
-pub(super) fn attempt(row: &Record) -> Result<AttemptView, StoreError> {
-    Ok(AttemptView {
-        lease: Lease { task: TaskId(row.int("task_id")?), epoch: row.int("epoch")? },
-        agent: row.text("agent")?,
-        instance: row.text("instance")?,
-        state: row.named("state", AttemptState::from_name)?,
-        percent: row.percent("percent")?.unwrap_or(0),
-        message: row.opt_text("message")?,
-        commit: row.opt_text("commit_sha")?,
-        class: row.opt_text("class")?,
-        fingerprint: row.opt_text("fingerprint")?,
-        started_at: moment(row, "started_at")?,
-        expires_at: moment(row, "expires_at")?,
-        ended_at: opt_moment(row, "ended_at")?,
-    })
-}
-
-pub(super) fn evidence(row: &Record) -> Result<EvidenceView, StoreError> {
-    Ok(EvidenceView {
-        id: row.int("id")?,
-        lease: Lease { task: TaskId(row.int("task_id")?), epoch: row.int("epoch")? },
-        agent: row.text("agent")?,
-        kind: row.named("kind", EvidenceKind::from_name)?,
-        title: row.text("title")?,
-        body: row.text("body")?,
-        url: row.opt_text("url")?,
-        created_at: moment(row, "created_at")?,
+        updated_at: time(row, "updated_at")?,
     })
 }

@@ -6,10 +6,12 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
+use super::columns::{micros, opt_time, time};
 use super::connect::TaskStore;
 use super::error::StoreError;
-use super::records::{Moment, micros, moment, opt_moment};
-use super::statement::{Record, args};
+use super::record::Record;
+use super::value::args;
+use greenloop_hub_api::types::Timestamp;
 
 /// What a token allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,11 +68,11 @@ pub struct TokenView {
     /// What it allows.
     pub scopes: Vec<Scope>,
     /// When it was made.
-    pub created_at: Moment,
+    pub created_at: Timestamp,
     /// It is good until then.
-    pub expires_at: Option<Moment>,
+    pub expires_at: Option<Timestamp>,
     /// It was revoked then.
-    pub revoked_at: Option<Moment>,
+    pub revoked_at: Option<Timestamp>,
 }
 
 /// A token that was just made.
@@ -92,7 +94,7 @@ impl TaskStore {
     /// `Invalid` for one that allows nothing.
     pub async fn create_token(&self, request: &TokenRequest) -> Result<NewToken, StoreError> {
         if request.scopes.is_empty() {
-            return Err(StoreError::invalid("a token that allows nothing is of no use"));
+            return Err(StoreError::invalid("a token needs at least one scope"));
         }
         let id = short_id();
         // Twice 122 random bits from the system.
@@ -231,8 +233,8 @@ fn view(row: &Record) -> Result<TokenView, StoreError> {
                     .ok_or_else(|| StoreError::corrupt(format!("a token has the scope `{name}`")))
             })
             .collect::<Result<_, _>>()?,
-        created_at: moment(row, "created_at")?,
-        expires_at: opt_moment(row, "expires_at")?,
-        revoked_at: opt_moment(row, "revoked_at")?,
+        created_at: time(row, "created_at")?,
+        expires_at: opt_time(row, "expires_at")?,
+        revoked_at: opt_time(row, "revoked_at")?,
     })
 }

@@ -2,8 +2,9 @@
 
 use super::dialect::Dialect;
 use super::driver::Connection;
-use super::error::{StoreError, Trouble, sort};
-use super::statement::{Record, Value, args};
+use super::error::{DatabaseError, StoreError, sort};
+use super::record::Record;
+use super::value::{Column, Value, columns};
 use greenloop_model::task::{EventId, GraphId, Lease, MergeId, TaskEventKind, TaskId};
 
 /// Something that happened, on its way into the outbox.
@@ -134,29 +135,29 @@ impl<'c> Tx<'c> {
         self.dialect
     }
 
-    fn trouble(&self, error: sqlx::Error) -> Stop {
+    fn database_error(&self, error: sqlx::Error) -> Stop {
         match sort(self.dialect, error) {
-            Trouble::Again(error) => Stop::Again(error),
-            Trouble::Final(error) => Stop::Final(error),
+            DatabaseError::Again(error) => Stop::Again(error),
+            DatabaseError::Final(error) => Stop::Final(error),
         }
     }
 
     /// Runs a statement; the number of rows it changed.
     pub(super) async fn run(&mut self, sql: &'static str, values: Vec<Value>) -> Done<u64> {
         let sql = self.dialect.write(sql);
-        self.connection.execute(sql, values).await.map_err(|error| self.trouble(error))
+        self.connection.execute(sql, values).await.map_err(|error| self.database_error(error))
     }
 
     /// Runs several statements without parameters.
     pub(super) async fn script(&mut self, sql: &'static str) -> Done<()> {
-        self.connection.script(sql).await.map_err(|error| self.trouble(error))
+        self.connection.script(sql).await.map_err(|error| self.database_error(error))
     }
 
     /// All rows of a statement.
     pub(super) async fn all(&mut self, sql: &'static str, values: Vec<Value>) -> Done<Vec<Record>> {
         let sql = self.dialect.write(sql);
         let found = self.connection.fetch(sql, values, true).await;
-        let rows = found.map_err(|error| self.trouble(error))?;
+        let rows = found.map_err(|error| self.database_error(error))?;
         Ok(rows.into_iter().map(Record).collect())
     }
 
@@ -176,13 +177,13 @@ impl<'c> Tx<'c> {
             .ok_or_else(|| StoreError::corrupt("a statement that always answers did not").into())
     }
 
-    /// Inserts many rows: `head` is `INSERT INTO t (at, a, b)`; each row has first what `lead`
-    /// says (`{now}, `), then its values; `tail` may be `RETURNING …`.
+    /// Inserts rows that all have the same columns, and beside them the `fixed` ones, whose values
+    /// are expressions; `tail` may be `RETURNING …`.
     pub(super) async fn insert(
         &mut self,
-        head: &'static str,
-        lead: &'static str,
-        rows: Vec<Vec<Value>>,
+        table: &'static str,
+        fixed: &[(&'static str, &'static str)],
+        rows: Vec<Vec<Column>>,
         tail: &'static str,
     ) -> Done<Vec<Record>> {
         // PostgreSQL takes 65,535 parameters in a statement. SQLite takes 32,766, but looks each
@@ -191,36 +192,39 @@ impl<'c> Tx<'c> {
             Dialect::Postgres => 16_000,
             Dialect::Sqlite => 1_000,
         };
-        let width = rows.first().map_or(1, Vec::len).max(1);
-        let lead = self.dialect.write(lead);
+        let Some(first) = rows.first() else { return Ok(Vec::new()) };
+        let width = first.len().max(1);
+        let names = fixed.iter().map(|(name, _)| *name);
+        let names: Vec<&str> = names.chain(first.iter().map(|(name, _)| *name)).collect();
+        let expressions: Vec<_> = fixed.iter().map(|(_, sql)| self.dialect.write(sql)).collect();
+        let head = format!("INSERT INTO {table} ({})", names.join(", "));
         let mut answers = Vec::new();
         let mut rows = rows.into_iter().peekable();
         while rows.peek().is_some() {
-            let mut sql = self.dialect.write(head).into_owned();
-            sql.push_str(" VALUES ");
             let mut values = Vec::new();
-            for (index, row) in rows.by_ref().take(parameters / width).enumerate() {
-                sql.push_str(if index == 0 { "(" } else { ", (" });
-                sql.push_str(&lead);
-                for (column, value) in row.into_iter().enumerate() {
-                    values.push(value);
-                    let comma = if column == 0 { "" } else { ", " };
-                    sql.push_str(&format!("{comma}${}", values.len()));
-                }
-                sql.push(')');
-            }
-            sql.push(' ');
-            sql.push_str(tail);
+            let tuples: Vec<String> = rows
+                .by_ref()
+                .take((parameters / width).max(1))
+                .map(|row| {
+                    let from = values.len() + 1;
+                    values.extend(row.into_iter().map(|(_, value)| value));
+                    let marks = (from..=values.len()).map(|nth| format!("${nth}"));
+                    let all = expressions.iter().map(ToString::to_string).chain(marks);
+                    format!("({})", all.collect::<Vec<_>>().join(", "))
+                })
+                .collect();
+            let sql = format!("{head} VALUES {} {tail}", tuples.join(", "));
             // A statement of a length of its own is not kept among the prepared ones.
             let keep = values.len() <= 4 * width;
             let found = self.connection.fetch(sql.into(), values, keep).await;
-            answers.extend(found.map_err(|error| self.trouble(error))?.into_iter().map(Record));
+            answers
+                .extend(found.map_err(|error| self.database_error(error))?.into_iter().map(Record));
         }
         Ok(answers)
     }
 
     /// Leaves an event; it is written with the others when the operation is over.
-    pub(super) fn tell(&mut self, event: NewEvent) {
+    pub(super) fn emit(&mut self, event: NewEvent) {
         self.note(event.kind);
         self.events.push(event);
     }
@@ -236,29 +240,23 @@ impl<'c> Tx<'c> {
         if events.is_empty() {
             return Ok(());
         }
-        let rows = events
-            .into_iter()
-            .map(|event| {
-                args![
-                    event.kind.name(),
-                    event.graph.map(|it| it.0),
-                    event.task.map(|it| it.0),
-                    event.epoch,
-                    event.agent,
-                    event.merge.map(|it| it.0),
-                    event.percent,
-                    event.text,
-                ]
-            })
-            .collect();
-        self.insert(
-            "INSERT INTO {outbox} \
-             (at, kind, graph_id, task_id, epoch, agent, merge_id, percent, text)",
-            "{now}, ",
-            rows,
-            "",
-        )
-        .await?;
+        let outbox = match self.dialect {
+            Dialect::Sqlite => "outbox",
+            Dialect::Postgres => "outbox_pending",
+        };
+        let rows = events.into_iter().map(|event| {
+            columns! {
+                kind: event.kind.name(),
+                graph_id: event.graph.map(|it| it.0),
+                task_id: event.task.map(|it| it.0),
+                epoch: event.epoch,
+                agent: event.agent,
+                merge_id: event.merge.map(|it| it.0),
+                percent: event.percent,
+                text: event.text,
+            }
+        });
+        self.insert(outbox, &[("at", "{now}")], rows.collect(), "").await?;
         Ok(())
     }
 

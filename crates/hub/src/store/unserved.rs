@@ -1,14 +1,15 @@
 //! Tasks that no living agent may claim: nobody has their role, or all of their labels, or reaches
 //! their repository.
 
+use super::address::without_login;
+use super::columns::time;
 use super::connect::TaskStore;
 use super::error::StoreError;
-use super::graphs::without_login;
-use super::records::{Moment, moment};
-use super::statement::args;
+use super::value::args;
+use greenloop_hub_api::types::Timestamp;
 use greenloop_model::task::{GraphId, TaskId};
 
-/// Groups that are told at most.
+/// Groups that are reported at most.
 const GROUPS: i64 = 100;
 /// Tasks that are named for each group.
 const NAMED: i64 = 20;
@@ -28,7 +29,7 @@ pub struct Unserved {
     /// The first of them, in the order of their ids.
     pub tasks: Vec<UnservedTask>,
     /// When the oldest came in.
-    pub since: Moment,
+    pub since: Timestamp,
 }
 
 /// One of them.
@@ -62,7 +63,7 @@ macro_rules! fit {
 }
 
 /// Groups first, agents then: few roles stand against few agents, however many tasks there are.
-const GROUPS_OF: &str = concat!(
+pub(super) const GROUPS_OF: &str = concat!(
     "SELECT w.role, w.labels, w.repository, CAST(SUM(w.tasks) AS BIGINT) AS tasks, \
      MIN(w.since) AS since FROM (SELECT v.role, v.labels, CASE WHEN EXISTS (",
     fit!("v"),
@@ -114,7 +115,7 @@ impl TaskStore {
                 repository: repository.as_deref().map(without_login),
                 count: group.count("tasks")?,
                 tasks: tasks.collect::<Result<_, StoreError>>()?,
-                since: moment(&group, "since")?,
+                since: time(&group, "since")?,
             });
         }
         Ok(found)

@@ -63,9 +63,9 @@ impl Wake {
         Changes { seen: self.events.subscribe() }
     }
 
-    /// What this process does from now on, for those who tell other processes.
+    /// What this process does from now on, for those who notify other processes.
     pub(super) fn outward(&self) -> Outward {
-        Outward { own: self.own.subscribe(), told: *self.own.borrow() }
+        Outward { own: self.own.subscribe(), notified: *self.own.borrow() }
     }
 
     /// This process did something: wakes everybody.
@@ -90,22 +90,24 @@ impl Wake {
     }
 }
 
-/// What other processes have not been told yet. However much happens between two looks, it is
+/// What other processes were not notified of yet. However much happens between two looks, it is
 /// one message.
 #[derive(Debug)]
 pub(super) struct Outward {
     own: watch::Receiver<Own>,
-    told: Own,
+    notified: Own,
 }
 
 impl Outward {
-    /// Waits for something to tell; `None` when the store is gone.
+    /// Waits for something to notify of; `None` when the store is gone.
     pub(super) async fn next(&mut self) -> Option<Woken> {
         self.own.changed().await.ok()?;
         let own = *self.own.borrow_and_update();
-        let woken =
-            Woken { work: own.work != self.told.work, events: own.events != self.told.events };
-        self.told = own;
+        let woken = Woken {
+            work: own.work != self.notified.work,
+            events: own.events != self.notified.events,
+        };
+        self.notified = own;
         Some(woken)
     }
 }

@@ -7,7 +7,7 @@ use sqlx::{Connection, SqliteConnection};
 use tokio::sync::{mpsc, oneshot};
 
 use super::dialect::Dialect;
-use super::error::{StoreError, StoreErrorKind, Trouble, sort};
+use super::error::{DatabaseError, StoreError, StoreErrorKind, sort};
 use super::tx::{Done, Stop, Tx, Woken};
 use super::wake::Wake;
 
@@ -114,7 +114,7 @@ async fn together(
     jobs: &mut mpsc::Receiver<Box<dyn Job>>,
 ) -> Woken {
     let plain = |error| match sort(Dialect::Sqlite, error) {
-        Trouble::Again(error) | Trouble::Final(error) => error,
+        DatabaseError::Again(error) | DatabaseError::Final(error) => error,
     };
     let mut transaction = match connection.begin_with("BEGIN IMMEDIATE").await {
         Ok(transaction) => transaction,
@@ -143,7 +143,7 @@ async fn together(
                 for other in done {
                     other.answer(Err(StoreError::new(
                         StoreErrorKind::Unavailable,
-                        "the transaction that this was part of broke off",
+                        "the transaction that this was part of was aborted",
                     )));
                 }
                 if let Err(error) = transaction.rollback().await {

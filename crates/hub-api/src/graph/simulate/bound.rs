@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::team::{NobodyFits, Team};
-use crate::graph::order::{Demand, fits};
-use crate::graph::soonest::soonest;
-use greenloop_model::task::{TaskGraph, total_hours};
+use crate::graph::checked::TaskGraph;
+use crate::graph::earliest_start::soonest;
+use crate::graph::order::{Requirements, fits};
+use greenloop_model::task::total_hours;
 
 /// What limits a team, in hours.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -19,9 +20,9 @@ pub struct Bound {
 
 impl Bound {
     pub(super) fn new(graph: &TaskGraph, team: &Team) -> Result<Self, NobodyFits> {
-        let mut work: BTreeMap<Demand<'_>, f64> = BTreeMap::new();
+        let mut work: BTreeMap<Requirements<'_>, f64> = BTreeMap::new();
         for task in graph.tasks.iter().filter(|task| !task.done) {
-            *work.entry(Demand::of(task)).or_default() += task.hours;
+            *work.entry(Requirements::of(task)).or_default() += task.hours;
         }
         let all = total_hours(work.values().copied()) / team.agents.len().max(1) as f64;
         let mut work_per_agent = all;
@@ -34,7 +35,7 @@ impl Bound {
         }
         if !beyond.is_empty() {
             let tasks = graph.tasks.iter().enumerate().filter(|(_, task)| !task.done);
-            let lost = tasks.filter(|(_, task)| beyond.contains(&Demand::of(task)));
+            let lost = tasks.filter(|(_, task)| beyond.contains(&Requirements::of(task)));
             return Err(NobodyFits { tasks: lost.map(|(i, _)| i).collect() });
         }
         Ok(Self { critical_path: soonest(graph).length, work_per_agent })

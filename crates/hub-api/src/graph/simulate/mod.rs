@@ -14,7 +14,8 @@ pub use team::{NobodyFits, Team};
 
 pub(super) use play::play;
 
-use greenloop_model::task::{TaskGraph, total_hours};
+use crate::graph::checked::TaskGraph;
+use greenloop_model::task::total_hours;
 
 /// What a team makes of a graph.
 #[derive(Debug, Clone)]

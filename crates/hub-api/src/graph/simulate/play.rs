@@ -4,10 +4,10 @@ use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BinaryHeap};
 
 use super::team::Team;
-use crate::graph::board::Board;
-use crate::graph::order::{Agent, Demand, Standing, compare, fits};
-use crate::graph::soonest::Hour;
-use greenloop_model::task::TaskGraph;
+use crate::graph::checked::TaskGraph;
+use crate::graph::earliest_start::Hour;
+use crate::graph::order::{Agent, Requirements, Urgency, compare, fits};
+use crate::graph::state::SimulationState;
 
 /// One task in an agent's day.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -60,7 +60,7 @@ pub struct Play {
 }
 
 /// A task that can be claimed, first come first in a max-heap.
-struct Ready(Standing, usize);
+struct Ready(Urgency, usize);
 
 impl Ord for Ready {
     fn cmp(&self, other: &Self) -> Ordering {
@@ -94,13 +94,13 @@ struct Counter {
 
 impl Counter {
     fn new(graph: &TaskGraph, agents: &[Agent]) -> Self {
-        let mut known: BTreeMap<Demand<'_>, usize> = BTreeMap::new();
+        let mut known: BTreeMap<Requirements<'_>, usize> = BTreeMap::new();
         let heap_of = graph
             .tasks
             .iter()
             .map(|task| {
                 let next = known.len();
-                *known.entry(Demand::of(task)).or_insert(next)
+                *known.entry(Requirements::of(task)).or_insert(next)
             })
             .collect();
         let fitting = |agent| {
@@ -114,8 +114,8 @@ impl Counter {
         }
     }
 
-    fn put(&mut self, standing: Standing, task: usize) {
-        self.heaps[self.heap_of[task]].push(Ready(standing, task));
+    fn put(&mut self, urgency: Urgency, task: usize) {
+        self.heaps[self.heap_of[task]].push(Ready(urgency, task));
         self.ready += 1;
     }
 
@@ -133,7 +133,7 @@ impl Counter {
 /// Plays what is left of a sound graph. Tasks that nobody fits are left lying, and with them
 /// what needs them.
 pub(in crate::graph) fn play(graph: &TaskGraph, ranks: &[f64], team: &Team) -> Play {
-    let (mut board, mut freed) = Board::new(graph);
+    let (mut board, mut freed) = SimulationState::new(graph);
     let mut counter = Counter::new(graph, &team.agents);
     let mut out = Play {
         makespan: 0.0,
@@ -161,7 +161,7 @@ pub(in crate::graph) fn play(graph: &TaskGraph, ranks: &[f64], team: &Team) -> P
             ready_at[task] = now;
             let spec = &graph.tasks[task];
             let age = i64::try_from(task).unwrap_or(i64::MAX);
-            counter.put(Standing { priority: spec.priority, rank: ranks[task], age }, task);
+            counter.put(Urgency { priority: spec.priority, rank: ranks[task], age }, task);
         }
         if counter.ready > 0 {
             free.retain(|agent| {

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use crate::graph::checked::TaskGraph;
 use crate::graph::order::Agent;
-use greenloop_model::task::TaskGraph;
 
 /// Agents that work side by side, in the order in which idle ones claim.
 #[derive(Debug, Clone, PartialEq, Eq)]

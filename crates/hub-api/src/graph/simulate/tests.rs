@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::graph::order::{Demand, fits};
+use crate::graph::order::{Requirements, fits};
 use crate::graph::tests::graph;
 use crate::graph::{CriticalPath, critical_path, epic_progress, random, rank};
 
@@ -107,7 +107,7 @@ proptest! {
             let mut free = 0.0;
             for span in spans {
                 let task = &graph.tasks[span.task];
-                prop_assert!(fits(Demand::of(task), agent) && !task.done);
+                prop_assert!(fits(Requirements::of(task), agent) && !task.done);
                 prop_assert!(span.start >= free && span.end == span.start + task.hours);
                 prop_assert!(times[span.task].replace((span.start, span.end)).is_none());
                 free = span.end;

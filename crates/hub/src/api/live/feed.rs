@@ -7,8 +7,7 @@ use axum::body::Bytes;
 use axum::extract::ws::Utf8Bytes;
 use tokio::sync::watch;
 
-use crate::api::records;
-use crate::store::EventView;
+use greenloop_hub_api::types::Event;
 
 /// Bytes of events that are kept at most.
 const MOST_BYTES: usize = 32 << 20;
@@ -27,9 +26,9 @@ pub(in crate::api) struct Frame {
 }
 
 impl Frame {
-    pub(super) fn new(event: EventView) -> Result<Self, serde_json::Error> {
+    pub(super) fn new(event: Event) -> Result<Self, serde_json::Error> {
         let (id, graph, kind) = (event.id.0, event.graph.map(|it| it.0), event.kind);
-        let json = serde_json::to_string(&records::event(event))?;
+        let json = serde_json::to_string(&event)?;
         let head = format!("id: {id}\nevent: {kind}\ndata: ");
         let range = head.len()..head.len() + json.len();
         let sse = Bytes::from(format!("{head}{json}\n\n"));
@@ -48,15 +47,15 @@ pub(super) enum Found {
     Gone,
 }
 
-/// The ring. All followers share it.
+/// The buffer. All followers share it.
 #[derive(Debug)]
 pub(in crate::api) struct Feed {
-    ring: RwLock<Ring>,
+    buffer: RwLock<EventBuffer>,
     latest: watch::Sender<i64>,
 }
 
 #[derive(Debug)]
-struct Ring {
+struct EventBuffer {
     frames: VecDeque<Arc<Frame>>,
     bytes: usize,
     most: usize,
@@ -67,8 +66,9 @@ struct Ring {
 impl Feed {
     /// For `most` events.
     pub(in crate::api) fn new(most: usize) -> Self {
-        let ring = Ring { frames: VecDeque::new(), bytes: 0, most: most.max(1), whole_after: 0 };
-        Self { ring: RwLock::new(ring), latest: watch::Sender::new(0) }
+        let buffer =
+            EventBuffer { frames: VecDeque::new(), bytes: 0, most: most.max(1), whole_after: 0 };
+        Self { buffer: RwLock::new(buffer), latest: watch::Sender::new(0) }
     }
 
     /// Begins after an event, with nothing.
@@ -80,17 +80,17 @@ impl Feed {
     /// Adds events and wakes all followers.
     pub(super) fn publish(&self, frames: Vec<Frame>) {
         let Some(latest) = frames.last().map(|frame| frame.id) else { return };
-        let mut ring = self.write();
+        let mut buffer = self.write();
         for frame in frames {
-            ring.bytes += frame.sse.len();
-            ring.frames.push_back(Arc::new(frame));
+            buffer.bytes += frame.sse.len();
+            buffer.frames.push_back(Arc::new(frame));
         }
-        while ring.frames.len() > ring.most || ring.bytes > MOST_BYTES {
-            let Some(old) = ring.frames.pop_front() else { break };
-            ring.bytes -= old.sse.len();
-            ring.whole_after = old.id;
+        while buffer.frames.len() > buffer.most || buffer.bytes > MOST_BYTES {
+            let Some(old) = buffer.frames.pop_front() else { break };
+            buffer.bytes -= old.sse.len();
+            buffer.whole_after = old.id;
         }
-        drop(ring);
+        drop(buffer);
         self.latest.send_replace(latest);
     }
 
@@ -102,14 +102,14 @@ impl Feed {
         most: usize,
         into: &mut VecDeque<Arc<Frame>>,
     ) -> Found {
-        let ring = self.ring.read().unwrap_or_else(PoisonError::into_inner);
-        if after < ring.whole_after {
+        let buffer = self.buffer.read().unwrap_or_else(PoisonError::into_inner);
+        if after < buffer.whole_after {
             return Found::Gone;
         }
         let mut up_to = after;
-        let start = ring.frames.partition_point(|frame| frame.id <= after);
+        let start = buffer.frames.partition_point(|frame| frame.id <= after);
         let mut taken = 0;
-        for frame in ring.frames.range(start..) {
+        for frame in buffer.frames.range(start..) {
             if taken == most {
                 break;
             }
@@ -132,21 +132,21 @@ impl Feed {
         self.latest.subscribe()
     }
 
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Ring> {
-        self.ring.write().unwrap_or_else(PoisonError::into_inner)
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, EventBuffer> {
+        self.buffer.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Moment;
+    use greenloop_hub_api::types::Timestamp;
     use greenloop_model::task::{EventId, GraphId, TaskEventKind};
 
     fn frame(id: i64, graph: i64) -> Frame {
-        Frame::new(EventView {
+        Frame::new(Event {
             id: EventId(id),
-            at: Moment(0),
+            at: Timestamp(0),
             kind: TaskEventKind::TaskReady,
             graph: Some(GraphId(graph)),
             task: None,

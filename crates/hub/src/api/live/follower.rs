@@ -158,7 +158,7 @@ impl Follower {
     async fn catch_up(&mut self) -> Result<(), StoreError> {
         let events = self.store.events_after(EventId(self.after), PAGE).await?;
         let Some(last) = events.last() else {
-            // The ring is ahead of the store: it was trimmed meanwhile.
+            // The buffer is ahead of the store: it was trimmed meanwhile.
             self.after = self.feed.latest();
             self.gap = true;
             return Ok(());

@@ -8,7 +8,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::feed::{Feed, Frame};
 use crate::api::metrics::Metrics;
-use crate::store::{EventView, POLL, StoreError, TaskStore};
+use crate::store::{POLL, StoreError, TaskStore};
+use greenloop_hub_api::types::Event;
 use greenloop_model::task::EventId;
 
 /// Events that are read at once.
@@ -76,11 +77,11 @@ pub(in crate::api) async fn read(
     }
 }
 
-async fn page(store: &TaskStore, feed: &Feed) -> Result<Vec<EventView>, StoreError> {
+async fn page(store: &TaskStore, feed: &Feed) -> Result<Vec<Event>, StoreError> {
     store.events_after(EventId(feed.latest()), PAGE).await
 }
 
-pub(super) fn written(event: EventView) -> Option<Frame> {
+pub(super) fn written(event: Event) -> Option<Frame> {
     Frame::new(event)
         .inspect_err(|error| tracing::error!(%error, "an event cannot be written"))
         .ok()

@@ -1,21 +1,19 @@
 //! Agents.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
+use crate::api::Api;
 use crate::api::auth::{Admin, Reader, Worker};
-use crate::api::extract::{Asked, Body, Key, Place};
-use crate::api::page::{List, Part};
+use crate::api::extract::{Body, Key, PathParams, QueryParams};
+use crate::api::page::{List, PageQuery};
 use crate::api::problem::Problem;
 use crate::api::tagged::tagged;
-use crate::api::{Api, records};
-use crate::store::AgentHeartbeat;
-use greenloop_hub_api::client::wire;
+use greenloop_hub_api::types;
 
 const LIST: List = List("agents");
 /// Bytes of an agent's name.
@@ -38,14 +36,14 @@ pub(super) fn named(path: &str, name: &str) -> Result<(), Problem> {
 /// Says that an agent is there; whether it may have work
 #[utoipa::path(
     post, path = "/agents/heartbeat", tag = "agents", operation_id = "heartbeat_agent",
-    request_body = wire::AgentHeartbeat,
-    responses((status = 200, body = wire::Agent)), security(("token" = ["work"]))
+    request_body = types::AgentHeartbeat,
+    responses((status = 200, body = types::Agent)), security(("token" = ["work"]))
 )]
 pub(super) async fn heartbeat(
     State(api): State<Arc<Api>>,
     Worker(caller): Worker,
-    Body(body): Body<wire::AgentHeartbeat>,
-) -> Result<Json<wire::Agent>, Problem> {
+    Body(body): Body<types::AgentHeartbeat>,
+) -> Result<Json<types::Agent>, Problem> {
     named("$.name", &body.name)?;
     caller.must_be(&body.name)?;
     if body.cpu_percent.is_some_and(|it| !(0.0..=100.0).contains(&it)) {
@@ -55,36 +53,22 @@ pub(super) async fn heartbeat(
         let message = format!("it is from 1 to {LONGEST_PERIOD}");
         return Err(Problem::invalid("$.period_seconds", message));
     }
-    let beat = AgentHeartbeat {
-        name: body.name,
-        instance: body.instance,
-        roles: body.roles,
-        labels: body.labels,
-        host: body.host,
-        version: body.version,
-        cpu_percent: body.cpu_percent,
-        memory_bytes: body.memory_bytes,
-        draining: body.draining,
-        quarantine: body.quarantine,
-        period: body.period_seconds.map(|seconds| Duration::from_secs(seconds.into())),
-        unreachable: body.unreachable,
-    };
-    api.store.agent_heartbeat(&beat).await?;
-    Ok(Json(records::agent(api.store.agent(&beat.name).await?)))
+    api.store.agent_heartbeat(&body).await?;
+    Ok(Json(api.store.agent(&body.name).await?))
 }
 
 /// Says that an agent stops by itself and is not to be expected any more
 #[utoipa::path(
     post, path = "/agents/{name}/leave", tag = "agents", operation_id = "leave_agent",
-    params(("name" = String, Path)), request_body = wire::AgentLeaving,
+    params(("name" = String, Path)), request_body = types::AgentLeaving,
     responses((status = 204, description = "It is not expected any more, or another start of it has taken its place")),
     security(("token" = ["work"]))
 )]
 pub(super) async fn leave(
     State(api): State<Arc<Api>>,
     Worker(caller): Worker,
-    Place(name): Place<String>,
-    Body(body): Body<wire::AgentLeaving>,
+    PathParams(name): PathParams<String>,
+    Body(body): Body<types::AgentLeaving>,
 ) -> Result<StatusCode, Problem> {
     caller.must_be(&name)?;
     api.store.agent_leaves(&name, &body.instance).await?;
@@ -101,7 +85,7 @@ pub(super) async fn leave(
 pub(super) async fn remove(
     State(api): State<Arc<Api>>,
     Admin(caller): Admin,
-    Place(name): Place<String>,
+    PathParams(name): PathParams<String>,
 ) -> Result<StatusCode, Problem> {
     api.store.remove_agent(&name).await?;
     tracing::info!(agent = name, by = caller.id(), "an agent was removed");
@@ -110,68 +94,68 @@ pub(super) async fn remove(
 
 /// Agents by name
 #[utoipa::path(
-    get, path = "/agents", tag = "agents", operation_id = "list_agents", params(Part),
-    responses((status = 200, body = wire::Page<wire::Agent>)), security(("token" = ["read"]))
+    get, path = "/agents", tag = "agents", operation_id = "list_agents", params(PageQuery),
+    responses((status = 200, body = types::Page<types::Agent>)), security(("token" = ["read"]))
 )]
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
     _reader: Reader,
-    Asked(part): Asked<Part>,
-) -> Result<Json<wire::Page<wire::Agent>>, Problem> {
+    QueryParams(part): QueryParams<PageQuery>,
+) -> Result<Json<types::Page<types::Agent>>, Problem> {
     let request = LIST.request(&part)?;
     let agents = api.store.agents().await?;
-    let numbered = (1..).zip(agents.into_iter().map(records::agent)).collect();
+    let numbered = (1..).zip(agents).collect();
     let page = LIST.cut(numbered, request, |(number, _): &(i64, _)| *number);
     let items = page.items.into_iter().map(|(_, agent)| agent).collect();
-    Ok(Json(wire::Page { items, next: page.next }))
+    Ok(Json(types::Page { items, next: page.next }))
 }
 
 /// One agent
 #[utoipa::path(
     get, path = "/agents/{name}", tag = "agents", operation_id = "get_agent",
     params(("name" = String, Path)),
-    responses((status = 200, body = wire::Agent), (status = 304, description = "Unchanged")),
+    responses((status = 200, body = types::Agent), (status = 304, description = "Unchanged")),
     security(("token" = ["read"]))
 )]
 pub(super) async fn one(
     State(api): State<Arc<Api>>,
     _reader: Reader,
-    Place(name): Place<String>,
+    PathParams(name): PathParams<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    tagged(&headers, &records::agent(api.store.agent(&name).await?))
+    tagged(&headers, &api.store.agent(&name).await?)
 }
 
 /// Gives an agent no more work
 #[utoipa::path(
     post, path = "/agents/{name}/deactivate", tag = "agents", operation_id = "deactivate_agent",
     params(("name" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
-    responses((status = 200, body = wire::Agent)), security(("token" = ["admin"]))
+    responses((status = 200, body = types::Agent)), security(("token" = ["admin"]))
 )]
 pub(super) async fn deactivate(
     State(api): State<Arc<Api>>,
     Admin(caller): Admin,
-    Place(name): Place<String>,
+    PathParams(name): PathParams<String>,
     key: Key,
-) -> Result<Json<wire::Agent>, Problem> {
+) -> Result<Json<types::Agent>, Problem> {
     let agent = api.store.deactivate_agent(&name, key.of(caller.id()).as_deref()).await?;
     tracing::info!(agent = agent.name, by = caller.id(), "an agent was deactivated");
-    Ok(Json(records::agent(agent)))
+    Ok(Json(agent))
 }
 
 /// Gives a deactivated agent work again
 #[utoipa::path(
     post, path = "/agents/{name}/activate", tag = "agents", operation_id = "activate_agent",
     params(("name" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
-    responses((status = 200, body = wire::Agent)), security(("token" = ["admin"]))
+    responses((status = 200, body = types::Agent)), security(("token" = ["admin"]))
 )]
 pub(super) async fn activate(
     State(api): State<Arc<Api>>,
     Admin(caller): Admin,
-    Place(name): Place<String>,
+    PathParams(name): PathParams<String>,
     key: Key,
-) -> Result<Json<wire::Agent>, Problem> {
+) -> Result<Json<types::Agent>, Problem> {
     let agent = api.store.activate_agent(&name, key.of(caller.id()).as_deref()).await?;
     tracing::info!(agent = agent.name, by = caller.id(), "an agent was activated");
-    Ok(Json(records::agent(agent)))
+    Ok(Json(agent))
 }

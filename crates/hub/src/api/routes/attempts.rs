@@ -6,14 +6,13 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 
+use crate::api::Api;
 use crate::api::auth::Worker;
-use crate::api::extract::{Body, Key, Place};
+use crate::api::extract::{Body, Key, PathParams};
 use crate::api::problem::Problem;
-use crate::api::{Api, records};
-use crate::store::{AttemptFailure, AttemptHeartbeat, Completion, NewEvidence};
-use greenloop_hub_api::client::wire;
+use greenloop_hub_api::types;
 use greenloop_model::FailureClass;
-use greenloop_model::task::{EvidenceKind, Lease, TaskId};
+use greenloop_model::task::{Lease, TaskId};
 
 /// Bytes of a title or a summary.
 const LINE: usize = 4_096;
@@ -33,22 +32,21 @@ fn short(path: &str, text: &str) -> Result<(), Problem> {
 #[utoipa::path(
     post, path = "/tasks/{id}/attempts/{epoch}/heartbeat", tag = "work",
     operation_id = "heartbeat_attempt", params(("id" = i64, Path), ("epoch" = i64, Path)),
-    request_body = wire::AttemptHeartbeat,
-    responses((status = 200, body = wire::AttemptLease)), security(("token" = ["work"]))
+    request_body = types::AttemptHeartbeat,
+    responses((status = 200, body = types::AttemptLease)), security(("token" = ["work"]))
 )]
 pub(super) async fn heartbeat(
     State(api): State<Arc<Api>>,
     Worker(caller): Worker,
-    Place(place): Place<(i64, i64)>,
-    Body(body): Body<wire::AttemptHeartbeat>,
-) -> Result<Json<wire::AttemptLease>, Problem> {
+    PathParams(place): PathParams<(i64, i64)>,
+    Body(body): Body<types::AttemptHeartbeat>,
+) -> Result<Json<types::AttemptLease>, Problem> {
     let lease = lease(place);
     if body.percent.is_some_and(|it| it > 100) {
         return Err(Problem::invalid("$.percent", "it is from 0 to 100"));
     }
-    api.holders.check(&caller, lease).await?;
-    let report = AttemptHeartbeat { percent: body.percent, message: body.message };
-    Ok(Json(records::lease(api.store.heartbeat(lease, &report).await?)))
+    api.owners.check(&caller, lease).await?;
+    Ok(Json(api.store.heartbeat(lease, &body).await?))
 }
 
 /// Adds a piece of evidence
@@ -56,21 +54,17 @@ pub(super) async fn heartbeat(
     post, path = "/tasks/{id}/attempts/{epoch}/evidence", tag = "work",
     operation_id = "add_evidence",
     params(("id" = i64, Path), ("epoch" = i64, Path), ("Idempotency-Key" = Option<String>, Header)),
-    request_body = wire::NewEvidence,
-    responses((status = 201, body = wire::Evidence)), security(("token" = ["work"]))
+    request_body = types::NewEvidence,
+    responses((status = 201, body = types::Evidence)), security(("token" = ["work"]))
 )]
 pub(super) async fn evidence(
     State(api): State<Arc<Api>>,
     Worker(caller): Worker,
-    Place(place): Place<(i64, i64)>,
+    PathParams(place): PathParams<(i64, i64)>,
     key: Key,
-    Body(body): Body<wire::NewEvidence>,
-) -> Result<(StatusCode, Json<wire::Evidence>), Problem> {
+    Body(body): Body<types::NewEvidence>,
+) -> Result<(StatusCode, Json<types::Evidence>), Problem> {
     let lease = lease(place);
-    let kind = EvidenceKind::from_name(&body.kind).ok_or_else(|| {
-        let known: Vec<&str> = EvidenceKind::ALL.iter().map(|it| it.name()).collect();
-        Problem::invalid("$.kind", format!("it is one of {}", known.join(", ")))
-    })?;
     short("$.title", &body.title)?;
     if let Some(url) = &body.url {
         short("$.url", url)?;
@@ -79,11 +73,9 @@ pub(super) async fn evidence(
             return Err(Problem::invalid("$.url", "it begins with https:// or http://"));
         }
     }
-    api.holders.check(&caller, lease).await?;
-    let evidence = NewEvidence { kind, title: body.title, body: body.body, url: body.url };
-    let id = api.store.add_evidence(lease, &evidence, key.of(caller.id()).as_deref()).await?;
-    let added = api.store.evidence_piece(id).await?;
-    Ok((StatusCode::CREATED, Json(records::evidence(added))))
+    api.owners.check(&caller, lease).await?;
+    let id = api.store.add_evidence(lease, &body, key.of(caller.id()).as_deref()).await?;
+    Ok((StatusCode::CREATED, Json(api.store.evidence_piece(id).await?)))
 }
 
 /// Reports success: the task is done, or goes to the merge queue when there is a commit
@@ -91,16 +83,16 @@ pub(super) async fn evidence(
     post, path = "/tasks/{id}/attempts/{epoch}/complete", tag = "work",
     operation_id = "complete_attempt",
     params(("id" = i64, Path), ("epoch" = i64, Path), ("Idempotency-Key" = Option<String>, Header)),
-    request_body = wire::Completion,
-    responses((status = 200, body = wire::Task)), security(("token" = ["work"]))
+    request_body = types::Completion,
+    responses((status = 200, body = types::Task)), security(("token" = ["work"]))
 )]
 pub(super) async fn complete(
     State(api): State<Arc<Api>>,
     Worker(caller): Worker,
-    Place(place): Place<(i64, i64)>,
+    PathParams(place): PathParams<(i64, i64)>,
     key: Key,
-    Body(body): Body<wire::Completion>,
-) -> Result<Json<wire::Task>, Problem> {
+    Body(body): Body<types::Completion>,
+) -> Result<Json<types::Task>, Problem> {
     let lease = lease(place);
     short("$.summary", &body.summary)?;
     if let Some(commit) = &body.commit {
@@ -109,7 +101,7 @@ pub(super) async fn complete(
             return Err(Problem::invalid("$.commit", "it is the whole id of a commit"));
         }
     }
-    api.holders.check(&caller, lease).await?;
+    api.owners.check(&caller, lease).await?;
     if let Some(branch) = &body.branch {
         // No name of another epoch begins like this.
         let own = branch.strip_prefix(&lease.branch()).and_then(|rest| rest.strip_prefix('-'));
@@ -119,25 +111,24 @@ pub(super) async fn complete(
             return Err(Problem::invalid("$.branch", message));
         }
     }
-    let completion = Completion { commit: body.commit, summary: body.summary, branch: body.branch };
-    api.store.complete(lease, &completion, key.of(caller.id()).as_deref()).await?;
-    Ok(Json(records::task(api.store.task(lease.task).await?)))
+    api.store.complete(lease, &body, key.of(caller.id()).as_deref()).await?;
+    Ok(Json(api.store.task(lease.task).await?))
 }
 
 /// Reports a failure: the task is tried again after a rest, or given up
 #[utoipa::path(
     post, path = "/tasks/{id}/attempts/{epoch}/fail", tag = "work", operation_id = "fail_attempt",
     params(("id" = i64, Path), ("epoch" = i64, Path), ("Idempotency-Key" = Option<String>, Header)),
-    request_body = wire::AttemptFailure,
-    responses((status = 200, body = wire::Task)), security(("token" = ["work"]))
+    request_body = types::AttemptFailure,
+    responses((status = 200, body = types::Task)), security(("token" = ["work"]))
 )]
 pub(super) async fn fail(
     State(api): State<Arc<Api>>,
     Worker(caller): Worker,
-    Place(place): Place<(i64, i64)>,
+    PathParams(place): PathParams<(i64, i64)>,
     key: Key,
-    Body(body): Body<wire::AttemptFailure>,
-) -> Result<Json<wire::Task>, Problem> {
+    Body(body): Body<types::AttemptFailure>,
+) -> Result<Json<types::Task>, Problem> {
     let lease = lease(place);
     if FailureClass::from_name(&body.class).is_none() {
         return Err(Problem::invalid("$.class", "there is no such class of failures"));
@@ -145,16 +136,7 @@ pub(super) async fn fail(
     if let Some(fingerprint) = &body.fingerprint {
         short("$.fingerprint", fingerprint)?;
     }
-    api.holders.check(&caller, lease).await?;
-    let failure = AttemptFailure {
-        class: body.class,
-        message: body.message,
-        fingerprint: body.fingerprint,
-        retry: body.retry,
-        uncounted: body.uncounted,
-        quarantine: body.quarantine,
-        unreachable: body.unreachable,
-    };
-    api.store.fail(lease, &failure, key.of(caller.id()).as_deref()).await?;
-    Ok(Json(records::task(api.store.task(lease.task).await?)))
+    api.owners.check(&caller, lease).await?;
+    api.store.fail(lease, &body, key.of(caller.id()).as_deref()).await?;
+    Ok(Json(api.store.task(lease.task).await?))
 }

@@ -16,11 +16,11 @@ use utoipa::IntoParams;
 
 use crate::api::Api;
 use crate::api::auth::{Reader, presented};
-use crate::api::extract::Asked;
+use crate::api::extract::QueryParams;
 use crate::api::live::{End, Follower, Next};
-use crate::api::metrics::Following;
+use crate::api::metrics::LiveGuard;
 use crate::api::problem::Problem;
-use greenloop_hub_api::client::wire;
+use greenloop_hub_api::types;
 
 /// How long a client is to wait before it connects again, in milliseconds.
 const RETRY: &str = "retry: 2000\n";
@@ -28,17 +28,17 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// A token is looked at again this often.
 pub(super) const STILL_GOOD: Duration = Duration::from_secs(30);
 
-/// Which events.
+/// EventQuery events.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Which {
+pub(super) struct EventQuery {
     /// Go on after this event; 0 for all that are still kept. Only new ones when it is absent.
     after: Option<i64>,
     /// Only those of this graph.
     graph: Option<i64>,
 }
 
-impl Which {
+impl EventQuery {
     /// After which event, and of which graph.
     pub(super) fn parts(&self) -> Result<(Option<i64>, Option<i64>), Problem> {
         if self.after.is_some_and(|after| after < 0) {
@@ -55,14 +55,14 @@ impl Which {
 /// most.
 #[utoipa::path(
     get, path = "/events", tag = "live", operation_id = "follow_events",
-    params(Which, ("Last-Event-ID" = Option<i64>, Header, description = "As `after`, which it outweighs")),
-    responses((status = 200, content_type = "text/event-stream", body = wire::Event)),
+    params(EventQuery, ("Last-Event-ID" = Option<i64>, Header, description = "As `after`, which it outweighs")),
+    responses((status = 200, content_type = "text/event-stream", body = types::Event)),
     security(("token" = ["read"]))
 )]
 pub(super) async fn events(
     State(api): State<Arc<Api>>,
     _reader: Reader,
-    Asked(which): Asked<Which>,
+    QueryParams(which): QueryParams<EventQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (mut after, graph) = which.parts()?;
@@ -99,7 +99,7 @@ struct Connection {
     end: CancellationToken,
     greeted: bool,
     over: bool,
-    _following: Following,
+    _following: LiveGuard,
 }
 
 impl Connection {
@@ -147,7 +147,7 @@ impl Connection {
 
 /// What is said beside events.
 pub(super) fn live_note(name: &str, end: Option<End>, after: i64) -> String {
-    let note = wire::LiveNote {
+    let note = types::LiveNote {
         note: name.to_owned(),
         reason: end.map(|end| end.name().to_owned()),
         after,

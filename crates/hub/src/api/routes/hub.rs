@@ -1,6 +1,6 @@
 //! The hub itself: health, metrics, its description, the dashboard.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Request, State};
@@ -11,18 +11,18 @@ use axum::response::{IntoResponse, Response};
 use crate::api::auth::Reader;
 use crate::api::problem::{Problem, not_found};
 use crate::api::tagged::with_tag;
-use crate::api::{Api, metrics, openapi};
+use crate::api::{Api, metrics};
 use crate::dashboard;
 use crate::store::Dependency;
-use greenloop_hub_api::client::wire;
+use greenloop_hub_api::types;
 
 /// Whether the hub can do its work; needs no token
 #[utoipa::path(
     get, path = "/health", tag = "hub", operation_id = "health",
-    responses((status = 200, body = wire::Health), (status = 503, body = wire::Health)),
+    responses((status = 200, body = types::Health), (status = 503, body = types::Health)),
     security(())
 )]
-pub(super) async fn health(State(api): State<Arc<Api>>) -> (StatusCode, Json<wire::Health>) {
+pub(super) async fn health(State(api): State<Arc<Api>>) -> (StatusCode, Json<types::Health>) {
     let dependencies = api.store.health().await;
     let able = dependencies.iter().all(|it| it.optional || it.healthy);
     let whole = dependencies.iter().all(|it| it.healthy);
@@ -30,7 +30,7 @@ pub(super) async fn health(State(api): State<Arc<Api>>) -> (StatusCode, Json<wir
         let found = dependencies.iter().find(|it| names.contains(&it.name));
         found.map_or("off", status).to_owned()
     };
-    let health = wire::Health {
+    let health = types::Health {
         status: match (able, whole) {
             (true, true) => "ok",
             (true, false) => "degraded",
@@ -52,8 +52,8 @@ fn status(dependency: &Dependency) -> &'static str {
     if dependency.healthy { "ok" } else { "down" }
 }
 
-fn dependency(one: &Dependency) -> wire::Dependency {
-    wire::Dependency {
+fn dependency(one: &Dependency) -> types::Dependency {
+    types::Dependency {
         name: one.name.to_owned(),
         status: status(one).to_owned(),
         optional: one.optional,
@@ -68,15 +68,10 @@ fn dependency(one: &Dependency) -> wire::Dependency {
     responses((status = 200, description = "OpenAPI 3.1"), (status = 304, description = "Unchanged")),
     security(())
 )]
-pub(super) async fn description(headers: HeaderMap) -> Response {
-    static DOCUMENT: OnceLock<(String, String)> = OnceLock::new();
-    let (text, tag) = DOCUMENT.get_or_init(|| {
-        // Made of constants: `docs/openapi.json` is the same document.
-        let text = openapi::document().to_json().unwrap_or_default();
-        let tag = format!("\"{}\"", &blake3::hash(text.as_bytes()).to_hex()[..32]);
-        (text, tag)
-    });
-    with_tag(&headers, tag, "application/json", "no-cache", text.as_str())
+pub(super) async fn description(State(api): State<Arc<Api>>, headers: HeaderMap) -> Response {
+    let text = &api.description;
+    let tag = format!("\"{}\"", &blake3::hash(text.as_bytes()).to_hex()[..32]);
+    with_tag(&headers, &tag, "application/json", "no-cache", text.clone())
 }
 
 /// Figures for Prometheus, as OpenMetrics

@@ -27,7 +27,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::{Kind, Problem, method_not_allowed};
-use super::{Api, guard, openapi};
+use super::{Api, guard, openapi_base};
 
 /// Bytes of a body, where nothing else is said: a piece of evidence of 256 KiB, however it is
 /// escaped.
@@ -79,7 +79,9 @@ pub(super) fn described() -> OpenApiRouter<Arc<Api>> {
         .routes(routes!(socket::socket))
         .routes(routes!(hub::health))
         .routes(routes!(hub::description));
-    OpenApiRouter::with_openapi(openapi::base()).nest("/api/v1", api).routes(routes!(hub::metrics))
+    OpenApiRouter::with_openapi(openapi_base::base())
+        .nest("/api/v1", api)
+        .routes(routes!(hub::metrics))
 }
 
 /// Everything that is served.

@@ -9,12 +9,12 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use tokio::time::Instant;
 
-use super::events::{Which, live_note, still_good};
+use super::events::{EventQuery, live_note, still_good};
 use crate::api::Api;
 use crate::api::auth::{Reader, presented};
-use crate::api::extract::Asked;
+use crate::api::extract::QueryParams;
 use crate::api::live::{End, Follower, Next};
-use crate::api::metrics::Following;
+use crate::api::metrics::LiveGuard;
 use crate::api::problem::{Kind, Problem};
 
 /// The subprotocol that clients name beside the one with their token.
@@ -31,13 +31,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Each message is an event, or a `LiveNote`. A browser names the subprotocols `greenloop.v1` and
 /// `bearer.<token>`. The hub pings every 15 seconds at least.
 #[utoipa::path(
-    get, path = "/ws", tag = "live", operation_id = "follow_events_ws", params(Which),
+    get, path = "/ws", tag = "live", operation_id = "follow_events_ws", params(EventQuery),
     responses((status = 101, description = "Events follow")), security(("token" = ["read"]))
 )]
 pub(super) async fn socket(
     State(api): State<Arc<Api>>,
     _reader: Reader,
-    Asked(which): Asked<Which>,
+    QueryParams(which): QueryParams<EventQuery>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, axum::extract::ws::rejection::WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
@@ -69,7 +69,7 @@ struct Connection {
     follower: Follower,
     token: Option<String>,
     looked: Instant,
-    _following: Following,
+    _following: LiveGuard,
 }
 
 impl Connection {

@@ -9,14 +9,14 @@ use axum::response::Response;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use crate::api::Api;
 use crate::api::auth::{Admin, Reader};
-use crate::api::extract::{Asked, Key, Place};
-use crate::api::page::{List, Part};
+use crate::api::extract::{Key, PathParams, QueryParams};
+use crate::api::page::{List, PageQuery};
 use crate::api::problem::Problem;
 use crate::api::tagged::tagged;
-use crate::api::{Api, records};
 use crate::store::{AttemptFilter, TaskFilter};
-use greenloop_hub_api::client::wire;
+use greenloop_hub_api::types;
 use greenloop_model::task::{AttemptState, GraphId, TaskId, TaskState};
 
 const TASKS: List = List("tasks");
@@ -25,10 +25,10 @@ const ATTEMPTS: List = List("attempts");
 const EVIDENCE: List = List("evidence");
 const ASSIGNMENTS: List = List("assignments");
 
-/// Which tasks.
+/// TaskQuery tasks.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Which {
+pub(super) struct TaskQuery {
     /// Of this graph.
     graph: Option<i64>,
     /// In this state.
@@ -53,15 +53,15 @@ fn named<T>(
 
 /// Tasks by their ids
 #[utoipa::path(
-    get, path = "/tasks", tag = "tasks", operation_id = "list_tasks", params(Which, Part),
-    responses((status = 200, body = wire::Page<wire::Task>)), security(("token" = ["read"]))
+    get, path = "/tasks", tag = "tasks", operation_id = "list_tasks", params(TaskQuery, PageQuery),
+    responses((status = 200, body = types::Page<types::Task>)), security(("token" = ["read"]))
 )]
 pub(super) async fn list(
     State(api): State<Arc<Api>>,
     _reader: Reader,
-    Asked(which): Asked<Which>,
-    Asked(part): Asked<Part>,
-) -> Result<Json<wire::Page<wire::Task>>, Problem> {
+    QueryParams(which): QueryParams<TaskQuery>,
+    QueryParams(part): QueryParams<PageQuery>,
+) -> Result<Json<types::Page<types::Task>>, Problem> {
     let filter = TaskFilter {
         graph: which.graph.map(GraphId),
         state: named("state", which.state.as_deref(), TaskState::from_name)?,
@@ -69,18 +69,18 @@ pub(super) async fn list(
         role: which.role,
     };
     let page = api.store.tasks(&filter, TASKS.request(&part)?).await?;
-    Ok(Json(TASKS.page(page, records::task)))
+    Ok(Json(TASKS.page(page)))
 }
 
 /// Of which graph.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct OfGraph {
+pub(super) struct GraphQuery {
     /// Of this graph.
     graph: Option<i64>,
 }
 
-impl OfGraph {
+impl GraphQuery {
     /// The graph.
     pub(super) fn graph(&self) -> Option<GraphId> {
         self.graph.map(GraphId)
@@ -90,102 +90,101 @@ impl OfGraph {
 /// Tasks that can be claimed now, in the order in which they will be; the first ones only
 #[utoipa::path(
     get, path = "/tasks/ready", tag = "tasks", operation_id = "list_ready_tasks",
-    params(OfGraph, Part),
-    responses((status = 200, body = wire::Page<wire::Task>)), security(("token" = ["read"]))
+    params(GraphQuery, PageQuery),
+    responses((status = 200, body = types::Page<types::Task>)), security(("token" = ["read"]))
 )]
 pub(super) async fn ready(
     State(api): State<Arc<Api>>,
     _reader: Reader,
-    Asked(of): Asked<OfGraph>,
-    Asked(part): Asked<Part>,
-) -> Result<Json<wire::Page<wire::Task>>, Problem> {
+    QueryParams(of): QueryParams<GraphQuery>,
+    QueryParams(part): QueryParams<PageQuery>,
+) -> Result<Json<types::Page<types::Task>>, Problem> {
     let request = READY.request(&part)?;
-    let tasks = api.store.ready(of.graph(), request.limit).await?;
-    let items = tasks.into_iter().map(records::task).collect();
-    Ok(Json(wire::Page { items, next: None }))
+    let items = api.store.ready(of.graph(), request.limit).await?;
+    Ok(Json(types::Page { items, next: None }))
 }
 
 /// One task
 #[utoipa::path(
     get, path = "/tasks/{id}", tag = "tasks", operation_id = "get_task", params(("id" = i64, Path)),
-    responses((status = 200, body = wire::Task), (status = 304, description = "Unchanged")),
+    responses((status = 200, body = types::Task), (status = 304, description = "Unchanged")),
     security(("token" = ["read"]))
 )]
 pub(super) async fn one(
     State(api): State<Arc<Api>>,
     _reader: Reader,
-    Place(id): Place<i64>,
+    PathParams(id): PathParams<i64>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    tagged(&headers, &records::task(api.store.task(TaskId(id)).await?))
+    tagged(&headers, &api.store.task(TaskId(id)).await?)
 }
 
-/// Ends a task; who works on it is told with the next heartbeat
+/// Cancels a task; its worker stops at its next heartbeat
 #[utoipa::path(
     post, path = "/tasks/{id}/cancel", tag = "tasks", operation_id = "cancel_task",
     params(("id" = i64, Path), ("Idempotency-Key" = Option<String>, Header)),
-    responses((status = 200, body = wire::Task)), security(("token" = ["admin"]))
+    responses((status = 200, body = types::Task)), security(("token" = ["admin"]))
 )]
 pub(super) async fn cancel(
     State(api): State<Arc<Api>>,
     Admin(caller): Admin,
-    Place(id): Place<i64>,
+    PathParams(id): PathParams<i64>,
     key: Key,
-) -> Result<Json<wire::Task>, Problem> {
+) -> Result<Json<types::Task>, Problem> {
     let task = api.store.cancel_task(TaskId(id), key.of(caller.id()).as_deref()).await?;
     tracing::info!(task = id, by = caller.id(), "a task was cancelled");
-    Ok(Json(records::task(task)))
+    Ok(Json(task))
 }
 
 /// Has a task that failed, is blocked or was cancelled tried again
 #[utoipa::path(
     post, path = "/tasks/{id}/retry", tag = "tasks", operation_id = "retry_task",
     params(("id" = i64, Path), ("Idempotency-Key" = Option<String>, Header)),
-    responses((status = 200, body = wire::Task)), security(("token" = ["admin"]))
+    responses((status = 200, body = types::Task)), security(("token" = ["admin"]))
 )]
 pub(super) async fn retry(
     State(api): State<Arc<Api>>,
     Admin(caller): Admin,
-    Place(id): Place<i64>,
+    PathParams(id): PathParams<i64>,
     key: Key,
-) -> Result<Json<wire::Task>, Problem> {
+) -> Result<Json<types::Task>, Problem> {
     let task = api.store.retry_task(TaskId(id), key.of(caller.id()).as_deref()).await?;
     tracing::info!(task = id, by = caller.id(), "a task is tried again");
-    Ok(Json(records::task(task)))
+    Ok(Json(task))
 }
 
 /// Attempts at a task, first to last
 #[utoipa::path(
     get, path = "/tasks/{id}/attempts", tag = "tasks", operation_id = "list_attempts",
-    params(("id" = i64, Path), Part),
-    responses((status = 200, body = wire::Page<wire::Attempt>)), security(("token" = ["read"]))
+    params(("id" = i64, Path), PageQuery),
+    responses((status = 200, body = types::Page<types::Attempt>)), security(("token" = ["read"]))
 )]
 pub(super) async fn attempts(
     State(api): State<Arc<Api>>,
     _reader: Reader,
-    Place(id): Place<i64>,
-    Asked(part): Asked<Part>,
-) -> Result<Json<wire::Page<wire::Attempt>>, Problem> {
+    PathParams(id): PathParams<i64>,
+    QueryParams(part): QueryParams<PageQuery>,
+) -> Result<Json<types::Page<types::Attempt>>, Problem> {
     let found = api.store.attempts(TaskId(id), ATTEMPTS.request(&part)?).await?;
     exists(&api, id, found.items.is_empty()).await?;
-    Ok(Json(ATTEMPTS.page(found, records::attempt)))
+    Ok(Json(ATTEMPTS.page(found)))
 }
 
 /// What was found and made on the way of a task, oldest first
 #[utoipa::path(
     get, path = "/tasks/{id}/evidence", tag = "tasks", operation_id = "list_evidence",
-    params(("id" = i64, Path), Part),
-    responses((status = 200, body = wire::Page<wire::Evidence>)), security(("token" = ["read"]))
+    params(("id" = i64, Path), PageQuery),
+    responses((status = 200, body = types::Page<types::Evidence>)), security(("token" = ["read"]))
 )]
 pub(super) async fn evidence(
     State(api): State<Arc<Api>>,
     _reader: Reader,
-    Place(id): Place<i64>,
-    Asked(part): Asked<Part>,
-) -> Result<Json<wire::Page<wire::Evidence>>, Problem> {
+    PathParams(id): PathParams<i64>,
+    QueryParams(part): QueryParams<PageQuery>,
+) -> Result<Json<types::Page<types::Evidence>>, Problem> {
     let found = api.store.evidence(TaskId(id), EVIDENCE.request(&part)?).await?;
     exists(&api, id, found.items.is_empty()).await?;
-    Ok(Json(EVIDENCE.page(found, records::evidence)))
+    Ok(Json(EVIDENCE.page(found)))
 }
 
 /// A list of a task that is empty may be that of no task at all.
@@ -196,10 +195,10 @@ async fn exists(api: &Api, id: i64, empty: bool) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Which assignments.
+/// TaskQuery assignments.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct WhichAttempts {
+pub(super) struct AttemptQuery {
     /// Of this agent.
     agent: Option<String>,
     /// At this task.
@@ -211,20 +210,20 @@ pub(super) struct WhichAttempts {
 /// Who was given what, latest first
 #[utoipa::path(
     get, path = "/assignments", tag = "tasks", operation_id = "list_assignments",
-    params(WhichAttempts, Part),
-    responses((status = 200, body = wire::Page<wire::Attempt>)), security(("token" = ["read"]))
+    params(AttemptQuery, PageQuery),
+    responses((status = 200, body = types::Page<types::Attempt>)), security(("token" = ["read"]))
 )]
 pub(super) async fn assignments(
     State(api): State<Arc<Api>>,
     _reader: Reader,
-    Asked(which): Asked<WhichAttempts>,
-    Asked(part): Asked<Part>,
-) -> Result<Json<wire::Page<wire::Attempt>>, Problem> {
+    QueryParams(which): QueryParams<AttemptQuery>,
+    QueryParams(part): QueryParams<PageQuery>,
+) -> Result<Json<types::Page<types::Attempt>>, Problem> {
     let filter = AttemptFilter {
         agent: which.agent,
         task: which.task.map(TaskId),
         state: named("state", which.state.as_deref(), AttemptState::from_name)?,
     };
     let page = api.store.assignments(&filter, ASSIGNMENTS.request(&part)?).await?;
-    Ok(Json(ASSIGNMENTS.page(page, records::attempt)))
+    Ok(Json(ASSIGNMENTS.page(page)))
 }

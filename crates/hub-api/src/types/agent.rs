@@ -1,0 +1,132 @@
+//! Workers, and what a person should know of them.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::timestamp::Timestamp;
+use greenloop_model::task::{AgentState, GraphId, TaskId};
+
+/// A worker says that it is there.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AgentHeartbeat {
+    /// Its name.
+    pub name: String,
+    /// A UUID of this start of it.
+    pub instance: String,
+    /// What it can do.
+    pub roles: Vec<String>,
+    /// What it has.
+    #[serde(default)]
+    pub labels: Vec<String>,
+    /// Where it runs.
+    pub host: String,
+    /// Of greenloop.
+    pub version: String,
+    /// Of the machine, 0 to 100.
+    #[serde(default)]
+    pub cpu_percent: Option<f64>,
+    /// Of the worker and what it started.
+    #[serde(default)]
+    pub memory_bytes: Option<u64>,
+    /// It finishes what it has and takes no more.
+    #[serde(default)]
+    pub draining: bool,
+    /// Why it claims nothing until its self-check passes; absent when it is fit to work.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quarantine: Option<String>,
+    /// From one of these to the next, in seconds; absent: as often as the hub expects. The hub
+    /// waits for three times the longer of the two.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub period_seconds: Option<u32>,
+    /// Addresses of repositories that it cannot reach now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreachable: Vec<String>,
+}
+
+/// A worker says that it stops, and is not to be expected any more.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AgentLeaving {
+    /// The start of it that stops: another one of the same name may have begun.
+    pub instance: String,
+}
+
+/// A worker in the hub.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct Agent {
+    /// Its name.
+    pub name: String,
+    /// What it can do.
+    pub roles: Vec<String>,
+    /// What it has.
+    pub labels: Vec<String>,
+    /// Where it runs.
+    pub host: String,
+    /// Of greenloop.
+    pub version: String,
+    /// `idle`, `working`, `draining`, `stale` (a heartbeat is overdue), `down`, `inactive`,
+    /// `quarantined`, `left`
+    #[schema(value_type = String)]
+    pub state: AgentState,
+    /// Why it claims nothing until its self-check passes.
+    #[serde(default)]
+    pub quarantine: Option<String>,
+    /// Since when.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    pub quarantined_since: Option<Timestamp>,
+    /// What it works on.
+    #[schema(value_type = Option<i64>)]
+    pub task: Option<TaskId>,
+    /// How far that is.
+    pub percent: Option<u8>,
+    /// Of the machine.
+    pub cpu_percent: Option<f64>,
+    /// Of the worker and what it started.
+    pub memory_bytes: Option<u64>,
+    /// Attempts that succeeded.
+    pub succeeded: u64,
+    /// Attempts that failed or were lost.
+    pub failed: u64,
+    /// Last heard of.
+    #[schema(value_type = String)]
+    pub last_heartbeat: Timestamp,
+}
+
+/// Something about workers that a person should know of. It goes with its cause.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Alert {
+    /// `no_worker` (no living, fit worker has the tasks' role and labels),
+    /// `repository_unreachable` (none that has reaches their repository), `agent_quarantined`,
+    /// `agent_down`
+    pub kind: String,
+    /// One line for people.
+    pub text: String,
+    /// The role that is missing; absent when only labels are.
+    pub role: Option<String>,
+    /// The labels that are missing.
+    pub labels: Vec<String>,
+    /// How many tasks wait for it.
+    pub count: u64,
+    /// The first of them.
+    pub tasks: Vec<AlertTask>,
+    /// The worker.
+    pub agent: Option<String>,
+    /// Since when.
+    #[schema(value_type = String)]
+    pub since: Timestamp,
+}
+
+/// A task that an alert is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct AlertTask {
+    /// Its id.
+    #[schema(value_type = i64)]
+    pub id: TaskId,
+    /// Its graph.
+    #[schema(value_type = i64)]
+    pub graph: GraphId,
+    /// Unique in the graph.
+    pub key: String,
+}

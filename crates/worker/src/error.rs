@@ -1,0 +1,18 @@
+//! Why a worker ends.
+
+use super::workdir::WorkdirError;
+use greenloop_hub_api::client::HubError;
+
+/// A worker that cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// Its folders.
+    #[error(transparent)]
+    Workdir(#[from] WorkdirError),
+    /// The hub does not let it in, or does not understand it.
+    #[error("the hub does not accept this worker")]
+    Hub(#[source] HubError),
+    /// No thread for its heartbeats.
+    #[error("failed to start the thread for heartbeats")]
+    Thread(#[source] std::io::Error),
+}

@@ -498,10 +498,16 @@ async fn no_answer_is_told_by_its_kind() {
         (other, FailureClass::Code, false, "the exchange failed"),
         ("nonsense".into(), FailureClass::Config, false, ""),
     ] {
-        let failure = smoke(&stand, &verification(Vec::new()), &url).await.unwrap();
+        let mut once = verification(Vec::new());
+        once.health.retries = 0;
+        let failure = smoke(&stand, &once, &url).await.unwrap();
         let told = &failure.evidence.http[0].complaint;
         assert_eq!((failure.class, failure.flaky_suspect), (class, flaky), "{url}: {told}");
         assert!(told.starts_with(complaint), "{url}: {told}");
+
+        let retried = smoke(&stand, &verification(Vec::new()), &url).await.unwrap();
+        let suspect = (retried.class, retried.flaky_suspect);
+        assert_eq!(suspect, (class, false), "its retries have settled that: {url}");
     }
 }
 
@@ -677,7 +683,7 @@ async fn what_cannot_be_reached_is_told_as_what_it_is() {
     let subject = Subject { url: &closed, target: None, release: None, fresh: false };
     let outcome = run_smoke(&plan, &subject, &stand.context()).await;
     let SmokeOutcome::Failed(failure) = outcome else { panic!("{outcome:?}") };
-    assert_eq!((failure.class, failure.flaky_suspect), (FailureClass::Code, true));
+    assert_eq!((failure.class, failure.flaky_suspect), (FailureClass::Code, false));
     assert!(failure.headline.contains("no connection"), "{}", failure.headline);
 }
 

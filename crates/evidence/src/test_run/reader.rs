@@ -544,9 +544,12 @@ mod tests {
         out
     }
 
+    /// What is printed, how much it says, how many passed, failed and were skipped, and which.
+    type Case<'c> = (&'c str, Knowledge, (u64, u64, u64), &'c [&'c str]);
+
     #[test]
     fn runs_are_read() {
-        let cases: &[(&str, Knowledge, (u64, u64, u64), &[&str])] = &[
+        let cases: &[Case] = &[
             (
                 "running 3 tests\ntest a ... ok\ntest m::b ... FAILED\ntest c ... ignored\n\n\
                  test result: FAILED. 1 passed; 1 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s\n",

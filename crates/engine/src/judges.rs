@@ -638,12 +638,10 @@ pub(crate) fn only_comments(changes: &[FileChange]) -> bool {
     !changes.is_empty()
         && changes.iter().all(|change| {
             let path = lower(&change.path);
-            let prose = [".md", ".txt", ".rst", ".adoc"].iter().any(|end| path.ends_with(end));
             let source = [".py", ".rs", ".js", ".ts", ".go", ".java", ".c", ".cc", ".cpp", ".h", ".rb", ".kt", ".cs", ".jsx", ".tsx", ".mjs", ".sh"]
                 .iter()
                 .any(|end| path.ends_with(end));
-            prose
-                || source && change.before.is_some() && change.after.is_some()
+            source && change.before.is_some() && change.after.is_some()
                     // Indentation is code in Python.
                     && !path.ends_with(".py") | (indented(change.before.as_ref()) == indented(change.after.as_ref()))
                     && code(change.before.as_ref(), &path) == code(change.after.as_ref(), &path)
@@ -916,5 +914,6 @@ mod tests {
         assert!(!only("a.py", "if a:\n    b\n    c\n", "if a:\n    b\nc\n"));
         assert!(!only("a.rs", "fn f() {}\n", "fn g() {}\n"));
         assert!(!only("data.csv", "1\n", "2\n"));
+        assert!(!only("page.txt", "a\n", "b\n"));
     }
 }

@@ -1,7 +1,7 @@
 //! Trees to judge a patch by: the difference of two commits file by file, and a commit that no
 //! branch has.
 
-use greenloop_model::{CommitId, FileChange, RepoPath};
+use greenloop_model::{CommitId, FileChange, FileContent, RepoPath};
 use greenloop_patch::Tree as _;
 
 use super::prepare::{resulting_tree, signature};
@@ -39,7 +39,7 @@ impl Workspace {
             .collect()
     }
 
-    /// Tracked files of the work tree that are not as `commit` has them, which stands on HEAD.
+    /// Tracked files of the work tree whose content is not what `commit` has, which stands on HEAD.
     ///
     /// # Errors
     /// When the work tree cannot be compared.
@@ -53,7 +53,15 @@ impl Workspace {
         if paths.is_empty() {
             return Ok(paths);
         }
-        self.not_as(&paths, &[Version::of(commit)])
+        let tree = self.tree_at(commit)?;
+        let same = |path: &RepoPath| {
+            let bytes = |file: std::io::Result<Option<FileContent>>| file.ok()?.map(|it| it.bytes);
+            let before = bytes(tree.read(path));
+            before.is_some() && before == bytes(read_work_tree(self.root(), path))
+        };
+        let mut strayed = self.not_as(&paths, &[Version::of(commit)])?;
+        strayed.retain(|path| !same(path));
+        Ok(strayed)
     }
 
     /// The unified diff of these files from `commit` to the work tree; cut at 1 MiB.

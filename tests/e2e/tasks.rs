@@ -36,7 +36,7 @@ impl Hub {
         let attempt = json!({
             "task": 3, "epoch": 2, "agent": "w1", "state": "failed", "percent": 0,
             "message": null, "commit": null, "class": "code", "fingerprint": "0123456789abcdef",
-            "started_at": "t", "ended_at": null,
+            "started_at": "2026-11-21T00:00:01Z", "ended_at": null,
         });
         let log = json!({
             "id": 1, "task": 3, "epoch": 2, "agent": "w1", "kind": "log", "title": "the end",

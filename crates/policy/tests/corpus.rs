@@ -1,11 +1,7 @@
 //! What the policy says of hostile patches and of real fixes, where such collections are at
 //! hand: `GREENLOOP_HOSTILE` and `GREENLOOP_FIXES` name folders (see scripts/policy-figures.py).
 
-#![expect(
-    clippy::expect_used,
-    clippy::print_stdout,
-    reason = "a measurement that cannot go on fails, and prints"
-)]
+#![expect(clippy::expect_used, reason = "a measurement that cannot go on fails")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -126,6 +126,12 @@ impl Comparison {
     }
 }
 
+/// Whether a runner prints `failed` for the test `passed`: some add the reason to the name.
+fn adds_details(failed: &str, passed: &str) -> bool {
+    let details = failed.strip_prefix(passed).filter(|_| !passed.is_empty());
+    details.is_some_and(|rest| [": ", " - ", " (", ", "].iter().any(|it| rest.starts_with(it)))
+}
+
 /// The name of a whole package of Go among the tests.
 pub(super) fn go_package(package: &str) -> String {
     format!("package {package}")
@@ -201,7 +207,10 @@ impl TestRun {
                 None if after.passes_as_a_package(name) => {
                     TestCounts { passed: ran, ..TestCounts::default() }
                 }
-                None => match alike.get_mut(&normalise(name)).and_then(Vec::pop) {
+                None => match alike.get_mut(&normalise(name)).and_then(Vec::pop).or_else(|| {
+                    let mut unused = out.new.iter().filter(|new| !found_again.contains(*new));
+                    unused.find(|new| was.failed > 0 && adds_details(name, new)).cloned()
+                }) {
                     Some(same) => {
                         found_again.insert(same);
                         TestCounts { passed: ran, ..TestCounts::default() }
@@ -341,6 +350,18 @@ mod tests {
         assert!(found.is_sound() && found.is_proof(), "{found:?}");
         assert_eq!((found.fixed.as_slice(), found.kept), (&["a".to_owned()][..], 1));
         assert_eq!(found.new, ["d"]);
+    }
+
+    #[test]
+    fn a_reason_beside_the_name_of_a_failed_test_is_no_other_test() {
+        let before = read("not ok 1 - adds: -1, not 5\nok 2 - doubles\n1..2\n");
+        let found = before.compare(&read("ok 1 - adds\nok 2 - doubles\n1..2\n"));
+        assert!(found.is_sound() && found.is_proof(), "{found:?}");
+        assert_eq!(found.new, Vec::<String>::new());
+        for other in ["ok 1 - add\n", "ok 1 - adds nothing\n", "ok 1 - adds: -1\n"] {
+            let found = before.compare(&read(&format!("{other}ok 2 - doubles\n1..2\n")));
+            assert_eq!(found.is_sound(), other.contains("adds: -1"), "{other}: {found:?}");
+        }
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl Hub {
         });
         let log = json!({
             "id": 1, "task": 3, "epoch": 2, "agent": "w1", "kind": "log", "title": "the end",
-            "body": "make: *** [all] Error 3\n", "url": null, "created_at": "t",
+            "body": "make: *** [all] Error 3\n", "url": null, "created_at": "2026-11-21T00:00:01Z",
         });
         let page = |item: Value| json!({"items": [item], "next": null});
         let server = runtime.block_on(async {

@@ -59,7 +59,7 @@ async fn claim(State(shared): State<Shared>, body: Bytes) -> Response {
         "branch": null, "files": [], "needs": [], "conditions": [],
         "action": action, "timeout_seconds": 60, "state": "running",
         "reason": null, "epoch": epoch, "attempts": 1, "max_attempts": 3, "percent": 0,
-        "agent": null, "commit": null, "updated_at": "t",
+        "agent": null, "commit": null, "updated_at": "2026-11-21T00:00:01Z",
     });
     reply(
         StatusCode::OK,

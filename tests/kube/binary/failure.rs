@@ -100,7 +100,8 @@ async fn a_release_that_crashes_is_healed() {
     let good = shop.applied().await.unwrap();
     shop.expect_page("two");
     shop.change(&PANICS, "needs a database");
-    let outcome = shop.ends(&[], 0);
+    // A person has to confirm a change of how the image is built.
+    let outcome = shop.ends(&["run", "--yes"], 0);
     // The restored release differs from this commit, which is not reported as drift.
     let folder = shop.repository.run_folder();
     let events = std::fs::read_to_string(folder.join("events.jsonl")).unwrap();
@@ -142,7 +143,7 @@ async fn a_release_that_must_not_be_rolled_back_is_mended_forward() {
     let config = config.replace("  wait_timeout: 60", "  wait_timeout: 60\n  rollback: forbidden");
     shop.repository.write("config.yaml", &config);
     shop.change(&PANICS, "migrate for good");
-    let outcome = shop.ends(&[], 0);
+    let outcome = shop.ends(&["run", "--yes"], 0);
     assert!(outcome.all().contains("must not be rolled back"), "{}", outcome.all());
     let healed = shop.applied().await.unwrap();
     assert_ne!(healed, good);

@@ -63,8 +63,9 @@ async fn a_heal_is_proven_by_the_tests_that_ran() {
     let audit = replays(&repository);
     let record = audit.lines().find(|line| line.contains("\"gates.proof\"")).unwrap();
     let record: serde_json::Value = serde_json::from_str(record).unwrap();
-    assert_eq!(record["data"]["proven"], true, "{record}");
-    assert!(record["data"]["gates"][0]["fixed"][0].as_str().unwrap().starts_with("adds"));
+    let data = &record["body"]["data"];
+    assert_eq!(data["proven"], true, "{record}");
+    assert!(data["gates"][0]["fixed"][0].as_str().unwrap().starts_with("adds"));
     assert_eq!(audit.matches("\"gates.tests\"").count(), 3, "{audit}");
 }
 

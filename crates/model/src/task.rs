@@ -302,7 +302,7 @@ mod tests {
         assert_eq!(serde_json::to_string(&TaskState::Ready).unwrap(), "\"ready\"");
         assert_eq!(serde_json::from_str::<TaskState>("\"done\"").unwrap(), TaskState::Done);
         let error = serde_json::from_str::<MergeState>("\"gone\"").unwrap_err().to_string();
-        assert!(error.contains("`gone`") && error.contains("`queued`"), "{error}");
+        assert!(error.contains("\"gone\"") && error.contains("`queued`"), "{error}");
         assert_eq!(serde_json::to_string(&TaskId(7)).unwrap(), "7");
     }
 

@@ -37,7 +37,7 @@ macro_rules! named {
             type Err = $crate::ids::InvalidId;
 
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                let what = concat!("a word for a ", stringify!($name));
+                let what = concat!("one of", $(" `", $text, "`"),+);
                 Self::from_name(text).ok_or_else(|| $crate::ids::InvalidId::new(what, text))
             }
         }

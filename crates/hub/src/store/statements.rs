@@ -21,8 +21,9 @@ const ONLY: &[(Dialect, &str)] = &[
     (Dialect::Postgres, "SELECT 1 FROM (SELECT pg_notify"),
 ];
 
+/// `indeterminate_datatype` and `ambiguous_parameter`:
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
-const INDETERMINATE_DATATYPE: &str = "42P18";
+const UNKNOWN_TYPES: &[&str] = &["42P18", "42P08"];
 
 /// Those that macros put together.
 const COMPOSED: &[&str] = &[
@@ -166,7 +167,7 @@ async fn postgres_prepares_every_statement() {
         let outcome = match outcome {
             // The statement is understood; the driver sends the types of its parameters.
             Err(sqlx::Error::Database(error))
-                if error.code().as_deref() == Some(INDETERMINATE_DATATYPE) =>
+                if error.code().is_some_and(|code| UNKNOWN_TYPES.contains(&&*code)) =>
             {
                 Ok(())
             }

@@ -97,7 +97,7 @@ impl Claim {
         }
     }
 
-    /// Whether a run left a trace at `name`, in the way of [`Claim::take`] but without leaving
+    /// Whether a run left a trace at `name` that blocks [`Claim::take`] but without leaving
     /// any file.
     ///
     /// # Errors

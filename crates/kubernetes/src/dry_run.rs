@@ -26,7 +26,7 @@ const COMPLAINTS: usize = 20;
 pub(super) enum Purpose {
     /// A new release: everything must be valid, and nobody's fields are taken who is no person.
     Rollout,
-    /// One that has served before: it must serve again, whoever stands in the way.
+    /// One that has served before: it must serve again, whatever blocks it.
     Restore,
 }
 

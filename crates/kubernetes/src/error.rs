@@ -136,7 +136,7 @@ impl KubernetesError {
     }
 }
 
-/// The lease's own words, where it was the lease that stood in the way.
+/// The lease's own words, where the lease blocked the change.
 fn not_permitted(error: kube::Error) -> Result<KubernetesError, kube::Error> {
     match error {
         kube::Error::Service(source) => match source.downcast::<NotPermitted>() {

@@ -37,7 +37,7 @@ enum Wish<'e> {
 /// Fits the edits to the tree: all of them, or none.
 ///
 /// All are fitted to the tree as it stands. Where that cannot be because they build on one another
-/// (a file is deleted and made anew, two change places), each is fitted to what those before it
+/// (a file is deleted and created again, two change places), each is fitted to what those before it
 /// have made.
 pub fn resolve(
     edits: &Edits,

@@ -685,7 +685,7 @@ mod tests {
         std::os::unix::fs::symlink("a.txt", repo.root().join("alias")).expect("link");
         repo.git(&["add", "-A"]);
         repo.git(&["commit", "-qm", "x"]);
-        // Not tracked at all, and still in the way.
+        // Not tracked at all, and still blocks the patch.
         std::os::unix::fs::symlink(outside.path(), repo.root().join("loose")).expect("link");
         let begun = begin_in(repo);
         let repo = &begun.repo;

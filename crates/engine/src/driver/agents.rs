@@ -180,7 +180,8 @@ impl Driver {
                         names(&changed)
                     ));
                 }
-                let identity = combined(&["in the way", &names(&untracked), &names(&changed)]);
+                let identity =
+                    combined(&["files block the patch", &names(&untracked), &names(&changed)]);
                 let reason = reasons.join("\n");
                 return self.refuse(iteration, actor, answer, reason, identity, usage);
             }

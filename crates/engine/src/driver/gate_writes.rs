@@ -25,7 +25,7 @@ impl GatesRan {
     }
 }
 
-/// Files in the way of a patch.
+/// Files that block a patch.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct InTheWay {
     /// Those that git does not track.

@@ -172,7 +172,7 @@ impl Driver {
         self.note(&Actor::Machine, "gates.tests", data)
     }
 
-    /// Whether the gates' passing is to be doubted: what the machine is told then, or `None`.
+    /// The doubt to pass to the machine when passing gates prove nothing; `None` without a doubt.
     /// Called once all gates pass.
     pub(super) async fn prove(&mut self, iteration: u32) -> Result<Option<Happened>, DriveError> {
         let heals = self.state.course().mode == Mode::Heal;
@@ -482,7 +482,8 @@ impl Driver {
         self.note(&Actor::Machine, "gates.proof", data)
     }
 
-    /// What the machine, the author and a person are told of a tree that passes and is doubted.
+    /// The failure reported to the machine, the author and a person for a tree that passes without
+    /// proof.
     fn doubt(
         &mut self,
         iteration: u32,

@@ -388,7 +388,7 @@ async fn script<'c>(
     connection.into().script(sql).await
 }
 
-/// How often a transaction that others stood in the way of is still run again.
+/// How often a transaction that conflicted with another one is retried.
 struct RetryBudget {
     left: u32,
     pause: Duration,

@@ -8,7 +8,7 @@
 //! | `{subset a b}` | whether all strings of one JSON array are in the other |
 //! | `{lock}` | hold the rows that were read until the transaction ends |
 //! | `{lock free}` | the same, but pass over rows that others hold |
-//! | `{lock end}` | hold the rows of tasks that are about to end; stands in the way of `{share}` |
+//! | `{lock end}` | hold the rows of tasks that are about to end; conflicts with `{share}` |
 //! | `{share}` | keep a task from ending until the transaction ends; it can be claimed all the same |
 //! | `{share free}` | the same, but pass over tasks that are about to end |
 //! | `{outbox}` | the table that a transaction leaves its events in |

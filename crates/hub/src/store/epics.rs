@@ -136,7 +136,7 @@ pub(super) async fn enqueue(
     )
     .await?;
     // A queue that has nothing to do but wait for this, or is on hold, may look at once; one that
-    // something outside is in the way of may not.
+    // something outside blocks may not.
     tx.run(
         "UPDATE merge_targets SET not_before = 0 WHERE project_id = $1 AND target = $2 \
          AND not_before > {now} AND reason IS NULL",

@@ -86,7 +86,7 @@ impl StoreError {
 
 /// What a database error means for the transaction that met it.
 pub(super) enum DatabaseError {
-    /// Another transaction was in the way: the same one may be run again.
+    /// A conflict with another transaction: it may be retried.
     Again(StoreError),
     /// It is over.
     Final(StoreError),

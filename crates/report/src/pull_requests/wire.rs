@@ -29,7 +29,7 @@ pub(super) enum CallErrorKind {
     Auth,
     /// There is none, or none that this token may see.
     Missing,
-    /// It is in the way of something that is there already.
+    /// It conflicts with something that exists already.
     Conflict,
     /// The request itself is wrong.
     Rejected,

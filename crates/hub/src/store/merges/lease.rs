@@ -170,7 +170,7 @@ impl TaskStore {
         .await
     }
 
-    /// Lets a branch go and leaves it alone for so long: something outside is in the way.
+    /// Lets a branch go and leaves it alone for so long: something outside blocks it.
     ///
     /// # Errors
     /// `StaleLease`.

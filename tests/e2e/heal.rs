@@ -187,7 +187,7 @@ async fn a_fix_whose_undo_cannot_be_recorded_is_healed_and_offers_no_undo() {
 }
 
 /// Re-indents the file and tests it, as `gofmt -w . && go test ./...` does.
-const FORMATS: &str = "sed -i 's/^  echo/    echo/' a*.sh; sh test.sh";
+const FORMATS: &str = "sed -i 's/^  echo/    echo/' add.sh; sh test.sh";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_changes_the_file_under_repair_is_healed() {

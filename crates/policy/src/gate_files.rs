@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use super::shell::commands;
+use super::shell::{Command, SHELLS, commands};
 use greenloop_model::RepoPath;
 use greenloop_patch::Tree;
 
@@ -106,8 +106,79 @@ impl GateFiles {
     }
 }
 
-/// Words that can be files of the repository, and whether each is only read in by a shell.
+/// Programs that read, change or check the files they are given, and never run them. Those that
+/// copy or print a file are not among them: what they put out may be run.
+const HANDLERS: &[&str] = &[
+    "[",
+    "[[",
+    "actionlint",
+    "black",
+    "chmod",
+    "chown",
+    "cmp",
+    "diff",
+    "dos2unix",
+    "egrep",
+    "eslint",
+    "fgrep",
+    "flake8",
+    "gofmt",
+    "grep",
+    "isort",
+    "ls",
+    "mypy",
+    "prettier",
+    "pylint",
+    "rg",
+    "rm",
+    "rubocop",
+    "ruff",
+    "rustfmt",
+    "shellcheck",
+    "shfmt",
+    "stat",
+    "test",
+    "touch",
+    "wc",
+    "yamllint",
+];
+/// Flags with which an interpreter checks a file's syntax and does not run it.
+const SYNTAX_CHECKS: &[(&[&str], &[&str])] = &[
+    (SHELLS, &["-n"]),
+    (&["node"], &["-c", "--check"]),
+    (&["php"], &["-l", "--syntax-check"]),
+    (&["ruby", "perl"], &["-c"]),
+    (&["python", "python3"], &["py_compile"]),
+];
+
+/// Whether the command handles the files that it names, but does not run them.
+fn only_handles(command: &Command) -> bool {
+    let program = command.program();
+    let has = |flags: &[&str]| command.words.iter().any(|word| flags.contains(&word.as_str()));
+    let in_place = |word: &String| word.starts_with("-i") || word.starts_with("--in-place");
+    if command.is_piped() {
+        return false;
+    }
+    HANDLERS.contains(&program)
+        || (program == "sed" && command.words.iter().any(in_place))
+        || SYNTAX_CHECKS.iter().any(|(programs, flags)| programs.contains(&program) && has(flags))
+}
+
+/// Words of `text` that can be files that it runs, and whether each is only read in by a shell.
 fn paths_in(text: &str) -> BTreeSet<(RepoPath, bool)> {
+    let (handling, others): (Vec<Command>, Vec<Command>) =
+        commands(text).into_iter().partition(only_handles);
+    let named = |commands: &[Command]| -> BTreeSet<(RepoPath, bool)> {
+        commands.iter().flat_map(|command| words_as_paths(&command.words.join(" "))).collect()
+    };
+    let (handled, run) = (named(&handling), named(&others));
+    let mut found = words_as_paths(text);
+    found.retain(|path| run.contains(path) || !handled.contains(path));
+    found
+}
+
+/// Words that can be files of the repository, and whether each is only read in by a shell.
+fn words_as_paths(text: &str) -> BTreeSet<(RepoPath, bool)> {
     let mut found = BTreeSet::new();
     let mut previous = "";
     let separators = |c: char| {
@@ -320,6 +391,26 @@ mod tests {
         assert!(gates.sources(&library) && !gates.runs(&library));
         assert!(gates.runs_target("needed") && gates.runs_target("lint"));
         assert!(!gates.runs_target("clean") && !gates.runs_default_target());
+    }
+
+    #[test]
+    fn a_file_that_is_only_handled_is_not_run() {
+        let tree = tree(&[("add.sh", "echo\n"), ("b.sh", "echo\n"), ("test.sh", ". ./add.sh\n")]);
+        let add = RepoPath::new("add.sh").expect("a path");
+        for (gate, runs) in [
+            ("sed -i 's/a;b/c/' add.sh; sh test.sh", false),
+            ("test -x add.sh && shellcheck add.sh", false),
+            ("bash -n ./add.sh", false),
+            ("chmod +x add.sh && ./add.sh", true),
+            ("grep -q x add.sh && bash add.sh 2 3", true),
+            ("sed s/a/b/ add.sh | sh", true),
+            ("cp add.sh /tmp/x.sh && sh /tmp/x.sh", true),
+            ("find . -name add.sh -exec chmod +x {} + ; ./add.sh", true),
+            ("timeout 5 sh ./add.sh", true),
+            ("steps:\n  - run: |\n      chmod +x add.sh\n      ./add.sh\n", true),
+        ] {
+            assert_eq!(GateFiles::trace(&tree, [gate]).runs(&add), runs, "{gate}");
+        }
     }
 
     #[test]

@@ -30,7 +30,14 @@ impl Agents {
         let lookup = |name: &str| env(name);
         let connect = |role, plan| greenloop_llm::connect(role, plan, root, &lookup, azure);
         Self {
-            author: connect("author", author).map(|m| Author::new(m, author, redactor.clone())),
+            author: connect("author", author).and_then(|model| {
+                let next: Vec<_> = author
+                    .next
+                    .iter()
+                    .map(|plan| connect("author", plan))
+                    .collect::<Result<_, _>>()?;
+                Ok(Author::new(model, author, redactor.clone()).then(next))
+            }),
             reviewer: connect("reviewer", reviewer)
                 .map(|m| Reviewer::new(m, reviewer, redactor.clone())),
             key_variables: key_variables([author, reviewer]),

@@ -412,6 +412,40 @@ async fn the_repository_s_configuration_holds_for_heal_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_next_model_is_asked_after_an_attempt_that_came_to_nothing() {
+    let config = "environments:\n  local:\n    url: http://127.0.0.1:1\n    health_endpoint: /\n\
+        deploy:\n  method: process\n  process:\n    command: [x]\n    artifacts: [x]\n\
+        agents:\n  codex:\n    models: [small, large]\n    input_price: 10\n\
+        \x20   cached_input_price: 1\n    output_price: 20\n  jules:\n    model: critic\n";
+    let refused = FIX.replace("$1 - $2", "$1 * $7");
+    let no_help = FIX.replace("$1 + $2", "$1 / $2");
+    for (answers, review, code) in [
+        ([refused.as_str(), FIX], APPROVE, 0),
+        ([no_help.as_str(), FIX], APPROVE, 0),
+        ([FIX, FIX_AS_DIFF], REJECT, 1),
+    ] {
+        let repository = repository();
+        repository.write("config.yaml", config);
+        repository.commit("configure");
+        let server = ModelServer::start(&answers, review).await;
+        let outcome = heal(&repository, &server, &["--max-iterations", "2"]);
+        assert_eq!(outcome.code, Some(code), "{}", outcome.all());
+        let asked: Vec<String> =
+            server.author_requests().iter().map(|body| body["model"].to_string()).collect();
+        assert_eq!(asked, ["\"small\"", "\"large\""], "{}", outcome.all());
+        let summary = std::fs::read_to_string(repository.run_folder().join("summary.md")).unwrap();
+        // Of 100 tokens sent 60 were cached: 40 for 10 $, 60 for 1 $, and 20 for 20 $ a million.
+        for model in ["small", "large"] {
+            let row = format!(
+                "| · {model} at 127.0.0.1 | 1 request · 120 tokens (60 cached) · $0.0009 |"
+            );
+            assert!(summary.contains(&row), "{row}\n{summary}");
+        }
+        assert!(summary.contains("| · critic at 127.0.0.1 |"), "{summary}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_misspelt_command_is_told_at_once_and_nobody_is_asked() {
     let repository = repository();
     repository.write("scripts/check.sh", "#!/bin/sh\n");

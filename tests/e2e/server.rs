@@ -89,7 +89,10 @@ impl Respond for Script {
         text += &chunk(
             json!({}),
             json!("stop"),
-            json!({"prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120}),
+            json!({
+                "prompt_tokens": 100, "completion_tokens": 20, "total_tokens": 120,
+                "prompt_tokens_details": {"cached_tokens": 60},
+            }),
         );
         text += "data: [DONE]\n\n";
         ResponseTemplate::new(200).set_body_raw(text, "text/event-stream")

@@ -465,10 +465,15 @@ pub struct RolePlan {
     pub max_retries: u32,
     /// US dollars per million tokens sent.
     pub input_price: f64,
+    /// US dollars per million tokens sent that the provider had in its cache.
+    pub cached_input_price: f64,
     /// US dollars per million tokens received.
     pub output_price: f64,
     /// Tool calls the author may make for one proposal; 0 for one shot.
     pub tool_steps: u32,
+    /// For the author: who is asked next, each after an attempt that came to nothing. The same
+    /// but for the model and its prices.
+    pub next: Vec<RolePlan>,
 }
 
 /// `safety`, the policy's part

@@ -535,6 +535,10 @@ pub(super) struct RawAgent {
     /// The model's name. When it is left out: `GREENLOOP_MODEL` (for jules first
     /// `GREENLOOP_REVIEWER_MODEL`), then a default.
     pub(super) model: Option<String>,
+    /// For codex, in place of `model`: models in the order in which they are asked, the next one
+    /// after a patch that was refused, rejected, or did not help; the last one from then on.
+    #[schemars(length(min = 1, max = 8))]
+    pub(super) models: Option<Vec<String>>,
     /// Base URL of an OpenAI-compatible server, with the version part:
     /// `http://localhost:11434/v1`. When it is left out: `OPENAI_BASE_URL`, then OpenAI's own.
     pub(super) base_url: Option<String>,
@@ -566,6 +570,10 @@ pub(super) struct RawAgent {
     /// out, else 0.
     #[schemars(range(min = 0.0, max = 10_000.0))]
     pub(super) input_price: Option<f64>,
+    /// US dollars per million tokens sent that the provider had in its cache; the list price of a
+    /// well-known model when it is left out, else the same as `input_price`.
+    #[schemars(range(min = 0.0, max = 10_000.0))]
+    pub(super) cached_input_price: Option<f64>,
     /// US dollars per million tokens received; the list price of a well-known model when it is
     /// left out, else 0.
     #[schemars(range(min = 0.0, max = 10_000.0))]

@@ -313,7 +313,25 @@ fn expectation(expect: &Expectation) -> Json {
 
 /// The reviewer gets no tools.
 fn author(plan: &RolePlan) -> Json {
-    with(role(plan), "tool_steps", Some(plan.tool_steps.into()))
+    let mut author = with(role(plan), "tool_steps", Some(plan.tool_steps.into()));
+    if !plan.next.is_empty()
+        && let Some(fields) = author.as_object_mut()
+    {
+        let models = std::iter::once(plan).chain(&plan.next).map(|plan| plan.model.as_str());
+        fields.insert("models".to_owned(), models.collect());
+        // Deployments have the models' names; prices that differ are the models' own.
+        for key in ["model", "deployment"] {
+            fields.remove(key);
+        }
+        let prices =
+            |plan: &RolePlan| (plan.input_price, plan.cached_input_price, plan.output_price);
+        if plan.next.iter().any(|next| prices(next) != prices(plan)) {
+            for key in ["input_price", "cached_input_price", "output_price"] {
+                fields.remove(key);
+            }
+        }
+    }
+    author
 }
 
 fn role(plan: &RolePlan) -> Json {
@@ -340,6 +358,7 @@ fn role(plan: &RolePlan) -> Json {
         "timeout": render(plan.timeout),
         "max_retries": plan.max_retries,
         "input_price": plan.input_price,
+        "cached_input_price": plan.cached_input_price,
         "output_price": plan.output_price,
     });
     let mut role = Map::new();

@@ -64,8 +64,10 @@ fn the_file_of_the_seeds_means_what_it_says() {
         timeout: Duration::from_secs(120),
         max_retries: 3,
         input_price: 10.0,
+        cached_input_price: 10.0,
         output_price: 30.0,
         tool_steps,
+        next: Vec::new(),
     };
     let text = |text: &str| LogPiece::Text(text.to_owned());
     let expect = RunPlan {
@@ -671,6 +673,27 @@ fn a_mistake_of_meaning_is_told_with_its_place() {
             "OPENAI_API_KEY",
         ),
         (
+            "agents:\n  codex: { model: a, models: [b] }\n".to_owned(),
+            InvalidValue,
+            "models",
+            "both say who is asked",
+            "into `models`",
+        ),
+        (
+            "agents:\n  codex: { models: [a, b, c, d, e, f, g, h, i] }\n".to_owned(),
+            InvalidValue,
+            "models",
+            "9 entries",
+            "at most 8",
+        ),
+        (
+            "agents:\n  jules: { models: [a] }\n".to_owned(),
+            InvalidValue,
+            "models",
+            "one model",
+            "`model`",
+        ),
+        (
             "agents:\n  codex: { model: brand-new }\nsafety: { max_cost_usd: 1 }\n".to_owned(),
             MissingKey,
             "1",
@@ -959,4 +982,30 @@ fn the_hub_of_the_tasks_may_be_named_by_a_variable() {
     let env = |name: &str| (name == "GREENLOOP_HUB_URL").then(|| "https://hub.example".to_owned());
     let plan = config.plan(&name, &Overrides::default(), &env).unwrap();
     assert_eq!(plan.tasks.unwrap().hub, "https://hub.example");
+}
+
+#[test]
+fn models_are_asked_in_the_order_of_the_list() {
+    let codex = "agents:\n  codex: { models: [gpt-4.1-mini, gpt-4.1, own], max_tokens: 900 }\n";
+    let plan = plan_of(&least(codex), "local");
+    let asked: Vec<_> = std::iter::once(&plan.author)
+        .chain(&plan.author.next)
+        .map(|plan| {
+            let prices = (plan.input_price, plan.cached_input_price, plan.output_price);
+            (plan.model.as_str(), prices, plan.max_tokens)
+        })
+        .collect();
+    let expect = [
+        ("gpt-4.1-mini", (0.4, 0.1, 1.6), Some(900)),
+        ("gpt-4.1", (2.0, 0.5, 8.0), Some(900)),
+        ("own", (0.0, 0.0, 0.0), Some(900)),
+    ];
+    assert_eq!(asked, expect);
+    assert!(plan.author.next.iter().all(|plan| plan.next.is_empty()));
+    assert_eq!(plan.reviewer.model, "gpt-4.1-mini");
+
+    let azure = "agents:\n  codex: { provider: azure, endpoint: 'https://x.openai.azure.com', models: [small, large] }\n";
+    let plan = plan_of(&least(azure), "local");
+    let Provider::Azure { deployment, .. } = &plan.author.next[0].provider else { panic!() };
+    assert_eq!(deployment, "large");
 }

@@ -159,7 +159,13 @@ mod tests {
 
     fn every_input() -> Vec<Input> {
         let tree: greenloop_model::TreeId = "ab".repeat(20).parse().unwrap();
-        let spent = Usage { requests: 1, input_tokens: 2, output_tokens: 3, cost_usd: 0.25 };
+        let spent = Usage {
+            requests: 1,
+            input_tokens: 2,
+            cached_tokens: 1,
+            output_tokens: 3,
+            cost_usd: 0.25,
+        };
         let at = Duration::from_millis(1_234);
         let happened = [
             Happened::Started,

@@ -38,10 +38,12 @@ pub(super) struct Abilities {
     pub(super) stream: bool,
     pub(super) token_limit: TokenLimit,
     pub(super) temperature: bool,
+    /// `prompt_cache_key`: requests that begin alike go where their beginning is cached.
+    pub(super) cache_key: bool,
 }
 
 impl Abilities {
-    /// Everything, which is what a server is first asked for.
+    /// Everything that servers in general take, which is what one is first asked for.
     pub(super) const fn all(token_limit: TokenLimit) -> Self {
         Self {
             form: Form::Schema,
@@ -50,6 +52,7 @@ impl Abilities {
             stream: true,
             token_limit,
             temperature: true,
+            cache_key: false,
         }
     }
 
@@ -88,6 +91,7 @@ impl Abilities {
                 request.temperature?;
                 self.temperature.then_some(Self { temperature: false, ..self })
             }
+            Part::CacheKey => self.cache_key.then_some(Self { cache_key: false, ..self }),
         }
     }
 }
@@ -100,17 +104,19 @@ enum Part {
     StreamOptions,
     TokenLimit,
     Temperature,
+    CacheKey,
     Stream,
 }
 
 impl Part {
     /// In the order in which servers most often lack them.
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Form,
         Self::Tools,
         Self::StreamOptions,
         Self::TokenLimit,
         Self::Temperature,
+        Self::CacheKey,
         Self::Stream,
     ];
 
@@ -124,6 +130,7 @@ impl Part {
             "stream_options" => Self::StreamOptions,
             "max_tokens" | "max_completion_tokens" => Self::TokenLimit,
             "temperature" => Self::Temperature,
+            "prompt_cache_key" => Self::CacheKey,
             "stream" => Self::Stream,
             _ => return None,
         })
@@ -198,6 +205,7 @@ impl Ladder {
             | Part::StreamOptions
             | Part::TokenLimit
             | Part::Temperature
+            | Part::CacheKey
             | Part::Stream => less.without(*part, request).unwrap_or(less),
         });
         let mut candidates: Vec<Abilities> = alone.collect();
@@ -286,6 +294,18 @@ mod tests {
     }
 
     #[test]
+    fn a_server_that_refuses_the_cache_key_is_asked_without() {
+        let all = Abilities { cache_key: true, ..Abilities::all(TokenLimit::MaxTokens) };
+        let request = request(true, false);
+        let without = Some(Abilities { cache_key: false, ..all });
+        let named = refusal(400, &["prompt_cache_key"], &["unknown_parameter"]);
+        assert_eq!(Ladder::new(all).next(&request, &named, all), without);
+        // Where it was not sent, there is nothing to leave out.
+        let bare = Abilities { cache_key: false, ..all };
+        assert_eq!(Ladder::new(bare).next(&request, &named, bare), None);
+    }
+
+    #[test]
     fn what_cannot_be_mended_costs_no_request() {
         for (status, params, codes) in [
             (400, &[][..], &["context_length_exceeded"][..]),
@@ -316,7 +336,8 @@ mod tests {
                 stream_options: false,
                 stream: false,
                 token_limit: TokenLimit::MaxCompletionTokens,
-                temperature: false
+                temperature: false,
+                cache_key: false
             }
         );
         let steps = walk(&request(false, true), &refusal(422, &[], &[]));

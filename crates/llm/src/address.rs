@@ -138,6 +138,15 @@ impl Address {
         self.host == OPENAI_HOST
     }
 
+    /// Whether the server is known to take `prompt_cache_key`: OpenAI's own, and Azure's in the
+    /// form of its `/openai/v1`. Others may refuse a parameter that they do not know.
+    pub(super) fn takes_cache_key(&self) -> bool {
+        match &self.form {
+            Form::OpenAi { base } => self.is_openai() || base.ends_with("/openai/v1"),
+            Form::Azure { .. } => false,
+        }
+    }
+
     /// Whether the host is this machine.
     pub(super) const fn loopback(&self) -> bool {
         self.loopback

@@ -1,6 +1,7 @@
 //! The body of a request.
 
 use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::abilities::{Abilities, Form, TokenLimit};
 use greenloop_ports::{Message, ModelRequest};
@@ -30,6 +31,9 @@ pub(super) fn body(model: &str, request: &ModelRequest, can: Abilities) -> Value
         };
         body.insert(name.into(), max_tokens.into());
     }
+    if can.cache_key {
+        body.insert("prompt_cache_key".into(), cache_key(request).into());
+    }
     if tools {
         let specs = request.tools.iter().map(|tool| {
             json!({
@@ -55,6 +59,19 @@ pub(super) fn body(model: &str, request: &ModelRequest, can: Abilities) -> Value
         body.extend(format.map(|format| ("response_format".to_owned(), format)));
     }
     Value::Object(body)
+}
+
+/// The same for all requests that begin with the same text: the system prompt and the tools are what
+/// runs have in common.
+fn cache_key(request: &ModelRequest) -> String {
+    let mut digest = Sha256::new();
+    digest.update(request.system.as_bytes());
+    for tool in &request.tools {
+        digest.update([0]);
+        digest.update(tool.name.as_bytes());
+    }
+    let digest: String = digest.finalize().iter().take(8).map(|b| format!("{b:02x}")).collect();
+    format!("greenloop-{digest}")
 }
 
 /// The conversation. Where no tools are sent, earlier calls and their results are told in plain
@@ -138,6 +155,25 @@ mod tests {
     }
 
     #[test]
+    fn requests_that_begin_alike_share_a_cache_key() {
+        let can = Abilities { cache_key: true, ..Abilities::all(TokenLimit::MaxTokens) };
+        let key = |request: &ModelRequest| body("m", request, can)["prompt_cache_key"].clone();
+        let first = request();
+        let later = ModelRequest {
+            messages: vec![Message::User("another failure".into())],
+            temperature: None,
+            ..request()
+        };
+        let other = ModelRequest { system: "be long".into(), ..request() };
+        assert!(key(&first).is_string());
+        assert_eq!(key(&first), key(&later));
+        assert_ne!(key(&first), key(&other));
+        assert_ne!(key(&first), key(&ModelRequest { tools: Vec::new(), ..request() }));
+        let unknown = body("m", &first, Abilities::all(TokenLimit::MaxTokens));
+        assert!(unknown.get("prompt_cache_key").is_none());
+    }
+
+    #[test]
     fn everything_is_sent_to_a_server_that_can() {
         let body = body("m", &request(), Abilities::all(TokenLimit::MaxTokens));
         assert_eq!(body["stream"], true);
@@ -159,6 +195,7 @@ mod tests {
             stream: false,
             token_limit: TokenLimit::MaxCompletionTokens,
             temperature: false,
+            cache_key: false,
         };
         assert_eq!(
             body("m", &request(), can),

@@ -18,7 +18,7 @@ use super::address::Address;
 use super::body::body;
 use super::draft::{Answer, Chunk, Draft, Finish};
 use super::not_configured;
-use super::price::{Price, estimate_answer, estimate_request};
+use super::price::{Price, Tokens, estimate_answer, estimate_request};
 use super::round_trip::{BodyEnd, Refusal, RoundTrip, WireError, bounded, root};
 use greenloop_azure::AzureErrorKind;
 use greenloop_config::plan::RolePlan;
@@ -92,6 +92,7 @@ impl ChatModel {
         } else {
             TokenLimit::MaxTokens
         };
+        let cache_key = address.takes_cache_key();
         Ok(Self {
             address,
             http,
@@ -100,7 +101,7 @@ impl ChatModel {
             idle: (plan.timeout / 2).max(Duration::from_secs(30)).min(plan.timeout),
             max_retries: plan.max_retries,
             backoff: RETRY.without_max_times(),
-            known: Known::new(Abilities::all(token_limit)),
+            known: Known::new(Abilities { cache_key, ..Abilities::all(token_limit) }),
         })
     }
 
@@ -153,10 +154,12 @@ impl ChatModel {
             }
         };
         let answer = draft.answer();
-        let (sent, received) = answer.counted.unwrap_or_else(|| {
-            (estimate_request(request), estimate_answer(&answer.text, &answer.tool_calls))
+        let tokens = answer.counted.unwrap_or_else(|| Tokens {
+            sent: estimate_request(request),
+            cached: 0,
+            received: estimate_answer(&answer.text, &answer.tool_calls),
         });
-        *usage += self.price.usage(sent, received);
+        *usage += self.price.usage(tokens);
         match (outcome, ended.get()) {
             // The watched body knows better than the event parser why it ended.
             (Err(_), Some(end)) if answer.finish.is_none() && *end != BodyEnd::Complete => {

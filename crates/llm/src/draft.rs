@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::price::Tokens;
 use greenloop_ports::ToolCall;
 
 /// One event of a stream, or the whole body of a server that does not stream. Lenient: servers
@@ -53,6 +54,13 @@ struct FunctionPart {
 struct Counted {
     prompt_tokens: Option<u64>,
     completion_tokens: Option<u64>,
+    prompt_tokens_details: Option<CountedDetails>,
+}
+
+#[derive(Debug, Default, Clone, Copy, Deserialize)]
+#[serde(default)]
+struct CountedDetails {
+    cached_tokens: Option<u64>,
 }
 
 /// How an answer ended, by its `finish_reason`.
@@ -95,7 +103,7 @@ pub(super) struct Draft {
     refusal: String,
     calls: Vec<CallDraft>,
     finish: Option<Finish>,
-    counted: Option<(u64, u64)>,
+    counted: Option<Tokens>,
 }
 
 /// A whole answer, or what can be said of one that is not.
@@ -106,8 +114,8 @@ pub(super) struct Answer {
     pub(super) refusal: Option<String>,
     /// `None`: it was cut.
     pub(super) finish: Option<Finish>,
-    /// Tokens sent and received, where the server counts.
-    pub(super) counted: Option<(u64, u64)>,
+    /// Its tokens, where the server counts.
+    pub(super) counted: Option<Tokens>,
 }
 
 impl Draft {
@@ -119,7 +127,9 @@ impl Draft {
         if let Some(usage) = chunk.usage
             && let (Some(sent), received) = (usage.prompt_tokens, usage.completion_tokens)
         {
-            self.counted = Some((sent, received.unwrap_or(0)));
+            let cached = usage.prompt_tokens_details.and_then(|details| details.cached_tokens);
+            self.counted =
+                Some(Tokens { sent, cached: cached.unwrap_or(0), received: received.unwrap_or(0) });
         }
         for choice in chunk.choices.unwrap_or_default() {
             if choice.index.unwrap_or(0) != 0 {
@@ -263,11 +273,12 @@ mod tests {
             delta(json!({ "reasoning_content": "hm" })),
             json!({ "choices": [{ "index": 1, "delta": { "content": "other" } }] }),
             json!({ "choices": [{ "delta": {}, "finish_reason": "stop" }], "usage": null }),
-            json!({ "choices": null, "usage": { "prompt_tokens": 3, "completion_tokens": 2 } }),
+            json!({ "choices": null, "usage": { "prompt_tokens": 3, "completion_tokens": 2,
+                "prompt_tokens_details": { "cached_tokens": 1 } } }),
         ]);
         assert_eq!(answer.text, "ab");
         assert_eq!(answer.finish, Some(Finish::Done));
-        assert_eq!(answer.counted, Some((3, 2)));
+        assert_eq!(answer.counted, Some(Tokens { sent: 3, cached: 1, received: 2 }));
     }
 
     #[test]

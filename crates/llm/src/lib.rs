@@ -101,8 +101,10 @@ mod tests {
             timeout: Duration::from_secs(1),
             max_retries: 2,
             input_price: 2.0,
+            cached_input_price: 2.0,
             output_price: 10.0,
             tool_steps: 0,
+            next: Vec::new(),
         }
     }
 

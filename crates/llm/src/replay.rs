@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 
 use super::not_configured;
-use super::price::{Price, estimate_answer, estimate_request};
+use super::price::{Price, Tokens, estimate_answer, estimate_request};
 use super::transcript::{Recorded, Role, parse};
 use greenloop_config::plan::RolePlan;
 use greenloop_model::Usage;
@@ -113,11 +113,16 @@ impl Model for Replay {
             })
             .collect();
         let usage = match record.usage {
-            Some(usage) => self.price.usage(usage.input_tokens, usage.output_tokens),
-            None => self
-                .price
-                .usage(estimate_request(request), estimate_answer(&record.answer, &tool_calls)),
+            Some(usage) => {
+                Tokens { sent: usage.input_tokens, cached: 0, received: usage.output_tokens }
+            }
+            None => Tokens {
+                sent: estimate_request(request),
+                cached: 0,
+                received: estimate_answer(&record.answer, &tool_calls),
+            },
         };
+        let usage = self.price.usage(usage);
         Ok(ModelReply { text: record.answer, tool_calls, usage })
     }
 }

@@ -11,8 +11,8 @@ use super::summary_record::SummaryRecord;
 use super::words::named;
 use super::{
     CommitId, Endpoint, EnvironmentName, Evaluation, Failure, GateResult, ImageRef, Invocation,
-    Limits, Progress, Proof, ReleaseId, Restoration, Review, RunId, RunningNow, Stage, StopReason,
-    TargetKind, Usage,
+    Limits, ModelUsage, Progress, Proof, ReleaseId, Restoration, Review, RunId, RunningNow, Stage,
+    StopReason, TargetKind, Usage,
 };
 
 /// Where events go. Sending never blocks and never fails: a reporter that is gone is no reason
@@ -190,6 +190,8 @@ pub struct RunSummary {
     pub proof: Option<Proof>,
     /// Tokens and money.
     pub usage: Usage,
+    /// The same by model; of a run that was resumed, since then.
+    pub models: Vec<ModelUsage>,
     /// Wall-clock time.
     pub elapsed: Duration,
     /// What a person can do next, most useful first.

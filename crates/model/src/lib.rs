@@ -57,4 +57,4 @@ pub use review::{Review, Risk, Verdict};
 pub use secret_name::{may_name_secret, names_secret};
 pub use stage::Stage;
 pub use stop::{Repeated, StopReason};
-pub use usage::Usage;
+pub use usage::{ModelUsage, Usage};

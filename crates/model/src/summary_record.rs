@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Condition, Endpoint, Failure, FixPlace, NextStep, Proof, ReleaseId, Restoration, RunSummary,
-    RunningNow, StopReason, SummaryPatch, Usage,
+    Condition, Endpoint, Failure, FixPlace, ModelUsage, NextStep, Proof, ReleaseId, Restoration,
+    RunSummary, RunningNow, StopReason, SummaryPatch, Usage,
 };
 
 #[derive(Serialize, Deserialize)]
@@ -36,6 +36,9 @@ pub(super) struct SummaryRecord {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     proof: Option<Proof>,
     usage: Usage,
+    /// Absent where no model was asked, and in the records of older programs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    models: Vec<ModelUsage>,
     #[serde(rename = "elapsed_ms", with = "crate::millis")]
     elapsed: Duration,
     next_steps: Vec<NextStep>,
@@ -134,6 +137,7 @@ impl From<RunSummary> for SummaryRecord {
             flaky,
             proof,
             usage,
+            models,
             elapsed,
             next_steps,
         } = summary;
@@ -160,6 +164,7 @@ impl From<RunSummary> for SummaryRecord {
             flaky,
             proof,
             usage,
+            models,
             elapsed,
             next_steps,
         }
@@ -185,6 +190,7 @@ impl TryFrom<SummaryRecord> for RunSummary {
             flaky,
             proof,
             usage,
+            models,
             elapsed,
             next_steps,
         } = record;
@@ -217,6 +223,7 @@ impl TryFrom<SummaryRecord> for RunSummary {
             flaky,
             proof,
             usage,
+            models,
             elapsed,
             next_steps,
         })

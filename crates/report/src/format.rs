@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use greenloop_model::Usage;
+use greenloop_model::{RunSummary, Usage};
 
 /// `12ms`, `0.3s`, `12.4s`, `3m 05s`, `1h 02m`.
 pub(super) fn duration(time: Duration) -> String {
@@ -60,13 +60,24 @@ pub(super) fn counted(n: u64, one: &str, many: &str) -> String {
     format!("{} {}", count(n), if n == 1 { one } else { many })
 }
 
-/// `6 requests · 12,345 tokens · $0.0123`; without the money where no price is configured.
+/// What each model used, where there were several.
+pub(super) fn usage_by_model(summary: &RunSummary) -> Vec<(&str, String)> {
+    let several = summary.models.len() > 1;
+    let models = summary.models.iter().filter(|_| several);
+    models.map(|used| (used.model.as_str(), usage(&used.usage))).collect()
+}
+
+/// `6 requests · 12,345 tokens (9,000 cached) · $0.0123`; without the money where no price is
+/// configured.
 pub(super) fn usage(usage: &Usage) -> String {
     let mut text = format!(
         "{} · {}",
         counted(usage.requests.into(), "request", "requests"),
         counted(usage.tokens(), "token", "tokens")
     );
+    if usage.cached_tokens > 0 {
+        text.push_str(&format!(" ({} cached)", count(usage.cached_tokens)));
+    }
     if usage.cost_usd > 0.0 {
         text.push_str(&format!(" · ${:.4}", usage.cost_usd));
     }

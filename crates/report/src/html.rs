@@ -272,6 +272,9 @@ fn facts(history: &RunHistory) -> Vec<(&'static str, String)> {
         let (sent, received) =
             (format::count(usage.input_tokens), format::count(usage.output_tokens));
         fact("Tokens", &format!("{sent} sent, {received} received"));
+        for (model, usage) in format::usage_by_model(summary) {
+            fact("Model", &format!("{model}: {usage}"));
+        }
         if let Some(branch) = &summary.branch {
             fact("Branch", branch);
         }

@@ -64,6 +64,9 @@ fn write(page: &mut String, history: &RunHistory) -> std::fmt::Result {
             if summary.usage.requests > 0 {
                 row("Models", &format::usage(&summary.usage))?;
             }
+            for (model, usage) in format::usage_by_model(summary) {
+                row(&format!("· {model}"), &usage)?;
+            }
             if let Some(branch) = &summary.branch {
                 row("Branch", branch)?;
             }

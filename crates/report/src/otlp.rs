@@ -238,6 +238,8 @@ impl Live {
         agent.set(KeyValue::new("greenloop.outcome", outcome));
         if let Some(usage) = usage {
             agent.set(KeyValue::new("gen_ai.usage.input_tokens", signed(usage.input_tokens)));
+            let cached = signed(usage.cached_tokens);
+            agent.set(KeyValue::new("gen_ai.usage.cache_read.input_tokens", cached));
             agent.set(KeyValue::new("gen_ai.usage.output_tokens", signed(usage.output_tokens)));
             agent.set(KeyValue::new("greenloop.cost_usd", usage.cost_usd));
         }

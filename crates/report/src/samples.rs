@@ -212,7 +212,7 @@ diff --git a/src/report.rs b/src/report.rs
 ";
 
 fn usage(requests: u32, input: u64, output: u64, cost: f64) -> Usage {
-    Usage { requests, input_tokens: input, output_tokens: output, cost_usd: cost }
+    Usage { requests, input_tokens: input, cached_tokens: 0, output_tokens: output, cost_usd: cost }
 }
 
 fn review(approve: bool, reason: &str) -> Review {
@@ -423,7 +423,17 @@ pub(super) fn healed() -> Vec<Stamped> {
             fix: Some(FixPlace::Branch),
             flaky: vec![],
             proof: Some(proof()),
-            usage: usage(5, 10_800, 790, 0.0414),
+            usage: Usage { cached_tokens: 2_048, ..usage(5, 10_800, 790, 0.0414) },
+            models: vec![
+                ModelUsage {
+                    model: "gpt-4o at api.openai.com".into(),
+                    usage: Usage { cached_tokens: 2_048, ..usage(3, 9_100, 660, 0.0373) },
+                },
+                ModelUsage {
+                    model: "gpt-4o-mini at api.openai.com".into(),
+                    usage: usage(2, 1_700, 130, 0.0041),
+                },
+            ],
             elapsed: ms(41_200),
             next_steps: vec![
                 next_step(
@@ -509,6 +519,7 @@ pub(super) fn restored() -> Vec<Stamped> {
             flaky: vec![],
             proof: None,
             usage: usage(3, 9_000, 700, 0.0301),
+            models: vec![],
             elapsed: ms(128_000),
             next_steps: vec![
                 next_step("decide what an average over no distance means", None),
@@ -592,6 +603,7 @@ pub(super) fn every_event() -> Vec<Stamped> {
             flaky: vec![],
             proof: None,
             usage: Usage::default(),
+            models: vec![],
             elapsed: ms(1),
             next_steps: vec![],
         })));

@@ -92,6 +92,9 @@ pub(super) fn lines(narrator: &Narrator, summary: &RunSummary) -> Vec<Line> {
         let recorded = header.is_some_and(verdict::is_recorded);
         let asked = if recorded { " · recorded answers" } else { "" };
         row("models", &format!("{usage}{asked}"));
+        for (model, usage) in format::usage_by_model(summary) {
+            row("", &format!("{model}: {usage}"));
+        }
     }
     if !summary.next_steps.is_empty() {
         lines.extend(section("What you can do"));

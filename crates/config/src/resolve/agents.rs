@@ -10,7 +10,7 @@ use super::{Context, Root, bare};
 use crate::document::KeyPath;
 use crate::error::{ProblemKind, quoted};
 use crate::plan::{Provider, RolePlan};
-use crate::price;
+use crate::price::{self, Price};
 use crate::raw::{RawAgent, RawAgents, RawProvider};
 use crate::vault;
 
@@ -19,6 +19,7 @@ const DEFAULT_MODEL: &str = "gpt-4.1";
 const OPENAI: &str = "https://api.openai.com/v1";
 const AZURE_API_VERSION: &str = "2024-10-21";
 const TOOL_STEPS: u32 = 12;
+const MOST_MODELS: usize = 8;
 
 /// Both roles.
 pub(crate) struct Roles {
@@ -37,7 +38,9 @@ pub(crate) fn roles(cx: &mut Context<'_>, raw: Option<&RawAgents>) -> Roles {
     let author_place = place.key("codex");
     let place = place.key("jules");
 
-    let model = codex.model.clone().or_else(|| cx.variable("GREENLOOP_MODEL"));
+    let models = models(cx, &codex, &author_place);
+    let model = models.first().cloned().or_else(|| codex.model.clone());
+    let model = model.or_else(|| cx.variable("GREENLOOP_MODEL"));
     let (provider, model) = connection(cx, &codex, &author_place, model);
     let tool_steps = codex.tool_steps.unwrap_or(TOOL_STEPS);
     let (author_price, known) = prices(&codex, &provider, &model, None);
@@ -45,7 +48,24 @@ pub(crate) fn roles(cx: &mut Context<'_>, raw: Option<&RawAgents>) -> Roles {
     if !known {
         unpriced.push("codex");
     }
-    let author = role(cx, &codex, &author_place, provider, model, author_price, tool_steps);
+    let mut author = role(cx, &codex, &author_place, provider, model, author_price, tool_steps);
+    for model in models.into_iter().skip(1) {
+        let provider = with_model(&author.provider, &author.model, &model);
+        let (price, known) = prices(&codex, &provider, &model, None);
+        if !known && !unpriced.contains(&"codex") {
+            unpriced.push("codex");
+        }
+        let Price { input, cached, output } = price;
+        author.next.push(RolePlan {
+            provider,
+            model,
+            input_price: input,
+            cached_input_price: cached,
+            output_price: output,
+            next: Vec::new(),
+            ..author.clone()
+        });
+    }
 
     let own = jules.provider.is_some()
         || jules.base_url.is_some()
@@ -60,22 +80,20 @@ pub(crate) fn roles(cx: &mut Context<'_>, raw: Option<&RawAgents>) -> Roles {
         connection(cx, &jules, &place, model)
     } else {
         let shared = named.clone().unwrap_or_else(|| author.model.clone());
-        let provider = match (&author.provider, named) {
-            // A deployment that was named after the author's model follows the reviewer's.
-            (Provider::Azure { endpoint, deployment, api_version, api_key_env }, Some(model))
-                if *deployment == author.model =>
-            {
-                Provider::Azure {
-                    endpoint: endpoint.clone(),
-                    deployment: model,
-                    api_version: api_version.clone(),
-                    api_key_env: api_key_env.clone(),
-                }
-            }
-            (provider, _) => provider.clone(),
+        let provider = match named {
+            Some(model) => with_model(&author.provider, &author.model, &model),
+            None => author.provider.clone(),
         };
         (provider, shared)
     };
+    if jules.models.is_some() {
+        cx.report(
+            ProblemKind::InvalidValue,
+            &place.key("models"),
+            "the reviewer is one model".to_owned(),
+            "write `model` in place of `models`",
+        );
+    }
     if jules.tool_steps.is_some_and(|steps| steps > 0) {
         cx.report(
             ProblemKind::InvalidValue,
@@ -91,6 +109,69 @@ pub(crate) fn roles(cx: &mut Context<'_>, raw: Option<&RawAgents>) -> Roles {
     }
     let reviewer = role(cx, &jules, &place, provider, model, price, 0);
     Roles { author, reviewer, unpriced }
+}
+
+/// The author's models, in the order in which they are asked; none where there is no list.
+fn models(cx: &mut Context<'_>, codex: &RawAgent, place: &KeyPath) -> Vec<String> {
+    let Some(models) = &codex.models else { return Vec::new() };
+    let at = place.key("models");
+    if codex.model.is_some() {
+        cx.report(
+            ProblemKind::InvalidValue,
+            &at,
+            "`model` and `models` both say who is asked".to_owned(),
+            "write all models into `models`, the one to be asked first at its beginning",
+        );
+    }
+    if models.len() > MOST_MODELS {
+        cx.report(
+            ProblemKind::InvalidValue,
+            &at,
+            format!("`models` has {} entries", models.len()),
+            &format!("name at most {MOST_MODELS} models"),
+        );
+    }
+    if codex.provider == Some(RawProvider::Replay) {
+        cx.report(
+            ProblemKind::InvalidValue,
+            &at,
+            "a recording is one model".to_owned(),
+            "remove `models`",
+        );
+    }
+    if codex.deployment.is_some() {
+        cx.report(
+            ProblemKind::InvalidValue,
+            &at,
+            "with `models` each deployment has its model's name".to_owned(),
+            "remove `deployment`, and write the deployments' names into `models`",
+        );
+    }
+    for (nth, model) in models.iter().enumerate() {
+        if model.trim().is_empty() {
+            cx.filled(model, &at.index(nth));
+        }
+    }
+    models.clone()
+}
+
+/// The same server with another model: a deployment that was named after the model follows it.
+fn with_model(provider: &Provider, named_after: &str, model: &str) -> Provider {
+    match provider {
+        Provider::Azure { endpoint, deployment, api_version, api_key_env }
+            if deployment == named_after =>
+        {
+            Provider::Azure {
+                endpoint: endpoint.clone(),
+                deployment: model.to_owned(),
+                api_version: api_version.clone(),
+                api_key_env: api_key_env.clone(),
+            }
+        }
+        Provider::Azure { .. } | Provider::OpenAi { .. } | Provider::Replay { .. } => {
+            provider.clone()
+        }
+    }
 }
 
 fn connection(
@@ -231,7 +312,7 @@ fn role(
     place: &KeyPath,
     provider: Provider,
     model: String,
-    (input_price, output_price): (f64, f64),
+    price: Price,
     tool_steps: u32,
 ) -> RolePlan {
     RolePlan {
@@ -242,9 +323,11 @@ fn role(
             .timeout(raw.timeout.as_ref(), &place.key("timeout"))
             .unwrap_or(Duration::from_secs(120)),
         max_retries: raw.max_retries.unwrap_or(3),
-        input_price,
-        output_price,
+        input_price: price.input,
+        cached_input_price: price.cached,
+        output_price: price.output,
         tool_steps,
+        next: Vec::new(),
         provider,
         model,
     }
@@ -256,16 +339,22 @@ fn prices(
     raw: &RawAgent,
     provider: &Provider,
     model: &str,
-    inherited: Option<(f64, f64)>,
-) -> ((f64, f64), bool) {
+    inherited: Option<Price>,
+) -> (Price, bool) {
     let free = match provider {
         Provider::OpenAi { base_url, .. } => base_url != OPENAI,
         Provider::Azure { .. } => false,
         Provider::Replay { .. } => true,
     };
-    let listed = inherited.or(if free { Some((0.0, 0.0)) } else { price::of(model) });
-    let (input, output) = listed.unwrap_or((0.0, 0.0));
+    let listed = inherited.or(if free { Some(Price::default()) } else { price::of(model) });
+    let Price { input, cached, output } = listed.unwrap_or_default();
     let given = raw.input_price.is_some() && raw.output_price.is_some();
-    let price = (raw.input_price.unwrap_or(input), raw.output_price.unwrap_or(output));
+    // An own price for what is sent is one for all of it, where nothing else is said.
+    let cached = raw.cached_input_price.or(raw.input_price).unwrap_or(cached);
+    let price = Price {
+        input: raw.input_price.unwrap_or(input),
+        cached,
+        output: raw.output_price.unwrap_or(output),
+    };
     (price, given || listed.is_some())
 }

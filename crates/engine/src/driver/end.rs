@@ -39,6 +39,7 @@ impl Driver {
             flaky: std::mem::take(&mut self.case.flaky),
             proof: if healed { self.case.tests.take_proof() } else { None },
             usage: self.state.usage(),
+            models: std::mem::take(&mut self.case.models),
             elapsed: self.before + self.began.elapsed(),
             next_steps: Vec::new(),
         };

@@ -41,8 +41,8 @@ use greenloop_audit::{Actor, AuditError, Writer};
 use greenloop_config::plan::{GatePlan, PolicyPlan, VerificationPlan};
 use greenloop_evidence::Redactor;
 use greenloop_model::{
-    Attempt, CommitId, Evaluation, EventSink, Failure, ImageRef, ReleaseId, Restoration, Review,
-    RunEvent, RunHeader, RunSummary, StopReason, SummaryPatch, Usage, chain,
+    Attempt, CommitId, Evaluation, EventSink, Failure, ImageRef, ModelUsage, ReleaseId,
+    Restoration, Review, RunEvent, RunHeader, RunSummary, StopReason, SummaryPatch, Usage, chain,
 };
 use greenloop_patch::ParsedPatch;
 use greenloop_policy::{Confirmation, Policy, Scope};
@@ -208,6 +208,8 @@ struct Case {
     /// What failed and passed on the same tree.
     flaky: Vec<String>,
     gates_ran: Vec<GatesRan>,
+    /// What each model has used.
+    models: Vec<ModelUsage>,
     tests: prove::Tests,
 }
 
@@ -318,8 +320,20 @@ impl Driver {
                     (self.rerun(iteration, stage, name).await?, Usage::default())
                 }
                 Effect::Restore => (self.restore().await, Usage::default()),
-                Effect::AskAuthor { iteration, again } => self.ask_author(iteration, again).await?,
-                Effect::AskReviewer { iteration } => self.ask_reviewer(iteration).await?,
+                Effect::AskAuthor { iteration, again } => {
+                    let author = self.run.author.as_ref().ok();
+                    let model = author.map(|author| author.label_after(&self.case.attempts));
+                    let (what, spent) = self.ask_author(iteration, again).await?;
+                    ModelUsage::add(&mut self.case.models, model.unwrap_or_default(), spent);
+                    (what, spent)
+                }
+                Effect::AskReviewer { iteration } => {
+                    let reviewer = self.run.reviewer.as_ref().ok();
+                    let model = reviewer.map(Reviewer::label);
+                    let (what, spent) = self.ask_reviewer(iteration).await?;
+                    ModelUsage::add(&mut self.case.models, model.unwrap_or_default(), spent);
+                    (what, spent)
+                }
                 Effect::AskHumanForPatch { iteration } => {
                     (self.ask_about_patch(iteration).await?, Usage::default())
                 }

@@ -71,8 +71,10 @@ pub(super) fn plan(tool_steps: u32) -> RolePlan {
         timeout: Duration::from_secs(1),
         max_retries: 0,
         input_price: 0.0,
+        cached_input_price: 0.0,
         output_price: 0.0,
         tool_steps,
+        next: Vec::new(),
     }
 }
 

@@ -7,7 +7,7 @@ use super::written_path::WrittenPath;
 
 /// What becomes of one line of a hunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Fate {
+pub(super) enum LineOp {
     /// It is there and stays.
     Keep,
     /// It is there and goes.
@@ -19,7 +19,7 @@ pub(super) enum Fate {
 /// One line of a hunk.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct HunkLine {
-    pub(super) fate: Fate,
+    pub(super) op: LineOp,
     /// Without the ending.
     pub(super) text: Vec<u8>,
     /// Whether the answer ends it with a carriage return.
@@ -31,20 +31,20 @@ pub(super) struct HunkLine {
 
 impl HunkLine {
     /// Splits a carriage return off the end.
-    pub(super) fn new(fate: Fate, text: &[u8]) -> Self {
+    pub(super) fn new(op: LineOp, text: &[u8]) -> Self {
         let (text, cr) = match text.strip_suffix(b"\r") {
             Some(text) => (text, true),
             None => (text, false),
         };
-        Self { fate, text: text.to_vec(), cr, after_space: false }
+        Self { op, text: text.to_vec(), cr, after_space: false }
     }
 
     pub(super) const fn is_old(&self) -> bool {
-        matches!(self.fate, Fate::Keep | Fate::Remove)
+        matches!(self.op, LineOp::Keep | LineOp::Remove)
     }
 
     pub(super) const fn is_new(&self) -> bool {
-        matches!(self.fate, Fate::Keep | Fate::Add)
+        matches!(self.op, LineOp::Keep | LineOp::Add)
     }
 }
 
@@ -97,8 +97,8 @@ impl Hunk {
         self.old_lines().all(|line| is_blank(&line.text))
     }
 
-    pub(super) fn count(&self, fate: Fate) -> usize {
-        self.lines.iter().filter(|line| line.fate == fate).count()
+    pub(super) fn count(&self, op: LineOp) -> usize {
+        self.lines.iter().filter(|line| line.op == op).count()
     }
 
     /// Whether the counts of its `@@` line are true of its lines.

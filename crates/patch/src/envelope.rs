@@ -12,73 +12,32 @@
 
 use greenloop_model::FileMode;
 
+use super::boundary::{Directive, directive, left_behind};
+use super::collector::Collector;
 use super::edit::{Action, FileEdit, Hunk, NewContent};
 use super::fence::Fence;
+use super::hunk_body::{Body, NO_HEADER, hunk_header};
 use super::refusal::{Finding, RefusalKind};
-use super::scan::Scan;
-use super::unified::{Body, NO_HEADER, hunk_header, left_behind};
 use super::written_path::WrittenPath;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Directive<'a> {
-    Begin,
-    End,
-    Update(&'a str),
-    Add(&'a str),
-    Delete(&'a str),
-    MoveTo(&'a str),
-    EndOfFile,
-}
-
-fn directive(line: &str) -> Option<Directive<'_>> {
-    let text = line.strip_prefix("***")?.trim();
-    let after = |word: &str| {
-        let head = text.get(..word.len())?;
-        let rest = text.get(word.len()..)?.trim();
-        (head.eq_ignore_ascii_case(word) && !rest.is_empty()).then_some(rest)
-    };
-    let is = |word: &str| text.eq_ignore_ascii_case(word);
-    if is("Begin Patch") {
-        Some(Directive::Begin)
-    } else if is("End Patch") {
-        Some(Directive::End)
-    } else if is("End of File") {
-        Some(Directive::EndOfFile)
-    } else {
-        after("Update File:")
-            .map(Directive::Update)
-            .or_else(|| after("Add File:").map(Directive::Add))
-            .or_else(|| after("Delete File:").map(Directive::Delete))
-            .or_else(|| after("Move to:").map(Directive::MoveTo))
-    }
-}
-
-/// Whether an envelope, or a part of one without its first line, begins here.
-pub(super) fn opens(line: &str) -> bool {
-    matches!(
-        directive(line),
-        Some(Directive::Begin | Directive::Update(_) | Directive::Add(_) | Directive::Delete(_))
-    )
-}
 
 /// Reads the envelope that begins at `start`; returns the line after it.
 pub(super) fn read<'a>(
-    scan: &mut Scan<'a>,
+    edits: &mut Collector<'a>,
     start: usize,
     fence: Option<&Fence<'_>>,
 ) -> Result<usize, Finding> {
     let mut at = start;
-    while let Some(line) = scan.line(at) {
+    while let Some(line) = edits.line(at) {
         let next = match directive(line) {
             Some(Directive::Begin) if at == start => at + 1,
             Some(Directive::End) => {
                 at += 1;
                 break;
             }
-            Some(Directive::Update(path)) => update(scan, at, path, fence)?,
-            Some(Directive::Add(path)) => add(scan, at, path, fence)?,
+            Some(Directive::Update(path)) => update(edits, at, path, fence)?,
+            Some(Directive::Add(path)) => add(edits, at, path, fence)?,
             Some(Directive::Delete(path)) => {
-                scan.push(FileEdit {
+                edits.push(FileEdit {
                     path: WrittenPath::alone(path),
                     action: Action::Delete { content: None, unconditional: true },
                     answer_line: at + 1,
@@ -93,7 +52,7 @@ pub(super) fn read<'a>(
         };
         at = next;
     }
-    if let Some(line) = left_behind(scan.lines, at) {
+    if let Some(line) = left_behind(edits.lines, at) {
         return Err(malformed(
             start,
             format!(
@@ -103,7 +62,7 @@ pub(super) fn read<'a>(
             ),
         ));
     }
-    scan.take(start, at);
+    edits.take(start, at);
     Ok(at)
 }
 
@@ -117,10 +76,10 @@ fn malformed(at: usize, text: impl Into<String>) -> Finding {
 
 /// The end of a file's part: the next directive, the end of the fence, or, outside a fence, the
 /// first paragraph that is prose.
-fn part_end(scan: &Scan<'_>, start: usize, fence: Option<&Fence<'_>>) -> usize {
-    let goes_on = goes_on(scan, start);
+fn part_end(edits: &Collector<'_>, start: usize, fence: Option<&Fence<'_>>) -> usize {
+    let goes_on = goes_on(edits, start);
     let mut at = start;
-    while let Some(line) = scan.line(at) {
+    while let Some(line) = edits.line(at) {
         let ends = match directive(line) {
             Some(Directive::EndOfFile) | None => false,
             Some(_) => true,
@@ -129,7 +88,7 @@ fn part_end(scan: &Scan<'_>, start: usize, fence: Option<&Fence<'_>>) -> usize {
         let closed = fence.is_some_and(|fence| fence.is_closed_by(line)) && !goes_on;
         let prose = fence.is_none()
             && line.trim().is_empty()
-            && scan.line(at + 1).is_none_or(|next| {
+            && edits.line(at + 1).is_none_or(|next| {
                 !next.trim().is_empty()
                     && !next.starts_with(['+', '-', ' ', '@', '*', '\t'])
                     && !goes_on
@@ -143,33 +102,33 @@ fn part_end(scan: &Scan<'_>, start: usize, fence: Option<&Fence<'_>>) -> usize {
 }
 
 /// Whether the envelope's last line is still to come.
-fn goes_on(scan: &Scan<'_>, at: usize) -> bool {
-    let next = scan.lines.iter().skip(at).find_map(|line| {
+fn goes_on(edits: &Collector<'_>, at: usize) -> bool {
+    let next = edits.lines.iter().skip(at).find_map(|line| {
         directive(line).filter(|next| matches!(next, Directive::Begin | Directive::End))
     });
     next == Some(Directive::End)
 }
 
 fn update<'a>(
-    scan: &mut Scan<'a>,
+    edits: &mut Collector<'a>,
     start: usize,
     path: &str,
     fence: Option<&Fence<'_>>,
 ) -> Result<usize, Finding> {
     let mut at = start + 1;
     let mut move_to = None;
-    if let Some(Directive::MoveTo(path)) = scan.line(at).and_then(directive) {
+    if let Some(Directive::MoveTo(path)) = edits.line(at).and_then(directive) {
         move_to = Some(WrittenPath::alone(path));
         at += 1;
     }
-    let end = part_end(scan, at, fence);
-    let diff = scan.next_diff();
+    let end = part_end(edits, at, fence);
+    let diff = edits.next_diff();
     let mut hunks: Vec<Hunk> = Vec::new();
     let mut headings = Vec::new();
     let mut label = NO_HEADER.to_owned();
     let mut numbers = None;
     while at < end {
-        let Some(line) = scan.line(at) else { break };
+        let Some(line) = edits.line(at) else { break };
         if line.starts_with("@@") {
             let (found, heading) = hunk_header(line, at)?;
             numbers = found;
@@ -179,7 +138,7 @@ fn update<'a>(
             continue;
         }
         if line.starts_with("--- ")
-            && scan.line(at + 1).is_some_and(|next| next.starts_with("+++ "))
+            && edits.line(at + 1).is_some_and(|next| next.starts_with("+++ "))
         {
             // A whole diff within the envelope; its headers say nothing new.
             at += 2;
@@ -189,7 +148,7 @@ fn update<'a>(
         let mut body = Body::default();
         let mut at_end = false;
         while at < end {
-            let Some(line) = scan.line(at) else { break };
+            let Some(line) = edits.line(at) else { break };
             if line.starts_with("@@") {
                 break;
             }
@@ -205,7 +164,7 @@ fn update<'a>(
             continue;
         }
         hunks.push(Hunk {
-            number: scan.next_hunk(),
+            number: edits.next_hunk(),
             label: std::mem::replace(&mut label, NO_HEADER.to_owned()),
             answer_line: from + 1,
             lines: body.lines,
@@ -223,20 +182,20 @@ fn update<'a>(
         return Err(malformed(start, format!("the update of {path} has no lines")));
     }
     let action = Action::Update { hunks, move_to, mode: None, keeps_source: false };
-    scan.push(FileEdit { path: WrittenPath::alone(path), action, answer_line: start + 1 });
+    edits.push(FileEdit { path: WrittenPath::alone(path), action, answer_line: start + 1 });
     Ok(end)
 }
 
 fn add<'a>(
-    scan: &mut Scan<'a>,
+    edits: &mut Collector<'a>,
     start: usize,
     path: &str,
     fence: Option<&Fence<'_>>,
 ) -> Result<usize, Finding> {
-    let end = part_end(scan, start + 1, fence);
+    let end = part_end(edits, start + 1, fence);
     let mut lines: Vec<Vec<u8>> = Vec::new();
     let mut blanks = 0;
-    for line in scan.lines.get(start + 1..end).unwrap_or(&[]) {
+    for line in edits.lines.get(start + 1..end).unwrap_or(&[]) {
         let line = line.trim_end_matches('\r');
         if line.trim().is_empty() {
             blanks += 1;
@@ -254,7 +213,7 @@ fn add<'a>(
         }
     }
     let content = NewContent { lines, lacks_newline: false };
-    scan.push(FileEdit {
+    edits.push(FileEdit {
         path: WrittenPath::alone(path),
         action: Action::Create { content, mode: FileMode::Regular },
         answer_line: start + 1,

@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
-use super::dress::{Undressable, dress};
-use super::edit::{Fate, Hunk, HunkLine};
+use super::adapt::{AdaptError, adapt};
+use super::edit::{Hunk, HunkLine, LineOp};
 use super::elision::leaves_out;
-use super::haystack::{Form, Haystack, TooRepetitive, Wanted};
+use super::fuzzy_match::{LineEdit, Match, Tolerance, blank_match, find_matches, has_word};
 use super::indentation::Shift;
-use super::ladder::{Place, Rung, Step, blank_place, has_word, places};
+use super::line_index::{Form, LineIndex, TooRepetitive, Wanted};
 use super::nearest;
 use super::placement::{Candidate, choose, heading_contradicts};
 use super::refusal::{Finding, RefusalKind};
@@ -39,11 +39,11 @@ pub(super) fn fit(
     hunks: &[&Hunk],
     report: &mut Report,
 ) -> Option<Vec<u8>> {
-    let file = Haystack::new(bytes);
+    let file = LineIndex::new(bytes);
     let before = report.findings.len() + report.there.len();
     let mut candidates: Vec<Candidate<'_>> = Vec::new();
     for hunk in hunks {
-        if hunk.count(Fate::Add) + hunk.count(Fate::Remove) == 0 {
+        if hunk.count(LineOp::Add) + hunk.count(LineOp::Remove) == 0 {
             report.leniencies.push(format!("{} changes nothing", subject(hunk, path)));
             continue;
         }
@@ -112,9 +112,9 @@ pub(super) fn fit(
 }
 
 /// An added line that leaves something out, and is not of the file.
-fn left_out(file: &Haystack<'_>, hunk: &Hunk, path: &str) -> Option<Finding> {
+fn left_out(file: &LineIndex<'_>, hunk: &Hunk, path: &str) -> Option<Finding> {
     let line = hunk.lines.iter().find(|line| {
-        line.fate == Fate::Add
+        line.op == LineOp::Add
             && leaves_out(&line.text)
             && file.lines_with(Form::Body, &line.text).is_empty()
     })?;
@@ -134,7 +134,7 @@ pub(super) fn elided(subject: String, line: &[u8]) -> Finding {
 }
 
 /// The places of a hunk.
-fn places_of(file: &Haystack<'_>, hunk: &Hunk, path: &str) -> Result<Vec<Place>, Finding> {
+fn places_of(file: &LineIndex<'_>, hunk: &Hunk, path: &str) -> Result<Vec<Match>, Finding> {
     let too_repetitive = |TooRepetitive| {
         Finding::new(
             RefusalKind::Ambiguous,
@@ -156,25 +156,25 @@ fn places_of(file: &Haystack<'_>, hunk: &Hunk, path: &str) -> Result<Vec<Place>,
             ),
         ));
     }
-    places(file, &hunk.lines, hunk.layout).map_err(too_repetitive)
+    find_matches(file, &hunk.lines, hunk.layout).map_err(too_repetitive)
 }
 
 /// Whether another of the block's dividers leaves something to look for that is in the file.
-fn divided_otherwise(file: &Haystack<'_>, hunk: &Hunk) -> bool {
+fn divided_otherwise(file: &LineIndex<'_>, hunk: &Hunk) -> bool {
     hunk.divisions
         .iter()
-        .any(|lines| places(file, lines, hunk.layout).is_ok_and(|places| !places.is_empty()))
+        .any(|lines| find_matches(file, lines, hunk.layout).is_ok_and(|places| !places.is_empty()))
 }
 
-fn has_dividers(file: &Haystack<'_>) -> bool {
+fn has_dividers(file: &LineIndex<'_>) -> bool {
     file.file.lines.iter().any(|line| is_divider(line.text))
 }
 
 /// The place of a hunk that has no line to find it by.
-fn placeless(file: &Haystack<'_>, hunk: &Hunk, path: &str) -> Result<Place, Finding> {
+fn placeless(file: &LineIndex<'_>, hunk: &Hunk, path: &str) -> Result<Match, Finding> {
     let no_old = hunk.old_lines().next().is_none();
     if let (false, Some(numbers)) = (no_old, hunk.numbers)
-        && let Some(place) = blank_place(file, &hunk.lines, numbers.old_start.saturating_sub(1))
+        && let Some(place) = blank_match(file, &hunk.lines, numbers.old_start.saturating_sub(1))
     {
         return Ok(place);
     }
@@ -185,10 +185,12 @@ fn placeless(file: &Haystack<'_>, hunk: &Hunk, path: &str) -> Result<Place, Find
     let steps = hunk
         .lines
         .iter()
-        .map(|line| if line.fate == Fate::Add { Step::Insert(at) } else { Step::Keep(None) })
+        .map(
+            |line| if line.op == LineOp::Add { LineEdit::Insert(at) } else { LineEdit::Keep(None) },
+        )
         .collect();
-    let rung = Rung::Plain(Form::Exact);
-    Ok(Place { start: at, end: at, rung, shift: Shift::None, steps: Some(steps) })
+    let tolerance = Tolerance::Plain(Form::Exact);
+    Ok(Match { start: at, end: at, tolerance, shift: Shift::None, steps: Some(steps) })
 }
 
 fn without_place(hunk: &Hunk, path: &str) -> Finding {
@@ -202,9 +204,9 @@ fn without_place(hunk: &Hunk, path: &str) -> Finding {
 
 /// The hunk at its place; `None` when its result is there already.
 fn settle<'h>(
-    file: &Haystack<'_>,
+    file: &LineIndex<'_>,
     hunk: &'h Hunk,
-    place: &Place,
+    place: &Match,
     path: &str,
 ) -> Result<Option<Placed<'h>>, Finding> {
     let refuse =
@@ -253,9 +255,9 @@ fn settle<'h>(
     if repeats_an_insertion(file, hunk, place) {
         return Ok(None);
     }
-    match dress(file, &hunk.lines, steps, place, hunk.ordered_in.is_none()) {
+    match adapt(file, &hunk.lines, steps, place, hunk.ordered_in.is_none()) {
         Ok(added) => Ok(Some(Placed { hunk, steps: steps.clone(), added })),
-        Err(Undressable::Indentation) => refuse(
+        Err(AdaptError::Indentation) => refuse(
             RefusalKind::NotFound,
             format!(
                 "its lines are at line {}, but indented in another way, and the indentation of the \
@@ -264,7 +266,7 @@ fn settle<'h>(
                 nearest::explain(file, path, &hunk.lines)
             ),
         ),
-        Err(Undressable::Repeated) => refuse(
+        Err(AdaptError::Repeated) => refuse(
             RefusalKind::Ambiguous,
             format!(
                 "its lines are not quite those at line {}, and it repeats one of them, so it is open \
@@ -273,7 +275,7 @@ fn settle<'h>(
                 nearest::explain(file, path, &hunk.lines)
             ),
         ),
-        Err(Undressable::NotUtf8) => refuse(
+        Err(AdaptError::NotUtf8) => refuse(
             RefusalKind::NotFound,
             "it adds the character U+FFFD, which stands for bytes that are not UTF-8; leave such \
              lines as they are"
@@ -283,7 +285,7 @@ fn settle<'h>(
 }
 
 /// Whether what looks like git's mark of a missing newline may be a line of the file.
-fn marker_may_be_a_line(file: &Haystack<'_>, hunk: &Hunk) -> bool {
+fn marker_may_be_a_line(file: &LineIndex<'_>, hunk: &Hunk) -> bool {
     (hunk.old_lacks_newline || hunk.new_lacks_newline)
         && !hunk.counts_hold()
         && !file.lines_with(Form::Body, b"\\ No newline at end of file").is_empty()
@@ -291,14 +293,14 @@ fn marker_may_be_a_line(file: &Haystack<'_>, hunk: &Hunk) -> bool {
 
 /// A line of the file near the place that is, sign and all, one of the diff's added lines: it
 /// may be a kept line that lost its space. Counts that hold say that it is not.
-fn unspaced(file: &Haystack<'_>, hunk: &Hunk, place: &Place) -> Option<usize> {
+fn unspaced(file: &LineIndex<'_>, hunk: &Hunk, place: &Match) -> Option<usize> {
     if hunk.ordered_in.is_none() || hunk.counts_hold() {
         return None;
     }
     let added: HashSet<Vec<u8>> = hunk
         .lines
         .iter()
-        .filter(|line| line.fate == Fate::Add)
+        .filter(|line| line.op == LineOp::Add)
         .map(|line| Form::Trailing.of(&[b"+", line.text.as_slice()].concat()))
         .collect();
     let margin = hunk.lines.len() + 1;
@@ -308,24 +310,24 @@ fn unspaced(file: &Haystack<'_>, hunk: &Hunk, place: &Place) -> Option<usize> {
 }
 
 /// Whether a hunk that only adds lines finds them added already, around its place.
-fn repeats_an_insertion(file: &Haystack<'_>, hunk: &Hunk, place: &Place) -> bool {
-    if hunk.count(Fate::Remove) > 0 || is_literal(file, hunk, place) {
+fn repeats_an_insertion(file: &LineIndex<'_>, hunk: &Hunk, place: &Match) -> bool {
+    if hunk.count(LineOp::Remove) > 0 || is_literal(file, hunk, place) {
         return false;
     }
     let new: Vec<Wanted> = new_side(&hunk.lines);
-    file.find(Form::Folded, &new).is_ok_and(|starts| {
+    file.find(Form::Normalized, &new).is_ok_and(|starts| {
         starts.iter().any(|start| *start <= place.start && start + new.len() >= place.end)
     })
 }
 
 /// Whether a hunk can only have been made from this file: its numbers are true, and it shows
 /// what stands on either side of the lines it adds, or that nothing does.
-fn is_literal(file: &Haystack<'_>, hunk: &Hunk, place: &Place) -> bool {
+fn is_literal(file: &LineIndex<'_>, hunk: &Hunk, place: &Match) -> bool {
     let numbered = hunk.numbers.is_some_and(|numbers| numbers.old_start == place.start + 1);
-    let keeps = |line: Option<&HunkLine>| line.is_some_and(|line| line.fate == Fate::Keep);
+    let keeps = |line: Option<&HunkLine>| line.is_some_and(|line| line.op == LineOp::Keep);
     numbered
         && hunk.counts_hold()
-        && place.rung == Rung::Plain(Form::Exact)
+        && place.tolerance == Tolerance::Plain(Form::Exact)
         && (place.start == 0 || keeps(hunk.lines.first()))
         && (place.end == file.len() || keeps(hunk.lines.last()))
 }
@@ -336,12 +338,13 @@ fn new_side(lines: &[HunkLine]) -> Vec<Wanted> {
 
 /// Whether what a hunk would leave behind is in the file, at one place: its lines are gone and
 /// the new ones have come.
-fn is_there(file: &Haystack<'_>, lines: &[HunkLine]) -> bool {
-    let adds = lines.iter().any(|line| line.fate == Fate::Add && has_word(&line.text));
+fn is_there(file: &LineIndex<'_>, lines: &[HunkLine]) -> bool {
+    let adds = lines.iter().any(|line| line.op == LineOp::Add && has_word(&line.text));
     let new: Vec<Wanted> = new_side(lines);
     // With no telling line added, what is kept has to be enough to know the place by.
     let telling = lines.iter().filter(|line| line.is_new() && has_word(&line.text)).count();
-    (adds || telling >= 2) && file.find(Form::Folded, &new).is_ok_and(|starts| starts.len() == 1)
+    (adds || telling >= 2)
+        && file.find(Form::Normalized, &new).is_ok_and(|starts| starts.len() == 1)
 }
 
 /// The bytes after a search/replace block that looks for what blocks before it have made.
@@ -352,14 +355,14 @@ fn after_the_others(result: &[u8], hunk: &Hunk, placed: &[Placed<'_>]) -> Option
     if !is_block(hunk) || !follows {
         return None;
     }
-    let file = Haystack::new(result);
-    let places = places(&file, &hunk.lines, 0).ok()?;
+    let file = LineIndex::new(result);
+    let places = find_matches(&file, &hunk.lines, 0).ok()?;
     let [place] = places.as_slice() else { return None };
-    if !matches!(place.rung, Rung::Plain(Form::Exact | Form::Trailing)) {
+    if !matches!(place.tolerance, Tolerance::Plain(Form::Exact | Form::Trailing)) {
         return None;
     }
     let steps = place.steps.clone()?;
-    let added = dress(&file, &hunk.lines, &steps, place, true).ok()?;
+    let added = adapt(&file, &hunk.lines, &steps, place, true).ok()?;
     let placed = Placed { hunk, steps, added };
     splice(&file, &[placed]).ok()
 }
@@ -373,9 +376,9 @@ fn overlapping(overlap: Overlap, path: &str) -> Finding {
 }
 
 /// What had to be forgiven to place a hunk.
-fn forgiven(hunk: &Hunk, place: &Place, what: &str) -> Vec<String> {
+fn forgiven(hunk: &Hunk, place: &Match, what: &str) -> Vec<String> {
     let mut forgiven: Vec<String> = Vec::new();
-    forgiven.extend(place.rung.describe().map(str::to_owned));
+    forgiven.extend(place.tolerance.describe().map(str::to_owned));
     forgiven.extend(place.shift.describe());
     if let Some(numbers) = hunk.numbers {
         // Git counts from the line above when there is no old line.

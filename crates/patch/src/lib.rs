@@ -8,34 +8,37 @@
 //! against a [`Tree`] → [`ParsedPatch`] (what it means) → canonical unified diff.
 //!
 //! Lives here: the accepted formats (search/replace blocks, unified diffs, the
-//! `*** Begin Patch` envelope, whole files), the ladder of ever looser matching, the refusals
+//! `*** Begin Patch` envelope, whole files), fuzzy matching with ever more tolerance, the refusals
 //! that teach, the rendering of the canonical diff. Must not be here: the file system, git,
 //! policy. Nothing here judges whether a change is wise; symlinks and modes are carried through.
 //!
 //! Invariants:
 //! - All or nothing: a [`ParsedPatch`] exists only when every edit of the answer has its place.
-//! - An edit has exactly one place at the first rung of the ladder that has any, or the answer
+//! - An edit has exactly one place at the first tolerance at which it has any, or the answer
 //!   is refused. Line numbers alone never choose between places unless all of them hold.
 //! - Lines that an edit keeps come from the file, byte for byte, never from the answer.
 //! - The canonical diff is computed from the two trees, never copied from the answer.
 //! - Time is bounded by the sizes of the answer and of the files it names; there are no clocks.
 
+mod adapt;
 mod answer;
+mod boundary;
 mod canonical;
-mod dress;
+mod collector;
 mod edit;
 mod elision;
 mod envelope;
 mod fence;
 mod fit;
-mod fold;
-mod haystack;
+mod fuzzy_match;
+mod hunk_body;
 mod indentation;
-mod ladder;
+mod line_index;
 mod lines;
 mod locate;
 mod nearest;
 mod no_patch;
+mod normalize;
 mod parsed;
 mod placement;
 mod refusal;

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 
 use super::edit::HunkLine;
 use super::elision::is_gap;
-use super::fold::fold;
-use super::haystack::{Form, Haystack};
-use super::ladder::has_word;
+use super::fuzzy_match::has_word;
+use super::line_index::{Form, LineIndex};
+use super::normalize::normalize;
 use super::refusal::shown;
 
 /// Lines of the file that are shown.
@@ -22,7 +22,7 @@ const LEAST_PART: usize = 2;
 
 /// The place with the most lines in common: the file's line (from zero) where the hunk's first
 /// old line would stand, and how many lines agree.
-fn nearest(file: &Haystack<'_>, old: &[&HunkLine]) -> Option<(usize, usize)> {
+fn nearest(file: &LineIndex<'_>, old: &[&HunkLine]) -> Option<(usize, usize)> {
     let mut votes: HashMap<isize, usize> = HashMap::new();
     for (at, line) in old.iter().enumerate().filter(|(_, line)| has_word(&line.text)).take(400) {
         let places = file.lines_with(Form::Collapsed, &line.text);
@@ -37,7 +37,7 @@ fn nearest(file: &Haystack<'_>, old: &[&HunkLine]) -> Option<(usize, usize)> {
     let (at, wanted) =
         old.iter().enumerate().max_by_key(|(_, line)| line.text.trim_ascii().len().min(80))?;
     let text = |bytes: &[u8]| {
-        String::from_utf8_lossy(&fold(bytes))
+        String::from_utf8_lossy(&normalize(bytes))
             .trim()
             .chars()
             .take(LONGEST_COMPARED)
@@ -52,7 +52,7 @@ fn nearest(file: &Haystack<'_>, old: &[&HunkLine]) -> Option<(usize, usize)> {
 
 /// The places (lines from zero) whose lines hold those of the hunk as a part, one each. The first
 /// few.
-fn within(file: &Haystack<'_>, old: &[&HunkLine]) -> Vec<usize> {
+fn within(file: &LineIndex<'_>, old: &[&HunkLine]) -> Vec<usize> {
     let wanted: Vec<&[u8]> = old.iter().map(|line| line.text.trim_ascii()).collect();
     let telling = wanted.iter().map(|part| part.len()).sum::<usize>() >= LEAST_PART;
     if !telling || wanted.len() > file.len() {
@@ -73,7 +73,7 @@ fn within(file: &Haystack<'_>, old: &[&HunkLine]) -> Vec<usize> {
 }
 
 /// What is said of a hunk that is a part of lines.
-fn explain_part(file: &Haystack<'_>, path: &str, lines: usize, places: &[usize]) -> String {
+fn explain_part(file: &LineIndex<'_>, path: &str, lines: usize, places: &[usize]) -> String {
     let named = |start: usize| match lines {
         1 => format!("line {}", start + 1),
         lines => format!("lines {}-{}", start + 1, start + lines),
@@ -91,7 +91,7 @@ fn explain_part(file: &Haystack<'_>, path: &str, lines: usize, places: &[usize])
 }
 
 /// What is said of a hunk that is not in the file: what it looks for, what stands there.
-pub(super) fn explain(file: &Haystack<'_>, path: &str, lines: &[HunkLine]) -> String {
+pub(super) fn explain(file: &LineIndex<'_>, path: &str, lines: &[HunkLine]) -> String {
     let old: Vec<&HunkLine> = lines.iter().filter(|line| line.is_old()).collect();
     let mut text = String::from("these lines are not in the file:\n");
     for line in old.iter().take(6) {
@@ -153,7 +153,7 @@ pub(super) fn explain(file: &Haystack<'_>, path: &str, lines: &[HunkLine]) -> St
 
 /// What is said of a hunk that is in the file more than once.
 pub(super) fn explain_ambiguity(
-    file: &Haystack<'_>,
+    file: &LineIndex<'_>,
     path: &str,
     lines: &[HunkLine],
     places: &[(usize, usize)],

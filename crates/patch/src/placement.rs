@@ -8,19 +8,19 @@
 use std::collections::{HashMap, HashSet};
 
 use super::edit::{Hunk, HunkLine};
-use super::haystack::{Form, Haystack};
-use super::ladder::{Place, Rung};
+use super::fuzzy_match::{Match, Tolerance};
+use super::line_index::{Form, LineIndex};
 use super::lines::{indent, is_blank};
 
 /// A hunk with the places it could have.
 #[derive(Debug)]
 pub(super) struct Candidate<'h> {
     pub(super) hunk: &'h Hunk,
-    pub(super) places: Vec<Place>,
+    pub(super) places: Vec<Match>,
 }
 
 /// For each hunk the place it has; `None` where there is none, or no way to choose.
-pub(super) fn choose(file: &Haystack<'_>, candidates: &[Candidate<'_>]) -> Vec<Option<usize>> {
+pub(super) fn choose(file: &LineIndex<'_>, candidates: &[Candidate<'_>]) -> Vec<Option<usize>> {
     let is_sure = |candidate: &Candidate<'_>| {
         candidate.places.len() == 1 && (!candidate.hunk.is_placeless() || file.len() == 0)
     };
@@ -164,11 +164,11 @@ fn literal_number(candidate: &Candidate<'_>) -> Option<usize> {
     candidate
         .places
         .iter()
-        .position(|place| place.start == start && place.rung == Rung::Plain(Form::Exact))
+        .position(|place| place.start == start && place.tolerance == Tolerance::Plain(Form::Exact))
 }
 
 /// The places below the hunk's headings; `None` when they say nothing.
-fn by_heading(file: &Haystack<'_>, candidate: &Candidate<'_>) -> Option<Vec<usize>> {
+fn by_heading(file: &LineIndex<'_>, candidate: &Candidate<'_>) -> Option<Vec<usize>> {
     let heading = candidate.hunk.headings.last()?;
     let lines = heading_lines(file, heading);
     if lines.is_empty() {
@@ -184,7 +184,7 @@ fn by_heading(file: &Haystack<'_>, candidate: &Candidate<'_>) -> Option<Vec<usiz
 }
 
 /// Where a heading stands; git cuts it off at 80 bytes.
-pub(super) fn heading_lines(file: &Haystack<'_>, heading: &[u8]) -> Vec<usize> {
+pub(super) fn heading_lines(file: &LineIndex<'_>, heading: &[u8]) -> Vec<usize> {
     let whole: Vec<usize> =
         file.lines_with(Form::Body, heading).iter().map(|line| *line as usize).collect();
     if !whole.is_empty() || heading.len() < 40 {
@@ -196,7 +196,7 @@ pub(super) fn heading_lines(file: &Haystack<'_>, heading: &[u8]) -> Vec<usize> {
 }
 
 /// Whether nothing between the heading and the place begins again at the heading's level.
-fn within(file: &Haystack<'_>, heading: usize, start: usize) -> bool {
+fn within(file: &LineIndex<'_>, heading: usize, start: usize) -> bool {
     let level = indent(file.text(heading)).len();
     (heading + 1..start).map(|line| file.text(line)).all(|text| {
         let first = text.get(indent(text).len()).copied().unwrap_or(b' ');
@@ -207,7 +207,7 @@ fn within(file: &Haystack<'_>, heading: usize, start: usize) -> bool {
 }
 
 /// The place at the end of the file, when the hunk says that it is there.
-fn by_end(file: &Haystack<'_>, candidate: &Candidate<'_>) -> Option<usize> {
+fn by_end(file: &LineIndex<'_>, candidate: &Candidate<'_>) -> Option<usize> {
     if !candidate.hunk.at_end {
         return None;
     }
@@ -216,7 +216,7 @@ fn by_end(file: &Haystack<'_>, candidate: &Candidate<'_>) -> Option<usize> {
 
 /// Whether a heading speaks against a hunk's only place: it stands in the file, but nowhere
 /// above the place's end.
-pub(super) fn heading_contradicts(file: &Haystack<'_>, hunk: &Hunk, place: &Place) -> bool {
+pub(super) fn heading_contradicts(file: &LineIndex<'_>, hunk: &Hunk, place: &Match) -> bool {
     hunk.headings.last().is_some_and(|heading| {
         let lines = heading_lines(file, heading);
         !lines.is_empty() && lines.iter().all(|line| *line >= place.end)

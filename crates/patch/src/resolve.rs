@@ -9,7 +9,7 @@ use super::answer::Edits;
 use super::edit::{Action, FileEdit, Hunk, NewContent};
 use super::elision::leaves_out;
 use super::fit::{Report, elided, fit};
-use super::haystack::Form;
+use super::line_index::Form;
 use super::lines::{Ending, Lines};
 use super::locate::{Located, Locator, ResolveOptions};
 use super::parsed::ParsedPatch;
@@ -497,9 +497,9 @@ fn delete<'e>(
         None => unconditional || file.lines.is_empty(),
         Some(hunk) => {
             let old: Vec<Vec<u8>> =
-                hunk.old_lines().map(|line| Form::Folded.of(&line.text)).collect();
+                hunk.old_lines().map(|line| Form::Normalized.of(&line.text)).collect();
             let there: Vec<Vec<u8>> =
-                file.lines.iter().map(|line| Form::Folded.of(line.text)).collect();
+                file.lines.iter().map(|line| Form::Normalized.of(line.text)).collect();
             old == there
         }
     };

@@ -2,6 +2,8 @@
 
 use greenloop_model::NoPatch;
 
+use super::boundary::{opens_diff, opens_envelope};
+use super::collector::Collector;
 use super::edit::{Action, FileEdit, Hunk, NewContent};
 use super::fence::Fence;
 use super::refusal::{Finding, RefusalKind};
@@ -10,15 +12,10 @@ use super::written_path::{Naming, WrittenPath, named_in, named_in_info};
 use super::{envelope, no_patch, search_replace, unified};
 
 /// The state of the pass.
-pub(super) struct Scan<'a> {
-    pub(super) lines: &'a [&'a str],
-    /// Lines that belong to an edit; the others are prose.
-    taken: Vec<bool>,
-    files: Vec<FileEdit>,
+struct Scan<'a> {
+    edits: Collector<'a>,
     whole_files: Vec<WholeFile>,
     no_patches: Vec<NoPatch>,
-    hunks: usize,
-    diffs: usize,
     /// The file of the last search/replace block: the next one may leave it out.
     last_path: Option<WrittenPath>,
 }
@@ -37,17 +34,14 @@ pub(super) struct Found {
 /// Scans the lines of an answer.
 pub(super) fn scan(lines: &[&str]) -> Result<Found, Finding> {
     let mut scan = Scan {
-        lines,
-        taken: vec![false; lines.len()],
-        files: Vec::new(),
+        edits: Collector::new(lines),
         whole_files: Vec::new(),
         no_patches: Vec::new(),
-        hunks: 0,
-        diffs: 0,
         last_path: None,
     };
     scan.run()?;
-    let Scan { mut files, whole_files, no_patches, hunks, taken, .. } = scan;
+    let Scan { edits, whole_files, no_patches, .. } = scan;
+    let Collector { mut files, hunks, taken, .. } = edits;
     for whole in whole_files {
         // A file that is edited elsewhere in the answer is only shown here.
         let shown_only =
@@ -95,48 +89,29 @@ fn joined(lines: &[&str]) -> String {
 }
 
 impl<'a> Scan<'a> {
-    pub(super) fn line(&self, at: usize) -> Option<&'a str> {
-        self.lines.get(at).copied()
-    }
-
-    pub(super) fn take(&mut self, from: usize, to: usize) {
-        for taken in self.taken.iter_mut().take(to).skip(from) {
-            *taken = true;
-        }
-    }
-
-    pub(super) fn next_hunk(&mut self) -> usize {
-        self.hunks += 1;
-        self.hunks
-    }
-
-    pub(super) fn next_diff(&mut self) -> usize {
-        self.diffs += 1;
-        self.diffs
-    }
-
-    pub(super) fn push(&mut self, edit: FileEdit) {
-        self.files.push(edit);
-    }
-
     fn run(&mut self) -> Result<(), Finding> {
         let mut fence: Option<(usize, Fence<'a>)> = None;
         let mut at = 0;
-        while let Some(line) = self.line(at) {
+        while let Some(line) = self.edits.line(at) {
             if search_replace::opening(line).is_some() {
                 at = self.search_replace(at, fence.as_ref().map(|(line, _)| *line))?;
-            } else if envelope::opens(line) {
+            } else if opens_envelope(line) {
                 self.take_fence(fence.as_ref());
-                at = envelope::read(self, at, fence.as_ref().map(|(_, fence)| fence))?;
-            } else if unified::opens(self.lines, at, fence.is_some()) {
+                at = envelope::read(&mut self.edits, at, fence.as_ref().map(|(_, fence)| fence))?;
+            } else if opens_diff(self.edits.lines, at, fence.is_some()) {
                 self.take_fence(fence.as_ref());
                 let fence_line = fence.as_ref().map(|(line, _)| *line);
                 let named = self.named_near(at, fence_line).unwrap_or(None);
-                at = unified::read(self, at, fence.as_ref().map(|(_, fence)| fence), named)?;
+                at = unified::read(
+                    &mut self.edits,
+                    at,
+                    fence.as_ref().map(|(_, fence)| fence),
+                    named,
+                )?;
             } else if let Some((opened, open)) = &fence {
                 if open.is_closed_by(line) {
-                    if self.taken.get(*opened) == Some(&true) {
-                        self.take(at, at + 1);
+                    if self.edits.taken.get(*opened) == Some(&true) {
+                        self.edits.take(at, at + 1);
                     }
                     fence = None;
                 }
@@ -154,7 +129,7 @@ impl<'a> Scan<'a> {
 
     fn take_fence(&mut self, fence: Option<&(usize, Fence<'a>)>) {
         if let Some((line, _)) = fence {
-            self.take(*line, line + 1);
+            self.edits.take(*line, line + 1);
         }
     }
 
@@ -162,17 +137,18 @@ impl<'a> Scan<'a> {
     fn fenced(&mut self, at: usize, fence: &Fence<'a>) -> Result<(usize, bool), Finding> {
         let language = fence.language();
         let end = self.fence_end(at, fence);
-        let closed = end.unwrap_or(self.lines.len());
-        let body = self.lines.get(at + 1..closed).unwrap_or(&[]);
+        let closed = end.unwrap_or(self.edits.lines.len());
+        let body = self.edits.lines.get(at + 1..closed).unwrap_or(&[]);
         if no_patch::is_no_patch(&language) {
             self.no_patches.push(no_patch::read(body)?);
-            self.take(at, closed + 1);
+            self.edits.take(at, closed + 1);
             return Ok((closed + 1, false));
         }
         let has_edits = (at + 1..closed).any(|line| {
-            self.line(line).is_some_and(|text| {
-                search_replace::opening(text).is_some() || envelope::opens(text)
-            }) || unified::opens(self.lines, line, true)
+            self.edits
+                .line(line)
+                .is_some_and(|text| search_replace::opening(text).is_some() || opens_envelope(text))
+                || opens_diff(self.edits.lines, line, true)
         });
         if has_edits {
             return Ok((at + 1, true));
@@ -181,8 +157,8 @@ impl<'a> Scan<'a> {
         if matches!(language.as_str(), "diff" | "patch" | "udiff") {
             let named = sure.or_else(|| self.named_above(at).unwrap_or(None));
             if unified::is_body(body) {
-                let next = unified::read_bare(self, at + 1, fence, named)?;
-                self.take(at, next + 1);
+                let next = unified::read_bare(&mut self.edits, at + 1, fence, named)?;
+                self.edits.take(at, next + 1);
                 return Ok((next + 1, false));
             }
             return Ok((closed + 1, false));
@@ -220,8 +196,8 @@ impl<'a> Scan<'a> {
             sure: is_sure,
             answer_line: at + 1,
         });
-        self.take(named_at, named_at + 1);
-        self.take(at, closed + 1);
+        self.edits.take(named_at, named_at + 1);
+        self.edits.take(at, closed + 1);
         Ok((closed + 1, false))
     }
 
@@ -229,9 +205,9 @@ impl<'a> Scan<'a> {
     fn fence_end(&self, at: usize, fence: &Fence<'a>) -> Option<usize> {
         let mut depth = 0_usize;
         let mut line = at + 1;
-        while let Some(text) = self.line(line) {
+        while let Some(text) = self.edits.line(line) {
             if search_replace::opening(text).is_some()
-                && let Ok(block) = search_replace::read(self.lines, line)
+                && let Ok(block) = search_replace::read(self.edits.lines, line)
             {
                 line = block.end;
                 continue;
@@ -252,8 +228,9 @@ impl<'a> Scan<'a> {
     /// Whether the fence that seems to close the one at `at` may have opened another within it:
     /// then a bare fence follows before any that has an info string.
     fn has_ambiguous_fences(&self, at: usize, end: usize) -> bool {
-        let Some(opener) = self.line(at).and_then(Fence::opening) else { return false };
-        self.lines
+        let Some(opener) = self.edits.line(at).and_then(Fence::opening) else { return false };
+        self.edits
+            .lines
             .iter()
             .skip(end + 1)
             .take_while(|line| !opener.is_nested_by(line))
@@ -261,9 +238,9 @@ impl<'a> Scan<'a> {
     }
 
     fn search_replace(&mut self, at: usize, fence: Option<usize>) -> Result<usize, Finding> {
-        let number = self.next_hunk();
+        let number = self.edits.next_hunk();
         let subject = format!("search/replace block {number} (line {} of the answer)", at + 1);
-        let block = search_replace::read(self.lines, at)
+        let block = search_replace::read(self.edits.lines, at)
             .map_err(|text| Finding::new(RefusalKind::Malformed, subject.clone(), text))?;
         let path = match block.path {
             Some(path) => Some(WrittenPath::alone(path.trim_matches('`'))),
@@ -281,9 +258,9 @@ impl<'a> Scan<'a> {
             )
         })?;
         if let Some(fence) = fence {
-            self.take(fence, fence + 1);
+            self.edits.take(fence, fence + 1);
         }
-        self.take(at, block.end);
+        self.edits.take(at, block.end);
         self.last_path = Some(path.clone());
         let (search, replace) = (block.search, block.replace);
         let action = if search.iter().all(|line| line.trim().is_empty()) {
@@ -311,7 +288,7 @@ impl<'a> Scan<'a> {
             };
             Action::Update { hunks: vec![hunk], move_to: None, mode: None, keeps_source: false }
         };
-        self.push(FileEdit { path, action, answer_line: at + 1 });
+        self.edits.push(FileEdit { path, action, answer_line: at + 1 });
         Ok(block.end)
     }
 
@@ -321,10 +298,10 @@ impl<'a> Scan<'a> {
     fn named_near(&mut self, at: usize, fence: Option<usize>) -> Result<Option<String>, Unclear> {
         let floor = fence.map_or(0, |line| line + 1);
         for line in (floor..at).rev() {
-            if self.taken[line] {
+            if self.edits.taken[line] {
                 return Ok(None);
             }
-            if self.lines[line].trim().is_empty() {
+            if self.edits.lines[line].trim().is_empty() {
                 continue;
             }
             match self.named_on(line)? {
@@ -334,8 +311,11 @@ impl<'a> Scan<'a> {
             }
         }
         let Some(fence) = fence else { return Ok(None) };
-        let info =
-            self.line(fence).and_then(Fence::opening).and_then(|open| named_in_info(open.info));
+        let info = self
+            .edits
+            .line(fence)
+            .and_then(Fence::opening)
+            .and_then(|open| named_in_info(open.info));
         match info {
             Some(path) => Ok(Some(path)),
             None => self.named_above(fence),
@@ -351,9 +331,9 @@ impl<'a> Scan<'a> {
     }
 
     fn named_on(&mut self, line: usize) -> Result<Option<String>, Unclear> {
-        match named_in(self.lines[line]) {
+        match named_in(self.edits.lines[line]) {
             Some(Naming::Whole(path) | Naming::Spaced(path)) => {
-                self.take(line, line + 1);
+                self.edits.take(line, line + 1);
                 Ok(Some(path))
             }
             Some(Naming::Within(path)) => Ok(Some(path)),
@@ -364,7 +344,7 @@ impl<'a> Scan<'a> {
 
     fn whole_name_above(&self, at: usize) -> Option<(usize, String)> {
         let line = self.nearest_above(at)?;
-        match named_in(self.lines[line])? {
+        match named_in(self.edits.lines[line])? {
             Naming::Whole(path) => Some((line, path)),
             Naming::Spaced(_) | Naming::Within(_) | Naming::Unclear => None,
         }
@@ -373,9 +353,9 @@ impl<'a> Scan<'a> {
     fn nearest_above(&self, at: usize) -> Option<usize> {
         (0..at)
             .rev()
-            .take_while(|line| !self.taken[*line])
-            .find(|line| !self.lines[*line].trim().is_empty())
-            .filter(|line| Fence::opening(self.lines[*line]).is_none())
+            .take_while(|line| !self.edits.taken[*line])
+            .find(|line| !self.edits.lines[*line].trim().is_empty())
+            .filter(|line| Fence::opening(self.edits.lines[*line]).is_none())
     }
 }
 

@@ -11,7 +11,7 @@
 
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
-use super::edit::{Fate, HunkLine};
+use super::edit::{HunkLine, LineOp};
 
 /// The marks of a line that has nothing before them: how many, and what follows.
 fn marks(line: &str, mark: char) -> Option<(usize, &str)> {
@@ -173,12 +173,12 @@ pub(super) fn hunk_lines(search: &[&str], replace: &[&str]) -> Vec<HunkLine> {
         let (old, new) = (op.old_range(), op.new_range());
         let keeps = matches!(op, DiffOp::Equal { .. });
         for line in search.get(old).unwrap_or(&[]) {
-            let fate = if keeps { Fate::Keep } else { Fate::Remove };
-            lines.push(HunkLine::new(fate, line.as_bytes()));
+            let op = if keeps { LineOp::Keep } else { LineOp::Remove };
+            lines.push(HunkLine::new(op, line.as_bytes()));
         }
         if !keeps {
             for line in replace.get(new).unwrap_or(&[]) {
-                lines.push(HunkLine::new(Fate::Add, line.as_bytes()));
+                lines.push(HunkLine::new(LineOp::Add, line.as_bytes()));
             }
         }
     }

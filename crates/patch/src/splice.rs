@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use super::edit::{Fate, Hunk};
-use super::haystack::Haystack;
-use super::ladder::Step;
+use super::edit::{Hunk, LineOp};
+use super::fuzzy_match::LineEdit;
+use super::line_index::LineIndex;
 use super::lines::Ending;
 
 /// A hunk that has its place.
 #[derive(Debug)]
 pub(super) struct Placed<'h> {
     pub(super) hunk: &'h Hunk,
-    pub(super) steps: Vec<Step>,
+    pub(super) steps: Vec<LineEdit>,
     /// The texts of its added lines, as they come into the file.
     pub(super) added: Vec<Vec<u8>>,
 }
@@ -34,7 +34,7 @@ struct Insertion<'p> {
 }
 
 /// The file's bytes with all hunks applied.
-pub(super) fn splice(file: &Haystack<'_>, placed: &[Placed<'_>]) -> Result<Vec<u8>, Overlap> {
+pub(super) fn splice(file: &LineIndex<'_>, placed: &[Placed<'_>]) -> Result<Vec<u8>, Overlap> {
     check_overlaps(file, placed)?;
     let mut removed = vec![false; file.len()];
     let mut insertions: BTreeMap<usize, Insertion<'_>> = BTreeMap::new();
@@ -44,13 +44,13 @@ pub(super) fn splice(file: &Haystack<'_>, placed: &[Placed<'_>]) -> Result<Vec<u
         let mut added = hunk.added.iter();
         for (line, step) in hunk.hunk.lines.iter().zip(&hunk.steps) {
             match step {
-                Step::Keep(_) => {}
-                Step::Remove(at) => {
+                LineEdit::Keep(_) => {}
+                LineEdit::Remove(at) => {
                     if let Some(removed) = removed.get_mut(*at) {
                         *removed = true;
                     }
                 }
-                Step::Insert(at) => {
+                LineEdit::Insert(at) => {
                     let Some(text) = added.next() else { continue };
                     let ending = match (literal, line.cr) {
                         (false, _) => ending,
@@ -67,7 +67,7 @@ pub(super) fn splice(file: &Haystack<'_>, placed: &[Placed<'_>]) -> Result<Vec<u
     }
     let end = placed
         .iter()
-        .find(|hunk| hunk.steps.contains(&Step::Remove(file.len().wrapping_sub(1))))
+        .find(|hunk| hunk.steps.contains(&LineEdit::Remove(file.len().wrapping_sub(1))))
         .map(|hunk| (hunk.hunk.old_lacks_newline, hunk.hunk.new_lacks_newline));
     Ok(assemble(file, &removed, &insertions, end))
 }
@@ -75,7 +75,7 @@ pub(super) fn splice(file: &Haystack<'_>, placed: &[Placed<'_>]) -> Result<Vec<u
 /// The file's bytes; `end` is what the hunk that removes the last line says of the newlines
 /// at the old and the new end.
 fn assemble(
-    file: &Haystack<'_>,
+    file: &LineIndex<'_>,
     removed: &[bool],
     insertions: &BTreeMap<usize, Insertion<'_>>,
     end: Option<(bool, bool)>,
@@ -116,13 +116,13 @@ fn assemble(
 }
 
 /// The ending that the lines around an edit have; where they differ, the file's.
-fn local_ending(file: &Haystack<'_>, hunk: &Placed<'_>) -> Ending {
+fn local_ending(file: &LineIndex<'_>, hunk: &Placed<'_>) -> Ending {
     let mut endings = hunk
         .steps
         .iter()
         .filter_map(|step| match step {
-            Step::Keep(Some(at)) | Step::Remove(at) => file.file.lines.get(*at),
-            Step::Keep(None) | Step::Insert(_) => None,
+            LineEdit::Keep(Some(at)) | LineEdit::Remove(at) => file.file.lines.get(*at),
+            LineEdit::Keep(None) | LineEdit::Insert(_) => None,
         })
         .map(|line| line.ending)
         .filter(|ending| *ending != Ending::Missing);
@@ -135,35 +135,35 @@ fn local_ending(file: &Haystack<'_>, hunk: &Placed<'_>) -> Ending {
 
 /// Whether the hunk is about line endings: a line goes and comes with another ending, and what
 /// it says of the old lines' endings is true.
-fn changes_endings(file: &Haystack<'_>, hunk: &Placed<'_>) -> bool {
+fn changes_endings(file: &LineIndex<'_>, hunk: &Placed<'_>) -> bool {
     let gone: HashSet<(&[u8], bool)> = hunk
         .hunk
         .lines
         .iter()
-        .filter(|line| line.fate == Fate::Remove)
+        .filter(|line| line.op == LineOp::Remove)
         .map(|line| (line.text.as_slice(), line.cr))
         .collect();
     let about_endings = hunk
         .hunk
         .lines
         .iter()
-        .any(|line| line.fate == Fate::Add && gone.contains(&(line.text.as_slice(), !line.cr)));
+        .any(|line| line.op == LineOp::Add && gone.contains(&(line.text.as_slice(), !line.cr)));
     about_endings
         && hunk.hunk.lines.iter().zip(&hunk.steps).all(|(line, step)| match step {
-            Step::Keep(Some(at)) | Step::Remove(at) => {
+            LineEdit::Keep(Some(at)) | LineEdit::Remove(at) => {
                 file.file.lines.get(*at).is_some_and(|there| match there.ending {
                     Ending::CrLf => line.cr,
                     Ending::Lf => !line.cr,
                     Ending::Missing => true,
                 })
             }
-            Step::Keep(None) | Step::Insert(_) => true,
+            LineEdit::Keep(None) | LineEdit::Insert(_) => true,
         })
 }
 
 /// No line goes twice, none goes that another hunk keeps, and no two hunks add lines at the
 /// same place: their order would be anyone's guess.
-fn check_overlaps(file: &Haystack<'_>, placed: &[Placed<'_>]) -> Result<(), Overlap> {
+fn check_overlaps(file: &LineIndex<'_>, placed: &[Placed<'_>]) -> Result<(), Overlap> {
     const NONE: usize = usize::MAX;
     let mut removers = vec![NONE; file.len()];
     let mut inserters: BTreeMap<usize, usize> = BTreeMap::new();
@@ -174,13 +174,13 @@ fn check_overlaps(file: &Haystack<'_>, placed: &[Placed<'_>]) -> Result<(), Over
     for (this, hunk) in placed.iter().enumerate() {
         for step in &hunk.steps {
             match step {
-                Step::Keep(_) => {}
-                Step::Remove(at) => match removers.get_mut(*at) {
+                LineEdit::Keep(_) => {}
+                LineEdit::Remove(at) => match removers.get_mut(*at) {
                     Some(remover) if *remover == NONE => *remover = this,
                     Some(other) => return clash(*other, this, *at),
                     None => {}
                 },
-                Step::Insert(at) => {
+                LineEdit::Insert(at) => {
                     let other = *inserters.entry(*at).or_insert(this);
                     if other != this {
                         return clash(other, this, *at);
@@ -192,9 +192,9 @@ fn check_overlaps(file: &Haystack<'_>, placed: &[Placed<'_>]) -> Result<(), Over
     for (this, hunk) in placed.iter().enumerate() {
         for step in &hunk.steps {
             let (before, at) = match step {
-                Step::Keep(Some(at)) => (*at, *at),
-                Step::Insert(at) if *at > 0 => (*at - 1, *at),
-                Step::Keep(None) | Step::Remove(_) | Step::Insert(_) => continue,
+                LineEdit::Keep(Some(at)) => (*at, *at),
+                LineEdit::Insert(at) if *at > 0 => (*at - 1, *at),
+                LineEdit::Keep(None) | LineEdit::Remove(_) | LineEdit::Insert(_) => continue,
             };
             let remover = removers.get(at).copied().unwrap_or(NONE);
             let same = removers.get(before).copied() == Some(remover);

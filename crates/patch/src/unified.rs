@@ -6,32 +6,16 @@
 
 use greenloop_model::FileMode;
 
-use super::edit::{Action, Fate, FileEdit, Hunk, HunkLine, NewContent, Numbers};
+use super::boundary::{
+    is_hunk_header, is_markdown_item, is_new_header, is_old_header, is_signature, left_behind,
+    opens_diff,
+};
+use super::collector::Collector;
+use super::edit::{Action, FileEdit, Hunk, HunkLine, LineOp, NewContent, Numbers};
 use super::fence::Fence;
+use super::hunk_body::{Body, NO_HEADER, hunk_header, is_no_newline};
 use super::refusal::{Finding, RefusalKind};
-use super::scan::Scan;
 use super::written_path::{WrittenPath, header_path};
-
-fn is_old_header(line: &str) -> bool {
-    line.starts_with("--- ") && line.trim_end().len() > 4
-}
-
-fn is_new_header(line: &str) -> bool {
-    line.starts_with("+++ ") && line.trim_end().len() > 4
-}
-
-fn is_hunk_header(line: &str) -> bool {
-    line.starts_with("@@")
-}
-
-/// Whether a file's part of a diff begins at `at`.
-pub(super) fn opens(lines: &[&str], at: usize, fenced: bool) -> bool {
-    let Some(line) = lines.get(at) else { return false };
-    let next = lines.get(at + 1).copied().unwrap_or("");
-    line.starts_with("diff --git ")
-        || (is_old_header(line) && is_new_header(next))
-        || (fenced && (is_old_header(line) || is_new_header(line)) && is_hunk_header(next))
-}
 
 /// Whether the lines of a fence are a diff's, without any header: all that hold something begin
 /// as a diff's do, and some change something.
@@ -71,19 +55,16 @@ fn is_null(path: &str) -> bool {
     matches!(path.trim_matches('"'), "/dev/null" | "a/dev/null" | "b/dev/null" | "dev/null")
 }
 
-/// What stands for the `@@` line of a hunk that has none.
-pub(super) const NO_HEADER: &str = "no @@ line";
-
 /// Reads the part of a diff that begins at `at`: one file. Returns the line after it.
 pub(super) fn read<'a>(
-    scan: &mut Scan<'a>,
+    edits: &mut Collector<'a>,
     start: usize,
     fence: Option<&Fence<'_>>,
     named: Option<String>,
 ) -> Result<usize, Finding> {
     let mut header = Header::default();
     let mut at = start;
-    while let Some(line) = scan.line(at) {
+    while let Some(line) = edits.line(at) {
         let line = line.trim_end_matches('\r');
         let subject = || format!("the diff at line {} of the answer", start + 1);
         let unknown = |what: &str| {
@@ -132,31 +113,31 @@ pub(super) fn read<'a>(
         }
         at += 1;
     }
-    let diff = scan.next_diff();
-    let (hunks, end) = read_hunks(scan, at, fence, diff)?;
-    scan.take(start, end);
+    let diff = edits.next_diff();
+    let (hunks, end) = read_hunks(edits, at, fence, diff)?;
+    edits.take(start, end);
     let edit = file_edit(&header, named, hunks, start)?;
-    scan.push(edit);
+    edits.push(edit);
     Ok(end)
 }
 
 /// Reads hunks that stand in a fence without any header; the file is named around it. Returns
 /// the line that closes the fence.
 pub(super) fn read_bare<'a>(
-    scan: &mut Scan<'a>,
+    edits: &mut Collector<'a>,
     start: usize,
     fence: &Fence<'_>,
     named: Option<String>,
 ) -> Result<usize, Finding> {
-    let diff = scan.next_diff();
-    let (hunks, end) = read_hunks(scan, start, Some(fence), diff)?;
+    let diff = edits.next_diff();
+    let (hunks, end) = read_hunks(edits, start, Some(fence), diff)?;
     let edit = file_edit(&Header::default(), named, hunks, start)?;
-    scan.push(edit);
+    edits.push(edit);
     Ok(end)
 }
 
 fn read_hunks<'a>(
-    scan: &mut Scan<'a>,
+    edits: &mut Collector<'a>,
     start: usize,
     fence: Option<&Fence<'_>>,
     diff: usize,
@@ -165,14 +146,14 @@ fn read_hunks<'a>(
     let mut at = start;
     // Blank lines between the header and the first hunk, or between hunks, are nobody's.
     let mut headings: Vec<Vec<u8>> = Vec::new();
-    while let Some(line) = scan.line(at) {
+    while let Some(line) = edits.line(at) {
         let headed = is_hunk_header(line);
         let begins = headed
             || (hunks.is_empty()
                 && line.starts_with(['+', '-', ' ', '\\'])
-                && !opens(scan.lines, at, fence.is_some()));
+                && !opens_diff(edits.lines, at, fence.is_some()));
         if !begins {
-            if line.trim().is_empty() && scan.line(at + 1).is_some_and(is_hunk_header) {
+            if line.trim().is_empty() && edits.line(at + 1).is_some_and(is_hunk_header) {
                 at += 1;
                 continue;
             }
@@ -181,9 +162,9 @@ fn read_hunks<'a>(
         let (numbers, heading) = if headed { hunk_header(line, at)? } else { (None, None) };
         headings.extend(heading);
         let body_at = if headed { at + 1 } else { at };
-        let strict = numbers.and_then(|n| strict_body(scan.lines, body_at, &n, fence));
+        let strict = numbers.and_then(|n| strict_body(edits.lines, body_at, &n, fence));
         let is_strict = strict.is_some();
-        let (body, end) = strict.unwrap_or_else(|| loose_body(scan.lines, body_at, fence));
+        let (body, end) = strict.unwrap_or_else(|| loose_body(edits.lines, body_at, fence));
         // Counts that hold leave no doubt.
         let layout = if is_strict { 0 } else { body.layout() };
         let is_empty = body.lines.len() == layout;
@@ -191,7 +172,7 @@ fn read_hunks<'a>(
             break;
         }
         at = end;
-        if is_empty && (numbers.is_some() || !scan.line(at).is_some_and(is_hunk_header)) {
+        if is_empty && (numbers.is_some() || !edits.line(at).is_some_and(is_hunk_header)) {
             return Err(malformed(start, format!("no lines follow its `{}`", line.trim_end())));
         }
         if is_empty {
@@ -199,7 +180,7 @@ fn read_hunks<'a>(
             continue;
         }
         hunks.push(Hunk {
-            number: scan.next_hunk(),
+            number: edits.next_hunk(),
             label: if headed { line.trim_end().to_owned() } else { NO_HEADER.to_owned() },
             answer_line: body_at + 1,
             lines: body.lines,
@@ -213,7 +194,7 @@ fn read_hunks<'a>(
             new_lacks_newline: body.new_lacks_newline,
         });
     }
-    if let Some(line) = left_behind(scan.lines, at) {
+    if let Some(line) = left_behind(edits.lines, at) {
         return Err(Finding::new(
             RefusalKind::Malformed,
             format!("the diff at line {} of the answer", start + 1),
@@ -221,113 +202,11 @@ fn read_hunks<'a>(
                 "it is unclear where it ends: line {} (`{}`) may be of it or not; put the diff \
                  between fences of four or more marks, and a space before every kept line",
                 line + 1,
-                scan.line(line).unwrap_or_default()
+                edits.line(line).unwrap_or_default()
             ),
         ));
     }
     Ok((hunks, at))
-}
-
-/// A line after the end of a diff that comes or goes, as it seems: had it been left behind, half
-/// of a hunk would be applied. Items and rules of Markdown are none.
-pub(super) fn left_behind(lines: &[&str], end: usize) -> Option<usize> {
-    for at in end..lines.len() {
-        let line = lines.get(at)?;
-        if opens(lines, at, false)
-            || super::envelope::opens(line)
-            || super::search_replace::opening(line).is_some()
-        {
-            return None;
-        }
-        if Fence::opening(line).is_some_and(|fence| !fence.info.is_empty()) {
-            return None;
-        }
-        let prose = is_markdown_item(line) || is_signature(lines, at);
-        if line.starts_with(['+', '-']) && !prose {
-            return Some(at);
-        }
-    }
-    None
-}
-
-/// The numbers and the heading of an `@@` line.
-pub(super) fn hunk_header(
-    line: &str,
-    at: usize,
-) -> Result<(Option<Numbers>, Option<Vec<u8>>), Finding> {
-    let line = line.trim_end();
-    if line.starts_with("@@@") {
-        return Err(Finding::new(
-            RefusalKind::Malformed,
-            format!("the hunk at line {} of the answer", at + 1),
-            "a combined diff of a merge cannot be taken",
-        ));
-    }
-    let rest = line.trim_start_matches('@');
-    let (ranges, heading) = match rest.split_once("@@") {
-        Some((ranges, heading)) => (ranges.trim(), heading.trim()),
-        None if rest.trim_start().starts_with('-') => (rest.trim(), ""),
-        None => ("", rest.trim()),
-    };
-    let numbers = ranges_of(ranges);
-    // What stands where the numbers should be, and is none, is a heading too.
-    let heading = if heading.is_empty() && numbers.is_none() { ranges } else { heading };
-    let is_heading = heading.chars().any(char::is_alphanumeric) && !heading.starts_with('-');
-    Ok((numbers, is_heading.then(|| heading.as_bytes().to_vec())))
-}
-
-fn ranges_of(text: &str) -> Option<Numbers> {
-    let mut words = text.split_whitespace();
-    let range = |word: &str, sign: char| -> Option<(usize, usize)> {
-        let word = word.strip_prefix(sign)?.trim_end_matches(',');
-        match word.split_once(',') {
-            Some((start, count)) => Some((start.parse().ok()?, count.parse().ok()?)),
-            None => Some((word.parse().ok()?, 1)),
-        }
-    };
-    let (old_start, old_count) = range(words.next()?, '-')?;
-    let (new_start, new_count) = range(words.next()?, '+')?;
-    Some(Numbers { old_start, old_count, new_start, new_count })
-}
-
-#[derive(Debug, Default)]
-pub(super) struct Body {
-    pub(super) lines: Vec<HunkLine>,
-    pub(super) old_lacks_newline: bool,
-    pub(super) new_lacks_newline: bool,
-}
-
-impl Body {
-    /// How many lines at the end are blank and have no sign: the answer's layout as often as
-    /// the file's.
-    pub(super) fn layout(&self) -> usize {
-        let layout =
-            |line: &&HunkLine| line.fate == Fate::Keep && line.text.is_empty() && !line.after_space;
-        self.lines.iter().rev().take_while(layout).count()
-    }
-
-    pub(super) fn push(&mut self, line: &str) {
-        let bytes = line.as_bytes();
-        match bytes.first() {
-            Some(b'+') => self.lines.push(HunkLine::new(Fate::Add, &bytes[1..])),
-            Some(b'-') => self.lines.push(HunkLine::new(Fate::Remove, &bytes[1..])),
-            Some(b' ') => {
-                let mut kept = HunkLine::new(Fate::Keep, &bytes[1..]);
-                kept.after_space = true;
-                self.lines.push(kept);
-            }
-            Some(b'\\') if is_no_newline(line) => {
-                let fate = self.lines.last().map(|line| line.fate);
-                self.old_lacks_newline |= matches!(fate, Some(Fate::Keep | Fate::Remove));
-                self.new_lacks_newline |= matches!(fate, Some(Fate::Keep | Fate::Add));
-            }
-            Some(_) | None => self.lines.push(HunkLine::new(Fate::Keep, bytes)),
-        }
-    }
-}
-
-fn is_no_newline(line: &str) -> bool {
-    line.trim_start_matches('\\').trim_start().to_ascii_lowercase().starts_with("no newline")
 }
 
 /// Whether no hunk goes on at this line.
@@ -338,15 +217,6 @@ fn is_boundary(lines: &[&str], at: usize, fence: Option<&Fence<'_>>) -> bool {
         || (is_old_header(line) && lines.get(at + 1).is_some_and(|next| is_new_header(next)))
         || fence.is_some_and(|fence| fence.is_closed_by(line))
         || is_signature(lines, at)
-}
-
-/// The end of a mailed patch: `-- ` and git's version.
-fn is_signature(lines: &[&str], at: usize) -> bool {
-    lines.get(at).is_some_and(|line| line.trim_end() == "--")
-        && lines.get(at + 1).is_some_and(|next| {
-            next.starts_with(|c: char| c.is_ascii_digit())
-                && next.trim().chars().all(|c| c.is_ascii_alphanumeric() || ".-() ".contains(c))
-        })
 }
 
 /// The hunk's lines as its counts say, when what stands there agrees with them.
@@ -415,14 +285,6 @@ fn ends_at(lines: &[&str], at: usize, fence: Option<&Fence<'_>>) -> bool {
         || line.starts_with("*** ")
         || (fence.is_none() && !line.starts_with(['+', '-', ' ', '\t']))
         || (blank > 0 && is_markdown_item(line))
-}
-
-/// Whether a line that begins as one that goes or comes is an item or a rule of Markdown.
-fn is_markdown_item(line: &str) -> bool {
-    let rest = line.trim_start_matches(['-', '+']);
-    let signs = line.len() - rest.len();
-    line.trim_end().len() >= 3 && line.trim_end().bytes().all(|b| b == b'-')
-        || (signs == 1 && rest.starts_with(' ') && !rest.starts_with("  "))
 }
 
 /// The hunk's lines where its counts are no help.
@@ -626,8 +488,8 @@ fn new_content(hunks: &[Hunk], start: usize) -> Result<NewContent, Finding> {
     let all: Vec<&HunkLine> = hunks.iter().flat_map(|hunk| &hunk.lines).collect();
     for line in without_layout(&all) {
         let blank = line.text.iter().all(u8::is_ascii_whitespace);
-        if line.fate == Fate::Add || (line.fate == Fate::Keep && blank) {
-            lines.push(if line.fate == Fate::Add { line.text.clone() } else { Vec::new() });
+        if line.op == LineOp::Add || (line.op == LineOp::Keep && blank) {
+            lines.push(if line.op == LineOp::Add { line.text.clone() } else { Vec::new() });
         } else {
             return Err(malformed(
                 start,
@@ -640,7 +502,7 @@ fn new_content(hunks: &[Hunk], start: usize) -> Result<NewContent, Finding> {
 
 /// Without blank lines at the end that have no sign: they are the answer's layout.
 fn without_layout<'l, 'h>(lines: &'l [&'h HunkLine]) -> &'l [&'h HunkLine] {
-    let layout = |line: &&&HunkLine| line.fate == Fate::Keep && line.text.is_empty();
+    let layout = |line: &&&HunkLine| line.op == LineOp::Keep && line.text.is_empty();
     &lines[..lines.len() - lines.iter().rev().take_while(layout).count()]
 }
 
@@ -653,7 +515,7 @@ fn joined(hunks: Vec<Hunk>, start: usize) -> Result<Option<Hunk>, Finding> {
     }
     let length = without_layout(&first.lines.iter().collect::<Vec<_>>()).len();
     first.lines.truncate(length);
-    if first.lines.iter().any(|line| line.fate == Fate::Add) {
+    if first.lines.iter().any(|line| line.op == LineOp::Add) {
         return Err(malformed(start, "it deletes the file and adds lines to it"));
     }
     Ok(Some(first))

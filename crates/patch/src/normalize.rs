@@ -37,18 +37,18 @@ pub(super) const fn plain(c: char) -> Option<(Family, &'static str)> {
 
 /// `text` with plain characters for typographic ones; bytes that are not UTF-8 become U+FFFD,
 /// which is how a model was shown them.
-pub(super) fn fold(text: &[u8]) -> Vec<u8> {
+pub(super) fn normalize(text: &[u8]) -> Vec<u8> {
     if text.is_ascii() {
         return text.to_vec();
     }
-    let mut folded = String::with_capacity(text.len());
+    let mut normalized = String::with_capacity(text.len());
     for c in String::from_utf8_lossy(text).chars() {
         match plain(c) {
-            Some((_, plain)) => folded.push_str(plain),
-            None => folded.push(c),
+            Some((_, plain)) => normalized.push_str(plain),
+            None => normalized.push(c),
         }
     }
-    folded.into_bytes()
+    normalized.into_bytes()
 }
 
 /// Without the white space at its end.
@@ -80,9 +80,9 @@ mod tests {
             ("caf\u{e9}", "caf\u{e9}"),
             ("a\u{200b}b", "ab"),
         ] {
-            assert_eq!(fold(input.as_bytes()), expect.as_bytes(), "{input}");
+            assert_eq!(normalize(input.as_bytes()), expect.as_bytes(), "{input}");
         }
-        assert_eq!(fold(b"a\xffb"), "a\u{fffd}b".as_bytes());
+        assert_eq!(normalize(b"a\xffb"), "a\u{fffd}b".as_bytes());
     }
 
     #[test]

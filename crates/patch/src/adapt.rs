@@ -1,18 +1,18 @@
-//! The lines an edit adds, dressed as the file is: what the match had to forgive in the lines
-//! that are there is repaired in those that come.
+//! Adapts the lines that an edit adds to the file: where its kept lines differ from the file, the
+//! added ones are changed in the same way.
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::edit::{Fate, HunkLine};
-use super::fold::{Family, fold, plain, trim_end};
-use super::haystack::{Form, Haystack};
+use super::edit::{HunkLine, LineOp};
+use super::fuzzy_match::{LineEdit, Match, Tolerance};
 use super::indentation::Shift;
-use super::ladder::{Place, Rung, Step};
+use super::line_index::{Form, LineIndex};
 use super::lines::{indent, is_blank};
+use super::normalize::{Family, normalize, plain, trim_end};
 
-/// Why added lines cannot be dressed.
+/// Why added lines cannot be adapted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Undressable {
+pub(super) enum AdaptError {
     /// Their indentation has no counterpart in the file.
     Indentation,
     /// A block repeats a kept line that the file has otherwise: which of the two is kept is open.
@@ -22,40 +22,40 @@ pub(super) enum Undressable {
 }
 
 /// The texts of the hunk's added lines, in order.
-pub(super) fn dress(
-    file: &Haystack<'_>,
+pub(super) fn adapt(
+    file: &LineIndex<'_>,
     lines: &[HunkLine],
-    steps: &[Step],
-    place: &Place,
+    steps: &[LineEdit],
+    place: &Match,
     is_block: bool,
-) -> Result<Vec<Vec<u8>>, Undressable> {
-    let dressed = |shift: &Shift| dressed(file, lines, steps, place, shift, is_block);
+) -> Result<Vec<Vec<u8>>, AdaptError> {
+    let adapted = |shift: &Shift| adapted(file, lines, steps, place, shift, is_block);
     let pairs = pairs(file, lines, steps);
     // Kept lines of a diff may have lost their leading space, or have one too many: when nothing
     // else tells the shift, it may be off by one, and the outcome has to look like the file.
     let unsure = !pairs.iter().any(|pair| !lines[pair.at].after_space);
-    match place.rung {
-        Rung::Plain(_) => dressed(&Shift::None),
-        Rung::ContextSpace(_) if unsure => {
+    match place.tolerance {
+        Tolerance::Plain(_) => adapted(&Shift::None),
+        Tolerance::ContextSpace(_) if unsure => {
             let shifted = off_by_one(&pairs);
             std::iter::once(Shift::None)
                 .chain(shifted)
-                .map(|shift| dressed(&shift))
+                .map(|shift| adapted(&shift))
                 .find(|texts| texts.as_ref().is_ok_and(|texts| are_usual(file, texts)))
-                .unwrap_or(Err(Undressable::Indentation))
+                .unwrap_or(Err(AdaptError::Indentation))
         }
-        Rung::Shifted | Rung::Collapsed | Rung::BlankLines(_)
+        Tolerance::Shifted | Tolerance::Collapsed | Tolerance::BlankLines(_)
             if unsure && place.shift != Shift::None =>
         {
-            dressed(&place.shift).and_then(|texts| {
-                if are_usual(file, &texts) { Ok(texts) } else { Err(Undressable::Indentation) }
+            adapted(&place.shift).and_then(|texts| {
+                if are_usual(file, &texts) { Ok(texts) } else { Err(AdaptError::Indentation) }
             })
         }
-        Rung::ContextSpace(_)
-        | Rung::Shifted
-        | Rung::Collapsed
-        | Rung::BlankLines(_)
-        | Rung::BeyondTheFile => dressed(&place.shift),
+        Tolerance::ContextSpace(_)
+        | Tolerance::Shifted
+        | Tolerance::Collapsed
+        | Tolerance::BlankLines(_)
+        | Tolerance::BeyondTheFile => adapted(&place.shift),
     }
 }
 
@@ -72,29 +72,29 @@ fn off_by_one(pairs: &[Pair<'_>]) -> Option<Shift> {
     }
 }
 
-fn are_usual(file: &Haystack<'_>, texts: &[Vec<u8>]) -> bool {
+fn are_usual(file: &LineIndex<'_>, texts: &[Vec<u8>]) -> bool {
     texts.iter().all(|text| is_blank(text) || is_usual(file, indent(text)))
 }
 
-fn dressed(
-    file: &Haystack<'_>,
+fn adapted(
+    file: &LineIndex<'_>,
     lines: &[HunkLine],
-    steps: &[Step],
-    place: &Place,
+    steps: &[LineEdit],
+    place: &Match,
     shift: &Shift,
     is_block: bool,
-) -> Result<Vec<Vec<u8>>, Undressable> {
-    let exact = place.rung == Rung::Plain(Form::Exact);
+) -> Result<Vec<Vec<u8>>, AdaptError> {
+    let exact = place.tolerance == Tolerance::Plain(Form::Exact);
     let pairs = pairs(file, lines, steps);
     let suffix = if exact { Vec::new() } else { extra_suffix(&pairs, lines) };
     let folds = if exact { Vec::new() } else { folded_families(&pairs) };
     let partners = partners(lines);
-    let only_adds = lines.iter().all(|line| line.fate != Fate::Remove);
+    let only_adds = lines.iter().all(|line| line.op != LineOp::Remove);
     let moved = moved(file, lines, steps);
     // In a diff the kept line is marked as such; a block leaves it open.
     let mut kept: HashMap<&[u8], Option<&[u8]>> = HashMap::new();
     let may_repeat = is_block && !exact;
-    for pair in pairs.iter().filter(|pair| may_repeat && lines[pair.at].fate == Fate::Keep) {
+    for pair in pairs.iter().filter(|pair| may_repeat && lines[pair.at].op == LineOp::Keep) {
         kept.entry(pair.answer)
             .and_modify(|known| *known = known.filter(|known| *known == pair.file))
             .or_insert(Some(pair.file));
@@ -103,12 +103,12 @@ fn dressed(
         kept.get(text).is_some_and(|kept| kept.is_none() || *kept != there)
     };
     if moved.iter().any(|(text, there)| differs(text, *there)) {
-        return Err(Undressable::Repeated);
+        return Err(AdaptError::Repeated);
     }
-    let mut dressed = Vec::new();
-    for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.fate == Fate::Add) {
+    let mut adapted = Vec::new();
+    for (at, line) in lines.iter().enumerate().filter(|(_, line)| line.op == LineOp::Add) {
         if let (false, Some(Some(there))) = (exact, moved.get(line.text.as_slice())) {
-            dressed.push(there.to_vec());
+            adapted.push(there.to_vec());
             continue;
         }
         let mut text = line.text.as_slice();
@@ -125,10 +125,10 @@ fn dressed(
             pair.answer != text && pair.answer.trim_ascii() == text.trim_ascii()
         };
         let told = pairs.iter().any(|pair| {
-            lines.iter().all(|line| line.fate != Fate::Add || !indents(pair, &line.text))
+            lines.iter().all(|line| line.op != LineOp::Add || !indents(pair, &line.text))
         });
         if *shift != Shift::None && !told && partner.is_some_and(|pair| indents(pair, &line.text)) {
-            return Err(Undressable::Indentation);
+            return Err(AdaptError::Indentation);
         }
         let text = match shift {
             _ if exact => text.to_vec(),
@@ -141,18 +141,18 @@ fn dressed(
             _ => reworded(text, partner, &folds, shift)?,
         };
         if differs(&line.text, Some(text.as_slice())) {
-            return Err(Undressable::Repeated);
+            return Err(AdaptError::Repeated);
         }
         if contains_replacement(&text) && !knows_replacement(file) {
-            return Err(Undressable::NotUtf8);
+            return Err(AdaptError::NotUtf8);
         }
-        dressed.push(text);
+        adapted.push(text);
     }
-    Ok(dressed)
+    Ok(adapted)
 }
 
 /// Whether the file indents so: a line of it does, or its shallowest indentation is a part of it.
-fn is_usual(file: &Haystack<'_>, wanted: &[u8]) -> bool {
+fn is_usual(file: &LineIndex<'_>, wanted: &[u8]) -> bool {
     let indents =
         || file.file.lines.iter().filter(|line| !is_blank(line.text)).map(|line| indent(line.text));
     let unit = indents().map(<[u8]>::len).filter(|width| *width > 0).min().unwrap_or(1);
@@ -164,7 +164,7 @@ fn contains_replacement(text: &[u8]) -> bool {
 }
 
 /// Whether the file itself has the character that stands for bytes that are not UTF-8.
-fn knows_replacement(file: &Haystack<'_>) -> bool {
+fn knows_replacement(file: &LineIndex<'_>) -> bool {
     file.file.lines.iter().any(|line| contains_replacement(line.text))
 }
 
@@ -177,16 +177,16 @@ struct Pair<'a> {
     file: &'a [u8],
 }
 
-fn pairs<'a>(file: &Haystack<'a>, lines: &'a [HunkLine], steps: &[Step]) -> Vec<Pair<'a>> {
+fn pairs<'a>(file: &LineIndex<'a>, lines: &'a [HunkLine], steps: &[LineEdit]) -> Vec<Pair<'a>> {
     lines
         .iter()
         .zip(steps)
         .enumerate()
         .filter_map(|(at, (line, step))| match step {
-            Step::Keep(Some(number)) | Step::Remove(number) => {
+            LineEdit::Keep(Some(number)) | LineEdit::Remove(number) => {
                 Some(Pair { at, answer: &line.text, file: file.text(*number) })
             }
-            Step::Keep(None) | Step::Insert(_) => None,
+            LineEdit::Keep(None) | LineEdit::Insert(_) => None,
         })
         .filter(|pair| !is_blank(pair.answer))
         .collect()
@@ -201,7 +201,7 @@ fn extra_suffix(pairs: &[Pair<'_>], lines: &[HunkLine]) -> Vec<u8> {
         pairs.iter().all(|pair| suffix(pair.answer) == first && suffix(pair.file).is_empty())
             && lines
                 .iter()
-                .filter(|line| line.fate == Fate::Add && !is_blank(&line.text))
+                .filter(|line| line.op == LineOp::Add && !is_blank(&line.text))
                 .all(|line| suffix(&line.text) == first);
     if throughout { first } else { Vec::new() }
 }
@@ -211,7 +211,7 @@ fn extra_suffix(pairs: &[Pair<'_>], lines: &[HunkLine]) -> Vec<u8> {
 struct Unit {
     bytes: Vec<u8>,
     family: Option<Family>,
-    /// Bytes of the folded text.
+    /// Bytes of the normalized text.
     width: usize,
 }
 
@@ -236,13 +236,13 @@ fn units(text: &[u8]) -> Vec<Unit> {
 
 /// The families of typographic characters that the answer has where the file has plain ones.
 fn folded_families(pairs: &[Pair<'_>]) -> Vec<Family> {
-    let mut folded = Vec::new();
+    let mut normalized = Vec::new();
     let mut kept = Vec::new();
     for pair in pairs {
         if pair.answer.is_ascii() && pair.file.is_ascii() {
             continue;
         }
-        // By where each begins in the folded text.
+        // By where each begins in the normalized text.
         let starts = |text: &[u8]| {
             units(trim_end(text))
                 .into_iter()
@@ -256,36 +256,36 @@ fn folded_families(pairs: &[Pair<'_>]) -> Vec<Family> {
         };
         let file = starts(pair.file);
         kept.extend(file.values().filter_map(|unit| unit.family));
-        if fold(trim_end(pair.answer)) != fold(trim_end(pair.file)) {
+        if normalize(trim_end(pair.answer)) != normalize(trim_end(pair.file)) {
             // The indentation differs as well; the characters alone are compared.
             let plain_file = file.values().all(|unit| unit.family.is_none());
             let families = starts(pair.answer).into_values().filter_map(|unit| unit.family);
-            folded.extend(families.filter(|_| plain_file));
+            normalized.extend(families.filter(|_| plain_file));
             continue;
         }
         for (start, unit) in starts(pair.answer) {
             if let (Some(family), Some(other)) = (unit.family, file.get(&start))
                 && other.family.is_none()
             {
-                folded.push(family);
+                normalized.push(family);
             }
         }
     }
-    folded.retain(|family| !kept.contains(family));
-    folded.dedup();
-    folded
+    normalized.retain(|family| !kept.contains(family));
+    normalized.dedup();
+    normalized
 }
 
 /// The lines that go, as the answer and as the file has them: one that comes again has only
 /// moved. `None` where the answer has one text for several of the file.
 fn moved<'a>(
-    file: &Haystack<'a>,
+    file: &LineIndex<'a>,
     lines: &'a [HunkLine],
-    steps: &[Step],
+    steps: &[LineEdit],
 ) -> HashMap<&'a [u8], Option<&'a [u8]>> {
     let mut moved: HashMap<&[u8], Option<&[u8]>> = HashMap::new();
     for (line, step) in lines.iter().zip(steps) {
-        if let Step::Remove(at) = step {
+        if let LineEdit::Remove(at) = step {
             let there = file.text(*at);
             moved
                 .entry(line.text.as_slice())
@@ -303,10 +303,10 @@ fn partners(lines: &[HunkLine]) -> HashMap<usize, usize> {
     let mut at = 0;
     while at < lines.len() {
         let end =
-            (at..lines.len()).find(|line| lines[*line].fate == Fate::Keep).unwrap_or(lines.len());
+            (at..lines.len()).find(|line| lines[*line].op == LineOp::Keep).unwrap_or(lines.len());
         let of =
-            |fate: Fate| (at..end).filter(|line| lines[*line].fate == fate).collect::<Vec<usize>>();
-        let (removed, added) = (of(Fate::Remove), of(Fate::Add));
+            |op: LineOp| (at..end).filter(|line| lines[*line].op == op).collect::<Vec<usize>>();
+        let (removed, added) = (of(LineOp::Remove), of(LineOp::Add));
         for (position, add) in added.iter().enumerate() {
             let partner = if removed.len() == added.len() {
                 removed.get(position).copied()
@@ -356,13 +356,13 @@ fn reworded(
     partner: Option<&Pair<'_>>,
     folds: &[Family],
     shift: &Shift,
-) -> Result<Vec<u8>, Undressable> {
+) -> Result<Vec<u8>, AdaptError> {
     let (white, body) = text.split_at(lead(text));
     if body.is_empty() {
         return Ok(text.to_vec());
     }
     let white = flattened(&units(white), folds);
-    let white = shift.apply(&white).ok_or(Undressable::Indentation)?;
+    let white = shift.apply(&white).ok_or(AdaptError::Indentation)?;
     let body_units = units(body);
     let body = match partner {
         Some(pair) if !(pair.answer.is_ascii() && pair.file.is_ascii()) => {
@@ -371,7 +371,7 @@ fn reworded(
             if are_delimiters(file) && answer.is_ascii() {
                 // Typographic quotes where the language wants plain ones: they are what is wrong.
                 body.to_vec()
-            } else if fold(answer) == fold(file) {
+            } else if normalize(answer) == normalize(file) {
                 restored(&body_units, &units(answer), &units(file), folds)
             } else {
                 flattened(&body_units, folds)
@@ -386,7 +386,7 @@ fn flattened(units: &[Unit], folds: &[Family]) -> Vec<u8> {
     let mut text = Vec::new();
     for unit in units {
         match unit.family.filter(|family| folds.contains(family)) {
-            Some(_) => text.extend(fold(&unit.bytes)),
+            Some(_) => text.extend(normalize(&unit.bytes)),
             None => text.extend_from_slice(&unit.bytes),
         }
     }

@@ -3,8 +3,8 @@
 use std::cell::{Cell, OnceCell};
 use std::collections::HashMap;
 
-use super::fold::{collapse, fold, trim_end};
 use super::lines::{Lines, is_blank};
+use super::normalize::{collapse, normalize, trim_end};
 
 /// How two lines are held to be the same, ever looser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub(super) enum Form {
     /// But for white space at the end.
     Trailing,
     /// And typographic characters count as plain ones.
-    Folded,
+    Normalized,
     /// And but for the indentation.
     Body,
     /// And every run of white space counts as one space.
@@ -28,9 +28,9 @@ impl Form {
         match self {
             Self::Exact => text.to_vec(),
             Self::Trailing => trim_end(text).to_vec(),
-            Self::Folded => trim_end(&fold(text)).to_vec(),
-            Self::Body => fold(text).trim_ascii().to_vec(),
-            Self::Collapsed => collapse(&fold(text)),
+            Self::Normalized => trim_end(&normalize(text)).to_vec(),
+            Self::Body => normalize(text).trim_ascii().to_vec(),
+            Self::Collapsed => collapse(&normalize(text)),
         }
     }
 }
@@ -47,7 +47,7 @@ const MOST_PLACES: usize = 2_000;
 pub(super) struct TooRepetitive;
 
 #[derive(Debug)]
-struct Index {
+struct FormIndex {
     /// Per line, which text it is.
     ids: Vec<u32>,
     texts: HashMap<Vec<u8>, u32>,
@@ -55,7 +55,7 @@ struct Index {
     lines: Vec<Vec<u32>>,
 }
 
-impl Index {
+impl FormIndex {
     fn new<'t>(texts_of_lines: impl Iterator<Item = &'t [u8]>, form: Form) -> Self {
         let mut index = Self { ids: Vec::new(), texts: HashMap::new(), lines: Vec::new() };
         for (number, text) in texts_of_lines.enumerate() {
@@ -78,16 +78,16 @@ pub(super) type Wanted = Vec<Vec<u8>>;
 
 /// A file's lines with an index per form, each built when it is first needed.
 #[derive(Debug)]
-pub(super) struct Haystack<'a> {
+pub(super) struct LineIndex<'a> {
     pub(super) file: Lines<'a>,
-    all: [OnceCell<Index>; Form::COUNT],
+    all: [OnceCell<FormIndex>; Form::COUNT],
     /// The lines that are not blank, and the same indexes over these.
     solid: OnceCell<Vec<u32>>,
-    solid_indexes: [OnceCell<Index>; Form::COUNT],
+    solid_indexes: [OnceCell<FormIndex>; Form::COUNT],
     fuel: Cell<u64>,
 }
 
-impl<'a> Haystack<'a> {
+impl<'a> LineIndex<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
         Self {
             file: Lines::new(bytes),
@@ -117,14 +117,14 @@ impl<'a> Haystack<'a> {
         })
     }
 
-    fn index(&self, form: Form) -> &Index {
+    fn index(&self, form: Form) -> &FormIndex {
         self.all[form as usize]
-            .get_or_init(|| Index::new(self.file.lines.iter().map(|line| line.text), form))
+            .get_or_init(|| FormIndex::new(self.file.lines.iter().map(|line| line.text), form))
     }
 
-    fn solid_index(&self, form: Form) -> &Index {
+    fn solid_index(&self, form: Form) -> &FormIndex {
         self.solid_indexes[form as usize].get_or_init(|| {
-            Index::new(self.solid().iter().map(|line| self.text(*line as usize)), form)
+            FormIndex::new(self.solid().iter().map(|line| self.text(*line as usize)), form)
         })
     }
 
@@ -154,7 +154,7 @@ impl<'a> Haystack<'a> {
 }
 
 fn find(
-    index: &Index,
+    index: &FormIndex,
     form: Form,
     wanted: &[Wanted],
     fuel: &Cell<u64>,
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn finds_every_place() {
-        let file = Haystack::new(b"a\nb\na\nb\n\nc\n");
+        let file = LineIndex::new(b"a\nb\na\nb\n\nc\n");
         for (lines, expect) in [
             (vec!["a", "b"], vec![0, 2]),
             (vec!["b", "a"], vec![1]),
@@ -222,10 +222,10 @@ mod tests {
 
     #[test]
     fn gives_up_on_endless_repetition() {
-        let file = Haystack::new(&b"a\n".repeat(100_000)).len();
+        let file = LineIndex::new(&b"a\n".repeat(100_000)).len();
         assert_eq!(file, 100_000);
         let bytes = b"a\nb\n".repeat(50_000);
-        let file = Haystack::new(&bytes);
+        let file = LineIndex::new(&bytes);
         let mut lines = ["a", "b"].repeat(2_000);
         lines.extend(["b", "a"]);
         assert_eq!(file.find(Form::Exact, &wanted(&lines)), Err(TooRepetitive));

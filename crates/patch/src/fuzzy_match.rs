@@ -1,19 +1,19 @@
-//! The ladder of ever looser matching.
+//! Fuzzy matching: the places at which a hunk fits, with ever more tolerance.
 //!
-//! Each rung looks at the whole file. The first rung on which a hunk has any place decides: one
-//! place is the place, several are an ambiguity that no looser rung could repair.
+//! Each tolerance is tried over the whole file. The first at which a hunk matches anywhere decides:
+//! one match is the place, several are an ambiguity that no greater tolerance could resolve.
 
 use std::collections::HashSet;
 
-use super::edit::{Fate, HunkLine};
-use super::fold::fold;
-use super::haystack::{Form, Haystack, TooRepetitive, Wanted};
+use super::edit::{HunkLine, LineOp};
 use super::indentation::Shift;
+use super::line_index::{Form, LineIndex, TooRepetitive, Wanted};
 use super::lines::{indent, is_blank};
+use super::normalize::normalize;
 
-/// How much had to be forgiven.
+/// What may differ between a hunk and the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rung {
+pub(super) enum Tolerance {
     /// The lines stand there as they are in this form: exactly, or but for white space at
     /// their ends, or but for typographic characters.
     Plain(Form),
@@ -29,13 +29,13 @@ pub(super) enum Rung {
     BeyondTheFile,
 }
 
-impl Rung {
-    /// What was forgiven, in words; `None` when nothing was.
+impl Tolerance {
+    /// What differed, in words; `None` when nothing was.
     pub(super) const fn describe(self) -> Option<&'static str> {
         match self {
             Self::Plain(Form::Exact) => None,
             Self::Plain(Form::Trailing) => Some("white space at line ends"),
-            Self::Plain(Form::Folded | Form::Body | Form::Collapsed) => {
+            Self::Plain(Form::Normalized | Form::Body | Form::Collapsed) => {
                 Some("typographic characters")
             }
             Self::ContextSpace(_) => Some("the space before kept lines"),
@@ -47,9 +47,9 @@ impl Rung {
     }
 }
 
-/// What becomes of one line of a hunk at a place; file lines count from zero.
+/// What one line of a hunk does to the file; file lines count from zero.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum LineEdit {
     /// The file's line stays; `None` for a kept line that the file does not have.
     Keep(Option<usize>),
     /// The file's line goes.
@@ -58,29 +58,29 @@ pub(super) enum Step {
     Insert(usize),
 }
 
-/// A place where a hunk fits.
+/// A place where a hunk fits, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
+pub(super) struct Match {
     /// First line, and the line after the last.
     pub(super) start: usize,
     pub(super) end: usize,
-    pub(super) rung: Rung,
+    pub(super) tolerance: Tolerance,
     pub(super) shift: Shift,
     /// One per line of the hunk; `None` when the lines are there, but blank lines leave it open
     /// where the added ones belong.
-    pub(super) steps: Option<Vec<Step>>,
+    pub(super) steps: Option<Vec<LineEdit>>,
 }
 
 /// Kept lines that may lie beyond the file, on either side.
 const MOST_BEYOND: usize = 3;
 
-/// All places on the first rung that has any. The last `layout` lines, all blank, may be of the
+/// All places on the first tolerance that has any. The last `layout` lines, all blank, may be of the
 /// answer's layout rather than of the hunk: the places with and without them are all as good.
-pub(super) fn places(
-    file: &Haystack<'_>,
+pub(super) fn find_matches(
+    file: &LineIndex<'_>,
     lines: &[HunkLine],
     layout: usize,
-) -> Result<Vec<Place>, TooRepetitive> {
+) -> Result<Vec<Match>, TooRepetitive> {
     let core = &lines[..lines.len().saturating_sub(layout)];
     let mut found = unbroken(file, core)?;
     if found.is_empty() {
@@ -89,7 +89,7 @@ pub(super) fn places(
     if layout > 0 {
         for place in &mut found {
             if let Some(steps) = &mut place.steps {
-                steps.resize(lines.len(), Step::Keep(None));
+                steps.resize(lines.len(), LineEdit::Keep(None));
             }
         }
         let known: Vec<usize> = found.iter().map(|place| place.start).collect();
@@ -100,33 +100,35 @@ pub(super) fn places(
 }
 
 /// The place of a hunk whose old lines are all blank: only where its number says, exactly.
-pub(super) fn blank_place(file: &Haystack<'_>, lines: &[HunkLine], start: usize) -> Option<Place> {
+pub(super) fn blank_match(file: &LineIndex<'_>, lines: &[HunkLine], start: usize) -> Option<Match> {
     let mut old = lines.iter().filter(|line| line.is_old()).enumerate();
     let there = old.all(|(at, line)| start + at < file.len() && file.text(start + at) == line.text);
-    there.then(|| straight(lines, start, 0, 0, Rung::Plain(Form::Exact), Shift::None))
+    there.then(|| straight(lines, start, 0, 0, Tolerance::Plain(Form::Exact), Shift::None))
 }
 
 /// Places where the old lines stand one after the other.
-fn unbroken(file: &Haystack<'_>, lines: &[HunkLine]) -> Result<Vec<Place>, TooRepetitive> {
+fn unbroken(file: &LineIndex<'_>, lines: &[HunkLine]) -> Result<Vec<Match>, TooRepetitive> {
     let old: Vec<&HunkLine> = lines.iter().filter(|line| line.is_old()).collect();
     if old.iter().all(|line| is_blank(&line.text)) {
         return Ok(Vec::new());
     }
     let spaced = old.iter().any(|line| line.after_space);
-    for form in [Form::Exact, Form::Trailing, Form::Folded] {
-        for (rung, loose) in [(Rung::Plain(form), false), (Rung::ContextSpace(form), true)] {
+    for form in [Form::Exact, Form::Trailing, Form::Normalized] {
+        for (tolerance, loose) in
+            [(Tolerance::Plain(form), false), (Tolerance::ContextSpace(form), true)]
+        {
             if loose && !spaced {
                 continue;
             }
             let wanted: Vec<Wanted> = old.iter().map(|line| texts(line, loose)).collect();
             let starts = file.find(form, &wanted)?;
             if !starts.is_empty() {
-                let place = |start| straight(lines, start, 0, 0, rung, Shift::None);
-                let mut found: Vec<Place> = starts.into_iter().map(place).collect();
+                let place = |start| straight(lines, start, 0, 0, tolerance, Shift::None);
+                let mut found: Vec<Match> = starts.into_iter().map(place).collect();
                 if loose {
                     // A space more or less is a shift as well: a place that another shift
                     // leads to is as good.
-                    let more = shifted(file, lines, &old, Rung::Shifted, Form::Body)?;
+                    let more = shifted(file, lines, &old, Tolerance::Shifted, Form::Body)?;
                     let known: Vec<usize> = found.iter().map(|place| place.start).collect();
                     found.extend(more.into_iter().filter(|more| !known.contains(&more.start)));
                 }
@@ -139,21 +141,21 @@ fn unbroken(file: &Haystack<'_>, lines: &[HunkLine]) -> Result<Vec<Place>, TooRe
         return Ok(Vec::new());
     }
     // A place that only looser white space leads to is as good as one that a shift leads to.
-    let mut found = shifted(file, lines, &old, Rung::Shifted, Form::Body)?;
+    let mut found = shifted(file, lines, &old, Tolerance::Shifted, Form::Body)?;
     let known: Vec<usize> = found.iter().map(|place| place.start).collect();
-    let more = shifted(file, lines, &old, Rung::Collapsed, Form::Collapsed)?;
+    let more = shifted(file, lines, &old, Tolerance::Collapsed, Form::Collapsed)?;
     found.extend(more.into_iter().filter(|more| !known.contains(&more.start)));
     Ok(found)
 }
 
 /// Places where blank lines or the file's edges come between the old lines.
-fn broken(file: &Haystack<'_>, lines: &[HunkLine]) -> Result<Vec<Place>, TooRepetitive> {
+fn broken(file: &LineIndex<'_>, lines: &[HunkLine]) -> Result<Vec<Match>, TooRepetitive> {
     let old: Vec<&HunkLine> = lines.iter().filter(|line| line.is_old()).collect();
     if !old.iter().any(|line| has_word(&line.text)) {
         return Ok(Vec::new());
     }
     let mut open = Vec::new();
-    for form in [Form::Folded, Form::Collapsed] {
+    for form in [Form::Normalized, Form::Collapsed] {
         let found = over_blank_lines(file, lines, &old, form)?;
         if found.len() > 1 || found.iter().any(|place| place.steps.is_some()) {
             return Ok(found);
@@ -166,17 +168,17 @@ fn broken(file: &Haystack<'_>, lines: &[HunkLine]) -> Result<Vec<Place>, TooRepe
 
 /// The places where the lines stand with an indentation that can be told from theirs.
 fn shifted(
-    file: &Haystack<'_>,
+    file: &LineIndex<'_>,
     lines: &[HunkLine],
     old: &[&HunkLine],
-    rung: Rung,
+    tolerance: Tolerance,
     form: Form,
-) -> Result<Vec<Place>, TooRepetitive> {
+) -> Result<Vec<Match>, TooRepetitive> {
     let wanted: Vec<Wanted> = old.iter().map(|line| texts(line, false)).collect();
     let starts = file.find(form, &wanted)?;
     let place = |start: usize| {
-        let shift = shift(rung, file, old, |at| Some(start + at))?;
-        Some(straight(lines, start, 0, 0, rung, shift))
+        let shift = shift(tolerance, file, old, |at| Some(start + at))?;
+        Some(straight(lines, start, 0, 0, tolerance, shift))
     };
     Ok(starts.into_iter().filter_map(place).collect())
 }
@@ -188,7 +190,7 @@ pub(super) fn has_word(text: &[u8]) -> bool {
 /// The texts that a line may have in the file.
 fn texts(line: &HunkLine, loose: bool) -> Wanted {
     let mut texts = vec![line.text.clone()];
-    if loose && line.fate == Fate::Keep && line.after_space && !is_blank(&line.text) {
+    if loose && line.op == LineOp::Keep && line.after_space && !is_blank(&line.text) {
         texts.push([b" ", line.text.as_slice()].concat());
         if let Some(rest) = line.text.strip_prefix(b" ") {
             texts.push(rest.to_vec());
@@ -199,26 +201,28 @@ fn texts(line: &HunkLine, loose: bool) -> Wanted {
 
 /// The shift that is true of all lines that are not blank.
 fn shift(
-    rung: Rung,
-    file: &Haystack<'_>,
+    tolerance: Tolerance,
+    file: &LineIndex<'_>,
     old: &[&HunkLine],
     file_line: impl Fn(usize) -> Option<usize>,
 ) -> Option<Shift> {
-    let folded: Vec<(Vec<u8>, Vec<u8>)> = old
+    let normalized: Vec<(Vec<u8>, Vec<u8>)> = old
         .iter()
         .enumerate()
         .filter(|(_, line)| !is_blank(&line.text))
-        .filter_map(|(at, line)| Some((fold(&line.text), fold(file.text(file_line(at)?)))))
+        .filter_map(|(at, line)| {
+            Some((normalize(&line.text), normalize(file.text(file_line(at)?))))
+        })
         .collect();
     let pairs: Vec<(&[u8], &[u8])> =
-        folded.iter().map(|(answer, file)| (indent(answer), indent(file))).collect();
-    match rung {
-        Rung::Shifted => Shift::uniform(&pairs),
-        Rung::Plain(_)
-        | Rung::ContextSpace(_)
-        | Rung::Collapsed
-        | Rung::BlankLines(_)
-        | Rung::BeyondTheFile => Shift::uniform(&pairs).or_else(|| Shift::by_example(&pairs)),
+        normalized.iter().map(|(answer, file)| (indent(answer), indent(file))).collect();
+    match tolerance {
+        Tolerance::Shifted => Shift::uniform(&pairs),
+        Tolerance::Plain(_)
+        | Tolerance::ContextSpace(_)
+        | Tolerance::Collapsed
+        | Tolerance::BlankLines(_)
+        | Tolerance::BeyondTheFile => Shift::uniform(&pairs).or_else(|| Shift::by_example(&pairs)),
     }
 }
 
@@ -228,52 +232,52 @@ fn straight(
     start: usize,
     lead: usize,
     trail: usize,
-    rung: Rung,
+    tolerance: Tolerance,
     shift: Shift,
-) -> Place {
+) -> Match {
     let old = lines.iter().filter(|line| line.is_old()).count();
     let (mut seen, mut at) = (0, start);
     let mut steps = Vec::with_capacity(lines.len());
     for line in lines {
-        if line.fate == Fate::Add {
-            steps.push(Step::Insert(at));
+        if line.op == LineOp::Add {
+            steps.push(LineEdit::Insert(at));
             continue;
         }
         let there = seen >= lead && seen + trail < old;
         seen += 1;
-        steps.push(match (line.fate, there) {
-            (Fate::Remove, _) => Step::Remove(at),
-            (Fate::Keep | Fate::Add, true) => Step::Keep(Some(at)),
-            (Fate::Keep | Fate::Add, false) => Step::Keep(None),
+        steps.push(match (line.op, there) {
+            (LineOp::Remove, _) => LineEdit::Remove(at),
+            (LineOp::Keep | LineOp::Add, true) => LineEdit::Keep(Some(at)),
+            (LineOp::Keep | LineOp::Add, false) => LineEdit::Keep(None),
         });
         at += usize::from(there);
     }
-    Place { start, end: at, rung, shift, steps: Some(steps) }
+    Match { start, end: at, tolerance, shift, steps: Some(steps) }
 }
 
 /// Places among the lines that are not blank.
 fn over_blank_lines(
-    file: &Haystack<'_>,
+    file: &LineIndex<'_>,
     lines: &[HunkLine],
     old: &[&HunkLine],
     form: Form,
-) -> Result<Vec<Place>, TooRepetitive> {
+) -> Result<Vec<Match>, TooRepetitive> {
     let solid: Vec<&HunkLine> = old.iter().copied().filter(|line| !is_blank(&line.text)).collect();
     let wanted: Vec<Wanted> = solid.iter().map(|line| texts(line, false)).collect();
     let mut found = Vec::new();
     for start in file.find_solid(form, &wanted)? {
         let file_line = |at: usize| file.solid().get(start + at).map(|line| *line as usize);
-        let shift = if form == Form::Folded {
+        let shift = if form == Form::Normalized {
             Some(Shift::None)
         } else {
-            shift(Rung::BlankLines(form), file, &solid, file_line)
+            shift(Tolerance::BlankLines(form), file, &solid, file_line)
         };
         let (Some(shift), Some(first)) = (shift, file_line(0)) else { continue };
         let last = file_line(solid.len() - 1).unwrap_or(first);
-        found.push(Place {
+        found.push(Match {
             start: first,
             end: last + 1,
-            rung: Rung::BlankLines(form),
+            tolerance: Tolerance::BlankLines(form),
             shift,
             steps: steps_over_blanks(file, lines, first, file_line),
         });
@@ -285,11 +289,11 @@ fn over_blank_lines(
 /// would have to go that is not there, or when it is open on which side of a blank line the
 /// added lines belong.
 fn steps_over_blanks(
-    file: &Haystack<'_>,
+    file: &LineIndex<'_>,
     lines: &[HunkLine],
     first: usize,
     file_line: impl Fn(usize) -> Option<usize>,
-) -> Option<Vec<Step>> {
+) -> Option<Vec<LineEdit>> {
     let is_solid = |line: &HunkLine| line.is_old() && !is_blank(&line.text);
     let blank_at = |line: usize| line < file.len() && is_blank(file.text(line));
     let mut steps = Vec::with_capacity(lines.len());
@@ -317,30 +321,34 @@ fn steps_over_blanks(
             }
         };
         let follows_removal =
-            solid > 0 && lines.get(lines.len() - rest.len() - 1)?.fate == Fate::Remove;
-        let precedes_removal = after.first().is_some_and(|line| line.fate == Fate::Remove);
+            solid > 0 && lines.get(lines.len() - rest.len() - 1)?.op == LineOp::Remove;
+        let precedes_removal = after.first().is_some_and(|line| line.op == LineOp::Remove);
         let outer = (solid == 0).then_some(true).or((after.is_empty()).then_some(false));
         gap_steps(gap, from, to, follows_removal, precedes_removal, outer, &mut steps)?;
         let Some(line) = after.first() else { break };
         let at = file_line(solid)?;
-        steps.push(if line.fate == Fate::Remove { Step::Remove(at) } else { Step::Keep(Some(at)) });
+        steps.push(if line.op == LineOp::Remove {
+            LineEdit::Remove(at)
+        } else {
+            LineEdit::Keep(Some(at))
+        });
         solid += 1;
         rest = &after[1..];
     }
     // Where a blank line too many meets an added one in a block, either may be the one that was
     // meant; a diff tells them apart.
     let is_block = !lines.iter().any(|line| line.after_space);
-    let too_many = is_block && steps.contains(&Step::Keep(None));
-    let adds_blank = lines.iter().any(|line| line.fate == Fate::Add && is_blank(&line.text));
+    let too_many = is_block && steps.contains(&LineEdit::Keep(None));
+    let adds_blank = lines.iter().any(|line| line.op == LineOp::Add && is_blank(&line.text));
     // And a line that is kept as well as added or removed may have its place on either side of
     // a blank line.
     let kept: HashSet<&[u8]> = lines
         .iter()
-        .filter(|line| line.fate == Fate::Keep && !is_blank(&line.text))
+        .filter(|line| line.op == LineOp::Keep && !is_blank(&line.text))
         .map(|line| line.text.as_slice())
         .collect();
     let slides = is_block
-        && lines.iter().any(|line| line.fate != Fate::Keep && kept.contains(line.text.as_slice()));
+        && lines.iter().any(|line| line.op != LineOp::Keep && kept.contains(line.text.as_slice()));
     (!slides && (!too_many || !adds_blank)).then_some(steps)
 }
 
@@ -354,20 +362,20 @@ fn gap_steps(
     follows_removal: bool,
     precedes_removal: bool,
     outer: Option<bool>,
-    steps: &mut Vec<Step>,
+    steps: &mut Vec<LineEdit>,
 ) -> Option<()> {
     let there = to - from;
     let old = gap.iter().filter(|line| line.is_old()).count();
-    let adds = gap.iter().any(|line| line.fate == Fate::Add);
-    let removes = gap.iter().any(|line| line.fate == Fate::Remove);
+    let adds = gap.iter().any(|line| line.op == LineOp::Add);
+    let removes = gap.iter().any(|line| line.op == LineOp::Remove);
     if old == there || (outer.is_some() && old < there && removes) {
         // At the outer edges the lines next to the text are meant.
         let mut at = if outer == Some(true) { to - old } else { from };
         for line in gap {
-            steps.push(match line.fate {
-                Fate::Add => Step::Insert(at),
-                Fate::Keep => Step::Keep(Some(at)),
-                Fate::Remove => Step::Remove(at),
+            steps.push(match line.op {
+                LineOp::Add => LineEdit::Insert(at),
+                LineOp::Keep => LineEdit::Keep(Some(at)),
+                LineOp::Remove => LineEdit::Remove(at),
             });
             at += usize::from(line.is_old());
         }
@@ -379,8 +387,8 @@ fn gap_steps(
     let at = if !adds || there == 0 {
         from
     } else {
-        let first = gap.iter().position(|line| line.fate == Fate::Add)?;
-        let last = gap.iter().rposition(|line| line.fate == Fate::Add)?;
+        let first = gap.iter().position(|line| line.op == LineOp::Add)?;
+        let last = gap.iter().rposition(|line| line.op == LineOp::Add)?;
         let before = gap[..first].iter().filter(|line| line.is_old()).count();
         let behind = gap[last..].iter().filter(|line| line.is_old()).count();
         if before + behind != old {
@@ -399,7 +407,11 @@ fn gap_steps(
         }
     };
     for line in gap {
-        steps.push(if line.fate == Fate::Add { Step::Insert(at) } else { Step::Keep(None) });
+        steps.push(if line.op == LineOp::Add {
+            LineEdit::Insert(at)
+        } else {
+            LineEdit::Keep(None)
+        });
     }
     Some(())
 }
@@ -407,12 +419,12 @@ fn gap_steps(
 /// Places at the file's edges, with kept lines that would lie outside it. Such a line must not
 /// be anywhere else in the file: then the hunk would belong there.
 fn beyond_the_file(
-    file: &Haystack<'_>,
+    file: &LineIndex<'_>,
     lines: &[HunkLine],
     old: &[&HunkLine],
-) -> Result<Vec<Place>, TooRepetitive> {
+) -> Result<Vec<Match>, TooRepetitive> {
     let droppable = |line: &&&HunkLine| {
-        line.fate == Fate::Keep
+        line.op == LineOp::Keep
             && (is_blank(&line.text) || file.lines_with(Form::Body, &line.text).is_empty())
     };
     let lead = old.iter().take_while(droppable).count().min(MOST_BEYOND);
@@ -426,7 +438,7 @@ fn beyond_the_file(
             if inner.len() < dropped || !inner.iter().any(|line| has_word(&line.text)) {
                 continue;
             }
-            for start in file.find(Form::Folded, &wanted[front..old.len() - back])? {
+            for start in file.find(Form::Normalized, &wanted[front..old.len() - back])? {
                 let at_start = front == 0 || start == 0;
                 let at_end = back == 0 || start + inner.len() == file.len();
                 if at_start && at_end {
@@ -435,7 +447,7 @@ fn beyond_the_file(
                         start,
                         front,
                         back,
-                        Rung::BeyondTheFile,
+                        Tolerance::BeyondTheFile,
                         Shift::None,
                     ));
                 }
@@ -455,40 +467,40 @@ mod tests {
     fn hunk(text: &str) -> Vec<HunkLine> {
         text.split('\n')
             .map(|line| {
-                let fate = match line.as_bytes().first() {
-                    Some(b'+') => Fate::Add,
-                    Some(b'-') => Fate::Remove,
-                    _ => Fate::Keep,
+                let op = match line.as_bytes().first() {
+                    Some(b'+') => LineOp::Add,
+                    Some(b'-') => LineOp::Remove,
+                    _ => LineOp::Keep,
                 };
-                let mut line = HunkLine::new(fate, line.get(1..).unwrap_or("").as_bytes());
-                line.after_space = fate == Fate::Keep;
+                let mut line = HunkLine::new(op, line.get(1..).unwrap_or("").as_bytes());
+                line.after_space = op == LineOp::Keep;
                 line
             })
             .collect()
     }
 
-    fn check(file: &str, lines: &str, expect: &[(usize, Rung)]) {
-        let haystack = Haystack::new(file.as_bytes());
-        let found: Vec<(usize, Rung)> = places(&haystack, &hunk(lines), 0)
+    fn check(file: &str, lines: &str, expect: &[(usize, Tolerance)]) {
+        let line_index = LineIndex::new(file.as_bytes());
+        let found: Vec<(usize, Tolerance)> = find_matches(&line_index, &hunk(lines), 0)
             .expect("not too repetitive")
             .into_iter()
             .filter(|place| place.steps.is_some())
-            .map(|place| (place.start, place.rung))
+            .map(|place| (place.start, place.tolerance))
             .collect();
         assert_eq!(found, expect, "{file:?} {lines:?}");
     }
 
     #[test]
     fn the_first_rung_with_a_place_decides() {
-        check("a\nb\nc\n", " a\n-b\n c", &[(0, Rung::Plain(Form::Exact))]);
-        check("a \nb\na\nb\n", " a\n-b", &[(2, Rung::Plain(Form::Exact))]);
-        check("a\t\nb\n", " a\n-b", &[(0, Rung::Plain(Form::Trailing))]);
-        check("it\u{2019}s\nb\n", " it's\n-b", &[(0, Rung::Plain(Form::Folded))]);
-        check(" a\nb\n", " a\n-b", &[(0, Rung::ContextSpace(Form::Exact))]);
-        check("    a\n      b\n", "-a\n   b", &[(0, Rung::Shifted)]);
-        check("a  = 1\n", "-a = 1", &[(0, Rung::Collapsed)]);
-        check("a\n\n\nb\nc\n", " a\n \n b\n-c", &[(0, Rung::BlankLines(Form::Folded))]);
-        check("x\na\nb\n", " a\n-b\n z", &[(1, Rung::BeyondTheFile)]);
+        check("a\nb\nc\n", " a\n-b\n c", &[(0, Tolerance::Plain(Form::Exact))]);
+        check("a \nb\na\nb\n", " a\n-b", &[(2, Tolerance::Plain(Form::Exact))]);
+        check("a\t\nb\n", " a\n-b", &[(0, Tolerance::Plain(Form::Trailing))]);
+        check("it\u{2019}s\nb\n", " it's\n-b", &[(0, Tolerance::Plain(Form::Normalized))]);
+        check(" a\nb\n", " a\n-b", &[(0, Tolerance::ContextSpace(Form::Exact))]);
+        check("    a\n      b\n", "-a\n   b", &[(0, Tolerance::Shifted)]);
+        check("a  = 1\n", "-a = 1", &[(0, Tolerance::Collapsed)]);
+        check("a\n\n\nb\nc\n", " a\n \n b\n-c", &[(0, Tolerance::BlankLines(Form::Normalized))]);
+        check("x\na\nb\n", " a\n-b\n z", &[(1, Tolerance::BeyondTheFile)]);
     }
 
     #[test]

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use super::clean::Line;
+use super::expression::{first_group, matches};
 use super::location::locations;
+use super::noise::{is_dull, is_noise, says_nothing};
 use super::normalise::normalise;
 use super::patterns::level_len;
-use super::rule::{
-    Body, Compiled, Rule, Symptom, Verdict, first_group, is_dull, is_noise, matches, says_nothing,
-};
+use super::rule::{Body, Classification, Rule, Symptom};
+use super::rule_set::Compiled;
 use super::test_name::{TestNames, join};
 use super::warning::is_warning;
 use greenloop_model::{FailureClass, Location};
@@ -59,15 +60,15 @@ pub(super) struct Block {
     name: Option<String>,
 }
 
-/// Whether a block took a line.
+/// What a block does with a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Taken {
-    /// Yes, and it wants more.
-    Yes,
-    /// Yes, and it is done.
-    Last,
-    /// No, and it is done.
-    No,
+pub(super) enum LineUse {
+    /// The block has the line, and may have more.
+    Continues,
+    /// The line is the block's last.
+    Completes,
+    /// The line is not the block's, which has ended.
+    Rejected,
 }
 
 impl Block {
@@ -137,45 +138,45 @@ impl Block {
     }
 
     /// Offers the next line of the log.
-    pub(super) fn take(&mut self, line: &Line, tests: &mut TestNames) -> Taken {
+    pub(super) fn take(&mut self, line: &Line, tests: &mut TestNames) -> LineUse {
         self.taken += 1;
         if self.taken > MOST_TAKEN {
-            return Taken::No;
+            return LineUse::Rejected;
         }
         // Inside an indented block the row's expressions see the lines as they would stand at
         // the margin.
         let spaces = line.text.len() - line.text.trim_start_matches(' ').len();
         let text = line.text.get(spaces.min(self.margin())..).unwrap_or(&line.text);
         match self.row.rule.body {
-            Body::Line => Taken::No,
+            Body::Line => LineUse::Rejected,
             Body::While(_, bridge) => {
                 if line.is_blank() && !matches(self.row.body(), text) {
                     if self.blanks.len() >= bridge {
-                        return Taken::No;
+                        return LineUse::Rejected;
                     }
                     self.blanks.push(line.clone());
-                    return Taken::Yes;
+                    return LineUse::Continues;
                 }
                 if !matches(self.row.body(), text) {
-                    return Taken::No;
+                    return LineUse::Rejected;
                 }
                 for blank in std::mem::take(&mut self.blanks) {
                     self.store(blank, Role::Dull);
                 }
                 self.keep(line, text, tests);
-                Taken::Yes
+                LineUse::Continues
             }
             Body::Until(_) => {
                 if matches(self.row.body(), text) {
-                    return Taken::No;
+                    return LineUse::Rejected;
                 }
                 self.keep(line, text, tests);
-                Taken::Yes
+                LineUse::Continues
             }
             Body::Through(_) => {
                 let last = matches(self.row.body(), text);
                 self.keep(line, text, tests);
-                if last { Taken::Last } else { Taken::Yes }
+                if last { LineUse::Completes } else { LineUse::Continues }
             }
         }
     }
@@ -223,7 +224,6 @@ impl Block {
         self.row.rule.kind
     }
 
-    /// The row.
     pub(super) fn row(&self) -> &'static Compiled {
         self.row
     }
@@ -237,36 +237,39 @@ impl Block {
         }
     }
 
-    /// What class it is of.
+    /// Its class.
     pub(super) fn class(&self) -> FailureClass {
-        let verdict =
-            if self.proven { Verdict::Is(FailureClass::Code) } else { self.row.rule.verdict };
-        super::verdict::class(verdict, self.telling())
+        let rule = if self.proven {
+            Classification::Fixed(FailureClass::Code)
+        } else {
+            self.row.rule.class
+        };
+        super::classify::class(rule, self.telling())
     }
 
     /// Whether a compiler or a linter says it of the source: the same every time.
     pub(super) fn is_of_source(&self) -> bool {
         let rule = self.row.rule;
         rule.of_source
-            || match rule.verdict {
-                Verdict::Says(_) => self.proven,
-                Verdict::Is(_) | Verdict::Own(_) => false,
+            || match rule.class {
+                Classification::ToolText(_) => self.proven,
+                Classification::Fixed(_) | Classification::ProgramText(_) => false,
             }
     }
 
     /// Whether a program that ran says it: a test, a panic, an exception.
     pub(super) fn is_of_a_run(&self) -> bool {
         let rule = self.row.rule;
-        let own = match rule.verdict {
-            Verdict::Own(_) => true,
-            Verdict::Is(_) | Verdict::Says(_) => false,
+        let own = match rule.class {
+            Classification::ProgramText(_) => true,
+            Classification::Fixed(_) | Classification::ToolText(_) => false,
         };
         !self.is_of_source() && (own || rule.symptom == Symptom::Tests)
     }
 
-    /// Whether its words smell of something that passes by itself.
-    pub(super) fn smells_flaky(&self) -> bool {
-        self.telling().any(|text| super::verdict::words(text).flaky)
+    /// Whether its words suggest a failure that passes when it is run again.
+    pub(super) fn may_be_flaky(&self) -> bool {
+        self.telling().any(|text| super::classify::words(text).flaky)
     }
 
     /// The texts of its lines, most telling first, context and dull ones left out.

@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use regex::bytes::Regex;
 
+use super::expression::compile;
 use super::patterns::{PREFIXES, TABBED_PREFIX};
-use super::rule::compile;
 
 /// Characters of a line that are kept: many more than are ever shown, so that a secret which
 /// reaches over the end of what is shown is still seen whole.

@@ -2,16 +2,18 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use super::block::{Block, Taken};
+use super::block::{Block, LineUse};
+use super::block_store::BlockStore;
 use super::clean::{Line, bounded, strip};
 use super::encoding::Decoder;
-use super::found::Found;
 use super::limits::ExtractLimits;
 use super::lines::Lines;
 use super::location::locations;
+use super::noise::{begins_step, is_noise};
 use super::normalise::{digest, normalise};
 use super::redact::{KeyLine, KeyState, MARKER, Redactor};
-use super::rule::{Candidates, RuleSet, Symptom, begins_step, is_noise};
+use super::rule::Symptom;
+use super::rule_set::{Candidates, RuleSet};
 use super::select::{make_presentable, select};
 use super::test_name::TestNames;
 use greenloop_model::{Excerpt, FailureClass, Fingerprint};
@@ -105,8 +107,8 @@ impl Extractor {
         lines.push(&decoder.finish(), |no, raw| scan.line(no, raw));
         let lines = lines.finish(|no, raw| scan.line(no, raw));
         scan.close();
-        let Scan { recent, found, tests, trailers, .. } = scan;
-        let mut blocks = found.ranked();
+        let Scan { recent, blocks, tests, trailers, .. } = scan;
+        let mut blocks = blocks.ranked();
         let retried = tests.retried().clone();
         if !retried.is_empty() && blocks.iter().any(|block| !block.names(&retried)) {
             blocks.retain(|block| !block.names(&retried));
@@ -208,7 +210,7 @@ fn symptoms(
             out.insert(bounded(&redactor.redact(&symptom), HEADLINE));
         }
     };
-    causes(blocks).filter(|block| block.row().rule.symptom == Symptom::Place).for_each(&mut add);
+    causes(blocks).filter(|block| block.row().rule.symptom == Symptom::Location).for_each(&mut add);
     if out.is_empty() && !headline.is_empty() {
         out.insert(normalise(headline));
     }
@@ -227,7 +229,7 @@ fn is_flaky_suspect(known: Option<&Block>, blocks: &[Block]) -> bool {
         && blocks
             .iter()
             .filter(|block| block.score() + PART >= best && block.score() >= 30)
-            .any(Block::smells_flaky)
+            .any(Block::may_be_flaky)
 }
 
 /// The last resort: the last lines that say anything, in the order of the log, of the step that
@@ -393,7 +395,7 @@ struct Scan {
     rules: &'static RuleSet,
     recent: Recent,
     open: Option<Block>,
-    found: Found,
+    blocks: BlockStore,
     tests: TestNames,
     trailers: Trailers,
     /// Something was found that says more than that something failed.
@@ -410,7 +412,7 @@ impl Scan {
             rules: RuleSet::get(),
             recent: Recent { lines: VecDeque::with_capacity(RECENT) },
             open: None,
-            found: Found::default(),
+            blocks: BlockStore::default(),
             tests: TestNames::default(),
             trailers: Trailers::default(),
             known: false,
@@ -448,19 +450,20 @@ impl Scan {
         let start = if rows.is_empty() { None } else { self.rules.start(rows, &line.text) };
         if let Some(mut open) = self.open.take() {
             let stronger = start.is_some_and(|(row, _)| row.rule.score > open.score());
-            let taken = if stronger { Taken::No } else { open.take(&line, &mut self.tests) };
+            let taken =
+                if stronger { LineUse::Rejected } else { open.take(&line, &mut self.tests) };
             match taken {
-                Taken::Yes => {
+                LineUse::Continues => {
                     self.open = Some(open);
                     self.recent.push(no, raw);
                     return;
                 }
-                Taken::Last => {
-                    self.found.add(open);
+                LineUse::Completes => {
+                    self.blocks.add(open);
                     self.recent.push(no, raw);
                     return;
                 }
-                Taken::No => self.found.add(open),
+                LineUse::Rejected => self.blocks.add(open),
             }
         }
         if let Some((row, soft)) = start {
@@ -500,7 +503,7 @@ impl Scan {
 
     fn close(&mut self) {
         if let Some(open) = self.open.take() {
-            self.found.add(open);
+            self.blocks.add(open);
         }
     }
 

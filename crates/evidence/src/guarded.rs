@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use regex::bytes::Regex;
 
-use super::rule::compile;
+use super::expression::compile;
 
 /// The expression, and lower-case literals of which every match has one; none where any text may
 /// match.

@@ -19,26 +19,29 @@
 //!   knows none.
 
 mod block;
+mod block_store;
+mod classify;
 mod clean;
 mod code;
 mod encoding;
 mod explain;
+mod expression;
 mod extractor;
-mod found;
 mod guarded;
 mod limits;
 mod lines;
 mod literals;
 mod location;
+mod noise;
 mod normalise;
 mod opening;
 mod patterns;
 mod redact;
 mod rule;
+mod rule_set;
 mod select;
 mod test_name;
 mod test_run;
-mod verdict;
 mod warning;
 
 #[cfg(test)]
@@ -54,8 +57,8 @@ pub use extractor::{Extraction, Extractor, extract};
 pub use limits::ExtractLimits;
 pub use normalise::{fingerprint, normalise};
 pub use redact::{LineRedactor, MARKER, Redactor, SecretValue, credentials, sensitive_parts};
-pub use rule::is_diagnostic;
+pub use rule_set::is_diagnostic;
 pub use test_run::{
-    Comparison, Fate, Knowledge, Outcome, ReportError, Source, TestFate, TestReader, TestRun,
-    read_report, speaks_like_a_runner,
+    Comparison, Knowledge, Outcome, ReportError, Source, TestReader, TestResult, TestRun,
+    TestStatus, read_report, speaks_like_a_runner,
 };

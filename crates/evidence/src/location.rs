@@ -4,9 +4,9 @@ use std::sync::LazyLock;
 
 use regex::bytes::{Captures, Regex};
 
+use super::expression::compile;
 use super::guarded::Guarded;
 use super::patterns::{LOCATIONS, NOT_FILES};
-use super::rule::compile;
 use greenloop_model::Location;
 
 /// Places of one line, in order of appearance. A bare `line:column` at the start of a line is a

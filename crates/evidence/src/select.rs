@@ -7,7 +7,7 @@ use super::clean::{Line, bounded};
 use super::limits::ExtractLimits;
 use super::location::locations;
 use super::redact::Redactor;
-use super::rule::PARTICULAR;
+use super::rule_set::PARTICULAR;
 use greenloop_model::Excerpt;
 
 /// Characters of one kept line.

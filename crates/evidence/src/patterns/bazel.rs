@@ -1,6 +1,6 @@
 //! Bazel.
 
-use super::super::rule::{Rule, Verdict};
+use super::super::rule::{Classification, Rule};
 use greenloop_model::FailureClass::{Code, Unknown};
 
 pub(super) const RULES: &[Rule] = &[
@@ -45,7 +45,7 @@ pub(super) const RULES: &[Rule] = &[
         start: r"^ERROR: /\S+:\d+:\d+: ",
         score: 76,
         share: 1,
-        verdict: Verdict::Says(Code),
+        class: Classification::ToolText(Code),
         examples: &[
             "ERROR: /src/cart/BUILD:7:11: Compiling src/cart/total.cc failed: (Exit 1): gcc failed: error executing CppCompile command",
         ],
@@ -57,7 +57,7 @@ pub(super) const RULES: &[Rule] = &[
         start: r"^Target //\S+ failed to build|^(?:ERROR|FAILED): Build did NOT complete successfully",
         share: 1,
         score: 8,
-        verdict: Verdict::Is(Unknown),
+        class: Classification::Fixed(Unknown),
         examples: &[
             "Target //cart:total failed to build",
             "ERROR: Build did NOT complete successfully",

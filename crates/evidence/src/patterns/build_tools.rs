@@ -1,6 +1,6 @@
 //! make, ninja, CMake, autotools, shells, git, tar and their like.
 
-use super::super::rule::{Body, Rule, Symptom, Verdict};
+use super::super::rule::{Body, Classification, Rule, Symptom};
 use greenloop_model::FailureClass::{Code, Config, Unknown};
 
 pub(super) const RULES: &[Rule] = &[
@@ -45,7 +45,7 @@ pub(super) const RULES: &[Rule] = &[
         body: Body::While(r"^\s+\S|^Call Stack", 1),
         score: 84,
         share: 12,
-        verdict: Verdict::Says(Code),
+        class: Classification::ToolText(Code),
         examples: &["CMake Error at CMakeLists.txt:12 (find_package):"],
         ..Rule::COMPILER
     },
@@ -68,7 +68,7 @@ pub(super) const RULES: &[Rule] = &[
         ),
         score: 71,
         share: 12,
-        verdict: Verdict::Says(Code),
+        class: Classification::ToolText(Code),
         examples: &[
             "sh: 1: foo: not found",
             "./run.sh: line 3: syntax error near unexpected token `fi'",
@@ -98,7 +98,7 @@ pub(super) const RULES: &[Rule] = &[
         body: Body::While(r"^(?:tar|mv|cp): ", 0),
         score: 61,
         share: 4,
-        verdict: Verdict::Says(Code),
+        class: Classification::ToolText(Code),
         examples: &[
             "mv: cannot stat 'a.xml': No such file or directory",
             "env: 'node': No such file or directory",
@@ -114,7 +114,7 @@ pub(super) const RULES: &[Rule] = &[
         key: r"^fatal: |git config",
         score: 74,
         share: 8,
-        verdict: Verdict::Is(Config),
+        class: Classification::Fixed(Config),
         examples: &["Author identity unknown", "*** Please tell me who you are."],
         ..Rule::TOOL
     },
@@ -131,7 +131,7 @@ pub(super) const RULES: &[Rule] = &[
         ),
         score: 66,
         share: 8,
-        verdict: Verdict::Says(Unknown),
+        class: Classification::ToolText(Unknown),
         examples: &[
             "fatal: unable to access 'https://example.com/x.git/': The requested URL returned error: 503",
             "fatal: Authentication failed for 'https://example.com/x.git/'",
@@ -145,8 +145,8 @@ pub(super) const RULES: &[Rule] = &[
         body: Body::While(r"^E: |^W: Failed", 0),
         score: 65,
         share: 5,
-        verdict: Verdict::Says(Code),
-        symptom: Symptom::Place,
+        class: Classification::ToolText(Code),
+        symptom: Symptom::Location,
         examples: &[
             "E: Unable to locate package foo",
             "E: Failed to fetch http://deb.debian.org/x  404  Not Found",
@@ -160,7 +160,7 @@ pub(super) const RULES: &[Rule] = &[
         body: Body::While(r"^\s+\S", 0),
         score: 70,
         share: 6,
-        verdict: Verdict::Is(Code),
+        class: Classification::Fixed(Code),
         examples: &["ERROR: unable to select packages:"],
         ..Rule::TOOL
     },

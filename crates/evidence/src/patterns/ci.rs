@@ -1,7 +1,7 @@
 //! What CI systems and the services around them say themselves.
 
-use super::super::rule::{Body, Rule, Symptom, Verdict};
-use super::verdicts;
+use super::super::rule::{Body, Classification, Rule, Symptom};
+use super::classes;
 use greenloop_model::FailureClass::{Auth, Infrastructure, Quota, Timeout, Unknown};
 
 /// Lines that only say that all is over: kept last, but kept, because a person looks for them.
@@ -21,7 +21,7 @@ pub(super) const EPITAPHS: &[Rule] = &[
         unless: r"\b137\b.*Killed",
         score: 8,
         share: 1,
-        verdict: Verdict::Is(Unknown),
+        class: Classification::Fixed(Unknown),
         examples: &["##[error]Process completed with exit code 1."],
         ..Rule::SUMMARY
     },
@@ -33,7 +33,7 @@ pub(super) const EPITAPHS: &[Rule] = &[
         unless: r"(?i)\bcontainer\b|\bpod\b|Caused by|did not complete|returned a non-zero|^\s*exit code:|^\s{2}",
         score: 8,
         share: 1,
-        verdict: Verdict::Is(Unknown),
+        class: Classification::Fixed(Unknown),
         examples: &[
             "Error: Process completed with exit code 65.",
             "##[error]Terraform exited with code 1.",
@@ -51,7 +51,7 @@ pub(super) const EPITAPHS: &[Rule] = &[
         before: 1,
         score: 14,
         share: 2,
-        verdict: Verdict::Is(Unknown),
+        class: Classification::Fixed(Unknown),
         examples: &[
             "Build step 'Execute shell' marked build as failure",
             "ERROR: Step \u{2018}Publish XML Summary Reports\u{2019} failed: /x/archive does not exist.",
@@ -77,7 +77,7 @@ pub(super) const EPITAPHS: &[Rule] = &[
         start: r"^\[error\] (?:\(.*\) |Total time)|command finished with error: |^Error: \d+ chart\(s\) linted|^\*\* \w+ FAILED \*\*$|^error: (?:Test failed|Type checking failed\.?)$|^ninja: build stopped|^Finished: FAILURE|^(?:\[\w+\] )?BUILD FAIL(?:URE|ED)\b|^\[ERROR\] COMPILATION ERROR|^\d+ tests? completed, \d+ failed",
         score: 8,
         share: 1,
-        verdict: Verdict::Is(Unknown),
+        class: Classification::Fixed(Unknown),
         examples: &[
             "[INFO] BUILD FAILURE",
             "BUILD FAILED in 13s",
@@ -97,7 +97,7 @@ pub(super) const EPITAPHS: &[Rule] = &[
         start: r#"^The command ".*" (?:exited with [1-9]|failed)"#,
         score: 16,
         share: 1,
-        verdict: Verdict::Is(Unknown),
+        class: Classification::Fixed(Unknown),
         examples: &["The command \"mvn test\" exited with 1."],
         ..Rule::SUMMARY
     },
@@ -155,7 +155,7 @@ pub(super) const RULES: &[Rule] = &[
         key: r"^stderr: |^\s*Caused by|^Caused: ",
         score: 67,
         share: 14,
-        verdict: Verdict::Says(Infrastructure),
+        class: Classification::ToolText(Infrastructure),
         examples: &[
             "ERROR: Error cloning remote repo 'origin'",
             "FATAL: hudson.remoting.Channel$OrderlyShutdown: Command Close created at",
@@ -164,12 +164,12 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         kind: "auth",
-        needs: verdicts::AUTH_NEEDS,
-        start: verdicts::AUTH,
+        needs: classes::AUTH_NEEDS,
+        start: classes::AUTH,
         unless: NOT_ITS_OWN,
         score: 57,
         share: 3,
-        verdict: Verdict::Is(Auth),
+        class: Classification::Fixed(Auth),
         examples: &[
             "denied: requested access to the resource is denied",
             "Permission denied (publickey).",
@@ -178,34 +178,34 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         kind: "quota",
-        needs: verdicts::QUOTA_NEEDS,
-        start: verdicts::QUOTA,
+        needs: classes::QUOTA_NEEDS,
+        start: classes::QUOTA,
         unless: NOT_ITS_OWN,
         score: 57,
         share: 3,
-        verdict: Verdict::Is(Quota),
+        class: Classification::Fixed(Quota),
         examples: &["pods \"web\" is forbidden: exceeded quota: team-a"],
         ..Rule::TOOL
     },
     Rule {
         kind: "quota",
-        needs: verdicts::RATE_NEEDS,
-        start: verdicts::RATE,
+        needs: classes::RATE_NEEDS,
+        start: classes::RATE,
         unless: NOT_ITS_OWN,
         score: 57,
         share: 3,
-        verdict: Verdict::Is(Quota),
+        class: Classification::Fixed(Quota),
         examples: &["toomanyrequests: You have reached your pull rate limit."],
         ..Rule::TOOL
     },
     Rule {
         kind: "disk",
-        needs: verdicts::DISK_NEEDS,
-        start: verdicts::DISK,
+        needs: classes::DISK_NEEDS,
+        start: classes::DISK,
         unless: NOT_ITS_OWN,
         score: 65,
         share: 3,
-        verdict: Verdict::Is(Infrastructure),
+        class: Classification::Fixed(Infrastructure),
         examples: &["write /tmp/x: no space left on device"],
         ..Rule::TOOL
     },
@@ -216,7 +216,7 @@ pub(super) const RULES: &[Rule] = &[
         start: r"Retry\(total=0\b",
         score: 73,
         share: 1,
-        verdict: Verdict::Is(Infrastructure),
+        class: Classification::Fixed(Infrastructure),
         examples: &[
             "WARNING: Retrying (Retry(total=0, connect=None)) after connection broken by 'NewConnectionError'",
         ],
@@ -224,24 +224,24 @@ pub(super) const RULES: &[Rule] = &[
     },
     Rule {
         kind: "network",
-        needs: verdicts::NETWORK_NEEDS,
-        start: verdicts::NETWORK,
+        needs: classes::NETWORK_NEEDS,
+        start: classes::NETWORK,
         unless: NOT_ITS_OWN,
         score: 56,
         share: 3,
-        verdict: Verdict::Is(Infrastructure),
+        class: Classification::Fixed(Infrastructure),
         examples: &["dial tcp: lookup registry-1.docker.io: Temporary failure in name resolution"],
         ..Rule::TOOL
     },
     Rule {
         kind: "timeout",
-        needs: verdicts::TIMEOUT_NEEDS,
-        start: verdicts::TIMEOUT,
+        needs: classes::TIMEOUT_NEEDS,
+        start: classes::TIMEOUT,
         unless: NOT_ITS_OWN,
         score: 54,
         share: 3,
-        verdict: Verdict::Is(Timeout),
-        symptom: Symptom::Place,
+        class: Classification::Fixed(Timeout),
+        symptom: Symptom::Location,
         examples: &[
             "The job running on runner Hosted Agent has exceeded the maximum execution time of 60 minutes.",
         ],

@@ -1,6 +1,6 @@
 //! MSBuild, the C# compiler, NuGet, `dotnet test`.
 
-use super::super::rule::{Body, Rule, Verdict};
+use super::super::rule::{Body, Classification, Rule};
 use greenloop_model::FailureClass::Code;
 
 pub(super) const RULES: &[Rule] = &[
@@ -34,7 +34,7 @@ pub(super) const RULES: &[Rule] = &[
         start: r"^\s*(?:\d+>)?(?:MSBUILD|CSC|LINK|\S+\.(?:\w*proj|sln|targets|obj|lib)(?:\(\d+(?:,\d+)?\))?)\s?: (?:fatal )?error [A-Z]+\d+: ",
         score: 80,
         share: 3,
-        verdict: Verdict::Says(Code),
+        class: Classification::ToolText(Code),
         examples: &[
             "/app/App.csproj : error NU1101: Unable to find package Nope. No packages exist with this id in source(s): nuget.org",
             "MSBUILD : error MSB1009: Project file does not exist.",
@@ -68,7 +68,7 @@ pub(super) const RULES: &[Rule] = &[
         key: r"--->|:line \d+",
         score: 76,
         share: 12,
-        verdict: Verdict::Own(Code),
+        class: Classification::ProgramText(Code),
         examples: &["Unhandled exception. System.InvalidOperationException: no"],
         ..Rule::COMPILER
     },

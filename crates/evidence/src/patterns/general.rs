@@ -1,6 +1,6 @@
 //! What holds for every tool: prefixes, noise, dull lines, and the words of last resort.
 
-use super::super::rule::{Body, Rule, Symptom, Verdict};
+use super::super::rule::{Body, Classification, Rule, Symptom};
 use greenloop_model::FailureClass::Unknown;
 
 /// What CI systems put before a line. Several may stack.
@@ -98,10 +98,10 @@ pub(super) const RULES: &[Rule] = &[
         lead: r"^",
         before: 8,
         body: Body::While(r"^\s+at |^\s{2,}\S|^Caused by|^\t", 0),
-        verdict: Verdict::Says(Unknown),
+        class: Classification::ToolText(Unknown),
         score: 34,
         share: 5,
-        symptom: Symptom::Place,
+        symptom: Symptom::Location,
         examples: &[
             "ERROR: no tag class, spoon has failed",
             "foo: error while loading shared libraries",
@@ -131,10 +131,10 @@ pub(super) const RULES: &[Rule] = &[
         lead: r"^",
         before: 2,
         body: Body::While(r"^\s+at |^\s{4,}\S", 0),
-        verdict: Verdict::Says(Unknown),
+        class: Classification::ToolText(Unknown),
         score: 22,
         share: 3,
-        symptom: Symptom::Place,
+        symptom: Symptom::Location,
         examples: &["Something went wrong in executing: git archive", "2 tests failed"],
         ..Rule::TOOL
     },

@@ -1,6 +1,6 @@
 //! The go tool, its tests, vet and linters.
 
-use super::super::rule::{Body, Rule, Verdict};
+use super::super::rule::{Body, Classification, Rule};
 use greenloop_model::FailureClass::Code;
 
 pub(super) const RULES: &[Rule] = &[
@@ -45,7 +45,7 @@ pub(super) const RULES: &[Rule] = &[
         key: r"^\t\S+\.go:\d+|^panic: ",
         score: 84,
         share: 16,
-        verdict: Verdict::Own(Code),
+        class: Classification::ProgramText(Code),
         examples: &["panic: runtime error: index out of range [5] with length 3"],
         ..Rule::COMPILER
     },
@@ -68,7 +68,7 @@ pub(super) const RULES: &[Rule] = &[
         body: Body::While(r"^\t\S|^go: ", 0),
         score: 73,
         share: 6,
-        verdict: Verdict::Says(Code),
+        class: Classification::ToolText(Code),
         examples: &["go: example.com/x@v1.2.3: invalid version: unknown revision v1.2.3"],
         ..Rule::TOOL
     },
@@ -78,7 +78,7 @@ pub(super) const RULES: &[Rule] = &[
         start: r"missing go\.sum entry|^verifying \S+: checksum mismatch",
         score: 73,
         share: 4,
-        verdict: Verdict::Is(Code),
+        class: Classification::Fixed(Code),
         examples: &["verifying example.com/x@v1.0.0: checksum mismatch"],
         ..Rule::TOOL
     },
@@ -86,7 +86,7 @@ pub(super) const RULES: &[Rule] = &[
         kind: "go-test",
         needs: &["fail\t"],
         start: r"^FAIL\t\S+",
-        verdict: Verdict::Is(Code),
+        class: Classification::Fixed(Code),
         examples: &["FAIL\texample.com/app\t0.012s", "FAIL\texample.com/app [build failed]"],
         ..Rule::SUMMARY
     },

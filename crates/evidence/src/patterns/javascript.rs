@@ -1,6 +1,6 @@
 //! Node, TypeScript, linters, test runners, bundlers and package managers.
 
-use super::super::rule::{Body, Rule, Symptom, Verdict};
+use super::super::rule::{Body, Classification, Rule, Symptom};
 use greenloop_model::FailureClass::{Code, Config, Unknown};
 
 pub(super) const RULES: &[Rule] = &[
@@ -9,7 +9,7 @@ pub(super) const RULES: &[Rule] = &[
         kind: "out-of-memory",
         needs: &["heap out of memory", "heap limit", "allocation failed"],
         start: r"(?i)(?:FATAL ERROR: .*(?:heap|allocation)|JavaScript heap out of memory)",
-        verdict: Verdict::Is(Config),
+        class: Classification::Fixed(Config),
         score: 94,
         share: 4,
         examples: &[
@@ -244,7 +244,7 @@ pub(super) const RULES: &[Rule] = &[
         key: r"^Caused by|^\s+at (?:[^(]*\()?(?:file://)?(?:/|\./)?[\w.-]+/(?:[^n]|n[^o])\S*:\d+",
         score: 70,
         share: 16,
-        verdict: Verdict::Own(Code),
+        class: Classification::ProgramText(Code),
         examples: &[
             "TypeError: Cannot read properties of undefined (reading 'id')",
             "AssertionError [ERR_ASSERTION]: Expected values to be strictly equal:",
@@ -267,7 +267,7 @@ pub(super) const RULES: &[Rule] = &[
         key: r"^[A-Z][^:]*\.$",
         score: 64,
         share: 14,
-        verdict: Verdict::Own(Unknown),
+        class: Classification::ProgramText(Unknown),
         proof: r"^\s+at .*:\d+:\d+|^Require stack|^\s+on \S+ line \d+",
         examples: &["Error: Cannot find module './missing'"],
         ..Rule::COMPILER
@@ -289,7 +289,7 @@ pub(super) const RULES: &[Rule] = &[
         body: Body::While(r"^\s+at |^\s{2,}\S", 0),
         score: 68,
         share: 8,
-        verdict: Verdict::Own(Code),
+        class: Classification::ProgramText(Code),
         examples: &["(node:12) UnhandledPromiseRejectionWarning: Error: no"],
         ..Rule::COMPILER
     },
@@ -303,7 +303,7 @@ pub(super) const RULES: &[Rule] = &[
         introduces: true,
         score: 62,
         share: 8,
-        verdict: Verdict::Says(Unknown),
+        class: Classification::ToolText(Unknown),
         examples: &["npm ERR! code ERESOLVE", "npm error Missing script: \"build\""],
         ..Rule::TOOL
     },

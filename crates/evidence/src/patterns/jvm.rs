@@ -1,6 +1,6 @@
 //! javac, kotlinc, scalac, Maven, Gradle, sbt, Surefire, JUnit, Checkstyle.
 
-use super::super::rule::{Body, Rule, Symptom, Verdict};
+use super::super::rule::{Body, Classification, Rule, Symptom};
 use greenloop_model::FailureClass::{Code, Infrastructure, Unknown};
 
 const STACK: &str =
@@ -77,7 +77,7 @@ pub(super) const RULES: &[Rule] = &[
         score: 66,
         share: 1,
         symptom: Symptom::None,
-        verdict: Verdict::Is(Code),
+        class: Classification::Fixed(Code),
         examples: &[
             "Tests run: 10, Failures: 1, Errors: 0, Skipped: 0, Time elapsed: 0.036 s <<< FAILURE! - in com.acme.AppTest",
         ],
@@ -123,7 +123,7 @@ pub(super) const RULES: &[Rule] = &[
         key: r"^\s*> |^A problem occurred|^Could not|^Script '|^Build file",
         score: 64,
         share: 10,
-        symptom: Symptom::Place,
+        symptom: Symptom::Location,
         examples: &["FAILURE: Build failed with an exception.", "* What went wrong:"],
         ..Rule::TOOL
     },
@@ -146,7 +146,7 @@ pub(super) const RULES: &[Rule] = &[
         ),
         score: 74,
         share: 3,
-        verdict: Verdict::Is(Infrastructure),
+        class: Classification::Fixed(Infrastructure),
         examples: &[
             "The message received from the daemon indicates that the daemon has disappeared.",
         ],
@@ -163,7 +163,7 @@ pub(super) const RULES: &[Rule] = &[
         key: r"^Caused by|\.java:\[|Could not|Cannot",
         score: 63,
         share: 8,
-        verdict: Verdict::Says(Code),
+        class: Classification::ToolText(Code),
         symptom: Symptom::None,
         examples: &[
             "[ERROR] Failed to execute goal org.apache.maven.plugins:maven-compiler-plugin:3.8.0:compile (default-compile) on project app: Compilation failure",
@@ -182,7 +182,7 @@ pub(super) const RULES: &[Rule] = &[
         key: r"Caused by|(?:Exception|Error): ",
         score: 62,
         share: 6,
-        verdict: Verdict::Says(Code),
+        class: Classification::ToolText(Code),
         examples: &[
             "[ERROR] The project com.acme:app:1.0 (/app/pom.xml) has 1 error",
             "[ERROR] src/main/java/App.java:12: Undefined reference: java.nio.ByteBuffer",
@@ -208,7 +208,7 @@ pub(super) const RULES: &[Rule] = &[
         key: r"\.scala:\d+|^\[error\] \S+: ",
         score: 70,
         share: 16,
-        verdict: Verdict::Says(Code),
+        class: Classification::ToolText(Code),
         examples: &["[error] /app/src/main/scala/App.scala:3:5: not found: value foo"],
         ..Rule::TOOL
     },
@@ -222,7 +222,7 @@ pub(super) const RULES: &[Rule] = &[
         key: r"^\s*Caused by",
         score: 58,
         share: 12,
-        verdict: Verdict::Own(Code),
+        class: Classification::ProgramText(Code),
         examples: &[
             "java.lang.IllegalStateException: no",
             "Exception in thread \"main\" java.lang.NullPointerException",
@@ -239,7 +239,7 @@ pub(super) const RULES: &[Rule] = &[
         start: r"^Error: (?:Could not find or load main class|Unable to access jarfile|LinkageError)",
         score: 70,
         share: 3,
-        verdict: Verdict::Is(Code),
+        class: Classification::Fixed(Code),
         examples: &["Error: Could not find or load main class com.acme.App"],
         ..Rule::TOOL
     },
@@ -250,7 +250,7 @@ pub(super) const RULES: &[Rule] = &[
         body: Body::While(r"^\S", 0),
         score: 74,
         share: 3,
-        verdict: Verdict::Says(Unknown),
+        class: Classification::ToolText(Unknown),
         examples: &["Error occurred during initialization of VM"],
         ..Rule::TOOL
     },

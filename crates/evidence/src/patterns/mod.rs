@@ -1,12 +1,13 @@
 //! What is known of languages and tools, as data: one table a family. The first row that a line
 //! matches wins, so the particular stands before the general.
 //!
-//! To teach Greenloop a tool, add a row with examples; the tests in `rule.rs` hold every row to
+//! To teach Greenloop a tool, add a row with examples; the tests in `rule_set.rs` hold every row to
 //! its examples and keep [`HARMLESS`] lines from starting anything.
 
 mod bazel;
 mod build_tools;
 mod ci;
+mod classes;
 mod dart;
 mod dotnet;
 mod general;
@@ -20,13 +21,12 @@ mod ruby_php;
 mod rust;
 mod swift;
 mod tools;
-mod verdicts;
 
+pub(super) use classes::{CLASS_PATTERNS, ClassPattern};
 #[cfg(test)]
 pub(super) use general::HARMLESS;
 pub(super) use general::{DULL, NOISE, PREFIXES, STEPS, TABBED_PREFIX};
 pub(super) use locations::{LOCATIONS, NOT_FILES};
-pub(super) use verdicts::{VERDICTS, VerdictRow};
 
 use super::rule::Rule;
 

@@ -1,6 +1,6 @@
 //! gcc, clang, linkers, sanitizers, crashes, GoogleTest, CTest.
 
-use super::super::rule::{Body, Rule, Verdict};
+use super::super::rule::{Body, Classification, Rule};
 use greenloop_model::FailureClass::{Code, Config, Quota, Unknown};
 
 /// What the kernel ended because the machine had no memory left: no patch gives it more.
@@ -24,7 +24,7 @@ pub(super) const KILLED: &[Rule] = &[Rule {
     body: Body::While(r"^compilation terminated", 0),
     score: 72,
     share: 3,
-    verdict: Verdict::Is(Quota),
+    class: Classification::Fixed(Quota),
     examples: &[
         "Killed",
         "run.sh: line 3:   123 Killed                  ./app",
@@ -174,8 +174,8 @@ pub(super) const RULES: &[Rule] = &[
         before: 2,
         score: 75,
         share: 4,
-        verdict: Verdict::Is(Code),
-        symptom: super::super::rule::Symptom::Place,
+        class: Classification::Fixed(Code),
+        symptom: super::super::rule::Symptom::Location,
         examples: &[
             "Segmentation fault (core dumped)",
             "free(): double free or corruption (fasttop)",
@@ -198,7 +198,7 @@ pub(super) const RULES: &[Rule] = &[
         before: 2,
         score: 72,
         share: 4,
-        verdict: Verdict::Is(Config),
+        class: Classification::Fixed(Config),
         examples: &["The build ran out of memory.", "      Reason:       OOMKilled"],
         ..Rule::TOOL
     },
@@ -208,7 +208,7 @@ pub(super) const RULES: &[Rule] = &[
         start: r"^(?:clang|gcc|g\+\+|cc|c\+\+|cc1\w*|ld(?:\.\w+)?|swiftc|nvcc|rustc)(?:-[\d.]+)?: (?:fatal )?error: ",
         score: 80,
         share: 3,
-        verdict: Verdict::Says(Unknown),
+        class: Classification::ToolText(Unknown),
         examples: &["clang: error: unsupported option '-fopenmp'"],
         ..Rule::TOOL
     },

@@ -1,6 +1,6 @@
 //! CPython, pytest, unittest, pip, linters and type checkers.
 
-use super::super::rule::{Body, Rule, Symptom, Verdict};
+use super::super::rule::{Body, Classification, Rule, Symptom};
 use greenloop_model::FailureClass::{Code, Unknown};
 
 pub(super) const RULES: &[Rule] = &[
@@ -63,7 +63,7 @@ pub(super) const RULES: &[Rule] = &[
         introduces: true,
         score: 80,
         share: 18,
-        verdict: Verdict::Own(Code),
+        class: Classification::ProgramText(Code),
         examples: &["Traceback (most recent call last):"],
         ..Rule::COMPILER
     },
@@ -118,7 +118,7 @@ pub(super) const RULES: &[Rule] = &[
         needs: &["error: "],
         start: r"^ERROR: (?:Could not|No matching|Cannot install|Cannot uninstall|ResolutionImpossible|Failed building|Failed to build|Invalid requirement|Ignored the|Exception|pip's|HTTP error|Directory|Double requirement|Package .* requires|THESE PACKAGES)",
         body: Body::While(r"^ERROR: |^\s+\S|^The conflict is caused by", 1),
-        verdict: Verdict::Says(Code),
+        class: Classification::ToolText(Code),
         score: 72,
         examples: &["ERROR: No matching distribution found for flask==99.0"],
         ..Rule::TOOL
@@ -130,7 +130,7 @@ pub(super) const RULES: &[Rule] = &[
         lead: r"^(?:Because|And because|So, because|\s+and )",
         before: 6,
         body: Body::While(r"^\s+\S|^(?:And|So|Because)", 0),
-        verdict: Verdict::Says(Code),
+        class: Classification::ToolText(Code),
         score: 74,
         examples: &[
             "  \u{d7} No solution found when resolving dependencies:",
@@ -143,7 +143,7 @@ pub(super) const RULES: &[Rule] = &[
         needs: &["passed", "failed"],
         start: r"^=+ .*\b\d+ (?:failed|errors?)\b.* in [\d.]+s.* =+$",
         symptom: Symptom::None,
-        verdict: Verdict::Says(Unknown),
+        class: Classification::ToolText(Unknown),
         score: 30,
         share: 1,
         examples: &["========= 1 failed, 3 passed in 0.12s ========="],

@@ -1,6 +1,6 @@
 //! Ruby, PHP, Elixir and their tools.
 
-use super::super::rule::{Body, Rule, Verdict};
+use super::super::rule::{Body, Classification, Rule};
 use greenloop_model::FailureClass::Code;
 
 pub(super) const RULES: &[Rule] = &[
@@ -17,7 +17,7 @@ pub(super) const RULES: &[Rule] = &[
         body: Body::While(r"^\s+\S", 1),
         score: 72,
         share: 10,
-        verdict: Verdict::Says(Code),
+        class: Classification::ToolText(Code),
         examples: &[
             "Could not find gem 'rails (= 99.0)' in rubygems repository https://rubygems.org/",
             "An error occurred while installing nokogiri (1.15.0), and Bundler cannot continue.",
@@ -85,7 +85,7 @@ pub(super) const RULES: &[Rule] = &[
         body: Body::While(r"^\s+from |^\t|^\s*\d+: from ", 0),
         score: 78,
         share: 8,
-        verdict: Verdict::Own(Code),
+        class: Classification::ProgramText(Code),
         examples: &[
             "app/cart.rb:3:in `total': undefined method `+' for nil:NilClass (NoMethodError)",
         ],
@@ -98,7 +98,7 @@ pub(super) const RULES: &[Rule] = &[
         body: Body::While(r"^Stack trace:|^#\d+ |^\s+thrown in", 0),
         score: 80,
         share: 8,
-        verdict: Verdict::Own(Code),
+        class: Classification::ProgramText(Code),
         examples: &[
             "PHP Fatal error:  Uncaught Error: Call to undefined function foo() in /app/index.php:3",
         ],
@@ -122,7 +122,7 @@ pub(super) const RULES: &[Rule] = &[
         body: Body::While(r"^\s+\S", 1),
         score: 72,
         share: 10,
-        verdict: Verdict::Says(Code),
+        class: Classification::ToolText(Code),
         examples: &["Your requirements could not be resolved to an installable set of packages."],
         ..Rule::TOOL
     },
@@ -144,7 +144,7 @@ pub(super) const RULES: &[Rule] = &[
         body: Body::While(r"^\s+\S|^\*\* \(", 0),
         score: 82,
         share: 12,
-        verdict: Verdict::Own(Code),
+        class: Classification::ProgramText(Code),
         of_source: true,
         examples: &[
             "== Compilation error in file lib/cart.ex ==",

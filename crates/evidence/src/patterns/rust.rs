@@ -1,6 +1,6 @@
 //! rustc, cargo, clippy, rustfmt, libtest, nextest.
 
-use super::super::rule::{Body, Rule, Symptom, Verdict};
+use super::super::rule::{Body, Classification, Rule, Symptom};
 use greenloop_model::FailureClass::{Code, Config, Unknown};
 
 pub(super) const RULES: &[Rule] = &[
@@ -20,7 +20,7 @@ pub(super) const RULES: &[Rule] = &[
         needs: &["error: "],
         start: r"^error: (?:could not compile|aborting due to|build failed|test failed, to rerun|doctest failed|\d+ targets? failed|process didn't exit successfully|test run failed|recipe for target)",
         body: Body::While(r"^\s+`|^Caused by|^\s+process didn't", 1),
-        verdict: Verdict::Is(Code),
+        class: Classification::Fixed(Code),
         examples: &[
             "error: could not compile `app` (bin \"app\") due to 1 previous error",
             "error: test failed, to rerun pass `--lib`",
@@ -32,7 +32,7 @@ pub(super) const RULES: &[Rule] = &[
         needs: &["error: linker "],
         start: r"^error: linker `.*` not found",
         body: Body::While(r"^\s+[|=]", 0),
-        verdict: Verdict::Is(Config),
+        class: Classification::Fixed(Config),
         score: 80,
         share: 4,
         examples: &["error: linker `cc` not found"],
@@ -45,7 +45,7 @@ pub(super) const RULES: &[Rule] = &[
         start: r"^\s*(?:(?u:×)|x) Failed to \w+",
         body: Body::While(r"^\s+\S", 1),
         key: r"^\s+\S*(?:Error|error)\b|^\s+hint: |(?u:╰─▶)|`-> ",
-        verdict: Verdict::Says(Code),
+        class: Classification::ToolText(Code),
         score: 72,
         share: 16,
         examples: &[
@@ -65,7 +65,7 @@ pub(super) const RULES: &[Rule] = &[
             1,
         ),
         key: r"^error: |^\s*--> |^\s{2}\S",
-        verdict: Verdict::Says(Unknown),
+        class: Classification::ToolText(Unknown),
         proof: r"^\s*--> \S+:\d+:\d+",
         score: 66,
         share: 20,
@@ -153,7 +153,7 @@ pub(super) const RULES: &[Rule] = &[
         score: 82,
         share: 14,
         symptom: Symptom::Tests,
-        verdict: Verdict::Own(Code),
+        class: Classification::ProgramText(Code),
         examples: &["thread 'main' panicked at src/main.rs:3:5:"],
         ..Rule::COMPILER
     },

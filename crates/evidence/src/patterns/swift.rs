@@ -1,6 +1,6 @@
 //! Xcode, SwiftPM, XCTest, Swift Testing.
 
-use super::super::rule::{Body, Rule, Symptom, Verdict};
+use super::super::rule::{Body, Classification, Rule, Symptom};
 use greenloop_model::FailureClass::{Config, Unknown};
 
 pub(super) const RULES: &[Rule] = &[
@@ -66,7 +66,7 @@ pub(super) const RULES: &[Rule] = &[
         start: r"error: .*(?:Signing for|[Cc]ode ?[Ss]ign|[Pp]rovisioning profile|No profiles? for|No signing certificate)",
         score: 80,
         share: 2,
-        verdict: Verdict::Is(Config),
+        class: Classification::Fixed(Config),
         examples: &[
             "/app/App.xcodeproj: error: Signing for \"App\" requires a development team. Select a development team in the Signing & Capabilities editor.",
         ],
@@ -76,7 +76,7 @@ pub(super) const RULES: &[Rule] = &[
         kind: "swift",
         needs: &["exited with unexpected signal", "fatalerror"],
         start: r"^error: (?:Exited with unexpected signal code|fatalError$)",
-        verdict: Verdict::Is(Unknown),
+        class: Classification::Fixed(Unknown),
         share: 1,
         score: 8,
         examples: &["error: Exited with unexpected signal code 1", "error: fatalError"],

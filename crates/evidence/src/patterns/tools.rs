@@ -1,6 +1,6 @@
 //! Docker, Kubernetes, Helm, Terraform, Ansible, curl, the JSON and YAML of configuration.
 
-use super::super::rule::{Body, Rule, Verdict};
+use super::super::rule::{Body, Classification, Rule};
 use greenloop_model::FailureClass::{Code, Config, Infrastructure, Unknown};
 
 pub(super) const RULES: &[Rule] = &[
@@ -10,7 +10,7 @@ pub(super) const RULES: &[Rule] = &[
         start: r"(?i)^(?:ERROR: )?(?:failed to solve: )?(?:dockerfile parse error|Error response from daemon: dockerfile parse error|failed to read dockerfile|unable to prepare context|unknown instruction)",
         score: 82,
         share: 4,
-        verdict: Verdict::Is(Code),
+        class: Classification::Fixed(Code),
         examples: &[
             "dockerfile parse error on line 3: unknown instruction: RUNN",
             "ERROR: failed to solve: dockerfile parse error on line 3: unknown instruction: RUNN (did you mean RUN?)",
@@ -28,7 +28,7 @@ pub(super) const RULES: &[Rule] = &[
         start: r"^(?:Step \d+.*)?(?:COPY|ADD) failed: |failed to (?:compute cache key|calculate checksum)",
         score: 78,
         share: 4,
-        verdict: Verdict::Says(Code),
+        class: Classification::ToolText(Code),
         examples: &[
             "COPY failed: file not found in build context or excluded by .dockerignore: stat app.py: file does not exist",
             "ERROR: failed to solve: failed to compute cache key: failed to calculate checksum of ref x: \"/app.py\": not found",
@@ -43,7 +43,7 @@ pub(super) const RULES: &[Rule] = &[
         key: r">>>",
         score: 60,
         share: 10,
-        verdict: Verdict::Is(Unknown),
+        class: Classification::Fixed(Unknown),
         examples: &["Dockerfile:12"],
         ..Rule::TOOL
     },
@@ -83,7 +83,7 @@ pub(super) const RULES: &[Rule] = &[
         key: r"^RESPONSE |^ERROR CODE",
         score: 68,
         share: 6,
-        verdict: Verdict::Says(Infrastructure),
+        class: Classification::ToolText(Infrastructure),
         examples: &[
             "ERROR: failed to push registry.example.com/shop:1.2.0: failed to authorize: 401",
         ],
@@ -96,7 +96,7 @@ pub(super) const RULES: &[Rule] = &[
         body: Body::While(r"^\s+\S", 0),
         score: 58,
         share: 4,
-        verdict: Verdict::Says(Code),
+        class: Classification::ToolText(Code),
         examples: &["ERROR: failed to solve: alpine:nope: not found"],
         ..Rule::TOOL
     },
@@ -113,7 +113,7 @@ pub(super) const RULES: &[Rule] = &[
         body: Body::While(r"^\s+\S|^See 'docker", 0),
         score: 68,
         share: 3,
-        verdict: Verdict::Says(Code),
+        class: Classification::ToolText(Code),
         examples: &[
             "Error response from daemon: manifest for acme/app:nope not found: manifest unknown",
             "docker: invalid reference format.",
@@ -136,7 +136,7 @@ pub(super) const RULES: &[Rule] = &[
         body: Body::While(r"^\s*\* |^\s+\S", 0),
         score: 76,
         share: 6,
-        verdict: Verdict::Says(Code),
+        class: Classification::ToolText(Code),
         examples: &[
             "Error from server (BadRequest): error when creating \"deploy.yaml\": strict decoding error",
             "The Deployment \"web\" is invalid: spec.selector: Required value",
@@ -178,7 +178,7 @@ pub(super) const RULES: &[Rule] = &[
         body: Body::While(r"^\s+\S", 0),
         score: 78,
         share: 4,
-        verdict: Verdict::Says(Code),
+        class: Classification::ToolText(Code),
         examples: &["Error: UPGRADE FAILED: cannot patch \"web\" with kind Deployment"],
         ..Rule::TOOL
     },
@@ -190,7 +190,7 @@ pub(super) const RULES: &[Rule] = &[
         key: r"on \S+ line \d+",
         score: 80,
         share: 14,
-        verdict: Verdict::Says(Code),
+        class: Classification::ToolText(Code),
         examples: &["│ Error: Unsupported argument"],
         ..Rule::COMPILER
     },
@@ -210,7 +210,7 @@ pub(super) const RULES: &[Rule] = &[
         unless: r"(?i)^\s*(?:warn|info|debug|note|hint|\[warn|\[info|#|//|at )",
         score: 69,
         share: 3,
-        verdict: Verdict::Is(Config),
+        class: Classification::Fixed(Config),
         examples: &[
             "Missing required environment variable DATABASE_URL",
             "Oops! ESLint couldn't find a configuration file.",
@@ -237,7 +237,7 @@ pub(super) const RULES: &[Rule] = &[
         header: r"^TASK \[",
         score: 80,
         share: 2,
-        verdict: Verdict::Says(Code),
+        class: Classification::ToolText(Code),
         examples: &[
             "fatal: [web-1]: FAILED! => {\"changed\": false, \"msg\": \"'shop_port' is undefined\"}",
         ],
@@ -263,7 +263,7 @@ pub(super) const RULES: &[Rule] = &[
         start: r"(?i)EADDRINUSE|address already in use|port is already allocated|port \S*\s?(?:is )?already in use",
         score: 68,
         share: 3,
-        verdict: Verdict::Is(Unknown),
+        class: Classification::Fixed(Unknown),
         examples: &["bind: address already in use"],
         ..Rule::TOOL
     },

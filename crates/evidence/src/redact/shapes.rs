@@ -8,7 +8,7 @@ use aho_corasick::automaton::Automaton;
 use aho_corasick::dfa::DFA;
 use regex::bytes::{Captures, Regex};
 
-use super::super::rule::compile;
+use super::super::expression::compile;
 use super::assignment;
 
 /// A shape.

@@ -11,33 +11,32 @@ use greenloop_model::TestCounts;
 
 /// What became of a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fate {
+pub enum TestStatus {
     /// It ran and failed.
     Failed,
     /// It is skipped, or expected to fail.
     Skipped,
     /// It did not run.
-    Gone,
+    Missing,
 }
 
-impl Fate {
+impl TestStatus {
     /// The word for it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Failed => "failed",
             Self::Skipped => "skipped",
-            Self::Gone => "gone",
+            Self::Missing => "gone",
         }
     }
 }
 
 /// A test, and what became of it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct TestFate {
-    /// Its name.
+pub struct TestResult {
     pub name: String,
     /// What became of it.
-    pub fate: Fate,
+    pub status: TestStatus,
 }
 
 /// How a run compares with an earlier one.
@@ -54,11 +53,11 @@ pub struct Comparison {
     /// Failed before and pass now. Where none could run before, all that ran now.
     pub fixed: Vec<String>,
     /// Failed before and do not pass now.
-    pub unfixed: Vec<TestFate>,
+    pub unfixed: Vec<TestResult>,
     /// Passed before and pass now.
     pub kept: u64,
     /// Passed before and do not pass now.
-    pub lost: Vec<TestFate>,
+    pub lost: Vec<TestResult>,
     /// Ran under other names before.
     pub renamed: Vec<(String, String)>,
     /// Pass now and were not there before.
@@ -86,14 +85,16 @@ impl Comparison {
     /// Takes tests that are gone as renamed, when at least as many new ones pass. Only for who
     /// knows by other means that the earlier run's own tests pass.
     pub fn accept_renames(&mut self) {
-        let gone = |list: &[TestFate]| list.iter().filter(|test| test.fate == Fate::Gone).count();
+        let gone = |list: &[TestResult]| {
+            list.iter().filter(|test| test.status == TestStatus::Missing).count()
+        };
         if gone(&self.unfixed) + gone(&self.lost) > self.new.len() {
             return;
         }
         let mut new = std::mem::take(&mut self.new).into_iter();
         for list in [&mut self.unfixed, &mut self.lost] {
             for test in std::mem::take(list) {
-                match (test.fate == Fate::Gone).then(|| new.next()).flatten() {
+                match (test.status == TestStatus::Missing).then(|| new.next()).flatten() {
                     Some(name) => self.renamed.push((test.name, name)),
                     None => list.push(test),
                 }
@@ -110,10 +111,10 @@ impl Comparison {
         let mut lines: Vec<String> = all
             .take(most)
             .map(|(was, test)| {
-                let now = match test.fate {
-                    Fate::Failed => "fails now",
-                    Fate::Skipped => "is skipped now",
-                    Fate::Gone => "does not run any more",
+                let now = match test.status {
+                    TestStatus::Failed => "fails now",
+                    TestStatus::Skipped => "is skipped now",
+                    TestStatus::Missing => "does not run any more",
                 };
                 format!("the test {:?} {was} and {now}", test.name)
             })
@@ -168,7 +169,7 @@ impl TestRun {
             for (name, tally) in &self.tests {
                 let now = after.tests.get(name).copied().unwrap_or_default();
                 if tally.failed > 0 && now.failed > 0 {
-                    out.unfixed.push(TestFate { name: name.clone(), fate: Fate::Failed });
+                    out.unfixed.push(TestResult { name: name.clone(), status: TestStatus::Failed });
                 } else if tally.failed > 0 {
                     out.fixed.push(name.clone());
                 }
@@ -225,14 +226,14 @@ impl TestRun {
                 }
                 continue;
             }
-            let fate = if now.failed > 0 {
-                Fate::Failed
+            let status = if now.failed > 0 {
+                TestStatus::Failed
             } else if now.skipped > was.skipped {
-                Fate::Skipped
+                TestStatus::Skipped
             } else {
-                Fate::Gone
+                TestStatus::Missing
             };
-            let test = TestFate { name: name.clone(), fate };
+            let test = TestResult { name: name.clone(), status };
             if was.failed > 0 { out.unfixed.push(test) } else { out.lost.push(test) }
         }
         out.new.retain(|name| !found_again.contains(name));
@@ -271,7 +272,8 @@ impl TestRun {
         if now.ran() == 0 && was.ran() == 0 {
             out.doubts.push("a test runner ran, and ran no test".to_owned());
         }
-        let told = out.unfixed.iter().chain(&out.lost).any(|test| test.fate == Fate::Failed);
+        let told =
+            out.unfixed.iter().chain(&out.lost).any(|test| test.status == TestStatus::Failed);
         if now.failed > 0 && !told {
             let failed = now.failed;
             out.doubts
@@ -368,17 +370,17 @@ mod tests {
     fn tests_that_went_away_are_found() {
         let before = cargo(&[("a", "FAILED"), ("b", "ok")]);
         for (after, unfixed, lost) in [
-            (&[("b", "ok")][..], Some(Fate::Gone), None),
-            (&[("a", "ignored"), ("b", "ok")], Some(Fate::Skipped), None),
-            (&[("a", "FAILED"), ("b", "ok")], Some(Fate::Failed), None),
-            (&[("a", "ok")], None, Some(Fate::Gone)),
-            (&[("a", "ok"), ("b", "ignored")], None, Some(Fate::Skipped)),
-            (&[("a", "ok"), ("b", "FAILED")], None, Some(Fate::Failed)),
+            (&[("b", "ok")][..], Some(TestStatus::Missing), None),
+            (&[("a", "ignored"), ("b", "ok")], Some(TestStatus::Skipped), None),
+            (&[("a", "FAILED"), ("b", "ok")], Some(TestStatus::Failed), None),
+            (&[("a", "ok")], None, Some(TestStatus::Missing)),
+            (&[("a", "ok"), ("b", "ignored")], None, Some(TestStatus::Skipped)),
+            (&[("a", "ok"), ("b", "FAILED")], None, Some(TestStatus::Failed)),
         ] {
             let found = before.compare(&cargo(after));
             assert!(!found.is_sound() && !found.is_proof(), "{after:?}");
-            assert_eq!(found.unfixed.first().map(|t| t.fate), unfixed, "{after:?}");
-            assert_eq!(found.lost.first().map(|t| t.fate), lost, "{after:?}");
+            assert_eq!(found.unfixed.first().map(|t| t.status), unfixed, "{after:?}");
+            assert_eq!(found.lost.first().map(|t| t.status), lost, "{after:?}");
             assert!(!found.complaints(5).is_empty());
         }
     }

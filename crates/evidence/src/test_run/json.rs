@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use super::reader::outcome_of;
-use super::{Outcome, Repeat, TestRun};
+use super::{Outcome, Repeat, TestRun, outcome_of};
 
 fn text<'a>(value: &'a Value, key: &str) -> Option<&'a str> {
     value.get(key).and_then(Value::as_str)

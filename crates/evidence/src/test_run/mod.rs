@@ -44,7 +44,7 @@ use std::collections::BTreeMap;
 
 use greenloop_model::TestCounts;
 
-pub use compare::{Comparison, Fate, TestFate};
+pub use compare::{Comparison, TestResult, TestStatus};
 pub use reader::{TestReader, speaks_like_a_runner};
 pub use xml::{ReportError, read_report};
 
@@ -62,6 +62,27 @@ pub enum Outcome {
     Failed,
     /// It did not run, or its failure was expected.
     Skipped,
+}
+
+/// What a runner's word for a result means.
+fn outcome_of(word: &str) -> Option<Outcome> {
+    let word = word.trim().to_ascii_lowercase();
+    Some(match word.as_str() {
+        "ok" | "pass" | "passed" | "success" | "successful" | "leak" | "xpass" | "flaky"
+        | "(pass)" | "." | "\u{2713}" | "\u{221a}" | "\u{2714}" => Outcome::Passed,
+        "fail" | "failed" | "failure" | "error" | "not ok" | "(fail)" | "abort" | "timeout"
+        | "unexpected success" | "no status" | "failed to build" | "leak-fail" | "f" | "e"
+        | "\u{2715}" | "\u{d7}" | "\u{2716}" | "\u{2717}" | "\u{2718}" => Outcome::Failed,
+        "skip" | "skipped" | "ignored" | "xfail" | "pending" | "todo" | "disabled" | "excluded"
+        | "expected failure" | "(skip)" | "(todo)" | "not run" | "notexecuted" | "inconclusive"
+        | "incomplete" | "s" | "\u{25cb}" | "\u{2193}" | "\u{fe63}" | "\u{270e}" => {
+            Outcome::Skipped
+        }
+        _ if word.starts_with("***skipped") || word.starts_with("***not run") => Outcome::Skipped,
+        _ if word.starts_with("***") || word.starts_with("sig") => Outcome::Failed,
+        _ if word.starts_with("flaky ") => Outcome::Passed,
+        _ => return None,
+    })
 }
 
 fn count(counts: &mut TestCounts, outcome: Outcome) {

@@ -6,10 +6,10 @@ use aho_corasick::{AhoCorasick, MatchKind};
 use regex::bytes::{Captures, Regex};
 
 use super::json;
-use super::rules::{Form, RULES, Rule, Says};
-use super::{Outcome, Repeat, TestRun};
+use super::rules::{Form, LineMeaning, RULES, Rule};
+use super::{Outcome, Repeat, TestRun, outcome_of};
 use crate::clean::strip;
-use crate::rule::compile;
+use crate::expression::compile;
 use greenloop_model::TestCounts;
 
 /// Bytes of a line that are looked at.
@@ -215,9 +215,9 @@ impl TestReader {
             let (Some(rule), Some(pattern)) = (RULES.get(*row), TABLE.pattern(*row)) else {
                 continue;
             };
-            if rule.says == Says::Closes
+            if rule.meaning == LineMeaning::Closes
                 && self.open.as_ref().is_none_or(|(of, _)| *of != rule.runner)
-                || rule.says == Says::Ended && self.ran.is_none()
+                || rule.meaning == LineMeaning::Ended && self.ran.is_none()
             {
                 continue;
             }
@@ -249,10 +249,12 @@ impl TestReader {
             }
             group("outcome").as_deref().and_then(outcome_of)
         };
-        match rule.says {
-            Says::Starts => self.of(runner).runners.entry(runner).or_default().starts += 1,
-            Says::NotLoaded => self.of(runner).runners.entry(runner).or_default().not_loaded += 1,
-            Says::Result(fixed) => {
+        match rule.meaning {
+            LineMeaning::Starts => self.of(runner).runners.entry(runner).or_default().starts += 1,
+            LineMeaning::NotLoaded => {
+                self.of(runner).runners.entry(runner).or_default().not_loaded += 1
+            }
+            LineMeaning::Result(fixed) => {
                 // ExUnit marks only what it left out.
                 let plain = (runner == "mix").then_some(Outcome::Passed);
                 if let Some(outcome) = fixed.or_else(outcome).or(plain) {
@@ -278,12 +280,12 @@ impl TestReader {
                     self.open = None;
                 }
             }
-            Says::Again(fixed) => {
+            LineMeaning::Again(fixed) => {
                 if let Some(outcome) = fixed.or_else(outcome) {
                     self.of(runner).add(runner, &name(), outcome, Repeat::IsKnown);
                 }
             }
-            Says::Latest => {
+            LineMeaning::Latest => {
                 let outcome = match group("again") {
                     Some(again) if again != "PASS" => return,
                     Some(_) => Some(Outcome::Passed),
@@ -293,20 +295,20 @@ impl TestReader {
                     self.of(runner).add(runner, &name(), outcome, Repeat::Replaces);
                 }
             }
-            Says::Opens => self.open = Some((runner, name())),
-            Says::Closes => {
+            LineMeaning::Opens => self.open = Some((runner, name())),
+            LineMeaning::Closes => {
                 if let (Some((_, name)), Some(outcome)) = (self.open.take(), outcome()) {
                     self.of(runner).add(runner, &name, outcome, Repeat::Counts);
                 }
             }
-            Says::GoTest => {
+            LineMeaning::GoTest => {
                 if let Some(outcome) = outcome()
                     && self.waiting.len() < MOST_WAITING
                 {
                     self.waiting.push((name(), outcome));
                 }
             }
-            Says::GoPackage => {
+            LineMeaning::GoPackage => {
                 let package = name();
                 for (test, outcome) in std::mem::take(&mut self.waiting) {
                     let name = format!("{package}: {test}");
@@ -320,22 +322,22 @@ impl TestReader {
                 }
                 self.of(runner).runners.entry(runner).or_default().summaries += 1;
             }
-            Says::Summary(form) => {
+            LineMeaning::Summary(form) => {
                 let seen = self.of(runner).runners.entry(runner).or_default();
                 seen.totals.add(counts(form, runner, found));
                 seen.summaries += 1;
             }
-            Says::Part(form) => {
+            LineMeaning::Part(form) => {
                 let seen = self.of(runner).runners.entry(runner).or_default();
                 seen.totals.add(counts(form, runner, found));
                 seen.parts += 1;
             }
-            Says::Nested(form) => {
+            LineMeaning::Nested(form) => {
                 let seen = self.of(runner).runners.entry(runner).or_default();
                 seen.nested = super::most(seen.nested, counts(form, runner, found));
             }
-            Says::Ran => self.ran = group("total").and_then(|total| total.parse().ok()),
-            Says::Ended => {
+            LineMeaning::Ran => self.ran = group("total").and_then(|total| total.parse().ok()),
+            LineMeaning::Ended => {
                 let total = self.ran.take().unwrap_or(0);
                 let mut counts = counts(Form::WordFirst, runner, found);
                 // Parts of a test fail one by one.
@@ -358,27 +360,6 @@ fn js_name(name: &str) -> Option<&str> {
         || name.contains(" test | ")
         || name == "failing tests:";
     (!file).then_some(name)
-}
-
-/// What a runner's word for a result means.
-pub(super) fn outcome_of(word: &str) -> Option<Outcome> {
-    let word = word.trim().to_ascii_lowercase();
-    Some(match word.as_str() {
-        "ok" | "pass" | "passed" | "success" | "successful" | "leak" | "xpass" | "flaky"
-        | "(pass)" | "." | "\u{2713}" | "\u{221a}" | "\u{2714}" => Outcome::Passed,
-        "fail" | "failed" | "failure" | "error" | "not ok" | "(fail)" | "abort" | "timeout"
-        | "unexpected success" | "no status" | "failed to build" | "leak-fail" | "f" | "e"
-        | "\u{2715}" | "\u{d7}" | "\u{2716}" | "\u{2717}" | "\u{2718}" => Outcome::Failed,
-        "skip" | "skipped" | "ignored" | "xfail" | "pending" | "todo" | "disabled" | "excluded"
-        | "expected failure" | "(skip)" | "(todo)" | "not run" | "notexecuted" | "inconclusive"
-        | "incomplete" | "s" | "\u{25cb}" | "\u{2193}" | "\u{fe63}" | "\u{270e}" => {
-            Outcome::Skipped
-        }
-        _ if word.starts_with("***skipped") || word.starts_with("***not run") => Outcome::Skipped,
-        _ if word.starts_with("***") || word.starts_with("sig") => Outcome::Failed,
-        _ if word.starts_with("flaky ") => Outcome::Passed,
-        _ => return None,
-    })
 }
 
 /// A word in front of or behind a number in a summary.
@@ -510,8 +491,8 @@ mod tests {
                 let mut rows = Vec::new();
                 TABLE.candidates(line, &mut rows);
                 let matching = rows.into_iter().find(|row| {
-                    let says = RULES[*row].says;
-                    let closes = matches!(says, Says::Closes | Says::Ended);
+                    let meaning = RULES[*row].meaning;
+                    let closes = matches!(meaning, LineMeaning::Closes | LineMeaning::Ended);
                     (!closes || *row == nth) && TABLE.pattern(*row).unwrap().is_match(line)
                 });
                 let by = matching.map(|row| RULES[row].pattern);

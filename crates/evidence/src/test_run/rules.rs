@@ -15,7 +15,7 @@ pub(super) enum Form {
 
 /// What a line says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Says {
+pub(super) enum LineMeaning {
     /// A runner begins.
     Starts,
     /// A test's result: of the group `outcome`, or this one.
@@ -54,7 +54,7 @@ pub(super) struct Rule {
     pub needs: &'static [&'static str],
     /// Over bytes, without Unicode classes.
     pub pattern: &'static str,
-    pub says: Says,
+    pub meaning: LineMeaning,
     /// Lines that match this row and none above it.
     #[cfg_attr(not(test), expect(dead_code, reason = "read by the tests of the table"))]
     pub examples: &'static [&'static str],
@@ -62,20 +62,20 @@ pub(super) struct Rule {
 
 const fn rule(
     runner: &'static str,
-    says: Says,
+    meaning: LineMeaning,
     needs: &'static [&'static str],
     pattern: &'static str,
     examples: &'static [&'static str],
 ) -> Rule {
-    Rule { runner, needs, pattern, says, examples }
+    Rule { runner, needs, pattern, meaning, examples }
 }
 
 use Form::{Groups, NumberFirst, WordFirst};
-use Outcome::{Failed, Skipped};
-use Says::{
+use LineMeaning::{
     Again, Closes, Ended, GoPackage, GoTest, Latest, Nested, NotLoaded, Opens, Part, Ran, Result,
     Starts, Summary,
 };
+use Outcome::{Failed, Skipped};
 
 /// In order: the first row that matches a line counts.
 #[rustfmt::skip]

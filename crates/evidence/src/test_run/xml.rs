@@ -5,8 +5,7 @@ use std::io::{BufRead, Read};
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
 
-use super::reader::outcome_of;
-use super::{Outcome, Repeat, Source, TestReader, TestRun};
+use super::{Outcome, Repeat, Source, TestReader, TestRun, outcome_of};
 
 /// Bytes of a piece of a report that is no XML.
 const CHUNK: usize = 64 << 10;

@@ -3,7 +3,7 @@
 use greenloop_model::FailureClass::{self, Auth, Code, Config, Infrastructure, Quota, Timeout};
 
 /// A row of the table: the first that matches a line decides.
-pub(crate) struct VerdictRow {
+pub(crate) struct ClassPattern {
     /// The class; `None` when the row only raises a suspicion.
     pub class: Option<FailureClass>,
     /// Whether it may well pass when it is run again.
@@ -184,39 +184,44 @@ pub(super) const TIMEOUT_NEEDS: &[&str] = &[
 pub(super) const TIMEOUT: &str = r"(?i)timed out after|timeout of \d+ ?m?s exceeded|deadline exceeded|exceeded its progress deadline|exceeded the maximum execution time|the operation was canceled|no output has been received in the last|build timed out|timed out waiting|timeout exceeded|exceeded timeout|execution took longer than";
 
 /// The table, in order.
-pub(crate) const VERDICTS: &[VerdictRow] = &[
-    VerdictRow { class: Some(Quota), flaky: true, needs: RATE_NEEDS, pattern: RATE },
-    VerdictRow { class: Some(Quota), flaky: false, needs: QUOTA_NEEDS, pattern: QUOTA },
-    VerdictRow { class: Some(Infrastructure), flaky: false, needs: DISK_NEEDS, pattern: DISK },
-    VerdictRow {
+pub(crate) const CLASS_PATTERNS: &[ClassPattern] = &[
+    ClassPattern { class: Some(Quota), flaky: true, needs: RATE_NEEDS, pattern: RATE },
+    ClassPattern { class: Some(Quota), flaky: false, needs: QUOTA_NEEDS, pattern: QUOTA },
+    ClassPattern { class: Some(Infrastructure), flaky: false, needs: DISK_NEEDS, pattern: DISK },
+    ClassPattern {
         class: Some(Infrastructure),
         flaky: false,
         needs: &["state lock", "daemon"],
         pattern: r"(?i)error acquiring the state lock|daemon (?:has )?disappeared",
     },
     // A missing package or image and a broken build say so among network words.
-    VerdictRow {
+    ClassPattern {
         class: Some(Code),
         flaky: false,
         needs: &[],
         pattern: r"(?i)there (?:are|were) (?:test failures|failing tests)|compilation failure|compilation error|\bE404\b|\bERESOLVE\b|\bETARGET\b|EJSONPARSE|missing script|unable to resolve dependency tree|no (?:matching (?:distribution|version)|version matching)|AAPT: error|could not find (?:artifact|gem|a version)|manifest unknown|unable to locate package|unknown revision|no matching package|failed to select a version|couldn't find package|lockfile|lock file|checkstyle|There were \d+ errors",
     },
-    VerdictRow { class: Some(Auth), flaky: false, needs: AUTH_NEEDS, pattern: AUTH },
-    VerdictRow { class: Some(Infrastructure), flaky: true, needs: NETWORK_NEEDS, pattern: NETWORK },
-    VerdictRow {
+    ClassPattern { class: Some(Auth), flaky: false, needs: AUTH_NEEDS, pattern: AUTH },
+    ClassPattern {
+        class: Some(Infrastructure),
+        flaky: true,
+        needs: NETWORK_NEEDS,
+        pattern: NETWORK,
+    },
+    ClassPattern {
         class: Some(Infrastructure),
         flaky: true,
         needs: &["could not transfer", "hudson.remoting", "agent ", "runner has been"],
         pattern: r"(?i)could not transfer artifact|hudson\.remoting|agent (?:was|is) (?:disconnected|offline)|runner has been lost",
     },
-    VerdictRow { class: Some(Timeout), flaky: true, needs: TIMEOUT_NEEDS, pattern: TIMEOUT },
-    VerdictRow {
+    ClassPattern { class: Some(Timeout), flaky: true, needs: TIMEOUT_NEEDS, pattern: TIMEOUT },
+    ClassPattern {
         class: Some(Config),
         flaky: false,
         needs: &["memory", "heap", "env", "config", "settings", ".y", ".toml", ".ini", "oomkilled"],
         pattern: r"(?i)OOMKilled|heap out of memory|java heap space|(?:environment variable|env var)\b.{0,60}(?:not set|missing|required|not found|must be set)|missing required (?:environment|config)|config(?:uration)? file .{0,80}(?:not found|does not exist|missing)|ENOENT.*(?:config|\.env\b|settings)|(?:no such file or directory|FileNotFound).*(?:config|settings|\.env\b|\.ya?ml|\.toml|\.ini)|os\.environ",
     },
-    VerdictRow {
+    ClassPattern {
         class: None,
         flaky: true,
         needs: &["addr", "already", "flak", "deadlock", "race", "time", "timeout"],

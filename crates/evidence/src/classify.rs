@@ -1,26 +1,26 @@
-//! The class of a failure, told from the words of its lines.
+//! The class of a failure, by the words of its lines.
 
 use std::sync::LazyLock;
 
 use super::guarded::Guarded;
-use super::patterns::{VERDICTS, VerdictRow};
-use super::rule::Verdict;
+use super::patterns::{CLASS_PATTERNS, ClassPattern};
+use super::rule::Classification;
 use greenloop_model::FailureClass;
 
-/// What the words of one line tell.
+/// What the words of one line say of the failure.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Words {
-    /// The class, when they tell one.
+    /// The class; `None` where they name none.
     pub class: Option<FailureClass>,
-    /// Whether they smell of something that passes by itself.
+    /// Whether they suggest a failure that passes when it is run again.
     pub flaky: bool,
 }
 
 /// Looks a line up in the table: the first row with a class decides the class, any row may
 /// raise the suspicion.
 pub(super) fn words(text: &str) -> Words {
-    static TABLE: LazyLock<Vec<(Guarded, &VerdictRow)>> = LazyLock::new(|| {
-        VERDICTS.iter().map(|row| (Guarded::new(row.needs, row.pattern), row)).collect()
+    static TABLE: LazyLock<Vec<(Guarded, &ClassPattern)>> = LazyLock::new(|| {
+        CLASS_PATTERNS.iter().map(|row| (Guarded::new(row.needs, row.pattern), row)).collect()
     });
     let lower = text.to_ascii_lowercase();
     let mut words = Words::default();
@@ -36,17 +36,17 @@ pub(super) fn words(text: &str) -> Words {
     words
 }
 
-/// The class of a block whose rule gives this verdict, most telling line first.
+/// The class of a block of these lines, most telling first.
 pub(super) fn class<'a>(
-    verdict: Verdict,
+    rule: Classification,
     mut lines: impl Iterator<Item = &'a str>,
 ) -> FailureClass {
-    match verdict {
-        Verdict::Is(class) => class,
-        Verdict::Own(or) => {
+    match rule {
+        Classification::Fixed(class) => class,
+        Classification::ProgramText(or) => {
             lines.find_map(|text| words(text).class.filter(|class| class.heals())).unwrap_or(or)
         }
-        Verdict::Says(or) => lines.find_map(|text| words(text).class).unwrap_or(or),
+        Classification::ToolText(or) => lines.find_map(|text| words(text).class).unwrap_or(or),
     }
 }
 

@@ -15,13 +15,13 @@ const MOST_SEEN: usize = 4096;
 
 /// Closed blocks, by row.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct BlockStore {
     by_row: HashMap<usize, (Vec<Block>, VecDeque<Block>)>,
     seen: HashSet<u64>,
     weight: usize,
 }
 
-impl Found {
+impl BlockStore {
     /// Keeps a block, unless it repeats one.
     pub(super) fn add(&mut self, mut block: Block) {
         let print = block.likeness();

@@ -241,7 +241,7 @@ impl Session {
         if outcome.is_err() {
             remove_if_never_began(&folder);
         }
-        let restored = outcome.as_ref().ok().and_then(|summary| summary.restored);
+        let restored = outcome.as_ref().ok().and_then(|summary| summary.target.restored);
         if restored == Some(Restoration::Unconfirmed) {
             // They keep the run's name: the next run cleans up after it.
             return Ok(outcome?);

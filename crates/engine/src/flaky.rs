@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::passed::write;
+use super::state_file::write;
 
 /// The file's name, beside that of the gates that passed.
 pub const FLAKY_FILE: &str = "flaky.json";

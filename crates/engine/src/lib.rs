@@ -15,6 +15,8 @@ mod judges;
 pub mod machine;
 pub mod passed;
 mod record;
+mod record_forms;
 pub mod recover;
 pub mod replay;
 pub mod stages;
+mod state_file;

@@ -80,7 +80,7 @@ impl TryFrom<u32> for Rules {
         match number {
             1 => Ok(Self::V1),
             2 => Ok(Self::V2),
-            other => Err(format!("{other} is no set of rules that this program knows")),
+            other => Err(format!("{other} is not a set of rules that this program knows")),
         }
     }
 }
@@ -190,12 +190,12 @@ pub enum Happened {
     /// The tasks are done, and their work has led the run to this tree.
     TasksMerged { tree: TreeId },
     /// The stage failed.
-    #[serde(with = "crate::record::failure")]
+    #[serde(with = "crate::record_forms::failure")]
     StageFailed(Symptom),
     /// The suspects passed this time.
     RerunPassed,
     /// They failed again; the failure as it is now.
-    #[serde(with = "crate::record::failure")]
+    #[serde(with = "crate::record_forms::failure")]
     RerunFailed(Symptom),
     /// The gates pass with the patches, and what ran speaks against them: tests are missing, or
     /// pass only by what the patches changed in what judges. `request` is what a person would be
@@ -241,7 +241,7 @@ pub enum Happened {
     ModelFailed { reason: String, configured: bool },
     /// The reviewer's verdict, with the identity and the words of its reason.
     Reviewed {
-        #[serde(rename = "approved", with = "crate::record::approved")]
+        #[serde(rename = "approved", with = "crate::record_forms::approved")]
         verdict: Verdict,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         review: Option<Fingerprint>,
@@ -285,7 +285,7 @@ pub enum Effect {
     /// Record the release as verified.
     MarkVerified,
     /// End.
-    #[serde(serialize_with = "crate::record::stop")]
+    #[serde(serialize_with = "crate::record_forms::stop")]
     Finish(StopReason),
 }
 

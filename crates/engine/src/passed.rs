@@ -6,10 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use super::flaky::{FLAKY_FILE, FlakyTests};
+use super::state_file::write;
 use greenloop_model::TreeId;
 
 /// How many trees are remembered; older ones are forgotten first.
@@ -73,16 +73,6 @@ impl PassedBefore {
         write(&self.path, &self.trees)?;
         self.flaky.save()
     }
-}
-
-/// Writes a file in one step.
-pub(super) fn write(path: &Path, value: &impl Serialize) -> io::Result<()> {
-    let parent = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(parent)?;
-    let mut file = tempfile::NamedTempFile::new_in(parent)?;
-    serde_json::to_writer(&mut file, value)?;
-    file.persist(path).map_err(|error| error.error)?;
-    Ok(())
 }
 
 fn digest(command: &str) -> String {

@@ -6,7 +6,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::machine::{Course, Effect, Input};
-use greenloop_model::StopReason;
 
 /// A record that this program cannot read.
 #[derive(Debug, thiserror::Error)]
@@ -70,71 +69,6 @@ pub(super) fn read_course(data: &serde_json::Value) -> Result<Course, RecordErro
     unseal(data)
 }
 
-/// One word for a stop reason, for machines that read the log: the kind of its record.
-pub(super) fn stop_word(reason: &StopReason) -> String {
-    let record = serde_json::to_value(reason).unwrap_or_default();
-    record.get("kind").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
-}
-
-/// `{"stop": "verified", "reason": "…"}`
-pub(super) fn stop<S: serde::Serializer>(
-    reason: &StopReason,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    #[derive(Serialize)]
-    struct Stop {
-        stop: String,
-        reason: String,
-    }
-    Stop { stop: stop_word(reason), reason: reason.to_string() }.serialize(serializer)
-}
-
-/// A symptom under the key `failure`.
-pub(super) mod failure {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-    use crate::machine::Symptom;
-
-    #[derive(Serialize, Deserialize)]
-    struct Keyed<T> {
-        failure: T,
-    }
-
-    pub(crate) fn serialize<S: Serializer>(
-        failure: &Symptom,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        Keyed { failure }.serialize(serializer)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Symptom, D::Error> {
-        Ok(Keyed::deserialize(deserializer)?.failure)
-    }
-}
-
-/// A verdict as whether it approves.
-pub(super) mod approved {
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    use greenloop_model::Verdict;
-
-    pub(crate) fn serialize<S: Serializer>(
-        verdict: &Verdict,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bool(*verdict == Verdict::Approve)
-    }
-
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Verdict, D::Error> {
-        let approved = bool::deserialize(deserializer)?;
-        Ok(if approved { Verdict::Approve } else { Verdict::Reject })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -142,7 +76,8 @@ mod tests {
     use super::*;
     use crate::machine::{Confirmation, Happened, Mode, Rules, Symptom};
     use greenloop_model::{
-        Decision, FailureClass, Fingerprint, Limits, NoPatchClass, Stage, Usage, Verdict,
+        Decision, FailureClass, Fingerprint, Limits, NoPatchClass, Stage, StopReason, Usage,
+        Verdict,
     };
 
     fn symptom() -> Symptom {

@@ -16,7 +16,8 @@ use serde_json::json;
 
 use super::driver::Continuation;
 use super::machine::{Happened, Input, step};
-use super::record::{stop_word, write_effect, write_input};
+use super::record::{write_effect, write_input};
+use super::record_forms::stop_word;
 use super::replay::{ReplayError, replay};
 use greenloop_audit::{
     Actor, AuditError, AuditErrorKind, FILE_NAME, RUN_FINISHED, Record, Redact, Writer,
@@ -37,10 +38,8 @@ pub enum RecoverError {
     /// Its log, as a run.
     #[error("its audit log cannot be replayed")]
     Replay(#[from] ReplayError),
-    /// The repository.
     #[error("the repository failed")]
     Workspace(#[from] WorkspaceError),
-    /// The target.
     #[error("the target failed")]
     Target(#[from] TargetError),
     /// Its folder.

@@ -7,12 +7,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::summary_record::SummaryRecord;
+use super::summary::RunSummary;
 use super::words::named;
 use super::{
     CommitId, Endpoint, EnvironmentName, Evaluation, Failure, GateResult, ImageRef, Invocation,
-    Limits, ModelUsage, Progress, Proof, ReleaseId, Restoration, Review, RunId, RunningNow, Stage,
-    StopReason, TargetKind, Usage,
+    Limits, Progress, ReleaseId, Review, RunId, Stage, TargetKind, Usage,
 };
 
 /// Where events go. Sending never blocks and never fails: a reporter that is gone is no reason
@@ -94,14 +93,6 @@ fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&path.display())
 }
 
-const fn yes() -> bool {
-    true
-}
-
-const fn is_true(value: &bool) -> bool {
-    *value
-}
-
 /// Something a person should know that is not an event of the loop.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "level", content = "text", rename_all = "snake_case")]
@@ -110,136 +101,6 @@ pub enum Notice {
     Info(String),
     /// Look at this.
     Warning(String),
-}
-
-/// One applied patch in the summary.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct SummaryPatch {
-    /// 1-based.
-    pub iteration: u32,
-    /// The failure it repaired.
-    pub failure: String,
-    /// The author's reason.
-    pub reason: String,
-    /// The canonical unified diff.
-    pub diff: String,
-    /// The review that let it pass.
-    pub review: Review,
-    /// The commit that carries it.
-    pub commit: CommitId,
-    /// Who confirmed it, where the policy wanted a person.
-    pub confirmed_by: Option<String>,
-}
-
-/// One thing a person can do after a run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NextStep {
-    /// What it does, or what is to be done where no command does it.
-    pub what: String,
-    /// To be typed as it stands.
-    pub command: Option<String>,
-}
-
-/// Where a run's patches are at its end.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "place", rename_all = "snake_case")]
-pub enum FixPlace {
-    /// In the work tree, and on the run's branch.
-    WorkTree {
-        /// Whether it was remembered, so that it can be taken back; in records where it was not.
-        #[serde(default = "yes", skip_serializing_if = "is_true")]
-        can_undo: bool,
-    },
-    /// On the run's branch, which stands on HEAD's commit.
-    Branch,
-    /// On the run's branch, which stands on a commit of the changed work tree.
-    SnapshotBranch,
-    /// There too, though they were to be in the work tree.
-    NotBroughtBack {
-        /// What kept them out of it.
-        #[serde(rename = "reason", default)]
-        why: String,
-    },
-}
-
-/// How a run ended, for people.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(into = "SummaryRecord", try_from = "SummaryRecord")]
-pub struct RunSummary {
-    /// Why it ended.
-    pub stop: StopReason,
-    /// Passes over the stages.
-    pub iterations: u32,
-    /// The patches that were applied, in order.
-    pub patches: Vec<SummaryPatch>,
-    /// The failure that is left, when it did not end verified.
-    pub failure: Option<Box<Failure>>,
-    /// What the target says that it runs, asked when the run had ended; `None` for a run that
-    /// concerns no target.
-    pub serving: Option<RunningNow>,
-    /// What became of the release that failed, when one was taken back and none was rolled out
-    /// after it.
-    pub restored: Option<Restoration>,
-    /// The branch with the patches, when there are any.
-    pub branch: Option<String>,
-    /// Where the patches are; `None` when there are none.
-    pub fix: Option<FixPlace>,
-    /// What failed and then passed on the same tree: gates and flows, in that order.
-    pub flaky: Vec<String>,
-    /// What the tests show of the patches; `None` when none was applied or no gate was run.
-    pub proof: Option<Proof>,
-    /// Tokens and money.
-    pub usage: Usage,
-    /// The same by model; of a run that was resumed, since then.
-    pub models: Vec<ModelUsage>,
-    /// Wall-clock time.
-    pub elapsed: Duration,
-    /// What a person can do next, most useful first.
-    pub next_steps: Vec<NextStep>,
-}
-
-impl RunSummary {
-    /// Why the patches are not in the work tree, when that is where they were to be.
-    pub fn not_brought_back(&self) -> Option<&str> {
-        match &self.fix {
-            Some(FixPlace::NotBroughtBack { why }) => Some(why),
-            Some(FixPlace::WorkTree { .. } | FixPlace::Branch | FixPlace::SnapshotBranch)
-            | None => None,
-        }
-    }
-
-    /// Whether it ended with a release of this run that failed and the last verified one serving
-    /// again. Not a rollout that could not begin for want of a machine, a credential or a quota:
-    /// nothing was switched then, and what is out of order is not the release.
-    pub fn rolled_back(&self) -> bool {
-        let deployment_failed = self
-            .failure
-            .as_ref()
-            .is_some_and(|failure| matches!(failure.stage, Stage::Rollout | Stage::Smoke));
-        let switched = match &self.stop {
-            StopReason::Verified | StopReason::Cancelled | StopReason::Abandoned => false,
-            StopReason::NotHealable { class, stage: Stage::Rollout } => class.heals(),
-            StopReason::NotHealable { .. }
-            | StopReason::MaxIterations { .. }
-            | StopReason::NoProgress { .. }
-            | StopReason::RepeatedAnswer { .. }
-            | StopReason::RepeatedTree { .. }
-            | StopReason::Budget { .. }
-            | StopReason::NoPatch { .. }
-            | StopReason::NeedsHuman { .. }
-            | StopReason::Declined { .. }
-            | StopReason::NoHealing { .. }
-            | StopReason::ModelUnavailable { .. }
-            | StopReason::NoModel { .. }
-            | StopReason::Internal { .. } => true,
-        };
-        self.is_restored() && deployment_failed && switched
-    }
-
-    /// Whether the last verified release serves because the one of this run was taken back.
-    pub fn is_restored(&self) -> bool {
-        self.restored.is_some_and(|restored| restored.release().is_some())
-    }
 }
 
 /// Everything a run tells, in the form of its records too (`docs/events.md`): a field may be added;

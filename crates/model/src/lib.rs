@@ -1,8 +1,7 @@
-//! The nouns of Greenloop: what every other layer speaks of.
+//! The nouns of Greenloop, which every other crate uses.
 //!
-//! Lives here: plain data with validated constructors and small pure functions over it.
-//! Must not be here: tokio, the file system, the network, serialisation of domain types
-//! (the audit log and the event stream have versioned records of their own at their edges).
+//! Lives here: plain data with validated constructors, small pure functions over it, and the form in
+//! which it is recorded or sent (serde). Must not be here: tokio, the file system, the network.
 
 mod chain;
 mod change;
@@ -26,7 +25,8 @@ mod review;
 mod secret_name;
 mod stage;
 mod stop;
-mod summary_record;
+mod summary;
+mod target_at_end;
 pub mod task;
 mod usage;
 mod words;
@@ -35,9 +35,7 @@ pub use chain::chain;
 pub use change::{FileChange, FileContent, FileMode};
 pub use count::{counted, times};
 pub use evaluation::{Decision, Evaluation, RuleMatch};
-pub use event::{
-    EventSink, FixPlace, NextStep, Notice, RunEvent, RunHeader, RunSummary, SummaryPatch, Task,
-};
+pub use event::{EventSink, Notice, RunEvent, RunHeader, Task};
 pub use evidence::{CodeContext, Evidence, Excerpt, Exit, HttpExchange, Location, Remedy};
 pub use failure::{Failure, FailureClass, FailureSummary, Fingerprint, Progress, compare};
 pub use gate::{GateResult, GateStatus};
@@ -57,4 +55,6 @@ pub use review::{Review, Risk, Verdict};
 pub use secret_name::{may_name_secret, names_secret};
 pub use stage::Stage;
 pub use stop::{Repeated, StopReason};
+pub use summary::{FixPlace, NextStep, RunSummary, SummaryPatch};
+pub use target_at_end::TargetAtEnd;
 pub use usage::{ModelUsage, Usage};

@@ -20,7 +20,7 @@ pub fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S:
 /// Reads it.
 ///
 /// # Errors
-/// When it is no number.
+/// When it is not a number.
 pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     u64::deserialize(deserializer).map(Duration::from_millis)
 }
@@ -46,7 +46,7 @@ pub mod option {
     /// Reads it, or `null`.
     ///
     /// # Errors
-    /// When it is no number.
+    /// When it is not a number.
     pub fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
     ) -> Result<Option<Duration>, D::Error> {

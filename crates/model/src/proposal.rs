@@ -27,7 +27,6 @@ impl NoPatchClass {
 pub struct NoPatch {
     /// What kind of trouble it takes it for.
     pub class: NoPatchClass,
-    /// Why.
     pub reason: String,
 }
 

@@ -94,7 +94,6 @@ pub enum RunningNow {
     Nothing,
     /// The release that the target's record calls serving.
     Release {
-        /// It.
         release: ReleaseId,
         /// The environment's address.
         endpoint: Endpoint,
@@ -113,16 +112,12 @@ pub enum RunningNow {
 pub enum Restoration {
     /// The last verified release was put back.
     Restored {
-        /// It.
         release: ReleaseId,
         /// From the start of the restore until it served; `None` when that was not waited for.
         serving_after: Option<Duration>,
     },
     /// The last verified release never stopped serving.
-    Untouched {
-        /// It.
-        release: ReleaseId,
-    },
+    Untouched { release: ReleaseId },
     /// There was none: the failed release was stopped.
     Nothing,
     /// The run was cancelled, and the target did not accept the restore in the time that was left.
@@ -158,7 +153,6 @@ named!(
 /// One release on a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Release {
-    /// Its id.
     pub id: ReleaseId,
     /// The commit it was made from.
     pub commit: CommitId,

@@ -33,7 +33,6 @@ pub struct Review {
     pub verdict: Verdict,
     /// How much could go wrong.
     pub risk: Risk,
-    /// Why.
     pub reason: String,
     /// What would make it acceptable.
     pub suggestion: Option<String>,

@@ -242,7 +242,7 @@ named!(
         AgentQuarantined = "agent.quarantined",
         /// An agent stopped by itself.
         AgentLeft = "agent.left",
-        /// An agent was removed, by a person or because it was not heard of for too long.
+        /// An agent was removed, by a person or because it sent no heartbeat for too long.
         AgentRemoved = "agent.removed",
         /// Gates run on a merge.
         MergeTesting = "merge.testing",
@@ -269,7 +269,6 @@ named!(
 /// token: epochs of a task only rise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Lease {
-    /// The task.
     pub task: TaskId,
     /// 1 for the first claim.
     pub epoch: i64,

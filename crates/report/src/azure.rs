@@ -13,7 +13,7 @@ use super::narrate::{Detail, Narrator};
 use super::plain::WIDTH;
 use super::reporter::Reporter;
 use super::safe_text;
-use super::verdict::{self, Mood};
+use super::verdict::{self, Conclusion};
 use greenloop_model::{
     Decision, Evidence, Failure, Location, Notice, RunEvent, RunHeader, RunSummary, Stage,
     StopReason,
@@ -160,20 +160,20 @@ impl<W: Write> Azure<W> {
             self.failed = None;
         }
         self.goes_on(text);
-        let mood = verdict::mood(summary);
+        let conclusion = verdict::conclusion(summary);
         self.end = Some(End {
             outcome: Outcome::of(summary),
             branch: summary.branch.clone().filter(|_| !summary.patches.is_empty()),
         });
         let headline = verdict::headline(self.narrator.header.as_deref(), summary);
-        match mood {
-            Mood::Good if summary.patches.is_empty() => {}
-            Mood::Good => {
+        match conclusion {
+            Conclusion::Success if summary.patches.is_empty() => {}
+            Conclusion::Success => {
                 let branch = summary.branch.as_deref().unwrap_or("the run's branch");
                 let message = format!("{headline}: take over the patches from {branch}");
                 self.issue(text, "warning", None, &message);
             }
-            Mood::Open | Mood::Bad => {
+            Conclusion::Undecided | Conclusion::Failure => {
                 if !verdict::tells_the_failure(summary) {
                     self.issue(text, "error", None, &headline);
                 }
@@ -228,7 +228,7 @@ impl<W: Write> Reporter for Azure<W> {
             }
             RunEvent::Evaluated { evaluation, .. } if evaluation.decision() != Decision::Allow => {
                 for found in evaluation.matches() {
-                    let message = super::narrate::rule_match(found);
+                    let message = super::wording::rule_match(found);
                     self.issue(&mut text, "warning", None, &message);
                 }
             }
@@ -330,13 +330,17 @@ enum Outcome {
 
 impl Outcome {
     fn of(summary: &RunSummary) -> Self {
-        match (verdict::mood(summary), &summary.stop) {
-            (Mood::Good, _) if summary.patches.is_empty() => Self::Verified,
-            (Mood::Good, _) => Self::Healed,
-            (Mood::Open | Mood::Bad, _) if summary.is_restored() => Self::Restored,
-            (Mood::Open, StopReason::NeedsHuman { .. } | StopReason::Verified) => Self::Waiting,
-            (Mood::Open, _) => Self::Cancelled,
-            (Mood::Bad, _) => Self::Stopped,
+        match (verdict::conclusion(summary), &summary.stop) {
+            (Conclusion::Success, _) if summary.patches.is_empty() => Self::Verified,
+            (Conclusion::Success, _) => Self::Healed,
+            (Conclusion::Undecided | Conclusion::Failure, _) if summary.is_restored() => {
+                Self::Restored
+            }
+            (Conclusion::Undecided, StopReason::NeedsHuman { .. } | StopReason::Verified) => {
+                Self::Waiting
+            }
+            (Conclusion::Undecided, _) => Self::Cancelled,
+            (Conclusion::Failure, _) => Self::Stopped,
         }
     }
 

@@ -12,12 +12,12 @@ use serde::Serialize;
 
 use super::diff::{self, Change};
 use super::format;
-use super::narrate;
 use super::reporter::Stamped;
-use super::run_history::{Pass, RunHistory};
+use super::run_history::{IterationEvents, RunHistory};
 use super::safe_text::{command_breaks, head, literal, visible};
 use super::syntax::Highlighter;
-use super::verdict::{self, Mood};
+use super::verdict::{self, Conclusion};
+use super::wording;
 use greenloop_model::{
     CodeContext, Decision, Evidence, Excerpt, Failure, GateResult, GateStatus, NextStep, Notice,
     RunEvent, Verdict,
@@ -33,7 +33,7 @@ const LONGEST_TEXT: usize = 48 << 10;
 #[derive(Serialize)]
 struct Page {
     title: String,
-    mood: &'static str,
+    conclusion: &'static str,
     headline: String,
     reasons: Vec<String>,
     measure: String,
@@ -80,12 +80,12 @@ struct Section {
     id: usize,
     title: String,
     failed: bool,
-    entries: Vec<Entry>,
+    entries: Vec<TimelineEntry>,
 }
 
 /// One thing that happened.
 #[derive(Serialize)]
-struct Entry {
+struct TimelineEntry {
     at: String,
     /// `good`, `bad`, `warn` or nothing.
     tone: &'static str,
@@ -139,16 +139,15 @@ struct Row {
     /// `a` added, `r` removed, `h` highlighted, `g` a gap.
     kind: &'static str,
     sign: &'static str,
-    pieces: Vec<Piece>,
+    pieces: Vec<Span>,
 }
 
 #[derive(Serialize)]
-struct Piece {
+struct Span {
     class: String,
     text: String,
 }
 
-/// The page.
 pub(super) fn render(history: &RunHistory) -> io::Result<Vec<u8>> {
     let mut environment = Environment::new();
     // The name decides that every value is escaped as HTML.
@@ -191,10 +190,10 @@ fn page(history: &RunHistory) -> Page {
     let patches = summary.map_or(&[][..], |summary| &summary.patches);
     Page {
         title: text(history.title()),
-        mood: match summary.map(verdict::mood) {
-            Some(Mood::Good) => "good",
-            Some(Mood::Open) => "warn",
-            Some(Mood::Bad) | None => "bad",
+        conclusion: match summary.map(verdict::conclusion) {
+            Some(Conclusion::Success) => "good",
+            Some(Conclusion::Undecided) => "warn",
+            Some(Conclusion::Failure) | None => "bad",
         },
         headline: summary.map_or("The run broke off".to_owned(), |summary| {
             text(&verdict::headline(header, summary))
@@ -265,7 +264,7 @@ fn facts(history: &RunHistory) -> Vec<(&'static str, String)> {
     }
     fact("Author", &header.author);
     fact("Reviewer", &header.reviewer);
-    fact("Limits", &narrate::limits(header));
+    fact("Limits", &wording::limits(header));
     if let Some(summary) = &history.summary {
         let usage = &summary.usage;
         fact("Models", &format::usage(usage));
@@ -338,7 +337,7 @@ fn timeline(history: &RunHistory) -> Vec<Bar> {
         .collect()
 }
 
-fn section(id: usize, pass: &Pass, budget: &mut Budget) -> Section {
+fn section(id: usize, pass: &IterationEvents, budget: &mut Budget) -> Section {
     let title = match &pass.iteration {
         Some((iteration, of, commit)) => {
             format!("Iteration {iteration} of {of} at {}", commit.short())
@@ -355,8 +354,8 @@ fn section(id: usize, pass: &Pass, budget: &mut Budget) -> Section {
     }
 }
 
-fn entry(stamped: &Stamped, budget: &mut Budget) -> Option<Entry> {
-    let mut entry = Entry {
+fn entry(stamped: &Stamped, budget: &mut Budget) -> Option<TimelineEntry> {
+    let mut entry = TimelineEntry {
         at: stamped.at.strftime("%H:%M:%S").to_string(),
         tone: "",
         mark: "·",
@@ -399,7 +398,7 @@ fn entry(stamped: &Stamped, budget: &mut Budget) -> Option<Entry> {
             is("bad", format!("{} failed", failure.stage));
             entry.note = format::duration(*elapsed);
             if let Some(progress) = progress {
-                entry.note.push_str(&format!(" · {}", narrate::progress_words(*progress)));
+                entry.note.push_str(&format!(" · {}", wording::progress_words(*progress)));
             }
             entry.failure = Some(failure_view(failure));
         }
@@ -452,7 +451,7 @@ fn entry(stamped: &Stamped, budget: &mut Budget) -> Option<Entry> {
             };
             is(tone, said.to_owned());
             let matches = evaluation.matches().iter().take(200);
-            entry.list.extend(matches.map(|found| text(&narrate::rule_match(found))));
+            entry.list.extend(matches.map(|found| text(&wording::rule_match(found))));
         }
         RunEvent::HumanDecided { approved, who, .. } => {
             let (tone, said) = if *approved { ("good", "approved") } else { ("bad", "declined") };
@@ -463,7 +462,7 @@ fn entry(stamped: &Stamped, budget: &mut Budget) -> Option<Entry> {
             entry.list.extend(files.iter().take(200).map(|file| text(file)));
         }
         RunEvent::ImageReady { image, tags, reused } => {
-            is("", format!("image {}", narrate::image_origin(*reused)));
+            is("", format!("image {}", wording::image_origin(*reused)));
             entry.note = text(&format!("{image} {}", tags.join(" ")));
         }
         RunEvent::Switched { release, endpoint } => {
@@ -526,7 +525,7 @@ fn failure_view(failure: &Failure) -> FailureView {
         "{}/{} · {} · fingerprint {}",
         failure.stage,
         failure.name,
-        narrate::class(failure.class),
+        wording::class(failure.class),
         failure.fingerprint
     );
     let log = log.as_deref().and_then(|log| {
@@ -662,7 +661,7 @@ fn pieces(
     line: &str,
     colours: &[(std::ops::Range<usize>, &'static str)],
     marked: &[std::ops::Range<usize>],
-) -> Vec<Piece> {
+) -> Vec<Span> {
     let mut cuts: Vec<usize> = colours
         .iter()
         .map(|(range, _)| range)
@@ -672,7 +671,7 @@ fn pieces(
         .collect();
     cuts.sort_unstable();
     cuts.dedup();
-    let mut pieces: Vec<Piece> = Vec::new();
+    let mut pieces: Vec<Span> = Vec::new();
     for cut in cuts.windows(2) {
         let Some(text) = line.get(cut[0]..cut[1]) else { continue };
         let colour = colours.iter().find(|(range, _)| range.contains(&cut[0]));
@@ -685,7 +684,7 @@ fn pieces(
         };
         match pieces.last_mut() {
             Some(last) if last.class == class => last.text.push_str(text),
-            Some(_) | None => pieces.push(Piece { class, text: text.to_owned() }),
+            Some(_) | None => pieces.push(Span { class, text: text.to_owned() }),
         }
     }
     pieces

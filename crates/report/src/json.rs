@@ -78,11 +78,9 @@ pub(super) fn line(
 #[derive(Debug, thiserror::Error)]
 #[error("{path}: {kind}", path = .path.display())]
 pub struct EventsError {
-    /// The file.
     pub path: PathBuf,
     /// 1-based line, where the fault lies in one.
     pub line: Option<u64>,
-    /// What is wrong.
     pub kind: EventsErrorKind,
 }
 
@@ -219,8 +217,8 @@ mod tests {
             panic!("{events:?}")
         };
         assert!(matches!(summary.stop, StopReason::NoModel { failure: None, .. }), "{summary:?}");
-        let restored = summary.restored.and_then(|restored| restored.release());
-        let Some(RunningNow::Release { release, condition, .. }) = &summary.serving else {
+        let restored = summary.target.restored.and_then(|restored| restored.release());
+        let Some(RunningNow::Release { release, condition, .. }) = &summary.target.serving else {
             panic!("{summary:?}")
         };
         assert_eq!((restored, condition), (Some(*release), &Condition::Serves));

@@ -12,7 +12,7 @@ use quick_junit::{
     FlakyOrRerun, NonSuccessKind, Report, TestCase, TestCaseStatus, TestRerun, TestSuite,
 };
 
-use super::run_history::{Pass, RunHistory};
+use super::run_history::{IterationEvents, RunHistory};
 use super::safe_text::{head, literal};
 use greenloop_model::{Evidence, Failure, GateResult, GateStatus, Proof, RunEvent, Stage};
 
@@ -21,7 +21,6 @@ const LONGEST_TEXT: usize = 64 << 10;
 /// Characters of a title: what Azure's test results hold.
 const LONGEST_TITLE: usize = 256;
 
-/// The file.
 pub(super) fn render(history: &RunHistory) -> io::Result<Vec<u8>> {
     let mut report = Report::new(text(&format!("greenloop: {}", history.title())));
     for pass in &history.passes {
@@ -78,7 +77,7 @@ fn without_root_skipped(xml: &str) -> String {
     xml
 }
 
-fn suites(pass: &Pass) -> Vec<TestSuite> {
+fn suites(pass: &IterationEvents) -> Vec<TestSuite> {
     let iteration = pass.iteration.as_ref().map_or(0, |(iteration, _, _)| *iteration);
     let mut suites: Vec<TestSuite> = Vec::new();
     let mut cases: Vec<TestCase> = Vec::new();

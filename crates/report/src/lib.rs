@@ -20,6 +20,7 @@
 
 mod azure;
 mod diff;
+mod diff_lines;
 mod file;
 mod format;
 mod html;
@@ -46,6 +47,7 @@ mod syntax;
 #[cfg(test)]
 mod tests;
 mod verdict;
+mod wording;
 mod written;
 
 use std::fs::File;

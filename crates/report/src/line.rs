@@ -381,6 +381,16 @@ pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
     lines
 }
 
+/// `text` wrapped and indented, on at most 40 lines.
+pub(super) fn text_lines(indent: usize, tone: Tone, text: &str, width: usize) -> Vec<Line> {
+    wrap(text, width.saturating_sub(indent))
+        .into_iter()
+        .filter(|line| !line.is_empty())
+        .take(40)
+        .map(|line| Line::indent(indent).push(tone, line))
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,10 +5,10 @@ use std::io;
 use std::time::Duration;
 
 use super::format;
-use super::narrate;
 use super::run_history::RunHistory;
 use super::safe_text::{harmless, head, literal, visible};
-use super::verdict::{self, Mood};
+use super::verdict::{self, Conclusion};
+use super::wording;
 use greenloop_model::{Failure, GateStatus, RunEvent, Task, Verdict};
 
 /// Bytes of one fenced block.
@@ -16,7 +16,6 @@ const LONGEST_BLOCK: usize = 12 << 10;
 /// Bytes of the page: GitHub takes at most 1 MiB.
 const LONGEST_PAGE: usize = 512 << 10;
 
-/// The page.
 pub(super) fn render(history: &RunHistory) -> io::Result<Vec<u8>> {
     let mut page = String::new();
     // Writing into a string cannot fail.
@@ -32,10 +31,10 @@ fn write(page: &mut String, history: &RunHistory) -> std::fmt::Result {
     let header = history.header.as_deref();
     match &history.summary {
         Some(summary) => {
-            let mark = match verdict::mood(summary) {
-                Mood::Good => "✓",
-                Mood::Open => "?",
-                Mood::Bad => "✗",
+            let mark = match verdict::conclusion(summary) {
+                Conclusion::Success => "✓",
+                Conclusion::Undecided => "?",
+                Conclusion::Failure => "✗",
             };
             writeln!(page, "# {mark} {}\n", escaped(&verdict::headline(header, summary)))?;
             for reason in verdict::reasons(summary) {
@@ -78,7 +77,7 @@ fn write(page: &mut String, history: &RunHistory) -> std::fmt::Result {
             writeln!(page, "## What broke, and what was changed\n")?;
         }
         for patch in &summary.patches {
-            let failure = escaped(&narrate::shortened(&patch.failure));
+            let failure = escaped(&wording::shortened(&patch.failure));
             writeln!(page, "### Iteration {}: {failure}\n", patch.iteration)?;
             writeln!(page, "{}\n", escaped(&patch.reason))?;
             let review = &patch.review;
@@ -139,7 +138,7 @@ fn row(event: &RunEvent) -> Option<(String, String, Option<Duration>)> {
         return Some((stage.to_string(), "passed".to_owned(), Some(*elapsed)));
     }
     if let RunEvent::StageFailed { failure, elapsed, .. } = event {
-        let said = format!("**failed**: {}", escaped(&narrate::shortened(&failure.headline)));
+        let said = format!("**failed**: {}", escaped(&wording::shortened(&failure.headline)));
         return Some((failure.stage.to_string(), said, Some(*elapsed)));
     }
     if let RunEvent::Restored { ok, detail, .. } = event {
@@ -171,14 +170,14 @@ fn decisions(page: &mut String, history: &RunHistory) -> std::fmt::Result {
     let refused = counted(
         history
             .refusals()
-            .map(|(iteration, reason)| (iteration, escaped(&narrate::shortened(reason)))),
+            .map(|(iteration, reason)| (iteration, escaped(&wording::shortened(reason)))),
     );
     list(page, "Answers of the author that were refused", &refused)?;
     if history.evaluations().next().is_some() {
         writeln!(page, "## Policy\n")?;
         for (iteration, evaluation) in history.evaluations() {
             for found in evaluation.matches() {
-                let text = escaped(&narrate::rule_match(found));
+                let text = escaped(&wording::rule_match(found));
                 writeln!(page, "- iteration {iteration}: {text}")?;
             }
         }
@@ -223,7 +222,7 @@ fn failure(page: &mut String, failure: &Failure) -> std::fmt::Result {
         "{}/{} · {}\n",
         failure.stage,
         escaped(&failure.name),
-        narrate::class(failure.class)
+        wording::class(failure.class)
     )?;
     for excerpt in failure.evidence.excerpts.iter().take(3) {
         block(page, "text", &excerpt.text)?;

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use unicode_width::UnicodeWidthStr;
 
-use super::diff::{self, Change};
+use super::diff_lines::{Context, diff_lines};
 use super::format;
-use super::line::{Line, Tone, wrap};
-use super::safe_text::{self, LineAssembler};
-use super::{summary, verdict};
+use super::line::{Line, Tone, text_lines, wrap};
+use super::safe_text::LineAssembler;
+use super::summary::{self, FailureAttempts, SummaryContext};
+use super::verdict;
+use super::wording::{class, image_origin, limits, progress_words, rule_match, shortened};
 use greenloop_model::{
     Decision, Evaluation, Evidence, Excerpt, Failure, FailureClass, GateResult, GateStatus, Notice,
     Progress, ReleaseId, Review, Risk, RunEvent, RunHeader, Stage, Task, Verdict,
@@ -55,28 +57,14 @@ pub(super) struct Narrator {
     last_headline: String,
     output: BTreeMap<(Stage, String), PartOutput>,
     pub(super) header: Option<Box<RunHeader>>,
-    pub(super) switched: BTreeSet<ReleaseId>,
-    pub(super) tried: Vec<Tried>,
-}
-
-/// What was tried against one failure, for the summary.
-#[derive(Debug)]
-pub(super) struct Tried {
-    pub(super) iteration: u32,
-    pub(super) failure: String,
-    /// In the order they first came, each with how often it did.
-    pub(super) outcomes: Vec<(String, u32)>,
+    switched: BTreeSet<ReleaseId>,
+    attempts: Vec<FailureAttempts>,
 }
 
 #[derive(Debug, Default)]
 struct PartOutput {
     lines: LineAssembler,
     shown: usize,
-}
-
-/// Where an image is from.
-pub(super) const fn image_origin(reused: bool) -> &'static str {
-    if reused { "unchanged, already there" } else { "built and pushed" }
 }
 
 impl Narrator {
@@ -93,21 +81,27 @@ impl Narrator {
             output: BTreeMap::new(),
             header: None,
             switched: BTreeSet::new(),
-            tried: Vec::new(),
+            attempts: Vec::new(),
+        }
+    }
+
+    fn summary_context(&self) -> SummaryContext<'_> {
+        SummaryContext {
+            header: self.header.as_deref(),
+            switched: &self.switched,
+            attempts: &self.attempts,
+            width: self.width,
+            // In a log, commands stay whole.
+            command_width: match self.detail {
+                Detail::Results => self.width,
+                Detail::Everything => usize::MAX,
+            },
         }
     }
 
     /// Columns to fill.
     pub(super) fn width(&self) -> usize {
         self.width
-    }
-
-    /// Columns that commands are broken at: in a log they stay whole.
-    pub(super) fn command_width(&self) -> usize {
-        match self.detail {
-            Detail::Results => self.width,
-            Detail::Everything => usize::MAX,
-        }
     }
 
     /// After the terminal was resized.
@@ -184,7 +178,7 @@ impl Narrator {
                     // What is known of it stands above.
                     return vec![Line::new()];
                 }
-                self.tried.push(Tried {
+                self.attempts.push(FailureAttempts {
                     iteration: *iteration,
                     failure: shortened(&failure.headline),
                     outcomes: Vec::new(),
@@ -288,7 +282,7 @@ impl Narrator {
                     .push(Tone::Accent, &endpoint.url);
                 self.labelled("switched", head, "")
             }
-            RunEvent::Finished(summary) => summary::lines(self, summary),
+            RunEvent::Finished(summary) => summary::lines(&self.summary_context(), summary),
         }
     }
 
@@ -334,10 +328,10 @@ impl Narrator {
     }
 
     fn outcome(&mut self, outcome: String) {
-        if let Some(tried) = self.tried.last_mut() {
-            match tried.outcomes.iter_mut().find(|(known, _)| *known == outcome) {
+        if let Some(attempts) = self.attempts.last_mut() {
+            match attempts.outcomes.iter_mut().find(|(known, _)| *known == outcome) {
                 Some((_, times)) => *times += 1,
-                None => tried.outcomes.push((outcome, 1)),
+                None => attempts.outcomes.push((outcome, 1)),
             }
         }
     }
@@ -401,14 +395,8 @@ impl Narrator {
         lines
     }
 
-    /// `text` wrapped, indented.
-    pub(super) fn text(&self, indent: usize, tone: Tone, text: &str) -> Vec<Line> {
-        wrap(text, self.width.saturating_sub(indent))
-            .into_iter()
-            .filter(|line| !line.is_empty())
-            .take(40)
-            .map(|line| Line::indent(indent).push(tone, line))
-            .collect()
+    fn text(&self, indent: usize, tone: Tone, text: &str) -> Vec<Line> {
+        text_lines(indent, tone, text, self.width)
     }
 
     fn result(
@@ -615,63 +603,6 @@ pub(super) fn name_width(stage: Stage, parts: &[String]) -> usize {
     parts.iter().map(|part| part.width()).max().unwrap_or(0).clamp(least, 36)
 }
 
-/// A headline that is no longer than a few lines: what it quotes stands in the evidence.
-pub(super) fn shortened(headline: &str) -> String {
-    const LONGEST: usize = 280;
-    let head = safe_text::head(headline, LONGEST);
-    if head.len() == headline.len() { headline.to_owned() } else { format!("{head}…") }
-}
-
-/// `require_approval src/report.rs:6: every patch …`
-pub(super) fn rule_match(found: &greenloop_model::RuleMatch) -> String {
-    let place = match (&found.path, found.line) {
-        (Some(path), Some(line)) => format!(" {path}:{line}"),
-        (Some(path), None) => format!(" {path}"),
-        (None, _) => String::new(),
-    };
-    format!("{} ({}){place}: {}", found.rule, found.decision.name(), found.detail)
-}
-
-/// `6 iterations · stops at 2 equal failures · 200,000 tokens · $1.50 · 30m 00s`
-pub(super) fn limits(header: &RunHeader) -> String {
-    let limits = &header.limits;
-    let mut parts = vec![
-        format::counted(limits.max_iterations.into(), "iteration", "iterations"),
-        format!(
-            "stops at {}",
-            format::counted(limits.no_progress_threshold.into(), "equal failure", "equal failures")
-        ),
-    ];
-    parts.extend(limits.max_tokens.map(|n| format::counted(n, "token", "tokens")));
-    parts.extend(limits.max_cost_usd.map(|usd| format!("${usd:.2}")));
-    parts.extend(limits.max_duration.map(format::duration));
-    parts.join(" · ")
-}
-
-/// The class as a reader takes it.
-pub(super) fn class(class: FailureClass) -> &'static str {
-    match class {
-        FailureClass::Code => "the code is wrong",
-        FailureClass::Config => "the configuration is wrong",
-        FailureClass::Flaky => "flaky",
-        FailureClass::Infrastructure => "infrastructure, not the code",
-        FailureClass::Auth => "a credential is missing or refused",
-        FailureClass::Quota => "a quota is used up",
-        FailureClass::Timeout => "took too long",
-        FailureClass::Unknown => "of no known class",
-    }
-}
-
-/// Compared with the failure before.
-pub(super) fn progress_words(progress: Progress) -> &'static str {
-    match progress {
-        Progress::Fixed => "some of it is fixed",
-        Progress::MovedOn => "moved on: the last failure is gone",
-        Progress::Same => "the same failure again",
-        Progress::Worse => "worse than before",
-    }
-}
-
 fn excerpt_lines(excerpts: &[&Excerpt], width: usize) -> Vec<Line> {
     let mut lines = Vec::new();
     let total: usize = excerpts.iter().map(|e| e.text.lines().count()).sum();
@@ -714,79 +645,4 @@ fn quoted(text: &str, end: End, width: usize) -> Vec<Line> {
         End::Last => (all.len().saturating_sub(MOST_RESPONSE), all.len()),
     };
     all[from..to].iter().map(|line| Line::indent(6).dim("│ ").plain(line).fit(width)).collect()
-}
-
-/// Whether unchanged lines are shown.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Context {
-    Shown,
-    Hidden,
-}
-
-/// A diff, at most `most` lines of it.
-pub(super) fn diff_lines(
-    diff: &str,
-    indent: usize,
-    most: usize,
-    context: Context,
-    width: usize,
-) -> Vec<Line> {
-    let files = diff::parse(diff);
-    let mut lines = Vec::new();
-    let (mut shown, mut hidden) = (0, 0);
-    for file in &files {
-        if shown < most {
-            lines.push(
-                Line::indent(indent)
-                    .strong(file.title())
-                    .push(Tone::Added, format!("  +{}", file.added))
-                    .push(Tone::Removed, format!(" −{}", file.removed)),
-            );
-        }
-        for (n, hunk) in file.hunks.iter().enumerate() {
-            if n > 0 && shown < most {
-                lines.push(Line::indent(indent).dim("   ┊"));
-            }
-            for line in &hunk.lines {
-                if context == Context::Hidden && line.change == Change::Context {
-                    continue;
-                }
-                if shown == most {
-                    hidden += 1;
-                    continue;
-                }
-                shown += 1;
-                lines.extend(diff_line(line, indent, width));
-            }
-        }
-    }
-    if hidden > 0 {
-        let hidden = format::counted(hidden, "more line", "more lines");
-        lines.push(Line::indent(indent).dim(format!("   … {hidden}")));
-    }
-    lines
-}
-
-/// A line of a diff: cut to the width when it did not change, else whole, on as many lines as
-/// it takes.
-fn diff_line(line: &diff::DiffLine, indent: usize, width: usize) -> Vec<Line> {
-    let (sign, whole, part) = match line.change {
-        Change::Context => (" ", Tone::Dim, Tone::Dim),
-        Change::Removed => ("-", Tone::Removed, Tone::RemovedPart),
-        Change::Added => ("+", Tone::Added, Tone::AddedPart),
-    };
-    let mut out =
-        Line::indent(indent).dim(format!("{:>4} ", line.number)).push(whole, format!("{sign} "));
-    for (differs, text) in line.pieces() {
-        out = out.push(if differs { part } else { whole }, text);
-    }
-    if line.unterminated {
-        out = out.dim(" (no newline at the end)");
-    }
-    /// Columns of the number and the sign.
-    const MARGIN: usize = 7;
-    match line.change {
-        Change::Context => vec![out.fit(width)],
-        Change::Removed | Change::Added => out.folded(width, indent + MARGIN),
-    }
 }

@@ -117,7 +117,7 @@ fn line(event: &RunEvent) -> Option<(Level, String)> {
             (Level::Info, format!("applied as commit {}: {}", commit.short(), files.join(", ")))
         }
         RunEvent::ImageReady { image, reused, .. } => {
-            (Level::Info, format!("image {}: {image}", super::narrate::image_origin(*reused)))
+            (Level::Info, format!("image {}: {image}", super::wording::image_origin(*reused)))
         }
         RunEvent::Switched { release, endpoint } => {
             (Level::Info, format!("release {} serves at {}", release.short(), endpoint.url))

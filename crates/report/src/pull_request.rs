@@ -8,11 +8,11 @@ use std::fmt::Write as _;
 
 use super::format;
 use super::markdown::{block_of, escaped};
-use super::narrate;
 use super::reporter::Stamped;
 use super::run_history::RunHistory;
 use super::safe_text::{head, visible};
 use super::verdict;
+use super::wording;
 use greenloop_model::{Failure, Fingerprint, RunEvent, RunHeader, RunSummary, StopReason};
 
 /// The longest title, in characters.
@@ -75,7 +75,7 @@ pub fn pull_request(events: &[Stamped], links: &Links, limit: usize) -> Option<P
         return None;
     }
     let fingerprint = failure_of(&history, first.iteration)?.fingerprint.clone();
-    let headline = narrate::shortened(&first.failure);
+    let headline = wording::shortened(&first.failure);
     let title: String = visible(headline.trim()).replace('\n', " ");
     let mut title = format!("Repair: {title}");
     if title.chars().count() > LONGEST_TITLE {
@@ -148,7 +148,7 @@ fn write(
     }
     writeln!(page, "## What broke, and what was changed\n")?;
     for (n, patch) in summary.patches.iter().take(detail.patches).enumerate() {
-        let headline = narrate::shortened(&patch.failure);
+        let headline = wording::shortened(&patch.failure);
         writeln!(page, "### {}. {}\n", n + 1, text(&headline, 300))?;
         if let Some(failure) = failure_of(history, patch.iteration) {
             evidence(page, failure, detail.evidence)?;
@@ -168,7 +168,7 @@ fn write(
         writeln!(page, "\n")?;
         for (_, evaluation) in history.evaluations().filter(|(at, _)| *at == patch.iteration) {
             for found in evaluation.matches().iter().take(5) {
-                let said = text(&narrate::rule_match(found), detail.reason);
+                let said = text(&wording::rule_match(found), detail.reason);
                 writeln!(page, "**Policy.** {said}\n")?;
             }
         }
@@ -212,7 +212,7 @@ fn evidence(page: &mut String, failure: &Failure, limit: usize) -> std::fmt::Res
     if limit == 0 {
         return Ok(());
     }
-    let class = narrate::class(failure.class);
+    let class = wording::class(failure.class);
     writeln!(page, "{}/{} · {class}\n", failure.stage, text(&failure.name, 100))?;
     let evidence = &failure.evidence;
     let mut lines = String::new();

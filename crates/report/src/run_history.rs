@@ -15,7 +15,7 @@ const LONGEST_DIFF: usize = 256 << 10;
 
 /// One pass over the stages, or what came before the first.
 #[derive(Debug, Default)]
-pub(super) struct Pass {
+pub(super) struct IterationEvents {
     /// Number, limit and commit; `None` for what came before the first iteration.
     pub(super) iteration: Option<(u32, u32, CommitId)>,
     /// In the order they came; no output, no start and no end of the run.
@@ -28,7 +28,7 @@ pub(super) struct RunHistory {
     pub(super) header: Option<Box<RunHeader>>,
     pub(super) started: Option<jiff::Timestamp>,
     pub(super) ended: Option<jiff::Timestamp>,
-    pub(super) passes: Vec<Pass>,
+    pub(super) passes: Vec<IterationEvents>,
     pub(super) switched: BTreeSet<ReleaseId>,
     pub(super) summary: Option<Box<RunSummary>>,
     kept: usize,
@@ -43,10 +43,12 @@ impl RunHistory {
             RunEvent::Started(header) => self.header = Some(header.clone()),
             RunEvent::Finished(summary) => self.summary = Some(summary.clone()),
             RunEvent::Output { .. } | RunEvent::Progress { .. } => {}
-            RunEvent::IterationStarted { iteration, of, commit } => self.passes.push(Pass {
-                iteration: Some((*iteration, *of, commit.clone())),
-                events: Vec::new(),
-            }),
+            RunEvent::IterationStarted { iteration, of, commit } => {
+                self.passes.push(IterationEvents {
+                    iteration: Some((*iteration, *of, commit.clone())),
+                    events: Vec::new(),
+                })
+            }
             RunEvent::Switched { release, .. } => {
                 self.switched.insert(*release);
                 self.keep(at, event.clone());
@@ -120,7 +122,7 @@ impl RunHistory {
         }
         self.kept += 1;
         if self.passes.is_empty() {
-            self.passes.push(Pass::default());
+            self.passes.push(IterationEvents::default());
         }
         if let Some(pass) = self.passes.last_mut() {
             pass.events.push(Stamped { at, event });

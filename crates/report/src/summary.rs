@@ -1,31 +1,63 @@
 //! The end of a run, for the person who reads it at three in the morning: what is the verdict,
 //! what serves now, what was tried, what can be done.
 
+use std::collections::BTreeSet;
+
+use super::diff_lines::{Context, diff_lines};
 use super::format;
-use super::line::{Line, Tone, shell_lines};
-use super::narrate::{Context, Narrator, diff_lines, shortened};
-use super::verdict::{self, Mood};
-use greenloop_model::{RunSummary, SummaryPatch};
+use super::line::{Line, Tone, shell_lines, text_lines, wrap};
+use super::verdict::{self, Conclusion};
+use super::wording::shortened;
+use greenloop_model::{ReleaseId, RunHeader, RunSummary, SummaryPatch};
 
 /// Changed lines that are shown of each patch.
 const MOST_DIFF: usize = 16;
 
+/// What was tried against one failure, for the summary.
+#[derive(Debug)]
+pub(super) struct FailureAttempts {
+    pub(super) iteration: u32,
+    pub(super) failure: String,
+    /// In the order they first came, each with how often it did.
+    pub(super) outcomes: Vec<(String, u32)>,
+}
+
+/// What a summary needs besides the run's end.
+pub(super) struct SummaryContext<'a> {
+    /// `None` where the run ended before it began.
+    pub(super) header: Option<&'a RunHeader>,
+    /// The releases that served during the run.
+    pub(super) switched: &'a BTreeSet<ReleaseId>,
+    /// In the order of the failures.
+    pub(super) attempts: &'a [FailureAttempts],
+    /// Columns of a line.
+    pub(super) width: usize,
+    /// Columns that commands are broken at.
+    pub(super) command_width: usize,
+}
+
+impl SummaryContext<'_> {
+    fn text(&self, indent: usize, tone: Tone, text: &str) -> Vec<Line> {
+        text_lines(indent, tone, text, self.width)
+    }
+}
+
 /// The summary.
-pub(super) fn lines(narrator: &Narrator, summary: &RunSummary) -> Vec<Line> {
-    let header = narrator.header.as_deref();
-    let rule = || Line::new().dim("─".repeat(narrator.width()));
-    let (tone, mark) = match verdict::mood(summary) {
-        Mood::Good => (Tone::Good, "✓"),
-        Mood::Open => (Tone::Warn, "?"),
-        Mood::Bad => (Tone::Bad, "✗"),
+pub(super) fn lines(context: &SummaryContext<'_>, summary: &RunSummary) -> Vec<Line> {
+    let header = context.header;
+    let rule = || Line::new().dim("─".repeat(context.width));
+    let (tone, mark) = match verdict::conclusion(summary) {
+        Conclusion::Success => (Tone::Good, "✓"),
+        Conclusion::Undecided => (Tone::Warn, "?"),
+        Conclusion::Failure => (Tone::Bad, "✗"),
     };
     let headline = verdict::headline(header, summary);
-    let mut wrapped = super::line::wrap(&headline, narrator.width().saturating_sub(2)).into_iter();
+    let mut wrapped = wrap(&headline, context.width.saturating_sub(2)).into_iter();
     let mut lines = vec![Line::new(), rule()];
     lines.push(Line::new().push(tone, format!("{mark} {}", wrapped.next().unwrap_or_default())));
     lines.extend(wrapped.map(|line| Line::indent(2).push(tone, line)));
     for reason in verdict::reasons(summary) {
-        lines.extend(narrator.text(2, Tone::Plain, &reason));
+        lines.extend(context.text(2, Tone::Plain, &reason));
     }
     let mut measure = Line::indent(2);
     if let Some(header) = header {
@@ -34,9 +66,9 @@ pub(super) fn lines(narrator: &Narrator, summary: &RunSummary) -> Vec<Line> {
     lines.push(measure.dim(verdict::measure(summary)));
     lines.push(rule());
 
-    if let Some(serving) = verdict::serving(header, summary, &narrator.switched) {
+    if let Some(serving) = verdict::serving(header, summary, context.switched) {
         lines.extend(section("What runs now"));
-        lines.extend(narrator.text(2, Tone::Strong, &serving));
+        lines.extend(context.text(2, Tone::Strong, &serving));
     }
     if !summary.patches.is_empty() {
         lines.extend(section("What broke, and what was changed"));
@@ -44,21 +76,21 @@ pub(super) fn lines(narrator: &Narrator, summary: &RunSummary) -> Vec<Line> {
             if n > 0 {
                 lines.push(Line::new());
             }
-            lines.extend(patch_lines(narrator, patch));
+            lines.extend(patch_lines(context, patch));
         }
     }
     if let Some(failure) = verdict::broken(summary) {
         lines.extend(section("What is still broken"));
-        lines.extend(narrator.text(2, Tone::Bad, &shortened(&failure.headline)));
+        lines.extend(context.text(2, Tone::Bad, &shortened(&failure.headline)));
         let place = format!("{}/{}", failure.stage, failure.name);
         lines.push(Line::indent(2).dim(place));
     }
-    let tried = narrator.tried.iter().any(|tried| !tried.outcomes.is_empty());
-    if verdict::mood(summary) != Mood::Good && tried {
+    let tried = context.attempts.iter().any(|tried| !tried.outcomes.is_empty());
+    if verdict::conclusion(summary) != Conclusion::Success && tried {
         lines.extend(section("What was tried"));
-        for tried in &narrator.tried {
+        for tried in context.attempts {
             let head = format!("{}. {}", tried.iteration, tried.failure);
-            lines.extend(narrator.text(2, Tone::Plain, &head));
+            lines.extend(context.text(2, Tone::Plain, &head));
             if tried.outcomes.is_empty() {
                 lines.push(Line::indent(5).dim("nothing"));
             }
@@ -67,7 +99,7 @@ pub(super) fn lines(narrator: &Narrator, summary: &RunSummary) -> Vec<Line> {
                     0 | 1 => outcome.clone(),
                     times => format!("{outcome} ({times} times)"),
                 };
-                let mut wrapped = narrator.text(7, Tone::Dim, &outcome);
+                let mut wrapped = context.text(7, Tone::Dim, &outcome);
                 if let Some(first) = wrapped.first_mut() {
                     *first = Line::indent(5).dim("→ ").append(std::mem::take(first).unindented());
                 }
@@ -99,10 +131,10 @@ pub(super) fn lines(narrator: &Narrator, summary: &RunSummary) -> Vec<Line> {
     if !summary.next_steps.is_empty() {
         lines.extend(section("What you can do"));
         for step in &summary.next_steps {
-            lines.extend(narrator.text(2, Tone::Plain, &step.what));
+            lines.extend(context.text(2, Tone::Plain, &step.what));
             // Alone on its lines, and broken for a shell: it must survive being copied.
             let command = step.command.iter();
-            for text in command.flat_map(|text| shell_lines(text, 4, narrator.command_width())) {
+            for text in command.flat_map(|text| shell_lines(text, 4, context.command_width)) {
                 let command = text.trim_start();
                 let indent = Line::indent(text.len() - command.len());
                 lines.push(indent.push(Tone::Accent, command).unbroken());
@@ -117,10 +149,10 @@ fn section(title: &str) -> [Line; 2] {
     [Line::new(), Line::new().strong(title)]
 }
 
-fn patch_lines(narrator: &Narrator, patch: &SummaryPatch) -> Vec<Line> {
-    let mut lines = narrator.text(2, Tone::Plain, &format!("✗ {}", shortened(&patch.failure)));
+fn patch_lines(context: &SummaryContext<'_>, patch: &SummaryPatch) -> Vec<Line> {
+    let mut lines = context.text(2, Tone::Plain, &format!("✗ {}", shortened(&patch.failure)));
     let mut row = |label: &str, text: &str| {
-        let mut wrapped = narrator.text(15, Tone::Plain, text);
+        let mut wrapped = context.text(15, Tone::Plain, text);
         if let Some(first) = wrapped.first_mut() {
             *first =
                 Line::indent(4).dim(label).pad_to(15).append(std::mem::take(first).unindented());
@@ -129,13 +161,13 @@ fn patch_lines(narrator: &Narrator, patch: &SummaryPatch) -> Vec<Line> {
     };
     row("why", &patch.reason);
     let review = &patch.review;
-    let known = narrator.header.as_ref().is_some_and(|h| h.reviewer == review.reviewer);
+    let known = context.header.is_some_and(|h| h.reviewer == review.reviewer);
     let reviewer = if known { "the reviewer" } else { &review.reviewer };
     row("approved", &format!("by {reviewer}, {} risk: {}", review.risk.name(), review.reason));
     if let Some(who) = &patch.confirmed_by {
         row("confirmed", &format!("by {who}, as the policy asks"));
     }
     row("commit", patch.commit.short());
-    lines.extend(diff_lines(&patch.diff, 4, MOST_DIFF, Context::Hidden, narrator.width()));
+    lines.extend(diff_lines(&patch.diff, 4, MOST_DIFF, Context::Hidden, context.width));
     lines
 }

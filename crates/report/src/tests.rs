@@ -216,8 +216,8 @@ fn a_failure_that_no_model_mends_is_one_issue_of_a_pipeline() {
     let open = told(&issues(&events));
     assert!(matches!(open.as_slice(), [one] if one.contains("type=warning;")), "{open:?}");
     let stop = StopReason::NoModel { failure: None, reason: "no key".into() };
-    let summary =
-        RunSummary { stop, failure: Some(failure), patches: vec![], restored: None, ..*last };
+    let mut summary = RunSummary { stop, failure: Some(failure), patches: vec![], ..*last };
+    summary.target.restored = None;
     events.push(Stamped { at: events[at].at, event: RunEvent::Finished(Box::new(summary)) });
     let closed = told(&issues(&events));
     assert!(

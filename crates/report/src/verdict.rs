@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::format;
-use super::narrate::shortened;
+use super::wording::shortened;
 use greenloop_model::{
     Condition, Failure, ReleaseId, Restoration, RunHeader, RunSummary, RunningNow, Stage,
     StopReason, Task,
@@ -12,15 +12,15 @@ use greenloop_model::{
 /// Lines about what the tests show.
 const MOST_PROOF: usize = 12;
 
-/// How good an end it is.
+/// How a run ended, as its reports mark it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mood {
+pub(super) enum Conclusion {
     /// Verified.
-    Good,
+    Success,
     /// Cancelled, or waiting for a person.
-    Open,
+    Undecided,
     /// Failed.
-    Bad,
+    Failure,
 }
 
 /// Whether a label of a role says that its answers come from a recording.
@@ -31,11 +31,11 @@ pub(super) fn is_recorded(header: &RunHeader) -> bool {
 /// What is said when they do.
 pub(super) const RECORDED: &str = "answers come from a recorded transcript, no model was asked";
 
-pub(super) fn mood(summary: &RunSummary) -> Mood {
+pub(super) fn conclusion(summary: &RunSummary) -> Conclusion {
     match &summary.stop {
-        StopReason::Verified if summary.not_brought_back().is_some() => Mood::Open,
-        StopReason::Verified => Mood::Good,
-        StopReason::Cancelled | StopReason::NeedsHuman { .. } => Mood::Open,
+        StopReason::Verified if summary.not_brought_back().is_some() => Conclusion::Undecided,
+        StopReason::Verified => Conclusion::Success,
+        StopReason::Cancelled | StopReason::NeedsHuman { .. } => Conclusion::Undecided,
         StopReason::MaxIterations { .. }
         | StopReason::NoProgress { .. }
         | StopReason::RepeatedAnswer { .. }
@@ -48,7 +48,7 @@ pub(super) fn mood(summary: &RunSummary) -> Mood {
         | StopReason::ModelUnavailable { .. }
         | StopReason::NoModel { .. }
         | StopReason::Internal { .. }
-        | StopReason::Abandoned => Mood::Bad,
+        | StopReason::Abandoned => Conclusion::Failure,
     }
 }
 
@@ -82,7 +82,7 @@ pub(super) fn headline(header: Option<&RunHeader>, summary: &RunSummary) -> Stri
             "Flaky: it failed once and passed on the same tree; nothing was repaired".into()
         }
         (StopReason::Verified, Task::Heal) => "It passes, nothing had to be repaired".into(),
-        (StopReason::Verified, Task::Verify) => match &summary.serving {
+        (StopReason::Verified, Task::Verify) => match &summary.target.serving {
             Some(RunningNow::Nothing) => {
                 "What answers passes; Greenloop has released nothing there".into()
             }
@@ -105,11 +105,11 @@ pub(super) fn headline(header: Option<&RunHeader>, summary: &RunSummary) -> Stri
             format!("NOT rolled back: the {stage} stage failed")
         }
         (StopReason::Declined { reason }, Task::RollBack) => format!("Not rolled back: {reason}"),
-        (StopReason::Cancelled, _) => match summary.restored {
+        (StopReason::Cancelled, _) => match summary.target.restored {
             Some(restored) => format!("Cancelled: {}", in_words(restored)),
             None => "Cancelled".into(),
         },
-        (stop, _) => match summary.restored {
+        (stop, _) => match summary.target.restored {
             // What serves comes before why the new release does not.
             Some(restored @ Restoration::Restored { .. }) => sentence(&in_words(restored)),
             Some(restored) => format!("Not deployed: {}", in_words(restored)),
@@ -153,14 +153,14 @@ fn is_no_cause(stop: &StopReason) -> bool {
 pub(super) fn tells_the_failure(summary: &RunSummary) -> bool {
     let stop = &summary.stop;
     summary.failure.is_some()
-        && summary.restored.is_none()
+        && summary.target.restored.is_none()
         && (is_no_cause(stop) || matches!(stop, StopReason::NotHealable { .. }))
 }
 
 /// What stands below the headline, one line each: what failed, why the loop ended there, and what
 /// passed by chance.
 pub(super) fn reasons(summary: &RunSummary) -> Vec<String> {
-    let restored = summary.restored.is_some() && summary.stop != StopReason::Cancelled;
+    let restored = summary.target.restored.is_some() && summary.stop != StopReason::Cancelled;
     let failed = summary.failure.as_ref().filter(|_| restored).map(|failure| {
         format!("The {} stage failed: {}", failure.stage, shortened(&failure.headline))
     });
@@ -221,7 +221,7 @@ pub(super) fn remark(summary: &RunSummary) -> Option<String> {
             Some(format!("No patch can repair that ({class}), so the author was not asked."))
         }
         StopReason::Verified | StopReason::Cancelled => None,
-        stop => summary.restored.is_some().then(|| format!("Stopped: {stop}")),
+        stop => summary.target.restored.is_some().then(|| format!("Stopped: {stop}")),
     }
 }
 
@@ -243,10 +243,10 @@ pub(super) fn serving(
     summary: &RunSummary,
     switched: &BTreeSet<ReleaseId>,
 ) -> Option<String> {
-    let (release, endpoint, condition) = match summary.serving.as_ref()? {
+    let (release, endpoint, condition) = match summary.target.serving.as_ref()? {
         RunningNow::Release { release, endpoint, condition } => (release, endpoint, condition),
         RunningNow::Nothing => {
-            return Some(match summary.restored {
+            return Some(match summary.target.restored {
                 Some(Restoration::Nothing) => {
                     "Nothing: the failed release was stopped and there was none to restore".into()
                 }
@@ -257,8 +257,9 @@ pub(super) fn serving(
     };
     let back = header.is_some_and(|header| header.task == Task::RollBack);
     let verified = summary.stop == StopReason::Verified;
-    let which = if summary.restored.and_then(|restored| restored.release()) == Some(*release) {
-        match summary.restored {
+    let which = if summary.target.restored.and_then(|restored| restored.release()) == Some(*release)
+    {
+        match summary.target.restored {
             Some(Restoration::Untouched { .. }) => "The release from before this run, untouched",
             Some(_) | None => "The last verified release, restored",
         }

@@ -6,11 +6,11 @@ use serde_json::json;
 
 use super::{DriveError, Driver, WorkTreeAtEnd};
 use crate::advice;
-use crate::record::stop_word;
+use crate::record_forms::stop_word;
 use greenloop_audit::Actor;
 use greenloop_model::{
     CommitId, FixPlace, Notice, ReleaseState, Restoration, RunEvent, RunSummary, RunningNow,
-    StopReason, chain,
+    StopReason, TargetAtEnd, chain,
 };
 use greenloop_workspace::{BroughtBack, Fix, WorkspaceError, WorkspaceErrorKind};
 
@@ -32,8 +32,7 @@ impl Driver {
             iterations: self.state.iteration(),
             patches: std::mem::take(&mut self.case.patches),
             failure: if healed { None } else { self.case.failure.take().map(Box::new) },
-            serving,
-            restored,
+            target: TargetAtEnd { serving, restored },
             branch,
             fix,
             flaky: std::mem::take(&mut self.case.flaky),

@@ -1,25 +1,26 @@
-//! The form in which a run's summary is recorded. It is older than what a summary says of a release
-//! today, and readers outside rely on it.
+//! What runs on a target when a run has ended. Its record is older than what is known of a release
+//! today, and programs outside read it.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{
-    Condition, Endpoint, Failure, FixPlace, ModelUsage, NextStep, Proof, ReleaseId, Restoration,
-    RunSummary, RunningNow, StopReason, SummaryPatch, Usage,
-};
+use super::{Condition, Endpoint, ReleaseId, Restoration, RunningNow};
+
+/// What runs on the target when a run has ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Record", try_from = "Record")]
+pub struct TargetAtEnd {
+    /// What the target says that it runs, asked when the run had ended; `None` for a run that
+    /// concerns no target.
+    pub serving: Option<RunningNow>,
+    /// What became of the release that failed, when one was rolled back and none was rolled out
+    /// after it.
+    pub restored: Option<Restoration>,
+}
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct SummaryRecord {
-    /// Why it ended, for programs.
-    stop: StopReason,
-    /// The same for people; not read back.
-    #[serde(skip_deserializing)]
-    verdict: String,
-    iterations: u32,
-    patches: Vec<SummaryPatch>,
-    failure: Option<Box<Failure>>,
+struct Record {
     serving: Option<Serving>,
     /// Why it is not known what serves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -28,20 +29,6 @@ pub(super) struct SummaryRecord {
     /// Absent where nothing was restored, and in the records of older programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     restoration: Option<Outcome>,
-    branch: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    fix: Option<FixPlace>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    flaky: Vec<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    proof: Option<Proof>,
-    usage: Usage,
-    /// Absent where no model was asked, and in the records of older programs.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    models: Vec<ModelUsage>,
-    #[serde(rename = "elapsed_ms", with = "crate::millis")]
-    elapsed: Duration,
-    next_steps: Vec<NextStep>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -121,26 +108,8 @@ impl Serving {
     }
 }
 
-impl From<RunSummary> for SummaryRecord {
-    fn from(summary: RunSummary) -> Self {
-        let verdict = summary.stop.to_string();
-        let restored = summary.is_restored();
-        let RunSummary {
-            stop,
-            iterations,
-            patches,
-            failure,
-            serving,
-            restored: restoration,
-            branch,
-            fix,
-            flaky,
-            proof,
-            usage,
-            models,
-            elapsed,
-            next_steps,
-        } = summary;
+impl From<TargetAtEnd> for Record {
+    fn from(TargetAtEnd { serving, restored }: TargetAtEnd) -> Self {
         let (serving, serving_unknown) = match serving {
             Some(RunningNow::Release { release, endpoint, condition }) => {
                 (Some(Serving::new(release, endpoint, &condition)), None)
@@ -148,52 +117,20 @@ impl From<RunSummary> for SummaryRecord {
             Some(RunningNow::Unknown { why }) => (None, Some(why)),
             Some(RunningNow::Nothing) | None => (None, None),
         };
-        let restoration = restoration.map(Into::into);
         Self {
-            stop,
-            verdict,
-            iterations,
-            patches,
-            failure,
             serving,
             serving_unknown,
-            restored,
-            restoration,
-            branch,
-            fix,
-            flaky,
-            proof,
-            usage,
-            models,
-            elapsed,
-            next_steps,
+            restored: restored.is_some_and(|restored| restored.release().is_some()),
+            restoration: restored.map(Into::into),
         }
     }
 }
 
-impl TryFrom<SummaryRecord> for RunSummary {
+impl TryFrom<Record> for TargetAtEnd {
     type Error = &'static str;
 
-    fn try_from(record: SummaryRecord) -> Result<Self, Self::Error> {
-        let SummaryRecord {
-            stop,
-            verdict: _,
-            iterations,
-            patches,
-            failure,
-            serving,
-            serving_unknown,
-            restored,
-            restoration,
-            branch,
-            fix,
-            flaky,
-            proof,
-            usage,
-            models,
-            elapsed,
-            next_steps,
-        } = record;
+    fn try_from(record: Record) -> Result<Self, Self::Error> {
+        let Record { serving, serving_unknown, restored, restoration } = record;
         let restored = match restoration {
             Some(outcome) => Some(outcome.try_into()?),
             // A record from before restorations were recorded in detail.
@@ -211,21 +148,6 @@ impl TryFrom<SummaryRecord> for RunSummary {
             (None, Some(why)) => Some(RunningNow::Unknown { why }),
             (None, None) => None,
         };
-        Ok(Self {
-            stop,
-            iterations,
-            patches,
-            failure,
-            serving,
-            restored,
-            branch,
-            fix,
-            flaky,
-            proof,
-            usage,
-            models,
-            elapsed,
-            next_steps,
-        })
+        Ok(Self { serving, restored })
     }
 }

@@ -38,7 +38,6 @@ pub struct FileLines {
 /// A line that a search found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SearchHit {
-    /// The file.
     pub path: RepoPath,
     /// 1-based.
     pub line: u64,
@@ -107,7 +106,7 @@ impl Workspace {
                 WorkspaceError {
                     kind: WorkspaceErrorKind::BadPattern,
                     context: format!(
-                        "{pattern:?} is no regular expression that can be searched for"
+                        "{pattern:?} is not a regular expression that can be searched for"
                     ),
                     source: Some(Box::new(source)),
                 }
@@ -161,12 +160,12 @@ impl Workspace {
     ) -> Result<Vec<String>, WorkspaceError> {
         let repo = self.repo()?;
         let shown = folder.map_or_else(|| ".".to_owned(), RepoPath::to_string);
-        let failed = || WorkspaceError::git(format!("{shown} is no folder"));
+        let failed = || WorkspaceError::git(format!("{shown} is not a folder"));
         let mut tree = find_commit(&repo, commit)?.tree().map_err(failed())?;
         if let Some(folder) = folder {
             let entry = tree.get_path(&folder.to_os_path()).map_err(failed())?;
             if entry.kind() != Some(git2::ObjectType::Tree) {
-                let context = format!("{shown} is no folder");
+                let context = format!("{shown} is not a folder");
                 return Err(WorkspaceError::new(WorkspaceErrorKind::NotFound, context));
             }
             tree = repo.find_tree(entry.id()).map_err(failed())?;

@@ -14,9 +14,10 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use super::copy_file::copy_file;
 use super::snapshot::{OnDisk, Snapshot};
 use super::workspace::oid;
-use super::{Workspace, WorkspaceError, WorkspaceErrorKind};
+use super::{Workspace, WorkspaceError};
 use greenloop_model::{RunId, counted};
 
 const ADMIN_PREFIX: &str = "greenloop-";
@@ -248,7 +249,7 @@ impl Carrier<'_> {
     fn carry_one(&mut self, path: &Path) -> Result<(), WorkspaceError> {
         self.one(path).map_err(|error| {
             if error.kind() == io::ErrorKind::Interrupted {
-                return cancelled();
+                return WorkspaceError::copy_cancelled();
             }
             let (path, to) = (path.display(), self.to.display());
             WorkspaceError::copy(format!("cannot copy {path} to {to}"))(error)
@@ -352,20 +353,6 @@ impl Carrier<'_> {
     }
 }
 
-/// With the permissions and the time of the original: builds go by it. The kernel copies, and
-/// shares blocks where the file system can.
-pub(super) fn copy_file(from: &mut fs::File, found: &fs::Metadata, to: &Path) -> io::Result<()> {
-    let mut copy = fs::File::create(to)?;
-    io::copy(from, &mut copy)?;
-    copy.set_permissions(found.permissions())?;
-    copy.set_modified(found.modified()?)
-}
-
-pub(super) fn cancelled() -> WorkspaceError {
-    let context = "cancelled while the work tree was copied";
-    WorkspaceError::new(WorkspaceErrorKind::Cancelled, context)
-}
-
 /// Folders that may not be written to (module caches) are made writable first.
 fn remove_tree(folder: &Path) -> io::Result<()> {
     match fs::remove_dir_all(folder) {
@@ -388,6 +375,7 @@ fn remove_tree(folder: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::WorkspaceErrorKind;
     use super::super::test_repo::TestRepo;
     use super::*;
 

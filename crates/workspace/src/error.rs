@@ -30,10 +30,7 @@ pub enum WorkspaceErrorKind {
         what: &'static str,
     },
     /// Paths that a merge, a stash or a cherry-pick left with conflicts.
-    Unmerged {
-        /// All of them.
-        paths: Vec<RepoPath>,
-    },
+    Unmerged { paths: Vec<RepoPath> },
     /// The fix and the work tree change the same lines: nothing was written.
     Conflict {
         /// The files of those lines.
@@ -66,17 +63,14 @@ pub enum WorkspaceErrorKind {
     /// The path is not one git can hold: `.git`, or outside the repository.
     InvalidPath,
     /// Files in the work tree that would be overwritten and are not what the commit says.
-    InTheWay {
-        /// All of them.
-        paths: Vec<RepoPath>,
-    },
+    InTheWay { paths: Vec<RepoPath> },
     /// A path whose content a filter makes (Git LFS).
     Filtered,
     /// The patch changes nothing.
     NothingChanges,
     /// No such commit, file or branch.
     NotFound,
-    /// A search pattern that is no regular expression.
+    /// A search pattern that is not a regular expression.
     BadPattern,
     /// There is no room left, or no quota, where git's data lies.
     StorageFull,
@@ -91,11 +85,9 @@ pub enum WorkspaceErrorKind {
 #[derive(Debug, thiserror::Error)]
 #[error("{context}")]
 pub struct WorkspaceError {
-    /// The kind.
     pub kind: WorkspaceErrorKind,
     /// What was tried, and on what.
     pub context: String,
-    /// What lies underneath.
     #[source]
     pub source: Option<Box<dyn Error + Send + Sync>>,
 }
@@ -141,6 +133,10 @@ impl WorkspaceError {
     pub(super) fn copy(context: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         let failed = Self::io(context);
         move |source| Self { kind: WorkspaceErrorKind::Copy, ..failed(source) }
+    }
+
+    pub(super) fn copy_cancelled() -> Self {
+        Self::new(WorkspaceErrorKind::Cancelled, "cancelled while the work tree was copied")
     }
 
     /// Whether the person at the keyboard can put it right, rather than whoever runs the machine.

@@ -15,7 +15,6 @@ const CUT: &str = "\n[… cut here]\n";
 /// One commit, as the author sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CommitInfo {
-    /// The commit.
     pub id: CommitId,
     /// The first line of its message.
     pub subject: String,

@@ -18,16 +18,17 @@
 //! - No path through a symbolic link or into a submodule is written, on the tree or on disk.
 //! - A work-tree file is only replaced when it is what one of the two commits says it is.
 
-mod advance;
 mod browse;
 mod carry;
 mod commit_tree;
 mod copy;
+mod copy_file;
 mod error;
+mod fast_forward;
 mod folder;
-mod founding;
 pub mod git;
 mod history;
+mod init;
 mod judged;
 mod merge;
 mod prepare;
@@ -43,8 +44,8 @@ pub use commit_tree::CommitTree;
 pub use copy::{CopyOptions, WorkTreeCopy};
 pub use error::{WorkspaceError, WorkspaceErrorKind};
 pub use folder::{list_work_tree, read_work_tree, work_tree_root, write_work_tree};
-pub use founding::{check_out, commit_all, create_repository};
 pub use history::CommitInfo;
+pub use init::{check_out, commit_all, create_repository};
 pub use merge::{Conflict, MergePlace, Merged};
 pub use prepare::{AppliedPatch, PreparedPatch};
 pub use snapshot::Snapshot;

@@ -31,7 +31,6 @@ impl PreparedPatch {
         &self.commit
     }
 
-    /// Its tree.
     pub fn tree(&self) -> &TreeId {
         &self.tree
     }
@@ -54,12 +53,10 @@ pub struct AppliedPatch {
 }
 
 impl AppliedPatch {
-    /// The commit.
     pub fn commit(&self) -> &CommitId {
         &self.prepared.commit
     }
 
-    /// Its tree.
     pub fn tree(&self) -> &TreeId {
         &self.prepared.tree
     }

@@ -18,7 +18,7 @@ use git2::{
     StatusOptions,
 };
 
-use super::copy::copy_file;
+use super::copy_file::copy_file;
 use super::work_tree::{draft_folder, judges_modes};
 use super::workspace::{changed_paths, commit_id, is_filtered, names, readable_index, subject};
 use super::{Workspace, WorkspaceError, WorkspaceErrorKind};
@@ -152,7 +152,7 @@ impl Workspace {
             tracked_beside: Vec::new(),
             untracked_beside: Vec::new(),
         };
-        let go_on = || if cancelled() { Err(super::copy::cancelled()) } else { Ok(()) };
+        let go_on = || if cancelled() { Err(WorkspaceError::copy_cancelled()) } else { Ok(()) };
         for entry in index.iter() {
             go_on()?;
             walk.tracked(&entry)?;

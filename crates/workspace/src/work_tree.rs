@@ -275,7 +275,7 @@ impl Workspace {
         Ok(draft)
     }
 
-    /// That no folder on the way is a link, or anything else that is no folder. One that is not
+    /// That no folder on the way is a link, or anything else that is not a folder. One that is not
     /// there is fine, and so is a file: the commit may make a folder of it.
     fn check_parents(&self, path: &RepoPath) -> Result<(), WorkspaceError> {
         let mut folder = self.root().to_owned();
@@ -431,7 +431,7 @@ fn remove_stale_drafts(folder: &Path) {
 /// Whether two paths hold the same: both nothing, or links with one target, or files with the
 /// same bytes (and the same executable bit).
 fn same_file(a: &Path, b: &Path, judge_mode: bool) -> io::Result<bool> {
-    // A folder is no file: it is not in the way of there being none.
+    // A folder is not a file: it does not conflict with the absence of one.
     let look = |path: &Path| match path.symlink_metadata() {
         Ok(found) => Ok((!found.is_dir()).then_some(found)),
         Err(error) if is_absent(&error) => Ok(None),

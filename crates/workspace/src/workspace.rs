@@ -25,9 +25,7 @@ pub struct Workspace {
 /// Where HEAD is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Head {
-    /// The commit.
     pub commit: CommitId,
-    /// Its tree.
     pub tree: TreeId,
     /// The branch's short name; `None` when HEAD is detached.
     pub branch: Option<String>,

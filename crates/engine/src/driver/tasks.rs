@@ -78,7 +78,7 @@ impl Driver {
             return Ok(());
         }
         let from = self.tip.clone();
-        workspace.advance(self.run.header.run, &self.run.header.commit, &from, &merged)?;
+        workspace.fast_forward(self.run.header.run, &self.run.header.commit, &from, &merged)?;
         // From here on the end of the run knows what to put back.
         self.tip = merged.clone();
         let files = self.run.workspace.restore(&from, &merged)?.len();

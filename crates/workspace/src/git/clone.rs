@@ -10,9 +10,7 @@ use greenloop_model::{CommitId, Exit};
 /// Who a commit is by.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Author {
-    /// Its name.
     pub name: String,
-    /// Its address.
     pub email: String,
 }
 
@@ -92,7 +90,7 @@ impl TaskClone {
         }
         let head = git.run(&self.folder, &["rev-parse", "--verify", "HEAD"], local).await?;
         let head: CommitId = head.trim().parse().map_err(|_invalid| {
-            GitError::new(local, "HEAD of the clone is no commit".to_owned())
+            GitError::new(local, "HEAD of the clone is not a commit".to_owned())
         })?;
         if head == self.base {
             return Ok(None);

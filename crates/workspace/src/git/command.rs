@@ -66,13 +66,13 @@ pub struct Git {
 }
 
 /// What a command came to.
-pub(super) struct Said {
+pub(super) struct CommandOutput {
     pub(super) exit: Exit,
     /// The end of both outputs, without secrets.
     pub(super) text: String,
 }
 
-impl Said {
+impl CommandOutput {
     /// On one line, its end.
     pub(super) fn line(&self) -> String {
         const LONGEST: usize = 600;
@@ -97,7 +97,7 @@ impl Git {
         &self,
         folder: &Path,
         arguments: &[&str],
-    ) -> Result<Said, GitError> {
+    ) -> Result<CommandOutput, GitError> {
         let mut argv: Vec<OsString> = vec!["git".into()];
         for setting in SETTINGS {
             argv.push("-c".into());
@@ -136,7 +136,7 @@ impl Git {
             return Err(GitError::new(kind, message));
         }
         let text = String::from_utf8_lossy(&output).into_owned();
-        Ok(Said { exit: outcome.exit, text: self.redactor.redact(&text).into_owned() })
+        Ok(CommandOutput { exit: outcome.exit, text: self.redactor.redact(&text).into_owned() })
     }
 
     /// `text` without secrets.

@@ -15,7 +15,6 @@ pub enum GitErrorKind {
     Remote,
     /// Something in a folder of our own.
     Local,
-    /// It was cancelled.
     Cancelled,
 }
 
@@ -23,11 +22,9 @@ pub enum GitErrorKind {
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct GitError {
-    /// The kind.
     pub kind: GitErrorKind,
     /// One line for a person, without secrets.
     pub message: String,
-    /// What lies underneath.
     #[source]
     pub source: Option<std::io::Error>,
 }

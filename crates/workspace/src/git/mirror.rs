@@ -14,12 +14,11 @@ const DIFF_LINES: usize = 200;
 const DIFF_LENGTH: usize = 10_000;
 
 /// One fetch or push at a time.
-type Turn = Arc<tokio::sync::Mutex<()>>;
+type MirrorLock = Arc<tokio::sync::Mutex<()>>;
 
 /// A commit that a branch stood at.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tip {
-    /// The commit.
     pub commit: CommitId,
     /// Who wrote it.
     pub author: String,
@@ -32,7 +31,7 @@ pub struct Tip {
 pub struct Mirror {
     folder: PathBuf,
     url: String,
-    turn: Turn,
+    turn: MirrorLock,
 }
 
 impl Mirror {
@@ -50,7 +49,7 @@ impl Mirror {
             .map_err(GitError::io(format!("make the folder {}", folder.display())))?;
         // Again on one that is there: harmless, and it repairs a half-made one.
         git.run(&folder, &["init", "--quiet", "--bare", "."], GitErrorKind::Local).await?;
-        Ok(Self { folder, url: url.to_owned(), turn: Turn::default() })
+        Ok(Self { folder, url: url.to_owned(), turn: MirrorLock::default() })
     }
 
     /// What the folder of the mirror of `url` is called.
@@ -336,7 +335,10 @@ async fn resolve(folder: &Path, name: &str, git: &Git) -> Result<CommitId, GitEr
     let arguments = ["rev-parse", "--verify", "--quiet", "--end-of-options", &peeled];
     let text = git.run(folder, &arguments, GitErrorKind::Local).await?;
     text.trim().parse().map_err(|_invalid| {
-        GitError::new(GitErrorKind::Local, format!("{name} is no commit of {}", folder.display()))
+        GitError::new(
+            GitErrorKind::Local,
+            format!("{name} is not a commit of {}", folder.display()),
+        )
     })
 }
 

@@ -24,7 +24,7 @@ impl Workspace {
     ///
     /// # Errors
     /// `RefMoved` when the branch is elsewhere: nothing was changed.
-    pub fn advance(
+    pub fn fast_forward(
         &self,
         run: RunId,
         base: &CommitId,
@@ -67,10 +67,10 @@ mod tests {
         assert!(!workspace.contains(&base, &next).unwrap());
         let run = RunId::generate();
         for _again in 0..2 {
-            workspace.advance(run, &base, &base, &next).unwrap();
+            workspace.fast_forward(run, &base, &base, &next).unwrap();
             assert_eq!(workspace.tip(run).unwrap(), Some(next.clone()));
         }
-        let error = workspace.advance(run, &base, &base, &base).unwrap_err();
+        let error = workspace.fast_forward(run, &base, &base, &base).unwrap_err();
         assert_eq!(error.kind, WorkspaceErrorKind::RefMoved);
     }
 }

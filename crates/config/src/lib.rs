@@ -26,6 +26,7 @@ pub mod shape;
 mod show;
 mod template;
 mod vault;
+mod vault_reference;
 
 use std::path::Path;
 
@@ -40,7 +41,8 @@ pub use error::{ConfigError, Position, Problem, ProblemKind};
 pub use heal::{HealPlan, heal_plan};
 pub use schema::schema;
 pub use show::{to_json, to_yaml};
-pub use vault::{fill_secrets, is_vault_name, secret_references, with_secrets};
+pub use vault::{fill_secrets, secret_references, with_secrets};
+pub use vault_reference::is_vault_name;
 
 use greenloop_model::{EnvironmentName, RepoPath};
 
@@ -207,7 +209,8 @@ fn secrets_in(document: &Document) -> Vec<Problem> {
         let Some(text) = document.scalar(node) else { continue };
         let what = secrets::find(text).or_else(|| {
             let name = place.last_key()?;
-            let named = greenloop_model::names_secret(name) && vault::reference(text).is_none();
+            let named =
+                greenloop_model::names_secret(name) && vault_reference::reference(text).is_none();
             (named && secrets::is_credible(text)).then_some("a secret")
         });
         let Some(what) = what else { continue };

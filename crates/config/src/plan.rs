@@ -9,7 +9,6 @@ use greenloop_model::{EnvironmentName, Limits, RepoPath, TargetKind};
 /// One configured run of one environment.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunPlan {
-    /// The environment.
     pub environment: EnvironmentPlan,
     /// In configured order.
     pub gates: Vec<GatePlan>,
@@ -44,7 +43,6 @@ pub struct RunPlan {
 /// `environments.NAME`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EnvironmentPlan {
-    /// Its name.
     pub name: EnvironmentName,
     /// The Kubernetes namespace.
     pub namespace: Option<String>,
@@ -374,7 +372,6 @@ pub struct ScriptPlan {
 /// `verification.user_flows[]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct FlowPlan {
-    /// Its name.
     pub name: String,
     /// In order; the first failure ends the flow.
     pub steps: Vec<FlowStep>,

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-use super::vault::reference;
+use super::vault_reference::reference;
 use greenloop_model::names_secret;
 
 /// Forms that are secrets wherever they stand. Each has a prefix that nothing else has, so that

@@ -19,7 +19,7 @@ use super::plan::{
 };
 use super::secrets;
 use super::template::literal;
-use super::vault::reference;
+use super::vault_reference::reference;
 use greenloop_model::RepoPath;
 
 /// The plan as the configuration of its environment.

@@ -11,25 +11,11 @@ use secrecy::{ExposeSecret, SecretString};
 use super::document::{Document, KeyPath};
 use super::error::{Problem, ProblemKind, quoted};
 use super::plan::{DeployPlan, Provider, RolePlan, RunPlan};
+use super::vault_reference::{is_vault_name, reference};
 use greenloop_model::TargetKind;
-
-/// What a reference begins with.
-const PREFIX: &str = "keyvault:";
 
 /// Looks up a variable of the environment.
 type Environment = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
-
-/// The name in a value that is a reference. Text that only begins like one is none: a prompt may
-/// speak of key vaults.
-pub(super) fn reference(value: &str) -> Option<&str> {
-    let name = value.strip_prefix(PREFIX)?;
-    (!name.is_empty() && !name.contains(char::is_whitespace)).then_some(name)
-}
-
-/// Whether a key vault can have a secret of this name.
-pub fn is_vault_name(name: &str) -> bool {
-    (1..=127).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-}
 
 /// The names of all secrets that the plan takes from the key vault, sorted, each once.
 pub fn secret_references(plan: &RunPlan) -> Vec<String> {

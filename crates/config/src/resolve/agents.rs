@@ -12,7 +12,7 @@ use crate::error::{ProblemKind, quoted};
 use crate::plan::{Provider, RolePlan};
 use crate::price::{self, Price};
 use crate::raw::{RawAgent, RawAgents, RawProvider};
-use crate::vault;
+use crate::vault_reference::reference;
 
 /// What is asked when nothing names a model.
 const DEFAULT_MODEL: &str = "gpt-4.1";
@@ -265,7 +265,7 @@ fn key_name(cx: &mut Context<'_>, raw: &RawAgent, place: &KeyPath) -> Option<Str
     let name = raw.api_key_env.as_ref()?;
     let fits = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    if !fits && vault::reference(name).is_none() {
+    if !fits && reference(name).is_none() {
         cx.report(
             ProblemKind::InvalidValue,
             &place.key("api_key_env"),

@@ -18,7 +18,6 @@ type Glyph = (char, u32);
 /// One reading of a text: white space is a single space, or a newline where it had one.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct View {
-    /// The text.
     pub text: String,
     /// For each byte of it, its 0-based line in the file.
     lines: Vec<u32>,

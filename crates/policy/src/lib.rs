@@ -20,8 +20,8 @@ mod harmless;
 mod hidden_text;
 mod lines;
 mod objects;
-mod places;
 mod protected;
+mod protected_path;
 mod rules;
 mod secrets;
 mod shapes;
@@ -48,7 +48,7 @@ pub use rules::{Example, RuleDoc};
 pub use subject::{Subject, failure_text};
 
 use lines::Alignment;
-use places::Place;
+use protected_path::ProtectedPath;
 use shapes::{Changed, Shape};
 use syntax::{SourceFile, Syntax};
 use weakening::Weakening;
@@ -81,7 +81,6 @@ pub enum PolicyError {
     /// The phrases or built-in patterns cannot be compiled.
     #[error("the policy's patterns cannot be compiled")]
     Words {
-        /// Why.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -95,6 +94,15 @@ pub struct Policy {
     words: words::Words,
     weakenings: weakening::Weakenings,
     tests: tests_lost::TestPatterns,
+}
+
+/// What the policy says of changes.
+#[derive(Debug, Clone)]
+pub struct Judgement {
+    /// The decision, with every rule that matched.
+    pub evaluation: Evaluation,
+    /// Short neutral facts for the reviewer: what changes where, and which rules matched.
+    pub facts: String,
 }
 
 impl Policy {
@@ -138,6 +146,11 @@ impl Policy {
 
     /// Judges the changes as a repair of what `subject` says, in its tree.
     pub fn evaluate_for(&self, changes: &[FileChange], subject: &Subject<'_>) -> Evaluation {
+        self.judge(changes, subject).evaluation
+    }
+
+    /// The same, with facts for the reviewer.
+    pub fn judge(&self, changes: &[FileChange], subject: &Subject<'_>) -> Judgement {
         let mut found = Findings::default();
         if self.plan.confirm_every_patch {
             found.patch(rules::REQUIRE_APPROVAL, "this environment wants every patch confirmed");
@@ -168,7 +181,9 @@ impl Policy {
             self.judge_text(judged, subject, &mut found);
         }
         self.judge_tests(&judged, product, &mut found);
-        Evaluation::new(found.matches)
+        let evaluation = Evaluation::new(found.matches);
+        let facts = facts(&judged, &evaluation);
+        Judgement { evaluation, facts }
     }
 
     /// What happens to tests that are there.
@@ -202,55 +217,6 @@ impl Policy {
             .all(|file| file.bytes.len() <= self.plan.max_file_bytes && !file.is_binary())
     }
 
-    /// Short neutral facts for the reviewer: what changes where, and which rules matched.
-    pub fn facts(&self, changes: &[FileChange], evaluation: &Evaluation) -> String {
-        let mut facts = String::new();
-        let counts: Vec<(usize, usize)> = changes.iter().map(count_lines).collect();
-        let added: usize = counts.iter().map(|(added, _)| added).sum();
-        let removed: usize = counts.iter().map(|(_, removed)| removed).sum();
-        // Writing to a String cannot fail.
-        let _ = writeln!(
-            facts,
-            "{}, {} added, {removed} removed.",
-            counted(changes.len(), "file", "files"),
-            counted(added, "line", "lines")
-        );
-        for (change, (added, removed)) in changes.iter().zip(&counts).take(FACTS_FILES) {
-            let what = match (&change.before, &change.after, &change.moved_from) {
-                (None, _, _) => "new".to_owned(),
-                (Some(_), None, _) => "deleted".to_owned(),
-                (Some(_), Some(_), Some(from)) if *from != change.path => {
-                    format!("moved from {from}")
-                }
-                (Some(_), Some(_), _) => "changed".to_owned(),
-            };
-            let _ = writeln!(facts, "- {}: {what}, +{added} -{removed}", change.path);
-        }
-        if changes.len() > FACTS_FILES {
-            let _ = writeln!(facts, "- and {} more", changes.len() - FACTS_FILES);
-        }
-        if evaluation.matches().is_empty() {
-            facts.push_str("No rule of the policy matched.\n");
-        } else {
-            let _ = writeln!(facts, "The policy says: {}.", evaluation.decision().name());
-            for found in evaluation.matches().iter().take(FACTS_FILES) {
-                let place = match (&found.path, found.line) {
-                    (Some(path), Some(line)) => format!(" at {path}:{line}"),
-                    (Some(path), None) => format!(" at {path}"),
-                    (None, _) => String::new(),
-                };
-                let _ = writeln!(
-                    facts,
-                    "- {} ({}){place}: {}",
-                    found.rule,
-                    found.decision.name(),
-                    found.detail
-                );
-            }
-        }
-        facts
-    }
-
     fn judge_paths(&self, change: &FileChange, found: &mut Findings) {
         if let Some(detail) = self.protected.broken(change) {
             found.line(rules::NEVER_DELETE, &change.path, None, detail);
@@ -258,21 +224,28 @@ impl Policy {
         let mut paths = vec![&change.path];
         paths.extend(change.moved_from.as_ref().filter(|from| **from != change.path));
         for path in paths {
-            let Some(place) = places::place(path, self.plan.config_path.as_ref()) else { continue };
+            let Some(place) = protected_path::protected_path(path, self.plan.config_path.as_ref())
+            else {
+                continue;
+            };
             let (rule, detail) = match place {
-                Place::GitInternals => (rules::GIT_INTERNALS, "lies inside git's own folder"),
-                Place::Submodules => {
+                ProtectedPath::GitInternals => {
+                    (rules::GIT_INTERNALS, "lies inside git's own folder")
+                }
+                ProtectedPath::Submodules => {
                     (rules::SUBMODULE, "says which other repositories belong here")
                 }
-                Place::OwnConfig => (rules::OWN_CONFIG, "is Greenloop's own configuration"),
-                Place::DefaultConfig => {
+                ProtectedPath::OwnConfig => (rules::OWN_CONFIG, "is Greenloop's own configuration"),
+                ProtectedPath::DefaultConfig => {
                     if is_another_programs(change) {
                         continue;
                     }
                     let what = "is where Greenloop looks for its configuration";
                     (rules::OWN_CONFIG, what)
                 }
-                Place::OwnRecords => (rules::OWN_RECORDS, "holds Greenloop's records of its runs"),
+                ProtectedPath::OwnRecords => {
+                    (rules::OWN_RECORDS, "holds Greenloop's records of its runs")
+                }
             };
             found.line(rule, path, None, format!("{path} {detail}"));
         }
@@ -375,7 +348,7 @@ impl Policy {
         }
         let words = self.words.find(&after.bytes, lines, file.syntax == Syntax::Sql);
         let text = String::from_utf8_lossy(&after.bytes);
-        let harmless = |word: &words::Found| {
+        let harmless = |word: &words::MatchedWord| {
             harmless::is_harmless(&file, &text, word.line, self.words.text(word))
         };
         for word in words.iter().filter(|word| !harmless(word)).take(MATCHES_PER_FILE) {
@@ -474,6 +447,55 @@ impl Judged<'_> {
     }
 }
 
+/// Short neutral facts for the reviewer: what changes where, and which rules matched.
+fn facts(judged: &[Judged<'_>], evaluation: &Evaluation) -> String {
+    let mut facts = String::new();
+    let added: usize = judged.iter().map(|judged| judged.lines.added()).sum();
+    let removed: usize = judged.iter().map(|judged| judged.lines.removed()).sum();
+    // Writing to a String cannot fail.
+    let _ = writeln!(
+        facts,
+        "{}, {} added, {removed} removed.",
+        counted(judged.len(), "file", "files"),
+        counted(added, "line", "lines")
+    );
+    for Judged { change, lines, .. } in judged.iter().take(FACTS_FILES) {
+        let what = match (&change.before, &change.after, &change.moved_from) {
+            (None, _, _) => "new".to_owned(),
+            (Some(_), None, _) => "deleted".to_owned(),
+            (Some(_), Some(_), Some(from)) if *from != change.path => {
+                format!("moved from {from}")
+            }
+            (Some(_), Some(_), _) => "changed".to_owned(),
+        };
+        let (added, removed) = (lines.added(), lines.removed());
+        let _ = writeln!(facts, "- {}: {what}, +{added} -{removed}", change.path);
+    }
+    if judged.len() > FACTS_FILES {
+        let _ = writeln!(facts, "- and {} more", judged.len() - FACTS_FILES);
+    }
+    if evaluation.matches().is_empty() {
+        facts.push_str("No rule of the policy matched.\n");
+    } else {
+        let _ = writeln!(facts, "The policy says: {}.", evaluation.decision().name());
+        for found in evaluation.matches().iter().take(FACTS_FILES) {
+            let place = match (&found.path, found.line) {
+                (Some(path), Some(line)) => format!(" at {path}:{line}"),
+                (Some(path), None) => format!(" at {path}"),
+                (None, _) => String::new(),
+            };
+            let _ = writeln!(
+                facts,
+                "- {} ({}){place}: {}",
+                found.rule,
+                found.decision.name(),
+                found.detail
+            );
+        }
+    }
+    facts
+}
+
 /// Rules about all files of a kind.
 fn judge_kind(judged: &Judged<'_>, subject: &Subject<'_>, product: bool, found: &mut Findings) {
     let Judged { change, file, kind, moved_from, lines } = judged;
@@ -519,12 +541,6 @@ fn align(change: &FileChange) -> Alignment {
     };
     let (before, after) = (text(&change.before), text(&change.after));
     Alignment::new(before.as_deref(), after.as_deref())
-}
-
-/// Lines added and removed.
-fn count_lines(change: &FileChange) -> (usize, usize) {
-    let lines = align(change);
-    (lines.added(), lines.removed())
 }
 
 #[derive(Default)]
@@ -706,7 +722,7 @@ mod tests {
             change(".github/x.sh", None, Some("a\nrm -rf /srv\nDROP TABLE x;\n")),
             change("migrations/1.sql", Some("CREATE TABLE x;"), None),
         ];
-        let evaluation = policy.evaluate(&changes);
+        let Judgement { evaluation, facts } = policy.judge(&changes, &Subject::default());
         let found: Vec<_> =
             evaluation.matches().iter().map(|m| (m.rule.as_str(), m.line)).collect();
         for expect in [
@@ -719,7 +735,6 @@ mod tests {
             assert!(found.contains(&expect), "{expect:?} in {found:?}");
         }
         assert_eq!(evaluation.decision(), Decision::Forbid);
-        let facts = policy.facts(&changes, &evaluation);
         assert!(facts.contains("2 files, 3 lines added, 1 removed."), "{facts}");
         assert!(facts.contains("never_delete (forbid) at migrations/1.sql"), "{facts}");
     }

@@ -64,7 +64,7 @@ fn taken(
 ) -> Option<&'static str> {
     let Some(after) = after else { return Some("deleted") };
     if after.mode != before.mode && matches!(after.mode, FileMode::Symlink | FileMode::Submodule) {
-        return Some("replaced by something that is no file");
+        return Some("replaced by something that is not a file");
     }
     if before.bytes.trim_ascii().is_empty() {
         return None;

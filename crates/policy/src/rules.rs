@@ -26,7 +26,6 @@ pub struct RuleDoc {
     pub decision: Decision,
     /// What it matches.
     pub what: String,
-    /// Why.
     pub why: String,
     /// How to get past it.
     #[serde(default = "confirm", deserialize_with = "way_out")]
@@ -57,7 +56,6 @@ pub struct RuleDoc {
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Example {
-    /// Where.
     pub path: String,
     /// Before; `None` for a new file.
     #[serde(default)]
@@ -254,7 +252,7 @@ mod decision {
             "allow" => Ok(Decision::Allow),
             "needs_human" => Ok(Decision::NeedsHuman),
             "forbid" => Ok(Decision::Forbid),
-            other => Err(D::Error::custom(format!("{other} is no decision"))),
+            other => Err(D::Error::custom(format!("{other} is not a decision"))),
         }
     }
 }
@@ -269,7 +267,7 @@ mod mode {
             "executable" => Ok(FileMode::Executable),
             "symlink" => Ok(FileMode::Symlink),
             "submodule" => Ok(FileMode::Submodule),
-            other => Err(D::Error::custom(format!("{other} is no kind of entry"))),
+            other => Err(D::Error::custom(format!("{other} is not a kind of entry"))),
         }
     }
 }

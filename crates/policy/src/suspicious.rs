@@ -10,7 +10,6 @@ use super::Subject;
 use super::lines::{Alignment, split};
 use super::syntax::SourceFile;
 
-/// Where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Hit {
     /// 0-based line of the resulting file.

@@ -19,7 +19,6 @@ pub(super) enum Syntax {
     Sql,
     /// Text for people.
     Prose,
-    /// Anything else.
     Code,
 }
 

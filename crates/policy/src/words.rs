@@ -90,7 +90,7 @@ enum Shape {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct ConfiguredWord {
     /// As configured.
     text: String,
     /// Its words, lower case.
@@ -101,14 +101,14 @@ struct Entry {
 /// The configured words, ready to be sought.
 #[derive(Debug)]
 pub(super) struct Words {
-    entries: Vec<Entry>,
+    entries: Vec<ConfiguredWord>,
     /// Finds the first word of each entry, by the entry's index.
     first_words: AhoCorasick,
 }
 
 /// One word found on lines that are new.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Found {
+pub(super) struct MatchedWord {
     /// 0-based line of the resulting file.
     pub line: usize,
     /// Index of the entry.
@@ -127,7 +127,7 @@ impl Words {
                 (true, _) => Shape::SqlPhrase,
                 (false, _) => Shape::Command,
             };
-            entries.push(Entry { text: text.trim().to_owned(), words, shape });
+            entries.push(ConfiguredWord { text: text.trim().to_owned(), words, shape });
         }
         let first_words = AhoCorasick::builder()
             .ascii_case_insensitive(true)
@@ -137,12 +137,12 @@ impl Words {
     }
 
     /// The configured text of what was found.
-    pub(super) fn text(&self, found: &Found) -> &str {
+    pub(super) fn text(&self, found: &MatchedWord) -> &str {
         &self.entries[found.entry].text
     }
 
     /// Every new word of the resulting file, by line.
-    pub(super) fn find(&self, after: &[u8], lines: &Alignment, sql_file: bool) -> Vec<Found> {
+    pub(super) fn find(&self, after: &[u8], lines: &Alignment, sql_file: bool) -> Vec<MatchedWord> {
         let mut found = BTreeSet::new();
         if self.entries.is_empty() || lines.hunks().is_empty() {
             return Vec::new();
@@ -161,7 +161,7 @@ impl Words {
                 let last = view.line(end.saturating_sub(1)).max(first);
                 if lines.is_new_span(first, last) {
                     let line = (first..=last).find(|line| lines.is_added(*line)).unwrap_or(last);
-                    found.insert(Found { line, entry: index });
+                    found.insert(MatchedWord { line, entry: index });
                 }
             }
         });
@@ -169,7 +169,7 @@ impl Words {
     }
 }
 
-impl Entry {
+impl ConfiguredWord {
     /// Where the entry ends, when the view has it with its first word at `start..first_end`.
     fn end(&self, view: &View, start: usize, first_end: usize, sql_file: bool) -> Option<usize> {
         let text = view.text.as_str();

@@ -18,7 +18,7 @@ use greenloop_model::{
     RunEvent, TreeId, Usage, Verdict, chain,
 };
 use greenloop_patch::{Answer, Refusal, ResolveOptions, parse_answer, resolve};
-use greenloop_policy::{Confirmation, Subject, failure_text, is_about_every_patch};
+use greenloop_policy::{Confirmation, Judgement, Subject, failure_text, is_about_every_patch};
 use greenloop_ports::{ModelError, ModelErrorKind};
 
 /// How many commits back one that passed is sought.
@@ -199,7 +199,7 @@ impl Driver {
             Some(failure) => subject.repairing(failure),
             None => subject,
         };
-        let evaluation = self.run.policy.evaluate_for(patch.changes(), &subject);
+        let Judgement { evaluation, facts } = self.run.policy.judge(patch.changes(), &subject);
         let scope = self.scope(&resulting);
         let decision = evaluation.decision();
         let diff = self.redacted(&String::from_utf8_lossy(&patch.to_unified_diff()));
@@ -237,6 +237,7 @@ impl Driver {
                     diff,
                     reason,
                     evaluation,
+                    facts,
                     scope,
                     review: None,
                     confirmation: None,
@@ -321,11 +322,10 @@ impl Driver {
             ));
         };
         self.events.send(RunEvent::ReviewerAsked { iteration, model: reviewer.label() });
-        let facts = self.run.policy.facts(draft.patch.changes(), &draft.evaluation);
         let request = ReviewRequest {
             diff: &draft.diff,
             failure,
-            policy_facts: &facts,
+            policy_facts: &draft.facts,
             proposal_reason: &draft.reason,
         };
         let asked = reviewer.review(&request, &self.run.workspace, &self.tip);

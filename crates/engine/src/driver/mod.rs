@@ -70,7 +70,6 @@ pub struct Delivery {
 
 /// Where a run's tasks are worked on.
 pub struct Tasks {
-    /// The hub.
     pub runner: Arc<dyn TaskRunner>,
     /// How long the whole graph may take.
     pub timeout: Duration,
@@ -127,7 +126,6 @@ pub struct Assembly {
     pub policy_plan: PolicyPlan,
     /// How a person's decision is had.
     pub approval: Approval,
-    /// The repository.
     pub workspace: Workspace,
     /// Gates that passed on a tree in an earlier run.
     pub passed_before: PassedBefore,
@@ -142,7 +140,6 @@ pub struct Assembly {
 /// What lies under the loop and failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DriveError {
-    /// The audit log.
     #[error("the audit log failed")]
     Audit(#[from] AuditError),
     /// A record that could not be written.
@@ -175,6 +172,8 @@ struct Draft {
     diff: String,
     reason: String,
     evaluation: Evaluation,
+    /// Of the policy, for the reviewer.
+    facts: String,
     /// What the evaluation, and a person's yes, are about.
     scope: Scope,
     review: Option<Review>,

@@ -1,10 +1,10 @@
-//! Places that a patch may not touch, or not without a person, by path alone.
+//! Paths that a patch may not touch, or not without a person, by path alone.
 
 use greenloop_model::RepoPath;
 
-/// A kind of place.
+/// Why a path is protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum ProtectedPath {
     /// Inside `.git`, by whatever spelling a file system takes for it.
     GitInternals,
     /// `.gitmodules`
@@ -18,8 +18,8 @@ pub(super) enum Place {
     OwnRecords,
 }
 
-/// The place of `path`; `config` is the configuration's own path.
-pub(super) fn place(path: &RepoPath, config: Option<&RepoPath>) -> Option<Place> {
+/// Which of them `path` is; `config` is the configuration's own path.
+pub(super) fn protected_path(path: &RepoPath, config: Option<&RepoPath>) -> Option<ProtectedPath> {
     let mut parts: Vec<String> = Vec::new();
     for component in path.components() {
         for part in component.split(|b| *b == b'\\') {
@@ -27,12 +27,12 @@ pub(super) fn place(path: &RepoPath, config: Option<&RepoPath>) -> Option<Place>
         }
     }
     if parts.iter().any(|part| is_git_folder(part)) {
-        return Some(Place::GitInternals);
+        return Some(ProtectedPath::GitInternals);
     }
     let name = parts.last()?.as_str();
     let folders = &parts[..parts.len() - 1];
     if name == ".gitmodules" || name.starts_with("gitmod~") {
-        return Some(Place::Submodules);
+        return Some(ProtectedPath::Submodules);
     }
     let own_name = folders.is_empty()
         && matches!(
@@ -43,13 +43,13 @@ pub(super) fn place(path: &RepoPath, config: Option<&RepoPath>) -> Option<Place>
         || parts.iter().any(|part| part == ".greenloop")
         || config.is_some_and(|config| config.components().map(folded).eq(parts.iter().cloned()));
     if own {
-        return Some(Place::OwnConfig);
+        return Some(ProtectedPath::OwnConfig);
     }
     if folders.is_empty() && name == greenloop_config::DEFAULT_NAME {
-        return Some(Place::DefaultConfig);
+        return Some(ProtectedPath::DefaultConfig);
     }
     if is_record(folders, name) {
-        return Some(Place::OwnRecords);
+        return Some(ProtectedPath::OwnRecords);
     }
     None
 }
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn places_are_known_by_any_spelling() {
-        use Place::{DefaultConfig, GitInternals, OwnConfig, OwnRecords, Submodules};
+        use ProtectedPath::{DefaultConfig, GitInternals, OwnConfig, OwnRecords, Submodules};
         let config = RepoPath::new("ops/Config.yaml").expect("a path");
         for (path, expect) in [
             (".git/config", Some(GitInternals)),
@@ -127,7 +127,7 @@ mod tests {
             ("metrics/names.json", None),
         ] {
             assert_eq!(
-                place(&RepoPath::new(path).expect("a path"), Some(&config)),
+                protected_path(&RepoPath::new(path).expect("a path"), Some(&config)),
                 expect,
                 "{path}"
             );

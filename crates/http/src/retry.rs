@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-pub use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+pub use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder, Retryable};
 use http::HeaderMap;
 
 /// The longest wait that a server may ask for: a deployment waits for it.
@@ -20,6 +20,15 @@ pub const fn backoff(first: Duration, longest: Duration) -> ExponentialBuilder {
         .with_max_delay(longest)
         .without_max_times()
         .with_jitter()
+}
+
+/// The delay before retry `n`, from 0: `first`, doubled `n` times, at most `longest`; nothing random.
+pub fn nth_delay(first: Duration, longest: Duration, n: u32) -> Duration {
+    // More doublings than this exceed any limit.
+    const MOST_DOUBLINGS: u32 = 32;
+    let delays = ExponentialBuilder::new().with_min_delay(first).with_max_delay(longest);
+    let mut delays = delays.without_max_times().build();
+    delays.nth(n.min(MOST_DOUBLINGS) as usize).map_or(longest, |delay| delay.min(longest))
 }
 
 /// `delay`, or what the server asked for, up to a minute. A little is added even then: the others
@@ -45,6 +54,15 @@ pub fn retry_after(headers: &HeaderMap, now: jiff::Timestamp) -> Option<Duration
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn delays_double_up_to_the_longest() {
+        let (first, longest) = (Duration::from_secs(2), Duration::from_secs(15));
+        for (n, seconds) in [(0, 2), (1, 4), (2, 8), (3, 15), (4, 15), (u32::MAX, 15)] {
+            assert_eq!(nth_delay(first, longest, n), Duration::from_secs(seconds), "{n}");
+        }
+        assert_eq!(nth_delay(longest, first, 0), first);
+    }
 
     #[test]
     fn retry_after_in_all_its_forms() {

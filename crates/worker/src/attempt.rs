@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use backon::{BackoffBuilder as _, ExponentialBuilder};
 use tokio::time::Instant;
 
 use super::agent_loop::{AgentEnd, AgentJob, ProgressSink};
@@ -19,7 +20,7 @@ use greenloop_model::{CommitId, FailureClass, RunId, chain};
 use greenloop_workspace::git::{Author, Git, GitError, GitErrorKind, class_of};
 
 /// Tries of a push.
-const TRIES: u32 = 5;
+const TRIES: usize = 5;
 /// How long a worker that stops may take to hand a task back.
 const HAND_BACK: Duration = Duration::from_secs(5);
 /// How long a report is tried for; the lease is kept meanwhile.
@@ -256,7 +257,7 @@ impl WorkerContext {
             }
             AgentEnd::Failed { class, message, fingerprint, evidence: text, fault, check } => {
                 let found =
-                    evidence(EvidenceKind::Log, "what stood in the way", &text, &self.redactor);
+                    evidence(EvidenceKind::Log, "what blocked the attempt", &text, &self.redactor);
                 let evidence = if text.is_empty() { Vec::new() } else { vec![found] };
                 let error = AttemptError::new(class, message);
                 Err(AttemptError { fingerprint, evidence, fault, model: check, ..error })
@@ -287,9 +288,9 @@ impl WorkerContext {
         let Some(clone) = &checkout.clone else { return Ok(lease.branch()) };
         let mut branch = lease.branch();
         let mut refused = None;
-        let mut tried = 0;
+        let delays = ExponentialBuilder::new().with_min_delay(Duration::from_secs(2));
+        let mut delays = delays.with_max_times(TRIES - 1).build();
         loop {
-            tried += 1;
             self.still_held(lease, cancel).await?;
             match clone.push(commit, &branch, git).await {
                 Err(error) if error.kind == GitErrorKind::Rejected => match refused {
@@ -301,10 +302,11 @@ impl WorkerContext {
                         branch = format!("{}-{}", lease.branch(), commit.short());
                     }
                 },
-                Err(error) if error.kind == GitErrorKind::Remote && tried < TRIES => {
+                Err(error) if error.kind == GitErrorKind::Remote => {
+                    let Some(delay) = delays.next() else { return Err(error.into()) };
                     tracing::warn!(%error, "the push is retried");
                     tokio::select! {
-                        () = tokio::time::sleep(Duration::from_secs(1) * 2u32.pow(tried)) => {}
+                        () = tokio::time::sleep(delay) => {}
                         () = cancel.token().cancelled() => return Err(error.into()),
                     }
                 }

@@ -4,7 +4,7 @@ use super::agent_loop::AgentLoop;
 use super::lease_keeper::LeaseKeeper;
 use super::options::WorkerOptions;
 use super::quarantine::Quarantine;
-use super::reach::Reach;
+use super::reachability::Reachability;
 use super::stop::Stop;
 use super::workdir::Workdir;
 use greenloop_evidence::Redactor;
@@ -20,5 +20,5 @@ pub(super) struct WorkerContext {
     pub(super) agents: Option<AgentLoop>,
     pub(super) stop: Stop,
     pub(super) quarantine: Quarantine,
-    pub(super) reach: Reach,
+    pub(super) reach: Reachability,
 }

@@ -38,7 +38,7 @@ mod log;
 mod mirrors;
 mod options;
 mod quarantine;
-mod reach;
+mod reachability;
 mod report;
 mod self_check;
 mod stop;

@@ -11,6 +11,7 @@ use tokio::sync::watch;
 
 use super::self_check::{Fault, ModelCheck, SelfCheck};
 use super::stop::Stop;
+use greenloop_http::retry::nth_delay;
 
 /// Between two checks, at most.
 const LONGEST: Duration = Duration::from_secs(300);
@@ -126,8 +127,8 @@ impl Quarantine {
 
     /// Until it is time for the next check.
     pub(super) async fn pause(&self) {
-        let doublings = self.in_a_row.load(Ordering::Relaxed).clamp(1, 16) - 1;
-        tokio::time::sleep(self.pause.saturating_mul(2u32.pow(doublings)).min(LONGEST)).await;
+        let failed = self.in_a_row.load(Ordering::Relaxed);
+        tokio::time::sleep(nth_delay(self.pause, LONGEST, failed.saturating_sub(1))).await;
     }
 
     fn missed(&self) -> std::sync::MutexGuard<'_, Option<ModelCheck>> {

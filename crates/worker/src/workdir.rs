@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use backon::{ExponentialBuilder, Retryable as _};
+
 use super::mirrors;
 use greenloop_exec::kill_marked;
 use greenloop_model::task::Lease;
@@ -22,7 +24,7 @@ use greenloop_workspace::git::{Author, Git, GitError, GitErrorKind, Mirror, Task
 /// Logs that are kept.
 const LOGS: usize = 100;
 /// Tries to reach a repository.
-const TRIES: u32 = 4;
+const TRIES: usize = 4;
 
 /// A folder that cannot be worked in.
 #[derive(Debug, thiserror::Error)]
@@ -30,19 +32,13 @@ pub enum WorkdirError {
     /// A folder or file of it.
     #[error("failed to use {}", .path.display())]
     Io {
-        /// Which.
         path: PathBuf,
         #[source]
         source: std::io::Error,
     },
     /// A worker of that name works there already.
     #[error("a worker called {name} runs in {} already", .folder.display())]
-    Taken {
-        /// Its name.
-        name: String,
-        /// Where.
-        folder: PathBuf,
-    },
+    Taken { name: String, folder: PathBuf },
     /// A name that cannot be that of a folder.
     #[error("{0:?} cannot be the name of a worker: letters, digits, `-`, `_` and `.`")]
     Name(String),
@@ -232,7 +228,6 @@ pub(super) enum CheckoutError {
     /// The worker's own folders.
     #[error(transparent)]
     Workdir(WorkdirError),
-    /// The repository.
     #[error(transparent)]
     Git(#[from] GitError),
 }
@@ -255,23 +250,19 @@ impl Checkout {
 
 /// Where an attempt begins. Networks come and go: several tries.
 async fn base(mirror: &Mirror, target: &str, git: &Git) -> Result<CommitId, GitError> {
-    let mut tried = 0;
-    loop {
-        tried += 1;
-        let fetched = async {
-            match mirror.remote_tip(target, git).await? {
-                Some(_) => mirror.fetch(target, git).await,
-                None => mirror.fetch_default(git).await,
-            }
-        };
-        match fetched.await {
-            Err(error) if error.kind == GitErrorKind::Remote && tried < TRIES => {
-                tracing::warn!(%error, "fetching from the repository is retried");
-                tokio::time::sleep(Duration::from_millis(500) * 2u32.pow(tried)).await;
-            }
-            fetched => return fetched,
+    let fetch = || async {
+        match mirror.remote_tip(target, git).await? {
+            Some(_) => mirror.fetch(target, git).await,
+            None => mirror.fetch_default(git).await,
         }
-    }
+    };
+    let delays = ExponentialBuilder::new().with_min_delay(Duration::from_secs(1));
+    fetch
+        .retry(delays.with_max_times(TRIES - 1))
+        .sleep(tokio::time::sleep)
+        .when(|error: &GitError| error.kind == GitErrorKind::Remote)
+        .notify(|error, _| tracing::warn!(%error, "fetching from the repository is retried"))
+        .await
 }
 
 /// A child of another worker, between its birth and its own program, may hold a lock for a

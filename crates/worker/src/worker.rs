@@ -12,7 +12,7 @@ use super::error::WorkerError;
 use super::lease_keeper::{LeaseKeeper, Restrictions};
 use super::options::WorkerOptions;
 use super::quarantine::Quarantine;
-use super::reach::Reach;
+use super::reachability::Reachability;
 use super::self_check::{Fault, ModelCheck, SelfCheck};
 use super::stop::Stop;
 use super::workdir::{Workdir, WorkdirError};
@@ -62,7 +62,8 @@ impl Worker {
             return Ok(());
         }
         let folder = options.work.join(&options.name);
-        let reach = Reach::new(folder.clone(), redactor.clone(), options.recheck, stop.clone());
+        let reach =
+            Reachability::new(folder.clone(), redactor.clone(), options.recheck, stop.clone());
         let check = SelfCheck { folder, redactor: redactor.clone(), model };
         let quarantine = Quarantine::new(check, options.recheck);
         let instance = uuid::Uuid::new_v4().to_string();

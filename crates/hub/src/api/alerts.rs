@@ -56,7 +56,7 @@ pub(super) fn unfit(view: Agent) -> Alert {
             ("agent_quarantined", format!("{} claims nothing: {why}", view.name), since)
         }
         _ => {
-            let text = format!("{} on {} is not heard of any more", view.name, view.host);
+            let text = format!("{} on {} sends no heartbeats any more", view.name, view.host);
             ("agent_down", text, view.last_heartbeat)
         }
     };

@@ -69,7 +69,7 @@ fn refused(path: String, error: &serde_json::Error) -> Problem {
         serde_json::error::Category::Syntax
         | serde_json::error::Category::Eof
         | serde_json::error::Category::Io => {
-            Problem::new(Kind::Malformed, format!("the body is no JSON: {message}"))
+            Problem::new(Kind::Malformed, format!("the body is not JSON: {message}"))
                 .at(path, message)
         }
     }

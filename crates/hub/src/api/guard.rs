@@ -17,9 +17,9 @@ use super::Api;
 use super::problem::{Kind, Problem};
 
 /// How long a request may take, but for those that wait on purpose.
-const PATIENCE: Duration = Duration::from_secs(30);
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest that a claim may wait, with what it takes besides.
-const PATIENCE_OF_CLAIMS: Duration = Duration::from_secs(90);
+const CLAIM_STALL_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// For answers that are no page: nothing in them may run.
 const NOTHING_RUNS: &str = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'";
@@ -49,7 +49,7 @@ pub(super) async fn guard(State(api): State<Arc<Api>>, request: Request, next: N
 }
 
 fn patience(path: &str) -> Duration {
-    if path.ends_with("/claims") { PATIENCE_OF_CLAIMS } else { PATIENCE }
+    if path.ends_with("/claims") { CLAIM_STALL_TIMEOUT } else { STALL_TIMEOUT }
 }
 
 async fn within(patience: Duration, answer: impl Future<Output = Response>) -> Response {

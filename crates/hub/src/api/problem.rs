@@ -13,7 +13,7 @@ use greenloop_hub_api::types;
 /// The types of problems; each has one HTTP status and one title.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// The body is no JSON, or the request is not understood at all.
+    /// The body is not JSON, or the request is not understood at all.
     Malformed,
     /// The request is understood, but makes no sense.
     Invalid,

@@ -34,7 +34,7 @@ pub struct Asset {
 }
 
 /// The file for the path of a request, `/js/main.js`; `/` is the page itself. `None` for every
-/// path that is no file of the dashboard.
+/// path that is not a file of the dashboard.
 ///
 /// A debug build reads `assets/` each time, so that an edit is seen by loading the page again; a
 /// release has the files in it.

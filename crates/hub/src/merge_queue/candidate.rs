@@ -16,9 +16,7 @@ pub(super) const NO_ENTRY: i64 = 0;
 pub(super) struct MergeCandidate {
     /// The entry's id: names its staging ref.
     pub(super) id: MergeId,
-    /// The task.
     pub(super) task: TaskId,
-    /// The branch.
     pub(super) branch: String,
     /// The commit that was approved, and no other.
     pub(super) commit: CommitId,

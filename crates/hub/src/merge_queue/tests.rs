@@ -745,7 +745,7 @@ async fn an_entry_whose_commit_is_none_leaves_the_queue() {
     project.settle(&store, 1, 1, LEASE).await;
     assert_eq!(store.states(), [MergeState::Ejected, MergeState::Merged]);
     let inner = store.inner.lock().unwrap();
-    assert_eq!(inner.texts[&1], "what is in the queue is no commit of a task");
+    assert_eq!(inner.texts[&1], "what is in the queue is not a commit of a task");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

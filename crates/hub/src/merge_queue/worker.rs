@@ -21,6 +21,7 @@ use crate::store::{
     ConflictReport, GateRecord, QueueLease, Redo, StoreError, StoreErrorKind, TargetQueue,
     TargetRecord,
 };
+use greenloop_http::retry::nth_delay;
 use greenloop_model::task::{HoldReason, MergeId, TaskId};
 use greenloop_model::{CommitId, RunId};
 use greenloop_workspace::Conflict;
@@ -128,9 +129,7 @@ impl Worker {
             }
         };
         let reason = self.options.redactor.redact(&reason).into_owned();
-        let pause = Duration::from_secs(1)
-            .saturating_mul(2u32.saturating_pow(self.pauses.min(16)))
-            .min(LONGEST_PAUSE);
+        let pause = nth_delay(Duration::from_secs(1), LONGEST_PAUSE, self.pauses);
         tracing::warn!(reason, ?pause, branch = self.lease.target, "the merge queue is paused");
         if let Err(error) = self.store.pause_merges(&self.lease, pause, &reason).await {
             tracing::warn!(%error, "a pause was not recorded; the lease expires");
@@ -147,7 +146,7 @@ impl Worker {
             match MergeCandidate::of(entry, target, redactor) {
                 Some(candidate) => candidates.push(candidate),
                 None => {
-                    let reason = "what is in the queue is no commit of a task";
+                    let reason = "what is in the queue is not a commit of a task";
                     self.store.merge_ejected(&self.lease, id, reason, false).await?;
                 }
             }

@@ -20,7 +20,6 @@ pub enum TlsError {
     /// A file cannot be read, or is no PEM.
     #[error("failed to read {}", .path.display())]
     File {
-        /// Which.
         path: PathBuf,
         #[source]
         source: rustls::pki_types::pem::Error,

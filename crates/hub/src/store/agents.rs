@@ -315,7 +315,7 @@ pub(super) async fn forget(tx: &mut Tx<'_>, after: i64, most: i64) -> Done<Vec<S
     let names = rows.iter().map(|row| row.text("name")).collect::<Result<Vec<_>, _>>()?;
     for name in &names {
         let event = NewEvent::new(TaskEventKind::AgentRemoved).agent(name);
-        tx.emit(event.text("forgotten: not heard of for long"));
+        tx.emit(event.text("removed: it sent no heartbeat for too long"));
     }
     Ok(names)
 }

@@ -12,7 +12,6 @@ use greenloop_model::task::{Lease, MergeId, TaskId};
 /// A branch that an attempt pushed and that may go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SpentBranch {
-    /// The attempt.
     pub lease: Lease,
     /// The branch's name.
     pub branch: String,

@@ -18,13 +18,14 @@ use super::tx::{Done, Stop, Tx};
 use super::wake::{Changes, Wake};
 use super::writer::{Operation, Writer};
 use super::{listen, pubsub};
+use greenloop_http::retry::{Retryable as _, backoff};
 
 /// How long a connection or a lock is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection that nobody used for so long is tried before it is used: the server may have gone.
 const RESTED: Duration = Duration::from_millis(500);
 /// How often a transaction is run again when others stood in its way.
-const TRIES: u32 = 12;
+const TRIES: usize = 12;
 
 /// How a store works.
 #[derive(Debug, Clone)]
@@ -219,13 +220,8 @@ impl TaskStore {
         match &self.inner.backend {
             Backend::Sqlite { writer, .. } => writer.write(operation).await,
             Backend::Postgres { writers, .. } => {
-                let mut patience = RetryBudget::new();
-                loop {
-                    match self.transaction(writers, &operation).await {
-                        Err(Stop::Again(_)) if patience.is_left() => patience.pause().await,
-                        settled => return Ok(settled?),
-                    }
-                }
+                let operation = || self.transaction(writers, &operation);
+                Ok(retried(operation).await?)
             }
         }
     }
@@ -240,13 +236,8 @@ impl TaskStore {
         match &self.inner.backend {
             Backend::Sqlite { writer, .. } => writer.write(operation).await,
             Backend::Postgres { writers, .. } => {
-                let mut patience = RetryBudget::new();
-                loop {
-                    match self.statement(writers, &operation).await {
-                        Err(Stop::Again(_)) if patience.is_left() => patience.pause().await,
-                        settled => return Ok(settled?),
-                    }
-                }
+                let operation = || self.statement(writers, &operation);
+                Ok(retried(operation).await?)
             }
         }
     }
@@ -354,7 +345,7 @@ async fn first_connection<C: sqlx::Connection>(
     dialect: Dialect,
     url: &str,
 ) -> Result<C, StoreError> {
-    tokio::time::timeout(PATIENCE, C::connect(url))
+    tokio::time::timeout(ACQUIRE_TIMEOUT, C::connect(url))
         .await
         .map_err(|error| {
             StoreError::with(
@@ -369,7 +360,7 @@ async fn first_connection<C: sqlx::Connection>(
 fn limits<DB: Database>(options: &StoreOptions) -> PoolOptions<DB> {
     PoolOptions::new()
         .max_connections(options.connections.max(1))
-        .acquire_timeout(PATIENCE)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
         .test_before_acquire(false)
         .before_acquire(|connection: &mut DB::Connection, meta| {
             Box::pin(async move {
@@ -388,28 +379,17 @@ async fn script<'c>(
     connection.into().script(sql).await
 }
 
-/// How often a transaction that conflicted with another one is retried.
-struct RetryBudget {
-    left: u32,
-    pause: Duration,
-}
-
-impl RetryBudget {
-    const fn new() -> Self {
-        Self { left: TRIES - 1, pause: Duration::from_millis(1) }
-    }
-
-    const fn is_left(&self) -> bool {
-        self.left > 0
-    }
-
-    async fn pause(&mut self) {
-        self.left -= 1;
-        // Those that met here do not meet again at the same time.
-        let spread = Duration::from_micros(fastrand::u64(..2_560));
-        tokio::time::sleep(self.pause + spread).await;
-        self.pause = (self.pause * 2).min(Duration::from_millis(100));
-    }
+/// Tries an operation again that conflicted with another one.
+async fn retried<T, F, Fut>(operation: F) -> Done<T>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = Done<T>>,
+{
+    // The random part keeps operations that conflicted once from doing so again.
+    let delays = backoff(Duration::from_millis(2), Duration::from_millis(100));
+    let conflicts = |error: &Stop| matches!(error, Stop::Again(_));
+    let tries = operation.retry(delays.with_max_times(TRIES - 1));
+    tries.sleep(tokio::time::sleep).when(conflicts).await
 }
 
 #[cfg(test)]

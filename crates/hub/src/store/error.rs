@@ -45,7 +45,6 @@ pub struct StoreError {
     pub kind: StoreErrorKind,
     /// One line for a person.
     pub message: String,
-    /// What lies underneath.
     #[source]
     pub source: Option<Box<dyn StdError + Send + Sync>>,
 }

@@ -8,7 +8,7 @@ use super::error::StoreError;
 use super::value::args;
 
 /// How long the database may take to answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Something that the store relies on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,10 +35,10 @@ impl TaskStore {
             reader.tx().one("SELECT 1 AS one", args![]).await?;
             Ok::<_, StoreError>(())
         };
-        let detail = match tokio::time::timeout(PATIENCE, asked).await {
+        let detail = match tokio::time::timeout(HEALTH_TIMEOUT, asked).await {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error.message),
-            Err(_late) => Some(format!("no answer within {} s", PATIENCE.as_secs())),
+            Err(_late) => Some(format!("no answer within {} s", HEALTH_TIMEOUT.as_secs())),
         };
         let name = match self.dialect() {
             Dialect::Sqlite => "sqlite",

@@ -141,7 +141,7 @@ async fn lose(tx: &mut Tx<'_>, lease: Lease, grace: i64, options: &StoreOptions)
     let Some(attempt) = attempt else { return Ok(false) };
     count(tx, &attempt, AttemptState::Lost).await?;
     let agent = attempt.text("agent")?;
-    let reason = format!("{agent} was not heard of until its lease expired");
+    let reason = format!("{agent} sent no heartbeat until its lease expired");
     let end = Setback {
         lease,
         agent: &agent,

@@ -25,7 +25,6 @@ pub enum Scope {
 }
 
 impl Scope {
-    /// All of them.
     pub const ALL: &[Self] = &[Self::Read, Self::Work, Self::Admin];
 
     /// The name on the command line and in the database.

@@ -35,9 +35,7 @@ pub struct Unserved {
 /// One of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnservedTask {
-    /// Its id.
     pub id: TaskId,
-    /// Its graph.
     pub graph: GraphId,
     /// Unique in the graph.
     pub key: String,

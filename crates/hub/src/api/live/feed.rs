@@ -17,7 +17,6 @@ const MOST_BYTES: usize = 32 << 20;
 pub(in crate::api) struct Frame {
     /// The event's id.
     pub(in crate::api) id: i64,
-    /// Its graph.
     pub(in crate::api) graph: Option<i64>,
     /// `id: …`, `event: …`, `data: …`
     pub(in crate::api) sse: Bytes,

@@ -24,7 +24,7 @@ const LONGEST: usize = 4 << 10;
 /// Bytes that are gathered on the way in and out of one connection.
 const BUFFER: usize = 4 << 10;
 /// How long a message may take to be written.
-const PATIENCE: Duration = Duration::from_secs(20);
+const SEND_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Events as they happen, over WebSocket
 ///
@@ -99,7 +99,7 @@ impl Connection {
                 Next::Gap(after) => Message::text(live_note("gap", None, after)),
                 Next::End(end) => break end,
             };
-            match tokio::time::timeout(PATIENCE, socket.send(message)).await {
+            match tokio::time::timeout(SEND_TIMEOUT, socket.send(message)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_gone)) => return,
                 Err(_elapsed) => {

@@ -81,7 +81,6 @@ pub(super) struct GraphQuery {
 }
 
 impl GraphQuery {
-    /// The graph.
     pub(super) fn graph(&self) -> Option<GraphId> {
         self.graph.map(GraphId)
     }

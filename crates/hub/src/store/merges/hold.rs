@@ -20,7 +20,6 @@ use greenloop_model::task::{HoldDecision, HoldReason, MergeId, TaskEventKind};
 /// A hold to be set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewHold {
-    /// Why.
     pub reason: HoldReason,
     /// See [`MergeHold::tip`].
     pub tip: Option<String>,

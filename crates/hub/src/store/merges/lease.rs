@@ -28,7 +28,6 @@ pub struct QueueLease {
     pub project: i64,
     /// The repository's address; empty for a project without one.
     pub repository: String,
-    /// The branch.
     pub target: String,
     /// 1 for the first writer.
     pub epoch: i64,

@@ -10,7 +10,6 @@ use greenloop_model::task::{MergeId, TaskId};
 /// A task that is done again because of a conflict.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redo {
-    /// The task.
     pub task: TaskId,
     /// Unique in its graph: `1.3`.
     pub key: String,

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::stop::Stop;
 use greenloop_evidence::Redactor;
+use greenloop_http::retry::nth_delay;
 use greenloop_model::RunId;
 use greenloop_workspace::git::{Git, reachable};
 
@@ -21,7 +22,7 @@ const LOOK: Duration = Duration::from_secs(30);
 
 /// Which repositories are out of reach. Cheap to clone.
 #[derive(Clone)]
-pub(super) struct Reach {
+pub(super) struct Reachability {
     outages: Arc<Mutex<BTreeMap<String, Outage>>>,
     away: watch::Sender<Vec<String>>,
     folder: PathBuf,
@@ -40,7 +41,7 @@ struct Outage {
     away: bool,
 }
 
-impl Reach {
+impl Reachability {
     /// `folder` is where git is run.
     pub(super) fn new(folder: PathBuf, redactor: Redactor, pause: Duration, stop: Stop) -> Self {
         let away = watch::Sender::new(Vec::new());
@@ -112,8 +113,7 @@ impl Reach {
     /// From now to the next look.
     fn rest(&self, url: &str) -> Duration {
         let missed = self.lock().get(url).map_or(1, |outage| outage.missed);
-        let doublings = missed.clamp(1, 16) - 1;
-        self.pause.saturating_mul(2u32.pow(doublings)).min(LONGEST)
+        nth_delay(self.pause, LONGEST, missed.saturating_sub(1))
     }
 
     fn publish(&self, outages: &BTreeMap<String, Outage>) {
@@ -135,9 +135,9 @@ impl Reach {
 mod tests {
     use super::*;
 
-    fn reach(folder: &std::path::Path) -> Reach {
+    fn reach(folder: &std::path::Path) -> Reachability {
         let pause = Duration::from_millis(5);
-        Reach::new(folder.to_owned(), Redactor::default(), pause, Stop::default())
+        Reachability::new(folder.to_owned(), Redactor::default(), pause, Stop::default())
     }
 
     #[tokio::test]

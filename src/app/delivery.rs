@@ -8,7 +8,7 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::agents::key_variables;
-use super::hub_reporter::HUB_TOKEN;
+use super::hub_connection::HUB_TOKEN;
 use super::{AppError, Environment, folder};
 use greenloop_azure::{AzureError, Identity, KeyVault};
 use greenloop_config::plan::{AzurePlan, RunPlan};

@@ -85,7 +85,6 @@ pub enum DemoError {
     /// Something that the demo brings does not fit together.
     #[error("the demo's own files do not fit: {0}")]
     Broken(String),
-    /// The loop.
     #[error(transparent)]
     App(#[from] AppError),
 }

@@ -1,12 +1,12 @@
-//! A deploy run says at a hub where it is, for the hub's dashboard. Its end waits for the hub a few
-//! seconds at most, and nothing fails with it.
+//! Reports the beginning and the end of a deploy run to a hub, for its dashboard. The end of a run
+//! waits for the hub a few seconds at most, and a hub that does not answer fails no run.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use super::worker::connect;
+use super::hub_connection::{HUB_TOKEN, connect};
 use super::{AppError, Environment};
 use greenloop_config::plan::TasksPlan;
 use greenloop_evidence::Redactor;
@@ -15,16 +15,14 @@ use greenloop_hub_api::types::RunReport;
 use greenloop_model::{RunHeader, RunSummary, StopReason, chain};
 use greenloop_report::SUMMARY_FILE;
 
-/// The hub, where the configuration has no tasks.
+/// The variable with the hub's address, where the configuration has no tasks.
 const HUB: &str = "GREENLOOP_HUB_URL";
-/// Its token, with the scope `work`.
-pub(super) const HUB_TOKEN: &str = "GREENLOOP_HUB_TOKEN";
-/// The hub is given up after this.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// The same at the end of a run that was cancelled: whoever did so is about to kill.
-const SHORT_PATIENCE: Duration = Duration::from_millis(500);
+/// How long the hub may take to answer.
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// The same at the end of a cancelled run: what cancelled it kills the process soon.
+const CANCELLED_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// What a hub hears of a run.
+/// The reports of one run.
 pub(super) struct HubReporter {
     client: HubClient,
     redactor: Redactor,
@@ -34,7 +32,7 @@ pub(super) struct HubReporter {
 }
 
 impl HubReporter {
-    /// Says that a run has begun; `None` where no hub or no token for it is known.
+    /// Reports that a run has begun; `None` where no hub or no token for it is known.
     pub(super) fn begin(
         tasks: Option<&TasksPlan>,
         env: &Environment,
@@ -46,9 +44,9 @@ impl HubReporter {
         };
         env(token_env).filter(|token| !token.trim().is_empty())?;
         let (client, redactor) = match connect(&hub, token_env, env) {
-            Ok((client, redactor)) => (client.within(PATIENCE), redactor),
+            Ok((client, redactor)) => (client.within(TIMEOUT), redactor),
             Err(error) => {
-                tracing::warn!(error = chain(&error), "no hub hears of this run");
+                tracing::warn!(error = chain(&error), "the run is not reported to the hub");
                 return None;
             }
         };
@@ -65,12 +63,12 @@ impl HubReporter {
         };
         let begun = tokio::spawn({
             let (client, report) = (client.clone(), report.clone());
-            async move { tell(&client, &report, PATIENCE).await }
+            async move { send(&client, &report, TIMEOUT).await }
         });
         Some(Self { client, redactor, report, folder: header.folder.clone(), begun })
     }
 
-    /// Says how it ended, with the summary that the run has written.
+    /// Reports how it ended, with the summary that the run has written.
     pub(super) async fn end(self, outcome: &Result<RunSummary, AppError>) {
         let Self { client, redactor, mut report, folder, begun } = self;
         // A late beginning must not take the place of the end.
@@ -84,7 +82,7 @@ impl HubReporter {
         report.summary = redactor.redact(line.lines().next().unwrap_or_default()).into_owned();
         report.report = redactor.redact(&written(&folder).await).into_owned();
         let cancelled = matches!(outcome, Ok(summary) if summary.stop == StopReason::Cancelled);
-        tell(&client, &report, if cancelled { SHORT_PATIENCE } else { PATIENCE }).await;
+        send(&client, &report, if cancelled { CANCELLED_TIMEOUT } else { TIMEOUT }).await;
     }
 }
 
@@ -102,15 +100,15 @@ async fn written(folder: &Path) -> String {
     tokio::fs::read_to_string(folder.join(SUMMARY_FILE)).await.unwrap_or_default()
 }
 
-/// A hub that takes the call and never answers is given up like one that is not there.
-async fn tell(client: &HubClient, report: &RunReport, patience: Duration) {
-    let said = tokio::time::timeout(patience, client.report_run(report)).await;
+/// A hub that accepts the connection and never answers is treated as one that cannot be reached.
+async fn send(client: &HubClient, report: &RunReport, timeout: Duration) {
+    let said = tokio::time::timeout(timeout, client.report_run(report)).await;
     let why = match said {
         Ok(Ok(())) => return,
         Ok(Err(error)) => chain(&error),
-        Err(_elapsed) => format!("no answer within {} s", patience.as_secs()),
+        Err(_elapsed) => format!("no answer within {} s", timeout.as_secs()),
     };
-    tracing::warn!(why, "the hub does not hear of this run");
+    tracing::warn!(why, "the run could not be reported to the hub");
 }
 
 #[cfg(test)]
@@ -121,7 +119,7 @@ mod tests {
     async fn a_hub_that_never_answers_is_given_up() {
         let deaf = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let hub = format!("http://{}", deaf.local_addr().unwrap());
-        let client = HubClient::new(&hub, None).unwrap().within(PATIENCE);
+        let client = HubClient::new(&hub, None).unwrap().within(TIMEOUT);
         let report = RunReport {
             id: "r".to_owned(),
             environment: "staging".to_owned(),
@@ -132,6 +130,6 @@ mod tests {
             report: String::new(),
         };
         // It returns, although no answer ever comes.
-        tell(&client, &report, Duration::from_secs(1)).await;
+        send(&client, &report, Duration::from_secs(1)).await;
     }
 }

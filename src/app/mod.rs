@@ -8,6 +8,7 @@ mod doctor;
 mod folder;
 mod heal;
 mod hub;
+mod hub_connection;
 mod hub_reporter;
 mod logging;
 mod model_check;
@@ -64,10 +65,8 @@ fn in_words(findings: &[Finding]) -> String {
 /// Why something could not be started or ended.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// The configuration.
     #[error("the configuration cannot be used")]
     Config(#[source] Box<ConfigError>),
-    /// The repository.
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
     /// The environment or the work tree is held.
@@ -88,7 +87,6 @@ pub enum AppError {
     /// No run of that id.
     #[error("there is no run {run}")]
     NoSuchRun { run: String },
-    /// The loop.
     #[error(transparent)]
     Drive(#[from] DriveError),
     /// A folder of Greenloop's own.
@@ -107,16 +105,13 @@ pub enum AppError {
     /// Nothing to take back.
     #[error("{}", no_fix(.run.as_deref()))]
     NoFix { run: Option<String> },
-    /// The audit log.
     #[error("the audit log failed")]
     Audit(#[from] AuditError),
-    /// The target.
     #[error("the target failed")]
     Target(#[from] TargetError),
     /// The Docker Engine.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The hub.
     #[error("the hub failed")]
     Hub(#[from] HubError),
     /// A worker of a hub.
@@ -129,7 +124,7 @@ pub enum AppError {
     #[error("the hub's store cannot be used")]
     Store(#[from] StoreError),
     /// The hub's certificate.
-    #[error("the hub cannot speak TLS")]
+    #[error("the hub cannot serve TLS")]
     Tls(#[from] TlsError),
     /// The hub's address.
     #[error("the hub cannot listen on {address}")]

@@ -31,9 +31,7 @@ use greenloop_workspace::Workspace;
 pub struct ReleaseRequest {
     /// Where the command was given.
     pub directory: PathBuf,
-    /// The environment.
     pub environment: String,
-    /// The configuration.
     pub config: Option<PathBuf>,
     /// The release to go back to; the verified one before the one that serves when `None`.
     pub release: Option<ReleaseId>,

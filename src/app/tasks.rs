@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use super::worker::connect;
+use super::hub_connection::connect;
 use super::{AppError, Environment};
 use greenloop_config::plan::TasksPlan;
 use greenloop_engine::driver::Tasks;
@@ -20,7 +20,6 @@ use greenloop_workspace::Workspace;
 
 /// A hub, and who one is there.
 pub struct HubAccess {
-    /// Its address.
     pub hub: String,
     /// The variable that holds its token.
     pub token_env: String,
@@ -107,7 +106,6 @@ pub async fn merge_queues(
 
 /// How a graph is.
 pub struct GraphStatus {
-    /// The graph.
     pub graph: Graph,
     /// Its tasks.
     pub tasks: Vec<Task>,

@@ -3,19 +3,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret as _, SecretString};
-
+use super::hub_connection::connect;
 use super::task_agents::{agent_loop, key_variables};
 use super::{AppError, Environment, logging, model_check};
-use greenloop_evidence::Redactor;
-use greenloop_hub_api::client::HubClient;
 use greenloop_worker::{Stop, Worker, WorkerOptions};
 
 /// What is to be worked on, and how.
 pub struct WorkerRequest {
     /// Where the hub is.
     pub hub: String,
-    /// Its name.
     pub name: String,
     /// What it can do.
     pub roles: Vec<String>,
@@ -89,18 +85,4 @@ pub async fn work(request: WorkerRequest, stop: Stop) -> Result<(), AppError> {
     let model = model_check::of_environment(&env);
     let worker = Worker { options, client, redactor, agents: Some(agents), model };
     Ok(worker.run(stop).await?)
-}
-
-/// A client of the hub at `hub` with the token in the variable `token_env`, and a redactor that
-/// knows the token.
-pub(super) fn connect(
-    hub: &str,
-    token_env: &str,
-    env: &Environment,
-) -> Result<(HubClient, Redactor), AppError> {
-    let token = env(token_env).map(|token| token.trim().to_owned()).filter(|t| !t.is_empty());
-    let token = token.map(SecretString::from);
-    let known = token.iter().map(|token| token.expose_secret().to_owned());
-    let redactor = Redactor::from_env().with(known);
-    Ok((HubClient::new(hub, token)?, redactor))
 }

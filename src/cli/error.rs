@@ -165,7 +165,7 @@ impl CommandError {
             text.push('\n');
         }
         let text = redactor.redact(&text);
-        let safe = match super::output::width_of_stderr() {
+        let safe = match super::stream::width_of_stderr() {
             // Its lines are drawn to the width already, and marked in colour.
             Some(width) if self.diagnostic.is_none() => greenloop_report::rows(&text, width),
             Some(_) | None => greenloop_report::safe_text::safe(&text),
@@ -182,7 +182,7 @@ const SHOWN_WITH_SOURCE: usize = 10;
 
 /// Every mistake of a configuration with its place, one below the other.
 fn config_report(error: &ConfigError) -> String {
-    let width = super::output::width_of_stderr().unwrap_or(WIDTH);
+    let width = super::stream::width_of_stderr().unwrap_or(WIDTH);
     let handler = miette::GraphicalReportHandler::new_themed(theme()).with_width(width);
     let mut text = String::new();
     for problem in error.each().take(SHOWN_WITH_SOURCE) {
@@ -197,7 +197,7 @@ fn config_report(error: &ConfigError) -> String {
 }
 
 fn theme() -> miette::GraphicalTheme {
-    if super::output::colour_on_stderr() {
+    if super::stream::colour_on_stderr() {
         miette::GraphicalTheme::unicode()
     } else {
         miette::GraphicalTheme::unicode_nocolor()
@@ -278,7 +278,7 @@ impl From<TargetError> for CommandError {
         let (exit, hint) = match error.kind {
             TargetErrorKind::Held => (
                 Exit::Held,
-                Some("wait for it to end; a run that died lets go when its lease expires"),
+                Some("wait for it to end; the lease of a run that died expires by itself"),
             ),
             TargetErrorKind::Forbidden => (
                 Exit::NeedsPerson,

@@ -17,6 +17,7 @@ mod policy;
 mod policy_report;
 mod release;
 mod run;
+mod stream;
 mod supervise;
 mod tasks;
 mod terminal;
@@ -30,8 +31,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 pub use error::{CommandError, Exit};
 
-/// A self-healing deploy loop: from a commit to a verified deployment, repairing what stands in
-/// the way.
+/// A self-healing deploy loop: from a commit to a verified deployment, repairing what blocks it.
 #[derive(Debug, Parser)]
 #[command(
     name = "greenloop",
@@ -148,7 +148,7 @@ fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
 fn work_folder(given: Option<PathBuf>, name: &str) -> Result<PathBuf, CommandError> {
     if let Some(given) = given {
         return std::path::absolute(&given)
-            .map_err(|e| CommandError::usage("--work is no folder").because(e));
+            .map_err(|e| CommandError::usage("--work is not a folder").because(e));
     }
     let folder = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
     folder("XDG_CACHE_HOME")

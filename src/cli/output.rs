@@ -1,10 +1,11 @@
 //! Which reporters a command gets, and plain printing.
 
-use std::io::{IsTerminal, Write as _};
+use std::io::Write as _;
 
 use clap::ValueEnum;
 
 use super::error::CommandError;
+use super::stream::StreamInfo;
 use greenloop_report::{Boxed, Output, Screen, safe_text};
 
 /// How a run is reported.
@@ -22,69 +23,11 @@ pub(super) enum OutputChoice {
     Azure,
 }
 
-/// What the environment and the terminal say of an output.
-#[derive(Debug, Clone, Copy)]
-struct Surroundings {
-    /// It is a terminal.
-    terminal: bool,
-    /// The terminal can move its cursor.
-    moves: bool,
-    /// Colour is wanted.
-    color: bool,
-    /// Colour is wanted even where there is no terminal.
-    forced: bool,
-    /// An Azure DevOps pipeline runs this.
-    pipeline: bool,
-    /// Columns, where there is no terminal that could be asked.
-    columns: Option<usize>,
-}
-
-impl Surroundings {
-    /// `NO_COLOR` (<https://no-color.org>) before `CLICOLOR_FORCE` and `CLICOLOR`
-    /// (<https://bixense.com/clicolors>), as `anstream` has it.
-    fn new(terminal: bool, env: &dyn Fn(&str) -> Option<String>) -> Self {
-        let set = |name: &str| env(name).is_some_and(|value| !value.is_empty());
-        let dumb = env("TERM").is_some_and(|term| term == "dumb");
-        let forced = !set("NO_COLOR")
-            && env("CLICOLOR_FORCE").is_some_and(|value| !value.is_empty() && value != "0");
-        let off = set("NO_COLOR") || env("CLICOLOR").is_some_and(|value| value == "0") || dumb;
-        Self {
-            terminal,
-            moves: terminal && !dumb,
-            color: forced || (terminal && !off),
-            forced,
-            pipeline: env("TF_BUILD").is_some(),
-            columns: env("COLUMNS").and_then(|columns| columns.parse().ok()),
-        }
-    }
-
-    fn of(stream: &impl IsTerminal) -> Self {
-        Self::new(stream.is_terminal(), &|name| std::env::var(name).ok())
-    }
-
-    /// Columns, where there is a screen.
-    fn width(self) -> Option<usize> {
-        match self.columns {
-            _ if self.terminal => Some(greenloop_report::columns()),
-            columns => columns.map(|columns| columns.clamp(20, 500)),
-        }
-    }
-
-    fn screen(self) -> Screen {
-        match self.columns {
-            _ if self.moves => Screen::Terminal,
-            _ if self.terminal => Screen::Dumb,
-            Some(columns) => Screen::Columns(columns.clamp(20, 500)),
-            None => Screen::None,
-        }
-    }
-}
-
 impl OutputChoice {
-    fn resolve(self, surroundings: Surroundings) -> Output {
+    fn resolve(self, stream: StreamInfo) -> Output {
         match self {
-            Self::Auto if surroundings.pipeline => Output::Azure,
-            Self::Auto if surroundings.terminal || surroundings.forced => Output::Human,
+            Self::Auto if stream.pipeline => Output::Azure,
+            Self::Auto if stream.terminal || stream.forced => Output::Human,
             Self::Auto | Self::Plain => Output::Plain,
             Self::Human => Output::Human,
             Self::Json => Output::Json,
@@ -97,11 +40,11 @@ impl OutputChoice {
 /// people goes to stderr.
 pub(super) fn reporters(choice: OutputChoice) -> Vec<Boxed> {
     let stdout = std::io::stdout();
-    let surroundings = Surroundings::of(&stdout);
-    match choice.resolve(surroundings) {
+    let stream = StreamInfo::of(&stdout);
+    match choice.resolve(stream) {
         Output::Plain => vec![greenloop_report::plain(stdout)],
         Output::Human => {
-            vec![greenloop_report::human(stdout, surroundings.color, surroundings.screen())]
+            vec![greenloop_report::human(stdout, stream.color, stream.screen())]
         }
         Output::Json => {
             // Results only: the output of gates stands in the records.
@@ -114,19 +57,9 @@ pub(super) fn reporters(choice: OutputChoice) -> Vec<Boxed> {
     }
 }
 
-/// Whether standard error takes colours.
-pub(super) fn colour_on_stderr() -> bool {
-    Surroundings::of(&std::io::stderr()).color
-}
-
 /// Columns that text on stdout is wrapped at.
 pub(super) fn width() -> usize {
-    Surroundings::of(&std::io::stdout()).width().unwrap_or_else(greenloop_report::columns)
-}
-
-/// Columns that text on stderr is wrapped at; `None` when nobody watches it, and a line stays one.
-pub(super) fn width_of_stderr() -> Option<usize> {
-    Surroundings::of(&std::io::stderr()).width()
+    StreamInfo::of(&std::io::stdout()).width().unwrap_or_else(greenloop_report::columns)
 }
 
 /// Prints `text` on stdout, with every command for a build agent in it broken. A reader that went
@@ -146,7 +79,7 @@ fn write(text: &str) -> Result<(), CommandError> {
 
 /// Prints rows on stdout, on a terminal wrapped at its width.
 pub(super) fn print_rows(text: &str) -> Result<(), CommandError> {
-    match Surroundings::of(&std::io::stdout()).width() {
+    match StreamInfo::of(&std::io::stdout()).width() {
         Some(width) => print(&greenloop_report::rows(text, width)),
         None => print(text),
     }
@@ -154,7 +87,7 @@ pub(super) fn print_rows(text: &str) -> Result<(), CommandError> {
 
 /// A command that is to be copied, indented, on a terminal broken at its width.
 pub(super) fn command_lines(command: &str) -> String {
-    let width = Surroundings::of(&std::io::stdout()).width();
+    let width = StreamInfo::of(&std::io::stdout()).width();
     greenloop_report::command_lines(command, width.unwrap_or(usize::MAX))
 }
 
@@ -218,14 +151,10 @@ mod tests {
                 let found = variables.iter().find(|(known, _)| *known == name);
                 found.map(|(_, value)| (*value).to_owned())
             };
-            let surroundings = Surroundings::new(terminal, &env);
-            assert_eq!(surroundings.color, color, "{terminal} {variables:?}");
-            assert_eq!(surroundings.screen(), screen, "{terminal} {variables:?}");
-            assert_eq!(
-                OutputChoice::Auto.resolve(surroundings),
-                output,
-                "{terminal} {variables:?}"
-            );
+            let stream = StreamInfo::new(terminal, &env);
+            assert_eq!(stream.color, color, "{terminal} {variables:?}");
+            assert_eq!(stream.screen(), screen, "{terminal} {variables:?}");
+            assert_eq!(OutputChoice::Auto.resolve(stream), output, "{terminal} {variables:?}");
         }
     }
 }

@@ -3,6 +3,7 @@
 mod agents;
 mod draw;
 mod hub;
+mod hub_args;
 mod queue;
 mod record;
 mod simulate;

@@ -60,6 +60,6 @@ fn what_is_no_certificate_is_refused() {
     for (certificate, key) in [("/nowhere", key), (key, key), (certificate, "/nowhere")] {
         let arguments = ["--listen", "127.0.0.1:0", "--tls-cert", certificate, "--tls-key", key];
         let said = Hub::try_start(&place, &arguments).err().unwrap();
-        assert!(said.contains("the hub cannot speak TLS"), "{said}");
+        assert!(said.contains("the hub cannot serve TLS"), "{said}");
     }
 }

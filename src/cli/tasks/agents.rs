@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use clap::{Args, Subcommand};
 
-use super::hub::HubArgs;
+use super::hub_args::HubArgs;
 use crate::app;
 use crate::cli::error::{CommandError, Exit};
 use crate::cli::{block_on, output};

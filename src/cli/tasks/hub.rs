@@ -7,34 +7,18 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::hub_args::HubArgs;
 use super::queue::on_hold;
-use crate::app::{self, GraphStatus, HubAccess};
+use crate::app::{self, GraphStatus};
 use crate::cli::error::{CommandError, Exit};
-use crate::cli::{block_on, output, terminal};
+use crate::cli::{block_on, output};
 use greenloop_hub_api::types::{Alert, Branch, Graph, Task};
 use greenloop_model::chain;
 use greenloop_model::task::GraphState;
+use greenloop_report::safe_text::safe;
 
 /// Between two looks of `--watch`.
 const LOOK: Duration = Duration::from_secs(2);
-
-/// Which hub.
-#[derive(Debug, Args)]
-pub(super) struct HubArgs {
-    /// Address of the hub
-    #[arg(long, value_name = "URL", env = "GREENLOOP_HUB_URL", hide_env_values = true)]
-    hub: String,
-    /// Name of the environment variable that holds the hub's token
-    #[arg(long, value_name = "NAME", default_value = "GREENLOOP_HUB_TOKEN")]
-    token_env: String,
-}
-
-impl HubArgs {
-    pub(super) fn access(self) -> HubAccess {
-        let Self { hub, token_env } = self;
-        HubAccess { hub, token_env, env: terminal::environment() }
-    }
-}
 
 /// What to hand in.
 #[derive(Debug, Args)]
@@ -147,10 +131,6 @@ pub(super) fn status(args: StatusArgs) -> Result<Exit, CommandError> {
             return Ok(if well { Exit::Ok } else { Exit::NeedsPerson });
         }
     })?
-}
-
-pub(super) fn safe(text: &str) -> String {
-    greenloop_report::safe_text::safe(text)
 }
 
 fn line(graph: &Graph) -> String {

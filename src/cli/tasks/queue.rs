@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 
 use clap::{Args, ValueEnum};
 
-use super::hub::{HubArgs, safe};
+use super::hub_args::HubArgs;
 use crate::app;
 use crate::cli::error::{CommandError, Exit};
 use crate::cli::{block_on, output};
 use greenloop_hub_api::types::Branch;
 use greenloop_model::task::HoldDecision;
+use greenloop_report::safe_text::safe;
 
 /// What to do with merge queues.
 #[derive(Debug, Args)]

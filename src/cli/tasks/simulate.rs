@@ -93,7 +93,7 @@ impl FromStr for Claim {
 
 /// What becomes of a claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+enum ClaimResult {
     /// The play is as fast.
     Reached,
     /// The play is slower, and nothing proves that no order of work is as fast.
@@ -102,7 +102,7 @@ enum Verdict {
     Impossible,
 }
 
-impl Verdict {
+impl ClaimResult {
     fn of(claim: Claim, simulation: &Simulation) -> Self {
         if claim.speed_up <= simulation.speed_up() {
             Self::Reached
@@ -190,7 +190,7 @@ fn json(graph: &TaskGraph, plays: &[Played], claims: &Claims) -> Json {
         json!({
             "speed_up": claim.speed_up,
             "agents": claim.agents,
-            "verdict": Verdict::of(*claim, simulation).name(),
+            "verdict": ClaimResult::of(*claim, simulation).name(),
             "played_speed_up": simulation.speed_up(),
             "largest_speed_up": simulation.largest_speed_up(),
         })
@@ -291,12 +291,12 @@ fn ceiling(out: &mut String, graph: &TaskGraph) {
 fn sentence(claim: Claim, simulation: &Simulation) -> String {
     let (played, most) = (simulation.speed_up(), simulation.largest_speed_up());
     let said = format!("{}x with {}", hours(claim.speed_up), agents_name(claim.agents));
-    match Verdict::of(claim, simulation) {
-        Verdict::Reached => format!("{said}: possible; the play reaches {played:.2}x"),
-        Verdict::Open => {
+    match ClaimResult::of(claim, simulation) {
+        ClaimResult::Reached => format!("{said}: possible; the play reaches {played:.2}x"),
+        ClaimResult::Open => {
             format!("{said}: not ruled out; the play reaches {played:.2}x, the bound is {most:.2}x")
         }
-        Verdict::Impossible => format!(
+        ClaimResult::Impossible => format!(
             "{said}: impossible by working side by side; the play reaches {played:.2}x and no \
              order of work more than {most:.2}x. Each agent would have to be {:.1} times as fast \
              as the estimates.",
@@ -409,10 +409,10 @@ mod tests {
         let simulation = graph::simulate(&graph, &all_trades(&graph, 2)).unwrap();
         assert_eq!((simulation.play.makespan, simulation.bound.hours()), (7.0, 6.0));
         for (speed_up, expect) in
-            [(1.7, Verdict::Reached), (2.0, Verdict::Open), (2.1, Verdict::Impossible)]
+            [(1.7, ClaimResult::Reached), (2.0, ClaimResult::Open), (2.1, ClaimResult::Impossible)]
         {
             let claim = Claim { speed_up, agents: 2 };
-            assert_eq!(Verdict::of(claim, &simulation), expect, "{speed_up}");
+            assert_eq!(ClaimResult::of(claim, &simulation), expect, "{speed_up}");
         }
     }
 }

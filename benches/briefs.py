@@ -38,10 +38,12 @@ import tempfile
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+
+sys.path.insert(0, str(ROOT / "scripts"))
+from model_server import ModelServer  # noqa: E402
 
 spec = importlib.util.spec_from_file_location("heal_corpus", ROOT / "scripts" / "heal-corpus.py")
 corpus = importlib.util.module_from_spec(spec)
@@ -228,25 +230,6 @@ def filler(language, files=400):
 DECLINES = "I only keep what I am asked.\n\n```no-patch\nclass: needs human\nreason: a measurement\n```\n"
 
 
-class Models(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.first = None
-
-
-class Handler(corpus.Handler):
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        if self.server.first is None:
-            self.server.first = body
-        chunk = {"choices": [{"index": 0, "delta": {"content": DECLINES}, "finish_reason": "stop"}]}
-        usage = {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}
-        events = "".join(f"data: {json.dumps(part)}\n\n" for part in (chunk, usage))
-        self.reply("text/event-stream", events + "data: [DONE]\n\n")
-
-
 # --- running ---------------------------------------------------------------------------------
 
 
@@ -382,7 +365,7 @@ def main():
     cases = [case for case in cases if options.only is None or options.only in case.name]
     servers = queue.SimpleQueue()
     for _ in range(options.jobs):
-        models = Models()
+        models = ModelServer(answer=DECLINES)
         threading.Thread(target=models.serve_forever, daemon=True).start()
         servers.put(models)
 

@@ -14,7 +14,6 @@ and said to be.
 
 import argparse
 import difflib
-import json
 import os
 import queue
 import shutil
@@ -24,8 +23,9 @@ import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+from model_server import ModelServer, review
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -175,7 +175,7 @@ def fakes():
     python("load_tests gives nothing", test(("class CalcTest", "def load_tests(loader, tests, pattern):\n    return loader.suiteClass()\n\n\nclass CalcTest")))
     python("test file emptied", {"tests/test_calc.py": ""})
     python("test module ends the process", test(("import unittest\n", "import os\nimport unittest\n\nos._exit(0)\n")))
-    python("test class is no test case", test(("(unittest.TestCase)", "(object)")))
+    python("test class is not a test case", test(("(unittest.TestCase)", "(object)")))
     python("setUp skips", test(("    def test_add", "    def setUp(self):\n        raise unittest.SkipTest('later')\n\n    def test_add")))
     python("module skips", test(("class CalcTest", "def setUpModule():\n    raise unittest.SkipTest('later')\n\n\nclass CalcTest")))
     python("class under a false condition", {"tests/test_calc.py": TEST_CALC.replace("class CalcTest", "if False:\n  class CalcTest").replace("    def ", "      def ").replace("        self", "          self")})
@@ -337,51 +337,6 @@ def honest():
     return cases
 
 
-# --- the model -------------------------------------------------------------------------------
-
-REVIEW = json.dumps({"verdict": "approve", "risk": "low", "reason": "Looks right.", "suggestion": None})
-
-
-class Models(ThreadingHTTPServer):
-    """Speaks the chat-completions form; the reviewer is who is asked for a schema."""
-
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.answer = ""
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        text = REVIEW if "response_format" in body else self.server.answer
-        usage = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
-        if body.get("stream"):
-            chunks = [
-                {"choices": [{"index": 0, "delta": {"role": "assistant", "content": text}}]},
-                {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
-                {"choices": [], "usage": usage},
-            ]
-            data = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks) + "data: [DONE]\n\n"
-            kind = "text/event-stream"
-        else:
-            message = {"role": "assistant", "content": text}
-            choice = {"index": 0, "message": message, "finish_reason": "stop"}
-            data, kind = json.dumps({"choices": [choice], "usage": usage}), "application/json"
-        raw = data.encode()
-        self.send_response(200)
-        self.send_header("content-type", kind)
-        self.send_header("content-length", str(len(raw)))
-        self.end_headers()
-        self.wfile.write(raw)
-
-    def log_message(self, *_):
-        pass
-
-
 # --- running ---------------------------------------------------------------------------------
 
 
@@ -418,7 +373,7 @@ def try_out(case, greenloop, models, folder):
     for arguments in (["init", "-q"], ["add", "-A"], [*author, "commit", "-qm", case.name]):
         subprocess.run(["git", *arguments], cwd=folder, env=env, check=True)
     env |= {"OPENAI_BASE_URL": f"http://127.0.0.1:{models.server_port}/v1", "OPENAI_API_KEY": "cases-key", "GREENLOOP_MODEL": "cases"}
-    models.answer = answer(case)
+    models.play(answer(case))
     command = [greenloop, "heal", "--max-iterations", "4", "--output", "plain", "--", case.command]
     status, output = run(command, folder, env)
     if "nothing had to be repaired" in output:
@@ -442,7 +397,7 @@ def main():
     work = Path(tempfile.mkdtemp(prefix="greenloop-false-green-"))
     servers = queue.SimpleQueue()
     for _ in range(options.jobs):
-        models = Models()
+        models = ModelServer(review("Looks right."))
         threading.Thread(target=models.serve_forever, daemon=True).start()
         servers.put(models)
 

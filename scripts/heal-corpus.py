@@ -28,8 +28,9 @@ import textwrap
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+from model_server import ModelServer, review
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -314,64 +315,6 @@ ANSWERS = [
     (search_replace, Prose),
 ]
 
-REVIEW = json.dumps(
-    {"verdict": "approve", "risk": "low", "reason": "The known solution.", "suggestion": None}
-)
-
-
-# --- the model server ------------------------------------------------------------------------
-
-
-class Models(ThreadingHTTPServer):
-    """Serves chat completions; a request with a schema is for the reviewer."""
-
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.answer = ""
-        self.asked = {"author": 0, "reviewer": 0}
-
-    def play(self, answer):
-        self.answer = answer
-        self.asked = {"author": 0, "reviewer": 0}
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        role = "reviewer" if "response_format" in body else "author"
-        self.server.asked[role] += 1
-        text = REVIEW if role == "reviewer" else self.server.answer
-        usage = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
-        if body.get("stream"):
-            chunks = [{"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}]
-            chunks += [
-                {"choices": [{"index": 0, "delta": {"content": text[i : i + 40]}}]}
-                for i in range(0, len(text), 40)
-            ]
-            chunks.append({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
-            chunks.append({"choices": [], "usage": usage})
-            data = "".join(f"data: {json.dumps(chunk)}\n\n" for chunk in chunks)
-            self.reply("text/event-stream", data + "data: [DONE]\n\n")
-        else:
-            message = {"role": "assistant", "content": text}
-            choice = {"index": 0, "message": message, "finish_reason": "stop"}
-            self.reply("application/json", json.dumps({"choices": [choice], "usage": usage}))
-
-    def reply(self, kind, text):
-        data = text.encode()
-        self.send_response(200)
-        self.send_header("content-type", kind)
-        self.send_header("content-length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, *_):
-        pass
-
 
 # --- running ---------------------------------------------------------------------------------
 
@@ -495,7 +438,7 @@ def main():
     work = Path(tempfile.mkdtemp(prefix="greenloop-corpus-"))
     servers = queue.SimpleQueue()
     for _ in range(options.jobs):
-        models = Models()
+        models = ModelServer(review("The known solution."))
         threading.Thread(target=models.serve_forever, daemon=True).start()
         servers.put(models)
 

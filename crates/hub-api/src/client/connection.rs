@@ -90,7 +90,7 @@ impl HubClient {
     /// For the hub at `url` (`http://hub.example.org:8080`), with the token it gave.
     ///
     /// # Errors
-    /// [`HubErrorKind::Invalid`] when that is no address of a web server.
+    /// [`HubErrorKind::Invalid`] when that is not an address of a web server.
     pub fn new(url: &str, token: Option<SecretString>) -> Result<Self, HubError> {
         let invalid =
             || HubError::new(HubErrorKind::Invalid, format!("{url:?} is not the address of a hub"));

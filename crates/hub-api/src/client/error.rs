@@ -43,11 +43,9 @@ impl HubErrorKind {
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct HubError {
-    /// The kind.
     pub kind: HubErrorKind,
     /// One line for a person: what was asked of which hub, and what it said.
     pub message: String,
-    /// What lies underneath.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }

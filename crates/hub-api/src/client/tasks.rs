@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_secs(3);
 /// Events come in bursts: one look is enough for all of this time.
 const BURST: Duration = Duration::from_millis(200);
 /// How long a hub may be away without the run giving up on it.
-const PATIENCE: Duration = Duration::from_secs(600);
+const WAIT_TIMEOUT: Duration = Duration::from_secs(600);
 /// Failed tasks whose evidence is fetched; the others are named.
 const IN_DETAIL: usize = 3;
 /// Lines of one task's log that become evidence, from its end.
@@ -45,7 +45,7 @@ pub struct HubTasks {
 impl HubTasks {
     /// With the hub behind `client`, and the graph as `load` reads it.
     pub fn new(client: HubClient, load: LoadGraph, redactor: Redactor) -> Self {
-        Self { client: client.within(PATIENCE), load, redactor }
+        Self { client: client.within(WAIT_TIMEOUT), load, redactor }
     }
 
     fn link(&self, what: &str, id: i64) -> String {
@@ -151,8 +151,8 @@ impl TaskRunner for HubTasks {
         news: &mut (dyn FnMut(TaskNews) + Send),
         cancel: &CancellationToken,
     ) -> Result<TasksEnd, TasksError> {
-        let mut events = self.client.follow(None, Some(graph.0), PATIENCE);
-        let mut seen = Seen::default();
+        let mut events = self.client.follow(None, Some(graph.0), WAIT_TIMEOUT);
+        let mut seen = ReportedTasks::default();
         let mut listening = true;
         loop {
             let look = async {
@@ -207,9 +207,9 @@ impl TaskRunner for HubTasks {
 
 /// What was reported already.
 #[derive(Default)]
-struct Seen(HashMap<TaskId, (TaskState, u8, Option<String>)>);
+struct ReportedTasks(HashMap<TaskId, (TaskState, u8, Option<String>)>);
 
-impl Seen {
+impl ReportedTasks {
     fn report(
         &mut self,
         tasks: &[Task],

@@ -253,7 +253,7 @@ async fn every_query_is_one_that_the_hub_knows() {
             .iter()
             .filter(|(template, _)| is_of(template, request.url.path()))
             .min_by_key(|(template, _)| template.matches('{').count())
-            .unwrap_or_else(|| panic!("{} is no path of the API", request.url));
+            .unwrap_or_else(|| panic!("{} is not a path of the API", request.url));
         asked.insert(template.clone());
         let parameters = operations["get"]["parameters"].as_array();
         let known: Vec<&str> = parameters

@@ -44,7 +44,6 @@ pub(super) struct EarliestStart {
 /// What keeps a graph from being finished sooner, however many work on it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CriticalPath {
-    /// Its length.
     pub hours: f64,
     /// Indices into [`TaskGraph::tasks`]; each begins when the one before has ended.
     pub tasks: Vec<usize>,

@@ -35,7 +35,6 @@ pub fn compare(a: &Urgency, b: &Urgency) -> Ordering {
 pub struct Requirements<'a> {
     /// Anybody when absent.
     pub role: Option<&'a str>,
-    /// All of them.
     pub labels: &'a [String],
 }
 

@@ -6,22 +6,22 @@ use utoipa::ToSchema;
 use super::timestamp::Timestamp;
 use greenloop_model::task::{AgentState, GraphId, TaskId};
 
-/// A worker says that it is there.
+/// A worker's heartbeat.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AgentHeartbeat {
-    /// Its name.
+    /// The worker's name, unique in the hub.
     pub name: String,
     /// A UUID of this start of it.
     pub instance: String,
-    /// What it can do.
+    /// Roles of tasks that it accepts.
     pub roles: Vec<String>,
-    /// What it has.
+    /// Labels of tasks that it accepts.
     #[serde(default)]
     pub labels: Vec<String>,
-    /// Where it runs.
+    /// Name of its machine.
     pub host: String,
-    /// Of greenloop.
+    /// Its version of greenloop.
     pub version: String,
     /// Of the machine, 0 to 100.
     #[serde(default)]
@@ -55,15 +55,15 @@ pub struct AgentLeaving {
 /// A worker in the hub.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Agent {
-    /// Its name.
+    /// The worker's name, unique in the hub.
     pub name: String,
-    /// What it can do.
+    /// Roles of tasks that it accepts.
     pub roles: Vec<String>,
-    /// What it has.
+    /// Labels of tasks that it accepts.
     pub labels: Vec<String>,
-    /// Where it runs.
+    /// Name of its machine.
     pub host: String,
-    /// Of greenloop.
+    /// Its version of greenloop.
     pub version: String,
     /// `idle`, `working`, `draining`, `stale` (a heartbeat is overdue), `down`, `inactive`,
     /// `quarantined`, `left`
@@ -72,14 +72,14 @@ pub struct Agent {
     /// Why it claims nothing until its self-check passes.
     #[serde(default)]
     pub quarantine: Option<String>,
-    /// Since when.
+    /// When its self-check first failed; absent when it is fit to work.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub quarantined_since: Option<Timestamp>,
-    /// What it works on.
+    /// The task that it works on.
     #[schema(value_type = Option<i64>)]
     pub task: Option<TaskId>,
-    /// How far that is.
+    /// Progress of that task, 0 to 100.
     pub percent: Option<u8>,
     /// Of the machine.
     pub cpu_percent: Option<f64>,
@@ -89,12 +89,12 @@ pub struct Agent {
     pub succeeded: u64,
     /// Attempts that failed or were lost.
     pub failed: u64,
-    /// Last heard of.
+    /// When its last heartbeat came in.
     #[schema(value_type = String)]
     pub last_heartbeat: Timestamp,
 }
 
-/// Something about workers that a person should know of. It goes with its cause.
+/// A problem with workers that a person should know of; it ends with its cause.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Alert {
     /// `no_worker` (no living, fit worker has the tasks' role and labels),
@@ -111,9 +111,9 @@ pub struct Alert {
     pub count: u64,
     /// The first of them.
     pub tasks: Vec<AlertTask>,
-    /// The worker.
+    /// The worker concerned; absent where none exists.
     pub agent: Option<String>,
-    /// Since when.
+    /// When the problem began.
     #[schema(value_type = String)]
     pub since: Timestamp,
 }
@@ -121,10 +121,10 @@ pub struct Alert {
 /// A task that an alert is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AlertTask {
-    /// Its id.
+    /// The task's id.
     #[schema(value_type = i64)]
     pub id: TaskId,
-    /// Its graph.
+    /// The id of the task's graph.
     #[schema(value_type = i64)]
     pub graph: GraphId,
     /// Unique in the graph.

@@ -12,26 +12,26 @@ pub struct Event {
     /// Rises; resume after it.
     #[schema(value_type = i64)]
     pub id: EventId,
-    /// When.
+    /// When it happened.
     #[schema(value_type = String)]
     pub at: Timestamp,
     /// `task.ready`, `merge.done` …
     #[schema(value_type = String)]
     pub kind: TaskEventKind,
-    /// The graph.
+    /// The graph concerned.
     #[schema(value_type = Option<i64>)]
     pub graph: Option<GraphId>,
-    /// The task.
+    /// The task concerned.
     #[schema(value_type = Option<i64>)]
     pub task: Option<TaskId>,
-    /// The attempt.
+    /// The attempt of that task.
     pub epoch: Option<i64>,
-    /// The agent.
+    /// The worker concerned.
     pub agent: Option<String>,
     /// The entry of the merge queue.
     #[schema(value_type = Option<i64>)]
     pub merge: Option<MergeId>,
-    /// How far.
+    /// Progress of the attempt, 0 to 100.
     pub percent: Option<u8>,
     /// More, for people.
     pub text: Option<String>,

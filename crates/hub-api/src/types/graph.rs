@@ -42,7 +42,7 @@ pub struct GraphSubmission {
 pub struct EpicSubmission {
     /// Unique in the graph.
     pub key: String,
-    /// One line.
+    /// One line for people.
     pub title: String,
     /// Where its tasks are merged, when not straight into the target.
     #[serde(default)]
@@ -52,12 +52,12 @@ pub struct EpicSubmission {
 /// A graph in the hub.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Graph {
-    /// Its id.
+    /// The graph's id.
     #[schema(value_type = i64)]
     pub id: GraphId,
     /// The project's name.
     pub project: String,
-    /// What it is called.
+    /// The name it was submitted with.
     pub name: String,
     /// The repository's address.
     pub repository: Option<String>,

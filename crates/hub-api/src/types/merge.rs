@@ -9,15 +9,15 @@ use greenloop_model::task::{HoldDecision, HoldReason, Lease, MergeId, MergeState
 /// An entry of a merge queue.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Merge {
-    /// Its id.
+    /// The entry's id; entries of a target are merged in this order.
     #[schema(value_type = i64)]
     pub id: MergeId,
     /// The project's name.
     pub project: String,
-    /// The task.
+    /// The task whose work is merged.
     #[schema(value_type = i64)]
     pub task: TaskId,
-    /// The attempt.
+    /// The attempt of that task.
     pub epoch: i64,
     /// What is merged.
     pub branch: String,
@@ -59,14 +59,14 @@ pub struct MergeHold {
     pub commit: Option<String>,
     /// Who made that commit.
     pub author: Option<String>,
-    /// For people.
+    /// The reason, for people.
     pub text: String,
     /// The merges that a rewind took away.
     pub lost: Vec<String>,
     /// What a person wants: `follow`, `restore`
     #[schema(value_type = Option<String>)]
     pub decision: Option<HoldDecision>,
-    /// Since when.
+    /// When the queue was put on hold.
     #[schema(value_type = String)]
     pub since: Timestamp,
 }

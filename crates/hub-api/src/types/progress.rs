@@ -34,12 +34,12 @@ pub struct Summary {
 /// How far an epic is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct EpicProgress {
-    /// Its graph.
+    /// The id of the epic's graph.
     #[schema(value_type = i64)]
     pub graph: GraphId,
     /// Unique in the graph.
     pub key: String,
-    /// One line.
+    /// One line for people.
     pub title: String,
     /// All of its tasks.
     pub tasks: u64,
@@ -53,13 +53,13 @@ pub struct EpicProgress {
     pub percent: f64,
 }
 
-/// Progress as it was once.
+/// Progress of a graph at one time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Snapshot {
-    /// When.
+    /// When it was recorded.
     #[schema(value_type = String)]
     pub at: Timestamp,
-    /// The graph.
+    /// The graph's id.
     #[schema(value_type = i64)]
     pub graph: GraphId,
     /// Tasks that were done.
@@ -75,15 +75,15 @@ pub struct Snapshot {
 /// How much an agent did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct AgentProgress {
-    /// Its name.
+    /// The worker's name.
     pub name: String,
     /// See [`Agent::state`].
     #[schema(value_type = String)]
     pub state: AgentState,
-    /// What it works on.
+    /// The task that it works on.
     #[schema(value_type = Option<i64>)]
     pub task: Option<TaskId>,
-    /// How far that is.
+    /// Progress of that task, 0 to 100.
     pub percent: Option<u8>,
     /// Attempts that succeeded.
     pub succeeded: u64,

@@ -9,7 +9,7 @@ use super::timestamp::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunReport {
-    /// Its id.
+    /// The run's id.
     pub id: String,
     /// What it deploys to.
     pub environment: String,
@@ -18,7 +18,7 @@ pub struct RunReport {
     /// What it deploys.
     #[serde(default)]
     pub commit: Option<String>,
-    /// How often it went round.
+    /// Passes over the stages.
     #[serde(default)]
     pub iterations: u32,
     /// One line for people.
@@ -32,7 +32,7 @@ pub struct RunReport {
 /// A deploy run in the hub.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Run {
-    /// Its id.
+    /// The run's id.
     pub id: String,
     /// What it deploys to.
     pub environment: String,
@@ -40,7 +40,7 @@ pub struct Run {
     pub state: String,
     /// What it deploys.
     pub commit: Option<String>,
-    /// How often it went round.
+    /// Passes over the stages.
     pub iterations: u32,
     /// One line for people.
     pub summary: String,

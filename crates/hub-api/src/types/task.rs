@@ -12,7 +12,7 @@ use greenloop_model::task::{GraphId, TaskId, TaskState};
 pub struct TaskSubmission {
     /// Unique in the graph.
     pub key: String,
-    /// One line.
+    /// One line for people.
     pub title: String,
     /// What an agent works on.
     #[serde(default)]
@@ -84,15 +84,15 @@ pub enum Action {
 /// A task in the hub.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Task {
-    /// Its id.
+    /// The task's id.
     #[schema(value_type = i64)]
     pub id: TaskId,
-    /// Its graph.
+    /// The id of the task's graph.
     #[schema(value_type = i64)]
     pub graph: GraphId,
     /// Unique in the graph.
     pub key: String,
-    /// One line.
+    /// One line for people.
     pub title: String,
     /// What an agent works on.
     pub description: String,
@@ -130,7 +130,7 @@ pub struct Task {
     pub epoch: i64,
     /// Attempts that count against the limit.
     pub attempts: u32,
-    /// The limit.
+    /// Attempts after which a failed task is not retried.
     pub max_attempts: u32,
     /// Of the current attempt.
     pub percent: u8,

@@ -7,17 +7,17 @@ use super::task::Task;
 use super::timestamp::Timestamp;
 use greenloop_model::task::{AttemptState, EvidenceKind, Lease, TaskId};
 
-/// An agent asks for work.
+/// A worker asks for a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClaimRequest {
-    /// Its name.
+    /// The worker's name.
     pub agent: String,
     /// A UUID of this start of it.
     pub instance: String,
     /// What it can do; every task without a role too. Empty: only those.
     pub roles: Vec<String>,
-    /// What it has.
+    /// Labels of tasks that it accepts.
     #[serde(default)]
     pub labels: Vec<String>,
     /// How long the lease is to last without a heartbeat.
@@ -30,18 +30,18 @@ pub struct ClaimRequest {
     pub unreachable: Vec<String>,
 }
 
-/// Work.
+/// A task that was given to a worker.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Claimed {
-    /// The task.
+    /// The task to work on.
     pub task: Task,
     /// The fencing token: every report on the work carries it.
     pub epoch: i64,
     /// How long the lease lasts without a heartbeat.
     pub lease_seconds: u32,
-    /// Where the work happens.
+    /// Address of the repository to work in.
     pub repository: Option<String>,
-    /// Where it is to be merged.
+    /// The branch that the work is merged to.
     pub target: String,
     /// The branch of this attempt: `task/<id>/e<epoch>`.
     pub branch: String,
@@ -51,19 +51,19 @@ pub struct Claimed {
     pub previous: Option<String>,
 }
 
-/// An agent is still at it.
+/// A worker's heartbeat for one attempt.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AttemptHeartbeat {
-    /// How far it is.
+    /// Progress, 0 to 100.
     #[serde(default)]
     pub percent: Option<u8>,
-    /// What it does.
+    /// One line on the current step.
     #[serde(default)]
     pub message: Option<String>,
 }
 
-/// What the hub says to that.
+/// The hub's answer to a heartbeat of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AttemptLease {
     /// How long the lease lasts from now.
@@ -72,7 +72,7 @@ pub struct AttemptLease {
     pub cancel: bool,
 }
 
-/// Something found or made on the way.
+/// Evidence that an attempt found or produced.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewEvidence {
@@ -80,7 +80,7 @@ pub struct NewEvidence {
     /// `diff`, `review`
     #[schema(value_type = String)]
     pub kind: EvidenceKind,
-    /// One line.
+    /// One line for people.
     pub title: String,
     /// At most 256 KiB, redacted by who sends it.
     #[serde(default)]
@@ -93,9 +93,9 @@ pub struct NewEvidence {
 /// A piece of evidence in the hub.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Evidence {
-    /// Its id.
+    /// The evidence's id.
     pub id: i64,
-    /// Its task.
+    /// The task that it belongs to.
     #[schema(value_type = i64)]
     pub task: TaskId,
     /// The attempt it came from.
@@ -105,13 +105,13 @@ pub struct Evidence {
     /// See [`NewEvidence::kind`].
     #[schema(value_type = String)]
     pub kind: EvidenceKind,
-    /// One line.
+    /// One line for people.
     pub title: String,
-    /// The text.
+    /// The content, redacted by the sender.
     pub body: String,
     /// Where to read more.
     pub url: Option<String>,
-    /// When.
+    /// When the hub received it.
     #[schema(value_type = String)]
     pub created_at: Timestamp,
 }
@@ -162,7 +162,7 @@ pub struct AttemptFailure {
 /// One attempt: a task given to an agent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Attempt {
-    /// The task.
+    /// The task that was attempted.
     #[schema(value_type = i64)]
     pub task: TaskId,
     /// The fencing token.

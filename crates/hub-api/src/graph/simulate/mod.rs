@@ -59,7 +59,7 @@ fn ratio(of: f64, to: f64) -> f64 {
 ///
 /// # Errors
 ///
-/// When nobody in the team can do some task.
+/// When no agent of the team can do some task.
 pub fn simulate(graph: &TaskGraph, team: &Team) -> Result<Simulation, NobodyFits> {
     let bound = Bound::new(graph, team)?;
     let ranks: Vec<f64> = graph.tasks.iter().map(|task| task.rank).collect();

@@ -14,7 +14,7 @@ pub struct Team {
 
 /// Tasks that nobody of a team can do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("nobody in the team fits {} of the tasks", tasks.len())]
+#[error("no agent of the team can do {} of the tasks", tasks.len())]
 pub struct NobodyFits {
     /// Indices into [`TaskGraph::tasks`]; never empty.
     pub tasks: Vec<usize>,

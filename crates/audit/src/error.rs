@@ -12,7 +12,6 @@ pub struct Fault {
     pub line: u64,
     /// The sequence number the record of this line should have.
     pub seq: u64,
-    /// What is wrong.
     pub what: FaultKind,
 }
 
@@ -110,10 +109,7 @@ pub enum AuditErrorKind {
     Poisoned,
     /// The record is longer than [`super::MAX_LINE`].
     #[error("a record of {bytes} bytes is too long")]
-    TooLong {
-        /// Its length.
-        bytes: usize,
-    },
+    TooLong { bytes: usize },
     /// The data could not be turned into JSON.
     #[error("failed to encode a record")]
     Encode(#[from] serde_json::Error),

@@ -43,7 +43,6 @@ pub struct Record {
     pub wall: jiff::Timestamp,
     /// Milliseconds since the log was created.
     pub mono_ms: u64,
-    /// The run.
     pub run: RunId,
     /// Who did it.
     pub actor: Actor,
@@ -189,7 +188,7 @@ pub(super) fn parse(
         return Err(FaultKind::Sequence { found: body.seq });
     }
     let own_run: RunId =
-        body.run.parse().map_err(|_| FaultKind::Body(format!("{:?} is no run id", body.run)))?;
+        body.run.parse().map_err(|_| FaultKind::Body(format!("{:?} is not a run id", body.run)))?;
     if run.is_some_and(|run| run != own_run) {
         return Err(FaultKind::Run);
     }

@@ -23,7 +23,6 @@ const RESERVE: u64 = 64 << 10;
 /// A torn last line that [`Writer::resume`] cut off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TornTail {
-    /// Its length.
     pub bytes: u64,
     /// Where its bytes were saved.
     pub saved_as: PathBuf,
@@ -128,7 +127,6 @@ impl Writer {
         self.allocated = u64::MAX;
     }
 
-    /// The run.
     pub fn run(&self) -> RunId {
         self.run
     }

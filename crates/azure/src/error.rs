@@ -27,11 +27,9 @@ pub enum AzureErrorKind {
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct AzureError {
-    /// The kind.
     pub kind: AzureErrorKind,
     /// One line for a person, with the way out where there is one.
     pub message: String,
-    /// What lies underneath.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }

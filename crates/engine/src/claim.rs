@@ -16,7 +16,6 @@ use greenloop_model::RunId;
 /// Who holds a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
-    /// The run.
     pub run: RunId,
     /// Its process.
     pub pid: u32,

@@ -45,7 +45,6 @@ pub enum Program {
 pub struct Command {
     /// What to start.
     pub program: Program,
-    /// Where.
     pub cwd: PathBuf,
     /// Added to the inherited environment.
     pub env: Vec<(OsString, OsString)>,

@@ -92,7 +92,6 @@ impl Entry {
 /// A process that cannot be mistaken for a later one with the same number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ProcessIdentity {
-    /// Its number.
     pub pid: u32,
     /// When it started, in clock ticks since boot.
     pub started: u64,

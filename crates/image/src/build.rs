@@ -55,7 +55,6 @@ pub(super) enum BuildError {
 enum StreamError {
     /// A file that is no longer what was scanned.
     Changed(PathBuf),
-    /// Anything else.
     Unreadable(String),
 }
 

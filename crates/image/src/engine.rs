@@ -104,11 +104,9 @@ impl EngineErrorKind {
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct EngineError {
-    /// The kind.
     pub kind: EngineErrorKind,
     /// One line for a person; names the address.
     pub message: String,
-    /// What lies underneath.
     #[source]
     pub source: Option<Box<dyn StdError + Send + Sync>>,
 }
@@ -223,7 +221,7 @@ impl EngineError {
 
 fn message(kind: EngineErrorKind, address: &str, says: Option<String>) -> String {
     match kind {
-        EngineErrorKind::Address => format!("{address} is no address of a Docker Engine"),
+        EngineErrorKind::Address => format!("{address} is not an address of a Docker Engine"),
         EngineErrorKind::Unreachable => format!("no Docker Engine at {address}"),
         EngineErrorKind::Permission => {
             format!("no permission to use the Docker Engine at {address}")

@@ -8,7 +8,7 @@ use bollard::errors::Error as BollardError;
 use super::build::BuildError;
 use super::context::{ContextError, ContextErrorKind};
 use super::dockerfile::{Base, Dockerfile, Instruction, StepName};
-use super::failure::{self, Row};
+use super::failure::{self, FailurePattern};
 use super::push::PushError;
 use super::secrets::Secrets;
 use super::watch::{FailedStep, shortened};
@@ -262,7 +262,7 @@ fn refused(complaint: &str, failed: Option<FailedStep>, at: &BuildFailure<'_>) -
         None => (None, None),
     };
     let complaint = failure::after_command(complaint);
-    let row: Option<&Row> = failure::row(complaint);
+    let row: Option<&FailurePattern> = failure::row(complaint);
     let by_line = failure::named_line(complaint).and_then(|line| at.dockerfile.at(line));
     if by_line.is_some() {
         step = None;

@@ -14,7 +14,7 @@ use greenloop_ports::ImageErrorKind::{self, Build, Engine, Registry};
 
 /// One kind of complaint.
 #[derive(Debug)]
-pub(super) struct Row {
+pub(super) struct FailurePattern {
     pattern: &'static str,
     /// Who is at fault.
     pub kind: ImageErrorKind,
@@ -27,8 +27,8 @@ pub(super) struct Row {
     examples: &'static [&'static str],
 }
 
-const ROWS: &[Row] = &[
-    Row {
+const FAILURE_PATTERNS: &[FailurePattern] = &[
+    FailurePattern {
         pattern: r"no space left on device|disk quota exceeded",
         kind: Engine,
         class: Infrastructure,
@@ -41,7 +41,7 @@ const ROWS: &[Row] = &[
             "mkdir /var/lib/docker/overlay2/x: no space left on device",
         ],
     },
-    Row {
+    FailurePattern {
         pattern: r"requires BuildKit|--chmod option requires",
         kind: Build,
         class: Config,
@@ -50,7 +50,7 @@ const ROWS: &[Row] = &[
             "the --mount option requires BuildKit. Refer to https://docs.docker.com/go/buildkit/ to learn how to build images with BuildKit enabled",
         ],
     },
-    Row {
+    FailurePattern {
         pattern: r"failed to reach build target|target stage .* could not be found",
         kind: Build,
         class: Config,
@@ -61,7 +61,7 @@ const ROWS: &[Row] = &[
             "target stage \"nope\" could not be found",
         ],
     },
-    Row {
+    FailurePattern {
         pattern: r"(?i)dockerfile parse error|failed to parse Dockerfile|the Dockerfile .*cannot be empty|file with no instructions|unknown instruction|must have (?:one|two|exactly|at least)|requires (?:exactly|at least|at most|either)|base name .* should not be blank|invalid reference format|failed to parse (?:stage|platform|base)|failed to process .*: (?:unsupported|unexpected|missing)|circular dependency|no build stage in current context|invalid from flag value \S+: invalid|Unknown flag",
         kind: Build,
         class: Code,
@@ -79,7 +79,7 @@ const ROWS: &[Row] = &[
             "the Dockerfile cannot be empty",
         ],
     },
-    Row {
+    FailurePattern {
         pattern: r#"(?:COPY|ADD) failed: (?:.* )?(?:file not found|no such file|does not exist|forbidden path|no source files)|file not found in build context|failed to (?:compute cache key|calculate checksum).*"/?[^"]*"(?::| )? not found|"/[^"]*"(?::| )? not found|forbidden path outside the build context|no source files were specified|lstat /\S+: no such file or directory"#,
         kind: Build,
         class: Code,
@@ -94,7 +94,7 @@ const ROWS: &[Row] = &[
             "failed to compute cache key: failed to walk /var/lib/docker/tmp/x: lstat /var/lib/docker/tmp/x/nothing: no such file or directory",
         ],
     },
-    Row {
+    FailurePattern {
         pattern: r"no matching manifest for|no match for platform|does not match the (?:specified|expected) platform|exec format error",
         kind: Build,
         class: Config,
@@ -105,7 +105,7 @@ const ROWS: &[Row] = &[
             "exec /bin/sh: exec format error",
         ],
     },
-    Row {
+    FailurePattern {
         pattern: r"unable to find user|unable to find group|no matching entries in (?:passwd|group) file|exec: \S+: |executable file not found|: permission denied: unknown|the input device is not a TTY",
         kind: Build,
         class: Code,
@@ -116,7 +116,7 @@ const ROWS: &[Row] = &[
             "unable to find user nobody: invalid argument",
         ],
     },
-    Row {
+    FailurePattern {
         pattern: r"(?i)toomanyrequests|429 Too Many|pull rate limit",
         kind: Registry,
         class: Quota,
@@ -126,7 +126,7 @@ const ROWS: &[Row] = &[
             "unexpected status code [manifests latest]: 429 Too Many Requests",
         ],
     },
-    Row {
+    FailurePattern {
         pattern: r"(?i)connection refused|no such host|i/o timeout|TLS handshake|connection reset|broken pipe|\bEOF$|unexpected EOF|server misbehaving|network is unreachable|no route to host|status(?: code)?:? ?(?:\[[^\]]*\]:? ?)?5\d\d\b|\b5\d\d (?:Internal Server|Bad Gateway|Service Unavailable|Gateway Time)|request canceled|context deadline exceeded|x509:|tls: |certificate|HTTP response to HTTPS client|blob upload (?:unknown|invalid)|Client\.Timeout",
         kind: Registry,
         class: Infrastructure,
@@ -143,7 +143,7 @@ const ROWS: &[Row] = &[
         ],
     },
     // Everybody may read an official image: what Docker Hub denies there does not exist.
-    Row {
+    FailurePattern {
         pattern: r"pull access denied for (?:docker\.io/)?(?:library/)?[\w.-]+, |docker\.io/library/[\w.-]+(?:[:@]\S+)?: (?:pull access denied|not found)",
         kind: Build,
         class: Config,
@@ -153,7 +153,7 @@ const ROWS: &[Row] = &[
             "failed to resolve source metadata for docker.io/library/nod:20: pull access denied, repository does not exist or may require authorization: server message: insufficient_scope: authorization failed",
         ],
     },
-    Row {
+    FailurePattern {
         pattern: r"(?i)unauthorized|authentication required|no basic auth credentials|access .*denied|^denied|: denied|403 Forbidden|401 Unauthorized|insufficient_scope|authorization failed|invalid username/password|incorrect username or password|failed to (?:authorize|fetch (?:anonymous|oauth) token)",
         kind: Registry,
         class: Auth,
@@ -168,7 +168,7 @@ const ROWS: &[Row] = &[
             "unexpected status code [manifests 1]: 401 Unauthorized",
         ],
     },
-    Row {
+    FailurePattern {
         pattern: r"manifest (?:for \S+ )?(?:not found|unknown)|MANIFEST_UNKNOWN|NAME_UNKNOWN|name unknown|repository .*(?:not found|does not exist|name not known)|: not found$|404 Not Found|No such image",
         kind: Build,
         class: Config,
@@ -180,14 +180,14 @@ const ROWS: &[Row] = &[
             "name unknown: The repository with name 'x' does not exist in the registry",
         ],
     },
-    Row {
+    FailurePattern {
         pattern: r"cannot allocate memory|signal: killed|(?i:out of memory)",
         kind: Build,
         class: Quota,
         advice: "the build needs more memory than the engine has for it",
         examples: &["fork/exec /proc/self/exe: cannot allocate memory"],
     },
-    Row {
+    FailurePattern {
         pattern: r"OCI runtime|shim task|\brunc\b|containerd|context canceled|failed to mount|overlay2?|input/output error|read-only file system|iptables|failed to create endpoint|cgroup|layer does not exist|session .*(?:healthcheck|timeout)|no active session",
         kind: Engine,
         class: Infrastructure,
@@ -201,12 +201,12 @@ const ROWS: &[Row] = &[
     },
 ];
 
-static TABLE: LazyLock<Vec<(Regex, &Row)>> = LazyLock::new(|| {
-    ROWS.iter().filter_map(|row| Some((Regex::new(row.pattern).ok()?, row))).collect()
+static TABLE: LazyLock<Vec<(Regex, &FailurePattern)>> = LazyLock::new(|| {
+    FAILURE_PATTERNS.iter().filter_map(|row| Some((Regex::new(row.pattern).ok()?, row))).collect()
 });
 
 /// The first row that knows a complaint.
-pub(super) fn row(complaint: &str) -> Option<&'static Row> {
+pub(super) fn row(complaint: &str) -> Option<&'static FailurePattern> {
     TABLE.iter().find(|(regex, _)| regex.is_match(complaint)).map(|(_, row)| *row)
 }
 
@@ -316,8 +316,8 @@ mod tests {
 
     #[test]
     fn every_row_takes_its_own_examples() {
-        assert_eq!(TABLE.len(), ROWS.len(), "a pattern does not compile");
-        for own in ROWS {
+        assert_eq!(TABLE.len(), FAILURE_PATTERNS.len(), "a pattern does not compile");
+        for own in FAILURE_PATTERNS {
             assert!(!own.examples.is_empty(), "{}", own.pattern);
             for example in own.examples {
                 let found = row(bare(example)).map(|row| row.pattern);

@@ -37,7 +37,7 @@ const TAGS: &str = "tags";
 /// How often a context is read whose files change while they are sent.
 const READS: u32 = 4;
 /// How long a digest just pushed may take to show in a geo-replicated registry.
-const PATIENCE: Duration = Duration::from_secs(60);
+const APPEARANCE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Remembers what files held, so that only changed ones are read again.
 const STAT_CACHE: &str = "context.cache";
 /// Labels of Greenloop's own.
@@ -61,7 +61,6 @@ pub struct ImagePipeline {
 enum AttemptError {
     /// A file of the context changed while it was sent.
     Changed(PathBuf),
-    /// Anything else.
     Failed(ImageError),
 }
 
@@ -357,7 +356,7 @@ impl ImagePipeline {
         self.close(&mut watch, events);
         let pushed = match pushed {
             Ok(digest) => {
-                let wait = registry.appears(&name, &digest, PATIENCE);
+                let wait = registry.appears(&name, &digest, APPEARANCE_TIMEOUT);
                 tokio::select! {
                     biased;
                     () = cancel.cancelled() => Err(PushError::Cancelled),
@@ -371,7 +370,7 @@ impl ImagePipeline {
             error::push(error, &self.secrets, &engine)
         })?;
         let image = ImageRef::new(&repository, &digest).ok_or_else(|| {
-            error::name(format!("the registry gave `{digest}`, which is no digest"))
+            error::name(format!("the registry gave `{digest}`, which is not a digest"))
         })?;
         finished(events, PUSH, true, image.to_string(), began);
         if let Some(key) = &key {

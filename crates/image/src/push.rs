@@ -1,6 +1,6 @@
 //! The push: layers once, under one tag; other tags are put on the manifest in the registry.
 //!
-//! A push whose end is not heard of is not repeated blindly: the engine's own record of the
+//! A push whose end was not reported is not repeated blindly: the engine's own record of the
 //! digest and the registry are asked first.
 
 use std::collections::HashMap;
@@ -77,7 +77,9 @@ pub(super) async fn push(
             Err(error) => error,
         };
         if let Some(digest) = arrived(request, &repository, before.as_deref()).await {
-            watch.note(&format!("the push's end was not heard of, but {digest} has arrived"));
+            watch.note(&format!(
+                "the engine did not report the end of the push, but the registry has {digest}"
+            ));
             return Ok(digest);
         }
         let Some(delay) = delays.next().filter(|_| may_pass(&error)) else { return Err(error) };

@@ -33,7 +33,7 @@ pub(super) struct Watch<'a> {
     events: &'a EventSink,
     secrets: &'a Secrets,
     log: Log,
-    steps: HashMap<String, Step>,
+    steps: HashMap<String, BuildStep>,
     /// The step whose output the log had last.
     speaking: Option<String>,
     /// The step that failed: what it is called and what it printed.
@@ -44,7 +44,7 @@ pub(super) struct Watch<'a> {
     image: Option<String>,
 }
 
-struct Step {
+struct BuildStep {
     name: String,
     began: Instant,
     printed: Option<Printed>,
@@ -95,7 +95,7 @@ impl<'a> Watch<'a> {
 
     /// A step begins.
     pub(super) fn begin(&mut self, id: &str, name: &str) {
-        self.steps.entry(id.to_owned()).or_insert_with(|| Step {
+        self.steps.entry(id.to_owned()).or_insert_with(|| BuildStep {
             name: name.to_owned(),
             began: Instant::now(),
             printed: None,

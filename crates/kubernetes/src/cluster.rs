@@ -86,7 +86,6 @@ pub(super) enum Ownership {
 pub(super) enum ApplyError {
     /// Other managers own these fields, as the server writes paths.
     Conflict(Vec<String>),
-    /// Anything else.
     Failed(KubernetesError),
 }
 

@@ -181,7 +181,7 @@ fn in_azure(error: AzureError) -> KubernetesError {
             KubernetesErrorKind::Unreachable
         }
     };
-    KubernetesError::new(kind, "the AKS cluster's credentials cannot be had").because(error)
+    KubernetesError::new(kind, "could not fetch the credentials of the AKS cluster").because(error)
 }
 
 /// The cluster as a kubeconfig would name it.

@@ -57,7 +57,6 @@ pub struct KubernetesError {
     pub message: String,
     /// More lines: the places and the causes that the API server names.
     pub notes: Vec<String>,
-    /// What lies underneath.
     #[source]
     pub source: Option<Box<dyn StdError + Send + Sync>>,
 }

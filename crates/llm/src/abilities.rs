@@ -58,9 +58,9 @@ impl Abilities {
 
     /// Without one optional part that `request` makes use of; `None` when there is nothing to
     /// leave out.
-    fn without(self, part: Part, request: &ModelRequest) -> Option<Self> {
+    fn without(self, part: RequestPart, request: &ModelRequest) -> Option<Self> {
         match part {
-            Part::Form => {
+            RequestPart::Form => {
                 request.schema.as_ref()?;
                 let form = match self.form {
                     Form::Schema => Form::Object,
@@ -69,17 +69,17 @@ impl Abilities {
                 };
                 Some(Self { form, ..self })
             }
-            Part::Tools => {
+            RequestPart::Tools => {
                 (self.tools && !request.tools.is_empty()).then_some(Self { tools: false, ..self })
             }
-            Part::StreamOptions => {
+            RequestPart::StreamOptions => {
                 self.stream_options.then_some(Self { stream_options: false, ..self })
             }
             // The options go with it: they mean nothing without a stream.
-            Part::Stream => {
+            RequestPart::Stream => {
                 self.stream.then_some(Self { stream: false, stream_options: false, ..self })
             }
-            Part::TokenLimit => {
+            RequestPart::TokenLimit => {
                 request.max_tokens?;
                 let token_limit = match self.token_limit {
                     TokenLimit::MaxTokens => TokenLimit::MaxCompletionTokens,
@@ -87,18 +87,18 @@ impl Abilities {
                 };
                 Some(Self { token_limit, ..self })
             }
-            Part::Temperature => {
+            RequestPart::Temperature => {
                 request.temperature?;
                 self.temperature.then_some(Self { temperature: false, ..self })
             }
-            Part::CacheKey => self.cache_key.then_some(Self { cache_key: false, ..self }),
+            RequestPart::CacheKey => self.cache_key.then_some(Self { cache_key: false, ..self }),
         }
     }
 }
 
 /// An optional part of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum RequestPart {
     Form,
     Tools,
     StreamOptions,
@@ -108,7 +108,7 @@ enum Part {
     Stream,
 }
 
-impl Part {
+impl RequestPart {
     /// In the order in which servers most often lack them.
     const ALL: [Self; 7] = [
         Self::Form,
@@ -177,7 +177,7 @@ impl Ladder {
         if !matches!(refusal.status, 400 | 404 | 422) || code_is_final {
             return None;
         }
-        let named = refusal.params.iter().filter_map(|param| Part::named(param));
+        let named = refusal.params.iter().filter_map(|param| RequestPart::named(param));
         if let Some(next) =
             named.filter_map(|part| now.without(part, request)).find(|n| !self.tried.contains(n))
         {
@@ -193,20 +193,21 @@ impl Ladder {
         // "Not found" is nearly always the model or the path; some routers say it of a model
         // without tools or structured answers.
         let parts = match refusal.status {
-            404 => &Part::ALL[..2],
-            _ => &Part::ALL[..],
+            404 => &RequestPart::ALL[..2],
+            _ => &RequestPart::ALL[..],
         };
         let alone = parts.iter().filter_map(|part| start.without(*part, request));
-        let prompt_only =
-            start.without(Part::Form, request).map(|less| Abilities { form: Form::Prompt, ..less });
+        let prompt_only = start
+            .without(RequestPart::Form, request)
+            .map(|less| Abilities { form: Form::Prompt, ..less });
         let together = parts.iter().fold(prompt_only.unwrap_or(start), |less, part| match part {
-            Part::Form => less,
-            Part::Tools
-            | Part::StreamOptions
-            | Part::TokenLimit
-            | Part::Temperature
-            | Part::CacheKey
-            | Part::Stream => less.without(*part, request).unwrap_or(less),
+            RequestPart::Form => less,
+            RequestPart::Tools
+            | RequestPart::StreamOptions
+            | RequestPart::TokenLimit
+            | RequestPart::Temperature
+            | RequestPart::CacheKey
+            | RequestPart::Stream => less.without(*part, request).unwrap_or(less),
         });
         let mut candidates: Vec<Abilities> = alone.collect();
         if let Some(prompt_only) = prompt_only {

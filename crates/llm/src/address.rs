@@ -15,7 +15,7 @@ use greenloop_ports::ModelError;
 #[derive(Clone)]
 pub(super) struct Address {
     form: Form,
-    entry: Entry,
+    entry: Authentication,
     /// The host, with the port when it is not the scheme's own.
     host: String,
     /// Whether the host is this machine, which no proxy stands before.
@@ -33,7 +33,7 @@ enum Form {
 
 /// How one gets in.
 #[derive(Clone)]
-enum Entry {
+enum Authentication {
     /// Nothing is asked.
     Open,
     /// `Authorization: Bearer …`
@@ -63,7 +63,7 @@ impl Address {
             return Err(not_configured(host, "no model is named: set GREENLOOP_MODEL", None));
         }
         let entry = match key(&label, key_variable, env)? {
-            Some(key) => Entry::Bearer(key),
+            Some(key) => Authentication::Bearer(key),
             None if host == OPENAI_HOST => {
                 return Err(not_configured(
                     label,
@@ -71,7 +71,7 @@ impl Address {
                     None,
                 ));
             }
-            None => Entry::Open,
+            None => Authentication::Open,
         };
         Ok(Self { form: Form::OpenAi { base }, entry, host, loopback, model: model.to_owned() })
     }
@@ -93,9 +93,9 @@ impl Address {
             None => None,
         };
         let entry = match key {
-            Some(key) => Entry::ApiKey(key),
+            Some(key) => Authentication::ApiKey(key),
             None => match azure {
-                Ok(identity) => Entry::Entra(Tokens::new(identity.clone(), &host)),
+                Ok(identity) => Authentication::Entra(Tokens::new(identity.clone(), &host)),
                 Err(error) => {
                     let message = format!("no way to a Microsoft Entra token: {error}");
                     return Err(not_configured(label, message, None));
@@ -155,8 +155,8 @@ impl Address {
     /// The tokens, when that is how one gets in.
     pub(super) const fn tokens(&self) -> Option<&Tokens> {
         match &self.entry {
-            Entry::Entra(tokens) => Some(tokens),
-            Entry::Open | Entry::Bearer(_) | Entry::ApiKey(_) => None,
+            Authentication::Entra(tokens) => Some(tokens),
+            Authentication::Open | Authentication::Bearer(_) | Authentication::ApiKey(_) => None,
         }
     }
 
@@ -164,12 +164,15 @@ impl Address {
     /// that want none are given, is no secret and stands in many words.
     pub(super) fn scrub(&self, text: &str) -> String {
         match &self.entry {
-            Entry::Bearer(key) | Entry::ApiKey(key)
+            Authentication::Bearer(key) | Authentication::ApiKey(key)
                 if key.expose_secret().len() >= SHORTEST_KEY =>
             {
                 text.replace(key.expose_secret(), "[the API key]")
             }
-            Entry::Bearer(_) | Entry::ApiKey(_) | Entry::Open | Entry::Entra(_) => text.to_owned(),
+            Authentication::Bearer(_)
+            | Authentication::ApiKey(_)
+            | Authentication::Open
+            | Authentication::Entra(_) => text.to_owned(),
         }
     }
 }
@@ -178,9 +181,11 @@ impl Config for Address {
     fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         let (name, value) = match &self.entry {
-            Entry::Open | Entry::Entra(_) => return headers,
-            Entry::Bearer(key) => (AUTHORIZATION, format!("Bearer {}", key.expose_secret())),
-            Entry::ApiKey(key) => {
+            Authentication::Open | Authentication::Entra(_) => return headers,
+            Authentication::Bearer(key) => {
+                (AUTHORIZATION, format!("Bearer {}", key.expose_secret()))
+            }
+            Authentication::ApiKey(key) => {
                 (http::HeaderName::from_static("api-key"), key.expose_secret().to_owned())
             }
         };
@@ -217,8 +222,8 @@ impl Config for Address {
         static NONE: std::sync::LazyLock<SecretString> =
             std::sync::LazyLock::new(|| SecretString::from(String::new()));
         match &self.entry {
-            Entry::Bearer(key) | Entry::ApiKey(key) => key,
-            Entry::Open | Entry::Entra(_) => &NONE,
+            Authentication::Bearer(key) | Authentication::ApiKey(key) => key,
+            Authentication::Open | Authentication::Entra(_) => &NONE,
         }
     }
 }
@@ -231,7 +236,7 @@ fn parse(model: &str, base_url: &str) -> Result<(String, String, bool), ModelErr
     let wrong =
         |what: &str| not_configured(model, format!("the base URL of the model {what}"), None);
     let url = Url::parse(base).map_err(|source| {
-        not_configured(model, "the base URL of the model is no URL", Some(source.into()))
+        not_configured(model, "the base URL of the model is not a URL", Some(source.into()))
     })?;
     if !matches!(url.scheme(), "http" | "https") {
         return Err(wrong("does not begin with http:// or https://"));
@@ -310,7 +315,7 @@ mod tests {
             ("https://api.openai.com/v1", None, "THE_KEY is not set"),
             ("https://api.openai.com/v1", Some(" \n"), "THE_KEY is not set"),
             ("https://api.openai.com/v1", Some("sk-a\nb"), "characters that no key can have"),
-            ("api.openai.com/v1", Some("k"), "is no URL"),
+            ("api.openai.com/v1", Some("k"), "is not a URL"),
             ("ftp://x/v1", Some("k"), "does not begin with http"),
             ("https://me:pw@x/v1", Some("k"), "holds credentials"),
         ] {

@@ -48,7 +48,7 @@ pub(super) struct ChatModel {
 }
 
 /// One attempt that gave no reply.
-struct Trouble {
+struct FailedAttempt {
     kind: ModelErrorKind,
     message: String,
     /// Whether the same request may fare better, and how long the server wants it to wait.
@@ -58,7 +58,7 @@ struct Trouble {
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
-impl Trouble {
+impl FailedAttempt {
     fn new(kind: ModelErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), retry: None, refusal: None, source: None }
     }
@@ -111,7 +111,7 @@ impl ChatModel {
         request: &ModelRequest,
         can: Abilities,
         usage: &mut Usage,
-    ) -> Result<ModelReply, Trouble> {
+    ) -> Result<ModelReply, FailedAttempt> {
         let ended = Arc::new(OnceLock::new());
         let service = RoundTrip {
             http: self.http.clone(),
@@ -165,7 +165,7 @@ impl ChatModel {
             (Err(_), Some(end)) if answer.finish.is_none() && *end != BodyEnd::Complete => {
                 Err(self.cut(end))
             }
-            (Err(trouble), _) => Err(trouble),
+            (Err(failure), _) => Err(failure),
             (Ok(()), end) => self.judge(request, answer, end.unwrap_or(&BodyEnd::Complete)),
         }
     }
@@ -176,7 +176,7 @@ impl ChatModel {
         request: &ModelRequest,
         answer: Answer,
         end: &BodyEnd,
-    ) -> Result<ModelReply, Trouble> {
+    ) -> Result<ModelReply, FailedAttempt> {
         match answer.finish {
             Some(Finish::Done) => {}
             None => return Err(self.cut(end)),
@@ -185,28 +185,28 @@ impl ChatModel {
                     Some(most) => format!("the answer reached max_tokens ({most}) and was cut"),
                     None => "the answer reached the model's longest and was cut".to_owned(),
                 };
-                return Err(Trouble::new(ModelErrorKind::Cut, message));
+                return Err(FailedAttempt::new(ModelErrorKind::Cut, message));
             }
             Some(Finish::Filtered) => {
                 let message = "the server's content filter stopped the answer";
-                return Err(Trouble::new(ModelErrorKind::Rejected, message));
+                return Err(FailedAttempt::new(ModelErrorKind::Rejected, message));
             }
             Some(Finish::Aborted) => {
                 let message = "the server gave up on the answer";
-                return Err(Trouble::new(ModelErrorKind::Cut, message).retried(None));
+                return Err(FailedAttempt::new(ModelErrorKind::Cut, message).retried(None));
             }
         }
         if let Some(refusal) = answer.refusal.filter(|_| answer.text.is_empty()) {
             let message = format!("the model declines: {}", bounded(&refusal));
-            return Err(Trouble::new(ModelErrorKind::Rejected, message));
+            return Err(FailedAttempt::new(ModelErrorKind::Rejected, message));
         }
         // The caller puts in what all attempts together have used.
         let usage = Usage::default();
         Ok(ModelReply { text: answer.text, tool_calls: answer.tool_calls, usage })
     }
 
-    fn cut(&self, end: &BodyEnd) -> Trouble {
-        let cut = |message: String| Trouble::new(ModelErrorKind::Cut, message).retried(None);
+    fn cut(&self, end: &BodyEnd) -> FailedAttempt {
+        let cut = |message: String| FailedAttempt::new(ModelErrorKind::Cut, message).retried(None);
         match end {
             BodyEnd::Complete => cut("the stream ended before the answer did".into()),
             BodyEnd::Broken(cause) => {
@@ -216,20 +216,21 @@ impl ChatModel {
                 cut(format!("nothing came for {} s within the answer", after.as_secs_f32()))
             }
             BodyEnd::Deadline => self.late(),
-            BodyEnd::TooLong => {
-                Trouble::new(ModelErrorKind::Protocol, "the response is too long to be an answer")
-            }
+            BodyEnd::TooLong => FailedAttempt::new(
+                ModelErrorKind::Protocol,
+                "the response is too long to be an answer",
+            ),
         }
     }
 
     /// Timeouts are not retried: what took this long once takes it again, and a deployment waits.
-    fn late(&self) -> Trouble {
+    fn late(&self) -> FailedAttempt {
         let message = format!("no whole answer within {} s", self.timeout.as_secs_f32());
-        Trouble::new(ModelErrorKind::Timeout, message)
+        FailedAttempt::new(ModelErrorKind::Timeout, message)
     }
 
-    fn explain(&self, error: OpenAIError) -> Trouble {
-        let protocol = |message: &str| Trouble::new(ModelErrorKind::Protocol, message);
+    fn explain(&self, error: OpenAIError) -> FailedAttempt {
+        let protocol = |message: &str| FailedAttempt::new(ModelErrorKind::Protocol, message);
         match error {
             OpenAIError::Boxed(boxed) => match boxed.downcast::<WireError>() {
                 Ok(error) => self.explain_wire(*error),
@@ -240,11 +241,11 @@ impl ChatModel {
                 protocol("an event of the answer is not in the protocol's form").because_of(source)
             }
             OpenAIError::StreamError(_) => {
-                Trouble::new(ModelErrorKind::Cut, "the stream broke within the answer")
+                FailedAttempt::new(ModelErrorKind::Cut, "the stream broke within the answer")
                     .retried(None)
             }
             OpenAIError::Reqwest(source) => {
-                Trouble::new(ModelErrorKind::Unreachable, "the request failed")
+                FailedAttempt::new(ModelErrorKind::Unreachable, "the request failed")
                     .retried(None)
                     .because_of(source.without_url())
             }
@@ -255,18 +256,19 @@ impl ChatModel {
         }
     }
 
-    fn explain_wire(&self, error: WireError) -> Trouble {
+    fn explain_wire(&self, error: WireError) -> FailedAttempt {
         match error {
             WireError::NoConnection(source) => {
                 let message = format!("no connection ({})", bounded(&root(&source)));
                 let retried = !source.is_builder();
-                let trouble = Trouble::new(ModelErrorKind::Unreachable, message);
-                let trouble = if retried { trouble.retried(None) } else { trouble };
-                trouble.because_of(source)
+                let failure = FailedAttempt::new(ModelErrorKind::Unreachable, message);
+                let failure = if retried { failure.retried(None) } else { failure };
+                failure.because_of(source)
             }
-            WireError::Unbuildable(_) => {
-                Trouble::new(ModelErrorKind::NotConfigured, "no request can be made of its address")
-            }
+            WireError::Unbuildable(_) => FailedAttempt::new(
+                ModelErrorKind::NotConfigured,
+                "no request can be made of its address",
+            ),
             WireError::NoToken(source) => {
                 let kind = match source.kind {
                     AzureErrorKind::Unreachable => ModelErrorKind::Unreachable,
@@ -279,20 +281,20 @@ impl ChatModel {
                     | AzureErrorKind::Refused
                     | AzureErrorKind::Protocol => ModelErrorKind::Auth,
                 };
-                Trouble::new(kind, source.to_string()).because_of(source)
+                FailedAttempt::new(kind, source.to_string()).because_of(source)
             }
             WireError::Refused(refusal) => refused(refusal),
             WireError::Late => self.late(),
             WireError::Cut(end) => self.cut(&end),
             WireError::Foreign(what) => {
-                let message = format!("the response is no answer but {}", bounded(&what));
-                Trouble::new(ModelErrorKind::Protocol, message)
+                let message = format!("the response is not an answer but {}", bounded(&what));
+                FailedAttempt::new(ModelErrorKind::Protocol, message)
             }
         }
     }
 
     /// Asks for the list of models, once. A server that has none has answered all the same.
-    async fn list(&self) -> Result<(), Trouble> {
+    async fn list(&self) -> Result<(), FailedAttempt> {
         let deadline = Instant::now() + self.timeout.min(CHECK_TIMEOUT);
         let mut headers = self.address.headers();
         if let Some(tokens) = self.address.tokens() {
@@ -313,7 +315,7 @@ impl ChatModel {
             .await
             .map_err(|_elapsed| {
                 let message = format!("no answer within {} s", CHECK_TIMEOUT.as_secs());
-                Trouble::new(ModelErrorKind::Unreachable, message)
+                FailedAttempt::new(ModelErrorKind::Unreachable, message)
             })?
             .map_err(|error| self.explain_wire(WireError::NoConnection(error.without_url())))?;
         match response.status().as_u16() {
@@ -324,17 +326,17 @@ impl ChatModel {
         }
     }
 
-    fn error(&self, trouble: Trouble, retries: u32, usage: Usage) -> ModelError {
-        let mut message = self.address.scrub(&trouble.message);
+    fn error(&self, failure: FailedAttempt, retries: u32, usage: Usage) -> ModelError {
+        let mut message = self.address.scrub(&failure.message);
         if retries > 0 {
             message.push_str(&format!(" (after {retries} retries)"));
         }
         ModelError {
             model: self.address.label(),
-            kind: trouble.kind,
+            kind: failure.kind,
             message,
             usage,
-            source: trouble.source,
+            source: failure.source,
         }
     }
 }
@@ -346,15 +348,15 @@ impl Model for ChatModel {
     }
 
     async fn check(&self) -> Result<(), ModelError> {
-        let trouble = match self.list().await {
+        let failure = match self.list().await {
             Ok(()) => return Ok(()),
-            Err(trouble) => trouble,
+            Err(failure) => failure,
         };
-        let tokens = self.address.tokens().filter(|_| trouble.kind == ModelErrorKind::Auth);
-        let Some(tokens) = tokens else { return Err(self.error(trouble, 0, Usage::default())) };
+        let tokens = self.address.tokens().filter(|_| failure.kind == ModelErrorKind::Auth);
+        let Some(tokens) = tokens else { return Err(self.error(failure, 0, Usage::default())) };
         // A token that was revoked before its time.
         tokens.forget().await;
-        self.list().await.map_err(|trouble| self.error(trouble, 0, Usage::default()))
+        self.list().await.map_err(|failure| self.error(failure, 0, Usage::default()))
     }
 
     async fn complete(&self, request: &ModelRequest) -> Result<ModelReply, ModelError> {
@@ -365,21 +367,21 @@ impl Model for ChatModel {
         let mut can = self.known.get();
         let mut ladder = Ladder::new(can);
         loop {
-            let trouble = match self.attempt(request, can, &mut usage).await {
+            let failure = match self.attempt(request, can, &mut usage).await {
                 Ok(reply) => {
                     self.known.remember(can);
                     return Ok(ModelReply { usage, ..reply });
                 }
-                Err(trouble) => trouble,
+                Err(failure) => failure,
             };
             if let Some(next) =
-                trouble.refusal.as_ref().and_then(|refusal| ladder.next(request, refusal, can))
+                failure.refusal.as_ref().and_then(|refusal| ladder.next(request, refusal, can))
             {
                 tracing::debug!(model = self.label(), ?next, "refused; trying with less");
                 can = next;
                 continue;
             }
-            if trouble.kind == ModelErrorKind::Auth
+            if failure.kind == ModelErrorKind::Auth
                 && !token_renewed
                 && let Some(tokens) = self.address.tokens()
             {
@@ -387,33 +389,33 @@ impl Model for ChatModel {
                 tokens.forget().await;
                 continue;
             }
-            match trouble.retry {
+            match failure.retry {
                 Some(wait) if retries < self.max_retries => {
                     let pause = delay(delays.next().unwrap_or_default(), wait);
                     tracing::debug!(
                         model = self.label(),
-                        kind = ?trouble.kind,
+                        kind = ?failure.kind,
                         pause_ms = pause.as_millis() as u64,
                         "asking the model again after a pause"
                     );
                     tokio::time::sleep(pause).await;
                     retries += 1;
                 }
-                Some(_) | None => return Err(self.error(trouble, retries, usage)),
+                Some(_) | None => return Err(self.error(failure, retries, usage)),
             }
         }
     }
 }
 
 /// What an HTTP status other than 200 comes to.
-fn refused(refusal: Refusal) -> Trouble {
+fn refused(refusal: Refusal) -> FailedAttempt {
     let says =
         if refusal.message.is_empty() { String::new() } else { format!(": {}", refusal.message) };
     let message = format!("HTTP status {}{says}", refusal.status);
     let wait = refusal.wait;
     let exhausted = ["insufficient_quota", "billing_hard_limit_reached"];
     let is_final = refusal.codes.iter().any(|code| exhausted.contains(&code.as_str()));
-    let of = |kind| Trouble::new(kind, message.clone());
+    let of = |kind| FailedAttempt::new(kind, message.clone());
     match refusal.status {
         401 | 403 => of(ModelErrorKind::Auth),
         429 if is_final => of(ModelErrorKind::RateLimited),
@@ -421,12 +423,12 @@ fn refused(refusal: Refusal) -> Trouble {
         408 | 409 | 425 => of(ModelErrorKind::Unreachable).retried(wait),
         501 | 505 => of(ModelErrorKind::Unreachable),
         500..=599 => of(ModelErrorKind::Unreachable).retried(wait),
-        _ => Trouble { refusal: Some(Box::new(refusal)), ..of(ModelErrorKind::Rejected) },
+        _ => FailedAttempt { refusal: Some(Box::new(refusal)), ..of(ModelErrorKind::Rejected) },
     }
 }
 
 /// What an error object within a stream comes to: by its numeric code, if it has one.
-fn streamed_error(error: &Value) -> Trouble {
+fn streamed_error(error: &Value) -> FailedAttempt {
     let wrapped = serde_json::json!({ "error": error });
     let refusal = Refusal::of_json(&wrapped);
     let code = ["code", "status", "status_code"].iter().find_map(|name| {
@@ -435,11 +437,11 @@ fn streamed_error(error: &Value) -> Trouble {
     });
     match code.and_then(|code| u16::try_from(code).ok()) {
         Some(status @ 400..=599) => {
-            Trouble { refusal: None, ..refused(Refusal { status, ..refusal }) }
+            FailedAttempt { refusal: None, ..refused(Refusal { status, ..refusal }) }
         }
         Some(_) | None => {
             let message = format!("the server broke off with an error: {}", refusal.message);
-            Trouble::new(ModelErrorKind::Cut, message).retried(None)
+            FailedAttempt::new(ModelErrorKind::Cut, message).retried(None)
         }
     }
 }

@@ -20,14 +20,14 @@ pub(super) struct Chunk {
 #[serde(default)]
 struct Choice {
     index: Option<u64>,
-    delta: Option<Part>,
-    message: Option<Part>,
+    delta: Option<MessagePart>,
+    message: Option<MessagePart>,
     finish_reason: Option<Value>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Part {
+struct MessagePart {
     content: Option<Value>,
     refusal: Option<Value>,
     tool_calls: Option<Vec<CallPart>>,
@@ -160,7 +160,7 @@ impl Draft {
         (self.finish.is_some(), self.counted.is_some())
     }
 
-    fn take_part(&mut self, part: Part) {
+    fn take_part(&mut self, part: MessagePart) {
         push_text(&mut self.text, part.content);
         push_text(&mut self.refusal, part.refusal);
         for call in part.tool_calls.unwrap_or_default() {

@@ -71,7 +71,7 @@ pub(super) struct RecordedUsage {
 
 /// A line that is no record.
 #[derive(Debug, thiserror::Error)]
-#[error("line {line} is no recorded answer")]
+#[error("line {line} is not a recorded answer")]
 pub(super) struct BadLine {
     /// 1-based.
     pub(super) line: usize,

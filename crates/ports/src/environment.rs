@@ -54,7 +54,7 @@ pub async fn fetch(
     let fetched = names.iter().map(|name| async move {
         let mut missing = SecretError {
             kind: SecretErrorKind::NotFound,
-            message: format!("there is no place where the secret {name} could be kept"),
+            message: format!("no store is configured that could keep the secret {name}"),
             source: None,
         };
         for source in sources {

@@ -53,7 +53,6 @@ pub enum ImageErrorKind {
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct ImageError {
-    /// The kind.
     pub kind: ImageErrorKind,
     /// One line for a person.
     pub message: String,
@@ -61,7 +60,6 @@ pub struct ImageError {
     pub class: FailureClass,
     /// The failing step with its place in the Dockerfile and its last output.
     pub evidence: Box<Evidence>,
-    /// What lies underneath.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }

@@ -109,7 +109,6 @@ pub struct ModelError {
     pub message: String,
     /// What it used all the same.
     pub usage: Usage,
-    /// What lies underneath.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }

@@ -26,7 +26,6 @@ pub struct Proposed {
 pub struct PullRequest {
     /// Where a person reads it.
     pub url: String,
-    /// Its number.
     pub number: u64,
     /// Whether it was open already, for this fingerprint or this branch.
     pub reused: bool,
@@ -49,7 +48,6 @@ pub enum PullRequestErrorKind {
     Protocol,
     /// Git could not be run.
     Git,
-    /// It was cancelled.
     Cancelled,
 }
 
@@ -57,12 +55,10 @@ pub enum PullRequestErrorKind {
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct PullRequestError {
-    /// The kind.
     pub kind: PullRequestErrorKind,
     /// One line for a person, redacted; for [`PullRequestErrorKind::Auth`] it names the
     /// permission that is missing.
     pub message: String,
-    /// What lies underneath.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }

@@ -14,15 +14,13 @@ pub enum SecretErrorKind {
     Unreachable,
 }
 
-/// A secret that cannot be had.
+/// A secret that could not be read.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct SecretError {
-    /// The kind.
     pub kind: SecretErrorKind,
     /// One line for a person, with the name and what to do.
     pub message: String,
-    /// What lies underneath.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }

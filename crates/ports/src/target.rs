@@ -31,7 +31,6 @@ pub struct RolloutRequest {
 /// A release that serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deployed {
-    /// The release.
     pub release: ReleaseId,
     /// Where it can be reached.
     pub endpoint: Endpoint,
@@ -54,7 +53,6 @@ pub enum Earlier {
 pub enum Restored {
     /// The last verified release was put back.
     Release {
-        /// It.
         deployed: Deployed,
         /// From the start of the restore until it served; `None` when the restore was told to
         /// hurry, and left as soon as the target had accepted it.
@@ -120,7 +118,6 @@ pub struct TargetError {
     pub class: FailureClass,
     /// What is known of a failed release: frozen before anything was restored.
     pub evidence: Box<Evidence>,
-    /// What lies underneath.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }

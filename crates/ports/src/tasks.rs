@@ -23,9 +23,7 @@ pub struct TasksRequest {
 /// A graph that was handed in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Submitted {
-    /// Its id.
     pub graph: GraphId,
-    /// What it is called.
     pub name: String,
     /// How many tasks it has.
     pub tasks: usize,
@@ -110,11 +108,9 @@ pub enum TasksErrorKind {
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct TasksError {
-    /// The kind.
     pub kind: TasksErrorKind,
     /// One line for a person.
     pub message: String,
-    /// What lies underneath.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }

@@ -13,7 +13,6 @@ use greenloop_model::{EventSink, RunId, Stage};
 pub struct StageContext<'a> {
     /// The repository's root.
     pub root: &'a Path,
-    /// The run.
     pub run: RunId,
     /// 1-based.
     pub iteration: u32,

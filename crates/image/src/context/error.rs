@@ -16,7 +16,6 @@ pub struct ContextError {
     pub source: Option<io::Error>,
 }
 
-/// What is wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ContextErrorKind {
     /// There is no such file or folder.
@@ -41,7 +40,7 @@ pub enum ContextErrorKind {
     #[error("changed each time it was read")]
     Changed,
     /// A line of the ignore file that Docker refuses too.
-    #[error("line {line}: `{pattern}` is no valid pattern: {reason}")]
+    #[error("line {line}: `{pattern}` is not a valid pattern: {reason}")]
     Pattern {
         /// 1-based.
         line: usize,

@@ -20,7 +20,6 @@ pub(super) struct Pattern {
 
 #[derive(Debug, Clone)]
 enum Form {
-    /// The text itself.
     Exact,
     /// `text**`
     Prefix,

@@ -30,11 +30,11 @@ const LIFE: Duration = Duration::from_secs(60 * 60);
 pub(super) struct Exchange {
     identity: Identity,
     http: HttpClients,
-    /// Held across a request: who comes second waits for the first's token.
-    held: Mutex<HashMap<String, Held>>,
+    /// CachedRefreshToken across a request: who comes second waits for the first's token.
+    held: Mutex<HashMap<String, CachedRefreshToken>>,
 }
 
-struct Held {
+struct CachedRefreshToken {
     refresh: SecretString,
     /// After this a new one is made: half its life, so that a push of any length that begins
     /// with it can end with it.
@@ -72,7 +72,7 @@ impl Exchange {
         };
         let life = jwt::life(refresh.expose_secret(), SystemTime::now()).unwrap_or(LIFE);
         let until = Instant::now() + life / 2;
-        held.insert(host.to_owned(), Held { refresh: refresh.clone(), until });
+        held.insert(host.to_owned(), CachedRefreshToken { refresh: refresh.clone(), until });
         Ok(Some(login(refresh)))
     }
 

@@ -215,7 +215,7 @@ impl AuthContext<'_> {
             let message = format!("sends for a token to an address {why}");
             RegistryError::new(self.host, RegistryErrorKind::Protocol, message)
         };
-        let url = Url::parse(realm).map_err(|source| wrong("that is no URL").because(source))?;
+        let url = Url::parse(realm).map_err(|source| wrong("that is not a URL").because(source))?;
         if !is_private(&url) || (is_loopback(&url) && !is_loopback(self.base)) {
             return Err(wrong("that credentials must not be sent to"));
         }

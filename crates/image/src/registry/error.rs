@@ -30,11 +30,9 @@ pub enum RegistryErrorKind {
 pub struct RegistryError {
     /// The registry's host.
     pub host: String,
-    /// The kind.
     pub kind: RegistryErrorKind,
     /// What it does or does not do, for a person.
     pub message: String,
-    /// What lies underneath.
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }

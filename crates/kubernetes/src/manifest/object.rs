@@ -34,7 +34,6 @@ pub(crate) struct ObjectId {
     pub(crate) kind: String,
     /// `None` for what belongs to the cluster, and before it is put into its namespace.
     pub(crate) namespace: Option<String>,
-    /// Its name.
     pub(crate) name: String,
 }
 

@@ -92,7 +92,7 @@ fn unfold(value: Value, origin: Origin, out: &mut Vec<Manifest>) -> Result<(), K
 
 fn in_words(place: &str, problem: NoObject) -> String {
     let what = match problem {
-        NoObject::Mapping => "this is no object: it must be a mapping",
+        NoObject::Mapping => "this is not an object: it must be a mapping",
         NoObject::ApiVersion => "the object has no `apiVersion`",
         NoObject::Kind => "the object has no `kind`",
         NoObject::Name => "the object has no `metadata.name`",

@@ -743,7 +743,7 @@ mod tests {
                 custom("Bundle", json!({"out": [{"configMapRef": {"name": "ca"}}]})),
                 vec!["configmap \"ca\""],
             ),
-            // A label or a host is no name of a Secret.
+            // A label or a host is not a name of a Secret.
             (
                 custom(
                     "ServiceMonitor",

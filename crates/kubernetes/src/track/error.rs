@@ -17,7 +17,6 @@ pub struct TrackError {
     pub kind: TrackErrorKind,
     /// One line for a person.
     pub message: String,
-    /// What lies underneath.
     #[source]
     pub source: Option<Box<kube::Error>>,
 }

@@ -68,7 +68,6 @@ pub enum WorkloadKind {
 }
 
 impl WorkloadKind {
-    /// All of them.
     pub const ALL: [Self; 4] = [Self::Deployment, Self::StatefulSet, Self::DaemonSet, Self::Job];
 
     /// The kind as the API writes it: `Deployment`.
@@ -90,11 +89,9 @@ impl WorkloadKind {
 /// One workload as this run wrote it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Workload {
-    /// Its kind.
     pub kind: WorkloadKind,
     /// Its namespace.
     pub namespace: String,
-    /// Its name.
     pub name: String,
     /// Its `metadata.uid`: an object of the same name with another uid is not this one.
     pub uid: String,
@@ -132,7 +129,6 @@ pub enum Outcome {
         /// One line for a person.
         message: String,
     },
-    /// It was cancelled.
     Cancelled,
 }
 

@@ -14,7 +14,6 @@ The first row that fits a sign counts. *Transient* rows never end a rollout: the
 name the class when the deadline comes.
 ";
 
-/// The page.
 pub(super) fn page() -> String {
     let mut page = HEAD.to_owned();
     page.push_str("\n| Rule | Looks at | Reasons | Final | Class | What it is for |\n");

@@ -27,28 +27,43 @@ pub(super) enum Fault {
     /// The image stage gave none.
     NoImage,
     /// Nobody can say who one is at the registry.
-    NoLogin { registry: String, source: LoginError },
+    NoLogin {
+        registry: String,
+        source: LoginError,
+    },
     /// The engine could not get the image.
-    NotPulled { image: String, error: EngineError },
+    NotPulled {
+        image: String,
+        error: EngineError,
+    },
     /// The engine does not take the container as it is configured.
     NotCreated(EngineError),
     /// The container's program could not be started.
-    NotStarted { reason: String },
+    NotStarted {
+        reason: String,
+    },
     /// It ended.
-    Exited { exit: Exit, out_of_memory: bool },
+    Exited {
+        exit: Exit,
+        out_of_memory: bool,
+    },
     /// The container is gone: somebody removed it.
     Removed,
     /// The image's own health check says so.
-    HealthCheckFailed { tries: Vec<HealthTry> },
+    HealthCheckFailed {
+        tries: Vec<HealthTry>,
+    },
     /// It runs, but its health check does not pass.
-    Unhealthy { last: Option<Probe>, waited: std::time::Duration },
+    Unhealthy {
+        last: Option<Probe>,
+        waited: std::time::Duration,
+    },
     /// The engine cannot be used.
     Engine(EngineError),
     /// The supervisor does not do it.
     Request(RequestError),
     /// The supervisor cannot be used.
     Control(ControlError),
-    /// It was cancelled.
     Cancelled,
 }
 

@@ -70,7 +70,6 @@ impl ArtifactError {
         self.problem
     }
 
-    /// What lies underneath.
     pub(super) fn into_source(self) -> Option<Box<dyn std::error::Error + Send + Sync>> {
         Some(Box::new(self.source?))
     }

@@ -12,7 +12,7 @@ pub(crate) struct AddressError {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 enum AddressProblem {
-    #[error("is no URL")]
+    #[error("is not a URL")]
     NoUrl,
     #[error("cannot be served by Greenloop itself, which speaks plain http")]
     NotHttp,
@@ -92,7 +92,7 @@ mod tests {
             ("http://[::1]:8080", Ok("[::1]:8080")),
             ("http://fleet.internal", Ok("fleet.internal:80")),
             ("https://127.0.0.1:1", Err("plain http")),
-            ("8080", Err("is no URL")),
+            ("8080", Err("is not a URL")),
         ] {
             match (front_address(url), expect) {
                 (Ok(address), Ok(expect)) => assert_eq!(address, expect),

@@ -114,7 +114,6 @@ pub(crate) enum BindError {
     /// Another program does; which one, where it can be seen.
     #[error("the address {address} is in use")]
     InUse { address: String, owner: Option<String> },
-    /// Anything else.
     #[error("cannot listen at {address}")]
     Refused {
         address: String,

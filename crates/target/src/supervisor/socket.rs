@@ -62,7 +62,6 @@ pub(crate) enum Incoming<P: Protocol> {
     Opened,
     /// A connection asks.
     Asked {
-        /// Its number.
         connection: u64,
         request: Request<P::Request>,
         /// Where the answers go.

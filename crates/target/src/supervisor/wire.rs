@@ -25,10 +25,10 @@ pub(crate) enum WireError {
     #[error("the connection broke")]
     Io(#[from] std::io::Error),
     /// The other side speaks another version.
-    #[error("the other side speaks version {0} of the protocol")]
+    #[error("the other process uses version {0} of the protocol")]
     Version(u32),
     /// Not a message, or too long for one.
-    #[error("the other side sent something that is no message")]
+    #[error("the other process sent an invalid message")]
     Malformed(#[source] Option<serde_json::Error>),
 }
 

@@ -22,7 +22,6 @@ use greenloop_model::{FailureClass, Remedy};
 pub struct Finding {
     /// `gate lint`, `the smoke script`.
     pub subject: String,
-    /// What is wrong.
     pub fault: ProgramFault,
     /// Whether a run surely fails for it: nothing that runs before can repair it, and no patch.
     pub certain: bool,

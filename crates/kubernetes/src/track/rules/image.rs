@@ -14,7 +14,7 @@ pub(super) const RULES: &[Rule] = &[
         reasons: &["InvalidImageName"],
         when: When::Now,
         class: FailureClass::Config,
-        line: "{pod}: {image} is no image reference: {message}",
+        line: "{pod}: {image} is not an image reference: {message}",
         about: "The image's name cannot be parsed.",
         examples: &[(
             "InvalidImageName",

@@ -110,7 +110,7 @@ impl Delivering {
 
     /// Variables that hold what Greenloop alone may use: models' keys, the tokens of pull requests
     /// and of the hub. Gates, tools and services do not get to see them.
-    pub(super) fn withheld(&self) -> Vec<String> {
+    pub(super) fn env_remove(&self) -> Vec<String> {
         let mut names = key_variables([&self.plan.author, &self.plan.reviewer]);
         names.extend(self.plan.pull_request.iter().flat_map(token_variables));
         names.extend(self.plan.tasks.iter().map(|tasks| tasks.token_env.clone()));
@@ -120,8 +120,8 @@ impl Delivering {
         names
     }
 
-    fn withheld_os(&self) -> impl Iterator<Item = OsString> + use<> {
-        self.withheld().into_iter().map(OsString::from)
+    fn env_remove_os(&self) -> impl Iterator<Item = OsString> + use<> {
+        self.env_remove().into_iter().map(OsString::from)
     }
 
     /// The target that the plan asks for.
@@ -151,7 +151,7 @@ impl Delivering {
                     self.redactor.clone(),
                     program()?,
                 );
-                Arc::new(target.env_remove(self.withheld_os()))
+                Arc::new(target.env_remove(self.env_remove_os()))
             }
             TargetKind::Docker => {
                 let docker = plan.deploy.docker.as_ref().ok_or_else(missing)?;
@@ -166,7 +166,7 @@ impl Delivering {
                     redactor: self.redactor.clone(),
                     program: program()?,
                 });
-                Arc::new(target.env_remove(self.withheld_os()))
+                Arc::new(target.env_remove(self.env_remove_os()))
             }
             TargetKind::Kubernetes => Arc::new(self.cluster(workspace).ok_or_else(missing)?),
         })
@@ -188,7 +188,7 @@ impl Delivering {
         );
         let repository =
             Repository::new(workspace.root_commit(), workspace.remote_url("origin").as_deref());
-        Some(target.of_repository(repository).env_remove(self.withheld_os()))
+        Some(target.of_repository(repository).env_remove(self.env_remove_os()))
     }
 
     /// A Docker Engine.

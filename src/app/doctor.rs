@@ -19,7 +19,7 @@ use greenloop_evidence::Redactor;
 use greenloop_image::engine::Engine;
 use greenloop_image::registry::{Registry, is_azure};
 use greenloop_kubernetes::KubernetesTarget;
-use greenloop_model::{Condition, FailureClass, TargetKind, chain};
+use greenloop_model::{Condition, FailureClass, TargetKind, error_chain};
 use greenloop_ports::environment::EnvironmentSecrets;
 use greenloop_ports::{SecretSource as _, Target};
 use greenloop_workspace::Workspace;
@@ -126,7 +126,7 @@ pub async fn doctor(
                 (plan.author, plan.reviewer, plan.azure)
             }
             Err(error) => {
-                let found = chain(&error);
+                let found = error_chain(&error);
                 let remedy = "greenloop config check shows the place";
                 checks.push(Check::missing("configuration", found, remedy));
                 return checks;
@@ -212,7 +212,7 @@ fn writable(workspace: &Workspace) -> Option<Check> {
          system for writing, and let this user write there"
             .to_owned()
     });
-    Some(Check::missing("storage", chain(&error), remedy))
+    Some(Check::missing("storage", error_chain(&error), remedy))
 }
 
 /// A run needs a clean work tree; `heal` makes a copy of one that is not.
@@ -261,7 +261,7 @@ fn chosen(
         },
         Err(error) => {
             let remedy = "greenloop config check shows the place";
-            Err(Check::missing("configuration", chain(&error), remedy))
+            Err(Check::missing("configuration", error_chain(&error), remedy))
         }
     }
 }
@@ -413,7 +413,7 @@ async fn address(target: &dyn Target, url: &str) -> Option<Check> {
             .then(|| Check::ok(WHAT, format!("{url} is free, or Greenloop's own"))),
         Err(error) => {
             let remedy = "stop that program, or choose another port in the environment's url";
-            Some(Check::missing(WHAT, chain(&error), remedy))
+            Some(Check::missing(WHAT, error_chain(&error), remedy))
         }
     }
 }
@@ -444,7 +444,7 @@ async fn delivery_checks(workspace: &Workspace, delivering: &Delivering) -> Vec<
     let target = match delivering.target(workspace) {
         Ok(target) => target,
         Err(error) => {
-            checks.push(Check::missing("target", chain(&error), "greenloop config check"));
+            checks.push(Check::missing("target", error_chain(&error), "greenloop config check"));
             return checks;
         }
     };
@@ -463,7 +463,7 @@ async fn delivery_checks(workspace: &Workspace, delivering: &Delivering) -> Vec<
             };
             Check::ok("target", found)
         }
-        Err(error) => Check::missing("target", chain(&error), "greenloop status shows more"),
+        Err(error) => Check::missing("target", error_chain(&error), "greenloop status shows more"),
     });
     checks.extend(address(target.as_ref(), &plan.environment.url).await);
     checks
@@ -500,7 +500,7 @@ async fn azure(delivering: &Delivering) -> Check {
     const WAIT: Duration = Duration::from_secs(20);
     let identity = match &delivering.azure {
         Ok(identity) => identity,
-        Err(error) => return Check::missing(WHAT, chain(error), "check the azure settings"),
+        Err(error) => return Check::missing(WHAT, error_chain(error), "check the azure settings"),
     };
     let tried = identity.sources().join(", ");
     let scope = identity.resource_manager_scope();
@@ -511,7 +511,7 @@ async fn azure(delivering: &Delivering) -> Check {
         }
         Ok(Err(error)) => Check::missing(
             WHAT,
-            format!("no token: {} (tried: {tried})", chain(&error)),
+            format!("no token: {} (tried: {tried})", error_chain(&error)),
             "az login, or the variables of a service principal or workload identity",
         ),
         Err(_elapsed) => Check::missing(
@@ -527,7 +527,7 @@ async fn engine(engine: Result<Engine, AppError>) -> Check {
     const LITTLE: u64 = 2 << 30;
     let engine = match engine {
         Ok(engine) => engine,
-        Err(error) => return Check::missing(WHAT, chain(&error), "check build.docker_host"),
+        Err(error) => return Check::missing(WHAT, error_chain(&error), "check build.docker_host"),
     };
     match engine.info().await {
         Ok(info) => {
@@ -543,7 +543,7 @@ async fn engine(engine: Result<Engine, AppError>) -> Check {
             }
         }
         Err(error) => {
-            let found = format!("{}: {}", engine.address(), chain(&error));
+            let found = format!("{}: {}", engine.address(), error_chain(&error));
             Check::missing(WHAT, found, error.kind.advice())
         }
     }
@@ -560,7 +560,7 @@ async fn registry(delivering: &Delivering, build: &BuildPlan) -> Check {
             } else {
                 "check build.registry, and that the registry can be reached from here"
             };
-            Check::missing("registry", chain(&error), remedy)
+            Check::missing("registry", error_chain(&error), remedy)
         }
     }
 }
@@ -572,7 +572,7 @@ async fn cluster(cluster: &KubernetesTarget, plan: &RunPlan) -> Vec<Check> {
         Ok(version) => checks.push(Check::ok(WHAT, format!("Kubernetes {version}"))),
         Err(error) => {
             let remedy = "check deploy.kubernetes (kubeconfig, context, aks) and the network";
-            checks.push(Check::missing(WHAT, chain(&error), remedy));
+            checks.push(Check::missing(WHAT, error_chain(&error), remedy));
             return checks;
         }
     }
@@ -599,7 +599,7 @@ async fn cluster(cluster: &KubernetesTarget, plan: &RunPlan) -> Vec<Check> {
         }
         Err(error) => checks.push(Check::missing(
             "permissions",
-            chain(&error),
+            error_chain(&error),
             "check deploy.manifest_path: its kinds are what is asked for",
         )),
     }
@@ -642,7 +642,7 @@ async fn endpoint(what: &str, plan: &RolePlan, label: String) -> Check {
         Ok(_answer) => Check::ok(what, format!("{label}, reachable")),
         Err(error) => Check::warning(
             what,
-            format!("{label} cannot be reached: {}", chain(&error.without_url())),
+            format!("{label} cannot be reached: {}", error_chain(&error.without_url())),
             "check the address, the network and HTTPS_PROXY",
         ),
     }

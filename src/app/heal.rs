@@ -15,12 +15,12 @@ use greenloop_azure::Identity;
 use greenloop_config::plan::GatePlan;
 use greenloop_config::{HealPlan, with_secrets};
 use greenloop_engine::approval::Approval;
-use greenloop_engine::driver::{Assembly, WorkTreeAtEnd};
-use greenloop_engine::machine::{Course, Mode, Rules};
+use greenloop_engine::driver::{RunDependencies, WorkTreeAtEnd};
+use greenloop_engine::machine::{Mode, Rules, RunSpec};
 use greenloop_engine::passed::PassedBefore;
 use greenloop_engine::stages::preflight;
 use greenloop_evidence::Redactor;
-use greenloop_model::{Invocation, Limits, RepoPath, RunHeader, RunId, RunSummary, Stage, Task};
+use greenloop_model::{Invocation, Limits, RepoPath, RunHeader, RunId, RunKind, RunSummary, Stage};
 use greenloop_policy::Policy;
 use greenloop_report::Boxed;
 use greenloop_workspace::Workspace;
@@ -119,7 +119,7 @@ pub async fn heal(
     };
     let max_iterations = request.max_iterations.unwrap_or(limits.max_iterations);
     let limits = Limits { max_iterations, ..limits };
-    let course = Course {
+    let spec = RunSpec {
         stages: vec![Stage::Gates],
         limits: limits.clone(),
         mode: Mode::Heal,
@@ -130,7 +130,7 @@ pub async fn heal(
     };
     let header = RunHeader {
         run: session.run,
-        task: Task::Heal,
+        task: RunKind::Heal,
         title,
         environment: None,
         commit: session.base.clone(),
@@ -147,13 +147,13 @@ pub async fn heal(
         },
         folder: session.folder.clone(),
     };
-    let assembly = Assembly {
+    let dependencies = RunDependencies {
         header,
-        course,
+        spec,
         gates: vec![gate],
         assignment: None,
         tasks: None,
-        hidden_env: agents.key_variables,
+        env_remove: agents.key_variables,
         delivery: None,
         author: agents.author,
         reviewer: agents.reviewer,
@@ -166,7 +166,7 @@ pub async fn heal(
         at_end,
         parallelism: parallelism(),
     };
-    session.drive(assembly, reporters, cancel).await
+    session.drive(dependencies, reporters, cancel).await
 }
 
 /// Takes the fix of a run (the last one for `None`) back out of the work tree. Returns its run

@@ -218,7 +218,7 @@ fn merge_options(plan: MergePlan, store: &str, redis: Option<&str>) -> MergeOpti
         watch: MERGE_WATCH,
         tidy: MERGE_TIDY,
         on_rewind: plan.on_rewind,
-        withheld: vec!["GREENLOOP_STORE".to_owned(), "GREENLOOP_REDIS".to_owned()],
+        env_remove: vec!["GREENLOOP_STORE".to_owned(), "GREENLOOP_REDIS".to_owned()],
         redactor: Redactor::from_env().with(passwords),
     }
 }

@@ -12,7 +12,7 @@ use greenloop_config::plan::TasksPlan;
 use greenloop_evidence::Redactor;
 use greenloop_hub_api::client::HubClient;
 use greenloop_hub_api::types::RunReport;
-use greenloop_model::{RunHeader, RunSummary, StopReason, chain};
+use greenloop_model::{RunHeader, RunSummary, StopReason, error_chain};
 use greenloop_report::SUMMARY_FILE;
 
 /// The variable with the hub's address, where the configuration has no tasks.
@@ -46,7 +46,7 @@ impl HubReporter {
         let (client, redactor) = match connect(&hub, token_env, env) {
             Ok((client, redactor)) => (client.within(TIMEOUT), redactor),
             Err(error) => {
-                tracing::warn!(error = chain(&error), "the run is not reported to the hub");
+                tracing::warn!(error = error_chain(&error), "the run is not reported to the hub");
                 return None;
             }
         };
@@ -75,7 +75,7 @@ impl HubReporter {
         let _ended = begun.await;
         let (state, line) = match outcome {
             Ok(summary) => (state(summary), summary.stop.to_string()),
-            Err(error) => ("stopped", chain(error)),
+            Err(error) => ("stopped", error_chain(error)),
         };
         report.state = state.to_owned();
         report.iterations = outcome.as_ref().map_or(0, |summary| summary.iterations);
@@ -105,7 +105,7 @@ async fn send(client: &HubClient, report: &RunReport, timeout: Duration) {
     let said = tokio::time::timeout(timeout, client.report_run(report)).await;
     let why = match said {
         Ok(Ok(())) => return,
-        Ok(Err(error)) => chain(&error),
+        Ok(Err(error)) => error_chain(&error),
         Err(_elapsed) => format!("no answer within {} s", timeout.as_secs()),
     };
     tracing::warn!(why, "the run could not be reported to the hub");

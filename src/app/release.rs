@@ -12,13 +12,13 @@ use super::run::{load_plan, parallelism};
 use super::session::{Purpose, Session};
 use super::{AppError, Environment, folder, telemetry};
 use greenloop_engine::approval::Approval;
-use greenloop_engine::driver::{Assembly, Deliverable, Delivery, WorkTreeAtEnd};
+use greenloop_engine::driver::{Deliverable, Delivery, RunDependencies, WorkTreeAtEnd};
 use greenloop_engine::flaky::{FLAKY_FILE, FlakyTests};
-use greenloop_engine::machine::{Course, Mode, Rules};
+use greenloop_engine::machine::{Mode, Rules, RunSpec};
 use greenloop_engine::passed::PassedBefore;
 use greenloop_model::{
-    CommitId, Condition, FailureClass, Invocation, Release, ReleaseId, RunHeader, RunSummary,
-    Stage, TargetKind, Task, Usage, chain,
+    CommitId, Condition, FailureClass, Invocation, Release, ReleaseId, RunHeader, RunKind,
+    RunSummary, Stage, TargetKind, Usage, error_chain,
 };
 use greenloop_policy::Policy;
 use greenloop_ports::{
@@ -73,7 +73,7 @@ pub async fn status(request: &ReleaseRequest) -> Result<StatusReport, AppError> 
     let status = match asked.unwrap_or_else(|_elapsed| Err(no_answer(target.kind()))) {
         Ok(status) => status,
         Err(error) => {
-            let why = chain(&error);
+            let why = error_chain(&error);
             return Ok(StatusReport {
                 text: format!("{}: what runs there is unknown: {why}\n", request.environment),
                 json: serde_json::json!({
@@ -280,7 +280,7 @@ pub async fn roll_back(
     let plan = plan_of(&workspace, &request)?;
     let delivering = Delivering::new(plan, &request.env).with_secrets().await?;
     let target = delivering.target(&workspace)?;
-    let hidden_env = delivering.withheld();
+    let env_remove = delivering.env_remove();
     let Delivering { plan, redactor, .. } = delivering;
     let earlier = match (request.release, request.revision) {
         (Some(release), _) => Earlier::Release(release),
@@ -311,7 +311,7 @@ pub async fn roll_back(
     )
     .await?;
     folder::keep_out(&workspace, &plan.logging, plan.metrics.as_deref())?;
-    let course = Course {
+    let spec = RunSpec {
         stages: vec![Stage::Rollout, Stage::Smoke],
         limits: plan.limits.clone(),
         mode: Mode::RollBack,
@@ -322,7 +322,7 @@ pub async fn roll_back(
     };
     let header = RunHeader {
         run: session.run,
-        task: Task::RollBack,
+        task: RunKind::RollBack,
         title,
         environment: Some(plan.environment.name.clone()),
         commit: session.base.clone(),
@@ -350,13 +350,13 @@ pub async fn roll_back(
     if let Some(plan) = &plan.telemetry {
         reporters.push(telemetry::reporter(plan, &request.env));
     }
-    let assembly = Assembly {
+    let dependencies = RunDependencies {
         header,
-        course,
+        spec,
         gates: Vec::new(),
         assignment: None,
         tasks: None,
-        hidden_env,
+        env_remove,
         delivery: Some(Delivery {
             target: Some(target),
             image: None,
@@ -376,8 +376,8 @@ pub async fn roll_back(
         at_end: WorkTreeAtEnd::Keep,
         parallelism: parallelism(),
     };
-    let news = HubReporter::begin(plan.tasks.as_ref(), &request.env, &assembly.header);
-    let outcome = session.drive(assembly, reporters, cancel).await;
+    let news = HubReporter::begin(plan.tasks.as_ref(), &request.env, &dependencies.header);
+    let outcome = session.drive(dependencies, reporters, cancel).await;
     if let Some(news) = news {
         news.end(&outcome).await;
     }

@@ -14,13 +14,13 @@ use super::{AppError, Environment, folder, logging, tasks, telemetry};
 use greenloop_config::Overrides;
 use greenloop_config::plan::RunPlan;
 use greenloop_engine::approval::Approval;
-use greenloop_engine::driver::{Assembly, Deliverable, Delivery, WorkTreeAtEnd};
-use greenloop_engine::machine::{Course, Mode, Rules};
+use greenloop_engine::driver::{Deliverable, Delivery, RunDependencies, WorkTreeAtEnd};
+use greenloop_engine::machine::{Mode, Rules, RunSpec};
 use greenloop_engine::passed::PassedBefore;
 use greenloop_engine::stages::preflight::{self, Finding};
 use greenloop_model::{
-    CommitId, ImageRef, Invocation, ReleaseId, RepoPath, RunHeader, RunId, RunSummary, Stage, Task,
-    counted,
+    CommitId, ImageRef, Invocation, ReleaseId, RepoPath, RunHeader, RunId, RunKind, RunSummary,
+    Stage, counted,
 };
 use greenloop_policy::Policy;
 use greenloop_ports::RolloutRequest;
@@ -242,7 +242,7 @@ pub async fn run(
         target.check().await?;
     }
     let image = delivering.image_source(&workspace).filter(|_| !request.verify_only);
-    let hidden_env = delivering.withheld();
+    let env_remove = delivering.env_remove();
     let Delivering { plan, env, redactor, azure, .. } = delivering;
     let agents = Agents::connect(
         &plan.author,
@@ -279,7 +279,7 @@ pub async fn run(
         let tasks = tasks.is_some().then_some(Stage::Tasks);
         gates.into_iter().chain(tasks).chain(image).chain([Stage::Rollout, Stage::Smoke]).collect()
     };
-    let course = Course {
+    let spec = RunSpec {
         stages,
         limits: plan.limits.clone(),
         mode: if request.verify_only { Mode::Verify } else { Mode::Heal },
@@ -290,7 +290,7 @@ pub async fn run(
     };
     let header = RunHeader {
         run: session.run,
-        task: if request.verify_only { Task::Verify } else { Task::Deploy },
+        task: if request.verify_only { RunKind::Verify } else { RunKind::Deploy },
         title,
         environment: Some(plan.environment.name.clone()),
         commit: session.base.clone(),
@@ -310,13 +310,13 @@ pub async fn run(
     if let Some(plan) = &plan.telemetry {
         reporters.push(telemetry::reporter(plan, &request.env));
     }
-    let assembly = Assembly {
+    let dependencies = RunDependencies {
         header,
-        course,
+        spec,
         gates: plan.gates,
         assignment: None,
         tasks,
-        hidden_env,
+        env_remove,
         delivery: Some(Delivery {
             target,
             image,
@@ -336,8 +336,8 @@ pub async fn run(
         at_end: WorkTreeAtEnd::Restore,
         parallelism: parallelism(),
     };
-    let news = HubReporter::begin(tasks_plan.as_ref(), &request.env, &assembly.header);
-    let outcome = session.drive(assembly, reporters, cancel.clone()).await;
+    let news = HubReporter::begin(tasks_plan.as_ref(), &request.env, &dependencies.header);
+    let outcome = session.drive(dependencies, reporters, cancel.clone()).await;
     if let Some(news) = news {
         news.end(&outcome).await;
     }

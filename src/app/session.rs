@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use super::{AppError, folder, logging};
 use greenloop_audit::{Fault, FaultKind, Writer};
 use greenloop_engine::claim::{Claim, Holder};
-use greenloop_engine::driver::{Assembly, Continuation, drive};
+use greenloop_engine::driver::{Continuation, RunDependencies, drive};
 use greenloop_engine::recover::{abandon, check_resumable, resume};
 use greenloop_evidence::Redactor;
 use greenloop_model::{
@@ -24,7 +24,7 @@ use greenloop_workspace::{CopyOptions, WorkTreeCopy, Workspace};
 /// What is copied of files that git does not track, where the file system cannot share their blocks.
 const COPIED_BYTES: u64 = 2 << 30;
 /// How long a cancelled run takes to give the target's environment back.
-const LET_GO: Duration = Duration::from_millis(700);
+const RELEASE_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// A run that holds its claims and has its folder and its audit log.
 pub(super) struct Session {
@@ -75,7 +75,7 @@ impl Session {
             && let Some(target) = target
         {
             // Nobody will drive it to an end that would do so.
-            target.let_go().await;
+            target.release_claim().await;
         }
         opened
     }
@@ -204,14 +204,14 @@ impl Session {
     /// Drives the run to its end and gives the claims back.
     pub(super) async fn drive(
         self,
-        assembly: Assembly,
+        dependencies: RunDependencies,
         mut reporters: Vec<Boxed>,
         cancel: CancellationToken,
     ) -> Result<RunSummary, AppError> {
         let Self { run, folder, claims, audit, continuation, notices, copy, .. } = self;
-        // Not the assembly's: that one is the copy, when there is one.
+        // Not the dependencies's: that one is the copy, when there is one.
         let original = copy.as_ref().map(|copy| copy.original.clone());
-        let target = assembly.delivery.as_ref().and_then(|delivery| delivery.target.clone());
+        let target = dependencies.delivery.as_ref().and_then(|delivery| delivery.target.clone());
         match file_reporters(&folder, continuation.is_some()) {
             Ok(of_files) => reporters.extend(of_files),
             Err(error) => {
@@ -225,17 +225,17 @@ impl Session {
         for notice in notices {
             events.send(RunEvent::Notice(notice));
         }
-        let outcome = drive(assembly, audit, events, cancel, continuation).await;
+        let outcome = drive(dependencies, audit, events, cancel, continuation).await;
         // The sender went with the run: the reporters come to an end.
         let _reporter_panicked = tokio::task::spawn_blocking(move || reporting.join()).await;
         let cancelled = outcome.as_ref().is_ok_and(|run| run.stop == StopReason::Cancelled);
         if let Some(target) = target {
-            let let_go = target.let_go();
+            let release_claim = target.release_claim();
             if cancelled {
                 // It expires by itself; whoever cancelled is about to kill.
-                let _expires = tokio::time::timeout(LET_GO, let_go).await;
+                let _expires = tokio::time::timeout(RELEASE_TIMEOUT, release_claim).await;
             } else {
-                let_go.await;
+                release_claim.await;
             }
         }
         if outcome.is_err() {

@@ -14,12 +14,13 @@ use greenloop_azure::Identity;
 use greenloop_config::plan::GatePlan;
 use greenloop_config::{HealPlan, Overrides};
 use greenloop_engine::approval::Approval;
-use greenloop_engine::driver::{Assembly, Assignment, WorkTreeAtEnd};
-use greenloop_engine::machine::{Course, Mode, Rules};
+use greenloop_engine::driver::{Assignment, RunDependencies, WorkTreeAtEnd};
+use greenloop_engine::machine::{Mode, Rules, RunSpec};
 use greenloop_engine::passed::PassedBefore;
 use greenloop_evidence::Redactor;
 use greenloop_model::{
-    FailureClass, Invocation, RunEvent, RunHeader, RunSummary, Stage, StopReason, Task, chain,
+    FailureClass, Invocation, RunEvent, RunHeader, RunKind, RunSummary, Stage, StopReason,
+    error_chain,
 };
 use greenloop_policy::Policy;
 use greenloop_ports::ModelError;
@@ -44,7 +45,7 @@ pub(super) fn agent_loop(env: &Environment, redactor: &Redactor) -> AgentLoop {
 
 /// What kept the loop from beginning: the repository's own settings, or this machine.
 fn refused(error: &AppError) -> AgentEnd {
-    let message = chain(error);
+    let message = error_chain(error);
     let (class, fault) = match error {
         AppError::Config(_) | AppError::Policy(_) | AppError::Unsupported { .. } => {
             (FailureClass::Config, None)
@@ -103,7 +104,7 @@ async fn carry_out(
     let mut reporters: Vec<Boxed> = vec![Box::new(ProgressReporter { progress })];
     let session =
         Session::open(&workspace, purpose, None, &mut reporters, redactor, &cancel).await?;
-    let course = Course {
+    let spec = RunSpec {
         stages: vec![Stage::Gates],
         limits: limits.clone(),
         mode: Mode::Heal,
@@ -114,7 +115,7 @@ async fn carry_out(
     };
     let header = RunHeader {
         run: session.run,
-        task: Task::Heal,
+        task: RunKind::Heal,
         title: title.clone(),
         environment: None,
         commit: session.base.clone(),
@@ -133,13 +134,13 @@ async fn carry_out(
         },
         folder: session.folder.clone(),
     };
-    let assembly = Assembly {
+    let dependencies = RunDependencies {
         header,
-        course,
+        spec,
         gates: all_gates(own_gates, &gates),
         assignment: Some(Assignment { title, text: text_of(&description, &files, previous) }),
         tasks: None,
-        hidden_env: agents.key_variables,
+        env_remove: agents.key_variables,
         delivery: None,
         author: agents.author,
         reviewer: agents.reviewer,
@@ -153,7 +154,7 @@ async fn carry_out(
         at_end: WorkTreeAtEnd::Keep,
         parallelism: parallelism(),
     };
-    let summary = session.drive(assembly, reporters, cancel).await?;
+    let summary = session.drive(dependencies, reporters, cancel).await?;
     let fault = model_fault(&summary.stop, &models).await;
     Ok(end(summary, fault))
 }
@@ -183,7 +184,7 @@ fn without_model(error: &ModelError, folder: &Path, env: Environment) -> AgentEn
     }
 }
 
-/// Whether a run that ended so ended for want of a model, and how to see that it is back. A
+/// Whether the run ended because no model answered, and how to see that one does again. A
 /// model that lists what it has and refuses to answer is asked for an answer from then on.
 async fn model_fault(stop: &StopReason, models: &Models) -> Option<(Fault, ModelCheck)> {
     let reason = match stop {

@@ -44,7 +44,7 @@ pub struct WorkerRequest {
 /// Works until `stop` says otherwise.
 ///
 /// # Errors
-/// When it cannot begin, or the hub does not let it in.
+/// When it cannot begin, or the hub refuses its token.
 pub async fn work(request: WorkerRequest, stop: Stop) -> Result<(), AppError> {
     let WorkerRequest {
         hub,
@@ -66,8 +66,8 @@ pub async fn work(request: WorkerRequest, stop: Stop) -> Result<(), AppError> {
     logging::to_stderr(debug);
     let (client, redactor) = connect(&hub, &token_env, &env)?;
     let agents = agent_loop(&env, &redactor);
-    let mut withheld = key_variables(&env);
-    withheld.push(token_env);
+    let mut env_remove = key_variables(&env);
+    env_remove.push(token_env);
     let options = WorkerOptions {
         name,
         roles,
@@ -80,7 +80,7 @@ pub async fn work(request: WorkerRequest, stop: Stop) -> Result<(), AppError> {
         recheck,
         keep_mirrors,
         most_mirrors,
-        withheld,
+        env_remove,
     };
     let model = model_check::of_environment(&env);
     let worker = Worker { options, client, redactor, agents: Some(agents), model };

@@ -154,7 +154,7 @@ impl CommandError {
                 text.push_str(&self.message);
                 if let Some(cause) = &self.cause {
                     text.push_str(": ");
-                    text.push_str(&greenloop_model::chain(cause.as_ref()));
+                    text.push_str(&greenloop_model::error_chain(cause.as_ref()));
                 }
                 text.push('\n');
             }
@@ -231,7 +231,7 @@ impl From<WorkspaceError> for CommandError {
 }
 
 fn error_cause(error: &dyn Error) -> Option<Box<dyn Error + Send + Sync>> {
-    error.source().map(|source| greenloop_model::chain(source).into())
+    error.source().map(|source| greenloop_model::error_chain(source).into())
 }
 
 impl From<ClaimError> for CommandError {

@@ -124,7 +124,10 @@ fn in_words(proposal: &Proposal) -> String {
         Proposal::Opened(request) => format!("pull request {} is open\n", request.url),
         Proposal::Skipped(why) => format!("no pull request: {why}\n"),
         Proposal::Failed(error) => {
-            format!("warning: no pull request could be opened: {}\n", greenloop_model::chain(error))
+            format!(
+                "warning: no pull request could be opened: {}\n",
+                greenloop_model::error_chain(error)
+            )
         }
     }
 }

@@ -271,7 +271,7 @@ impl World {
         }
         attempt.target.mark_verified(attempt.release).await.unwrap();
         attempt.target.prune(attempt.release, &EventSink::null(), &CancellationToken::new()).await;
-        attempt.target.let_go().await;
+        attempt.target.release_claim().await;
         attempt.release
     }
 

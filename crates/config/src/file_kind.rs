@@ -14,7 +14,7 @@ pub struct FileKind {
     pub longest: usize,
     /// The most scalars, lists and mappings.
     pub nodes: usize,
-    /// The most mistakes that are told at once.
+    /// The most mistakes that are reported at once.
     pub most_problems: usize,
     pub when_missing: &'static str,
     pub when_empty: &'static str,
@@ -44,7 +44,7 @@ pub fn read(path: &Path, kind: &FileKind) -> Result<String, ConfigError> {
     };
     let mut bytes = Vec::new();
     let read = std::fs::File::open(path)
-        // One byte more than allowed, so that a file that is too long is told from one that fits.
+        // One byte more than allowed, so that a file that is too long differs from one that fits.
         .and_then(|file| file.take(kind.longest as u64 + 1).read_to_end(&mut bytes));
     match read {
         Ok(_) => {}

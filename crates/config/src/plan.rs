@@ -468,7 +468,7 @@ pub struct RolePlan {
     pub output_price: f64,
     /// Tool calls the author may make for one proposal; 0 for one shot.
     pub tool_steps: u32,
-    /// For the author: who is asked next, each after an attempt that came to nothing. The same
+    /// For the author: who is asked next, each after an attempt that failed. The same
     /// but for the model and its prices.
     pub next: Vec<RolePlan>,
 }

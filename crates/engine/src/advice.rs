@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use greenloop_config::plan::PolicyPlan;
 use greenloop_model::{
     CommitId, Decision, Evaluation, FixPlace, Invocation, Limits, NextStep, Release, Remedy,
-    Review, RunHeader, RunSummary, Stage, StopReason, Task, counted, shell_word,
+    Review, RunHeader, RunKind, RunSummary, Stage, StopReason, counted, shell_word,
 };
 
 /// The limits that the author works under.
@@ -167,7 +167,7 @@ pub(super) fn next_steps(header: &RunHeader, summary: &RunSummary) -> Vec<NextSt
         StopReason::Verified => match (&summary.branch, &summary.fix) {
             (Some(_), Some(FixPlace::WorkTree { can_undo })) => {
                 step("look at the fix in your work tree", format!("{} diff", invocation.git));
-                if header.task == Task::Heal && *can_undo {
+                if header.task == RunKind::Heal && *can_undo {
                     let undo = format!("{} heal --undo {}", invocation.program, header.run);
                     step("take it back", undo);
                 }

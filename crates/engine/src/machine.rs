@@ -23,8 +23,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use greenloop_model::{
-    Decision, FailureClass, FailureSummary, Fingerprint, Limits, NoPatchClass, Repeated, Stage,
-    StopReason, TreeId, Usage, Verdict,
+    Decision, FailureClass, FailureSummary, Fingerprint, Limits, NoPatchClass, Repeated,
+    ReviewVerdict, Stage, StopReason, TreeId, Usage,
 };
 
 /// What follows a failure.
@@ -87,7 +87,7 @@ impl TryFrom<u32> for Rules {
 
 /// What the machine has to know of a run before it starts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Course {
+pub struct RunSpec {
     /// The stages to run, in order; never empty.
     pub stages: Vec<Stage>,
     /// When it stops at the latest.
@@ -115,7 +115,7 @@ const fn always_attended() -> bool {
 
 /// A failure as far as decisions need it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Symptom {
+pub struct FailureInput {
     /// The stage that failed.
     pub stage: Stage,
     /// The gate, flow or check.
@@ -135,7 +135,7 @@ pub struct Symptom {
     pub flaky_suspect: bool,
 }
 
-impl Symptom {
+impl FailureInput {
     fn summary(&self) -> Box<FailureSummary> {
         Box::new(FailureSummary {
             stage: self.stage,
@@ -158,7 +158,7 @@ pub struct Input {
     pub spent: Usage,
     /// What happened.
     #[serde(flatten)]
-    pub what: Happened,
+    pub what: Event,
 }
 
 /// What a person would have to agree to.
@@ -174,7 +174,7 @@ pub struct Confirmation {
 /// programs that did not write them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "happened", rename_all = "snake_case")]
-pub enum Happened {
+pub enum Event {
     /// The run begins.
     Started,
     /// A new process takes over a run whose process is gone. Candidates are stopped, a release
@@ -191,18 +191,18 @@ pub enum Happened {
     TasksMerged { tree: TreeId },
     /// The stage failed.
     #[serde(with = "crate::record_forms::failure")]
-    StageFailed(Symptom),
+    StageFailed(FailureInput),
     /// The suspects passed this time.
     RerunPassed,
     /// They failed again; the failure as it is now.
     #[serde(with = "crate::record_forms::failure")]
-    RerunFailed(Symptom),
+    RerunFailed(FailureInput),
     /// The gates pass with the patches, and what ran speaks against them: tests are missing, or
     /// pass only by what the patches changed in what judges. `request` is what a person would be
     /// asked, `person` that no other patch is asked for before.
     Doubted {
         #[serde(rename = "failure")]
-        symptom: Symptom,
+        symptom: FailureInput,
         request: String,
         person: bool,
     },
@@ -242,7 +242,7 @@ pub enum Happened {
     /// The reviewer's verdict, with the identity and the words of its reason.
     Reviewed {
         #[serde(rename = "approved", with = "crate::record_forms::approved")]
-        verdict: Verdict,
+        verdict: ReviewVerdict,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         review: Option<Fingerprint>,
         #[serde(default)]
@@ -292,24 +292,24 @@ pub enum Effect {
 /// Where the loop is. Each variant carries what only it needs.
 #[derive(Debug, Clone, PartialEq)]
 enum Phase {
-    /// Before [`Happened::Started`]. Goes to `Staging`.
+    /// Before [`Event::Started`]. Goes to `Staging`.
     Ready,
     /// A stage runs. Goes to the next stage, `Approving`, `Verifying`, or a failure's route.
     Staging { stage: usize },
     /// A person is asked about the rollout. Goes to `Staging` or `Done`.
     Approving { stage: usize },
     /// What failed runs again. Goes back to `Staging` or on along the failure's route.
-    Rerunning { symptom: Symptom, stage: usize },
+    Rerunning { symptom: FailureInput, stage: usize },
     /// The last verified release is being restored. Goes on along `then`.
     Restoring { then: AfterRestore },
     /// The author is asked. Goes to `Reviewing`, itself, a rerun or `Done`.
-    Authoring { symptom: Symptom, refused: bool },
+    Authoring { symptom: FailureInput, refused: bool },
     /// The reviewer is asked. Goes to `Confirming`, `Applying`, `Authoring` or `Done`.
-    Reviewing { symptom: Symptom, decision: Decision, tree: TreeId },
+    Reviewing { symptom: FailureInput, decision: Decision, tree: TreeId },
     /// A person is asked about the patch. Goes to `Applying` or `Done`.
-    Confirming { symptom: Symptom },
+    Confirming { symptom: FailureInput },
     /// The patch is being applied. Goes to `Staging` of the next iteration.
-    Applying { symptom: Symptom },
+    Applying { symptom: FailureInput },
     /// A person is asked about a tree that passes and is doubted. Goes to the next stage or
     /// `Done`.
     Accepting { stage: usize },
@@ -323,7 +323,7 @@ enum Phase {
 #[derive(Debug, Clone, PartialEq)]
 enum AfterRestore {
     /// The failure's route goes on.
-    Heal(Symptom),
+    Heal(FailureInput),
     /// The run ends.
     Finish(StopReason),
 }
@@ -391,17 +391,17 @@ struct SentBack {
 /// The state of a run.
 #[derive(Debug, Clone, PartialEq)]
 pub struct State {
-    course: Course,
+    spec: RunSpec,
     phase: Phase,
     memory: Memory,
 }
 
 impl State {
     /// Before the first input.
-    pub fn new(course: Course) -> Self {
-        let tree = course.tree.clone();
+    pub fn new(spec: RunSpec) -> Self {
+        let tree = spec.tree.clone();
         Self {
-            course,
+            spec,
             phase: Phase::Ready,
             memory: Memory {
                 iteration: 1,
@@ -447,20 +447,20 @@ impl State {
     }
 
     /// What the run was started with; `attended` follows the process that drives it now.
-    pub fn course(&self) -> &Course {
-        &self.course
+    pub fn spec(&self) -> &RunSpec {
+        &self.spec
     }
 
     /// Whether a patch of that decision would wait for a person whom nobody can ask: it is neither
     /// reviewed nor applied.
     pub fn nobody_to_ask(&self, decision: Decision) -> bool {
-        self.by(Rules::V2) && decision == Decision::NeedsHuman && !self.course.attended
+        self.by(Rules::V2) && decision == Decision::NeedsHuman && !self.spec.attended
     }
 
     /// Whether the tasks stage runs: only there does the tree change without a patch.
     pub fn runs_tasks(&self) -> bool {
         match &self.phase {
-            Phase::Staging { stage } => self.course.stages.get(*stage) == Some(&Stage::Tasks),
+            Phase::Staging { stage } => self.spec.stages.get(*stage) == Some(&Stage::Tasks),
             Phase::Ready
             | Phase::Approving { .. }
             | Phase::Rerunning { .. }
@@ -512,20 +512,20 @@ pub fn step(mut state: State, input: Input) -> Result<(State, Effect), OutOfOrde
 }
 
 impl State {
-    fn next(&mut self, what: Happened) -> Result<(Phase, Effect), OutOfOrder> {
+    fn next(&mut self, what: Event) -> Result<(Phase, Effect), OutOfOrder> {
         let phase = self.phase.clone();
         match (phase, what) {
             (phase @ Phase::Done(_), what) => {
                 Err(OutOfOrder { phase: format!("{phase:?}"), input: format!("{what:?}") })
             }
-            (Phase::Restoring { then }, Happened::Cancelled) => {
+            (Phase::Restoring { then }, Event::Cancelled) => {
                 // The restore goes on: a broken release must not stay up because of Ctrl-C.
                 let _superseded = then;
                 Ok(self.restore_then(AfterRestore::Finish(StopReason::Cancelled)))
             }
-            (_, Happened::Cancelled) => Ok(self.end(StopReason::Cancelled)),
-            (_, Happened::Broke { reason }) => Ok(self.end(StopReason::Internal { reason })),
-            (phase, Happened::Resumed { attended }) => {
+            (_, Event::Cancelled) => Ok(self.end(StopReason::Cancelled)),
+            (_, Event::Broke { reason }) => Ok(self.end(StopReason::Internal { reason })),
+            (phase, Event::Resumed { attended }) => {
                 let iteration = self.memory.iteration;
                 let tree = self.memory.tree.clone();
                 // The stages run again. By the first rules a failure that an earlier iteration had
@@ -541,38 +541,38 @@ impl State {
                 self.resume_asking(&phase, attended);
                 Ok(self.stage(0))
             }
-            (Phase::Ready, Happened::Started) => Ok(self.stage(0)),
-            (Phase::Approving { stage }, Happened::HumanDecided { approved, request }) => {
+            (Phase::Ready, Event::Started) => Ok(self.stage(0)),
+            (Phase::Approving { stage }, Event::HumanDecided { approved, request }) => {
                 Ok(match approved {
                     Some(true) => self.run_stage(stage),
                     Some(false) | None => self.end(StopReason::NeedsHuman { request }),
                 })
             }
-            (Phase::Staging { stage }, Happened::StagePassed) => Ok(self.passed(stage)),
-            (Phase::Staging { stage }, Happened::TasksMerged { tree })
-                if self.course.stages.get(stage) == Some(&Stage::Tasks) =>
+            (Phase::Staging { stage }, Event::StagePassed) => Ok(self.passed(stage)),
+            (Phase::Staging { stage }, Event::TasksMerged { tree })
+                if self.spec.stages.get(stage) == Some(&Stage::Tasks) =>
             {
                 self.memory.tree = tree;
                 self.memory.rerun.clear();
                 self.memory.said = Said::default();
                 Ok(self.passed(stage))
             }
-            (Phase::Staging { stage }, Happened::StageFailed(symptom)) => {
+            (Phase::Staging { stage }, Event::StageFailed(symptom)) => {
                 Ok(self.failed(symptom, stage))
             }
-            (Phase::Rerunning { stage, .. }, Happened::RerunPassed) => {
+            (Phase::Rerunning { stage, .. }, Event::RerunPassed) => {
                 // The failure that a person was needed for is gone.
                 self.memory.said.sent_back = None;
                 Ok(self.passed(stage))
             }
-            (Phase::Rerunning { .. }, Happened::RerunFailed(symptom)) => {
+            (Phase::Rerunning { .. }, Event::RerunFailed(symptom)) => {
                 Ok(self.restore_first(symptom))
             }
             (
                 Phase::Staging { stage } | Phase::Rerunning { stage, .. },
-                Happened::Doubted { symptom, request, person },
+                Event::Doubted { symptom, request, person },
             ) => Ok(self.doubted(symptom, stage, request, person)),
-            (Phase::Accepting { stage }, Happened::HumanDecided { approved, request }) => {
+            (Phase::Accepting { stage }, Event::HumanDecided { approved, request }) => {
                 Ok(match approved {
                     Some(true) => {
                         self.memory.doubt = None;
@@ -581,16 +581,16 @@ impl State {
                     Some(false) | None => self.end(StopReason::NeedsHuman { request }),
                 })
             }
-            (Phase::Restoring { then }, Happened::Restored { serving }) => {
+            (Phase::Restoring { then }, Event::Restored { serving }) => {
                 self.memory.restored = Some(serving);
                 Ok(self.after_restore(then))
             }
             // Whoever cancelled is not kept waiting: the next run finds what is left to be done.
             (
                 Phase::Restoring { then: AfterRestore::Finish(StopReason::Cancelled) },
-                Happened::RestoreFailed { .. },
+                Event::RestoreFailed { .. },
             ) if self.by(Rules::V2) => Ok(Self::finish(StopReason::Cancelled)),
-            (Phase::Restoring { .. }, Happened::RestoreFailed { reason }) => {
+            (Phase::Restoring { .. }, Event::RestoreFailed { reason }) => {
                 Ok(Self::finish(StopReason::Internal {
                     reason: format!("the last verified release could not be restored: {reason}"),
                 }))
@@ -598,11 +598,11 @@ impl State {
             // What serves is not this run's to take back.
             (
                 Phase::Staging { .. } | Phase::Restoring { .. } | Phase::Verifying,
-                Happened::Declined { reason },
+                Event::Declined { reason },
             ) => Ok(Self::finish(StopReason::Declined { reason })),
             (
                 Phase::Authoring { symptom, .. },
-                Happened::Proposed { tree, decision, answer, refusal, wants },
+                Event::Proposed { tree, decision, answer, refusal, wants },
             ) => {
                 if let Some(reason) = self.seen_before(&tree) {
                     return Ok(self.end(self.doubt_or(reason)));
@@ -631,10 +631,7 @@ impl State {
                     }
                 }
             }
-            (
-                Phase::Authoring { symptom, refused },
-                Happened::Refused { reason, answer, refusal },
-            ) => {
+            (Phase::Authoring { symptom, refused }, Event::Refused { reason, answer, refusal }) => {
                 if let Some(stop) = self.repeated_answer(answer, &reason) {
                     return Ok(self.end(stop));
                 }
@@ -646,8 +643,8 @@ impl State {
                 }
                 Ok(self.ask_author(symptom, true))
             }
-            (Phase::Authoring { symptom, .. }, Happened::NoPatch { class, reason }) => {
-                let stage = self.course.stages.iter().position(|s| *s == symptom.stage);
+            (Phase::Authoring { symptom, .. }, Event::NoPatch { class, reason }) => {
+                let stage = self.spec.stages.iter().position(|s| *s == symptom.stage);
                 match (class, stage) {
                     // A release that failed was taken back already: only what runs before a
                     // rollout can be run again by itself.
@@ -670,7 +667,7 @@ impl State {
             // What failed stays what the run ends with, whatever became of the model.
             (
                 Phase::Authoring { symptom, .. } | Phase::Reviewing { symptom, .. },
-                Happened::ModelFailed { reason, configured },
+                Event::ModelFailed { reason, configured },
             ) => {
                 let failure = Some(symptom.summary());
                 Ok(self.end(if configured {
@@ -681,33 +678,33 @@ impl State {
             }
             (
                 Phase::Reviewing { symptom, decision, tree },
-                Happened::Reviewed { verdict, review, reason },
+                Event::Reviewed { verdict, review, reason },
             ) => {
                 let iteration = self.memory.iteration;
                 match (verdict, decision) {
-                    (Verdict::Reject, _) | (Verdict::Approve, Decision::Forbid) => {
+                    (ReviewVerdict::Reject, _) | (ReviewVerdict::Approve, Decision::Forbid) => {
                         if let Some(stop) = self.repeated_veto(review, reason) {
                             return Ok(self.end(stop));
                         }
                         self.memory.said.turned_down.push(tree);
                         Ok(self.try_again(symptom))
                     }
-                    (Verdict::Approve, Decision::NeedsHuman) => {
+                    (ReviewVerdict::Approve, Decision::NeedsHuman) => {
                         Ok((Phase::Confirming { symptom }, Effect::AskHumanForPatch { iteration }))
                     }
-                    (Verdict::Approve, Decision::Allow) => {
+                    (ReviewVerdict::Approve, Decision::Allow) => {
                         Ok((Phase::Applying { symptom }, Effect::Apply { iteration }))
                     }
                 }
             }
-            (Phase::Confirming { symptom }, Happened::HumanDecided { approved, request }) => {
+            (Phase::Confirming { symptom }, Event::HumanDecided { approved, request }) => {
                 let iteration = self.memory.iteration;
                 Ok(match approved {
                     Some(true) => (Phase::Applying { symptom }, Effect::Apply { iteration }),
                     Some(false) | None => self.end(StopReason::NeedsHuman { request }),
                 })
             }
-            (Phase::Applying { .. }, Happened::Applied { tree }) => {
+            (Phase::Applying { .. }, Event::Applied { tree }) => {
                 self.memory.tree = tree;
                 self.memory.rerun.clear();
                 self.memory.iteration += 1;
@@ -716,7 +713,7 @@ impl State {
                 self.memory.said = Said::default();
                 Ok(self.stage(0))
             }
-            (Phase::Verifying, Happened::MarkedVerified) => {
+            (Phase::Verifying, Event::MarkedVerified) => {
                 self.memory.live = false;
                 self.memory.restored = None;
                 Ok(Self::finish(StopReason::Verified))
@@ -741,7 +738,7 @@ impl State {
     }
 
     fn must_take_back(&self) -> bool {
-        match self.course.mode {
+        match self.spec.mode {
             Mode::Heal | Mode::Verify => self.memory.live,
             Mode::RollBack => false,
         }
@@ -756,8 +753,8 @@ impl State {
         if let Some(reason) = self.over_time() {
             return self.end(reason);
         }
-        match self.course.stages.get(index) {
-            Some(Stage::Rollout) if self.course.approve_rollout => (
+        match self.spec.stages.get(index) {
+            Some(Stage::Rollout) if self.spec.approve_rollout => (
                 Phase::Approving { stage: index },
                 Effect::AskHumanForRollout { iteration: self.memory.iteration },
             ),
@@ -768,7 +765,7 @@ impl State {
     }
 
     fn run_stage(&mut self, index: usize) -> (Phase, Effect) {
-        match self.course.stages.get(index) {
+        match self.spec.stages.get(index) {
             Some(stage) => {
                 // From here on a release of this run may be out, whatever the process learns
                 // of it before it dies.
@@ -786,7 +783,7 @@ impl State {
         self.stage(stage + 1)
     }
 
-    fn failed(&mut self, symptom: Symptom, stage: usize) -> (Phase, Effect) {
+    fn failed(&mut self, symptom: FailureInput, stage: usize) -> (Phase, Effect) {
         let again =
             symptom.flaky_suspect && !symptom.person_only && symptom.stage != Stage::Rollout;
         if again && self.may_rerun(&symptom) {
@@ -799,7 +796,7 @@ impl State {
     /// second time a person decides.
     fn doubted(
         &mut self,
-        symptom: Symptom,
+        symptom: FailureInput,
         stage: usize,
         request: String,
         person: bool,
@@ -813,11 +810,11 @@ impl State {
         self.restore_first(symptom)
     }
 
-    fn may_rerun(&self, symptom: &Symptom) -> bool {
+    fn may_rerun(&self, symptom: &FailureInput) -> bool {
         !self.memory.rerun.contains(&(symptom.stage, symptom.name.clone()))
     }
 
-    fn rerun(&mut self, symptom: Symptom, stage: usize) -> (Phase, Effect) {
+    fn rerun(&mut self, symptom: FailureInput, stage: usize) -> (Phase, Effect) {
         self.memory.rerun.insert((symptom.stage, symptom.name.clone()));
         let effect = Effect::Rerun {
             iteration: self.memory.iteration,
@@ -828,7 +825,7 @@ impl State {
     }
 
     /// Evidence is frozen by now: take the release back, then think.
-    fn restore_first(&mut self, symptom: Symptom) -> (Phase, Effect) {
+    fn restore_first(&mut self, symptom: FailureInput) -> (Phase, Effect) {
         if self.must_take_back() {
             self.restore_then(AfterRestore::Heal(symptom))
         } else {
@@ -843,7 +840,7 @@ impl State {
         }
     }
 
-    fn heal(&mut self, symptom: Symptom) -> (Phase, Effect) {
+    fn heal(&mut self, symptom: FailureInput) -> (Phase, Effect) {
         let memory = &mut self.memory;
         memory.failures.push(Failed {
             iteration: memory.iteration,
@@ -853,7 +850,7 @@ impl State {
         if memory.failed_trees.last() != Some(&memory.tree) {
             memory.failed_trees.push(memory.tree.clone());
         }
-        match self.course.mode {
+        match self.spec.mode {
             Mode::Heal => {}
             Mode::Verify | Mode::RollBack => {
                 return self.end(StopReason::NoHealing { stage: symptom.stage });
@@ -871,10 +868,10 @@ impl State {
         self.ask(symptom)
     }
 
-    fn ask(&mut self, symptom: Symptom) -> (Phase, Effect) {
+    fn ask(&mut self, symptom: FailureInput) -> (Phase, Effect) {
         // A patch of the last iteration could not be tried any more.
-        if self.memory.iteration >= self.course.limits.max_iterations {
-            let limit = self.course.limits.max_iterations;
+        if self.memory.iteration >= self.spec.limits.max_iterations {
+            let limit = self.spec.limits.max_iterations;
             let stop = StopReason::MaxIterations { limit };
             return self.end(self.doubt_or(stop));
         }
@@ -882,7 +879,7 @@ impl State {
     }
 
     /// `again`: the last answer goes back to the author, with what is wrong with it.
-    fn ask_author(&mut self, symptom: Symptom, again: bool) -> (Phase, Effect) {
+    fn ask_author(&mut self, symptom: FailureInput, again: bool) -> (Phase, Effect) {
         if let Some(reason) = self.over_budget() {
             return self.end(reason);
         }
@@ -892,7 +889,7 @@ impl State {
 
     fn ask_reviewer(
         &mut self,
-        symptom: Symptom,
+        symptom: FailureInput,
         decision: Decision,
         tree: TreeId,
     ) -> (Phase, Effect) {
@@ -904,7 +901,7 @@ impl State {
     /// the next one waits. Neither is reviewed: nothing would come of it.
     fn send_back(
         &mut self,
-        symptom: Symptom,
+        symptom: FailureInput,
         tree: TreeId,
         answer: Option<Fingerprint>,
         wants: Confirmation,
@@ -943,7 +940,7 @@ impl State {
         for answer in [lost, waiting].into_iter().flatten() {
             said.answers.remove(&answer);
         }
-        self.course.attended = attended.unwrap_or(self.course.attended);
+        self.spec.attended = attended.unwrap_or(self.spec.attended);
     }
 
     fn waits_for_a_person(&self) -> Option<StopReason> {
@@ -952,14 +949,14 @@ impl State {
         Some(StopReason::NeedsHuman { request })
     }
 
-    /// Why the run ends where nothing more is to be had of the author about a doubted tree.
+    /// Why the run ends where the author has no further answer about a doubted tree.
     fn doubt_or(&self, reason: StopReason) -> StopReason {
         let request = self.memory.doubt.clone();
         request.map_or(reason, |request| StopReason::NeedsHuman { request })
     }
 
     fn by(&self, rules: Rules) -> bool {
-        self.course.rules >= rules
+        self.spec.rules >= rules
     }
 
     /// Notes an answer; why it ends the run, when it was given before. `reason` is what was
@@ -1020,9 +1017,9 @@ impl State {
         same.then_some(StopReason::RepeatedAnswer { what: Repeated::Review, reason })
     }
 
-    /// The proposal came to nothing. The tree is the same, so the stages would fail the same
+    /// The proposal was not applied. The tree is the same, so the stages would fail the same
     /// way: the next iteration begins with the author.
-    fn try_again(&mut self, symptom: Symptom) -> (Phase, Effect) {
+    fn try_again(&mut self, symptom: FailureInput) -> (Phase, Effect) {
         self.memory.iteration += 1;
         self.ask(symptom)
     }
@@ -1031,7 +1028,7 @@ impl State {
         let seen: Vec<&Fingerprint> =
             self.memory.failures.iter().map(|failed| &failed.fingerprint).collect();
         let repeats = seen.iter().filter(|f| **f == fingerprint).count() as u32;
-        let threshold = self.course.limits.no_progress_threshold;
+        let threshold = self.spec.limits.no_progress_threshold;
         let swings = match seen.as_slice() {
             [.., a, b, c] => a == c && a != b,
             _ => false,
@@ -1047,13 +1044,13 @@ impl State {
     }
 
     fn over_time(&self) -> Option<StopReason> {
-        let limit = self.course.limits.max_duration?;
+        let limit = self.spec.limits.max_duration?;
         (self.memory.elapsed >= limit)
             .then(|| StopReason::Budget { what: format!("time ({}s)", limit.as_secs()) })
     }
 
     fn over_budget(&self) -> Option<StopReason> {
-        let limits = &self.course.limits;
+        let limits = &self.spec.limits;
         let usage = &self.memory.usage;
         if let Some(limit) = limits.max_tokens.filter(|limit| usage.tokens() >= *limit) {
             return Some(StopReason::Budget {

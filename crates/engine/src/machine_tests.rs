@@ -20,8 +20,8 @@ fn limits() -> Limits {
     }
 }
 
-fn course() -> Course {
-    Course {
+fn spec() -> RunSpec {
+    RunSpec {
         stages: vec![Stage::Gates, Stage::Rollout, Stage::Smoke],
         limits: limits(),
         mode: Mode::Heal,
@@ -32,8 +32,8 @@ fn course() -> Course {
     }
 }
 
-fn symptom(stage: Stage, fingerprint: u8) -> Symptom {
-    Symptom {
+fn symptom(stage: Stage, fingerprint: u8) -> FailureInput {
+    FailureInput {
         stage,
         name: "test".into(),
         class: FailureClass::Code,
@@ -44,14 +44,14 @@ fn symptom(stage: Stage, fingerprint: u8) -> Symptom {
     }
 }
 
-fn feed(state: State, what: Happened) -> (State, Effect) {
+fn feed(state: State, what: Event) -> (State, Effect) {
     let input = Input { at: Duration::ZERO, spent: Usage::default(), what };
     step(state, input).unwrap()
 }
 
 /// Feeds `inputs` and returns the effects, as short words.
-fn play(course: Course, inputs: Vec<Happened>) -> (State, Vec<Effect>) {
-    let mut state = State::new(course);
+fn play(spec: RunSpec, inputs: Vec<Event>) -> (State, Vec<Effect>) {
+    let mut state = State::new(spec);
     let mut effects = Vec::new();
     for what in inputs {
         let (next, effect) = feed(state, what);
@@ -67,9 +67,9 @@ fn id(n: u8) -> Option<Fingerprint> {
 }
 
 /// A patch that leads to tree `n`, in an answer of its own.
-fn judged(n: u8, decision: Decision) -> Happened {
+fn judged(n: u8, decision: Decision) -> Event {
     let wants = Confirmation { request: format!("apply {n}?"), avoidable: true };
-    Happened::Proposed {
+    Event::Proposed {
         tree: tree(n),
         decision,
         answer: id(n),
@@ -79,41 +79,41 @@ fn judged(n: u8, decision: Decision) -> Happened {
 }
 
 /// An answer that is refused.
-fn refused(answer: u8, refusal: u8) -> Happened {
-    Happened::Refused { reason: "ambiguous".into(), answer: id(answer), refusal: id(refusal) }
+fn refused(answer: u8, refusal: u8) -> Event {
+    Event::Refused { reason: "ambiguous".into(), answer: id(answer), refusal: id(refusal) }
 }
 
-fn rejected(review: u8) -> Happened {
-    Happened::Reviewed { verdict: Verdict::Reject, review: id(review), reason: "no".into() }
+fn rejected(review: u8) -> Event {
+    Event::Reviewed { verdict: ReviewVerdict::Reject, review: id(review), reason: "no".into() }
 }
 
-fn proposed(n: u8) -> Happened {
+fn proposed(n: u8) -> Event {
     judged(n, Decision::Allow)
 }
 
-fn approved() -> Happened {
-    Happened::Reviewed { verdict: Verdict::Approve, review: id(99), reason: "yes".into() }
+fn approved() -> Event {
+    Event::Reviewed { verdict: ReviewVerdict::Approve, review: id(99), reason: "yes".into() }
 }
 
 /// The inputs of one round: the gates fail with `fingerprint` and are patched to tree `to`.
-fn round(fingerprint: u8, to: u8) -> Vec<Happened> {
+fn round(fingerprint: u8, to: u8) -> Vec<Event> {
     vec![
-        Happened::StageFailed(symptom(Stage::Gates, fingerprint)),
+        Event::StageFailed(symptom(Stage::Gates, fingerprint)),
         proposed(to),
         approved(),
-        Happened::Applied { tree: tree(to) },
+        Event::Applied { tree: tree(to) },
     ]
 }
 
-fn last(course: Course, inputs: Vec<Happened>) -> Effect {
-    play(course, inputs).1.pop().unwrap()
+fn last(spec: RunSpec, inputs: Vec<Event>) -> Effect {
+    play(spec, inputs).1.pop().unwrap()
 }
 
 #[test]
 fn a_good_commit_goes_straight_through() {
-    use Happened::*;
+    use Event::*;
     let (state, effects) =
-        play(course(), vec![Started, StagePassed, StagePassed, StagePassed, MarkedVerified]);
+        play(spec(), vec![Started, StagePassed, StagePassed, StagePassed, MarkedVerified]);
     assert_eq!(
         effects,
         vec![
@@ -130,9 +130,9 @@ fn a_good_commit_goes_straight_through() {
 
 #[test]
 fn a_failed_smoke_test_restores_before_the_author_is_asked() {
-    use Happened::*;
+    use Event::*;
     let (state, effects) = play(
-        course(),
+        spec(),
         vec![
             Started,
             StagePassed,
@@ -148,7 +148,7 @@ fn a_failed_smoke_test_restores_before_the_author_is_asked() {
 
 #[test]
 fn what_the_target_declines_is_left_to_a_person() {
-    use Happened::*;
+    use Event::*;
     let reason = || "a newer rollout is under way".to_owned();
     let stop = Effect::Finish(StopReason::Declined { reason: reason() });
     for before in [
@@ -157,7 +157,7 @@ fn what_the_target_declines_is_left_to_a_person() {
         vec![Started, StagePassed, StagePassed, StagePassed],
     ] {
         let inputs = before.into_iter().chain([Declined { reason: reason() }]).collect();
-        let effects = play(course(), inputs).1;
+        let effects = play(spec(), inputs).1;
         assert_eq!(effects.last(), Some(&stop), "{effects:?}");
         assert!(effects.iter().filter(|effect| **effect == Effect::Restore).count() <= 1);
     }
@@ -166,8 +166,8 @@ fn what_the_target_declines_is_left_to_a_person() {
 #[test]
 fn classes_that_no_patch_can_mend_never_reach_the_author() {
     for class in [FailureClass::Infrastructure, FailureClass::Auth, FailureClass::Quota] {
-        let failure = Symptom { class, ..symptom(Stage::Gates, 1) };
-        let effect = last(course(), vec![Happened::Started, Happened::StageFailed(failure)]);
+        let failure = FailureInput { class, ..symptom(Stage::Gates, 1) };
+        let effect = last(spec(), vec![Event::Started, Event::StageFailed(failure)]);
         assert_eq!(effect, Effect::Finish(StopReason::NotHealable { class, stage: Stage::Gates }));
     }
 }
@@ -176,14 +176,14 @@ fn classes_that_no_patch_can_mend_never_reach_the_author() {
 fn what_only_a_person_can_mend_never_reaches_the_author() {
     let class = FailureClass::Config;
     let failure =
-        Symptom { class, person_only: true, flaky_suspect: true, ..symptom(Stage::Gates, 1) };
-    let effect = last(course(), vec![Happened::Started, Happened::StageFailed(failure)]);
+        FailureInput { class, person_only: true, flaky_suspect: true, ..symptom(Stage::Gates, 1) };
+    let effect = last(spec(), vec![Event::Started, Event::StageFailed(failure)]);
     assert_eq!(effect, Effect::Finish(StopReason::NotHealable { class, stage: Stage::Gates }));
 }
 
 #[test]
 fn without_a_model_a_run_ends_with_what_failed() {
-    use Happened::*;
+    use Event::*;
     let gate = symptom(Stage::Gates, 1);
     let smoke = symptom(Stage::Smoke, 1);
     for (before, failed) in [
@@ -202,7 +202,7 @@ fn without_a_model_a_run_ends_with_what_failed() {
         for configured in [true, false] {
             let missing = ModelFailed { reason: "no key".into(), configured };
             let inputs = before.iter().cloned().chain([missing]).collect();
-            let Effect::Finish(stop) = last(course(), inputs) else { panic!("it goes on") };
+            let Effect::Finish(stop) = last(spec(), inputs) else { panic!("it goes on") };
             let (StopReason::NoModel { failure, reason }
             | StopReason::ModelUnavailable { failure, reason }) = &stop
             else {
@@ -218,38 +218,37 @@ fn without_a_model_a_run_ends_with_what_failed() {
 
 #[test]
 fn a_flaky_suspect_runs_again_once_on_the_same_tree() {
-    let suspect = || Symptom { flaky_suspect: true, ..symptom(Stage::Gates, 1) };
-    let start = vec![Happened::Started, Happened::StageFailed(suspect())];
+    let suspect = || FailureInput { flaky_suspect: true, ..symptom(Stage::Gates, 1) };
+    let start = vec![Event::Started, Event::StageFailed(suspect())];
     let rerun = Effect::Rerun { iteration: 1, stage: Stage::Gates, name: "test".into() };
-    assert_eq!(last(course(), start.clone()), rerun);
+    assert_eq!(last(spec(), start.clone()), rerun);
 
     let mut passes = start.clone();
-    passes.push(Happened::RerunPassed);
+    passes.push(Event::RerunPassed);
     let next = Effect::RunStage { iteration: 1, stage: Stage::Rollout };
-    assert_eq!(last(course(), passes), next);
+    assert_eq!(last(spec(), passes), next);
 
     let mut fails = start;
-    fails.push(Happened::RerunFailed(suspect()));
-    assert_eq!(last(course(), fails), Effect::AskAuthor { iteration: 1, again: false });
+    fails.push(Event::RerunFailed(suspect()));
+    assert_eq!(last(spec(), fails), Effect::AskAuthor { iteration: 1, again: false });
 }
 
 #[test]
 fn a_refused_answer_goes_back_once_within_the_iteration() {
-    let start =
-        vec![Happened::Started, Happened::StageFailed(symptom(Stage::Gates, 1)), refused(1, 1)];
-    assert_eq!(last(course(), start.clone()), Effect::AskAuthor { iteration: 1, again: true });
+    let start = vec![Event::Started, Event::StageFailed(symptom(Stage::Gates, 1)), refused(1, 1)];
+    assert_eq!(last(spec(), start.clone()), Effect::AskAuthor { iteration: 1, again: true });
     let mut twice = start;
     twice.push(refused(2, 2));
-    assert_eq!(last(course(), twice), Effect::AskAuthor { iteration: 2, again: false });
+    assert_eq!(last(spec(), twice), Effect::AskAuthor { iteration: 2, again: false });
 }
 
 #[test]
 fn a_rejection_costs_an_iteration_and_no_second_run_of_the_stages() {
     let effect = last(
-        course(),
+        spec(),
         vec![
-            Happened::Started,
-            Happened::StageFailed(symptom(Stage::Gates, 1)),
+            Event::Started,
+            Event::StageFailed(symptom(Stage::Gates, 1)),
             proposed(1),
             rejected(1),
         ],
@@ -260,10 +259,10 @@ fn a_rejection_costs_an_iteration_and_no_second_run_of_the_stages() {
 #[test]
 fn what_the_policy_forbids_is_never_reviewed_or_applied() {
     let effect = last(
-        course(),
+        spec(),
         vec![
-            Happened::Started,
-            Happened::StageFailed(symptom(Stage::Gates, 1)),
+            Event::Started,
+            Event::StageFailed(symptom(Stage::Gates, 1)),
             judged(1, Decision::Forbid),
         ],
     );
@@ -273,12 +272,12 @@ fn what_the_policy_forbids_is_never_reviewed_or_applied() {
 #[test]
 fn a_person_decides_where_the_policy_wants_one() {
     let start = vec![
-        Happened::Started,
-        Happened::StageFailed(symptom(Stage::Gates, 1)),
+        Event::Started,
+        Event::StageFailed(symptom(Stage::Gates, 1)),
         judged(1, Decision::NeedsHuman),
         approved(),
     ];
-    assert_eq!(last(course(), start.clone()), Effect::AskHumanForPatch { iteration: 1 });
+    assert_eq!(last(spec(), start.clone()), Effect::AskHumanForPatch { iteration: 1 });
     let request = "apply?".to_owned();
     for (approved, expect) in [
         (Some(true), Effect::Apply { iteration: 1 }),
@@ -286,17 +285,15 @@ fn a_person_decides_where_the_policy_wants_one() {
         (None, Effect::Finish(StopReason::NeedsHuman { request: request.clone() })),
     ] {
         let mut inputs = start.clone();
-        inputs.push(Happened::HumanDecided { approved, request: request.clone() });
-        assert_eq!(last(course(), inputs), expect, "{approved:?}");
+        inputs.push(Event::HumanDecided { approved, request: request.clone() });
+        assert_eq!(last(spec(), inputs), expect, "{approved:?}");
     }
 }
 
 #[test]
 fn an_environment_that_wants_approval_is_asked_about_before_the_rollout() {
-    let effect = last(
-        Course { approve_rollout: true, ..course() },
-        vec![Happened::Started, Happened::StagePassed],
-    );
+    let effect =
+        last(RunSpec { approve_rollout: true, ..spec() }, vec![Event::Started, Event::StagePassed]);
     assert_eq!(effect, Effect::AskHumanForRollout { iteration: 1 });
 }
 
@@ -304,13 +301,13 @@ fn an_environment_that_wants_approval_is_asked_about_before_the_rollout() {
 fn the_same_fingerprint_stops_at_the_threshold() {
     for (threshold, rounds) in [(1, 0), (2, 1), (3, 2)] {
         let limits = Limits { no_progress_threshold: threshold, ..limits() };
-        let mut inputs = vec![Happened::Started];
+        let mut inputs = vec![Event::Started];
         for n in 0..rounds {
             inputs.extend(round(7, n + 1));
         }
-        inputs.push(Happened::StageFailed(symptom(Stage::Gates, 7)));
+        inputs.push(Event::StageFailed(symptom(Stage::Gates, 7)));
         assert_eq!(
-            last(Course { limits, ..course() }, inputs),
+            last(RunSpec { limits, ..spec() }, inputs),
             Effect::Finish(StopReason::NoProgress { repeats: threshold }),
             "threshold {threshold}"
         );
@@ -320,38 +317,38 @@ fn the_same_fingerprint_stops_at_the_threshold() {
 #[test]
 fn fingerprints_that_swing_stop_whatever_the_threshold() {
     let limits = Limits { no_progress_threshold: 9, max_iterations: 9, ..limits() };
-    let mut inputs = vec![Happened::Started];
+    let mut inputs = vec![Event::Started];
     inputs.extend(round(1, 1));
     inputs.extend(round(2, 2));
-    inputs.push(Happened::StageFailed(symptom(Stage::Gates, 1)));
-    let effect = last(Course { limits, ..course() }, inputs);
+    inputs.push(Event::StageFailed(symptom(Stage::Gates, 1)));
+    let effect = last(RunSpec { limits, ..spec() }, inputs);
     assert_eq!(effect, Effect::Finish(StopReason::NoProgress { repeats: 2 }));
 }
 
 #[test]
 fn a_patch_back_to_a_tree_that_failed_is_not_applied() {
-    let mut inputs = vec![Happened::Started];
+    let mut inputs = vec![Event::Started];
     inputs.extend(round(1, 1));
-    inputs.push(Happened::StageFailed(symptom(Stage::Gates, 2)));
+    inputs.push(Event::StageFailed(symptom(Stage::Gates, 2)));
     inputs.push(proposed(0));
-    assert_eq!(last(course(), inputs), Effect::Finish(StopReason::RepeatedTree { swing: true }));
+    assert_eq!(last(spec(), inputs), Effect::Finish(StopReason::RepeatedTree { swing: true }));
 }
 
 #[test]
 fn the_last_iteration_asks_no_author() {
-    let mut inputs = vec![Happened::Started];
+    let mut inputs = vec![Event::Started];
     for n in 1..5 {
         inputs.extend(round(n, n));
     }
-    inputs.push(Happened::StageFailed(symptom(Stage::Gates, 99)));
-    assert_eq!(last(course(), inputs), Effect::Finish(StopReason::MaxIterations { limit: 5 }));
+    inputs.push(Event::StageFailed(symptom(Stage::Gates, 99)));
+    assert_eq!(last(spec(), inputs), Effect::Finish(StopReason::MaxIterations { limit: 5 }));
 }
 
 #[test]
 fn budgets_stop_before_the_next_request() {
-    let (state, _) = play(course(), vec![Happened::Started]);
+    let (state, _) = play(spec(), vec![Event::Started]);
     let spent = Usage { input_tokens: 900, output_tokens: 100, ..Usage::default() };
-    let what = Happened::StageFailed(symptom(Stage::Gates, 1));
+    let what = Event::StageFailed(symptom(Stage::Gates, 1));
     let (_, effect) =
         step(state.clone(), Input { at: Duration::ZERO, spent, what: what.clone() }).unwrap();
     assert!(matches!(effect, Effect::Finish(StopReason::Budget { .. })), "{effect:?}");
@@ -362,42 +359,38 @@ fn budgets_stop_before_the_next_request() {
 
 #[test]
 fn a_rollback_is_never_rolled_back() {
-    let course =
-        Course { stages: vec![Stage::Rollout, Stage::Smoke], mode: Mode::RollBack, ..course() };
-    let inputs = vec![
-        Happened::Started,
-        Happened::StagePassed,
-        Happened::StageFailed(symptom(Stage::Smoke, 1)),
-    ];
-    assert_eq!(last(course, inputs), Effect::Finish(StopReason::NoHealing { stage: Stage::Smoke }));
+    let spec =
+        RunSpec { stages: vec![Stage::Rollout, Stage::Smoke], mode: Mode::RollBack, ..spec() };
+    let inputs =
+        vec![Event::Started, Event::StagePassed, Event::StageFailed(symptom(Stage::Smoke, 1))];
+    assert_eq!(last(spec, inputs), Effect::Finish(StopReason::NoHealing { stage: Stage::Smoke }));
 }
 
 #[test]
 fn cancelling_takes_an_unverified_release_back() {
-    let inputs =
-        vec![Happened::Started, Happened::StagePassed, Happened::StagePassed, Happened::Cancelled];
-    assert_eq!(last(course(), inputs.clone()), Effect::Restore);
+    let inputs = vec![Event::Started, Event::StagePassed, Event::StagePassed, Event::Cancelled];
+    assert_eq!(last(spec(), inputs.clone()), Effect::Restore);
     let mut ended = inputs;
     for happened in [
-        Happened::Restored { serving: true },
+        Event::Restored { serving: true },
         // What could not be done in the time that is left is the next run's.
-        Happened::RestoreFailed { reason: "no answer".into() },
+        Event::RestoreFailed { reason: "no answer".into() },
     ] {
         ended.push(happened);
-        assert_eq!(last(course(), ended.clone()), Effect::Finish(StopReason::Cancelled));
+        assert_eq!(last(spec(), ended.clone()), Effect::Finish(StopReason::Cancelled));
         ended.pop();
     }
 }
 
 #[test]
 fn a_resumed_run_begins_its_iteration_anew_and_counts_nothing_twice() {
-    let mut inputs = vec![Happened::Started];
+    let mut inputs = vec![Event::Started];
     inputs.extend(round(1, 1));
-    inputs.push(Happened::StageFailed(symptom(Stage::Gates, 2)));
-    inputs.push(Happened::Resumed { attended: Some(true) });
-    let (state, effects) = play(course(), inputs);
+    inputs.push(Event::StageFailed(symptom(Stage::Gates, 2)));
+    inputs.push(Event::Resumed { attended: Some(true) });
+    let (state, effects) = play(spec(), inputs);
     assert_eq!(effects.last(), Some(&Effect::RunStage { iteration: 2, stage: Stage::Gates }));
-    let (_, effect) = feed(state, Happened::StageFailed(symptom(Stage::Gates, 2)));
+    let (_, effect) = feed(state, Event::StageFailed(symptom(Stage::Gates, 2)));
     assert_eq!(effect, Effect::AskAuthor { iteration: 2, again: false });
 }
 
@@ -405,46 +398,41 @@ fn a_resumed_run_begins_its_iteration_anew_and_counts_nothing_twice() {
 fn a_failure_that_is_seen_again_on_the_same_tree_after_a_resume_is_no_second_one() {
     // The rejection began another iteration without running the stages.
     let inputs = vec![
-        Happened::Started,
-        Happened::StageFailed(symptom(Stage::Gates, 1)),
+        Event::Started,
+        Event::StageFailed(symptom(Stage::Gates, 1)),
         proposed(1),
         rejected(1),
-        Happened::Resumed { attended: Some(true) },
-        Happened::StageFailed(symptom(Stage::Gates, 1)),
+        Event::Resumed { attended: Some(true) },
+        Event::StageFailed(symptom(Stage::Gates, 1)),
     ];
-    let first_rules = Course { rules: Rules::V1, ..course() };
-    assert_eq!(last(course(), inputs.clone()), Effect::AskAuthor { iteration: 2, again: false });
+    let first_rules = RunSpec { rules: Rules::V1, ..spec() };
+    assert_eq!(last(spec(), inputs.clone()), Effect::AskAuthor { iteration: 2, again: false });
     let stop = Effect::Finish(StopReason::NoProgress { repeats: 2 });
     assert_eq!(last(first_rules, inputs), stop, "as logs of the first rules recorded it");
 }
 
 #[test]
 fn nothing_follows_the_end() {
-    let (state, _) = play(course(), vec![Happened::Started, Happened::Cancelled]);
-    let input = Input { at: Duration::ZERO, spent: Usage::default(), what: Happened::Started };
+    let (state, _) = play(spec(), vec![Event::Started, Event::Cancelled]);
+    let input = Input { at: Duration::ZERO, spent: Usage::default(), what: Event::Started };
     assert!(step(state, input).is_err());
 }
 
-fn doubted(fingerprint: u8, person: bool) -> Happened {
+fn doubted(fingerprint: u8, person: bool) -> Event {
     let request = format!("accept {fingerprint}?");
-    Happened::Doubted { symptom: symptom(Stage::Gates, fingerprint), request, person }
+    Event::Doubted { symptom: symptom(Stage::Gates, fingerprint), request, person }
 }
 
 #[test]
 fn a_tree_that_passes_and_is_doubted_goes_to_the_author_once_and_then_to_a_person() {
-    let decided = |approved| Happened::HumanDecided { approved, request: "accept 8?".into() };
-    let mut inputs = vec![Happened::Started];
+    let decided = |approved| Event::HumanDecided { approved, request: "accept 8?".into() };
+    let mut inputs = vec![Event::Started];
     inputs.extend(round(1, 1));
-    inputs.extend([
-        doubted(7, false),
-        proposed(2),
-        approved(),
-        Happened::Applied { tree: tree(2) },
-    ]);
-    let (_, effects) = play(course(), inputs.clone());
+    inputs.extend([doubted(7, false), proposed(2), approved(), Event::Applied { tree: tree(2) }]);
+    let (_, effects) = play(spec(), inputs.clone());
     assert!(effects.contains(&Effect::AskAuthor { iteration: 2, again: false }), "{effects:?}");
     inputs.push(doubted(8, false));
-    let (state, effects) = play(course(), inputs.clone());
+    let (state, effects) = play(spec(), inputs.clone());
     assert_eq!(effects.last(), Some(&Effect::AskHumanForProof { iteration: 3 }));
     let (_, effect) = feed(state.clone(), decided(Some(true)));
     assert_eq!(effect, Effect::RunStage { iteration: 3, stage: Stage::Rollout });
@@ -457,35 +445,35 @@ fn a_tree_that_passes_and_is_doubted_goes_to_the_author_once_and_then_to_a_perso
 
 #[test]
 fn what_only_a_person_can_say_goes_to_one_at_once() {
-    let mut inputs = vec![Happened::Started];
+    let mut inputs = vec![Event::Started];
     inputs.extend(round(1, 1));
     inputs.push(doubted(7, true));
-    assert_eq!(last(course(), inputs), Effect::AskHumanForProof { iteration: 2 });
+    assert_eq!(last(spec(), inputs), Effect::AskHumanForProof { iteration: 2 });
 }
 
 #[test]
 fn an_author_that_has_nothing_better_leaves_the_doubt_to_a_person() {
-    let mut start = vec![Happened::Started];
+    let mut start = vec![Event::Started];
     start.extend(round(1, 1));
     start.push(doubted(7, false));
     let person = Effect::Finish(StopReason::NeedsHuman { request: "accept 7?".into() });
     for after in [
         vec![refused(20, 1), refused(21, 1)],
         vec![judged(0, Decision::Allow)],
-        vec![Happened::NoPatch { class: NoPatchClass::NeedsHuman, reason: "the test".into() }],
+        vec![Event::NoPatch { class: NoPatchClass::NeedsHuman, reason: "the test".into() }],
     ] {
         let inputs = start.iter().cloned().chain(after).collect();
-        assert_eq!(last(course(), inputs), person);
+        assert_eq!(last(spec(), inputs), person);
     }
-    let few = Course { limits: Limits { max_iterations: 2, ..limits() }, ..course() };
+    let few = RunSpec { limits: Limits { max_iterations: 2, ..limits() }, ..spec() };
     assert_eq!(last(few, start), person);
 }
 
 /// Any input that could answer the effect.
-fn answers(effect: &Effect) -> BoxedStrategy<Happened> {
+fn answers(effect: &Effect) -> BoxedStrategy<Event> {
     let failing = |stage: Stage| {
         (0u8..4, any::<bool>(), 0usize..FailureClass::ALL.len()).prop_map(
-            move |(f, flaky, class)| Symptom {
+            move |(f, flaky, class)| FailureInput {
                 flaky_suspect: flaky,
                 class: FailureClass::ALL[class],
                 ..symptom(stage, f)
@@ -494,22 +482,22 @@ fn answers(effect: &Effect) -> BoxedStrategy<Happened> {
     };
     let specific = match effect {
         Effect::RunStage { stage, .. } => prop_oneof![
-            2 => Just(Happened::StagePassed),
-            3 => failing(*stage).prop_map(Happened::StageFailed),
+            2 => Just(Event::StagePassed),
+            3 => failing(*stage).prop_map(Event::StageFailed),
             1 => (failing(*stage), any::<bool>()).prop_map(|(symptom, person)| {
-                Happened::Doubted { symptom, request: "accept?".into(), person }
+                Event::Doubted { symptom, request: "accept?".into(), person }
             }),
         ]
         .boxed(),
         Effect::Rerun { stage, .. } => prop_oneof![
-            Just(Happened::RerunPassed),
-            failing(*stage).prop_map(Happened::RerunFailed),
+            Just(Event::RerunPassed),
+            failing(*stage).prop_map(Event::RerunFailed),
         ]
         .boxed(),
         Effect::Restore => prop_oneof![
-            any::<bool>().prop_map(|serving| Happened::Restored { serving }),
-            Just(Happened::RestoreFailed { reason: "gone".into() }),
-            Just(Happened::Declined { reason: "superseded".into() }),
+            any::<bool>().prop_map(|serving| Event::Restored { serving }),
+            Just(Event::RestoreFailed { reason: "gone".into() }),
+            Just(Event::Declined { reason: "superseded".into() }),
         ]
         .boxed(),
         Effect::AskAuthor { .. } => prop_oneof![
@@ -517,7 +505,7 @@ fn answers(effect: &Effect) -> BoxedStrategy<Happened> {
                 judged(t, [Decision::Allow, Decision::NeedsHuman, Decision::Forbid][d])
             }),
             1 => (0u8..4, 0u8..4).prop_map(|(answer, refusal)| refused(10 + answer, refusal)),
-            1 => (0usize..3).prop_map(|c| Happened::NoPatch {
+            1 => (0usize..3).prop_map(|c| Event::NoPatch {
                 class: [NoPatchClass::Flaky, NoPatchClass::Infrastructure, NoPatchClass::NeedsHuman][c],
                 reason: "no".into(),
             }),
@@ -526,25 +514,25 @@ fn answers(effect: &Effect) -> BoxedStrategy<Happened> {
         Effect::AskReviewer { .. } => prop_oneof![
             3 => Just(approved()),
             1 => (0u8..4).prop_map(rejected),
-            1 => Just(Happened::ModelFailed { reason: "down".into(), configured: true }),
+            1 => Just(Event::ModelFailed { reason: "down".into(), configured: true }),
         ]
         .boxed(),
         Effect::AskHumanForPatch { .. }
         | Effect::AskHumanForRollout { .. }
         | Effect::AskHumanForProof { .. } => {
             proptest::option::of(any::<bool>())
-                .prop_map(|approved| Happened::HumanDecided { approved, request: "?".into() })
+                .prop_map(|approved| Event::HumanDecided { approved, request: "?".into() })
                 .boxed()
         }
-        Effect::Apply { .. } => (6u8..200).prop_map(|t| Happened::Applied { tree: tree(t) }).boxed(),
-        Effect::MarkVerified => Just(Happened::MarkedVerified).boxed(),
-        Effect::Finish(_) => Just(Happened::Cancelled).boxed(),
+        Effect::Apply { .. } => (6u8..200).prop_map(|t| Event::Applied { tree: tree(t) }).boxed(),
+        Effect::MarkVerified => Just(Event::MarkedVerified).boxed(),
+        Effect::Finish(_) => Just(Event::Cancelled).boxed(),
     };
     prop_oneof![
         20 => specific,
-        1 => Just(Happened::Cancelled),
+        1 => Just(Event::Cancelled),
         1 => proptest::option::of(any::<bool>())
-            .prop_map(|attended| Happened::Resumed { attended }),
+            .prop_map(|attended| Event::Resumed { attended }),
     ]
     .boxed()
 }
@@ -568,14 +556,14 @@ proptest! {
         );
         let rules = if first_rules { Rules::V1 } else { Rules::V2 };
         let mut state =
-            State::new(Course { approve_rollout: approve, attended, rules, ..course() });
+            State::new(RunSpec { approve_rollout: approve, attended, rules, ..spec() });
         let mut calls = 0;
-        let mut what = Happened::Started;
+        let mut what = Event::Started;
         let mut reviewed = false;
         let mut out = false;
         let mut resumes = 0;
         for _ in 0..400 {
-            if matches!(what, Happened::Resumed { .. }) {
+            if matches!(what, Event::Resumed { .. }) {
                 resumes += 1;
                 out = false;
             }
@@ -605,14 +593,14 @@ proptest! {
                 | Effect::AskHumanForRollout { .. }
                 | Effect::AskHumanForProof { .. } => {}
             }
-            if let Happened::Reviewed { verdict: Verdict::Approve, .. } = &what {
+            if let Event::Reviewed { verdict: ReviewVerdict::Approve, .. } = &what {
                 reviewed = true;
             }
             what = answers(&effect).new_tree(&mut runner).unwrap().current();
-            if resumes > 3 && matches!(what, Happened::Resumed { .. }) {
-                what = Happened::Cancelled;
+            if resumes > 3 && matches!(what, Event::Resumed { .. }) {
+                what = Event::Cancelled;
             }
-            if let Happened::Reviewed { verdict: Verdict::Approve, .. } = &what {
+            if let Event::Reviewed { verdict: ReviewVerdict::Approve, .. } = &what {
                 reviewed = true;
             }
         }
@@ -620,13 +608,13 @@ proptest! {
     }
 }
 
-fn with_tasks() -> Course {
-    Course { stages: vec![Stage::Gates, Stage::Tasks, Stage::Rollout, Stage::Smoke], ..course() }
+fn with_tasks() -> RunSpec {
+    RunSpec { stages: vec![Stage::Gates, Stage::Tasks, Stage::Rollout, Stage::Smoke], ..spec() }
 }
 
 #[test]
 fn the_work_of_tasks_becomes_the_tree_at_hand() {
-    use Happened::*;
+    use Event::*;
     let merged = TasksMerged { tree: tree(7) };
     let (state, effects) = play(with_tasks(), vec![Started, StagePassed, merged.clone()]);
     assert_eq!(state.tree(), &tree(7));
@@ -640,7 +628,7 @@ fn the_work_of_tasks_becomes_the_tree_at_hand() {
 
 #[test]
 fn the_author_is_not_asked_about_tasks() {
-    use Happened::*;
+    use Event::*;
     let failed = StageFailed(symptom(Stage::Tasks, 1));
     let end = last(with_tasks(), vec![Started, StagePassed, failed]);
     let class = FailureClass::Code;
@@ -648,13 +636,13 @@ fn the_author_is_not_asked_about_tasks() {
 }
 
 /// From the failure on: the effects that follow `inputs`.
-fn after_failure(course: Course, inputs: Vec<Happened>) -> Vec<Effect> {
-    let start = [Happened::Started, Happened::StageFailed(symptom(Stage::Gates, 1))];
-    play(course, start.into_iter().chain(inputs).collect()).1.split_off(1)
+fn after_failure(spec: RunSpec, inputs: Vec<Event>) -> Vec<Effect> {
+    let start = [Event::Started, Event::StageFailed(symptom(Stage::Gates, 1))];
+    play(spec, start.into_iter().chain(inputs).collect()).1.split_off(1)
 }
 
-fn long() -> Course {
-    Course { limits: Limits { max_iterations: 9, ..limits() }, ..course() }
+fn long() -> RunSpec {
+    RunSpec { limits: Limits { max_iterations: 9, ..limits() }, ..spec() }
 }
 
 #[test]
@@ -671,7 +659,7 @@ fn what_the_author_or_the_reviewer_repeats_ends_the_run() {
             vec![
                 proposed(1),
                 rejected(1),
-                Happened::Proposed {
+                Event::Proposed {
                     tree: tree(1),
                     decision: Decision::Allow,
                     answer: id(77),
@@ -710,33 +698,28 @@ fn what_is_new_goes_on() {
 
 #[test]
 fn a_log_without_identities_is_replayed_by_the_first_rules() {
-    let old = || Happened::Refused { reason: "ambiguous".into(), answer: None, refusal: None };
-    let wants_person = || Happened::Proposed {
+    let old = || Event::Refused { reason: "ambiguous".into(), answer: None, refusal: None };
+    let wants_person = || Event::Proposed {
         tree: tree(1),
         decision: Decision::NeedsHuman,
         answer: None,
         refusal: None,
         wants: None,
     };
-    let course = || Course { attended: false, rules: Rules::V1, ..long() };
-    let effects = after_failure(course(), vec![old(), old(), old()]);
+    let spec = || RunSpec { attended: false, rules: Rules::V1, ..long() };
+    let effects = after_failure(spec(), vec![old(), old(), old()]);
     assert_eq!(effects.last(), Some(&Effect::AskAuthor { iteration: 2, again: true }));
-    let effects = after_failure(course(), vec![wants_person()]);
+    let effects = after_failure(spec(), vec![wants_person()]);
     assert_eq!(effects.last(), Some(&Effect::AskReviewer { iteration: 1 }));
 }
 
 #[test]
 fn a_restore_that_fails_after_a_cancel_ends_by_the_rules_of_its_log() {
     for (rules, cancelled) in [(Rules::V1, false), (Rules::V2, true)] {
-        let failed = Happened::RestoreFailed { reason: "no answer".into() };
-        let inputs = vec![
-            Happened::Started,
-            Happened::StagePassed,
-            Happened::StagePassed,
-            Happened::Cancelled,
-            failed,
-        ];
-        let Effect::Finish(stop) = last(Course { rules, ..course() }, inputs) else {
+        let failed = Event::RestoreFailed { reason: "no answer".into() };
+        let inputs =
+            vec![Event::Started, Event::StagePassed, Event::StagePassed, Event::Cancelled, failed];
+        let Effect::Finish(stop) = last(RunSpec { rules, ..spec() }, inputs) else {
             panic!("it goes on")
         };
         let internal = matches!(stop, StopReason::Internal { .. });
@@ -747,44 +730,36 @@ fn a_restore_that_fails_after_a_cancel_ends_by_the_rules_of_its_log() {
 #[test]
 fn an_answer_that_was_turned_down_may_fit_the_next_tree() {
     // Refused on the first tree; on the one that another patch led to it is an answer like any.
-    let applied = [proposed(2), approved(), Happened::Applied { tree: tree(2) }];
-    let next = Happened::StageFailed(symptom(Stage::Gates, 2));
-    let again = Happened::Proposed {
+    let applied = [proposed(2), approved(), Event::Applied { tree: tree(2) }];
+    let next = Event::StageFailed(symptom(Stage::Gates, 2));
+    let again = Event::Proposed {
         tree: tree(3),
         decision: Decision::Allow,
         answer: id(1),
         refusal: None,
         wants: None,
     };
-    let inputs: Vec<Happened> =
+    let inputs: Vec<Event> =
         [refused(1, 1)].into_iter().chain(applied).chain([next, again.clone()]).collect();
     let effects = after_failure(long(), inputs);
     assert_eq!(effects.last(), Some(&Effect::AskReviewer { iteration: 2 }), "{effects:?}");
 
     // The work of tasks makes another tree as well.
-    let flaky = Happened::NoPatch { class: NoPatchClass::Flaky, reason: "a race".into() };
-    let merged = Happened::TasksMerged { tree: tree(2) };
-    let rollout = Happened::StageFailed(symptom(Stage::Rollout, 2));
-    let restored = Happened::Restored { serving: true };
-    let inputs =
-        vec![refused(1, 1), flaky, Happened::RerunPassed, merged, rollout, restored, again];
+    let flaky = Event::NoPatch { class: NoPatchClass::Flaky, reason: "a race".into() };
+    let merged = Event::TasksMerged { tree: tree(2) };
+    let rollout = Event::StageFailed(symptom(Stage::Rollout, 2));
+    let restored = Event::Restored { serving: true };
+    let inputs = vec![refused(1, 1), flaky, Event::RerunPassed, merged, rollout, restored, again];
     let limits = long().limits;
-    let effects = after_failure(Course { limits, ..with_tasks() }, inputs);
+    let effects = after_failure(RunSpec { limits, ..with_tasks() }, inputs);
     assert_eq!(effects.last(), Some(&Effect::AskReviewer { iteration: 1 }), "{effects:?}");
 }
 
 /// A process dies after `before`; the next one finds the same failure and goes on with `after`.
-fn resumed(
-    course: Course,
-    attended: bool,
-    before: Vec<Happened>,
-    after: Vec<Happened>,
-) -> Vec<Effect> {
-    let between = [
-        Happened::Resumed { attended: Some(attended) },
-        Happened::StageFailed(symptom(Stage::Gates, 1)),
-    ];
-    after_failure(course, before.into_iter().chain(between).chain(after).collect())
+fn resumed(spec: RunSpec, attended: bool, before: Vec<Event>, after: Vec<Event>) -> Vec<Effect> {
+    let between =
+        [Event::Resumed { attended: Some(attended) }, Event::StageFailed(symptom(Stage::Gates, 1))];
+    after_failure(spec, before.into_iter().chain(between).chain(after).collect())
 }
 
 #[test]
@@ -825,30 +800,29 @@ fn a_patch_that_a_dead_process_lost_may_be_proposed_again() {
 #[test]
 fn who_can_be_asked_follows_the_process_that_asks() {
     let person = |n| judged(n, Decision::NeedsHuman);
-    let course = |attended| Course { attended, ..long() };
+    let spec = |attended| RunSpec { attended, ..long() };
     // Nobody is there any more: it goes back to the author instead of to the reviewer.
-    let effects = resumed(course(true), false, vec![], vec![person(1)]);
+    let effects = resumed(spec(true), false, vec![], vec![person(1)]);
     assert_eq!(effects.last(), Some(&Effect::AskAuthor { iteration: 1, again: true }));
     // It went back once already; nobody can be asked now either.
-    let effects = resumed(course(false), false, vec![person(1)], vec![person(1)]);
+    let effects = resumed(spec(false), false, vec![person(1)], vec![person(1)]);
     let waits = Effect::Finish(StopReason::NeedsHuman { request: "apply 1?".into() });
     assert_eq!(effects.last(), Some(&waits), "{effects:?}");
     // Somebody is there now: the patch that went back is put to them, whatever came after it.
     for before in [vec![person(1)], vec![person(1), proposed(2), rejected(1)]] {
-        let Happened::Proposed { tree, decision, answer, refusal, .. } = person(1) else { return };
-        let again = Happened::Proposed { tree, decision, answer, refusal, wants: None };
-        let effects = resumed(course(false), true, before, vec![again, approved()]);
+        let Event::Proposed { tree, decision, answer, refusal, .. } = person(1) else { return };
+        let again = Event::Proposed { tree, decision, answer, refusal, wants: None };
+        let effects = resumed(spec(false), true, before, vec![again, approved()]);
         assert!(matches!(effects.last(), Some(Effect::AskHumanForPatch { .. })), "{effects:?}");
     }
     // A record without it changes nothing.
-    let (state, _) =
-        play(course(false), vec![Happened::Started, Happened::Resumed { attended: None }]);
+    let (state, _) = play(spec(false), vec![Event::Started, Event::Resumed { attended: None }]);
     assert!(state.nobody_to_ask(Decision::NeedsHuman));
 }
 
 #[test]
 fn a_patch_that_wants_a_person_goes_back_once_before_it_is_reviewed() {
-    let alone = || Course { attended: false, ..long() };
+    let alone = || RunSpec { attended: false, ..long() };
     let waits = |n: u8| Effect::Finish(StopReason::NeedsHuman { request: format!("apply {n}?") });
     let person = |n| judged(n, Decision::NeedsHuman);
     let back = Effect::AskAuthor { iteration: 1, again: true };
@@ -866,12 +840,12 @@ fn a_patch_that_wants_a_person_goes_back_once_before_it_is_reviewed() {
 
     // No other way, in all the forms of it: the run waits for a person, and nobody was paid to
     // review it.
-    let no_patch = Happened::NoPatch { class: NoPatchClass::NeedsHuman, reason: "no way".into() };
+    let no_patch = Event::NoPatch { class: NoPatchClass::NeedsHuman, reason: "no way".into() };
     for (last, stop) in [
         (person(1), waits(1)),
         (person(2), waits(2)),
         (no_patch, waits(1)),
-        (Happened::Refused { reason: "x".into(), answer: id(1), refusal: id(1) }, waits(1)),
+        (Event::Refused { reason: "x".into(), answer: id(1), refusal: id(1) }, waits(1)),
     ] {
         // The first answer has the identity 1.
         let effects = after_failure(alone(), vec![person(1), last]);
@@ -880,9 +854,9 @@ fn a_patch_that_wants_a_person_goes_back_once_before_it_is_reviewed() {
     }
 
     // Where every patch wants one, asking for another is in vain.
-    let Happened::Proposed { tree, decision, answer, refusal, .. } = person(1) else { return };
+    let Event::Proposed { tree, decision, answer, refusal, .. } = person(1) else { return };
     let wants = Some(Confirmation { request: "apply 1?".into(), avoidable: false });
-    let always = Happened::Proposed { tree, decision, answer, refusal, wants };
+    let always = Event::Proposed { tree, decision, answer, refusal, wants };
     assert_eq!(after_failure(alone(), vec![always]).last(), Some(&waits(1)));
 
     // With a person it is reviewed first.

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::machine::{Course, Effect, Input};
+use super::machine::{Effect, Input, RunSpec};
 
 /// A record that this program cannot read.
 #[derive(Debug, thiserror::Error)]
@@ -59,13 +59,13 @@ pub(super) fn write_effect(effect: &Effect) -> serde_json::Value {
     value
 }
 
-/// The course as part of the first record.
-pub(super) fn write_course(course: &Course) -> Result<serde_json::Value, RecordError> {
-    seal(course)
+/// The spec as part of the first record.
+pub(super) fn write_run_spec(spec: &RunSpec) -> Result<serde_json::Value, RecordError> {
+    seal(spec)
 }
 
-/// The course that a first record describes.
-pub(super) fn read_course(data: &serde_json::Value) -> Result<Course, RecordError> {
+/// The spec that a first record describes.
+pub(super) fn read_run_spec(data: &serde_json::Value) -> Result<RunSpec, RecordError> {
     unseal(data)
 }
 
@@ -74,14 +74,14 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::machine::{Confirmation, Happened, Mode, Rules, Symptom};
+    use crate::machine::{Confirmation, Event, FailureInput, Mode, Rules};
     use greenloop_model::{
-        Decision, FailureClass, Fingerprint, Limits, NoPatchClass, Stage, StopReason, Usage,
-        Verdict,
+        Decision, FailureClass, Fingerprint, Limits, NoPatchClass, ReviewVerdict, Stage,
+        StopReason, Usage,
     };
 
-    fn symptom() -> Symptom {
-        Symptom {
+    fn symptom() -> FailureInput {
+        FailureInput {
             stage: Stage::Smoke,
             name: "Dashboard Load".into(),
             class: FailureClass::Timeout,
@@ -103,42 +103,42 @@ mod tests {
         };
         let at = Duration::from_millis(1_234);
         let happened = [
-            Happened::Started,
-            Happened::Resumed { attended: None },
-            Happened::Resumed { attended: Some(false) },
-            Happened::StagePassed,
-            Happened::StageFailed(symptom()),
-            Happened::RerunPassed,
-            Happened::RerunFailed(symptom()),
-            Happened::Doubted { symptom: symptom(), request: "accept it?".into(), person: true },
-            Happened::Restored { serving: true },
-            Happened::RestoreFailed { reason: "gone".into() },
-            Happened::Declined { reason: "superseded".into() },
-            Happened::Proposed {
+            Event::Started,
+            Event::Resumed { attended: None },
+            Event::Resumed { attended: Some(false) },
+            Event::StagePassed,
+            Event::StageFailed(symptom()),
+            Event::RerunPassed,
+            Event::RerunFailed(symptom()),
+            Event::Doubted { symptom: symptom(), request: "accept it?".into(), person: true },
+            Event::Restored { serving: true },
+            Event::RestoreFailed { reason: "gone".into() },
+            Event::Declined { reason: "superseded".into() },
+            Event::Proposed {
                 tree: tree.clone(),
                 decision: Decision::NeedsHuman,
                 answer: Some(Fingerprint::from_digest([1; 8])),
                 refusal: Some(Fingerprint::from_digest([2; 8])),
                 wants: Some(Confirmation { request: "apply it?".into(), avoidable: true }),
             },
-            Happened::Refused {
+            Event::Refused {
                 reason: "ambiguous".into(),
                 answer: Some(Fingerprint::from_digest([3; 8])),
                 refusal: None,
             },
-            Happened::NoPatch { class: NoPatchClass::NeedsHuman, reason: "a decision".into() },
-            Happened::ModelFailed { reason: "down".into(), configured: false },
-            Happened::Reviewed {
-                verdict: Verdict::Reject,
+            Event::NoPatch { class: NoPatchClass::NeedsHuman, reason: "a decision".into() },
+            Event::ModelFailed { reason: "down".into(), configured: false },
+            Event::Reviewed {
+                verdict: ReviewVerdict::Reject,
                 review: Some(Fingerprint::from_digest([4; 8])),
                 reason: "no".into(),
             },
-            Happened::HumanDecided { approved: None, request: "deploy?".into() },
-            Happened::Applied { tree: tree.clone() },
-            Happened::TasksMerged { tree },
-            Happened::MarkedVerified,
-            Happened::Broke { reason: "disk".into() },
-            Happened::Cancelled,
+            Event::HumanDecided { approved: None, request: "deploy?".into() },
+            Event::Applied { tree: tree.clone() },
+            Event::TasksMerged { tree },
+            Event::MarkedVerified,
+            Event::Broke { reason: "disk".into() },
+            Event::Cancelled,
         ];
         happened.into_iter().map(|what| Input { at, spent, what }).collect()
     }
@@ -180,7 +180,7 @@ mod tests {
             (Mode::Verify, Rules::V2, Some(Duration::from_secs(90))),
             (Mode::RollBack, Rules::V2, None),
         ] {
-            let course = Course {
+            let spec = RunSpec {
                 stages: vec![
                     Stage::Gates,
                     Stage::Tasks,
@@ -201,8 +201,8 @@ mod tests {
                 rules,
                 tree: "ab".repeat(20).parse().unwrap(),
             };
-            let written = write_course(&course).unwrap();
-            assert_eq!(read_course(&written).unwrap(), course);
+            let written = write_run_spec(&spec).unwrap();
+            assert_eq!(read_run_spec(&written).unwrap(), spec);
             lines.push(written.to_string());
         }
         let expect = include_str!("../../../tests/fixtures/records/machine.jsonl");
@@ -221,9 +221,9 @@ mod tests {
             read_input(&data).unwrap().what
         };
         let resumed = read(serde_json::json!({"happened": "resumed"}));
-        assert_eq!(resumed, Happened::Resumed { attended: None });
+        assert_eq!(resumed, Event::Resumed { attended: None });
         let refused = read(serde_json::json!({"happened": "refused", "reason": "x"}));
-        let expect = Happened::Refused { reason: "x".into(), answer: None, refusal: None };
+        let expect = Event::Refused { reason: "x".into(), answer: None, refusal: None };
         assert_eq!(refused, expect);
     }
 

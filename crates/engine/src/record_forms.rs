@@ -50,19 +50,19 @@ pub(super) mod failure {
 pub(super) mod approved {
     use serde::{Deserialize, Deserializer, Serializer};
 
-    use greenloop_model::Verdict;
+    use greenloop_model::ReviewVerdict;
 
     pub(crate) fn serialize<S: Serializer>(
-        verdict: &Verdict,
+        verdict: &ReviewVerdict,
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
-        serializer.serialize_bool(*verdict == Verdict::Approve)
+        serializer.serialize_bool(*verdict == ReviewVerdict::Approve)
     }
 
     pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
         deserializer: D,
-    ) -> Result<Verdict, D::Error> {
+    ) -> Result<ReviewVerdict, D::Error> {
         let approved = bool::deserialize(deserializer)?;
-        Ok(if approved { Verdict::Approve } else { Verdict::Reject })
+        Ok(if approved { ReviewVerdict::Approve } else { ReviewVerdict::Reject })
     }
 }

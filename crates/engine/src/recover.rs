@@ -15,7 +15,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::driver::Continuation;
-use super::machine::{Happened, Input, step};
+use super::machine::{Event, Input, step};
 use super::record::{write_effect, write_input};
 use super::record_forms::stop_word;
 use super::replay::{ReplayError, replay};
@@ -23,8 +23,8 @@ use greenloop_audit::{
     Actor, AuditError, AuditErrorKind, FILE_NAME, RUN_FINISHED, Record, Redact, Writer,
 };
 use greenloop_model::{
-    Attempt, AttemptOutcome, CommitId, Decision, Evaluation, InvalidId, RepoPath, Review, Risk,
-    RuleMatch, RunId, StopReason, SummaryPatch, Verdict, counted,
+    Attempt, AttemptOutcome, CommitId, Decision, Evaluation, InvalidId, RepoPath, Review,
+    ReviewVerdict, Risk, RuleMatch, RunId, StopReason, SummaryPatch, counted,
 };
 use greenloop_ports::{Target, TargetError};
 use greenloop_workspace::{Workspace, WorkspaceError, WorkspaceErrorKind};
@@ -152,9 +152,9 @@ pub async fn resume(
             at: state.elapsed(),
             spent: greenloop_model::Usage::default(),
             what: if state.runs_tasks() {
-                Happened::TasksMerged { tree: tip_tree }
+                Event::TasksMerged { tree: tip_tree }
             } else {
-                Happened::Applied { tree: tip_tree }
+                Event::Applied { tree: tip_tree }
             },
         };
         writer.append(&Actor::Machine, "input", write_input(&applied).map_err(record_error)?)?;
@@ -365,9 +365,9 @@ fn review_of(record: &Record) -> Review {
     };
     Review {
         verdict: if text_of(data, "verdict") == "approve" {
-            Verdict::Approve
+            ReviewVerdict::Approve
         } else {
-            Verdict::Reject
+            ReviewVerdict::Reject
         },
         risk,
         reason: text_of(data, "reason"),

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::machine::{OutOfOrder, State, step};
-use super::record::{RecordError, read_course, read_input, write_effect};
+use super::record::{RecordError, read_input, read_run_spec, write_effect};
 use greenloop_audit::{AuditError, Record};
 
 /// Where a log and the machine part.
@@ -96,8 +96,8 @@ pub fn replay(records: &[Record]) -> Result<Replayed, ReplayError> {
         ReplayError::Unborn
     })?;
     let at = |seq| move |source| ReplayError::Record { seq, source };
-    let course = start.data.get("course").unwrap_or(&serde_json::Value::Null);
-    let mut state = State::new(read_course(course).map_err(at(start.seq))?);
+    let spec = start.data.get("course").unwrap_or(&serde_json::Value::Null);
+    let mut state = State::new(read_run_spec(spec).map_err(at(start.seq))?);
     let mut inputs = 0;
     let mut decided: Option<serde_json::Value> = None;
     let mut pending = None;
@@ -138,7 +138,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::record::{write_course, write_input};
+    use crate::record::{write_input, write_run_spec};
 
     /// The intents of a run without a model, as the first version recorded them and as they are
     /// decided now.
@@ -173,9 +173,9 @@ mod tests {
                 let written = match record.event.as_str() {
                     "input" => write_input(&read_input(&record.data).unwrap()).unwrap(),
                     "run.started" => {
-                        let course = &record.data["course"];
-                        let written = write_course(&read_course(course).unwrap()).unwrap();
-                        assert_eq!(written.to_string(), course.to_string(), "{name}");
+                        let spec = &record.data["course"];
+                        let written = write_run_spec(&read_run_spec(spec).unwrap()).unwrap();
+                        assert_eq!(written.to_string(), spec.to_string(), "{name}");
                         continue;
                     }
                     _ => continue,

@@ -48,7 +48,7 @@ pub(super) struct Block {
     pub lines: Vec<(Line, Role)>,
     /// The file that bare places are in.
     pub header: Option<String>,
-    /// It stands right below a warning: what a logger was told of, and the program went on.
+    /// It stands right below a warning: a logged error after which the program went on.
     pub warned: bool,
     proven: bool,
     hollow: bool,
@@ -73,7 +73,7 @@ pub(super) enum LineUse {
 
 impl Block {
     /// A block that `head` starts; the first `soft` bytes are a level, such as `[ERROR] `. `None`
-    /// where the line tells of a test that failed before and passed now.
+    /// where the line reports a test that failed before and passed now.
     pub(super) fn start(
         row: &'static Compiled,
         head: Line,

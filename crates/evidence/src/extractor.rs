@@ -175,7 +175,7 @@ fn causes(blocks: &[Block]) -> impl Iterator<Item = &Block> {
 }
 
 /// What a failure is known by again: its failing tests by name, and what its causes say. Where
-/// there is neither, the heads of the blocks, or the lines that were kept for want of any.
+/// there is neither, the heads of the blocks, or the last lines.
 fn identity(blocks: &[Block], tests: &BTreeSet<String>, kept: &[Line]) -> Fingerprint {
     let said: Vec<&str> = causes(blocks)
         .filter(|block| block.row().rule.symptom != Symptom::None)
@@ -294,7 +294,7 @@ struct Trailers {
 }
 
 impl Trailers {
-    fn add(&mut self, no: u64, recent: &Recent) {
+    fn add(&mut self, no: u64, recent: &RecentLines) {
         if self.line.is_none_or(|last| no > last + ONE_PLACE) {
             let lines = last_lines(recent.newest_first(), LAST_LINES);
             if self.first.is_empty() {
@@ -326,11 +326,11 @@ impl Trailers {
 }
 
 /// The last lines, raw: cheap to keep, cleaned only when they are wanted.
-struct Recent {
+struct RecentLines {
     lines: VecDeque<(u64, Vec<u8>)>,
 }
 
-impl Recent {
+impl RecentLines {
     fn push(&mut self, no: u64, raw: &[u8]) {
         let mut slot = match self.lines.len() < RECENT {
             true => Vec::new(),
@@ -393,7 +393,7 @@ fn goes_on(no: u64, raw: &[u8], least: usize) -> bool {
 /// The state of the pass.
 struct Scan {
     rules: &'static RuleSet,
-    recent: Recent,
+    recent: RecentLines,
     open: Option<Block>,
     blocks: BlockStore,
     tests: TestNames,
@@ -410,7 +410,7 @@ impl Scan {
     fn new() -> Self {
         Self {
             rules: RuleSet::get(),
-            recent: Recent { lines: VecDeque::with_capacity(RECENT) },
+            recent: RecentLines { lines: VecDeque::with_capacity(RECENT) },
             open: None,
             blocks: BlockStore::default(),
             tests: TestNames::default(),

@@ -45,11 +45,11 @@ mod test_run;
 mod warning;
 
 #[cfg(test)]
-mod corpus;
+mod corpus_tests;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
-mod labelled;
+mod labelled_tests;
 
 pub use code::{CodeLimits, read_code};
 pub use explain::explain_json;

@@ -7,7 +7,7 @@ use regex::bytes::Regex;
 use super::expression::{compile, matches};
 use super::patterns;
 
-/// Progress and chatter.
+/// Whether the line only shows progress.
 pub(super) fn is_noise(text: &str) -> bool {
     static NOISE: LazyLock<Option<Regex>> = LazyLock::new(|| compile(patterns::NOISE));
     matches(NOISE.as_ref(), text)

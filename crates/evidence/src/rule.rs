@@ -76,7 +76,7 @@ pub(super) struct Rule {
     /// Where its class comes from.
     pub class: Classification,
     /// How much of a cause it is: 90 a compiler's error, 86 a test's failure, 60 a tool's
-    /// complaint, 40 a summary, 10 an epitaph.
+    /// complaint, 40 a summary, 10 the last line of a failed build.
     pub score: u16,
     /// At most so many lines of one block are kept.
     pub share: usize,

@@ -111,7 +111,7 @@ pub(super) fn select(
 }
 
 /// The blocks that are worth a line beside the best one. What says little is kept only where
-/// nothing says more; an epitaph is kept always, a person looks for it.
+/// nothing says more; the last line of a failed build is always kept, people look for it.
 fn worth(blocks: &[Block], last_words: Option<u64>) -> BTreeSet<usize> {
     let best = blocks.first().map_or(0, Block::score);
     let cause = blocks.iter().filter(|b| b.score() + 15 >= best).map(Block::first_line).min();

@@ -49,7 +49,7 @@ pub struct Command {
     /// Added to the inherited environment.
     pub env: Vec<(OsString, OsString)>,
     /// Variables the command does not inherit.
-    pub withheld: Vec<OsString>,
+    pub env_remove: Vec<OsString>,
     /// Ended after this.
     pub timeout: Option<Duration>,
     /// The mark by which its processes are found again.
@@ -268,7 +268,7 @@ fn start(command: &Command) -> Result<(tokio::process::Child, pipe::Receiver), S
         Ok((pipe::Receiver::from_owned_fd(reader.into())?, writer.try_clone()?, writer))
     };
     let (reader, stdout, stderr) = pipes().map_err(|e| format!("no pipe for its output: {e}"))?;
-    for variable in &command.withheld {
+    for variable in &command.env_remove {
         process.env_remove(variable);
     }
     process

@@ -12,7 +12,7 @@ fn shell(line: &str, run: RunId) -> Command {
         program: Program::Shell(line.to_owned()),
         cwd: std::env::temp_dir(),
         env: Vec::new(),
-        withheld: Vec::new(),
+        env_remove: Vec::new(),
         timeout: None,
         marker: Marker::new(run),
     }
@@ -75,7 +75,7 @@ async fn the_environment_is_as_said() {
     let run_id = RunId::generate();
     let mut command = shell("echo \"$ADDED/${PATH:+set}/${HOME-withheld}/$GREENLOOP_RUN\"", run_id);
     command.env = vec![("ADDED".into(), "x".into())];
-    command.withheld = vec!["HOME".into()];
+    command.env_remove = vec!["HOME".into()];
     let (_, bytes) = collect(&command, &CancellationToken::new()).await;
     assert_eq!(String::from_utf8_lossy(&bytes), format!("x/set/withheld/{run_id}\n"));
 }

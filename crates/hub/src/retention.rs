@@ -19,7 +19,7 @@ use crate::merge_queue::conflict_branches;
 use crate::store::{Retention, SpentBranch, StoreError, TaskStore};
 use greenloop_evidence::Redactor;
 use greenloop_model::task::Lease;
-use greenloop_model::{CommitId, RunId, chain};
+use greenloop_model::{CommitId, RunId, error_chain};
 use greenloop_workspace::git::{
     Deletion, ExpectedBranch, Git, GitError, delete_branches, init_bare,
 };
@@ -44,7 +44,7 @@ pub async fn purge(store: TaskStore, keep: Retention, every: Duration, end: Canc
             }
             Err(error) => {
                 if !failing {
-                    tracing::warn!(error = chain(&error), "old records cannot be deleted");
+                    tracing::warn!(error = error_chain(&error), "old records cannot be deleted");
                 }
                 failing = true;
             }
@@ -89,7 +89,10 @@ pub async fn branches(store: TaskStore, plan: BranchPlan, end: CancellationToken
                 Ok(taken) if taken == BRANCHES as usize && !end.is_cancelled() => {}
                 Ok(_) => break,
                 Err(error) => {
-                    tracing::warn!(error = chain(&error), "branches of tasks cannot be looked up");
+                    tracing::warn!(
+                        error = error_chain(&error),
+                        "branches of tasks cannot be looked up"
+                    );
                     break;
                 }
             }
@@ -112,7 +115,7 @@ async fn some_branches(
         match delete(plan, &url, &spent, end).await {
             Ok(gone) => store.branches_gone(&gone).await?,
             // They are looked at again when the hold is over.
-            Err(error) => tracing::warn!(error = chain(&error), "branches were not deleted"),
+            Err(error) => tracing::warn!(error = error_chain(&error), "branches were not deleted"),
         }
     }
     Ok(taken)

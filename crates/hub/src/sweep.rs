@@ -52,11 +52,14 @@ pub async fn sweep(store: TaskStore, plan: SweepPlan, end: CancellationToken) {
             }
             Ok(()) => {}
             Err(error) if failing => {
-                tracing::debug!(error = greenloop_model::chain(&error), "the sweep failed again");
+                tracing::debug!(
+                    error = greenloop_model::error_chain(&error),
+                    "the sweep failed again"
+                );
             }
             Err(error) => {
                 failing = true;
-                tracing::warn!(error = greenloop_model::chain(&error), "the sweep failed");
+                tracing::warn!(error = greenloop_model::error_chain(&error), "the sweep failed");
             }
         }
     }

@@ -13,7 +13,7 @@ const STOPPED: &str = "context canceled";
 /// What is known of a stream so far.
 #[derive(Debug, Default)]
 pub(super) struct BuildKit {
-    /// Steps that have ended: the stream tells of some ends twice.
+    /// Steps that have ended: the stream reports some ends twice.
     ended: HashSet<String>,
     /// Bytes had and expected of each layer that is pulled.
     layers: HashMap<String, (u64, u64)>,
@@ -32,7 +32,7 @@ impl BuildKit {
             }
             None => return,
         };
-        // Ends are told after the output that came with them.
+        // Ends are reported after the output that came with them.
         let mut ended = Vec::new();
         for vertex in status.vertexes {
             if self.ended.contains(&vertex.digest) && vertex.error.is_empty() {

@@ -21,7 +21,7 @@ impl ProgressThrottle {
         Self { name: name.to_owned(), events: events.clone(), told: None, last: None }
     }
 
-    /// Tells it, unless it was told just now; a thing that is done is always told, once.
+    /// Reports it, unless it was reported just now; the end is always reported, once.
     pub(super) fn at(&mut self, done: u64, total: Option<u64>) {
         let whole = total.is_some_and(|total| done >= total);
         let due = self.told.is_none_or(|told| told.elapsed() >= BETWEEN);

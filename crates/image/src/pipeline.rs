@@ -20,7 +20,7 @@ use super::reference::{self, Reference};
 use super::secrets::Secrets;
 use super::watch::{BUILD, Watch};
 use crate::engine::{Engine, EngineError, EngineInfo};
-use crate::registry::{Credentials, Registry, Right};
+use crate::registry::{Credentials, Registry, RegistryAction};
 use greenloop_config::plan::{BuildPlan, Builder};
 use greenloop_evidence::Redactor;
 use greenloop_model::{EventSink, ImageRef, Notice, RunEvent, Stage, counted};
@@ -196,7 +196,8 @@ impl ImagePipeline {
             }
             // Without a login the engine asks as anybody, which public images allow.
             let registry = Registry::new(host, self.credentials.clone()).without_retries();
-            let login = registry.engine_credentials(&reference.repository, Right::Pull).await;
+            let login =
+                registry.engine_credentials(&reference.repository, RegistryAction::Pull).await;
             if let Ok(Some(credentials)) = login {
                 if host == reference::HUB_HOST {
                     logins.insert(reference::HUB_CONFIG.to_owned(), credentials.clone());

@@ -18,7 +18,7 @@ use super::pace::ProgressThrottle;
 use super::reference::Reference;
 use super::watch::Watch;
 use crate::engine::Engine;
-use crate::registry::{Registry, RegistryError, Right};
+use crate::registry::{Registry, RegistryAction, RegistryError};
 use greenloop_http::retry::{BackoffBuilder as _, ExponentialBuilder, backoff};
 use greenloop_model::{EventSink, FailureClass};
 
@@ -99,7 +99,7 @@ async fn once(
     cancel: &CancellationToken,
 ) -> Result<String, PushError> {
     // Asked for each try: a token may have run out.
-    let credentials = request.registry.engine_credentials(request.name, Right::Push).await;
+    let credentials = request.registry.engine_credentials(request.name, RegistryAction::Push).await;
     let credentials = credentials.map_err(PushError::Registry)?;
     let options = PushImageOptionsBuilder::default().tag(request.tag).build();
     let docker = request.engine.docker();

@@ -263,7 +263,7 @@ pub(super) fn shortened(text: &str, most: usize) -> String {
     line.chars().take(most - 1).chain(['…']).collect()
 }
 
-/// The log of the stage; trouble with it is told, and is no reason to fail a build.
+/// The log of the stage; a problem with it is reported and fails no build.
 struct Log {
     file: Option<BufWriter<File>>,
     trouble: Option<io::Error>,

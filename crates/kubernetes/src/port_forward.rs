@@ -39,7 +39,7 @@ const SHOWN: usize = 3;
 pub(super) struct PortForward {
     address: SocketAddr,
     task: JoinHandle<()>,
-    way: Way,
+    way: ServiceRoute,
 }
 
 impl Drop for PortForward {
@@ -83,7 +83,7 @@ pub(super) async fn open(
     namespace: &str,
     wanted: &ServicePlan,
 ) -> Result<PortForward, KubernetesError> {
-    let way = Way {
+    let way = ServiceRoute {
         services: Api::namespaced(cluster.client().clone(), namespace),
         pods: Api::namespaced(cluster.client().clone(), namespace),
         namespace: namespace.to_owned(),
@@ -104,7 +104,7 @@ pub(super) async fn open(
     Ok(PortForward { address, task: tokio::spawn(serve(listener, way.clone())), way })
 }
 
-async fn serve(listener: TcpListener, way: Way) {
+async fn serve(listener: TcpListener, way: ServiceRoute) {
     let mut connections = JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -126,7 +126,7 @@ async fn serve(listener: TcpListener, way: Way) {
 
 /// How connections get to the service.
 #[derive(Clone)]
-struct Way {
+struct ServiceRoute {
     services: Api<Service>,
     pods: Api<Pod>,
     namespace: String,
@@ -136,7 +136,7 @@ struct Way {
     last: Arc<Mutex<Option<KubernetesError>>>,
 }
 
-impl Way {
+impl ServiceRoute {
     fn last(&self) -> std::sync::MutexGuard<'_, Option<KubernetesError>> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -459,7 +459,7 @@ impl KubernetesTarget {
 
     /// What lies under an error, as it is where no secret is in it, as redacted text otherwise.
     fn redacted_source(&self, source: BoxedError) -> BoxedError {
-        let text = greenloop_model::chain(source.as_ref());
+        let text = greenloop_model::error_chain(source.as_ref());
         match self.redactor.redact(&text) {
             std::borrow::Cow::Borrowed(_) => source,
             std::borrow::Cow::Owned(redacted) => redacted.into(),
@@ -548,7 +548,7 @@ impl Target for KubernetesTarget {
         Ok(())
     }
 
-    async fn let_go(&self) {
+    async fn release_claim(&self) {
         if let Some(hold) = self.held.lock().await.take() {
             hold.release().await;
         }
@@ -580,11 +580,11 @@ impl Target for KubernetesTarget {
         Ok(shown)
     }
 
-    async fn reach(&self) -> Result<Option<Endpoint>, TargetError> {
+    async fn smoke_endpoint(&self) -> Result<Option<Endpoint>, TargetError> {
         self.forwarded_endpoint().await.map_err(|error| self.target_error(error))
     }
 
-    async fn unreached(&self) -> Option<TargetError> {
+    async fn endpoint_error(&self) -> Option<TargetError> {
         let trouble = self.forward.lock().await.as_ref()?.trouble()?;
         Some(self.target_error(trouble))
     }

@@ -151,11 +151,11 @@ const FINAL_CODES: [&str; 9] = [
 ];
 
 /// The way down for one request: which abilities to try next.
-pub(super) struct Ladder {
+pub(super) struct Fallbacks {
     tried: Vec<Abilities>,
 }
 
-impl Ladder {
+impl Fallbacks {
     /// At most this many further requests.
     const STEPS: usize = 8;
 
@@ -181,7 +181,7 @@ impl Ladder {
         if let Some(next) =
             named.filter_map(|part| now.without(part, request)).find(|n| !self.tried.contains(n))
         {
-            // What was tried for want of a name is forgotten: the server names its troubles.
+            // The server names what it refuses: attempts without a name are forgotten.
             self.tried.insert(0, next);
             return self.within_bounds(next);
         }
@@ -226,9 +226,9 @@ impl Ladder {
 
 /// What is known of a server, for as long as its client lives.
 #[derive(Debug)]
-pub(super) struct Known(Mutex<Abilities>);
+pub(super) struct ServerAbilities(Mutex<Abilities>);
 
-impl Known {
+impl ServerAbilities {
     pub(super) const fn new(abilities: Abilities) -> Self {
         Self(Mutex::new(abilities))
     }
@@ -264,9 +264,9 @@ mod tests {
 
     fn walk(request: &ModelRequest, refusal: &Refusal) -> Vec<Abilities> {
         let mut now = Abilities::all(TokenLimit::MaxTokens);
-        let mut ladder = Ladder::new(now);
+        let mut fallbacks = Fallbacks::new(now);
         let mut steps = Vec::new();
-        while let Some(next) = ladder.next(request, refusal, now) {
+        while let Some(next) = fallbacks.next(request, refusal, now) {
             steps.push(next);
             now = next;
         }
@@ -300,10 +300,10 @@ mod tests {
         let request = request(true, false);
         let without = Some(Abilities { cache_key: false, ..all });
         let named = refusal(400, &["prompt_cache_key"], &["unknown_parameter"]);
-        assert_eq!(Ladder::new(all).next(&request, &named, all), without);
+        assert_eq!(Fallbacks::new(all).next(&request, &named, all), without);
         // Where it was not sent, there is nothing to leave out.
         let bare = Abilities { cache_key: false, ..all };
-        assert_eq!(Ladder::new(bare).next(&request, &named, bare), None);
+        assert_eq!(Fallbacks::new(bare).next(&request, &named, bare), None);
     }
 
     #[test]
@@ -344,7 +344,7 @@ mod tests {
         let steps = walk(&request(false, true), &refusal(422, &[], &[]));
         assert_eq!(steps[0].form, Form::Object);
         assert_eq!(steps[1].form, Form::Prompt);
-        assert!(steps.len() <= Ladder::STEPS);
+        assert!(steps.len() <= Fallbacks::STEPS);
         assert_eq!(walk(&request(true, true), &refusal(404, &[], &[])).len(), 4);
     }
 }

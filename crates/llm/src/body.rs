@@ -74,7 +74,7 @@ fn cache_key(request: &ModelRequest) -> String {
     format!("greenloop-{digest}")
 }
 
-/// The conversation. Where no tools are sent, earlier calls and their results are told in plain
+/// The conversation. Where no tools are sent, earlier calls and their results are sent in plain
 /// text: servers refuse tool messages in a request that offers no tools.
 fn messages(request: &ModelRequest, tools: bool) -> Value {
     let mut list = vec![json!({ "role": "system", "content": request.system })];

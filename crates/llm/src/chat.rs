@@ -13,7 +13,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::abilities::{Abilities, Known, Ladder, TokenLimit};
+use super::abilities::{Abilities, Fallbacks, ServerAbilities, TokenLimit};
 use super::address::Address;
 use super::body::body;
 use super::draft::{Answer, Chunk, Draft, Finish};
@@ -44,7 +44,7 @@ pub(super) struct ChatModel {
     idle: Duration,
     max_retries: u32,
     backoff: ExponentialBuilder,
-    known: Known,
+    known: ServerAbilities,
 }
 
 /// One attempt that gave no reply.
@@ -101,7 +101,7 @@ impl ChatModel {
             idle: (plan.timeout / 2).max(Duration::from_secs(30)).min(plan.timeout),
             max_retries: plan.max_retries,
             backoff: RETRY.without_max_times(),
-            known: Known::new(Abilities { cache_key, ..Abilities::all(token_limit) }),
+            known: ServerAbilities::new(Abilities { cache_key, ..Abilities::all(token_limit) }),
         })
     }
 
@@ -365,7 +365,7 @@ impl Model for ChatModel {
         let mut delays = self.backoff.build();
         let mut token_renewed = false;
         let mut can = self.known.get();
-        let mut ladder = Ladder::new(can);
+        let mut fallbacks = Fallbacks::new(can);
         loop {
             let failure = match self.attempt(request, can, &mut usage).await {
                 Ok(reply) => {
@@ -375,7 +375,7 @@ impl Model for ChatModel {
                 Err(failure) => failure,
             };
             if let Some(next) =
-                failure.refusal.as_ref().and_then(|refusal| ladder.next(request, refusal, can))
+                failure.refusal.as_ref().and_then(|refusal| fallbacks.next(request, refusal, can))
             {
                 tracing::debug!(model = self.label(), ?next, "refused; trying with less");
                 can = next;

@@ -43,7 +43,7 @@ impl EventSink {
 
 named!(
     /// What a run is for.
-    Task {
+    RunKind {
         /// From a commit to a verified deployment.
         Deploy = "deploy",
         /// The smoke tests against what is deployed.
@@ -62,7 +62,7 @@ pub struct RunHeader {
     #[serde(skip, default = "RunId::nil")]
     pub run: RunId,
     /// What it is for.
-    pub task: Task,
+    pub task: RunKind,
     /// The same for people, with the environment or the command it is about.
     pub title: String,
     /// The environment; `None` for `heal`.

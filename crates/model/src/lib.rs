@@ -3,9 +3,9 @@
 //! Lives here: plain data with validated constructors, small pure functions over it, and the form in
 //! which it is recorded or sent (serde). Must not be here: tokio, the file system, the network.
 
-mod chain;
 mod change;
 mod count;
+mod error_chain;
 mod evaluation;
 mod event;
 mod evidence;
@@ -31,11 +31,11 @@ pub mod task;
 mod usage;
 mod words;
 
-pub use chain::chain;
 pub use change::{FileChange, FileContent, FileMode};
 pub use count::{counted, times};
+pub use error_chain::error_chain;
 pub use evaluation::{Decision, Evaluation, RuleMatch};
-pub use event::{EventSink, Notice, RunEvent, RunHeader, Task};
+pub use event::{EventSink, Notice, RunEvent, RunHeader, RunKind};
 pub use evidence::{CodeContext, Evidence, Excerpt, Exit, HttpExchange, Location, Remedy};
 pub use failure::{Failure, FailureClass, FailureSummary, Fingerprint, Progress, compare};
 pub use gate::{GateResult, GateStatus};
@@ -51,7 +51,7 @@ pub use release::{
     Condition, Endpoint, Release, ReleaseState, Restoration, RunningNow, TargetKind,
     USUAL_HEALTH_PATHS,
 };
-pub use review::{Review, Risk, Verdict};
+pub use review::{Review, ReviewVerdict, Risk};
 pub use secret_name::{may_name_secret, names_secret};
 pub use stage::Stage;
 pub use stop::{Repeated, StopReason};

@@ -6,7 +6,7 @@ use super::words::named;
 
 named!(
     /// Approve or reject.
-    Verdict {
+    ReviewVerdict {
         /// The reviewer found nothing against the patch.
         Approve = "approve",
         /// The patch must not be applied. Also what a malformed, late or missing answer counts as.
@@ -30,7 +30,7 @@ named!(
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Review {
     /// Approve or reject.
-    pub verdict: Verdict,
+    pub verdict: ReviewVerdict,
     /// How much could go wrong.
     pub risk: Risk,
     pub reason: String,
@@ -44,7 +44,7 @@ impl Review {
     /// A missing or unreadable answer: not approved.
     pub fn unusable(reviewer: impl Into<String>, reason: impl Into<String>) -> Self {
         Self {
-            verdict: Verdict::Reject,
+            verdict: ReviewVerdict::Reject,
             risk: Risk::High,
             reason: reason.into(),
             suggestion: None,

@@ -114,7 +114,7 @@ impl RunSummary {
     }
 
     /// Whether it ended with a release of this run that failed and the last verified one serving
-    /// again. Not a rollout that could not begin for want of a machine, a credential or a quota:
+    /// again. Not a rollout that could not begin because a machine, a credential or a quota was missing:
     /// nothing was switched then, and what is out of order is not the release.
     pub fn rolled_back(&self) -> bool {
         let deployment_failed = self

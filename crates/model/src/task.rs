@@ -234,7 +234,7 @@ named!(
         EvidenceAdded = "evidence.added",
         /// An agent appeared, or came back.
         AgentUp = "agent.up",
-        /// An agent has not been heard of for long.
+        /// An agent has sent no heartbeat for too long.
         AgentDown = "agent.down",
         /// An agent was told to take no more work.
         AgentDeactivated = "agent.deactivated",

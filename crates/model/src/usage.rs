@@ -35,7 +35,7 @@ impl Usage {
 pub struct ModelUsage {
     /// `gpt-4o at api.openai.com`
     pub model: String,
-    /// In all of its answers, those that came to nothing included.
+    /// In all of its answers, including those without a result.
     pub usage: Usage,
 }
 

@@ -203,7 +203,7 @@ fn without_place(hunk: &Hunk, path: &str) -> Finding {
 }
 
 /// The hunk at its place; `None` when its result is there already.
-fn settle<'h>(
+fn resolve<'h>(
     file: &LineIndex<'_>,
     hunk: &'h Hunk,
     place: &Match,

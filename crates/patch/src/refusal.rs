@@ -43,7 +43,7 @@ pub enum RefusalKind {
 
 /// The longest text of a refusal, in bytes; what is beyond it is said to be left out.
 const LONGEST: usize = 12_000;
-/// The most findings that are told in full.
+/// The most findings that are reported in full.
 const MOST_FINDINGS: usize = 8;
 
 /// One thing that is wrong.

@@ -25,10 +25,10 @@ struct Target<'e> {
     move_to: Option<RepoPath>,
     /// Whether the file stays where it was as well: a copy.
     keeps_source: bool,
-    wish: Wish<'e>,
+    change: FileChangeKind<'e>,
 }
 
-enum Wish<'e> {
+enum FileChangeKind<'e> {
     Hunks(Vec<&'e Hunk>, Option<FileMode>),
     Content(FileContent),
     Delete,
@@ -297,8 +297,8 @@ fn update<'e>(
         None => None,
     };
     let hunks = hunks.iter().collect();
-    let wish = Wish::Hunks(hunks, mode);
-    Ok(Target { path, before: Some(content), move_to, keeps_source: false, wish })
+    let change = FileChangeKind::Hunks(hunks, mode);
+    Ok(Target { path, before: Some(content), move_to, keeps_source: false, change })
 }
 
 /// A diff that only adds lines, to a file that is not there: it is new, though the diff does
@@ -326,7 +326,7 @@ fn new_file<'e>(
         before: None,
         move_to: None,
         keeps_source: false,
-        wish: Wish::Content(FileContent { bytes, mode }),
+        change: FileChangeKind::Content(FileContent { bytes, mode }),
     })
 }
 
@@ -367,7 +367,7 @@ fn create<'e>(
         before: located.content,
         move_to: None,
         keeps_source: false,
-        wish: Wish::Content(FileContent { bytes, mode }),
+        change: FileChangeKind::Content(FileContent { bytes, mode }),
     }))
 }
 
@@ -386,13 +386,13 @@ fn whole<'e>(
         refuse_elision(written, content)?;
         report.leniencies.extend(located.leniency);
         report.fitting.push(format!("the new file {}", located.path));
-        let wish = Wish::Content(FileContent::regular(content.bytes(b"\n")));
+        let change = FileChangeKind::Content(FileContent::regular(content.bytes(b"\n")));
         return Ok(Some(Target {
             path: located.path,
             before: None,
             move_to: None,
             keeps_source: false,
-            wish,
+            change,
         }));
     };
     match there.mode {
@@ -436,13 +436,13 @@ fn whole<'e>(
     }
     report.leniencies.extend(located.leniency);
     report.fitting.push(format!("the whole file {}", located.path));
-    let wish = Wish::Content(FileContent { bytes, mode: there.mode });
+    let change = FileChangeKind::Content(FileContent { bytes, mode: there.mode });
     Ok(Some(Target {
         path: located.path,
         before: located.content,
         move_to: None,
         keeps_source: false,
-        wish,
+        change,
     }))
 }
 
@@ -518,7 +518,7 @@ fn delete<'e>(
         before: Some(located.content),
         move_to: None,
         keeps_source: false,
-        wish: Wish::Delete,
+        change: FileChangeKind::Delete,
     })
 }
 
@@ -538,8 +538,8 @@ fn merge<'e>(targets: &mut Vec<Target<'e>>, target: Target<'e>) -> Result<(), Fi
             "the answer edits it in two ways that exclude each other",
         ))
     };
-    match (&mut known.wish, target.wish) {
-        (Wish::Hunks(hunks, mode), Wish::Hunks(more, other_mode)) => {
+    match (&mut known.change, target.change) {
+        (FileChangeKind::Hunks(hunks, mode), FileChangeKind::Hunks(more, other_mode)) => {
             let moves = known.move_to.is_some() && target.move_to.is_some();
             if moves || (mode.is_some() && other_mode.is_some() && *mode != other_mode) {
                 return conflict();
@@ -549,17 +549,19 @@ fn merge<'e>(targets: &mut Vec<Target<'e>>, target: Target<'e>) -> Result<(), Fi
             known.move_to = known.move_to.take().or(target.move_to);
             Ok(())
         }
-        (Wish::Hunks(..) | Wish::Content(_) | Wish::Delete, _) => conflict(),
+        (FileChangeKind::Hunks(..) | FileChangeKind::Content(_) | FileChangeKind::Delete, _) => {
+            conflict()
+        }
     }
 }
 
 /// The change that a target comes to; `None` when it is none, or was refused.
 fn change(target: Target<'_>, report: &mut Report) -> Option<FileChange> {
-    let Target { path, before, move_to, keeps_source, wish } = target;
-    let after = match wish {
-        Wish::Delete => None,
-        Wish::Content(content) => Some(content),
-        Wish::Hunks(hunks, mode) => {
+    let Target { path, before, move_to, keeps_source, change } = target;
+    let after = match change {
+        FileChangeKind::Delete => None,
+        FileChangeKind::Content(content) => Some(content),
+        FileChangeKind::Hunks(hunks, mode) => {
             let before = before.as_ref()?;
             let bytes = fit(&path.to_string(), &before.bytes, &hunks, report)?;
             Some(FileContent { bytes, mode: mode.unwrap_or(before.mode) })

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use greenloop_model::{Decision, Evaluation, FileChange, Review, Verdict};
+use greenloop_model::{Decision, Evaluation, FileChange, Review, ReviewVerdict};
 use greenloop_patch::ParsedPatch;
 
 /// How long a person's yes holds: what it was said to is forgotten after that.
@@ -122,8 +122,8 @@ pub fn clear(
         return Err(NotCleared::Forbidden);
     }
     match review.verdict {
-        Verdict::Approve => {}
-        Verdict::Reject => return Err(NotCleared::NotApproved),
+        ReviewVerdict::Approve => {}
+        ReviewVerdict::Reject => return Err(NotCleared::NotApproved),
     }
     let confirmed_by = match decision {
         Decision::Allow => None,
@@ -167,14 +167,19 @@ mod tests {
         let given = |tree, policy| Some(Confirmation::new("--yes", scope(tree, policy), at(0)));
         let yes = || given("tree", "rules");
         for (verdict, decision, confirmation, expect) in [
-            (Verdict::Approve, Decision::Allow, None, Ok(())),
-            (Verdict::Approve, Decision::Allow, yes(), Ok(())),
-            (Verdict::Approve, Decision::NeedsHuman, yes(), Ok(())),
-            (Verdict::Approve, Decision::NeedsHuman, None, Err(NotCleared::NeedsConfirmation)),
-            (Verdict::Approve, Decision::Forbid, yes(), Err(NotCleared::Forbidden)),
-            (Verdict::Reject, Decision::Allow, yes(), Err(NotCleared::NotApproved)),
-            (Verdict::Reject, Decision::NeedsHuman, yes(), Err(NotCleared::NotApproved)),
-            (Verdict::Reject, Decision::Forbid, yes(), Err(NotCleared::Forbidden)),
+            (ReviewVerdict::Approve, Decision::Allow, None, Ok(())),
+            (ReviewVerdict::Approve, Decision::Allow, yes(), Ok(())),
+            (ReviewVerdict::Approve, Decision::NeedsHuman, yes(), Ok(())),
+            (
+                ReviewVerdict::Approve,
+                Decision::NeedsHuman,
+                None,
+                Err(NotCleared::NeedsConfirmation),
+            ),
+            (ReviewVerdict::Approve, Decision::Forbid, yes(), Err(NotCleared::Forbidden)),
+            (ReviewVerdict::Reject, Decision::Allow, yes(), Err(NotCleared::NotApproved)),
+            (ReviewVerdict::Reject, Decision::NeedsHuman, yes(), Err(NotCleared::NotApproved)),
+            (ReviewVerdict::Reject, Decision::Forbid, yes(), Err(NotCleared::Forbidden)),
         ] {
             let patch = ParsedPatch::from_changes(Vec::new());
             let (review, evaluation) = (review(verdict), evaluation(decision));
@@ -187,7 +192,8 @@ mod tests {
             [(given("other", "rules"), 60), (given("tree", "others"), 60), (yes(), 7_200)]
         {
             let patch = ParsedPatch::from_changes(Vec::new());
-            let (review, evaluation) = (review(Verdict::Approve), evaluation(Decision::NeedsHuman));
+            let (review, evaluation) =
+                (review(ReviewVerdict::Approve), evaluation(Decision::NeedsHuman));
             let here = scope("tree", "rules");
             let cleared = clear(patch, &review, &evaluation, confirmation, &here, at(now));
             assert_eq!(cleared.map(|_| ()), Err(NotCleared::ConfirmationExpired));

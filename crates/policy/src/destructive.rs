@@ -10,7 +10,7 @@ use regex::Regex;
 use super::shell::{Command, SHELLS};
 
 /// A destructive use of a program.
-struct Danger {
+struct DestructiveUse {
     /// The program; several names separated by `|`.
     program: &'static str,
     /// Its operands, in order, other words between them allowed; each may be several, by `|`.
@@ -30,17 +30,17 @@ const fn danger(
     operands: &'static [&'static str],
     options: &'static [&'static str],
     what: &'static str,
-) -> Danger {
-    Danger { program, operands, options, unless: &[], what }
+) -> DestructiveUse {
+    DestructiveUse { program, operands, options, unless: &[], what }
 }
 
-const fn unless(unless: &'static [&'static str], mut danger: Danger) -> Danger {
+const fn unless(unless: &'static [&'static str], mut danger: DestructiveUse) -> DestructiveUse {
     danger.unless = unless;
     danger
 }
 
 #[rustfmt::skip]
-const DANGERS: &[Danger] = &[
+const DANGERS: &[DestructiveUse] = &[
     unless(&["--soft"], danger("git", &["reset"], &["--hard", "--merge", "--keep"], "discards uncommitted changes")),
     unless(&["-n", "--dry-run"], danger("git", &["clean"], &["-f", "--force"], "deletes untracked files")),
     unless(&["-n", "--dry-run"], danger("git", &["push"], &["-f", "--force", "--mirror", "--prune"], "rewrites the remote's history")),
@@ -326,7 +326,7 @@ fn table(program: &str, words: &[String]) -> Option<&'static str> {
     DANGERS.iter().find(|danger| matches(danger, program, words)).map(|danger| danger.what)
 }
 
-fn matches(danger: &Danger, program: &str, words: &[String]) -> bool {
+fn matches(danger: &DestructiveUse, program: &str, words: &[String]) -> bool {
     if !any_of(danger.program, program) {
         return false;
     }

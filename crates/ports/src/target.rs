@@ -130,7 +130,7 @@ pub trait Target: Send + Sync {
     fn kind(&self) -> TargetKind;
 
     /// Takes the environment for `run` where the target can be reached from several machines,
-    /// and keeps it until [`Target::let_go`]. The run that holds it already may ask again.
+    /// and keeps it until [`Target::release_claim`]. The run that holds it already may ask again.
     ///
     /// # Errors
     /// [`TargetErrorKind::Held`] when another run holds it.
@@ -144,7 +144,7 @@ pub trait Target: Send + Sync {
     }
 
     /// Gives back what [`Target::claim`] took.
-    async fn let_go(&self) {}
+    async fn release_claim(&self) {}
 
     /// What would surely keep a rollout from working, as far as it can be seen without one, such
     /// as an address that another program has. Changes nothing.
@@ -164,13 +164,13 @@ pub trait Target: Send + Sync {
     /// # Errors
     /// When there is nothing to be reached there, such as a service without a ready pod, or when
     /// the way there is closed. It takes seconds, never a rollout's patience.
-    async fn reach(&self) -> Result<Option<Endpoint>, TargetError> {
+    async fn smoke_endpoint(&self) -> Result<Option<Endpoint>, TargetError> {
         Ok(None)
     }
 
-    /// What has kept the last connection to the address of [`Target::reach`] from the service,
+    /// What has kept the last connection to the address of [`Target::smoke_endpoint`] from the service,
     /// as far as the target knows.
-    async fn unreached(&self) -> Option<TargetError> {
+    async fn endpoint_error(&self) -> Option<TargetError> {
         None
     }
 

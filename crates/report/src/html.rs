@@ -20,7 +20,7 @@ use super::verdict::{self, Conclusion};
 use super::wording;
 use greenloop_model::{
     CodeContext, Decision, Evidence, Excerpt, Failure, GateResult, GateStatus, NextStep, Notice,
-    RunEvent, Verdict,
+    ReviewVerdict, RunEvent,
 };
 
 /// Diff lines on the page; further diffs are in `patches/`.
@@ -435,8 +435,8 @@ fn entry(stamped: &Stamped, budget: &mut Budget) -> Option<TimelineEntry> {
         RunEvent::ReviewerAsked { model, .. } => is("", format!("reviewer: {model}")),
         RunEvent::Reviewed { review, usage, .. } => {
             let (tone, verdict) = match review.verdict {
-                Verdict::Approve => ("good", "approved"),
-                Verdict::Reject => ("bad", "rejected"),
+                ReviewVerdict::Approve => ("good", "approved"),
+                ReviewVerdict::Reject => ("bad", "rejected"),
             };
             is(tone, format!("review: {verdict}, {} risk", review.risk.name()));
             entry.note = text(&format!("{} · {}", review.reviewer, format::usage(usage)));
@@ -698,7 +698,7 @@ fn text(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::samples;
+    use crate::fixtures;
 
     fn html(events: &[Stamped]) -> String {
         String::from_utf8(render(&RunHistory::of(events)).unwrap()).unwrap()
@@ -706,7 +706,7 @@ mod tests {
 
     #[test]
     fn the_page_tells_the_run_and_loads_nothing() {
-        let page = html(&samples::healed());
+        let page = html(&fixtures::healed());
         for expected in [
             "Healed, deployed and verified",
             "The new release, verified",
@@ -728,7 +728,7 @@ mod tests {
     #[test]
     fn nothing_from_outside_is_markup() {
         let evil = "<img src=x onerror=alert(1)>\"'</pre></script>{{ 7*7 }}\u{1b}[2J";
-        let mut events = samples::every_event();
+        let mut events = fixtures::every_event();
         for stamped in &mut events {
             match &mut stamped.event {
                 RunEvent::Started(header) => {
@@ -758,7 +758,7 @@ mod tests {
 
     #[test]
     fn logs_are_linked_beside_the_page() {
-        let page = html(&samples::healed());
+        let page = html(&fixtures::healed());
         let page = page.replace("&#x2f;", "/");
         assert!(page.contains(r#"href="stages/1-gates-build.log""#), "{page}");
         for (log, href) in [
@@ -777,7 +777,7 @@ mod tests {
         let mut diff = "--- a/x.rs\n+++ b/x.rs\n".to_owned();
         diff.push_str("@@ -0,0 +1,100000 @@\n");
         diff.push_str(&"+let x = 1; // a line of no interest\n".repeat(100_000));
-        let mut events = samples::healed();
+        let mut events = fixtures::healed();
         for stamped in &mut events {
             if let RunEvent::PatchProposed { diff: proposed, .. } = &mut stamped.event {
                 proposed.clone_from(&diff);
@@ -790,7 +790,7 @@ mod tests {
 
     #[test]
     fn a_run_that_broke_off_has_a_page() {
-        let events = samples::healed();
+        let events = fixtures::healed();
         assert!(html(&events[..12]).contains("The run broke off"));
         assert!(html(&[]).contains("The run broke off"));
     }

@@ -137,14 +137,14 @@ pub fn read_events(path: &Path) -> Result<Vec<Stamped>, EventsError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::samples;
+    use crate::fixtures;
     use greenloop_model::{Condition, RunningNow, StopReason};
 
     #[test]
     fn every_event_comes_back_as_it_was() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join(EVENTS_FILE);
-        let events = samples::every_event();
+        let events = fixtures::every_event();
         let mut json = Json::new(File::create(&path).unwrap(), true);
         for stamped in &events {
             json.event(stamped.at, &stamped.event).unwrap();
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn the_samples_have_every_kind_of_event() {
-        let mut kinds: Vec<String> = samples::every_event()
+        let mut kinds: Vec<String> = fixtures::every_event()
             .iter()
             .map(|stamped| {
                 let line = line(None, stamped.at, &stamped.event).unwrap();

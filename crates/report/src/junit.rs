@@ -308,13 +308,13 @@ mod tests {
     use regex::Regex;
 
     use super::*;
+    use crate::fixtures;
     use crate::reporter::Stamped;
-    use crate::samples;
     use greenloop_model::{FailureClass, Fingerprint};
 
     #[test]
     fn cases_tell_what_failed() {
-        let xml = render(&RunHistory::of(&samples::every_event())).unwrap();
+        let xml = render(&RunHistory::of(&fixtures::every_event())).unwrap();
         let report = Report::deserialize_from_str(std::str::from_utf8(&xml).unwrap()).unwrap();
         let names: Vec<&str> = report.test_suites.iter().map(|s| s.name.as_str()).collect();
         assert_eq!(names[..4], ["1: gates", "2: gates", "2: rollout", "2: smoke"]);
@@ -418,10 +418,10 @@ mod tests {
 
     #[test]
     fn jenkins_and_azure_take_the_file() {
-        for events in [samples::healed(), samples::restored(), samples::every_event()] {
+        for events in [fixtures::healed(), fixtures::restored(), fixtures::every_event()] {
             check(&rendered(&events));
         }
-        let mut events = samples::every_event();
+        let mut events = fixtures::every_event();
         for event in &mut events {
             if let RunEvent::GateFinished { result, .. } = &mut event.event {
                 result.name = format!("a < \"b\" skipped=\"9\" & {}\n{}", '\u{1}', "x".repeat(999));
@@ -438,7 +438,7 @@ mod tests {
     fn failed_cases(stage: Stage, name: &str, steps: &[(&str, bool)]) -> Vec<String> {
         let at = jiff::Timestamp::UNIX_EPOCH;
         let elapsed = Duration::from_millis(1);
-        let mut events = vec![RunEvent::Started(Box::new(samples::header()))];
+        let mut events = vec![RunEvent::Started(Box::new(fixtures::header()))];
         events.push(RunEvent::IterationStarted {
             iteration: 1,
             of: 1,

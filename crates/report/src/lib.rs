@@ -22,6 +22,8 @@ mod azure;
 mod diff;
 mod diff_lines;
 mod file;
+#[cfg(test)]
+mod fixtures;
 mod format;
 mod html;
 mod human;
@@ -40,8 +42,6 @@ pub mod pull_requests;
 mod reporter;
 mod run_history;
 pub mod safe_text;
-#[cfg(test)]
-mod samples;
 mod summary;
 mod syntax;
 #[cfg(test)]
@@ -171,18 +171,18 @@ pub fn events(path: &Path) -> io::Result<Boxed> {
 
 /// Writes `junit.xml` when the run is over.
 pub fn junit(path: impl Into<PathBuf>) -> Boxed {
-    Box::new(written::Written::new(path.into(), junit::render))
+    Box::new(written::FileReporter::new(path.into(), junit::render))
 }
 
 /// Writes `summary.md` when the run is over.
 pub fn markdown(path: impl Into<PathBuf>) -> Boxed {
-    Box::new(written::Written::new(path.into(), markdown::render))
+    Box::new(written::FileReporter::new(path.into(), markdown::render))
 }
 
 /// Writes `report.html` when the run is over. The head of the audit chain is read from the
 /// run's folder, so the log should be closed before the run's last event is sent.
 pub fn html(path: impl Into<PathBuf>) -> Boxed {
-    Box::new(written::Written::new(path.into(), html::render))
+    Box::new(written::FileReporter::new(path.into(), html::render))
 }
 
 /// Appends to `metrics/deployments.json` when a run of an environment is over.

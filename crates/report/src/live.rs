@@ -210,7 +210,7 @@ mod tests {
     fn nobody_is_at_work_when_the_run_is_over() {
         let mut live = Live::on(ProgressDrawTarget::hidden(), true);
         let mut most = 0;
-        for stamped in crate::samples::healed() {
+        for stamped in crate::fixtures::healed() {
             live.before(&stamped.event);
             live.after(&stamped.event);
             most = most.max(live.workers.len());

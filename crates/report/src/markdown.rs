@@ -9,7 +9,7 @@ use super::run_history::RunHistory;
 use super::safe_text::{harmless, head, literal, visible};
 use super::verdict::{self, Conclusion};
 use super::wording;
-use greenloop_model::{Failure, GateStatus, RunEvent, Task, Verdict};
+use greenloop_model::{Failure, GateStatus, ReviewVerdict, RunEvent, RunKind};
 
 /// Bytes of one fenced block.
 const LONGEST_BLOCK: usize = 12 << 10;
@@ -55,7 +55,7 @@ fn write(page: &mut String, history: &RunHistory) -> std::fmt::Result {
         let mut row = |name: &str, value: &str| writeln!(page, "| {name} | {} |", escaped(value));
         row("Run", &header.run.to_string())?;
         row("Commit", &format!("{} {}", header.commit.short(), header.commit_subject))?;
-        if matches!(header.task, Task::Deploy | Task::Heal) {
+        if matches!(header.task, RunKind::Deploy | RunKind::Heal) {
             row("Author", &header.author)?;
             row("Reviewer", &header.reviewer)?;
         }
@@ -162,7 +162,7 @@ fn row(event: &RunEvent) -> Option<(String, String, Option<Duration>)> {
 }
 
 fn decisions(page: &mut String, history: &RunHistory) -> std::fmt::Result {
-    let rejected = history.reviews().filter(|(_, review)| review.verdict == Verdict::Reject);
+    let rejected = history.reviews().filter(|(_, review)| review.verdict == ReviewVerdict::Reject);
     let rejected = counted(rejected.map(|(iteration, review)| {
         (iteration, format!("{} risk: {}", review.risk.name(), escaped(&review.reason)))
     }));

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::file;
 use super::reporter::Reporter;
-use greenloop_model::{RunEvent, RunHeader, RunSummary, StopReason, Task, millis};
+use greenloop_model::{RunEvent, RunHeader, RunKind, RunSummary, StopReason, millis};
 
 /// Deployments that are kept, the newest last.
 const MOST: usize = 1_000;
@@ -76,7 +76,7 @@ fn entry(
     json!({
         "run": header.run.to_string(),
         "environment": header.environment.as_ref().map(|name| name.as_str()),
-        "kind": if header.task == Task::RollBack { ROLLBACK } else { "deployment" },
+        "kind": if header.task == RunKind::RollBack { ROLLBACK } else { "deployment" },
         "timestamp": format!("{at:.3}"),
         "success": summary.stop == StopReason::Verified,
         "iterations": summary.iterations,
@@ -197,11 +197,11 @@ fn set_aside(path: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::samples;
+    use crate::fixtures;
 
     fn run(path: &Path) {
         let mut metrics = Metrics::new(path.to_owned());
-        for stamped in samples::healed() {
+        for stamped in fixtures::healed() {
             metrics.event(stamped.at, &stamped.event).unwrap();
         }
     }
@@ -261,8 +261,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("deployments.json");
         let mut metrics = Metrics::new(path.clone());
-        let start = samples::restored()[0].at;
-        for (n, stamped) in samples::restored().into_iter().enumerate() {
+        let start = fixtures::restored()[0].at;
+        for (n, stamped) in fixtures::restored().into_iter().enumerate() {
             let at = start + Duration::from_secs(n as u64);
             metrics.event(at, &stamped.event).unwrap();
         }
@@ -307,7 +307,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("deployments.json");
         let mut metrics = Metrics::new(path.clone());
-        for mut stamped in samples::healed() {
+        for mut stamped in fixtures::healed() {
             if let RunEvent::Started(header) = &mut stamped.event {
                 header.environment = None;
             }

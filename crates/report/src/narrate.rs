@@ -17,7 +17,7 @@ use super::verdict;
 use super::wording::{class, image_origin, limits, progress_words, rule_match, shortened};
 use greenloop_model::{
     Decision, Evaluation, Evidence, Excerpt, Failure, FailureClass, GateResult, GateStatus, Notice,
-    Progress, ReleaseId, Review, Risk, RunEvent, RunHeader, Stage, Task, Verdict,
+    Progress, ReleaseId, Review, ReviewVerdict, Risk, RunEvent, RunHeader, RunKind, Stage,
 };
 
 /// How much is shown.
@@ -288,7 +288,9 @@ impl Narrator {
 
     /// Whether failures are healed in this run.
     fn heals(&self) -> bool {
-        self.header.as_ref().is_none_or(|header| matches!(header.task, Task::Deploy | Task::Heal))
+        self.header
+            .as_ref()
+            .is_none_or(|header| matches!(header.task, RunKind::Deploy | RunKind::Heal))
     }
 
     /// ` · model` where it is not the one that the run began with.
@@ -537,8 +539,8 @@ impl Narrator {
 
     fn review(&mut self, review: &Review) -> Vec<Line> {
         let (tone, text) = match review.verdict {
-            Verdict::Approve => (Tone::Good, "✓ approved"),
-            Verdict::Reject => {
+            ReviewVerdict::Approve => (Tone::Good, "✓ approved"),
+            ReviewVerdict::Reject => {
                 self.outcome(format!("the reviewer rejected it: {}", review.reason));
                 (Tone::Bad, "✗ rejected")
             }

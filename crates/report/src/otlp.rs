@@ -22,7 +22,7 @@ use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use super::reporter::Reporter;
 use greenloop_config::plan::TelemetryPlan;
 use greenloop_model::{
-    Failure, GateStatus, RunEvent, RunHeader, RunSummary, StopReason, Usage, Verdict,
+    Failure, GateStatus, ReviewVerdict, RunEvent, RunHeader, RunSummary, StopReason, Usage,
 };
 
 /// How long the end of a run waits for what is still to be sent.
@@ -65,9 +65,9 @@ impl Reporter for Otlp {
 }
 
 /// A span that is open, as the context of those within it.
-struct Open(Context);
+struct OpenSpan(Context);
 
-impl Open {
+impl OpenSpan {
     fn set(&self, attribute: KeyValue) {
         self.0.span().set_attribute(attribute);
     }
@@ -96,10 +96,10 @@ struct Live {
     tracer: SdkTracer,
     instruments: Instruments,
     environment: String,
-    run: Option<Open>,
-    iteration: Option<Open>,
-    stage: Option<Open>,
-    agent: Option<Open>,
+    run: Option<OpenSpan>,
+    iteration: Option<OpenSpan>,
+    stage: Option<OpenSpan>,
+    agent: Option<OpenSpan>,
     /// When the release failed that has not been taken back yet.
     failed_at: Option<SystemTime>,
 }
@@ -203,10 +203,10 @@ impl Live {
     }
 
     /// Opens a span within the innermost open one.
-    fn open(&self, name: String, at: SystemTime, attributes: Vec<KeyValue>) -> Open {
+    fn open(&self, name: String, at: SystemTime, attributes: Vec<KeyValue>) -> OpenSpan {
         let builder = SpanBuilder::from_name(name).with_start_time(at).with_attributes(attributes);
         let span = self.tracer.build_with_context(builder, &self.parent());
-        Open(Context::new().with_span(span))
+        OpenSpan(Context::new().with_span(span))
     }
 
     fn parent(&self) -> Context {
@@ -337,8 +337,8 @@ impl Live {
             RunEvent::NoPatch { .. } => self.close_agent(at, "no patch", None),
             RunEvent::Reviewed { review, usage, .. } => {
                 let outcome = match review.verdict {
-                    Verdict::Approve => "approved",
-                    Verdict::Reject => "rejected",
+                    ReviewVerdict::Approve => "approved",
+                    ReviewVerdict::Reject => "rejected",
                 };
                 self.close_agent(at, outcome, Some(usage));
             }
@@ -442,7 +442,7 @@ mod tests {
     use wiremock::{Mock, MockServer, ResponseTemplate};
 
     use super::*;
-    use crate::{Stamped, replay, samples};
+    use crate::{Stamped, fixtures, replay};
 
     fn plan(otlp_endpoint: String) -> TelemetryPlan {
         TelemetryPlan { otlp_endpoint, headers_env: None, service_name: "greenloop".into() }
@@ -469,7 +469,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_run_is_one_trace_with_its_stages_within() {
         let server = receiver().await;
-        send(plan(server.uri()), samples::restored());
+        send(plan(server.uri()), fixtures::restored());
         let mut spans: Vec<Span> = Vec::new();
         let mut points = Vec::new();
         for request in server.received_requests().await.unwrap() {
@@ -512,7 +512,7 @@ mod tests {
         let slow = ResponseTemplate::new(200).set_delay(delay);
         Mock::given(method("POST")).respond_with(slow).mount(&server).await;
         let began = std::time::Instant::now();
-        send(plan(server.uri()), samples::healed());
+        send(plan(server.uri()), fixtures::healed());
         assert!(began.elapsed() < delay, "it waited for the answer");
     }
 }

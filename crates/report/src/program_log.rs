@@ -6,7 +6,7 @@ use std::io;
 use super::format;
 use super::reporter::Reporter;
 use super::safe_text::safe;
-use greenloop_model::{Decision, GateStatus, Notice, RunEvent, StopReason, Verdict};
+use greenloop_model::{Decision, GateStatus, Notice, ReviewVerdict, RunEvent, StopReason};
 
 /// Sends what happens to the log, without the output of gates: their own logs have it.
 #[derive(Debug)]
@@ -101,8 +101,8 @@ fn line(event: &RunEvent) -> Option<(Level, String)> {
             (Level::Info, format!("asking the reviewer {model}"))
         }
         RunEvent::Reviewed { review, .. } => match review.verdict {
-            Verdict::Approve => (Level::Info, format!("approved: {}", review.reason)),
-            Verdict::Reject => (Level::Warning, format!("rejected: {}", review.reason)),
+            ReviewVerdict::Approve => (Level::Info, format!("approved: {}", review.reason)),
+            ReviewVerdict::Reject => (Level::Warning, format!("rejected: {}", review.reason)),
         },
         RunEvent::Evaluated { evaluation, .. } => {
             let decision = evaluation.decision();

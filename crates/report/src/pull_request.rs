@@ -277,7 +277,7 @@ fn quiet(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::samples;
+    use super::super::fixtures;
     use super::*;
 
     fn links() -> Links {
@@ -314,21 +314,21 @@ mod tests {
 
     #[test]
     fn the_text_of_a_run_that_healed() {
-        let text = pull_request(&samples::healed(), &links(), 60_000).unwrap();
+        let text = pull_request(&fixtures::healed(), &links(), 60_000).unwrap();
         insta::assert_snapshot!("pull_request", format!("{}\n\n{}", text.title, text.body));
         assert_eq!(text.fingerprint, Fingerprint::from_digest([1, 2, 3, 4, 5, 6, 7, 8]));
     }
 
     #[test]
     fn only_a_run_that_healed_has_one() {
-        assert_eq!(pull_request(&samples::restored(), &links(), 60_000), None);
+        assert_eq!(pull_request(&fixtures::restored(), &links(), 60_000), None);
         assert_eq!(pull_request(&[], &links(), 60_000), None);
     }
 
     #[test]
     fn the_limit_holds_and_the_links_stay() {
         let long = "word ".repeat(4_000);
-        let mut events = samples::healed();
+        let mut events = fixtures::healed();
         for stamped in &mut events {
             if let RunEvent::StageFailed { failure, .. } = &mut stamped.event {
                 for excerpt in &mut failure.evidence.excerpts {

@@ -35,7 +35,7 @@ fn transcript(make: impl Fn(Kept) -> Boxed, events: &[Stamped]) -> String {
 
 #[test]
 fn transcripts() {
-    for (run, events) in [("healed", samples::healed()), ("restored", samples::restored())] {
+    for (run, events) in [("healed", fixtures::healed()), ("restored", fixtures::restored())] {
         let check = |name: &str, text: String| {
             insta::assert_snapshot!(format!("{run}_{name}"), text);
         };
@@ -48,13 +48,13 @@ fn transcripts() {
         let history = run_history::RunHistory::of(&events);
         check("junit", String::from_utf8(junit::render(&history).unwrap()).unwrap());
     }
-    let colour = transcript(|out| human(out, true, Screen::None), &samples::healed());
+    let colour = transcript(|out| human(out, true, Screen::None), &fixtures::healed());
     insta::assert_snapshot!("healed_human_colour", colour.replace('\u{1b}', "␛"));
 }
 
 #[test]
 fn a_fix_that_is_not_in_the_work_tree_is_no_success() {
-    let events = samples::not_brought_back();
+    let events = fixtures::not_brought_back();
     let told = transcript(|out| human(out, false, Screen::None), &events);
     let azure = transcript(azure, &events);
     let page = String::from_utf8(render(Format::Markdown, &events).unwrap()).unwrap();
@@ -137,7 +137,7 @@ fn poison(value: &mut serde_json::Value, evil: &str) {
 
 #[test]
 fn no_reporter_lets_a_log_command_anything() {
-    let events = hostile(samples::every_event());
+    let events = hostile(fixtures::every_event());
     let is_ours = |line: &str| {
         const BEGINNINGS: [&str; 7] = [
             "##[group]",
@@ -184,7 +184,7 @@ fn no_reporter_lets_a_log_command_anything() {
 fn no_line_is_wider_than_the_terminal() {
     use unicode_width::UnicodeWidthStr as _;
     for width in [40, 80, 120] {
-        for events in [samples::healed(), samples::restored(), samples::every_event()] {
+        for events in [fixtures::healed(), fixtures::restored(), fixtures::every_event()] {
             let text = transcript(|out| human(out, false, Screen::Columns(width)), &events);
             for line in text.lines() {
                 assert!(line.width() <= width, "{width}: {line}");
@@ -195,7 +195,7 @@ fn no_line_is_wider_than_the_terminal() {
 
 #[test]
 fn a_failure_that_no_model_mends_is_one_issue_of_a_pipeline() {
-    let mut events = samples::healed();
+    let mut events = fixtures::healed();
     let failed = |stamped: &Stamped| matches!(stamped.event, RunEvent::StageFailed { .. });
     let at = events.iter().position(failed).unwrap();
     let RunEvent::StageFailed { failure, .. } = events[at].event.clone() else { panic!() };
@@ -228,7 +228,7 @@ fn a_failure_that_no_model_mends_is_one_issue_of_a_pipeline() {
 
 #[test]
 fn every_iteration_has_its_heading() {
-    for events in [samples::healed(), samples::restored()] {
+    for events in [fixtures::healed(), fixtures::restored()] {
         let text = transcript(|out| human(out, false, Screen::None), &events);
         let last = events.iter().filter_map(|stamped| match &stamped.event {
             RunEvent::AuthorAsked { iteration, .. }
@@ -244,7 +244,7 @@ fn every_iteration_has_its_heading() {
 
 #[test]
 fn a_new_answer_without_a_stage_has_a_heading_too() {
-    let mut events = samples::healed();
+    let mut events = fixtures::healed();
     let asked = |stamped: &Stamped| matches!(stamped.event, RunEvent::AuthorAsked { .. });
     let at = events.iter().position(asked).unwrap();
     events.truncate(at + 1);
@@ -257,9 +257,10 @@ fn a_new_answer_without_a_stage_has_a_heading_too() {
 
 #[test]
 fn progress_in_a_pipeline_only_grows_and_ends_at_all_of_it() {
-    let whole = samples::healed();
+    let whole = fixtures::healed();
     // A run that broke off has its end, too.
-    for events in [whole.clone(), whole[..9].to_vec(), samples::restored(), samples::every_event()]
+    for events in
+        [whole.clone(), whole[..9].to_vec(), fixtures::restored(), fixtures::every_event()]
     {
         let text = transcript(|out| azure(out), &events);
         let values: Vec<u32> = text
@@ -275,13 +276,13 @@ fn progress_in_a_pipeline_only_grows_and_ends_at_all_of_it() {
 
 #[test]
 fn a_flood_of_output_is_cut_and_none_of_it_is_kept() {
-    let mut events = samples::healed();
+    let mut events = fixtures::healed();
     events.truncate(5);
     let text = "x".repeat(100) + "\n";
     let flood = RunEvent::Output { stage: Stage::Gates, name: "build".into(), text };
     let at = events[0].at;
     events.extend((0..20_000).map(|_| Stamped { at, event: flood.clone() }));
-    events.extend(samples::healed().into_iter().filter(|stamped| {
+    events.extend(fixtures::healed().into_iter().filter(|stamped| {
         matches!(&stamped.event, RunEvent::GateFinished { result, .. } if result.name == "build")
     }));
     let printed = transcript(|out| plain(out), &events);
@@ -296,7 +297,7 @@ fn a_flood_of_output_is_cut_and_none_of_it_is_kept() {
 fn a_finished_run_leaves_its_files_and_they_can_be_made_again() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path();
-    let mut events = samples::healed();
+    let mut events = fixtures::healed();
     if let RunEvent::Started(header) = &mut events[0].event {
         header.folder = folder.to_owned();
     }
@@ -334,7 +335,7 @@ fn a_finished_run_leaves_its_files_and_they_can_be_made_again() {
 fn live_to_look_at() {
     let (tx, rx) = std::sync::mpsc::channel();
     let thread = spawn(vec![human(io::stdout(), true, Screen::Terminal)], rx);
-    for stamped in samples::healed() {
+    for stamped in fixtures::healed() {
         tx.send(stamped.event).unwrap();
         std::thread::sleep(std::time::Duration::from_millis(250));
     }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::format;
 use super::wording::shortened;
 use greenloop_model::{
-    Condition, Failure, ReleaseId, Restoration, RunHeader, RunSummary, RunningNow, Stage,
-    StopReason, Task,
+    Condition, Failure, ReleaseId, Restoration, RunHeader, RunKind, RunSummary, RunningNow, Stage,
+    StopReason,
 };
 
 /// Lines about what the tests show.
@@ -55,7 +55,7 @@ pub(super) fn conclusion(summary: &RunSummary) -> Conclusion {
 /// One sentence: `Healed and verified`, `Restored to release …, serving again after 0.8s`,
 /// `Stopped: …`. What became of a release that failed comes before why it failed.
 pub(super) fn headline(header: Option<&RunHeader>, summary: &RunSummary) -> String {
-    let task = header.map_or(Task::Deploy, |header| header.task);
+    let task = header.map_or(RunKind::Deploy, |header| header.task);
     let healed = !summary.patches.is_empty();
     if let (StopReason::Verified, Some(why)) = (&summary.stop, summary.not_brought_back()) {
         let branch = summary.branch.as_deref().unwrap_or("the run's branch");
@@ -64,25 +64,25 @@ pub(super) fn headline(header: Option<&RunHeader>, summary: &RunSummary) -> Stri
         );
     }
     match (&summary.stop, task) {
-        (StopReason::Verified, Task::Deploy) if healed && is_unproven(summary) => {
+        (StopReason::Verified, RunKind::Deploy) if healed && is_unproven(summary) => {
             "Deployed and verified; the repair is unproven".into()
         }
-        (StopReason::Verified, Task::Deploy) if healed => "Healed, deployed and verified".into(),
-        (StopReason::Verified, Task::Deploy) => {
+        (StopReason::Verified, RunKind::Deploy) if healed => "Healed, deployed and verified".into(),
+        (StopReason::Verified, RunKind::Deploy) => {
             "Deployed and verified, nothing had to be repaired".into()
         }
-        (StopReason::Verified, Task::Heal) if healed && is_unproven(summary) => {
+        (StopReason::Verified, RunKind::Heal) if healed && is_unproven(summary) => {
             "Passed, unproven: it passes now, and no test shows that it works".into()
         }
-        (StopReason::Verified, Task::Heal) if healed && summary.proof.is_some() => {
+        (StopReason::Verified, RunKind::Heal) if healed && summary.proof.is_some() => {
             "Healed: it passes now, proven by tests".into()
         }
-        (StopReason::Verified, Task::Heal) if healed => "Healed: it passes now".into(),
-        (StopReason::Verified, Task::Heal) if !summary.flaky.is_empty() => {
+        (StopReason::Verified, RunKind::Heal) if healed => "Healed: it passes now".into(),
+        (StopReason::Verified, RunKind::Heal) if !summary.flaky.is_empty() => {
             "Flaky: it failed once and passed on the same tree; nothing was repaired".into()
         }
-        (StopReason::Verified, Task::Heal) => "It passes, nothing had to be repaired".into(),
-        (StopReason::Verified, Task::Verify) => match &summary.target.serving {
+        (StopReason::Verified, RunKind::Heal) => "It passes, nothing had to be repaired".into(),
+        (StopReason::Verified, RunKind::Verify) => match &summary.target.serving {
             Some(RunningNow::Nothing) => {
                 "What answers passes; Greenloop has released nothing there".into()
             }
@@ -94,17 +94,19 @@ pub(super) fn headline(header: Option<&RunHeader>, summary: &RunSummary) -> Stri
             }
             Some(RunningNow::Release { .. }) | None => "Verified: what is deployed passes".into(),
         },
-        (StopReason::Verified, Task::RollBack) => "Rolled back and verified".into(),
-        (StopReason::NoHealing { .. }, Task::Verify) => {
+        (StopReason::Verified, RunKind::RollBack) => "Rolled back and verified".into(),
+        (StopReason::NoHealing { .. }, RunKind::Verify) => {
             "NOT verified: what is deployed does not pass".into()
         }
-        (StopReason::NoHealing { stage: Stage::Smoke }, Task::RollBack) => {
+        (StopReason::NoHealing { stage: Stage::Smoke }, RunKind::RollBack) => {
             "Rolled back, and NOT verified: the earlier release does not pass either".into()
         }
-        (StopReason::NoHealing { stage }, Task::RollBack) => {
+        (StopReason::NoHealing { stage }, RunKind::RollBack) => {
             format!("NOT rolled back: the {stage} stage failed")
         }
-        (StopReason::Declined { reason }, Task::RollBack) => format!("Not rolled back: {reason}"),
+        (StopReason::Declined { reason }, RunKind::RollBack) => {
+            format!("Not rolled back: {reason}")
+        }
         (StopReason::Cancelled, _) => match summary.target.restored {
             Some(restored) => format!("Cancelled: {}", in_words(restored)),
             None => "Cancelled".into(),
@@ -255,7 +257,7 @@ pub(super) fn serving(
         }
         RunningNow::Unknown { why } => return Some(format!("Unknown: {why}")),
     };
-    let back = header.is_some_and(|header| header.task == Task::RollBack);
+    let back = header.is_some_and(|header| header.task == RunKind::RollBack);
     let verified = summary.stop == StopReason::Verified;
     let which = if summary.target.restored.and_then(|restored| restored.release()) == Some(*release)
     {
@@ -264,7 +266,7 @@ pub(super) fn serving(
             Some(_) | None => "The last verified release, restored",
         }
     } else if !switched.contains(release) {
-        if header.is_some_and(|header| header.task == Task::Verify) {
+        if header.is_some_and(|header| header.task == RunKind::Verify) {
             "What was deployed before"
         } else {
             "The release from before this run, untouched"

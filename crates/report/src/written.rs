@@ -14,14 +14,14 @@ pub(super) type Render = fn(&RunHistory) -> io::Result<Vec<u8>>;
 /// Collects the events, and writes the file with the last one, so that it is there when the
 /// other reporters finish. A run that breaks off leaves a report of what there was.
 #[derive(Debug)]
-pub(super) struct Written {
+pub(super) struct FileReporter {
     path: PathBuf,
     render: Render,
     history: RunHistory,
     written: bool,
 }
 
-impl Written {
+impl FileReporter {
     pub(super) fn new(path: PathBuf, render: Render) -> Self {
         Self { path, render, history: RunHistory::default(), written: false }
     }
@@ -32,7 +32,7 @@ impl Written {
     }
 }
 
-impl Reporter for Written {
+impl Reporter for FileReporter {
     fn event(&mut self, at: jiff::Timestamp, event: &RunEvent) -> io::Result<()> {
         self.history.add(at, event);
         if let RunEvent::Finished(_) = event { self.write() } else { Ok(()) }

@@ -16,7 +16,7 @@ use super::workdir::{Checkout, CheckoutError, WorkdirError};
 use greenloop_hub_api::client::{HubClient, HubError, HubErrorKind};
 use greenloop_hub_api::types::{Action, AttemptHeartbeat, Claimed, Completion, NewEvidence};
 use greenloop_model::task::{EvidenceKind, Lease};
-use greenloop_model::{CommitId, FailureClass, RunId, chain};
+use greenloop_model::{CommitId, FailureClass, RunId, error_chain};
 use greenloop_workspace::git::{Author, Git, GitError, GitErrorKind, class_of};
 
 /// Tries of a push.
@@ -184,7 +184,7 @@ impl WorkerContext {
                     checkout,
                     run,
                     agent: &self.options.name,
-                    withheld: &self.options.withheld,
+                    env_remove: &self.options.env_remove,
                     redactor: &self.redactor,
                 };
                 command::run(line, &context, guard, cancel).await?;
@@ -334,7 +334,7 @@ impl WorkerContext {
             }
             // The hub is away: that says nothing of the task, nor of this machine's disk.
             Err(error) => {
-                let error = AttemptError::new(FailureClass::Infrastructure, chain(&error));
+                let error = AttemptError::new(FailureClass::Infrastructure, error_chain(&error));
                 Err(AttemptError { uncounted: true, ..error })
             }
         }
@@ -375,7 +375,7 @@ impl WorkerContext {
                 tracing::warn!(task = %lease.task, epoch = lease.epoch, "the report was refused: another attempt holds the lease");
             }
             (Err(error), _) => {
-                let why = chain(&error);
+                let why = error_chain(&error);
                 tracing::error!(task = %lease.task, epoch = lease.epoch, why, "cannot be reported");
             }
         }
@@ -428,7 +428,7 @@ impl From<WorkdirError> for AttemptError {
             WorkdirError::Taken { .. } | WorkdirError::Name(_) => None,
         };
         let class = kind.and_then(class_of).unwrap_or(FailureClass::Infrastructure);
-        Self::of(Fault::new(class, chain(&error)))
+        Self::of(Fault::new(class, error_chain(&error)))
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) struct CommandContext<'a> {
     pub(super) checkout: &'a Checkout,
     pub(super) run: RunId,
     pub(super) agent: &'a str,
-    pub(super) withheld: &'a [String],
+    pub(super) env_remove: &'a [String],
     pub(super) redactor: &'a Redactor,
 }
 
@@ -41,7 +41,7 @@ pub(super) async fn run(
         program: Program::Shell(line.to_owned()),
         cwd: context.checkout.folder.clone(),
         env: variables(context),
-        withheld: context.withheld.iter().map(OsString::from).collect(),
+        env_remove: context.env_remove.iter().map(OsString::from).collect(),
         timeout: Some(timeout),
         marker: Marker::new(context.run),
     };
@@ -97,7 +97,7 @@ pub(super) async fn run(
 fn fault(exit: &Exit, extraction: &Extraction, killed: bool) -> Option<Fault> {
     // 128 + 9 is how a shell reports it of the program that it waited for.
     if killed && matches!(exit, Exit::Signal(9) | Exit::Code(137)) {
-        let reason = "the kernel killed a process of the task for want of memory";
+        let reason = "the kernel killed a process of the task because memory ran out";
         return Some(Fault::new(FailureClass::Infrastructure, reason));
     }
     // A program that cleans up after itself leaves nothing for the self-check to see.

@@ -9,7 +9,7 @@ pub enum WorkerError {
     /// Its folders.
     #[error(transparent)]
     Workdir(#[from] WorkdirError),
-    /// The hub does not let it in, or does not understand it.
+    /// The hub refuses the worker's token or its protocol.
     #[error("the hub does not accept this worker")]
     Hub(#[source] HubError),
     /// No thread for its heartbeats.

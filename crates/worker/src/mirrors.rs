@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 const MARK: &str = "greenloop-used";
 
 /// A mirror on the disk.
-struct Kept {
+struct StoredMirror {
     folder: PathBuf,
     used: SystemTime,
     bytes: u64,
@@ -30,13 +30,13 @@ pub(super) fn spent(
     most: u64,
     now: SystemTime,
 ) -> Vec<PathBuf> {
-    let mut mirrors: Vec<Kept> = std::fs::read_dir(folder)
+    let mut mirrors: Vec<StoredMirror> = std::fs::read_dir(folder)
         .into_iter()
         .flatten()
         .flatten()
         .map(|entry| entry.path())
         .filter(|path| path.is_dir())
-        .map(|folder| Kept { used: used(&folder), bytes: bytes(&folder), folder })
+        .map(|folder| StoredMirror { used: used(&folder), bytes: bytes(&folder), folder })
         .collect();
     mirrors.sort_by_key(|mirror| std::cmp::Reverse(mirror.used));
     let mut sum = 0u64;

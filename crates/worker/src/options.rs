@@ -29,7 +29,7 @@ pub struct WorkerOptions {
     /// Bytes of all mirrors; beyond it those go that were not used for longest.
     pub most_mirrors: u64,
     /// Variables that tasks do not inherit: the hub's token, the models' keys.
-    pub withheld: Vec<String>,
+    pub env_remove: Vec<String>,
 }
 
 impl WorkerOptions {
@@ -62,7 +62,7 @@ mod tests {
             recheck: Duration::from_secs(5),
             keep_mirrors: None,
             most_mirrors: u64::MAX,
-            withheld: Vec::new(),
+            env_remove: Vec::new(),
         };
         for (lease, expect) in [(90_000, 30_000), (300_000, 30_000), (3_000, 1_000), (0, 50)] {
             let period = options.period(Duration::from_millis(lease));

@@ -4,7 +4,7 @@ use super::self_check::{Fault, ModelCheck};
 use greenloop_evidence::Redactor;
 use greenloop_hub_api::types::{AttemptFailure, NewEvidence};
 use greenloop_model::task::EvidenceKind;
-use greenloop_model::{FailureClass, Fingerprint, chain};
+use greenloop_model::{FailureClass, Fingerprint, error_chain};
 use greenloop_workspace::git::{GitError, GitErrorKind, system_class};
 
 /// Bytes of a piece of evidence; the hub takes no more than 256 KiB.
@@ -81,7 +81,7 @@ impl AttemptError {
 
 impl From<GitError> for AttemptError {
     fn from(error: GitError) -> Self {
-        let (class, message) = (error.class(), chain(&error));
+        let (class, message) = (error.class(), error_chain(&error));
         if error.kind == GitErrorKind::Remote && system_class(&message).is_none() {
             return Self { remote: true, ..Self::new(class, message) };
         }

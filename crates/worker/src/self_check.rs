@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use greenloop_evidence::Redactor;
 use greenloop_exec::{Command, Marker, Program};
-use greenloop_model::{Exit, FailureClass, RunId, chain};
+use greenloop_model::{Exit, FailureClass, RunId, error_chain};
 use greenloop_workspace::git::{self, Git};
 
 /// Bytes that are written to see whether the disk takes them.
@@ -76,13 +76,13 @@ impl SelfCheck {
         }
         let folder = self.folder.clone();
         let disk = tokio::task::spawn_blocking(move || disk(&folder));
-        disk.await.unwrap_or_else(|error| Err(Fault::infrastructure(chain(&error))))?;
+        disk.await.unwrap_or_else(|error| Err(Fault::infrastructure(error_chain(&error))))?;
         self.shell().await?;
         let cancel = CancellationToken::new();
         let git = Git::new(RunId::generate(), &self.redactor, &cancel);
         match tokio::time::timeout(STEP, git::works(&self.folder, &git)).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(Fault::new(error.class(), chain(&error))),
+            Ok(Err(error)) => Err(Fault::new(error.class(), error_chain(&error))),
             Err(_elapsed) => Err(Fault::infrastructure("git init does not end")),
         }
     }
@@ -97,7 +97,7 @@ impl SelfCheck {
             program: Program::Shell(":".to_owned()),
             cwd: self.folder.clone(),
             env: Vec::new(),
-            withheld: Vec::new(),
+            env_remove: Vec::new(),
             timeout: Some(STEP),
             marker: Marker::new(RunId::generate()),
         };
@@ -181,7 +181,7 @@ pub(super) fn size(bytes: u64) -> String {
     format!("{bytes} bytes")
 }
 
-/// How often the kernel has killed something for want of memory, on the whole machine.
+/// How often the kernel has killed a process because memory ran out, on the whole machine.
 pub(super) fn out_of_memory_kills() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/vmstat").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("oom_kill "))?;

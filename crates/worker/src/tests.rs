@@ -161,7 +161,7 @@ impl Hub {
                 recheck: Duration::from_millis(200),
                 keep_mirrors: None,
                 most_mirrors: u64::MAX,
-                withheld: vec!["CARGO_MANIFEST_DIR".to_owned()],
+                env_remove: vec!["CARGO_MANIFEST_DIR".to_owned()],
             },
             client: HubClient::new(&self.url, None).unwrap(),
             redactor: Redactor::new(["correct-horse-battery".to_owned()]),

@@ -45,14 +45,14 @@ pub enum WorkdirError {
 }
 
 /// A mirror that several attempts may use at once.
-type Shared = Arc<tokio::sync::OnceCell<Mirror>>;
+type SharedMirror = Arc<tokio::sync::OnceCell<Mirror>>;
 
 /// A worker's own folders; held for as long as the value lives.
 #[derive(Debug)]
 pub struct Workdir {
     mirrors: PathBuf,
     own: PathBuf,
-    open: Mutex<HashMap<String, Shared>>,
+    open: Mutex<HashMap<String, SharedMirror>>,
     _lock: File,
 }
 
@@ -67,7 +67,7 @@ pub(super) struct Checkout {
     pub(super) log: PathBuf,
     mark: PathBuf,
     /// Its clone borrows the objects of this mirror, which stays for as long.
-    mirror: Option<Shared>,
+    mirror: Option<SharedMirror>,
 }
 
 impl Workdir {
@@ -188,8 +188,9 @@ impl Workdir {
         for folder in mirrors::spent(&self.mirrors, keep, most, SystemTime::now()) {
             // An attempt that begins now waits for the map, and makes the mirror again.
             let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-            let of = |cell: &Shared| cell.get().is_some_and(|mirror| mirror.folder() == folder);
-            let used = |cell: &Shared| Arc::strong_count(cell) > 1;
+            let of =
+                |cell: &SharedMirror| cell.get().is_some_and(|mirror| mirror.folder() == folder);
+            let used = |cell: &SharedMirror| Arc::strong_count(cell) > 1;
             if open.values().any(|cell| used(cell) && (of(cell) || cell.get().is_none())) {
                 continue;
             }
@@ -312,7 +313,7 @@ mod tests {
         let git = Git::new(run, &greenloop_evidence::Redactor::default(), &cancel);
         let mut checkout =
             workdir.empty_checkout(Lease { task: TaskId(1), epoch: 1 }, run).unwrap();
-        let cell = Shared::default();
+        let cell = SharedMirror::default();
         let mirror = cell.get_or_try_init(|| Mirror::open(&workdir.mirrors, "/x", &git)).await;
         let mirror = mirror.unwrap().folder().to_owned();
         mirrors::touch(&mirror);

@@ -19,7 +19,7 @@ use super::workdir::{Workdir, WorkdirError};
 use greenloop_evidence::Redactor;
 use greenloop_hub_api::client::{HubClient, HubErrorKind};
 use greenloop_hub_api::types::ClaimRequest;
-use greenloop_model::{FailureClass, chain};
+use greenloop_model::{FailureClass, error_chain};
 
 /// How long the hub may keep a worker waiting for work.
 const WAIT: u32 = 20;
@@ -52,7 +52,7 @@ impl Worker {
     /// Works until `stop`. On return nothing of its tasks is left running.
     ///
     /// # Errors
-    /// When it cannot begin, or the hub does not let it in.
+    /// When it cannot begin, or the hub refuses its token.
     pub async fn run(self, stop: Stop) -> Result<(), WorkerError> {
         let Self { options, client, redactor, agents, model } = self;
         let locked = Workdir::lock(&options.work, &options.name);
@@ -126,7 +126,7 @@ async fn lock_in_time(
 ) -> Result<Option<Workdir>, WorkdirError> {
     let mut error = error;
     loop {
-        let reason = chain(&error);
+        let reason = error_chain(&error);
         quarantine.begin(&Fault::new(FailureClass::Infrastructure, reason), None);
         tokio::select! {
             () = quarantine.pause() => {}

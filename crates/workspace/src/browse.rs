@@ -202,7 +202,7 @@ fn unreadable(path: &RepoPath) -> impl FnOnce(io::Error) -> WorkspaceError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_repo::TestRepo;
+    use super::super::fixtures::TestRepo;
     use super::*;
 
     #[test]

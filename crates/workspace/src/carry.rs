@@ -286,7 +286,7 @@ fn with_crlf(repo: &Repository, before: Oid, after: Oid) -> Result<Option<Oid>, 
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_repo::TestRepo;
+    use super::super::fixtures::TestRepo;
     use super::*;
 
     const OLD: &str = "1\n2\n3\n4\n5\n6\n7\n8\n";

@@ -188,7 +188,7 @@ impl Workspace {
 }
 
 /// What an entry weighs that git does not track.
-struct Weighed {
+struct SizedPath {
     path: PathBuf,
     bytes: u64,
     files: u64,
@@ -208,16 +208,16 @@ impl Carrier<'_> {
         for path in &on_disk.tracked_beside {
             self.carry_one(path)?;
         }
-        let mut weighed: Vec<Weighed> =
-            on_disk.untracked_beside.iter().map(|path| self.weigh(path)).collect();
-        weighed.sort_by_key(|entry| entry.bytes);
-        let free = weighed
+        let mut sized: Vec<SizedPath> =
+            on_disk.untracked_beside.iter().map(|path| self.size_of(path)).collect();
+        sized.sort_by_key(|entry| entry.bytes);
+        let free = sized
             .iter()
             .find(|entry| entry.files > 0)
             .is_some_and(|entry| self.shares_blocks(&entry.path));
         let (mut bytes, mut files) = (0u64, 0u64);
         let mut notices = Vec::new();
-        for entry in weighed {
+        for entry in sized {
             let (more_bytes, more_files) =
                 (bytes.saturating_add(entry.bytes), files.saturating_add(entry.files));
             if !free && (more_bytes > self.options.copied_bytes || more_files > COPIED_FILES) {
@@ -256,8 +256,8 @@ impl Carrier<'_> {
         })
     }
 
-    fn weigh(&self, path: &Path) -> Weighed {
-        let mut weighed = Weighed { path: path.to_owned(), bytes: 0, files: 0 };
+    fn size_of(&self, path: &Path) -> SizedPath {
+        let mut sized = SizedPath { path: path.to_owned(), bytes: 0, files: 0 };
         let mut open = vec![path.to_owned()];
         while let Some(at) = open.pop() {
             if self.stays(&at) {
@@ -269,11 +269,11 @@ impl Carrier<'_> {
                 let children = fs::read_dir(&place).into_iter().flatten().flatten();
                 open.extend(children.map(|child| at.join(child.file_name())));
             } else {
-                weighed.bytes = weighed.bytes.saturating_add(found.len());
-                weighed.files += 1;
+                sized.bytes = sized.bytes.saturating_add(found.len());
+                sized.files += 1;
             }
         }
-        weighed
+        sized
     }
 
     /// What is no part of any copy. The git data of a submodule or of a repository within is the
@@ -376,7 +376,7 @@ fn remove_tree(folder: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::super::WorkspaceErrorKind;
-    use super::super::test_repo::TestRepo;
+    use super::super::fixtures::TestRepo;
     use super::*;
 
     fn options(folder: &Path) -> CopyOptions<'_> {

@@ -52,7 +52,7 @@ impl Workspace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_repo::TestRepo;
+    use crate::fixtures::TestRepo;
 
     #[test]
     fn the_branch_moves_once_and_only_from_where_it_is() {

@@ -244,7 +244,7 @@ pub(super) fn cut(mut text: String, max: usize) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::WorkspaceErrorKind;
-    use super::super::test_repo::TestRepo;
+    use super::super::fixtures::TestRepo;
     use super::*;
 
     #[test]

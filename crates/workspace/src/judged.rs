@@ -119,7 +119,7 @@ impl Workspace {
 
 #[cfg(test)]
 mod tests {
-    use crate::test_repo::TestRepo;
+    use crate::fixtures::TestRepo;
     use greenloop_model::{FileChange, FileContent, RepoPath};
 
     #[test]

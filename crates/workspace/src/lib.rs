@@ -25,6 +25,8 @@ mod copy;
 mod copy_file;
 mod error;
 mod fast_forward;
+#[cfg(test)]
+mod fixtures;
 mod folder;
 pub mod git;
 mod history;
@@ -33,8 +35,6 @@ mod judged;
 mod merge;
 mod prepare;
 mod snapshot;
-#[cfg(test)]
-mod test_repo;
 mod work_tree;
 mod workspace;
 

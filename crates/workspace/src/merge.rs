@@ -166,7 +166,7 @@ fn in_words(conflict: &git2::IndexConflict) -> Conflict {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_repo::TestRepo;
+    use crate::fixtures::TestRepo;
 
     /// A commit on top of `base` with these files.
     fn commit(repo: &TestRepo, base: &CommitId, files: &[(&str, &str)]) -> CommitId {

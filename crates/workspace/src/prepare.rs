@@ -565,7 +565,7 @@ fn invalid(shown: &str) -> impl FnOnce(git2::Error) -> WorkspaceError {
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_repo::{TestRepo, cleared, executable};
+    use super::super::fixtures::{TestRepo, cleared, executable};
     use super::*;
 
     struct Begun {
@@ -789,7 +789,7 @@ mod tests {
         let error = begun.workspace.preview(&begun.base, &[change]).expect_err("full");
         assert_eq!(error.kind, WorkspaceErrorKind::StorageFull, "{error:?}");
         assert!(!error.is_about_the_patch());
-        let told = greenloop_model::chain(&error);
+        let told = greenloop_model::error_chain(&error);
         assert!(told.contains("No space left") && !told.contains("no error"), "{told}");
     }
 

@@ -543,7 +543,7 @@ fn by_status(
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_repo::TestRepo;
+    use super::super::fixtures::TestRepo;
     use super::super::work_tree::Version;
     use super::*;
 

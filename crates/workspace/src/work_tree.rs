@@ -458,7 +458,7 @@ fn same_file(a: &Path, b: &Path, judge_mode: bool) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_repo::TestRepo;
+    use super::super::fixtures::TestRepo;
     use super::*;
 
     fn path(text: &str) -> RepoPath {

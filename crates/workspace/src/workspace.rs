@@ -413,7 +413,7 @@ impl Workspace {
     pub fn committed_at(&self, commit: &CommitId) -> Result<jiff::Timestamp, WorkspaceError> {
         let repo = self.repo()?;
         let seconds = find_commit(&repo, commit)?.time().seconds();
-        // A date beyond what can be written is as good as none.
+        // A date that cannot be written is left out.
         Ok(jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH))
     }
 
@@ -565,7 +565,7 @@ pub(super) fn subject(commit: &git2::Commit<'_>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_repo::TestRepo;
+    use super::super::fixtures::TestRepo;
     use super::*;
 
     fn kind(result: Result<impl Sized, WorkspaceError>) -> WorkspaceErrorKind {

@@ -13,7 +13,7 @@ use crate::app::{self, GraphStatus};
 use crate::cli::error::{CommandError, Exit};
 use crate::cli::{block_on, output};
 use greenloop_hub_api::types::{Alert, Branch, Graph, Task};
-use greenloop_model::chain;
+use greenloop_model::error_chain;
 use greenloop_model::task::GraphState;
 use greenloop_report::safe_text::safe;
 
@@ -74,7 +74,7 @@ pub(super) fn import(args: ImportArgs) -> Result<Exit, CommandError> {
             }
         }
         Err(error) => {
-            let why = chain(&error);
+            let why = error_chain(&error);
             output::tell(&safe(&format!("warning: the workers were not looked up: {why}\n")));
         }
     }

@@ -20,7 +20,7 @@ async fn a_second_deployer_leaves_and_comes_again() {
         assert!(outcome.stderr.contains("hint"), "{}", outcome.all());
     }
     assert_eq!(shop.applied().await, None);
-    other.let_go().await;
+    other.release_claim().await;
     shop.ends(&[], 0);
 }
 
@@ -37,7 +37,7 @@ async fn whoever_waits_for_the_environment_is_told_for_whom() {
     other.claim(run, &EventSink::null(), &CancellationToken::new()).await.unwrap();
     let leave = tokio::spawn(async move {
         tokio::time::sleep(std::time::Duration::from_secs(3)).await;
-        other.let_go().await;
+        other.release_claim().await;
     });
     let outcome = shop.ends(&[], 0);
     assert!(outcome.all().contains(&format!("waiting for run {run}")), "{}", outcome.all());

@@ -92,7 +92,7 @@ async fn smoke_tests_go_through_a_port_forward(world: &mut World) {
     world.manifests(&[service(), deployment(world, &program::HEALTHY)]);
     let attempt = world.roll_out().await;
     attempt.outcome.as_ref().unwrap();
-    let reached = attempt.target.reach().await.unwrap().unwrap();
+    let reached = attempt.target.smoke_endpoint().await.unwrap().unwrap();
     assert!(reached.url.starts_with("http://127.0.0.1:"), "{}", reached.url);
     for _ in 0..3 {
         let answer = reqwest::get(&reached.url).await.unwrap();

@@ -386,7 +386,7 @@ async fn an_order_that_cannot_be_is_refused(world: &mut World) {
             error.message.contains(expect) && error.message.contains("k8s/app.yaml:"),
             "{error}"
         );
-        attempt.target.let_go().await;
+        attempt.target.release_claim().await;
         assert!(world.wire().server.api().store.list(by_kind("Job"), None).next().is_none());
     }
 }

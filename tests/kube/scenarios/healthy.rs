@@ -27,7 +27,7 @@ async fn becomes_a_verified_release(world: &mut World) {
     assert!(serving.verified_at.is_some());
     let log = target.service_log(attempt.release).await.unwrap();
     assert!(log.contains("listening on 8080"), "{log}");
-    target.let_go().await;
+    target.release_claim().await;
     let preview = world.target().preview(&world.request(RunId::generate())).await.unwrap();
     assert_eq!(preview, "", "the same manifests change nothing");
 }
@@ -62,7 +62,7 @@ async fn twice_the_same_is_no_success_either(world: &mut World) {
         within: (8, 120),
     };
     let first = fails(world, &[deployment(world, &program::PANICS)], &doom).await;
-    first.target.let_go().await;
+    first.target.release_claim().await;
     let again = world.roll_out().await;
     judged(world, &again, &doom);
 }
@@ -79,7 +79,7 @@ async fn an_old_replica_set_is_broken_and_the_new_one_is_not(world: &mut World) 
     world.manifests(&[deployment(world, &program::PANICS)]);
     let broken = world.roll_out().await;
     assert!(broken.outcome.is_err());
-    broken.target.let_go().await;
+    broken.target.release_claim().await;
     world.manifests(&[deployment(world, &program::HEALTHY)]);
     world.release().await;
 }

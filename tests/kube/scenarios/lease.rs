@@ -30,9 +30,9 @@ async fn a_second_deployer_leaves(world: &mut World) {
     let refused = second.claim(RunId::generate(), &EventSink::null(), &cancel).await.unwrap_err();
     assert_eq!(refused.kind, TargetErrorKind::Held, "{refused}");
     assert!(refused.message.contains(&run.to_string()), "{refused}");
-    first.let_go().await;
+    first.release_claim().await;
     second.claim(RunId::generate(), &EventSink::null(), &cancel).await.unwrap();
-    second.let_go().await;
+    second.release_claim().await;
 }
 
 async fn a_second_deployer_waits(world: &mut World) {
@@ -42,14 +42,14 @@ async fn a_second_deployer_waits(world: &mut World) {
     first.claim(RunId::generate(), &EventSink::null(), &cancel).await.unwrap();
     let leave = async {
         tokio::time::sleep(Duration::from_secs(1)).await;
-        first.let_go().await;
+        first.release_claim().await;
     };
     let begun = Instant::now();
     let quiet = EventSink::null();
     let (claimed, ()) = tokio::join!(second.claim(RunId::generate(), &quiet, &cancel), leave);
     claimed.unwrap();
     assert!(begun.elapsed() >= Duration::from_secs(1));
-    second.let_go().await;
+    second.release_claim().await;
 }
 
 /// Its holder is gone: it has expired.
@@ -59,7 +59,7 @@ async fn an_expired_lease_is_taken_over(world: &mut World) {
     first.claim(RunId::generate(), &EventSink::null(), &cancel).await.unwrap();
     let lease = the_lease(world).await;
     let name = lease.metadata.name.clone().unwrap();
-    first.let_go().await;
+    first.release_claim().await;
     drop(first);
     let transitions = lease.spec.as_ref().and_then(|spec| spec.lease_transitions);
     let mut stale = the_lease(world).await;
@@ -73,7 +73,7 @@ async fn an_expired_lease_is_taken_over(world: &mut World) {
     let taken = the_lease(world).await.spec.unwrap();
     assert_eq!(taken.holder_identity, Some(run.to_string()));
     assert!(taken.lease_transitions > transitions, "the fencing number grows");
-    second.let_go().await;
+    second.release_claim().await;
 }
 
 /// It stops writing as soon as it detects the loss, and restores nothing.
@@ -117,7 +117,7 @@ async fn a_stolen_lease_ends_all_writing(world: &mut World) {
         matches!(refused.kind, TargetErrorKind::Superseded | TargetErrorKind::Held),
         "{refused}"
     );
-    attempt.target.let_go().await;
+    attempt.target.release_claim().await;
     if let (Some(wire), Some(mark)) = (&world.wire, mark) {
         let journal = wire.server.journal();
         let theft = journal

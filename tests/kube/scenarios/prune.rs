@@ -74,7 +74,7 @@ async fn it_is_removed_once_the_release_is_verified(world: &mut World) {
         told.contains("removed what the release no longer names: service/web, configmap/old"),
         "{told}"
     );
-    attempt.target.let_go().await;
+    attempt.target.release_claim().await;
     assert!(!has(world, "old").await);
     assert!(world.api::<Service>().get_opt("web").await.unwrap().is_none());
     assert_eq!(notes(world).await, Vec::<String>::new());

@@ -20,7 +20,7 @@ fn port(world: &mut World, port: Option<u16>) {
 }
 
 async fn unreachable(world: &World, kind: TargetErrorKind, class: FailureClass, parts: &[&str]) {
-    let error = world.target().reach().await.unwrap_err();
+    let error = world.target().smoke_endpoint().await.unwrap_err();
     told(&error, kind, class, parts);
 }
 
@@ -118,13 +118,13 @@ async fn nobody_listens_at_the_port(world: &mut World) {
     world.create(&deployment(world, &HEALTHY)).await;
     running(world).await;
     let target = world.target();
-    let reached = target.reach().await.unwrap().unwrap();
-    assert!(target.unreached().await.is_none());
+    let reached = target.smoke_endpoint().await.unwrap().unwrap();
+    assert!(target.endpoint_error().await.is_none());
     reqwest::get(&reached.url).await.unwrap_err();
-    let error = target.unreached().await.unwrap();
+    let error = target.endpoint_error().await.unwrap();
     let parts = ["takes no connection at port 9999", "connection refused"];
     told(&error, RELEASE, FailureClass::Config, &parts);
-    assert!(target.unreached().await.is_none(), "told twice");
+    assert!(target.endpoint_error().await.is_none(), "told twice");
 }
 
 async fn forwarding_is_forbidden(world: &mut World) {
@@ -151,7 +151,7 @@ async fn the_pod_goes_while_it_is_forwarded_to(world: &mut World) {
     world.create(&deployment(world, &HEALTHY)).await;
     running(world).await;
     let target = world.target();
-    let reached = target.reach().await.unwrap().unwrap();
+    let reached = target.smoke_endpoint().await.unwrap().unwrap();
     assert_eq!(reqwest::get(&reached.url).await.unwrap().status(), 200);
     world.api::<Deployment>().delete("web", &DeleteParams::foreground()).await.unwrap();
     let pods = world.api::<Pod>();
@@ -163,9 +163,9 @@ async fn the_pod_goes_while_it_is_forwarded_to(world: &mut World) {
     tokio::time::timeout(Duration::from_secs(60), gone).await.unwrap();
     let client = reqwest::Client::builder().timeout(Duration::from_secs(2)).build().unwrap();
     client.get(&reached.url).send().await.unwrap_err();
-    let error = target.unreached().await.unwrap();
+    let error = target.endpoint_error().await.unwrap();
     told(&error, RELEASE, FailureClass::Unknown, &["has no ready pod"]);
-    let error = target.reach().await.unwrap_err();
+    let error = target.smoke_endpoint().await.unwrap_err();
     told(&error, RELEASE, FailureClass::Unknown, &["has no ready pod"]);
 }
 
@@ -175,11 +175,11 @@ async fn the_api_server_goes_while_a_pod_is_forwarded_to(world: &mut World) {
     world.create(&deployment(world, &HEALTHY)).await;
     running(world).await;
     let target = world.target();
-    let reached = target.reach().await.unwrap().unwrap();
+    let reached = target.smoke_endpoint().await.unwrap().unwrap();
     world.wire().server.cut(Duration::from_secs(600));
     let client = reqwest::Client::builder().timeout(Duration::from_secs(2)).build().unwrap();
     client.get(&reached.url).send().await.unwrap_err();
-    let error = target.unreached().await.unwrap();
+    let error = target.endpoint_error().await.unwrap();
     told(&error, TargetErrorKind::Target, FailureClass::Infrastructure, &["API server"]);
 }
 
@@ -189,7 +189,7 @@ async fn the_address_of_a_release_is_the_environments(world: &mut World) {
     world.manifests(&[service(), deployment(world, &HEALTHY)]);
     let attempt = world.roll_out().await;
     assert_eq!(attempt.outcome.as_ref().unwrap().endpoint.url, world.environment.url);
-    attempt.target.reach().await.unwrap().unwrap();
+    attempt.target.smoke_endpoint().await.unwrap().unwrap();
     attempt.target.mark_verified(attempt.release).await.unwrap();
     let status = attempt.target.status().await.unwrap();
     let (serving, endpoint) = status.serving.unwrap();

@@ -207,7 +207,7 @@ async fn fields_of_others_are_respected(world: &mut World) {
     assert_eq!((error.kind, error.class), (TargetErrorKind::Release, FailureClass::Config));
     assert!(error.message.contains(".spec.replicas is owned by argocd-controller"), "{error}");
     assert!(error.message.contains("k8s/app.yaml:1"), "{error}");
-    attempt.target.let_go().await;
+    attempt.target.release_claim().await;
 
     patch::<Deployment>(world, "web", "kubectl-edit", json!({"spec": {"replicas": 3}})).await;
     world.release().await;
@@ -247,7 +247,7 @@ async fn mistakes_are_found_before_anything_is_written(world: &mut World) {
                 .unwrap(),
             Restored::Nothing
         );
-        attempt.target.let_go().await;
+        attempt.target.release_claim().await;
     }
 }
 
@@ -261,7 +261,7 @@ async fn a_paused_deployment_is_said_at_once(world: &mut World) {
     let attempt = world.roll_out().await;
     let error = attempt.outcome.unwrap_err();
     assert!(error.message.contains("kubectl rollout resume deployment/web"), "{error}");
-    attempt.target.let_go().await;
+    attempt.target.release_claim().await;
     patch::<Deployment>(world, "web", "kubectl-rollout", json!({"spec": {"paused": false}})).await;
 
     world.manifests(&[deployment(world, &PANICS)]);
@@ -324,9 +324,9 @@ async fn a_service_is_reached_through_a_forward(world: &mut World) {
     world.manifests(&[service(), web]);
     let attempt = world.roll_out().await;
     attempt.outcome.unwrap();
-    let url = attempt.target.reach().await.unwrap().unwrap().url;
+    let url = attempt.target.smoke_endpoint().await.unwrap().unwrap().url;
     assert!(url.starts_with("http://127.0.0.1:"), "{url}");
-    assert_eq!(attempt.target.reach().await.unwrap().unwrap().url, url);
+    assert_eq!(attempt.target.smoke_endpoint().await.unwrap().unwrap().url, url);
     let get = async || reqwest::get(&url).await.unwrap().text().await.unwrap();
     assert_eq!(get().await, "ok\n");
     let pods = world.api::<Pod>().list(&ListParams::default().labels("app=web")).await.unwrap();

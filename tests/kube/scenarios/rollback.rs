@@ -210,7 +210,7 @@ async fn the_next_run_cleans_up_after_one_that_died(world: &mut World) {
     target.claim(run, &EventSink::null(), &CancellationToken::new()).await.unwrap();
     let died = world.roll_out_with(target, run).await;
     died.outcome.as_ref().unwrap();
-    died.target.let_go().await;
+    died.target.release_claim().await;
     drop(died);
     let next = world.target();
     let notes = next.clean_up(run).await.unwrap();

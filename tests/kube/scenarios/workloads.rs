@@ -38,7 +38,7 @@ async fn a_stateful_set_is_stuck_on_a_broken_pod(world: &mut World) {
 /// A broken object of the last rollout does not block the next.
 async fn a_stateful_set_gets_over_a_broken_revision(world: &mut World) {
     let broken = fails(world, &[stateful_set(world, &program::PANICS)], &panics()).await;
-    broken.target.let_go().await;
+    broken.target.release_claim().await;
     world.manifests(&[stateful_set(world, &program::HEALTHY)]);
     world.release().await;
 }

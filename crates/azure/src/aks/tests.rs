@@ -113,6 +113,6 @@ async fn refusals_say_what_to_do() {
         let error = ask(answer).await.unwrap_err();
         assert_eq!(error.kind, kind, "{error:?}");
         assert!(error.message.contains(words), "{error}");
-        assert!(!greenloop_model::chain(&error).contains("secret-x"), "{error:?}");
+        assert!(!greenloop_model::error_chain(&error).contains("secret-x"), "{error:?}");
     }
 }

@@ -88,7 +88,7 @@ async fn a_wrong_client_secret_is_told_and_nobody_else_is_asked() {
     let error = identity.token(ARM).await.unwrap_err();
     assert_eq!(error.kind, AzureErrorKind::Auth, "{error:?}");
     assert_eq!(error.to_string(), "no Microsoft Entra token from the client secret");
-    let whole = greenloop_model::chain(&error);
+    let whole = greenloop_model::error_chain(&error);
     assert!(whole.contains("AADSTS7000215"), "{whole}");
     assert!(!format!("{whole} {error:?}").contains("wr0ng"), "{error:?}");
 }
@@ -334,7 +334,7 @@ async fn in_an_environment_of_its_own() {
     let identity = Identity::new(&AzurePlan::default(), &env).unwrap();
     match identity.token(ARM).await {
         Ok(token) => println!("token {} from {:?}", token.expose_secret(), identity.worked()),
-        Err(error) => println!("error {:?} {}", error.kind, greenloop_model::chain(&error)),
+        Err(error) => println!("error {:?} {}", error.kind, greenloop_model::error_chain(&error)),
     }
 }
 

@@ -9,13 +9,13 @@ use super::{Draft, DriveError, Driver};
 use crate::advice;
 use crate::approval::Approval;
 use crate::heal::{Answered, Brief, ReviewRequest, SentBack, SentBackWhy};
-use crate::machine::{self, Happened};
+use crate::machine::{self, Event};
 use crate::stages::identity::{combined, of_answer};
 use greenloop_audit::Actor;
 use greenloop_evidence::Redactor;
 use greenloop_model::{
     Attempt, AttemptOutcome, CommitId, Decision, Evaluation, Failure, Fingerprint, RepoPath,
-    RunEvent, TreeId, Usage, Verdict, chain,
+    ReviewVerdict, RunEvent, TreeId, Usage, error_chain,
 };
 use greenloop_patch::{Answer, Refusal, ResolveOptions, parse_answer, resolve};
 use greenloop_policy::{Confirmation, Judgement, Subject, failure_text, is_about_every_patch};
@@ -29,24 +29,21 @@ impl Driver {
         &mut self,
         iteration: u32,
         again: bool,
-    ) -> Result<(Happened, Usage), DriveError> {
+    ) -> Result<(Event, Usage), DriveError> {
         if self.cancel.is_cancelled() {
-            return Ok((Happened::Cancelled, Usage::default()));
+            return Ok((Event::Cancelled, Usage::default()));
         }
         let author = match &self.run.author {
             Ok(author) => author,
             Err(error) => return Ok((model_failed(error, &self.run.redactor), Usage::default())),
         };
         let Some(failure) = &self.case.failure else {
-            return Ok((
-                Happened::Broke { reason: "no failure is at hand".into() },
-                Usage::default(),
-            ));
+            return Ok((Event::Broke { reason: "no failure is at hand".into() }, Usage::default()));
         };
         let model = author.label_after(&self.case.attempts);
         self.events.send(RunEvent::AuthorAsked { iteration, model: model.clone() });
         let limits_text =
-            advice::limits_text(&self.run.policy_plan, &self.state.course().limits, iteration);
+            advice::limits_text(&self.run.policy_plan, &self.state.spec().limits, iteration);
         let brief = Brief {
             failure,
             start: &self.run.header.commit,
@@ -66,7 +63,7 @@ impl Driver {
         let asked = author.propose(&brief, &self.run.workspace, &self.tip, sent_back, &mut on_look);
         let answer = tokio::select! {
             answer = asked => answer,
-            () = self.cancel.cancelled() => return Ok((Happened::Cancelled, Usage::default())),
+            () = self.cancel.cancelled() => return Ok((Event::Cancelled, Usage::default())),
         };
         let actor = Actor::Author(model);
         match answer {
@@ -107,7 +104,7 @@ impl Driver {
         actor: &Actor,
         answer: String,
         usage: Usage,
-    ) -> Result<(Happened, Usage), DriveError> {
+    ) -> Result<(Event, Usage), DriveError> {
         let edits =
             match parse_answer(&answer) {
                 Err(refusal) => {
@@ -124,7 +121,7 @@ impl Driver {
                         class: no_patch.class.name().to_owned(),
                         reason: reason.clone(),
                     });
-                    return Ok((Happened::NoPatch { class: no_patch.class, reason }, usage));
+                    return Ok((Event::NoPatch { class: no_patch.class, reason }, usage));
                 }
                 Ok(Answer::Edits(edits)) => edits,
             };
@@ -142,7 +139,7 @@ impl Driver {
             // The author can do nothing about a full disk or a broken repository.
             Err(error) if !error.is_about_the_patch() => return Err(error.into()),
             Err(error) => {
-                let reason = format!("the patch cannot be applied: {}", chain(&error));
+                let reason = format!("the patch cannot be applied: {}", error_chain(&error));
                 let identity = combined(&["cannot be applied"]);
                 return self.refuse(iteration, actor, answer, reason, identity, usage);
             }
@@ -187,7 +184,7 @@ impl Driver {
             }
             Err(error) if !error.is_about_the_patch() => return Err(error.into()),
             Err(error) => {
-                let reason = format!("the patch cannot be applied: {}", chain(&error));
+                let reason = format!("the patch cannot be applied: {}", error_chain(&error));
                 let identity = combined(&["cannot be applied"]);
                 return self.refuse(iteration, actor, answer, reason, identity, usage);
             }
@@ -245,7 +242,7 @@ impl Driver {
             }
         }
         let answer = identity;
-        Ok((Happened::Proposed { tree: resulting, decision, answer, refusal, wants }, usage))
+        Ok((Event::Proposed { tree: resulting, decision, answer, refusal, wants }, usage))
     }
 
     /// The patch wants a person, and nobody can be asked: it may go back to the author, and
@@ -280,7 +277,7 @@ impl Driver {
         reason: String,
         identity: Fingerprint,
         usage: Usage,
-    ) -> Result<(Happened, Usage), DriveError> {
+    ) -> Result<(Event, Usage), DriveError> {
         let reason = self.redacted(&reason);
         let shown = self.redacted(&answer);
         self.note(
@@ -298,7 +295,7 @@ impl Driver {
         let told = whole.then(|| of_answer(&answer));
         let why = SentBackWhy::Refused;
         self.case.sent_back = Some(SentBack { text: reason.clone(), why });
-        Ok((Happened::Refused { reason, answer: told, refusal: Some(identity) }, usage))
+        Ok((Event::Refused { reason, answer: told, refusal: Some(identity) }, usage))
     }
 
     pub(super) fn remember(&mut self, iteration: u32, diff: String, outcome: AttemptOutcome) {
@@ -310,16 +307,13 @@ impl Driver {
     pub(super) async fn ask_reviewer(
         &mut self,
         iteration: u32,
-    ) -> Result<(Happened, Usage), DriveError> {
+    ) -> Result<(Event, Usage), DriveError> {
         let reviewer = match &self.run.reviewer {
             Ok(reviewer) => reviewer,
             Err(error) => return Ok((model_failed(error, &self.run.redactor), Usage::default())),
         };
         let (Some(draft), Some(failure)) = (&self.case.draft, &self.case.failure) else {
-            return Ok((
-                Happened::Broke { reason: "no patch is at hand".into() },
-                Usage::default(),
-            ));
+            return Ok((Event::Broke { reason: "no patch is at hand".into() }, Usage::default()));
         };
         self.events.send(RunEvent::ReviewerAsked { iteration, model: reviewer.label() });
         let request = ReviewRequest {
@@ -331,7 +325,7 @@ impl Driver {
         let asked = reviewer.review(&request, &self.run.workspace, &self.tip);
         let answer = tokio::select! {
             answer = asked => answer,
-            () = self.cancel.cancelled() => return Ok((Happened::Cancelled, Usage::default())),
+            () = self.cancel.cancelled() => return Ok((Event::Cancelled, Usage::default())),
         };
         let (mut review, usage) = match answer {
             Ok(answer) => answer,
@@ -347,7 +341,7 @@ impl Driver {
             "reviewer.reviewed",
             json!({
                 "iteration": iteration,
-                "verdict": if review.verdict == Verdict::Approve { "approve" } else { "reject" },
+                "verdict": if review.verdict == ReviewVerdict::Approve { "approve" } else { "reject" },
                 "risk": review.risk.name(),
                 "reason": review.reason,
                 "suggestion": review.suggestion,
@@ -359,28 +353,28 @@ impl Driver {
         let identity = combined(&[of_answer(&review.reason).as_str(), of_answer(said).as_str()]);
         let reason = review.reason.clone();
         match verdict {
-            Verdict::Approve => {
+            ReviewVerdict::Approve => {
                 if let Some(draft) = &mut self.case.draft {
                     draft.review = Some(review);
                 }
             }
-            Verdict::Reject => {
+            ReviewVerdict::Reject => {
                 if let Some(draft) = self.case.draft.take() {
                     self.remember(iteration, draft.diff, AttemptOutcome::Rejected { review });
                 }
             }
         }
-        Ok((Happened::Reviewed { verdict, review: Some(identity), reason }, usage))
+        Ok((Event::Reviewed { verdict, review: Some(identity), reason }, usage))
     }
 
-    pub(super) async fn ask_about_patch(&mut self, iteration: u32) -> Result<Happened, DriveError> {
+    pub(super) async fn ask_about_patch(&mut self, iteration: u32) -> Result<Event, DriveError> {
         let Some(draft) = &self.case.draft else {
-            return Ok(Happened::Broke { reason: "no patch is at hand".into() });
+            return Ok(Event::Broke { reason: "no patch is at hand".into() });
         };
         let request = advice::patch_request(&draft.evaluation, iteration);
         // The patch itself stands right above the question.
         let happened = self.ask_person(iteration, request, "").await?;
-        if let (Happened::HumanDecided { approved: Some(true), .. }, Some(draft)) =
+        if let (Event::HumanDecided { approved: Some(true), .. }, Some(draft)) =
             (&happened, &mut self.case.draft)
         {
             let scope = draft.scope.clone();
@@ -391,10 +385,7 @@ impl Driver {
         Ok(happened)
     }
 
-    pub(super) async fn ask_about_rollout(
-        &mut self,
-        iteration: u32,
-    ) -> Result<Happened, DriveError> {
+    pub(super) async fn ask_about_rollout(&mut self, iteration: u32) -> Result<Event, DriveError> {
         let request = advice::rollout_request(&self.run.header, &self.tip);
         let facts = match self.run.approval {
             Approval::Ask { .. } => self.rollout_facts().await,
@@ -409,7 +400,8 @@ impl Driver {
         let serving = match target.status().await {
             Ok(status) => status.serving.map(|(release, _)| release),
             Err(error) => {
-                return self.redacted(&format!("what serves now is not known: {}", chain(&error)));
+                return self
+                    .redacted(&format!("what serves now is not known: {}", error_chain(&error)));
             }
         };
         let Some(serving) = serving else {
@@ -427,7 +419,7 @@ impl Driver {
         iteration: u32,
         request: String,
         facts: &str,
-    ) -> Result<Happened, DriveError> {
+    ) -> Result<Event, DriveError> {
         self.note(
             &Actor::Machine,
             "human.asked",
@@ -437,7 +429,7 @@ impl Driver {
         )?;
         let approved = tokio::select! {
             approved = self.run.approval.decide(&request, facts) => approved,
-            () = self.cancel.cancelled() => return Ok(Happened::Cancelled),
+            () = self.cancel.cancelled() => return Ok(Event::Cancelled),
         };
         if let (Some(approved), Some(who)) = (approved, self.run.approval.who()) {
             let who = who.to_owned();
@@ -450,7 +442,7 @@ impl Driver {
             )?;
             self.events.send(RunEvent::HumanDecided { iteration, approved, who });
         }
-        Ok(Happened::HumanDecided { approved, request })
+        Ok(Event::HumanDecided { approved, request })
     }
 }
 
@@ -475,11 +467,11 @@ fn identity_of_rules(evaluation: &Evaluation) -> Fingerprint {
     combined(&parts)
 }
 
-fn model_failed(error: &ModelError, redactor: &Redactor) -> Happened {
+fn model_failed(error: &ModelError, redactor: &Redactor) -> Event {
     let configured = error.kind != ModelErrorKind::NotConfigured;
     // The name of a model that is not there says nothing.
-    let reason = if configured { chain(error) } else { error.message.clone() };
-    Happened::ModelFailed { reason: redactor.redact(&reason).into_owned(), configured }
+    let reason = if configured { error_chain(error) } else { error.message.clone() };
+    Event::ModelFailed { reason: redactor.redact(&reason).into_owned(), configured }
 }
 
 fn matches_json(evaluation: &Evaluation) -> Vec<serde_json::Value> {

@@ -10,7 +10,7 @@ use crate::record_forms::stop_word;
 use greenloop_audit::Actor;
 use greenloop_model::{
     CommitId, FixPlace, Notice, ReleaseState, Restoration, RunEvent, RunSummary, RunningNow,
-    StopReason, TargetAtEnd, chain,
+    StopReason, TargetAtEnd, error_chain,
 };
 use greenloop_workspace::{BroughtBack, Fix, WorkspaceError, WorkspaceErrorKind};
 
@@ -64,7 +64,7 @@ impl Driver {
         });
         // Before the last event: the report shows the chain's head.
         if let Err(error) = self.audit.close(&Actor::Machine, data) {
-            let text = format!("the audit log has no end: {}", chain(&error));
+            let text = format!("the audit log has no end: {}", error_chain(&error));
             self.events.send(RunEvent::Notice(Notice::Warning(text)));
         }
         self.events.send(RunEvent::Finished(Box::new(summary.clone())));
@@ -113,7 +113,7 @@ impl Driver {
                         base.short()
                     )),
                     Err(error) => {
-                        let why = chain(&error);
+                        let why = error_chain(&error);
                         warn(format!("the work tree could not be put back as it was: {why}"));
                     }
                 }
@@ -127,7 +127,9 @@ impl Driver {
                         }
                         FixPlace::WorkTree { can_undo: not_recorded.is_none() }
                     }
-                    Err(error) => FixPlace::NotBroughtBack { why: self.redacted(&chain(&error)) },
+                    Err(error) => {
+                        FixPlace::NotBroughtBack { why: self.redacted(&error_chain(&error)) }
+                    }
                 }
             }
             (WorkTreeAtEnd::BringBack(_) | WorkTreeAtEnd::Discard, _) => FixPlace::SnapshotBranch,
@@ -163,7 +165,7 @@ impl Driver {
                 }
                 Some(_) | None => RunningNow::Nothing,
             },
-            Ok(Err(error)) => RunningNow::Unknown { why: self.redacted(&chain(&error)) },
+            Ok(Err(error)) => RunningNow::Unknown { why: self.redacted(&error_chain(&error)) },
             Err(_elapsed) => {
                 let seconds = patience.as_secs_f64();
                 let kind = target.kind().name();
@@ -187,5 +189,5 @@ impl Driver {
 }
 
 fn without_undo(error: &WorkspaceError) -> String {
-    format!("the fix is in the work tree, but --undo cannot take it back: {}", chain(error))
+    format!("the fix is in the work tree, but --undo cannot take it back: {}", error_chain(error))
 }

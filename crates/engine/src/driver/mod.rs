@@ -34,15 +34,16 @@ use tokio_util::sync::CancellationToken;
 use self::gate_writes::GatesRan;
 use crate::approval::Approval;
 use crate::heal::{Author, Conversation, Reviewer, SentBack};
-use crate::machine::{Course, Effect, Happened, Input, OutOfOrder, State, step};
+use crate::machine::{Effect, Event, Input, OutOfOrder, RunSpec, State, step};
 use crate::passed::PassedBefore;
-use crate::record::{RecordError, write_course, write_effect, write_input};
+use crate::record::{RecordError, write_effect, write_input, write_run_spec};
 use greenloop_audit::{Actor, AuditError, Writer};
 use greenloop_config::plan::{GatePlan, PolicyPlan, VerificationPlan};
 use greenloop_evidence::Redactor;
 use greenloop_model::{
     Attempt, CommitId, Evaluation, EventSink, Failure, ImageRef, ModelUsage, ReleaseId,
-    Restoration, Review, RunEvent, RunHeader, RunSummary, StopReason, SummaryPatch, Usage, chain,
+    Restoration, Review, RunEvent, RunHeader, RunSummary, StopReason, SummaryPatch, Usage,
+    error_chain,
 };
 use greenloop_patch::ParsedPatch;
 use greenloop_policy::{Confirmation, Policy, Scope};
@@ -101,11 +102,11 @@ pub enum WorkTreeAtEnd {
 }
 
 /// Everything a run needs. Assembled by the composition root.
-pub struct Assembly {
+pub struct RunDependencies {
     /// What it is about.
     pub header: RunHeader,
     /// What the machine has to know; of a run that is resumed, `attended` alone counts.
-    pub course: Course,
+    pub spec: RunSpec,
     /// In configured order.
     pub gates: Vec<GatePlan>,
     /// What is to be done although nothing has failed.
@@ -113,7 +114,7 @@ pub struct Assembly {
     /// Where its tasks are worked on, when it has any.
     pub tasks: Option<Tasks>,
     /// Variables that gates and scripts do not get to see.
-    pub hidden_env: Vec<String>,
+    pub env_remove: Vec<String>,
     /// Where releases go.
     pub delivery: Option<Delivery>,
     /// The Codex role.
@@ -122,7 +123,7 @@ pub struct Assembly {
     pub reviewer: Agent<Reviewer>,
     /// The rules.
     pub policy: Policy,
-    /// Their settings, as the author is told of them.
+    /// Their settings, as the author's prompt states them.
     pub policy_plan: PolicyPlan,
     /// How a person's decision is had.
     pub approval: Approval,
@@ -182,7 +183,7 @@ struct Draft {
 
 /// What is known of the trouble at hand.
 #[derive(Default)]
-struct Case {
+struct RunContext {
     failure: Option<Failure>,
     previous: Option<Failure>,
     attempts: Vec<Attempt>,
@@ -213,7 +214,7 @@ struct Case {
 }
 
 struct Driver {
-    run: Assembly,
+    run: RunDependencies,
     audit: Writer,
     events: EventSink,
     cancel: CancellationToken,
@@ -224,14 +225,14 @@ struct Driver {
     began: Instant,
     before: Duration,
     state: State,
-    case: Case,
+    case: RunContext,
     tip: CommitId,
 }
 
 /// Drives a run to its end. The summary is also the last event; the audit log's last record is
 /// `run.finished`.
 pub async fn drive(
-    run: Assembly,
+    run: RunDependencies,
     audit: Writer,
     events: EventSink,
     cancel: CancellationToken,
@@ -239,10 +240,10 @@ pub async fn drive(
 ) -> Result<RunSummary, DriveError> {
     let tip = run.workspace.tip(run.header.run)?.unwrap_or_else(|| run.header.commit.clone());
     let (state, case, first) = match continuation {
-        None => (State::new(run.course.clone()), Case::default(), Happened::Started),
+        None => (State::new(run.spec.clone()), RunContext::default(), Event::Started),
         Some(Continuation { state, attempts, patches }) => {
-            let first = Happened::Resumed { attended: Some(run.course.attended) };
-            (state, Case { attempts, patches, ..Case::default() }, first)
+            let first = Event::Resumed { attended: Some(run.spec.attended) };
+            (state, RunContext { attempts, patches, ..RunContext::default() }, first)
         }
     };
     let before = state.elapsed();
@@ -260,7 +261,7 @@ pub async fn drive(
         tip,
     };
     driver.events.send(RunEvent::Started(Box::new(driver.run.header.clone())));
-    if first == Happened::Started {
+    if first == Event::Started {
         driver.begin()?;
     }
     if let Some(reason) = driver.state.stop_reason().cloned() {
@@ -272,7 +273,7 @@ pub async fn drive(
         Err(error) => {
             // The log or the repository is broken, so the machine cannot be asked any more.
             driver.take_back().await;
-            StopReason::Internal { reason: chain(&error) }
+            StopReason::Internal { reason: error_chain(&error) }
         }
     };
     driver.finish(reason).await
@@ -290,19 +291,19 @@ impl Driver {
             "author": header.author,
             "reviewer": header.reviewer,
             "greenloop": env!("CARGO_PKG_VERSION"),
-            "course": write_course(&self.run.course)?,
+            "course": write_run_spec(&self.run.spec)?,
         });
         self.audit.append(&Actor::Machine, "run.started", data)?;
         Ok(())
     }
 
-    async fn turn(&mut self, first: Happened) -> Result<StopReason, DriveError> {
+    async fn turn(&mut self, first: Event) -> Result<StopReason, DriveError> {
         let mut what = first;
         let mut spent = Usage::default();
         loop {
             let input = Input { at: self.before + self.began.elapsed(), spent, what };
             self.audit.append(&Actor::Machine, "input", write_input(&input)?)?;
-            if input.what == Happened::Cancelled {
+            if input.what == Event::Cancelled {
                 // Consumed: what follows a cancel (a restore) must not be cancelled by it.
                 self.cancel = CancellationToken::new();
                 self.cancelled = true;

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::{DriveError, Driver};
 use crate::advice;
-use crate::machine::Happened;
+use crate::machine::Event;
 use greenloop_audit::Actor;
 use greenloop_model::{AttemptOutcome, RunEvent, SummaryPatch, TreeId};
 use greenloop_policy::{Scope, clear};
@@ -18,12 +18,12 @@ impl Driver {
         Scope::new(base, resulting.to_string(), self.run.policy.digest())
     }
 
-    pub(super) fn apply(&mut self, iteration: u32) -> Result<Happened, DriveError> {
+    pub(super) fn apply(&mut self, iteration: u32) -> Result<Event, DriveError> {
         let Some(draft) = self.case.draft.take() else {
-            return Ok(Happened::Broke { reason: "no patch is at hand".into() });
+            return Ok(Event::Broke { reason: "no patch is at hand".into() });
         };
         let Some(review) = draft.review else {
-            return Ok(Happened::Broke { reason: "the patch was not reviewed".into() });
+            return Ok(Event::Broke { reason: "the patch was not reviewed".into() });
         };
         let confirmed_by = draft.confirmation.as_ref().map(|c| c.who().to_owned());
         let scope = self.scope(&self.run.workspace.preview(&self.tip, draft.patch.changes())?);
@@ -31,7 +31,7 @@ impl Driver {
         let (patch, evaluation) = (draft.patch, &draft.evaluation);
         let cleared = match clear(patch, &review, evaluation, draft.confirmation, &scope, now) {
             Ok(cleared) => cleared,
-            Err(error) => return Ok(Happened::Broke { reason: error.to_string() }),
+            Err(error) => return Ok(Event::Broke { reason: error.to_string() }),
         };
         let failure = self.case.failure.as_ref().map_or_else(String::new, |f| f.headline.clone());
         let message =
@@ -79,6 +79,6 @@ impl Driver {
         self.case.previous = self.case.failure.take();
         self.case.sent_back = None;
         self.case.tests.tree_changed();
-        Ok(Happened::Applied { tree: prepared.tree().clone() })
+        Ok(Event::Applied { tree: prepared.tree().clone() })
     }
 }

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::gate_writes::GatesRan;
 use super::{DriveError, Driver};
 use crate::judges::{Judged, judging, only_comments, tampering};
-use crate::machine::{Happened, Mode};
+use crate::machine::{Event, Mode};
 use crate::stages::StageContext;
 use crate::stages::gates::{GateTests, run_gates_counted};
 use crate::stages::identity::combined;
@@ -174,8 +174,8 @@ impl Driver {
 
     /// The doubt to pass to the machine when passing gates prove nothing; `None` without a doubt.
     /// Called once all gates pass.
-    pub(super) async fn prove(&mut self, iteration: u32) -> Result<Option<Happened>, DriveError> {
-        let heals = self.state.course().mode == Mode::Heal;
+    pub(super) async fn prove(&mut self, iteration: u32) -> Result<Option<Event>, DriveError> {
+        let heals = self.state.spec().mode == Mode::Heal;
         if self.case.patches.is_empty() || self.run.assignment.is_some() || !heals {
             return Ok(None);
         }
@@ -190,7 +190,7 @@ impl Driver {
             judged.into_iter().filter(|judged| !self.is_subject(&judged.path)).collect();
         let verdict = match self.ask_base(iteration, &base, &judged).await? {
             Some(verdict) => verdict,
-            None => return Ok(Some(Happened::Cancelled)),
+            None => return Ok(Some(Event::Cancelled)),
         };
         let mut proof =
             Proof { gates: Vec::new(), judged_without: Vec::new(), passes: 1, accepted_by: None };
@@ -234,7 +234,7 @@ impl Driver {
                     proof.passes = passes;
                     complaints.extend(complaint);
                 }
-                None => return Ok(Some(Happened::Cancelled)),
+                None => return Ok(Some(Event::Cancelled)),
             }
         }
         let complaints: Vec<String> =
@@ -246,7 +246,7 @@ impl Driver {
             self.case.tests.proof = Some(proof).filter(|proof| !proof.gates.is_empty());
             return Ok(None);
         }
-        let person = self.state.course().attended
+        let person = self.state.spec().attended
             && matches!(verdict, BaseVerdict::Failed { .. } | BaseVerdict::OnlyJudges);
         self.doubt(iteration, began, proof, complaints, &verdict, person).map(Some)
     }
@@ -492,7 +492,7 @@ impl Driver {
         complaints: Vec<String>,
         verdict: &BaseVerdict,
         person: bool,
-    ) -> Result<Happened, DriveError> {
+    ) -> Result<Event, DriveError> {
         let gate = self.case.tests.failed.first().cloned();
         let gate = gate.or_else(|| self.run.gates.first().map(|gate| gate.name.clone()));
         let gate = gate.unwrap_or_default();
@@ -536,16 +536,16 @@ impl Driver {
             gate.complaints = complaints;
         }
         self.case.tests.doubt = Some(Doubt { request: request.clone(), facts, proof });
-        Ok(Happened::Doubted { symptom, request, person })
+        Ok(Event::Doubted { symptom, request, person })
     }
 
     /// Asks a person about the doubt at hand.
-    pub(super) async fn ask_about_doubt(&mut self, iteration: u32) -> Result<Happened, DriveError> {
+    pub(super) async fn ask_about_doubt(&mut self, iteration: u32) -> Result<Event, DriveError> {
         let Some(Doubt { request, facts, mut proof }) = self.case.tests.doubt.take() else {
-            return Ok(Happened::Broke { reason: "nothing is in doubt".into() });
+            return Ok(Event::Broke { reason: "nothing is in doubt".into() });
         };
         let happened = self.ask_person(iteration, request, &facts).await?;
-        if let Happened::HumanDecided { approved: Some(true), .. } = &happened {
+        if let Event::HumanDecided { approved: Some(true), .. } = &happened {
             proof.accepted_by = self.run.approval.who().map(str::to_owned);
             self.case.tests.proof = Some(proof);
         }

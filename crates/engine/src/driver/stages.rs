@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::gate_writes::GatesRan;
 use super::rerun::is_cheap_to_rerun;
 use super::{Deliverable, DriveError, Driver};
-use crate::machine::{Happened, Mode, Symptom};
+use crate::machine::{Event, FailureInput, Mode};
 use crate::stages::StageContext;
 use crate::stages::gates::run_gates_counted;
 use crate::stages::image::{ImageOutcome, image_log, make_image};
@@ -18,7 +18,8 @@ use greenloop_audit::Actor;
 use greenloop_config::plan::GatePlan;
 use greenloop_model::{
     Attempt, AttemptOutcome, Condition, EventSink, Evidence, Failure, FailureClass, GateResult,
-    GateStatus, Notice, ReleaseId, Restoration, RunEvent, Stage, StageOutcome, chain, compare,
+    GateStatus, Notice, ReleaseId, Restoration, RunEvent, Stage, StageOutcome, compare,
+    error_chain,
 };
 use greenloop_ports::{
     Deployed, Earlier, Image, ImageRequest, Restored, RolloutRequest, Target, TargetError,
@@ -30,7 +31,7 @@ const UNREACHED: &str = "connection";
 /// What is said to have failed when no release of Greenloop serves what is to be tested.
 const RELEASE: &str = "release";
 /// How long the target may take to say what serves before that is tested.
-const STANDING: Duration = Duration::from_secs(5);
+const STATUS_TIMEOUT: Duration = Duration::from_secs(5);
 /// From the cancellation on, how long a target may take to accept a restore: pipelines kill ten
 /// seconds after they have asked, and the end of the run has to be written too.
 const GRACE: Duration = Duration::from_secs(8);
@@ -39,7 +40,7 @@ const LEAVE: Duration = Duration::from_secs(3);
 
 /// What serves without this run's doing, as far as the target says.
 #[derive(Debug, Default)]
-struct Standing {
+struct ExistingRelease {
     release: Option<ReleaseId>,
     /// Why no release of Greenloop serves.
     absent: Option<String>,
@@ -50,11 +51,11 @@ impl Driver {
         &mut self,
         iteration: u32,
         stage: Stage,
-    ) -> Result<Happened, DriveError> {
-        if self.state.course().stages.first() == Some(&stage) {
+    ) -> Result<Event, DriveError> {
+        if self.state.spec().stages.first() == Some(&stage) {
             self.events.send(RunEvent::IterationStarted {
                 iteration,
-                of: self.state.course().limits.max_iterations,
+                of: self.state.spec().limits.max_iterations,
                 commit: self.tip.clone(),
             });
         }
@@ -85,7 +86,7 @@ impl Driver {
                     if let Some(failure) = self.strayed()? {
                         let symptom = symptom_of(&failure);
                         self.failed(iteration, failure, elapsed)?;
-                        return Ok(Happened::StageFailed(symptom));
+                        return Ok(Event::StageFailed(symptom));
                     }
                     if let Some(doubted) = self.prove(iteration).await? {
                         return Ok(doubted);
@@ -97,16 +98,16 @@ impl Driver {
                 self.events.send(RunEvent::StagePassed { iteration, stage, elapsed });
                 if moved {
                     self.case.tests.forget_base();
-                    Happened::TasksMerged { tree: self.run.workspace.tree_id(&self.tip)? }
+                    Event::TasksMerged { tree: self.run.workspace.tree_id(&self.tip)? }
                 } else {
-                    Happened::StagePassed
+                    Event::StagePassed
                 }
             }
-            StageOutcome::Cancelled => Happened::Cancelled,
+            StageOutcome::Cancelled => Event::Cancelled,
             StageOutcome::Declined { failure } => {
                 let reason = failure.headline.clone();
                 self.failed(iteration, *failure, elapsed)?;
-                Happened::Declined { reason }
+                Event::Declined { reason }
             }
             StageOutcome::Failed { failure, gates } => {
                 let mut symptom = symptom_of(&failure);
@@ -114,7 +115,7 @@ impl Driver {
                     && (self.passed_before(&failure.name)
                         || is_cheap_to_rerun(&failure, &gates, &self.run.gates));
                 self.failed(iteration, *failure, elapsed)?;
-                Happened::StageFailed(symptom)
+                Event::StageFailed(symptom)
             }
         })
     }
@@ -169,7 +170,7 @@ impl Driver {
             events: &self.events,
             cancel: &self.cancel,
             parallelism: self.run.parallelism,
-            hidden_env: &self.run.hidden_env,
+            env_remove: &self.run.env_remove,
         }
     }
 
@@ -362,17 +363,17 @@ impl Driver {
         let deployed = self.case.deployed.as_ref().map(|deployed| deployed.release);
         let fresh = deployed.is_some();
         let standing = match deployed {
-            Some(release) => Standing { release: Some(release), absent: None },
+            Some(release) => ExistingRelease { release: Some(release), absent: None },
             None => self.standing(target.as_ref()).await,
         };
-        let Standing { release, absent } = standing;
+        let ExistingRelease { release, absent } = standing;
         // It may be on its way back. Told once: what failed runs again.
         if let (Some(_), Some(why), None) = (release, &absent, &self.case.failure) {
             self.events.send(RunEvent::Notice(Notice::Warning(why.clone())));
         }
         let context = self.context(iteration);
         let reached = tokio::select! {
-            reached = target.reach() => reached,
+            reached = target.smoke_endpoint() => reached,
             () = context.cancel.cancelled() => return Ok(StageOutcome::Cancelled),
         };
         let url = match reached {
@@ -415,9 +416,9 @@ impl Driver {
     }
 
     /// The release that serves without this run's doing.
-    async fn standing(&self, target: &dyn Target) -> Standing {
-        let asked = tokio::time::timeout(STANDING, target.status()).await;
-        let Ok(Ok(status)) = asked else { return Standing::default() };
+    async fn standing(&self, target: &dyn Target) -> ExistingRelease {
+        let asked = tokio::time::timeout(STATUS_TIMEOUT, target.status()).await;
+        let Ok(Ok(status)) = asked else { return ExistingRelease::default() };
         let name = self.run.header.environment.as_ref();
         let environment = name.map_or("this environment", |name| name.as_str());
         let absent = match (&status.serving, &status.condition) {
@@ -430,7 +431,7 @@ impl Driver {
             }
             (Some(_), Condition::Serves | Condition::Partly(_) | Condition::Unknown(_)) => None,
         };
-        Standing {
+        ExistingRelease {
             release: status.serving.map(|(release, _)| release.id),
             absent: absent.map(|why| self.redacted(&why)),
         }
@@ -441,7 +442,7 @@ impl Driver {
         iteration: u32,
         stage: Stage,
         name: String,
-    ) -> Result<Happened, DriveError> {
+    ) -> Result<Event, DriveError> {
         self.events.send(RunEvent::FlakyRerun { stage, name: name.clone(), passed: None });
         let began = Instant::now();
         let outcome = match stage {
@@ -469,7 +470,7 @@ impl Driver {
         let passed = match &outcome {
             StageOutcome::Passed { .. } => true,
             StageOutcome::Failed { .. } | StageOutcome::Declined { .. } => false,
-            StageOutcome::Cancelled => return Ok(Happened::Cancelled),
+            StageOutcome::Cancelled => return Ok(Event::Cancelled),
         };
         self.events.send(RunEvent::FlakyRerun { stage, name: name.clone(), passed: Some(passed) });
         self.note(
@@ -483,14 +484,14 @@ impl Driver {
             StageOutcome::Failed { failure, .. } | StageOutcome::Declined { failure } => {
                 let symptom = symptom_of(&failure);
                 self.failed(iteration, *failure, began.elapsed())?;
-                Happened::RerunFailed(symptom)
+                Event::RerunFailed(symptom)
             }
             StageOutcome::Passed { gates } => {
                 if stage == Stage::Gates {
                     if let Some(failure) = self.strayed()? {
                         let symptom = symptom_of(&failure);
                         self.failed(iteration, failure, began.elapsed())?;
-                        return Ok(Happened::RerunFailed(symptom));
+                        return Ok(Event::RerunFailed(symptom));
                     }
                     if let Some(doubted) = self.prove(iteration).await? {
                         return Ok(doubted);
@@ -511,15 +512,15 @@ impl Driver {
                 }
                 let elapsed = began.elapsed();
                 self.events.send(RunEvent::StagePassed { iteration, stage, elapsed });
-                Happened::RerunPassed
+                Event::RerunPassed
             }
-            StageOutcome::Cancelled => Happened::Cancelled,
+            StageOutcome::Cancelled => Event::Cancelled,
         })
     }
 
-    pub(super) async fn restore(&mut self) -> Happened {
+    pub(super) async fn restore(&mut self) -> Event {
         let Some(((_, target), release)) = self.delivery().zip(self.case.release) else {
-            return Happened::Restored { serving: false };
+            return Event::Restored { serving: false };
         };
         let hurry = self.cancel.clone();
         if self.cancelled {
@@ -545,25 +546,25 @@ impl Driver {
                     ),
                 };
                 let restored = Restoration::Restored { release, serving_after };
-                (Happened::Restored { serving: true }, Some(restored), Ok(detail))
+                (Event::Restored { serving: true }, Some(restored), Ok(detail))
             }
             Ok(Restored::Untouched(Deployed { release, endpoint })) => {
                 let detail = format!("release {release} never stopped serving at {}", endpoint.url);
                 let restored = Restoration::Untouched { release };
-                (Happened::Restored { serving: true }, Some(restored), Ok(detail))
+                (Event::Restored { serving: true }, Some(restored), Ok(detail))
             }
             Ok(Restored::Nothing) => {
                 let detail = "there is no verified release to restore; the failed one was stopped"
                     .to_owned();
-                (Happened::Restored { serving: false }, Some(Restoration::Nothing), Ok(detail))
+                (Event::Restored { serving: false }, Some(Restoration::Nothing), Ok(detail))
             }
             Err(error) => {
-                let reason = self.redacted(&chain(&error));
+                let reason = self.redacted(&error_chain(&error));
                 let (happened, restored) = match error.kind {
                     // It has to be repaired forward, and that is what the loop does.
-                    TargetErrorKind::Forbidden => (Happened::Restored { serving: false }, None),
+                    TargetErrorKind::Forbidden => (Event::Restored { serving: false }, None),
                     TargetErrorKind::Superseded => {
-                        (Happened::Declined { reason: reason.clone() }, None)
+                        (Event::Declined { reason: reason.clone() }, None)
                     }
                     TargetErrorKind::Release
                     | TargetErrorKind::Target
@@ -571,7 +572,7 @@ impl Driver {
                     | TargetErrorKind::NoRelease
                     | TargetErrorKind::Held => {
                         let unconfirmed = self.cancelled.then_some(Restoration::Unconfirmed);
-                        (Happened::RestoreFailed { reason: reason.clone() }, unconfirmed)
+                        (Event::RestoreFailed { reason: reason.clone() }, unconfirmed)
                     }
                 };
                 (happened, restored, Err(reason))
@@ -621,13 +622,13 @@ impl Driver {
 
     /// What the smoke tests say of a release that has just been restored, to be added to what is
     /// told of it. It passed the tests of its own commit; these are of the commit at hand, which
-    /// may ask for more: what they find is told, and decides nothing.
+    /// may ask for more: what they find is reported, and decides nothing.
     async fn tested(&self, target: &dyn Target, hurry: &CancellationToken) -> String {
         let Some(delivery) = &self.run.delivery else { return String::new() };
         let quiet = EventSink::null();
         let context =
             StageContext { events: &quiet, cancel: hurry, ..self.context(self.state.iteration()) };
-        let url = match target.reach().await {
+        let url = match target.smoke_endpoint().await {
             Ok(reached) => reached.map_or_else(|| delivery.url.clone(), |endpoint| endpoint.url),
             Err(error) => {
                 return format!("; it could not be tested: {}", self.redacted(&error.message));
@@ -645,31 +646,31 @@ impl Driver {
 
     /// Without the machine and without a record: see the module's text.
     pub(super) async fn take_back(&mut self) {
-        let keeps = self.state.course().mode == Mode::RollBack;
+        let keeps = self.state.spec().mode == Mode::RollBack;
         if self.case.at_risk && !keeps {
             let _happened = self.restore().await;
         }
     }
 
-    pub(super) async fn mark_verified(&mut self) -> Result<Happened, DriveError> {
+    pub(super) async fn mark_verified(&mut self) -> Result<Event, DriveError> {
         let (Some((_, target)), Some(deployed)) = (self.delivery(), self.case.deployed.clone())
         else {
-            return Ok(Happened::MarkedVerified);
+            return Ok(Event::MarkedVerified);
         };
         if let Err(error) = target.mark_verified(deployed.release).await {
-            let reason = self.redacted(&chain(&error));
+            let reason = self.redacted(&error_chain(&error));
             return Ok(match error.kind {
                 TargetErrorKind::Superseded => {
                     self.case.deployed = None;
                     self.case.at_risk = false;
-                    Happened::Declined { reason }
+                    Event::Declined { reason }
                 }
                 TargetErrorKind::Release
                 | TargetErrorKind::Target
                 | TargetErrorKind::Cancelled
                 | TargetErrorKind::NoRelease
                 | TargetErrorKind::Held
-                | TargetErrorKind::Forbidden => Happened::Broke { reason },
+                | TargetErrorKind::Forbidden => Event::Broke { reason },
             });
         }
         // Verified, whether or not the record of it can be written: not to be taken back.
@@ -686,10 +687,10 @@ impl Driver {
             }),
         )?;
         // After the record: the release is verified, whatever comes of what it no longer names.
-        if self.state.course().mode != Mode::RollBack {
+        if self.state.spec().mode != Mode::RollBack {
             target.prune(deployed.release, &self.events, &self.cancel).await;
         }
-        Ok(Happened::MarkedVerified)
+        Ok(Event::MarkedVerified)
     }
 }
 
@@ -731,8 +732,8 @@ async fn in_time(
     }
 }
 
-pub(super) fn symptom_of(failure: &Failure) -> Symptom {
-    Symptom {
+pub(super) fn symptom_of(failure: &Failure) -> FailureInput {
+    FailureInput {
         stage: failure.stage,
         name: failure.name.clone(),
         class: failure.class,

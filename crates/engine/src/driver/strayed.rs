@@ -6,7 +6,7 @@ use super::{DriveError, Driver};
 use crate::stages::identity::combined;
 use greenloop_config::plan::GatePlan;
 use greenloop_model::{
-    Evidence, Excerpt, Failure, FailureClass, Remedy, RepoPath, Stage, Task, counted,
+    Evidence, Excerpt, Failure, FailureClass, Remedy, RepoPath, RunKind, Stage, counted,
 };
 
 /// Lines of the diff that are evidence.
@@ -17,7 +17,7 @@ impl Driver {
     /// not as the commit has them, and no gate says that it writes them. `heal` deploys nothing,
     /// and its command may well be a formatter.
     pub(super) fn strayed(&self) -> Result<Option<Failure>, DriveError> {
-        if self.run.header.task != Task::Deploy {
+        if self.run.header.task != RunKind::Deploy {
             return Ok(None);
         }
         let workspace = &self.run.workspace;

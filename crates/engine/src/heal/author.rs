@@ -7,8 +7,8 @@ use minijinja::context;
 
 use super::brief::Brief;
 use super::fence::Fence;
-use super::looks::{self, Look};
 use super::prompt::Prompt;
+use super::tools::{self, ToolInvocation};
 use super::{prompt_error, tree};
 use greenloop_config::plan::RolePlan;
 use greenloop_evidence::Redactor;
@@ -67,7 +67,7 @@ pub enum SentBackWhy {
 
 /// The author: the role that drafts patches.
 pub struct Author {
-    /// Asked in this order, the next one after each attempt that came to nothing.
+    /// Asked in this order, the next one after each attempt that failed.
     models: Vec<Arc<dyn Model>>,
     redactor: Redactor,
     persona: String,
@@ -114,7 +114,7 @@ impl Author {
     }
 
     /// Asks for one answer. Tool calls are answered from the tree of `commit`, as many as the
-    /// plan allows; `on_look` is told of each. With `sent_back`, the conversation goes on with
+    /// plan allows; `on_call` receives each in words. With `sent_back`, the conversation goes on with
     /// why its last answer was not taken.
     ///
     /// Errors: what the model's call came to; its usage includes that of the calls before.
@@ -124,7 +124,7 @@ impl Author {
         workspace: &Workspace,
         commit: &CommitId,
         sent_back: Option<(Conversation, &SentBack)>,
-        on_look: &mut (dyn FnMut(&str) + Send),
+        on_call: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Answered, ModelError> {
         let model = self.model(brief.attempts);
         let mut usage = Usage::default();
@@ -139,7 +139,7 @@ impl Author {
         let mut request = ModelRequest {
             system,
             messages: std::mem::take(&mut conversation.messages),
-            tools: if self.tool_steps == 0 { Vec::new() } else { Look::specs() },
+            tools: if self.tool_steps == 0 { Vec::new() } else { ToolInvocation::specs() },
             schema: None,
             temperature: self.temperature,
             max_tokens: self.max_tokens,
@@ -175,12 +175,18 @@ impl Author {
                     "not looked up: the result of this very call stands above".to_owned()
                 } else {
                     steps -= 1;
-                    match Look::read(call) {
-                        Ok(look) => {
+                    match ToolInvocation::read(call) {
+                        Ok(invocation) => {
                             idle = 0;
-                            self.look(&look, workspace, commit, &conversation.fence, on_look)
+                            self.invoke(
+                                &invocation,
+                                workspace,
+                                commit,
+                                &conversation.fence,
+                                on_call,
+                            )
                         }
-                        Err(no_look) => no_look.to_string(),
+                        Err(invalid) => invalid.to_string(),
                     }
                 };
                 results.push(Message::ToolResult { call_id: call.id.clone(), text });
@@ -224,17 +230,17 @@ impl Author {
         Ok(conversation)
     }
 
-    fn look(
+    fn invoke(
         &self,
-        look: &Look,
+        invocation: &ToolInvocation,
         workspace: &Workspace,
         commit: &CommitId,
         fence: &Fence,
-        on_look: &mut (dyn FnMut(&str) + Send),
+        on_call: &mut (dyn FnMut(&str) + Send),
     ) -> String {
-        let words = look.words();
-        on_look(&self.redactor.redact(&words));
-        let found = looks::answer(look, workspace, commit);
+        let words = invocation.words();
+        on_call(&self.redactor.redact(&words));
+        let found = tools::run(invocation, workspace, commit);
         fence.wrap(&words, &self.redactor.redact(&found))
     }
 }

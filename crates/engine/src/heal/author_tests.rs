@@ -2,10 +2,10 @@ use std::path::Path;
 
 use super::*;
 use crate::heal::fence::outside;
-use crate::heal::recorded::{Recorded, Repository, failure, mark, plan};
+use crate::heal::fixtures::{Recorded, Repository, failure, mark, plan};
 use greenloop_model::{
-    Attempt, AttemptOutcome, Decision, Evaluation, Failure, FileContent, RepoPath, Review, Risk,
-    RuleMatch, Verdict,
+    Attempt, AttemptOutcome, Decision, Evaluation, Failure, FileContent, RepoPath, Review,
+    ReviewVerdict, Risk, RuleMatch,
 };
 use greenloop_patch::{Answer, MemoryTree, ResolveOptions, parse_answer, resolve};
 use greenloop_ports::ModelErrorKind;
@@ -220,7 +220,7 @@ async fn earlier_tries_are_told() {
         times: 3,
     };
     let review = Review {
-        verdict: Verdict::Reject,
+        verdict: ReviewVerdict::Reject,
         risk: Risk::Medium,
         reason: "only the test's input".into(),
         suggestion: Some("multiply".into()),

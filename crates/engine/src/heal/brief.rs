@@ -30,7 +30,7 @@ pub const ASSIGNMENT: &str = "assignment";
 const MOST_PATHS: usize = 30;
 const MOST_FOLDERS: usize = 20;
 
-/// What the author is told of one failure.
+/// What the author's prompt says of one failure.
 #[derive(Debug)]
 pub struct Brief<'a> {
     /// What is being run, as a person would call it: `environment staging`.

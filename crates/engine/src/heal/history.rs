@@ -163,7 +163,7 @@ fn compact(diff: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::heal::recorded::Repository;
+    use crate::heal::fixtures::Repository;
 
     fn told(repository: &Repository, green: Option<&CommitId>, related: &[&str]) -> Vec<String> {
         let related = related.iter().map(|path| RepoPath::new(*path).unwrap()).collect();

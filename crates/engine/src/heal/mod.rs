@@ -16,14 +16,15 @@ mod budget;
 mod context;
 mod evidence_sections;
 mod fence;
+#[cfg(test)]
+mod fixtures;
 mod history;
-mod looks;
+mod pattern;
 mod playbooks;
 mod prompt;
-#[cfg(test)]
-mod recorded;
 mod reviewer;
 mod source;
+mod tools;
 mod verdict;
 
 pub use author::{Answered, Author, Conversation, SentBack, SentBackWhy};

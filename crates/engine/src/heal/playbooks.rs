@@ -2,61 +2,28 @@
 
 use std::sync::LazyLock;
 
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
 use serde::Deserialize;
 
+use super::pattern;
 use greenloop_model::Evidence;
 
 /// At most this many hints go into a brief.
 const MOST: usize = 3;
 
-#[derive(Debug, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
-    name: String,
-    patterns: Vec<String>,
-    hint: String,
-}
-
 struct Playbook {
     name: String,
+    #[serde(deserialize_with = "pattern::ignoring_case")]
     patterns: Vec<Regex>,
     hint: String,
 }
 
-/// What is wrong with the built-in file; a test shows that nothing is.
-#[derive(Debug, thiserror::Error)]
-enum Faulty {
-    #[error("the playbooks are no list of playbooks")]
-    Form(#[source] Box<serde_yaml::Error>),
-    #[error("a pattern of {name} is none")]
-    Pattern {
-        name: String,
-        #[source]
-        source: regex::Error,
-    },
-}
-
-fn load(text: &str) -> Result<Vec<Playbook>, Faulty> {
-    let written: Vec<Written> =
-        serde_yaml::from_str(text).map_err(|source| Faulty::Form(Box::new(source)))?;
-    written
-        .into_iter()
-        .map(|Written { name, patterns, hint }| {
-            let patterns: Result<Vec<Regex>, regex::Error> = patterns
-                .iter()
-                .map(|pattern| RegexBuilder::new(pattern).case_insensitive(true).build())
-                .collect();
-            match patterns {
-                Ok(patterns) => Ok(Playbook { name, patterns, hint: hint.trim().to_owned() }),
-                Err(source) => Err(Faulty::Pattern { name, source }),
-            }
-        })
-        .collect()
-}
+const TABLE: &str = include_str!("playbooks.yaml");
 
 static PLAYBOOKS: LazyLock<Vec<Playbook>> =
-    LazyLock::new(|| load(include_str!("playbooks.yaml")).unwrap_or_default());
+    LazyLock::new(|| serde_yaml::from_str(TABLE).unwrap_or_default());
 
 /// The hints whose patterns occur in the evidence, in the order of the file.
 pub(super) fn hints(evidence: &Evidence) -> Vec<&'static str> {
@@ -74,7 +41,7 @@ pub(super) fn hints(evidence: &Evidence) -> Vec<&'static str> {
         .iter()
         .filter(|book| book.patterns.iter().any(|p| texts.iter().any(|text| p.is_match(text))))
         .inspect(|book| tracing::debug!(playbook = book.name, "applies"))
-        .map(|book| book.hint.as_str())
+        .map(|book| book.hint.trim())
         .take(MOST)
         .collect()
 }
@@ -86,7 +53,7 @@ mod tests {
 
     #[test]
     fn the_file_is_sound() {
-        let books = load(include_str!("playbooks.yaml")).unwrap();
+        let books = serde_yaml::from_str::<Vec<Playbook>>(TABLE).unwrap();
         assert!(books.len() >= 10);
         let mut names: Vec<_> = books.iter().map(|book| &book.name).collect();
         names.sort();

@@ -13,11 +13,11 @@ pub(super) enum Prompt {
     Author,
     /// What the author is asked.
     Brief,
-    /// What the author is told of an answer that could not be applied.
+    /// Sent to the author after an answer that could not be applied.
     Refused,
-    /// What the author is told of a patch that wants a person whom nobody can ask.
+    /// Sent to the author after a patch that needs a person where nobody can be asked.
     WantsPerson,
-    /// What the author is told when its tool calls are used up.
+    /// Sent to the author when its tool calls are used up.
     AnswerNow,
     /// The reviewer's system prompt.
     Reviewer,

@@ -77,7 +77,7 @@ impl Reviewer {
     /// Asks whether a patch of `commit` may be applied. An answer that is malformed, cut, late or
     /// declined is a review that rejects.
     ///
-    /// Errors: only where no reviewer can be had at all (not configured, no credentials, not
+    /// Errors: only where no reviewer can be reached at all (not configured, no credentials, not
     /// reachable, no further recording, too many requests): nobody has judged the patch then.
     pub async fn review(
         &self,
@@ -209,8 +209,8 @@ fn changed(diff: &str) -> Vec<(RepoPath, Vec<u64>)> {
 mod tests {
     use super::*;
     use crate::heal::fence::outside;
-    use crate::heal::recorded::{Recorded, Repository, failure, mark, plan};
-    use greenloop_model::{Risk, Verdict};
+    use crate::heal::fixtures::{Recorded, Repository, failure, mark, plan};
+    use greenloop_model::{ReviewVerdict, Risk};
 
     const APPROVES: &str =
         r#"{"verdict":"approve","risk":"low","reason":"right","suggestion":null}"#;
@@ -261,11 +261,11 @@ mod tests {
     #[tokio::test]
     async fn only_an_approving_review_approves() {
         for (answer, verdict, part) in [
-            (APPROVES, Verdict::Approve, "right"),
-            ("LGTM!", Verdict::Reject, "malformed"),
+            (APPROVES, ReviewVerdict::Approve, "right"),
+            ("LGTM!", ReviewVerdict::Reject, "malformed"),
             (
                 r#"{"verdict":"reject","risk":"high","reason":"no","suggestion":"x"}"#,
-                Verdict::Reject,
+                ReviewVerdict::Reject,
                 "no",
             ),
         ] {

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use greenloop_model::{Review, Risk, Verdict};
+use greenloop_model::{Review, ReviewVerdict, Risk};
 use greenloop_ports::JsonSchema;
 
 /// The schema of the answer, for servers that can hold a model to it.
@@ -67,8 +67,8 @@ pub(super) fn read(answer: &str, reviewer: &str) -> Result<Review, serde_json::E
     };
     Ok(Review {
         verdict: match written.verdict {
-            WrittenVerdict::Approve => Verdict::Approve,
-            WrittenVerdict::Reject => Verdict::Reject,
+            WrittenVerdict::Approve => ReviewVerdict::Approve,
+            WrittenVerdict::Reject => ReviewVerdict::Reject,
         },
         risk: match written.risk {
             WrittenRisk::Low => Risk::Low,
@@ -106,7 +106,11 @@ mod tests {
             GOOD.replace(r#","suggestion":null"#, ""),
         ] {
             let review = read(&answer, "r").unwrap();
-            assert_eq!((review.verdict, review.risk), (Verdict::Approve, Risk::Low), "{answer}");
+            assert_eq!(
+                (review.verdict, review.risk),
+                (ReviewVerdict::Approve, Risk::Low),
+                "{answer}"
+            );
             assert_eq!(review.suggestion, None);
         }
         let facts =
@@ -114,7 +118,7 @@ mod tests {
         assert_eq!(read(&facts, "r").unwrap().reason, "ok (relied on: test_a wants 2)");
         let reject = r#"{"verdict":"reject","risk":"high","reason":"no","suggestion":"check x"}"#;
         let review = read(reject, "r").unwrap();
-        assert_eq!(review.verdict, Verdict::Reject);
+        assert_eq!(review.verdict, ReviewVerdict::Reject);
         assert_eq!(review.suggestion.as_deref(), Some("check x"));
     }
 

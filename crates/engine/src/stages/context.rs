@@ -27,7 +27,7 @@ pub struct StageContext<'a> {
     /// Gates that may run at the same time; at least 1.
     pub parallelism: usize,
     /// Variables that commands do not inherit: the models' keys.
-    pub hidden_env: &'a [String],
+    pub env_remove: &'a [String],
 }
 
 impl StageContext<'_> {
@@ -41,7 +41,7 @@ impl StageContext<'_> {
             program,
             cwd: cwd.to_owned(),
             env: own.into_iter().map(|(k, v)| (k.into(), v.into())).collect(),
-            withheld: self.hidden_env.iter().map(OsString::from).collect(),
+            env_remove: self.env_remove.iter().map(OsString::from).collect(),
             timeout: None,
             marker: Marker::new(self.run),
         }

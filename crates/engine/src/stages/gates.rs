@@ -30,7 +30,7 @@ use greenloop_model::{
 };
 
 /// A gate that failed, and what its output comes to.
-struct Trouble {
+struct FailedGate {
     exit: Exit,
     extraction: Extraction,
     notes: Vec<String>,
@@ -48,7 +48,7 @@ struct Cause {
 enum Progress {
     Waiting,
     Running,
-    Done(Box<(GateResult, Option<Trouble>, TestRun)>),
+    Done(Box<(GateResult, Option<FailedGate>, TestRun)>),
 }
 
 /// Runs `gates` to their end.
@@ -172,7 +172,7 @@ async fn run_gate(
     gate: &GatePlan,
     failed_before: bool,
     context: &StageContext<'_>,
-) -> (GateResult, Option<Trouble>, TestRun) {
+) -> (GateResult, Option<FailedGate>, TestRun) {
     let command_text = context.redactor.redact(&gate.command).into_owned();
     context.events.send(RunEvent::PartStarted {
         stage: Stage::Gates,
@@ -217,7 +217,7 @@ async fn run_gate(
     let trouble = match &status {
         GateStatus::Failed(exit) => {
             let cause = cause_of(gate, exit, &extraction, &outcome, context.root);
-            Some(Trouble { exit: exit.clone(), extraction, notes, cause })
+            Some(FailedGate { exit: exit.clone(), extraction, notes, cause })
         }
         GateStatus::Passed
         | GateStatus::Flaky
@@ -241,7 +241,7 @@ fn conclude(
     context: &StageContext<'_>,
 ) -> StageOutcome {
     let mut results = Vec::new();
-    let mut failed: Vec<(&GatePlan, Option<String>, Trouble)> = Vec::new();
+    let mut failed: Vec<(&GatePlan, Option<String>, FailedGate)> = Vec::new();
     for (gate, progress) in gates.iter().zip(progress) {
         let Progress::Done(done) = progress else {
             // Never started: only a cancel leaves a gate waiting.
@@ -295,7 +295,7 @@ fn held_up(held: &GateResult) -> Failure {
 }
 
 fn failure_of(
-    failed: Vec<(&GatePlan, Option<String>, Trouble)>,
+    failed: Vec<(&GatePlan, Option<String>, FailedGate)>,
     context: &StageContext<'_>,
 ) -> Failure {
     let names: Vec<&str> = failed.iter().map(|(gate, ..)| gate.name.as_str()).collect();
@@ -308,7 +308,7 @@ fn failure_of(
     let mut headline = String::new();
     let mut person_only = true;
     for (gate, log, trouble) in &failed {
-        let Trouble { exit, extraction, notes, cause } = trouble;
+        let FailedGate { exit, extraction, notes, cause } = trouble;
         // One gate that a patch can repair is reason enough to ask the author.
         person_only &= cause.as_ref().is_some_and(|cause| cause.remedy.person_only);
         identity.push(gate.name.clone());

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::StageContext;
 use super::identity::combined;
 use greenloop_evidence::normalise;
-use greenloop_model::{Failure, Stage, chain};
+use greenloop_model::{Failure, Stage, error_chain};
 use greenloop_ports::{Image, ImageError, ImageErrorKind, ImageRequest, ImageSource};
 
 /// How the image stage ended.
@@ -44,7 +44,7 @@ pub async fn make_image(
 }
 
 fn failure(error: ImageError, log: Option<String>) -> Failure {
-    let message = chain(&error);
+    let message = error_chain(&error);
     let name = match error.kind {
         ImageErrorKind::Build => "build",
         ImageErrorKind::Engine => "engine",

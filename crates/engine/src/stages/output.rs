@@ -50,7 +50,7 @@ pub(super) struct Output<'a> {
 
 impl<'a> Output<'a> {
     /// For a part whose log is the file at `log`. A log that cannot be written is no reason to
-    /// fail a gate: [`Output::finish`] tells of it.
+    /// fail a gate: [`Output::finish`] reports it.
     pub(super) fn new(
         stage: Stage,
         name: &'a str,

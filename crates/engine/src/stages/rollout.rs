@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::StageContext;
 use super::identity::combined;
 use greenloop_evidence::normalise;
-use greenloop_model::{Failure, FailureClass, Stage, chain};
+use greenloop_model::{Failure, FailureClass, Stage, error_chain};
 use greenloop_ports::{Deployed, Earlier, RolloutRequest, Target, TargetError, TargetErrorKind};
 
 /// How a rollout ended.
@@ -83,7 +83,7 @@ fn failure(target: &dyn Target, error: TargetError, class: Option<FailureClass>)
 
 /// What a target's error comes to as a failure of `stage`.
 pub fn target_failure(stage: Stage, name: &str, error: TargetError) -> Box<Failure> {
-    let message = chain(&error);
+    let message = error_chain(&error);
     let telling = normalise(&message);
     let lines: Vec<String> = error
         .evidence

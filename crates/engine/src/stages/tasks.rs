@@ -8,7 +8,9 @@ use super::StageContext;
 use super::identity::combined;
 use greenloop_evidence::normalise;
 use greenloop_model::task::{GraphState, TaskState};
-use greenloop_model::{CommitId, Evidence, Failure, FailureClass, Notice, RunEvent, Stage, chain};
+use greenloop_model::{
+    CommitId, Evidence, Failure, FailureClass, Notice, RunEvent, Stage, error_chain,
+};
 use greenloop_ports::{
     FailedTask, Submitted, TaskNews, TaskRunner, TasksEnd, TasksError, TasksErrorKind, TasksRequest,
 };
@@ -99,7 +101,7 @@ async fn give_up(runner: &dyn TaskRunner, submitted: &Submitted, context: &Stage
         let text = format!(
             "the graph {} goes on: it could not be cancelled: {}",
             submitted.link,
-            context.redactor.redact(&chain(&error))
+            context.redactor.redact(&error_chain(&error))
         );
         context.events.send(RunEvent::Notice(Notice::Warning(text)));
     }
@@ -145,7 +147,7 @@ fn trouble(error: TasksError, submitted: Option<&Submitted>) -> TasksOutcome {
         TasksErrorKind::Auth => ("hub", FailureClass::Auth),
         TasksErrorKind::Repository => ("repository", FailureClass::Infrastructure),
     };
-    let headline = chain(&error);
+    let headline = error_chain(&error);
     let evidence = Evidence {
         notes: submitted.map(|submitted| submitted.link.clone()).into_iter().collect(),
         ..Evidence::default()

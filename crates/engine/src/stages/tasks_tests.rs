@@ -114,7 +114,7 @@ async fn run(
         events: &events,
         cancel,
         parallelism: 1,
-        hidden_env: &[],
+        env_remove: &[],
     };
     let request = TasksRequest {
         run: context.run,

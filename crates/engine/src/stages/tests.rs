@@ -65,7 +65,7 @@ impl Stand {
             events: &self.events,
             cancel: &self.cancel,
             parallelism: self.parallelism,
-            hidden_env: &[],
+            env_remove: &[],
         }
     }
 
@@ -595,7 +595,7 @@ impl Target for Scripted {
         Err(self.error())
     }
 
-    async fn unreached(&self) -> Option<TargetError> {
+    async fn endpoint_error(&self) -> Option<TargetError> {
         Some(self.error())
     }
 

@@ -48,13 +48,13 @@ impl LineRedactor {
             self.line.extend_from_slice(now);
             bytes = later;
             if self.line.len() >= MAX_LINE {
-                self.let_go(out);
+                self.flush(out);
             }
         }
     }
 
     /// Lets the beginning of an overlong line go, up to where a secret could still begin.
-    fn let_go(&mut self, out: &mut Vec<u8>) {
+    fn flush(&mut self, out: &mut Vec<u8>) {
         self.begun = true;
         let held = HELD.max(2 * self.redactor.known().longest).min(self.line.len() / 2);
         let mut cut = self.line.len() - held;

@@ -40,11 +40,11 @@ const MOST_SPELLED: usize = 1 << 20;
 /// that a value that becomes known during a run is known to every sink from then on.
 #[derive(Clone)]
 pub struct Redactor {
-    known: Arc<RwLock<Arc<Known>>>,
+    known: Arc<RwLock<Arc<KnownValues>>>,
 }
 
 #[derive(Default)]
-struct Known {
+struct KnownValues {
     values: Option<AhoCorasick>,
     /// What the automaton finds, for one that finds more.
     spellings: Vec<Vec<u8>>,
@@ -52,7 +52,7 @@ struct Known {
     longest: usize,
 }
 
-impl Known {
+impl KnownValues {
     /// With these values as well; `None` when none of them is new.
     fn grown(&self, more: impl IntoIterator<Item = String>) -> Option<Self> {
         let mut spellings = self.spellings.clone();
@@ -97,7 +97,7 @@ impl std::fmt::Debug for Redactor {
 impl Default for Redactor {
     /// Knows no values, only shapes.
     fn default() -> Self {
-        Self::knowing(Known::default())
+        Self::knowing(KnownValues::default())
     }
 }
 
@@ -126,11 +126,11 @@ impl Redactor {
         }
     }
 
-    fn knowing(known: Known) -> Self {
+    fn knowing(known: KnownValues) -> Self {
         Self { known: Arc::new(RwLock::new(Arc::new(known))) }
     }
 
-    fn known(&self) -> Arc<Known> {
+    fn known(&self) -> Arc<KnownValues> {
         Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -55,7 +55,7 @@ fn console(mut report: impl Read) -> Result<TestRun, ReportError> {
 }
 
 /// A test whose children may say how it ended.
-struct Open {
+struct OpenTest {
     name: String,
     outcome: Outcome,
 }
@@ -64,8 +64,8 @@ fn xml(report: impl BufRead) -> Result<TestRun, ReportError> {
     let mut reader = Reader::from_reader(report);
     let mut run = TestRun::default();
     let mut buffer = Vec::new();
-    let mut open: Option<Open> = None;
-    let mut finish = |test: Open| run.add("report", &test.name, test.outcome, Repeat::Counts);
+    let mut open: Option<OpenTest> = None;
+    let mut finish = |test: OpenTest| run.add("report", &test.name, test.outcome, Repeat::Counts);
     loop {
         buffer.clear();
         match reader.read_event_into(&mut buffer).map_err(ReportError::Xml)? {
@@ -99,7 +99,7 @@ fn xml(report: impl BufRead) -> Result<TestRun, ReportError> {
 /// The elements that are one test each.
 const TESTS: &[&str] = &["testcase", "test", "test-case", "UnitTestResult"];
 
-fn start(element: &BytesStart<'_>) -> Option<Open> {
+fn start(element: &BytesStart<'_>) -> Option<OpenTest> {
     let local = element.local_name();
     let kind = TESTS.iter().find(|test| local.as_ref() == test.as_bytes())?;
     let (mut name, mut owner, mut full, mut said) = (None, None, None, None);
@@ -122,10 +122,10 @@ fn start(element: &BytesStart<'_>) -> Option<Open> {
     };
     // `status="run"` and the like of JUnit say nothing; its children do.
     let outcome = said.as_deref().and_then(outcome_of).unwrap_or(Outcome::Passed);
-    Some(Open { name, outcome })
+    Some(OpenTest { name, outcome })
 }
 
-fn child(element: &BytesStart<'_>, open: Option<&mut Open>) {
+fn child(element: &BytesStart<'_>, open: Option<&mut OpenTest>) {
     let Some(test) = open else { return };
     match element.local_name().as_ref() {
         b"failure" | b"error" => test.outcome = Outcome::Failed,

@@ -14,10 +14,10 @@ mod check;
 mod checked;
 mod earliest_start;
 mod fault;
+#[cfg(test)]
+mod fixtures;
 pub mod order;
 mod progress;
-#[cfg(test)]
-mod random;
 mod rank;
 mod raw;
 mod read;

@@ -100,7 +100,7 @@ fn along(graph: &TaskGraph, order: &[usize]) -> Vec<f64> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::random;
+    use super::super::fixtures;
     use super::super::tests::graph;
     use super::*;
 
@@ -138,7 +138,7 @@ tasks:
     fn ranks_from_plays_shorten_plays() {
         let (mut first, mut kept) = (0.0, 0.0);
         for seed in 0..200 {
-            let mut graph = random::of_the_documents_shape(seed);
+            let mut graph = fixtures::of_the_documents_shape(seed);
             let team = Team::of_all_trades(&graph, 3);
             let ranks = along(&graph, &soonest(&graph).order);
             first += play(&graph, &ranks, &team).makespan;
@@ -159,7 +159,7 @@ tasks:
         /// task ranks below anything that needs it.
         #[test]
         fn ranks_fall_along_needs(seed in any::<u64>()) {
-            let graph = random::graph(seed);
+            let graph = fixtures::graph(seed);
             let soonest = soonest(&graph);
             let ranks = along(&graph, &soonest.order);
             let largest = ranks.iter().copied().fold(0.0, f64::max);

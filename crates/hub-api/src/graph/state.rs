@@ -20,7 +20,7 @@ pub(super) struct SimulationState<'a> {
 
 /// What a finished task changed.
 #[derive(Debug, Default)]
-pub(super) struct Freed {
+pub(super) struct FinishResult {
     /// Tasks whose last need is done.
     pub(super) needs_met: Vec<usize>,
     /// Tasks that can begin.
@@ -29,7 +29,7 @@ pub(super) struct Freed {
 
 impl<'a> SimulationState<'a> {
     /// The beginning, and what is free then. Done tasks have finished.
-    pub(super) fn new(graph: &'a TaskGraph) -> (Self, Freed) {
+    pub(super) fn new(graph: &'a TaskGraph) -> (Self, FinishResult) {
         let count = graph.tasks.len();
         let mut board = Self {
             graph,
@@ -39,7 +39,7 @@ impl<'a> SimulationState<'a> {
             epics: epic_progress(graph),
             conditions: vec![Vec::new(); graph.epics.len()],
         };
-        let mut freed = Freed::default();
+        let mut freed = FinishResult::default();
         for (i, task) in graph.tasks.iter().enumerate().filter(|(_, task)| !task.done) {
             for need in task.needs.iter().filter(|need| !graph.tasks[**need].done) {
                 board.dependants[*need].push(i);
@@ -64,7 +64,7 @@ impl<'a> SimulationState<'a> {
         (board, freed)
     }
 
-    pub(super) fn finish(&mut self, done: usize, freed: &mut Freed) {
+    pub(super) fn finish(&mut self, done: usize, freed: &mut FinishResult) {
         for dependant in std::mem::take(&mut self.dependants[done]) {
             self.open_needs[dependant] -= 1;
             if self.open_needs[dependant] == 0 {
@@ -84,7 +84,7 @@ impl<'a> SimulationState<'a> {
         }
     }
 
-    fn free(&self, task: usize, freed: &mut Freed) {
+    fn free(&self, task: usize, freed: &mut FinishResult) {
         if self.open_needs[task] == 0 && self.open_conditions[task] == 0 {
             freed.ready.push(task);
         }

@@ -274,7 +274,7 @@ proptest! {
     /// leads back to the task, and the cycle that is shown is one.
     #[test]
     fn cycles_are_found_and_are_cycles(seed in any::<u64>(), from in 0usize..40, to in 0usize..40) {
-        let mut graph = random::graph(seed);
+        let mut graph = fixtures::graph(seed);
         let count = graph.tasks.len();
         let (from, to) = (from % count, to % count);
         for task in &mut graph.tasks {
@@ -310,7 +310,7 @@ proptest! {
         seed in any::<u64>(),
         conditions in prop::collection::vec((0usize..40, 0usize..4, 1u8..=100), 0..4),
     ) {
-        let mut graph = random::graph(seed);
+        let mut graph = fixtures::graph(seed);
         for (task, epic, at_least) in conditions {
             let (task, epic) = (task % graph.tasks.len(), epic % graph.epics.len());
             graph.tasks[task].conditions.push(Condition { epic, at_least });

@@ -8,7 +8,7 @@
 mod agent;
 mod event;
 #[cfg(test)]
-mod golden;
+mod golden_tests;
 mod graph;
 mod hub;
 mod merge;

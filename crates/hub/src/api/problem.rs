@@ -161,12 +161,12 @@ impl From<StoreError> for Problem {
             StoreErrorKind::Conflict => Kind::Conflict,
             StoreErrorKind::Invalid => Kind::Invalid,
             StoreErrorKind::Busy | StoreErrorKind::Unavailable => {
-                tracing::warn!(error = %greenloop_model::chain(&error), "the store did not answer");
+                tracing::warn!(error = %greenloop_model::error_chain(&error), "the store did not answer");
                 let detail = format!("{}; the same request may be made again", error.message);
                 return Self::new(Kind::Unavailable, detail).retry_after_ms(1_000);
             }
             StoreErrorKind::Corrupt => {
-                tracing::error!(error = %greenloop_model::chain(&error), "the store is out of order");
+                tracing::error!(error = %greenloop_model::error_chain(&error), "the store is out of order");
                 return Self::new(Kind::Internal, "the hub's log says more");
             }
         };

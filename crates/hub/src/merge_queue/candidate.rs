@@ -4,7 +4,7 @@ use super::stop::Stop;
 use crate::store::QueueEntry;
 use greenloop_evidence::Redactor;
 use greenloop_model::task::{MergeId, TaskId};
-use greenloop_model::{CommitId, chain};
+use greenloop_model::{CommitId, error_chain};
 use greenloop_workspace::git::{Author, Git, Mirror};
 use greenloop_workspace::{Conflict, MergePlace, Merged, WorkspaceError};
 
@@ -77,7 +77,7 @@ pub(super) async fn stage(mirror: &Mirror, tip: &CommitId, candidate: &MergeCand
         Ok(Merged::Commit(commit)) => Staged::Commit(commit),
         Ok(Merged::Nothing) => Staged::Nothing,
         Ok(Merged::Conflict(conflicts)) => Staged::Conflict(conflicts),
-        Err(error) => Staged::Unavailable(chain(&error)),
+        Err(error) => Staged::Unavailable(error_chain(&error)),
     }
 }
 
@@ -181,7 +181,7 @@ pub(super) async fn brings_back(
     Ok(None)
 }
 
-/// Whether the commit that was approved can be had: it is on its branch, or was fetched before.
+/// Whether the commit that was approved is available: it is on its branch, or was fetched before.
 pub(super) async fn bring(
     mirror: &Mirror,
     candidate: &MergeCandidate,

@@ -12,7 +12,8 @@ use greenloop_engine::stages::StageContext;
 use greenloop_engine::stages::gates::{run_gates, run_gates_again};
 use greenloop_evidence::Redactor;
 use greenloop_model::{
-    CommitId, EventSink, Failure, FailureClass, GateResult, GateStatus, RunId, StageOutcome, chain,
+    CommitId, EventSink, Failure, FailureClass, GateResult, GateStatus, RunId, StageOutcome,
+    error_chain,
 };
 use greenloop_workspace::git::{Git, GitErrorKind, Mirror, TaskClone, remove_folder};
 
@@ -23,7 +24,7 @@ const LINES: usize = 200;
 
 /// What the gates found.
 #[derive(Debug)]
-pub(super) enum Verdict {
+pub(super) enum GateOutcome {
     /// All passed.
     Passed,
     /// One did not.
@@ -51,7 +52,7 @@ pub(super) struct GateRunner {
     /// Takes secrets out of every text.
     pub(super) redactor: Redactor,
     /// Variables that gates do not inherit.
-    pub(super) withheld: Vec<String>,
+    pub(super) env_remove: Vec<String>,
 }
 
 impl GateRunner {
@@ -62,7 +63,7 @@ impl GateRunner {
         commit: &CommitId,
         candidate: &MergeCandidate,
         cancel: &CancellationToken,
-    ) -> Verdict {
+    ) -> GateOutcome {
         let run = RunId::generate();
         let git = Git::new(run, &self.redactor, cancel);
         let folder = self.folder.join(folder_name(candidate.id.0, run));
@@ -70,8 +71,8 @@ impl GateRunner {
             TaskClone::make(mirror, &folder, "greenloop-staging", commit, &author(), &git).await;
         let verdict = match made {
             Ok(_) => self.gates(&folder, candidate, run, cancel).await,
-            Err(error) if error.kind == GitErrorKind::Cancelled => Verdict::Cancelled,
-            Err(error) => Verdict::Unavailable(chain(&error)),
+            Err(error) if error.kind == GitErrorKind::Cancelled => GateOutcome::Cancelled,
+            Err(error) => GateOutcome::Unavailable(error_chain(&error)),
         };
         let cleared = tokio::task::spawn_blocking(move || remove_folder(&folder)).await;
         if let Ok(Err(error)) = cleared {
@@ -86,7 +87,7 @@ impl GateRunner {
         candidate: &MergeCandidate,
         run: RunId,
         cancel: &CancellationToken,
-    ) -> Verdict {
+    ) -> GateOutcome {
         let plans: Vec<GatePlan> = candidate
             .gates
             .iter()
@@ -113,7 +114,7 @@ impl GateRunner {
             events: &EventSink::null(),
             cancel,
             parallelism: 1,
-            hidden_env: &self.withheld,
+            env_remove: &self.env_remove,
         };
         let mut outcome = run_gates(&plans, &context).await;
         if let StageOutcome::Failed { failure, gates } = &outcome
@@ -125,13 +126,13 @@ impl GateRunner {
             outcome = run_gates_again(&plans, &names, &context).await;
         }
         match outcome {
-            StageOutcome::Passed { .. } => Verdict::Passed,
-            StageOutcome::Cancelled => Verdict::Cancelled,
+            StageOutcome::Passed { .. } => GateOutcome::Passed,
+            StageOutcome::Cancelled => GateOutcome::Cancelled,
             // Gates never decline; were one to, only a person could change it.
-            StageOutcome::Declined { failure } => Verdict::Unavailable(failure.headline),
+            StageOutcome::Declined { failure } => GateOutcome::Unavailable(failure.headline),
             StageOutcome::Failed { failure, gates } => match failure.class {
                 FailureClass::Infrastructure | FailureClass::Quota | FailureClass::Auth => {
-                    Verdict::Unavailable(failure.headline)
+                    GateOutcome::Unavailable(failure.headline)
                 }
                 FailureClass::Code
                 | FailureClass::Config
@@ -141,7 +142,7 @@ impl GateRunner {
                     let evidence = text_of(&failure);
                     let failed = |gate: &&GateResult| matches!(gate.status, GateStatus::Failed(_));
                     let gates = gates.iter().filter(failed).map(|it| it.name.clone()).collect();
-                    Verdict::Failed { headline: failure.headline, evidence, gates }
+                    GateOutcome::Failed { headline: failure.headline, evidence, gates }
                 }
             },
         }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::candidate::{
     MergeCandidate, NO_ENTRY, Staged, bring, brings_back, forget, leads_to, stage,
 };
-use super::gates::Verdict;
-use super::stop::{Left, Stop};
+use super::gates::GateOutcome;
+use super::stop::{QueueExit, Stop};
 use super::worker::{HAS_IT_AGAIN, Worker, overtaken};
 use crate::store::{NewHold, TargetRecord};
 use greenloop_hub_api::types::MergeHold;
@@ -47,18 +47,18 @@ impl Worker {
                     return Err(self.repair(untried, tip, rewound, mirror, git).await?);
                 }
                 match self.test_tip(first, tip, mirror).await {
-                    Verdict::Passed => {
+                    GateOutcome::Passed => {
                         self.store.note_tip_passes(&self.lease, tip.as_str(), &first.gates).await?;
                         let text = format!("{} passes its gates again", tip.short());
                         self.store.lift_hold(&self.lease, &text).await?;
                     }
-                    Verdict::Failed { headline, evidence: _, gates: _ } => {
+                    GateOutcome::Failed { headline, evidence: _, gates: _ } => {
                         return Err(self
                             .hold_broken(tip, &headline, Vec::new(), mirror, git)
                             .await?);
                     }
-                    Verdict::Unavailable(reason) => return Err(Stop::Unavailable(reason)),
-                    Verdict::Cancelled => return Err(Stop::Left(Left::Stopped)),
+                    GateOutcome::Unavailable(reason) => return Err(Stop::Unavailable(reason)),
+                    GateOutcome::Cancelled => return Err(Stop::Exit(QueueExit::Stopped)),
                 }
             }
         }
@@ -97,13 +97,13 @@ impl Worker {
             self.store.merge_testing(&self.lease, entry.id, commit.as_str()).await?;
             let verdict = self.gates.test(mirror, &commit, entry, &self.cancel).await;
             let settled = match verdict {
-                Verdict::Passed => self.land(entry, &commit, tip, mirror, git).await,
-                Verdict::Failed { headline: _, evidence: _, gates: _ } => {
+                GateOutcome::Passed => self.land(entry, &commit, tip, mirror, git).await,
+                GateOutcome::Failed { headline: _, evidence: _, gates: _ } => {
                     self.store.hold_tried(&self.lease, entry.id).await?;
                     Ok(false)
                 }
-                Verdict::Unavailable(reason) => Err(Stop::Unavailable(reason)),
-                Verdict::Cancelled => Err(Stop::Left(Left::Stopped)),
+                GateOutcome::Unavailable(reason) => Err(Stop::Unavailable(reason)),
+                GateOutcome::Cancelled => Err(Stop::Exit(QueueExit::Stopped)),
             };
             forget(mirror, entry.id).await;
             if settled? {
@@ -114,7 +114,7 @@ impl Worker {
             return Ok(Stop::Moved);
         }
         self.store.rest_merges(&self.lease, self.options.recheck, None).await?;
-        Ok(Stop::Left(Left::Held))
+        Ok(Stop::Exit(QueueExit::Held))
     }
 
     /// Puts the queue on hold when `tip`, as it is, fails one of the `gates` that an entry on top
@@ -128,10 +128,10 @@ impl Worker {
         git: &Git,
     ) -> Result<(), Stop> {
         match self.test_tip(entry, tip, mirror).await {
-            Verdict::Passed => {
+            GateOutcome::Passed => {
                 Ok(self.store.note_tip_passes(&self.lease, tip.as_str(), &entry.gates).await?)
             }
-            Verdict::Failed { headline, evidence: _, gates: failed } => {
+            GateOutcome::Failed { headline, evidence: _, gates: failed } => {
                 if failed.iter().any(|it| gates.contains(it)) {
                     let tried = vec![entry.id];
                     Err(self.hold_broken(tip, &headline, tried, mirror, git).await?)
@@ -139,12 +139,17 @@ impl Worker {
                     Ok(())
                 }
             }
-            Verdict::Unavailable(reason) => Err(Stop::Unavailable(reason)),
-            Verdict::Cancelled => Err(Stop::Left(Left::Stopped)),
+            GateOutcome::Unavailable(reason) => Err(Stop::Unavailable(reason)),
+            GateOutcome::Cancelled => Err(Stop::Exit(QueueExit::Stopped)),
         }
     }
 
-    async fn test_tip(&self, entry: &MergeCandidate, tip: &CommitId, mirror: &Mirror) -> Verdict {
+    async fn test_tip(
+        &self,
+        entry: &MergeCandidate,
+        tip: &CommitId,
+        mirror: &Mirror,
+    ) -> GateOutcome {
         let bare = MergeCandidate { id: MergeId(NO_ENTRY), ..entry.clone() };
         self.gates.test(mirror, tip, &bare, &self.cancel).await
     }
@@ -177,7 +182,7 @@ impl Worker {
         // Entries that may repair it are tried at once.
         self.store.hold_merges(&self.lease, &hold, Duration::ZERO).await?;
         tracing::warn!(branch = self.lease.target, hold.text, "the merge queue is on hold");
-        Ok(Stop::Left(Left::Held))
+        Ok(Stop::Exit(QueueExit::Held))
     }
 
     /// Holds a target that was moved other than forward to what a person decides. `there` is where
@@ -258,7 +263,7 @@ impl Worker {
         });
         if waits {
             self.store.rest_merges(&self.lease, self.options.recheck, None).await?;
-            return Err(Stop::Left(Left::Held));
+            return Err(Stop::Exit(QueueExit::Held));
         }
         let mut text = rewound_text(branch, &expected, now.as_ref(), ids.len());
         if let Some(why) = why {
@@ -276,7 +281,7 @@ impl Worker {
         };
         self.store.hold_merges(&self.lease, &hold, self.options.recheck).await?;
         tracing::warn!(branch, hold.text, "the merge queue is on hold");
-        Err(Stop::Left(Left::Held))
+        Err(Stop::Exit(QueueExit::Held))
     }
 
     /// Gives the target what it had, or says why that cannot be.

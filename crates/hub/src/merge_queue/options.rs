@@ -29,7 +29,7 @@ pub struct MergeOptions {
     /// What becomes of a target that was moved other than forward; `None` asks a person.
     pub on_rewind: Option<HoldDecision>,
     /// Variables that gates do not inherit: the hub's own secrets.
-    pub withheld: Vec<String>,
+    pub env_remove: Vec<String>,
     /// Takes secrets out of every text.
     pub redactor: Redactor,
 }

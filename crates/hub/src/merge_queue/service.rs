@@ -12,7 +12,7 @@ use super::tidy::tidy;
 use super::workdir::Workdir;
 use super::worker::Worker;
 use crate::store::TargetQueue;
-use greenloop_model::chain;
+use greenloop_model::error_chain;
 
 /// The merge queue of one hub.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl MergeQueue {
     /// Locks a folder below the one of the options for its work.
     ///
     /// # Errors
-    /// When there is none to be had.
+    /// When none can be opened.
     pub fn open(options: MergeOptions) -> std::io::Result<Self> {
         let workdir = Arc::new(Workdir::lock(&options.work)?);
         Ok(Self { options: Arc::new(options), workdir })
@@ -44,7 +44,7 @@ impl MergeQueue {
             folder: workdir.merges(),
             logs: workdir.logs(),
             redactor: options.redactor.clone(),
-            withheld: options.withheld.clone(),
+            env_remove: options.env_remove.clone(),
         };
         let tidying = tokio::spawn(tidy(
             Arc::clone(&store),
@@ -79,7 +79,7 @@ impl MergeQueue {
                 Ok(None) => failing = false,
                 Err(error) => {
                     if !failing {
-                        let error = chain(&error);
+                        let error = error_chain(&error);
                         tracing::warn!(error, "the merge queues cannot be read");
                     }
                     failing = true;

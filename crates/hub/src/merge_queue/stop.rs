@@ -1,12 +1,12 @@
 //! What ends the work on a queue, or a round of it.
 
 use crate::store::{StoreError, StoreErrorKind};
-use greenloop_model::chain;
+use greenloop_model::error_chain;
 use greenloop_workspace::WorkspaceError;
 use greenloop_workspace::git::{GitError, GitErrorKind};
 
 /// Why a worker leaves its queue.
-pub(super) enum Left {
+pub(super) enum QueueExit {
     /// It has no entries any more.
     Empty,
     /// The hub stops.
@@ -21,7 +21,7 @@ pub(super) enum Left {
 
 /// What ends a round early.
 pub(super) enum Stop {
-    Left(Left),
+    Exit(QueueExit),
     /// Something outside is out of order.
     Unavailable(String),
     /// The target or the queue changed: what was tested is no longer what it would become.
@@ -31,31 +31,31 @@ pub(super) enum Stop {
 impl From<StoreError> for Stop {
     fn from(error: StoreError) -> Self {
         match error.kind {
-            StoreErrorKind::StaleLease => Self::Left(Left::Superseded),
+            StoreErrorKind::StaleLease => Self::Exit(QueueExit::Superseded),
             // A person removed the entry, say: the queue is read again.
             StoreErrorKind::Conflict | StoreErrorKind::NotFound => Self::Moved,
             StoreErrorKind::Invalid
             | StoreErrorKind::Busy
             | StoreErrorKind::Unavailable
-            | StoreErrorKind::Corrupt => Self::Unavailable(chain(&error)),
+            | StoreErrorKind::Corrupt => Self::Unavailable(error_chain(&error)),
         }
     }
 }
 
 impl From<WorkspaceError> for Stop {
     fn from(error: WorkspaceError) -> Self {
-        Self::Unavailable(chain(&error))
+        Self::Unavailable(error_chain(&error))
     }
 }
 
 impl From<GitError> for Stop {
     fn from(error: GitError) -> Self {
         match error.kind {
-            GitErrorKind::Cancelled => Self::Left(Left::Stopped),
+            GitErrorKind::Cancelled => Self::Exit(QueueExit::Stopped),
             GitErrorKind::NoGit
             | GitErrorKind::Rejected
             | GitErrorKind::Remote
-            | GitErrorKind::Local => Self::Unavailable(chain(&error)),
+            | GitErrorKind::Local => Self::Unavailable(error_chain(&error)),
         }
     }
 }
@@ -69,7 +69,7 @@ mod tests {
         let of = |kind| {
             Stop::from(StoreError { kind, message: "the store's answer".to_owned(), source: None })
         };
-        assert!(matches!(of(StoreErrorKind::StaleLease), Stop::Left(Left::Superseded)));
+        assert!(matches!(of(StoreErrorKind::StaleLease), Stop::Exit(QueueExit::Superseded)));
         assert!(matches!(of(StoreErrorKind::Conflict), Stop::Moved));
         assert!(matches!(of(StoreErrorKind::NotFound), Stop::Moved));
         for kind in [StoreErrorKind::Busy, StoreErrorKind::Unavailable, StoreErrorKind::Corrupt] {

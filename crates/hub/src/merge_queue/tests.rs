@@ -562,7 +562,7 @@ impl Project {
                 watch: self.watch,
                 tidy: NEVER,
                 on_rewind: None,
-                withheld: Vec::new(),
+                env_remove: Vec::new(),
                 redactor: Redactor::default(),
             };
             let store: Arc<dyn MergeStore> = Arc::clone(store) as _;

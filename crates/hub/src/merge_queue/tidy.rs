@@ -13,7 +13,7 @@ use super::store::MergeStore;
 use super::workdir::Workdir;
 use crate::store::StoreError;
 use greenloop_evidence::Redactor;
-use greenloop_model::chain;
+use greenloop_model::error_chain;
 use greenloop_workspace::git::remove_folder;
 
 /// A mirror that was asked for within this time may be in use.
@@ -38,7 +38,7 @@ pub(super) async fn tidy(
             }
             Ok(_) => {}
             Err(error) => {
-                let error = redactor.redact(&chain(&error)).into_owned();
+                let error = redactor.redact(&error_chain(&error)).into_owned();
                 tracing::warn!(error, "the merge queue's folder could not be cleaned up");
             }
         }

@@ -11,9 +11,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::candidate::{
     MergeCandidate, Staged, bring, brings_back, conflict_text, forget, leads_to, stage,
 };
-use super::gates::{GateRunner, Verdict};
+use super::gates::{GateOutcome, GateRunner};
 use super::options::MergeOptions;
-use super::stop::{Left, Stop};
+use super::stop::{QueueExit, Stop};
 use super::store::MergeStore;
 use super::window::Window;
 use super::workdir::Workdir;
@@ -53,7 +53,7 @@ pub(super) struct Worker {
 }
 
 /// What became of an entry whose gates are through.
-enum Settled {
+enum LandResult {
     Merged,
     Ejected,
     /// The push was refused: it is tested again.
@@ -66,18 +66,18 @@ impl Worker {
         let queue = self.lease.queue();
         let _keeper = self.keep_lease();
         match self.work().await {
-            Left::Empty | Left::Stopped => {
+            QueueExit::Empty | QueueExit::Stopped => {
                 if let Err(error) = self.store.release_merges(&self.lease).await {
                     tracing::warn!(%error, "the lease of a merge queue was not released; it expires");
                 }
                 (queue, 0)
             }
-            Left::Superseded => {
+            QueueExit::Superseded => {
                 tracing::warn!(branch = queue.target, "another holds the lease of the merge queue");
                 (queue, 0)
             }
-            Left::Held => (queue, 0),
-            Left::Paused => (queue, self.pauses + 1),
+            QueueExit::Held => (queue, 0),
+            QueueExit::Paused => (queue, self.pauses + 1),
         }
     }
 
@@ -115,16 +115,16 @@ impl Worker {
         guard
     }
 
-    async fn work(&self) -> Left {
+    async fn work(&self) -> QueueExit {
         let mut window = Window::new(self.options.window);
         let mut first = true;
         let reason = loop {
             if self.cancel.is_cancelled() {
-                return Left::Stopped;
+                return QueueExit::Stopped;
             }
             match self.round(&mut window, first).await {
                 Ok(()) | Err(Stop::Moved) => first = false,
-                Err(Stop::Left(left)) => return left,
+                Err(Stop::Exit(left)) => return left,
                 Err(Stop::Unavailable(reason)) => break reason,
             }
         };
@@ -134,7 +134,7 @@ impl Worker {
         if let Err(error) = self.store.pause_merges(&self.lease, pause, &reason).await {
             tracing::warn!(%error, "a pause was not recorded; the lease expires");
         }
-        Left::Paused
+        QueueExit::Paused
     }
 
     /// The first entries of the queue. One whose commit is none leaves it: no writer can merge it.
@@ -168,15 +168,15 @@ impl Worker {
         let decided = target.hold.as_ref().is_some_and(|it| it.decision.is_some());
         if entries.is_empty() {
             if !first && !decided {
-                return Err(Stop::Left(Left::Empty));
+                return Err(Stop::Exit(QueueExit::Empty));
             }
             return Err(match self.look(&target, &git).await {
-                Ok(()) => Stop::Left(Left::Empty),
+                Ok(()) => Stop::Exit(QueueExit::Empty),
                 // Nothing waits for it: the next look tries again.
                 Err(Stop::Unavailable(reason)) if !decided => {
                     let reason = self.options.redactor.redact(&reason).into_owned();
                     tracing::debug!(reason, branch = self.lease.target, "not looked at");
-                    Stop::Left(Left::Empty)
+                    Stop::Exit(QueueExit::Empty)
                 }
                 Err(stop) => stop,
             });
@@ -271,7 +271,7 @@ impl Worker {
                 keys.join(", ")
             );
             self.store.rest_merges(&self.lease, self.options.recheck, Some(&why)).await?;
-            return Err(Stop::Left(Left::Held));
+            return Err(Stop::Exit(QueueExit::Held));
         }
         let mut settled = Ok(());
         while let Some((entry, commit, verdict)) = running.next().await {
@@ -281,15 +281,15 @@ impl Worker {
                     .settle((&entry, &commit), (verdict, began), &mirror, &git)
                     .await
                     .and_then(|settled| match settled {
-                        Settled::Merged => {
+                        LandResult::Merged => {
                             window.succeeded();
                             Ok(())
                         }
-                        Settled::Ejected => {
+                        LandResult::Ejected => {
                             window.failed();
                             Err(Stop::Moved)
                         }
-                        Settled::TargetMoved => Err(Stop::Moved),
+                        LandResult::TargetMoved => Err(Stop::Moved),
                     });
                 if settled.is_err() {
                     round.cancel();
@@ -315,13 +315,13 @@ impl Worker {
     async fn settle(
         &self,
         (entry, commit): (&MergeCandidate, &CommitId),
-        (verdict, began): (Verdict, Instant),
+        (verdict, began): (GateOutcome, Instant),
         mirror: &Mirror,
         git: &Git,
-    ) -> Result<Settled, Stop> {
+    ) -> Result<LandResult, Stop> {
         let below = git_parent(mirror, commit, git).await?;
         let verdict = match verdict {
-            Verdict::Failed { headline, evidence, gates } => {
+            GateOutcome::Failed { headline, evidence, gates } => {
                 // What passed before may not pass any more: something outside may have changed.
                 let passes_still = self.passes(&below, entry, began.elapsed()).await?;
                 let passed_before =
@@ -330,29 +330,31 @@ impl Worker {
                     self.hold_when_broken(entry, &below, &gates, mirror, git).await?;
                 }
                 if passed_before {
-                    Verdict::Failed { headline, evidence, gates }
+                    GateOutcome::Failed { headline, evidence, gates }
                 } else {
                     // The target passes: what the entry met may have been the moment.
                     self.gates.test(mirror, commit, entry, &self.cancel).await
                 }
             }
-            verdict @ (Verdict::Passed | Verdict::Unavailable(_) | Verdict::Cancelled) => verdict,
+            verdict @ (GateOutcome::Passed
+            | GateOutcome::Unavailable(_)
+            | GateOutcome::Cancelled) => verdict,
         };
         match verdict {
-            Verdict::Passed => {
+            GateOutcome::Passed => {
                 let landed = self.land(entry, commit, &below, mirror, git).await?;
-                Ok(if landed { Settled::Merged } else { Settled::TargetMoved })
+                Ok(if landed { LandResult::Merged } else { LandResult::TargetMoved })
             }
-            Verdict::Failed { headline, evidence, gates: _ } => {
+            GateOutcome::Failed { headline, evidence, gates: _ } => {
                 let detail = format!("{headline}\n{evidence}").chars().take(DETAIL).collect();
                 let record = GateRecord { sha: commit.to_string(), passed: false, detail };
                 self.store.record_gates(&self.lease, &record).await?;
                 let reason = format!("merged as {}: {headline}\n{evidence}", commit.short());
                 self.store.merge_ejected(&self.lease, entry.id, &reason, true).await?;
-                Ok(Settled::Ejected)
+                Ok(LandResult::Ejected)
             }
-            Verdict::Unavailable(reason) => Err(Stop::Unavailable(reason)),
-            Verdict::Cancelled => Err(Stop::Left(Left::Stopped)),
+            GateOutcome::Unavailable(reason) => Err(Stop::Unavailable(reason)),
+            GateOutcome::Cancelled => Err(Stop::Exit(QueueExit::Stopped)),
         }
     }
 
@@ -416,17 +418,17 @@ impl Worker {
         }
         self.store.merge_testing(&self.lease, entry.id, tip.as_str()).await?;
         match self.gates.test(mirror, tip, entry, &self.cancel).await {
-            Verdict::Passed => {
+            GateOutcome::Passed => {
                 self.store.record_gates(&self.lease, &passed(entry, tip)).await?;
                 self.store.merge_landing(&self.lease, entry.id, tip.as_str()).await?;
                 Ok(self.store.merge_landed(&self.lease, entry.id, tip.as_str()).await?)
             }
-            Verdict::Failed { headline, evidence: _, gates: _ } => {
+            GateOutcome::Failed { headline, evidence: _, gates: _ } => {
                 let tried = vec![entry.id];
                 Err(self.hold_broken(tip, &headline, tried, mirror, git).await?)
             }
-            Verdict::Unavailable(reason) => Err(Stop::Unavailable(reason)),
-            Verdict::Cancelled => Err(Stop::Left(Left::Stopped)),
+            GateOutcome::Unavailable(reason) => Err(Stop::Unavailable(reason)),
+            GateOutcome::Cancelled => Err(Stop::Exit(QueueExit::Stopped)),
         }
     }
 

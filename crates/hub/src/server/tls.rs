@@ -75,7 +75,7 @@ impl Tls {
                     tracing::info!("the certificate was read again");
                 }
                 Err(error) => {
-                    let error = greenloop_model::chain(&error);
+                    let error = greenloop_model::error_chain(&error);
                     tracing::warn!(error, "the new certificate cannot be used");
                 }
             }

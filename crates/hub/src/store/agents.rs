@@ -55,7 +55,7 @@ impl TaskStore {
         self.set_active(name, true, key).await
     }
 
-    /// An agent stops by itself: it is not expected to be heard of any more. Nothing happens when
+    /// An agent stops by itself: no more heartbeats are expected. Nothing happens when
     /// another start of it has taken its place, or to one that is not known. What it still
     /// holds is taken back when the lease expires.
     ///
@@ -300,7 +300,7 @@ async fn removal(tx: &mut Tx<'_>, name: &str) -> Done<()> {
     Ok(())
 }
 
-/// Forgets agents that left or are down and were last heard of so long ago, in microseconds. One
+/// Deletes agents that left or are down and whose last heartbeat is so long ago, in microseconds. One
 /// that a person deactivated stays, so that it is still deactivated when it comes back.
 pub(super) async fn forget(tx: &mut Tx<'_>, after: i64, most: i64) -> Done<Vec<String>> {
     let rows = tx

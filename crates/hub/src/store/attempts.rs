@@ -464,7 +464,7 @@ async fn fail(
     if let Some(reason) = &failure.quarantine {
         super::agents::quarantine(tx, &agent, &attempt.text("instance")?, reason).await?;
     }
-    let end = Setback {
+    let end = AttemptEnd {
         lease,
         agent: &agent,
         reason: &failure.message,
@@ -483,8 +483,8 @@ async fn fail(
     Ok(state)
 }
 
-/// An attempt that came to nothing.
-pub(super) struct Setback<'a> {
+/// An attempt that failed or was lost.
+pub(super) struct AttemptEnd<'a> {
     pub(super) lease: Lease,
     pub(super) agent: &'a str,
     pub(super) reason: &'a str,
@@ -503,7 +503,7 @@ pub(super) struct Setback<'a> {
 /// Makes a task ready again after a rest, or gives it up. The caller holds the task's row.
 pub(super) async fn set_back(
     tx: &mut Tx<'_>,
-    end: &Setback<'_>,
+    end: &AttemptEnd<'_>,
     options: &StoreOptions,
 ) -> Done<TaskState> {
     let row = tx
@@ -549,7 +549,7 @@ pub(super) async fn set_back(
 /// back and forth too often waits for a person.
 async fn give_back(
     tx: &mut Tx<'_>,
-    end: &Setback<'_>,
+    end: &AttemptEnd<'_>,
     graph: GraphId,
     returns: i64,
     options: &StoreOptions,

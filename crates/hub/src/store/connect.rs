@@ -24,13 +24,13 @@ use greenloop_http::retry::{Retryable as _, backoff};
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 /// A connection that nobody used for so long is tried before it is used: the server may have gone.
 const RESTED: Duration = Duration::from_millis(500);
-/// How often a transaction is run again when others stood in its way.
+/// How often a transaction that conflicted with another is run again.
 const TRIES: usize = 12;
 
 /// How a store works.
 #[derive(Debug, Clone)]
 pub struct StoreOptions {
-    /// How often an agent is to be heard of; one that is silent for three times as long is down.
+    /// The expected period of heartbeats; an agent without one for three times as long is down.
     pub heartbeat: Duration,
     /// How long a task rests after its first failed attempt; twice as long after each further one.
     pub retry_base: Duration,
@@ -211,7 +211,7 @@ impl TaskStore {
         self.inner.redis.as_ref()
     }
 
-    /// Runs an operation in a transaction of its own, again when others stand in its way.
+    /// Runs an operation in a transaction of its own, and again after a conflict with another.
     pub(super) async fn write<T, F>(&self, operation: F) -> Result<T, StoreError>
     where
         T: Send + 'static,

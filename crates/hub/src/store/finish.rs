@@ -92,7 +92,7 @@ fn tell_ready(tx: &mut Tx<'_>, graph: GraphId, released: Vec<super::record::Reco
 /// whoever sees a task alive holds on to it until its own commit: that task's end comes after,
 /// and looks again. Whoever finds none to hold on to asks again with the graph's row locked.
 /// For that, whatever ends a task locks its row with `{lock end}`, which `{share free}` waits
-/// for or passes over; a claim locks it less, and is in nobody's way.
+/// for or passes over; a claim takes a weaker lock, which blocks no other.
 pub(super) async fn settle_graph(tx: &mut Tx<'_>, graph: GraphId) -> Done<()> {
     let held = tx
         .maybe(

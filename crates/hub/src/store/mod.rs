@@ -67,7 +67,7 @@ mod requests;
 mod retention;
 mod runs;
 #[cfg(test)]
-mod statements;
+mod statement_tests;
 mod sweep;
 mod tasks;
 mod tokens;

@@ -43,7 +43,7 @@ pub struct Retention {
     pub runs: Option<Duration>,
     /// Tokens, from when they were revoked or expired.
     pub tokens: Option<Duration>,
-    /// Agents that left or are down, from when they were last heard of.
+    /// Agents that left or are down, from their last heartbeat on.
     pub agents: Option<Duration>,
     /// Idempotency keys, from their first use.
     pub requests: Option<Duration>,
@@ -72,13 +72,13 @@ pub struct Purged {
 }
 
 /// Records whose age alone decides, and how to find out that there are some.
-struct Aged {
+struct AgeRule {
     table: &'static str,
     any: &'static str,
     delete: &'static str,
 }
 
-const REQUESTS: Aged = Aged {
+const REQUESTS: AgeRule = AgeRule {
     table: "requests",
     any: "SELECT key FROM requests WHERE created_at < {now} - $1 LIMIT 1",
     delete: "DELETE FROM requests WHERE key IN (SELECT key FROM requests \
@@ -86,20 +86,20 @@ const REQUESTS: Aged = Aged {
 };
 /// The latest event stays whatever its age: ids go on from it, and a client that has read it has
 /// missed nothing.
-const EVENTS: Aged = Aged {
+const EVENTS: AgeRule = AgeRule {
     table: "outbox",
     any: "SELECT id FROM outbox WHERE at < {now} - $1 \
         AND id < (SELECT MAX(id) FROM outbox) LIMIT 1",
     delete: "DELETE FROM outbox WHERE id IN (SELECT id FROM outbox WHERE at < {now} - $1 \
         AND id < (SELECT MAX(id) FROM outbox) ORDER BY at LIMIT $2 {lock free})",
 };
-const RUNS: Aged = Aged {
+const RUNS: AgeRule = AgeRule {
     table: "runs",
     any: "SELECT id FROM runs WHERE updated_at < {now} - $1 LIMIT 1",
     delete: "DELETE FROM runs WHERE id IN (SELECT id FROM runs WHERE updated_at < {now} - $1 \
         ORDER BY updated_at LIMIT $2 {lock free})",
 };
-const TOKENS: Aged = Aged {
+const TOKENS: AgeRule = AgeRule {
     table: "tokens",
     any: "SELECT id FROM tokens WHERE COALESCE(revoked_at, expires_at) < {now} - $1 LIMIT 1",
     delete: "DELETE FROM tokens WHERE id IN (SELECT id FROM tokens \
@@ -107,7 +107,7 @@ const TOKENS: Aged = Aged {
 };
 /// What the gates said of commits that no entry of a queue names any more, and that are no
 /// branch's tip.
-const GATE_RECORDS: Aged = Aged {
+const GATE_RECORDS: AgeRule = AgeRule {
     table: "gate_records",
     any: "SELECT r.sha FROM gate_records r WHERE r.created_at < {now} - $1 \
         AND NOT EXISTS (SELECT 1 FROM merge_queue m WHERE m.staged = r.sha) \
@@ -123,7 +123,7 @@ const GATE_RECORDS: Aged = Aged {
 };
 
 /// Tips that passed the gates by themselves: asked about while they are tips.
-const TIP_PASSES: Aged = Aged {
+const TIP_PASSES: AgeRule = AgeRule {
     table: "tip_passes",
     any: "SELECT sha FROM tip_passes WHERE created_at < {now} - $1 LIMIT 1",
     delete: "DELETE FROM tip_passes WHERE (project_id, target, sha, gates) IN \
@@ -132,7 +132,7 @@ const TIP_PASSES: Aged = Aged {
 };
 
 /// What was taken back from a target, once every graph has begun after that: no work stands on it.
-const MERGE_REWINDS: Aged = Aged {
+const MERGE_REWINDS: AgeRule = AgeRule {
     table: "merge_rewinds",
     any: "SELECT r.sha FROM merge_rewinds r WHERE r.created_at < {now} - $1 \
         AND NOT EXISTS (SELECT 1 FROM graphs g WHERE g.project_id = r.project_id \
@@ -251,7 +251,7 @@ impl TaskStore {
 
     async fn purge_aged(
         &self,
-        aged: &'static Aged,
+        aged: &'static AgeRule,
         after: Option<Duration>,
     ) -> Result<Option<Purged>, StoreError> {
         let Some(after) = after.map(micros) else { return Ok(None) };

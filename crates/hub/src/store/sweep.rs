@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::attempts::{Setback, count, lease_of, set_back};
+use super::attempts::{AttemptEnd, count, lease_of, set_back};
 use super::columns::micros;
 use super::connect::{StoreOptions, TaskStore};
 use super::dialect::Dialect;
@@ -142,7 +142,7 @@ async fn lose(tx: &mut Tx<'_>, lease: Lease, grace: i64, options: &StoreOptions)
     count(tx, &attempt, AttemptState::Lost).await?;
     let agent = attempt.text("agent")?;
     let reason = format!("{agent} sent no heartbeat until its lease expired");
-    let end = Setback {
+    let end = AttemptEnd {
         lease,
         agent: &agent,
         reason: &reason,

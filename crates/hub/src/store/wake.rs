@@ -31,7 +31,7 @@ impl Changes {
 
 /// How often this process changed something.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Own {
+struct LocalChanges {
     work: u64,
     events: u64,
 }
@@ -41,7 +41,7 @@ struct Own {
 pub(super) struct Wake {
     work: Arc<watch::Sender<u64>>,
     events: Arc<watch::Sender<u64>>,
-    own: Arc<watch::Sender<Own>>,
+    own: Arc<watch::Sender<LocalChanges>>,
 }
 
 impl Wake {
@@ -49,7 +49,7 @@ impl Wake {
         Self {
             work: Arc::new(watch::Sender::new(0)),
             events: Arc::new(watch::Sender::new(0)),
-            own: Arc::new(watch::Sender::new(Own::default())),
+            own: Arc::new(watch::Sender::new(LocalChanges::default())),
         }
     }
 
@@ -64,8 +64,8 @@ impl Wake {
     }
 
     /// What this process does from now on, for those who notify other processes.
-    pub(super) fn outward(&self) -> Outward {
-        Outward { own: self.own.subscribe(), notified: *self.own.borrow() }
+    pub(super) fn outward(&self) -> RemoteNotifier {
+        RemoteNotifier { own: self.own.subscribe(), notified: *self.own.borrow() }
     }
 
     /// This process did something: wakes everybody.
@@ -93,12 +93,12 @@ impl Wake {
 /// What other processes were not notified of yet. However much happens between two looks, it is
 /// one message.
 #[derive(Debug)]
-pub(super) struct Outward {
-    own: watch::Receiver<Own>,
-    notified: Own,
+pub(super) struct RemoteNotifier {
+    own: watch::Receiver<LocalChanges>,
+    notified: LocalChanges,
 }
 
-impl Outward {
+impl RemoteNotifier {
     /// Waits for something to notify of; `None` when the store is gone.
     pub(super) async fn next(&mut self) -> Option<Woken> {
         self.own.changed().await.ok()?;

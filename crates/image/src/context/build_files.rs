@@ -37,7 +37,7 @@ pub(super) struct BuildFiles {
 
 /// What travels beside the entries or instead of one of them, from memory.
 #[derive(Debug)]
-pub(super) struct Travelling {
+pub(super) struct GeneratedFiles {
     /// Under which name the builder finds the Dockerfile.
     pub(super) dockerfile: String,
     /// Whether the Dockerfile is one of the entries.
@@ -67,13 +67,13 @@ impl BuildFiles {
     }
 
     /// How they travel with `entries`.
-    pub(super) fn travelling(&self, entries: &[Entry]) -> Travelling {
+    pub(super) fn travelling(&self, entries: &[Entry]) -> GeneratedFiles {
         let has = |name: &[u8]| entries.iter().any(|entry| entry.path == name);
         let visible = self.inside.as_deref().filter(|name| has(name));
         // A name that is no UTF-8 cannot be said to an engine.
         let visible = visible.and_then(|name| std::str::from_utf8(name).ok());
         let dockerfile = visible.map_or_else(|| reserved(has), str::to_owned);
-        Travelling {
+        GeneratedFiles {
             ignore_file: self.travelling_ignore_file(
                 &dockerfile,
                 visible.is_some(),

@@ -38,7 +38,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::dockerfile::Dockerfile;
-use build_files::{BuildFiles, IGNORE_FILE, Travelling};
+use build_files::{BuildFiles, GeneratedFiles, IGNORE_FILE};
 use entry::{Entry, Kind};
 use excluded::Excluded;
 use stat_cache::StatCache;
@@ -84,7 +84,7 @@ pub struct BuildContext {
     bytes: u64,
     files: usize,
     dockerfile: Vec<u8>,
-    travelling: Travelling,
+    travelling: GeneratedFiles,
 }
 
 impl BuildContext {

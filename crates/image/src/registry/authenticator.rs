@@ -25,7 +25,7 @@ use greenloop_http::{HttpClients, Incoming, Outgoing, form, is_loopback, is_priv
 const LIFE: Duration = Duration::from_secs(60);
 /// A token is renewed this long before it runs out.
 const MARGIN: Duration = Duration::from_secs(15);
-/// What the token server is told of the program.
+/// What the token server learns about the program.
 const CLIENT: &str = "greenloop";
 
 /// A header that was let in with, or is about to be tried.
@@ -53,7 +53,7 @@ pub(super) struct AuthContext<'a> {
 }
 
 #[derive(Deserialize)]
-struct Given {
+struct TokenAnswer {
     token: Option<SecretString>,
     access_token: Option<SecretString>,
     expires_in: Option<u64>,
@@ -191,7 +191,7 @@ impl AuthContext<'_> {
             }
             return Err(error);
         }
-        let given: Given = serde_json::from_slice(&answer.body).map_err(|_unread| {
+        let given: TokenAnswer = serde_json::from_slice(&answer.body).map_err(|_unread| {
             let message = "sends for a token to a server that gives none";
             RegistryError::new(self.host, RegistryErrorKind::Protocol, message)
         })?;

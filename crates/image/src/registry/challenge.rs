@@ -16,7 +16,7 @@ pub(super) enum Challenge {
     },
 }
 
-/// The challenge to answer, of all that the headers make: a bearer token where one can be had.
+/// The challenge to answer, of all that the headers make: a bearer token where one is offered.
 pub(super) fn strongest<'a>(headers: impl IntoIterator<Item = &'a str>) -> Option<Challenge> {
     let all: Vec<Challenge> = headers.into_iter().flat_map(parse).collect();
     let bearer = all.iter().find(|challenge| matches!(challenge, Challenge::Bearer { .. }));

@@ -60,14 +60,14 @@ impl fmt::Debug for Registry {
 
 /// What is done to a repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Right {
+pub enum RegistryAction {
     /// It is read.
     Pull,
     /// It is written, which needs reading too.
     Push,
 }
 
-impl Right {
+impl RegistryAction {
     fn scope(self, repository: &str) -> String {
         match self {
             Self::Pull => format!("repository:{repository}:pull"),
@@ -114,7 +114,7 @@ impl Registry {
         let name = host::repository(&self.host, repository);
         let what = format!("to look at {name}:{reference}");
         let request = self.manifest(Method::HEAD, &name, reference)?;
-        let answer = self.ask(&name, Right::Pull, request).await?;
+        let answer = self.ask(&name, RegistryAction::Pull, request).await?;
         match answer.status {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Ok(None),
@@ -185,7 +185,7 @@ impl Registry {
             request.headers.insert(CONTENT_TYPE, kind.clone());
         }
         request.body = Bytes::from(found.body);
-        let answer = self.ask(&name, Right::Push, request).await?;
+        let answer = self.ask(&name, RegistryAction::Push, request).await?;
         if !answer.status.is_success() {
             let what = format!("to put the tag {tag} on {name}@{digest}");
             return Err(RegistryError::refused(&self.host, &what, &answer));
@@ -205,14 +205,15 @@ impl Registry {
         let url = self.url(&format!("v2/{name}/blobs/uploads/"))?;
         let mut request = Outgoing::new(Method::POST, url.clone());
         request.headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-        let answer = self.ask(&name, Right::Push, request).await?;
+        let answer = self.ask(&name, RegistryAction::Push, request).await?;
         if answer.status != StatusCode::ACCEPTED {
             let what = format!("to push to {name}");
             return Err(RegistryError::refused(&self.host, &what, &answer));
         }
         if let Some(begun) = answer.header(LOCATION).and_then(|at| url.join(at).ok()) {
             // An upload that is not cancelled runs out by itself; the answer was had before.
-            let _left = self.ask(&name, Right::Push, Outgoing::new(Method::DELETE, begun)).await;
+            let _left =
+                self.ask(&name, RegistryAction::Push, Outgoing::new(Method::DELETE, begun)).await;
         }
         Ok(())
     }
@@ -229,15 +230,15 @@ impl Registry {
     pub(super) async fn fresh_token(
         &self,
         repository: &str,
-        right: Right,
+        right: RegistryAction,
     ) -> Result<Option<HeaderValue>, RegistryError> {
         let name = host::repository(&self.host, repository);
         let scope = right.scope(&name);
         self.authenticator.forget(&scope).await;
         // A request that wants this right is answered with the challenge.
         match right {
-            Right::Pull => drop(self.head(repository, "latest").await?),
-            Right::Push => self.can_push(repository).await?,
+            RegistryAction::Pull => drop(self.head(repository, "latest").await?),
+            RegistryAction::Push => self.can_push(repository).await?,
         }
         Ok(self.authenticator.held(&scope).await.map(|token| token.header))
     }
@@ -249,7 +250,7 @@ impl Registry {
         what: &str,
     ) -> Result<Incoming, RegistryError> {
         let request = self.manifest(Method::GET, name, reference)?;
-        let answer = self.ask(name, Right::Pull, request).await?;
+        let answer = self.ask(name, RegistryAction::Pull, request).await?;
         if answer.status != StatusCode::OK {
             return Err(RegistryError::refused(&self.host, what, &answer));
         }
@@ -287,7 +288,7 @@ impl Registry {
     async fn ask(
         &self,
         name: &str,
-        right: Right,
+        right: RegistryAction,
         request: Outgoing,
     ) -> Result<Incoming, RegistryError> {
         let base = host::base(&self.host)?;

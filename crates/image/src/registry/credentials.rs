@@ -62,7 +62,7 @@ impl Credentials {
     /// Who one is at `host`, asked just before it is needed: tokens do not live long. `None` for
     /// nobody in particular.
     ///
-    /// Errors: [`RegistryErrorKind::Auth`] when a login is configured and cannot be had,
+    /// Errors: [`RegistryErrorKind::Auth`] when a login is configured and cannot be read,
     /// [`RegistryErrorKind::Unreachable`] when whoever gives tokens does not answer.
     pub async fn login(&self, host: &str) -> Result<Option<Login>, RegistryError> {
         let Some(inner) = &self.inner else { return Ok(None) };

@@ -12,7 +12,7 @@ use bollard::auth::DockerCredentials;
 use futures::future::BoxFuture;
 use secrecy::ExposeSecret as _;
 
-use super::client::{Registry, Right};
+use super::client::{Registry, RegistryAction};
 use super::credentials::Credentials;
 use super::error::{RegistryError, RegistryErrorKind};
 use super::host;
@@ -41,7 +41,7 @@ impl Registry {
     pub async fn engine_credentials(
         &self,
         repository: &str,
-        right: Right,
+        right: RegistryAction,
     ) -> Result<Option<DockerCredentials>, RegistryError> {
         let host = self.host();
         let Some(login) = self.credentials().login(host).await? else { return Ok(None) };
@@ -75,7 +75,7 @@ pub fn logins(credentials: Credentials) -> Logins {
         Box::pin(async move {
             let (host, name) = host::of_image(image.repository());
             let registry = Registry::new(host, credentials);
-            Ok(registry.engine_credentials(name, Right::Pull).await?)
+            Ok(registry.engine_credentials(name, RegistryAction::Pull).await?)
         })
     })
 }

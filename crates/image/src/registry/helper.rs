@@ -41,7 +41,7 @@ pub(super) enum HelperError {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Given {
+struct HelperOutput {
     #[serde(default)]
     username: String,
     secret: SecretString,
@@ -92,7 +92,7 @@ pub(super) async fn get(
         let said = words(&String::from_utf8_lossy(&text));
         return if said == NOTHING { Ok(None) } else { Err(HelperError::Failed(said)) };
     }
-    let given: Given = serde_json::from_slice(&text).map_err(|_unread| HelperError::Form)?;
+    let given: HelperOutput = serde_json::from_slice(&text).map_err(|_unread| HelperError::Form)?;
     let identity_token = given.username == TOKEN_USER;
     let username = if identity_token { String::new() } else { given.username };
     Ok(Some(Login { username, password: given.secret, identity_token }))

@@ -21,7 +21,7 @@ mod host;
 mod jwt;
 mod login;
 
-pub use client::{Manifest, Registry, Right};
+pub use client::{Manifest, Registry, RegistryAction};
 pub use credentials::Credentials;
 pub use engine::{LoginError, Logins, logins};
 pub use error::{RegistryError, RegistryErrorKind};

@@ -150,7 +150,7 @@ async fn run(
         program: Program::Argv(argv),
         cwd: reading.root.to_owned(),
         env: vec![("GREENLOOP_COMPLAINTS".into(), complaints.path().into())],
-        withheld: reading.env_remove.to_vec(),
+        env_remove: reading.env_remove.to_vec(),
         timeout: Some(TOOL_LIMIT),
         marker: Marker::new(reading.run),
     };

@@ -25,7 +25,7 @@ const AT_ONCE: usize = 6;
 
 /// What one object says.
 #[derive(Default)]
-struct Seen {
+struct ObjectStatus {
     notes: Vec<String>,
     /// Of a workload: how it is.
     workload: Option<Condition>,
@@ -67,7 +67,7 @@ impl KubernetesTarget {
         &self,
         cluster: &Cluster,
         record: &Record,
-    ) -> Result<Vec<Seen>, KubernetesError> {
+    ) -> Result<Vec<ObjectStatus>, KubernetesError> {
         let objects: Vec<Manifest> =
             record.objects().into_iter().filter(|object| object.kind() != "Job").collect();
         self.learn(cluster, &objects).await?;
@@ -81,15 +81,16 @@ async fn compare(
     cluster: &Cluster,
     record: &Record,
     step: PlannedObject,
-) -> Result<Seen, KubernetesError> {
+) -> Result<ObjectStatus, KubernetesError> {
     let id = step.object.id();
     let is_workload = workload_kind(&id).is_some();
     let Some(live) = &step.live else {
         let gone = format!("{id} is gone");
         let workload = is_workload.then(|| Condition::Down(gone.clone()));
-        return Ok(Seen { notes: vec![gone], workload });
+        return Ok(ObjectStatus { notes: vec![gone], workload });
     };
-    let mut seen = Seen { notes: Vec::new(), workload: workload_condition(&step.object, live) };
+    let mut seen =
+        ObjectStatus { notes: Vec::new(), workload: workload_condition(&step.object, live) };
     seen.notes.extend(seen.workload.iter().filter_map(Condition::reason).map(str::to_owned));
     let release = live.metadata.annotations.as_ref().and_then(|a| a.get(RELEASE));
     if let Some(other) = release.filter(|other| **other != record.id().to_string()) {
@@ -120,7 +121,7 @@ async fn compare(
 
 /// The workloads' conditions in one: down when all are, or when there is no workload and every
 /// object is gone.
-fn conclude(seen: &[Seen]) -> Condition {
+fn conclude(seen: &[ObjectStatus]) -> Condition {
     let workloads: Vec<&Condition> =
         seen.iter().filter_map(|seen| seen.workload.as_ref()).collect();
     let reasons: Vec<&str> = workloads.iter().filter_map(|workload| workload.reason()).collect();

@@ -45,12 +45,12 @@ pub(super) enum CrashLog {
     /// It could not be had.
     Unavailable,
     /// This.
-    Read(Box<Said>),
+    Read(Box<ReadCrashLog>),
 }
 
 /// A crash's log, read.
 #[derive(Debug, Clone)]
-pub(super) struct Said {
+pub(super) struct ReadCrashLog {
     /// Its end, redacted.
     pub(super) text: String,
     /// What matters in it.
@@ -60,7 +60,7 @@ pub(super) struct Said {
     pub(super) current: bool,
 }
 
-impl Said {
+impl ReadCrashLog {
     /// Reads a log.
     #[cfg(test)]
     pub(super) fn read(log: &str, current: bool, redactor: &Redactor) -> Self {
@@ -103,9 +103,9 @@ impl Reading {
         self.extractor.push(b"\n");
     }
 
-    pub(super) fn finish(self, current: bool, redactor: &Redactor) -> Said {
+    pub(super) fn finish(self, current: bool, redactor: &Redactor) -> ReadCrashLog {
         let text = redactor.tail(&self.end, LOG_KEPT);
-        Said { text, extraction: self.extractor.finish(redactor), current }
+        ReadCrashLog { text, extraction: self.extractor.finish(redactor), current }
     }
 }
 
@@ -200,7 +200,7 @@ fn says_the_same(before: &Crash, last: &Crash) -> bool {
 const LAST_LINES: usize = 12;
 
 /// What matters in a log and how it ends, in the log's order.
-fn telling_lines(said: &Said) -> Vec<&str> {
+fn telling_lines(said: &ReadCrashLog) -> Vec<&str> {
     let excerpts = said.extraction.excerpts.iter().flat_map(|excerpt| excerpt.text.lines());
     let mut lines: Vec<&str> = excerpts.collect();
     let mut last: Vec<&str> =
@@ -227,7 +227,7 @@ pub(super) fn gets_further(crashes: &[&Crash]) -> bool {
 
 /// Small whole numbers in the lines that matter: a program that counts its starts says something
 /// else each time, though the fingerprint, which takes numbers away, cannot tell.
-fn counters(said: &Said) -> Vec<u32> {
+fn counters(said: &ReadCrashLog) -> Vec<u32> {
     static NUMBER: LazyLock<Option<Regex>> =
         LazyLock::new(|| Regex::new(r"(?:^|[\s#=(\[])(\d{1,3})(?:$|[\s,.;)\]])").ok());
     let Some(number) = NUMBER.as_ref() else { return Vec::new() };
@@ -239,7 +239,7 @@ fn counters(said: &Said) -> Vec<u32> {
 }
 
 /// The log's headline, with the line that follows where it announces one.
-fn headline(said: &Said) -> String {
+fn headline(said: &ReadCrashLog) -> String {
     let headline = said.extraction.headline.as_str();
     let mut lines = said.extraction.excerpts.iter().flat_map(|excerpt| excerpt.text.lines());
     let announces = headline.ends_with(':') && lines.any(|line| line.trim() == headline);
@@ -327,7 +327,9 @@ mod tests {
             began: Duration::ZERO,
             lasted: Duration::ZERO,
             log: match log {
-                Some(log) => CrashLog::Read(Box::new(Said::read(log, false, &Redactor::default()))),
+                Some(log) => {
+                    CrashLog::Read(Box::new(ReadCrashLog::read(log, false, &Redactor::default())))
+                }
                 None => CrashLog::Unavailable,
             },
         }

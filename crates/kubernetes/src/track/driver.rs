@@ -25,7 +25,7 @@ use super::judge::{Goal, Judgement, RolloutVerdict, judge};
 use super::logs::{self, ContainerRef, Refused};
 use super::object::Object;
 use super::ports;
-use super::progress::Told;
+use super::progress::ReportedProgress;
 use super::signal::Signal;
 use super::signals::{self, WantedPorts};
 use super::tail;
@@ -71,7 +71,7 @@ enum Input {
 }
 
 /// What was fetched on the judge's behalf.
-enum Fact {
+enum Fetched {
     Log {
         pod_uid: String,
         container: String,
@@ -91,7 +91,7 @@ enum Fact {
     },
 }
 
-type Fetch = Pin<Box<dyn Future<Output = Fact> + Send>>;
+type Fetch = Pin<Box<dyn Future<Output = Fetched> + Send>>;
 
 /// Follows the workloads to the end.
 pub(super) async fn run(
@@ -152,7 +152,7 @@ impl<'a> Tracker<'a> {
             refused: BTreeSet::new(),
             fetches: FuturesUnordered::new(),
             fetching: BTreeSet::new(),
-            told: Told::new(events, redactor),
+            told: ReportedProgress::new(events, redactor),
         })
     }
 
@@ -271,7 +271,7 @@ struct Driver<'a> {
     fetches: FuturesUnordered<Fetch>,
     /// Crashes whose logs, and containers whose ports, are being fetched.
     fetching: BTreeSet<(String, String, String)>,
-    told: Told<'a>,
+    told: ReportedProgress<'a>,
 }
 
 impl Driver<'_> {
@@ -327,7 +327,7 @@ impl Driver<'_> {
             tokio::select! {
                 () = cancel.cancelled() => return Ok(Settled::Ended(Outcome::Cancelled)),
                 Some(input) = self.watches.next() => self.take(input)?,
-                Some(fact) = self.fetches.next() => self.learn(fact),
+                Some(fetched) = self.fetches.next() => self.learn(fetched),
                 () = tokio::time::sleep_until(self.start + wake) => {}
             }
         }
@@ -604,7 +604,7 @@ impl Driver<'_> {
                     Err(refused) => (CrashLog::Unavailable, Some(refused)),
                 };
                 let (pod_uid, container) = (wanted.pod_uid, wanted.container);
-                Fact::Log { pod_uid, container, crash: wanted.crash, log, refused }
+                Fetched::Log { pod_uid, container, crash: wanted.crash, log, refused }
             }));
         }
         let mut later: Option<Duration> = None;
@@ -637,7 +637,7 @@ impl Driver<'_> {
                         secrets::of_pod(&client, pod, &redactor).await;
                     }
                     let waits = tail::look(&client, &wanted, &redactor).await;
-                    Fact::Tail { pod_uid: wanted.pod_uid, container: wanted.container, waits }
+                    Fetched::Tail { pod_uid: wanted.pod_uid, container: wanted.container, waits }
                 }));
             }
         }
@@ -648,17 +648,17 @@ impl Driver<'_> {
         let client = self.client.clone();
         self.fetches.push(Box::pin(async move {
             let look = ports::look(&client, &wanted, now).await;
-            Fact::Ports { pod_uid: wanted.pod_uid, container: wanted.container, look }
+            Fetched::Ports { pod_uid: wanted.pod_uid, container: wanted.container, look }
         }));
     }
 
-    fn learn(&mut self, fact: Fact) {
-        match fact {
-            Fact::Log { pod_uid, container, crash, log, refused } => {
+    fn learn(&mut self, fetched: Fetched) {
+        match fetched {
+            Fetched::Log { pod_uid, container, crash, log, refused } => {
                 self.refused.extend(refused);
                 self.view.see_log(&pod_uid, &container, &crash, log);
             }
-            Fact::Ports { pod_uid, container, look } => {
+            Fetched::Ports { pod_uid, container, look } => {
                 self.fetching.remove(&(pod_uid.clone(), container.clone(), "ports".to_owned()));
                 // A look that failed counts as one that showed nothing: it is not repeated for ever.
                 let look = look.unwrap_or_else(|| PortLook {
@@ -668,7 +668,7 @@ impl Driver<'_> {
                 });
                 self.view.port_looks.entry((pod_uid, container)).or_default().push(look);
             }
-            Fact::Tail { pod_uid, container, waits } => {
+            Fetched::Tail { pod_uid, container, waits } => {
                 self.fetching.remove(&(pod_uid.clone(), container.clone(), "tail".to_owned()));
                 let at = self.start.elapsed();
                 self.view.tails.insert((pod_uid, container), LogTail { at, waits });

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use k8s_openapi::api::core::v1::{ContainerState, Event, Pod};
 
-use super::crash::{Crash, CrashLog, LOG_KEPT, Said, end_of};
+use super::crash::{Crash, CrashLog, LOG_KEPT, ReadCrashLog, end_of};
 use super::judge::Judgement;
 use super::probe;
 use super::view::{View, is_terminating, statuses, times};
@@ -30,7 +30,7 @@ pub(super) struct ReadLog {
     pub(super) pod: String,
     pub(super) container: String,
     pub(super) previous: bool,
-    pub(super) said: Said,
+    pub(super) said: ReadCrashLog,
 }
 
 /// The pods to tell of, the one that decided first, then those in trouble, then the rest.

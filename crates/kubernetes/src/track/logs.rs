@@ -10,7 +10,7 @@ use kube::api::LogParams;
 use kube::{Api, Client};
 use tokio::time::Instant;
 
-use super::crash::{Reading, Said, end_of};
+use super::crash::{ReadCrashLog, Reading, end_of};
 use super::view::statuses;
 use crate::{admission_error, secrets};
 use greenloop_evidence::Redactor;
@@ -76,7 +76,7 @@ async fn read(
     place: ContainerRef<'_>,
     previous: bool,
     redactor: &Redactor,
-) -> Result<Option<Said>, Refused> {
+) -> Result<Option<ReadCrashLog>, Refused> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), place.namespace);
     let container = Some(place.container.to_owned());
     let whole = LogParams { container, previous, ..LogParams::default() };
@@ -111,7 +111,7 @@ pub(super) async fn read_either(
     place: ContainerRef<'_>,
     previous: bool,
     redactor: &Redactor,
-) -> Result<Option<Said>, Refused> {
+) -> Result<Option<ReadCrashLog>, Refused> {
     let first = read(client, place, previous, redactor).await?;
     if first.as_ref().is_some_and(|said| !said.is_empty()) {
         return Ok(first);
@@ -126,7 +126,7 @@ async fn last_lines(
     place: ContainerRef<'_>,
     since: Option<jiff::Timestamp>,
     redactor: &Redactor,
-) -> Option<Said> {
+) -> Option<ReadCrashLog> {
     let params = LogParams {
         container: Some(place.container.to_owned()),
         tail_lines: Some(LINES),

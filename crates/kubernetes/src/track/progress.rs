@@ -15,7 +15,7 @@ use greenloop_model::{EventSink, RunEvent, Stage, counted};
 const MOST_REASONS: usize = 3;
 
 /// What has been told.
-pub(super) struct Told<'a> {
+pub(super) struct ReportedProgress<'a> {
     events: &'a EventSink,
     redactor: &'a Redactor,
     /// The most pods that were ready, and whether all were there, by workload.
@@ -61,7 +61,7 @@ impl Before {
     }
 }
 
-impl<'a> Told<'a> {
+impl<'a> ReportedProgress<'a> {
     pub(super) fn new(events: &'a EventSink, redactor: &'a Redactor) -> Self {
         Self {
             events,

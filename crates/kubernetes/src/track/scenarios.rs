@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::crash::{CrashLog, Said};
+use super::crash::{CrashLog, ReadCrashLog};
 use super::judge::{Goal, RolloutVerdict, judge};
 use super::object::Object;
 use super::rule::{Source, When};
@@ -222,7 +222,7 @@ impl Stage {
     fn log(&mut self, id: &str, text: &str) {
         let crashes = self.view.crashes.values_mut().flatten();
         let crash = crashes.into_iter().find(|crash| crash.id == id);
-        let said = Said::read(text, false, &Redactor::default());
+        let said = ReadCrashLog::read(text, false, &Redactor::default());
         crash.unwrap_or_else(|| panic!("no crash {id}")).log = CrashLog::Read(Box::new(said));
     }
 

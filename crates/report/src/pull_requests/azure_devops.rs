@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::remote::AzurePlace;
-use super::wire::{Call, Made, Wire, WireError};
+use super::wire::{Call, Creation, Wire, WireError};
 use super::{LABEL, is_own_branch, marked, marker, note};
 use greenloop_model::Fingerprint;
 use greenloop_ports::{
@@ -198,7 +198,7 @@ impl PullRequests for AzureRepos {
         if let Err(error) = self.add_labels(found.number, &proposed.fingerprint).await {
             tracing::warn!(%error, "the pull request has no labels");
         }
-        Ok(self.pull_request(&found, made == Made::Before))
+        Ok(self.pull_request(&found, made == Creation::Before))
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::remote::GithubPlace;
-use super::wire::{Call, Made, Wire, WireError};
+use super::wire::{Call, Creation, Wire, WireError};
 use super::{LABEL, is_own_branch, marked, marker, note};
 use greenloop_ports::{
     Proposed, PullRequest, PullRequestError, PullRequestErrorKind, PullRequests,
@@ -174,6 +174,6 @@ impl PullRequests for GitHub {
             let error = error.explain("labels of the pull request", PERMISSION);
             tracing::warn!(%error, "the pull request has no labels");
         }
-        Ok(PullRequest { url: found.url, number: found.number, reused: made == Made::Before })
+        Ok(PullRequest { url: found.url, number: found.number, reused: made == Creation::Before })
     }
 }

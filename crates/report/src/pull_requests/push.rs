@@ -25,7 +25,7 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 const LONGEST_OUTPUT: usize = 16 << 10;
 
 /// Variables that would point git elsewhere, or make it write down what it sends.
-const WITHHELD: [&str; 13] = [
+const ENV_REMOVE: [&str; 13] = [
     "GIT_DIR",
     "GIT_WORK_TREE",
     "GIT_INDEX_FILE",
@@ -169,7 +169,7 @@ impl Pusher {
             program: Program::Argv(argv),
             cwd: folder.to_owned(),
             env: self.environment(&url),
-            withheld: WITHHELD.into_iter().map(Into::into).collect(),
+            env_remove: ENV_REMOVE.into_iter().map(Into::into).collect(),
             timeout: Some(TIMEOUT),
             marker: Marker::new(run_id),
         };

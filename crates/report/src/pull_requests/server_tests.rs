@@ -389,7 +389,7 @@ async fn trouble_that_passes_is_waited_out_and_a_lost_answer_makes_no_second_one
         for kind in [
             vec![("GET", 503, false), ("GET", 429, false)],
             vec![("POST", 503, false), ("POST", 429, false)],
-            // Made, but the answer was lost: looked for, and found.
+            // Creation, but the answer was lost: looked for, and found.
             vec![("POST", 502, true)],
         ] {
             let running = start(provider, TOKEN).await;

@@ -180,7 +180,7 @@ impl Wire {
         call: &Call,
         look: impl Fn() -> L,
         read: impl Fn(&Value) -> Option<T>,
-    ) -> Result<(T, Made), WireError>
+    ) -> Result<(T, Creation), WireError>
     where
         L: Future<Output = Result<Option<T>, WireError>>,
     {
@@ -192,7 +192,7 @@ impl Wire {
                     let made = read(&answer).ok_or_else(|| {
                         WireError::new(CallErrorKind::Foreign, "the answer is not a pull request")
                     })?;
-                    return Ok((made, Made::Now));
+                    return Ok((made, Creation::Now));
                 }
                 Err(error) => error,
             };
@@ -207,7 +207,7 @@ impl Wire {
                 tokio::time::sleep(delay(pause, error.wait)).await;
             }
             if let Some(there) = look().await? {
-                let made = if error.kind.passes() { Made::Now } else { Made::Before };
+                let made = if error.kind.passes() { Creation::Now } else { Creation::Before };
                 return Ok((there, made));
             }
             if !error.kind.passes() || next.is_none() {
@@ -295,7 +295,7 @@ impl Wire {
 
 /// When something was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Made {
+pub(super) enum Creation {
     /// By this call, or by a try of it whose answer was lost.
     Now,
     /// It was there.

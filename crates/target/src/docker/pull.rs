@@ -34,7 +34,7 @@ pub(super) enum Pulled {
     Now { bytes: u64 },
 }
 
-/// Gets `image`; `report` is told the bytes that are there, and the bytes there will be.
+/// Gets `image`; `report` receives the bytes that are there, and the bytes there will be.
 pub(super) async fn pull(
     engine: &Engine,
     image: &ImageRef,

@@ -67,10 +67,10 @@ impl Sweep {
         self.starting
     }
 
-    /// Does what a comparison has found; `done` is told whether all of it was.
+    /// Does what a comparison has found; `done` receives whether all of it was.
     pub(super) fn follow(
         &mut self,
-        chores: Vec<Chore>,
+        chores: Vec<SweepAction>,
         containers: Containers,
         done: impl FnOnce(bool) + Send + 'static,
     ) {
@@ -139,12 +139,12 @@ impl Sweep {
 }
 
 /// What a comparison found to do.
-pub(super) enum Chore {
+pub(super) enum SweepAction {
     Remove { id: String, image: Option<ImageRef> },
     Follow { id: String, rename: Option<String>, start: bool },
 }
 
-impl Chore {
+impl SweepAction {
     async fn done(self, containers: &Containers) -> Result<(), EngineError> {
         match self {
             Self::Remove { id, image } => {

@@ -329,7 +329,7 @@ impl Supervisor<DockerWorkload> {
         Ok(Reply::Serving { release })
     }
 
-    /// What the engine tells of a container that serves or stands by.
+    /// What the engine reports of a container that serves or stands by.
     fn container_event(
         &mut self,
         container: &str,

@@ -88,9 +88,9 @@ impl ProcessTarget {
     }
 
     fn environment(&self) -> Vec<Variable> {
-        let withheld: Vec<_> = self.deployer.launcher.all_env_remove().collect();
+        let env_remove: Vec<_> = self.deployer.launcher.all_env_remove().collect();
         std::env::vars_os()
-            .filter(|(name, _)| !withheld.contains(&name.as_os_str()))
+            .filter(|(name, _)| !env_remove.contains(&name.as_os_str()))
             .map(|(name, value)| Variable::new(name, value))
             .collect()
     }
@@ -406,7 +406,7 @@ impl Target for ProcessTarget {
                 Some(why) => Condition::Down(why),
                 None => probe::condition(&format!("{url}{}", self.health.endpoint)).await,
             };
-            // A process that was just found dead is told of by the supervisor.
+            // The supervisor reports a process that was just found dead.
             state = self.deployer.state()?.unwrap_or(state);
         }
         let serving = active.and_then(|active| state.get(active));

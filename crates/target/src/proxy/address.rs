@@ -53,7 +53,7 @@ pub(crate) fn address_owner(address: &str, own: Option<u32>) -> Option<Option<St
             };
             (!is_own).then_some(owner)
         }
-        // What else is wrong with the address is told by the rollout.
+        // The rollout reports what else is wrong with the address.
         Err(_) => None,
     }
 }

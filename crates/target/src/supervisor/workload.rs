@@ -63,7 +63,7 @@ pub(crate) trait Workload: Sized + 'static {
     /// The same for one that has served: its connections may finish.
     fn retire(supervisor: &mut Supervisor<Self>, release: ReleaseId);
 
-    /// The candidate `release` is given up, and is nobody's concern any more.
+    /// The candidate `release` is given up and no longer supervised.
     fn forget(supervisor: &mut Supervisor<Self>, release: ReleaseId);
 
     /// `to` shall serve again. Where it runs, it is switched to at once; else it is started for

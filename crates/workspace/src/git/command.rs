@@ -18,7 +18,7 @@ const LONGEST_OUTPUT: usize = 64 << 10;
 
 /// Variables that would point git elsewhere, make it write down what it sends, or sign for
 /// somebody else.
-const WITHHELD: [&str; 21] = [
+const ENV_REMOVE: [&str; 21] = [
     "GIT_DIR",
     "GIT_WORK_TREE",
     "GIT_INDEX_FILE",
@@ -108,7 +108,7 @@ impl Git {
             program: Program::Argv(argv),
             cwd: folder.to_owned(),
             env: self.env.clone(),
-            withheld: WITHHELD.into_iter().map(Into::into).collect(),
+            env_remove: ENV_REMOVE.into_iter().map(Into::into).collect(),
             timeout: Some(TIMEOUT),
             marker: Marker::new(self.run),
         };

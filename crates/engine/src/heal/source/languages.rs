@@ -2,9 +2,10 @@
 
 use std::sync::LazyLock;
 
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
 use serde::Deserialize;
 
+use crate::heal::pattern;
 use greenloop_model::RepoPath;
 
 /// Where a definition ends.
@@ -32,92 +33,40 @@ pub(in crate::heal) enum Relative {
     Dots,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Written {
-    name: String,
-    files: Vec<String>,
-    body: Body,
-    definitions: Vec<String>,
-    #[serde(default)]
-    titles: Vec<String>,
-    #[serde(default)]
-    not_names: Vec<String>,
-    imports: Vec<WrittenImport>,
-    #[serde(default)]
-    by_name: bool,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenImport {
-    pattern: String,
-    separator: String,
-    #[serde(default)]
-    relative: Relative,
-    places: Vec<String>,
-}
-
 /// One language.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(in crate::heal) struct Language {
     pub(super) name: String,
     files: Vec<String>,
     pub(super) body: Body,
+    #[serde(deserialize_with = "pattern::all_by_lines")]
     pub(super) definitions: Vec<Regex>,
+    #[serde(default, deserialize_with = "pattern::all_by_lines")]
     pub(super) titles: Vec<Regex>,
+    #[serde(default)]
     pub(super) not_names: Vec<String>,
     pub(super) imports: Vec<ImportRule>,
+    #[serde(default)]
     pub(in crate::heal) by_name: bool,
 }
 
 /// One way to import.
-#[derive(Debug)]
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct ImportRule {
+    #[serde(deserialize_with = "pattern::by_lines")]
     pub(super) pattern: Regex,
     pub(super) separator: String,
+    #[serde(default)]
     pub(super) relative: Relative,
     pub(super) places: Vec<String>,
 }
 
-/// What is wrong with the built-in table; a test shows that nothing is.
-#[derive(Debug, thiserror::Error)]
-enum Faulty {
-    #[error("the table of languages cannot be read")]
-    Form(#[source] Box<serde_yaml::Error>),
-    #[error("invalid pattern of language {name}")]
-    Pattern {
-        name: String,
-        #[source]
-        source: regex::Error,
-    },
-}
-
-fn load(text: &str) -> Result<Vec<Language>, Faulty> {
-    let written: Vec<Written> =
-        serde_yaml::from_str(text).map_err(|source| Faulty::Form(Box::new(source)))?;
-    written.into_iter().map(language).collect()
-}
-
-fn language(written: Written) -> Result<Language, Faulty> {
-    let Written { name, files, body, definitions, titles, not_names, imports, by_name } = written;
-    let regex = |pattern: &String| {
-        let built = RegexBuilder::new(pattern).multi_line(true).build();
-        built.map_err(|source| Faulty::Pattern { name: name.clone(), source })
-    };
-    let definitions = definitions.iter().map(regex).collect::<Result<_, _>>()?;
-    let titles = titles.iter().map(regex).collect::<Result<_, _>>()?;
-    let imports = imports
-        .into_iter()
-        .map(|WrittenImport { pattern, separator, relative, places }| {
-            Ok(ImportRule { pattern: regex(&pattern)?, separator, relative, places })
-        })
-        .collect::<Result<_, _>>()?;
-    Ok(Language { name, files, body, definitions, titles, not_names, imports, by_name })
-}
+const TABLE: &str = include_str!("languages.yaml");
 
 static LANGUAGES: LazyLock<Vec<Language>> =
-    LazyLock::new(|| load(include_str!("languages.yaml")).unwrap_or_default());
+    LazyLock::new(|| serde_yaml::from_str(TABLE).unwrap_or_default());
 
 /// The language of a file, by the ending of its name.
 pub(in crate::heal) fn of_path(path: &RepoPath) -> Option<&'static Language> {
@@ -133,7 +82,7 @@ mod tests {
 
     #[test]
     fn the_table_is_sound() {
-        let languages = load(include_str!("languages.yaml")).unwrap();
+        let languages = serde_yaml::from_str::<Vec<Language>>(TABLE).unwrap();
         let mut endings: Vec<_> = languages.iter().flat_map(|language| &language.files).collect();
         let all = endings.len();
         endings.sort();

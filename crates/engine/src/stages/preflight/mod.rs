@@ -55,7 +55,7 @@ fn of_gate(gate: &GatePlan, root: &Path) -> Option<(ProgramFault, bool)> {
         Some(to) => folder.join(to),
         None => folder,
     };
-    // A folder that is not there is told by the shell.
+    // The shell reports a folder that is not there.
     if !folder.is_dir() {
         return None;
     }

@@ -53,7 +53,7 @@ pub enum SmokeOutcome {
 }
 
 /// One check that failed.
-struct Trouble {
+struct FailedCheck {
     name: String,
     remedy: Option<Remedy>,
     headline: String,
@@ -119,11 +119,11 @@ async fn checks(
     plan: &VerificationPlan,
     subject: &Subject<'_>,
     context: &StageContext<'_>,
-) -> Vec<Trouble> {
+) -> Vec<FailedCheck> {
     let base_url = subject.url;
     let health = match Caller::new(base_url, context.redactor) {
         Ok(caller) => check_health(&plan.health, &caller, subject, context).await,
-        Err(complaint) => Err(trouble_of("health", complaint)),
+        Err(complaint) => Err(failed_check("health", complaint)),
     };
     if let Err(trouble) = health {
         // Nothing else can be learnt from a service that is not there.
@@ -164,7 +164,7 @@ async fn check_health(
     caller: &Caller<'_>,
     subject: &Subject<'_>,
     context: &StageContext<'_>,
-) -> Result<(), Trouble> {
+) -> Result<(), FailedCheck> {
     let step = FlowStep {
         method: "GET".to_owned(),
         path: plan.endpoint.clone(),
@@ -194,7 +194,7 @@ async fn check_health(
         };
         let unanswered = complaint.exchange.status.is_none();
         if let Some(target) = subject.target.filter(|_| unanswered)
-            && let Some(error) = target.unreached().await
+            && let Some(error) = target.endpoint_error().await
         {
             complaint.explain(&error, context.redactor);
         }
@@ -211,7 +211,7 @@ async fn check_health(
                 }
             };
             step_finished(context, "health", Err(text), began.elapsed());
-            return Err(trouble_of("health", complaint));
+            return Err(failed_check("health", complaint));
         }
         tokio::time::sleep(delays.next().unwrap_or_default()).await;
         tries += 1;
@@ -276,9 +276,10 @@ async fn run_flow(
     flow: &FlowPlan,
     base_url: &str,
     context: &StageContext<'_>,
-) -> Result<(), Trouble> {
+) -> Result<(), FailedCheck> {
     // A client of its own for each flow: a login's cookie is for its own steps.
-    let caller = Caller::new(base_url, context.redactor).map_err(|c| trouble_of(&flow.name, c))?;
+    let caller =
+        Caller::new(base_url, context.redactor).map_err(|c| failed_check(&flow.name, c))?;
     for step in &flow.steps {
         let began = Instant::now();
         let label = format!("{}: {} {}", flow.name, step.method, step.path);
@@ -289,7 +290,7 @@ async fn run_flow(
             Err(complaint) => {
                 let text = complaint.exchange.complaint.clone();
                 step_finished(context, &label, Err(text), began.elapsed());
-                return Err(trouble_of(&flow.name, complaint));
+                return Err(failed_check(&flow.name, complaint));
             }
         }
     }
@@ -300,7 +301,7 @@ async fn run_script(
     plan: &ScriptPlan,
     base_url: &str,
     context: &StageContext<'_>,
-) -> Result<(), Trouble> {
+) -> Result<(), FailedCheck> {
     let name = plan.script.display().to_string();
     let path = context.root.join(&plan.script);
     let program = Program::Argv(vec![path.into(), base_url.into()]);
@@ -347,7 +348,7 @@ async fn run_script(
         (Exit::TimedOut(_), FailureClass::Unknown) => FailureClass::Timeout,
         (Exit::Code(_) | Exit::Signal(_) | Exit::TimedOut(_), class) => class,
     };
-    Err(Trouble {
+    Err(FailedCheck {
         name,
         remedy: fault.map(|fault| fault.remedy()),
         headline,
@@ -359,9 +360,9 @@ async fn run_script(
     })
 }
 
-fn trouble_of(name: &str, complaint: Complaint) -> Trouble {
+fn failed_check(name: &str, complaint: Complaint) -> FailedCheck {
     let Complaint { exchange, class, flaky_suspect, settled: _, request_id, remedy } = complaint;
-    Trouble {
+    FailedCheck {
         name: name.to_owned(),
         remedy: remedy.map(|remedy| *remedy),
         headline: format!("{name}: {}: {}", exchange.request, exchange.complaint),
@@ -374,7 +375,7 @@ fn trouble_of(name: &str, complaint: Complaint) -> Trouble {
 }
 
 fn failure_of(
-    troubles: Vec<Trouble>,
+    troubles: Vec<FailedCheck>,
     service_log: Option<String>,
     context: &StageContext<'_>,
 ) -> Failure {

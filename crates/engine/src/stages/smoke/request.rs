@@ -10,7 +10,7 @@ use reqwest::header::HeaderMap;
 use super::expect::{check_body, check_headers, check_status};
 use greenloop_config::plan::{FlowStep, StepBody};
 use greenloop_evidence::Redactor;
-use greenloop_model::{FailureClass, HttpExchange, Remedy, chain};
+use greenloop_model::{FailureClass, HttpExchange, Remedy, error_chain};
 use greenloop_ports::TargetError;
 
 /// Bytes of a body that are read to be compared.
@@ -51,7 +51,7 @@ pub(super) struct Complaint {
 impl Complaint {
     /// With what the target knows of why nothing answered.
     pub(super) fn explain(&mut self, error: &TargetError, redactor: &Redactor) {
-        self.exchange.complaint = redactor.redact(&chain(error)).into_owned();
+        self.exchange.complaint = redactor.redact(&error_chain(error)).into_owned();
         self.class = error.class;
         self.flaky_suspect = false;
         self.settled = true;
@@ -299,7 +299,7 @@ fn describe(error: &reqwest::Error, step: &FlowStep) -> String {
     text
 }
 
-/// What lies underneath a request that came to nothing.
+/// The cause of a request that failed.
 enum Inside<'a> {
     Host(&'a UnknownHost),
     Tls(&'a rustls::Error),

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::graph::order::{Requirements, fits};
 use crate::graph::tests::graph;
-use crate::graph::{CriticalPath, critical_path, epic_progress, random, rank};
+use crate::graph::{CriticalPath, critical_path, epic_progress, fixtures, rank};
 
 fn team_of(graph: &TaskGraph, size: usize) -> Simulation {
     simulate(graph, &Team::of_all_trades(graph, size)).unwrap()
@@ -75,7 +75,7 @@ fn three_agents_come_near_the_bound() {
     const GRAPHS: u64 = 1_000;
     let mut sums = [0.0; 3];
     for seed in 0..GRAPHS {
-        let mut graph = random::of_the_documents_shape(seed);
+        let mut graph = fixtures::of_the_documents_shape(seed);
         assert!(matches!(graph.tasks.len(), 27 | 28));
         rank(&mut graph);
         for (sum, agents) in sums.iter_mut().zip([3, 7, 16]) {
@@ -92,7 +92,7 @@ proptest! {
     /// for; no shorter than the bound, and no idle hands while there is fitting work.
     #[test]
     fn a_play_keeps_the_rules(seed in any::<u64>(), agents in 1usize..6) {
-        let mut graph = random::graph(seed);
+        let mut graph = fixtures::graph(seed);
         rank(&mut graph);
         let team = if seed % 2 == 0 {
             Team::of_all_trades(&graph, agents)
@@ -142,7 +142,7 @@ proptest! {
     /// needs alone, never more than twice the best.
     #[test]
     fn a_play_is_never_twice_too_long(seed in any::<u64>(), agents in 1usize..6) {
-        let mut graph = random::graph(seed);
+        let mut graph = fixtures::graph(seed);
         for task in &mut graph.tasks {
             task.conditions.clear();
         }

@@ -128,7 +128,7 @@ impl Follower {
                 Found::Gone => {
                     if let Err(error) = self.catch_up().await {
                         tracing::warn!(
-                            error = %greenloop_model::chain(&error),
+                            error = %greenloop_model::error_chain(&error),
                             "old events cannot be read"
                         );
                         return Next::End(End::Unavailable);

@@ -60,7 +60,7 @@ pub(in crate::api) async fn read(
                 }
                 Err(error) => {
                     tracing::warn!(
-                        error = greenloop_model::chain(&error),
+                        error = greenloop_model::error_chain(&error),
                         "the outbox cannot be read"
                     );
                     tokio::time::sleep(PAUSE).await;

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::lease::{QueueLease, let_go, superseded};
+use super::lease::{QueueLease, release_queue, superseded};
 use crate::store::columns::{micros, time};
 use crate::store::connect::TaskStore;
 use crate::store::error::StoreError;
@@ -257,7 +257,7 @@ async fn set_hold(tx: &mut Tx<'_>, lease: &QueueLease, new: &NewHold, rest: i64)
         args![lease.project, &lease.target],
     )
     .await?;
-    let_go(tx, lease, rest, None).await?;
+    release_queue(tx, lease, rest, None).await?;
     if !same || before.is_some_and(|it| it.text != new.text) {
         let text = format!("{}: {}", lease.target, new.text);
         tx.emit(NewEvent::new(TaskEventKind::MergePaused).text(text));

@@ -211,7 +211,7 @@ impl TaskStore {
         let (rest, waits_for) = (micros(rest), waits_for.map(str::to_owned));
         self.as_writer(lease, move |tx, lease| {
             let waits_for = waits_for.clone();
-            Box::pin(async move { let_go(tx, &lease, rest, waits_for.as_deref()).await })
+            Box::pin(async move { release_queue(tx, &lease, rest, waits_for.as_deref()).await })
         })
         .await
     }
@@ -289,7 +289,7 @@ pub(super) async fn check_lease(tx: &mut Tx<'_>, lease: &QueueLease) -> Done<()>
     Err(superseded(&lease.target).into())
 }
 
-pub(super) async fn let_go(
+pub(super) async fn release_queue(
     tx: &mut Tx<'_>,
     lease: &QueueLease,
     rest: i64,

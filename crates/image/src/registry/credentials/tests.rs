@@ -82,7 +82,7 @@ async fn a_helper_that_is_no_help_is_an_error_unless_the_file_knows_better() {
     ] {
         let error = Home::new(config, script).login("one.example").await.unwrap_err();
         assert_eq!(error.kind, RegistryErrorKind::Auth, "{config} {script}");
-        let whole = format!("{} {error:?}", greenloop_model::chain(&error));
+        let whole = format!("{} {error:?}", greenloop_model::error_chain(&error));
         assert!(!whole.contains("s3cret"), "{whole}");
     }
     let config = r#"{"credsStore": "absent", "auths": {"one.example": {"auth": "bWU6cHc="}}}"#;

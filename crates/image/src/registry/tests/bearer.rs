@@ -373,7 +373,8 @@ async fn the_engine_is_given_what_gets_there() {
         [("GREENLOOP_REGISTRY_USERNAME", "me"), ("GREENLOOP_REGISTRY_PASSWORD", "Q~~~word")];
     let registry = Registry::new(&host(&server), credentials(&awkward)).with_short_delays();
     for _ in 0..2 {
-        let given = registry.engine_credentials("team/fleet", Right::Push).await.unwrap().unwrap();
+        let given =
+            registry.engine_credentials("team/fleet", RegistryAction::Push).await.unwrap().unwrap();
         assert_eq!(given.registrytoken.as_deref(), Some("may-push"));
         assert_eq!((given.username, given.password, given.identitytoken), (None, None, None));
         assert_eq!(given.serveraddress, Some(host(&server)));
@@ -382,10 +383,14 @@ async fn the_engine_is_given_what_gets_there() {
     let plain =
         [("GREENLOOP_REGISTRY_USERNAME", "me"), ("GREENLOOP_REGISTRY_PASSWORD", "a-password")];
     let registry = Registry::new(&host(&server), credentials(&plain)).with_short_delays();
-    let given = registry.engine_credentials("team/fleet", Right::Push).await.unwrap().unwrap();
+    let given =
+        registry.engine_credentials("team/fleet", RegistryAction::Push).await.unwrap().unwrap();
     assert_eq!(given.password.as_deref(), Some("a-password"));
     let registry = Registry::new(&host(&server), Credentials::default()).with_short_delays();
-    assert_eq!(registry.engine_credentials("team/fleet", Right::Pull).await.unwrap(), None);
+    assert_eq!(
+        registry.engine_credentials("team/fleet", RegistryAction::Pull).await.unwrap(),
+        None
+    );
 
     let server = MockServer::start().await;
     Mock::given(header_exists("authorization"))
@@ -400,7 +405,7 @@ async fn the_engine_is_given_what_gets_there() {
         .mount(&server)
         .await;
     let registry = Registry::new(&host(&server), credentials(&awkward)).with_short_delays();
-    let error = registry.engine_credentials("team/fleet", Right::Push).await.unwrap_err();
+    let error = registry.engine_credentials("team/fleet", RegistryAction::Push).await.unwrap_err();
     assert_eq!(error.kind, RegistryErrorKind::Auth);
     assert!(!format!("{error:?}").contains("Q~~~"), "{error:?}");
 }

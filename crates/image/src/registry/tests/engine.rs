@@ -76,7 +76,7 @@ async fn an_exchanged_token_gets_through_the_engine() {
     let login =
         [("GREENLOOP_REGISTRY_USERNAME", "me"), ("GREENLOOP_REGISTRY_PASSWORD", "Q~~~word")];
     let registry = Registry::new(&host(&server), credentials(&login)).with_short_delays();
-    let given = registry.engine_credentials("team/fleet", Right::Push).await.unwrap();
+    let given = registry.engine_credentials("team/fleet", RegistryAction::Push).await.unwrap();
     let before = server.received_requests().await.unwrap().len();
 
     let name = format!("{}/team/fleet", host(&server));

@@ -6,7 +6,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::super::labels::{FoundContainer, name};
-use super::super::sweep::Chore;
+use super::super::sweep::SweepAction;
 use super::{DockerEvent, DockerWorkload};
 use crate::supervisor::Supervisor;
 use greenloop_image::engine::EngineError;
@@ -35,14 +35,15 @@ impl Supervisor<DockerWorkload> {
                 return self.workload.sweep.ended(false);
             }
         };
-        let chores: Vec<Chore> = found.into_iter().filter_map(|found| self.chore(found)).collect();
+        let chores: Vec<SweepAction> =
+            found.into_iter().filter_map(|found| self.chore(found)).collect();
         let sender = self.sender();
         let DockerWorkload { sweep, containers, .. } = &mut self.workload;
         sweep.follow(chores, containers.clone(), move |all| sender(DockerEvent::Swept { all }));
     }
 
     /// What is to be done about one container. A stop is begun at once.
-    fn chore(&mut self, found: FoundContainer) -> Option<Chore> {
+    fn chore(&mut self, found: FoundContainer) -> Option<SweepAction> {
         let release = found.release()?;
         if self.is_pending(release) {
             return None;
@@ -50,11 +51,11 @@ impl Supervisor<DockerWorkload> {
         let Some(record) = self.state.get(release) else {
             let mut releases = self.state.releases().iter();
             let image = found.image().filter(|image| !releases.any(|r| r.detail.image == *image));
-            return Some(Chore::Remove { id: found.id, image });
+            return Some(SweepAction::Remove { id: found.id, image });
         };
         let served = record.detail.container.as_ref();
         if served.is_some_and(|served| served.id != found.id) {
-            return Some(Chore::Remove { id: found.id, image: None });
+            return Some(SweepAction::Remove { id: found.id, image: None });
         }
         let name = name(&self.workload.containers.environment, record);
         let rename = (name != found.name).then_some(name);
@@ -64,7 +65,7 @@ impl Supervisor<DockerWorkload> {
             let drain = record.detail.launch.drain;
             self.stop_container(release, found.id.clone(), drain);
         }
-        Some(Chore::Follow { id: found.id, rename, start })
+        Some(SweepAction::Follow { id: found.id, rename, start })
     }
 
     /// Stops a container that is not wanted any more, letting its connections finish.

@@ -96,7 +96,8 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
         let path = entry.unwrap().path();
         if path.is_dir() {
             found.extend(sources(&path));
-        } else if path.extension().is_some_and(|it| it == "rs") && !path.ends_with("statements.rs")
+        } else if path.extension().is_some_and(|it| it == "rs")
+            && !path.ends_with("statement_tests.rs")
         {
             found.push(path);
         }

@@ -25,7 +25,7 @@ pub(super) fn run_id() -> RunId {
 pub(super) fn header() -> RunHeader {
     RunHeader {
         run: run_id(),
-        task: Task::Deploy,
+        task: RunKind::Deploy,
         title: "deploy to local".into(),
         environment: Some("local".parse().unwrap()),
         commit: commit(1),
@@ -217,7 +217,7 @@ fn usage(requests: u32, input: u64, output: u64, cost: f64) -> Usage {
 
 fn review(approve: bool, reason: &str) -> Review {
     Review {
-        verdict: if approve { Verdict::Approve } else { Verdict::Reject },
+        verdict: if approve { ReviewVerdict::Approve } else { ReviewVerdict::Reject },
         risk: if approve { Risk::Low } else { Risk::High },
         reason: reason.into(),
         suggestion: (!approve).then(|| "Return an error instead, and test it.".into()),

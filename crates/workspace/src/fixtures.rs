@@ -5,7 +5,7 @@ use std::process::Command;
 
 use super::Workspace;
 use greenloop_model::{
-    CommitId, Evaluation, FileChange, FileContent, FileMode, RepoPath, Review, Risk, Verdict,
+    CommitId, Evaluation, FileChange, FileContent, FileMode, RepoPath, Review, ReviewVerdict, Risk,
 };
 use greenloop_patch::ParsedPatch;
 use greenloop_policy::{ClearedPatch, Scope, clear};
@@ -120,7 +120,7 @@ impl TestRepo {
 /// An approved patch of these changes that no rule is asked about.
 pub(super) fn cleared(changes: Vec<FileChange>) -> ClearedPatch {
     let review = Review {
-        verdict: Verdict::Approve,
+        verdict: ReviewVerdict::Approve,
         risk: Risk::Low,
         reason: String::new(),
         suggestion: None,

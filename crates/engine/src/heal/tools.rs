@@ -24,18 +24,18 @@ const MOST_FOUND: usize = 1_000;
 /// Entries of a folder that are listed.
 const MOST_ENTRIES: usize = 300;
 
-/// One look into the repository.
+/// One call of a tool, with its arguments read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Look {
+pub(super) enum ToolInvocation {
     ReadFile { path: String, first: Option<u64>, last: Option<u64> },
     Search { pattern: String, path: Option<String> },
     ListFiles { folder: Option<String> },
     ShowCommit { revision: String },
 }
 
-/// A call that is no look; the text tells the model.
+/// A call that cannot be made; the model gets its text.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NoLook {
+pub(super) enum InvalidToolCall {
     #[error("there is no tool {0:?}; there are read_file, search, list_files and show_commit")]
     Unknown(String),
     #[error("the arguments of {tool} are not what it takes: {source}")]
@@ -76,8 +76,8 @@ struct ShowCommit {
     revision: String,
 }
 
-impl Look {
-    /// The tools as a model is told of them.
+impl ToolInvocation {
+    /// The tools as they are described to a model.
     pub(super) fn specs() -> Vec<ToolSpec> {
         let object = |properties: Value, required: &[&str]| json!({ "type": "object", "properties": properties, "required": required });
         vec![
@@ -117,11 +117,11 @@ impl Look {
     }
 
     /// Reads a model's call.
-    pub(super) fn read(call: &ToolCall) -> Result<Self, NoLook> {
-        fn arguments<'a, T: Deserialize<'a>>(call: &'a ToolCall) -> Result<T, NoLook> {
+    pub(super) fn read(call: &ToolCall) -> Result<Self, InvalidToolCall> {
+        fn arguments<'a, T: Deserialize<'a>>(call: &'a ToolCall) -> Result<T, InvalidToolCall> {
             let text = if call.arguments.trim().is_empty() { "{}" } else { &call.arguments };
             serde_json::from_str(text)
-                .map_err(|source| NoLook::Arguments { tool: call.name.clone(), source })
+                .map_err(|source| InvalidToolCall::Arguments { tool: call.name.clone(), source })
         }
         match call.name.as_str() {
             "read_file" => {
@@ -140,7 +140,7 @@ impl Look {
                 let ShowCommit { revision } = arguments(call)?;
                 Ok(Self::ShowCommit { revision })
             }
-            other => Err(NoLook::Unknown(other.chars().take(40).collect())),
+            other => Err(InvalidToolCall::Unknown(other.chars().take(40).collect())),
         }
     }
 
@@ -163,26 +163,30 @@ impl Look {
     }
 }
 
-/// What a look finds in `commit`, for the model: errors are told in the same way.
-pub(super) fn answer(look: &Look, workspace: &Workspace, commit: &CommitId) -> String {
-    let found = match look {
-        Look::ReadFile { path, first, last } => read_file(workspace, commit, path, *first, *last),
-        Look::Search { pattern, path } => search(workspace, commit, pattern, path.as_deref()),
-        Look::ListFiles { folder } => list_files(workspace, commit, folder.as_deref()),
-        Look::ShowCommit { revision } => {
-            workspace.show_commit(revision.trim(), LONGEST_RESULT).map_err(Told::from)
+/// The result of a call in `commit`, for the model, which gets errors in the same way.
+pub(super) fn run(invocation: &ToolInvocation, workspace: &Workspace, commit: &CommitId) -> String {
+    let found = match invocation {
+        ToolInvocation::ReadFile { path, first, last } => {
+            read_file(workspace, commit, path, *first, *last)
+        }
+        ToolInvocation::Search { pattern, path } => {
+            search(workspace, commit, pattern, path.as_deref())
+        }
+        ToolInvocation::ListFiles { folder } => list_files(workspace, commit, folder.as_deref()),
+        ToolInvocation::ShowCommit { revision } => {
+            workspace.show_commit(revision.trim(), LONGEST_RESULT).map_err(ToolError::from)
         }
     };
     match found {
         Ok(text) => shorten(&text, LONGEST_RESULT, Keep::Ends),
-        Err(Told(text)) => text,
+        Err(ToolError(text)) => text,
     }
 }
 
-/// What the model is told in place of a result.
-struct Told(String);
+/// The text that the model gets in place of a result.
+struct ToolError(String);
 
-impl From<WorkspaceError> for Told {
+impl From<WorkspaceError> for ToolError {
     fn from(error: WorkspaceError) -> Self {
         Self(error.to_string())
     }
@@ -196,8 +200,10 @@ fn read_file(
     path: &str,
     first: Option<u64>,
     last: Option<u64>,
-) -> Result<String, Told> {
-    let Some(at) = inside(path)? else { return Err(Told("it takes the path of a file".into())) };
+) -> Result<String, ToolError> {
+    let Some(at) = inside(path)? else {
+        return Err(ToolError("it takes the path of a file".into()));
+    };
     let first = first.unwrap_or(1).max(1);
     let wanted = last.unwrap_or(u64::MAX);
     let last = wanted.min(first.saturating_add(MOST_LINES - 1));
@@ -233,14 +239,14 @@ fn read_file(
 }
 
 /// A path as a model writes it: nothing, `.` and `/` mean the root.
-fn inside(written: &str) -> Result<Option<RepoPath>, Told> {
+fn inside(written: &str) -> Result<Option<RepoPath>, ToolError> {
     let path = written.trim().trim_start_matches("./").trim_matches('/');
     if path.is_empty() || path == "." {
         return Ok(None);
     }
     match RepoPath::new(path) {
         Ok(path) => Ok(Some(path)),
-        Err(error) => Err(Told(error.to_string())),
+        Err(error) => Err(ToolError(error.to_string())),
     }
 }
 
@@ -256,7 +262,7 @@ fn search(
     commit: &CommitId,
     pattern: &str,
     path: Option<&str>,
-) -> Result<String, Told> {
+) -> Result<String, ToolError> {
     let folder = inside(path.unwrap_or(""))?;
     let found = match workspace.search(commit, pattern, MOST_FOUND) {
         // What is no expression is searched for as it stands.
@@ -287,7 +293,7 @@ fn list_files(
     workspace: &Workspace,
     commit: &CommitId,
     folder: Option<&str>,
-) -> Result<String, Told> {
+) -> Result<String, ToolError> {
     let folder = inside(folder.unwrap_or(""))?;
     let mut entries = workspace.list(commit, folder.as_ref(), MOST_ENTRIES + 1)?;
     let more = entries.len() > MOST_ENTRIES;
@@ -302,7 +308,7 @@ fn list_files(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::heal::recorded::Repository;
+    use crate::heal::fixtures::Repository;
 
     fn call(name: &str, arguments: &str) -> ToolCall {
         ToolCall { id: "1".into(), name: name.into(), arguments: arguments.into() }
@@ -320,10 +326,12 @@ mod tests {
             ("read_file", "not json", None),
             ("write_file", "{}", None),
         ] {
-            let words = Look::read(&call(name, arguments)).ok().map(|look| look.words());
+            let words = ToolInvocation::read(&call(name, arguments))
+                .ok()
+                .map(|invocation| invocation.words());
             assert_eq!(words.as_deref(), expect, "{name} {arguments}");
         }
-        let names: Vec<_> = Look::specs().into_iter().map(|spec| spec.name).collect();
+        let names: Vec<_> = ToolInvocation::specs().into_iter().map(|spec| spec.name).collect();
         assert_eq!(names, ["read_file", "search", "list_files", "show_commit"]);
     }
 
@@ -334,9 +342,9 @@ mod tests {
             ("src/sub/b.rs", "two (again)\n"),
             ("empty", ""),
         ]);
-        let look = |name: &str, arguments: &str| {
-            let look = Look::read(&call(name, arguments)).unwrap();
-            answer(&look, &repo.workspace, &repo.head)
+        let result = |name: &str, arguments: &str| {
+            let invocation = ToolInvocation::read(&call(name, arguments)).unwrap();
+            run(&invocation, &repo.workspace, &repo.head)
         };
         for (name, arguments, expect) in [
             ("read_file", r#"{"path":"src/a.rs"}"#, "src/a.rs, lines 1-3 of 3:\none\ntwo\nthree\n"),
@@ -357,7 +365,7 @@ mod tests {
             ("list_files", r#"{"path":"."}"#, "empty\nsrc/"),
             ("list_files", r#"{"path":"src/sub"}"#, "b.rs"),
         ] {
-            assert_eq!(look(name, arguments), expect, "{name} {arguments}");
+            assert_eq!(result(name, arguments), expect, "{name} {arguments}");
         }
         for (name, arguments, expect) in [
             ("read_file", r#"{"path":"nope"}"#, "nope"),
@@ -365,12 +373,12 @@ mod tests {
             ("show_commit", r#"{"revision":"nope"}"#, "nope"),
             ("show_commit", r#"{"revision":"HEAD"}"#, "+two (again)"),
         ] {
-            let text = look(name, arguments);
+            let text = result(name, arguments);
             assert!(text.contains(expect), "{name} {arguments}: {text}");
         }
     }
 
-    /// Every line can be had, and nothing between two lines is left out.
+    /// Every line can be read, and nothing between two lines is left out.
     #[test]
     fn a_long_file_is_read_in_whole_pieces() {
         let long: String =
@@ -378,8 +386,8 @@ mod tests {
         let wide = format!("{}\nend\n", "y".repeat(20_000));
         let repo = Repository::of(&[("long.py", &long), ("wide.min.js", &wide)]);
         let read = |arguments: &str| {
-            let look = Look::read(&call("read_file", arguments)).unwrap();
-            answer(&look, &repo.workspace, &repo.head)
+            let invocation = ToolInvocation::read(&call("read_file", arguments)).unwrap();
+            run(&invocation, &repo.workspace, &repo.head)
         };
         let mut all = String::new();
         let mut next = 1;

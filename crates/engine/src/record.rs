@@ -97,7 +97,7 @@ mod tests {
         let spent = Usage {
             requests: 1,
             input_tokens: 2,
-            cached_tokens: 1,
+            cached_tokens: 0,
             output_tokens: 3,
             cost_usd: 0.25,
         };

@@ -218,9 +218,9 @@ fn writable(workspace: &Workspace) -> Option<Check> {
 /// A run needs a clean work tree; `heal` makes a copy of one that is not.
 fn work_tree(workspace: &Workspace, deploys: bool) -> Option<Check> {
     const WHAT: &str = "work tree";
-    let trouble = workspace.ensure_settled().err();
-    let trouble = trouble.or_else(|| workspace.ensure_clean().err().filter(|_| deploys));
-    if let Some(error) = trouble {
+    let unclean = workspace.ensure_settled().err();
+    let unclean = unclean.or_else(|| workspace.ensure_clean().err().filter(|_| deploys));
+    if let Some(error) = unclean {
         let remedy = error.hint().unwrap_or_else(|| "git status shows more".into());
         return Some(Check::missing(WHAT, error.to_string(), remedy));
     }

@@ -2,7 +2,7 @@
 
 use greenloop_model::FailureClass;
 
-/// What kind of trouble it is.
+/// The kind of an error, which decides what follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AzureErrorKind {
     /// Nothing says who this is.

@@ -1,7 +1,7 @@
 //! What is wrong with a configuration, and where.
 //!
 //! Every problem of a file is collected before anything is reported. The source that goes with
-//! the report has what looks like a secret blotted out, so that a mistake never shows one.
+//! the report has what looks like a secret redacted, so that a mistake never shows one.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -174,7 +174,7 @@ impl ConfigError {
             (p.kind == ProblemKind::Secret).then(|| p.position.as_ref().map(|at| at.span.clone()))
         };
         let source =
-            secrets::blot_also(text, problems.iter().filter_map(secret).flatten().collect());
+            secrets::redact_also(text, problems.iter().filter_map(secret).flatten().collect());
         Self(Box::new(Report {
             file_name: file_name.to_owned(),
             source_code: Some(NamedSource::new(file_name, source).with_language("YAML")),
@@ -349,10 +349,10 @@ fn excerpt(text: &str, problem: &Problem) -> (String, Problem) {
 /// Text from the file, fit to stand in a message: one line, bounded, without secrets.
 pub fn quoted(text: &str) -> String {
     const LONGEST: usize = 60;
-    let blotted: Cow<'_, str> = Cow::Owned(secrets::blot(text));
+    let redacted: Cow<'_, str> = Cow::Owned(secrets::redact(text));
     let mut shown: String =
-        blotted.chars().take(LONGEST).map(|c| if c.is_control() { '\u{b7}' } else { c }).collect();
-    if blotted.chars().count() > LONGEST {
+        redacted.chars().take(LONGEST).map(|c| if c.is_control() { '\u{b7}' } else { c }).collect();
+    if redacted.chars().count() > LONGEST {
         shown.push('…');
     }
     format!("`{shown}`")

@@ -1,5 +1,5 @@
 //! What looks like a secret. A configuration is committed and shown on screens, so a secret in
-//! it is refused, and blotted out of the report that says so.
+//! it is refused, and redacted in the report that says so.
 
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -46,19 +46,19 @@ pub(super) fn is_credible(value: &str) -> bool {
         && !value.contains(char::is_whitespace)
 }
 
-/// Names and the credible values they are given, for blotting.
+/// Names and the credible values they are given, for redaction.
 static ASSIGNMENT: LazyLock<Option<Regex>> = LazyLock::new(|| {
     Regex::new(r#"(?m)(?:^|[\s{,-])["']?([\w-]+)["']?\s*:[ \t]*["']?([^\s"',}#]{12,})"#).ok()
 });
 
 /// `text`, byte for byte as long, with what looks like a secret and every control character
 /// that a terminal could obey replaced.
-pub(super) fn blot(text: &str) -> String {
-    blot_also(text, Vec::new())
+pub(super) fn redact(text: &str) -> String {
+    redact_also(text, Vec::new())
 }
 
-/// [`blot`], and the given bytes as well.
-pub(super) fn blot_also(text: &str, mut spans: Vec<Range<usize>>) -> String {
+/// [`redact`], and the given bytes as well.
+pub(super) fn redact_also(text: &str, mut spans: Vec<Range<usize>>) -> String {
     spans.extend(FORM.iter().flat_map(|(_, form)| form.find_iter(text)).map(|m| m.range()));
     if let Some(assignment) = ASSIGNMENT.as_ref() {
         spans.extend(
@@ -118,11 +118,11 @@ mod tests {
     }
 
     #[test]
-    fn blots_without_moving_anything() {
+    fn redacts_without_moving_anything() {
         let text = "a: sk-abcdefghijklmnop1234\nDB_PASSWORD_PROD: hunter2hunter2 # é\n\x1b[31m\n";
-        let blotted = blot(text);
-        assert_eq!(blotted.len(), text.len());
-        assert!(!blotted.contains("abcdefgh") && !blotted.contains("hunter2"), "{blotted}");
-        assert!(blotted.contains("# é") && !blotted.contains('\x1b'));
+        let redacted = redact(text);
+        assert_eq!(redacted.len(), text.len());
+        assert!(!redacted.contains("abcdefgh") && !redacted.contains("hunter2"), "{redacted}");
+        assert!(redacted.contains("# é") && !redacted.contains('\x1b'));
     }
 }

@@ -43,7 +43,7 @@ pub enum ClaimError {
     /// Another run holds it.
     #[error("{what} is held by another run{}", described(.holder.as_deref()))]
     Held { what: String, holder: Option<Box<Holder>> },
-    /// The lock file itself is the trouble.
+    /// The lock file cannot be used.
     #[error("failed to lock {}", .path.display())]
     Io {
         path: PathBuf,

@@ -120,7 +120,7 @@ pub struct FailureInput {
     pub stage: Stage,
     /// The gate, flow or check.
     pub name: String,
-    /// What kind of trouble it is.
+    /// Its class.
     pub class: FailureClass,
     /// Its normalised identity.
     pub fingerprint: Fingerprint,

@@ -53,7 +53,7 @@ pub struct Extraction {
     pub fingerprint: Fingerprint,
     /// Names of the tests that failed.
     pub failing_tests: BTreeSet<String>,
-    /// What kind of trouble it is.
+    /// Its class.
     pub class: FailureClass,
     /// Whether it may well pass when it is run again.
     pub flaky_suspect: bool,

@@ -64,7 +64,7 @@ impl EngineInfo {
     }
 }
 
-/// What kind of trouble an engine is.
+/// The kind of an error of an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum EngineErrorKind {
     /// The address has a form that is not understood.

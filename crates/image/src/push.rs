@@ -48,7 +48,7 @@ pub(super) struct PushRequest<'a> {
 pub(super) enum PushError {
     /// It was told to stop; dropping the stream has stopped the engine.
     Cancelled,
-    /// What the engine says, which for most troubles is what the registry said to it.
+    /// What the engine says, which for most errors is the registry's answer to it.
     Engine(BollardError),
     /// What the registry or the credentials say.
     Registry(RegistryError),
@@ -149,7 +149,7 @@ async fn recorded(request: &PushRequest<'_>, repository: &str) -> Option<String>
     })
 }
 
-/// After a push that ended in trouble: the digest, when the registry has it nevertheless.
+/// After a push that failed: the digest, when the registry has it nevertheless.
 async fn arrived(
     request: &PushRequest<'_>,
     repository: &str,

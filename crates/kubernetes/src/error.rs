@@ -10,7 +10,7 @@ use greenloop_azure::{AzureError, AzureErrorKind};
 use greenloop_model::{Evidence, FailureClass};
 use greenloop_ports::{TargetError, TargetErrorKind};
 
-/// What kind of trouble it was.
+/// The kind of an error of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KubernetesErrorKind {
     /// No address or no credentials: a kubeconfig that is missing or says nothing usable.

@@ -1,7 +1,7 @@
 //! Language models: OpenAI, Azure OpenAI, every server that speaks the chat-completions form,
 //! and recorded answers.
 //!
-//! Lives here: the wire and its troubles (retries, cut streams, servers that lack a feature),
+//! Lives here: the wire and its failures (retries, cut streams, servers that lack a feature),
 //! tokens and cost, recordings. Must not be here: prompts, and any idea of what an answer means.
 //!
 //! Invariants: an answer that was cut is an error, never a reply; what kind of error is decided

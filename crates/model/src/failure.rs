@@ -9,7 +9,7 @@ use super::words::named;
 use super::{Evidence, Stage};
 
 named!(
-    /// What kind of trouble a failure is. The class decides the route: see [`FailureClass::heals`].
+    /// The class of a failure. It decides the route: see [`FailureClass::heals`].
     FailureClass {
         /// The repository's code is wrong.
         Code = "code",
@@ -88,7 +88,7 @@ pub struct Failure {
     pub name: String,
     /// One line for a person.
     pub headline: String,
-    /// What kind of trouble it is.
+    /// Its class.
     pub class: FailureClass,
     /// Its normalised identity.
     pub fingerprint: Fingerprint,
@@ -109,7 +109,7 @@ pub struct FailureSummary {
     pub stage: Stage,
     /// The gate, flow or check within the stage.
     pub name: String,
-    /// What kind of trouble it is.
+    /// Its class.
     pub class: FailureClass,
     /// Its normalised identity.
     pub fingerprint: Fingerprint,

@@ -25,7 +25,7 @@ impl NoPatchClass {
 /// The author's answer that no patch is right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoPatch {
-    /// What kind of trouble it takes it for.
+    /// The class that the author gives it.
     pub class: NoPatchClass,
     pub reason: String,
 }

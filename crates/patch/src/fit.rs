@@ -64,7 +64,7 @@ pub(super) fn fit(
         let hunk = candidate.hunk;
         let what = subject(hunk, path);
         match chosen.and_then(|place| candidate.places.get(place)) {
-            Some(place) => match settle(&file, hunk, place, path) {
+            Some(place) => match resolve(&file, hunk, place, path) {
                 Ok(Some(settled)) => {
                     fitting.push((hunk.number, format!("{what} at line {}", place.start + 1)));
                     report.leniencies.extend(forgiven(hunk, place, &what));

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-/// What kind of trouble an answer had.
+/// The kind of a finding about an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum RefusalKind {
     /// No edit and no `no-patch` block in it.

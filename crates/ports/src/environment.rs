@@ -46,7 +46,7 @@ fn variable(name: &str) -> String {
 
 /// All secrets of these names, each from the first source that has it.
 ///
-/// Errors: what the first source says that has trouble, or the last one when none has it.
+/// Errors: that of the first source that fails, or of the last one when none has the secret.
 pub async fn fetch(
     names: &[String],
     sources: &[&dyn SecretSource],

@@ -56,7 +56,7 @@ pub struct ImageError {
     pub kind: ImageErrorKind,
     /// One line for a person.
     pub message: String,
-    /// What kind of trouble it is; decides whether the author is asked.
+    /// Its kind, which decides whether the author is asked.
     pub class: FailureClass,
     /// The failing step with its place in the Dockerfile and its last output.
     pub evidence: Box<Evidence>,

@@ -74,7 +74,7 @@ pub struct ModelReply {
     pub usage: Usage,
 }
 
-/// What kind of trouble a model call had, after all retries.
+/// The kind of an error of a model call, after all retries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ModelErrorKind {
     /// No key or endpoint is configured.

@@ -31,7 +31,7 @@ pub struct PullRequest {
     pub reused: bool,
 }
 
-/// What kind of trouble there was, after all retries.
+/// The kind of an error, after all retries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PullRequestErrorKind {
     /// The remote's address does not say which repository it is, or who keeps it.

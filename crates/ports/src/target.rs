@@ -86,7 +86,7 @@ impl TargetStatus {
     }
 }
 
-/// What kind of trouble a target had.
+/// The kind of an error of a target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TargetErrorKind {
     /// The release is at fault: it does not start, dies, or never becomes healthy.

@@ -57,7 +57,7 @@ pub struct FailedTask {
     pub title: String,
     /// What became of it, in words.
     pub reason: String,
-    /// What kind of trouble it is.
+    /// Its class.
     pub class: FailureClass,
     /// Its identity, when the worker told one.
     pub fingerprint: Option<Fingerprint>,

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use greenloop_model::RepoPath;
 
-/// What kind of trouble there is; decides what follows.
+/// The kind of an error, which decides what follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WorkspaceErrorKind {
     /// No repository there or above.

@@ -105,7 +105,7 @@ pub fn write_work_tree(root: &Path, changes: &[FileChange]) -> Result<(), Worksp
         };
         if let Err(error) = outcome {
             for (place, kept) in done.into_iter().rev() {
-                put_back(place, kept);
+                restore(place, kept);
             }
             return Err(WorkspaceError::io(format!("cannot write {}", place.display()))(error));
         }
@@ -148,7 +148,7 @@ fn draft(place: &Path, content: &FileContent) -> Result<NamedTempFile, Workspace
 }
 
 /// As well as it can be done; the error that led here is the one that is reported.
-fn put_back(place: PathBuf, kept: Option<FileContent>) {
+fn restore(place: PathBuf, kept: Option<FileContent>) {
     let _as_well_as_possible = match kept {
         Some(kept) => fs::write(&place, kept.bytes),
         None => fs::remove_file(&place),

@@ -66,7 +66,7 @@ impl Workspace {
     ///
     /// # Errors
     /// Those of [`Workspace::write_paths`], and when git's data cannot be written.
-    pub fn put_back(
+    pub fn restore_files(
         &self,
         paths: &[RepoPath],
         from: &CommitId,
@@ -620,7 +620,7 @@ mod tests {
         let head = workspace.head().expect("head").commit;
         repo.write("a", "theirs\n");
         std::fs::remove_file(repo.root().join("gone")).expect("removed");
-        let kept = workspace.put_back(&[path("a"), path("gone")], &head).expect("put back");
+        let kept = workspace.restore_files(&[path("a"), path("gone")], &head).expect("put back");
         assert_eq!(repo.read("a").as_deref(), Some("1\n"));
         assert_eq!(repo.read("gone").as_deref(), Some("1\n"));
         let [blob] = kept.as_slice() else { panic!("{kept:?}") };

@@ -55,7 +55,7 @@ impl Driver {
             }
         }
         if !theirs.is_empty() {
-            let kept = workspace.put_back(&theirs, &self.tip)?;
+            let kept = workspace.restore_files(&theirs, &self.tip)?;
             let names: Vec<String> = theirs.iter().map(ToString::to_string).collect();
             let mut text = format!(
                 "{} changed while the gates ran, and had to be as in commit {} again for a patch",

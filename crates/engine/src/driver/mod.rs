@@ -181,7 +181,7 @@ struct Draft {
     confirmation: Option<Confirmation>,
 }
 
-/// What is known of the trouble at hand.
+/// What is known of the run beyond the machine's state.
 #[derive(Default)]
 struct RunContext {
     failure: Option<Failure>,

@@ -362,11 +362,11 @@ impl Driver {
         // Whose log is evidence: the release of this run, or whatever serves when it only verifies.
         let deployed = self.case.deployed.as_ref().map(|deployed| deployed.release);
         let fresh = deployed.is_some();
-        let standing = match deployed {
+        let existing = match deployed {
             Some(release) => ExistingRelease { release: Some(release), absent: None },
-            None => self.standing(target.as_ref()).await,
+            None => self.existing_release(target.as_ref()).await,
         };
-        let ExistingRelease { release, absent } = standing;
+        let ExistingRelease { release, absent } = existing;
         // It may be on its way back. Told once: what failed runs again.
         if let (Some(_), Some(why), None) = (release, &absent, &self.case.failure) {
             self.events.send(RunEvent::Notice(Notice::Warning(why.clone())));
@@ -393,7 +393,7 @@ impl Driver {
         let outcome = run_smoke(&delivery.verification, &subject, &context).await;
         // What passed may be anybody's who answers at the address.
         if !fresh && matches!(outcome, SmokeOutcome::Passed) {
-            let now = self.standing(target.as_ref()).await;
+            let now = self.existing_release(target.as_ref()).await;
             if let Some(why) = now.absent {
                 return Ok(self.is_absent(iteration, why));
             }
@@ -416,7 +416,7 @@ impl Driver {
     }
 
     /// The release that serves without this run's doing.
-    async fn standing(&self, target: &dyn Target) -> ExistingRelease {
+    async fn existing_release(&self, target: &dyn Target) -> ExistingRelease {
         let asked = tokio::time::timeout(STATUS_TIMEOUT, target.status()).await;
         let Ok(Ok(status)) = asked else { return ExistingRelease::default() };
         let name = self.run.header.environment.as_ref();

@@ -1,4 +1,4 @@
-//! Image: asks for the image of the work tree, and turns trouble into a failure.
+//! Image: asks for the image of the work tree, and turns errors into a failure.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Rollout: tells the target, and turns its trouble into a failure.
+//! Rollout: asks the target to roll out, and turns its errors into a failure.
 
 use std::collections::BTreeSet;
 

@@ -2,7 +2,7 @@
 
 use crate::types::Problem;
 
-/// The kind of trouble; decides what the caller does next.
+/// The kind of an error, which decides what the caller does next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum HubErrorKind {
     /// The lease has expired or the task was claimed again: whatever was done is void.

@@ -278,7 +278,7 @@ impl Worker {
             // Those behind one that did not pass stand on a merge that will never be.
             if settled.is_ok() {
                 settled = self
-                    .settle((&entry, &commit), (verdict, began), &mirror, &git)
+                    .resolve((&entry, &commit), (verdict, began), &mirror, &git)
                     .await
                     .and_then(|settled| match settled {
                         LandResult::Merged => {
@@ -312,7 +312,7 @@ impl Worker {
     }
 
     /// What becomes of an entry whose gates `began` then.
-    async fn settle(
+    async fn resolve(
         &self,
         (entry, commit): (&MergeCandidate, &CommitId),
         (verdict, began): (GateOutcome, Instant),

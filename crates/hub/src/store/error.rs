@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 
 use super::dialect::Dialect;
 
-/// What kind of trouble it was.
+/// The kind of an error of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreErrorKind {
     /// There is no such thing.

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use greenloop_http::{HttpError, Incoming, words};
 use greenloop_model::FailureClass;
 
-/// What kind of trouble it is.
+/// The kind of an error, which decides what follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RegistryErrorKind {
     /// Nobody is logged in, or who is may not do this.

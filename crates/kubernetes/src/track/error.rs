@@ -1,6 +1,6 @@
 //! What keeps a rollout from being followed.
 
-/// What kind of trouble it was.
+/// The kind of an error of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TrackErrorKind {
     /// The API server was away for longer than is tolerated.

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 
 use greenloop_model::FailureClass;
 
-/// The kind of trouble.
+/// The kind of an error of git.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GitErrorKind {
     /// There is no git on this machine, or it cannot be started.

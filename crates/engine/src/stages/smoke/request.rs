@@ -333,7 +333,7 @@ fn wrapped(io: &std::io::Error) -> Option<&rustls::Error> {
     inner.downcast_ref().or_else(|| wrapped(inner.downcast_ref()?))
 }
 
-/// Whose trouble a failed exchange is, and whether asking again may help.
+/// The class of a failed exchange, and whether a retry may help.
 struct Cause {
     class: FailureClass,
     flaky: bool,

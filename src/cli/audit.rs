@@ -29,7 +29,7 @@ pub(super) enum AuditCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Prove that a run's log, or every run's, is whole and unchanged
+    /// Verify that a run's log, or every run's, is whole and unchanged
     Verify {
         /// The run's id, or the end of it; every run when it is left out
         run: Option<String>,

@@ -52,7 +52,7 @@ struct KeepArgs {
     /// Branches of tasks (task/ID/eEPOCH), after the end of their task; 0 keeps them
     #[arg(long, value_name = "DAYS", env = "GREENLOOP_KEEP_BRANCHES", hide_env_values = true, default_value_t = 7, value_parser = days())]
     keep_branches: u64,
-    /// Workers that stopped or died, after they were last heard of; 0 keeps them
+    /// Workers that stopped or died, after their last heartbeat; 0 keeps them
     #[arg(long, value_name = "HOURS", env = "GREENLOOP_KEEP_AGENTS", hide_env_values = true, default_value_t = 24, value_parser = clap::value_parser!(u64).range(0..=87_600))]
     keep_agents: u64,
     /// How often old things are looked for
@@ -90,10 +90,10 @@ pub(super) struct ServeArgs {
     /// Its private key, in PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     tls_key: Option<PathBuf>,
-    /// Serve others than this machine without TLS: where something in front speaks it
+    /// Serve other machines without TLS, behind a proxy that terminates it
     #[arg(long)]
     insecure_http: bool,
-    /// Let nobody look without a token, not even on this machine
+    /// Require a token for reading too, even on this machine
     #[arg(long)]
     read_token_required: bool,
     /// What the hub is called besides; beyond this machine, any name when none is given
@@ -111,7 +111,7 @@ pub(super) struct ServeArgs {
     /// Events that a live connection may fall behind by before it is dropped
     #[arg(long, value_name = "N", default_value_t = 8_192, value_parser = clap::value_parser!(u32).range(16..))]
     live_events: u32,
-    /// How often a worker is to be heard of; after three times as long it is down
+    /// Expected period of heartbeats; a worker without one for three times as long is down
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3_600))]
     heartbeat: u64,
     /// How long a running task may say nothing new before an alert
@@ -129,7 +129,7 @@ pub(super) struct ServeArgs {
     /// Merges of one branch that are tested at the same time, each on top of the one before
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     speculate: u32,
-    /// What becomes of a target branch that somebody moved back
+    /// What to do about a target branch that somebody moved back
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = OnRewind::Ask)]
     on_rewind: OnRewind,
     /// Log in detail
@@ -173,7 +173,7 @@ pub(super) enum TokenCommand {
         #[command(flatten)]
         store: StoreArgs,
     },
-    /// End a token; hubs notice within seconds
+    /// Revoke a token; hubs notice within seconds
     Revoke {
         /// Its id (greenloop hub token list)
         id: String,

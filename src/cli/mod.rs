@@ -65,9 +65,9 @@ enum Command {
     Heal(heal::HealArgs),
     /// Run the smoke tests against what is deployed
     Verify(run::VerifyArgs),
-    /// Let an earlier verified release serve again
+    /// Roll back to an earlier verified release
     Rollback(release::RollbackArgs),
-    /// Say what is deployed, since when, verified or not
+    /// Show what is deployed, since when, and whether it is verified
     Status(release::StatusArgs),
     /// Read, verify, replay and report the audit logs of runs
     #[command(subcommand)]
@@ -77,21 +77,21 @@ enum Command {
     /// Apply a diff or a model's answer to the work tree, all or nothing
     #[command(subcommand)]
     Patch(patch::PatchCommand),
-    /// Judge a patch by the policy, or explain one of its rules
+    /// Evaluate a patch against the policy, or explain one of its rules
     #[command(subcommand)]
     Policy(policy::PolicyCommand),
     /// Check, show or describe the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Check, show, play and hand in graphs of tasks
+    /// Check, show, simulate and submit graphs of tasks
     #[command(subcommand)]
     Tasks(tasks::TasksCommand),
     /// Serve the hub that gives tasks to workers, and make tokens for it
     #[command(subcommand)]
     Hub(hub::HubCommand),
-    /// Do the tasks of a hub, one after the other
+    /// Work on the tasks of a hub
     Worker(worker::WorkerArgs),
-    /// Say what is missing on this machine, and how to get it
+    /// Report what is missing on this machine, and how to get it
     Doctor(doctor::DoctorArgs),
     /// Run the whole loop on a small broken service: no account, no network
     Demo(demo::DemoArgs),

@@ -13,7 +13,7 @@ use greenloop_patch::{Answer, ParsedPatch, Refusal, ResolveOptions, Tree, parse_
 /// What to do with a patch.
 #[derive(Debug, Subcommand)]
 pub(super) enum PatchCommand {
-    /// Say whether it would apply, and print the canonical diff
+    /// Check whether it would apply, and print the canonical diff
     Check {
         /// A diff or a model's answer; `-` reads standard input
         file: PathBuf,

@@ -16,7 +16,7 @@ use greenloop_policy::{Policy, Subject};
 /// What to ask the policy.
 #[derive(Debug, Subcommand)]
 pub(super) enum PolicyCommand {
-    /// Judge a diff or a model's answer against the work tree; exit 0 allow, 1 otherwise
+    /// Evaluate a diff or a model's answer against the work tree; exit 0 allow, 1 otherwise
     Check {
         /// The diff or answer; `-` reads standard input
         #[arg(long, value_name = "FILE")]

@@ -24,10 +24,10 @@ pub(super) struct RunArgs {
     /// Only run the smoke tests against what is deployed; heal and deploy nothing
     #[arg(long)]
     verify_only: bool,
-    /// Say what would be done, and do nothing
+    /// Show what would be done, and do nothing
     #[arg(long)]
     dry_run: bool,
-    /// Go on with this run, whose process died before its end (greenloop audit list)
+    /// Resume this run, whose process died before its end (greenloop audit list)
     #[arg(long, value_name = "RUN")]
     resume: Option<String>,
     /// How to tell what happens

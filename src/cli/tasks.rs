@@ -26,15 +26,15 @@ pub(super) enum TasksCommand {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
-    /// Show what waits for what
+    /// Show the graph of dependencies
     Graph(GraphArgs),
-    /// Play the graph with the hub's own order and a virtual clock
+    /// Simulate the graph with the hub's own order and a virtual clock
     Simulate(simulate::SimulateArgs),
-    /// Hand a file of tasks in to a hub
+    /// Submit a file of tasks to a hub
     Import(hub::ImportArgs),
     /// List the graphs of a hub
     List(hub::ListArgs),
-    /// Show how far a graph is
+    /// Show the progress of a graph
     Status(hub::StatusArgs),
     /// Show the merge queues of a hub, and decide about one that is on hold
     Queue(queue::QueueArgs),

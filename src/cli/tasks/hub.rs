@@ -28,7 +28,7 @@ pub(in crate::cli) struct ImportArgs {
     file: PathBuf,
     #[command(flatten)]
     hub: HubArgs,
-    /// Hand it in again, even if the hub had just this file before
+    /// Submit it again, even if the hub has this very file
     #[arg(long)]
     again: bool,
 }
@@ -51,7 +51,7 @@ pub(in crate::cli) struct StatusArgs {
     graph: Option<i64>,
     #[command(flatten)]
     hub: HubArgs,
-    /// Go on until the graph has ended; exits 1 when it was not done
+    /// Watch until the graph has ended; exits 1 when it was not done
     #[arg(short, long)]
     watch: bool,
     /// JSON instead of text: one object for each look

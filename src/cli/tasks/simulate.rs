@@ -33,10 +33,10 @@ pub(in crate::cli) struct SimulateArgs {
     /// times
     #[arg(long, value_name = "X@N")]
     claim: Vec<Claim>,
-    /// Plays as if nothing were done yet
+    /// Simulate from the start, as if no task were done
     #[arg(long)]
     from_start: bool,
-    /// Says who does what when
+    /// Print what each agent does when
     #[arg(long)]
     timeline: bool,
     /// The form of the answer

@@ -2,7 +2,7 @@
 #
 #   docker build --target tools -t greenloop-tools .   with git and a shell, for gates: hub, worker
 #   docker build -t greenloop .                        only the program, for verify, rollback, status
-FROM rust:1.95-alpine AS build
+FROM rust:1.95.0-alpine3.22 AS build
 # For the C dependencies: TLS, libgit2.
 RUN apk add --no-cache build-base cmake perl
 WORKDIR /greenloop
@@ -16,7 +16,7 @@ COPY benches benches
 ENV LIBZ_SYS_STATIC=1
 RUN cargo build --release --locked --bin greenloop
 
-FROM alpine:3.22 AS tools
+FROM alpine:3.22.2 AS tools
 # ssh, for repositories over ssh.
 RUN apk add --no-cache ca-certificates git openssh-client-default
 COPY --from=build /greenloop/target/release/greenloop /usr/local/bin/greenloop

@@ -49,7 +49,7 @@ if ! $dry; then
   sed -n '/^## \[Unreleased\]/,/^## \[[0-9]/p' CHANGELOG.md | grep -q '^- ' ||
     die "CHANGELOG.md has no line under Unreleased"
   command -v cargo-cyclonedx >/dev/null ||
-    die "cargo-cyclonedx is missing, which writes the SBOM: cargo install cargo-cyclonedx"
+    die "cargo-cyclonedx is missing, which writes the SBOM: cargo install --locked cargo-cyclonedx@0.5.9"
 fi
 
 scratch=$(mktemp -d)
@@ -110,7 +110,7 @@ if command -v cargo-cyclonedx >/dev/null; then
     --override-filename greenloop-sbom
   cp greenloop-sbom.json "$made/greenloop-$version.cdx.json"
 else
-  say "no list of components: cargo-cyclonedx is missing (cargo install cargo-cyclonedx)"
+  say "no list of components: cargo-cyclonedx is missing (cargo install --locked cargo-cyclonedx@0.5.9)"
 fi
 
 (cd "$made" && sha256sum -- * >"$scratch/SHA256SUMS" && mv "$scratch/SHA256SUMS" .)

@@ -62,8 +62,8 @@ cargo clippy --locked --workspace --all-targets -- -D warnings
 # Advisories need the internet: `just deny` checks them.
 step "licences, sources and unused dependencies"
 export PATH="$PATH:$PWD/target/tools/bin"
-for tool in cargo-deny cargo-machete; do
-  command -v "$tool" >/dev/null ||
+for tool in cargo-deny@0.20.2 cargo-machete@0.9.2; do
+  command -v "${tool%@*}" >/dev/null ||
     cargo install --quiet --locked --debug --root target/tools "$tool"
 done
 cargo deny --locked check bans licenses sources

@@ -259,8 +259,8 @@ fn the_build_stage_builds_checks_and_hands_over_the_program() {
     let calls = std::fs::read_to_string(folder.path().join("calls")).unwrap();
     assert_eq!(
         calls,
-        "rustup toolchain install stable --profile minimal --component clippy,rustfmt --no-self-update\n\
-         cargo +stable build --locked --release 1\n\
+        "rustup toolchain install 1.95.0 --profile minimal --component clippy,rustfmt --no-self-update\n\
+         cargo +1.95.0 build --locked --release 1\n\
          greenloop config check\n\
          tests 1\n"
     );

@@ -28,4 +28,5 @@ mod run;
 mod server;
 mod services;
 mod tasks;
+mod tutorial;
 mod worker;

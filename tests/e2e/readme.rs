@@ -1,4 +1,4 @@
-//! The README's instructions for a process and for a Docker Engine. `tests/kube/binary/readme.rs`
+//! The instructions of docs/deploy.md for a process and for a Docker Engine. `tests/kube/binary/readme.rs`
 //! tests those for Kubernetes.
 
 use crate::readme_paths::{put, repository, section, works};

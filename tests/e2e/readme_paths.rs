@@ -1,12 +1,12 @@
-//! Runs the README's instructions to deploy: the configuration and the commands are read from it,
-//! and only addresses are replaced.
+//! Runs the instructions of docs/deploy.md: the configuration and the commands are read from it, and
+//! only addresses are replaced.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::repository::{Outcome, Repository};
 
-/// The copyable parts of a section of the README.
+/// The copyable parts of a section of docs/deploy.md.
 pub(crate) struct Section {
     /// The first `yaml` block.
     pub(crate) config: String,
@@ -16,8 +16,8 @@ pub(crate) struct Section {
 
 /// The section with that heading.
 pub(crate) fn section(heading: &str) -> Section {
-    let readme = include_str!("../../README.md");
-    let (_, text) = readme.split_once(&format!("\n### {heading}\n")).expect("the section");
+    let page = include_str!("../../docs/deploy.md");
+    let (_, text) = page.split_once(&format!("\n### {heading}\n")).expect("the section");
     let text = text.split("\n#").next().unwrap_or_default();
     let blocks = |language: &str| -> Vec<&str> {
         let opening = format!("```{language}\n");
@@ -35,7 +35,7 @@ pub(crate) fn section(heading: &str) -> Section {
 
 /// Replaces a text that must be present.
 pub(crate) fn put(text: &str, from: &str, to: &str) -> String {
-    assert!(text.contains(from), "`{from}` is not in the README's\n{text}");
+    assert!(text.contains(from), "`{from}` is not in the page's\n{text}");
     text.replace(from, to)
 }
 

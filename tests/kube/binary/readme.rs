@@ -1,4 +1,4 @@
-//! The README's instructions for a Kubernetes cluster.
+//! The instructions of docs/deploy.md for a Kubernetes cluster.
 
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Namespace;

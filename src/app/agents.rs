@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::Environment;
+use super::audit_key::AUDIT_KEY;
 use greenloop_azure::{AzureError, Identity};
 use greenloop_config::plan::{Provider, RolePlan};
 use greenloop_engine::driver::Agent;
@@ -62,7 +63,7 @@ fn absent(error: &ModelError) -> String {
 
 /// The variables that hold the agents' keys.
 pub(super) fn key_variables(plans: [&RolePlan; 2]) -> Vec<String> {
-    let mut names = vec!["OPENAI_API_KEY".to_owned(), "SYSTEM_ACCESSTOKEN".to_owned()];
+    let mut names = ["OPENAI_API_KEY", "SYSTEM_ACCESSTOKEN", AUDIT_KEY].map(str::to_owned).to_vec();
     for plan in plans {
         match &plan.provider {
             Provider::OpenAi { api_key_env, .. } => names.push(api_key_env.clone()),

@@ -2,6 +2,7 @@
 //! together. It decides nothing about the loop itself.
 
 mod agents;
+mod audit_key;
 mod delivery;
 pub mod demo;
 mod doctor;
@@ -107,6 +108,12 @@ pub enum AppError {
     NoFix { run: Option<String> },
     #[error("the audit log failed")]
     Audit(#[from] AuditError),
+    #[error("the run has ended ({end}), but its audit log has no end")]
+    NoEnd {
+        end: String,
+        #[source]
+        source: AuditError,
+    },
     #[error("the target failed")]
     Target(#[from] TargetError),
     /// The Docker Engine.

@@ -7,10 +7,10 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::{AppError, folder, logging};
-use greenloop_audit::{Fault, FaultKind, Writer};
+use super::{AppError, audit_key, folder, logging};
+use greenloop_audit::{CHECKPOINT_FILE, Checkpoint, Fault, FaultKind, SigningKey, Writer};
 use greenloop_engine::claim::{Claim, Holder};
-use greenloop_engine::driver::{Continuation, RunDependencies, drive};
+use greenloop_engine::driver::{Continuation, Ended, RunDependencies, drive};
 use greenloop_engine::recover::{abandon, check_resumable, resume};
 use greenloop_evidence::Redactor;
 use greenloop_model::{
@@ -34,6 +34,8 @@ pub(super) struct Session {
     pub(super) base: CommitId,
     claims: Vec<Claim>,
     audit: Writer,
+    /// Signs the log's checkpoint.
+    audit_key: Option<SigningKey>,
     continuation: Option<Continuation>,
     notices: Vec<Notice>,
     /// The copy it works in, when the work tree holds changes.
@@ -89,6 +91,7 @@ impl Session {
         cancel: &CancellationToken,
     ) -> Result<Self, AppError> {
         let Purpose { title, environment, writes, deploys, run, resume: wanted, copies } = purpose;
+        let audit_key = audit_key::from_environment()?;
         let run = wanted.or(run).unwrap_or_else(RunId::generate);
         let run_folder = folder::of_run(workspace, run);
         let accept = || -> Result<(), AppError> {
@@ -141,6 +144,12 @@ impl Session {
                     let target = target.filter(|_| in_environment);
                     let redact = || redact(redactor);
                     let done = abandon(workspace, target, left.run, &left.folder, redact).await?;
+                    if !left.folder.join(CHECKPOINT_FILE).exists()
+                        && let Ok(run) = greenloop_audit::verify_run(&left.folder)
+                        && run.log.complete
+                    {
+                        keep(run.checkpoint(), audit_key.as_ref(), workspace, &left.folder);
+                    }
                     notices.push(Notice::Warning(cleaned_up(&left, &done)));
                     cleaned.push(left.run);
                 }
@@ -198,7 +207,17 @@ impl Session {
         if let Some(copy) = &copy {
             notices.extend(copy.notices.iter().cloned().map(Notice::Warning));
         }
-        Ok(Self { run, folder: run_folder, base, claims, audit, continuation, notices, copy })
+        Ok(Self {
+            run,
+            folder: run_folder,
+            base,
+            claims,
+            audit,
+            audit_key,
+            continuation,
+            notices,
+            copy,
+        })
     }
 
     /// Drives the run to its end and gives the claims back.
@@ -208,8 +227,8 @@ impl Session {
         mut reporters: Vec<Boxed>,
         cancel: CancellationToken,
     ) -> Result<RunSummary, AppError> {
-        let Self { run, folder, claims, audit, continuation, notices, copy, .. } = self;
-        // Not the dependencies's: that one is the copy, when there is one.
+        let Self { run, folder, claims, audit, audit_key, continuation, notices, copy, .. } = self;
+        // Not the dependencies': that one is the copy, when there is one.
         let original = copy.as_ref().map(|copy| copy.original.clone());
         let target = dependencies.delivery.as_ref().and_then(|delivery| delivery.target.clone());
         match file_reporters(&folder, continuation.is_some()) {
@@ -225,9 +244,19 @@ impl Session {
         for notice in notices {
             events.send(RunEvent::Notice(notice));
         }
-        let outcome = drive(dependencies, audit, events, cancel, continuation).await;
+        let repository = original.clone().unwrap_or_else(|| dependencies.workspace.clone());
+        let ended = drive(dependencies, audit, events, cancel, continuation).await;
         // The sender went with the run: the reporters come to an end.
         let _reporter_panicked = tokio::task::spawn_blocking(move || reporting.join()).await;
+        // They have written what the log's last record seals.
+        let (outcome, closed) = match ended.map(Ended::close) {
+            Ok((summary, Ok(checkpoint))) => {
+                keep(checkpoint, audit_key.as_ref(), &repository, &folder);
+                (Ok(summary), Ok(()))
+            }
+            Ok((summary, Err(error))) => (Ok(summary), Err(error)),
+            Err(error) => (Err(error), Ok(())),
+        };
         let cancelled = outcome.as_ref().is_ok_and(|run| run.stop == StopReason::Cancelled);
         if let Some(target) = target {
             let release_claim = target.release_claim();
@@ -251,7 +280,28 @@ impl Session {
         }
         // A run that could not even begin leaves nothing to clean up after either.
         release(claims)?;
-        Ok(outcome?)
+        let summary = outcome?;
+        closed.map_err(|source| AppError::NoEnd { end: summary.stop.to_string(), source })?;
+        Ok(summary)
+    }
+}
+
+/// Keeps the checkpoint of a log beside it, and in git. A log without one is as good; `audit
+/// verify` tells which it has.
+fn keep(checkpoint: Checkpoint, key: Option<&SigningKey>, repository: &Workspace, folder: &Path) {
+    let checkpoint = match key {
+        Some(key) => checkpoint.signed(key),
+        None => checkpoint,
+    };
+    let text = checkpoint.to_string();
+    if let Err(error) = std::fs::write(folder.join(CHECKPOINT_FILE), &text) {
+        tracing::warn!(%error, "the audit log's checkpoint could not be written");
+    }
+    if let Err(error) = repository.append_checkpoint(&text) {
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "the audit log's checkpoint could not be kept in git"
+        );
     }
 }
 

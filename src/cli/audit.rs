@@ -1,5 +1,7 @@
 //! `greenloop audit`.
 
+mod verify;
+
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -7,10 +9,11 @@ use clap::{Subcommand, ValueEnum};
 
 use super::error::{CommandError, Exit};
 use super::{output, terminal};
+use verify::never_began;
+
 use crate::app::{audit_log, runs_folder};
-use greenloop_audit::{Fault, FaultKind};
+use greenloop_audit::{SigningKey, VerifyingKey};
 use greenloop_engine::replay::{ReplayError, replay_file};
-use greenloop_model::counted;
 
 /// What to do with audit logs.
 #[derive(Debug, Subcommand)]
@@ -29,10 +32,24 @@ pub(super) enum AuditCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Verify that a run's log, or every run's, is whole and unchanged
+    /// Verify that a run's log and files, or every run's, are whole and unchanged
     Verify {
         /// The run's id, or the end of it; every run when it is left out
         run: Option<String>,
+        /// The key that must have signed each run's checkpoint (greenloop audit keygen)
+        #[arg(long, value_name = "KEY")]
+        key: Option<VerifyingKey>,
+        /// Where checkpoints were kept: a file with one, or `git` (refs/greenloop/audit)
+        #[arg(long, value_name = "FILE|git")]
+        anchor: Option<String>,
+    },
+    /// Make a key that signs checkpoints; print the one that verifies them
+    Keygen {
+        /// The key's name, which each signature bears
+        name: String,
+        /// The file for the secret key; it must not exist
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
     },
     /// Feed a run's records through the loop's state machine and report any divergence
     Replay {
@@ -61,7 +78,10 @@ pub(super) fn audit(command: AuditCommand) -> Result<Exit, CommandError> {
     match command {
         AuditCommand::List { json } => list(&root, json),
         AuditCommand::Show { run, json } => show(&audit_log(&root, &run)?, json),
-        AuditCommand::Verify { run } => verify(&root, run.as_deref()),
+        AuditCommand::Verify { run, key, anchor } => {
+            verify::verify(&root, run.as_deref(), key.as_ref(), anchor.as_deref())
+        }
+        AuditCommand::Keygen { name, out } => keygen(&name, &out),
         AuditCommand::Replay { run } => replay(&audit_log(&root, &run)?),
         AuditCommand::Report { run, format } => {
             let log = audit_log(&root, &run)?;
@@ -183,74 +203,21 @@ fn brief(data: &serde_json::Value) -> String {
     text
 }
 
-fn verify(root: &std::path::Path, run: Option<&str>) -> Result<Exit, CommandError> {
-    let logs: Vec<PathBuf> = match run {
-        Some(run) => vec![audit_log(root, run)?],
-        None => {
-            let listings = greenloop_audit::list(&runs_folder(root));
-            listings.iter().map(|l| l.folder.join(greenloop_audit::FILE_NAME)).collect()
-        }
-    };
-    let mut text = String::new();
-    let mut exit = Exit::Ok;
-    for log in &logs {
-        let name = log
-            .parent()
-            .and_then(|folder| folder.file_name())
-            .map_or_else(String::new, |name| name.display().to_string());
-        match greenloop_audit::verify(log) {
-            Ok(verified) => {
-                let end = match (verified.torn, verified.complete) {
-                    (true, _) => ", its last line is torn (a run that died, or is writing)",
-                    (false, true) => ", complete",
-                    (false, false) => ", without an end (under way, or it died)",
-                };
-                let _infallible = writeln!(
-                    text,
-                    "ok      {name}  {}{end}, head {}",
-                    counted(verified.records as usize, "record", "records"),
-                    verified.head
-                );
-            }
-            Err(fault) if log.parent().is_some_and(|folder| never_began(folder, &fault)) => {
-                let _infallible = writeln!(
-                    text,
-                    "ok      {name}  it never began: its log has no whole record, and it did nothing"
-                );
-            }
-            Err(fault) => {
-                exit = Exit::NeedsPerson;
-                let _infallible = writeln!(text, "BROKEN  {name}  {fault}");
-            }
-        }
-    }
-    if logs.is_empty() {
-        text.push_str("no runs yet in logs/runs\n");
-    }
-    output::print_rows(&text)?;
-    Ok(exit)
-}
-
-/// Whether a run without a whole record did nothing: its first record comes before its first
-/// stage (a full disk keeps both away). Where a stage or a patch has left a file, records are gone.
-fn never_began(folder: &std::path::Path, fault: &Fault) -> bool {
-    let no_record = match fault.what {
-        FaultKind::Empty | FaultKind::Unreadable(std::io::ErrorKind::NotFound) => true,
-        FaultKind::Unreadable(_)
-        | FaultKind::NotAFile
-        | FaultKind::TooLong
-        | FaultKind::Layout
-        | FaultKind::Body(_)
-        | FaultKind::Chain
-        | FaultKind::Hash
-        | FaultKind::Sequence { .. }
-        | FaultKind::Run => false,
-    };
-    let is_empty = |name: &str| match std::fs::read_dir(folder.join(name)) {
-        Ok(mut files) => files.next().is_none(),
-        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
-    };
-    no_record && is_empty("stages") && is_empty("patches")
+fn keygen(name: &str, out: &std::path::Path) -> Result<Exit, CommandError> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let key = SigningKey::generate(name)
+        .map_err(|e| CommandError::usage("the key cannot be made").because(e))?;
+    let written = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(out)
+        .and_then(|mut file| std::io::Write::write_all(&mut file, key.to_secret().as_bytes()));
+    written.map_err(|e| {
+        CommandError::usage(format!("the key cannot be written to {}", out.display())).because(e)
+    })?;
+    output::print(&format!("{}\n", key.public()))?;
+    Ok(Exit::Ok)
 }
 
 fn replay(log: &std::path::Path) -> Result<Exit, CommandError> {
@@ -281,9 +248,13 @@ fn replay(log: &std::path::Path) -> Result<Exit, CommandError> {
             divergence.seq, divergence.expected, divergence.recorded
         );
     }
-    if replayed.divergences.is_empty() {
+    for unsupported in &replayed.unsupported {
+        let _infallible = writeln!(text, "record {}: {}", unsupported.seq, unsupported.why);
+    }
+    let agrees = replayed.divergences.is_empty() && replayed.unsupported.is_empty();
+    if agrees {
         text.push_str("no divergence\n");
     }
     output::print_rows(&greenloop_report::safe_text::safe(&text))?;
-    Ok(if replayed.divergences.is_empty() { Exit::Ok } else { Exit::NeedsPerson })
+    Ok(if agrees { Exit::Ok } else { Exit::NeedsPerson })
 }

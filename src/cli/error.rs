@@ -415,7 +415,10 @@ impl From<AppError> for CommandError {
             AppError::Listen { .. } => Self::infrastructure(error.to_string())
                 .because_source(&error)
                 .hint("--listen ADDRESS:PORT names another; port 0 takes any that is free"),
-            AppError::Drive(_) | AppError::Folder { .. } | AppError::Audit(_) => {
+            AppError::Drive(_)
+            | AppError::Folder { .. }
+            | AppError::Audit(_)
+            | AppError::NoEnd { .. } => {
                 Self::infrastructure(error.to_string()).because_source(&error)
             }
         }

@@ -8,6 +8,7 @@
     reason = "a test that cannot go on fails, and one that is left out says so"
 )]
 
+mod audit;
 mod commands;
 mod delivery;
 mod dirty;

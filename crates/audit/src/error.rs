@@ -4,6 +4,9 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::artifact::Change;
+use greenloop_model::RunId;
+
 /// A record that breaks the chain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("record {seq} (line {line}): {what}")]
@@ -38,6 +41,18 @@ pub enum FaultKind {
     Sequence { found: u64 },
     /// The body belongs to another run.
     Run,
+    /// It stands after the run's last record.
+    AfterEnd,
+    /// What the last record says of the log or of the run's files cannot be read.
+    Seal,
+    /// The last record says another number of records, or another hash, than those before it.
+    Sealed,
+    /// A file of the run is not as the last record says.
+    Artifact { path: String, change: Change },
+    /// The run's files cannot be read.
+    Files(io::ErrorKind),
+    /// The run is not the one that the folder is named after.
+    Folder { run: RunId },
 }
 
 impl fmt::Display for FaultKind {
@@ -55,6 +70,18 @@ impl fmt::Display for FaultKind {
             Self::Hash => f.write_str("its hash does not match: the record was changed"),
             Self::Sequence { found } => write!(f, "it says that it is record {found}"),
             Self::Run => f.write_str("it belongs to another run"),
+            Self::AfterEnd => f.write_str("it follows the record that ends the run"),
+            Self::Seal => f.write_str("it does not say what the run left, as the last record does"),
+            Self::Sealed => f.write_str(
+                "it ends another log: its number of records, or the hash before it, is not this one's",
+            ),
+            Self::Artifact { path, change } => match change {
+                Change::Missing => write!(f, "{path} is missing: it was removed after the run"),
+                Change::Edited => write!(f, "{path} was changed after the run"),
+                Change::Added => write!(f, "{path} was added after the run"),
+            },
+            Self::Files(kind) => write!(f, "the run's files cannot be read: {kind}"),
+            Self::Folder { run } => write!(f, "it belongs to run {run}, and the folder's name does not"),
         }
     }
 }

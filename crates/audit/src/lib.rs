@@ -1,7 +1,7 @@
 //! The audit log: what a run did and why, as a hash chain in one file.
 //!
-//! Lives here: the record, its exact form on disk, the writer, verification and the listing of
-//! runs. Must not be here: what the events mean (the engine names them; their data is opaque
+//! Lives here: the record, its exact form on disk, the writer, verification, checkpoints and the
+//! listing of runs. Must not be here: what the events mean (the engine names them; their data is opaque
 //! here), file locks, redaction rules (the writer takes a closure and applies it to every
 //! string, as a last line of defence).
 //!
@@ -47,31 +47,42 @@
 //!   and records that with an event [`TORN_TAIL`].
 //! - Any changed, removed, swapped, repeated or inserted byte or line before the last `\n` is a
 //!   [`Fault`] that names the record.
+//! - The last record's data has `sealed`: the number of records before it, their last hash, and
+//!   path, length and SHA-256 of every file beside the log. [`verify_run`] holds the folder to it.
 //!
 //! # Caveats
 //!
 //! - Whole records cut off at the end leave a valid, shorter chain. A finished run's last record
-//!   is [`RUN_FINISHED`]; [`Verified::complete`] says whether it is there. A head hash that was
-//!   noted elsewhere (the reports print it) proves the rest.
-//! - The chain has no key: who can write the file can write another valid one. It proves that a
-//!   log was not damaged or edited in part, not who wrote it.
+//!   is [`RUN_FINISHED`]; [`Verified::complete`] says whether it is there.
+//! - The chain has no key: who can write the folder can write another valid one. A [`Checkpoint`]
+//!   that is kept elsewhere finds any other log; a signed one proves who wrote it.
 
+mod artifact;
+mod checkpoint;
 mod error;
 mod listing;
+mod merkle;
 mod read;
 mod record;
+mod run;
 #[cfg(test)]
 mod tests;
 mod writer;
 
+pub use artifact::{Artifact, Change, artifacts};
+pub use checkpoint::{Checkpoint, CheckpointError, SigningKey, VerifyingKey};
 pub use error::{AuditError, AuditErrorKind, Fault, FaultKind};
 pub use listing::{RunListing, list};
 pub use read::{Verified, read, verify};
 pub use record::{Actor, Record, RecordId};
+pub use run::{VerifiedRun, verify_run};
 pub use writer::{Redact, TornTail, Writer};
 
 /// The file's name within a run's folder.
 pub const FILE_NAME: &str = "audit.jsonl";
+
+/// The name, within a run's folder, of the log's checkpoint; written when the run has ended.
+pub const CHECKPOINT_FILE: &str = "audit.checkpoint";
 
 /// The event of a run's last record.
 pub const RUN_FINISHED: &str = "run.finished";

@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use super::error::{AuditError, AuditErrorKind, Fault, FaultKind};
+use super::merkle::{self, Hash};
 use super::record::{self, GENESIS, Record};
 use super::{MAX_LINE, RUN_FINISHED};
 
@@ -27,6 +28,8 @@ pub(super) struct Scan {
     pub(super) verified: Verified,
     /// Offset after the last whole record.
     pub(super) end: u64,
+    /// The Merkle leaf of each whole record.
+    pub(super) leaves: Vec<Hash>,
 }
 
 /// Walks the chain and hands each record to `each`.
@@ -35,6 +38,7 @@ pub(super) fn scan(input: impl Read, mut each: impl FnMut(Record)) -> Result<Sca
     let mut line = Vec::new();
     let (mut seq, mut end, mut torn) = (0, 0, false);
     let (mut prev, mut run, mut finished) = (GENESIS.to_owned(), None, false);
+    let mut leaves = Vec::new();
     loop {
         let fault = |what| Fault { line: seq + 1, seq, what };
         line.clear();
@@ -56,6 +60,10 @@ pub(super) fn scan(input: impl Read, mut each: impl FnMut(Record)) -> Result<Sca
             break;
         }
         let record = record::parse(&line, seq, &prev, run).map_err(fault)?;
+        if finished {
+            return Err(fault(FaultKind::AfterEnd));
+        }
+        leaves.push(merkle::leaf(&line));
         prev.clone_from(&record.hash);
         run = Some(record.run);
         finished = record.event == RUN_FINISHED;
@@ -64,7 +72,7 @@ pub(super) fn scan(input: impl Read, mut each: impl FnMut(Record)) -> Result<Sca
         each(record);
     }
     let verified = Verified { records: seq, head: prev, torn, complete: finished && !torn };
-    Ok(Scan { verified, end })
+    Ok(Scan { verified, end, leaves })
 }
 
 /// Opens a regular file. Anything else is refused unopened: a pipe would wait for its other end.

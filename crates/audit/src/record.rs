@@ -120,7 +120,12 @@ fn hash(prev: &str, body: &[u8]) -> String {
     let mut digest = Sha256::new();
     digest.update(prev.as_bytes());
     digest.update(body);
-    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&digest.finalize())
+}
+
+/// Lower-case hex.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What a record says, before it has a hash.

@@ -24,7 +24,7 @@ fn log_of(events: &[(Actor, String, Value)], path: &Path, finish: bool) -> RunId
         writer.append(actor, event, data.clone()).unwrap();
     }
     if finish {
-        writer.close(&Actor::Machine, json!({"outcome": "verified"})).unwrap();
+        writer.close(&Actor::Machine, json!({"outcome": "verified"}), dir_of(path)).unwrap();
     }
     run
 }
@@ -36,6 +36,10 @@ fn some_events() -> Vec<(Actor, String, Value)> {
         (Actor::Reviewer("replay".into()), "review".into(), json!("}{\n\u{2028}ü")),
         (Actor::Human("ada".into()), "approved".into(), Value::Null),
     ]
+}
+
+fn dir_of(path: &Path) -> &Path {
+    path.parent().unwrap()
 }
 
 fn lines(bytes: &[u8]) -> Vec<Vec<u8>> {
@@ -170,7 +174,7 @@ fn every_string_is_redacted() {
     let mut writer = Writer::create(&path, RunId::generate(), redact).unwrap();
     let data = json!({"s3cret": ["s3cret", {"a": "x s3cret"}], "n": 1});
     writer.append(&Actor::Author("s3cret".into()), "s3cret", data).unwrap();
-    writer.close(&Actor::Human("s3cret".into()), json!(["s3cret"])).unwrap();
+    writer.close(&Actor::Human("s3cret".into()), json!(["s3cret"]), dir_of(&path)).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(!text.contains("s3cret") && text.matches("***").count() == 7, "{text}");
 }
@@ -201,7 +205,7 @@ fn listing_tolerates_broken_runs() {
             writer.append(&actor, &event, data).unwrap();
         }
         if finish {
-            writer.close(&Actor::Machine, json!({"outcome": "verified"})).unwrap();
+            writer.close(&Actor::Machine, json!({"outcome": "verified"}), dir_of(&path)).unwrap();
         }
         path
     };
@@ -250,6 +254,153 @@ fn what_is_no_regular_file_is_refused_and_not_waited_for() {
     for run in listed {
         assert_eq!(run.broken.map(|fault| fault.what), Some(FaultKind::NotAFile));
     }
+}
+
+/// A run's folder with files beside the log, and the checkpoint of its end.
+fn run_folder(dir: &Path) -> (PathBuf, Checkpoint) {
+    let run = RunId::generate();
+    let folder = dir.join(run.to_string());
+    for sub in ["patches", "stages"] {
+        std::fs::create_dir_all(folder.join(sub)).unwrap();
+    }
+    let path = folder.join(FILE_NAME);
+    let mut writer = Writer::create(&path, run, keep()).unwrap();
+    for (actor, event, data) in some_events() {
+        writer.append(&actor, &event, data).unwrap();
+    }
+    for file in ["patches/patch_1.diff", "stages/1-gates-test.log", "report.html", "events.jsonl"] {
+        std::fs::write(folder.join(file), file).unwrap();
+    }
+    let outcome = json!({"outcome": "verified"});
+    let checkpoint = writer.close(&Actor::Machine, outcome, &folder).unwrap();
+    (folder, checkpoint)
+}
+
+#[test]
+fn the_last_record_seals_the_log_and_the_files_beside_it() {
+    let dir = folder();
+    let (folder, checkpoint) = run_folder(dir.path());
+    let verified = verify_run(&folder).unwrap();
+    assert_eq!(verified.artifacts, Some(4));
+    assert!(verified.log.complete && verified.is_whole_in(&checkpoint));
+    // Where a checkpoint is kept is no file that the run leaves.
+    std::fs::write(folder.join(CHECKPOINT_FILE), checkpoint.to_string()).unwrap();
+    assert_eq!(verify_run(&folder).unwrap(), verified);
+
+    let changed = |path: &str, change| FaultKind::Artifact { path: path.into(), change };
+    let fault = || verify_run(&folder).unwrap_err().what;
+    let report = folder.join("report.html");
+    std::fs::write(&report, "report.htmm").unwrap();
+    assert_eq!(fault(), changed("report.html", Change::Edited));
+    std::fs::remove_file(&report).unwrap();
+    assert_eq!(fault(), changed("report.html", Change::Missing));
+    std::os::unix::fs::symlink("events.jsonl", &report).unwrap();
+    assert_eq!(fault(), changed("report.html", Change::Missing));
+    std::fs::remove_file(&report).unwrap();
+    std::fs::write(&report, "report.html").unwrap();
+    std::fs::write(folder.join("patches/patch_2.diff"), "").unwrap();
+    assert_eq!(fault(), changed("patches/patch_2.diff", Change::Added));
+    std::fs::remove_file(folder.join("patches/patch_2.diff")).unwrap();
+    assert_eq!(verify_run(&folder).unwrap(), verified);
+
+    let renamed = dir.path().join(RunId::generate().to_string());
+    std::fs::rename(&folder, &renamed).unwrap();
+    let run = verified.run;
+    assert_eq!(verify_run(&renamed).unwrap_err().what, FaultKind::Folder { run });
+}
+
+/// The log as somebody leaves it who knows the form: every hash and the seal are made again.
+fn forged(log: &[u8], keep: impl Fn(&Record) -> bool, change: impl Fn(&mut Record)) -> Vec<u8> {
+    let mut forged = Vec::new();
+    let mut prev = record::GENESIS.to_owned();
+    let mut seq = 0;
+    let path = folder();
+    let path = path.path().join(FILE_NAME);
+    std::fs::write(&path, log).unwrap();
+    for mut record in read(&path).unwrap() {
+        if !keep(&record) {
+            continue;
+        }
+        change(&mut record);
+        if let Some(sealed) = record.data.get_mut("sealed") {
+            sealed["records"] = seq.into();
+            sealed["head"] = prev.clone().into();
+        }
+        let draft = record::Draft {
+            seq,
+            prev: &prev,
+            wall: record.wall,
+            mono_ms: record.mono_ms,
+            run: record.run,
+            actor: &record.actor,
+            event: &record.event,
+            data: &record.data,
+        };
+        let (line, hash) = draft.line().unwrap();
+        forged.extend(line);
+        prev = hash;
+        seq += 1;
+    }
+    forged
+}
+
+/// Each way to change a finished log: found by the folder itself where it does not take a
+/// rewrite of everything, and always by a checkpoint that is kept elsewhere.
+#[test]
+fn no_change_of_a_finished_log_passes_its_checkpoint() {
+    let dir = folder();
+    let (folder, checkpoint) = run_folder(dir.path());
+    let path = folder.join(FILE_NAME);
+    let log = std::fs::read(&path).unwrap();
+    let all = lines(&log);
+    let mut found_without = 0;
+    let mut tried = 0;
+    let mut check = |changed: &[u8], rewritten: bool, what: String| {
+        assert_ne!(changed, log, "{what}");
+        std::fs::write(&path, changed).unwrap();
+        tried += 1;
+        let verified = verify_run(&folder);
+        let complete = verified.as_ref().is_ok_and(|run| run.log.complete);
+        found_without += usize::from(!complete);
+        assert!(!complete || rewritten, "{what}");
+        assert!(!verified.is_ok_and(|run| run.is_whole_in(&checkpoint)), "{what}");
+    };
+    for n in 0..all.len() {
+        let without = [&all[..n], &all[n + 1..]].concat().concat();
+        check(&without, false, format!("record {n} dropped"));
+        check(&all[..n].concat(), false, format!("cut before record {n}"));
+        let doubled = [&all[..=n], &all[n..]].concat().concat();
+        check(&doubled, false, format!("record {n} doubled"));
+        let mut flipped = log.clone();
+        let middle = all[..n].concat().len() + all[n].len() / 2;
+        flipped[middle] ^= 1;
+        check(&flipped, false, format!("a bit of record {n} flipped"));
+        if n > 0 {
+            let mut swapped = all.clone();
+            swapped.swap(n - 1, n);
+            check(&swapped.concat(), false, format!("record {n} swapped"));
+        }
+        let (n, last) = (n as u64, all.len() as u64 - 1);
+        check(&forged(&log, |r| r.seq != n, |_| {}), n != last, format!("record {n} cut out"));
+        let other = |record: &mut Record| {
+            if record.seq == n {
+                record.event.push('x');
+            }
+        };
+        check(&forged(&log, |_| true, other), n != last, format!("record {n} forged"));
+    }
+    let mut fork = log.clone();
+    fork.extend(forged(&log, |r| r.seq == 0, |_| {}));
+    check(&fork, false, "a second beginning".into());
+    let unsealed = |record: &mut Record| {
+        if let Some(fields) = record.data.as_object_mut() {
+            fields.remove("sealed");
+        }
+    };
+    check(&forged(&log, |_| true, unsealed), true, "the seal taken off".into());
+    assert_eq!((found_without, tried), (27, 36));
+    std::fs::write(&path, &log).unwrap();
+    assert!(verify_run(&folder).unwrap().is_whole_in(&checkpoint));
 }
 
 /// A tmpfs of 256 KiB, unmounted when dropped; `None` where mounting is not allowed.
@@ -304,7 +455,9 @@ fn a_full_disk_leaves_whole_records_and_room_for_the_last() {
         }
         let again = writer.append(&Actor::Machine, "small", Value::Null).unwrap_err();
         assert!(matches!(again.kind, AuditErrorKind::Poisoned), "{again}");
-        writer.close(&Actor::Machine, json!({"outcome": "the audit log is full"})).unwrap();
+        writer
+            .close(&Actor::Machine, json!({"outcome": "the audit log is full"}), dir_of(&path))
+            .unwrap();
         let verified = verify(&path).unwrap();
         assert_eq!((verified.records, verified.complete), (taken + 1, true));
     }

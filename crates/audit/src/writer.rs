@@ -8,9 +8,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::artifact::artifacts;
+use super::checkpoint::Checkpoint;
 use super::error::{AuditError, AuditErrorKind};
+use super::merkle::{self, Hash};
 use super::read;
 use super::record::{Actor, Draft, GENESIS, Record, RecordId};
+use super::run::{SEAL, Seal};
 use super::{MAX_LINE, TORN_TAIL};
 use greenloop_model::RunId;
 
@@ -37,6 +41,8 @@ pub struct Writer {
     run: RunId,
     seq: u64,
     head: String,
+    /// The Merkle leaf of each record.
+    leaves: Vec<Hash>,
     /// Where the next record goes: the end of the last whole one.
     end: u64,
     /// How far disk space is allocated, as far as we know.
@@ -89,6 +95,7 @@ impl Writer {
         let mut writer = Self::at(path, file, redact, last.run);
         writer.seq = last.seq + 1;
         writer.head.clone_from(&last.hash);
+        writer.leaves = scan.leaves;
         writer.end = scan.end;
         writer.allocated = scan.end;
         // The monotonic clock died with the process; the wall clock bridges the gap.
@@ -112,6 +119,7 @@ impl Writer {
             run,
             seq: 0,
             head: GENESIS.to_owned(),
+            leaves: Vec::new(),
             end: 0,
             allocated: 0,
             started: Instant::now(),
@@ -151,14 +159,33 @@ impl Writer {
         Ok(RecordId { seq: record.seq, hash: record.hash })
     }
 
-    /// Appends the run's last record, `run.finished`. Works after a failed append too, as long
-    /// as the torn tail could be cut: for this the space was reserved.
-    pub fn close(mut self, actor: &Actor, data: Value) -> Result<RecordId, AuditError> {
+    /// Appends the run's last record, `run.finished`: `data`, an object, and what seals the log
+    /// and the files beside it in `folder`. Works after a failed append too, as long as the torn
+    /// tail could be cut: for this the space was reserved.
+    ///
+    /// Returns the checkpoint of the whole log.
+    ///
+    /// # Errors
+    /// As [`Writer::append`], and when a file in the folder cannot be read.
+    pub fn close(
+        mut self,
+        actor: &Actor,
+        data: Value,
+        folder: &Path,
+    ) -> Result<Checkpoint, AuditError> {
         let actor = self.redacted_actor(actor);
-        let record = self.write(&actor, super::RUN_FINISHED, self.redacted(data), 0)?;
+        let mut data = self.redacted(data);
+        let artifacts =
+            artifacts(folder).map_err(io_error(folder, "read the files that the run leaves"))?;
+        let seal = Seal { records: self.seq, head: self.head.clone(), artifacts };
+        if let Some(fields) = data.as_object_mut() {
+            let seal = serde_json::to_value(seal).map_err(|error| self.error(error.into()))?;
+            fields.insert(SEAL.to_owned(), seal);
+        }
+        self.write(&actor, super::RUN_FINISHED, data, 0)?;
         // Gives back what was reserved; a log that keeps it is as good.
         let _kept = self.file.set_len(self.end);
-        Ok(RecordId { seq: record.seq, hash: record.hash })
+        Ok(Checkpoint::new(self.run, self.seq, merkle::root(&self.leaves)))
     }
 
     fn append_record(
@@ -220,6 +247,7 @@ impl Writer {
                 Err(cut) => io_error(&self.path, "cut the torn end of the audit log")(cut),
             });
         }
+        self.leaves.push(merkle::leaf(&line[..line.len() - 1]));
         let prev = std::mem::replace(&mut self.head, hash.clone());
         let seq = self.seq;
         self.end += length;

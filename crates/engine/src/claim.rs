@@ -119,6 +119,18 @@ impl Claim {
         }
     }
 
+    /// Whether a living process holds a claim in `folder` for `run`. Changes nothing.
+    pub fn is_alive(folder: &Path, run: RunId) -> bool {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).any(|trace| {
+            let name = trace.file_stem().and_then(|name| name.to_str());
+            read_trace(&trace).is_some_and(|holder| holder.run == run)
+                && name.is_some_and(|name| {
+                    matches!(Self::look(folder, name, name), Err(ClaimError::Held { .. }))
+                })
+        })
+    }
+
     /// Says who holds it from now on.
     pub fn sign(&self, holder: &Holder) -> Result<(), ClaimError> {
         let Holder { run, pid, since, title, folder } = holder.clone();
@@ -184,7 +196,10 @@ mod tests {
         let text = error.to_string();
         assert!(text.contains("deploy to staging"), "{text}");
         assert!(text.contains(&me.run.to_string()), "{text}");
+        assert!(Claim::is_alive(dir.path(), me.run));
+        assert!(!Claim::is_alive(dir.path(), RunId::generate()));
         claim.release().unwrap();
+        assert!(!Claim::is_alive(dir.path(), me.run));
         let (_again, left) = Claim::take(dir.path(), "env-staging", "environment staging").unwrap();
         assert_eq!(left, None);
     }

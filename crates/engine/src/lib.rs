@@ -20,3 +20,4 @@ pub mod recover;
 pub mod replay;
 pub mod stages;
 mod state_file;
+mod supporting;

@@ -260,7 +260,7 @@ pub async fn abandon(
         let reason = StopReason::Abandoned;
         let data =
             json!({"outcome": stop_word(&reason), "reason": reason.to_string(), "did": done});
-        writer.close(&Actor::Machine, data)?;
+        writer.close(&Actor::Machine, data, folder)?;
     }
     Ok(done)
 }

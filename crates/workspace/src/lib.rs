@@ -20,6 +20,7 @@
 
 mod browse;
 mod carry;
+mod checkpoints;
 mod commit_tree;
 mod copy;
 mod copy_file;
@@ -40,6 +41,7 @@ mod workspace;
 
 pub use browse::{FileLines, SearchHit};
 pub use carry::{BroughtBack, Fix};
+pub use checkpoints::CHECKPOINTS_REF;
 pub use commit_tree::CommitTree;
 pub use copy::{CopyOptions, WorkTreeCopy};
 pub use error::{WorkspaceError, WorkspaceErrorKind};

@@ -1,13 +1,14 @@
 //! The end of a run: the work tree, the summary, the last record.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde_json::json;
 
-use super::{DriveError, Driver, WorkTreeAtEnd};
+use super::{Driver, WorkTreeAtEnd};
 use crate::advice;
 use crate::record_forms::stop_word;
-use greenloop_audit::Actor;
+use greenloop_audit::{Actor, AuditError, Checkpoint, Writer};
 use greenloop_model::{
     CommitId, FixPlace, Notice, ReleaseState, Restoration, RunEvent, RunSummary, RunningNow,
     StopReason, TargetAtEnd, error_chain,
@@ -19,8 +20,31 @@ const ANSWER: Duration = Duration::from_secs(10);
 /// The same when the run was cancelled, and seconds are left.
 const SHORT_ANSWER: Duration = Duration::from_millis(700);
 
+/// A run that has ended; its log lacks the last record still, which seals what the reporters
+/// write at the end.
+#[must_use = "the log has no end until it is closed"]
+pub struct Ended {
+    /// How it ended; this was the last event, too.
+    pub summary: RunSummary,
+    folder: PathBuf,
+    audit: Writer,
+    data: serde_json::Value,
+}
+
+impl Ended {
+    /// Appends the log's last record, `run.finished`. Nothing is to be written to the run's
+    /// folder any more.
+    ///
+    /// # Errors
+    /// The log then has no end, and `audit verify` says so.
+    pub fn close(self) -> (RunSummary, Result<Checkpoint, AuditError>) {
+        let checkpoint = self.audit.close(&Actor::Machine, self.data, &self.folder);
+        (self.summary, checkpoint)
+    }
+}
+
 impl Driver {
-    pub(super) async fn finish(mut self, reason: StopReason) -> Result<RunSummary, DriveError> {
+    pub(super) async fn finish(mut self, reason: StopReason) -> Ended {
         let healed = reason == StopReason::Verified;
         let run = self.run.header.run;
         let fix = self.place_fix(healed);
@@ -62,13 +86,8 @@ impl Driver {
             "tokens": summary.usage.tokens(),
             "cost_usd": summary.usage.cost_usd,
         });
-        // Before the last event: the report shows the chain's head.
-        if let Err(error) = self.audit.close(&Actor::Machine, data) {
-            let text = format!("the audit log has no end: {}", error_chain(&error));
-            self.events.send(RunEvent::Notice(Notice::Warning(text)));
-        }
         self.events.send(RunEvent::Finished(Box::new(summary.clone())));
-        Ok(summary)
+        Ended { summary, folder: self.run.header.folder, audit: self.audit, data }
     }
 
     /// Whether the run worked on a copy, and the failure it ends with is the one that its last

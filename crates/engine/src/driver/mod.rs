@@ -42,8 +42,7 @@ use greenloop_config::plan::{GatePlan, PolicyPlan, VerificationPlan};
 use greenloop_evidence::Redactor;
 use greenloop_model::{
     Attempt, CommitId, Evaluation, EventSink, Failure, ImageRef, ModelUsage, ReleaseId,
-    Restoration, Review, RunEvent, RunHeader, RunSummary, StopReason, SummaryPatch, Usage,
-    error_chain,
+    Restoration, Review, RunEvent, RunHeader, StopReason, SummaryPatch, Usage, error_chain,
 };
 use greenloop_patch::ParsedPatch;
 use greenloop_policy::{Confirmation, Policy, Scope};
@@ -51,6 +50,7 @@ use greenloop_ports::{Deployed, Earlier, ImageSource, ModelError, Target, TaskRu
 use greenloop_workspace::{Workspace, WorkspaceError};
 
 pub use assignment::Assignment;
+pub use end::Ended;
 
 /// Where releases go and how they are verified; absent when one command is healed.
 pub struct Delivery {
@@ -229,15 +229,14 @@ struct Driver {
     tip: CommitId,
 }
 
-/// Drives a run to its end. The summary is also the last event; the audit log's last record is
-/// `run.finished`.
+/// Drives a run to its end. The summary is also the last event.
 pub async fn drive(
     run: RunDependencies,
     audit: Writer,
     events: EventSink,
     cancel: CancellationToken,
     continuation: Option<Continuation>,
-) -> Result<RunSummary, DriveError> {
+) -> Result<Ended, DriveError> {
     let tip = run.workspace.tip(run.header.run)?.unwrap_or_else(|| run.header.commit.clone());
     let (state, case, first) = match continuation {
         None => (State::new(run.spec.clone()), RunContext::default(), Event::Started),
@@ -266,7 +265,7 @@ pub async fn drive(
     }
     if let Some(reason) = driver.state.stop_reason().cloned() {
         // It died between its last decision and the record of its end.
-        return driver.finish(reason).await;
+        return Ok(driver.finish(reason).await);
     }
     let reason = match driver.turn(first).await {
         Ok(reason) => reason,
@@ -276,7 +275,7 @@ pub async fn drive(
             StopReason::Internal { reason: error_chain(&error) }
         }
     };
-    driver.finish(reason).await
+    Ok(driver.finish(reason).await)
 }
 
 impl Driver {

@@ -1,0 +1,310 @@
+//! Checkpoints: a log's length and Merkle root, signed, to be kept where the log's writer cannot
+//! change them.
+//!
+//! The text is a checkpoint of C2SP's tlog-checkpoint, its signature that of a signed note with an
+//! Ed25519 key (<https://c2sp.org/tlog-checkpoint>, <https://c2sp.org/signed-note>):
+//!
+//! ```text
+//! greenloop/audit/01a22a36-7133-7717-8214-94e9a960ee7b
+//! 18
+//! CsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=
+//!
+//! — deploys Az3grlgtzPICa5OS8npVmf1Myq/5IZniMp+ZJurmRDeOoRDe4URYN7u5/Zhcyv2q1gGzGku9nTo+zyWE+xeMcTOAYQ8=
+//! ```
+//!
+//! Keys have the forms of Go's `note` package: `PRIVATE+KEY+<name>+<id>+<base64>` signs,
+//! `<name>+<id>+<base64>` verifies.
+
+use std::fmt;
+use std::str::FromStr;
+
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use sha2::{Digest, Sha256};
+
+use super::merkle::Hash;
+use greenloop_model::RunId;
+
+/// What the first line begins with.
+const ORIGIN: &str = "greenloop/audit/";
+/// The signature type of Ed25519 in keys and key ids.
+const ED25519_TYPE: u8 = 1;
+const PRIVATE: &str = "PRIVATE+KEY+";
+
+/// A key or a checkpoint that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CheckpointError {
+    /// Not of the form above.
+    #[error("not a checkpoint of an audit log: {0}")]
+    Form(&'static str),
+    /// Not a key of the form above.
+    #[error("not {wanted}")]
+    Key { wanted: &'static str },
+}
+
+/// The first records of a run's log, by their number and their Merkle root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The run.
+    pub run: RunId,
+    /// How many records.
+    pub records: u64,
+    /// The root over their lines, without the `\n`.
+    pub root: Hash,
+    signatures: Vec<Signature>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Signature {
+    name: String,
+    /// The key's id and the signature proper.
+    bytes: Vec<u8>,
+}
+
+impl Checkpoint {
+    pub(super) fn new(run: RunId, records: u64, root: Hash) -> Self {
+        Self { run, records, root, signatures: Vec::new() }
+    }
+
+    /// What is signed.
+    fn body(&self) -> String {
+        let root = BASE64_STANDARD.encode(self.root);
+        format!("{ORIGIN}{}\n{}\n{root}\n", self.run, self.records)
+    }
+
+    /// The same, with a signature by this key.
+    #[must_use]
+    pub fn signed(mut self, key: &SigningKey) -> Self {
+        let signature = key.pair.sign(self.body().as_bytes());
+        let bytes = [&key.public().id()[..], signature.as_ref()].concat();
+        self.signatures.push(Signature { name: key.name.clone(), bytes });
+        self
+    }
+
+    /// Whether the key has signed it.
+    pub fn is_signed_by(&self, key: &VerifyingKey) -> bool {
+        let body = self.body();
+        self.signatures.iter().filter(|signature| signature.name == key.name).any(|signature| {
+            signature.bytes.strip_prefix(&key.id()).is_some_and(|signature| {
+                let key = UnparsedPublicKey::new(&ED25519, key.public);
+                key.verify(body.as_bytes(), signature).is_ok()
+            })
+        })
+    }
+}
+
+impl fmt::Display for Checkpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.body())?;
+        for Signature { name, bytes } in &self.signatures {
+            writeln!(f, "— {name} {}", BASE64_STANDARD.encode(bytes))?;
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Checkpoint {
+    type Err = CheckpointError;
+
+    fn from_str(text: &str) -> Result<Self, CheckpointError> {
+        let form = CheckpointError::Form;
+        let (body, signatures) =
+            text.split_once("\n\n").ok_or(form("there is no empty line after its text"))?;
+        let mut lines = body.lines();
+        let mut line = || lines.next().unwrap_or_default();
+        let run = line().strip_prefix(ORIGIN).and_then(|run| run.parse().ok());
+        let records = line().parse().ok();
+        let root = BASE64_STANDARD.decode(line()).ok().and_then(|root| root.try_into().ok());
+        let signatures = signatures.lines().map(|line| {
+            let (name, bytes) = line.strip_prefix("— ")?.split_once(' ')?;
+            let bytes = BASE64_STANDARD.decode(bytes).ok()?;
+            Some(Signature { name: name.to_owned(), bytes })
+        });
+        let read = Self {
+            run: run.ok_or(form("its first line does not name a run"))?,
+            records: records.ok_or(form("its second line is not a number of records"))?,
+            root: root.ok_or(form("its third line is not a SHA-256 hash"))?,
+            signatures: signatures
+                .collect::<Option<_>>()
+                .ok_or(form("a line after the empty one is not a signature"))?,
+        };
+        // What else stands in it would look signed.
+        if read.body().trim_end() == body { Ok(read) } else { Err(form("it has further lines")) }
+    }
+}
+
+/// An Ed25519 key that signs checkpoints.
+pub struct SigningKey {
+    name: String,
+    seed: [u8; 32],
+    pair: Ed25519KeyPair,
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningKey").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+impl SigningKey {
+    /// A new key. The name has no blank and no `+`.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Key`] for another name, and where the system has no random numbers.
+    pub fn generate(name: &str) -> Result<Self, CheckpointError> {
+        let mut seed = [0; 32];
+        aws_lc_rs::rand::fill(&mut seed)
+            .map_err(|_| CheckpointError::Key { wanted: "possible: no random numbers" })?;
+        Self::new(name, seed)
+    }
+
+    fn new(name: &str, seed: [u8; 32]) -> Result<Self, CheckpointError> {
+        let wanted = "a name for a key: it must not be empty, and have no blank and no `+`";
+        if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c == '+') {
+            return Err(CheckpointError::Key { wanted });
+        }
+        let wanted = "an Ed25519 key";
+        let pair = Ed25519KeyPair::from_seed_unchecked(&seed)
+            .map_err(|_| CheckpointError::Key { wanted })?;
+        Ok(Self { name: name.to_owned(), seed, pair })
+    }
+
+    /// The key that verifies what this one signs.
+    pub fn public(&self) -> VerifyingKey {
+        let mut public = [0; 32];
+        public.copy_from_slice(self.pair.public_key().as_ref());
+        VerifyingKey { name: self.name.clone(), public }
+    }
+
+    /// The secret text that [`SigningKey::from_str`] reads.
+    pub fn to_secret(&self) -> String {
+        let VerifyingKey { name, .. } = &self.public();
+        format!("{PRIVATE}{name}+{}", key_text(&self.public().id(), &self.seed))
+    }
+}
+
+impl FromStr for SigningKey {
+    type Err = CheckpointError;
+
+    fn from_str(text: &str) -> Result<Self, CheckpointError> {
+        let wanted = "a signing key (PRIVATE+KEY+<name>+<id>+<base64>)";
+        let refused = CheckpointError::Key { wanted };
+        let rest = text.trim().strip_prefix(PRIVATE).ok_or(refused.clone())?;
+        let (name, id, seed) = key_parts(rest).ok_or(refused.clone())?;
+        let key = Self::new(&name, seed)?;
+        if key.public().id() == id { Ok(key) } else { Err(refused) }
+    }
+}
+
+/// The key that verifies signatures of a [`SigningKey`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifyingKey {
+    name: String,
+    public: [u8; 32],
+}
+
+impl VerifyingKey {
+    fn id(&self) -> [u8; 4] {
+        let digest = Sha256::new()
+            .chain_update(&self.name)
+            .chain_update([b'\n', ED25519_TYPE])
+            .chain_update(self.public)
+            .finalize();
+        [digest[0], digest[1], digest[2], digest[3]]
+    }
+}
+
+impl fmt::Display for VerifyingKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}+{}", self.name, key_text(&self.id(), &self.public))
+    }
+}
+
+impl FromStr for VerifyingKey {
+    type Err = CheckpointError;
+
+    fn from_str(text: &str) -> Result<Self, CheckpointError> {
+        let wanted = "a verifying key (<name>+<id>+<base64>)";
+        let (name, id, public) = key_parts(text.trim()).ok_or(CheckpointError::Key { wanted })?;
+        let key = Self { name, public };
+        if key.id() == id { Ok(key) } else { Err(CheckpointError::Key { wanted }) }
+    }
+}
+
+/// `<id>+<base64 of the type and the key>`
+fn key_text(id: &[u8; 4], key: &[u8; 32]) -> String {
+    let typed = [&[ED25519_TYPE][..], key].concat();
+    format!("{:08x}+{}", u32::from_be_bytes(*id), BASE64_STANDARD.encode(typed))
+}
+
+fn key_parts(text: &str) -> Option<(String, [u8; 4], [u8; 32])> {
+    // The base64 may hold a `+` itself.
+    let mut parts = text.splitn(3, '+');
+    let (name, id, key) = (parts.next()?, parts.next()?, parts.next()?);
+    let id = (id.len() == 8).then(|| u32::from_str_radix(id, 16).ok()).flatten()?;
+    let typed = BASE64_STANDARD.decode(key).ok()?;
+    let (kind, key) = typed.split_first()?;
+    let key = (*kind == ED25519_TYPE).then(|| key.try_into().ok()).flatten()?;
+    Some((name.to_owned(), id.to_be_bytes(), key))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A key pair and a signed note from the documentation and tests of Go's
+    /// `golang.org/x/mod/sumdb/note`.
+    #[test]
+    fn keys_have_the_forms_of_go() {
+        let secret =
+            "PRIVATE+KEY+PeterNeumann+c74f20a3+AYEKFALVFGyNhPJEMzD1QIDr+Y7hfZx09iUvxdXHKDFz";
+        let public = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW";
+        let key: SigningKey = secret.parse().unwrap();
+        assert_eq!(key.to_secret(), secret);
+        assert_eq!(key.public().to_string(), public);
+        assert_eq!(public.parse::<VerifyingKey>().unwrap(), key.public());
+        let text = "If you think cryptography is the answer to your problem,\n\
+                    then you don't know what your problem is.\n";
+        let note = "x08go/ZJkuBS9UG/SffcvIAQxVBtiFupLLr8pAcElZInNIuGUgYN1FFYC2pZSNXgKvqfqdngotpRZb6KE6RyyBwJnAM=";
+        let signature = key.pair.sign(text.as_bytes());
+        let signed = [&key.public().id()[..], signature.as_ref()].concat();
+        assert_eq!(BASE64_STANDARD.encode(signed), note);
+        for wrong in [
+            "",
+            "PeterNeumann",
+            "PeterNeumann+c74f20a4+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW",
+            "Peter+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW",
+            secret,
+        ] {
+            assert!(wrong.parse::<VerifyingKey>().is_err(), "{wrong}");
+        }
+        assert!(public.parse::<SigningKey>().is_err());
+        assert!(SigningKey::generate("two words").is_err() && SigningKey::generate("a+b").is_err());
+    }
+
+    #[test]
+    fn a_checkpoint_is_read_as_it_is_written_and_proves_who_signed_it() {
+        let (key, other) = (SigningKey::generate("a").unwrap(), SigningKey::generate("a").unwrap());
+        let checkpoint = Checkpoint::new(RunId::generate(), 18, [7; 32]).signed(&key);
+        let text = checkpoint.to_string();
+        let read: Checkpoint = text.parse().unwrap();
+        assert_eq!(read, checkpoint);
+        assert!(read.is_signed_by(&key.public()) && !read.is_signed_by(&other.public()));
+        let key = key.public();
+        // Every other body under the same signature is refused.
+        for (from, to) in [("\n18\n", "\n17\n"), ("BwcH", "CAgI"), ("audit/0", "audit/1")] {
+            let forged = text.replacen(from, to, 1);
+            assert_ne!(forged, text, "{from}");
+            let accepted = forged.parse::<Checkpoint>().is_ok_and(|c| c.is_signed_by(&key));
+            assert!(!accepted, "{forged}");
+        }
+        for broken in
+            ["", "x\n\n", &text.replacen("\n\n", "\nmore\n\n", 1), &text[..text.len() / 2]]
+        {
+            assert!(broken.parse::<Checkpoint>().is_err(), "{broken}");
+        }
+        let unsigned = Checkpoint::new(RunId::generate(), 0, [0; 32]);
+        assert!(!unsigned.to_string().parse::<Checkpoint>().unwrap().is_signed_by(&key));
+    }
+}

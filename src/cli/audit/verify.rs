@@ -1,0 +1,202 @@
+//! `greenloop audit verify`.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use crate::app::{audit_log, runs_folder};
+use crate::cli::error::{CommandError, Exit};
+use crate::cli::output;
+use greenloop_audit::{
+    CHECKPOINT_FILE, Checkpoint, FILE_NAME, Fault, FaultKind, VerifiedRun, VerifyingKey, verify_run,
+};
+use greenloop_engine::claim::Claim;
+use greenloop_engine::replay::{ReplayError, replay_file};
+use greenloop_model::{counted, error_chain};
+use greenloop_workspace::Workspace;
+
+/// What a run is held to besides itself.
+struct Demands<'a> {
+    key: Option<&'a VerifyingKey>,
+    /// Checkpoints that were kept elsewhere.
+    anchors: Option<Vec<Checkpoint>>,
+    /// Where the claims of living runs are.
+    claims: Option<PathBuf>,
+}
+
+pub(super) fn verify(
+    root: &Path,
+    run: Option<&str>,
+    key: Option<&VerifyingKey>,
+    anchor: Option<&str>,
+) -> Result<Exit, CommandError> {
+    let folders: Vec<PathBuf> = match run {
+        Some(run) => audit_log(root, run)?.parent().map(Path::to_owned).into_iter().collect(),
+        None => greenloop_audit::list(&runs_folder(root)).into_iter().map(|l| l.folder).collect(),
+    };
+    let repository = Workspace::open(root).ok();
+    let demands = Demands {
+        key,
+        anchors: anchor.map(|anchor| anchors(anchor, repository.as_ref())).transpose()?,
+        claims: repository.map(|it| it.git_dir().join("greenloop").join("claims")),
+    };
+    let mut text = String::new();
+    let mut exit = Exit::Ok;
+    for folder in &folders {
+        let name = folder.file_name().unwrap_or_default().display();
+        let (word, said) = match demands.judge(folder) {
+            Ok(said) => ("ok    ", said),
+            Err(said) => {
+                exit = Exit::NeedsPerson;
+                ("BROKEN", said)
+            }
+        };
+        let _infallible = writeln!(text, "{word}  {name}  {said}");
+    }
+    if folders.is_empty() {
+        text.push_str("no runs yet in logs/runs\n");
+    }
+    output::print_rows(&text)?;
+    Ok(exit)
+}
+
+/// The checkpoints of a file, or of the repository.
+fn anchors(anchor: &str, repository: Option<&Workspace>) -> Result<Vec<Checkpoint>, CommandError> {
+    let bad = |e: greenloop_audit::CheckpointError| {
+        CommandError::usage(format!("the checkpoint in {anchor} cannot be read")).because(e)
+    };
+    if anchor == "git" {
+        let repository =
+            repository.ok_or_else(|| CommandError::usage("--anchor git needs a git repository"))?;
+        let texts = repository.checkpoints().map_err(|e| {
+            CommandError::infrastructure("the checkpoints in git cannot be read").because(e)
+        })?;
+        texts.iter().map(|text| text.parse().map_err(bad)).collect()
+    } else {
+        let text = std::fs::read_to_string(anchor)
+            .map_err(|e| CommandError::usage(format!("{anchor} cannot be read")).because(e))?;
+        Ok(vec![text.parse().map_err(bad)?])
+    }
+}
+
+impl Demands<'_> {
+    /// What there is to say of a run that holds, or what is wrong with it.
+    fn judge(&self, folder: &Path) -> Result<String, String> {
+        let run = match verify_run(folder) {
+            Ok(run) => run,
+            Err(fault) if never_began(folder, &fault) => {
+                return Ok(
+                    "it never began: its log has no whole record, and it did nothing".to_owned()
+                );
+            }
+            Err(fault) => return Err(fault.to_string()),
+        };
+        let mut said = counted(run.log.records as usize, "record", "records");
+        if run.log.complete {
+            match run.artifacts {
+                Some(files) => {
+                    let _infallible = write!(said, " and {}", counted(files, "file", "files"));
+                }
+                None => said.push_str(" (an earlier Greenloop: its files are not sealed)"),
+            }
+        } else if self.claims.as_ref().is_some_and(|claims| Claim::is_alive(claims, run.run)) {
+            return Ok(format!("{said}, under way, head {}", run.log.head));
+        } else {
+            let torn = if run.log.torn { ", and its last line is torn" } else { "" };
+            return Err(format!(
+                "{said} without an end{torn}: the run died and the next one has yet to close its \
+                 log, or records were cut off; head {}",
+                run.log.head
+            ));
+        }
+        let own = std::fs::read_to_string(folder.join(CHECKPOINT_FILE)).ok();
+        let own: Option<Checkpoint> = own.as_deref().map(str::parse).transpose().map_err(
+            |error: greenloop_audit::CheckpointError| format!("{CHECKPOINT_FILE}: {error}"),
+        )?;
+        if own.as_ref().is_some_and(|own| !run.is_whole_in(own)) {
+            return Err(format!(
+                "{CHECKPOINT_FILE} is of another log: one of the two was replaced"
+            ));
+        }
+        self.anchored(&run, own.as_ref(), &mut said)?;
+        let replayed = match replay_file(&folder.join(FILE_NAME)) {
+            Ok(replayed) => replayed,
+            // Closed by the run that came after it.
+            Err(ReplayError::Unborn) => return Ok(format!("{said}, complete, and did nothing")),
+            Err(error) => return Err(error_chain(&error)),
+        };
+        if let Some(unsupported) = replayed.unsupported.first() {
+            return Err(format!("record {}: {}", unsupported.seq, unsupported.why));
+        }
+        if let Some(divergence) = replayed.divergences.first() {
+            return Err(format!(
+                "record {}: the machine decides otherwise (greenloop audit replay)",
+                divergence.seq
+            ));
+        }
+        let _infallible = write!(said, ", complete, head {}", run.log.head);
+        Ok(said)
+    }
+
+    fn anchored(
+        &self,
+        run: &VerifiedRun,
+        own: Option<&Checkpoint>,
+        said: &mut String,
+    ) -> Result<(), String> {
+        let of_run: Option<Vec<&Checkpoint>> = self
+            .anchors
+            .as_ref()
+            .map(|anchors| anchors.iter().filter(|checkpoint| checkpoint.run == run.run).collect());
+        if let Some(of_run) = &of_run {
+            if of_run.is_empty() {
+                return Err("the anchor has no checkpoint of it".to_owned());
+            }
+            if !of_run.iter().all(|checkpoint| run.is_whole_in(checkpoint)) {
+                return Err("it is not the log that the anchor's checkpoint was made of: records \
+                            or hashes were replaced after the run"
+                    .to_owned());
+            }
+            said.push_str(", anchored");
+        }
+        if let Some(key) = self.key {
+            // What stands elsewhere is the better witness.
+            let signed = match &of_run {
+                Some(of_run) => of_run.iter().any(|checkpoint| checkpoint.is_signed_by(key)),
+                None => own.is_some_and(|own| own.is_signed_by(key)),
+            };
+            if !signed {
+                return Err("no checkpoint of it is signed by that key".to_owned());
+            }
+            said.push_str(", signed");
+        }
+        Ok(())
+    }
+}
+
+/// Whether a run without a whole record did nothing: its first record comes before its first
+/// stage (a full disk keeps both away). Where a stage or a patch has left a file, records are gone.
+pub(super) fn never_began(folder: &Path, fault: &Fault) -> bool {
+    let no_record = match fault.what {
+        FaultKind::Empty | FaultKind::Unreadable(std::io::ErrorKind::NotFound) => true,
+        FaultKind::Unreadable(_)
+        | FaultKind::NotAFile
+        | FaultKind::TooLong
+        | FaultKind::Layout
+        | FaultKind::Body(_)
+        | FaultKind::Chain
+        | FaultKind::Hash
+        | FaultKind::Sequence { .. }
+        | FaultKind::Run
+        | FaultKind::AfterEnd
+        | FaultKind::Seal
+        | FaultKind::Sealed
+        | FaultKind::Artifact { .. }
+        | FaultKind::Files(_)
+        | FaultKind::Folder { .. } => false,
+    };
+    let is_empty = |name: &str| match std::fs::read_dir(folder.join(name)) {
+        Ok(mut files) => files.next().is_none(),
+        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
+    };
+    no_record && is_empty("stages") && is_empty("patches")
+}

@@ -166,7 +166,7 @@ pub(super) fn holds_data(id: &ObjectId, live: &DynamicObject) -> bool {
         || claims.is_some_and(|claims| !claims.is_empty())
         // An operator does what it wants with what belongs to its objects, a database's claims
         // for instance.
-        || !is_built_in(id.group())
+        || order::is_custom(id.group())
 }
 
 pub(super) fn has(live: &DynamicObject, annotation: &str) -> bool {
@@ -187,12 +187,6 @@ pub(super) fn named_by(others: &History) -> Option<Vec<ObjectId>> {
         objects.into_iter().map(|object| object.id())
     });
     others.unreadable.is_empty().then(|| named.collect())
-}
-
-/// Whether the API server brings the group itself: those have no dot, or end in `.k8s.io`, which
-/// is kept for them.
-fn is_built_in(group: &str) -> bool {
-    !group.contains('.') || group.ends_with(".k8s.io")
 }
 
 #[cfg(test)]

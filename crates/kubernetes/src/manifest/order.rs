@@ -58,6 +58,12 @@ pub(crate) fn holds_data(group: &str, kind: &str) -> bool {
     )
 }
 
+/// Whether the group is none that the API server brings itself: those have no dot, or end in
+/// `.k8s.io`, which is kept for them.
+pub(crate) fn is_custom(group: &str) -> bool {
+    group.contains('.') && !group.ends_with(".k8s.io")
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

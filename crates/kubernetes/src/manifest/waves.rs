@@ -434,6 +434,12 @@ fn comes_first(other: Stage, stage: Stage) -> bool {
     matches!(other, Stage::Providers | Stage::Jobs) && other < stage
 }
 
+/// Whether other objects may come of it: of what a Job does, or of what the controller of a kind that
+/// is not Kubernetes' own makes of the object.
+pub(crate) fn makes_others(object: &Manifest) -> bool {
+    object.kind() == "Job" || order::is_custom(object.group())
+}
+
 /// Secrets and ConfigMaps that other objects of the release are there to make, as [`missing`] has
 /// them: what objects of kinds that are not Kubernetes' own name as one, what is called like the
 /// object that it is made from, and the Secrets of an Ingress that cert-manager looks after.
@@ -444,7 +450,7 @@ pub(crate) fn promised(objects: &[Manifest]) -> BTreeSet<String> {
         let managed = object.value().pointer("/metadata/annotations").and_then(Value::as_object);
         let managed =
             managed.is_some_and(|all| all.keys().any(|key| key.starts_with("cert-manager.io/")));
-        if group.contains('.') && !group.ends_with(".k8s.io") {
+        if order::is_custom(group) {
             if matches!(object.kind(), "ExternalSecret" | "SealedSecret") {
                 found.insert(missing("Secret", object.name()));
             }

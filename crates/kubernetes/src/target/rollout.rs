@@ -224,7 +224,9 @@ impl KubernetesTarget {
         };
         let mut steps: Vec<Option<PlannedObject>> = steps.into_iter().map(Some).collect();
         for (number, wave) in waves.iter().enumerate() {
-            apply.await_all(&wave.awaited).await?;
+            let makers_to_come =
+                steps.iter().flatten().any(|step| waves::makes_others(&step.object));
+            apply.await_all(&wave.awaited, makers_to_come).await?;
             for place in &wave.objects {
                 let step = steps.get_mut(*place).and_then(Option::take);
                 if let Some(step) = step {
@@ -424,7 +426,11 @@ impl Apply<'_> {
     }
 
     /// Waits for what must be there before the next wave, and for what should.
-    async fn await_all(&mut self, awaited: &[Awaited]) -> Result<(), TargetError> {
+    async fn await_all(
+        &mut self,
+        awaited: &[Awaited],
+        makers_to_come: bool,
+    ) -> Result<(), TargetError> {
         let found = awaited.iter().filter_map(|one| {
             let written = self.written.iter().find(|written| written.id == one.id)?;
             Some((written.workload()?, one.firm))
@@ -440,7 +446,7 @@ impl Apply<'_> {
         let pairs: Vec<(&Workload, bool)> =
             found.iter().map(|(workload, firm)| (workload, *firm)).collect();
         let (target, cluster, hold) = (self.target, self.cluster, self.hold);
-        let settling = self.tracker.stamp(&pairs, cluster.cancel());
+        let settling = self.tracker.stamp(&pairs, makers_to_come, cluster.cancel());
         match target.while_held(cluster, hold, &workloads, settling).await? {
             Settled::Done => {
                 let detail = format!("{named} there, the next wave can be applied");

@@ -291,6 +291,32 @@ impl Crash {
         }
     }
 
+    /// Whether its words name a file in one of these folders.
+    pub(super) fn names(&self, folders: &[&str]) -> bool {
+        if folders.is_empty() {
+            return false;
+        }
+        let line_names = |line: &str| {
+            folders.iter().any(|folder| {
+                line.match_indices(folder).any(|(at, _)| {
+                    let before = line[..at].chars().next_back();
+                    let after = line[at + folder.len()..].chars().next();
+                    let is_of_name = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.');
+                    !before.is_some_and(|c| is_of_name(c) || c == '/')
+                        && !after.is_some_and(is_of_name)
+                })
+            })
+        };
+        match &self.log {
+            CrashLog::Read(said) if !said.is_empty() => {
+                telling_lines(said).into_iter().any(line_names)
+            }
+            CrashLog::Unread | CrashLog::Unavailable | CrashLog::Read(_) => {
+                self.message.lines().any(line_names)
+            }
+        }
+    }
+
     fn cannot_run(&self) -> Option<String> {
         if self.exit_code == 0 {
             return None;

@@ -25,7 +25,7 @@ use super::judge::{Goal, Judgement, RolloutVerdict, judge};
 use super::logs::{self, ContainerRef, Refused};
 use super::object::Object;
 use super::ports;
-use super::progress::ReportedProgress;
+use super::progress::{ReportedProgress, shown};
 use super::signal::Signal;
 use super::signals::{self, WantedPorts};
 use super::tail;
@@ -175,15 +175,18 @@ impl<'a> Tracker<'a> {
     }
 
     /// Waits for workloads that are followed, each with whether it must be there. Those that need
-    /// not are awaited for half of the rollout's time at most.
+    /// not are awaited for half of the rollout's time at most. `makers_to_come` says whether a later
+    /// wave brings something that makes other objects: what they lack is waited for.
     ///
     /// # Errors
     /// When the cluster cannot be read.
     pub async fn stamp(
         &mut self,
         awaited: &[(&Workload, bool)],
+        makers_to_come: bool,
         cancel: &CancellationToken,
     ) -> Result<Settled, TrackError> {
+        self.0.view.makers_to_come = makers_to_come;
         let place = |(workload, firm): &(&Workload, bool)| {
             let followed = &self.0.view.followed;
             let scope = followed.iter().position(|followed| followed.workload == **workload)?;
@@ -241,6 +244,7 @@ impl<'a> Tracker<'a> {
         if self.0.view.followed.is_empty() {
             return Ok(Outcome::Ready { soaked: Duration::ZERO });
         }
+        self.0.view.makers_to_come = false;
         match self.0.follow(Goal::Prove, cancel).await? {
             Settled::Ended(outcome) => Ok(outcome),
             // What is to prove itself is never only settled.
@@ -695,7 +699,7 @@ impl Driver<'_> {
     }
 
     fn redacted(&self, text: &str) -> String {
-        self.redactor.redact(text).into_owned()
+        shown(self.redactor, text)
     }
 }
 

@@ -325,3 +325,76 @@ pub(super) fn known_log(crash: &Crash) -> Option<ReadLog> {
         CrashLog::Unread | CrashLog::Unavailable => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::super::judge::in_words;
+    use super::super::progress::shown;
+    use super::super::scenarios::Stage;
+    use super::super::signals::signals;
+    use super::super::{Workload, WorkloadKind};
+    use super::*;
+
+    const SECRET: &str = "hunter2-and-more";
+    const POD: &str = "Pod/web-6c5f9d8b7-x2x5z";
+
+    /// Whatever cuts a text, no part of a secret is left at the cut.
+    #[test]
+    fn what_is_cut_is_redacted_before() {
+        let redactor = Redactor::new([SECRET.to_owned()]);
+        let workload = Workload {
+            kind: WorkloadKind::Deployment,
+            namespace: "shop".into(),
+            name: "web".into(),
+            uid: "deploy".into(),
+            generation: 2,
+            changed: true,
+        };
+        let mut stage = Stage::new("deployment", workload);
+        stage.list(Duration::ZERO);
+        let around = |most: usize, rest: usize| {
+            let filler = most.saturating_sub(rest) / 2;
+            format!("{} {SECRET} {}", "x ".repeat(filler), "y ".repeat(filler + 400))
+        };
+        for rest in (0..160).step_by(2) {
+            let now = Duration::from_secs(rest as u64);
+            let status = |state: serde_json::Value| {
+                json!({"status": {"containerStatuses": [{
+                    "name": "web", "image": "web", "imageID": "", "ready": false,
+                    "restartCount": 0, "lastState": {}, "state": state,
+                }]}})
+            };
+            let message = around(800, rest);
+            let waiting = json!({"waiting": {
+                "reason": "CreateContainerConfigError", "message": message,
+            }, "terminated": null});
+            stage.patch(POD, &status(waiting), now);
+            let found = signals(&stage.view, now);
+            assert!(!found.is_empty());
+            for signal in &found {
+                let line = shown(&redactor, &in_words(&stage.view, signal));
+                assert!(line.len() < 820 && !line.contains("hunter2"), "{rest}: {line}");
+            }
+            let terminated = json!({"waiting": null, "terminated": {
+                "exitCode": 1, "reason": "Error", "containerID": "containerd://1",
+                "message": format!("{SECRET} {}", around(1000, rest)),
+            }});
+            stage.patch(POD, &status(terminated), now);
+            let judgement = Judgement {
+                rule: "deadline",
+                message: around(NOTE, rest),
+                class: greenloop_model::FailureClass::Timeout,
+                signal: None,
+            };
+            let diff = around(DIFF, rest);
+            let evidence = evidence(&stage.view, &judgement, &[], &diff, &redactor);
+            let all = serde_json::to_string(&evidence).unwrap();
+            assert!(all.contains("terminated: Error"), "{all}");
+            assert!(!all.contains("hunter2") && !all.contains("and-more"), "{rest}: {all}");
+        }
+    }
+}

@@ -2,18 +2,23 @@
 
 use std::time::Duration;
 
+use super::cause::Cause;
 use super::probe;
 use super::rule::{Deferral, Source};
 use super::rules::{find, rules};
 use super::signal::Signal;
 use super::signals::signals;
-use super::view::View;
+use super::view::{View, is_sidecar, statuses};
 use super::workload_status::WorkloadStatus;
 use super::{TrackSettings, WorkloadKind};
 use greenloop_model::{FailureClass, times};
 
 /// How long restart counts must stay still when nothing says longer.
 const LEAST_SOAK: Duration = Duration::from_secs(10);
+
+/// How long a container without a probe must run before what is awaited counts as there: it is
+/// ready as soon as it runs, and a program that fails at its start does so within this.
+const UNPROBED: Duration = Duration::from_secs(3);
 
 /// What a snapshot is judged for.
 #[derive(Debug, Clone, Copy)]
@@ -82,6 +87,23 @@ impl View {
         signals
     }
 
+    /// When the last of a workload's containers was started of which no probe tells whether it is
+    /// ready; `None` for Jobs, and without such a container.
+    fn started_without_probe(&self, scope: usize) -> Option<Duration> {
+        let serves =
+            |followed: &super::object::Followed| followed.workload.kind != WorkloadKind::Job;
+        self.followed.get(scope).filter(|followed| serves(followed))?;
+        let started = self.new_pods(scope).flat_map(|(_, seen)| {
+            statuses(&seen.pod).filter_map(|(status, init)| {
+                let kept = seen.containers.get(&status.name)?;
+                let ends = init && !is_sidecar(&seen.pod, &status.name);
+                let tells = ends || kept.old || probe::is_probed(&seen.pod, &status.name);
+                kept.run.filter(|_| !tells).map(|(_, since)| since)
+            })
+        });
+        started.max()
+    }
+
     /// How far each workload has come.
     pub(super) fn standings(&self) -> Vec<WorkloadStatus> {
         (0..self.followed.len()).map(|scope| self.workload_status(scope)).collect()
@@ -92,7 +114,7 @@ impl View {
         let scopes = 0..self.followed.len();
         let pods = scopes.flat_map(|scope| self.new_pods(scope));
         pods.flat_map(|(_, seen)| {
-            super::view::statuses(&seen.pod).map(|(status, _)| {
+            statuses(&seen.pod).map(|(status, _)| {
                 let old = seen.containers.get(&status.name).map_or(0, |seen| seen.old_restarts);
                 i64::from(status.restart_count - old)
             })
@@ -142,7 +164,7 @@ pub(super) fn judge(
     let is_final = |signal: &&Signal| {
         !signal.held && signal.rule.is_final(age(signal), signal.count, signal.window)
     };
-    let settling = Settling::of(view, goal);
+    let settling = Settling::of(view, goal, now);
     let yields = |signal: &Signal| {
         settling.as_ref().is_some_and(|settling| settling.yields_to(view, signal))
     };
@@ -186,21 +208,34 @@ pub(super) fn judge(
         let since = since(view, signal)?;
         Some(since + signal.rule.ripe_at(signal.window)?).filter(|at| *at > now)
     });
+    let proven = settling.as_ref().and_then(|settling| settling.proven);
     let until = settling.filter(Settling::is_soft).map(|settling| settling.until);
-    RolloutVerdict::Progressing { look_again: ripe.chain([deadline]).chain(until).min() }
+    let moments = ripe.chain([deadline]).chain(until).chain(proven);
+    RolloutVerdict::Progressing { look_again: moments.min() }
 }
 
 /// What is left of what is to settle.
 struct Settling {
     left: Vec<(usize, bool)>,
     until: Duration,
+    /// When the last of the containers without a probe has run for long enough.
+    proven: Option<Duration>,
 }
 
 impl Settling {
-    fn of(view: &View, goal: Goal<'_>) -> Option<Self> {
+    fn of(view: &View, goal: Goal<'_>, now: Duration) -> Option<Self> {
         let Goal::Settle { awaited, until } = goal else { return None };
-        let left = awaited.iter().filter(|(scope, _)| !view.workload_status(*scope).done);
-        Some(Self { left: left.copied().collect(), until })
+        let mut left = Vec::new();
+        let mut proven: Option<Duration> = None;
+        for (scope, firm) in awaited {
+            let at = view.started_without_probe(*scope).map(|since| since + UNPROBED);
+            let at = at.filter(|at| *at > now);
+            if at.is_some() || !view.workload_status(*scope).done {
+                left.push((*scope, *firm));
+                proven = proven.max(at);
+            }
+        }
+        Some(Self { left, until, proven })
     }
 
     /// Whether nothing that is left must be there.
@@ -208,16 +243,21 @@ impl Settling {
         self.left.iter().all(|(_, firm)| !firm)
     }
 
-    /// Whether the sign is one of a workload that waits for what comes later, perhaps.
-    /// A Job that dies is to be believed, but where it says that it waits; so is what says that it
-    /// lacks a setting.
+    /// Whether the sign is one of a workload that waits for what comes later, perhaps: it says that
+    /// it waits, it dies a second time without saying why, or it lacks what a later wave may make.
     fn yields_to(&self, view: &View, signal: &Signal) -> bool {
         let of_left = self.left.iter().any(|(scope, _)| *scope == signal.scope);
-        let followed = view.followed.get(signal.scope);
-        let job = followed.is_some_and(|followed| followed.workload.kind == WorkloadKind::Job);
-        let died = signal.rule.source == Source::Crash;
-        let believed = signal.lasts || (job && died && !signal.waits);
-        self.is_soft() && of_left && signal.rule.deferral != Deferral::None && !believed
+        let may_wait = match (signal.rule.deferral, signal.rule.source) {
+            (Deferral::None, _) => false,
+            (Deferral::Made, _) => view.makers_to_come,
+            (Deferral::Moving, Source::Crash | Source::Kill) => match signal.cause {
+                Cause::Waits(_) => true,
+                Cause::Unclear => signal.count > 1,
+                Cause::Lasts(_) | Cause::Likely(_) => false,
+            },
+            (Deferral::Moving, _) => true,
+        };
+        self.is_soft() && of_left && may_wait
     }
 
     /// What one of them says that it waits for, without dying of it.
@@ -227,7 +267,7 @@ impl Settling {
         pods.flat_map(|(uid, seen)| seen.containers.keys().map(move |name| (uid, seen, name)))
             .find_map(|(uid, seen, name)| {
                 let tail = view.tails.get(&(uid.clone(), name.clone()))?;
-                let line = short(tail.waits.as_deref()?);
+                let line = tail.waits.as_deref()?;
                 let pod = seen.pod.metadata.name.as_deref().unwrap_or_default();
                 Some(format!("pod {pod}: container {name} says: {line}"))
             })
@@ -276,7 +316,7 @@ fn too_late(view: &View, signals: &[Signal], settings: &TrackSettings) -> Judgem
     }
 }
 
-/// The rule's line, filled in.
+/// The rule's line, filled in: neither redacted nor cut, see [`shown`](super::progress::shown).
 pub(super) fn in_words(view: &View, signal: &Signal) -> String {
     let workload = view.followed.get(signal.scope).map(super::object::Followed::title);
     let pod = signal.pod.as_ref().map(|(_, name)| format!("pod {name}"));
@@ -301,20 +341,10 @@ pub(super) fn in_words(view: &View, signal: &Signal) -> String {
                 }
                 None => line.push_str(&signal.count.to_string()),
             },
-            _ => line.push_str(short(&signal.message)),
+            _ => line.push_str(signal.message.trim()),
         }
         rest = after;
     }
     line.push_str(rest);
     line.trim_end_matches([':', ' ']).to_owned()
-}
-
-/// A cluster's message, no longer than a line for a person should be.
-fn short(message: &str) -> &str {
-    let line = message.trim();
-    let most = 600;
-    match line.char_indices().nth(most) {
-        Some((end, _)) => &line[..end],
-        None => line,
-    }
 }

@@ -3,14 +3,13 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{Container, ContainerStatus, Pod};
 
 use super::WorkloadKind;
 use super::probe;
 use super::rule::{Source, When};
 use super::signal::Signal;
 use super::view::{SeenContainer, View, is_sidecar, is_terminating, statuses};
-use super::workload_status::is_ready;
 
 /// How long the readiness of a container without a probe says nothing: it is ready as soon as it
 /// runs.
@@ -33,8 +32,7 @@ pub(super) struct Asking<'a> {
     pub(super) scope: usize,
     pub(super) pod_uid: &'a str,
     pub(super) container: &'a str,
-    /// Whether its words are of waiting: then a container that was never probed may be what it
-    /// waits for.
+    /// Whether a container that was never probed may be what it waits for.
     pub(super) waits: bool,
 }
 
@@ -89,6 +87,38 @@ pub(super) fn beside(
         }
     }
     movement
+}
+
+/// Where a container reads what others that run beside it in its pod may have yet to write.
+pub(super) fn shared_folders<'a>(pod: &'a Pod, name: &str) -> Vec<&'a str> {
+    let Some(spec) = pod.spec.as_ref() else { return Vec::new() };
+    let sidecars = spec.init_containers.iter().flatten();
+    let sidecars = sidecars.filter(|container| is_sidecar(pod, &container.name));
+    let beside: Vec<&Container> =
+        spec.containers.iter().chain(sidecars).filter(|other| other.name != name).collect();
+    // Those of the cluster's own objects are written by nobody in the pod.
+    let is_writable = |name: &str| {
+        let mut volumes = spec.volumes.iter().flatten().filter(|volume| volume.name == name);
+        volumes.any(|volume| {
+            volume.config_map.is_none()
+                && volume.secret.is_none()
+                && volume.projected.is_none()
+                && volume.downward_api.is_none()
+        })
+    };
+    let writes = |other: &Container, volume: &str| {
+        let mut mounts = other.volume_mounts.iter().flatten();
+        mounts.any(|mount| mount.name == volume && mount.read_only != Some(true))
+    };
+    let own = probe::container(pod, name).and_then(|own| own.volume_mounts.as_ref());
+    own.into_iter()
+        .flatten()
+        .filter(|mount| {
+            is_writable(&mount.name) && beside.iter().any(|other| writes(other, &mount.name))
+        })
+        .map(|mount| mount.mount_path.trim_end_matches('/'))
+        .filter(|folder| !folder.is_empty())
+        .collect()
 }
 
 fn is_of(signal: &Signal, pod_uid: &str) -> bool {
@@ -188,8 +218,8 @@ impl Part<'_> {
     }
 
     fn is_unproven(&self) -> bool {
-        let probed = probe::container(self.pod, &self.status.name)
-            .is_some_and(|spec| spec.readiness_probe.is_some() || spec.startup_probe.is_some());
-        !probed && !self.kept.old && self.kind != WorkloadKind::Job && is_ready(self.pod)
+        let probed = probe::is_probed(self.pod, &self.status.name);
+        // Not the pod's readiness: a sidecar may be what another container of its pod dies for.
+        !probed && !self.kept.old && self.kind != WorkloadKind::Job && self.status.ready
     }
 }

@@ -52,8 +52,9 @@ const WAITING: &str = "
 *Something else moves* when another container of the release is being created, runs and is not
 ready yet, or lasts longer than it ever did; when a Job or an init container is at work; when a
 controller has yet to make its pods. A crash counts only if that run began after the last of them
-had become ready or was done. Where a container without a probe may be what is waited for, it is
-given a minute. A run that lasts half as long again as all before it, or writes a quarter more, is
+had become ready or was done. Where a container without a probe may be what is waited for (the words
+are of waiting, or name a file in a folder that a container beside it writes to), it is given a
+minute. A run that lasts half as long again as all before it, or writes a quarter more, is
 progress too.
 
 What a crash says is read off the lines that matter in its log, or its termination message

@@ -32,6 +32,12 @@ pub(super) fn container<'a>(pod: &'a Pod, name: &str) -> Option<&'a Container> {
     spec.containers.iter().chain(init).find(|container| container.name == name)
 }
 
+/// Whether a probe tells when the container is ready.
+pub(super) fn is_probed(pod: &Pod, name: &str) -> bool {
+    container(pod, name)
+        .is_some_and(|spec| spec.readiness_probe.is_some() || spec.startup_probe.is_some())
+}
+
 /// The port that a probe asks, a named one resolved.
 pub(super) fn port(container: &Container, probe: &Probe) -> Option<u16> {
     let asked = match (&probe.http_get, &probe.tcp_socket, &probe.grpc) {

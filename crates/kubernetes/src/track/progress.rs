@@ -61,6 +61,14 @@ impl Before {
     }
 }
 
+/// Bytes of a line for a person.
+const LINE: usize = 800;
+
+/// What a cluster says, as a line for a person: redacted, and only then cut.
+pub(super) fn shown(redactor: &Redactor, text: &str) -> String {
+    redactor.head(text.as_bytes(), LINE)
+}
+
 impl<'a> ReportedProgress<'a> {
     pub(super) fn new(events: &'a EventSink, redactor: &'a Redactor) -> Self {
         Self {
@@ -167,7 +175,7 @@ impl<'a> ReportedProgress<'a> {
 
     /// Something to be read beside the milestones.
     pub(super) fn output(&self, name: String, line: &str) {
-        let text = format!("{}\n", self.redactor.redact(line));
+        let text = format!("{}\n", shown(self.redactor, line));
         self.events.send(RunEvent::Output { stage: Stage::Rollout, name, text });
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::cause::Cause;
 use super::rule::Rule;
 use greenloop_model::FailureClass;
 
@@ -25,10 +26,10 @@ pub(super) struct Signal {
     pub(super) log_class: Option<FailureClass>,
     /// `0/3`, of a pod that no node takes: with another number of nodes it is another sign.
     pub(super) nodes: String,
-    /// Whether the words of the container are of waiting.
+    /// Whether something that runs and was never probed may be what the container waits for.
     pub(super) waits: bool,
-    /// Whether the words of the container are of what no waiting changes.
-    pub(super) lasts: bool,
+    /// What the words of the container say about waiting.
+    pub(super) cause: Cause,
     /// When the last run that it is about began; only of crashes.
     pub(super) began: Option<Duration>,
     /// Whether something else can still change it: it is not final meanwhile.

@@ -81,6 +81,7 @@ struct Reader<'a> {
 /// A container, with all that there is about it.
 struct Part<'a> {
     uid: &'a str,
+    pod: &'a Pod,
     status: &'a ContainerStatus,
     spec: Option<&'a Container>,
     seen: &'a SeenContainer,
@@ -129,7 +130,7 @@ impl Reader<'_> {
             log_class: None,
             nodes: String::new(),
             waits: false,
-            lasts: false,
+            cause: Cause::Unclear,
             began: None,
             held: false,
             from: None,
@@ -198,9 +199,15 @@ impl Reader<'_> {
             let Some(amount) = crash::amount(&crashes) else { continue };
             let Some(last) = crashes.last() else { continue };
             // How often a Job may try is for its own limit to say; but that it waits for somebody
-            // else, and has tries left, is a sign. So are two deaths that say nothing of why.
-            let limited = matches!(amount.reason, "Unclear" | "Waits");
-            let waits = match last.cause() {
+            // else, and has tries left, is a sign. So are two deaths that say nothing of why, in
+            // the same words or not.
+            let cause = last.cause();
+            let limited = match amount.reason {
+                "Unclear" | "Waits" => true,
+                "SameWords" => cause == Cause::Unclear,
+                _ => false,
+            };
+            let waits = match cause {
                 Cause::Waits("connection" | "name" | "starting-up") => true,
                 Cause::Unclear => crashes.len() > 1,
                 Cause::Waits(_) | Cause::Lasts(_) | Cause::Likely(_) => false,
@@ -216,6 +223,7 @@ impl Reader<'_> {
                 signal.count = amount.count;
                 signal.log_class = log_class(Some(last));
                 signal.began = Some(last.began);
+                signal.cause = cause;
                 signal.waits = limited;
                 signal.held = limited;
             });
@@ -307,7 +315,7 @@ impl Reader<'_> {
             let Some(remembered) = seen.containers.get(&status.name) else { continue };
             started |= has_started(status);
             let spec = probe::container(pod, &status.name);
-            let part = Part { uid, status, spec, seen: remembered };
+            let part = Part { uid, pod, status, spec, seen: remembered };
             self.waiting(&part, &of_pod);
             self.crashes(&part, &of_pod);
             self.kills(&part, &of_pod);
@@ -455,15 +463,17 @@ impl Reader<'_> {
         let of_pod = of_pod.clone();
         let container = part.status.name.clone();
         let certain = matches!(amount.reason, "SameCause" | "CannotRun" | "OutOfMemory");
-        let lasts = own.last().is_some_and(|last| matches!(last.cause(), Cause::Lasts(_)));
+        let shared = movement::shared_folders(part.pod, &part.status.name);
+        let waits = amount.reason == "Waits" || own.last().is_some_and(|last| last.names(&shared));
+        let cause = own.last().map_or(Cause::Unclear, |last| last.cause());
         self.add(Source::Crash, amount.reason, &amount.message, |signal| {
             signal.pod = Some(of_pod);
             signal.container = Some(container);
             signal.count = amount.count;
             signal.log_class = class;
-            signal.waits = amount.reason == "Waits";
+            signal.waits = waits;
             signal.began = own.last().map(|crash| crash.began);
-            signal.lasts = lasts;
+            signal.cause = cause;
             signal.held = !certain && crash::gets_further(&own);
         });
     }
@@ -484,7 +494,8 @@ impl Reader<'_> {
                 signal.container = Some(container);
                 signal.count = count;
                 signal.log_class = class;
-                signal.waits = last.is_some_and(|last| matches!(last.cause(), Cause::Waits(_)));
+                signal.cause = last.map_or(Cause::Unclear, Crash::cause);
+                signal.waits = matches!(signal.cause, Cause::Waits(_));
                 signal.began = last.map(|last| last.began);
             });
         }

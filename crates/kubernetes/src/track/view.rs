@@ -43,6 +43,9 @@ pub(super) struct View {
     pub(super) tails: BTreeMap<(String, String), LogTail>,
     /// Names that other objects of the release are there to make.
     pub(super) promised: BTreeSet<String>,
+    /// Whether a later wave brings something that may make other objects: a Job, or an object
+    /// whose controller does.
+    pub(super) makers_to_come: bool,
 }
 
 /// What the last look at a log showed.
@@ -130,6 +133,7 @@ impl View {
             relapses: 0,
             tails: BTreeMap::new(),
             promised: BTreeSet::new(),
+            makers_to_come: false,
         }
     }
 

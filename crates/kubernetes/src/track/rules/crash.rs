@@ -52,7 +52,8 @@ pub(super) const RULES: &[Rule] = &[
         log_class: true,
         line: "{pod}: container {container} dies each time it starts, and says the same: {message}",
         about: "Two crashes in a row whose previous logs say the same thing, which may or may not \
-                be of waiting: a panic, a refused permission, a setting without a name.",
+                be of waiting: a panic, a refused permission, a setting without a name. Where the \
+                words of a Job tell nothing, its own limits decide.",
         examples: &[("SameWords", "boom")],
         ..ROW
     },

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use greenloop_config::plan::PolicyPlan;
 use greenloop_model::{
     CommitId, Decision, Evaluation, FixPlace, Invocation, Limits, NextStep, Release, Remedy,
-    Review, RunHeader, RunKind, RunSummary, Stage, StopReason, counted, shell_word,
+    Review, RunHeader, RunKind, RunSummary, RunningNow, Stage, StopReason, counted, shell_word,
 };
 
 /// The limits that the author works under.
@@ -160,6 +160,9 @@ pub(super) fn next_steps(header: &RunHeader, summary: &RunSummary) -> Vec<NextSt
         .into_iter()
         .collect();
     let invocation = &header.invocation;
+    let stage = summary.failure.as_ref().map(|failure| failure.stage);
+    let at_rollout = stage == Some(Stage::Rollout);
+    let deployment_failed = at_rollout || stage == Some(Stage::Smoke);
     let mut step = |what: &str, command: String| {
         steps.push(NextStep { what: what.to_owned(), command: Some(command) });
     };
@@ -205,12 +208,38 @@ pub(super) fn next_steps(header: &RunHeader, summary: &RunSummary) -> Vec<NextSt
                 step("give it more iterations", invocation.again(&flags));
             }
         }
+        StopReason::NoHealing { .. } if header.task == RunKind::RollBack => {
+            let other = |release: &str| {
+                let environment = header.environment.as_ref().map_or("ENV", |e| e.as_str());
+                let Invocation { program, options, .. } = invocation;
+                format!(
+                    "{program} rollback --environment {environment}{options} --to-release {release}"
+                )
+            };
+            let served = match &summary.target.serving {
+                Some(RunningNow::Release { release, .. }) => Some(*release),
+                Some(RunningNow::Nothing | RunningNow::Unknown { .. }) | None => None,
+            };
+            step("when what kept it from succeeding is repaired", invocation.again(""));
+            step("go back to another release that `status` lists", other("ID"));
+            if let Some(served) = served.filter(|_| at_rollout) {
+                step("or let what served before serve again", other(&served.to_string()));
+            }
+        }
         StopReason::NoHealing { .. } => step("when it is repaired", invocation.again("")),
         StopReason::NoProgress { .. }
         | StopReason::RepeatedAnswer { .. }
         | StopReason::RepeatedTree { .. }
         | StopReason::Budget { .. }
         | StopReason::Declined { .. } => {}
+        // The failed release is still there.
+        StopReason::Internal { .. } if deployment_failed && summary.target.restored.is_none() => {
+            if let Some(environment) = &header.environment {
+                let Invocation { program, options, .. } = invocation;
+                let command = format!("{program} rollback --environment {environment}{options}");
+                step("when the cause is gone, let the last verified release serve again", command);
+            }
+        }
         StopReason::Internal { .. } => step("when the cause is gone", invocation.again("")),
         StopReason::Cancelled | StopReason::Abandoned => step("start over", invocation.again("")),
     }
@@ -226,10 +255,6 @@ pub(super) fn next_steps(header: &RunHeader, summary: &RunSummary) -> Vec<NextSt
         let log = header.folder.join(log);
         step("the whole log", format!("less {}", shell_word(&log.to_string_lossy())));
     }
-    let deployment_failed = summary
-        .failure
-        .as_ref()
-        .is_some_and(|f| f.stage == Stage::Rollout || f.stage == Stage::Smoke);
     if let Some(environment) = &header.environment
         && deployment_failed
     {

@@ -101,8 +101,8 @@ pub(super) fn headline(header: Option<&RunHeader>, summary: &RunSummary) -> Stri
         (StopReason::NoHealing { stage: Stage::Smoke }, RunKind::RollBack) => {
             "Rolled back, and NOT verified: the earlier release does not pass either".into()
         }
-        (StopReason::NoHealing { stage }, RunKind::RollBack) => {
-            format!("NOT rolled back: the {stage} stage failed")
+        (StopReason::NoHealing { .. }, RunKind::RollBack) => {
+            format!("NOT rolled back: {}", cause(summary))
         }
         (StopReason::Declined { reason }, RunKind::RollBack) => {
             format!("Not rolled back: {reason}")

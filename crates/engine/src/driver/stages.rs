@@ -12,7 +12,9 @@ use crate::machine::{Event, FailureInput, Mode};
 use crate::stages::StageContext;
 use crate::stages::gates::run_gates_counted;
 use crate::stages::image::{ImageOutcome, image_log, make_image};
-use crate::stages::rollout::{RolloutOutcome, roll_back, roll_out, target_failure};
+use crate::stages::rollout::{
+    PAUSES, RolloutOutcome, restore, roll_back, roll_out, target_failure,
+};
 use crate::stages::smoke::{SmokeOutcome, Subject, run_smoke, script_fault};
 use greenloop_audit::Actor;
 use greenloop_config::plan::GatePlan;
@@ -309,7 +311,7 @@ impl Driver {
                     roll_out(target.as_ref(), &request, &context).await
                 }
                 Deliverable::Earlier(earlier) => {
-                    roll_back(target.as_ref(), earlier, &context).await
+                    roll_back(target.as_ref(), earlier, &context, PAUSES).await
                 }
             }
         };
@@ -527,7 +529,8 @@ impl Driver {
             hurry.cancel();
         }
         let since = self.cancelled_at;
-        let outcome = in_time(target.restore(release, &self.events, &hurry), &hurry, since).await;
+        let work = restore(target.as_ref(), release, &self.events, &hurry, PAUSES);
+        let outcome = in_time(work, &hurry, since).await;
         let (happened, restored, detail) = match outcome {
             Ok(Restored::Release { deployed, serving_after }) => {
                 let release = deployed.release;

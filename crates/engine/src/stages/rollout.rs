@@ -1,12 +1,25 @@
 //! Rollout: asks the target to roll out, and turns its errors into a failure.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
 
 use super::StageContext;
 use super::identity::combined;
 use greenloop_evidence::normalise;
-use greenloop_model::{Failure, FailureClass, Stage, error_chain};
-use greenloop_ports::{Deployed, Earlier, RolloutRequest, Target, TargetError, TargetErrorKind};
+use greenloop_model::{
+    EventSink, Failure, FailureClass, Notice, ReleaseId, RunEvent, Stage, error_chain,
+};
+use greenloop_ports::{
+    Deployed, Earlier, Restored, RolloutRequest, Target, TargetError, TargetErrorKind,
+};
+
+/// The pauses before a rollback or a restore is tried again that something beside the release has
+/// kept from succeeding.
+pub(crate) const PAUSES: &[Duration] = &[Duration::from_secs(2), Duration::from_secs(10)];
+/// How long the target may take to say what serves.
+const ANSWER: Duration = Duration::from_secs(20);
 
 /// How a rollout ended.
 #[derive(Debug)]
@@ -31,13 +44,87 @@ pub async fn roll_out(
     conclude(target, target.roll_out(request, context.events, context.cancel).await)
 }
 
-/// Lets an earlier release serve again.
+/// Lets an earlier release serve again. What fails for want of something beside the release, such
+/// as the target itself or a registry, is tried again, unless another release serves meanwhile:
+/// which one is earlier depends on it; `pauses` come before each further attempt. A revision of the cluster's own is counted from the newest
+/// one, which each attempt makes: it is tried once.
 pub async fn roll_back(
     target: &dyn Target,
     earlier: Earlier,
     context: &StageContext<'_>,
+    pauses: &[Duration],
 ) -> RolloutOutcome {
-    conclude(target, target.roll_back(earlier, context.events, context.cancel).await)
+    let before = match earlier {
+        Earlier::LastVerified | Earlier::Release(_) => serving(target).await,
+        Earlier::Revision(_) => None,
+    };
+    let mut pauses = pauses.iter();
+    loop {
+        let outcome = target.roll_back(earlier, context.events, context.cancel).await;
+        let Err(error) = &outcome else { return conclude(target, outcome) };
+        let again = before.is_some()
+            && is_transient(error)
+            && pause(&mut pauses, "rollback", error, context.events, context.cancel).await
+            && serving(target).await == before;
+        if !again {
+            return conclude(target, outcome);
+        }
+    }
+}
+
+/// Lets the last verified release serve again, as [`Target::restore`] has it; what fails for want
+/// of something beside the release is tried again.
+///
+/// # Errors
+/// As [`Target::restore`] does.
+pub async fn restore(
+    target: &dyn Target,
+    failed: ReleaseId,
+    events: &EventSink,
+    hurry: &CancellationToken,
+    pauses: &[Duration],
+) -> Result<Restored, TargetError> {
+    let mut pauses = pauses.iter();
+    loop {
+        let outcome = target.restore(failed, events, hurry).await;
+        match outcome {
+            Err(error)
+                if is_transient(&error)
+                    && pause(&mut pauses, "restore", &error, events, hurry).await => {}
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Whether the same attempt may well succeed a little later: nothing is wrong with the release, nor
+/// with whoever asks.
+fn is_transient(error: &TargetError) -> bool {
+    matches!(error.kind, TargetErrorKind::Release | TargetErrorKind::Target)
+        && error.class == FailureClass::Infrastructure
+}
+
+/// The release that the target calls serving; `None` when it cannot say.
+async fn serving(target: &dyn Target) -> Option<Option<ReleaseId>> {
+    let status = tokio::time::timeout(ANSWER, target.status()).await.ok()?.ok()?;
+    Some(status.serving.map(|(release, _)| release.id))
+}
+
+/// Waits before another attempt, and says so; `false` when there is to be none.
+async fn pause(
+    pauses: &mut std::slice::Iter<'_, Duration>,
+    what: &str,
+    error: &TargetError,
+    events: &EventSink,
+    cancel: &CancellationToken,
+) -> bool {
+    let Some(pause) = pauses.next().filter(|_| !cancel.is_cancelled()) else { return false };
+    let text =
+        format!("the {what} failed: {}; trying again in {} s", error_chain(error), pause.as_secs());
+    events.send(RunEvent::Notice(Notice::Warning(text)));
+    tokio::select! {
+        () = tokio::time::sleep(*pause) => true,
+        () = cancel.cancelled() => false,
+    }
 }
 
 fn conclude(target: &dyn Target, outcome: Result<Deployed, TargetError>) -> RolloutOutcome {

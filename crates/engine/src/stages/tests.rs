@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -14,15 +15,15 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 use super::StageContext;
 use super::gates::{run_gates, run_gates_again};
-use super::rollout::{RolloutOutcome, roll_back, roll_out};
+use super::rollout::{RolloutOutcome, restore, roll_back, roll_out};
 use super::smoke::{SmokeOutcome, Subject, run_smoke};
 use greenloop_config::plan::{
     Expectation, FlowPlan, FlowStep, GatePlan, HealthPlan, ScriptPlan, StepBody, VerificationPlan,
 };
 use greenloop_evidence::Redactor;
 use greenloop_model::{
-    Endpoint, EventSink, Evidence, Exit, Failure, FailureClass, GateResult, GateStatus, ReleaseId,
-    RepoPath, RunEvent, RunId, Stage, StageOutcome, TargetKind,
+    Endpoint, EventSink, Evidence, Exit, Failure, FailureClass, GateResult, GateStatus, Release,
+    ReleaseId, ReleaseState, RepoPath, RunEvent, RunId, Stage, StageOutcome, TargetKind,
 };
 use greenloop_ports::{
     Deployed, Earlier, Restored, RolloutRequest, Target, TargetError, TargetErrorKind, TargetStatus,
@@ -563,9 +564,25 @@ struct Scripted {
     said: &'static str,
     kind: TargetErrorKind,
     class: FailureClass,
+    /// How often it was asked to go back or to restore.
+    asked: AtomicUsize,
+    /// The attempt that succeeds.
+    succeeds: usize,
+    /// What it calls serving after each attempt.
+    serving: Vec<ReleaseId>,
 }
 
 impl Scripted {
+    fn new(said: &'static str, kind: TargetErrorKind, class: FailureClass) -> Self {
+        let serving = Vec::new();
+        Self { said, kind, class, asked: AtomicUsize::new(0), succeeds: usize::MAX, serving }
+    }
+
+    fn attempt(&self) -> Result<(), TargetError> {
+        let asked = self.asked.fetch_add(1, Ordering::Relaxed) + 1;
+        if asked < self.succeeds { Err(self.error()) } else { Ok(()) }
+    }
+
     fn error(&self) -> TargetError {
         TargetError {
             kind: self.kind,
@@ -613,7 +630,7 @@ impl Target for Scripted {
         _: &EventSink,
         _: &CancellationToken,
     ) -> Result<Restored, TargetError> {
-        Ok(Restored::Nothing)
+        self.attempt().map(|()| Restored::Nothing)
     }
 
     async fn roll_back(
@@ -623,14 +640,29 @@ impl Target for Scripted {
         _: &CancellationToken,
     ) -> Result<Deployed, TargetError> {
         let endpoint = Endpoint { url: "http://localhost".to_owned() };
-        match earlier {
-            Earlier::Release(release) => Ok(Deployed { release, endpoint }),
-            Earlier::LastVerified | Earlier::Revision(_) => Err(self.error()),
-        }
+        self.attempt()?;
+        let release = match earlier {
+            Earlier::Release(release) => release,
+            Earlier::LastVerified | Earlier::Revision(_) => ReleaseId::generate(),
+        };
+        Ok(Deployed { release, endpoint })
     }
 
     async fn status(&self) -> Result<TargetStatus, TargetError> {
-        Ok(TargetStatus::default())
+        let asked = self.asked.load(Ordering::Relaxed);
+        let serving = self.serving.get(asked).or(self.serving.last()).map(|id| {
+            let release = Release {
+                id: *id,
+                commit: "0123456789abcdef0123456789abcdef01234567".parse().unwrap(),
+                run: RunId::generate(),
+                image: None,
+                state: ReleaseState::Verified,
+                created_at: jiff::Timestamp::UNIX_EPOCH,
+                verified_at: None,
+            };
+            (release, Endpoint { url: "http://localhost".to_owned() })
+        });
+        Ok(TargetStatus { serving, ..TargetStatus::default() })
     }
 
     async fn clean_up(&self, _: RunId) -> Result<Vec<String>, TargetError> {
@@ -645,8 +677,7 @@ async fn the_services_own_log_is_evidence_and_leads_to_the_code() {
     std::fs::write(stand.root.path().join("app.py"), "a = 1\nb = None\nb.x\n").unwrap();
     let said = "Traceback (most recent call last):\n  File \"app.py\", line 3, in <module>\n    \
                 b.x\nAttributeError: 'NoneType' object has no attribute 'x'\n";
-    let target =
-        Scripted { said, kind: TargetErrorKind::Target, class: FailureClass::Infrastructure };
+    let target = Scripted::new(said, TargetErrorKind::Target, FailureClass::Infrastructure);
     let plan = verification(vec![flow("f", vec![step("GET", "/x", Expectation::default())])]);
     let release = Some(ReleaseId::generate());
     let uri = server.uri();
@@ -696,7 +727,7 @@ fn free_address() -> String {
 #[tokio::test]
 async fn what_the_target_knows_of_an_address_is_the_reason() {
     let stand = Stand::new();
-    let target = Scripted { said: "", kind: TargetErrorKind::Release, class: FailureClass::Config };
+    let target = Scripted::new("", TargetErrorKind::Release, FailureClass::Config);
     let plan = verification(Vec::new());
     let closed = free_address();
     let subject = Subject { url: &closed, target: Some(&target), release: None, fresh: false };
@@ -725,7 +756,7 @@ async fn a_targets_trouble_is_a_failure_of_its_kind() {
         (TargetErrorKind::Target, FailureClass::Code, FailureClass::Infrastructure),
         (TargetErrorKind::Held, FailureClass::Unknown, FailureClass::Infrastructure),
     ] {
-        let target = Scripted { said: "", kind, class };
+        let target = Scripted::new("", kind, class);
         let outcome = roll_out(&target, &request, &stand.context()).await;
         let RolloutOutcome::Failed(failure) = outcome else { panic!("{outcome:?}") };
         assert_eq!((failure.stage, failure.class), (Stage::Rollout, expect));
@@ -738,15 +769,64 @@ async fn a_targets_trouble_is_a_failure_of_its_kind() {
     for kind in
         [TargetErrorKind::NoRelease, TargetErrorKind::Superseded, TargetErrorKind::Forbidden]
     {
-        let target = Scripted { said: "", kind, class: FailureClass::Config };
+        let target = Scripted::new("", kind, FailureClass::Config);
         let outcome = roll_out(&target, &request, &stand.context()).await;
         let RolloutOutcome::Declined(failure) = outcome else { panic!("{outcome:?}") };
         assert_eq!(failure.class, FailureClass::Unknown);
     }
-    let target =
-        Scripted { said: "", kind: TargetErrorKind::Cancelled, class: FailureClass::Unknown };
+    let target = Scripted::new("", TargetErrorKind::Cancelled, FailureClass::Unknown);
     let outcome = roll_out(&target, &request, &stand.context()).await;
     assert!(matches!(outcome, RolloutOutcome::Cancelled), "{outcome:?}");
-    let outcome = roll_back(&target, Earlier::Release(request.release), &stand.context()).await;
-    assert!(matches!(outcome, RolloutOutcome::Deployed(_)), "{outcome:?}");
+}
+
+/// As many further attempts as there are, without a pause.
+const AT_ONCE: [Duration; 2] = [Duration::ZERO; 2];
+
+/// Going back is tried again where the same attempt may succeed later, and only while it would go
+/// back to the same release.
+#[tokio::test]
+async fn a_rollback_that_the_target_kept_from_succeeding_is_tried_again() {
+    use FailureClass::{Auth, Code, Infrastructure, Unknown};
+    use TargetErrorKind::{Forbidden, Held, Release, Target};
+    let last = Earlier::LastVerified;
+    let (one, two) = (ReleaseId::generate(), ReleaseId::generate());
+    for (kind, class, earlier, succeeds, serving, asked) in [
+        (Target, Infrastructure, last, 1, vec![one], 1),
+        (Target, Infrastructure, last, 3, vec![one], 3),
+        (Release, Infrastructure, Earlier::Release(two), 2, vec![one], 2),
+        (Target, Infrastructure, last, 9, vec![one], 3),
+        // Another release serves by now: the next attempt would go back further.
+        (Target, Infrastructure, last, 9, vec![one, two], 1),
+        // Each attempt makes a revision.
+        (Target, Infrastructure, Earlier::Revision(0), 9, vec![one], 1),
+        (Release, Code, last, 9, vec![one], 1),
+        (Target, Auth, last, 9, vec![one], 1),
+        (Held, Infrastructure, last, 9, vec![one], 1),
+        (Forbidden, Unknown, last, 9, vec![one], 1),
+    ] {
+        let stand = Stand::new();
+        let target = Scripted { succeeds, serving, ..Scripted::new("", kind, class) };
+        let outcome = roll_back(&target, earlier, &stand.context(), &AT_ONCE).await;
+        let what = format!("{kind:?} {class} {earlier:?} {succeeds}");
+        assert_eq!(target.asked.load(Ordering::Relaxed), asked, "{what}");
+        assert_eq!(matches!(outcome, RolloutOutcome::Deployed(_)), succeeds == asked, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn a_restore_that_the_target_kept_from_succeeding_is_tried_again_unless_it_has_to_hurry() {
+    for (hurried, asked) in [(false, 3), (true, 1)] {
+        let target = Scripted {
+            succeeds: 3,
+            ..Scripted::new("", TargetErrorKind::Target, FailureClass::Infrastructure)
+        };
+        let hurry = CancellationToken::new();
+        if hurried {
+            hurry.cancel();
+        }
+        let events = EventSink::null();
+        let outcome = restore(&target, ReleaseId::generate(), &events, &hurry, &AT_ONCE).await;
+        assert_eq!(outcome.is_ok(), !hurried);
+        assert_eq!(target.asked.load(Ordering::Relaxed), asked);
+    }
 }

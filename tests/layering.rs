@@ -42,6 +42,8 @@ const RESERVED: &[(&str, &[&str])] = &[
     ("indicatif", &["report"]),
     ("k8s-openapi", &["kubernetes"]),
     ("kube", &["kubernetes"]),
+    ("landlock", &["exec"]),
+    ("seccompiler", &["exec"]),
     ("opentelemetry", &["report"]),
     ("petgraph", &["hub-api"]),
     ("prometheus-client", &["hub"]),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::delivery::Delivering;
 use super::run::{config_path, load_plan};
+use super::sandbox::sandbox_probe;
 use super::{AppError, Environment, agents::Agents};
 use greenloop_azure::Identity;
 use greenloop_config::plan::{
@@ -16,6 +17,7 @@ use greenloop_config::plan::{
 use greenloop_config::secret_references;
 use greenloop_engine::stages::preflight::{self, Finding, ProgramFault};
 use greenloop_evidence::Redactor;
+use greenloop_exec::sandbox::Level;
 use greenloop_image::engine::Engine;
 use greenloop_image::registry::{Registry, is_azure};
 use greenloop_kubernetes::KubernetesTarget;
@@ -85,7 +87,7 @@ pub async fn doctor(
     config: Option<&PathBuf>,
     env: &Environment,
 ) -> Vec<Check> {
-    let mut checks = vec![git(), space(directory)];
+    let mut checks = vec![git(), space(directory), sandbox()];
     let workspace = match Workspace::open(directory) {
         Ok(workspace) => {
             checks.extend(repository(&workspace));
@@ -159,6 +161,18 @@ fn git() -> Check {
             "not found; Greenloop brings its own library, gates may need the program",
             "apt-get install git",
         ),
+    }
+}
+
+/// The sandbox of gates and scripts: which, and why no stronger one.
+fn sandbox() -> Check {
+    let probe = sandbox_probe();
+    let found = format!("level {} ({})", probe.level, probe.level.parts());
+    let reasons = probe.reasons().join("; ");
+    match probe.level {
+        Level::A => Check::ok("sandbox", found),
+        Level::B => Check::warning("sandbox", found, reasons),
+        Level::D => Check::missing("sandbox", found, reasons),
     }
 }
 

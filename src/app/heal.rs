@@ -9,10 +9,11 @@ use tokio_util::sync::CancellationToken;
 use super::agents::Agents;
 use super::delivery::secrets;
 use super::run::{config_path, parallelism, refuse_certain};
+use super::sandbox::{self, Need};
 use super::session::{self, Purpose, Session};
 use super::{AppError, Environment, folder, logging};
 use greenloop_azure::Identity;
-use greenloop_config::plan::GatePlan;
+use greenloop_config::plan::{AccessPlan, GatePlan, SandboxLevel};
 use greenloop_config::{HealPlan, with_secrets};
 use greenloop_engine::approval::Approval;
 use greenloop_engine::driver::{RunDependencies, WorkTreeAtEnd};
@@ -38,6 +39,14 @@ pub struct HealRequest {
     pub max_iterations: Option<u32>,
     /// Stops the command.
     pub timeout: Option<Duration>,
+    /// Whether the command may use the network; what the configuration says when it is false.
+    pub network: bool,
+    /// The weakest sandbox that will do; what the configuration says for `None`.
+    pub sandbox: Option<SandboxLevel>,
+    /// Folders that the command may write to.
+    pub cache: Vec<PathBuf>,
+    /// Variables that the command inherits beside those that builds are known to need.
+    pub env_names: Vec<String>,
     /// Leave the fix on the run's branch only.
     pub branch: bool,
     /// Where copies of changed work trees are made; beside git's data for `None`.
@@ -59,12 +68,13 @@ pub async fn heal(
     cancel: CancellationToken,
 ) -> Result<RunSummary, AppError> {
     let workspace = Workspace::open(&request.directory)?;
-    let gate = GatePlan {
+    let mut gate = GatePlan {
         name: "command".to_owned(),
         command: request.command.clone(),
         required: true,
         timeout: request.timeout,
         env: Default::default(),
+        access: Default::default(),
         working_directory: below(workspace.root(), &request.directory),
         needs: Vec::new(),
         reports: Vec::new(),
@@ -75,7 +85,15 @@ pub async fn heal(
         finding.subject = "the command".to_owned();
     }
     refuse_certain(findings)?;
-    let (plan, unused) = plan_of(&workspace, &request)?;
+    let (mut plan, unused) = plan_of(&workspace, &request)?;
+    plan.sandbox.level = request.sandbox.unwrap_or(plan.sandbox.level);
+    gate.access = AccessPlan {
+        network: request.network || plan.sandbox.network,
+        env: request.env_names.clone(),
+        cache: request.cache.clone(),
+        ..AccessPlan::default()
+    };
+    sandbox::ensure(&workspace, &plan.sandbox, &request.env)?;
     let rules = Policy::new(&plan.policy)?;
     let log = logging::default_plan();
     folder::ensure_inside(&workspace, &logging::path(&log, workspace.root()))?;
@@ -91,7 +109,7 @@ pub async fn heal(
         let values = secrets(&names, &azure, &plan.azure, &env, &redactor).await?;
         env = with_secrets(env, values);
     }
-    let HealPlan { author, reviewer, limits, policy, azure: _ } = plan;
+    let HealPlan { author, reviewer, limits, policy, sandbox: sandbox_plan, azure: _ } = plan;
     let agents =
         Agents::connect(&author, &reviewer, workspace.root(), &env, azure.as_ref(), &redactor);
     // The command may hold a password, and the title is shown everywhere.
@@ -147,6 +165,8 @@ pub async fn heal(
         },
         folder: session.folder.clone(),
     };
+    let need = Need::AsConfigured;
+    let sandbox = sandbox::of_run(&workspace, session.run, &sandbox_plan, need, &[], &request.env)?;
     let dependencies = RunDependencies {
         header,
         spec,
@@ -154,6 +174,7 @@ pub async fn heal(
         assignment: None,
         tasks: None,
         env_remove: agents.key_variables,
+        sandbox: Some(sandbox),
         delivery: None,
         author: agents.author,
         reviewer: agents.reviewer,

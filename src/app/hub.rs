@@ -10,10 +10,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
-use super::{AppError, logging};
+use super::sandbox::SandboxChoice;
+use super::{AppError, Environment, logging};
 use greenloop_evidence::Redactor;
 use greenloop_hub::api::{Hosts, Settings, service};
-use greenloop_hub::merge_queue::{MergeOptions, MergeQueue};
+use greenloop_hub::merge_queue::{MergeOptions, MergeQueue, SandboxOptions};
 use greenloop_hub::retention::{BranchPlan, branches, purge};
 use greenloop_hub::server::{Limits, Listener, Tls, allow, serve};
 use greenloop_hub::store::{NewToken, Retention, StoreOptions, TaskStore, TokenRequest, TokenView};
@@ -86,6 +87,8 @@ pub struct MergePlan {
     pub window: usize,
     /// What becomes of a target that was moved other than forward; `None` asks a person.
     pub on_rewind: Option<HoldDecision>,
+    /// The sandbox of gates.
+    pub sandbox: SandboxChoice,
 }
 
 /// What there is to say once a hub listens.
@@ -176,7 +179,7 @@ pub async fn serve_hub(
             background.spawn(branches(store.clone(), plan, end.clone()));
         }
         let path = merges.work.clone();
-        let options = merge_options(merges, &request.store, request.redis.as_deref());
+        let options = merge_options(merges, &request.store, request.redis.as_deref())?;
         let queue =
             MergeQueue::open(options).map_err(|source| AppError::Folder { path, source })?;
         let wake = Arc::new(Notify::new());
@@ -204,11 +207,17 @@ pub async fn serve_hub(
     Ok(())
 }
 
-fn merge_options(plan: MergePlan, store: &str, redis: Option<&str>) -> MergeOptions {
+fn merge_options(
+    plan: MergePlan,
+    store: &str,
+    redis: Option<&str>,
+) -> Result<MergeOptions, AppError> {
+    let env: Environment = Arc::new(|name| std::env::var(name).ok());
+    let (settings, network, launcher) = plan.sandbox.settings(&env)?;
     let own = [Some(store), redis].into_iter().flatten().filter(|url| url.contains("://"));
     let passwords = own.filter_map(|url| Some(Url::parse(url).ok()?.password()?.to_owned()));
     let pid = std::process::id();
-    MergeOptions {
+    Ok(MergeOptions {
         work: plan.work,
         holder: format!("hub-{pid}-{}", RunId::generate().short()),
         lease: MERGE_LEASE,
@@ -219,8 +228,9 @@ fn merge_options(plan: MergePlan, store: &str, redis: Option<&str>) -> MergeOpti
         tidy: MERGE_TIDY,
         on_rewind: plan.on_rewind,
         env_remove: vec!["GREENLOOP_STORE".to_owned(), "GREENLOOP_REDIS".to_owned()],
+        sandbox: Some(SandboxOptions { settings, network, launcher }),
         redactor: Redactor::from_env().with(passwords),
-    }
+    })
 }
 
 /// Work that has ended may be work to merge.

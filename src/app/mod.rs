@@ -16,6 +16,7 @@ mod model_check;
 mod proposal;
 mod release;
 mod run;
+mod sandbox;
 mod session;
 mod task_agents;
 mod tasks;
@@ -33,6 +34,7 @@ pub use hub::{HubRequest, HubStarted, MergePlan, create_token, revoke_token, ser
 pub use proposal::Proposal;
 pub use release::{ReleaseRequest, StatusReport, roll_back, status};
 pub use run::{RunRequest, describe, environment_of, run};
+pub use sandbox::{SandboxChoice, SandboxRequest, run_in_sandbox, sandbox_probe};
 pub use tasks::{
     GraphStatus, HubAccess, agents, alerts, graph_status, graphs, import, merge_queues,
     remove_agent,
@@ -45,6 +47,7 @@ use greenloop_engine::claim::ClaimError;
 use greenloop_engine::driver::DriveError;
 use greenloop_engine::recover::RecoverError;
 use greenloop_engine::stages::preflight::Finding;
+use greenloop_exec::sandbox::SandboxError;
 use greenloop_hub::server::TlsError;
 use greenloop_hub::store::StoreError;
 use greenloop_hub_api::client::HubError;
@@ -127,6 +130,9 @@ pub enum AppError {
     /// A secret that the configuration names.
     #[error("a secret could not be read")]
     Secret(#[from] SecretError),
+    /// The sandbox of gates and scripts.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
     /// The hub's store.
     #[error("the hub's store cannot be used")]
     Store(#[from] StoreError),

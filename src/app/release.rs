@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::delivery::Delivering;
 use super::hub_reporter::HubReporter;
 use super::run::{load_plan, parallelism};
+use super::sandbox::{self, Need};
 use super::session::{Purpose, Session};
 use super::{AppError, Environment, folder, telemetry};
 use greenloop_engine::approval::Approval;
@@ -335,6 +336,8 @@ pub async fn roll_back(
         invocation: request.invocation,
         folder: session.folder.clone(),
     };
+    let need = Need::WhateverThereIs;
+    let sandbox = sandbox::of_run(&workspace, session.run, &plan.sandbox, need, &[], &request.env)?;
     let nobody = || {
         Err(ModelError {
             model: "none".to_owned(),
@@ -357,6 +360,7 @@ pub async fn roll_back(
         assignment: None,
         tasks: None,
         env_remove,
+        sandbox: Some(sandbox),
         delivery: Some(Delivery {
             target: Some(target),
             image: None,

@@ -9,6 +9,7 @@ use super::agents::Agents;
 use super::delivery::Delivering;
 use super::hub_reporter::HubReporter;
 use super::proposal::{Proposal, propose};
+use super::sandbox::{self, Need};
 use super::session::{Purpose, Session};
 use super::{AppError, Environment, folder, logging, tasks, telemetry};
 use greenloop_config::Overrides;
@@ -222,6 +223,9 @@ pub async fn run(
     let gates = if request.verify_only { &[] } else { plan.gates.as_slice() };
     let script = plan.verification.script.as_ref();
     refuse_certain(preflight::judge(gates, script, workspace.root()))?;
+    if !request.verify_only {
+        sandbox::ensure(&workspace, &plan.sandbox, &request.env)?;
+    }
     folder::ensure_inside(&workspace, &logging::path(&plan.logging, workspace.root()))?;
     if let Some(metrics) = &plan.metrics {
         folder::ensure_inside(&workspace, &workspace.root().join(metrics))?;
@@ -288,6 +292,11 @@ pub async fn run(
         rules: Rules::CURRENT,
         tree: workspace.tree_id(&session.base)?,
     };
+    let need = if request.verify_only { Need::WhateverThereIs } else { Need::AsConfigured };
+    let own: Vec<PathBuf> =
+        plan.metrics.iter().map(|metrics| workspace.root().join(metrics)).collect();
+    let sandbox =
+        sandbox::of_run(&workspace, session.run, &plan.sandbox, need, &own, &request.env)?;
     let header = RunHeader {
         run: session.run,
         task: if request.verify_only { RunKind::Verify } else { RunKind::Deploy },
@@ -317,6 +326,7 @@ pub async fn run(
         assignment: None,
         tasks,
         env_remove,
+        sandbox: Some(sandbox),
         delivery: Some(Delivery {
             target,
             image,

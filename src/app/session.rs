@@ -7,7 +7,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
-use super::{AppError, audit_key, folder, logging};
+use super::{AppError, audit_key, folder, logging, sandbox};
 use greenloop_audit::{CHECKPOINT_FILE, Checkpoint, Fault, FaultKind, SigningKey, Writer};
 use greenloop_engine::claim::{Claim, Holder};
 use greenloop_engine::driver::{Continuation, Ended, RunDependencies, drive};
@@ -144,6 +144,7 @@ impl Session {
                     let target = target.filter(|_| in_environment);
                     let redact = || redact(redactor);
                     let done = abandon(workspace, target, left.run, &left.folder, redact).await?;
+                    sandbox::forget(workspace, left.run);
                     if !left.folder.join(CHECKPOINT_FILE).exists()
                         && let Ok(run) = greenloop_audit::verify_run(&left.folder)
                         && run.log.complete

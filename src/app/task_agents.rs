@@ -8,6 +8,7 @@ use futures::FutureExt as _;
 use super::agents::Agents;
 use super::model_check::{self, Models};
 use super::run::parallelism;
+use super::sandbox::{self as confined, Need};
 use super::session::{Purpose, Session};
 use super::{AppError, Environment};
 use greenloop_azure::Identity;
@@ -81,7 +82,7 @@ async fn carry_out(
         job;
     let workspace = Workspace::open(&folder)?;
     let (plan, own_gates) = plan_of(&folder, env)?;
-    let HealPlan { author, reviewer, limits, policy, azure } = plan;
+    let HealPlan { author, reviewer, limits, policy, sandbox, azure } = plan;
     let azure = Identity::new(&azure, &|name| env(name));
     let root = workspace.root();
     let plans = [("author", &author), ("reviewer", &reviewer)];
@@ -91,6 +92,7 @@ async fn carry_out(
         Err(error) => return Ok(without_model(&error, &folder, env.clone())),
     };
     let agents = Agents::connect(&author, &reviewer, root, env, azure.as_ref(), redactor);
+    confined::ensure(&workspace, &sandbox, env)?;
     let title = redactor.redact(&title).into_owned();
     let purpose = Purpose {
         title: title.clone(),
@@ -134,6 +136,8 @@ async fn carry_out(
         },
         folder: session.folder.clone(),
     };
+    let need = Need::AsConfigured;
+    let sandbox = confined::of_run(&workspace, session.run, &sandbox, need, &[], env)?;
     let dependencies = RunDependencies {
         header,
         spec,
@@ -141,6 +145,7 @@ async fn carry_out(
         assignment: Some(Assignment { title, text: text_of(&description, &files, previous) }),
         tasks: None,
         env_remove: agents.key_variables,
+        sandbox: Some(sandbox),
         delivery: None,
         author: agents.author,
         reviewer: agents.reviewer,
@@ -270,6 +275,7 @@ fn plan_of(folder: &Path, env: &Environment) -> Result<(HealPlan, Vec<GatePlan>)
         reviewer: plan.reviewer,
         limits: plan.limits,
         policy: plan.policy,
+        sandbox: plan.sandbox,
         azure: plan.azure,
     };
     Ok((heal, plan.gates))
@@ -287,6 +293,7 @@ fn all_gates(mut own: Vec<GatePlan>, merge: &[String]) -> Vec<GatePlan> {
             required: true,
             timeout: None,
             env: Default::default(),
+            access: Default::default(),
             working_directory: None,
             needs: Vec::new(),
             reports: Vec::new(),

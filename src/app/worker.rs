@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::hub_connection::connect;
+use super::sandbox::SandboxChoice;
 use super::task_agents::{agent_loop, key_variables};
 use super::{AppError, Environment, logging, model_check};
-use greenloop_worker::{Stop, Worker, WorkerOptions};
+use greenloop_worker::{SandboxOptions, Stop, Worker, WorkerOptions};
 
 /// What is to be worked on, and how.
 pub struct WorkerRequest {
@@ -35,6 +36,8 @@ pub struct WorkerRequest {
     pub keep_mirrors: Option<Duration>,
     /// Bytes of all mirrors.
     pub most_mirrors: u64,
+    /// The sandbox of commands.
+    pub sandbox: SandboxChoice,
     /// Log in detail.
     pub debug: bool,
     /// Environment variables.
@@ -60,6 +63,7 @@ pub async fn work(request: WorkerRequest, stop: Stop) -> Result<(), AppError> {
         recheck,
         keep_mirrors,
         most_mirrors,
+        sandbox,
         debug,
         env,
     } = request;
@@ -68,6 +72,8 @@ pub async fn work(request: WorkerRequest, stop: Stop) -> Result<(), AppError> {
     let agents = agent_loop(&env, &redactor);
     let mut env_remove = key_variables(&env);
     env_remove.push(token_env);
+    let (settings, network, launcher) = sandbox.settings(&env)?;
+    let sandbox = SandboxOptions { settings, network, launcher };
     let options = WorkerOptions {
         name,
         roles,
@@ -81,6 +87,7 @@ pub async fn work(request: WorkerRequest, stop: Stop) -> Result<(), AppError> {
         keep_mirrors,
         most_mirrors,
         env_remove,
+        sandbox: Some(sandbox),
     };
     let model = model_check::of_environment(&env);
     let worker = Worker { options, client, redactor, agents: Some(agents), model };

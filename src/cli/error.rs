@@ -9,6 +9,7 @@ use crate::app::AppError;
 use greenloop_config::ConfigError;
 use greenloop_engine::claim::ClaimError;
 use greenloop_engine::recover::RecoverError;
+use greenloop_exec::sandbox::SandboxError;
 use greenloop_hub::store::StoreErrorKind;
 use greenloop_hub_api::client::{HubError, HubErrorKind};
 use greenloop_model::{FailureClass, NoPatchClass, Remedy, RunSummary, StopReason};
@@ -408,6 +409,15 @@ impl From<AppError> for CommandError {
                     ),
                 };
                 Self::new(exit, error.to_string()).because_source(&error).hint(hint)
+            }
+            AppError::Sandbox(ref sandbox) => {
+                let command = Self::infrastructure(sandbox.to_string()).because_source(&error);
+                match sandbox {
+                    SandboxError::TooWeak { .. } => command
+                        .hint("install bubblewrap (Debian, Ubuntu: apt-get install bubblewrap) or use a kernel with Landlock (5.13 or later)")
+                        .hint("`sandbox: {level: D}` in the configuration runs without one where there is none, and `level: off` everywhere; both stand in the audit log"),
+                    SandboxError::Scratch { .. } => command,
+                }
             }
             AppError::Tls(_) => Self::usage(error.to_string())
                 .because_source(&error)

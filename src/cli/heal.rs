@@ -8,6 +8,7 @@ use clap::builder::TypedValueParser as _;
 
 use super::error::{CommandError, Exit, exit_of};
 use super::output::{self, OutputChoice};
+use super::sandbox_choice::Weakest;
 use super::{block_on, terminal};
 use crate::app::{self, HealRequest};
 use greenloop_model::{Invocation, runs_nothing, shell_word};
@@ -38,6 +39,18 @@ pub(super) struct HealArgs {
     /// Stop the command when it has run for this many seconds
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     timeout: Option<u64>,
+    /// Let the command use the network
+    #[arg(long)]
+    network: bool,
+    /// The weakest sandbox that will do [default: what the configuration says, or B]
+    #[arg(long, value_name = "LEVEL", value_enum, ignore_case = true)]
+    sandbox: Option<Weakest>,
+    /// Let the command write to this folder, too
+    #[arg(long, value_name = "DIR")]
+    cache: Vec<PathBuf>,
+    /// Let the command inherit this variable, or all that begin so when it ends in `*`
+    #[arg(long = "env", value_name = "NAME")]
+    env: Vec<String>,
     /// How to tell what happens
     #[arg(short, long, value_enum, default_value_t = OutputChoice::Auto)]
     output: OutputChoice,
@@ -67,6 +80,10 @@ pub(super) fn heal(args: HealArgs) -> Result<Exit, CommandError> {
         apply: _,
         branch,
         timeout,
+        network,
+        sandbox,
+        cache,
+        env,
         output,
         debug,
         yes,
@@ -89,6 +106,21 @@ pub(super) fn heal(args: HealArgs) -> Result<Exit, CommandError> {
     if let Some(seconds) = timeout {
         arguments.push_str(&format!(" --timeout {seconds}"));
     }
+    if network {
+        arguments.push_str(" --network");
+    }
+    if let Some(level) = sandbox {
+        arguments.push_str(&format!(" --sandbox {}", level.name()));
+    }
+    let cache = cache.iter().map(std::path::absolute).collect::<Result<Vec<_>, _>>();
+    let cache = cache.map_err(|e| CommandError::usage("--cache is no folder").because(e))?;
+    for folder in &cache {
+        let folder = shell_word(&folder.to_string_lossy());
+        arguments.push_str(&format!(" --cache {folder}"));
+    }
+    for name in &env {
+        arguments.push_str(&format!(" --env {}", shell_word(name)));
+    }
     if let Some(config) = &config {
         let config = shell_word(&config.to_string_lossy());
         arguments.push_str(&format!(" --config {config}"));
@@ -110,6 +142,10 @@ pub(super) fn heal(args: HealArgs) -> Result<Exit, CommandError> {
         config,
         max_iterations,
         timeout: timeout.map(std::time::Duration::from_secs),
+        network,
+        sandbox: sandbox.map(Weakest::level),
+        cache,
+        env_names: env,
         branch,
         copies: super::work_folder(None, "greenloop/heal").ok(),
         debug,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::error::{CommandError, Exit};
+use super::sandbox_choice::SandboxChoiceArgs;
 use super::{block_on, block_on_all_processors, output, terminal};
 use crate::app::{self, HubRequest, HubStarted, MergePlan};
 use greenloop_hub::store::{Retention, Scope, TokenRequest, TokenView};
@@ -132,6 +133,8 @@ pub(super) struct ServeArgs {
     /// What to do about a target branch that somebody moved back
     #[arg(long, value_enum, value_name = "WHAT", default_value_t = OnRewind::Ask)]
     on_rewind: OnRewind,
+    #[command(flatten)]
+    sandbox: SandboxChoiceArgs,
     /// Log in detail
     #[arg(long)]
     debug: bool,
@@ -230,6 +233,7 @@ fn serve(args: ServeArgs) -> Result<Exit, CommandError> {
         work,
         speculate,
         on_rewind,
+        sandbox,
         debug,
     } = args;
     let merges = match no_merges {
@@ -237,6 +241,7 @@ fn serve(args: ServeArgs) -> Result<Exit, CommandError> {
         false => Some(MergePlan {
             work: super::work_folder(work, "greenloop-hub")?,
             window: usize::try_from(speculate).unwrap_or(1),
+            sandbox: sandbox.choice(),
             on_rewind: match on_rewind {
                 OnRewind::Ask => None,
                 OnRewind::Follow => Some(HoldDecision::Follow),

@@ -17,6 +17,8 @@ mod policy;
 mod policy_report;
 mod release;
 mod run;
+mod sandbox;
+mod sandbox_choice;
 mod stream;
 mod supervise;
 mod tasks;
@@ -93,6 +95,8 @@ enum Command {
     Worker(worker::WorkerArgs),
     /// Report what is missing on this machine, and how to get it
     Doctor(doctor::DoctorArgs),
+    /// Run a command as a gate is run, or say what sandbox this machine has
+    Sandbox(sandbox::SandboxArgs),
     /// Run the whole loop on a small broken service: no account, no network
     Demo(demo::DemoArgs),
     /// Keep a release of the process target running (started by a rollout)
@@ -109,22 +113,26 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return if error.use_stderr() { Exit::Usage.into() } else { Exit::Ok.into() };
         }
     };
+    // A supervisor keeps the services' environment, and is looked for by a mark in its own.
+    if !matches!(cli.command, Some(Command::Supervise(_))) {
+        greenloop_exec::hide_credentials();
+    }
     match dispatch(cli) {
-        Ok(exit) => exit.into(),
+        Ok(code) => code,
         Err(error) => error.report().into(),
     }
 }
 
-fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
+fn dispatch(cli: Cli) -> Result<ExitCode, CommandError> {
     let Cli { command, run } = cli;
     let Some(command) = command else {
         if run.is_empty() {
             let _closed_pipe = Cli::command().print_help();
-            return Ok(Exit::Usage);
+            return Ok(Exit::Usage.into());
         }
-        return run::run(run);
+        return Ok(run::run(run)?.into());
     };
-    match command {
+    let exit = match command {
         Command::Run(args) => run::run(args),
         Command::Heal(args) => heal::heal(args),
         Command::Verify(args) => run::verify(args),
@@ -140,8 +148,11 @@ fn dispatch(cli: Cli) -> Result<Exit, CommandError> {
         Command::Worker(args) => worker::worker(args),
         Command::Doctor(args) => doctor::doctor(args),
         Command::Demo(args) => demo::demo(args),
+        // Exits with what the command exits with.
+        Command::Sandbox(args) => return sandbox::sandbox(args),
         Command::Supervise(args) => supervise::supervise(args),
-    }
+    };
+    Ok(exit?.into())
 }
 
 /// The folder in `given`, or the one called `name` where programs keep what can be made again.

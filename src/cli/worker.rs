@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::error::{CommandError, Exit};
+use super::sandbox_choice::SandboxChoiceArgs;
 use super::{block_on, terminal};
 use crate::app::{self, WorkerRequest};
 
@@ -51,6 +52,8 @@ pub(super) struct WorkerArgs {
     /// GiB of all mirrors; beyond it those go that were not used for longest
     #[arg(long, value_name = "GIB", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     mirror_space: u64,
+    #[command(flatten)]
+    sandbox: SandboxChoiceArgs,
     /// Log in detail
     #[arg(long)]
     debug: bool,
@@ -71,6 +74,7 @@ pub(super) fn worker(args: WorkerArgs) -> Result<Exit, CommandError> {
         recheck,
         keep_mirrors,
         mirror_space,
+        sandbox,
         debug,
     } = args;
     let work = super::work_folder(work, "greenloop-worker")?;
@@ -88,6 +92,7 @@ pub(super) fn worker(args: WorkerArgs) -> Result<Exit, CommandError> {
         recheck: Duration::from_secs(recheck),
         keep_mirrors: (keep_mirrors > 0).then(|| Duration::from_secs(keep_mirrors * 24 * 3600)),
         most_mirrors: mirror_space << 30,
+        sandbox: sandbox.choice(),
         debug,
         env: terminal::environment(),
     };

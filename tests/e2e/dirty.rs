@@ -189,11 +189,15 @@ async fn killed_at_any_moment_the_files_are_whole_and_the_next_run_cleans_up() {
     // Before the fix, and while the command runs on the fixed copy.
     for stops_at in [1, 2] {
         let reached = repository.path().join(".git/reached");
-        let mut child = command(&repository, &server, &["heal", "--", held])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut child = command(
+            &repository,
+            &server,
+            &["heal", "--sandbox", "off", "--env", "ORIGINAL", "--", held],
+        )
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
         for stop in 1..=stops_at {
             while !reached.exists() {
                 assert_eq!(child.try_wait().unwrap(), None, "it ended before stop {stop}");
@@ -227,11 +231,15 @@ async fn killed_while_it_writes_the_fix_is_whole_or_taken_back() {
         let ended = repository.path().join(".git/ended");
         // At the second end of the command, the fix is merged back.
         let text = "sh test.sh && touch \"$ORIGINAL/.git/ended\"";
-        let mut child = command(&repository, &server, &["heal", "--", text])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut child = command(
+            &repository,
+            &server,
+            &["heal", "--sandbox", "off", "--env", "ORIGINAL", "--", text],
+        )
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
         let began = Instant::now();
         while !ended.exists() && began.elapsed() < Duration::from_secs(60) {
             std::thread::sleep(Duration::from_millis(1));
@@ -263,11 +271,12 @@ const WITHOUT_PATCH: u32 = 1;
 fn killed_at(repository: &Repository, server: &ModelServer, nth: u32) {
     let reached = repository.path().join(".git/reached");
     let held = "touch \"$ORIGINAL/.git/reached\"; while [ -e \"$ORIGINAL/.git/reached\" ]; do sleep 0.05; done; sh test.sh";
-    let mut child = command(repository, server, &["heal", "--", held])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
+    let mut child =
+        command(repository, server, &["heal", "--sandbox", "off", "--env", "ORIGINAL", "--", held])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
     for stop in 1..=nth {
         while !reached.exists() {
             assert_eq!(child.try_wait().unwrap(), None, "it ended before stop {stop}");
@@ -320,7 +329,8 @@ async fn what_was_committed_during_a_run_is_not_undone_by_its_end() {
     let server = ModelServer::start(&[FIX], APPROVE).await;
     // The user commits the patch while the command runs on it, and the command keeps failing.
     let text = "git -c user.name=t -c user.email=t@localhost commit -qam mine; exit 1";
-    let outcome = run(&repository, &server, &["heal", "--", text]);
+    let outcome =
+        run(&repository, &server, &["heal", "--sandbox", "off", "--env", "ORIGINAL", "--", text]);
     assert_eq!(outcome.code, Some(1), "{}", outcome.all());
     assert!(repository.read("add.sh").contains("$1 + $2"), "{}", outcome.all());
     assert_eq!(repository.git(&["status", "--porcelain"]), "");
@@ -408,10 +418,14 @@ async fn what_may_not_be_read_is_left_out_with_one_notice() {
     }
     let server = ModelServer::start(&[FIX], APPROVE).await;
     let text = "[ -e data/readable ] && [ ! -e data/postgres ] && sh test.sh";
-    let outcome: Outcome = unprivileged(&command(&repository, &server, &["heal", "--", text]))
-        .output()
-        .unwrap()
-        .into();
+    let outcome: Outcome = unprivileged(&command(
+        &repository,
+        &server,
+        &["heal", "--sandbox", "off", "--env", "ORIGINAL", "--", text],
+    ))
+    .output()
+    .unwrap()
+    .into();
     assert_eq!(outcome.code, Some(0), "{}", outcome.all());
     assert!(repository.read("add.sh").contains("$1 + $2"));
     assert_eq!(said(&outcome).matches("may not be read").count(), 1, "{}", outcome.all());

@@ -85,7 +85,7 @@ async fn a_command_that_fails_once_is_flaky_and_nobody_is_asked() {
     repository.commit("a test that fails by chance");
     let outcome: Outcome = repository
         .greenloop()
-        .args(["heal", "--", "sh", "t.sh"])
+        .args(["heal", "--sandbox", "off", "--", "sh", "t.sh"])
         .env("OPENAI_BASE_URL", server.base_url())
         .env("OPENAI_API_KEY", "sk-test-0123456789abcdef")
         .env("GREENLOOP_MODEL", "test-model")
@@ -111,7 +111,7 @@ async fn a_compiler_s_error_is_not_tried_again_before_the_author_is_asked() {
                    echo \"add.sh:1:8: error: expected '+' before '-' token\" >&2; exit 1";
     let outcome: Outcome = repository
         .greenloop()
-        .args(["heal", "--", compile])
+        .args(["heal", "--sandbox", "off", "--", compile])
         .env("OPENAI_BASE_URL", server.base_url())
         .env("OPENAI_API_KEY", "sk-test-0123456789abcdef")
         .env("GREENLOOP_MODEL", "test-model")
@@ -133,7 +133,7 @@ async fn a_command_that_fails_twice_is_healed_and_runs_once_more_for_the_patch()
     let server = ModelServer::start(&[FIX], APPROVE).await;
     let outcome: Outcome = repository
         .greenloop()
-        .args(["heal", "--", "echo run >>.git/runs; sh test.sh"])
+        .args(["heal", "--sandbox", "off", "--", "echo run >>.git/runs; sh test.sh"])
         .env("OPENAI_BASE_URL", server.base_url())
         .env("OPENAI_API_KEY", "sk-test-0123456789abcdef")
         .env("GREENLOOP_MODEL", "test-model")
@@ -531,7 +531,7 @@ async fn secrets_reach_neither_the_model_nor_the_disk() {
     let server = ModelServer::start(&[FIX], APPROVE).await;
     let outcome: Outcome = repository
         .greenloop()
-        .args(["heal", "--", "sh", "test.sh"])
+        .args(["heal", "--env", "DEPLOY_PASSWORD", "--", "sh", "test.sh"])
         .env("OPENAI_BASE_URL", server.base_url())
         .env("OPENAI_API_KEY", "sk-test-0123456789abcdef")
         .env("DEPLOY_PASSWORD", secret)

@@ -3,8 +3,10 @@
 
 use super::Config;
 use super::error::ConfigError;
-use super::plan::{AzurePlan, PolicyPlan, RolePlan};
-use super::resolve::{Context, azure, default_limits, default_policy, limits, policy, roles};
+use super::plan::{AzurePlan, PolicyPlan, RolePlan, SandboxPlan};
+use super::resolve::{
+    Context, azure, default_limits, default_policy, limits, policy, roles, sandbox,
+};
 use super::vault;
 use greenloop_model::{Limits, RepoPath};
 
@@ -23,6 +25,8 @@ pub struct HealPlan {
     pub limits: Limits,
     /// The policy's settings.
     pub policy: PolicyPlan,
+    /// What the command may see and do.
+    pub sandbox: SandboxPlan,
     /// Who one is in Azure, for models there and for the key vault.
     pub azure: AzurePlan,
 }
@@ -46,6 +50,7 @@ pub fn heal_plan(env: &dyn Fn(&str) -> Option<String>) -> Result<HealPlan, Confi
             reviewer: roles.reviewer,
             limits: Limits { no_progress_threshold: NO_PROGRESS_THRESHOLD, ..default_limits() },
             policy: default_policy(),
+            sandbox: SandboxPlan::default(),
             azure: AzurePlan::default(),
         }),
     }
@@ -69,9 +74,10 @@ impl Config {
         }
         let policy = PolicyPlan { config_path, ..policy(&mut cx, safety, None) };
         let azure = azure(&mut cx, self.raw.azure.as_ref());
+        let sandbox = sandbox(&mut cx, self.raw.sandbox.as_ref());
         if cx.problems.is_empty() {
             let (author, reviewer) = (roles.author, roles.reviewer);
-            Ok(HealPlan { author, reviewer, limits, policy, azure })
+            Ok(HealPlan { author, reviewer, limits, policy, sandbox, azure })
         } else {
             Err(self.error(cx.problems))
         }

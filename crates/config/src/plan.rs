@@ -12,6 +12,8 @@ pub struct RunPlan {
     pub environment: EnvironmentPlan,
     /// In configured order.
     pub gates: Vec<GatePlan>,
+    /// What commands may see and do.
+    pub sandbox: SandboxPlan,
     /// Where the release runs, and how it is started.
     pub deploy: DeployPlan,
     /// How it is verified.
@@ -68,6 +70,8 @@ pub struct GatePlan {
     pub timeout: Option<Duration>,
     /// Added to the inherited environment.
     pub env: BTreeMap<String, String>,
+    /// What it may do beyond what all commands may.
+    pub access: AccessPlan,
     /// Relative to the repository's root; `None` for the root.
     pub working_directory: Option<RepoPath>,
     /// Names of gates that must pass first; acyclic.
@@ -76,6 +80,52 @@ pub struct GatePlan {
     pub reports: Vec<String>,
     /// Patterns of tracked files that it may change, relative to the repository's root.
     pub writes: Vec<String>,
+}
+
+/// What a gate may do beyond what all commands may.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AccessPlan {
+    /// Whether it may use the network.
+    pub network: bool,
+    /// Names of variables that it inherits; one may end in `*`.
+    pub env: Vec<String>,
+    /// Folders that it may write to; absolute.
+    pub cache: Vec<PathBuf>,
+    /// Bytes of memory, all its processes together.
+    pub memory: Option<u64>,
+}
+
+/// `sandbox`
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SandboxPlan {
+    /// The weakest that will do.
+    pub level: SandboxLevel,
+    /// Whether commands may use the network of which nothing else is said.
+    pub network: bool,
+    /// Names of variables that commands inherit; one may end in `*`.
+    pub env: Vec<String>,
+    /// Folders that they may read; absolute.
+    pub read: Vec<PathBuf>,
+    /// Folders that they may write to; absolute.
+    pub cache: Vec<PathBuf>,
+    /// Bytes of memory of one command; what the machine allows for `None`.
+    pub memory: Option<u64>,
+    /// Processes of one command; what suits the machine for `None`.
+    pub processes: Option<u32>,
+}
+
+/// `sandbox.level`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SandboxLevel {
+    /// Namespaces, Landlock and seccomp.
+    A,
+    /// Landlock and seccomp.
+    #[default]
+    B,
+    /// Whatever there is.
+    D,
+    /// None.
+    Off,
 }
 
 /// `build`

@@ -26,6 +26,8 @@ pub(super) struct RawConfig {
     /// Where and how a release is started. An environment's own `deploy` is merged over it, key
     /// by key.
     pub(super) deploy: Option<RawDeploy>,
+    /// What gates, smoke test scripts and workers' commands may see and do on this machine.
+    pub(super) sandbox: Option<RawSandbox>,
     /// How a release is verified once it runs.
     pub(super) verification: Option<RawVerification>,
     /// The two models. When it is left out, `OPENAI_BASE_URL`, `OPENAI_API_KEY` and
@@ -120,8 +122,17 @@ pub(super) struct RawGate {
     pub(super) required: Option<bool>,
     /// The gate's whole process group is killed after this. No limit when it is left out.
     pub(super) timeout: Option<RawDuration>,
-    /// Environment variables, added to the inherited ones.
-    pub(super) env: Option<BTreeMap<String, String>>,
+    /// Environment variables: values by name, or a list of names of variables that the gate
+    /// inherits beside those that builds are known to need. A name without a value is inherited,
+    /// too, and one that ends in `*` stands for all that begin so.
+    pub(super) env: Option<RawGateEnv>,
+    /// Whether it may use the network; `sandbox.network`, then false when it is left out.
+    pub(super) network: Option<bool>,
+    /// Memory that the gate and all it starts may use together: `4Gi`, `512m`. `sandbox.memory`
+    /// when it is left out.
+    pub(super) memory: Option<RawSize>,
+    /// Folders outside the repository that it may write to, such as `~/.cache/go-build`.
+    pub(super) cache: Option<Vec<String>>,
     /// Relative to the repository's root; the root itself when it is left out.
     pub(super) working_directory: Option<String>,
     /// Names of gates that must pass first.
@@ -135,6 +146,56 @@ pub(super) struct RawGate {
     /// patterns. A gate that changes others stops the run: what is deployed would not be the
     /// commit that was tested.
     pub(super) writes: Option<Vec<String>>,
+}
+
+/// Environment variables of a gate.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(super) enum RawGateEnv {
+    /// Values by name; a name without a value is inherited.
+    Values(BTreeMap<String, Option<String>>),
+    /// Names of variables that are inherited.
+    Names(Vec<String>),
+}
+
+/// What gates, smoke test scripts and workers' commands may see and do on this machine. They write
+/// to the work tree and to temporary folders of their own, read what builds need, and nothing else.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSandbox {
+    /// The weakest sandbox that will do; B when it is left out. The run uses the strongest one that
+    /// the machine has, and stops when that is weaker.
+    pub(super) level: Option<RawSandboxLevel>,
+    /// Whether gates may use the network that do not say so themselves. False when it is left out.
+    pub(super) network: Option<bool>,
+    /// Names of variables that commands inherit beside those that builds are known to need. A name
+    /// that ends in `*` stands for all that begin so.
+    pub(super) env: Option<Vec<String>>,
+    /// Folders that commands may read although they lie in what is hidden: `~/shared-library`.
+    pub(super) read: Option<Vec<String>>,
+    /// Folders outside the repository that commands may write to.
+    pub(super) cache: Option<Vec<String>>,
+    /// Memory that a command and all it starts may use together: `8Gi`. Nine tenths of
+    /// what is available when the run begins when it is left out.
+    pub(super) memory: Option<RawSize>,
+    /// Processes that a command may have at the same time; 192, and 16 for each core, when it is
+    /// left out.
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub(super) processes: Option<u32>,
+}
+
+/// How strong a sandbox is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+pub(super) enum RawSandboxLevel {
+    /// bubblewrap (namespaces), Landlock and seccomp.
+    A,
+    /// Landlock and seccomp.
+    B,
+    /// Whatever the machine has, and none where it has none.
+    D,
+    /// None, whatever the machine has.
+    #[serde(rename = "off")]
+    Off,
 }
 
 /// A length of time.
@@ -218,7 +279,7 @@ pub(super) struct RawDocker {
 pub(super) enum RawSize {
     /// Bytes.
     Bytes(u64),
-    /// With a unit of 1024: `512k`, `512m`, `2g`.
+    /// With a unit of 1024: `512k`, `512m`, `2g`, `4Gi`.
     Text(String),
 }
 

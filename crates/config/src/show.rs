@@ -6,7 +6,7 @@
 //! stays what it is. A value under a name that says it is a secret is hidden all the same.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value as Json, json};
 
@@ -14,8 +14,8 @@ use super::duration::render;
 use super::plan::{
     AzurePlan, BuildPlan, Builder, DeployPlan, DockerPlan, Expectation, FlowStep, GatePlan,
     KubernetesPlan, LogPiece, LoggingPlan, Manifests, ProcessPlan, Provider, PullRequestPlan,
-    PullRequestProvider, RolePlan, Rollback, RunPlan, StepBody, TasksPlan, TelemetryPlan,
-    VerificationPlan,
+    PullRequestProvider, RolePlan, Rollback, RunPlan, SandboxLevel, SandboxPlan, StepBody,
+    TasksPlan, TelemetryPlan, VerificationPlan,
 };
 use super::secrets;
 use super::template::literal;
@@ -34,6 +34,7 @@ pub fn to_json(plan: &RunPlan) -> Json {
         "environments": { plan.environment.name.as_str(): environment },
         "build": plan.build.as_ref().map(build),
         "quality_gates": plan.gates.iter().map(gate).collect::<Vec<_>>(),
+        "sandbox": sandbox(&plan.sandbox),
         "deploy": deploy(&plan.deploy),
         "verification": verification(&plan.verification),
         "agents": { "codex": author(&plan.author), "jules": role(&plan.reviewer) },
@@ -118,6 +119,35 @@ fn expanded_all(value: Json) -> Json {
     }
 }
 
+fn sandbox(plan: &SandboxPlan) -> Json {
+    let paths = |paths: &[PathBuf]| paths.iter().map(|it| path(it)).collect::<Vec<_>>();
+    given(json!({
+        "level": match plan.level {
+            SandboxLevel::A => "A",
+            SandboxLevel::B => "B",
+            SandboxLevel::D => "D",
+            SandboxLevel::Off => "off",
+        },
+        "network": plan.network,
+        "env": plan.env,
+        "read": paths(&plan.read),
+        "cache": paths(&plan.cache),
+        "memory": plan.memory,
+        "processes": plan.processes,
+    }))
+}
+
+/// Values by name, and names without a value.
+fn gate_env(plan: &GatePlan) -> Option<Json> {
+    let names = plan.access.env.iter().map(|name| (name.clone(), Json::Null));
+    match variables(&plan.env) {
+        None if plan.access.env.is_empty() => None,
+        None => Some(plan.access.env.clone().into()),
+        Some(Json::Object(map)) => Some(map.into_iter().chain(names).collect::<Map<_, _>>().into()),
+        Some(other) => Some(other),
+    }
+}
+
 fn build(plan: &BuildPlan) -> Json {
     given(json!({
         "registry": plan.registry,
@@ -144,7 +174,11 @@ fn gate(plan: &GatePlan) -> Json {
         "command": plan.command,
         "required": plan.required,
         "timeout": plan.timeout.map(render),
-        "env": variables(&plan.env),
+        "env": gate_env(plan),
+        "network": plan.access.network,
+        "memory": plan.access.memory,
+        "cache": (!plan.access.cache.is_empty())
+            .then(|| plan.access.cache.iter().map(|it| path(it)).collect::<Vec<_>>()),
         "working_directory": plan.working_directory.as_ref().map(RepoPath::to_string_lossy),
         "needs": plan.needs,
         "reports": plan.reports,

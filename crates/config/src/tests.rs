@@ -47,6 +47,7 @@ fn the_file_of_the_seeds_means_what_it_says() {
         required,
         timeout: None,
         env: BTreeMap::new(),
+        access: Default::default(),
         working_directory: None,
         needs: Vec::new(),
         reports: Vec::new(),

@@ -688,6 +688,7 @@ mod tests {
             required: true,
             timeout: None,
             env: Default::default(),
+            access: Default::default(),
             working_directory: None,
             needs: Vec::new(),
             reports: Vec::new(),

@@ -13,7 +13,9 @@
 //!   after the command itself has ended, what is left is killed and counted.
 //! - Memory does not depend on the amount of output.
 //!
-//! # Not resilient against
+//! - What holds without a sandbox is said here; with one, see [`sandbox`].
+//!
+//! # Not resilient against, without a sandbox
 //!
 //! - A process that clears its environment *and* leaves the process group *and* outlives its
 //!   parent: nothing ties it to the command any more.
@@ -26,9 +28,12 @@
 mod command;
 mod marker;
 mod process_table;
+pub mod sandbox;
+mod sys;
 #[cfg(test)]
 mod tests;
 
 pub use command::{Command, Outcome, Program, run};
 pub use marker::{Marker, RUN_VARIABLE, STEP_VARIABLE};
 pub use process_table::{ProcessIdentity, children_marked, kill_entry, kill_marked, signal_group};
+pub use sys::hide_credentials;

@@ -18,7 +18,7 @@ const ENDING: Duration = Duration::from_millis(50);
 
 /// One process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Entry {
+pub(crate) struct Process {
     pid: i32,
     parent: i32,
     group: i32,
@@ -28,9 +28,10 @@ struct Entry {
     /// The device of its controlling terminal; 0 for none.
     terminal: i32,
     started: u64,
+    threads: u64,
 }
 
-impl Entry {
+impl Process {
     /// The process `pid`; `None` when there is none.
     fn read(pid: i32) -> Option<Self> {
         Self::parse(pid, &std::fs::read(format!("/proc/{pid}/stat")).ok()?)
@@ -48,12 +49,52 @@ impl Entry {
             parent: fields.get(1)?.parse().ok()?,
             group: fields.get(2)?.parse().ok()?,
             terminal: fields.get(4)?.parse().ok()?,
+            threads: fields.get(17)?.parse().ok()?,
             started: fields.get(19)?.parse().ok()?,
         })
     }
 
+    /// Its number.
+    pub(crate) fn pid(&self) -> Option<Pid> {
+        Pid::from_raw(self.pid)
+    }
+
+    /// How many threads it has.
+    pub(crate) fn threads(&self) -> u64 {
+        self.threads
+    }
+
+    /// Bytes of memory that it shares with no file.
+    pub(crate) fn memory(&self) -> u64 {
+        let pages = std::fs::read_to_string(format!("/proc/{}/statm", self.pid));
+        let pages = pages.unwrap_or_default();
+        let mut pages = pages.split_ascii_whitespace().skip(1).map(|it| it.parse().unwrap_or(0u64));
+        let resident = pages.next().unwrap_or(0);
+        let shared = pages.next().unwrap_or(0);
+        resident.saturating_sub(shared) * rustix::param::page_size() as u64
+    }
+
+    /// Sends it a signal. One that is gone is no error.
+    pub(crate) fn signal(&self, signal: Signal) {
+        if let Some(pid) = self.pid() {
+            let _already_gone = kill_process(pid, signal);
+        }
+    }
+
+    /// The processes of this user, this one included.
+    pub(crate) fn all_of_user() -> Vec<Self> {
+        let user = rustix::process::getuid().as_raw();
+        let mut all = Self::all();
+        all.extend(Self::read(std::process::id().cast_signed()));
+        all.retain(|process| {
+            use std::os::unix::fs::MetadataExt as _;
+            std::fs::metadata(format!("/proc/{}", process.pid)).is_ok_and(|it| it.uid() == user)
+        });
+        all
+    }
+
     /// All living processes but this one.
-    fn all() -> Vec<Self> {
+    pub(crate) fn all() -> Vec<Self> {
         let own = std::process::id();
         let Ok(folder) = std::fs::read_dir("/proc") else { return Vec::new() };
         folder
@@ -100,7 +141,7 @@ pub struct ProcessIdentity {
 impl ProcessIdentity {
     /// The living process `pid`.
     pub fn of(pid: u32) -> Option<Self> {
-        let entry = Entry::read(i32::try_from(pid).ok()?)?;
+        let entry = Process::read(i32::try_from(pid).ok()?)?;
         (!entry.zombie).then_some(Self { pid, started: entry.started })
     }
 
@@ -128,15 +169,15 @@ impl Family {
     /// Whether a process of it waits for what somebody types.
     pub(super) fn waits_for_terminal(&self) -> bool {
         let belongs =
-            |process: &Entry| process.group == self.group || process.has_variable(&self.entry);
-        Entry::all().iter().any(|process| belongs(process) && process.waits_for_terminal())
+            |process: &Process| process.group == self.group || process.has_variable(&self.entry);
+        Process::all().iter().any(|process| belongs(process) && process.waits_for_terminal())
     }
 
     /// Whether a process of it was stopped at the terminal that it shares with this process: it
     /// would go on only when a shell brought it to the foreground. Terminals that a command makes
     /// for itself do not count.
     pub(super) fn is_stopped_at(&self, terminal: Terminal) -> bool {
-        Entry::all().iter().any(|process| {
+        Process::all().iter().any(|process| {
             process.stopped
                 && process.terminal == terminal.0
                 && (process.group == self.group || process.has_variable(&self.entry))
@@ -148,9 +189,9 @@ impl Family {
     /// counted.
     pub(super) fn kill(&self) -> usize {
         let belongs =
-            |process: &Entry| process.group == self.group || process.has_variable(&self.entry);
+            |process: &Process| process.group == self.group || process.has_variable(&self.entry);
         let deadline = Instant::now() + ENDING;
-        while Entry::all().iter().any(belongs) {
+        while Process::all().iter().any(belongs) {
             if Instant::now() >= deadline {
                 return kill_until_gone(belongs);
             }
@@ -167,7 +208,7 @@ pub(super) struct Terminal(i32);
 impl Terminal {
     /// `None` in a pipeline or a service.
     pub(super) fn own() -> Option<Self> {
-        let own = Entry::read(i32::try_from(std::process::id()).ok()?)?;
+        let own = Process::read(i32::try_from(std::process::id()).ok()?)?;
         (own.terminal != 0).then_some(Self(own.terminal))
     }
 }
@@ -185,10 +226,9 @@ pub fn signal_group(group: u32, signal: Signal) {
     }
 }
 
-/// Sends `signal` to every descendant of `ancestor` that has left its process group.
-pub(super) fn signal_strays(ancestor: u32, signal: Signal) {
-    let Ok(ancestor) = i32::try_from(ancestor) else { return };
-    let all = Entry::all();
+/// The living descendants of `ancestor`.
+pub(crate) fn descendants(ancestor: i32) -> Vec<Process> {
+    let all = Process::all();
     let mut family = BTreeSet::from([ancestor]);
     loop {
         let before = family.len();
@@ -199,10 +239,14 @@ pub(super) fn signal_strays(ancestor: u32, signal: Signal) {
             break;
         }
     }
-    for process in all.iter().filter(|p| p.group != ancestor && family.contains(&p.pid)) {
-        if let Some(pid) = Pid::from_raw(process.pid) {
-            let _already_gone = kill_process(pid, signal);
-        }
+    all.into_iter().filter(|p| p.pid != ancestor && family.contains(&p.pid)).collect()
+}
+
+/// Sends `signal` to every descendant of `ancestor` that has left its process group.
+pub(super) fn signal_strays(ancestor: u32, signal: Signal) {
+    let Ok(ancestor) = i32::try_from(ancestor) else { return };
+    for process in descendants(ancestor).iter().filter(|process| process.group != ancestor) {
+        process.signal(signal);
     }
 }
 
@@ -220,7 +264,7 @@ pub fn kill_entry(entry: &[u8]) -> usize {
 
 /// The processes whose environment holds `entry`, itself never.
 pub fn children_marked(entry: &[u8]) -> Vec<u32> {
-    Entry::all()
+    Process::all()
         .into_iter()
         .filter(|process| process.has_variable(entry))
         .filter_map(|process| u32::try_from(process.pid).ok())
@@ -228,10 +272,10 @@ pub fn children_marked(entry: &[u8]) -> Vec<u32> {
 }
 
 /// A process may fork between the look and the kill: hence the passes.
-fn kill_until_gone(belongs: impl Fn(&Entry) -> bool) -> usize {
+fn kill_until_gone(belongs: impl Fn(&Process) -> bool) -> usize {
     let mut killed = BTreeSet::new();
     for _ in 0..PASSES {
-        let found: Vec<Entry> = Entry::all().into_iter().filter(&belongs).collect();
+        let found: Vec<Process> = Process::all().into_iter().filter(&belongs).collect();
         if found.is_empty() {
             break;
         }
@@ -254,8 +298,8 @@ mod tests {
     fn a_name_may_hold_anything() {
         let stat = b"7 (a b) (c\xff) S 1 42 42 34816 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 991 1 1";
         assert_eq!(
-            Entry::parse(7, stat),
-            Some(Entry {
+            Process::parse(7, stat),
+            Some(Process {
                 pid: 7,
                 parent: 1,
                 group: 42,
@@ -263,12 +307,13 @@ mod tests {
                 stopped: false,
                 terminal: 34816,
                 started: 991,
+                threads: 1,
             })
         );
-        let stopped = Entry::parse(8, b"8 (cat) T 1 42 42 0 -1 0 1 0 0 0 0 0 0 0 20 0 1 0 9 1 1");
+        let stopped = Process::parse(8, b"8 (cat) T 1 42 42 0 -1 0 1 0 0 0 0 0 0 0 20 0 1 0 9 1 1");
         assert!(stopped.is_some_and(|entry| entry.waits_for_terminal()));
-        assert_eq!(Entry::parse(7, b"7 (x"), None);
-        assert_eq!(Entry::parse(7, b"7 (x) S 1"), None);
+        assert_eq!(Process::parse(7, b"7 (x"), None);
+        assert_eq!(Process::parse(7, b"7 (x) S 1"), None);
     }
 
     #[test]

@@ -15,6 +15,7 @@ fn shell(line: &str, run: RunId) -> Command {
         env_remove: Vec::new(),
         timeout: None,
         marker: Marker::new(run),
+        confinement: None,
     }
 }
 

@@ -185,6 +185,7 @@ impl WorkerContext {
                     run,
                     agent: &self.options.name,
                     env_remove: &self.options.env_remove,
+                    sandbox: self.options.sandbox.as_ref(),
                     redactor: &self.redactor,
                 };
                 command::run(line, &context, guard, cancel).await?;

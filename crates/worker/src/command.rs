@@ -1,19 +1,22 @@
 //! A task that is a command.
 
 use std::ffi::OsString;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::lease_keeper::LeaseGuard;
 use super::log::TaskLog;
+use super::options::SandboxOptions;
 use super::report::{AttemptError, evidence};
 use super::self_check::{Fault, out_of_memory_kills};
 use super::stop::AttemptCancel;
 use super::workdir::Checkout;
 use greenloop_evidence::{Extraction, Redactor};
+use greenloop_exec::sandbox::{Confinement, Grant, Place, Sandbox, SandboxError};
 use greenloop_exec::{Command, Marker, Program};
 use greenloop_hub_api::types::Claimed;
 use greenloop_model::task::EvidenceKind;
-use greenloop_model::{Exit, FailureClass, RunId};
+use greenloop_model::{Exit, FailureClass, RunId, error_chain};
 use greenloop_workspace::git::system_class;
 
 /// For a command whose task sets no limit.
@@ -26,6 +29,7 @@ pub(super) struct CommandContext<'a> {
     pub(super) run: RunId,
     pub(super) agent: &'a str,
     pub(super) env_remove: &'a [String],
+    pub(super) sandbox: Option<&'a SandboxOptions>,
     pub(super) redactor: &'a Redactor,
 }
 
@@ -37,6 +41,12 @@ pub(super) async fn run(
     cancel: &AttemptCancel,
 ) -> Result<(), AttemptError> {
     let timeout = context.claimed.task.timeout_seconds.map_or(TIMEOUT, Duration::from_secs);
+    let confinement = confinement(context).map_err(|error| {
+        AttemptError::new(
+            FailureClass::Infrastructure,
+            format!("no sandbox: {}", error_chain(&error)),
+        )
+    })?;
     let command = Command {
         program: Program::Shell(line.to_owned()),
         cwd: context.checkout.folder.clone(),
@@ -44,6 +54,7 @@ pub(super) async fn run(
         env_remove: context.env_remove.iter().map(OsString::from).collect(),
         timeout: Some(timeout),
         marker: Marker::new(context.run),
+        confinement,
     };
     let mut log = TaskLog::new(&context.checkout.log, context.redactor);
     let mut output = |bytes: &[u8]| {
@@ -60,6 +71,7 @@ pub(super) async fn run(
     let extraction = output.extraction;
     let fault = fault(&outcome.exit, &extraction, kills < out_of_memory_kills());
     let class = match (&outcome.exit, extraction.class) {
+        _ if outcome.exceeded.is_some() => FailureClass::Quota,
         (Exit::TimedOut(_), FailureClass::Unknown) => FailureClass::Timeout,
         (Exit::NotStarted(_), _) | (Exit::Code(126 | 127), FailureClass::Unknown) => {
             FailureClass::Config
@@ -67,6 +79,10 @@ pub(super) async fn run(
         (Exit::Code(_) | Exit::Signal(_) | Exit::TimedOut(_), said) => said,
     };
     let message = match extraction.headline.as_str() {
+        _ if outcome.exceeded.is_some() => {
+            let limit = outcome.exceeded.unwrap_or_default();
+            format!("the command was ended for going over a limit of its sandbox: {limit}")
+        }
         "" => format!("the command failed: {}", outcome.exit),
         telling => format!("the command failed ({}): {telling}", outcome.exit),
     };
@@ -90,6 +106,27 @@ pub(super) async fn run(
     }
     let fingerprint = Some(extraction.fingerprint);
     Err(AttemptError { fingerprint, evidence: found, fault, ..AttemptError::new(class, message) })
+}
+
+/// The sandbox of the command in its checkout.
+fn confinement(context: &CommandContext<'_>) -> Result<Option<Confinement>, SandboxError> {
+    let Some(options) = context.sandbox else { return Ok(None) };
+    let checkout = context.checkout;
+    let mut settings = options.settings.clone();
+    // The clone borrows the mirror's objects.
+    settings.read.extend(checkout.mirror_folder());
+    let git = checkout.folder.join(".git");
+    let place = Place {
+        root: checkout.folder.clone(),
+        git: if git.exists() { vec![git.clone()] } else { Vec::new() },
+        own: Vec::new(),
+        state: vec![git.join("greenloop")],
+        scratch: checkout.scratch(),
+        launcher: options.launcher.clone(),
+    };
+    let sandbox = Arc::new(Sandbox::new(settings, place)?);
+    let grant = Grant { network: options.network, ..Grant::default() };
+    Ok(Some(Confinement { sandbox, grant }))
 }
 
 /// What this machine is surely at fault for. Whether it is at fault for anything else is found

@@ -49,7 +49,7 @@ mod worker;
 
 pub use agent_loop::{AgentEnd, AgentJob, AgentLoop, ProgressSink};
 pub use error::WorkerError;
-pub use options::WorkerOptions;
+pub use options::{SandboxOptions, WorkerOptions};
 pub use self_check::{Fault, ModelCheck};
 pub use stop::Stop;
 pub use workdir::{Workdir, WorkdirError};

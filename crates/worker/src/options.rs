@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use greenloop_exec::sandbox::Settings;
+
 /// How a worker works.
 #[derive(Debug, Clone)]
 pub struct WorkerOptions {
@@ -30,6 +32,19 @@ pub struct WorkerOptions {
     pub most_mirrors: u64,
     /// Variables that tasks do not inherit: the hub's token, the models' keys.
     pub env_remove: Vec<String>,
+    /// What commands run in; `None` for commands that see what the worker sees.
+    pub sandbox: Option<SandboxOptions>,
+}
+
+/// The sandbox of a worker's commands.
+#[derive(Debug, Clone)]
+pub struct SandboxOptions {
+    /// What it is like.
+    pub settings: Settings,
+    /// Whether commands may use the network.
+    pub network: bool,
+    /// The program that starts sandboxed commands.
+    pub launcher: PathBuf,
 }
 
 impl WorkerOptions {
@@ -63,6 +78,7 @@ mod tests {
             keep_mirrors: None,
             most_mirrors: u64::MAX,
             env_remove: Vec::new(),
+            sandbox: None,
         };
         for (lease, expect) in [(90_000, 30_000), (300_000, 30_000), (3_000, 1_000), (0, 50)] {
             let period = options.period(Duration::from_millis(lease));

@@ -100,6 +100,7 @@ impl SelfCheck {
             env_remove: Vec::new(),
             timeout: Some(STEP),
             marker: Marker::new(RunId::generate()),
+            confinement: None,
         };
         let outcome = greenloop_exec::run(&command, &mut |_| {}, &CancellationToken::new()).await;
         match outcome.exit {

@@ -162,6 +162,7 @@ impl Hub {
                 keep_mirrors: None,
                 most_mirrors: u64::MAX,
                 env_remove: vec!["CARGO_MANIFEST_DIR".to_owned()],
+                sandbox: None,
             },
             client: HubClient::new(&self.url, None).unwrap(),
             redactor: Redactor::new(["correct-horse-battery".to_owned()]),

@@ -234,6 +234,16 @@ pub(super) enum CheckoutError {
 }
 
 impl Checkout {
+    /// The mirror whose objects its clone borrows.
+    pub(super) fn mirror_folder(&self) -> Option<PathBuf> {
+        Some(self.mirror.as_ref()?.get()?.folder().to_owned())
+    }
+
+    /// Where the home and the temporary folder of its command go.
+    pub(super) fn scratch(&self) -> PathBuf {
+        self.folder.with_extension("sandbox")
+    }
+
     /// Removes the checkout: nothing of the work is left.
     pub(super) async fn remove(self) {
         let Self { folder, clone, log: _, mark, mirror } = self;

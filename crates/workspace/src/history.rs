@@ -4,7 +4,7 @@ use git2::{Commit, Diff, DiffFormat, DiffOptions, Repository};
 use jiff::Timestamp;
 
 use super::workspace::{commit_id, find_commit, oid, subject};
-use super::{Workspace, WorkspaceError};
+use super::{Workspace, WorkspaceError, WorkspaceErrorKind};
 use greenloop_model::{CommitId, RepoPath, TreeId};
 
 /// The longest diff text between two commits.
@@ -42,7 +42,8 @@ impl Workspace {
     /// `max_bytes`.
     ///
     /// # Errors
-    /// `NotFound` when there is no such commit.
+    /// `NotFound` when there is no such commit, or HEAD does not descend from it: what is stashed,
+    /// on other branches or left behind in the reflog is not part of what is worked on.
     pub fn show_commit(&self, rev: &str, max_bytes: usize) -> Result<String, WorkspaceError> {
         let repo = self.repo()?;
         let failed = || WorkspaceError::git(format!("cannot show the commit {rev:?}"));
@@ -50,6 +51,11 @@ impl Workspace {
             .revparse_single(rev)
             .and_then(|object| object.peel_to_commit())
             .map_err(failed())?;
+        let head = repo.head().and_then(|head| head.peel_to_commit()).map_err(failed())?.id();
+        if head != commit.id() && !repo.graph_descendant_of(head, commit.id()).map_err(failed())? {
+            let message = format!("the commit {rev:?} is not in the history of HEAD");
+            return Err(WorkspaceError::new(WorkspaceErrorKind::NotFound, message));
+        }
         let author = commit.author();
         let mut shown = format!(
             "commit {}\nauthor {}\ndate {}\n\n{}\n",
@@ -243,7 +249,6 @@ pub(super) fn cut(mut text: String, max: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::WorkspaceErrorKind;
     use super::super::fixtures::TestRepo;
     use super::*;
 
@@ -293,6 +298,17 @@ mod tests {
         assert!(workspace.show_commit("HEAD", 40).expect("shown").len() <= 40);
         let error = workspace.show_commit("nope", 10).expect_err("no such");
         assert_eq!(error.kind, WorkspaceErrorKind::NotFound);
+        // What is stashed or on another branch is not shown, by whatever name.
+        std::fs::write(repo.root().join("a.txt"), "stashed\n").expect("written");
+        repo.git(&["stash", "-q"]);
+        repo.git(&["checkout", "-q", "-b", "other"]);
+        repo.commit(&[("a.txt", "other\n")]);
+        let other = repo.git(&["rev-parse", "HEAD"]);
+        repo.git(&["checkout", "-q", "-"]);
+        for rev in ["stash@{0}", "refs/stash", "other", "HEAD@{1}", other.trim()] {
+            let error = workspace.show_commit(rev, 10_000).expect_err(rev);
+            assert_eq!(error.kind, WorkspaceErrorKind::NotFound, "{rev}");
+        }
 
         let base = commits[1].id.clone();
         let diff = workspace.diff(&base, &head).expect("diff");

@@ -53,12 +53,13 @@ pub(super) fn docker(cx: &mut Context<'_>, raw: &RawDocker, places: [KeyPath; 2]
     }
 }
 
-fn bytes(cx: &mut Context<'_>, raw: &RawSize, place: &KeyPath) -> Option<u64> {
+pub(super) fn bytes(cx: &mut Context<'_>, raw: &RawSize, place: &KeyPath) -> Option<u64> {
     let read = match raw {
         RawSize::Bytes(bytes) => Some(*bytes),
         RawSize::Text(text) => {
             let text = text.trim().to_ascii_lowercase();
             let text = text.strip_suffix('b').unwrap_or(&text);
+            let text = text.strip_suffix('i').unwrap_or(text);
             let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
             let unit = match text.get(digits.len()..) {
                 Some("") => Some(1),
@@ -78,7 +79,7 @@ fn bytes(cx: &mut Context<'_>, raw: &RawSize, place: &KeyPath) -> Option<u64> {
             ProblemKind::InvalidValue,
             place,
             format!("`{place}` is not an amount of memory of at least 6 MiB"),
-            "write bytes or a number with a unit: 512m, 2g",
+            "write bytes or a number with a unit: 512m, 2g, 4Gi",
         );
     }
     read

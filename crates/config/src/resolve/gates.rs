@@ -2,17 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use super::{Context, Root};
+use super::{Context, Root, sandbox};
 use crate::document::KeyPath;
 use crate::error::{ProblemKind, quoted};
 use crate::nearest::{list, nearest};
-use crate::plan::GatePlan;
-use crate::raw::RawGate;
+use crate::plan::{GatePlan, SandboxPlan};
+use crate::raw::{RawGate, RawGateEnv};
 use greenloop_model::{RepoPath, runs_nothing};
 
 const LONGEST_NAME: usize = 80;
 
-pub(super) fn resolve(cx: &mut Context<'_>, raw: &[RawGate]) -> Vec<GatePlan> {
+pub(super) fn resolve(
+    cx: &mut Context<'_>,
+    raw: &[RawGate],
+    of_all: &SandboxPlan,
+) -> Vec<GatePlan> {
     let gates = KeyPath::root().key("quality_gates");
     let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
     for (i, gate) in raw.iter().enumerate() {
@@ -45,7 +49,8 @@ pub(super) fn resolve(cx: &mut Context<'_>, raw: &[RawGate]) -> Vec<GatePlan> {
             }
         }
     }
-    let plans = raw.iter().enumerate().map(|(i, gate)| one(cx, gate, &gates.index(i), &seen));
+    let plans =
+        raw.iter().enumerate().map(|(i, gate)| one(cx, gate, of_all, &gates.index(i), &seen));
     let plans: Vec<GatePlan> = plans.collect();
     for circle in circles(raw, &seen) {
         let names: Vec<&str> = circle.iter().map(|i| raw[*i].name.as_str()).collect();
@@ -71,6 +76,7 @@ pub(super) fn resolve(cx: &mut Context<'_>, raw: &[RawGate]) -> Vec<GatePlan> {
 fn one(
     cx: &mut Context<'_>,
     gate: &RawGate,
+    of_all: &SandboxPlan,
     place: &KeyPath,
     known: &BTreeMap<&str, usize>,
 ) -> GatePlan {
@@ -103,14 +109,21 @@ fn one(
     }
     let reports = patterns(cx, gate.reports.as_deref(), &place.key("reports"));
     let writes = patterns(cx, gate.writes.as_deref(), &place.key("writes"));
-    let env = gate.env.clone().unwrap_or_default();
+    let env: BTreeMap<String, String> = match &gate.env {
+        Some(RawGateEnv::Values(values)) => {
+            values.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?))).collect()
+        }
+        Some(RawGateEnv::Names(_)) | None => BTreeMap::new(),
+    };
     variables(cx, &env, &place.key("env"));
+    let access = sandbox::access(cx, gate, of_all, place);
     GatePlan {
         name: gate.name.clone(),
         command,
         required: gate.required.unwrap_or(true),
         timeout: cx.timeout(gate.timeout.as_ref(), &place.key("timeout")),
         env,
+        access,
         working_directory,
         needs,
         reports,
@@ -150,6 +163,22 @@ pub(super) fn variables(cx: &mut Context<'_>, env: &BTreeMap<String, String>, pl
                 &place.key(name),
                 format!("{} cannot be a variable of the environment", quoted(name)),
                 "a name is not empty and has no `=`, and nothing holds a NUL",
+            );
+        }
+    }
+}
+
+/// Names of variables that are inherited; one may end in `*`.
+pub(super) fn variable_names(cx: &mut Context<'_>, names: &[String], place: &KeyPath) {
+    for (i, name) in names.iter().enumerate() {
+        let start = name.strip_suffix('*').unwrap_or(name);
+        if start.is_empty() || start.contains(['=', '\0', '*', ' ']) {
+            cx.report(
+                ProblemKind::InvalidValue,
+                &place.index(i),
+                format!("{} is not the name of a variable", quoted(name)),
+                "write a name, or how names begin with a `*`: DATABASE_URL, MY_*; a value is \
+                 written as NAME: value",
             );
         }
     }

@@ -9,6 +9,7 @@ mod environment;
 mod gates;
 mod logging;
 mod safety;
+mod sandbox;
 mod surroundings;
 mod tasks;
 mod verification;
@@ -19,6 +20,7 @@ use std::time::Duration;
 
 pub(super) use agents::roles;
 pub(super) use safety::{default_limits, default_policy, limits, policy};
+pub(super) use sandbox::resolve as sandbox;
 pub(super) use surroundings::azure;
 
 use super::document::{Document, KeyPath};
@@ -41,7 +43,9 @@ pub(super) fn plan(
 ) -> Result<RunPlan, Vec<Problem>> {
     let mut cx = Context { document: Some(document), problems: Vec::new(), env };
     let environment = environment::resolve(&mut cx, raw, name);
-    let gates = gates::resolve(&mut cx, raw.quality_gates.as_deref().unwrap_or_default());
+    let sandbox = sandbox::resolve(&mut cx, raw.sandbox.as_ref());
+    let gates = raw.quality_gates.as_deref().unwrap_or_default();
+    let gates = gates::resolve(&mut cx, gates, &sandbox);
     let build = raw.build.as_ref().map(|build| deploy::build(&mut cx, build));
     let deploy = deploy::resolve(&mut cx, raw, name, environment.as_ref());
     let verification = environment
@@ -61,6 +65,7 @@ pub(super) fn plan(
             Ok(RunPlan {
                 environment,
                 gates,
+                sandbox,
                 deploy,
                 verification,
                 author: roles.author,

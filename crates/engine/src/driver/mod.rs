@@ -40,8 +40,9 @@ use crate::record::{RecordError, write_effect, write_input, write_run_spec};
 use greenloop_audit::{Actor, AuditError, Writer};
 use greenloop_config::plan::{GatePlan, PolicyPlan, VerificationPlan};
 use greenloop_evidence::Redactor;
+use greenloop_exec::sandbox::{Level, Sandbox};
 use greenloop_model::{
-    Attempt, CommitId, Evaluation, EventSink, Failure, ImageRef, ModelUsage, ReleaseId,
+    Attempt, CommitId, Evaluation, EventSink, Failure, ImageRef, ModelUsage, Notice, ReleaseId,
     Restoration, Review, RunEvent, RunHeader, StopReason, SummaryPatch, Usage, error_chain,
 };
 use greenloop_patch::ParsedPatch;
@@ -115,6 +116,8 @@ pub struct RunDependencies {
     pub tasks: Option<Tasks>,
     /// Variables that gates and scripts do not get to see.
     pub env_remove: Vec<String>,
+    /// What gates and scripts run in.
+    pub sandbox: Option<Arc<Sandbox>>,
     /// Where releases go.
     pub delivery: Option<Delivery>,
     /// The Codex role.
@@ -263,6 +266,7 @@ pub async fn drive(
     if first == Event::Started {
         driver.begin()?;
     }
+    driver.note_sandbox()?;
     if let Some(reason) = driver.state.stop_reason().cloned() {
         // It died between its last decision and the record of its end.
         return Ok(driver.finish(reason).await);
@@ -293,6 +297,44 @@ impl Driver {
             "course": write_run_spec(&self.run.spec)?,
         });
         self.audit.append(&Actor::Machine, "run.started", data)?;
+        Ok(())
+    }
+
+    /// What commands are kept from, on the screen and in the audit log.
+    fn note_sandbox(&mut self) -> Result<(), DriveError> {
+        let Some(sandbox) = self.run.sandbox.clone() else { return Ok(()) };
+        let (level, missing) = (sandbox.level(), sandbox.missing());
+        let reasons = sandbox.probe().map(|probe| probe.reasons()).unwrap_or_default();
+        let notice = match level {
+            Level::A | Level::B => {
+                let mut text = format!("sandbox: level {level} ({})", level.parts());
+                if level < Level::A {
+                    let why = reasons.iter().chain(&missing).cloned().collect::<Vec<_>>();
+                    text.push_str(&format!("; {}", why.join("; ")));
+                }
+                Notice::Info(text)
+            }
+            Level::D => {
+                let why = if sandbox.is_off() {
+                    "the configuration turns it off (`sandbox.level: off`)".to_owned()
+                } else {
+                    reasons.join("; ")
+                };
+                Notice::Warning(format!(
+                    "NO SANDBOX: gates and scripts, and whatever a patch makes them run, can read \
+                     and change everything that you can, keys and other repositories included: \
+                     {why}"
+                ))
+            }
+        };
+        let data = json!({
+            "level": level.name(),
+            "off": sandbox.is_off(),
+            "missing": missing,
+            "reasons": reasons,
+        });
+        self.audit.append(&Actor::Machine, "sandbox", data)?;
+        self.events.send(RunEvent::Notice(notice));
         Ok(())
     }
 

@@ -72,6 +72,7 @@ mod tests {
             timeout: timeout.map(Duration::from_secs),
             working_directory: None,
             env: Default::default(),
+            access: Default::default(),
             needs: Vec::new(),
             reports: Vec::new(),
             writes: Vec::new(),

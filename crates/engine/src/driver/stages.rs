@@ -173,6 +173,7 @@ impl Driver {
             cancel: &self.cancel,
             parallelism: self.run.parallelism,
             env_remove: &self.run.env_remove,
+            sandbox: self.run.sandbox.as_ref(),
         }
     }
 

@@ -2,10 +2,12 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use tokio_util::sync::CancellationToken;
 
 use greenloop_evidence::Redactor;
+use greenloop_exec::sandbox::{Confinement, Grant, Sandbox};
 use greenloop_exec::{Command, Marker, Program};
 use greenloop_model::{EventSink, RunId, Stage};
 
@@ -28,11 +30,21 @@ pub struct StageContext<'a> {
     pub parallelism: usize,
     /// Variables that commands do not inherit: the models' keys.
     pub env_remove: &'a [String],
+    /// What commands run in; `None` for commands that see what Greenloop sees.
+    pub sandbox: Option<&'a Arc<Sandbox>>,
 }
 
 impl StageContext<'_> {
-    /// A command with the variables every stage gives.
-    pub(super) fn command(&self, stage: Stage, program: Program, cwd: &Path) -> Command {
+    /// A command with the variables every stage gives, in the sandbox.
+    pub(super) fn command(
+        &self,
+        stage: Stage,
+        program: Program,
+        cwd: &Path,
+        grant: Grant,
+    ) -> Command {
+        let confinement =
+            self.sandbox.map(|sandbox| Confinement { sandbox: Arc::clone(sandbox), grant });
         let own = [
             ("GREENLOOP_ITERATION", self.iteration.to_string()),
             ("GREENLOOP_STAGE", stage.name().to_owned()),
@@ -44,6 +56,7 @@ impl StageContext<'_> {
             env_remove: self.env_remove.iter().map(OsString::from).collect(),
             timeout: None,
             marker: Marker::new(self.run),
+            confinement,
         }
     }
 

@@ -12,12 +12,12 @@
 //! - One failure speaks for all failed required gates; it is named after the first of them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use futures::stream::{FuturesUnordered, StreamExt};
 
 use super::StageContext;
+use super::confined;
 use super::identity::combined;
 use super::output::{Finished, Output};
 use super::{preflight, reports};
@@ -184,7 +184,7 @@ async fn run_gate(
         None => context.root.to_owned(),
     };
     let program = Program::Shell(gate.command.clone());
-    let mut command = context.command(Stage::Gates, program, &cwd);
+    let mut command = context.command(Stage::Gates, program, &cwd, confined::grant(gate));
     command.env.extend(gate.env.iter().map(|(name, value)| (name.into(), value.into())));
     command.timeout = gate.timeout;
     let log = context.log_name(Stage::Gates, &gate.name);
@@ -207,6 +207,7 @@ async fn run_gate(
     if let Some(error) = log_trouble {
         notes.push(format!("the log of gate {} is not whole: {error}", gate.name));
     }
+    notes.extend(confined::report_put_back(&gate.name, &outcome, context));
     let tests = reports::tests(gate, &cwd, began, console, &mut notes);
     let status = match (outcome.cancelled, &outcome.exit) {
         (true, _) => GateStatus::Cancelled,
@@ -216,7 +217,10 @@ async fn run_gate(
     };
     let trouble = match &status {
         GateStatus::Failed(exit) => {
-            let cause = cause_of(gate, exit, &extraction, &outcome, context.root);
+            let cause = cause_of(gate, exit, &extraction, &outcome, context);
+            if cause.is_none() && confined::is_offline(gate, context) {
+                notes.extend(confined::network_note(gate, &extraction));
+            }
             Some(FailedGate { exit: exit.clone(), extraction, notes, cause })
         }
         GateStatus::Passed
@@ -379,8 +383,12 @@ fn cause_of(
     exit: &Exit,
     extraction: &Extraction,
     outcome: &greenloop_exec::Outcome,
-    root: &Path,
+    context: &StageContext<'_>,
 ) -> Option<Cause> {
+    if let Some((what, remedy)) = confined::over_limit(outcome) {
+        return Some(Cause { class: FailureClass::Quota, what, remedy });
+    }
+    let root = context.root;
     let said: Vec<&str> = std::iter::once(extraction.headline.as_str())
         .chain(extraction.excerpts.iter().map(|excerpt| excerpt.text.as_str()))
         .collect();
@@ -391,12 +399,20 @@ fn cause_of(
             let (class, what, remedy) = preflight::cause(gate, &said, root)?;
             Some(Cause { class, what, remedy })
         }
-        Exit::Code(_) | Exit::Signal(_) | Exit::TimedOut(_) if outcome.waits_for_input => {
+        Exit::Code(_) | Exit::Signal(_) | Exit::TimedOut(_)
+            if outcome.waits_for_input || preflight::wants_terminal(&said) =>
+        {
             Some(Cause {
                 class: FailureClass::Config,
                 what: "it waits for input at the terminal, and a gate has none".to_owned(),
                 remedy: preflight::input_remedy(),
             })
+        }
+        Exit::Code(_)
+            if confined::is_offline(gate, context) && confined::misses_network(extraction) =>
+        {
+            let (what, remedy) = confined::offline(gate);
+            Some(Cause { class: FailureClass::Config, what, remedy })
         }
         Exit::Code(_) if preflight::wants_input(gate, &said, silent) => Some(Cause {
             class: FailureClass::Config,

@@ -5,6 +5,7 @@
 //!
 //! [`Failure`]: greenloop_model::Failure
 
+mod confined;
 mod context;
 pub mod gates;
 pub mod identity;

@@ -1,5 +1,6 @@
 //! Where a command's output goes: redacted, to its log, to the event stream, to the extractor.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -17,6 +18,57 @@ const SAMPLE_EVERY: Duration = Duration::from_millis(250);
 /// And how much of it.
 const SAMPLE_BYTES: usize = 2 << 10;
 
+/// Bytes of the beginning of one log that are kept.
+const LOG_HEAD: u64 = 64 << 20;
+/// And of its end.
+const LOG_TAIL: usize = 4 << 20;
+
+/// A log of bounded size: of one that is too long, the beginning, a line that says how much is
+/// missing, and the end.
+struct Log {
+    file: BufWriter<File>,
+    /// Bytes that the beginning still has room for.
+    room: u64,
+    tail: VecDeque<u8>,
+    missing: u64,
+}
+
+impl Log {
+    fn create(path: &Path) -> io::Result<Self> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let file = BufWriter::with_capacity(64 << 10, File::create(path)?);
+        Ok(Self { file, room: LOG_HEAD, tail: VecDeque::new(), missing: 0 })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let fits = usize::try_from(self.room).unwrap_or(usize::MAX).min(bytes.len());
+        let (head, rest) = bytes.split_at(fits);
+        self.room -= fits as u64;
+        self.file.write_all(head)?;
+        self.tail.extend(rest);
+        let surplus = self.tail.len().saturating_sub(LOG_TAIL);
+        self.tail.drain(..surplus);
+        self.missing += surplus as u64;
+        Ok(())
+    }
+
+    fn finish(mut self) -> io::Result<()> {
+        if self.missing > 0 {
+            // The end begins with a whole line.
+            let cut = self.tail.iter().position(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+            self.tail.drain(..cut);
+            let missing = self.missing + cut as u64;
+            write!(self.file, "\n[{missing} bytes are left out here: the log is too long]\n")?;
+        }
+        let (first, second) = self.tail.as_slices();
+        self.file.write_all(first)?;
+        self.file.write_all(second)?;
+        self.file.flush()
+    }
+}
+
 /// What an output comes to.
 pub(super) struct Finished {
     pub extraction: Extraction,
@@ -33,7 +85,7 @@ pub(super) struct Output<'a> {
     events: &'a EventSink,
     redactor: LineRedactor,
     redacted: Vec<u8>,
-    log: Option<BufWriter<File>>,
+    log: Option<Log>,
     trouble: Option<io::Error>,
     extractor: Extractor,
     /// Only of gates: what a service or a smoke test prints are no tests.
@@ -58,10 +110,8 @@ impl<'a> Output<'a> {
         redactor: &Redactor,
         events: &'a EventSink,
     ) -> Self {
-        let opened = log.parent().map_or(Ok(()), std::fs::create_dir_all);
-        let opened = opened.and_then(|()| File::create(log));
-        let (log, trouble) = match opened {
-            Ok(file) => (Some(BufWriter::with_capacity(64 << 10, file)), None),
+        let (log, trouble) = match Log::create(log) {
+            Ok(log) => (Some(log), None),
             Err(error) => (None, Some(error)),
         };
         Self {
@@ -103,7 +153,7 @@ impl<'a> Output<'a> {
             tests.push(&self.redacted);
         }
         if let Some(log) = &mut self.log
-            && let Err(error) = log.write_all(&self.redacted)
+            && let Err(error) = log.write(&self.redacted)
         {
             self.trouble = Some(error);
             self.log = None;
@@ -165,8 +215,8 @@ impl<'a> Output<'a> {
         if self.left_out > 0 {
             self.send_sample();
         }
-        if let Some(mut log) = self.log.take()
-            && let Err(error) = log.flush()
+        if let Some(log) = self.log.take()
+            && let Err(error) = log.finish()
         {
             self.trouble = Some(error);
         }
@@ -208,6 +258,29 @@ mod tests {
     fn a_short_output_is_sent_whole() {
         let (text, log) = sent(1_000, 4_096);
         assert_eq!(text, log);
+    }
+
+    #[test]
+    fn of_a_log_without_end_the_beginning_and_the_end_are_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.log");
+        let mut log = Log::create(&path).unwrap();
+        log.room = 1_000;
+        let line = "x".repeat(99) + "\n";
+        let lines = LOG_TAIL / line.len() + 500;
+        log.write(b"first\n").unwrap();
+        for _ in 0..lines {
+            log.write(line.as_bytes()).unwrap();
+        }
+        log.write(b"last\n").unwrap();
+        log.finish().unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.starts_with("first\n") && text.ends_with("x\nlast\n"));
+        let note = text.lines().find(|line| line.contains("left out")).unwrap();
+        let missing: usize =
+            note.trim_start_matches('[').split(' ').next().unwrap().parse().unwrap();
+        let kept = text.len() - note.len() - 2;
+        assert_eq!(kept + missing, lines * line.len() + "first\nlast\n".len());
     }
 
     #[test]

@@ -121,6 +121,7 @@ mod tests {
             required: true,
             timeout: None,
             env: Default::default(),
+            access: Default::default(),
             working_directory: None,
             needs: Vec::new(),
             reports: reports.iter().map(|report| (*report).to_owned()).collect(),

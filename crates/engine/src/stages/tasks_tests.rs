@@ -115,6 +115,7 @@ async fn run(
         cancel,
         parallelism: 1,
         env_remove: &[],
+        sandbox: None,
     };
     let request = TasksRequest {
         run: context.run,

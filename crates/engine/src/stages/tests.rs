@@ -67,6 +67,7 @@ impl Stand {
             cancel: &self.cancel,
             parallelism: self.parallelism,
             env_remove: &[],
+            sandbox: None,
         }
     }
 
@@ -98,6 +99,7 @@ fn gate(name: &str, command: &str, needs: &[&str]) -> GatePlan {
         required: true,
         timeout: None,
         env: BTreeMap::new(),
+        access: Default::default(),
         working_directory: None,
         needs: needs.iter().map(|need| (*need).to_owned()).collect(),
         reports: Vec::new(),

@@ -1,16 +1,19 @@
 //! The gates of a candidate, run on the very commit that is to be pushed.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::candidate::{MergeCandidate, author};
+use super::options::SandboxOptions;
 use super::workdir::folder_name;
-use greenloop_config::plan::GatePlan;
+use greenloop_config::plan::{AccessPlan, GatePlan};
 use greenloop_engine::stages::StageContext;
 use greenloop_engine::stages::gates::{run_gates, run_gates_again};
 use greenloop_evidence::Redactor;
+use greenloop_exec::sandbox::{Place, Sandbox, SandboxError};
 use greenloop_model::{
     CommitId, EventSink, Failure, FailureClass, GateResult, GateStatus, RunId, StageOutcome,
     error_chain,
@@ -53,6 +56,8 @@ pub(super) struct GateRunner {
     pub(super) redactor: Redactor,
     /// Variables that gates do not inherit.
     pub(super) env_remove: Vec<String>,
+    /// What gates run in.
+    pub(super) sandbox: Option<SandboxOptions>,
 }
 
 impl GateRunner {
@@ -70,7 +75,7 @@ impl GateRunner {
         let made =
             TaskClone::make(mirror, &folder, "greenloop-staging", commit, &author(), &git).await;
         let verdict = match made {
-            Ok(_) => self.gates(&folder, candidate, run, cancel).await,
+            Ok(_) => self.gates(mirror, &folder, candidate, run, cancel).await,
             Err(error) if error.kind == GitErrorKind::Cancelled => GateOutcome::Cancelled,
             Err(error) => GateOutcome::Unavailable(error_chain(&error)),
         };
@@ -81,8 +86,30 @@ impl GateRunner {
         verdict
     }
 
+    /// The sandbox of the gates in `folder`, whose clone borrows from `mirror`.
+    fn sandbox(
+        &self,
+        mirror: &Mirror,
+        folder: &Path,
+        run: RunId,
+    ) -> Result<Option<Arc<Sandbox>>, SandboxError> {
+        let Some(options) = &self.sandbox else { return Ok(None) };
+        let mut settings = options.settings.clone();
+        settings.read.push(mirror.folder().to_owned());
+        let place = Place {
+            root: folder.to_owned(),
+            git: vec![folder.join(".git")],
+            own: Vec::new(),
+            state: vec![folder.join(".git/greenloop")],
+            scratch: self.folder.join(folder_name(0, run)),
+            launcher: options.launcher.clone(),
+        };
+        Ok(Some(Arc::new(Sandbox::new(settings, place)?)))
+    }
+
     async fn gates(
         &self,
+        mirror: &Mirror,
         folder: &Path,
         candidate: &MergeCandidate,
         run: RunId,
@@ -98,6 +125,10 @@ impl GateRunner {
                 required: true,
                 timeout: Some(GATE_TIMEOUT),
                 env: Default::default(),
+                access: AccessPlan {
+                    network: self.sandbox.as_ref().is_none_or(|it| it.network),
+                    ..AccessPlan::default()
+                },
                 working_directory: None,
                 needs: Vec::new(),
                 reports: Vec::new(),
@@ -105,6 +136,10 @@ impl GateRunner {
             })
             .collect();
         let logs = self.logs.join(candidate.id.0.to_string());
+        let sandbox = match self.sandbox(mirror, folder, run) {
+            Ok(sandbox) => sandbox,
+            Err(error) => return Verdict::Unavailable(error_chain(&error)),
+        };
         let context = StageContext {
             root: folder,
             run,
@@ -115,6 +150,7 @@ impl GateRunner {
             cancel,
             parallelism: 1,
             env_remove: &self.env_remove,
+            sandbox: sandbox.as_ref(),
         };
         let mut outcome = run_gates(&plans, &context).await;
         if let StageOutcome::Failed { failure, gates } = &outcome

@@ -45,7 +45,7 @@ mod window;
 mod workdir;
 mod worker;
 
-pub use options::MergeOptions;
+pub use options::{MergeOptions, SandboxOptions};
 pub use service::MergeQueue;
 pub use store::MergeStore;
 pub use worker::conflict_branches;

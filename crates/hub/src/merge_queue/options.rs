@@ -4,7 +4,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use greenloop_evidence::Redactor;
+use greenloop_exec::sandbox::Settings;
 use greenloop_model::task::HoldDecision;
+
+/// The sandbox of the merge queue's gates.
+#[derive(Debug, Clone)]
+pub struct SandboxOptions {
+    /// What it is like.
+    pub settings: Settings,
+    /// Whether gates may use the network.
+    pub network: bool,
+    /// The program that starts sandboxed commands.
+    pub launcher: PathBuf,
+}
 
 /// How the merge queue works.
 #[derive(Debug, Clone)]
@@ -30,6 +42,8 @@ pub struct MergeOptions {
     pub on_rewind: Option<HoldDecision>,
     /// Variables that gates do not inherit: the hub's own secrets.
     pub env_remove: Vec<String>,
+    /// What gates run in; `None` for gates that see what the hub sees.
+    pub sandbox: Option<SandboxOptions>,
     /// Takes secrets out of every text.
     pub redactor: Redactor,
 }

@@ -45,6 +45,7 @@ impl MergeQueue {
             logs: workdir.logs(),
             redactor: options.redactor.clone(),
             env_remove: options.env_remove.clone(),
+            sandbox: options.sandbox.clone(),
         };
         let tidying = tokio::spawn(tidy(
             Arc::clone(&store),

@@ -563,6 +563,7 @@ impl Project {
                 tidy: NEVER,
                 on_rewind: None,
                 env_remove: Vec::new(),
+                sandbox: None,
                 redactor: Redactor::default(),
             };
             let store: Arc<dyn MergeStore> = Arc::clone(store) as _;

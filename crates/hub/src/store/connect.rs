@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use sqlx::pool::PoolOptions;
+use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection as _, Database, PgConnection, PgPool, SqliteConnection, SqlitePool};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use uuid::Uuid;
@@ -303,12 +304,38 @@ fn plain(dialect: Dialect, error: sqlx::Error) -> StoreError {
     }
 }
 
+/// Makes the file, where there is none, so that only its owner can read it, and takes the rights of
+/// others away from one that an older version made. SQLite gives its other files the same rights.
+fn keep_private(url: &str) -> std::io::Result<()> {
+    use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+    const OWNER_ONLY: u32 = 0o600;
+    let Ok(options) = url.parse::<SqliteConnectOptions>() else { return Ok(()) };
+    let path = options.get_filename();
+    let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(OWNER_ONLY).open(path);
+    match made {
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+        // Opening it says what is wrong with the path.
+        Err(_) => return Ok(()),
+    }
+    for suffix in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        let Ok(found) = std::fs::metadata(&name) else { continue };
+        if found.is_file() && found.permissions().mode() & 0o077 != 0 {
+            std::fs::set_permissions(&name, std::fs::Permissions::from_mode(OWNER_ONLY))?;
+        }
+    }
+    Ok(())
+}
+
 async fn open_sqlite(
     url: &str,
     options: &StoreOptions,
     wake: &Wake,
 ) -> Result<Backend, StoreError> {
     let plain = |error| plain(Dialect::Sqlite, error);
+    keep_private(url).map_err(|error| plain(sqlx::Error::Io(error)))?;
     let mut first: SqliteConnection = first_connection(Dialect::Sqlite, url).await?;
     script(&mut first, PRAGMAS).await.map_err(plain)?;
     migrate_sqlite(&mut first).await?;

@@ -153,6 +153,7 @@ async fn run(
         env_remove: reading.env_remove.to_vec(),
         timeout: Some(TOOL_LIMIT),
         marker: Marker::new(reading.run),
+        confinement: None,
     };
     let mut output = Vec::new();
     let mut overflow = false;

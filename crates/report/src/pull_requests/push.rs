@@ -172,6 +172,7 @@ impl Pusher {
             env_remove: ENV_REMOVE.into_iter().map(Into::into).collect(),
             timeout: Some(TIMEOUT),
             marker: Marker::new(run_id),
+            confinement: None,
         };
         let mut output = Vec::new();
         let mut keep = |piece: &[u8]| {

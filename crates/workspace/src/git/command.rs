@@ -111,6 +111,7 @@ impl Git {
             env_remove: ENV_REMOVE.into_iter().map(Into::into).collect(),
             timeout: Some(TIMEOUT),
             marker: Marker::new(self.run),
+            confinement: None,
         };
         let mut output = Vec::new();
         let mut keep = |piece: &[u8]| {

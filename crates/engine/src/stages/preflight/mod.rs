@@ -142,6 +142,11 @@ pub fn wants_input(gate: &GatePlan, output: &str, silent: bool) -> bool {
         || silent && line::reads_input(&gate.command)
 }
 
+/// Whether a gate failed because it opens a terminal, and there is none.
+pub fn wants_terminal(output: &str) -> bool {
+    output.lines().any(|line| line.contains("/dev/tty") && line.contains("No such device"))
+}
+
 /// What helps a gate that wants input.
 pub fn input_remedy() -> Remedy {
     Remedy {
@@ -168,6 +173,7 @@ mod tests {
             required: true,
             timeout: None,
             env: Default::default(),
+            access: Default::default(),
             working_directory: None,
             needs: needs.iter().map(|need| (*need).to_owned()).collect(),
             reports: Vec::new(),

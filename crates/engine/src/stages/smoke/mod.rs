@@ -26,6 +26,7 @@ use futures::future::join_all;
 
 use self::request::{Answer, Caller, Complaint};
 use super::StageContext;
+use super::confined;
 use super::identity::combined;
 use super::output::Output;
 use super::preflight;
@@ -35,6 +36,7 @@ use greenloop_config::plan::{
 };
 use greenloop_evidence::{CodeLimits, ExtractLimits, Extraction, extract, normalise, read_code};
 use greenloop_exec::Program;
+use greenloop_exec::sandbox::Grant;
 use greenloop_model::{
     Evidence, Exit, Failure, FailureClass, HttpExchange, ReleaseId, Remedy, RunEvent, Stage,
     USUAL_HEALTH_PATHS, counted,
@@ -305,7 +307,9 @@ async fn run_script(
     let name = plan.script.display().to_string();
     let path = context.root.join(&plan.script);
     let program = Program::Argv(vec![path.into(), base_url.into()]);
-    let mut command = context.command(Stage::Smoke, program, context.root);
+    // It tests a service that it reaches over the network.
+    let grant = Grant { network: true, ..Grant::default() };
+    let mut command = context.command(Stage::Smoke, program, context.root, grant);
     for variable in ["GREENLOOP_URL", "PRODUCTION_URL", "BASE_URL"] {
         command.env.push((variable.into(), base_url.into()));
     }
@@ -325,6 +329,7 @@ async fn run_script(
     if let Some(error) = log_trouble {
         tracing::warn!(%error, script = %name, "the script's log is not whole");
     }
+    confined::report_put_back(&name, &outcome, context);
     if outcome.exit == Exit::Code(0) {
         step_finished(context, &name, Ok("passed".to_owned()), outcome.duration);
         return Ok(());
@@ -342,7 +347,13 @@ async fn run_script(
         Some(fault) => format!("{name}: {fault}"),
         None => headline,
     };
+    let limit = confined::over_limit(&outcome);
+    let headline = match &limit {
+        Some((what, _)) => format!("{name}: {what}"),
+        None => headline,
+    };
     let class = match (&outcome.exit, extraction.class) {
+        _ if limit.is_some() => FailureClass::Quota,
         _ if fault.is_some() => FailureClass::Config,
         (Exit::NotStarted(_), _) => FailureClass::Config,
         (Exit::TimedOut(_), FailureClass::Unknown) => FailureClass::Timeout,
@@ -350,7 +361,7 @@ async fn run_script(
     };
     Err(FailedCheck {
         name,
-        remedy: fault.map(|fault| fault.remedy()),
+        remedy: limit.map(|(_, remedy)| remedy).or(fault.map(|fault| fault.remedy())),
         headline,
         class,
         flaky_suspect: extraction.flaky_suspect,

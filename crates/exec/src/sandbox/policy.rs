@@ -1,0 +1,485 @@
+//! The sandbox of a run: from places and settings to what each command may do.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::probe::{Probe, probe};
+use super::rules::{Access, Rules};
+use super::{Level, Limits, Request, environment, home};
+use crate::Command;
+use crate::command::Program;
+
+/// What a configuration says of sandboxes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The weakest level that will do; `None` for no sandbox even where there could be one.
+    pub required: Option<Level>,
+    /// The strongest level that is used.
+    pub at_most: Level,
+    /// Variables that commands get beside those that builds are known to need. A name that ends
+    /// in `*` stands for all that begin so.
+    pub env: Vec<String>,
+    /// Folders that commands may read although they would be hidden.
+    pub read: Vec<PathBuf>,
+    /// Folders that commands may write to.
+    pub cache: Vec<PathBuf>,
+    /// What a command may use up.
+    pub limits: Limits,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            required: Some(Level::B),
+            at_most: Level::A,
+            env: Vec::new(),
+            read: Vec::new(),
+            cache: Vec::new(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// Where a run works.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The work tree, which commands may write to.
+    pub root: PathBuf,
+    /// Git's folders, which they may read.
+    pub git: Vec<PathBuf>,
+    /// What else of Greenloop's lies in the work tree: they may read it.
+    pub own: Vec<PathBuf>,
+    /// Greenloop's state: they may not see it.
+    pub state: Vec<PathBuf>,
+    /// Where the run's home and temporary folder are made; removed with the [`Sandbox`].
+    pub scratch: PathBuf,
+    /// This program.
+    pub launcher: PathBuf,
+}
+
+/// The sandbox of a run.
+#[derive(Debug)]
+pub struct Sandbox {
+    level: Level,
+    off: bool,
+    probe: Option<&'static Probe>,
+    settings: Settings,
+    place: Place,
+    /// The user's home folders.
+    homes: Vec<PathBuf>,
+}
+
+/// What one command may do beyond what all may.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Grant {
+    /// Whether it may use the network.
+    pub network: bool,
+    /// Bytes of memory; the sandbox's limit for `None`.
+    pub memory: Option<u64>,
+    /// Folders that it may write to.
+    pub cache: Vec<PathBuf>,
+    /// Variables that it gets.
+    pub env: Vec<String>,
+}
+
+/// The sandbox of a command.
+#[derive(Debug, Clone)]
+pub struct Confinement {
+    /// Of the run.
+    pub sandbox: Arc<Sandbox>,
+    /// What the command may do besides.
+    pub grant: Grant,
+}
+
+/// Why a run has no sandbox.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// The machine has none that is strong enough.
+    #[error(
+        "commands run code that a model has written and need a sandbox of level {required}, and \
+         this machine has level {level} ({}): {}",
+        .level.parts(),
+        .probe.reasons().join("; ")
+    )]
+    TooWeak {
+        /// What is required.
+        required: Level,
+        /// What would be used.
+        level: Level,
+        /// What there is.
+        probe: &'static Probe,
+    },
+    /// A folder of the sandbox.
+    #[error("failed to make the sandbox's folder {}", .path.display())]
+    Scratch {
+        /// Which.
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Sandbox {
+    /// The strongest sandbox that this machine has.
+    ///
+    /// # Errors
+    /// [`SandboxError::TooWeak`] when the settings require a stronger one.
+    pub fn new(settings: Settings, place: Place) -> Result<Self, SandboxError> {
+        let (level, found) = Self::choose(&settings, &place.root, &place.launcher)?;
+        let off = settings.required.is_none();
+        let sandbox = Self { level, off, probe: found, settings, place, homes: homes() };
+        if level > Level::D {
+            sandbox.furnish()?;
+        }
+        Ok(sandbox)
+    }
+
+    /// The level that commands in `root` would run at, and what the machine has.
+    ///
+    /// # Errors
+    /// [`SandboxError::TooWeak`] when the settings require a stronger one.
+    pub fn choose(
+        settings: &Settings,
+        root: &Path,
+        launcher: &Path,
+    ) -> Result<(Level, Option<&'static Probe>), SandboxError> {
+        let Some(required) = settings.required else { return Ok((Level::D, None)) };
+        let probe = probe(launcher);
+        // Only one user is mapped into the namespace: another's work tree could not be written to.
+        let foreign = std::fs::metadata(root)
+            .is_ok_and(|root| root.uid() != rustix::process::geteuid().as_raw());
+        let most = if foreign { Level::B.min(settings.at_most) } else { settings.at_most };
+        let level = probe.strongest(most);
+        if level < required {
+            return Err(SandboxError::TooWeak { required, level, probe });
+        }
+        Ok((level, Some(probe)))
+    }
+
+    /// How strong it is.
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    /// Whether the configuration wants none.
+    pub fn is_off(&self) -> bool {
+        self.off
+    }
+
+    /// What the machine has, and why no more; `None` when nobody looked.
+    pub fn probe(&self) -> Option<&'static Probe> {
+        self.probe
+    }
+
+    /// What the level and the machine leave open, a line each.
+    pub fn missing(&self) -> Vec<String> {
+        self.probe.map(|probe| probe.missing(self.level)).unwrap_or_default()
+    }
+
+    fn home(&self) -> PathBuf {
+        self.place.scratch.join("home")
+    }
+
+    fn temporary(&self) -> PathBuf {
+        self.place.scratch.join("tmp")
+    }
+
+    fn fetched(&self) -> PathBuf {
+        self.place.scratch.join("fetched")
+    }
+
+    /// The private home and temporary folder. What builds need of the real home is linked.
+    fn furnish(&self) -> Result<(), SandboxError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| SandboxError::Scratch { path, source }
+        };
+        for folder in [self.home(), self.temporary(), self.fetched()] {
+            std::fs::create_dir_all(&folder).map_err(failed(&folder))?;
+        }
+        let scratch = &self.place.scratch;
+        let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        std::fs::set_permissions(scratch, private).map_err(failed(scratch))?;
+        let Some(real) = self.homes.first() else { return Ok(()) };
+        let wanted = home::SHOWN.iter().map(|shown| PathBuf::from(shown.path));
+        let given = self.settings.cache.iter().chain(&self.settings.read);
+        let given = given.filter_map(|path| Some(path.strip_prefix(real).ok()?.to_owned()));
+        for path in wanted.chain(given) {
+            link(&real.join(&path), &self.home().join(&path));
+        }
+        for fetched in home::FETCHED.iter().filter(|fetched| !fetched.kept.is_empty()) {
+            let shared = std::env::var_os(fetched.variable).map(PathBuf::from);
+            let shared = shared.unwrap_or_else(|| real.join(fetched.shared));
+            for name in fetched.kept {
+                link(&shared.join(name), &self.fetched().join(fetched.folder).join(name));
+            }
+        }
+        Ok(())
+    }
+
+    /// The environment of a command: what is inherited, then what it is given.
+    pub(crate) fn environment(
+        &self,
+        command: &Command,
+        grant: &Grant,
+    ) -> Vec<(OsString, OsString)> {
+        let named = |name: &OsStr| {
+            let Some(name) = name.to_str() else { return false };
+            self.settings.env.iter().chain(&grant.env).any(|it| environment::matches(it, name))
+        };
+        let inherited = std::env::vars_os().filter(|(name, value)| {
+            !command.env_remove.contains(name)
+                && (environment::is_inherited(name, value) || named(name))
+        });
+        let mut all: Vec<_> = inherited.collect();
+        if self.level > Level::D {
+            all = environment::merged(all, self.own_variables(grant));
+        } else {
+            let real = ["HOME", "TMPDIR", "XDG_RUNTIME_DIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"];
+            let real = real.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+            all = environment::merged(all, real.map(|(name, value)| (name.into(), value)));
+        }
+        environment::merged(all, command.env.iter().cloned().chain(command.marker.variables()))
+    }
+
+    fn own_variables(&self, grant: &Grant) -> Vec<(OsString, OsString)> {
+        let temporary = match self.level {
+            Level::A => "/tmp".into(),
+            Level::B | Level::D => self.temporary(),
+        };
+        let mut own: Vec<(OsString, OsString)> = vec![
+            ("HOME".into(), self.home().into()),
+            ("TMPDIR".into(), temporary.into()),
+            ("GREENLOOP_SANDBOX".into(), self.level.name().into()),
+        ];
+        // Gradle writes to its folder whatever it does.
+        own.push(("GRADLE_USER_HOME".into(), self.fetched().join("gradle").into()));
+        if let Some(caches) = self.homes.first().map(|real| real.join(".gradle/caches"))
+            && caches.is_dir()
+        {
+            own.push(("GRADLE_RO_DEP_CACHE".into(), caches.into()));
+        }
+        if grant.network {
+            own.extend(home::FETCHED.iter().map(|fetched| {
+                (fetched.variable.into(), self.fetched().join(fetched.folder).into())
+            }));
+            // Maven has no variable for it.
+            let mut options = std::env::var_os("MAVEN_OPTS").unwrap_or_default();
+            options.push(" -Dmaven.repo.local=");
+            options.push(self.fetched().join("maven"));
+            own.push(("MAVEN_OPTS".into(), options));
+        }
+        own
+    }
+
+    /// What the launcher is asked for.
+    pub(crate) fn request(&self, command: &Command, grant: &Grant) -> Request {
+        let mut limits = self.settings.limits.clone();
+        if let Some(memory) = grant.memory {
+            limits.memory = memory;
+        }
+        Request {
+            level: self.level,
+            bubblewrap: self.probe.and_then(|probe| probe.bubblewrap.clone()),
+            command: match &command.program {
+                Program::Shell(line) => vec!["sh".into(), "-c".into(), line.into()],
+                Program::Argv(words) => words.clone(),
+            },
+            environment: self.environment(command, grant),
+            cwd: command.cwd.clone(),
+            rules: self.rules(grant).into_rules(),
+            network: grant.network,
+            limits,
+        }
+    }
+
+    fn rules(&self, grant: &Grant) -> Rules {
+        let mut rules = Rules::default();
+        rules.set(Path::new("/"), Access::Read);
+        self.hide_system(&mut rules);
+        self.hide_homes(&mut rules);
+        self.show_tools(&mut rules);
+        for path in &self.settings.read {
+            rules.set(path, Access::Read);
+        }
+        // Deeper rules hold whatever the order; for one path the last one does.
+        if self.level == Level::A {
+            for folder in ["/tmp", "/var/tmp"].map(Path::new).into_iter().filter(|it| it.is_dir()) {
+                rules.replace(folder, self.temporary());
+            }
+        }
+        rules.set(&self.place.root, Access::Write);
+        for path in [self.home(), self.temporary(), self.fetched()] {
+            rules.set(&path, Access::Write);
+        }
+        for path in self.settings.cache.iter().chain(&grant.cache) {
+            rules.set(path, Access::Write);
+        }
+        for name in home::OUTPUT_FOLDERS {
+            let folder = std::env::var_os(name).map(PathBuf::from);
+            if let Some(folder) = folder.filter(|it| it.is_absolute()) {
+                rules.set(&folder, Access::Write);
+            }
+        }
+        let dot_git = self.place.root.join(".git");
+        for path in self.place.git.iter().chain(&self.place.own).chain([&dot_git]) {
+            rules.set(path, Access::Read);
+        }
+        if let Ok(program) = std::env::current_exe() {
+            rules.set(&program, Access::Read);
+        }
+        for path in &self.place.state {
+            rules.set(path, Access::Hidden);
+        }
+        rules
+    }
+
+    fn hide_system(&self, rules: &mut Rules) {
+        for path in home::RUNTIME.iter().chain(home::SYSTEM_PRIVATE) {
+            rules.set(Path::new(path), Access::Hidden);
+        }
+        rules.set(&std::env::temp_dir(), Access::Hidden);
+        for (folder, start) in home::SYSTEM_PRIVATE_NAMES {
+            let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+            let begins = |name: &OsStr| name.as_encoded_bytes().starts_with(start.as_bytes());
+            for entry in entries.filter(|entry| begins(&entry.file_name())) {
+                rules.set(&entry.path(), Access::Hidden);
+            }
+        }
+        for name in home::SOCKET_VARIABLES {
+            let value = std::env::var(name).unwrap_or_default();
+            let path = value.split(['=', ';', ',']).find_map(|part| {
+                let part = part.strip_prefix("unix://").unwrap_or(part);
+                part.starts_with('/').then(|| PathBuf::from(part))
+            });
+            if let Some(path) = path.filter(|path| path.parent().is_some()) {
+                rules.set(&path, Access::Hidden);
+            }
+        }
+        for path in home::RUNTIME_SHOWN {
+            rules.show(Path::new(path));
+        }
+        rules.show(Path::new("/etc/resolv.conf"));
+    }
+
+    fn hide_homes(&self, rules: &mut Rules) {
+        let others = home::HOMES.iter().map(PathBuf::from);
+        for path in self.homes.iter().cloned().chain(others) {
+            // Somebody's home may be the root.
+            if path.parent().is_some() {
+                rules.set(&path, Access::Hidden);
+            }
+        }
+    }
+
+    fn show_tools(&self, rules: &mut Rules) {
+        for real in &self.homes {
+            for shown in home::SHOWN {
+                rules.show(&real.join(shown.path));
+            }
+        }
+        let placed = home::SHOWN.iter().filter_map(|shown| shown.variable);
+        let names = placed.chain(home::TOOL_FOLDERS.iter().copied());
+        for name in names {
+            let value = std::env::var_os(name).unwrap_or_default();
+            for path in std::env::split_paths(&value).filter(|path| path.is_absolute()) {
+                self.show_folder(rules, &path);
+            }
+        }
+        for folder in std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()) {
+            if !folder.is_absolute() {
+                continue;
+            }
+            // What is in `bin` needs what lies beside it.
+            let beside = folder.parent().filter(|above| {
+                folder.ends_with("bin")
+                    && ["lib", "lib64", "libexec", "share"].iter().any(|it| above.join(it).is_dir())
+            });
+            self.show_folder(rules, beside.unwrap_or(&folder));
+        }
+        for real in &self.homes {
+            for path in home::PRIVATE {
+                rules.set(&real.join(path), Access::Hidden);
+            }
+        }
+    }
+
+    /// Shows a folder that holds tools, unless it is one that holds everything.
+    fn show_folder(&self, rules: &mut Rules, path: &Path) {
+        let Ok(real) = path.canonicalize() else { return };
+        if !rules.hides(&real) && !self.homes.iter().any(|home| home.starts_with(&real)) {
+            rules.show(&real);
+        }
+    }
+
+    /// What only a level with mounts can keep a command from writing to.
+    pub(crate) fn guarded(&self) -> &[PathBuf] {
+        match self.level {
+            Level::B => &self.place.git,
+            Level::A | Level::D => &[],
+        }
+    }
+
+    pub(crate) fn launcher(&self) -> Option<&Path> {
+        (self.level > Level::D).then_some(self.place.launcher.as_path())
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        if self.level > Level::D {
+            let _removed_later = remove_scratch(&self.place.scratch);
+        }
+    }
+}
+
+/// Removes a scratch folder, also where a command has taken rights away.
+pub fn remove_scratch(folder: &Path) -> io::Result<()> {
+    let first = std::fs::remove_dir_all(folder);
+    if !matches!(&first, Err(error) if error.kind() == io::ErrorKind::PermissionDenied) {
+        return first;
+    }
+    open_up(folder);
+    std::fs::remove_dir_all(folder)
+}
+
+fn open_up(folder: &Path) {
+    let private = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+    let _best_effort = std::fs::set_permissions(folder, private);
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            open_up(&entry.path());
+        }
+    }
+}
+
+/// The home folder that the environment names, and the one that the system knows.
+fn homes() -> Vec<PathBuf> {
+    let named = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+    let user = rustix::process::getuid().as_raw().to_string();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let known = users.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        (*fields.get(2)? == user).then(|| PathBuf::from(fields.get(5).unwrap_or(&"")))
+    });
+    let mut homes: Vec<PathBuf> = Vec::new();
+    for home in [named, known].into_iter().flatten().filter_map(|it| it.canonicalize().ok()) {
+        if !homes.contains(&home) {
+            homes.push(home);
+        }
+    }
+    homes
+}
+
+/// Links `to` to `from` where there is something, and nothing in the way.
+fn link(from: &Path, to: &Path) {
+    if from.exists()
+        && let Some(above) = to.parent()
+        && std::fs::create_dir_all(above).is_ok()
+    {
+        let _there_already = std::os::unix::fs::symlink(from, to);
+    }
+}

@@ -1,0 +1,2 @@
+# A credential in the command's own environment.
+env

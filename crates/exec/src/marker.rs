@@ -30,6 +30,11 @@ impl Marker {
         ]
     }
 
+    /// The command's own name, unique.
+    pub(super) fn step(&self) -> String {
+        self.step.to_string()
+    }
+
     /// The environment entry that only this command's processes have.
     pub(super) fn step_entry(&self) -> Vec<u8> {
         format!("{STEP_VARIABLE}={}", self.step).into_bytes()

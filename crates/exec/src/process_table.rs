@@ -59,6 +59,11 @@ impl Process {
         Pid::from_raw(self.pid)
     }
 
+    /// Whether it was stopped by a signal.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
     /// How many threads it has.
     pub(crate) fn threads(&self) -> u64 {
         self.threads

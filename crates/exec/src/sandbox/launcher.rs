@@ -11,7 +11,7 @@ use std::process::{Command, ExitCode};
 use rustix::fs::MemfdFlags;
 use rustix::io::{FdFlags, fcntl_setfd};
 
-use super::{Level, Report, Request, bubblewrap, supervise};
+use super::{Level, Report, Request, bubblewrap, cgroup, supervise};
 
 /// The first argument of the program as launcher.
 pub const LAUNCHER: &str = "sandbox-launcher";
@@ -29,6 +29,10 @@ pub fn launch(arguments: impl Iterator<Item = OsString>) -> ExitCode {
         Some(descriptor) => handed_over(descriptor),
     };
     let outcome = request.map_err(|e| format!("the request could not be read: {e}"));
+    if let (Ok(request), None) = (&outcome, &inside) {
+        // Where there are no groups to be had, the launcher counts.
+        let _none = cgroup::join(&request.group, request.limits.threads);
+    }
     let outcome = outcome.and_then(|request| match (request.level, &inside) {
         (Level::A, None) => Err(become_bubblewrap(&request)),
         (Level::A | Level::B | Level::D, _) => supervise::run(&request, &mut control),

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 pub struct Limits {
     /// Processes at the same time.
     pub processes: usize,
-    /// Threads of the user at the same time, beyond those that already run. The kernel does not
-    /// hold root to it.
+    /// Threads at the same time, beyond those that the user runs already. The kernel does not hold
+    /// root to that limit of users: for root it is one of a control group, where there are any.
     pub threads: u64,
     /// Bytes of memory of all processes together.
     pub memory: u64,
@@ -29,7 +29,7 @@ impl Default for Limits {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
             processes: 192 + 16 * cores,
-            threads: 4096 + 256 * cores as u64,
+            threads: 1024 + 128 * cores as u64,
             memory: available_memory() / 10 * 9,
             cpu_seconds: 4 * 60 * 60,
             file_bytes: 4 * GIB,

@@ -27,6 +27,7 @@
 //! docs/SECURITY-MODEL.md says what each level promises and what it does not.
 
 mod bubblewrap;
+pub(crate) mod cgroup;
 mod environment;
 mod guard;
 mod home;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::probe::{Probe, probe};
 use super::rules::{Access, Rules};
-use super::{Level, Limits, Request, environment, home};
+use super::{Level, Limits, Request, cgroup, environment, home};
 use crate::Command;
 use crate::command::Program;
 
@@ -132,6 +132,7 @@ impl Sandbox {
         let off = settings.required.is_none();
         let sandbox = Self { level, off, probe: found, settings, place, homes: homes() };
         if level > Level::D {
+            cgroup::tidy();
             sandbox.furnish()?;
         }
         Ok(sandbox)
@@ -293,6 +294,7 @@ impl Sandbox {
             rules: self.rules(grant).into_rules(),
             network: grant.network,
             limits,
+            group: command.marker.step(),
         }
     }
 

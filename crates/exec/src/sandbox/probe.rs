@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::rules::{Access, Rules};
-use super::{LAUNCHER, Level, Limits, Report, Request, bubblewrap};
+use super::{LAUNCHER, Level, Limits, Report, Request, bubblewrap, cgroup};
 use crate::sys;
 
 /// How long a probe may take.
@@ -141,6 +141,7 @@ fn attempt(launcher: &Path, level: Level, bubblewrap: Option<&Path>) -> Result<(
         rules: rules.into_rules(),
         network: false,
         limits: Limits::default(),
+        group: format!("probe-{}-{level}", std::process::id()),
     };
     let (mut control, theirs) = UnixStream::pair().map_err(failed)?;
     control.set_read_timeout(Some(PATIENCE)).map_err(failed)?;
@@ -175,6 +176,7 @@ fn attempt(launcher: &Path, level: Level, bubblewrap: Option<&Path>) -> Result<(
         text
     });
     let _gone = child.wait();
+    cgroup::leave(&request.group);
     outcome?;
     match exit {
         Some(0) => Ok(()),

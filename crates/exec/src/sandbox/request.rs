@@ -71,6 +71,8 @@ pub(crate) struct Request {
     /// Whether it may use the network.
     pub(crate) network: bool,
     pub(crate) limits: Limits,
+    /// Names its group of processes; unique.
+    pub(crate) group: String,
 }
 
 /// What the launcher tells of a command; one line of JSON each.

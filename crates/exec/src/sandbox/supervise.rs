@@ -42,6 +42,8 @@ const MEASURE: Duration = Duration::from_millis(200);
 const NEW_PROCESSES: u32 = 32;
 /// How often the file system is asked how full it is.
 const MEASURE_DISK: Duration = Duration::from_secs(1);
+/// Passes over the processes that are to be stopped.
+const PASSES: u32 = 50;
 /// How long the kernel has to end what was killed.
 const GIVE_UP: Duration = Duration::from_secs(10);
 
@@ -330,30 +332,43 @@ impl<'a> Watch<'a> {
     /// Kills everything once more; whatever forks meanwhile is found by the next pass.
     fn kill_all(&mut self) {
         let first = self.killed.is_none();
-        let began = *self.killed.get_or_insert_with(Instant::now);
+        self.killed.get_or_insert_with(Instant::now);
         if first && self.ended.is_some_and(|ended| ended.elapsed() < ENDING) {
             // It may be ending by itself.
             self.killed = None;
             return;
         }
-        let left = self.others();
-        if first {
-            self.leftovers = left.iter().filter(|it| it.pid() != Some(self.command)).count();
+        // What is stopped starts nothing, however fast it did.
+        if std::process::id() == 1 {
+            sys::signal_all(Signal::STOP);
+        } else {
+            self.stop_all();
         }
-        if began.elapsed() > LOOK_AFTER {
-            // What is stopped cannot fork.
-            for process in &left {
-                process.signal(Signal::STOP);
-            }
+        if first {
+            let left = self.others();
+            self.leftovers = left.iter().filter(|it| it.pid() != Some(self.command)).count();
         }
         if std::process::id() == 1 {
             sys::signal_all(Signal::KILL);
         } else {
-            for process in &left {
+            for process in self.others() {
                 process.signal(Signal::KILL);
             }
         }
-        let _gone = kill_process(self.command, Signal::KILL).is_err() || self.ended.is_some();
+    }
+
+    /// Stops everything; what starts meanwhile is found by the next pass.
+    fn stop_all(&self) {
+        for _ in 0..PASSES {
+            let mut running = self.others();
+            running.retain(|process| !process.is_stopped());
+            if running.is_empty() {
+                break;
+            }
+            for process in running {
+                process.signal(Signal::STOP);
+            }
+        }
     }
 
     /// The limit that the command is over, in words.

@@ -1,2 +1,0 @@
-# A bomb.
-exec sh -c 'f() { f | f & }; f; sleep 3' "$SURVIVOR"

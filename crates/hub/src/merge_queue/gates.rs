@@ -138,7 +138,7 @@ impl GateRunner {
         let logs = self.logs.join(candidate.id.0.to_string());
         let sandbox = match self.sandbox(mirror, folder, run) {
             Ok(sandbox) => sandbox,
-            Err(error) => return Verdict::Unavailable(error_chain(&error)),
+            Err(error) => return GateOutcome::Unavailable(error_chain(&error)),
         };
         let context = StageContext {
             root: folder,

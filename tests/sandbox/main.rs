@@ -440,6 +440,8 @@ fn no_child_holds_a_credential() {
             continue;
         }
         let stage = Stage::new();
+        // A work tree with changes would be copied.
+        std::fs::remove_dir_all(stage.repository.join("logs")).unwrap();
         let canary = format!("sk-{}-abcdefghijklmnop", stage.canary);
         let held = "touch started; while [ ! -e go ]; do sleep 0.05; done";
         let mut child = Command::new(&stage.program)

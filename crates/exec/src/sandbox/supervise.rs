@@ -17,7 +17,7 @@ use landlock::{
 };
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, kill_process, pidfd_open, set_child_subreaper,
+    Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, pidfd_open, set_child_subreaper,
 };
 use seccompiler::BpfProgram;
 
@@ -436,7 +436,7 @@ fn bytes(bytes: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     let unit = UNITS.iter().find(|(size, _)| bytes >= *size);
     match unit {
-        Some((size, name)) if bytes % size == 0 => format!("{} {name}", bytes / size),
+        Some((size, name)) if bytes.is_multiple_of(*size) => format!("{} {name}", bytes / size),
         Some((size, name)) => format!("{:.1} {name}", bytes as f64 / *size as f64),
         None => format!("{bytes} bytes"),
     }

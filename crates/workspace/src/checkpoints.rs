@@ -64,7 +64,7 @@ impl Workspace {
 
 #[cfg(test)]
 mod tests {
-    use crate::test_repo::TestRepo;
+    use crate::fixtures::TestRepo;
 
     #[test]
     fn checkpoints_are_read_as_they_were_appended_by_several_at_once() {

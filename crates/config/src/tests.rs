@@ -72,6 +72,7 @@ fn the_file_of_the_seeds_means_what_it_says() {
     };
     let text = |text: &str| LogPiece::Text(text.to_owned());
     let expect = RunPlan {
+        sandbox: Default::default(),
         environment: EnvironmentPlan {
             name: "staging".parse().unwrap(),
             namespace: Some("fleet-management-staging".to_owned()),

@@ -9,7 +9,9 @@ const FILES: &[&str] = &["config", "config.worktree", "info/attributes", "common
 const FOLDERS: &[&str] = &["hooks"];
 /// Folders below which there are further git folders.
 const NESTED: &[&str] = &["modules", "worktrees"];
-/// How deep those are looked for: a submodule's name may be a path.
+/// Folders that a git folder consists of: what lies below them is no further one.
+const OF_GIT_FOLDERS: &[&str] = &["objects", "refs", "logs", "hooks", "info", "lfs"];
+/// How deep those are looked for.
 const DEPTH: usize = 6;
 /// The largest file that is kept.
 const LARGEST: u64 = 1 << 20;
@@ -113,14 +115,19 @@ fn read_folder(git: &Path, depth: usize, found: &mut BTreeMap<PathBuf, Kept>) {
             keep(entry.path());
         }
     }
-    if depth == 0 {
-        return;
-    }
     for name in NESTED {
-        for entry in std::fs::read_dir(git.join(name)).into_iter().flatten().flatten() {
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                read_folder(&entry.path(), depth - 1, found);
-            }
+        read_nested(&git.join(name), depth, found);
+    }
+}
+
+/// The git folders below `folder`, at any depth: a submodule's name may be a path.
+fn read_nested(folder: &Path, depth: usize, found: &mut BTreeMap<PathBuf, Kept>) {
+    let Some(depth) = depth.checked_sub(1) else { return };
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_content = OF_GIT_FOLDERS.iter().any(|name| entry.file_name() == *name);
+        if !is_content && entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            read_folder(&entry.path(), depth, found);
+            read_nested(&entry.path(), depth, found);
         }
     }
 }

@@ -136,7 +136,10 @@ fn attempt(launcher: &Path, level: Level, bubblewrap: Option<&Path>) -> Result<(
         level,
         bubblewrap: bubblewrap.map(Path::to_owned),
         command: ["sh", "-c", COMMAND].map(Into::into).to_vec(),
-        environment: vec![("PATH".into(), std::env::var_os("PATH").unwrap_or_default())],
+        environment: std::env::var_os("PATH")
+            .map(|path| ("PATH".into(), path))
+            .into_iter()
+            .collect(),
         cwd: "/".into(),
         rules: rules.into_rules(),
         network: false,

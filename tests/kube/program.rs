@@ -39,6 +39,8 @@ pub(crate) enum Need {
     Beside(&'static str),
     /// Every pod with its own `app` label and an earlier name is ready.
     Turn,
+    /// As many earlier pods of its Job have failed.
+    Tries(usize),
 }
 
 /// A program, identified by its command.
@@ -394,6 +396,38 @@ pub(crate) static NEEDS_ITS_SIDECAR: Program = needing(
     dies(&["starting", "Error: connect ECONNREFUSED 127.0.0.1:15001"], 1),
 );
 
+/// Needs a file that the other container of its pod writes, in a folder that both mount.
+pub(crate) static NEEDS_A_SHARED_FILE: Program = needing(
+    &["needs-a-shared-file"],
+    Need::Beside("proxy"),
+    dies(
+        &[
+            "Traceback (most recent call last):",
+            "FileNotFoundError: [Errno 2] No such file or directory: '/shared/config.json'",
+        ],
+        1,
+    ),
+);
+
+/// A Job that succeeds at its third attempt, and says nothing that tells why it failed before.
+pub(crate) static THIRD_TIME_LUCKY: Program = Program {
+    command: &["third-time-lucky"],
+    lives: &[dies(&["seeding", "seeded"], 0)],
+    needs: Some((Need::Tries(2), dies(&["seeding", "Error: the ledger is not balanced"], 1))),
+    unstartable: None,
+};
+
+/// Panics in its own code.
+pub(crate) static OUT_OF_RANGE: Program = shell(
+    &[
+        "sh",
+        "-c",
+        "echo 'starting'; echo 'panic: runtime error: index out of range [3] with length 3' >&2; \
+         exit 2",
+    ],
+    &[dies(&["starting", "panic: runtime error: index out of range [3] with length 3"], 2)],
+);
+
 /// Restarts when its configuration changes: twice, then it serves.
 pub(crate) static RELOADS: Program = Program {
     command: &["reloads"],
@@ -428,6 +462,9 @@ static ALL: &[&Program] = &[
     &WAITS_FOR_THE_SERVICE,
     &TAKES_TURNS,
     &NEEDS_ITS_SIDECAR,
+    &NEEDS_A_SHARED_FILE,
+    &THIRD_TIME_LUCKY,
+    &OUT_OF_RANGE,
     &RELOADS,
     &SLOW,
     &HEALTHY,

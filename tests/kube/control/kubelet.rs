@@ -134,6 +134,14 @@ fn is_met(api: &Api, pod: &Value, need: Need, node: &Node<'_>) -> bool {
             .is_some_and(|job| condition::holds(job, "Complete")),
         Need::Serving(app) => node.serving.iter().any(|(of, _, _)| of == app),
         Need::Beside(name) => node.serving.iter().any(|(_, of, it)| of == uid && it == name),
+        Need::Tries(failed) => {
+            let job = &pod["metadata"]["ownerReferences"][0]["uid"];
+            let siblings = api.store.list(by_kind("Pod"), Some(&namespace)).filter(|other| {
+                other["metadata"]["ownerReferences"][0]["uid"] == *job
+                    && other["status"]["phase"] == "Failed"
+            });
+            siblings.count() >= failed
+        }
         Need::Turn => {
             let app = &pod["metadata"]["labels"]["app"];
             let name = |pod: &Value| pod["metadata"]["name"].to_string();

@@ -132,6 +132,94 @@ async fn a_sidecar_starts_late(world: &mut World) {
     world.release().await;
 }
 
+/// No probe tells when it serves, and the pod is not ready meanwhile.
+async fn a_sidecar_without_a_probe_starts_late(world: &mut World) {
+    let mut web = deployment(world, &program::NEEDS_ITS_SIDECAR);
+    let mut proxy = container(world, &program::DATABASE);
+    proxy["name"] = json!("proxy");
+    proxy.as_object_mut().unwrap().remove("readinessProbe");
+    pod_spec(&mut web)["containers"].as_array_mut().unwrap().push(proxy);
+    world.manifests(&[web]);
+    world.release().await;
+}
+
+/// The application reads a file that the other container has yet to write.
+async fn a_sidecar_writes_a_file_late(world: &mut World) {
+    let mounts = json!([{"name": "shared", "mountPath": "/shared"}]);
+    let mut web = deployment(world, &program::NEEDS_A_SHARED_FILE);
+    first(&mut web)["volumeMounts"] = mounts.clone();
+    let mut proxy = container(world, &program::DATABASE);
+    proxy["name"] = json!("proxy");
+    proxy["volumeMounts"] = mounts;
+    proxy.as_object_mut().unwrap().remove("readinessProbe");
+    pod_spec(&mut web)["containers"].as_array_mut().unwrap().push(proxy);
+    pod_spec(&mut web)["volumes"] = json!([{"name": "shared", "emptyDir": {}}]);
+    world.manifests(&[web]);
+    world.release().await;
+}
+
+/// The same crash without a folder that both mount: nothing in the pod can change it.
+async fn a_file_that_nobody_writes(world: &mut World) {
+    let mut web = deployment(world, &program::NEEDS_A_SHARED_FILE);
+    let mut proxy = container(world, &program::DATABASE);
+    proxy["name"] = json!("proxy");
+    proxy.as_object_mut().unwrap().remove("readinessProbe");
+    pod_spec(&mut web)["containers"].as_array_mut().unwrap().push(proxy);
+    let doom = Doom {
+        class: FailureClass::Code,
+        message: &["/shared/config.json"],
+        evidence: &["FileNotFoundError"],
+        within: (5, 40),
+    };
+    fails(world, &[web], &doom).await;
+}
+
+/// Two attempts fail in the same words, which tell nothing of why: the Job's own limit decides.
+async fn a_job_succeeds_at_its_third_attempt(world: &mut World) {
+    let mut seed = job(world, &program::THIRD_TIME_LUCKY);
+    seed["spec"]["backoffLimit"] = json!(6);
+    world.manifests(&[seed]);
+    world.release().await;
+}
+
+/// What is awaited panics: the objects of the next wave are not touched.
+async fn what_panics_is_not_followed_by_the_next_wave(world: &mut World) {
+    let web = deployment(world, &program::HEALTHY);
+    let unprobed = stateful_set(world, &program::OUT_OF_RANGE);
+    let mut probed = unprobed.clone();
+    first(&mut probed)["readinessProbe"] = objects::probe("/");
+    let doom = Doom {
+        class: FailureClass::Code,
+        message: &["index out of range"],
+        evidence: &["panic: runtime error"],
+        within: (5, 40),
+    };
+    // Without a probe it is ready for as long as it runs.
+    for db in [probed, unprobed] {
+        fails(world, &[db, web.clone()], &doom).await.target.let_go().await;
+        let web: Option<k8s_openapi::api::apps::v1::Deployment> =
+            world.api().get_opt("web").await.unwrap();
+        assert!(web.is_none(), "the next wave was applied");
+    }
+}
+
+/// What is missing is made by no later object: the next wave is not applied.
+async fn what_lacks_a_secret_is_not_followed_by_the_next_wave(world: &mut World) {
+    let mut db = stateful_set(world, &program::HEALTHY);
+    first(&mut db)["envFrom"] = json!([{"secretRef": {"name": "db-password"}}]);
+    let doom = Doom {
+        class: FailureClass::Config,
+        message: &["db-password"],
+        evidence: &["db-password"],
+        within: (5, 40),
+    };
+    let web = deployment(world, &program::HEALTHY);
+    fails(world, &[db, web], &doom).await;
+    let web: Option<k8s_openapi::api::apps::v1::Deployment> =
+        world.api().get_opt("web").await.unwrap();
+    assert!(web.is_none(), "the next wave was applied");
+}
+
 async fn an_image_is_pulled_slowly(world: &mut World) {
     let [service, mut db] = database(world);
     first(&mut db)["image"] = json!(format!("{}/slow:1", world.registry));
@@ -406,6 +494,12 @@ scenarios! {
         a_cache_is_loading,
         replicas_take_turns,
         a_sidecar_starts_late,
+        a_sidecar_without_a_probe_starts_late,
+        a_sidecar_writes_a_file_late,
+        a_file_that_nobody_writes,
+        a_job_succeeds_at_its_third_attempt,
+        what_panics_is_not_followed_by_the_next_wave,
+        what_lacks_a_secret_is_not_followed_by_the_next_wave,
         an_image_is_pulled_slowly,
         a_certificate_arrives_late,
         a_configuration_is_reloaded,

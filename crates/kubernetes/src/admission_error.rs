@@ -97,10 +97,23 @@ impl fmt::Display for MissingRight {
     }
 }
 
+/// What can be done about a namespace that is being deleted.
+pub(super) const ENDING: &str = "wait until it is gone and run again, which makes it anew, or name \
+                                 another namespace";
+
+/// Whether the namespace is being deleted: nobody can create anything in it.
+pub(super) fn is_ending(status: &Status) -> bool {
+    let mut causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.any(|cause| cause.reason == "NamespaceTerminating")
+}
+
 /// A refusal as a sentence, and the lines that go with it.
 pub(super) fn in_words(status: &Status) -> Option<(String, Vec<String>)> {
     if status.code != 403 {
         return None;
+    }
+    if is_ending(status) {
+        return Some((format!("{}: {ENDING}", admission(status)), Vec::new()));
     }
     if let Some(right) = MissingRight::of(status) {
         let said = format!("the API server says: {}", status.message);

@@ -400,11 +400,8 @@ impl Cluster {
 
     /// An error about an object, with its place; for a refusal, who refused it.
     async fn explain(&self, kind: &Kind, object: &Manifest, error: kube::Error) -> KubernetesError {
-        let ending = is_ending(&error);
         let mut told = KubernetesError::of(&format!("apply {}", object.id()), error);
-        if ending {
-            told.kind = KubernetesErrorKind::Waiting;
-        } else if told.kind == KubernetesErrorKind::Refused {
+        if told.kind == KubernetesErrorKind::Refused {
             let mut allowed = true;
             for verb in ["patch", "create"] {
                 let answer = self
@@ -486,13 +483,6 @@ impl Cluster {
 
 fn not_permitted(error: KubernetesError) -> kube::Error {
     kube::Error::Service(Box::new(NotPermitted(error)))
-}
-
-/// Whether the namespace is being removed: nobody can make anything in it.
-fn is_ending(error: &kube::Error) -> bool {
-    let kube::Error::Api(status) = error else { return false };
-    let mut causes = status.details.iter().flat_map(|details| &details.causes);
-    causes.any(|cause| cause.reason == "NamespaceTerminating")
 }
 
 /// What the server itself asks for, within reason.

@@ -6,6 +6,7 @@ use futures::StreamExt as _;
 use kube::api::DynamicObject;
 use serde_json::Value;
 
+use super::admission_error::ENDING;
 use super::cluster::{ApplyError, Cluster, Kind, Ownership, WriteMode};
 use super::diff;
 use super::error::{KubernetesError, KubernetesErrorKind};
@@ -137,7 +138,7 @@ pub(super) async fn dry_run(
     objects: Vec<Manifest>,
     purpose: Purpose,
 ) -> Result<Vec<PlannedObject>, KubernetesError> {
-    let missing = missing_namespaces(cluster, &objects).await?;
+    let missing = missing_namespaces(cluster, &objects, purpose).await?;
     let scaled = scaled(cluster, &objects, &missing).await?;
     let look = |object: Manifest| one(cluster, object, purpose, &missing, &scaled);
     let looked: Vec<Result<PlannedObject, KubernetesError>> =
@@ -156,16 +157,22 @@ pub(super) async fn dry_run(
     Ok(steps)
 }
 
-/// Namespaces of the objects that do not exist.
+/// Namespaces of the objects that do not exist. One that is being deleted ends a rollout; what is
+/// restored may be in it still.
 async fn missing_namespaces(
     cluster: &Cluster,
     objects: &[Manifest],
+    purpose: Purpose,
 ) -> Result<BTreeSet<String>, KubernetesError> {
     let used: BTreeSet<&str> = objects.iter().filter_map(Manifest::namespace).collect();
     let mut missing = BTreeSet::new();
     for namespace in used {
-        if !namespace_exists(cluster, namespace).await? {
-            missing.insert(namespace.to_owned());
+        match (namespace_state(cluster, namespace).await?, purpose) {
+            (NamespaceState::Missing, _) => {
+                missing.insert(namespace.to_owned());
+            }
+            (NamespaceState::Ending(error), Purpose::Rollout) => return Err(error),
+            (NamespaceState::Ending(_), Purpose::Restore) | (NamespaceState::Active, _) => {}
         }
     }
     Ok(missing)
@@ -180,23 +187,58 @@ fn namespace_id(name: &str) -> ObjectId {
     }
 }
 
-/// Whether it exists; one that may not be looked at is taken to.
-pub(super) async fn namespace_exists(
+/// How a namespace is.
+pub(super) enum NamespaceState {
+    /// It does not exist.
+    Missing,
+    /// It exists, or may not be looked at.
+    Active,
+    /// It is being deleted: nothing can be created in it. Says so, and what holds it.
+    Ending(KubernetesError),
+}
+
+/// How the namespace is now.
+pub(super) async fn namespace_state(
     cluster: &Cluster,
     name: &str,
-) -> Result<bool, KubernetesError> {
-    let Some(kind) = cluster.kind("v1", "Namespace").await? else { return Ok(true) };
+) -> Result<NamespaceState, KubernetesError> {
+    let Some(kind) = cluster.kind("v1", "Namespace").await? else {
+        return Ok(NamespaceState::Active);
+    };
     match cluster.get(&kind, &namespace_id(name)).await {
-        Ok(found) => Ok(found.is_some()),
-        Err(error) if error.kind == KubernetesErrorKind::Refused => Ok(true),
+        Ok(None) => Ok(NamespaceState::Missing),
+        Ok(Some(live)) if live.metadata.deletion_timestamp.is_some() => {
+            Ok(NamespaceState::Ending(ending(name, &live)))
+        }
+        Ok(Some(_)) => Ok(NamespaceState::Active),
+        Err(error) if error.kind == KubernetesErrorKind::Refused => Ok(NamespaceState::Active),
         Err(error) => Err(error),
     }
 }
 
+/// A namespace that is being deleted, with what its controller says it still waits for.
+fn ending(name: &str, live: &DynamicObject) -> KubernetesError {
+    let since = live.metadata.deletion_timestamp.as_ref();
+    let since = since.map(|time| format!(" since {}", time.0)).unwrap_or_default();
+    let message = format!(
+        "the namespace {name} is being deleted{since}, and nothing can be created in it: {ENDING}"
+    );
+    let conditions = live.data.pointer("/status/conditions").and_then(Value::as_array);
+    let held = conditions.into_iter().flatten().filter_map(|condition| {
+        let text = |key: &str| condition.get(key).and_then(Value::as_str);
+        let words = text("message").filter(|words| !words.is_empty())?;
+        (text("status") == Some("True")).then(|| words.to_owned())
+    });
+    let look = format!("`kubectl get namespace {name} --output yaml` shows what holds it");
+    KubernetesError::new(KubernetesErrorKind::Waiting, message).noting(held.chain([look]))
+}
+
 /// Makes the environment's own namespace, where the lease and the records will be.
 pub(super) async fn make_namespace(cluster: &Cluster, name: &str) -> Result<(), KubernetesError> {
-    if namespace_exists(cluster, name).await? {
-        return Ok(());
+    match namespace_state(cluster, name).await? {
+        NamespaceState::Missing => {}
+        NamespaceState::Active => return Ok(()),
+        NamespaceState::Ending(error) => return Err(error),
     }
     let Some(kind) = cluster.kind("v1", "Namespace").await? else { return Ok(()) };
     let value = serde_json::json!({

@@ -41,7 +41,8 @@ pub enum KubernetesErrorKind {
     Held,
     /// This run held the environment, and lost it.
     Lost,
-    /// A workload waits for a person, such as a paused Deployment.
+    /// Something else has to end first, or a person to act: a paused Deployment, a Job that runs, a
+    /// namespace that is being deleted.
     Waiting,
     /// The run was cancelled.
     Cancelled,
@@ -173,6 +174,7 @@ pub(super) fn kind_of(error: &kube::Error) -> KubernetesErrorKind {
     match error {
         kube::Error::Api(status) => match status.code {
             401 => KubernetesErrorKind::Credentials,
+            403 if admission_error::is_ending(status) => KubernetesErrorKind::Waiting,
             403 => KubernetesErrorKind::Refused,
             404 => KubernetesErrorKind::Missing,
             409 => KubernetesErrorKind::Conflict,

@@ -18,7 +18,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::cluster::Cluster;
-use super::dry_run::namespace_exists;
+use super::dry_run::{NamespaceState, namespace_state};
 use super::error::{KubernetesError, KubernetesErrorKind};
 use greenloop_config::plan::ServicePlan;
 
@@ -222,9 +222,12 @@ impl ServiceRoute {
 
     async fn missing(&self) -> KubernetesError {
         let namespace = &self.namespace;
-        let message = match namespace_exists(&self.cluster, namespace).await {
-            Ok(false) => format!("the namespace {namespace} does not exist: nothing runs there"),
-            Ok(true) | Err(_) => format!(
+        let message = match namespace_state(&self.cluster, namespace).await {
+            Ok(NamespaceState::Ending(error)) => return error,
+            Ok(NamespaceState::Missing) => {
+                format!("the namespace {namespace} does not exist: nothing runs there")
+            }
+            Ok(NamespaceState::Active) | Err(_) => format!(
                 "there is no service/{} in namespace {namespace}: nothing is deployed there, or \
                  `deploy.kubernetes.service` names another",
                 self.wanted.name

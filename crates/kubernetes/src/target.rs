@@ -20,7 +20,7 @@ use crate::apply::{workload_kind, workload_of};
 use crate::cluster::Cluster;
 use crate::connection::Connection;
 use crate::diff;
-use crate::dry_run::{self, PlannedObject, Purpose};
+use crate::dry_run::{self, NamespaceState, PlannedObject, Purpose};
 use crate::error::{KubernetesError, KubernetesErrorKind};
 use crate::lease;
 use crate::lease::held::HeldLease;
@@ -168,10 +168,14 @@ impl KubernetesTarget {
         if self.plan.prune {
             kinds.extend(self.kinds_to_prune(&cluster, &objects).await?);
         }
-        if !dry_run::namespace_exists(&cluster, &self.plan.namespace).await?
-            && let Some(kind) = cluster.kind("v1", "Namespace").await?
-        {
-            kinds.push((kind, Scope::Cluster(self.plan.namespace.clone())));
+        match dry_run::namespace_state(&cluster, &self.plan.namespace).await? {
+            NamespaceState::Active => {}
+            NamespaceState::Ending(error) => return Err(error),
+            NamespaceState::Missing => {
+                if let Some(kind) = cluster.kind("v1", "Namespace").await? {
+                    kinds.push((kind, Scope::Cluster(self.plan.namespace.clone())));
+                }
+            }
         }
         let forwards = self.plan.service.is_some();
         let needs = permissions::needs(&self.plan.namespace, forwards, &kinds);

@@ -1,12 +1,14 @@
 //! The small controllers: garbage collection, terminating namespaces, quotas, volume claims and
 //! autoscalers' bounds.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
-use super::pods;
+use super::{condition, pods};
 use crate::server::api::{Api, Deletion, scale_of};
 use crate::server::managed::Writer;
-use crate::server::resource::by_kind;
+use crate::server::resource::{Resource, by_kind};
 use crate::server::store;
 
 pub(crate) fn sync(api: &mut Api) {
@@ -73,6 +75,7 @@ fn namespaces(api: &mut Api) {
         if held.is_empty() {
             api.store.remove(by_kind("Namespace"), "", &namespace);
         }
+        report(api, &namespace, &held);
         for (resource, object) in held {
             if !pods::leaving(&object) {
                 let (namespace, name) = store::identity(&object);
@@ -80,6 +83,35 @@ fn namespaces(api: &mut Api) {
             }
         }
     }
+}
+
+/// What a namespace that is being deleted still waits for.
+fn report(api: &mut Api, namespace: &str, held: &[(&'static Resource, Value)]) {
+    let Some(live) = api.store.get(by_kind("Namespace"), "", namespace).cloned() else { return };
+    let mut kinds: BTreeMap<String, usize> = BTreeMap::new();
+    let mut finalizers: BTreeMap<String, usize> = BTreeMap::new();
+    for (resource, object) in held {
+        *kinds.entry(format!("{}.{}", resource.plural, resource.group)).or_default() += 1;
+        for name in object["metadata"]["finalizers"].as_array().into_iter().flatten() {
+            *finalizers.entry(name.as_str().unwrap_or_default().to_owned()).or_default() += 1;
+        }
+    }
+    let told = |counts: &BTreeMap<String, usize>, has: &str| {
+        let each = counts.iter().map(|(name, count)| format!("{name} {has} {count}"));
+        each.map(|one| format!("{one} resource instances")).collect::<Vec<_>>().join(", ")
+    };
+    let mut status = live["status"].clone();
+    let content = format!("Some resources are remaining: {}", told(&kinds, "has"));
+    let kind = "NamespaceContentRemaining";
+    condition::set(&mut status, kind, !kinds.is_empty(), "SomeResourcesRemain", &content, false);
+    let content = format!(
+        "Some content in the namespace has finalizers remaining: {}",
+        told(&finalizers, "in")
+    );
+    let kind = "NamespaceFinalizersRemaining";
+    let some = !finalizers.is_empty();
+    condition::set(&mut status, kind, some, "SomeFinalizersRemain", &content, false);
+    pods::write_status(api, "Namespace", &live, status, "kube-controller-manager");
 }
 
 fn quotas(api: &mut Api) {

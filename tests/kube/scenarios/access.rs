@@ -1,13 +1,17 @@
 //! Missing permissions, and access to a service without an ingress.
 
-use greenloop_config::plan::ServicePlan;
-use greenloop_model::FailureClass;
-use greenloop_ports::{Target as _, TargetErrorKind};
+use std::time::Duration;
 
+use greenloop_config::plan::ServicePlan;
+use greenloop_model::{EventSink, FailureClass, RunId};
+use greenloop_ports::{Target as _, TargetErrorKind};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use kube::api::{Api, DeleteParams, Patch, PostParams};
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::{Doom, fails, said};
-use crate::objects::{deployment, service};
+use crate::objects::{config_map, deployment, service};
 use crate::program;
 use crate::world::{World, scenarios};
 
@@ -87,6 +91,62 @@ async fn the_right_to_go_back_to_a_revision_is_asked_for(world: &mut World) {
     assert_eq!((denied[0].verb, denied[0].resource.as_str()), ("update", "deployments.apps"));
 }
 
+/// Nothing can be created in a namespace that is being deleted: that is reported before the first
+/// write, with what holds it; once it is gone, the next run creates it.
+async fn a_namespace_that_is_being_deleted_is_told(world: &mut World) {
+    world.manifests(&[deployment(world, &program::HEALTHY)]);
+    let mut held = config_map("held", json!({"A": "1"}));
+    held["metadata"]["finalizers"] = json!(["example.org/hold"]);
+    world.create(&held).await;
+    world.release().await;
+    let namespaces: Api<Namespace> = Api::all(world.client.clone());
+    namespaces.delete(&world.namespace, &DeleteParams::default()).await.unwrap();
+    let deployments = world.api::<k8s_openapi::api::apps::v1::Deployment>();
+    while deployments.get_opt("web").await.unwrap().is_some() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let writes = || {
+        let journal = world.wire().server.journal();
+        journal.entries().iter().filter(|entry| entry.call.writes()).count()
+    };
+    let before = writes();
+    let target = world.target();
+    let (run, cancel) = (RunId::generate(), CancellationToken::new());
+    let tried = target.preview(&world.request(run)).await.unwrap_err();
+    let claimed = target.claim(run, &EventSink::null(), &cancel).await.unwrap_err();
+    for error in [tried, claimed] {
+        let told = format!("{error} {}", said(&error.evidence));
+        assert_eq!(error.kind, TargetErrorKind::Target, "{told}");
+        assert_eq!(error.class, FailureClass::Infrastructure, "{told}");
+        for part in [
+            "the namespace shop is being deleted since ",
+            "wait until it is gone and run again",
+            "has finalizers remaining: example.org/hold in 1 resource instances",
+            "kubectl get namespace shop",
+        ] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+    }
+    let refused = target.permissions().await.unwrap_err();
+    assert!(refused.message.contains("is being deleted"), "{refused}");
+    assert_eq!(writes(), before, "something was written");
+    // A creation that the check came too early for.
+    let late = config_map("late", json!({"A": "1"}));
+    let late: ConfigMap = serde_json::from_value(late).unwrap();
+    let refused = world.api::<ConfigMap>().create(&PostParams::default(), &late).await.unwrap_err();
+    let kube::Error::Api(refused) = refused else { panic!("{refused}") };
+    assert_eq!((refused.code, refused.reason.as_str()), (403, "Forbidden"));
+    assert_eq!(refused.details.unwrap().causes[0].reason, "NamespaceTerminating");
+
+    let free = json!({"metadata": {"finalizers": null}});
+    let maps = world.api::<ConfigMap>();
+    maps.patch("held", &Default::default(), &Patch::Merge(&free)).await.unwrap();
+    while namespaces.get_opt(&world.namespace).await.unwrap().is_some() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    world.release().await;
+}
+
 async fn smoke_tests_go_through_a_port_forward(world: &mut World) {
     world.plan.service = Some(ServicePlan { name: "web".to_owned(), port: None });
     world.manifests(&[service(), deployment(world, &program::HEALTHY)]);
@@ -109,5 +169,6 @@ scenarios! {
         logs_are_forbidden,
         permissions_are_asked_for,
         permissions_for_namespaces_are_asked_for,
-        the_right_to_go_back_to_a_revision_is_asked_for
+        the_right_to_go_back_to_a_revision_is_asked_for,
+        a_namespace_that_is_being_deleted_is_told
 }

@@ -31,14 +31,7 @@ pub(crate) fn admit(
             return Err(Refusal::not_found(home, &namespace));
         };
         if found["metadata"]["deletionTimestamp"].is_string() {
-            return Err(Refusal::forbidden(
-                resource,
-                &name,
-                &format!(
-                    "unable to create new content in namespace {namespace} because it is being \
-                     terminated"
-                ),
-            ));
+            return Err(Refusal::terminating(resource, &namespace, &name));
         }
     }
     denied(denials, resource)?;

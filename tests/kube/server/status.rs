@@ -117,6 +117,20 @@ impl Refusal {
         Self::new(403, "Forbidden", message).about(resource, name)
     }
 
+    /// A creation in a namespace that is being deleted.
+    pub(crate) fn terminating(resource: &Resource, namespace: &str, name: &str) -> Self {
+        let why = format!(
+            "unable to create new content in namespace {namespace} because it is being terminated"
+        );
+        let mut refusal = Self::forbidden(resource, name, &why);
+        refusal.body["details"]["causes"] = json!([{
+            "reason": "NamespaceTerminating",
+            "message": format!("namespace {namespace} is being terminated"),
+            "field": "metadata.namespace",
+        }]);
+        refusal
+    }
+
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(400, "BadRequest", message)
     }

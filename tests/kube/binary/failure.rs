@@ -133,6 +133,33 @@ async fn a_release_whose_smoke_tests_fail_gives_way() {
     assert_eq!(status["releases"][0]["verified_at"], Value::Null, "{status}");
 }
 
+/// What failed, what runs now, and the commands that lead on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rollback_that_fails_says_what_runs_and_what_to_do() {
+    let Some(shop) = Shop::new(&HEALTHY, "").await else { return };
+    shop.ends(&[], 0);
+    shop.expect_page("o");
+    shop.change(&HEALTHY_TOO, "another page");
+    shop.ends(&[], 0);
+    let applied = shop.applied().await;
+    let serving = shop.status()["serving"]["release"]["id"].as_str().unwrap().to_owned();
+    shop.world.wire().server.forbid("patch", "deployments");
+    let outcome = shop.ends(&["rollback"], 3);
+    let again = format!("rollback --environment staging --to-release {serving}");
+    for part in [
+        "NOT rolled back: ",
+        "`patch` on `deployments`",
+        &serving[serving.len() - 8..],
+        "status",
+        again.as_str(),
+    ] {
+        assert!(outcome.all().contains(part), "{part}: {}", outcome.all());
+    }
+    // Whoever may not do it now will not be able to in ten seconds.
+    assert!(!outcome.all().contains("trying again"), "{}", outcome.all());
+    assert_eq!(shop.applied().await, applied);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_release_that_must_not_be_rolled_back_is_mended_forward() {
     let Some(shop) = Shop::new(&HEALTHY, &heals()).await else { return };

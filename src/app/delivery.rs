@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::sync::Arc;
+use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::agents::key_variables;
 use super::hub_connection::HUB_TOKEN;
-use super::{AppError, Environment, folder};
+use super::{AppError, Environment, configuration, folder};
 use greenloop_azure::{AzureError, Identity, KeyVault};
 use greenloop_config::plan::{AzurePlan, RunPlan};
 use greenloop_config::{fill_secrets, secret_references, with_secrets};
@@ -19,13 +20,20 @@ use greenloop_image::engine::Engine;
 use greenloop_image::registry::{Credentials, logins};
 use greenloop_kubernetes::{Connection, KubernetesTarget, Repository};
 use greenloop_llm::RECORD_VARIABLE;
-use greenloop_model::TargetKind;
+use greenloop_model::{TargetKind, error_chain};
 use greenloop_ports::environment::{EnvironmentSecrets, fetch};
 use greenloop_ports::{ImageSource, SecretSource, Target};
 use greenloop_report::pull_requests::token_variables;
 use greenloop_target::docker::{DockerSettings, DockerTarget};
 use greenloop_target::process::ProcessTarget;
 use greenloop_workspace::Workspace;
+
+/// How long the key vault may take where its values are only to be recognised.
+const VAULT_ANSWER: Duration = Duration::from_secs(5);
+
+fn is_reference(value: &str) -> bool {
+    value.starts_with("keyvault:")
+}
 
 /// Settings of the plan whose names look secret: what a build, a gate or a service is given, it may
 /// print.
@@ -37,7 +45,7 @@ fn learn_settings(redactor: &Redactor, plan: &RunPlan) {
     maps.extend(plan.deploy.docker.as_ref().map(|docker| &docker.env));
     maps.extend(plan.deploy.kubernetes.as_ref().map(|kubernetes| &kubernetes.variables));
     // `keyvault:NAME` says where a value is, and is none.
-    let settings = maps.into_iter().flatten().filter(|(_, text)| !text.starts_with("keyvault:"));
+    let settings = maps.into_iter().flatten().filter(|(_, text)| !is_reference(text));
     redactor.learn_vars(settings.map(|(name, text)| (OsString::from(name), OsString::from(text))));
 }
 
@@ -108,6 +116,33 @@ impl Delivering {
         Ok(self)
     }
 
+    /// Whether what is applied to a cluster has values of the key vault in it.
+    pub(super) fn applies_secrets(&self) -> bool {
+        let kubernetes = self.plan.deploy.kubernetes.as_ref();
+        kubernetes.is_some_and(|plan| plan.variables.values().any(|text| is_reference(text)))
+    }
+
+    /// Makes the redactor know the values of the key vault, for a command that shows what runs and
+    /// starts nothing: what ran with such a value may say it. Why it does not know them, where they
+    /// cannot be read.
+    pub(super) async fn learn_secrets(&self) -> Option<String> {
+        let names = secret_references(&self.plan);
+        if names.is_empty() {
+            return None;
+        }
+        let asked = secrets(&names, &self.azure, &self.plan.azure, &self.env, &self.redactor);
+        let why = match tokio::time::timeout(VAULT_ANSWER, asked).await {
+            Ok(Ok(_)) => return None,
+            Ok(Err(error)) => error_chain(&error),
+            Err(_elapsed) => format!("no answer within {} s", VAULT_ANSWER.as_secs()),
+        };
+        Some(format!(
+            "the values of {} cannot be read, so they would not be recognised in what is shown \
+             here: {why}",
+            names.iter().map(|name| format!("keyvault:{name}")).collect::<Vec<_>>().join(", ")
+        ))
+    }
+
     /// Variables that hold what Greenloop alone may use: models' keys, the tokens of pull requests
     /// and of the hub. Gates, tools and services do not get to see them.
     pub(super) fn env_remove(&self) -> Vec<String> {
@@ -125,13 +160,13 @@ impl Delivering {
     }
 
     /// The target that the plan asks for.
+    ///
+    /// # Errors
+    /// When it has no settings, or the environment is another configuration's.
     pub(super) fn target(&self, workspace: &Workspace) -> Result<Arc<dyn Target>, AppError> {
         let plan = &self.plan;
-        let state = workspace
-            .git_dir()
-            .join("greenloop")
-            .join("targets")
-            .join(plan.environment.name.as_str());
+        configuration::check(workspace, plan)?;
+        let state = configuration::state_folder(workspace, plan);
         let program = || {
             std::env::current_exe()
                 .map_err(|source| AppError::Folder { path: "greenloop".into(), source })
@@ -187,7 +222,8 @@ impl Delivering {
             self.redactor.clone(),
         );
         let repository =
-            Repository::new(workspace.root_commit(), workspace.remote_url("origin").as_deref());
+            Repository::new(workspace.root_commit(), workspace.remote_url("origin").as_deref())
+                .configured_by(self.plan.policy.config_path.as_ref().map(ToString::to_string));
         Some(target.of_repository(repository).env_remove(self.env_remove_os()))
     }
 
@@ -214,5 +250,54 @@ impl Delivering {
                 Some(Arc::new(pipeline.leave_out(own)))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str = "
+environments:
+  staging: { namespace: fleet, url: http://fleet.example.com }
+deploy:
+  method: kubernetes
+  manifest_path: k8s
+  kubernetes: { variables: { greeting: keyvault:motd } }
+azure: { key_vault: https://fleet.vault.azure.net }
+";
+
+    fn delivering(value: Option<&'static str>) -> Delivering {
+        let config = greenloop_config::parse(CONFIG, "config.yaml").unwrap();
+        let plan = config.plan("staging", &Default::default(), &|_| None).unwrap();
+        let env: Environment = Arc::new(move |name| {
+            value.filter(|_| name == "GREENLOOP_SECRET_MOTD").map(str::to_owned)
+        });
+        Delivering::new(plan, &env)
+    }
+
+    /// A name that does not look secret: only that the value is of the vault tells that it is.
+    #[tokio::test]
+    async fn values_of_the_vault_are_known_before_anything_is_applied_or_shown() {
+        let said = "web: pod says: good morning, grey heron";
+        let hidden = "web: pod says: good morning, [redacted]";
+        let fresh = delivering(Some("grey heron"));
+        assert_eq!(fresh.redactor.redact(said), said);
+        assert!(fresh.applies_secrets());
+        // What a status shows.
+        assert_eq!(fresh.learn_secrets().await, None);
+        assert_eq!(fresh.redactor.redact(said), hidden);
+        assert_eq!(
+            fresh.plan.deploy.kubernetes.unwrap().variables["greeting"],
+            "keyvault:motd",
+            "nothing is filled in for a look"
+        );
+        // What a rollout and a dry run apply.
+        let filled = delivering(Some("grey heron")).with_secrets().await.unwrap();
+        assert_eq!(filled.redactor.redact(said), hidden);
+        assert_eq!(filled.plan.deploy.kubernetes.unwrap().variables["greeting"], "grey heron");
+        // Without the value, a look says so.
+        let note = delivering(None).learn_secrets().await.unwrap();
+        assert!(note.contains("the values of keyvault:motd cannot be read"), "{note}");
     }
 }

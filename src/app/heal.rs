@@ -118,6 +118,7 @@ pub async fn heal(
     let purpose = Purpose {
         title: title.clone(),
         environment: None,
+        configuration: None,
         writes: true,
         deploys: false,
         resume: None,

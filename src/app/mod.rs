@@ -3,6 +3,7 @@
 
 mod agents;
 mod audit_key;
+mod configuration;
 mod delivery;
 pub mod demo;
 mod doctor;

@@ -11,7 +11,7 @@ use super::hub_reporter::HubReporter;
 use super::run::{load_plan, parallelism};
 use super::sandbox::{self, Need};
 use super::session::{Purpose, Session};
-use super::{AppError, Environment, folder, telemetry};
+use super::{AppError, Environment, configuration, folder, telemetry};
 use greenloop_engine::approval::Approval;
 use greenloop_engine::driver::{Deliverable, Delivery, RunDependencies, WorkTreeAtEnd};
 use greenloop_engine::flaky::{FLAKY_FILE, FlakyTests};
@@ -69,9 +69,11 @@ pub struct StatusReport {
 pub async fn status(request: &ReleaseRequest) -> Result<StatusReport, AppError> {
     let workspace = Workspace::open(&request.directory)?;
     let plan = plan_of(&workspace, request)?;
-    let target = Delivering::new(plan, &request.env).target(&workspace)?;
+    let delivering = Delivering::new(plan, &request.env);
+    let unknown_secrets = delivering.learn_secrets().await;
+    let target = delivering.target(&workspace)?;
     let asked = tokio::time::timeout(ANSWER, target.status()).await;
-    let status = match asked.unwrap_or_else(|_elapsed| Err(no_answer(target.kind()))) {
+    let mut status = match asked.unwrap_or_else(|_elapsed| Err(no_answer(target.kind()))) {
         Ok(status) => status,
         Err(error) => {
             let why = error_chain(&error);
@@ -87,6 +89,7 @@ pub async fn status(request: &ReleaseRequest) -> Result<StatusReport, AppError> 
             });
         }
     };
+    status.notes.extend(unknown_secrets);
     let head = workspace.head()?.commit;
     let since = status
         .serving
@@ -296,6 +299,7 @@ pub async fn roll_back(
     let purpose = Purpose {
         title: title.clone(),
         environment: Some(&plan.environment.name),
+        configuration: configuration::apart(&plan),
         writes: false,
         deploys: true,
         resume: None,
@@ -312,6 +316,7 @@ pub async fn roll_back(
     )
     .await?;
     folder::keep_out(&workspace, &plan.logging, plan.metrics.as_deref())?;
+    configuration::remember(&workspace, &plan)?;
     let spec = RunSpec {
         stages: vec![Stage::Rollout, Stage::Smoke],
         limits: plan.limits.clone(),

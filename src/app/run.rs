@@ -11,7 +11,7 @@ use super::hub_reporter::HubReporter;
 use super::proposal::{Proposal, propose};
 use super::sandbox::{self, Need};
 use super::session::{Purpose, Session};
-use super::{AppError, Environment, folder, logging, tasks, telemetry};
+use super::{AppError, Environment, configuration, folder, logging, tasks, telemetry};
 use greenloop_config::Overrides;
 use greenloop_config::plan::RunPlan;
 use greenloop_engine::approval::Approval;
@@ -150,7 +150,14 @@ pub async fn describe(request: &RunRequest) -> Result<String, AppError> {
         line("doubtful", format!("{subject}: {fault}"));
     }
     if !request.verify_only {
-        changes(&workspace, Delivering::new(plan, &request.env), head.commit, &mut text).await?;
+        // What a rollout would apply, and what of it is not to be shown.
+        let delivering = Delivering::new(plan, &request.env);
+        let delivering = if delivering.applies_secrets() {
+            delivering.with_secrets().await?
+        } else {
+            delivering
+        };
+        changes(&workspace, delivering, head.commit, &mut text).await?;
     }
     text.push_str("\nNothing was run (--dry-run).\n");
     Ok(text)
@@ -256,7 +263,7 @@ pub async fn run(
         azure.as_ref(),
         &redactor,
     );
-    let tasks_plan = plan.tasks.filter(|_| !request.verify_only);
+    let tasks_plan = plan.tasks.clone().filter(|_| !request.verify_only);
     let tasks = tasks_plan.as_ref();
     let tasks = tasks.map(|tasks| tasks::of_run(tasks, &env, &redactor)).transpose()?;
     let policy = Policy::new(&plan.policy)?;
@@ -265,6 +272,7 @@ pub async fn run(
     let purpose = Purpose {
         title: title.clone(),
         environment: Some(&plan.environment.name),
+        configuration: configuration::apart(&plan),
         writes: !request.verify_only,
         deploys: !request.verify_only,
         resume: request.resume,
@@ -275,6 +283,9 @@ pub async fn run(
         Session::open(&workspace, purpose, target.as_deref(), &mut reporters, &redactor, &cancel)
             .await?;
     folder::keep_out(&workspace, &plan.logging, plan.metrics.as_deref())?;
+    if !request.verify_only {
+        configuration::remember(&workspace, &plan)?;
+    }
     let stages = if request.verify_only {
         vec![Stage::Smoke]
     } else {

@@ -14,8 +14,8 @@ use greenloop_engine::driver::{Continuation, Ended, RunDependencies, drive};
 use greenloop_engine::recover::{abandon, check_resumable, resume};
 use greenloop_evidence::Redactor;
 use greenloop_model::{
-    CommitId, EnvironmentName, EventSink, Notice, Restoration, RunEvent, RunId, RunSummary,
-    StopReason,
+    CommitId, EnvironmentName, EventSink, Notice, RepoPath, Restoration, RunEvent, RunId,
+    RunSummary, StopReason,
 };
 use greenloop_ports::{Target, TargetError};
 use greenloop_report::Boxed;
@@ -48,6 +48,9 @@ pub(super) struct Purpose<'a> {
     pub(super) title: String,
     /// The environment it holds.
     pub(super) environment: Option<&'a EnvironmentName>,
+    /// The configuration by which environments of one name are told apart: what a run of it left is
+    /// cleaned up with its own target.
+    pub(super) configuration: Option<&'a RepoPath>,
     /// Whether it changes the work tree.
     pub(super) writes: bool,
     /// Whether it changes what the target runs.
@@ -90,7 +93,16 @@ impl Session {
         redactor: &Redactor,
         cancel: &CancellationToken,
     ) -> Result<Self, AppError> {
-        let Purpose { title, environment, writes, deploys, run, resume: wanted, copies } = purpose;
+        let Purpose {
+            title,
+            environment,
+            configuration,
+            writes,
+            deploys,
+            run,
+            resume: wanted,
+            copies,
+        } = purpose;
         let audit_key = audit_key::from_environment()?;
         let run = wanted.or(run).unwrap_or_else(RunId::generate);
         let run_folder = folder::of_run(workspace, run);
@@ -117,7 +129,11 @@ impl Session {
         let mut names = Vec::new();
         if let Some(environment) = environment {
             let what = format!("environment {environment}");
-            names.push((format!("env-{environment}"), what, true));
+            let name = match configuration {
+                Some(path) => format!("env-{environment}-{}", short_digest(path.as_bytes())),
+                None => format!("env-{environment}"),
+            };
+            names.push((name, what, true));
         }
         if writes {
             names.push((work_tree_claim(workspace), "the work tree".to_owned(), false));
@@ -442,9 +458,11 @@ fn redact(redactor: &Redactor) -> greenloop_audit::Redact {
 
 /// Linked work trees share a git folder; each is claimed by itself.
 fn work_tree_claim(workspace: &Workspace) -> String {
-    let digest = Sha256::digest(workspace.root().as_os_str().as_encoded_bytes());
-    let hex: String = digest.iter().take(6).map(|b| format!("{b:02x}")).collect();
-    format!("work-tree-{hex}")
+    format!("work-tree-{}", short_digest(workspace.root().as_os_str().as_encoded_bytes()))
+}
+
+fn short_digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().take(6).map(|b| format!("{b:02x}")).collect()
 }
 
 fn cleaned_up(left: &Holder, done: &[String]) -> String {

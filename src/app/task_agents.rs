@@ -97,6 +97,7 @@ async fn carry_out(
     let purpose = Purpose {
         title: title.clone(),
         environment: None,
+        configuration: None,
         writes: true,
         deploys: false,
         run: Some(run),

@@ -220,6 +220,18 @@ impl World {
         std::fs::write(path, documents.join("\n---\n")).unwrap();
     }
 
+    /// Writes a file into the work tree.
+    pub(crate) fn file(&self, path: &str, text: &str) {
+        let path = self.folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    /// Removes a file from the work tree.
+    pub(crate) fn remove_file(&self, path: &str) {
+        std::fs::remove_file(self.folder.path().join(path)).unwrap();
+    }
+
     /// A target, as in a new process.
     pub(crate) fn target(&self) -> KubernetesTarget {
         let connection = Connection::new(&self.plan, None, Arc::new(|_| None));

@@ -1,6 +1,6 @@
-//! Which repository an environment's releases come from. Two repositories may use one namespace
-//! and one name of an environment by accident: each would take the other's release for its own
-//! last one, remove its objects and restore it.
+//! Which repository an environment's releases come from, and which configuration in it. Two of them
+//! may use one namespace and one name of an environment by accident: each would take the other's
+//! release for its own last one, remove its objects and restore it.
 
 use greenloop_model::CommitId;
 
@@ -10,12 +10,21 @@ use greenloop_model::CommitId;
 pub struct Repository {
     pub(super) root: Option<CommitId>,
     pub(super) remote: Option<String>,
+    /// The path of the configuration in the work tree: `services/api/config.yaml`.
+    pub(super) configuration: Option<String>,
 }
 
 impl Repository {
     /// `root` is the first commit of its history, `remote` the address that it is fetched from.
     pub fn new(root: Option<CommitId>, remote: Option<&str>) -> Self {
-        Self { root, remote: remote.and_then(name_of) }
+        Self { root, remote: remote.and_then(name_of), configuration: None }
+    }
+
+    /// `path` is that of the configuration in the work tree.
+    #[must_use]
+    pub fn configured_by(mut self, path: Option<String>) -> Self {
+        self.configuration = path;
+        self
     }
 
     /// Whether the two differ for certain: in a part that both have, and in none are they the same.

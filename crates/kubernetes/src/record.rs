@@ -41,6 +41,8 @@ const REASON: &str = "greenloop.dev/reason";
 /// The annotations with the repository that the release comes from.
 pub(super) const REPOSITORY: &str = "greenloop.dev/repository";
 pub(super) const ROOT_COMMIT: &str = "greenloop.dev/root-commit";
+/// The annotation with the path of the configuration in it.
+pub(super) const CONFIGURATION: &str = "greenloop.dev/configuration";
 const KEY: &str = "release.json.gz";
 
 /// The most compressed bytes: a Secret holds one MiB, with everything around.
@@ -220,6 +222,7 @@ impl Record {
             (REASON, self.reason.clone()),
             (REPOSITORY, self.repository.remote.clone()),
             (ROOT_COMMIT, self.repository.root.as_ref().map(ToString::to_string)),
+            (CONFIGURATION, self.repository.configuration.clone()),
         ];
         Ok(Secret {
             metadata: ObjectMeta {
@@ -290,6 +293,7 @@ impl Record {
             repository: Repository {
                 root: text(ROOT_COMMIT).and_then(|text| text.parse().ok()),
                 remote: text(REPOSITORY).map(str::to_owned),
+                configuration: text(CONFIGURATION).map(str::to_owned),
             },
             content: stored.content,
         })

@@ -1,5 +1,7 @@
 //! The records of an environment's releases, in its namespace.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, PostParams};
@@ -23,6 +25,8 @@ pub(super) struct History {
     pub(super) records: Vec<Record>,
     /// What cannot be read, in words.
     pub(super) unreadable: Vec<String>,
+    /// The environment of each record, as its label has it.
+    pub(super) environments: BTreeMap<ReleaseId, String>,
 }
 
 impl History {
@@ -138,8 +142,14 @@ impl Store {
         };
         let mut history = History::default();
         for secret in listed.items.iter().filter(|s| s.type_.as_deref() == Some(TYPE)) {
+            let environment = secret.metadata.labels.as_ref().and_then(|all| all.get(ENVIRONMENT));
             match Record::decode(secret) {
-                Ok(record) => history.records.push(record),
+                Ok(record) => {
+                    history
+                        .environments
+                        .extend(environment.map(|name| (record.id(), name.clone())));
+                    history.records.push(record);
+                }
                 Err(error) => history.unreadable.push(error.message),
             }
         }
@@ -284,7 +294,7 @@ mod tests {
             })
             .collect();
         records.reverse();
-        History { records, unreadable: Vec::new() }
+        History { records, ..History::default() }
     }
 
     /// The place of a record, from the oldest on.

@@ -1,6 +1,7 @@
 //! The Kubernetes target as the rest of the program sees it.
 
 mod leftovers;
+mod others;
 mod rollback;
 mod rollout;
 mod secrets;
@@ -364,7 +365,10 @@ impl KubernetesTarget {
         };
         let namespace = &self.plan.namespace;
         let objects = dry_run::stamped(cluster, objects, namespace, &stamp, occasion).await?;
-        dry_run::dry_run(cluster, objects, Purpose::Rollout).await
+        self.refuse_other_configuration(history, &objects)?;
+        let steps = dry_run::dry_run(cluster, objects, Purpose::Rollout).await?;
+        self.refuse_workloads_of_others(cluster, &steps).await?;
+        Ok(steps)
     }
 
     /// The request as far as it can be looked at: what serves stands for an image that is not

@@ -5,7 +5,7 @@ use std::time::Duration;
 use greenloop_kubernetes::Repository;
 use greenloop_model::{EventSink, RunId};
 use greenloop_ports::{Earlier, Target as _, TargetErrorKind};
-use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Secret, Service};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
@@ -225,6 +225,109 @@ async fn another_repository_is_refused(world: &mut World) {
     assert!(has(world, "theirs").await && !has(world, "old").await);
 }
 
+fn named(mut object: Value, name: &str) -> Value {
+    object["metadata"]["name"] = json!(name);
+    object["spec"]["selector"]["matchLabels"]["app"] = json!(name);
+    object["spec"]["template"]["metadata"]["labels"]["app"] = json!(name);
+    object
+}
+
+/// Two configurations of one repository with the same namespace and environment name: the second
+/// is refused before it writes anything, unless it is for the same workloads or takes the place of
+/// the first.
+async fn another_configuration_is_refused(world: &mut World) {
+    let of = |path: &str| {
+        let repository = Repository::new(None, Some("https://example.com/fleet/shop"));
+        repository.configured_by(Some(path.to_owned()))
+    };
+    world.plan.prune = true;
+    world.file("api/config.yaml", "");
+    world.repository = of("api/config.yaml");
+    world.manifests(&[old(), deployment(world, &HEALTHY)]);
+    world.release().await;
+    // Another configuration for the same workload.
+    world.repository = of("debug.yaml");
+    world.release().await;
+    world.repository = of("api/config.yaml");
+    let own = world.release().await;
+
+    world.repository = of("front/config.yaml");
+    world.manifests(&[named(deployment(world, &HEALTHY), "front")]);
+    let target = world.target();
+    let cancel = CancellationToken::new();
+    let run = RunId::generate();
+    let tried = target.preview(&world.request(run)).await.unwrap_err();
+    let attempt = world.roll_out().await;
+    let rolled_out = attempt.outcome.unwrap_err();
+    attempt.target.let_go().await;
+    let back = target.roll_back(Earlier::LastVerified, &EventSink::null(), &cancel).await;
+    let status = target.status().await.unwrap_err();
+    for error in [tried, rolled_out, back.unwrap_err(), status] {
+        assert_eq!(error.kind, TargetErrorKind::Target, "{error}");
+        for part in [
+            "is released with api/config.yaml (deployment/web)",
+            "front/config.yaml has other workloads (deployment/front)",
+            "greenloop.dev/environment=staging greenloop.dev/configuration-",
+        ] {
+            assert!(error.message.contains(part), "{part}: {error}");
+        }
+    }
+    assert!(has(world, "old").await);
+    let deployments = world.api::<Deployment>();
+    assert!(deployments.get_opt("front").await.unwrap().is_none(), "something was written");
+    world.repository = of("api/config.yaml");
+    world.manifests(&[old(), deployment(world, &HEALTHY)]);
+    assert_eq!(world.target().status().await.unwrap().serving.unwrap().0.id, own);
+
+    // The first one was moved: its workloads may have other names as well.
+    world.repository = of("services/api/config.yaml");
+    world.remove_file("api/config.yaml");
+    world.manifests(&[named(deployment(world, &HEALTHY), "api")]);
+    world.release().await;
+}
+
+/// Two environments that write one workload would undo each other; two with workloads of their own
+/// share a namespace.
+async fn another_environments_workload_is_refused(world: &mut World) {
+    world.manifests(&[deployment(world, &HEALTHY)]);
+    let staging = world.release().await;
+    world.environment.name = "review".parse().unwrap();
+    let writes = || {
+        let journal = world.wire().server.journal();
+        journal.entries().iter().filter(|entry| entry.call.writes()).count()
+    };
+    let before = writes();
+    let tried = world.target().preview(&world.request(RunId::generate())).await.unwrap_err();
+    for part in [
+        "deployment/web in namespace shop is part of release ",
+        "of environment staging, and environment review writes it too",
+        "`{{ environment }}`",
+        "--selector greenloop.dev/environment=staging",
+    ] {
+        assert!(tried.message.contains(part), "{part}: {tried}");
+    }
+    assert_eq!(writes(), before);
+    world.manifests(&[named(deployment(world, &HEALTHY), "review")]);
+    let review = world.release().await;
+    let serving =
+        async |world: &World| world.target().status().await.unwrap().serving.unwrap().0.id;
+    assert_eq!(serving(world).await, review);
+    world.environment.name = "staging".parse().unwrap();
+    world.manifests(&[deployment(world, &HEALTHY)]);
+    assert_eq!(serving(world).await, staging);
+    // Each goes on by itself.
+    world.release().await;
+    // What the message says makes Greenloop forget the other one.
+    let secrets = world.api::<Secret>();
+    let records = ListParams::default().labels("greenloop.dev/environment=staging");
+    for record in secrets.list(&records).await.unwrap() {
+        secrets.delete(&record.metadata.name.unwrap(), &DeleteParams::default()).await.unwrap();
+    }
+    world.environment.name = "review".parse().unwrap();
+    world.manifests(&[deployment(world, &HEALTHY), named(deployment(world, &HEALTHY), "review")]);
+    world.release().await;
+}
+
 /// Objects that others may use stay: cluster-scoped ones, and those in records of other
 /// environments.
 async fn what_others_may_use_stays(world: &mut World) {
@@ -319,6 +422,10 @@ scenarios! {
         what_may_hold_data_stays,
         a_restore_keeps_what_may_hold_data,
         another_repository_is_refused,
+        another_configuration_is_refused,
         what_others_may_use_stays;
-    wire: a_missing_right_to_remove_is_told, removing_ends_with_the_run
+    wire:
+        a_missing_right_to_remove_is_told,
+        removing_ends_with_the_run,
+        another_environments_workload_is_refused
 }

@@ -244,6 +244,8 @@ impl KubernetesTarget {
         earlier: Earlier,
     ) -> Result<Deployed, TargetError> {
         let history = self.history(cluster).await.map_err(|error| self.target_error(error))?;
+        let own = self.refuse_history_of_others(cluster, &history).await;
+        own.map_err(|error| self.target_error(error))?;
         let serving = history.serving();
         let none = |message: String| refused(TargetErrorKind::NoRelease, message);
         let wanted = match earlier {

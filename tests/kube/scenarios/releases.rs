@@ -446,8 +446,33 @@ async fn a_missing_namespace_is_made(world: &mut World) {
     assert!(again.is_err());
 }
 
+/// A status says what keeps the pods from being ready, not only how many of them are.
+async fn a_status_says_what_keeps_the_pods(world: &mut World) {
+    world.manifests(&[deployment(world, &HEALTHY)]);
+    world.release().await;
+    assert!(world.target().status().await.unwrap().notes.is_empty());
+    let broken = json!([{"name": "web", "image": world.image, "command": PANICS.command()}]);
+    let change = json!({"spec": {"template": {"spec": {"containers": broken}}}});
+    patch::<Deployment>(world, "web", "kubectl-edit", change).await;
+    let said = async {
+        loop {
+            let notes = world.target().status().await.unwrap().notes.join("\n");
+            if notes.contains("waits: CrashLoopBackOff") {
+                break notes;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let notes = tokio::time::timeout(Duration::from_secs(120), said).await.unwrap();
+    for part in ["pod web-", ": container web waits: ", "the last time with exit status 101"] {
+        assert!(notes.contains(part), "{part}: {notes}");
+    }
+    assert!(!notes.contains("DATABASE_URL"), "what a container wrote is not shown: {notes}");
+}
+
 scenarios! {
     both:
+        a_status_says_what_keeps_the_pods,
         a_release_is_recorded_and_marked,
         a_failed_release_gives_way,
         the_first_release_leaves_nothing_behind,

@@ -9,11 +9,12 @@ use super::KubernetesTarget;
 use crate::apply::workload_kind;
 use crate::cluster::{ApplyError, Cluster, Ownership, WriteMode};
 use crate::diff;
-use crate::dry_run::{PlannedObject, Purpose, dry_run};
+use crate::dry_run::{NamespaceState, PlannedObject, Purpose, dry_run, namespace_state};
 use crate::error::{KubernetesError, KubernetesErrorKind};
-use crate::manifest::Manifest;
 use crate::manifest::labels::RELEASE;
+use crate::manifest::{Manifest, ObjectId};
 use crate::record::Record;
+use crate::track;
 use greenloop_config::plan::Manifests;
 use greenloop_model::Condition;
 use greenloop_ports::TargetStatus;
@@ -40,6 +41,7 @@ impl KubernetesTarget {
         }
         let cluster = self.cluster().await?;
         let history = self.history(&cluster).await?;
+        self.refuse_history_of_others(&cluster, &history).await?;
         let mut notes = Vec::new();
         let mut condition = Condition::default();
         let serving = history.serving();
@@ -47,7 +49,22 @@ impl KubernetesTarget {
             Some(record) => {
                 let seen = self.drift(&cluster, record).await?;
                 condition = conclude(&seen);
+                let namespace = namespace_state(&cluster, &self.plan.namespace).await?;
+                if let NamespaceState::Ending(error) = namespace {
+                    notes.extend(error.notes);
+                    condition = match condition {
+                        Condition::Down(why) => {
+                            Condition::Down(format!("{}; {why}", error.message))
+                        }
+                        Condition::Serves | Condition::Partly(_) | Condition::Unknown(_) => {
+                            Condition::Partly(error.message)
+                        }
+                    };
+                }
                 notes.extend(seen.into_iter().flat_map(|seen| seen.notes));
+                if condition != Condition::Serves {
+                    notes.extend(self.unready_pods(&cluster, record).await?);
+                }
                 notes.extend(self.left_beside(&cluster, &history, record).await?);
             }
             None => notes.push("nothing that Greenloop released is serving".to_owned()),
@@ -60,6 +77,19 @@ impl KubernetesTarget {
             releases: history.records.iter().map(|record| record.release.clone()).collect(),
             notes: notes.into_iter().map(|note| self.redacted(&note)).collect(),
         })
+    }
+
+    /// What keeps the pods of the record's workloads from being ready, as far as that may be seen.
+    async fn unready_pods(
+        &self,
+        cluster: &Cluster,
+        record: &Record,
+    ) -> Result<Vec<String>, KubernetesError> {
+        let ids: Vec<ObjectId> = record.objects().iter().map(Manifest::id).collect();
+        let ids: Vec<ObjectId> = ids.into_iter().filter(|id| id.kind != "Job").collect();
+        let workloads = self.workloads(cluster, &ids).await?;
+        let told = track::unready_pods(cluster.client(), &workloads).await;
+        Ok(told.unwrap_or_else(|error| vec![error.message]))
     }
 
     /// What the cluster has of each object of the record.
@@ -96,9 +126,12 @@ async fn compare(
     if let Some(other) = release.filter(|other| **other != record.id().to_string()) {
         let told = format!("{id} is of release {other}");
         seen.notes.push(told.clone());
-        if is_workload {
-            seen.workload = Some(Condition::Down(told));
-        }
+        // Its pods may serve all the same.
+        seen.workload = seen.workload.take().map(|condition| match condition {
+            Condition::Down(pods) => Condition::Down(format!("{told}; {pods}")),
+            Condition::Partly(pods) => Condition::Partly(format!("{told}; {pods}")),
+            Condition::Serves | Condition::Unknown(_) => Condition::Partly(told),
+        });
     }
     let Some(kind) = &step.kind else { return Ok(seen) };
     // The API server itself says what laying the release down again would change.

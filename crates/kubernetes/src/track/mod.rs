@@ -160,6 +160,22 @@ pub async fn track(
     driver::run(client, workloads, settings, redactor, events, cancel).await
 }
 
+/// What keeps the pods of `workloads` from being ready, a line for each of the newest.
+///
+/// # Errors
+/// When the cluster cannot be read.
+pub async fn unready_pods(
+    client: &kube::Client,
+    workloads: &[Workload],
+) -> Result<Vec<String>, TrackError> {
+    let mut lines = Vec::new();
+    for workload in workloads {
+        let pods = pods::of(client, workload).await?;
+        lines.extend(pods.iter().filter_map(pods::what_keeps).take(pods::TOLD));
+    }
+    Ok(lines)
+}
+
 /// The end of what the pods of `workloads` have written since `since`, bounded and redacted.
 ///
 /// # Errors

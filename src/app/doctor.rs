@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::delivery::Delivering;
+use super::folder::runs_folder;
 use super::run::{config_path, load_plan};
 use super::sandbox::sandbox_probe;
 use super::{AppError, Environment, agents::Agents};
@@ -220,10 +221,14 @@ fn repository(workspace: &Workspace) -> Vec<Check> {
 
 /// A run stores its patches and its records.
 fn writable(workspace: &Workspace) -> Option<Check> {
-    let error = workspace.check_writable().err()?;
+    let runs = runs_folder(workspace.root());
+    let logs = runs.parent().map(Path::to_owned);
+    let more: Vec<PathBuf> = logs.into_iter().chain([runs]).collect();
+    let error = workspace.check_writable(&more).err()?;
     let remedy = error.hint().unwrap_or_else(|| {
         "a run stores its patches in git's data and its records in logs/runs: mount the file \
-         system for writing, and let this user write there"
+         system for writing, and let this user write there (a run as root leaves folders of \
+         root's: sudo chown -R \"$(id -u)\" .git logs)"
             .to_owned()
     });
     Some(Check::missing("storage", error_chain(&error), remedy))

@@ -1,8 +1,9 @@
 //! A run that is refused leaves nothing behind: not in the work tree, not in git's folder.
 
 use std::path::Path;
+use std::process::Command;
 
-use crate::repository::{Outcome, Repository, deployable, free_port};
+use crate::repository::{Outcome, Repository, deployable, free_port, get};
 
 /// Every file and folder, ignored ones and git's own included. git's index may be refreshed.
 fn listing(folder: &Path) -> Vec<String> {
@@ -176,4 +177,75 @@ fn a_claim_that_another_run_holds() {
     let lock = hold("env-local.lock");
     refused(&repository, &["run"], 5, "environment local is held");
     drop(lock);
+}
+
+/// A second configuration with an environment of the same name and another address would take the
+/// first one's service for an earlier release of its own, and stop it.
+#[test]
+fn an_environment_that_another_configuration_deploys() {
+    let (port, other) = (free_port(), free_port());
+    let repository = deployable(port, "hello\n", "hello", "");
+    assert_eq!(repository.run(&["--environment", "local"]).code, Some(0));
+    let config = repository.read("config.yaml");
+    let second = config.replace(&port.to_string(), &other.to_string());
+    repository.write("front/config.yaml", &second);
+    repository.commit("a second service");
+    let said = format!("is deployed with config.yaml at http://127.0.0.1:{port}");
+    for command in ["run", "verify", "rollback", "status"] {
+        refused(&repository, &[command, "--config", "front/config.yaml"], 2, &said);
+    }
+    assert_eq!(get(port, "/"), Some((200, "hello\n".into())));
+    // Another name keeps the two apart.
+    let named = second.replace("  local:\n", "  front:\n");
+    repository.write("front/config.yaml", &named);
+    repository.commit("named");
+    let outcome = repository.run(&["run", "--config", "front/config.yaml"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    assert_eq!(get(port, "/"), Some((200, "hello\n".into())));
+    assert_eq!(get(other, "/"), Some((200, "hello\n".into())));
+    // A configuration that was moved goes on with its environment.
+    repository.git(&["mv", "config.yaml", "shop.yaml"]);
+    repository.commit("moved");
+    let outcome = repository.run(&["run", "--config", "shop.yaml"]);
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+}
+
+/// The program in a mount namespace in which `folder` of the repository is read-only; `None` where
+/// that cannot be made.
+fn read_only(repository: &Repository, folder: &str, arguments: &[&str]) -> Option<Outcome> {
+    let place = repository.path().join(folder);
+    let script = "mount --bind \"$1\" \"$1\" && mount -o remount,bind,ro \"$1\" || exit 77; \
+                  cd \"$2\" && shift 2 && exec \"$@\"";
+    let greenloop = repository.greenloop();
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--map-root-user", "sh", "-c", script, "sh"]);
+    command.arg(&place).arg(repository.path()).arg(greenloop.get_program()).args(arguments);
+    for (name, value) in greenloop.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    let outcome = Outcome::from(command.output().ok()?);
+    let made = outcome.code != Some(77) && !outcome.stderr.contains("unshare");
+    made.then_some(outcome)
+}
+
+/// All of it, or only what an earlier run as root has left.
+#[test]
+fn doctor_tells_what_cannot_be_written_to() {
+    let repository = service();
+    std::fs::create_dir_all(repository.path().join("logs/runs")).unwrap();
+    for folder in ["", ".git/refs/heads", "logs/runs"] {
+        let Some(doctor) = read_only(&repository, folder, &["doctor"]) else {
+            eprintln!("SKIPPED: no read-only mount can be made here");
+            return;
+        };
+        assert_eq!(doctor.code, Some(1), "{folder}: {}", doctor.all());
+        for part in ["missing storage", "Read-only", "mount the file"] {
+            assert!(doctor.stdout.contains(part), "{part} for {folder}: {}", doctor.all());
+        }
+    }
+    let well = repository.run(&["doctor"]);
+    assert!(!well.stdout.contains("storage"), "{}", well.all());
 }

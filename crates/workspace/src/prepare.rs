@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use git2::{Oid, Repository, Signature, Tree as GitTree};
 
@@ -103,18 +103,23 @@ impl Workspace {
         self.not_as(&touched(changes), &[Version::of(parent)])
     }
 
-    /// That git's data and the work tree can be written to: as much as a small patch takes.
+    /// That git's data, the state of runs and the work tree can be written to: as much as a small
+    /// patch takes. So can the folders of `more` that exist: each may belong to somebody else.
     ///
     /// # Errors
     /// What the operating system answers: a full disk, a mount that is read-only, no permission.
-    pub fn check_writable(&self) -> Result<(), WorkspaceError> {
+    pub fn check_writable(&self, more: &[PathBuf]) -> Result<(), WorkspaceError> {
         let refused = |folder: &Path, source: io::Error| WorkspaceError {
             kind: kind_of(&source),
             context: format!("cannot write to {}", folder.display()),
             source: Some(Box::new(source)),
         };
-        for folder in [self.git_dir().join("objects"), self.root().to_owned()] {
-            try_to_write(&folder, BESIDE_FILES).map_err(|source| refused(&folder, source))?;
+        let own = ["objects", "refs/heads", "greenloop", "greenloop/claims"];
+        let own = own.map(|folder| self.git_dir().join(folder));
+        let root = self.root().to_owned();
+        let folders = own.iter().chain([&root]).chain(more);
+        for folder in folders.filter(|folder| folder.is_dir()) {
+            try_to_write(folder, BESIDE_FILES).map_err(|source| refused(folder, source))?;
         }
         Ok(())
     }
@@ -780,10 +785,10 @@ mod tests {
             eprintln!("SKIPPED: a tmpfs cannot be mounted here, so no disk was filled");
             return;
         };
-        begun.workspace.check_writable().expect("room");
+        begun.workspace.check_writable(&[]).expect("room");
         let filler = std::fs::File::create(objects.join("filler")).expect("created");
         let _full = io::copy(&mut io::repeat(b'x'), &mut &filler);
-        let error = begun.workspace.check_writable().expect_err("full");
+        let error = begun.workspace.check_writable(&[]).expect_err("full");
         assert_eq!(error.kind, WorkspaceErrorKind::StorageFull, "{error:?}");
         let change = begun.repo.change("a.txt", Some("2\n"));
         let error = begun.workspace.preview(&begun.base, &[change]).expect_err("full");

@@ -1,9 +1,11 @@
 //! From a commit to a container: a real Docker Engine and a real registry, agents that answer
 //! from a recording.
 
-use std::process::Command;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use crate::repository::{Repository, free_port, get};
+use crate::repository::{Outcome, Repository, free_port, get};
 use crate::run::APPROVE;
 use crate::services::services;
 
@@ -67,7 +69,7 @@ agents:
         Some(Self { repository, docker, environment, port })
     }
 
-    fn run(&self, arguments: &[&str]) -> crate::repository::Outcome {
+    fn run(&self, arguments: &[&str]) -> Outcome {
         let mut all = arguments.to_vec();
         all.extend(["--environment", &self.environment]);
         self.repository.run(&all)
@@ -155,6 +157,86 @@ fn a_container_that_dies_leaves_the_old_one_serving() {
     assert_eq!(outcome.code, Some(4), "{}", outcome.all());
     assert!(outcome.all().contains("DATABASE_URL is not set"), "{}", outcome.all());
     assert_eq!(shop.page().as_deref(), Some("hello one\n"));
+}
+
+/// Waits until something is as it should be; a test's own time limit ends it otherwise.
+fn until(mut what: impl FnMut() -> bool) {
+    while !what() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn interrupted(shop: &Shop, when: impl Fn() -> bool) -> Outcome {
+    let mut command = shop.repository.greenloop();
+    command.args(["--environment", &shop.environment]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    until(|| when() || child.try_wait().unwrap().is_some());
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    child.wait_with_output().unwrap().into()
+}
+
+/// A pipeline that cancels sends a signal and gives seconds: one restore, by what the supervisor
+/// accepts, and the run says what serves.
+#[test]
+fn ctrl_c_restores_once_and_says_what_runs() {
+    let Some(shop) = Shop::new(DOCKERFILE, "") else { return };
+    assert_eq!(shop.run(&[]).code, Some(0));
+    let status = || -> serde_json::Value {
+        serde_json::from_str(&shop.run(&["status", "--output", "json"]).stdout).unwrap()
+    };
+    let good = status()["serving"]["release"]["id"].as_str().unwrap().to_owned();
+
+    // The new release serves already, and its smoke tests go on and on.
+    let marker = shop.repository.path().join(".git/smoke-tests-run");
+    let script = format!("#!/bin/sh\ntouch '{}'\nexec sleep 1000\n", marker.display());
+    shop.repository.write("smoke.sh", &script);
+    let smoke = shop.repository.path().join("smoke.sh");
+    std::fs::set_permissions(&smoke, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let config = shop.repository.read("config.yaml");
+    let with_script = config.replace(
+        "  user_flows:",
+        "  smoke_tests: { script: ./smoke.sh, timeout: 900 }\n  user_flows:",
+    );
+    shop.repository.write("config.yaml", &with_script);
+    shop.repository.write("page.txt", "hello two\n");
+    shop.repository.commit("two");
+    let outcome = interrupted(&shop, || marker.exists());
+    let check = |outcome: &Outcome, words: &str| {
+        assert_eq!(outcome.code, Some(130), "{}", outcome.all());
+        assert_eq!(shop.page().as_deref(), Some("hello one\n"), "{}", outcome.all());
+        let folder = shop.repository.run_folder();
+        let audit = std::fs::read_to_string(folder.join("audit.jsonl")).unwrap();
+        assert_eq!(audit.matches("\"event\":\"restore\"").count(), 1, "{audit}");
+        assert!(audit.contains("\"hurried\":true"), "{audit}");
+        let summary = std::fs::read_to_string(folder.join("summary.md")).unwrap();
+        assert!(summary.contains(&format!("Cancelled: {words}")), "{words}: {summary}");
+        assert!(
+            summary.contains("release from before") || summary.contains("restored"),
+            "{summary}"
+        );
+        let now = status();
+        assert_eq!(now["serving"]["release"]["id"], good.as_str(), "{now}");
+        assert_eq!(now["releases"][0]["state"], "failed", "{now}");
+    };
+    check(&outcome, &format!("restored to release {good}"));
+
+    // One that has not become healthy: what served never stopped.
+    let idle = DOCKERFILE.lines().take(5).collect::<Vec<_>>().join("\n")
+        + "\nCMD [\"/bin/busybox\", \"sleep\", \"1000\"]\n";
+    shop.repository.write("Dockerfile", &idle);
+    shop.repository.write("config.yaml", &config.replace("wait_timeout: 30", "wait_timeout: 900"));
+    shop.repository.commit("never healthy");
+    let before = shop.containers();
+    let outcome = interrupted(&shop, || shop.containers().iter().any(|id| !before.contains(id)));
+    check(&outcome, &format!("release {good} never stopped serving"));
+    // Nothing of it is left, and nothing is held.
+    shop.repository.write("Dockerfile", DOCKERFILE);
+    shop.repository.write("page.txt", "hello three\n");
+    shop.repository.commit("three");
+    let next = shop.run(&[]);
+    assert_eq!(next.code, Some(0), "{}", next.all());
+    assert_eq!(shop.page().as_deref(), Some("hello three\n"));
 }
 
 #[test]

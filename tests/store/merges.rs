@@ -237,4 +237,5 @@ pub(crate) async fn an_epics_branch_goes_to_the_target_when_the_epic_is_done(pla
     assert_eq!((ended.state, ended.percent), (GraphState::Done, 100.0));
     let summary = store.summary(Some(id)).await.unwrap();
     assert_eq!((summary.hours, summary.hours_done), (5.0, 5.0));
+    crate::invariants::hold(place).await;
 }

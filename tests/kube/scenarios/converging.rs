@@ -196,7 +196,7 @@ async fn what_panics_is_not_followed_by_the_next_wave(world: &mut World) {
     };
     // Without a probe it is ready for as long as it runs.
     for db in [probed, unprobed] {
-        fails(world, &[db, web.clone()], &doom).await.target.let_go().await;
+        fails(world, &[db, web.clone()], &doom).await.target.release_claim().await;
         let web: Option<k8s_openapi::api::apps::v1::Deployment> =
             world.api().get_opt("web").await.unwrap();
         assert!(web.is_none(), "the next wave was applied");

@@ -259,7 +259,7 @@ async fn another_configuration_is_refused(world: &mut World) {
     let tried = target.preview(&world.request(run)).await.unwrap_err();
     let attempt = world.roll_out().await;
     let rolled_out = attempt.outcome.unwrap_err();
-    attempt.target.let_go().await;
+    attempt.target.release_claim().await;
     let back = target.roll_back(Earlier::LastVerified, &EventSink::null(), &cancel).await;
     let status = target.status().await.unwrap_err();
     for error in [tried, rolled_out, back.unwrap_err(), status] {

@@ -161,9 +161,8 @@ async fn a_sidecar_writes_a_file_late(world: &mut World) {
 /// The same crash without a folder that both mount: nothing in the pod can change it.
 async fn a_file_that_nobody_writes(world: &mut World) {
     let mut web = deployment(world, &program::NEEDS_A_SHARED_FILE);
-    let mut proxy = container(world, &program::DATABASE);
+    let mut proxy = container(world, &program::IDLE);
     proxy["name"] = json!("proxy");
-    proxy.as_object_mut().unwrap().remove("readinessProbe");
     pod_spec(&mut web)["containers"].as_array_mut().unwrap().push(proxy);
     let doom = Doom {
         class: FailureClass::Code,

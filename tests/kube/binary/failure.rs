@@ -148,7 +148,7 @@ async fn a_rollback_that_fails_says_what_runs_and_what_to_do() {
     let again = format!("rollback --environment staging --to-release {serving}");
     for part in [
         "NOT rolled back: ",
-        "`patch` on `deployments`",
+        "may not patch deployments.apps",
         &serving[serving.len() - 8..],
         "status",
         again.as_str(),

@@ -165,7 +165,7 @@ async fn a_file_that_nobody_writes(world: &mut World) {
     proxy["name"] = json!("proxy");
     pod_spec(&mut web)["containers"].as_array_mut().unwrap().push(proxy);
     let doom = Doom {
-        class: FailureClass::Code,
+        class: FailureClass::Config,
         message: &["/shared/config.json"],
         evidence: &["FileNotFoundError"],
         within: (5, 40),

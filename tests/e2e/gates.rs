@@ -1,6 +1,6 @@
 //! Gates from outside: order, timeouts, leftovers, memory.
 
-use crate::repository::{Repository, deployable, free_port, pids_mentioning};
+use crate::repository::{Repository, deployable, free_port, get, pids_mentioning};
 
 /// A repository with these gates; no run of it reaches a rollout.
 fn with_gates(gates: &str) -> Repository {
@@ -134,5 +134,44 @@ fn a_gate_that_changes_tracked_files_stops_the_run_unless_it_says_so() {
         assert!(outcome.all().contains(part), "{part}: {}", outcome.all());
     }
     let outcome = gate(", writes: ['*.txt']");
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+}
+
+/// Only what the script itself changes is its doing.
+#[test]
+fn a_smoke_script_that_changes_tracked_files_stops_the_run_unless_it_says_so() {
+    let deploy = |script: &str, more: &str| {
+        let port = free_port();
+        let repository = deployable(port, "the page\n", "page", "");
+        let config = repository.read("config.yaml");
+        let smoke = format!("verification:\n  smoke_tests: {{ script: ./smoke.sh{more} }}\n");
+        repository.write("config.yaml", &config.replace("verification:\n", &smoke));
+        repository.write("smoke.sh", script);
+        let path = repository.path().join("smoke.sh");
+        use std::os::unix::fs::PermissionsExt as _;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        repository.write("seen.txt", "nothing\n");
+        repository.commit("smoke");
+        let outcome = repository.run(&["--environment", "local", "--output", "plain"]);
+        (port, repository, outcome)
+    };
+    let writes = "#!/bin/sh\necho changed >seen.txt\n";
+    let (port, _repository, outcome) = deploy(writes, "");
+    assert_ne!(outcome.code, Some(0), "{}", outcome.all());
+    for part in ["seen.txt", "-nothing", "+changed", "smoke_tests.writes"] {
+        assert!(outcome.all().contains(part), "{part}: {}", outcome.all());
+    }
+    let status = get(port, "/").map(|(status, _)| status);
+    assert_ne!(status, Some(200), "the release was not taken back");
+    // The first run fails and has changed the file already, the second passes and leaves it.
+    let once = "#!/bin/sh\ngrep -q changed seen.txt || { echo changed >seen.txt; \
+        echo 'Error: connect ECONNREFUSED 127.0.0.1:5432' >&2; exit 1; }\n";
+    let (_, _repository, outcome) = deploy(once, "");
+    assert_ne!(outcome.code, Some(0), "{}", outcome.all());
+    assert!(outcome.all().contains("+changed"), "{}", outcome.all());
+    let (port, _repository, outcome) = deploy(writes, ", writes: ['*.txt']");
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    assert_eq!(get(port, "/"), Some((200, "the page\n".into())));
+    let (_, _repository, outcome) = deploy("#!/bin/sh\necho built >out.log\n", "");
     assert_eq!(outcome.code, Some(0), "{}", outcome.all());
 }

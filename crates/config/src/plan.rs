@@ -417,6 +417,8 @@ pub struct ScriptPlan {
     pub script: PathBuf,
     /// Killed after this.
     pub timeout: Duration,
+    /// Patterns of the tracked files that it may change, relative to the repository's root.
+    pub writes: Vec<String>,
 }
 
 /// `verification.user_flows[]`

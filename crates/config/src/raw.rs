@@ -502,6 +502,9 @@ pub(super) struct RawSmokeTests {
     pub(super) script: String,
     /// Killed after this; 60 seconds when it is left out.
     pub(super) timeout: Option<RawDuration>,
+    /// Tracked files that the script may change, relative to the repository's root, as glob
+    /// patterns. A script that changes others stops the run, and the release is taken back.
+    pub(super) writes: Option<Vec<String>>,
 }
 
 /// What a user would do.

@@ -314,6 +314,7 @@ fn verification(plan: &VerificationPlan) -> Json {
         "smoke_tests": plan.script.as_ref().map(|script| json!({
             "script": expanded(&path(&script.script)),
             "timeout": render(script.timeout),
+            "writes": script.writes,
         })),
         "user_flows": plan.flows.iter().map(|flow| json!({
             "name": flow.name,

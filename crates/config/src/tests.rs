@@ -116,6 +116,7 @@ fn the_file_of_the_seeds_means_what_it_says() {
             script: Some(ScriptPlan {
                 script: PathBuf::from("scripts/smoke_test.sh"),
                 timeout: Duration::from_secs(60),
+                writes: Vec::new(),
             }),
             flows: vec![
                 FlowPlan {

@@ -1,6 +1,8 @@
 //! Trees to judge a patch by: the difference of two commits file by file, and a commit that no
 //! branch has.
 
+use std::collections::BTreeMap;
+
 use greenloop_model::{CommitId, FileChange, FileContent, RepoPath};
 use greenloop_patch::Tree as _;
 
@@ -62,6 +64,30 @@ impl Workspace {
         let mut strayed = self.not_as(&paths, &[Version::of(commit)])?;
         strayed.retain(|path| !same(path));
         Ok(strayed)
+    }
+
+    /// The content of these files in the work tree, as a digest; `None` for one that is not
+    /// there. Equal before and after a command: it has changed none of them.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn digests(
+        &self,
+        paths: Vec<RepoPath>,
+    ) -> Result<BTreeMap<RepoPath, Option<String>>, WorkspaceError> {
+        let digest = |path: RepoPath| {
+            let file = read_work_tree(self.root(), &path).map_err(|error| {
+                let message = format!("cannot read {path}");
+                WorkspaceError::git(message)(git2::Error::from_str(&error.to_string()))
+            })?;
+            let digest = file.map(|FileContent { bytes, .. }| {
+                git2::Oid::hash_object(git2::ObjectType::Blob, &bytes)
+                    .map(|id| id.to_string())
+                    .map_err(WorkspaceError::git(format!("cannot digest {path}")))
+            });
+            Ok((path, digest.transpose()?))
+        };
+        paths.into_iter().map(digest).collect()
     }
 
     /// The unified diff of these files from `commit` to the work tree; cut at 1 MiB.

@@ -132,7 +132,11 @@ fn one(
 }
 
 /// Glob patterns of files below a folder.
-fn patterns(cx: &mut Context<'_>, given: Option<&[String]>, place: &KeyPath) -> Vec<String> {
+pub(super) fn patterns(
+    cx: &mut Context<'_>,
+    given: Option<&[String]>,
+    place: &KeyPath,
+) -> Vec<String> {
     let given = given.unwrap_or_default();
     for (i, pattern) in given.iter().enumerate() {
         let outside = pattern.starts_with('/') || pattern.split('/').any(|part| part == "..");

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value as Json;
 
 use super::environment::endpoint;
+use super::gates::patterns;
 use super::{Context, Root};
 use crate::document::KeyPath;
 use crate::error::{ProblemKind, quoted};
@@ -39,6 +40,7 @@ pub(super) fn resolve(
                 .cx
                 .timeout(tests.timeout.as_ref(), &place.key("timeout"))
                 .unwrap_or(Duration::from_secs(60)),
+            writes: patterns(section.cx, tests.writes.as_deref(), &place.key("writes")),
         })
     });
     let place = place.key("user_flows");

@@ -32,6 +32,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use self::gate_writes::GatesRan;
+use self::strayed::StrayedBefore;
 use crate::approval::Approval;
 use crate::heal::{Author, Conversation, Reviewer, SentBack};
 use crate::machine::{Effect, Event, Input, OutOfOrder, RunSpec, State, step};
@@ -211,6 +212,8 @@ struct RunContext {
     /// What failed and passed on the same tree.
     flaky: Vec<String>,
     gates_ran: Vec<GatesRan>,
+    /// The tracked files as they were before the commands of the last stage.
+    strayed_before: Option<StrayedBefore>,
     /// What each model has used.
     models: Vec<ModelUsage>,
     tests: prove::Tests,

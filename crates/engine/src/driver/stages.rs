@@ -63,6 +63,8 @@ impl Driver {
         }
         let began = Instant::now();
         let mut moved = false;
+        let before = self.before_commands(stage)?;
+        let from = SystemTime::now();
         let outcome = match stage {
             Stage::Gates => match self.assignment_to_begin() {
                 Some(outcome) => outcome,
@@ -82,6 +84,19 @@ impl Driver {
             }
         };
         let elapsed = began.elapsed();
+        if let Some(before) = before {
+            // What a command changed is not somebody's work: a patch may put it back.
+            self.case.gates_ran.push(GatesRan { from, to: SystemTime::now() });
+            if matches!(outcome, StageOutcome::Passed { .. })
+                && let Some(failure) = self.strayed_since(stage, &before)?
+            {
+                let symptom = symptom_of(&failure);
+                self.failed(iteration, failure, elapsed)?;
+                return Ok(Event::StageFailed(symptom));
+            }
+            // What fails may run once more, and pass.
+            self.case.strayed_before = Some(before);
+        }
         Ok(match outcome {
             StageOutcome::Passed { .. } => {
                 if stage == Stage::Gates {
@@ -499,6 +514,14 @@ impl Driver {
                     if let Some(doubted) = self.prove(iteration).await? {
                         return Ok(doubted);
                     }
+                }
+                if let Some(before) =
+                    self.case.strayed_before.take().filter(|_| stage == Stage::Smoke)
+                    && let Some(failure) = self.strayed_since(stage, &before)?
+                {
+                    let symptom = symptom_of(&failure);
+                    self.failed(iteration, failure, began.elapsed())?;
+                    return Ok(Event::RerunFailed(symptom));
                 }
                 self.case.failure = None;
                 let flaky: Vec<String> = match stage {

@@ -520,8 +520,11 @@ async fn the_script_gets_the_address_and_its_failure_is_evidence() {
     let stand = Stand::new();
     let mut plan = verification(vec![flow("f", vec![step("GET", "/x", Expectation::default())])]);
     let script = Path::new("scripts/smoke.sh");
-    plan.script =
-        Some(ScriptPlan { script: script.to_owned(), timeout: Duration::from_millis(900) });
+    plan.script = Some(ScriptPlan {
+        script: script.to_owned(),
+        timeout: Duration::from_millis(900),
+        writes: vec![],
+    });
     let failure = smoke(&stand, &plan, &server.uri()).await.unwrap();
     assert_eq!(failure.class, FailureClass::Config);
     assert!(failure.headline.contains("scripts/smoke.sh"), "{}", failure.headline);

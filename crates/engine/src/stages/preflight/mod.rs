@@ -186,7 +186,11 @@ mod tests {
         let tree = tempfile::tempdir().unwrap();
         let root = tree.path();
         std::fs::write(root.join("check.sh"), "#!/bin/sh\n").unwrap();
-        let script = |script: &str| ScriptPlan { script: script.into(), timeout: Duration::MAX };
+        let script = |script: &str| ScriptPlan {
+            script: script.into(),
+            timeout: Duration::MAX,
+            writes: Vec::new(),
+        };
         let told = |gates: &[GatePlan], script: Option<&ScriptPlan>| -> Vec<(String, bool)> {
             let found = judge(gates, script, root);
             found.into_iter().map(|found| (found.subject, found.certain)).collect()

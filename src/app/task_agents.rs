@@ -143,7 +143,11 @@ async fn carry_out(
         header,
         spec,
         gates: all_gates(own_gates, &gates),
-        assignment: Some(Assignment { title, text: text_of(&description, &files, previous) }),
+        assignment: Some(Assignment {
+            title,
+            text: text_of(&description, &files, previous),
+            files,
+        }),
         tasks: None,
         env_remove: agents.key_variables,
         sandbox: Some(sandbox),
@@ -327,10 +331,11 @@ fn end(summary: RunSummary, model: Option<(Fault, ModelCheck)>) -> AgentEnd {
             "" => format!("repaired: {}", patch.failure),
             reason => reason.to_owned(),
         });
-        return AgentEnd::Done {
-            summary: said.unwrap_or_else(|| "nothing was left to do".to_owned()),
-            patches: patches.collect(),
-        };
+        let mut said = said.unwrap_or_else(|| "nothing was left to do".to_owned());
+        if let Some(proof) = &summary.proof {
+            said.push_str(&format!("\n\nTests: {}", proof.verdict()));
+        }
+        return AgentEnd::Done { summary: said, patches: patches.collect() };
     }
     let message = summary.stop.to_string();
     // What failed under the loop is this machine's: its disk, its git.

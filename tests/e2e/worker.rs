@@ -322,3 +322,40 @@ fn an_agents_task_is_drafted_judged_and_pushed() {
     let asked = models.author_requests();
     assert!(asked[0].to_string().contains("Let add.sh add its two numbers."));
 }
+
+/// The gate passes with a function taken out: its test is skipped then.
+const SKIPPING: &str = "#!/bin/sh\n. ./add.sh\necho 1..2\n\
+    test \"$(add 2 3)\" = 5 && echo 'ok 1 - adds' || { echo 'not ok 1 - adds'; failed=1; }\n\
+    if type sub >/dev/null 2>&1; then test \"$(sub 3 2)\" = 1 && echo 'ok 2 - subtracts'\n\
+    else echo 'ok 2 - subtracts # SKIP there is no sub'; fi\nexit $failed\n";
+
+#[test]
+fn an_agents_task_keeps_the_tests_of_its_commit() {
+    const LIBRARY: &str = "add() {\n  echo $(($1 + $2))\n}\nsub() {\n  echo $(($1 - $2))\n}\n";
+    const LOSES: &str = "Nobody calls sub.\n\nadd.sh\n```sh\n<<<<<<< SEARCH\n}\nsub() {\n  \
+        echo $(($1 - $2))\n}\n=======\n}\nmul() {\n  echo $(($1 * $2))\n}\n>>>>>>> REPLACE\n```\n";
+    const KEEPS: &str = "It belongs below.\n\nadd.sh\n```sh\n<<<<<<< SEARCH\nmul() {\n=======\n\
+        sub() {\n  echo $(($1 - $2))\n}\nmul() {\n>>>>>>> REPLACE\n```\n";
+    let repository = Repository::new(&[("add.sh", LIBRARY), ("check.sh", SKIPPING)]);
+    let hub = Hub::new(&repository, "");
+    {
+        let mut board = hub.board.lock().unwrap();
+        board.action = json!("agent");
+        board.gates = vec!["sh check.sh".to_owned()];
+    }
+    let models = hub.runtime.block_on(ModelServer::start(&[LOSES, KEEPS], APPROVE));
+    let env = [
+        ("OPENAI_BASE_URL", models.base_url()),
+        ("OPENAI_API_KEY", "sk-test-0123456789abcdef".to_owned()),
+        ("GREENLOOP_MODEL", "test-model".to_owned()),
+    ];
+    let env: Vec<(&str, &str)> = env.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let _worker = hub.worker_with(hub.work.path(), "w1", &[], &env);
+    hub.until("it is done", || hub.board.lock().unwrap().over);
+    let asked = models.author_requests();
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    let told = asked[1].to_string();
+    assert!(told.contains("subtracts") && told.contains("is skipped now"), "{told}");
+    let done = repository.git(&["show", "task/7/e1:add.sh"]);
+    assert!(done.contains("sub()") && done.contains("mul()"), "{done}");
+}

@@ -16,6 +16,9 @@ pub struct Assignment {
     pub title: String,
     /// All of it. Comes from who may submit tasks: the author follows it.
     pub text: String,
+    /// Paths that it is expected to touch, or patterns of them. A test that is named here by its
+    /// whole path may be changed: it is what the task is about.
+    pub files: Vec<String>,
 }
 
 impl Assignment {

@@ -19,6 +19,7 @@ use crate::stages::StageContext;
 use crate::stages::gates::{GateTests, run_gates_counted};
 use crate::stages::identity::combined;
 use greenloop_audit::Actor;
+use greenloop_config::plan::GatePlan;
 use greenloop_evidence::{
     Comparison, Knowledge, Outcome, Source, TestReader, TestRun, is_diagnostic,
 };
@@ -176,7 +177,7 @@ impl Driver {
     /// Called once all gates pass.
     pub(super) async fn prove(&mut self, iteration: u32) -> Result<Option<Event>, DriveError> {
         let heals = self.state.spec().mode == Mode::Heal;
-        if self.case.patches.is_empty() || self.run.assignment.is_some() || !heals {
+        if self.case.patches.is_empty() || !heals {
             return Ok(None);
         }
         let began = Instant::now();
@@ -185,6 +186,10 @@ impl Driver {
         let base = base.unwrap_or_else(|| self.run.header.commit.clone());
         let workspace = self.run.workspace.clone();
         let changes = workspace.changes(&base, &self.tip)?;
+        let assigned = self.run.assignment.is_some();
+        if assigned && !self.run_on_base(iteration, &base, &changes).await? {
+            return Ok(Some(Event::Cancelled));
+        }
         let judged = judging(&changes, &self.run.gates, &workspace.tree_at(&base)?);
         let judged: Vec<Judged> =
             judged.into_iter().filter(|judged| !self.is_subject(&judged.path)).collect();
@@ -208,6 +213,8 @@ impl Driver {
                  they were: {headline}",
                 paths.join(", ")
             )),
+            // A task may well be to write tests; those that were there are compared below.
+            BaseVerdict::OnlyJudges if assigned => {}
             BaseVerdict::OnlyJudges => complaints.push(format!(
                 "the patches change only what judges: {}; either that was wrong, or what it \
                  judges still is",
@@ -228,7 +235,7 @@ impl Driver {
             .cloned()
             .collect();
         complaints.extend(tampering(&product, named && !proof.gates.is_empty()));
-        if complaints.is_empty() {
+        if complaints.is_empty() && !assigned {
             match self.pass_again(iteration, &changes).await? {
                 Some((passes, complaint)) => {
                     proof.passes = passes;
@@ -251,8 +258,13 @@ impl Driver {
         self.doubt(iteration, began, proof, complaints, &verdict, person).map(Some)
     }
 
-    /// A lint or a compiler complains of the very file: it is not what judges there.
+    /// It is not what judges there: a lint or a compiler complains of the very file, or the task
+    /// names it.
     fn is_subject(&self, path: &RepoPath) -> bool {
+        let path_text = path.to_string_lossy();
+        if let Some(assignment) = &self.run.assignment {
+            return assignment.files.iter().any(|file| file.trim_start_matches("./") == path_text);
+        }
         let tests = &self.case.tests;
         let counted = |runs: &GateTests| {
             tests
@@ -301,22 +313,46 @@ impl Driver {
              was",
             names.join(", ")
         ))));
+        let gates = self.run.gates.clone();
+        let (outcome, tests) = self.run_gates_with(iteration, &gates, &commit, &paths).await?;
+        Ok(match outcome {
+            StageOutcome::Passed { .. } => Some(BaseVerdict::Passed(tests)),
+            StageOutcome::Failed { failure, gates } => {
+                Some(BaseVerdict::Failed { tests, gates, headline: failure.headline })
+            }
+            StageOutcome::Declined { failure } => {
+                Some(BaseVerdict::Failed { tests, gates: Vec::new(), headline: failure.headline })
+            }
+            StageOutcome::Cancelled => None,
+        })
+    }
+
+    /// Runs gates with these paths of the work tree as `commit` has them, and puts the tip's back.
+    async fn run_gates_with(
+        &mut self,
+        iteration: u32,
+        gates: &[GatePlan],
+        commit: &CommitId,
+        paths: &[RepoPath],
+    ) -> Result<(StageOutcome, GateTests), DriveError> {
+        let names: Vec<String> = paths.iter().map(ToString::to_string).collect();
         self.note(
             &Actor::Machine,
             "judge.intent",
             json!({"iteration": iteration, "commit": commit.to_string(), "paths": names}),
         )?;
-        another_second(workspace.root(), &paths).await;
-        workspace.write_paths(&paths, &commit)?;
+        let workspace = self.run.workspace.clone();
+        another_second(workspace.root(), paths).await;
+        workspace.write_paths(paths, commit)?;
         let from = SystemTime::now();
         let silent = EventSink::null();
         let (outcome, tests) = {
             let context = StageContext { events: &silent, ..self.context(iteration) };
-            run_gates_counted(&self.run.gates, &[], &context).await
+            run_gates_counted(gates, &[], &context).await
         };
         self.case.gates_ran.push(GatesRan { from, to: SystemTime::now() });
-        another_second(workspace.root(), &paths).await;
-        workspace.write_paths(&paths, &self.tip)?;
+        another_second(workspace.root(), paths).await;
+        workspace.write_paths(paths, &self.tip)?;
         let passed = matches!(outcome, StageOutcome::Passed { .. });
         self.note(
             &Actor::Machine,
@@ -328,16 +364,45 @@ impl Driver {
                 self.note_run(iteration, gate, run, "base")?;
             }
         }
-        Ok(match outcome {
-            StageOutcome::Passed { .. } => Some(BaseVerdict::Passed(tests)),
-            StageOutcome::Failed { failure, gates } => {
-                Some(BaseVerdict::Failed { tests, gates, headline: failure.headline })
-            }
-            StageOutcome::Declined { failure } => {
-                Some(BaseVerdict::Failed { tests, gates: Vec::new(), headline: failure.headline })
-            }
-            StageOutcome::Cancelled => None,
-        })
+        Ok((outcome, tests))
+    }
+
+    /// For a task: which tests its commit had. The gates have not run there, as nothing had failed;
+    /// those that count tests do it now, once. `false`: the run was cancelled.
+    async fn run_on_base(
+        &mut self,
+        iteration: u32,
+        base: &CommitId,
+        changes: &[FileChange],
+    ) -> Result<bool, DriveError> {
+        if !self.case.tests.base.is_empty() {
+            return Ok(true);
+        }
+        let now = &self.case.tests.now;
+        let counts = |gate: &&GatePlan| {
+            gate.required
+                && now.get(&gate.name).is_some_and(|run| run.knowledge() > Knowledge::Nothing)
+        };
+        let gates: Vec<GatePlan> = self.run.gates.iter().filter(counts).cloned().collect();
+        if gates.is_empty() {
+            return Ok(true);
+        }
+        self.events.send(RunEvent::Notice(Notice::Info(format!(
+            "the gates that count tests run once on commit {}, to compare with",
+            base.short()
+        ))));
+        let paths: Vec<RepoPath> = changes.iter().map(|change| change.path.clone()).collect();
+        let (outcome, tests) = self.run_gates_with(iteration, &gates, base, &paths).await?;
+        let gates = match outcome {
+            StageOutcome::Cancelled => return Ok(false),
+            StageOutcome::Passed { gates } | StageOutcome::Failed { gates, .. } => gates,
+            StageOutcome::Declined { .. } => Vec::new(),
+        };
+        let failed = gates.iter().filter(|gate| matches!(gate.status, GateStatus::Failed(_)));
+        self.case.tests.failed.extend(failed.map(|gate| gate.name.clone()));
+        self.case.tests.base = tests;
+        self.case.tests.base_commit = Some(base.clone());
+        Ok(true)
     }
 
     /// Compares every gate's tests with those before the first patch.
@@ -353,12 +418,17 @@ impl Driver {
             let Some(now) = tests.now.get(&gate.name) else { continue };
             let before = tests.base.get(&gate.name).unwrap_or(&nothing);
             let mut found = before.compare(now);
-            let mut proven = found.is_proof();
+            // What a task has to do need not be something that failed.
+            let assigned = self.run.assignment.is_some();
+            let kept = |found: &Comparison| {
+                assigned && found.is_sound() && found.knowledge > Knowledge::Nothing
+            };
+            let mut proven = found.is_proof() || kept(&found);
             if let Some(judged) = on_base.and_then(|runs| runs.get(&gate.name)) {
                 let judged = before.compare(judged);
                 if judged.is_sound() {
                     found.accept_renames();
-                    proven = judged.is_proof();
+                    proven = judged.is_proof() || kept(&judged);
                 } else {
                     let said = judged.complaints(MOST_NAMED).into_iter();
                     complaints.extend(said.map(|line| {
@@ -368,7 +438,12 @@ impl Driver {
             }
             let said = found.complaints(MOST_NAMED);
             complaints.extend(said.iter().map(|line| format!("gate {}: {line}", gate.name)));
-            if tests.failed.contains(&gate.name) || !said.is_empty() || !found.renamed.is_empty() {
+            let counted = assigned && found.knowledge > Knowledge::Nothing;
+            if tests.failed.contains(&gate.name)
+                || counted
+                || !said.is_empty()
+                || !found.renamed.is_empty()
+            {
                 proof.gates.push(gate_proof(
                     &gate.name,
                     before,

@@ -727,3 +727,66 @@ fn a_run_whose_first_record_cannot_be_written_leaves_no_folder() {
     let outcome = repository.run(&["audit", "verify"]);
     assert_eq!(outcome.code, Some(0), "{}", outcome.all());
 }
+
+/// Each test writes its name down; `chance` fails the first time.
+const CRATE: &str = "pub fn add(a: i32, b: i32) -> i32 { OPERATION }\n\
+    #[cfg(test)]\nmod tests {\n    \
+    fn ran(name: &str) -> usize {\n        use std::io::Write as _;\n        \
+    let path = concat!(env!(\"CARGO_MANIFEST_DIR\"), \"/.git/ran-\").to_owned() + name;\n        \
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&path).unwrap();\n        \
+    writeln!(file, \"{name}\").unwrap();\n        \
+    std::fs::read_to_string(path).unwrap().lines().count()\n    }\n    \
+    #[test]\n    fn steady() {\n        ran(\"steady\");\n    }\n    \
+    #[test]\n    fn chance() {\n        assert!(ran(\"chance\") > 1 || CALM);\n    }\n    \
+    #[test]\n    fn adds() {\n        ran(\"adds\");\n        assert_eq!(super::add(2, 3), 5);\n    }\n}\n";
+
+async fn heal_crate(operation: &str, calm: &str) -> (Repository, ModelServer, Outcome) {
+    let library = CRATE.replace("OPERATION", operation).replace("CALM", calm);
+    let manifest = "[package]\nname = \"sum\"\nversion = \"0.1.0\"\nedition = \"2021\"\n";
+    let repository = Repository::new(&[
+        ("Cargo.toml", manifest),
+        ("src/lib.rs", &library),
+        (".gitignore", "/target\nCargo.lock\n"),
+    ]);
+    let fix = "It subtracts.\n\nsrc/lib.rs\n```rust\n<<<<<<< SEARCH\npub fn add(a: i32, b: i32) -> \
+        i32 { a - b }\n=======\npub fn add(a: i32, b: i32) -> i32 { a + b }\n>>>>>>> REPLACE\n```\n";
+    let server = ModelServer::start(&[fix], APPROVE).await;
+    let outcome: Outcome = repository
+        .greenloop()
+        .args(["heal", "--", "cargo test --offline --lib --no-fail-fast"])
+        .env("OPENAI_BASE_URL", server.base_url())
+        .env("OPENAI_API_KEY", "sk-test-0123456789abcdef")
+        .env("GREENLOOP_MODEL", "test-model")
+        .env("CARGO_TARGET_DIR", repository.path().join("target"))
+        .output()
+        .unwrap()
+        .into();
+    (repository, server, outcome)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_the_tests_that_failed_run_again_before_the_author_is_asked() {
+    let times = |repository: &Repository, name: &str| {
+        repository.read(&format!(".git/ran-{name}")).lines().count()
+    };
+    // By chance: nobody is asked, and the test is remembered.
+    let (repository, server, outcome) = heal_crate("a + b", "false").await;
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    assert!(outcome.all().contains("Flaky"), "{}", outcome.all());
+    assert_eq!(server.author_requests().len(), 0);
+    assert_eq!((times(&repository, "chance"), times(&repository, "steady")), (2, 1));
+    assert!(repository.read(".git/greenloop/flaky.json").contains("tests::chance"));
+    // For a reason: the failure stands, and the rest runs only with the patch.
+    let (repository, server, outcome) = heal_crate("a - b", "true").await;
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    assert_eq!(server.author_requests().len(), 1, "{}", outcome.all());
+    assert_eq!((times(&repository, "adds"), times(&repository, "steady")), (3, 2));
+    // Both: the author is told which one is not to be repaired.
+    let (repository, server, outcome) = heal_crate("a - b", "false").await;
+    assert_eq!(outcome.code, Some(0), "{}", outcome.all());
+    let asked = server.author_requests();
+    assert_eq!(asked.len(), 1, "{}", outcome.all());
+    let told = asked[0].to_string();
+    assert!(told.contains("not what is to be repaired: tests::chance"), "{told}");
+    assert!(repository.read(".git/greenloop/flaky.json").contains("tests::chance"));
+}

@@ -1,7 +1,7 @@
-//! Gates that passed on a tree in an earlier run: one that fails on the same tree now is a
-//! flaky suspect.
+//! Gates that passed on a tree in an earlier run, and tests that failed there: a gate or a test that
+//! ends otherwise on the same tree now is a flaky suspect.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,10 @@ use super::flaky::{FLAKY_FILE, FlakyTests};
 use super::state_file::write;
 use greenloop_model::TreeId;
 
+/// The file's name of the tests that failed, beside that of the gates that passed.
+const FAILED_FILE: &str = "failed-tests.json";
+/// Names of failed tests that are remembered of one gate on one tree.
+const MOST_TESTS: usize = 400;
 /// How many trees are remembered; older ones are forgotten first.
 const KEPT_TREES: usize = 64;
 
@@ -23,6 +27,9 @@ pub struct PassedBefore {
     trees: VecDeque<(String, BTreeSet<String>)>,
     /// What this run adds: it must not make its own failures suspects.
     added: Vec<(String, String)>,
+    /// Tests that failed, by tree and command.
+    failed: VecDeque<(String, BTreeMap<String, BTreeSet<String>>)>,
+    failed_now: Vec<(String, String, BTreeSet<String>)>,
     flaky: FlakyTests,
 }
 
@@ -33,8 +40,13 @@ impl PassedBefore {
             .ok()
             .and_then(|bytes| serde_json::from_slice(&bytes).ok())
             .unwrap_or_default();
+        let failed = std::fs::read(path.with_file_name(FAILED_FILE))
+            .ok()
+            .and_then(|bytes| serde_json::from_slice(&bytes).ok())
+            .unwrap_or_default();
         let flaky = FlakyTests::load(&path.with_file_name(FLAKY_FILE));
-        Self { path: path.to_owned(), trees, added: Vec::new(), flaky }
+        let (added, failed_now) = (Vec::new(), Vec::new());
+        Self { path: path.to_owned(), trees, added, failed, failed_now, flaky }
     }
 
     /// Whether the gate with this command passed on `tree` in an earlier run.
@@ -45,6 +57,19 @@ impl PassedBefore {
     /// Remembers that the gate with this command passed on `tree`, from the next run on.
     pub fn insert(&mut self, tree: &TreeId, command: &str) {
         self.added.push((tree.to_string(), digest(command)));
+    }
+
+    /// The tests of the gate with this command that failed on `tree` in an earlier run, all of them.
+    pub fn failed_tests(&self, tree: &TreeId, command: &str) -> Option<&BTreeSet<String>> {
+        let (_, gates) = self.failed.iter().find(|(t, _)| t == tree.as_str())?;
+        gates.get(&digest(command))
+    }
+
+    /// Remembers all tests of the gate with this command that failed on `tree`, from the next run on.
+    pub fn insert_failed(&mut self, tree: &TreeId, command: &str, tests: BTreeSet<String>) {
+        if tests.len() <= MOST_TESTS {
+            self.failed_now.push((tree.to_string(), digest(command), tests));
+        }
     }
 
     /// Whether one of these tests was seen to pass and to fail on one tree.
@@ -71,6 +96,20 @@ impl PassedBefore {
             self.trees.pop_front();
         }
         write(&self.path, &self.trees)?;
+        if !self.failed_now.is_empty() {
+            for (tree, gate, tests) in self.failed_now.drain(..) {
+                match self.failed.iter_mut().find(|(t, _)| *t == tree) {
+                    Some((_, gates)) => {
+                        gates.insert(gate, tests);
+                    }
+                    None => self.failed.push_back((tree, BTreeMap::from([(gate, tests)]))),
+                }
+            }
+            while self.failed.len() > KEPT_TREES {
+                self.failed.pop_front();
+            }
+            write(&self.path.with_file_name(FAILED_FILE), &self.failed)?;
+        }
         self.flaky.save()
     }
 }
@@ -96,6 +135,13 @@ mod tests {
         let second = PassedBefore::load(&path);
         assert!(second.contains(&tree, "test"));
         assert!(!second.contains(&tree, "lint"));
+        let mut third = PassedBefore::load(&path);
+        third.insert_failed(&tree, "lint", BTreeSet::from(["a".to_owned()]));
+        assert_eq!(third.failed_tests(&tree, "lint"), None);
+        third.save().unwrap();
+        let fourth = PassedBefore::load(&path);
+        assert_eq!(fourth.failed_tests(&tree, "lint"), Some(&BTreeSet::from(["a".to_owned()])));
+        assert_eq!(fourth.failed_tests(&tree, "test"), None);
         std::fs::write(&path, "{torn").unwrap();
         assert!(!PassedBefore::load(&path).contains(&tree, "test"));
     }

@@ -5,11 +5,11 @@ use std::time::SystemTime;
 use serde_json::json;
 
 use super::gate_writes::InTheWay;
-use super::{Draft, DriveError, Driver};
+use super::{Draft, DriveError, Driver, Prepared};
 use crate::advice;
 use crate::approval::Approval;
-use crate::heal::{Answered, Brief, ReviewRequest, SentBack, SentBackWhy};
-use crate::machine::{self, Event};
+use crate::heal::{Answered, Brief, Opening, ReviewRequest, SentBack, SentBackWhy};
+use crate::machine::{self, Event, Mode};
 use crate::stages::identity::{combined, of_answer};
 use greenloop_audit::Actor;
 use greenloop_evidence::Redactor;
@@ -42,25 +42,25 @@ impl Driver {
         };
         let model = author.label_after(&self.case.attempts);
         self.events.send(RunEvent::AuthorAsked { iteration, model: model.clone() });
-        let limits_text =
-            advice::limits_text(&self.run.policy_plan, &self.state.spec().limits, iteration);
-        let brief = Brief {
-            failure,
-            start: &self.run.header.commit,
-            green: self.last_green(failure),
-            attempts: &self.case.attempts,
-            assignment: self.run.assignment.as_ref().map(|assignment| assignment.text.as_str()),
-            limits_text,
-            title: &self.run.header.title,
-        };
         let conversation = self.case.conversation.take().filter(|_| again);
         let sent_back = self.case.sent_back.take().filter(|_| again);
-        let sent_back = conversation.zip(sent_back.as_ref());
+        let prepared = self.case.prepared.take().filter(|prepared| {
+            !again
+                && prepared.failure == *failure
+                && prepared.tip == self.tip
+                && prepared.attempts == self.case.attempts.len()
+        });
+        let opening = match (conversation.zip(sent_back.as_ref()), prepared) {
+            (Some((conversation, sent_back)), _) => Opening::SentBack(conversation, sent_back),
+            (None, Some(prepared)) => Opening::Prepared(prepared.conversation),
+            (None, None) => Opening::New,
+        };
+        let brief = self.brief(failure, iteration);
         let events = self.events.clone();
         let mut on_look = |call: &str| {
             events.send(RunEvent::AuthorLooked { iteration, call: call.to_owned() });
         };
-        let asked = author.propose(&brief, &self.run.workspace, &self.tip, sent_back, &mut on_look);
+        let asked = author.propose(&brief, &self.run.workspace, &self.tip, opening, &mut on_look);
         let answer = tokio::select! {
             answer = asked => answer,
             () = self.cancel.cancelled() => return Ok((Event::Cancelled, Usage::default())),
@@ -87,6 +87,44 @@ impl Driver {
                 self.receive(iteration, &actor, answer, usage)
             }
         }
+    }
+
+    fn brief<'a>(&'a self, failure: &'a Failure, iteration: u32) -> Brief<'a> {
+        let limits = &self.state.spec().limits;
+        Brief {
+            failure,
+            start: &self.run.header.commit,
+            green: self.last_green(failure),
+            attempts: &self.case.attempts,
+            assignment: self.run.assignment.as_ref().map(|assignment| assignment.text.as_str()),
+            limits_text: advice::limits_text(&self.run.policy_plan, limits, iteration),
+            title: &self.run.header.title,
+        }
+    }
+
+    /// Waits for gates that run once more, and writes the brief for the author meanwhile.
+    pub(super) async fn while_preparing<T>(
+        &self,
+        iteration: u32,
+        gates: impl Future<Output = T>,
+    ) -> (T, Option<Prepared>) {
+        // The gates are polled first: their processes run while this thread writes.
+        tokio::join!(gates, async { self.prepare(iteration) })
+    }
+
+    fn prepare(&self, iteration: u32) -> Option<Prepared> {
+        let author = self.run.author.as_ref().ok()?;
+        let failure = self.case.failure.as_ref().filter(|failure| failure.class.heals())?;
+        if self.state.spec().mode != Mode::Heal || self.case.prepared.is_some() {
+            return None;
+        }
+        let brief = self.brief(failure, iteration);
+        Some(Prepared {
+            failure: failure.clone(),
+            tip: self.tip.clone(),
+            attempts: self.case.attempts.len(),
+            conversation: author.begin(&brief, &self.run.workspace, &self.tip).ok()?,
+        })
     }
 
     /// The last commit before the run's own on whose tree the failed gate passed in an earlier

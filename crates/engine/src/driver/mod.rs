@@ -185,6 +185,14 @@ struct Draft {
     confirmation: Option<Confirmation>,
 }
 
+/// A conversation that was begun about a failure on a commit, after so many attempts.
+struct Prepared {
+    failure: Failure,
+    tip: CommitId,
+    attempts: usize,
+    conversation: Conversation,
+}
+
 /// What is known of the run beyond the machine's state.
 #[derive(Default)]
 struct RunContext {
@@ -214,6 +222,8 @@ struct RunContext {
     gates_ran: Vec<GatesRan>,
     /// The tracked files as they were before the commands of the last stage.
     strayed_before: Option<StrayedBefore>,
+    /// Written while gates ran once more: what the author is asked first.
+    prepared: Option<Prepared>,
     /// What each model has used.
     models: Vec<ModelUsage>,
     tests: prove::Tests,

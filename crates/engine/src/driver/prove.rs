@@ -81,6 +81,26 @@ impl Tests {
         self.proof.take()
     }
 
+    /// What ran of a gate on the tree at hand.
+    pub(super) fn ran_now(&self, gate: &str) -> Option<&TestRun> {
+        self.now.get(gate)
+    }
+
+    /// Tests were seen to fail and to pass on one tree.
+    pub(super) fn add_flaky(&mut self, tests: BTreeSet<String>) {
+        self.flaky.extend(tests);
+    }
+
+    /// All that failed of a gate was run once more, and passed.
+    pub(super) fn settle(&mut self, gate: &str, before_patches: bool) {
+        let Some(run) = self.now.remove(gate).map(TestRun::all_passed) else { return };
+        if before_patches {
+            self.base.insert(gate.to_owned(), run.clone());
+            self.failed.remove(gate);
+        }
+        self.now.insert(gate.to_owned(), run);
+    }
+
     /// Tests that failed and passed on one tree.
     pub(super) fn take_flaky(&mut self) -> BTreeSet<String> {
         std::mem::take(&mut self.flaky)

@@ -1,9 +1,19 @@
-//! Which failures of gates run once more before the author is asked.
+//! Which failures of gates run once more before the author is asked, and how: only the tests that
+//! failed, where the runner takes their names; else the whole gate.
 
-use std::time::Duration;
+use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime};
 
+use serde_json::json;
+
+use super::gate_writes::GatesRan;
+use super::{DriveError, Driver};
+use crate::stages::gates::run_narrowed;
+use crate::stages::narrow::{Narrowed, Shown, narrowed};
+use greenloop_audit::Actor;
 use greenloop_config::plan::GatePlan;
-use greenloop_model::{Failure, GateResult, GateStatus};
+use greenloop_evidence::{Knowledge, Outcome};
+use greenloop_model::{Failure, GateResult, GateStatus, Notice, RunEvent, Stage, StageOutcome};
 
 /// Gates that failed within this time, all together, run once more.
 const CHEAP: Duration = Duration::from_secs(30);
@@ -33,6 +43,180 @@ pub(super) fn is_cheap_to_rerun(
         && !failure.evidence.deterministic
         && failed().map(|gate| gate.duration).sum::<Duration>() <= CHEAP
         && within_limits()
+}
+
+/// What running gates once more came to.
+pub(super) enum Again {
+    /// They ran.
+    Ran(StageOutcome),
+    /// The tests that failed fail again: the failure at hand stands as it is.
+    Confirmed,
+}
+
+impl Driver {
+    /// Whether all required gates that failed can run again with just the tests that failed. That
+    /// takes little time however long the gates take.
+    pub(super) fn reruns_only_tests(&self, failure: &Failure, results: &[GateResult]) -> bool {
+        let failed =
+            |gate: &&GateResult| gate.required && matches!(gate.status, GateStatus::Failed(_));
+        let plan = |gate: &GateResult| self.run.gates.iter().find(|plan| plan.name == gate.name);
+        let mut gates = results.iter().filter(failed).peekable();
+        gates.peek().is_some()
+            && failure.class.heals()
+            && failure.evidence.remedy.is_none()
+            && !failure.evidence.deterministic
+            && gates.all(|gate| plan(gate).is_some_and(|plan| self.narrowed(plan).is_some()))
+    }
+
+    fn narrowed(&self, plan: &GatePlan) -> Option<Narrowed> {
+        // The names in reports are not those that a runner takes.
+        let run = self.case.tests.ran_now(&plan.name).filter(|_| plan.reports.is_empty())?;
+        narrowed(&plan.command, run)
+    }
+
+    /// Runs the gates that failed, and those that waited for them, once more on the same tree. The
+    /// brief for the author is written meanwhile.
+    pub(super) async fn rerun_gates(&mut self, iteration: u32) -> Result<Again, DriveError> {
+        let names = self.case.unfinished_gates.clone();
+        let failed = self.case.failed_gates.clone();
+        let mut plans: Vec<GatePlan> =
+            self.run.gates.iter().filter(|g| names.contains(&g.name)).cloned().collect();
+        let mut settled: Vec<GateResult> = Vec::new();
+        for plan in plans.iter().filter(|plan| plan.required && failed.contains(&plan.name)) {
+            let Some(narrowed) = self.narrowed(plan) else { continue };
+            self.events.send(RunEvent::StageStarted {
+                iteration,
+                stage: Stage::Gates,
+                parts: vec![plan.name.clone()],
+            });
+            let from = SystemTime::now();
+            let context = self.context(iteration);
+            let rerun = run_narrowed(plan, &narrowed, &context);
+            let (ran, prepared) = self.while_preparing(iteration, rerun).await;
+            self.case.gates_ran.push(GatesRan { from, to: SystemTime::now() });
+            self.case.prepared = prepared.or(self.case.prepared.take());
+            let Some((result, run)) = ran else {
+                return Ok(Again::Ran(StageOutcome::Cancelled));
+            };
+            let shown = narrowed.shown(&run, result.status == GateStatus::Flaky);
+            let passed: BTreeSet<String> = narrowed.passed_in(&run).map(str::to_owned).collect();
+            self.note(
+                &Actor::Machine,
+                "rerun.tests",
+                json!({
+                    "iteration": iteration,
+                    "gate": plan.name,
+                    "command": self.redacted(&narrowed.command),
+                    "shown": match shown {
+                        Shown::Passed => "passed",
+                        Shown::Failed => "failed",
+                        Shown::Unknown => "unknown",
+                    },
+                    "passed": passed,
+                    "rest_ran": narrowed.rest_ran,
+                }),
+            )?;
+            match shown {
+                Shown::Failed => {
+                    self.tell_of_flaky_tests(&passed);
+                    self.case.tests.add_flaky(passed);
+                    return Ok(Again::Confirmed);
+                }
+                Shown::Passed if narrowed.rest_ran => {
+                    self.case.tests.add_flaky(passed);
+                    self.case.tests.settle(&plan.name, self.case.patches.is_empty());
+                    self.events.send(RunEvent::GateFinished { iteration, result: result.clone() });
+                    settled.push(result);
+                }
+                Shown::Passed => self.case.tests.add_flaky(passed),
+                Shown::Unknown => {}
+            }
+        }
+        plans.retain(|plan| settled.iter().all(|gate| gate.name != plan.name));
+        for plan in &mut plans {
+            // What the others gave has been had already.
+            plan.needs.retain(|need| {
+                names.contains(need) && settled.iter().all(|gate| gate.name != *need)
+            });
+        }
+        if plans.is_empty() {
+            self.case.unfinished_gates.clear();
+            self.case.failed_gates.clear();
+            return Ok(Again::Ran(StageOutcome::Passed { gates: settled }));
+        }
+        Ok(Again::Ran(match self.gates(iteration, &plans, &failed).await? {
+            StageOutcome::Passed { gates } => {
+                settled.extend(gates);
+                StageOutcome::Passed { gates: settled }
+            }
+            outcome @ (StageOutcome::Failed { .. }
+            | StageOutcome::Declined { .. }
+            | StageOutcome::Cancelled) => outcome,
+        }))
+    }
+
+    /// Of the tests that failed, some passed on the same tree: those are not to be repaired.
+    fn tell_of_flaky_tests(&mut self, passed: &BTreeSet<String>) {
+        if passed.is_empty() {
+            return;
+        }
+        let names: Vec<&str> = passed.iter().map(String::as_str).collect();
+        let text = format!(
+            "failed and then passed on the same tree, so flaky and not what is to be repaired: {}",
+            names.join(", ")
+        );
+        self.events.send(RunEvent::Notice(Notice::Info(text.clone())));
+        if let Some(failure) = &mut self.case.failure {
+            failure.evidence.notes.push(text);
+        }
+    }
+
+    /// What earlier runs saw on this very tree: tests that failed there and pass now, and those that
+    /// fail now where their gate passed, are flaky.
+    pub(super) fn compare_with_earlier_runs(&mut self, gates: &[GateResult]) {
+        let tree = self.state.tree().clone();
+        let mut flaky = BTreeSet::new();
+        for plan in &self.run.gates {
+            let Some(result) = gates.iter().find(|gate| gate.name == plan.name) else { continue };
+            let Some(run) = self.case.tests.ran_now(&plan.name) else { continue };
+            let memory = &mut self.run.passed_before;
+            if memory.contains(&tree, &plan.command) {
+                flaky.extend(run.named(Outcome::Failed).map(str::to_owned));
+            } else if let Some(before) = memory.failed_tests(&tree, &plan.command) {
+                let passed = run.named(Outcome::Passed);
+                flaky.extend(passed.filter(|test| before.contains(*test)).map(str::to_owned));
+            }
+            let failed: BTreeSet<String> = run.named(Outcome::Failed).map(str::to_owned).collect();
+            let named =
+                run.knowledge() > Knowledge::Nothing && failed.len() as u64 == run.counts().failed;
+            if matches!(result.status, GateStatus::Failed(_)) && named && !failed.is_empty() {
+                memory.insert_failed(&tree, &plan.command, failed);
+            }
+        }
+        self.case.tests.add_flaky(flaky);
+    }
+
+    /// Whether earlier runs speak for chance: the gate passed on this tree, one of the tests is known
+    /// to be flaky, or other tests failed there.
+    pub(super) fn is_suspect(&self, failure: &Failure, results: &[GateResult]) -> bool {
+        let tree = self.state.tree();
+        let memory = &self.run.passed_before;
+        memory.is_known_flaky(&failure.evidence.failing_tests)
+            || results.iter().filter(|gate| matches!(gate.status, GateStatus::Failed(_))).any(
+                |gate| {
+                    let plan = self.run.gates.iter().find(|plan| plan.name == gate.name);
+                    let run = self.case.tests.ran_now(&gate.name);
+                    plan.is_some_and(|plan| {
+                        memory.contains(tree, &plan.command)
+                            || memory.failed_tests(tree, &plan.command).zip(run).is_some_and(
+                                |(before, run)| {
+                                    run.named(Outcome::Failed).any(|test| !before.contains(test))
+                                },
+                            )
+                    })
+                },
+            )
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::gate_writes::GatesRan;
-use super::rerun::is_cheap_to_rerun;
+use super::rerun::{Again, is_cheap_to_rerun};
 use super::{Deliverable, DriveError, Driver};
 use crate::machine::{Event, FailureInput, Mode};
 use crate::stages::StageContext;
@@ -129,8 +129,9 @@ impl Driver {
             StageOutcome::Failed { failure, gates } => {
                 let mut symptom = symptom_of(&failure);
                 symptom.flaky_suspect |= stage == Stage::Gates
-                    && (self.passed_before(&failure.name)
-                        || is_cheap_to_rerun(&failure, &gates, &self.run.gates));
+                    && (self.is_suspect(&failure, &gates)
+                        || is_cheap_to_rerun(&failure, &gates, &self.run.gates)
+                        || self.reruns_only_tests(&failure, &gates));
                 self.failed(iteration, *failure, elapsed)?;
                 Event::StageFailed(symptom)
             }
@@ -193,7 +194,7 @@ impl Driver {
     }
 
     /// `failed` have failed on this very tree, and run again because they may be flaky.
-    async fn gates(
+    pub(super) async fn gates(
         &mut self,
         iteration: u32,
         plans: &[GatePlan],
@@ -206,12 +207,20 @@ impl Driver {
         });
         let from = SystemTime::now();
         let context = self.context(iteration);
-        let (outcome, tests) = run_gates_counted(plans, failed, &context).await;
+        let ran = run_gates_counted(plans, failed, &context);
+        let (outcome, tests) = if failed.is_empty() {
+            ran.await
+        } else {
+            let (ran, prepared) = self.while_preparing(iteration, ran).await;
+            self.case.prepared = prepared.or(self.case.prepared.take());
+            ran
+        };
         self.case.gates_ran.push(GatesRan { from, to: SystemTime::now() });
         let (StageOutcome::Passed { gates } | StageOutcome::Failed { gates, .. }) = &outcome else {
             return Ok(outcome);
         };
         self.note_tests(iteration, tests, gates)?;
+        self.compare_with_earlier_runs(gates);
         let tree = self.state.tree().clone();
         for (plan, _) in plans.iter().zip(gates).filter(|(_, result)| result.passed()) {
             self.run.passed_before.insert(&tree, &plan.command);
@@ -224,11 +233,6 @@ impl Driver {
             .map(|g| g.name.clone())
             .collect();
         Ok(outcome)
-    }
-
-    fn passed_before(&self, gate: &str) -> bool {
-        let plan = self.run.gates.iter().find(|plan| plan.name == gate);
-        plan.is_some_and(|plan| self.run.passed_before.contains(self.state.tree(), &plan.command))
     }
 
     async fn image(&mut self, iteration: u32) -> Result<StageOutcome, DriveError> {
@@ -464,17 +468,18 @@ impl Driver {
         self.events.send(RunEvent::FlakyRerun { stage, name: name.clone(), passed: None });
         let began = Instant::now();
         let outcome = match stage {
-            Stage::Gates => {
-                let names = self.case.unfinished_gates.clone();
-                let mut plans: Vec<GatePlan> =
-                    self.run.gates.iter().filter(|g| names.contains(&g.name)).cloned().collect();
-                for plan in &mut plans {
-                    // What the others gave has been had already.
-                    plan.needs.retain(|need| names.contains(need));
+            Stage::Gates => match self.rerun_gates(iteration).await? {
+                Again::Ran(outcome) => outcome,
+                Again::Confirmed => {
+                    let passed = Some(false);
+                    self.events.send(RunEvent::FlakyRerun { stage, name: name.clone(), passed });
+                    self.note_rerun(iteration, stage, &name, false)?;
+                    return Ok(match &self.case.failure {
+                        Some(failure) => Event::RerunFailed(symptom_of(failure)),
+                        None => Event::Broke { reason: "no failure is at hand".into() },
+                    });
                 }
-                let failed = self.case.failed_gates.clone();
-                self.gates(iteration, &plans, &failed).await?
-            }
+            },
             Stage::Smoke => {
                 // A look at the target brings back what keeps the release running, if that is
                 // what is gone; what it says is the smoke tests' business.
@@ -491,13 +496,7 @@ impl Driver {
             StageOutcome::Cancelled => return Ok(Event::Cancelled),
         };
         self.events.send(RunEvent::FlakyRerun { stage, name: name.clone(), passed: Some(passed) });
-        self.note(
-            &Actor::Machine,
-            "rerun",
-            json!({
-                "iteration": iteration, "stage": stage.name(), "name": name, "passed": passed,
-            }),
-        )?;
+        self.note_rerun(iteration, stage, &name, passed)?;
         Ok(match outcome {
             StageOutcome::Failed { failure, .. } | StageOutcome::Declined { failure } => {
                 let symptom = symptom_of(&failure);
@@ -542,6 +541,19 @@ impl Driver {
             }
             StageOutcome::Cancelled => Event::Cancelled,
         })
+    }
+
+    fn note_rerun(
+        &mut self,
+        iteration: u32,
+        stage: Stage,
+        name: &str,
+        passed: bool,
+    ) -> Result<(), DriveError> {
+        let data = json!({
+            "iteration": iteration, "stage": stage.name(), "name": name, "passed": passed,
+        });
+        self.note(&Actor::Machine, "rerun", data)
     }
 
     pub(super) async fn restore(&mut self) -> Event {

@@ -45,6 +45,17 @@ pub struct Conversation {
     asked: BTreeSet<(String, String)>,
 }
 
+/// How the author is asked.
+#[derive(Debug)]
+pub enum Opening<'a> {
+    /// For the first time about a failure.
+    New,
+    /// The same, with what was written before by [`Author::begin`].
+    Prepared(Conversation),
+    /// Again, with why the conversation's last answer was not taken.
+    SentBack(Conversation, &'a SentBack),
+}
+
 /// What the author answers.
 #[derive(Debug)]
 pub struct Answered {
@@ -114,8 +125,7 @@ impl Author {
     }
 
     /// Asks for one answer. Tool calls are answered from the tree of `commit`, as many as the
-    /// plan allows; `on_call` receives each in words. With `sent_back`, the conversation goes on with
-    /// why its last answer was not taken.
+    /// plan allows; `on_call` receives each in words.
     ///
     /// Errors: what the model's call came to; its usage includes that of the calls before.
     pub async fn propose(
@@ -123,7 +133,7 @@ impl Author {
         brief: &Brief<'_>,
         workspace: &Workspace,
         commit: &CommitId,
-        sent_back: Option<(Conversation, &SentBack)>,
+        opening: Opening<'_>,
         on_call: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Answered, ModelError> {
         let model = self.model(brief.attempts);
@@ -131,9 +141,10 @@ impl Author {
         let broken = |source| prompt_error(model.label(), source);
         let system =
             Prompt::Author.render(context! { persona => self.persona.as_str() }).map_err(broken)?;
-        let mut conversation = match sent_back {
-            Some((conversation, sent_back)) => self.go_on(conversation, sent_back),
-            None => self.begin(brief, workspace, commit),
+        let mut conversation = match opening {
+            Opening::SentBack(conversation, sent_back) => self.go_on(conversation, sent_back),
+            Opening::Prepared(conversation) => Ok(conversation),
+            Opening::New => self.begin(brief, workspace, commit),
         }
         .map_err(broken)?;
         let mut request = ModelRequest {
@@ -201,7 +212,10 @@ impl Author {
         }
     }
 
-    fn begin(
+    /// What the author is asked first about a failure.
+    ///
+    /// Errors: a template's.
+    pub fn begin(
         &self,
         brief: &Brief<'_>,
         workspace: &Workspace,

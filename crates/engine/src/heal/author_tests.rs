@@ -64,9 +64,10 @@ async fn ask(
     let mut on_look = |words: &str| looks.push(words.to_owned());
     let repository = repository();
     let Repository { workspace, head, .. } = &repository;
-    let mut result = sendable(author.propose(brief, workspace, head, None, &mut on_look)).await;
+    let mut result =
+        sendable(author.propose(brief, workspace, head, Opening::New, &mut on_look)).await;
     if let Some(sent_back) = sent_back {
-        let again = Some((result.unwrap().conversation, sent_back));
+        let again = Opening::SentBack(result.unwrap().conversation, sent_back);
         result = author.propose(brief, workspace, head, again, &mut on_look).await;
     }
     let result = result.map(|Answered { answer, usage, .. }| (answer, usage));
@@ -193,7 +194,7 @@ async fn the_next_model_is_asked_after_an_attempt_that_came_to_nothing() {
         (vec![attempt(5)], [1, 1, 2]),
     ] {
         let brief = brief(&failure, &attempts);
-        author.propose(&brief, workspace, head, None, &mut |_| {}).await.unwrap();
+        author.propose(&brief, workspace, head, Opening::New, &mut |_| {}).await.unwrap();
         let requests: Vec<usize> = models.iter().map(|model| model.requests().len()).collect();
         assert_eq!(requests, asked, "{attempts:?}");
     }

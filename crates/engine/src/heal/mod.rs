@@ -27,7 +27,7 @@ mod source;
 mod tools;
 mod verdict;
 
-pub use author::{Answered, Author, Conversation, SentBack, SentBackWhy};
+pub use author::{Answered, Author, Conversation, Opening, SentBack, SentBackWhy};
 pub use brief::{ASSIGNMENT, Brief};
 pub use reviewer::{ReviewRequest, Reviewer};
 

@@ -19,6 +19,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use super::StageContext;
 use super::confined;
 use super::identity::combined;
+use super::narrow::Narrowed;
 use super::output::{Finished, Output};
 use super::{preflight, reports};
 use greenloop_config::plan::GatePlan;
@@ -72,6 +73,19 @@ pub(crate) async fn run_gates_counted(
     context: &StageContext<'_>,
 ) -> (StageOutcome, GateTests) {
     run(gates, failed, context).await
+}
+
+/// Runs just the tests of a gate that failed; `None` when the run was cancelled.
+pub(crate) async fn run_narrowed(
+    gate: &GatePlan,
+    narrowed: &Narrowed,
+    context: &StageContext<'_>,
+) -> Option<(GateResult, TestRun)> {
+    let name = format!("{} (what failed)", gate.name);
+    let plan = GatePlan { command: narrowed.command.clone(), name, ..gate.clone() };
+    let (result, _trouble, tests) = run_gate(&plan, true, context).await;
+    let name = gate.name.clone();
+    (result.status != GateStatus::Cancelled).then_some((GateResult { name, ..result }, tests))
 }
 
 /// What ran, by gate; of the gates that ran.

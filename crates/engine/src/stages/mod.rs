@@ -10,6 +10,7 @@ mod context;
 pub mod gates;
 pub mod identity;
 pub mod image;
+pub(crate) mod narrow;
 mod output;
 pub mod preflight;
 mod reports;

@@ -87,6 +87,7 @@ pub(super) fn patch(command: PatchCommand) -> Result<Exit, CommandError> {
             output::print(&format!("{what} {}\n", change.path))?;
         }
     } else {
+        greenloop_workspace::check_work_tree(&tree.root, parsed.changes())?;
         let diff = parsed.to_unified_diff();
         let mut stdout = io::stdout().lock();
         let text = String::from_utf8_lossy(&diff);

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use similar::{Algorithm, DiffOp, capture_diff_slices, group_diff_ops};
 
 use super::{Answer, MemoryTree, ParsedPatch, Refusal, ResolveOptions, parse_answer, resolve};
-use greenloop_model::{FileChange, FileContent, RepoPath};
+use greenloop_model::{FileChange, FileContent, FileMode, RepoPath};
 
 /// Random choices, all of them zero beyond its end.
 struct Tape<'t> {
@@ -219,6 +219,12 @@ struct Damage {
     fence: usize,
     no_final_newline: bool,
     lost_markers: bool,
+    /// Blocks with other marks: those of another tool, or longer ones.
+    marks: usize,
+    /// Later blocks build on what the first one of a file makes.
+    chained: bool,
+    /// Paths lead through a symbolic link to their folder.
+    linked: bool,
 }
 
 impl Damage {
@@ -240,6 +246,9 @@ impl Damage {
         fence: 0,
         no_final_newline: false,
         lost_markers: false,
+        marks: 0,
+        chained: false,
+        linked: false,
     };
 
     fn random(tape: &mut Tape<'_>) -> Self {
@@ -269,6 +278,9 @@ impl Damage {
             fence: tape.below(4),
             no_final_newline: tape.one_in(4),
             lost_markers: tape.one_in(4),
+            marks: tape.below(3),
+            chained: tape.one_in(3),
+            linked: tape.one_in(8),
         }
     }
 }
@@ -543,6 +555,10 @@ fn file(
     fence: &str,
 ) {
     let path = |path: &str, side: &str| {
+        let path = match path.strip_prefix("src/").filter(|_| damage.linked) {
+            Some(inner) => &format!("link/{inner}"),
+            None => path,
+        };
         if damage.absolute {
             format!("/home/me/repo/{path}")
         } else if damage.no_prefix {
@@ -571,10 +587,13 @@ fn file(
                 let _ = writeln!(answer, "{fence}diff");
             }
             if let Some(to) = change.moved_to {
+                let from = match damage.linked {
+                    true => path(change.path, ""),
+                    false => change.path.to_owned(),
+                };
                 let _ = writeln!(
                     answer,
-                    "diff --git a/{0} b/{to}\nrename from {0}\nrename to {to}",
-                    change.path
+                    "diff --git a/{from} b/{to}\nrename from {from}\nrename to {to}"
                 );
             }
             let old = if change.before.is_some() { old } else { "/dev/null".to_owned() };
@@ -596,8 +615,19 @@ fn file(
             answer.push('\n');
         }
         Format::Blocks => {
-            for hunk in &hunks {
-                let rows = rows_of(tape, hunk);
+            let mid = first_step(before, after).filter(|_| damage.chained);
+            let steps = match &mid {
+                Some(mid) => {
+                    let mut steps = self::hunks(tape, format, before, mid);
+                    let built_on = steps.len();
+                    steps.extend(self::hunks(tape, format, mid, after));
+                    (steps, built_on)
+                }
+                None => (hunks, usize::MAX),
+            };
+            for (number, hunk) in steps.0.iter().enumerate() {
+                // Damage is judged by the file as it stands.
+                let rows = if number < steps.1 { rows_of(tape, hunk) } else { hunk.rows.clone() };
                 let side = |signs: [char; 2]| {
                     rows.iter()
                         .filter(|row| signs.contains(&row.sign))
@@ -611,7 +641,11 @@ fn file(
                     2 => format!("**`{named}`**"),
                     _ => named,
                 };
-                let marks = ["<<<<<<< SEARCH", "=======", ">>>>>>> REPLACE"];
+                let marks = match damage.marks {
+                    0 => ["<<<<<<< SEARCH", "=======", ">>>>>>> REPLACE"],
+                    1 => ["------- SEARCH", "=======", "+++++++ REPLACE"],
+                    _ => ["<<<<<<<<< SEARCH", "=========", ">>>>>>>>> REPLACE"],
+                };
                 let block = format!("{}\n{search}{}\n{replace}{}\n", marks[0], marks[1], marks[2]);
                 let _ = if damage.fence > 0 {
                     writeln!(answer, "{named}\n{fence}rust\n{block}{fence}\n")
@@ -646,6 +680,30 @@ fn file(
     }
 }
 
+/// The text with only the first place changed, where there are several.
+fn first_step(before: &Text, after: &Text) -> Option<Text> {
+    if before.final_newline != after.final_newline {
+        return None;
+    }
+    let ops = capture_diff_slices(Algorithm::Myers, &before.lines, &after.lines);
+    let changed = |op: &&DiffOp| !matches!(op, DiffOp::Equal { .. });
+    if ops.iter().filter(changed).count() < 2 {
+        return None;
+    }
+    let mut lines = Vec::new();
+    let first = ops.iter().position(|op| changed(&op));
+    for (number, op) in ops.iter().enumerate() {
+        lines.extend_from_slice(if first == Some(number) {
+            &after.lines[op.new_range()]
+        } else {
+            &before.lines[op.old_range()]
+        });
+    }
+    let mid = Text { lines, ..before.clone() };
+    // A text without a line that no newline follows is another one.
+    (mid.clone().closed() == mid).then_some(mid)
+}
+
 fn diff_row(answer: &mut String, row: &Row, damage: &Damage, no_markers: bool) {
     let blank = is_blank(&row.text);
     // Without its space, a line of a diff's own syntax makes another diff.
@@ -665,6 +723,10 @@ fn trees(changes: &[Change]) -> (MemoryTree, MemoryTree) {
     let path = |path: &str| RepoPath::new(path).expect("a path");
     let mut before = MemoryTree::new();
     let mut after = MemoryTree::new();
+    for tree in [&mut before, &mut after] {
+        let link = FileContent { bytes: b"src".to_vec(), mode: FileMode::Symlink };
+        tree.insert(path("link"), link);
+    }
     for change in changes {
         if let Some(text) = &change.before {
             before.insert(path(change.path), FileContent::regular(text.bytes()));
@@ -804,7 +866,7 @@ proptest! {
     #[test]
     fn one_tolerance_at_a_time_is_never_refused(
         tape in numbering(),
-        which in 0_usize..17,
+        which in 0_usize..20,
     ) {
         let mut tape = Tape { numbers: &tape.0, at: 0 };
         let changes = changes(&mut tape, Lines::Distinct);
@@ -827,7 +889,10 @@ proptest! {
             13 => Damage { no_prefix: true, ..none },
             14 => Damage { fence: 1 + tape.below(3), ..none },
             15 => Damage { no_final_newline: true, ..none },
-            _ => Damage { lost_markers: true, ..none },
+            16 => Damage { lost_markers: true, ..none },
+            17 => Damage { marks: 1, ..none },
+            18 => Damage { marks: 2, ..none },
+            _ => Damage { chained: true, ..none },
         };
         let answer = render(&mut tape, &changes, format, &damage);
         let (before, after) = trees(&changes);
@@ -843,6 +908,27 @@ proptest! {
                     );
                 }
                 Err(refusal) => prop_assert!(may_refuse, "{damage:?}\n{answer}\n{refusal}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_path_through_a_link_is_refused_and_the_link_named(tape in numbering()) {
+        let mut tape = Tape { numbers: &tape.0, at: 0 };
+        let changes = changes(&mut tape, Lines::Distinct);
+        let linked = changes.iter().any(|change| {
+            change.path.starts_with("src/")
+                && (change.before != change.after || change.moved_to.is_some())
+        });
+        let format = format(&mut tape, &changes);
+        let answer = render(&mut tape, &changes, format, &Damage { linked: true, ..Damage::NONE });
+        let (before, after) = trees(&changes);
+        if linked && before != after {
+            match run(&answer, &before) {
+                Ok(_) => prop_assert!(false, "taken: {answer}"),
+                Err(refusal) => {
+                    prop_assert!(refusal.to_string().contains("link"), "{answer}\n{refusal}");
+                }
             }
         }
     }

@@ -27,8 +27,8 @@ impl ResolveOptions {
 
 /// Looks paths up in a tree, and remembers its list of files.
 pub(super) struct Locator<'t> {
-    tree: &'t dyn Tree,
-    options: &'t ResolveOptions,
+    pub(super) tree: &'t dyn Tree,
+    pub(super) options: &'t ResolveOptions,
     files: OnceCell<Vec<RepoPath>>,
     hints: Cell<usize>,
 }

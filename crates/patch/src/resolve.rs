@@ -219,7 +219,8 @@ fn target<'e>(
 ) -> Result<Option<Target<'e>>, Finding> {
     match &edit.action {
         Action::Update { hunks, move_to, mode, keeps_source } => {
-            let target = update(locator, edit, hunks, move_to.as_ref(), *mode, report)?;
+            let target =
+                update(locator, edit, hunks, move_to.as_ref(), *mode, *keeps_source, report)?;
             Ok(Some(Target { keeps_source: *keeps_source, ..target }))
         }
         Action::Create { content, mode } => create(locator, &edit.path, content, *mode, report),
@@ -238,6 +239,7 @@ fn update<'e>(
     hunks: &'e [Hunk],
     move_to: Option<&WrittenPath>,
     mode: Option<FileMode>,
+    keeps_source: bool,
     report: &mut Report,
 ) -> Result<Target<'e>, Finding> {
     let refuse =
@@ -283,7 +285,15 @@ fn update<'e>(
     }
     let move_to = match move_to {
         Some(written) => {
-            let to = locator.fresh(written)?;
+            // The name that the file leaves is free: a file may move into a folder of its name.
+            let without =
+                Overlay { tree: locator.tree, files: BTreeMap::from([(path.clone(), None)]) };
+            let to = match locator.fresh(written) {
+                Err(_) if !keeps_source => {
+                    Locator::new(&without, locator.options).fresh(written)?
+                }
+                found => found?,
+            };
             if to.content.is_some() && to.path != path {
                 return Err(Finding::new(
                     RefusalKind::AlreadyExists,
@@ -587,10 +597,16 @@ fn check_collisions(changes: &[FileChange], report: &mut Report) {
         .collect();
     let paths: usize =
         changes.iter().map(|change| 1 + usize::from(change.moved_from.is_some())).sum();
+    // A name that is left is free for a folder.
+    let there: HashSet<&[u8]> = changes
+        .iter()
+        .filter(|change| change.after.is_some())
+        .map(|change| change.path.as_bytes())
+        .collect();
     let through = changes.iter().find(|change| {
         let bytes = change.path.as_bytes();
         let slashes = bytes.iter().enumerate().filter(|(_, b)| **b == b'/');
-        change.after.is_some() && slashes.into_iter().any(|(at, _)| taken.contains(&bytes[..at]))
+        change.after.is_some() && slashes.into_iter().any(|(at, _)| there.contains(&bytes[..at]))
     });
     if taken.len() < paths || through.is_some() {
         let subject = through.map(|change| change.path.to_string()).unwrap_or_default();

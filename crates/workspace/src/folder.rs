@@ -64,13 +64,11 @@ pub fn list_work_tree(root: &Path) -> io::Result<Vec<RepoPath>> {
     Ok(files)
 }
 
-/// Makes the changes on disk: all of them, or none.
+/// Whether [`write_work_tree`] would make the changes, as far as that can be told without writing.
 ///
 /// # Errors
-/// When a path leads through a symbolic link or into `.git`, when a file is no longer what the
-/// change was made against, or when a file cannot be written.
-pub fn write_work_tree(root: &Path, changes: &[FileChange]) -> Result<(), WorkspaceError> {
-    let mut steps = Vec::new();
+/// Those of [`write_work_tree`] but for files that cannot be written.
+pub fn check_work_tree(root: &Path, changes: &[FileChange]) -> Result<(), WorkspaceError> {
     for change in changes {
         let source = change.moved_from.as_ref().unwrap_or(&change.path);
         for path in [&change.path, source] {
@@ -84,28 +82,48 @@ pub fn write_work_tree(root: &Path, changes: &[FileChange]) -> Result<(), Worksp
                 format!("{source} has changed since the patch was made"),
             ));
         }
-        if change.moved_from.is_some() {
-            steps.push(Step { place: root.join(source.to_os_path()), draft: None, kept: now });
+        if change.after.as_ref().is_some_and(|after| permissions(after.mode).is_none()) {
+            return Err(WorkspaceError::new(
+                WorkspaceErrorKind::Symlink,
+                format!("{} would become a symbolic link or a submodule", change.path),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Makes the changes on disk: all of them, or none.
+///
+/// # Errors
+/// When a path leads through a symbolic link or into `.git`, when a file is no longer what the
+/// change was made against, or when a file cannot be written.
+pub fn write_work_tree(root: &Path, changes: &[FileChange]) -> Result<(), WorkspaceError> {
+    check_work_tree(root, changes)?;
+    let kept = |path: &RepoPath| {
+        read_work_tree(root, path).map_err(WorkspaceError::io(format!("cannot read {path}")))
+    };
+    let mut steps = Vec::new();
+    for change in changes {
+        if let Some(source) = &change.moved_from {
+            let place = root.join(source.to_os_path());
+            steps.push(Step { place, draft: None, kept: kept(source)? });
         }
         let place = root.join(change.path.to_os_path());
-        let kept = read_work_tree(root, &change.path)
-            .map_err(WorkspaceError::io(format!("cannot read {}", change.path)))?;
-        let draft = match &change.after {
-            None => None,
-            Some(after) => Some(draft(&place, after)?),
-        };
-        steps.push(Step { place, draft, kept });
+        let draft = change.after.as_ref().map(|after| draft(&place, after)).transpose()?;
+        steps.push(Step { place, draft, kept: kept(&change.path)? });
     }
+    // What goes makes room: a file for a folder of its name, and a folder for a file.
+    steps.sort_by_key(|step| step.draft.is_some());
     let mut done = Vec::new();
     for step in steps {
         let Step { place, draft, kept } = step;
         let outcome = match draft {
-            Some(draft) => draft.persist(&place).map(|_file| ()).map_err(|error| error.error),
+            Some(draft) => persist(draft, &place),
             None => fs::remove_file(&place),
         };
         if let Err(error) = outcome {
             for (place, kept) in done.into_iter().rev() {
-                restore(place, kept);
+                put_back(root, place, kept);
             }
             return Err(WorkspaceError::io(format!("cannot write {}", place.display()))(error));
         }
@@ -114,28 +132,38 @@ pub fn write_work_tree(root: &Path, changes: &[FileChange]) -> Result<(), Worksp
     Ok(())
 }
 
+fn persist(draft: NamedTempFile, place: &Path) -> io::Result<()> {
+    if let Some(folder) = place.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    if place.symlink_metadata().is_ok_and(|found| found.is_dir()) {
+        // Only one that is empty now.
+        fs::remove_dir(place)?;
+    }
+    draft.persist(place).map(|_file| ()).map_err(|error| error.error)
+}
+
 struct Step {
     place: PathBuf,
     draft: Option<NamedTempFile>,
     kept: Option<FileContent>,
 }
 
-/// The new file, complete, beside its place.
+/// The mode of a file; `None` for what is never written.
+const fn permissions(mode: FileMode) -> Option<u32> {
+    match mode {
+        FileMode::Regular => Some(0o644),
+        FileMode::Executable => Some(0o755),
+        FileMode::Symlink | FileMode::Submodule => None,
+    }
+}
+
+/// The new file, complete, in the folder of its place or the nearest that is there.
 fn draft(place: &Path, content: &FileContent) -> Result<NamedTempFile, WorkspaceError> {
     let failed = || WorkspaceError::io(format!("cannot write {}", place.display()));
-    let permissions = match content.mode {
-        FileMode::Regular => 0o644,
-        FileMode::Executable => 0o755,
-        FileMode::Symlink | FileMode::Submodule => {
-            return Err(WorkspaceError::new(
-                WorkspaceErrorKind::Symlink,
-                format!("{} would become a symbolic link or a submodule", place.display()),
-            ));
-        }
-    };
-    let folder = place.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder).map_err(failed())?;
-    let file = NamedTempFile::new_in(folder).map_err(failed())?;
+    let permissions = permissions(content.mode).unwrap_or(0o644);
+    let folder = place.ancestors().skip(1).find(|folder| folder.is_dir());
+    let file = NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).map_err(failed())?;
     fs::write(file.path(), &content.bytes).map_err(failed())?;
     // What the file may do besides being executable is its owner's business.
     let mode = place.metadata().map_or(permissions, |found| {
@@ -148,10 +176,18 @@ fn draft(place: &Path, content: &FileContent) -> Result<NamedTempFile, Workspace
 }
 
 /// As well as it can be done; the error that led here is the one that is reported.
-fn restore(place: PathBuf, kept: Option<FileContent>) {
+fn put_back(root: &Path, place: PathBuf, kept: Option<FileContent>) {
     let _as_well_as_possible = match kept {
-        Some(kept) => fs::write(&place, kept.bytes),
-        None => fs::remove_file(&place),
+        Some(kept) => place.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| {
+            fs::write(&place, kept.bytes)?;
+            let mode = permissions(kept.mode).unwrap_or(0o644);
+            fs::set_permissions(&place, fs::Permissions::from_mode(mode))
+        }),
+        None => fs::remove_file(&place).map(|()| {
+            // Folders that were made for it.
+            let mut folders = place.ancestors().skip(1).take_while(|folder| *folder != root);
+            while folders.next().is_some_and(|folder| fs::remove_dir(folder).is_ok()) {}
+        }),
     };
 }
 
@@ -212,6 +248,41 @@ mod tests {
         assert_eq!(fs::read_to_string(root.path().join("a")).unwrap(), "one");
         assert!(!root.path().join("b").exists());
         assert_eq!(fs::read_to_string(root.path().join("c/d")).unwrap(), "new");
+    }
+
+    #[test]
+    fn a_file_makes_room_for_a_folder_and_a_folder_for_a_file() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("pkg"), "1").unwrap();
+        fs::create_dir(root.path().join("lib")).unwrap();
+        fs::write(root.path().join("lib/main"), "2").unwrap();
+        let moved = |from: &str, to: &str, text: &str| FileChange {
+            moved_from: Some(path(from)),
+            ..change(to, Some(text), Some(text))
+        };
+        let changes = [moved("pkg", "pkg/main", "1"), moved("lib/main", "lib", "2")];
+        check_work_tree(root.path(), &changes).unwrap();
+        write_work_tree(root.path(), &changes).unwrap();
+        assert_eq!(fs::read_to_string(root.path().join("pkg/main")).unwrap(), "1");
+        assert_eq!(fs::read_to_string(root.path().join("lib")).unwrap(), "2");
+
+        // One that cannot be written takes the folder back, too.
+        fs::create_dir_all(root.path().join("full/inside")).unwrap();
+        let changes = [moved("lib", "lib/main", "2"), change("full", None, Some("a file"))];
+        assert!(write_work_tree(root.path(), &changes).is_err());
+        assert_eq!(fs::read_to_string(root.path().join("lib")).unwrap(), "2");
+    }
+
+    #[test]
+    fn what_would_become_a_link_is_refused_before_anything_is_written() {
+        let root = tempfile::tempdir().unwrap();
+        let link = FileContent { bytes: b"/etc/passwd".to_vec(), mode: FileMode::Symlink };
+        let changes = [FileChange { after: Some(link), ..change("link", None, None) }];
+        let checked = check_work_tree(root.path(), &changes).unwrap_err();
+        let written = write_work_tree(root.path(), &changes).unwrap_err();
+        assert_eq!(checked.kind, WorkspaceErrorKind::Symlink);
+        assert_eq!(checked.to_string(), written.to_string());
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
     }
 
     #[test]

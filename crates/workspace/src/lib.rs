@@ -45,7 +45,9 @@ pub use checkpoints::CHECKPOINTS_REF;
 pub use commit_tree::CommitTree;
 pub use copy::{CopyOptions, WorkTreeCopy};
 pub use error::{WorkspaceError, WorkspaceErrorKind};
-pub use folder::{list_work_tree, read_work_tree, work_tree_root, write_work_tree};
+pub use folder::{
+    check_work_tree, list_work_tree, read_work_tree, work_tree_root, write_work_tree,
+};
 pub use history::CommitInfo;
 pub use init::{check_out, commit_all, create_repository};
 pub use merge::{Conflict, MergePlace, Merged};

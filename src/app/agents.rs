@@ -29,16 +29,22 @@ impl Agents {
         redactor: &Redactor,
     ) -> Self {
         let lookup = |name: &str| env(name);
+        let program = Author::of_program(author, redactor.clone());
         let connect = |role, plan| greenloop_llm::connect(role, plan, root, &lookup, azure);
         Self {
-            author: connect("author", author).and_then(|model| {
-                let next: Vec<_> = author
-                    .next
-                    .iter()
-                    .map(|plan| connect("author", plan))
-                    .collect::<Result<_, _>>()?;
-                Ok(Author::new(model, author, redactor.clone()).then(next))
-            }),
+            author: program.map_or_else(
+                || {
+                    connect("author", author).and_then(|model| {
+                        let next: Vec<_> = author
+                            .next
+                            .iter()
+                            .map(|plan| connect("author", plan))
+                            .collect::<Result<_, _>>()?;
+                        Ok(Author::new(model, author, redactor.clone()).then(next))
+                    })
+                },
+                Ok,
+            ),
             reviewer: connect("reviewer", reviewer)
                 .map(|m| Reviewer::new(m, reviewer, redactor.clone())),
             key_variables: key_variables([author, reviewer]),

@@ -647,6 +647,18 @@ fn model_remedy(plan: &RolePlan, deploys: bool) -> String {
 
 /// Whether somebody listens at the model's address. No request that costs anything is made.
 async fn endpoint(what: &str, plan: &RolePlan, label: String) -> Check {
+    if let Some(agent) = &plan.agent {
+        let program = agent.command.first().map_or("", String::as_str);
+        let path = greenloop_config::program::path_variable();
+        return match greenloop_config::program::look_up(program, Path::new("."), &path) {
+            Ok(found) => Check::ok(what, format!("{label}, {}", found.display())),
+            Err(fault) => Check::warning(
+                what,
+                format!("{label}: {fault}"),
+                "install it, or correct agents.codex.command",
+            ),
+        };
+    }
     let base = match &plan.provider {
         Provider::OpenAi { base_url, .. } => base_url,
         Provider::Azure { endpoint, .. } => endpoint,

@@ -25,7 +25,8 @@ impl Models {
     ) -> Result<Self, ModelError> {
         let azure = Identity::new(&AzurePlan::default(), &|name| env(name));
         let mut models: Vec<Arc<dyn Model>> = Vec::new();
-        for (role, plan) in plans {
+        // A program of the user's own is no model that could be asked.
+        for (role, plan) in plans.into_iter().filter(|(_, plan)| plan.agent.is_none()) {
             let model =
                 greenloop_llm::connect(role, plan, root, &|name| env(name), azure.as_ref())?;
             if models.iter().all(|known| known.label() != model.label()) {

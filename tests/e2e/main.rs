@@ -17,6 +17,7 @@ mod gates;
 mod heal;
 mod hub;
 mod manifests;
+mod own_agent;
 mod pipelines;
 mod places;
 mod proof;

@@ -520,9 +520,20 @@ pub struct RolePlan {
     pub output_price: f64,
     /// Tool calls the author may make for one proposal; 0 for one shot.
     pub tool_steps: u32,
-    /// For the author: who is asked next, each after an attempt that failed. The same
+    /// For the author: the user's own program, in place of a model.
+    pub agent: Option<AgentPlan>,
+    /// For the author: who is asked next, each after an attempt that came to nothing. The same
     /// but for the model and its prices.
     pub next: Vec<RolePlan>,
+}
+
+/// An agent of the user's own
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentPlan {
+    /// The program and its arguments, as they stand; at least the program.
+    pub command: Vec<String>,
+    /// Names of variables that it inherits although they hold secrets.
+    pub pass_env: Vec<String>,
 }
 
 /// `safety`, the policy's part

@@ -603,6 +603,14 @@ pub(super) struct RawAgent {
     /// after a patch that was refused, rejected, or did not help; the last one from then on.
     #[schemars(length(min = 1, max = 8))]
     pub(super) models: Option<Vec<String>>,
+    /// For codex, in place of a model: a program and its arguments, `[codex, exec]`. It runs in a
+    /// throwaway clone without credentials, with the brief on its standard input; what it changes
+    /// there is the proposal. What it spends is not counted.
+    #[schemars(length(min = 1))]
+    pub(super) command: Option<Vec<String>>,
+    /// Names of variables that this program inherits although they hold secrets, such as the key of
+    /// its own model: `[OPENAI_API_KEY]`. It inherits no others of that kind.
+    pub(super) pass_env: Option<Vec<String>>,
     /// Base URL of an OpenAI-compatible server, with the version part:
     /// `http://localhost:11434/v1`. When it is left out: `OPENAI_BASE_URL`, then OpenAI's own.
     pub(super) base_url: Option<String>,

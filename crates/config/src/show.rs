@@ -348,6 +348,13 @@ fn expectation(expect: &Expectation) -> Json {
 
 /// The reviewer gets no tools.
 fn author(plan: &RolePlan) -> Json {
+    if let Some(agent) = &plan.agent {
+        return given(json!({
+            "command": agent.command,
+            "pass_env": agent.pass_env,
+            "timeout": render(plan.timeout),
+        }));
+    }
     let mut author = with(role(plan), "tool_steps", Some(plan.tool_steps.into()));
     if !plan.next.is_empty()
         && let Some(fields) = author.as_object_mut()

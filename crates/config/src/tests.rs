@@ -68,6 +68,7 @@ fn the_file_of_the_seeds_means_what_it_says() {
         cached_input_price: 10.0,
         output_price: 30.0,
         tool_steps,
+        agent: None,
         next: Vec::new(),
     };
     let text = |text: &str| LogPiece::Text(text.to_owned());
@@ -690,6 +691,27 @@ fn a_mistake_of_meaning_is_told_with_its_place() {
             "at most 8",
         ),
         (
+            "agents:\n  codex: { command: [codex, exec], model: a }\n".to_owned(),
+            InvalidValue,
+            "model",
+            "`command` is a program",
+            "under `agents.jules`",
+        ),
+        (
+            "agents:\n  jules: { command: [codex] }\n".to_owned(),
+            InvalidValue,
+            "command",
+            "the reviewer is a model",
+            "under `agents.codex`",
+        ),
+        (
+            "agents:\n  codex: { pass_env: [A] }\n".to_owned(),
+            InvalidValue,
+            "pass_env",
+            "there is none",
+            "remove",
+        ),
+        (
             "agents:\n  jules: { models: [a] }\n".to_owned(),
             InvalidValue,
             "models",
@@ -1011,4 +1033,17 @@ fn models_are_asked_in_the_order_of_the_list() {
     let plan = plan_of(&least(azure), "local");
     let Provider::Azure { deployment, .. } = &plan.author.next[0].provider else { panic!() };
     assert_eq!(deployment, "large");
+}
+
+#[test]
+fn a_program_of_the_users_own_may_be_the_author() {
+    let codex = "agents:\n  codex: { command: [codex, exec, --full-auto], pass_env: [OPENAI_API_KEY] }\n\
+        safety: { max_cost_usd: 1 }\n";
+    let plan = plan_of(&least(codex), "local");
+    let agent = plan.author.agent.unwrap();
+    assert_eq!(agent.command, ["codex", "exec", "--full-auto"]);
+    assert_eq!(agent.pass_env, ["OPENAI_API_KEY"]);
+    assert_eq!(plan.author.timeout, Duration::from_secs(1_800));
+    assert_eq!(plan.reviewer.agent, None);
+    assert_eq!(plan.reviewer.timeout, Duration::from_secs(120));
 }

@@ -36,6 +36,7 @@ mod judged;
 mod merge;
 mod prepare;
 mod snapshot;
+mod throwaway;
 mod work_tree;
 mod workspace;
 
@@ -53,4 +54,5 @@ pub use init::{check_out, commit_all, create_repository};
 pub use merge::{Conflict, MergePlace, Merged};
 pub use prepare::{AppliedPatch, PreparedPatch};
 pub use snapshot::Snapshot;
+pub use throwaway::ThrowawayClone;
 pub use workspace::{Head, Workspace};

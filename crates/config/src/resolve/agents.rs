@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::{Context, Root, bare};
 use crate::document::KeyPath;
 use crate::error::{ProblemKind, quoted};
-use crate::plan::{Provider, RolePlan};
+use crate::plan::{AgentPlan, Provider, RolePlan};
 use crate::price::{self, Price};
 use crate::raw::{RawAgent, RawAgents, RawProvider};
 use crate::vault_reference::reference;
@@ -20,6 +20,8 @@ const OPENAI: &str = "https://api.openai.com/v1";
 const AZURE_API_VERSION: &str = "2024-10-21";
 const TOOL_STEPS: u32 = 12;
 const MOST_MODELS: usize = 8;
+/// How long a program of the user's own may take for one proposal.
+const AGENT_TIMEOUT: Duration = Duration::from_secs(1_800);
 
 /// Both roles.
 pub(crate) struct Roles {
@@ -38,6 +40,7 @@ pub(crate) fn roles(cx: &mut Context<'_>, raw: Option<&RawAgents>) -> Roles {
     let author_place = place.key("codex");
     let place = place.key("jules");
 
+    let agent = own_agent(cx, &codex, &author_place);
     let models = models(cx, &codex, &author_place);
     let model = models.first().cloned().or_else(|| codex.model.clone());
     let model = model.or_else(|| cx.variable("GREENLOOP_MODEL"));
@@ -45,10 +48,14 @@ pub(crate) fn roles(cx: &mut Context<'_>, raw: Option<&RawAgents>) -> Roles {
     let tool_steps = codex.tool_steps.unwrap_or(TOOL_STEPS);
     let (author_price, known) = prices(&codex, &provider, &model, None);
     let mut unpriced = Vec::new();
-    if !known {
+    if !known && agent.is_none() {
         unpriced.push("codex");
     }
     let mut author = role(cx, &codex, &author_place, provider, model, author_price, tool_steps);
+    if agent.is_some() && codex.timeout.is_none() {
+        author.timeout = AGENT_TIMEOUT;
+    }
+    author.agent = agent;
     for model in models.into_iter().skip(1) {
         let provider = with_model(&author.provider, &author.model, &model);
         let (price, known) = prices(&codex, &provider, &model, None);
@@ -86,6 +93,18 @@ pub(crate) fn roles(cx: &mut Context<'_>, raw: Option<&RawAgents>) -> Roles {
         };
         (provider, shared)
     };
+    for (key, given) in
+        [("command", jules.command.is_some()), ("pass_env", jules.pass_env.is_some())]
+    {
+        if given {
+            cx.report(
+                ProblemKind::InvalidValue,
+                &place.key(key),
+                "the reviewer is a model".to_owned(),
+                "write it under `agents.codex`",
+            );
+        }
+    }
     if jules.models.is_some() {
         cx.report(
             ProblemKind::InvalidValue,
@@ -109,6 +128,60 @@ pub(crate) fn roles(cx: &mut Context<'_>, raw: Option<&RawAgents>) -> Roles {
     }
     let reviewer = role(cx, &jules, &place, provider, model, price, 0);
     Roles { author, reviewer, unpriced }
+}
+
+/// The program that is the author, where there is one.
+fn own_agent(cx: &mut Context<'_>, codex: &RawAgent, place: &KeyPath) -> Option<AgentPlan> {
+    let pass_env = codex.pass_env.clone().unwrap_or_default();
+    let Some(command) = &codex.command else {
+        if codex.pass_env.is_some() {
+            cx.report(
+                ProblemKind::InvalidValue,
+                &place.key("pass_env"),
+                "`pass_env` is for the program of `command`, and there is none".to_owned(),
+                "remove `pass_env`",
+            );
+        }
+        return None;
+    };
+    for (key, given) in [
+        ("provider", codex.provider.is_some()),
+        ("model", codex.model.is_some()),
+        ("models", codex.models.is_some()),
+        ("base_url", codex.base_url.is_some()),
+        ("temperature", codex.temperature.is_some()),
+        ("max_tokens", codex.max_tokens.is_some()),
+        ("tool_steps", codex.tool_steps.is_some()),
+        ("max_retries", codex.max_retries.is_some()),
+        ("system_prompt", codex.system_prompt.is_some()),
+    ] {
+        if given {
+            cx.report(
+                ProblemKind::InvalidValue,
+                &place.key(key),
+                format!("`{key}` is for a model, and `command` is a program"),
+                "remove it; the reviewer's model stands under `agents.jules`",
+            );
+        }
+    }
+    for (nth, word) in command.iter().enumerate().take(1) {
+        if word.trim().is_empty() {
+            cx.filled(word, &place.key("command").index(nth));
+        }
+    }
+    for (nth, name) in pass_env.iter().enumerate() {
+        let fits = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if !fits {
+            cx.report(
+                ProblemKind::InvalidValue,
+                &place.key("pass_env").index(nth),
+                "`pass_env` has names of variables, not their values".to_owned(),
+                "write a name such as OPENAI_API_KEY",
+            );
+        }
+    }
+    Some(AgentPlan { command: command.clone(), pass_env })
 }
 
 /// The author's models, in the order in which they are asked; none where there is no list.
@@ -327,6 +400,7 @@ fn role(
         cached_input_price: price.cached,
         output_price: price.output,
         tool_steps,
+        agent: None,
         next: Vec::new(),
         provider,
         model,

@@ -8,16 +8,18 @@ use super::gate_writes::InTheWay;
 use super::{Draft, DriveError, Driver, Prepared};
 use crate::advice;
 use crate::approval::Approval;
-use crate::heal::{Answered, Brief, Opening, ReviewRequest, SentBack, SentBackWhy};
+use crate::heal::{
+    AgentAnswer, AgentRun, Answered, Author, Brief, Opening, ReviewRequest, SentBack, SentBackWhy,
+};
 use crate::machine::{self, Event, Mode};
 use crate::stages::identity::{combined, of_answer};
 use greenloop_audit::Actor;
 use greenloop_evidence::Redactor;
 use greenloop_model::{
-    Attempt, AttemptOutcome, CommitId, Decision, Evaluation, Failure, Fingerprint, RepoPath,
-    ReviewVerdict, RunEvent, TreeId, Usage, error_chain,
+    Attempt, AttemptOutcome, CommitId, Decision, Evaluation, Failure, Fingerprint, NoPatch,
+    RepoPath, ReviewVerdict, RunEvent, TreeId, Usage, error_chain,
 };
-use greenloop_patch::{Answer, Refusal, ResolveOptions, parse_answer, resolve};
+use greenloop_patch::{Answer, ParsedPatch, Refusal, ResolveOptions, parse_answer, resolve};
 use greenloop_policy::{Confirmation, Judgement, Subject, failure_text, is_about_every_patch};
 use greenloop_ports::{ModelError, ModelErrorKind};
 
@@ -40,6 +42,9 @@ impl Driver {
         let Some(failure) = &self.case.failure else {
             return Ok((Event::Broke { reason: "no failure is at hand".into() }, Usage::default()));
         };
+        if author.own_agent().is_some() {
+            return self.ask_own_agent(iteration, again).await;
+        }
         let model = author.label_after(&self.case.attempts);
         self.events.send(RunEvent::AuthorAsked { iteration, model: model.clone() });
         let conversation = self.case.conversation.take().filter(|_| again);
@@ -89,6 +94,57 @@ impl Driver {
         }
     }
 
+    /// Has the user's own program work on the failure in a clone.
+    async fn ask_own_agent(
+        &mut self,
+        iteration: u32,
+        again: bool,
+    ) -> Result<(Event, Usage), DriveError> {
+        let broke = || Event::Broke { reason: "no failure or no agent is at hand".into() };
+        let sent_back = self.case.sent_back.take().filter(|_| again);
+        let agent = self.run.author.as_ref().ok().and_then(Author::own_agent);
+        let (Some(agent), Some(failure)) = (agent, &self.case.failure) else {
+            return Ok((broke(), Usage::default()));
+        };
+        let model = agent.label();
+        self.events.send(RunEvent::AuthorAsked { iteration, model: model.clone() });
+        let brief = self.brief(failure, iteration);
+        let folder = &self.run.header.folder;
+        let logs = (1..).map(|nth| match nth {
+            1 => format!("stages/{iteration}-agent.log"),
+            nth => format!("stages/{iteration}-agent-{nth}.log"),
+        });
+        let log = logs.map(|name| folder.join(name)).find(|path| !path.exists());
+        let at = AgentRun {
+            run: self.run.header.run,
+            log: &log.unwrap_or_else(|| folder.join("agent.log")),
+            env_remove: &self.run.env_remove,
+            cancel: &self.cancel,
+        };
+        let workspace = &self.run.workspace;
+        let answer = agent.propose(&brief, workspace, &self.tip, sent_back.as_ref(), at).await;
+        let usage = Usage { requests: 1, ..Usage::default() };
+        let actor = Actor::Author(model);
+        let AgentAnswer { changes, said } = match answer {
+            Err(error) => return Ok((model_failed(&error, &self.run.redactor), usage)),
+            Ok(None) => return Ok((Event::Cancelled, usage)),
+            Ok(Some(answer)) => answer,
+        };
+        if changes.is_empty() {
+            if let Ok(Answer::NoPatch(no_patch)) = parse_answer(&said) {
+                return self.no_patch(iteration, &actor, &no_patch, usage);
+            }
+            let reason = "the program ended with status 0 and changed no file that git does not \
+                          ignore"
+                .to_owned();
+            let identity = combined(&["the agent changed nothing"]);
+            return self.refuse(iteration, &actor, said, reason, identity, usage);
+        }
+        let patch = ParsedPatch::from_changes(changes);
+        let diff = String::from_utf8_lossy(&patch.to_unified_diff()).into_owned();
+        self.take_patch(iteration, &actor, diff, patch, &last_paragraph(&said), usage)
+    }
+
     fn brief<'a>(&'a self, failure: &'a Failure, iteration: u32) -> Brief<'a> {
         let limits = &self.state.spec().limits;
         Brief {
@@ -113,7 +169,7 @@ impl Driver {
     }
 
     fn prepare(&self, iteration: u32) -> Option<Prepared> {
-        let author = self.run.author.as_ref().ok()?;
+        let author = self.run.author.as_ref().ok().filter(|it| it.own_agent().is_none())?;
         let failure = self.case.failure.as_ref().filter(|failure| failure.class.heals())?;
         if self.state.spec().mode != Mode::Heal || self.case.prepared.is_some() {
             return None;
@@ -143,26 +199,16 @@ impl Driver {
         answer: String,
         usage: Usage,
     ) -> Result<(Event, Usage), DriveError> {
-        let edits =
-            match parse_answer(&answer) {
-                Err(refusal) => {
-                    let (text, identity) = (refusal.to_string(), identity_of(&refusal));
-                    return self.refuse(iteration, actor, answer, text, identity, usage);
-                }
-                Ok(Answer::NoPatch(no_patch)) => {
-                    let reason = self.redacted(&no_patch.reason);
-                    self.note(actor, "author.no_patch", json!({
-                    "iteration": iteration, "class": no_patch.class.name(), "reason": reason,
-                }))?;
-                    self.events.send(RunEvent::NoPatch {
-                        iteration,
-                        class: no_patch.class.name().to_owned(),
-                        reason: reason.clone(),
-                    });
-                    return Ok((Event::NoPatch { class: no_patch.class, reason }, usage));
-                }
-                Ok(Answer::Edits(edits)) => edits,
-            };
+        let edits = match parse_answer(&answer) {
+            Err(refusal) => {
+                let (text, identity) = (refusal.to_string(), identity_of(&refusal));
+                return self.refuse(iteration, actor, answer, text, identity, usage);
+            }
+            Ok(Answer::NoPatch(no_patch)) => {
+                return self.no_patch(iteration, actor, &no_patch, usage);
+            }
+            Ok(Answer::Edits(edits)) => edits,
+        };
         let tree = self.run.workspace.tree_at(&self.tip)?;
         let options = ResolveOptions::new([self.run.workspace.root()]);
         let patch = match resolve(&edits, &tree, &options) {
@@ -172,6 +218,39 @@ impl Driver {
                 return self.refuse(iteration, actor, answer, text, identity, usage);
             }
         };
+        self.take_patch(iteration, actor, answer, patch, edits.reason(), usage)
+    }
+
+    fn no_patch(
+        &mut self,
+        iteration: u32,
+        actor: &Actor,
+        no_patch: &NoPatch,
+        usage: Usage,
+    ) -> Result<(Event, Usage), DriveError> {
+        let (class, reason) = (no_patch.class, self.redacted(&no_patch.reason));
+        let data = json!({"iteration": iteration, "class": class.name(), "reason": reason});
+        self.note(actor, "author.no_patch", data)?;
+        self.events.send(RunEvent::NoPatch {
+            iteration,
+            class: class.name().to_owned(),
+            reason: reason.clone(),
+        });
+        Ok((Event::NoPatch { class, reason }, usage))
+    }
+
+    /// What becomes of a patch that fits the tree, whoever made it. `answer` is what it was read
+    /// from.
+    fn take_patch(
+        &mut self,
+        iteration: u32,
+        actor: &Actor,
+        answer: String,
+        patch: ParsedPatch,
+        reason: &str,
+        usage: Usage,
+    ) -> Result<(Event, Usage), DriveError> {
+        let tree = self.run.workspace.tree_at(&self.tip)?;
         let resulting = match self.run.workspace.preview(&self.tip, patch.changes()) {
             Ok(tree) => tree,
             // The author can do nothing about a full disk or a broken repository.
@@ -238,7 +317,7 @@ impl Driver {
         let scope = self.scope(&resulting);
         let decision = evaluation.decision();
         let diff = self.redacted(&String::from_utf8_lossy(&patch.to_unified_diff()));
-        let reason = self.redacted(edits.reason());
+        let reason = self.redacted(reason);
         let file = format!("patches/patch_{iteration}.diff");
         write_file(&self.run.header.folder.join(&file), diff.as_bytes())?;
         self.note(actor, "author.proposed", json!({
@@ -482,6 +561,16 @@ impl Driver {
         }
         Ok(Event::HumanDecided { approved, request })
     }
+}
+
+/// The last paragraph of what a program printed, at most this many characters of it.
+fn last_paragraph(said: &str) -> String {
+    const MOST: usize = 1_000;
+    let said = said.trim_end();
+    let from = said.rfind("\n\n").map_or(0, |at| at + 2);
+    let paragraph = said.get(from..).unwrap_or(said).trim();
+    let left = paragraph.chars().count().saturating_sub(MOST);
+    paragraph.chars().skip(left).collect()
 }
 
 /// What is wrong with an answer, apart from the words it is told in.

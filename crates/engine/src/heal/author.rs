@@ -7,13 +7,14 @@ use minijinja::context;
 
 use super::brief::Brief;
 use super::fence::Fence;
+use super::own_agent::OwnAgent;
 use super::prompt::Prompt;
 use super::tools::{self, ToolInvocation};
 use super::{prompt_error, tree};
 use greenloop_config::plan::RolePlan;
 use greenloop_evidence::Redactor;
 use greenloop_model::{Attempt, CommitId, Usage};
-use greenloop_ports::{Message, Model, ModelError, ModelReply, ModelRequest};
+use greenloop_ports::{Message, Model, ModelError, ModelErrorKind, ModelReply, ModelRequest};
 use greenloop_workspace::Workspace;
 
 /// Who the author is when the configuration does not say.
@@ -78,8 +79,10 @@ pub enum SentBackWhy {
 
 /// The author: the role that drafts patches.
 pub struct Author {
-    /// Asked in this order, the next one after each attempt that failed.
+    /// Asked in this order, the next one after each attempt that came to nothing; none where
+    /// `own_agent` is.
     models: Vec<Arc<dyn Model>>,
+    own_agent: Option<OwnAgent>,
     redactor: Redactor,
     persona: String,
     temperature: Option<f32>,
@@ -92,12 +95,32 @@ impl Author {
     pub fn new(model: Arc<dyn Model>, plan: &RolePlan, redactor: Redactor) -> Self {
         Self {
             models: vec![model],
+            own_agent: None,
             redactor,
             persona: plan.system_prompt.clone().unwrap_or_else(|| PERSONA.to_owned()),
             temperature: plan.temperature,
             max_tokens: plan.max_tokens,
             tool_steps: plan.tool_steps,
         }
+    }
+
+    /// A program of the user's own, when that is what the plan names.
+    pub fn of_program(plan: &RolePlan, redactor: Redactor) -> Option<Self> {
+        let own_agent = OwnAgent::of(plan, redactor.clone())?;
+        Some(Self {
+            models: Vec::new(),
+            own_agent: Some(own_agent),
+            redactor,
+            persona: String::new(),
+            temperature: None,
+            max_tokens: None,
+            tool_steps: 0,
+        })
+    }
+
+    /// The program that is asked in place of a model.
+    pub fn own_agent(&self) -> Option<&OwnAgent> {
+        self.own_agent.as_ref()
     }
 
     /// The same with models that are asked next, one after each attempt that was refused,
@@ -110,18 +133,22 @@ impl Author {
 
     /// Who answers first: `gpt-4o at api.openai.com`.
     pub fn label(&self) -> String {
-        self.model(&[]).label()
+        self.label_after(&[])
     }
 
     /// Who answers after these attempts.
     pub fn label_after(&self, attempts: &[Attempt]) -> String {
-        self.model(attempts).label()
+        match (&self.own_agent, self.model(attempts)) {
+            (Some(agent), _) => agent.label(),
+            (None, Some(model)) => model.label(),
+            (None, None) => String::new(),
+        }
     }
 
     /// The first model for the first attempt, and so on; the last one for all that follow.
-    fn model(&self, attempts: &[Attempt]) -> &dyn Model {
+    fn model(&self, attempts: &[Attempt]) -> Option<&dyn Model> {
         let tried: usize = attempts.iter().map(|attempt| attempt.times.max(1) as usize).sum();
-        &*self.models[tried.min(self.models.len() - 1)]
+        self.models.get(tried).or(self.models.last()).map(AsRef::as_ref)
     }
 
     /// Asks for one answer. Tool calls are answered from the tree of `commit`, as many as the
@@ -136,7 +163,15 @@ impl Author {
         opening: Opening<'_>,
         on_call: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Answered, ModelError> {
-        let model = self.model(brief.attempts);
+        let Some(model) = self.model(brief.attempts) else {
+            return Err(ModelError {
+                model: self.label(),
+                kind: ModelErrorKind::NotConfigured,
+                message: "a program is no model".to_owned(),
+                usage: Usage::default(),
+                source: None,
+            });
+        };
         let mut usage = Usage::default();
         let broken = |source| prompt_error(model.label(), source);
         let system =

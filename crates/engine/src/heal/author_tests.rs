@@ -8,7 +8,6 @@ use greenloop_model::{
     ReviewVerdict, Risk, RuleMatch,
 };
 use greenloop_patch::{Answer, MemoryTree, ResolveOptions, parse_answer, resolve};
-use greenloop_ports::ModelErrorKind;
 
 const EDIT: &str = "The quantity was forgotten.\n\nsrc/price.py\n<<<<<<< SEARCH\n    return 1\n=======\n    return 2\n>>>>>>> REPLACE\n";
 

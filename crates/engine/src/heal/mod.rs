@@ -19,6 +19,7 @@ mod fence;
 #[cfg(test)]
 mod fixtures;
 mod history;
+mod own_agent;
 mod pattern;
 mod playbooks;
 mod prompt;
@@ -29,6 +30,7 @@ mod verdict;
 
 pub use author::{Answered, Author, Conversation, Opening, SentBack, SentBackWhy};
 pub use brief::{ASSIGNMENT, Brief};
+pub use own_agent::{AgentAnswer, AgentRun, OwnAgent};
 pub use reviewer::{ReviewRequest, Reviewer};
 
 use greenloop_model::{CommitId, Usage};

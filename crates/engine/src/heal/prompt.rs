@@ -19,6 +19,8 @@ pub(super) enum Prompt {
     WantsPerson,
     /// Sent to the author when its tool calls are used up.
     AnswerNow,
+    /// What a program of the user's own is given.
+    OwnAgent,
     /// The reviewer's system prompt.
     Reviewer,
     /// What the reviewer is asked.
@@ -33,6 +35,7 @@ impl Prompt {
             Self::Refused => include_str!("prompts/refused.md.j2"),
             Self::WantsPerson => include_str!("prompts/wants_person.md.j2"),
             Self::AnswerNow => include_str!("prompts/answer_now.md.j2"),
+            Self::OwnAgent => include_str!("prompts/own_agent.md.j2"),
             Self::Reviewer => include_str!("prompts/reviewer.md.j2"),
             Self::Review => include_str!("prompts/review.md.j2"),
         }

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
@@ -351,8 +352,26 @@ impl Workspace {
             }
             Err(error) => return Err(failed()(error)),
         }
+        forget_compiled(&file);
         sync_folder(folder);
         Ok(())
+    }
+}
+
+/// Deletes what Python has compiled of a module: it takes a file for unchanged that has the same
+/// length and was written within the same second.
+fn forget_compiled(file: &Path) {
+    let (Some(folder), Some(stem)) = (file.parent(), file.file_stem()) else { return };
+    if file.extension().is_none_or(|extension| extension != "py") {
+        return;
+    }
+    let start = [stem.as_bytes(), b"."].concat();
+    let Ok(compiled) = fs::read_dir(folder.join("__pycache__")) else { return };
+    for entry in compiled.flatten() {
+        let name = entry.file_name();
+        if name.as_bytes().starts_with(&start) && name.as_bytes().ends_with(b".pyc") {
+            let _as_well_as_possible = fs::remove_file(entry.path());
+        }
     }
 }
 
@@ -477,6 +496,22 @@ mod tests {
         let tip = workspace.head().expect("head").commit;
         repo.git(&["reset", "-q", "--hard", base.as_str()]);
         (repo, workspace, base, tip)
+    }
+
+    #[test]
+    fn what_python_compiled_of_a_written_module_is_gone() {
+        let (repo, workspace, _base, tip) =
+            two(&[("lib/a.py", "x = 1\n"), ("lib/ab.py", "y = 1\n")], &[("lib/a.py", "x = 2\n")]);
+        for name in ["a.cpython-312.pyc", "a.cpython-312.opt-1.pyc", "ab.cpython-312.pyc"] {
+            repo.write(&format!("lib/__pycache__/{name}"), "compiled");
+        }
+        workspace.write_paths(&[path("lib/a.py")], &tip).expect("written");
+        let left: Vec<_> = fs::read_dir(repo.root().join("lib/__pycache__"))
+            .expect("a folder")
+            .flatten()
+            .map(|entry| entry.file_name())
+            .collect();
+        assert_eq!(left, ["ab.cpython-312.pyc"]);
     }
 
     #[test]

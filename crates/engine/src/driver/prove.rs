@@ -679,11 +679,19 @@ fn read_log(path: &Path) -> Option<TestRun> {
     }
 }
 
-/// Lets the clock's second go by in which the files were written: what remembers files by the
-/// second of their change, as Python does its compiled modules, takes them for unchanged.
+/// Lets the clock's second go by in which the files were written, where something remembers them by
+/// the second of their change: Ruby's bootsnap and PHP's opcache do. Python does as well; what it has
+/// compiled of a file is deleted when the file is written, unless it is kept elsewhere.
 async fn another_second(root: &Path, paths: &[RepoPath]) {
+    let elsewhere = std::env::var_os("PYTHONPYCACHEPREFIX").is_some();
+    let by_second = |path: &&RepoPath| {
+        let os_path = path.to_os_path();
+        let extension = os_path.extension().and_then(|extension| extension.to_str());
+        extension.is_some_and(|it| matches!(it, "rb" | "php") || it == "py" && elsewhere)
+    };
     let latest = paths
         .iter()
+        .filter(by_second)
         .filter_map(|path| root.join(path.to_os_path()).metadata().ok()?.modified().ok())
         .max();
     let Some(latest) = latest else { return };

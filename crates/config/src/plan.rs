@@ -520,6 +520,8 @@ pub struct RolePlan {
     pub output_price: f64,
     /// Tool calls the author may make for one proposal; 0 for one shot.
     pub tool_steps: u32,
+    /// For the author: whether it may run the gates' commands in a throwaway copy.
+    pub explores: bool,
     /// For the author: the user's own program, in place of a model.
     pub agent: Option<AgentPlan>,
     /// For the author: who is asked next, each after an attempt that came to nothing. The same

@@ -603,6 +603,9 @@ pub(super) struct RawAgent {
     /// after a patch that was refused, rejected, or did not help; the last one from then on.
     #[schemars(length(min = 1, max = 8))]
     pub(super) models: Option<Vec<String>>,
+    /// For codex: `answer` (the default) looks at files and answers; `agent` may also run the gates'
+    /// commands in a throwaway copy of the work tree, with edits that it tries.
+    pub(super) mode: Option<RawAuthorMode>,
     /// For codex, in place of a model: a program and its arguments, `[codex, exec]`. It runs in a
     /// throwaway clone without credentials, with the brief on its standard input; what it changes
     /// there is the proposal. What it spends is not counted.
@@ -654,6 +657,16 @@ pub(super) struct RawAgent {
     /// out, 0 for one shot.
     #[schemars(range(min = 0, max = 200))]
     pub(super) tool_steps: Option<u32>,
+}
+
+/// How the author works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum RawAuthorMode {
+    /// Looks at files and commits, and answers.
+    Answer,
+    /// May also run the gates' commands in a throwaway copy.
+    Agent,
 }
 
 /// Where a model's answers come from.

@@ -355,7 +355,8 @@ fn author(plan: &RolePlan) -> Json {
             "timeout": render(plan.timeout),
         }));
     }
-    let mut author = with(role(plan), "tool_steps", Some(plan.tool_steps.into()));
+    let author = with(role(plan), "tool_steps", Some(plan.tool_steps.into()));
+    let mut author = with(author, "mode", plan.explores.then(|| "agent".into()));
     if !plan.next.is_empty()
         && let Some(fields) = author.as_object_mut()
     {

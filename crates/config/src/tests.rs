@@ -68,6 +68,7 @@ fn the_file_of_the_seeds_means_what_it_says() {
         cached_input_price: 10.0,
         output_price: 30.0,
         tool_steps,
+        explores: false,
         agent: None,
         next: Vec::new(),
     };
@@ -701,8 +702,15 @@ fn a_mistake_of_meaning_is_told_with_its_place() {
             "agents:\n  jules: { command: [codex] }\n".to_owned(),
             InvalidValue,
             "command",
-            "the reviewer is a model",
+            "the reviewer is a model, and only reads",
             "under `agents.codex`",
+        ),
+        (
+            "agents:\n  codex: { mode: agent, tool_steps: 0 }\n".to_owned(),
+            InvalidValue,
+            "mode",
+            "allows none",
+            "raise `tool_steps`",
         ),
         (
             "agents:\n  codex: { pass_env: [A] }\n".to_owned(),
@@ -1046,4 +1054,6 @@ fn a_program_of_the_users_own_may_be_the_author() {
     assert_eq!(plan.author.timeout, Duration::from_secs(1_800));
     assert_eq!(plan.reviewer.agent, None);
     assert_eq!(plan.reviewer.timeout, Duration::from_secs(120));
+    let plan = plan_of(&least("agents:\n  codex: { mode: agent }\n"), "local");
+    assert!(plan.author.explores && !plan.reviewer.explores);
 }

@@ -104,6 +104,7 @@ mod tests {
             cached_input_price: 2.0,
             output_price: 10.0,
             tool_steps: 0,
+            explores: false,
             agent: None,
             next: Vec::new(),
         }

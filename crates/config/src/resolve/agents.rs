@@ -11,7 +11,7 @@ use crate::document::KeyPath;
 use crate::error::{ProblemKind, quoted};
 use crate::plan::{AgentPlan, Provider, RolePlan};
 use crate::price::{self, Price};
-use crate::raw::{RawAgent, RawAgents, RawProvider};
+use crate::raw::{RawAgent, RawAgents, RawAuthorMode, RawProvider};
 use crate::vault_reference::reference;
 
 /// What is asked when nothing names a model.
@@ -56,6 +56,15 @@ pub(crate) fn roles(cx: &mut Context<'_>, raw: Option<&RawAgents>) -> Roles {
         author.timeout = AGENT_TIMEOUT;
     }
     author.agent = agent;
+    author.explores = codex.mode == Some(RawAuthorMode::Agent);
+    if author.explores && author.tool_steps == 0 {
+        cx.report(
+            ProblemKind::InvalidValue,
+            &author_place.key("mode"),
+            "`mode: agent` needs tool calls, and `tool_steps` allows none".to_owned(),
+            "raise `tool_steps`, or remove `mode`",
+        );
+    }
     for model in models.into_iter().skip(1) {
         let provider = with_model(&author.provider, &author.model, &model);
         let (price, known) = prices(&codex, &provider, &model, None);
@@ -93,14 +102,16 @@ pub(crate) fn roles(cx: &mut Context<'_>, raw: Option<&RawAgents>) -> Roles {
         };
         (provider, shared)
     };
-    for (key, given) in
-        [("command", jules.command.is_some()), ("pass_env", jules.pass_env.is_some())]
-    {
+    for (key, given) in [
+        ("command", jules.command.is_some()),
+        ("pass_env", jules.pass_env.is_some()),
+        ("mode", jules.mode.is_some()),
+    ] {
         if given {
             cx.report(
                 ProblemKind::InvalidValue,
                 &place.key(key),
-                "the reviewer is a model".to_owned(),
+                "the reviewer is a model, and only reads".to_owned(),
                 "write it under `agents.codex`",
             );
         }
@@ -152,6 +163,7 @@ fn own_agent(cx: &mut Context<'_>, codex: &RawAgent, place: &KeyPath) -> Option<
         ("temperature", codex.temperature.is_some()),
         ("max_tokens", codex.max_tokens.is_some()),
         ("tool_steps", codex.tool_steps.is_some()),
+        ("mode", codex.mode.is_some()),
         ("max_retries", codex.max_retries.is_some()),
         ("system_prompt", codex.system_prompt.is_some()),
     ] {
@@ -400,6 +412,7 @@ fn role(
         cached_input_price: price.cached,
         output_price: price.output,
         tool_steps,
+        explores: false,
         agent: None,
         next: Vec::new(),
         provider,

@@ -9,7 +9,8 @@ use super::{Draft, DriveError, Driver, Prepared};
 use crate::advice;
 use crate::approval::Approval;
 use crate::heal::{
-    AgentAnswer, AgentRun, Answered, Author, Brief, Opening, ReviewRequest, SentBack, SentBackWhy,
+    AgentAnswer, AgentRun, Answered, Author, Brief, Explore, Opening, ReviewRequest, SentBack,
+    SentBackWhy,
 };
 use crate::machine::{self, Event, Mode};
 use crate::stages::identity::{combined, of_answer};
@@ -65,7 +66,14 @@ impl Driver {
         let mut on_look = |call: &str| {
             events.send(RunEvent::AuthorLooked { iteration, call: call.to_owned() });
         };
-        let asked = author.propose(&brief, &self.run.workspace, &self.tip, opening, &mut on_look);
+        let explore = author.explores().then(|| {
+            let limit = self.state.spec().limits.max_tokens;
+            let tokens = limit.map(|most| most.saturating_sub(self.state.usage().tokens()));
+            let (run, sandbox) = (self.run.header.run, self.run.sandbox.as_ref());
+            Explore::new(&self.run.gates, run, &self.run.env_remove, &self.cancel, sandbox, tokens)
+        });
+        let workspace = &self.run.workspace;
+        let asked = author.propose(&brief, workspace, &self.tip, opening, explore, &mut on_look);
         let answer = tokio::select! {
             answer = asked => answer,
             () = self.cancel.cancelled() => return Ok((Event::Cancelled, Usage::default())),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use minijinja::context;
 
 use super::brief::Brief;
+use super::explore::{Explore, RUN_COMMAND, RunCommand};
 use super::fence::Fence;
 use super::own_agent::OwnAgent;
 use super::prompt::Prompt;
@@ -88,6 +89,7 @@ pub struct Author {
     temperature: Option<f32>,
     max_tokens: Option<u32>,
     tool_steps: u32,
+    explores: bool,
 }
 
 impl Author {
@@ -101,6 +103,7 @@ impl Author {
             temperature: plan.temperature,
             max_tokens: plan.max_tokens,
             tool_steps: plan.tool_steps,
+            explores: plan.explores,
         }
     }
 
@@ -115,7 +118,13 @@ impl Author {
             temperature: None,
             max_tokens: None,
             tool_steps: 0,
+            explores: false,
         })
+    }
+
+    /// Whether it may run commands.
+    pub const fn explores(&self) -> bool {
+        self.explores
     }
 
     /// The program that is asked in place of a model.
@@ -152,7 +161,7 @@ impl Author {
     }
 
     /// Asks for one answer. Tool calls are answered from the tree of `commit`, as many as the
-    /// plan allows; `on_call` receives each in words.
+    /// plan allows; `on_call` receives each in words. With `explore`, it may also run commands.
     ///
     /// Errors: what the model's call came to; its usage includes that of the calls before.
     pub async fn propose(
@@ -161,6 +170,7 @@ impl Author {
         workspace: &Workspace,
         commit: &CommitId,
         opening: Opening<'_>,
+        mut explore: Option<Explore<'_>>,
         on_call: &mut (dyn FnMut(&str) + Send),
     ) -> Result<Answered, ModelError> {
         let Some(model) = self.model(brief.attempts) else {
@@ -185,7 +195,14 @@ impl Author {
         let mut request = ModelRequest {
             system,
             messages: std::mem::take(&mut conversation.messages),
-            tools: if self.tool_steps == 0 { Vec::new() } else { ToolInvocation::specs() },
+            tools: match (self.tool_steps, &explore) {
+                (0, _) => Vec::new(),
+                (_, None) => ToolInvocation::specs(),
+                (_, Some(_)) => ToolInvocation::specs()
+                    .into_iter()
+                    .chain([ToolInvocation::run_spec()])
+                    .collect(),
+            },
             schema: None,
             temperature: self.temperature,
             max_tokens: self.max_tokens,
@@ -219,6 +236,19 @@ impl Author {
                 } else if !conversation.asked.insert((call.name.clone(), arguments)) {
                     steps -= 1;
                     "not looked up: the result of this very call stands above".to_owned()
+                } else if let Some(explore) = explore.as_mut().filter(|_| call.name == RUN_COMMAND)
+                {
+                    steps -= 1;
+                    match RunCommand::read(call) {
+                        Ok(run) => {
+                            idle = 0;
+                            let words = format!("run {}", run.command);
+                            on_call(&self.redactor.redact(&words));
+                            let found = explore.run(&run, workspace, commit, &self.redactor).await;
+                            conversation.fence.wrap(&self.redactor.redact(&words), &found)
+                        }
+                        Err(why) => why,
+                    }
                 } else {
                     steps -= 1;
                     match ToolInvocation::read(call) {
@@ -239,7 +269,9 @@ impl Author {
             }
             request.messages.push(Message::Assistant { text, tool_calls });
             request.messages.extend(results);
-            if steps == 0 || idle == IDLE_REPLIES {
+            let tokens = explore.as_ref().and_then(|explore| explore.tokens);
+            let spent = tokens.is_some_and(|most| usage.tokens() >= most);
+            if steps == 0 || idle == IDLE_REPLIES || spent {
                 request.tools = Vec::new();
                 let now = Prompt::AnswerNow.render(context! {}).map_err(broken)?;
                 request.messages.push(Message::User(now));

@@ -64,10 +64,10 @@ async fn ask(
     let repository = repository();
     let Repository { workspace, head, .. } = &repository;
     let mut result =
-        sendable(author.propose(brief, workspace, head, Opening::New, &mut on_look)).await;
+        sendable(author.propose(brief, workspace, head, Opening::New, None, &mut on_look)).await;
     if let Some(sent_back) = sent_back {
         let again = Opening::SentBack(result.unwrap().conversation, sent_back);
-        result = author.propose(brief, workspace, head, again, &mut on_look).await;
+        result = author.propose(brief, workspace, head, again, None, &mut on_look).await;
     }
     let result = result.map(|Answered { answer, usage, .. }| (answer, usage));
     Asked { result, model, looks }
@@ -193,7 +193,7 @@ async fn the_next_model_is_asked_after_an_attempt_that_came_to_nothing() {
         (vec![attempt(5)], [1, 1, 2]),
     ] {
         let brief = brief(&failure, &attempts);
-        author.propose(&brief, workspace, head, Opening::New, &mut |_| {}).await.unwrap();
+        author.propose(&brief, workspace, head, Opening::New, None, &mut |_| {}).await.unwrap();
         let requests: Vec<usize> = models.iter().map(|model| model.requests().len()).collect();
         assert_eq!(requests, asked, "{attempts:?}");
     }
@@ -358,4 +358,51 @@ fn the_forms_that_are_taught_are_the_forms_that_are_read() {
     assert_eq!(read[0], read[1]);
     assert!(read[2].contains("+MAX_ITEMS = 100"), "{}", read[2]);
     assert_eq!(read[3], "infrastructure");
+}
+
+#[tokio::test]
+async fn an_author_that_explores_may_run_the_gates_commands() {
+    use greenloop_config::plan::GatePlan;
+    let run = r#"[["run_command", {"command": "grep -n return src/price.py"}]]"#;
+    let model = Recorded::answering("author", &[run, EDIT]);
+    let redactor = Redactor::new([]);
+    let plan = RolePlan { explores: true, ..plan(3) };
+    let author = Author::new(model.clone(), &plan, redactor);
+    let repository = repository();
+    let Repository { workspace, head, .. } = &repository;
+    let gate = GatePlan {
+        name: "test".into(),
+        command: "grep -n return src/price.py".into(),
+        required: true,
+        timeout: None,
+        working_directory: None,
+        access: Default::default(),
+        env: Default::default(),
+        needs: Vec::new(),
+        reports: Vec::new(),
+        writes: Vec::new(),
+    };
+    let cancel = tokio_util::sync::CancellationToken::new();
+    let gates = [gate];
+    let id = greenloop_model::RunId::generate();
+    let explore = Explore::new(&gates, id, &[], &cancel, None, None);
+    let failure = failure("E  assert 1 == 2");
+    let mut looks = Vec::new();
+    let mut on_look = |words: &str| looks.push(words.to_owned());
+    let brief = brief(&failure, &[]);
+    let asked = author.propose(&brief, workspace, head, Opening::New, Some(explore), &mut on_look);
+    let answer = sendable(asked).await.unwrap().answer;
+    assert_eq!(answer, EDIT);
+    assert_eq!(looks, ["run grep -n return src/price.py"]);
+    let requests = model.requests();
+    assert!(requests[0].tools.iter().any(|tool| tool.name == "run_command"));
+    let Message::ToolResult { text, .. } = requests[1].messages.last().unwrap() else { panic!() };
+    assert!(text.contains("exit status 0") && text.contains("2:    return 1"), "{text}");
+    // Tokens that are used up end it.
+    let model = Recorded::answering("author", &[run, EDIT]);
+    let author = Author::new(model.clone(), &plan, Redactor::new([]));
+    let explore = Explore::new(&gates, id, &[], &cancel, None, Some(1));
+    let opening = Opening::New;
+    author.propose(&brief, workspace, head, opening, Some(explore), &mut |_| {}).await.unwrap();
+    assert!(model.requests()[1].tools.is_empty());
 }

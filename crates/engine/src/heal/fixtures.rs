@@ -74,6 +74,7 @@ pub(super) fn plan(tool_steps: u32) -> RolePlan {
         cached_input_price: 0.0,
         output_price: 0.0,
         tool_steps,
+        explores: false,
         agent: None,
         next: Vec::new(),
     }

@@ -15,6 +15,7 @@ mod brief;
 mod budget;
 mod context;
 mod evidence_sections;
+mod explore;
 mod fence;
 #[cfg(test)]
 mod fixtures;
@@ -30,6 +31,7 @@ mod verdict;
 
 pub use author::{Answered, Author, Conversation, Opening, SentBack, SentBackWhy};
 pub use brief::{ASSIGNMENT, Brief};
+pub use explore::Explore;
 pub use own_agent::{AgentAnswer, AgentRun, OwnAgent};
 pub use reviewer::{ReviewRequest, Reviewer};
 

@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::budget::{Keep, shorten};
+use super::explore::RUN_COMMAND;
 use greenloop_model::{CommitId, RepoPath};
 use greenloop_ports::{ToolCall, ToolSpec};
 use greenloop_workspace::{Workspace, WorkspaceError, WorkspaceErrorKind};
@@ -114,6 +115,24 @@ impl ToolInvocation {
                 parameters: object(json!({ "revision": { "type": "string" } }), &["revision"]),
             },
         ]
+    }
+
+    /// The tool that runs something, for an author that may.
+    pub(super) fn run_spec() -> ToolSpec {
+        ToolSpec {
+            name: RUN_COMMAND,
+            description: "Runs the command that failed, another gate's command, or the same test \
+                          runner for single tests, in a throwaway copy of the tree. `edits`, in a \
+                          form of the final answer, are tried for this call only.",
+            parameters: json!({
+                "type": "object",
+                "properties": {
+                    "command": { "type": "string" },
+                    "edits": { "type": "string" },
+                },
+                "required": ["command"],
+            }),
+        }
     }
 
     /// Reads a model's call.

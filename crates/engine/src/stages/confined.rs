@@ -35,7 +35,7 @@ static UNREACHABLE: LazyLock<Option<Regex>> = LazyLock::new(|| {
 });
 
 /// What a gate may do.
-pub(super) fn grant(gate: &GatePlan) -> Grant {
+pub(crate) fn grant(gate: &GatePlan) -> Grant {
     let AccessPlan { network, env, cache, memory } = gate.access.clone();
     Grant { network, memory, cache, env }
 }

@@ -5,7 +5,7 @@
 //!
 //! [`Failure`]: greenloop_model::Failure
 
-mod confined;
+pub(crate) mod confined;
 mod context;
 pub mod gates;
 pub mod identity;

@@ -315,6 +315,24 @@ pub(crate) fn narrowed(command: &str, run: &TestRun) -> Option<Narrowed> {
     Some(Narrowed { command, rest_ran: !invocation.stops, tests, leaf })
 }
 
+/// Whether `command` is a plain call of the same test runner as `gate` with options that are known and
+/// paths inside of the repository: the same gate, for other tests.
+pub(crate) fn is_selection(gate: &str, command: &str) -> bool {
+    let taken = |command: &str| {
+        let words = plain_words(command)?;
+        let (runner, at) =
+            RUNNERS.iter().find_map(|runner| Some((runner, head(&words, runner)?)))?;
+        take_apart(&words, at, runner)?;
+        let outside = |word: &&str| {
+            let value = word.split_once('=').map_or(*word, |(_, value)| value);
+            value.starts_with('/') || value.split('/').any(|part| part == "..")
+        };
+        let start: Vec<String> = words.get(..at)?.iter().map(|word| (*word).to_owned()).collect();
+        (!words.get(at..)?.iter().any(outside)).then_some(start)
+    };
+    taken(command).is_some_and(|start| taken(gate) == Some(start))
+}
+
 /// The words of a command that a shell passes on as they stand.
 fn plain_words(command: &str) -> Option<Vec<&str>> {
     let plain = |c: char| c.is_ascii_alphanumeric() || " \t_./:=,@%+-".contains(c);

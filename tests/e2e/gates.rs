@@ -163,12 +163,6 @@ fn a_smoke_script_that_changes_tracked_files_stops_the_run_unless_it_says_so() {
     }
     let status = get(port, "/").map(|(status, _)| status);
     assert_ne!(status, Some(200), "the release was not taken back");
-    // The first run fails and has changed the file already, the second passes and leaves it.
-    let once = "#!/bin/sh\ngrep -q changed seen.txt || { echo changed >seen.txt; \
-        echo 'Error: connect ECONNREFUSED 127.0.0.1:5432' >&2; exit 1; }\n";
-    let (_, _repository, outcome) = deploy(once, "");
-    assert_ne!(outcome.code, Some(0), "{}", outcome.all());
-    assert!(outcome.all().contains("+changed"), "{}", outcome.all());
     let (port, _repository, outcome) = deploy(writes, ", writes: ['*.txt']");
     assert_eq!(outcome.code, Some(0), "{}", outcome.all());
     assert_eq!(get(port, "/"), Some((200, "the page\n".into())));

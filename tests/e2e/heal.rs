@@ -435,13 +435,14 @@ async fn the_next_model_is_asked_after_an_attempt_that_came_to_nothing() {
         assert_eq!(asked, ["\"small\"", "\"large\""], "{}", outcome.all());
         let summary = std::fs::read_to_string(repository.run_folder().join("summary.md")).unwrap();
         // Of 100 tokens sent 60 were cached: 40 for 10 $, 60 for 1 $, and 20 for 20 $ a million.
+        let base_url = server.base_url();
+        let host = base_url.trim_start_matches("http://").trim_end_matches("/v1");
         for model in ["small", "large"] {
-            let row = format!(
-                "| · {model} at 127.0.0.1 | 1 request · 120 tokens (60 cached) · $0.0009 |"
-            );
+            let row =
+                format!("| · {model} at {host} | 1 request · 120 tokens (60 cached) · $0.0009 |");
             assert!(summary.contains(&row), "{row}\n{summary}");
         }
-        assert!(summary.contains("| · critic at 127.0.0.1 |"), "{summary}");
+        assert!(summary.contains(&format!("| · critic at {host} |")), "{summary}");
     }
 }
 

@@ -131,7 +131,11 @@ async fn what_is_edited_meanwhile_is_merged_or_keeps_the_fix_on_its_branch() {
         ]);
         repository.write("wip.txt", "wip\n");
         let server = ModelServer::start(&[FIX], APPROVE).await;
-        let outcome = run(&repository, &server, &["heal", "--", "sh", "test.sh"]);
+        let outcome = run(
+            &repository,
+            &server,
+            &["heal", "--sandbox", "off", "--env", "ORIGINAL", "--", "sh", "test.sh"],
+        );
         assert_eq!(outcome.code, Some(code), "{}", outcome.all());
         let text = repository.read("add.sh");
         if code == 0 {

@@ -419,16 +419,17 @@ async fn the_next_model_is_asked_after_an_attempt_that_came_to_nothing() {
         \x20   cached_input_price: 1\n    output_price: 20\n  jules:\n    model: critic\n";
     let refused = FIX.replace("$1 - $2", "$1 * $7");
     let no_help = FIX.replace("$1 + $2", "$1 / $2");
-    for (answers, review, code) in [
-        ([refused.as_str(), FIX], APPROVE, 0),
-        ([no_help.as_str(), FIX], APPROVE, 0),
-        ([FIX, FIX_AS_DIFF], REJECT, 1),
+    // An applied patch takes an iteration of its own to show that it does not help.
+    for (answers, review, iterations, code) in [
+        ([refused.as_str(), FIX], APPROVE, "2", 0),
+        ([no_help.as_str(), FIX], APPROVE, "3", 0),
+        ([FIX, FIX_AS_DIFF], REJECT, "2", 1),
     ] {
         let repository = repository();
         repository.write("config.yaml", config);
         repository.commit("configure");
         let server = ModelServer::start(&answers, review).await;
-        let outcome = heal(&repository, &server, &["--max-iterations", "2"]);
+        let outcome = heal(&repository, &server, &["--max-iterations", iterations]);
         assert_eq!(outcome.code, Some(code), "{}", outcome.all());
         let asked: Vec<String> =
             server.author_requests().iter().map(|body| body["model"].to_string()).collect();
@@ -754,7 +755,7 @@ async fn heal_crate(operation: &str, calm: &str) -> (Repository, ModelServer, Ou
     let server = ModelServer::start(&[fix], APPROVE).await;
     let outcome: Outcome = repository
         .greenloop()
-        .args(["heal", "--", "cargo test --offline --lib --no-fail-fast"])
+        .args(["heal", "--sandbox", "off", "--", "cargo test --offline --lib --no-fail-fast"])
         .env("OPENAI_BASE_URL", server.base_url())
         .env("OPENAI_API_KEY", "sk-test-0123456789abcdef")
         .env("GREENLOOP_MODEL", "test-model")

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::record::hex;
+use super::hex::hex;
 use super::{CHECKPOINT_FILE, FILE_NAME};
 
 /// A file of a run's folder, as the run left it.

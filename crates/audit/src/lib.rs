@@ -60,6 +60,7 @@
 mod artifact;
 mod checkpoint;
 mod error;
+mod hex;
 mod listing;
 mod merkle;
 mod read;

@@ -32,7 +32,7 @@ pub(super) fn root(leaves: &[Hash]) -> Hash {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::hex;
+    use crate::hex::hex;
 
     /// The entries and roots of the test vectors of Certificate Transparency
     /// (google/certificate-transparency, `merkletree/merkle_tree_test.cc`).

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::error::FaultKind;
+use super::hex::hex;
 use greenloop_model::RunId;
 
 /// Who did what a record tells.
@@ -121,11 +122,6 @@ fn hash(prev: &str, body: &[u8]) -> String {
     digest.update(prev.as_bytes());
     digest.update(body);
     hex(&digest.finalize())
-}
-
-/// Lower-case hex.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What a record says, before it has a hash.

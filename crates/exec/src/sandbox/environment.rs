@@ -178,9 +178,7 @@ const CREDENTIAL: &[&str] = &[
     "PASSPHRASE",
     "CREDENTIAL",
     "APIKEY",
-    "API_KEY",
-    "ACCESS_KEY",
-    "PRIVATE_KEY",
+    "KEY",
     "AUTH",
     "COOKIE",
     "NETRC",
@@ -209,7 +207,7 @@ pub(crate) fn is_credential(name: &str) -> bool {
     let parts: Vec<&str> = upper.split(['_', '-', '.']).collect();
     CREDENTIAL.iter().any(|word| match *word {
         // Short words stand in many others.
-        "PAT" => parts.contains(word),
+        "PAT" | "KEY" => parts.contains(word),
         "AUTH" => parts.iter().any(|part| part.ends_with(word)),
         word => upper.contains(word),
     })
@@ -260,6 +258,8 @@ mod tests {
             ("NODE_AUTH_TOKEN", "x", false),
             ("UV_INDEX_OWN_PASSWORD", "x", false),
             ("OPENAI_API_KEY", "x", false),
+            ("TEST_SIGNING_KEY", "x", false),
+            ("TEST_KEYBOARD", "x", true),
             ("AZURE_CLIENT_SECRET", "x", false),
             ("AWS_SECRET_ACCESS_KEY", "x", false),
             ("AWS_PROFILE", "x", false),

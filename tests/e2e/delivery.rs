@@ -198,7 +198,9 @@ fn ctrl_c_restores_once_and_says_what_runs() {
         "  user_flows:",
         "  smoke_tests: { script: ./smoke.sh, timeout: 900 }\n  user_flows:",
     );
-    shop.repository.write("config.yaml", &with_script);
+    // It notes outside of the work tree that it runs.
+    let outside = format!("{with_script}sandbox: {{level: off}}\n");
+    shop.repository.write("config.yaml", &outside);
     shop.repository.write("page.txt", "hello two\n");
     shop.repository.commit("two");
     let outcome = interrupted(&shop, || marker.exists());

@@ -70,7 +70,8 @@ impl Hub {
     /// A worker whose lease lasts two seconds.
     pub(crate) fn worker(&self, name: &str, work: &Path) -> Process {
         let child = greenloop()
-            .args(["worker", "--hub", &self.url, "--name", name, "--lease", "2", "--heartbeat"])
+            .args(["worker", "--sandbox", "off", "--pass-env", "*"])
+            .args(["--hub", &self.url, "--name", name, "--lease", "2", "--heartbeat"])
             .args(["1", "--work"])
             .arg(work)
             .env("GREENLOOP_HUB_TOKEN", &self.token)

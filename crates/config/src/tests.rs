@@ -694,7 +694,7 @@ fn a_mistake_of_meaning_is_told_with_its_place() {
         (
             "agents:\n  codex: { command: [codex, exec], model: a }\n".to_owned(),
             InvalidValue,
-            "model",
+            "a",
             "`command` is a program",
             "under `agents.jules`",
         ),

@@ -708,7 +708,7 @@ fn a_mistake_of_meaning_is_told_with_its_place() {
         (
             "agents:\n  codex: { mode: agent, tool_steps: 0 }\n".to_owned(),
             InvalidValue,
-            "mode",
+            "agent",
             "allows none",
             "raise `tool_steps`",
         ),

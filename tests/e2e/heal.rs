@@ -420,11 +420,11 @@ async fn the_next_model_is_asked_after_an_attempt_that_came_to_nothing() {
     let refused = FIX.replace("$1 - $2", "$1 * $7");
     let no_help = FIX.replace("$1 + $2", "$1 / $2");
     let after_no_help = FIX.replace("$1 - $2", "$1 / $2");
-    // An applied patch takes an iteration of its own to show that it does not help.
+    // A rejected patch, and one that does not help, take an iteration each.
     for (answers, review, iterations, code) in [
         ([refused.as_str(), FIX], APPROVE, "2", 0),
         ([no_help.as_str(), after_no_help.as_str()], APPROVE, "3", 0),
-        ([FIX, FIX_AS_DIFF], REJECT, "2", 1),
+        ([FIX, FIX_AS_DIFF], REJECT, "3", 1),
     ] {
         let repository = repository();
         repository.write("config.yaml", config);

@@ -24,7 +24,11 @@ pub(super) fn missing(
         Event::TasksMerged { .. } => {
             search.lacks("the tasks that were begun", machine, "tasks.intent", &[])
         }
-        Event::StageFailed(symptom) | Event::RerunFailed(symptom) => search.lacks_failure(symptom),
+        Event::StageFailed(symptom) => search.lacks_failure(symptom),
+        // Of some of a gate's tests alone, a rerun has no failure of its own.
+        Event::RerunFailed(symptom) => search
+            .lacks("a rerun that failed", machine, "rerun", &[("passed", false.into())])
+            .and_then(|_| search.lacks_failure(symptom)),
         Event::Doubted { symptom, .. } => search
             .lacks("what the tests prove", machine, "gates.proof", &[])
             .or_else(|| search.lacks_failure(symptom)),

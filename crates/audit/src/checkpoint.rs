@@ -129,7 +129,7 @@ impl FromStr for Checkpoint {
                 .collect::<Option<_>>()
                 .ok_or(form("a line after the empty one is not a signature"))?,
         };
-        // What else stands in it would look signed.
+        // Any further line would appear to be signed.
         if read.body().trim_end() == body { Ok(read) } else { Err(form("it has further lines")) }
     }
 }

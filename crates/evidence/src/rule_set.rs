@@ -204,7 +204,7 @@ pub(super) struct RuleSet {
     after_warnings: Rows,
 }
 
-/// Stands on every line that may be a warning.
+/// Occurs on every line that may be a warning.
 const WARN: &str = "warn";
 
 impl RuleSet {

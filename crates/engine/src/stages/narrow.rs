@@ -70,7 +70,7 @@ fn leaf(name: &str) -> &str {
     name.rsplit(" \u{203a} ").next().unwrap_or(name).trim()
 }
 
-/// How a runner is told which tests to run.
+/// How the tests to run are passed to a runner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Select {
     /// The names in place of the paths: `pytest tests/test_a.py::test_b`.

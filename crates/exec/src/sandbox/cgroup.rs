@@ -9,8 +9,8 @@ const PREFIX: &str = "greenloop-";
 /// How often the removal of a group is tried whose last process is just ending.
 const TRIES: u32 = 20;
 
-/// The folders that groups are made in: beside this process's own group, so that what bounds it
-/// bounds them, too. Empty where there is nothing to be had, or no need.
+/// The folders in which groups are created: next to this process's own group, so that its limits
+/// apply to them as well. Empty if no control group is writable, or none is needed.
 fn bases() -> Vec<PathBuf> {
     if !rustix::process::geteuid().is_root() {
         return Vec::new();

@@ -2,8 +2,8 @@
 
 use std::ffi::{OsStr, OsString};
 
-/// Variables that a command inherits: what shells, compilers, package managers and test runners
-/// are told through. A name that ends in `*` stands for all that begin so.
+/// Variables that a command inherits: those that configure shells, compilers, package managers and
+/// test runners. A name that ends in `*` matches every name with that prefix.
 const INHERITED: &[&str] = &[
     // The system and the terminal
     "PATH",
@@ -206,7 +206,7 @@ pub(crate) fn is_credential(name: &str) -> bool {
     let upper = name.to_ascii_uppercase();
     let parts: Vec<&str> = upper.split(['_', '-', '.']).collect();
     CREDENTIAL.iter().any(|word| match *word {
-        // Short words stand in many others.
+        // Short words are part of many others: only a whole part of the name counts.
         "PAT" | "KEY" => parts.contains(word),
         "AUTH" => parts.iter().any(|part| part.ends_with(word)),
         word => upper.contains(word),
